@@ -1,0 +1,184 @@
+/**
+ * The one table of stable codes. A code maps once to HTTP (api/errors.ts) and once to ApplicationFailure
+ * (activities/interceptors.ts); docs/errors.md is generated from it. A retired code is never used again.
+ */
+export interface ErrorEntry {
+  /** HTTP status where the API answers with this code. */
+  readonly status: number;
+  /** Whether Temporal should try the same activity again. */
+  readonly retryable: boolean;
+  readonly cause: string;
+  readonly mend: string;
+}
+
+export const errorTable = {
+  INVALID_INPUT: {
+    status: 400,
+    retryable: false,
+    cause: 'A field is missing, unknown, of the wrong type or out of range.',
+    mend: 'Mend each field named in `errors`.',
+  },
+  MALFORMED_BODY: {
+    status: 400,
+    retryable: false,
+    cause: 'The body is not valid JSON, NDJSON or UTF-8.',
+    mend: 'Send UTF-8 text that parses.',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    retryable: false,
+    cause: 'The content type is not one this route reads.',
+    mend: 'Send application/json, or application/x-ndjson where the route takes a stream.',
+  },
+  BODY_TOO_LARGE: {
+    status: 413,
+    retryable: false,
+    cause: 'The body is over the limit of the route.',
+    mend: 'Send smaller pieces; NDJSON streams are limited per line, not in all.',
+  },
+  UNAUTHENTICATED: {
+    status: 401,
+    retryable: false,
+    cause: 'No valid token or session came with the request.',
+    mend: 'Send `Authorization: Bearer <token>`, or open the link that `npm start` printed.',
+  },
+  FORBIDDEN: {
+    status: 403,
+    retryable: false,
+    cause: 'The role of the token does not cover this action.',
+    mend: 'Use a token with the role that the message names.',
+  },
+  NOT_FOUND: {
+    status: 404,
+    retryable: false,
+    cause: 'There is no such thing, or it belongs to another owner.',
+    mend: 'Check the id; lists show what you may see.',
+  },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    retryable: false,
+    cause: 'The path exists but not with this method.',
+    mend: 'See /docs for the methods of the path.',
+  },
+  CONFLICT: {
+    status: 409,
+    retryable: false,
+    cause: 'The thing is not in a state that allows this, or the key was used with another body.',
+    mend: 'Read it again and decide anew.',
+  },
+  RATE_LIMITED: {
+    status: 429,
+    retryable: true,
+    cause: 'More requests than the limit of this token allows.',
+    mend: 'Wait for the seconds in `Retry-After`.',
+  },
+  INTERNAL: {
+    status: 500,
+    retryable: true,
+    cause: 'A fault of ours; the log has it under the request id.',
+    mend: 'Try again; if it stays, report the request id.',
+  },
+  UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    cause: 'Temporal, Postgres or Redis does not answer.',
+    mend: 'Try again; /v1/health/ready names the part.',
+  },
+  CONFIG_INVALID: {
+    status: 422,
+    retryable: false,
+    cause: 'fleet.yaml does not follow its schema.',
+    mend: 'Mend the lines named; `soulfra config check` lists them all.',
+  },
+  CADENCE_TOO_FAST: {
+    status: 422,
+    retryable: false,
+    cause: 'The agents ask for more than 85 % of the GPU-hours there are.',
+    mend: 'Use the cadence that the message names, fewer agents or another machine.',
+  },
+  DATA_NEWER: {
+    status: 500,
+    retryable: false,
+    cause: 'The data was written by a newer Soulfra than this one.',
+    mend: 'Start the newer version again, or start over with `npm start -- --reset`.',
+  },
+  FENCED: {
+    status: 409,
+    retryable: false,
+    cause: "The result came from a machine whose lease had passed to a later epoch; it was not stored.",
+    mend: 'None needed: the workflow schedules the step anew.',
+  },
+  AGENT_RETIRED: {
+    status: 409,
+    retryable: false,
+    cause: 'The agent is retired.',
+    mend: 'Revive it first.',
+  },
+  MACHINE_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    cause: 'fleet.yaml names no such machine.',
+    mend: 'Add it to fleet.yaml and apply, or check the name.',
+  },
+  MODEL_SERVER_DOWN: {
+    status: 503,
+    retryable: true,
+    cause: 'The model server of the machine refused the connection or broke it off.',
+    mend: 'Start it; the worker polls its queues again by itself.',
+  },
+  MODEL_OVERLOADED: {
+    status: 503,
+    retryable: true,
+    cause: 'The model server answered 429 or 503.',
+    mend: 'Lower `modelServer.sequences` of the machine if it stays.',
+  },
+  MODEL_STALLED: {
+    status: 504,
+    retryable: true,
+    cause: 'The model server sent no token for longer than the stall limit.',
+    mend: 'Look at the model server; the step is tried again.',
+  },
+  MODEL_MISSING: {
+    status: 404,
+    retryable: false,
+    cause: 'The model server does not have the model.',
+    mend: 'Pull it on that machine, or map another with `soulfra models use`.',
+  },
+  MODEL_REFUSED: {
+    status: 422,
+    retryable: false,
+    cause: 'The model server refused the request (4xx), for instance because the prompt is over the context.',
+    mend: 'See the message of the server in the reason of the run.',
+  },
+  MODEL_OUTPUT_INVALID: {
+    status: 422,
+    retryable: false,
+    cause: 'The answer of the model did not follow the schema, also after one repair try.',
+    mend: 'Try again later or use another model; nothing was stored.',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** One field that broke one rule, and how to mend it. */
+export interface FieldError {
+  path: string;
+  rule: string;
+  mend: string;
+}
+
+export class DomainError extends Error {
+  readonly code: ErrorCode;
+  readonly fields: readonly FieldError[];
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown; fields?: readonly FieldError[] }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'DomainError';
+    this.code = code;
+    this.fields = options?.fields ?? [];
+  }
+}
+
+export function isDomainError(err: unknown, code?: ErrorCode): err is DomainError {
+  return err instanceof DomainError && (code === undefined || err.code === code);
+}

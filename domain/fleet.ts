@@ -1,0 +1,258 @@
+import { z } from 'zod';
+import { nameSchema, slugSchema } from './ids.ts';
+import { type GpuClass, gpuClasses, machineQueue } from './task-queues.ts';
+
+/** The schema of fleet.yaml: config/fleet-file.ts parses with it, the database keeps each applied version as this JSON. */
+
+/** `30m`, `6h`, `1d`: the text of a cadence is also the name of its Schedule. */
+export const durationSchema = z.string().regex(/^[1-9]\d{0,4}[smhd]$/, 'must be a number and s, m, h or d, such as 6h');
+
+export function durationSeconds(duration: string): number {
+  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[duration.at(-1) as 's' | 'm' | 'h' | 'd'];
+  return Number(duration.slice(0, -1)) * unit;
+}
+
+const gpuClassSchema = z.enum(gpuClasses);
+
+const gpuSchema = z.strictObject({
+  /** As a person says it: `RTX 4090`. */
+  name: z.string().min(1).max(60),
+  class: gpuClassSchema,
+  vramGiB: z.number().positive().max(1024),
+  /** Never planned for: the desktop, the owner's own programs, fragmentation. */
+  reserveGiB: z.number().nonnegative().default(1),
+});
+
+const coordinationSchema = z.strictObject({
+  pollers: z.int().min(2).max(100),
+  workflowSlots: z.int().min(1).max(1000),
+  activitySlots: z.int().min(1).max(1000),
+});
+
+const modelServerSchema = z.strictObject({
+  kind: z.enum(['ollama', 'vllm', 'llamacpp', 'openai']),
+  /** OpenAI-compatible base, such as http://127.0.0.1:11434/v1. Absent: nothing to call, the machine runs simulated. */
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  /** Most sequences the server runs at once, over all its models. */
+  sequences: z.int().min(1).max(1024),
+});
+
+const machineSchema = z.strictObject({
+  id: slugSchema,
+  labels: z.array(z.string().max(60)).default([]),
+  /** Name of the host that is this machine; default: its id. */
+  host: z.string().max(253).optional(),
+  gpus: z.array(gpuSchema).max(16).default([]),
+  modelServer: modelServerSchema.optional(),
+  roles: z.strictObject({ coordination: coordinationSchema.optional() }).default({}),
+});
+
+const rateSchema = z.strictObject({
+  /** Tokens a second of one sequence alone. */
+  tokensPerSecond: z.number().positive(),
+  /** Each further sequence divides the rate of each by 1 + slowdown × (sequences − 1). */
+  slowdown: z.number().nonnegative().max(1),
+});
+
+const quantisationSchema = z.strictObject({
+  /** Size of the weights file in GiB. */
+  fileGiB: z.number().positive(),
+  rates: z.partialRecord(gpuClassSchema, rateSchema).refine((rates) => Object.keys(rates).length > 0, 'must give a rate for at least one class'),
+  /** What model servers call it, such as { ollama: 'qwen2.5:32b' }; default: the model's own id. */
+  servedAs: z.partialRecord(z.enum(['ollama', 'vllm', 'llamacpp', 'openai']), z.string().min(1)).default({}),
+  /** Model id (`<model>_<quantisation>`) that an agent who may degrade falls back to. */
+  smaller: nameSchema.optional(),
+});
+
+const modelSchema = z.strictObject({
+  id: nameSchema,
+  family: z.string().min(1).max(60),
+  license: z.string().max(120).optional(),
+  layers: z.int().positive(),
+  queryHeads: z.int().positive(),
+  kvHeads: z.int().positive(),
+  headSize: z.int().positive(),
+  /** Tokens of context, pinned per use and never cut silently. */
+  context: z.strictObject({ reflect: z.int().min(512), talk: z.int().min(512) }),
+  quantisations: z.record(nameSchema, quantisationSchema),
+});
+
+const archetypeSchema = z.strictObject({
+  id: slugSchema,
+  count: z.int().min(0).max(100_000),
+  summary: z.string().min(1).max(300),
+  traits: z.array(z.string().min(1).max(60)).min(1).max(12),
+  maskSeed: z.int().nonnegative(),
+  cadence: durationSchema,
+  /** Model id `<model>_<quantisation>`. */
+  model: nameSchema,
+  /** The agent's model must need a card of at least this class. */
+  leastClass: gpuClassSchema,
+  /** Whether the model's `smaller` may stand in, marked `degraded`. */
+  mayDegrade: z.boolean(),
+  tokensPerDay: z.int().positive(),
+  /** Weight of a served token in placement. */
+  priority: z.number().positive().max(100).default(1),
+  /** Tokens a run is expected to take until five runs have been seen. */
+  expectedTokens: z.int().positive().max(32_768).default(400),
+});
+
+/** What one agent may have otherwise than its archetype. */
+const overrideSchema = archetypeSchema.omit({ id: true, count: true }).partial().extend({
+  name: z.string().min(1).max(60).optional(),
+  persona: z.string().min(1).max(2000).optional(),
+});
+
+const limitsSchema = z.strictObject({
+  /** Without a heartbeat for this long an inference attempt is given to another machine. */
+  heartbeatTimeout: durationSchema.default('10s'),
+  /** Without a token for this long the call is aborted; under the heartbeat time-out. */
+  stallTimeout: durationSchema.default('8s'),
+  /** An inference call may take this long in all. */
+  callTimeout: durationSchema.default('10m'),
+  /** A rung of the ladder asks where its machine is after waiting this long. */
+  scheduleToStart: durationSchema.default('30s'),
+  /** A parked run gives up after this long; the next period says so. */
+  parkedFor: durationSchema.default('1h'),
+  /** Window of a sweep per queue = this × the slots that poll it (facts: 1.15). */
+  windowOverSlots: z.number().min(1).max(4).default(1.15),
+  requestsPerMinute: z.int().positive().default(600),
+});
+
+const retentionSchema = z.strictObject({
+  events: durationSchema.default('90d'),
+  runs: durationSchema.default('365d'),
+  stepResults: durationSchema.default('30d'),
+  notices: durationSchema.default('365d'),
+});
+
+export const fleetSchema = z
+  .strictObject({
+    version: z.literal(1),
+    name: z.string().min(1).max(60),
+    machines: z.array(machineSchema).min(1).max(1000),
+    models: z.array(modelSchema).max(200),
+    archetypes: z.array(archetypeSchema).max(1000),
+    agents: z.record(slugSchema, overrideSchema).default({}),
+    schedules: z.strictObject({ catchUp: durationSchema.default('10m'), paused: z.boolean().default(false) }).prefault({}),
+    limits: limitsSchema.prefault({}),
+    retention: retentionSchema.prefault({}),
+  })
+  .superRefine((fleet, ctx) => {
+    const issue = (path: (string | number)[], message: string) => ctx.addIssue({ code: 'custom', path, message });
+    const firstAt = new Map<string, number>();
+    fleet.machines.forEach((machine, i) => {
+      const queue = machineQueue(machine.id);
+      if (firstAt.has(queue)) issue(['machines', i, 'id'], `must differ from machines.${firstAt.get(queue)} (they share the queue ${queue})`);
+      else firstAt.set(queue, i);
+      machine.gpus.forEach((gpu, g) => {
+        if (gpu.reserveGiB >= gpu.vramGiB) issue(['machines', i, 'gpus', g, 'reserveGiB'], 'must be under vramGiB');
+      });
+      if (machine.gpus.length > 0 && !machine.modelServer) issue(['machines', i, 'modelServer'], 'must be given where there are GPUs');
+    });
+    if (!fleet.machines.some((machine) => machine.roles.coordination)) {
+      issue(['machines'], 'must hold at least one machine with roles.coordination');
+    }
+    const models = new Set(modelVariants(fleet).map((variant) => variant.id));
+    fleet.models.forEach((model, i) => {
+      for (const [name, quantisation] of Object.entries(model.quantisations)) {
+        const path = ['models', i, 'quantisations', name, 'smaller'];
+        if (quantisation.smaller === undefined) continue;
+        if (!models.has(quantisation.smaller)) issue(path, `must name a model of this file, such as ${[...models][0]}`);
+        else if (quantisation.smaller === `${model.id}_${name}`) issue(path, 'must be another model');
+      }
+    });
+    const archetypes = new Set<string>();
+    fleet.archetypes.forEach((archetype, i) => {
+      if (archetypes.has(archetype.id)) issue(['archetypes', i, 'id'], 'must be used once');
+      archetypes.add(archetype.id);
+      if (!models.has(archetype.model)) issue(['archetypes', i, 'model'], `must be one of ${[...models].join(', ')}`);
+    });
+    for (const [id, override] of Object.entries(fleet.agents)) {
+      if (override.model !== undefined && !models.has(override.model)) issue(['agents', id, 'model'], `must be one of ${[...models].join(', ')}`);
+      const archetype = fleet.archetypes.find((a) => agentIdIn(a.id, a.count, id));
+      if (!archetype) issue(['agents', id], 'must be the id of an agent that an archetype makes, such as vesper-001');
+    }
+    if (durationSeconds(fleet.limits.stallTimeout) >= durationSeconds(fleet.limits.heartbeatTimeout)) {
+      issue(['limits', 'stallTimeout'], 'must be under limits.heartbeatTimeout');
+    }
+  });
+
+export type Fleet = z.infer<typeof fleetSchema>;
+export type FleetMachine = Fleet['machines'][number];
+export type FleetGpu = FleetMachine['gpus'][number];
+export type FleetModel = Fleet['models'][number];
+export type FleetArchetype = Fleet['archetypes'][number];
+export type ModelServerKind = z.infer<typeof modelServerSchema>['kind'];
+
+/** One quantisation of one model: what is loaded, queued for and named by agents. */
+export interface ModelVariant {
+  /** `<model>_<quantisation>`, such as qwen32b_q4. */
+  id: string;
+  model: FleetModel;
+  fileGiB: number;
+  rates: Partial<Record<GpuClass, { tokensPerSecond: number; slowdown: number }>>;
+  servedAs: Partial<Record<ModelServerKind, string>>;
+  smaller?: string;
+}
+
+export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
+  return fleet.models.flatMap((model) =>
+    Object.entries(model.quantisations).map(([name, quantisation]) => ({
+      id: `${model.id}_${name}`,
+      model,
+      fileGiB: quantisation.fileGiB,
+      rates: quantisation.rates as ModelVariant['rates'],
+      servedAs: quantisation.servedAs as ModelVariant['servedAs'],
+      ...(quantisation.smaller === undefined ? {} : { smaller: quantisation.smaller }),
+    })),
+  );
+}
+
+export function agentId(archetypeId: string, ordinal: number): string {
+  return `${archetypeId}-${String(ordinal).padStart(3, '0')}`;
+}
+
+function agentIdIn(archetypeId: string, count: number, id: string): boolean {
+  const match = /^(.+)-(\d{3,})$/.exec(id);
+  return match !== null && match[1] === archetypeId && Number(match[2]) >= 1 && Number(match[2]) <= count && agentId(archetypeId, Number(match[2])) === id;
+}
+
+/** One agent as the file gives birth to it: its archetype with the override by name laid over. */
+export interface FleetAgent {
+  id: string;
+  archetype: FleetArchetype;
+  ordinal: number;
+  override: Fleet['agents'][string] | undefined;
+  cadence: string;
+  model: string;
+  leastClass: GpuClass;
+  mayDegrade: boolean;
+  tokensPerDay: number;
+  priority: number;
+  expectedTokens: number;
+  traits: readonly string[];
+}
+
+export function fleetAgents(fleet: Fleet): FleetAgent[] {
+  return fleet.archetypes.flatMap((archetype) =>
+    Array.from({ length: archetype.count }, (_, i) => {
+      const id = agentId(archetype.id, i + 1);
+      const override = fleet.agents[id];
+      return {
+        id,
+        archetype,
+        ordinal: i + 1,
+        override,
+        cadence: override?.cadence ?? archetype.cadence,
+        model: override?.model ?? archetype.model,
+        leastClass: override?.leastClass ?? archetype.leastClass,
+        mayDegrade: override?.mayDegrade ?? archetype.mayDegrade,
+        tokensPerDay: override?.tokensPerDay ?? archetype.tokensPerDay,
+        priority: override?.priority ?? archetype.priority,
+        expectedTokens: override?.expectedTokens ?? archetype.expectedTokens,
+        traits: override?.traits ?? archetype.traits,
+      };
+    }),
+  );
+}

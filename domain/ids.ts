@@ -1,0 +1,61 @@
+import { z } from 'zod';
+
+/** Three letters and a UUIDv7; agents and machines are slugs of fleet.yaml instead. */
+export const idPrefixes = {
+  user: 'usr',
+  token: 'tok',
+  memory: 'mem',
+  reflection: 'rfl',
+  run: 'run',
+  sweep: 'swp',
+  notice: 'ntc',
+  request: 'req',
+} as const;
+export type IdKind = keyof typeof idPrefixes;
+
+const uuidv7 = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}';
+
+/** Joins a kind's prefix and a UUIDv7 made by the caller: the domain has no randomness. */
+export function idOf(kind: IdKind, uuid: string): string {
+  return `${idPrefixes[kind]}_${uuid}`;
+}
+
+export function idSchema(kind: IdKind) {
+  return z
+    .string()
+    .regex(new RegExp(`^${idPrefixes[kind]}_${uuidv7}$`), `must be ${idPrefixes[kind]}_ followed by a UUIDv7`);
+}
+
+/** Agent and machine names of fleet.yaml. */
+export const slugSchema = z
+  .string()
+  .max(63)
+  .regex(/^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/, 'must be lower-case letters, digits and single dashes, starting with a letter');
+
+/** Queue-safe names: Temporal's metrics replace every other character. */
+export const nameSchema = z
+  .string()
+  .max(63)
+  .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and underscores, starting with a letter');
+
+export const fleetHealthWorkflowId = 'fleet-health';
+export function replanWorkflowId(planVersion: number): string {
+  return `replan:${planVersion}`;
+}
+export function drainWorkflowId(machineId: string, count: number): string {
+  return `drain:${machineId}:${count}`;
+}
+/** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand. */
+export function reflectWorkflowId(agentId: string, period: string): string {
+  return `reflect:${agentId}:${period}`;
+}
+export function callPeriod(requestId: string): string {
+  return `call-${requestId}`;
+}
+/** A Schedule appends its time to this id, so it starts only a sweep. */
+export function sweepWorkflowId(cadence: string): string {
+  return `reflect-fleet:${cadence}`;
+}
+export function reflectScheduleId(cadence: string): string {
+  return `reflect-${cadence}`;
+}

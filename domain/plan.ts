@@ -1,0 +1,45 @@
+import type { GpuClass } from './task-queues.ts';
+
+/** What the planner decides and `replanFleet` applies: plain JSON, stored as one versioned row. */
+export interface Plan {
+  machines: PlannedMachine[];
+  /** Home machine of each placed agent: where the plan counts its load, not a route. */
+  homes: Record<string, string>;
+  /** Agents without a home, each with its reason; such an agent waits, parks or degrades. */
+  unplaced: Array<{ agentId: string; reason: string }>;
+  /** GPU-hours a day per class: needed ÷ available is the load. */
+  hours: Array<{ gpuClass: GpuClass; needed: number; available: number }>;
+}
+
+export interface PlannedMachine {
+  machineId: string;
+  models: ResidentModel[];
+  /** Σ over its GPUs, by the estimator. */
+  vramUsedGiB: number;
+  vramUsableGiB: number;
+}
+
+export interface ResidentModel {
+  modelId: string;
+  /** The model's one queue. */
+  queue: string;
+  /** Indexes into the machine's `gpus`; more than one only where the model is declared to span. */
+  gpus: number[];
+  /** Sequences at once that its KV memory allows, at most the server's limit. */
+  slots: number;
+  vramGiB: number;
+}
+
+/** Slots that poll each queue under the plan, over the machines given (default: all). */
+export function queueSlots(plan: Plan, machineIds?: ReadonlySet<string>): Map<string, number> {
+  const slots = new Map<string, number>();
+  for (const machine of plan.machines) {
+    if (machineIds && !machineIds.has(machine.machineId)) continue;
+    for (const model of machine.models) slots.set(model.queue, (slots.get(model.queue) ?? 0) + model.slots);
+  }
+  return slots;
+}
+
+export function plannedMachine(plan: Plan, machineId: string): PlannedMachine | undefined {
+  return plan.machines.find((machine) => machine.machineId === machineId);
+}

@@ -1,0 +1,24 @@
+/** The same words as the SQL checks in stores/migrations; test/integration/states.test.ts compares the two. */
+export const machineStates = ['ready', 'suspect', 'lost', 'draining', 'drained'] as const;
+export type MachineState = (typeof machineStates)[number];
+
+export const agentStates = ['active', 'parked', 'retired'] as const;
+export type AgentState = (typeof agentStates)[number];
+
+export const runStates = ['queued', 'running', 'parked', 'done', 'empty', 'failed', 'canceled'] as const;
+export type RunState = (typeof runStates)[number];
+/** A run in one of these never changes again. */
+export const endedRunStates = ['done', 'empty', 'failed', 'canceled'] as const satisfies readonly RunState[];
+
+export const planStates = ['planned', 'applying', 'applied', 'superseded'] as const;
+export type PlanState = (typeof planStates)[number];
+
+/** Where a machine's calls go: its own server, a server elsewhere that it only fronts, or none. */
+export const runsAs = ['local', 'remote', 'simulated'] as const;
+export type RunsAs = (typeof runsAs)[number];
+
+export const roles = ['operator', 'creator', 'member', 'reader'] as const;
+export type Role = (typeof roles)[number];
+
+export const memoryKinds = ['observation', 'reflection', 'whisper', 'conversation', 'reply', 'drop', 'vote', 'sale'] as const;
+export type MemoryKind = (typeof memoryKinds)[number];

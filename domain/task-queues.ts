@@ -1,0 +1,25 @@
+/** Every task-queue name is made here. `[a-z0-9_]` only: server metrics replace all else, and joins on the name would break. */
+export const coordinationQueue = 'coordination';
+
+/** VRAM tiers in GiB, smallest first. */
+export const gpuClasses = ['8g', '12g', '16g', '24g', '32g', '48g', '80g', '141g'] as const;
+export type GpuClass = (typeof gpuClasses)[number];
+
+export function classGiB(gpuClass: GpuClass): number {
+  return Number.parseInt(gpuClass, 10);
+}
+
+/** `gpuClass` is the smallest class the model fits, never the card it runs on: a model has one queue. */
+export function inferenceQueue(gpuClass: GpuClass, modelId: string): string {
+  return `inference_${gpuClass}_${modelId}`;
+}
+
+/** Conversations with a model; its one slot is taken from the model's. */
+export function talkQueue(gpuClass: GpuClass, modelId: string): string {
+  return `${inferenceQueue(gpuClass, modelId)}_talk`;
+}
+
+/** Slugs carry dashes and queues may not, so `pc-2` polls `machine_pc_2`; the fleet schema refuses two ids that meet here. */
+export function machineQueue(machineId: string): string {
+  return `machine_${machineId.replaceAll('-', '_')}`;
+}
