@@ -25,8 +25,13 @@ export interface ResidentModel {
   queue: string;
   /** Indexes into the machine's `gpus`; more than one only where the model is declared to span. */
   gpus: number[];
-  /** Sequences at once that its KV memory allows, at most the server's limit. */
+  /**
+   * Sequences at once that its KV memory allows, at most the server's limit: what its queue is polled with. Queues of one machine may
+   * overlap, a permit in the worker keeps the sum within the server's limit.
+   */
   slots: number;
+  /** Of those the sequences that the plan counts on to serve demand: over a machine they add up to at most the server's limit; 0 is a spare replica. */
+  counted: number;
   vramGiB: number;
 }
 
