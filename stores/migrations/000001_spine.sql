@@ -62,12 +62,16 @@ create table plans (
   owner_id text not null references users (id),
   state text not null default 'planned' check (state in ('planned', 'applying', 'applied', 'superseded')),
   reason text not null,
-  fleet_version integer not null references fleet_versions (version),
-  plan jsonb not null,
+  -- Both empty until replanFleet has computed the plan: the row asks for it.
+  fleet_version integer references fleet_versions (version),
+  plan jsonb,
   created_at timestamptz not null default now(),
-  applied_at timestamptz
+  applied_at timestamptz,
+  check (state = 'planned' or state = 'superseded' or plan is not null)
 );
 create unique index plans_one_applied on plans ((true)) where state = 'applied';
+-- Causes that come before the plan is computed share one row.
+create unique index plans_one_planned on plans ((true)) where state = 'planned';
 
 -- Measured rates replace those of fleet.yaml.
 create table model_rates (
@@ -160,6 +164,9 @@ create table runs (
   tokens integer,
   reflections integer not null default 0,
   moves integer not null default 0,
+  -- The execution that works on this row, and the refill of the sweep that started it.
+  temporal_run_id text,
+  refill integer,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   ended_at timestamptz,

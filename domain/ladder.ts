@@ -1,0 +1,39 @@
+/**
+ * The ladder a run climbs when nobody takes its work within schedule-to-start: its own model's queue, as long as a
+ * living machine serves it or a plan being applied will → the agent's smaller model, marked degraded → parked.
+ * Load is never taken for death, and model errors never climb.
+ */
+export interface Rung {
+  modelId: string;
+  queue: string;
+  degraded: boolean;
+  /** Temporal's priority key: 1 first, 5 last. */
+  priority: number;
+}
+
+export type LadderStep = { kind: 'work'; rung: Rung } | { kind: 'park'; reason: string };
+
+export interface LadderFacts {
+  own: { modelId: string; queue: string };
+  /** The agent's smaller model, only where it may degrade. */
+  smaller: { modelId: string; queue: string } | undefined;
+  /** Queues polled under an unexpired lease. */
+  served: ReadonlySet<string>;
+  /** Queues that a plan being applied gives to a living machine. */
+  coming: ReadonlySet<string>;
+}
+
+export const backgroundPriority = 4;
+/** Work that has waited for a machine already goes before new work. */
+export const againPriority = 2;
+
+export function nextStep({ own, smaller, served, coming }: LadderFacts): LadderStep {
+  if (served.has(own.queue) || coming.has(own.queue)) {
+    return { kind: 'work', rung: { ...own, degraded: false, priority: againPriority } };
+  }
+  if (smaller && (served.has(smaller.queue) || coming.has(smaller.queue))) {
+    return { kind: 'work', rung: { ...smaller, degraded: true, priority: againPriority } };
+  }
+  const none = `no living machine serves ${own.modelId}`;
+  return { kind: 'park', reason: smaller ? `${none} or ${smaller.modelId}` : `${none}, and the agent may not degrade` };
+}

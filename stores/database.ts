@@ -1,0 +1,56 @@
+import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
+import pg from 'pg';
+import type { DB } from './database.generated.ts';
+
+export type Database = Kysely<DB>;
+export type DatabaseTransaction = Transaction<DB>;
+
+// Counts and sequence numbers fit a safe integer; as text they would compare as text.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+export interface DatabaseOptions {
+  url: string;
+  /** Most connections. @default 10 */
+  connections?: number;
+  /** Shown in pg_stat_activity. */
+  name: string;
+  /** Called for errors of idle connections, which the pool replaces by itself. */
+  onIdleError: (err: Error) => void;
+}
+
+/** No transaction lives over 10 s: an open one anywhere holds back the readers of events. */
+const transactionTimeoutMs = 10_000;
+
+export function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    application_name: name,
+    connectionTimeoutMillis: 5_000,
+    idle_in_transaction_session_timeout: transactionTimeoutMs,
+    statement_timeout: transactionTimeoutMs,
+    keepAlive: true,
+  });
+  pool.on('error', onIdleError);
+  return pool;
+}
+
+export function createDatabase(options: DatabaseOptions): Database {
+  return new Kysely<DB>({
+    dialect: new PostgresDialect({ pool: createPool(options) }),
+    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
+  });
+}
+
+/** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
+export type Executor = Database | DatabaseTransaction;
+
+export const pgErrors = {
+  uniqueViolation: '23505',
+  foreignKeyViolation: '23503',
+  serializationFailure: '40001',
+} as const;
+
+export function isPgError(err: unknown, code: (typeof pgErrors)[keyof typeof pgErrors]): boolean {
+  return err instanceof pg.DatabaseError && err.code === code;
+}

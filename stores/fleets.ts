@@ -1,0 +1,163 @@
+import { sql } from 'kysely';
+import type { Fleet } from '../domain/fleet.ts';
+import type { Database, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { requestReplan } from './plans.ts';
+
+export interface FleetVersion {
+  version: number;
+  source: string;
+  fleet: Fleet;
+  appliedAt: string;
+  undoOf: number | null;
+}
+
+/** One agent as the file gives birth to it, or as the file-owned part of a living one. */
+export interface NewAgent {
+  id: string;
+  name: string;
+  archetype: string;
+  persona: string;
+  traits: string[];
+  maskSeed: number;
+  cadence: string;
+  modelId: string;
+  leastClass: string;
+  mayDegrade: boolean;
+  priority: number;
+  tokensPerDay: number;
+  expectedTokens: number;
+}
+
+export interface AppliedFleet {
+  version: number;
+  planVersion: number;
+}
+
+const columns = ['version', 'source', 'fleet', 'appliedAt', 'undoOf'] as const;
+type Row = { version: number; source: string; fleet: unknown; appliedAt: Date; undoOf: number | null };
+function fleetVersion(row: Row): FleetVersion {
+  return {
+    version: row.version,
+    source: row.source,
+    fleet: row.fleet as Fleet,
+    appliedAt: row.appliedAt.toISOString(),
+    undoOf: row.undoOf,
+  };
+}
+
+/** The applied fleet that work goes by; undefined before the first apply. */
+export async function currentFleet(db: Executor): Promise<FleetVersion | undefined> {
+  const row = await db
+    .selectFrom('fleetVersions')
+    .select(columns)
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row && fleetVersion(row);
+}
+
+export function createFleetStore(db: Database) {
+  return {
+    current: () => currentFleet(db),
+
+    async byVersion(version: number): Promise<FleetVersion | undefined> {
+      const row = await db
+        .selectFrom('fleetVersions')
+        .select(columns)
+        .where('version', '=', version)
+        .executeTakeFirst();
+      return row && fleetVersion(row);
+    },
+
+    /**
+     * Applies a fleet as the next version, in one transaction: machines come and go, agents are born, retired or revived,
+     * and what the file owns of a living agent (cadence, model, limits) is changed; its persona and memories are not.
+     */
+    async apply(input: {
+      ownerId: string;
+      source: string;
+      fleet: Fleet;
+      agents: readonly NewAgent[];
+      changes: unknown[];
+      undoOf?: number;
+    }): Promise<AppliedFleet> {
+      const { ownerId, source, fleet, agents, changes } = input;
+      return db.transaction().execute(async (tx) => {
+        await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
+        const { version } = await tx
+          .insertInto('fleetVersions')
+          .values({
+            ownerId,
+            source,
+            fleet: JSON.stringify(fleet),
+            changes: JSON.stringify(changes),
+            undoOf: input.undoOf ?? null,
+          })
+          .returning('version')
+          .executeTakeFirstOrThrow();
+        await applyMachines(tx, ownerId, fleet);
+        await applyAgents(tx, ownerId, version, agents);
+        await appendEvents(tx, [
+          { ownerId, type: 'fleet.applied', subject: String(version), data: { changes: changes.length } },
+        ]);
+        const planVersion = await requestReplan(tx, { ownerId, reason: `fleet version ${version} applied` });
+        return { version, planVersion };
+      });
+    },
+  };
+}
+export type FleetStore = ReturnType<typeof createFleetStore>;
+
+async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promise<void> {
+  const ids = fleet.machines.map((machine) => machine.id);
+  await tx
+    .insertInto('machines')
+    .values(ids.map((id) => ({ id, ownerId })))
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ removedAt: null }))
+    .execute();
+  // The epoch moves, so that a worker of a removed machine is fenced and ends.
+  await tx
+    .updateTable('machines')
+    .set({
+      removedAt: sql<Date>`now()`,
+      epoch: sql<number>`epoch + 1`,
+      state: 'lost',
+      reason: 'no longer in fleet.yaml',
+      polls: [],
+    })
+    .where('ownerId', '=', ownerId)
+    .where('removedAt', 'is', null)
+    .where('id', 'not in', ids)
+    .execute();
+}
+
+async function applyAgents(tx: Executor, ownerId: string, version: number, agents: readonly NewAgent[]): Promise<void> {
+  for (let from = 0; from < agents.length; from += 1000) {
+    const rows = agents.slice(from, from + 1000);
+    await tx
+      .insertInto('agents')
+      .values(rows.map((agent) => ({ ...agent, ownerId, fleetVersion: version })))
+      .onConflict((conflict) =>
+        conflict.column('id').doUpdateSet((eb) => ({
+          cadence: eb.ref('excluded.cadence'),
+          modelId: eb.ref('excluded.modelId'),
+          leastClass: eb.ref('excluded.leastClass'),
+          mayDegrade: eb.ref('excluded.mayDegrade'),
+          priority: eb.ref('excluded.priority'),
+          tokensPerDay: eb.ref('excluded.tokensPerDay'),
+          fleetVersion: eb.ref('excluded.fleetVersion'),
+          state: sql<string>`case when agents.state = 'retired' then 'active' else agents.state end`,
+          changedAt: sql<Date>`now()`,
+        })),
+      )
+      .execute();
+  }
+  await tx
+    .updateTable('agents')
+    .set({ state: 'retired', homeMachineId: null, homeReason: 'no longer in fleet.yaml', changedAt: sql<Date>`now()` })
+    .where('ownerId', '=', ownerId)
+    .where('fleetVersion', '<', version)
+    .where('state', '<>', 'retired')
+    .execute();
+}

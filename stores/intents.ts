@@ -1,0 +1,51 @@
+import { sql } from 'kysely';
+import type { Database, Executor } from './database.ts';
+
+export interface Intent {
+  workflowId: string;
+  type: string;
+  args: unknown[];
+}
+
+/** Asks for a workflow in the transaction of the fact that needs it; the same id asks once. */
+export async function insertIntent(db: Executor, intent: Intent): Promise<void> {
+  await db
+    .insertInto('intents')
+    .values({ workflowId: intent.workflowId, type: intent.type, args: JSON.stringify(intent.args) })
+    .onConflict((conflict) => conflict.column('workflowId').doNothing())
+    .execute();
+}
+
+export function createIntentStore(db: Database) {
+  return {
+    /**
+     * Hands the oldest intent that nobody else holds to `start` and deletes it once `start` has returned.
+     * A crash in between starts it again, which the workflow id makes harmless.
+     * @returns whether there was one
+     */
+    async take(start: (intent: Intent) => Promise<void>): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .selectFrom('intents')
+          .select(['workflowId', 'type', 'args'])
+          .orderBy('createdAt')
+          .limit(1)
+          .forUpdate()
+          .skipLocked()
+          .executeTakeFirst();
+        if (!row) return false;
+        await start({ workflowId: row.workflowId, type: row.type, args: row.args as unknown[] });
+        await tx.deleteFrom('intents').where('workflowId', '=', row.workflowId).execute();
+        return true;
+      });
+    },
+
+    /** Seconds the oldest intent has waited; 0 when there is none. */
+    async oldestSeconds(): Promise<number> {
+      const { rows } = await sql<{ seconds: number }>`
+        select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as seconds from intents`.execute(db);
+      return rows[0]?.seconds ?? 0;
+    },
+  };
+}
+export type IntentStore = ReturnType<typeof createIntentStore>;

@@ -1,0 +1,275 @@
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import { leaseSeconds, suspectAfterSeconds } from '../domain/health.ts';
+import { drainWorkflowId } from '../domain/ids.ts';
+import type { MachineState, RunsAs } from '../domain/states.ts';
+import type { Database, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+import { insertIntent } from './intents.ts';
+import { openNotice, resolveNotice } from './notices.ts';
+import { requestReplan } from './plans.ts';
+
+export interface Lease {
+  machineId: string;
+  epoch: number;
+  state: MachineState;
+}
+
+export interface MachineRow {
+  id: string;
+  state: MachineState;
+  reason: string;
+  epoch: number;
+  leaseUntil: string;
+  alive: boolean;
+  polls: string[];
+  runsAs: RunsAs;
+  planVersion: number | null;
+  identity: string | null;
+}
+
+const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
+
+export function lostNoticeKey(machineId: string): string {
+  return `machine_lost:${machineId}`;
+}
+
+export function createMachineStore(db: Database) {
+  return {
+    /**
+     * A start of the machine's worker takes the next epoch; what an older epoch still holds is fenced from here on.
+     * A machine that was lost, or never there, asks for a plan that counts on it.
+     * @throws MACHINE_UNKNOWN when no applied fleet.yaml names it
+     */
+    async register(machineId: string, { identity, runsAs }: { identity: string; runsAs: RunsAs }): Promise<Lease> {
+      return db.transaction().execute(async (tx) => {
+        const before = await tx
+          .selectFrom('machines')
+          .select(['state', 'ownerId', 'runsAs'])
+          .where('id', '=', machineId)
+          .where('removedAt', 'is', null)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!before) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
+        const kept = before.state === 'draining' || before.state === 'drained';
+        const row = await tx
+          .updateTable('machines')
+          .set({
+            epoch: sql<number>`epoch + 1`,
+            leaseUntil: lease,
+            state: kept ? before.state : 'ready',
+            ...(kept ? {} : { reason: '' }),
+            polls: [],
+            identity,
+            runsAs,
+            changedAt: sql<Date>`now()`,
+          })
+          .where('id', '=', machineId)
+          .returning(['epoch', 'state'])
+          .executeTakeFirstOrThrow();
+        await appendEvents(tx, [
+          { ownerId: before.ownerId, type: 'machine.joined', subject: machineId, data: { epoch: row.epoch, runsAs } },
+        ]);
+        await resolveNotice(tx, lostNoticeKey(machineId));
+        if (before.state === 'lost')
+          await requestReplan(tx, { ownerId: before.ownerId, reason: `${machineId} joined` });
+        return { machineId, epoch: row.epoch, state: row.state as MachineState };
+      });
+    },
+
+    /** Renews the lease and says what the machine polls. @returns false when the epoch is no longer the machine's */
+    async renew(
+      { machineId, epoch }: Lease,
+      { polls, planVersion }: { polls: string[]; planVersion: number | null },
+    ): Promise<boolean> {
+      const result = await db
+        .updateTable('machines')
+        .set({
+          leaseUntil: lease,
+          polls,
+          planVersion,
+          state: sql<string>`case when state = 'suspect' then 'ready' else state end`,
+          reason: sql<string>`case when state = 'suspect' then '' else reason end`,
+        })
+        .where('id', '=', machineId)
+        .where('epoch', '=', epoch)
+        .where('state', '<>', 'lost')
+        .executeTakeFirst();
+      return result.numUpdatedRows > 0n;
+    },
+
+    /** An orderly stop gives the lease back, so that nobody waits for it to run out. */
+    async leave({ machineId, epoch }: Lease): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('machines')
+          .set({ leaseUntil: sql<Date>`clock_timestamp()`, polls: [], changedAt: sql<Date>`now()` })
+          .where('id', '=', machineId)
+          .where('epoch', '=', epoch)
+          .returning('ownerId')
+          .executeTakeFirst();
+        if (row)
+          await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.left', subject: machineId, data: { epoch } }]);
+      });
+    },
+
+    /**
+     * Judges every lease. Only this sets `lost`, and the epoch moves in the same statement. After a silence of the
+     * checker or the database longer than a lease every machine first gets a fresh one: nobody could renew then.
+     */
+    async judgeLeases(): Promise<{ lost: string[]; silent: boolean }> {
+      return db.transaction().execute(async (tx) => {
+        const { rows } = await sql<{ silent: boolean }>`
+          select clock_timestamp() - checked_at > make_interval(secs => ${leaseSeconds}) as silent from fleet_health for update`.execute(
+          tx,
+        );
+        await tx.updateTable('fleetHealth').set({ checkedAt: sql<Date>`clock_timestamp()` }).execute();
+        if (rows[0]?.silent) {
+          await tx
+            .updateTable('machines')
+            .set({ leaseUntil: lease })
+            .where('state', 'in', ['ready', 'suspect', 'draining'])
+            .execute();
+          return { lost: [], silent: true };
+        }
+        await tx
+          .updateTable('machines')
+          .set({ state: 'suspect', reason: 'missed a renewal of its lease' })
+          .where('state', '=', 'ready')
+          .where(
+            'leaseUntil',
+            '<',
+            sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds - suspectAfterSeconds})`,
+          )
+          .execute();
+        const lost = await tx
+          .updateTable('machines')
+          .set({
+            state: 'lost',
+            epoch: sql<number>`epoch + 1`,
+            polls: [],
+            reason: 'its lease ran out',
+            changedAt: sql<Date>`now()`,
+          })
+          .where('state', 'in', ['ready', 'suspect', 'draining'])
+          .where('leaseUntil', '<', sql<Date>`clock_timestamp()`)
+          .where('removedAt', 'is', null)
+          .returning(['id', 'ownerId', 'epoch'])
+          .execute();
+        for (const machine of lost) {
+          await appendEvents(tx, [
+            { ownerId: machine.ownerId, type: 'machine.lost', subject: machine.id, data: { epoch: machine.epoch } },
+          ]);
+          await openNotice(tx, {
+            id: newId('notice'),
+            ownerId: machine.ownerId,
+            kind: 'machine_lost',
+            key: lostNoticeKey(machine.id),
+            subject: machine.id,
+            title: `${machine.id} is lost`,
+            detail: 'Its worker stopped renewing its lease. What can move has been replanned.',
+            action: `soulfra fleet start ${machine.id}`,
+          });
+          await requestReplan(tx, { ownerId: machine.ownerId, reason: `${machine.id} lost` });
+        }
+        return { lost: lost.map((machine) => machine.id), silent: false };
+      });
+    },
+
+    list: () => listMachines(db),
+
+    /** Takes a machine out of service in order; the workflow's id counts drains, so each is a new one. */
+    async requestDrain(machineId: string, ownerId: string): Promise<{ workflowId: string }> {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('machines')
+          .set({
+            state: 'draining',
+            drains: sql<number>`drains + 1`,
+            reason: 'drained by its operator',
+            changedAt: sql<Date>`now()`,
+          })
+          .where('id', '=', machineId)
+          .where('ownerId', '=', ownerId)
+          .where('removedAt', 'is', null)
+          .where('state', 'in', ['ready', 'suspect'])
+          .returning('drains')
+          .executeTakeFirst();
+        if (!row) throw await whyNot(tx, machineId, ownerId, 'ready');
+        const workflowId = drainWorkflowId(machineId, row.drains);
+        await insertIntent(tx, { workflowId, type: 'drainMachine', args: [{ machineId }] });
+        await requestReplan(tx, { ownerId, reason: `${machineId} drains` });
+        await appendEvents(tx, [{ ownerId, type: 'machine.draining', subject: machineId }]);
+        return { workflowId };
+      });
+    },
+
+    /** @returns false when the machine is no longer draining: taken back, or lost on the way */
+    async finishDrain(machineId: string): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('machines')
+          .set({ state: 'drained', changedAt: sql<Date>`now()` })
+          .where('id', '=', machineId)
+          .where('state', 'in', ['draining', 'drained'])
+          .returning('ownerId')
+          .executeTakeFirst();
+        if (row) await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.drained', subject: machineId }]);
+        return row !== undefined;
+      });
+    },
+
+    async undrain(machineId: string, ownerId: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('machines')
+          .set({
+            state: sql<string>`case when lease_until > clock_timestamp() then 'ready' else 'lost' end`,
+            reason: '',
+            changedAt: sql<Date>`now()`,
+          })
+          .where('id', '=', machineId)
+          .where('ownerId', '=', ownerId)
+          .where('removedAt', 'is', null)
+          .where('state', 'in', ['draining', 'drained'])
+          .returning('id')
+          .executeTakeFirst();
+        if (!row) throw await whyNot(tx, machineId, ownerId, 'draining or drained');
+        await requestReplan(tx, { ownerId, reason: `${machineId} taken back in` });
+        await appendEvents(tx, [{ ownerId, type: 'machine.undrained', subject: machineId }]);
+      });
+    },
+  };
+}
+export type MachineStore = ReturnType<typeof createMachineStore>;
+
+export async function listMachines(db: Executor): Promise<MachineRow[]> {
+  const rows = await db
+    .selectFrom('machines')
+    .select(['id', 'state', 'reason', 'epoch', 'leaseUntil', 'polls', 'runsAs', 'planVersion', 'identity'])
+    .select(sql<boolean>`lease_until > clock_timestamp() and state not in ('lost')`.as('alive'))
+    .where('removedAt', 'is', null)
+    .orderBy('id')
+    .execute();
+  return rows.map((row) => ({
+    ...row,
+    state: row.state as MachineState,
+    runsAs: row.runsAs as RunsAs,
+    // node-postgres gives infinity as a number
+    leaseUntil: row.leaseUntil instanceof Date ? row.leaseUntil.toISOString() : String(row.leaseUntil),
+  }));
+}
+
+async function whyNot(tx: Executor, machineId: string, ownerId: string, wanted: string): Promise<DomainError> {
+  const row = await tx
+    .selectFrom('machines')
+    .select('state')
+    .where('id', '=', machineId)
+    .where('ownerId', '=', ownerId)
+    .where('removedAt', 'is', null)
+    .executeTakeFirst();
+  return row
+    ? new DomainError('CONFLICT', `${machineId} is ${row.state}; this needs it ${wanted}`)
+    : new DomainError('NOT_FOUND', `no machine ${machineId}`);
+}

@@ -1,0 +1,73 @@
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+import { DomainError } from '../domain/errors.ts';
+
+const directory = fileURLToPath(new URL('./migrations/', import.meta.url));
+/** Any number would do; this one is ours, so two starters wait for each other and not for strangers. */
+const lockKey = 7_205_411;
+
+/** File names without `.sql`, in order; the last one names the schema this code was written for. */
+export function migrationNames(): string[] {
+  return readdirSync(directory)
+    .filter((file) => file.endsWith('.sql'))
+    .map((file) => file.slice(0, -'.sql'.length))
+    .sort();
+}
+
+/**
+ * Brings the database to this code's schema, all or nothing, one starter at a time.
+ * @throws DATA_NEWER when the database has a migration that this code does not know.
+ */
+export async function migrate(url: string, log: (message: string) => void = () => {}): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
+  await client.connect();
+  try {
+    await client.query('select pg_advisory_lock($1)', [lockKey]);
+    await refuseNewer(client);
+    const applied = await runner({
+      dbClient: client,
+      dir: directory,
+      direction: 'up',
+      migrationsTable: 'migrations',
+      singleTransaction: true,
+      noLock: true,
+      log,
+    });
+    return applied.map((migration) => migration.name);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Migrations this code has and the database lacks; empty when a worker may start. */
+export async function missingMigrations(url: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
+  await client.connect();
+  try {
+    const done = new Set(await appliedNames(client));
+    await refuseNewer(client);
+    return migrationNames().filter((name) => !done.has(name));
+  } finally {
+    await client.end();
+  }
+}
+
+async function appliedNames(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ exists: boolean }>("select to_regclass('migrations') is not null as exists");
+  if (!rows[0]?.exists) return [];
+  const applied = await client.query<{ name: string }>('select name from migrations order by name');
+  return applied.rows.map((row) => row.name);
+}
+
+async function refuseNewer(client: pg.Client): Promise<void> {
+  const known = new Set(migrationNames());
+  const unknown = (await appliedNames(client)).filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new DomainError(
+      'DATA_NEWER',
+      `the database has migrations this version does not know: ${unknown.join(', ')}`,
+    );
+  }
+}

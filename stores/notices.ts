@@ -1,0 +1,38 @@
+import { sql } from 'kysely';
+import type { Executor } from './database.ts';
+
+export interface NewNotice {
+  id: string;
+  ownerId: string;
+  kind: 'machine_lost' | 'agent_failing' | 'parked_work' | 'model_server_down';
+  /** What makes two notices the same while one is open. */
+  key: string;
+  subject: string;
+  title: string;
+  detail?: string;
+  /** The command or button that settles it. */
+  action?: string;
+}
+
+/** Opens a notice, or counts one more sighting on the open one of the same key. */
+export async function openNotice(db: Executor, notice: NewNotice): Promise<void> {
+  await db
+    .insertInto('notices')
+    .values({ detail: '', action: '', ...notice })
+    .onConflict((conflict) =>
+      conflict
+        .column('key')
+        .where('resolvedAt', 'is', null)
+        .doUpdateSet({ seen: sql<number>`notices.seen + 1`, title: notice.title, detail: notice.detail ?? '' }),
+    )
+    .execute();
+}
+
+export async function resolveNotice(db: Executor, key: string): Promise<void> {
+  await db
+    .updateTable('notices')
+    .set({ resolvedAt: sql<Date>`now()` })
+    .where('key', '=', key)
+    .where('resolvedAt', 'is', null)
+    .execute();
+}

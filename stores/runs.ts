@@ -1,0 +1,311 @@
+import { sql } from 'kysely';
+import type { Rung } from '../domain/ladder.ts';
+import { endedRunStates, type RunState } from '../domain/states.ts';
+import type { Database, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+import { openNotice, resolveNotice } from './notices.ts';
+
+/** What a reflection by hand looks at again when nothing new has come in. */
+const lookBackMemories = 40;
+
+export interface BeginRun {
+  agentId: string;
+  workflowId: string;
+  temporalRunId: string;
+  trigger: 'schedule' | 'call' | 'importance';
+  period: string;
+}
+
+export interface OpenRun {
+  runId: string;
+  ownerId: string;
+  agentId: string;
+  wantedModelId: string;
+  modelId: string;
+  queue: string;
+  degraded: boolean;
+  fromSeq: number;
+  toSeq: number;
+  expectedTokens: number;
+}
+
+export type BegunRun =
+  | { kind: 'open'; run: OpenRun }
+  | { kind: 'ended'; runId: string; state: RunState; reason: string };
+
+export type RunEnd = { state: 'empty' | 'failed' | 'canceled'; reason: string };
+
+const runColumns = [
+  'id',
+  'ownerId',
+  'agentId',
+  'state',
+  'reason',
+  'temporalRunId',
+  'wantedModelId',
+  'modelId',
+  'queue',
+  'degraded',
+  'fromSeq',
+  'toSeq',
+  'expectedTokens',
+  'attempt',
+] as const;
+
+export function parkedNoticeKey(modelId: string): string {
+  return `parked_work:${modelId}`;
+}
+
+export function createRunStore(db: Database) {
+  return {
+    /**
+     * Finds or writes the run of a workflow and pins the memories it reads. The same execution always gets the same
+     * run; a new execution of a failed or canceled id gets the next attempt; a done one is answered from its row.
+     */
+    async begin(input: BeginRun, queueOf: (modelId: string) => string | undefined): Promise<BegunRun> {
+      return db.transaction().execute(async (tx) => {
+        const agent = await tx
+          .selectFrom('agents')
+          .selectAll()
+          .where('id', '=', input.agentId)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!agent) return { kind: 'ended', runId: '', state: 'failed', reason: `no agent ${input.agentId}` };
+        const last = await tx
+          .selectFrom('runs')
+          .select(runColumns)
+          .where('workflowId', '=', input.workflowId)
+          .orderBy('attempt', 'desc')
+          .limit(1)
+          .forUpdate()
+          .executeTakeFirst();
+        const ended = last !== undefined && (endedRunStates as readonly string[]).includes(last.state);
+        if (
+          last &&
+          ended &&
+          (last.temporalRunId === input.temporalRunId || last.state === 'done' || last.state === 'empty')
+        ) {
+          return { kind: 'ended', runId: last.id, state: last.state as RunState, reason: last.reason };
+        }
+        if (last && !ended && last.toSeq !== null) {
+          if (last.temporalRunId !== input.temporalRunId) {
+            await tx
+              .updateTable('runs')
+              .set({ temporalRunId: input.temporalRunId })
+              .where('id', '=', last.id)
+              .execute();
+          }
+          return { kind: 'open', run: { ...last, runId: last.id, fromSeq: last.fromSeq!, toSeq: last.toSeq } };
+        }
+
+        const queue = queueOf(agent.modelId);
+        const nothingNew = agent.memorySeq === agent.reflectedToSeq;
+        const fromSeq = nothingNew ? Math.max(0, agent.memorySeq - lookBackMemories) : agent.reflectedToSeq;
+        const fields = {
+          temporalRunId: input.temporalRunId,
+          wantedModelId: agent.modelId,
+          modelId: agent.modelId,
+          queue: queue ?? '',
+          expectedTokens: agent.expectedTokens,
+          fromSeq,
+          toSeq: agent.memorySeq,
+        };
+        const refusal = refuse(agent, queue, agent.memorySeq === 0 || (nothingNew && input.trigger === 'schedule'));
+        const end = refusal && { ...refusal, endedAt: sql<Date>`now()` };
+        if (last && !ended) {
+          await tx
+            .updateTable('runs')
+            .set({ ...fields, ...end })
+            .where('id', '=', last.id)
+            .execute();
+          return refusal
+            ? { kind: 'ended', runId: last.id, ...refusal }
+            : { kind: 'open', run: { ...last, ...fields, runId: last.id, degraded: false } };
+        }
+        const open = await tx
+          .selectFrom('runs')
+          .select(['id', 'state', 'reason'])
+          .where('agentId', '=', input.agentId)
+          .where('state', 'in', ['queued', 'running', 'parked'])
+          .executeTakeFirst();
+        if (open)
+          return {
+            kind: 'ended',
+            runId: open.id,
+            state: 'canceled',
+            reason: `${open.id} of this agent is still ${open.state}`,
+          };
+        const runId = newId('run');
+        await tx
+          .insertInto('runs')
+          .values({
+            id: runId,
+            ownerId: agent.ownerId,
+            agentId: agent.id,
+            workflowId: input.workflowId,
+            attempt: (last?.attempt ?? 0) + 1,
+            trigger: input.trigger,
+            period: input.period,
+            ...fields,
+            ...end,
+          })
+          .execute();
+        return refusal
+          ? { kind: 'ended', runId, ...refusal }
+          : { kind: 'open', run: { ...fields, runId, ownerId: agent.ownerId, agentId: agent.id, degraded: false } };
+      });
+    },
+
+    /** What an inference attempt needs to know of its run; undefined once the run has ended. */
+    async openRun(runId: string): Promise<OpenRun | undefined> {
+      const row = await db
+        .selectFrom('runs')
+        .select(runColumns)
+        .where('id', '=', runId)
+        .where('state', 'in', ['queued', 'running', 'parked'])
+        .executeTakeFirst();
+      return row && row.toSeq !== null && row.fromSeq !== null
+        ? { ...row, runId, fromSeq: row.fromSeq, toSeq: row.toSeq }
+        : undefined;
+    },
+
+    /** An attempt has its permit and works. */
+    async working(runId: string, machineId: string): Promise<void> {
+      await db
+        .updateTable('runs')
+        .set({ state: 'running', machineId, startedAt: sql<Date>`coalesce(started_at, now())` })
+        .where('id', '=', runId)
+        .where('state', 'in', ['queued', 'running'])
+        .execute();
+    },
+
+    /** Puts the run on a rung of the ladder, also when it comes back from being parked. */
+    async moveTo(runId: string, rung: Rung): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const before = await tx
+          .selectFrom('runs')
+          .select(['ownerId', 'state', 'queue', 'degraded', 'wantedModelId'])
+          .where('id', '=', runId)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!before || !['queued', 'running', 'parked'].includes(before.state)) return;
+        const moved = before.queue !== rung.queue;
+        await tx
+          .updateTable('runs')
+          .set({
+            state: 'queued',
+            reason: rung.degraded ? `${before.wantedModelId} is on no living machine; ${rung.modelId} stands in` : '',
+            modelId: rung.modelId,
+            queue: rung.queue,
+            degraded: rung.degraded,
+            ...(moved ? { moves: sql<number>`moves + 1` } : {}),
+          })
+          .where('id', '=', runId)
+          .execute();
+        if (moved)
+          await appendEvents(tx, [
+            {
+              ownerId: before.ownerId,
+              type: 'run.moved',
+              subject: runId,
+              data: { queue: rung.queue, degraded: rung.degraded },
+            },
+          ]);
+        if (before.state === 'parked') await settleParkedNotice(tx, before.wantedModelId);
+      });
+    },
+
+    async park(runId: string, reason: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('runs')
+          .set({ state: 'parked', reason })
+          .where('id', '=', runId)
+          .where('state', 'in', ['queued', 'running'])
+          .returning(['ownerId', 'wantedModelId'])
+          .executeTakeFirst();
+        if (!row) return;
+        await openNotice(tx, {
+          id: newId('notice'),
+          ownerId: row.ownerId,
+          kind: 'parked_work',
+          key: parkedNoticeKey(row.wantedModelId),
+          subject: row.wantedModelId,
+          title: `Runs wait for ${row.wantedModelId}`,
+          detail: reason,
+          action: 'soulfra fleet show',
+        });
+        await appendEvents(tx, [{ ownerId: row.ownerId, type: 'run.parked', subject: runId, data: { reason } }]);
+      });
+    },
+
+    /** Ends a run that stores no reflections; a run that has ended already stays as it is. */
+    async end(runId: string, { state, reason }: RunEnd): Promise<void> {
+      await db.transaction().execute((tx) => endRun(tx, runId, state, reason));
+    },
+
+    /** Workflow ids of parked runs, longest waiting first: whoever changes the plan tells them to look again. */
+    async parked(limit: number): Promise<string[]> {
+      const rows = await db
+        .selectFrom('runs')
+        .select('workflowId')
+        .where('state', '=', 'parked')
+        .orderBy('createdAt')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => row.workflowId);
+    },
+  };
+}
+export type RunStore = ReturnType<typeof createRunStore>;
+
+export async function endRun(
+  tx: Executor,
+  runId: string,
+  state: RunState,
+  reason: string,
+  more: { reflections?: number; tokens?: number; machineId?: string } = {},
+): Promise<boolean> {
+  const row = await tx
+    .updateTable('runs')
+    .set({ state, reason, endedAt: sql<Date>`now()`, ...more })
+    .where('id', '=', runId)
+    .where('state', 'in', ['queued', 'running', 'parked'])
+    .returning(['ownerId', 'agentId', 'wantedModelId', 'degraded'])
+    .executeTakeFirst();
+  if (!row) return false;
+  await appendEvents(tx, [
+    {
+      ownerId: row.ownerId,
+      type: `run.${state}`,
+      subject: runId,
+      data: { agentId: row.agentId, reason, degraded: row.degraded, reflections: more.reflections ?? 0 },
+    },
+  ]);
+  await settleParkedNotice(tx, row.wantedModelId);
+  return true;
+}
+
+/** The notice of parked work goes when the last run that waits for the model does. */
+async function settleParkedNotice(tx: Executor, modelId: string): Promise<void> {
+  const parked = await tx
+    .selectFrom('runs')
+    .select('id')
+    .where('state', '=', 'parked')
+    .where('wantedModelId', '=', modelId)
+    .limit(1)
+    .executeTakeFirst();
+  if (!parked) await resolveNotice(tx, parkedNoticeKey(modelId));
+}
+
+function refuse(
+  agent: { state: string; paused: boolean; id: string; modelId: string },
+  queue: string | undefined,
+  nothing: boolean,
+): RunEnd | undefined {
+  if (agent.state === 'retired') return { state: 'canceled', reason: `${agent.id} is retired` };
+  if (queue === undefined) return { state: 'failed', reason: `fleet.yaml names no model ${agent.modelId}` };
+  if (nothing) return { state: 'empty', reason: 'no new memories' };
+  return undefined;
+}
