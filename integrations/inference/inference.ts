@@ -1,0 +1,73 @@
+import type { ChatMessage } from '../../domain/prompts/reflect.ts';
+import type {
+  ReflectableMemory,
+  ReflectingAgent,
+  ReflectionOutcome,
+  ReflectionSource,
+} from '../../domain/reflections.ts';
+import type { ModelServerKind } from '../../domain/fleet.ts';
+
+/** Something that really moved: the server answered, or tokens came. A timer never reports progress. */
+export interface Progress {
+  phase: 'headers' | 'token';
+  /** Output tokens so far. */
+  tokens: number;
+}
+
+export interface Watch {
+  /** Aborts the call, the HTTP request included; the call then rejects with the signal's reason. */
+  signal: AbortSignal;
+  onProgress(progress: Progress): void;
+}
+
+export interface ReflectRequest {
+  agent: ReflectingAgent;
+  memories: readonly ReflectableMemory[];
+  /** What the model server calls the model. */
+  model: string;
+  /** Pinned: the prompt is fitted to it, and a server that would cut it is an error. */
+  contextTokens: number;
+  maxTokens: number;
+  seed?: number;
+}
+
+/** The one operation an inference activity calls, whatever its machine has. */
+export interface Inference {
+  readonly source: ReflectionSource;
+  reflect(request: ReflectRequest, watch: Watch): Promise<ReflectionOutcome>;
+}
+
+export interface GenerateRequest {
+  model: string;
+  messages: readonly ChatMessage[];
+  maxTokens: number;
+  contextTokens: number;
+  seed?: number;
+  schemaName: string;
+  /** The server is asked to allow no other output; the caller parses all the same. */
+  jsonSchema: Record<string, unknown>;
+}
+
+export interface Generation {
+  text: string;
+  tokens: number;
+  promptTokens?: number;
+  /** `stop`, or `length` where maxTokens cut it. */
+  finishReason: string;
+}
+
+/** A model server that writes text; throws DomainErrors of the MODEL_ family only. */
+export interface TextModel {
+  generate(request: GenerateRequest, watch: Watch): Promise<Generation>;
+}
+
+export interface ModelServerOptions {
+  kind: ModelServerKind;
+  /** OpenAI-compatible base, such as http://127.0.0.1:11434/v1. */
+  baseUrl: string;
+  apiKey?: string;
+  /** Without headers or a token for this long the call is aborted. */
+  stallMs: number;
+  /** A call may take this long in all. */
+  callMs: number;
+}
