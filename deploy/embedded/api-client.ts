@@ -1,0 +1,65 @@
+import { Readable } from 'node:stream';
+
+export type ApiClient = ReturnType<typeof createApiClient>;
+
+/** The few calls that a start makes; everything else is the `soulfra` command's. */
+export function createApiClient(options: { url: string; token: string }) {
+  const headers = { authorization: `Bearer ${options.token}` };
+
+  async function send<T>(method: string, path: string, init: RequestInit = {}): Promise<T> {
+    const response = await fetch(`${options.url}/v1${path}`, {
+      ...init,
+      method,
+      headers: { ...headers, ...init.headers },
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} /v1${path} answered ${response.status}: ${problem(text)}`);
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  return {
+    get: <T>(path: string) => send<T>('GET', path),
+    post: <T>(path: string, body: unknown) =>
+      send<T>('POST', path, { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    /** Sends lines as they are made, so a big world never lies in memory as one text. */
+    postLines: <T>(path: string, lines: Iterable<unknown>) =>
+      send<T>('POST', path, {
+        body: Readable.toWeb(Readable.from(ndjson(lines))) as ReadableStream<Uint8Array>,
+        duplex: 'half',
+        headers: { 'content-type': 'application/x-ndjson' },
+      } as RequestInit),
+    /** Every page of a list. */
+    async all<T>(path: string): Promise<T[]> {
+      const items: T[] = [];
+      let cursor: string | null = '';
+      while (cursor !== null) {
+        const query: string = `${path.includes('?') ? '&' : '?'}limit=200${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
+        const page: { items: T[]; nextCursor?: string | null } = await send('GET', `${path}${query}`);
+        items.push(...page.items);
+        cursor = page.nextCursor ?? null;
+      }
+      return items;
+    },
+  };
+}
+
+function problem(text: string): string {
+  try {
+    const { code, detail } = JSON.parse(text) as { code?: string; detail?: string };
+    return `${code ?? ''} ${detail ?? text}`.trim();
+  } catch {
+    // Not problem+json: shown as it came.
+    return text.slice(0, 300);
+  }
+}
+
+function* ndjson(lines: Iterable<unknown>): Generator<Buffer> {
+  let batch = '';
+  for (const line of lines) {
+    batch += `${JSON.stringify(line)}\n`;
+    if (batch.length < 65_536) continue;
+    yield Buffer.from(batch);
+    batch = '';
+  }
+  if (batch !== '') yield Buffer.from(batch);
+}

@@ -1,0 +1,105 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseDocument } from 'yaml';
+import { DomainError } from '../../domain/errors.ts';
+import type { ApiClient } from './api-client.ts';
+import type { Screen } from './screen.ts';
+
+/** The same world on every host; only its end is the day of the first start. */
+const worldSeed = 297;
+const worldDays = 30;
+const machinesReadyWithinMs = 120_000;
+
+interface ListedAgent {
+  id: string;
+  name: string;
+  archetype: string;
+  traits: string[];
+}
+
+/** Applies fleet.yaml where no fleet lives yet; a later difference is only pointed out, since from then on `soulfra apply` decides. */
+export async function bearFleet(
+  api: ApiClient,
+  screen: Screen,
+  options: { file: string; empty: boolean },
+): Promise<{ born: boolean }> {
+  const versions = await api.get<{ items: unknown[] }>('/fleet/versions?limit=1');
+  if (versions.items.length > 0) {
+    if (existsSync(options.file)) await pointOutDifference(api, screen, options.file);
+    return { born: false };
+  }
+  if (!existsSync(options.file))
+    throw new DomainError('CONFIG_INVALID', `${options.file} is not there; name the fleet's file with --fleet FILE`);
+  const source = readFileSync(options.file, 'utf8');
+  const step = screen.step('Fleet');
+  step.progress(`applying ${options.file}`);
+  await api.post('/fleet/apply', { source: options.empty ? withoutAgents(source) : source });
+  step.done(`${options.file} applied${options.empty ? ' without its agents' : ''}`);
+  return { born: true };
+}
+
+function withoutAgents(source: string): string {
+  const document = parseDocument(source);
+  document.set('archetypes', []);
+  document.delete('agents');
+  return document.toString();
+}
+
+async function pointOutDifference(api: ApiClient, screen: Screen, file: string): Promise<void> {
+  const planned = await api
+    .post<{ changes: unknown[] }>('/fleet/apply?dryRun=true', { source: readFileSync(file, 'utf8') })
+    .catch((err: unknown) => {
+      screen.line(
+        `  ${file} does not apply as it is (${err instanceof Error ? err.message : String(err)}); the living fleet goes on`,
+      );
+      return { changes: [] };
+    });
+  if (planned.changes.length === 0) return;
+  screen.line(
+    `  ${file} differs from the living fleet in ${planned.changes.length} places: soulfra apply --dry-run shows them`,
+  );
+}
+
+/** Gives each new agent its first 30 days. */
+export async function seedWorld(api: ApiClient, screen: Screen): Promise<void> {
+  const agents = await api.all<ListedAgent>('/agents');
+  const step = screen.step('World');
+  // Only a first start needs the world's texts.
+  const { worldMemories } = await import('../../domain/world.ts');
+  const seeds = agents.map(({ id, name, archetype, traits }) => ({ id, name, archetypeId: archetype, traits }));
+  let sent = 0;
+  const told = function* () {
+    for (const memory of worldMemories(seeds, { seed: worldSeed, endsAt: new Date().toISOString(), days: worldDays })) {
+      sent += 1;
+      if (sent % 200 === 0) step.progress(`${sent} memories`);
+      yield memory;
+    }
+  };
+  await api.postLines('/memories', told());
+  step.done(`${sent} memories over ${worldDays} days for ${agents.length} agents`);
+}
+
+/** Waits until each of the machines lives and the plan is at work on them. */
+export async function machinesReady(api: ApiClient, screen: Screen, machineIds: readonly string[]): Promise<void> {
+  const step = screen.step('Machines');
+  const deadline = Date.now() + machinesReadyWithinMs;
+  for (;;) {
+    const machines = await api.all<{ id: string; state: string; reason?: string }>('/machines');
+    const waiting = machines.filter((machine) => machineIds.includes(machine.id) && machine.state !== 'ready');
+    const plan = await api.get<{ state: string }>('/fleet/plan').catch(() => ({ state: 'not made yet' }));
+    if (waiting.length === 0 && plan.state === 'applied') {
+      step.done(`${machineIds.join(', ')} ready, plan applied`);
+      return;
+    }
+    const why = waiting.length > 0 ? waiting.map(({ id, state }) => `${id} ${state}`).join(', ') : `plan ${plan.state}`;
+    if (Date.now() > deadline) {
+      step.fail(why);
+      throw new DomainError(
+        'UNAVAILABLE',
+        `the machines are not ready after ${machinesReadyWithinMs / 1000} s: ${why}; see .soulfra/logs/worker-*.log`,
+      );
+    }
+    step.progress(why, (machineIds.length - waiting.length) / machineIds.length);
+    await sleep(250);
+  }
+}

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient } from './api-client.ts';
+import type { Screen } from './screen.ts';
+
+export interface Sweep {
+  id: string;
+  state: 'running' | 'done' | 'canceled';
+  total: number;
+  counts: Record<'queued' | 'running' | 'parked' | 'done' | 'empty' | 'failed' | 'canceled', number>;
+  degraded: number;
+  /** Agents reflected on each machine. */
+  byMachine: Record<string, number>;
+  /** Share of workflow tasks each machine answered. */
+  coordinationShare?: Record<string, number>;
+}
+
+/** What `--once --json` prints last. */
+export interface CycleFigures {
+  agents: number;
+  reflections: number;
+  failed: number;
+  degraded: number;
+  seconds: number;
+  machines: Record<string, number>;
+  coordination_share: Record<string, number>;
+}
+
+/** One reflection of every agent, due or not, watched to its end. */
+export async function runCycle(api: ApiClient, screen: Screen): Promise<CycleFigures> {
+  const step = screen.step('Reflections');
+  const since = performance.now();
+  const { id } = await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' });
+  for (;;) {
+    const sweep = await api.get<Sweep>(`/sweeps/${id}`);
+    const { done, empty, failed, canceled, parked } = sweep.counts;
+    const ended = done + empty + failed + canceled;
+    if (sweep.state !== 'running') break;
+    step.progress(
+      `${ended}/${sweep.total}${failed ? ` · ${failed} failed` : ''}${parked ? ` · ${parked} parked` : ''}`,
+      sweep.total ? ended / sweep.total : 0,
+    );
+    await sleep(300);
+  }
+  const seconds = Math.round((performance.now() - since) / 10) / 100;
+  const sweep = await api.get<Sweep>(`/sweeps/${id}?include=coordinationShare`);
+  const { done, failed } = sweep.counts;
+  step.done(`${done}/${sweep.total} · ${failed} failed · ${seconds.toFixed(1)} s`);
+  return {
+    agents: sweep.total,
+    reflections: done,
+    failed,
+    degraded: sweep.degraded,
+    seconds,
+    machines: sweep.byMachine,
+    coordination_share: sweep.coordinationShare ?? {},
+  };
+}

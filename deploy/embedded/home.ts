@@ -1,0 +1,48 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export type Env = Record<string, string | undefined>;
+
+/** Where the embedded stack keeps its data (`.soulfra`) and what it downloaded or built (`~/.cache/soulfra`). */
+export interface Home {
+  dir: string;
+  cache: string;
+  path(...parts: string[]): string;
+  log(part: string): string;
+}
+
+export function openHome(env: Env, cwd: string): Home {
+  const dir = resolve(cwd, env['SOULFRA_HOME'] ?? '.soulfra');
+  const cache = resolve(cwd, env['SOULFRA_CACHE'] ?? join(homedir(), '.cache', 'soulfra'));
+  for (const folder of [dir, join(dir, 'logs'), join(dir, 'run'), cache]) mkdirSync(folder, { recursive: true });
+  // Postgres may run under a user of its own and has to pass through; what is secret lies in files of mode 0600.
+  chmodSync(dir, 0o755);
+  return {
+    dir,
+    cache,
+    path: (...parts) => join(dir, ...parts),
+    log: (part) => join(dir, 'logs', `${part}.log`),
+  };
+}
+
+export function readJson<T>(file: string): T | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as T;
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new Error(`${file} cannot be read; mend or remove it`, { cause: err });
+  }
+}
+
+/** Written beside and renamed, so that a kill leaves the old file or the new one. */
+export function writeJson(file: string, value: unknown, mode = 0o644): void {
+  writeText(file, `${JSON.stringify(value, null, 2)}\n`, mode);
+}
+
+export function writeText(file: string, text: string, mode: number): void {
+  const beside = `${file}.${process.pid}.new`;
+  writeFileSync(beside, text, { mode });
+  chmodSync(beside, mode);
+  renameSync(beside, file);
+}

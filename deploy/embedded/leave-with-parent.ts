@@ -1,0 +1,3 @@
+/** Preloaded into our own parts: stdin is a pipe from `npm start`, and when that closes without a word nobody is left to stop us. */
+process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume();
+(process.stdin as NodeJS.ReadStream & { unref?: () => void }).unref?.();

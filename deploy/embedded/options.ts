@@ -1,0 +1,42 @@
+import { parseArgs } from 'node:util';
+
+export interface StartOptions {
+  /** One cycle over every agent, then stop. */
+  once: boolean;
+  /** The last line of stdout is one JSON object; all else goes to stderr. */
+  json: boolean;
+  /** A fleet without agents. */
+  empty: boolean;
+  /** Throws the data away first. */
+  reset: boolean;
+  fleet: string;
+  /** Only these machines get a worker here; default: all of the fleet. */
+  machines: string[] | undefined;
+}
+
+export const usage = `npm start -- [options]
+  --once            one cycle over every agent, then stop
+  --json            with --once: the last line of stdout is one JSON object
+  --empty           first start: a fleet without agents
+  --reset           throw away .soulfra and start over
+  --fleet FILE      first start: the fleet's file (default fleet.yaml)
+  --machines A,B    start workers for these machines only`;
+
+/** @throws TypeError with the option's name when one is unknown. */
+export function parseOptions(args: string[]): StartOptions | 'help' {
+  const { values } = parseArgs({
+    args,
+    options: {
+      once: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      empty: { type: 'boolean', default: false },
+      reset: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+      fleet: { type: 'string', default: 'fleet.yaml' },
+      machines: { type: 'string' },
+    },
+  });
+  if (values.help) return 'help';
+  const { help: _, machines, ...rest } = values;
+  return { ...rest, machines: machines?.split(',').filter((id) => id !== '') };
+}

@@ -1,0 +1,49 @@
+import { fileURLToPath } from 'node:url';
+import type { Env } from './home.ts';
+import type { PartSpec } from './parts.ts';
+
+const guard = new URL('./leave-with-parent.ts', import.meta.url).href;
+
+export const workerPartName = (machineId: string) => `worker-${machineId}`;
+
+export function apiPart(options: { root: string; url: string; env: Env }): PartSpec {
+  return {
+    name: 'api',
+    order: 3,
+    command: process.execPath,
+    args: ['--import', guard, 'api/main.ts'],
+    cwd: options.root,
+    env: options.env,
+    stopSignal: 'SIGTERM',
+    graceMs: 10_000,
+    startAttempts: 2,
+    readyWithinMs: 60_000,
+    ready: () => isReady(`${options.url}/v1/health/ready`),
+  };
+}
+
+export function workerPart(options: { root: string; machineId: string; env: Env }): PartSpec {
+  return {
+    name: workerPartName(options.machineId),
+    order: 4,
+    command: process.execPath,
+    args: ['--import', guard, 'workers/main.ts', '--machine', options.machineId],
+    cwd: options.root,
+    env: options.env,
+    stopSignal: 'SIGTERM',
+    graceMs: 30_000,
+    startAttempts: 1,
+    readyWithinMs: 10_000,
+  };
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
+  } catch {
+    // Not listening yet.
+    return false;
+  }
+}
+
+export const repositoryRoot = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');

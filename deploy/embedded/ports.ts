@@ -1,0 +1,60 @@
+import { createServer } from 'node:net';
+import { type Home, readJson, writeJson } from './home.ts';
+
+const blockSize = 20;
+const firstBlock = 17_000;
+const lastBlock = 17_980;
+
+/** One block of 20 ports; the offsets never change, so a person who knows one port knows them all. */
+export interface Ports {
+  base: number;
+  api: number;
+  postgres: number;
+  redis: number;
+  temporal: number;
+  temporalUi: number;
+  temporalMetrics: number;
+  /** First of ten for the workers' metrics. */
+  workerMetrics: number;
+}
+
+export function portsFrom(base: number): Ports {
+  return {
+    base,
+    api: base,
+    postgres: base + 1,
+    redis: base + 2,
+    temporal: base + 3,
+    temporalUi: base + 4,
+    temporalMetrics: base + 5,
+    workerMetrics: base + 10,
+  };
+}
+
+/** The block of the last start if it is free, else the first free one; kept in `ports.json`. */
+export async function takePorts(home: Home): Promise<Ports> {
+  const kept = readJson<{ base?: number }>(home.path('ports.json'))?.base;
+  const blocks = Array.from({ length: (lastBlock - firstBlock) / blockSize + 1 }, (_, i) => firstBlock + i * blockSize);
+  for (const base of kept === undefined ? blocks : [kept, ...blocks]) {
+    if (!(await isBlockFree(base))) continue;
+    const ports = portsFrom(base);
+    writeJson(home.path('ports.json'), ports);
+    return ports;
+  }
+  throw new Error(`no free block of ${blockSize} ports between ${firstBlock} and ${lastBlock + blockSize - 1}`);
+}
+
+async function isBlockFree(base: number): Promise<boolean> {
+  for (let port = base; port < base + blockSize; port += 1) {
+    if (!(await isPortFree(port))) return false;
+  }
+  return true;
+}
+
+async function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}

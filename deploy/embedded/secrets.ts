@@ -1,0 +1,29 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { type Home, readJson, writeJson, writeText } from './home.ts';
+
+export interface Secrets {
+  postgresPassword: string;
+  redisPassword: string;
+}
+
+function newSecret(): string {
+  return randomBytes(24).toString('base64url');
+}
+
+/** Made once and kept, mode 0600; Postgres has its password inside the data, so it never changes by itself. */
+export function openSecrets(home: Home): Secrets {
+  const file = home.path('secrets.json');
+  const kept = readJson<Partial<Secrets>>(file);
+  if (kept?.postgresPassword && kept.redisPassword) return kept as Secrets;
+  const secrets = { postgresPassword: newSecret(), redisPassword: newSecret(), ...kept };
+  writeJson(file, secrets, 0o600);
+  return secrets;
+}
+
+/** The operator's bearer token: the API registers its hash at its first start. */
+export function openOperatorToken(home: Home): { file: string; token: string } {
+  const file = home.path('operator.token');
+  if (!existsSync(file)) writeText(file, `sfr_${newSecret()}\n`, 0o600);
+  return { file, token: readFileSync(file, 'utf8').trim() };
+}

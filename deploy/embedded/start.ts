@@ -1,0 +1,120 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { createApiClient } from './api-client.ts';
+import { bearFleet, machinesReady, seedWorld } from './birth.ts';
+import { controlSocketPath, serveControl } from './control.ts';
+import { type CycleFigures, runCycle } from './cycle.ts';
+import { type Env, openHome } from './home.ts';
+import { lastScreen } from './last-screen.ts';
+import { endLeftovers } from './leftovers.ts';
+import { parseOptions, type StartOptions, usage } from './options.ts';
+import { apiPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
+import { createParts } from './parts.ts';
+import { takePorts } from './ports.ts';
+import { createScreen } from './screen.ts';
+import { openOperatorToken, openSecrets } from './secrets.ts';
+import { startServices } from './services.ts';
+import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
+import { onEnding } from './ending.ts';
+import { errorTable, isDomainError } from '../../domain/errors.ts';
+
+/** `npm start`: everything on this box from nothing, and down again in order. */
+async function start(options: StartOptions, env: Env): Promise<void> {
+  const cwd = process.cwd();
+  const screen = createScreen(options.json ? process.stderr : process.stdout);
+  const home = openHome(env, cwd);
+  const left = await endLeftovers(home);
+  if (left.length > 0) screen.line(`  ended what a killed start had left: ${left.join(', ')}`);
+  if (options.reset) {
+    rmSync(home.dir, { recursive: true, force: true });
+    for (const folder of ['logs', 'run']) mkdirSync(home.path(folder), { recursive: true });
+  }
+  const data = readStamp(home);
+  const app = appStamp(repositoryRoot);
+  refuseNewerData(data, app);
+
+  let control: Server | undefined;
+  const parts = createParts({
+    home,
+    onEvent: (text) => screen.line(`  ${text}`),
+    onFailed: (_part, why) => {
+      screen.line(`✖ ${why}`);
+      void ending.end(1);
+    },
+  });
+  const ending = onEnding({
+    screen,
+    parts,
+    last: () => {
+      control?.close();
+      rmSync(controlSocketPath(home), { force: true });
+    },
+  });
+
+  try {
+    const ports = await takePorts(home);
+    const services = await startServices({ home, env, ports, secrets: openSecrets(home), parts, screen, data });
+    const operator = openOperatorToken(home);
+    const url = `http://127.0.0.1:${ports.api}`;
+    const partEnv: Env = {
+      ...env,
+      DATABASE_URL: services.databaseUrl,
+      REDIS_URL: services.redisUrl,
+      TEMPORAL_ADDRESS: services.temporalAddress,
+      SOULFRA_HOME: home.dir,
+      SOULFRA_API_PORT: String(ports.api),
+      SOULFRA_CONTROL_SOCKET: controlSocketPath(home),
+      SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
+    };
+    const startMachine = (machineId: string) =>
+      parts.start(workerPart({ root: repositoryRoot, machineId, env: partEnv }));
+    control = await serveControl(controlSocketPath(home), {
+      parts: parts.list,
+      killMachine: async (id) => ({ pid: await parts.kill(workerPartName(id)) }),
+      startMachine,
+      stop: () => void ending.end(0),
+    });
+
+    const apiStep = screen.step('API');
+    apiStep.progress('starting, migrating the database');
+    await parts.start(apiPart({ root: repositoryRoot, url, env: partEnv }));
+    apiStep.done(`:${ports.api}`);
+    writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
+
+    const api = createApiClient({ url, token: operator.token });
+    const { born } = await bearFleet(api, screen, { file: options.fleet, empty: options.empty });
+    if (born && !options.empty) await seedWorld(api, screen);
+    const machines = (await api.all<{ id: string }>('/machines')).map(({ id }) => id);
+    const here = options.machines ?? machines;
+    for (const id of here) await startMachine(id);
+    await machinesReady(api, screen, here);
+
+    let cycle: CycleFigures | undefined;
+    if (options.once || (born && !options.empty)) cycle = await runCycle(api, screen);
+    const outside = {
+      postgres: services.postgresMajor === null,
+      redis: env['REDIS_URL'] !== undefined,
+      temporal: services.temporal === null,
+    };
+    const readySeconds = process.uptime();
+    screen.line(await lastScreen({ api, home, ports, cwd, outside, cycle, readySeconds }));
+    if (!options.once) return;
+    await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
+  } catch (err) {
+    if (ending.begun()) return;
+    const mend = isDomainError(err) && err.code !== 'UNAVAILABLE' ? `\n  ${errorTable[err.code].mend}` : '';
+    screen.line(`✖ ${err instanceof Error ? err.message : String(err)}${mend}`);
+    await ending.end(1);
+  }
+}
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') process.stdout.write(`${usage}\n`);
+  else await start(options, process.env);
+} catch (err) {
+  process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
+  process.exitCode = err instanceof TypeError ? 2 : 1;
+  if (err instanceof TypeError) process.stderr.write(`${usage}\n`);
+  else if (isDomainError(err)) process.stderr.write(`${errorTable[err.code].mend}\n`);
+}
