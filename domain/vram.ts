@@ -50,7 +50,15 @@ export interface VramNeed {
 }
 
 export function estimateVram(question: VramQuestion): VramNeed {
-  const { fileGiB, shape, context, sequences = 1, kvType = 'f16', flashAttention = true, embeddingInRamGiB = 0 } = question;
+  const {
+    fileGiB,
+    shape,
+    context,
+    sequences = 1,
+    kvType = 'f16',
+    flashAttention = true,
+    embeddingInRamGiB = 0,
+  } = question;
   const weightsGiB = fileGiB - embeddingInRamGiB;
   const kvGiB = kvGiBPerToken(shape, kvType) * context * sequences;
   const computeGiB = flashAttention
