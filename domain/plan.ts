@@ -48,3 +48,19 @@ export function queueSlots(plan: Plan, machineIds?: ReadonlySet<string>): Map<st
 export function plannedMachine(plan: Plan, machineId: string): PlannedMachine | undefined {
   return plan.machines.find((machine) => machine.machineId === machineId);
 }
+
+/** A resident model with its queue's rank: how many machines of the plan serve it. The fewer, the sooner a machine gives it a slot. */
+export interface RankedModel extends ResidentModel {
+  rank: number;
+}
+
+export function rankedModels(plan: Plan, machineId: string): RankedModel[] {
+  const serving = new Map<string, number>();
+  for (const machine of plan.machines) {
+    for (const model of machine.models) serving.set(model.queue, (serving.get(model.queue) ?? 0) + 1);
+  }
+  return (plannedMachine(plan, machineId)?.models ?? []).map((model) => ({
+    ...model,
+    rank: serving.get(model.queue) ?? 1,
+  }));
+}

@@ -61,6 +61,16 @@ export function createFleetStore(db: Database) {
   return {
     current: () => currentFleet(db),
 
+    async currentVersion(): Promise<number | undefined> {
+      const row = await db
+        .selectFrom('fleetVersions')
+        .select('version')
+        .orderBy('version', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      return row?.version;
+    },
+
     async byVersion(version: number): Promise<FleetVersion | undefined> {
       const row = await db
         .selectFrom('fleetVersions')

@@ -35,6 +35,10 @@ export function lostNoticeKey(machineId: string): string {
   return `machine_lost:${machineId}`;
 }
 
+function serverNoticeKey(machineId: string): string {
+  return `model_server_down:${machineId}`;
+}
+
 export function createMachineStore(db: Database) {
   return {
     /**
@@ -175,6 +179,31 @@ export function createMachineStore(db: Database) {
         }
         return { lost: lost.map((machine) => machine.id), silent: false };
       });
+    },
+
+    async modelServerDown(machineId: string, reason: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const { ownerId } = await tx
+          .selectFrom('machines')
+          .select('ownerId')
+          .where('id', '=', machineId)
+          .executeTakeFirstOrThrow();
+        await openNotice(tx, {
+          id: newId('notice'),
+          ownerId,
+          kind: 'model_server_down',
+          key: serverNoticeKey(machineId),
+          subject: machineId,
+          title: `The model server of ${machineId} does not answer`,
+          detail: reason,
+          action: `start it on ${machineId}; its queues are polled again by themselves`,
+        });
+        await appendEvents(tx, [{ ownerId, type: 'machine.model_server_down', subject: machineId, data: { reason } }]);
+      });
+    },
+
+    async modelServerUp(machineId: string): Promise<void> {
+      await resolveNotice(db, serverNoticeKey(machineId));
     },
 
     list: () => listMachines(db),

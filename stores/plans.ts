@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { replanWorkflowId } from '../domain/ids.ts';
-import { type Plan, plannedMachine, type PlannedMachine } from '../domain/plan.ts';
+import { type Plan, type RankedModel, rankedModels } from '../domain/plan.ts';
 import type { PlanState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -75,9 +75,15 @@ export function createPlanStore(db: Database) {
   return {
     current: () => currentPlan(db),
 
-    async currentFor(machineId: string): Promise<{ version: number; machine: PlannedMachine | undefined } | undefined> {
+    async currentFor(machineId: string): Promise<{ version: number; models: RankedModel[] } | undefined> {
       const current = await currentPlan(db);
-      return current && { version: current.version, machine: plannedMachine(current.plan, machineId) };
+      return current && { version: current.version, models: rankedModels(current.plan, machineId) };
+    },
+
+    /** Whether a plan is asked for and not yet computed. */
+    async replanning(): Promise<boolean> {
+      const row = await db.selectFrom('plans').select('version').where('state', '=', 'planned').executeTakeFirst();
+      return row !== undefined;
     },
 
     async byVersion(version: number): Promise<StoredPlan | undefined> {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Rung } from '../domain/ladder.ts';
+import type { ReflectingAgent } from '../domain/reflections.ts';
 import { endedRunStates, type RunState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -170,6 +171,15 @@ export function createRunStore(db: Database) {
         : undefined;
     },
 
+    /** The agent of a run as a prompt shows it. */
+    async reflectingAgent(agentId: string): Promise<ReflectingAgent> {
+      return db
+        .selectFrom('agents')
+        .select(['name', 'persona', 'traits'])
+        .where('id', '=', agentId)
+        .executeTakeFirstOrThrow();
+    },
+
     /** An attempt has its permit and works. */
     async working(runId: string, machineId: string): Promise<void> {
       await db
@@ -243,6 +253,11 @@ export function createRunStore(db: Database) {
     /** Ends a run that stores no reflections; a run that has ended already stays as it is. */
     async end(runId: string, { state, reason }: RunEnd): Promise<void> {
       await db.transaction().execute((tx) => endRun(tx, runId, state, reason));
+    },
+
+    async mayDegrade(agentId: string): Promise<boolean> {
+      const row = await db.selectFrom('agents').select('mayDegrade').where('id', '=', agentId).executeTakeFirst();
+      return row?.mayDegrade ?? false;
     },
 
     /** Workflow ids of parked runs, longest waiting first: whoever changes the plan tells them to look again. */

@@ -1,0 +1,57 @@
+import { Context } from '@temporalio/activity';
+import type { RankedModel } from '../domain/plan.ts';
+import type { MachineStore } from '../stores/machines.ts';
+import type { PlanStore } from '../stores/plans.ts';
+
+/** What the worker of a machine lets its own activities do; workers/inference-pool.ts is it. */
+export interface InferencePool {
+  /** Stop polling what goes, drain it, unload, load, poll what comes. Returns when that is done. */
+  apply(planVersion: number, models: readonly RankedModel[], signal: AbortSignal): Promise<void>;
+  /** Stop polling inference queues and finish the calls in hand. */
+  drain(signal: AbortSignal): Promise<void>;
+}
+
+/** Activities of one machine's own queue. */
+export function createMachineActivities({
+  machineId,
+  plans,
+  pool,
+}: {
+  machineId: string;
+  plans: PlanStore;
+  pool: InferencePool;
+}) {
+  return {
+    /** Brings this machine to a plan; a plan that has been superseded meanwhile is left to its successor. */
+    async applyPlan({ planVersion }: { planVersion: number }): Promise<{ applied: boolean }> {
+      const current = await plans.currentFor(machineId);
+      if (!current || current.version > planVersion) return { applied: false };
+      await beating(() => pool.apply(current.version, current.models, Context.current().cancellationSignal));
+      return { applied: true };
+    },
+
+    async drainCalls(): Promise<void> {
+      await beating(() => pool.drain(Context.current().cancellationSignal));
+    },
+  };
+}
+export type MachineActivities = ReturnType<typeof createMachineActivities>;
+
+export function createDrainActivities({ machines }: { machines: MachineStore }) {
+  return {
+    finishDrain: ({ machineId }: { machineId: string }) => machines.finishDrain(machineId),
+  };
+}
+export type DrainActivities = ReturnType<typeof createDrainActivities>;
+
+/** Loading and draining have no tokens to count: what these heartbeats say is that the machine still lives. */
+async function beating<Result>(work: () => Promise<Result>): Promise<Result> {
+  const context = Context.current();
+  context.heartbeat();
+  const timer = setInterval(() => context.heartbeat(), 1_000);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
+}

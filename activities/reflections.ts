@@ -1,0 +1,105 @@
+import { durationSeconds } from '../domain/fleet.ts';
+import { backgroundPriority, type LadderStep, nextStep, type Rung } from '../domain/ladder.ts';
+import type { RunState } from '../domain/states.ts';
+import type { MachineStore } from '../stores/machines.ts';
+import type { PlanStore } from '../stores/plans.ts';
+import type { ReflectionStore, StoredReflections } from '../stores/reflections.ts';
+import type { BeginRun, OpenRun, RunEnd, RunStore } from '../stores/runs.ts';
+import type { StepResultStore } from '../stores/step-results.ts';
+import type { ReflectionStep } from '../stores/reflections.ts';
+import type { FleetReader, FleetView } from './fleet-view.ts';
+import { DomainError } from '../domain/errors.ts';
+
+/** Time limits of a run in milliseconds, fixed when it begins. */
+export interface RunLimits {
+  heartbeatTimeout: number;
+  callTimeout: number;
+  scheduleToStart: number;
+  parkedFor: number;
+}
+
+export type BeganReflection =
+  | { kind: 'work'; runId: string; rung: Rung; limits: RunLimits }
+  | { kind: 'ended'; runId: string; state: RunState; reason: string };
+
+/** The one step of a reflection that leaves the database. */
+export const insightsStep = 'insights';
+
+export function createReflectionActivities(deps: {
+  runs: RunStore;
+  reflections: ReflectionStore;
+  steps: StepResultStore;
+  machines: MachineStore;
+  plans: PlanStore;
+  fleet: FleetReader;
+}) {
+  const { runs, reflections, steps, machines, plans, fleet } = deps;
+
+  return {
+    async beginReflection(input: BeginRun): Promise<BeganReflection> {
+      const view = await fleet();
+      const begun = await runs.begin(input, (modelId) => view.queues.get(modelId));
+      if (begun.kind === 'ended') return begun;
+      const { run } = begun;
+      const { limits } = view.fleet;
+      return {
+        kind: 'work',
+        runId: run.runId,
+        rung: { modelId: run.modelId, queue: run.queue, degraded: run.degraded, priority: backgroundPriority },
+        limits: {
+          heartbeatTimeout: durationSeconds(limits.heartbeatTimeout) * 1000,
+          callTimeout: durationSeconds(limits.callTimeout) * 1000,
+          scheduleToStart: durationSeconds(limits.scheduleToStart) * 1000,
+          parkedFor: durationSeconds(limits.parkedFor) * 1000,
+        },
+      };
+    },
+
+    /** Nobody took the work in time, or it was parked: asks the leases and the plan where the run stands on its ladder. */
+    async climb({ runId }: { runId: string }): Promise<LadderStep> {
+      const run = await runs.openRun(runId);
+      if (!run) throw new DomainError('CONFLICT', `run ${runId} has ended`);
+      const step = await decide(run, await fleet());
+      if (step.kind === 'work') await runs.moveTo(runId, step.rung);
+      else await runs.park(runId, step.reason);
+      return step;
+    },
+
+    /** Stores what the inference step brought and ends the run, in one transaction. */
+    async storeReflections({ runId }: { runId: string }): Promise<StoredReflections> {
+      const step = await steps.read<ReflectionStep>({ runId, step: insightsStep });
+      if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
+      return reflections.complete(runId, step);
+    },
+
+    async endRun({ runId, ...end }: { runId: string } & RunEnd): Promise<void> {
+      await runs.end(runId, end);
+    },
+  };
+
+  async function decide(run: OpenRun, view: FleetView): Promise<LadderStep> {
+    const living = (await machines.list()).filter((machine) => machine.alive);
+    const served = new Set(living.flatMap((machine) => machine.polls));
+    const coming = new Set<string>();
+    const current = await plans.current();
+    if (current?.state === 'applying') {
+      const ready = new Set(living.filter((machine) => machine.state === 'ready').map((machine) => machine.id));
+      for (const machine of current.plan.machines) {
+        if (ready.has(machine.machineId)) for (const model of machine.models) coming.add(model.queue);
+      }
+    }
+    const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
+    // A plan that is asked for but not computed may give the model to anyone: wait for it.
+    if (await plans.replanning()) coming.add(own.queue);
+    const smallerId = (await runs.mayDegrade(run.agentId)) ? view.variants.get(own.modelId)?.smaller : undefined;
+    const smallerQueue = smallerId === undefined ? undefined : view.queues.get(smallerId);
+    return nextStep({
+      own,
+      smaller:
+        smallerId !== undefined && smallerQueue !== undefined ? { modelId: smallerId, queue: smallerQueue } : undefined,
+      served,
+      coming,
+    });
+  }
+}
+export type ReflectionActivities = ReturnType<typeof createReflectionActivities>;

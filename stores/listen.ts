@@ -1,0 +1,59 @@
+import pg from 'pg';
+
+export interface Listener {
+  close(): Promise<void>;
+}
+export type ListenerFactory = (channel: string, onNotify: () => void) => Listener;
+
+const reconnectMs = 1_000;
+
+/**
+ * LISTEN on connections of their own, opened again when they break. A notification sent in between is lost: whoever
+ * listens also looks by itself from time to time, and `onNotify` is called after each (re)connection.
+ */
+export function createListenerFactory(url: string, onError: (err: Error) => void): ListenerFactory {
+  return (channel, onNotify) => {
+    let closed = false;
+    let client: pg.Client | undefined;
+    let timer: NodeJS.Timeout | undefined;
+
+    async function connect(): Promise<void> {
+      const next = new pg.Client({
+        connectionString: url,
+        application_name: `soulfra listen ${channel}`,
+        keepAlive: true,
+        connectionTimeoutMillis: 5_000,
+      });
+      client = next;
+      next.on('notification', onNotify);
+      next.on('error', (err) => again(next, err));
+      next.on('end', () => again(next, undefined));
+      try {
+        await next.connect();
+        await next.query(`listen ${pg.escapeIdentifier(channel)}`);
+        onNotify();
+      } catch (err) {
+        again(next, err instanceof Error ? err : new Error(String(err)));
+      }
+    }
+
+    function again(broken: pg.Client, err: Error | undefined): void {
+      if (closed || broken !== client) return;
+      client = undefined;
+      if (err) onError(err);
+      broken.end().catch(onError);
+      timer = setTimeout(() => void connect(), reconnectMs);
+    }
+
+    void connect();
+    return {
+      async close() {
+        closed = true;
+        clearTimeout(timer);
+        const open = client;
+        client = undefined;
+        await open?.end();
+      },
+    };
+  };
+}

@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode } from '@temporalio/worker';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/**
+ * The workflow bundle, built once for each state of its sources and shared by every process: a worker that finds it
+ * starts seconds sooner. An image ships it prebuilt under the same name.
+ * @returns the path of the bundle
+ */
+export async function workflowBundle(): Promise<string> {
+  const directory = join(root, 'node_modules', '.cache', 'soulfra');
+  const path = join(directory, `workflows-${sourcesHash()}.js`);
+  if (existsSync(path)) return path;
+  const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows', 'index.ts') });
+  mkdirSync(directory, { recursive: true });
+  const part = `${path}.${process.pid}`;
+  writeFileSync(part, code);
+  renameSync(part, path);
+  return path;
+}
+
+/** Over every file that may be bundled and the SDK's version. */
+function sourcesHash(): string {
+  const hash = createHash('sha256');
+  hash.update(readFileSync(join(root, 'node_modules/@temporalio/worker/package.json')));
+  for (const room of ['domain', 'workflows']) {
+    const files = readdirSync(join(root, room), { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.ts'),
+    );
+    for (const file of files.sort()) hash.update(file).update(readFileSync(join(root, room, file)));
+  }
+  return hash.digest('hex').slice(0, 16);
+}

@@ -1,0 +1,52 @@
+import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { activityInterceptors } from '../activities/interceptors.ts';
+import type { FleetMachine } from '../domain/fleet.ts';
+import { coordinationQueue, machineQueue } from '../domain/task-queues.ts';
+
+type Activities = NonNullable<WorkerOptions['activities']>;
+
+interface QueueWorker {
+  connection: NativeConnection;
+  namespace: string;
+  /** `machine/role/pid`. */
+  identity: string;
+  activities: Activities;
+}
+
+/**
+ * The worker of workflows and database work. Temporal has no preference among pollers, so a machine's share is the
+ * weight of its pollers and slots in fleet.yaml.
+ */
+export function createCoordinationWorker(
+  options: QueueWorker & { bundlePath: string; weight: NonNullable<FleetMachine['roles']['coordination']> },
+): Promise<Worker> {
+  const { weight, bundlePath, ...rest } = options;
+  return Worker.create({
+    ...rest,
+    taskQueue: coordinationQueue,
+    workflowBundle: { codePath: bundlePath },
+    interceptors: { activity: activityInterceptors },
+    maxConcurrentWorkflowTaskPolls: weight.pollers,
+    maxConcurrentWorkflowTaskExecutions: weight.workflowSlots,
+    maxConcurrentActivityTaskPolls: Math.min(weight.pollers, weight.activitySlots),
+    maxConcurrentActivityTaskExecutions: weight.activitySlots,
+    maxConcurrentLocalActivityExecutions: weight.workflowSlots,
+    maxCachedWorkflows: 400,
+    // What a dead worker's cache holds is offered to others after this long.
+    stickyQueueScheduleToStartTimeout: '2 seconds',
+    shutdownGraceTime: '10 seconds',
+  });
+}
+
+/** The machine's own queue: plan changes and drains, one at a time. */
+export function createMachineQueueWorker(options: QueueWorker & { machineId: string }): Promise<Worker> {
+  const { machineId, ...rest } = options;
+  return Worker.create({
+    ...rest,
+    taskQueue: machineQueue(machineId),
+    interceptors: { activity: activityInterceptors },
+    maxConcurrentActivityTaskPolls: 1,
+    maxConcurrentActivityTaskExecutions: 2,
+    shutdownGraceTime: '10 seconds',
+  });
+}

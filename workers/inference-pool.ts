@@ -1,0 +1,174 @@
+import { type NativeConnection, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import type { InferencePool } from '../activities/machines.ts';
+import type { InferenceActivities } from '../activities/inference.ts';
+import { activityInterceptors } from '../activities/interceptors.ts';
+import type { RankedModel } from '../domain/plan.ts';
+import type { SlotGate } from './slot-gate.ts';
+
+/** Loads and unloads models on the machine's server; a simulated machine has nothing to load. */
+export interface ModelLoader {
+  load(modelId: string, signal: AbortSignal): Promise<void>;
+  unload(modelId: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface PoolOptions {
+  connection: NativeConnection;
+  namespace: string;
+  identity: string;
+  gate: SlotGate;
+  activities: InferenceActivities;
+  loader: ModelLoader;
+  /** Milliseconds a call may take: how long a queue that stops being polled may drain. */
+  callTimeout: number;
+  heartbeatTimeout: number;
+  log: Logger;
+  /** Told whenever what is polled has changed, so that the lease says so at once. */
+  onChange: () => void;
+  /** A worker ended with an error of its own. */
+  onFailure: (err: unknown) => void;
+}
+
+interface Polled {
+  model: RankedModel;
+  worker: Worker;
+  ended: Promise<void>;
+}
+
+export type Pool = ReturnType<typeof createInferencePool>;
+
+/**
+ * The inference queues this machine polls: those of the models that the plan keeps resident here, while nothing holds
+ * polling back. Changes happen one at a time and in order: stop polling, drain, unload, load, poll.
+ */
+export function createInferencePool(options: PoolOptions) {
+  const { gate, loader, log } = options;
+  const polled = new Map<string, Polled>();
+  const resident = new Set<string>();
+  /** Why polling is held back; it goes on when the last reason is gone. */
+  const held = new Set<string>();
+  let target: readonly RankedModel[] = [];
+  let planVersion: number | null = null;
+  let last: Promise<void> = Promise.resolve();
+
+  function inOrder(change: () => Promise<void>): Promise<void> {
+    const next = last.then(change, change);
+    last = next.catch(() => undefined);
+    return next;
+  }
+
+  async function stop(queues: readonly string[]): Promise<void> {
+    const ending = queues.flatMap((queue) => {
+      const entry = polled.get(queue);
+      if (!entry) return [];
+      polled.delete(queue);
+      entry.worker.shutdown();
+      return [entry.ended];
+    });
+    if (ending.length === 0) return;
+    options.onChange();
+    await Promise.all(ending);
+  }
+
+  async function start(model: RankedModel): Promise<void> {
+    const worker = await Worker.create({
+      connection: options.connection,
+      namespace: options.namespace,
+      taskQueue: model.queue,
+      identity: `${options.identity.replace('/worker/', `/${model.modelId}/`)}`,
+      activities: options.activities,
+      interceptors: { activity: activityInterceptors },
+      tuner: {
+        activityTaskSlotSupplier: gate.supplierFor(model.queue),
+        workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+        localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+        nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+      },
+      maxConcurrentActivityTaskPolls: 1,
+      // A quarter of the time-out: a heartbeat may be late three times before it counts as missed.
+      maxHeartbeatThrottleInterval: Math.max(100, options.heartbeatTimeout / 4),
+      defaultHeartbeatThrottleInterval: Math.max(100, options.heartbeatTimeout / 4),
+      shutdownGraceTime: options.callTimeout,
+    });
+    const ended = worker.run().catch((err: unknown) => {
+      options.onFailure(err);
+    });
+    polled.set(model.queue, { model, worker, ended });
+  }
+
+  /** Loads what the plan keeps here and polls for it; a model that cannot be loaded now is left for the next time. */
+  async function pollTarget(signal: AbortSignal): Promise<void> {
+    if (held.size > 0) return;
+    let changed = false;
+    for (const model of target) {
+      if (!resident.has(model.modelId) && !(await load(model.modelId, signal))) continue;
+      if (polled.has(model.queue)) continue;
+      await start(model);
+      changed = true;
+    }
+    if (changed) options.onChange();
+  }
+
+  async function load(modelId: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await loader.load(modelId, signal);
+      resident.add(modelId);
+      return true;
+    } catch (err) {
+      signal.throwIfAborted();
+      // One model that cannot be loaded must not keep the others from work.
+      log.error({ err, modelId }, 'model not loaded');
+      return false;
+    }
+  }
+
+  const pool = {
+    async apply(version: number, next: readonly RankedModel[], signal: AbortSignal): Promise<void> {
+      await inOrder(async () => {
+        const keep = new Set(next.map((model) => model.queue));
+        await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
+        const nextIds = new Set(next.map((model) => model.modelId));
+        for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
+          await loader.unload(modelId, signal);
+          resident.delete(modelId);
+        }
+        // A change of slots or rank needs no new worker: the gate holds them.
+        for (const model of next) gate.open(model.queue, model.slots, model.rank);
+        target = next;
+        planVersion = version;
+        await pollTarget(signal);
+        options.onChange();
+      });
+    },
+
+    drain: (signal: AbortSignal) => pool.apply(planVersion ?? 0, [], signal),
+
+    /** Stops polling for a reason; calls in hand go on. Resolves when they have ended. */
+    hold(reason: string): Promise<void> {
+      held.add(reason);
+      return inOrder(() => stop([...polled.keys()]));
+    },
+
+    /** Takes a reason back; when none is left, loads what is missing and polls again. */
+    release(reason: string, signal: AbortSignal): Promise<void> {
+      held.delete(reason);
+      return inOrder(() => pollTarget(signal));
+    },
+
+    /** Tries again what could not be loaded. */
+    retryMissing(signal: AbortSignal): Promise<void> {
+      if (held.size > 0 || target.every((model) => polled.has(model.queue))) return Promise.resolve();
+      return inOrder(() => pollTarget(signal));
+    },
+
+    /** A server that went down has lost what it held in memory. */
+    forgetResident(): void {
+      resident.clear();
+    },
+
+    polls: () => [...polled.keys()].sort(),
+    planVersion: () => planVersion,
+    holds: (modelId: string) => resident.has(modelId),
+  };
+  return pool satisfies InferencePool;
+}

@@ -1,0 +1,71 @@
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
+import type { Logger } from 'pino';
+import { coordinationQueue } from '../domain/task-queues.ts';
+import type { Intent, IntentStore } from '../stores/intents.ts';
+import type { ListenerFactory } from '../stores/listen.ts';
+
+const sweepEveryMs = 10_000;
+
+/** Starts what transactions have asked for: woken by NOTIFY, and every 10 s for what a lost NOTIFY left lying. */
+export function relayIntents({
+  client,
+  intents,
+  listen,
+  log,
+}: {
+  client: Client;
+  intents: IntentStore;
+  listen: ListenerFactory;
+  log: Logger;
+}) {
+  let stopped = false;
+  let wanted = false;
+  let running: Promise<void> | undefined;
+
+  async function start(intent: Intent): Promise<void> {
+    try {
+      await client.workflow.start(intent.type, {
+        workflowId: intent.workflowId,
+        taskQueue: coordinationQueue,
+        args: intent.args,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+        staticSummary: intent.workflowId,
+      });
+      log.info({ workflowId: intent.workflowId }, 'intent started');
+    } catch (err) {
+      if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
+    }
+  }
+
+  async function drain(): Promise<void> {
+    while (wanted && !stopped) {
+      wanted = false;
+      try {
+        while (!stopped && (await intents.take(start)));
+      } catch (err) {
+        // Temporal or Postgres is away: the intent stays, and the next sweep tries again.
+        log.warn({ err }, 'intents not relayed');
+      }
+    }
+  }
+
+  function wake(): void {
+    wanted = true;
+    running ??= drain().finally(() => {
+      running = undefined;
+      if (wanted && !stopped) wake();
+    });
+  }
+
+  const listener = listen('intents', wake);
+  const timer = setInterval(wake, sweepEveryMs);
+  wake();
+  return {
+    async stop(): Promise<void> {
+      stopped = true;
+      clearInterval(timer);
+      await listener.close();
+      await running;
+    },
+  };
+}

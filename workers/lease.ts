@@ -1,0 +1,106 @@
+import type { Logger } from 'pino';
+import type { HeldLease } from '../activities/inference.ts';
+import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
+import type { RunsAs } from '../domain/states.ts';
+import type { Lease, MachineStore } from '../stores/machines.ts';
+
+export interface LeaseOptions {
+  machines: MachineStore;
+  machineId: string;
+  identity: string;
+  runsAs: RunsAs;
+  log: Logger;
+  /** What the machine polls now, written with each renewal. */
+  polling: () => { polls: string[]; planVersion: number | null };
+  /** The epoch has passed to somebody else; called before the machine registers anew. */
+  onLost: () => void;
+  /** The database has not answered for a whole lease: finish calls in hand, take none. */
+  onSilence: () => void;
+  /** The lease holds again after a loss or a silence. */
+  onHeld: () => void;
+  /** fleet.yaml no longer names the machine, or another error that renewing cannot mend. */
+  onFatal: (err: unknown) => void;
+}
+
+export type LeaseKeeper = Awaited<ReturnType<typeof keepLease>>;
+
+/**
+ * Registers the machine and renews its lease every 5 s for 15 s. Three ways it can go: renewed; touched no row (the
+ * epoch has moved: abort, register anew); no answer (keep trying; after 15 s take no more work).
+ */
+export async function keepLease(options: LeaseOptions) {
+  const { machines, machineId, log } = options;
+  let lease: Lease = await machines.register(machineId, options);
+  let abort = new AbortController();
+  let renewedAt = performance.now();
+  let silent = false;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let renewing: Promise<void> | undefined;
+
+  async function renew(): Promise<void> {
+    try {
+      if (await machines.renew(lease, options.polling())) {
+        renewedAt = performance.now();
+        if (silent) {
+          silent = false;
+          log.info({ machineId }, 'lease held again');
+          options.onHeld();
+        }
+        return;
+      }
+      await registerAnew();
+    } catch (err) {
+      log.warn({ err, machineId }, 'lease not renewed');
+      if (!silent && performance.now() - renewedAt > leaseSeconds * 1000) {
+        silent = true;
+        options.onSilence();
+      }
+    }
+  }
+
+  async function registerAnew(): Promise<void> {
+    log.warn({ machineId, epoch: lease.epoch }, 'lease lost');
+    abort.abort(new Error(`lease of epoch ${lease.epoch} lost`));
+    options.onLost();
+    try {
+      lease = await machines.register(machineId, options);
+    } catch (err) {
+      if (err instanceof Error && 'code' in err && err.code === 'MACHINE_UNKNOWN') options.onFatal(err);
+      throw err;
+    }
+    abort = new AbortController();
+    renewedAt = performance.now();
+    silent = false;
+    log.info({ machineId, epoch: lease.epoch }, 'registered anew');
+    options.onHeld();
+  }
+
+  function next(): void {
+    if (stopped) return;
+    timer = setTimeout(() => void renewNow(), renewEverySeconds * 1000);
+  }
+
+  /** Renews at once; calls that come while one is under way share the one after it. */
+  function renewNow(): Promise<void> {
+    clearTimeout(timer);
+    renewing = (renewing ?? Promise.resolve()).then(renew).finally(next);
+    return renewing;
+  }
+
+  next();
+  return {
+    held: (): HeldLease => ({ machineId, epoch: lease.epoch, signal: abort.signal }),
+    renewNow,
+    /** Aborts calls that have outlived the grace of a stop. */
+    abort: (reason: string) => abort.abort(new Error(reason)),
+    /** Gives the lease back. */
+    async stop(): Promise<void> {
+      stopped = true;
+      clearTimeout(timer);
+      await renewing;
+      clearTimeout(timer);
+      await machines.leave(lease);
+    },
+  };
+}

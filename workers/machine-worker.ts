@@ -1,0 +1,229 @@
+import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createFleetHealthActivities } from '../activities/fleet-health.ts';
+import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
+import { createInferenceActivities } from '../activities/inference.ts';
+import { createDrainActivities, createMachineActivities } from '../activities/machines.ts';
+import { createPlanActivities } from '../activities/plans.ts';
+import { createReflectionActivities } from '../activities/reflections.ts';
+import { createSweepActivities } from '../activities/sweeps.ts';
+import { durationSeconds } from '../domain/durations.ts';
+import { DomainError } from '../domain/errors.ts';
+import { fleetHealthWorkflowId } from '../domain/ids.ts';
+import { coordinationQueue } from '../domain/task-queues.ts';
+import { createDatabase } from '../stores/database.ts';
+import { createFleetStore } from '../stores/fleets.ts';
+import { createIntentStore } from '../stores/intents.ts';
+import { createListenerFactory } from '../stores/listen.ts';
+import { createMachineStore } from '../stores/machines.ts';
+import { createMemoryStore } from '../stores/memories.ts';
+import { createPlanStore } from '../stores/plans.ts';
+import { createReflectionStore } from '../stores/reflections.ts';
+import { createRunStore } from '../stores/runs.ts';
+import { createStepResultStore } from '../stores/step-results.ts';
+import { createSweepStore } from '../stores/sweeps.ts';
+import { workflowBundle } from './bundle.ts';
+import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
+import { createInferencePool } from './inference-pool.ts';
+import { relayIntents } from './intents-relay.ts';
+import { keepLease } from './lease.ts';
+import { createMachineModels, runsAsOf } from './model-calls.ts';
+import { watchModelServer } from './model-server-watch.ts';
+import { reconcileSchedules } from './schedules.ts';
+import { SlotGate } from './slot-gate.ts';
+
+export interface MachineWorkerOptions {
+  machineId: string;
+  databaseUrl: string;
+  temporalAddress: string;
+  temporalNamespace: string;
+  /** Name of this host, to tell its own machine from those it only stands in for. */
+  hostName: string;
+  modelKey?: string;
+  log: Logger;
+}
+
+/** How long calls in hand may go on once the process is told to stop. */
+const stopGraceMs = 10_000;
+
+/**
+ * Everything one machine runs: its lease, its share of coordination, its own queue, and the inference queues that the
+ * plan gives it. `failed` rejects when a part of it ends by itself: the process should end and be started again.
+ */
+export async function startMachineWorker(options: MachineWorkerOptions) {
+  const { machineId, log, temporalAddress, temporalNamespace: namespace } = options;
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  const stopping = new AbortController();
+
+  const db = createDatabase({
+    url: options.databaseUrl,
+    name: `soulfra worker ${machineId}`,
+    connections: 20,
+    onIdleError: (err) => log.warn({ err }, 'database connection broke'),
+  });
+  const stores = {
+    machines: createMachineStore(db),
+    plans: createPlanStore(db),
+    fleets: createFleetStore(db),
+    runs: createRunStore(db),
+    sweeps: createSweepStore(db),
+    memories: createMemoryStore(db),
+    reflections: createReflectionStore(db),
+    steps: createStepResultStore(db),
+    intents: createIntentStore(db),
+  };
+  const fleet = createFleetReader(stores.fleets);
+  let view: FleetView = await fleet();
+  const machine = view.fleet.machines.find((other) => other.id === machineId);
+  if (!machine) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
+
+  const connection = await NativeConnection.connect({ address: temporalAddress });
+  const clientConnection = await Connection.connect({ address: temporalAddress });
+  const client = new Client({ connection: clientConnection, namespace });
+
+  const models = createMachineModels(() => view, machineId, options.modelKey);
+  const gate = new SlotGate(machine.modelServer?.sequences ?? 1);
+  const identity = `${machineId}/worker/${process.pid}`;
+  // The lease, the pool and the watch know each other; each is called only once all three are there.
+  let watch: ReturnType<typeof watchModelServer> | undefined;
+  const lease = await keepLease({
+    machines: stores.machines,
+    machineId,
+    identity,
+    runsAs: runsAsOf(machine, options.hostName),
+    log,
+    polling: () => ({ polls: pool.polls(), planVersion: pool.planVersion() }),
+    onLost: () => background(pool.hold('lease lost')),
+    onSilence: () => background(pool.hold('no lease')),
+    onHeld: () => background(regain()),
+    onFatal: (err) => failure.reject(err),
+  });
+  const pool = createInferencePool({
+    connection,
+    namespace,
+    identity,
+    gate,
+    loader: models,
+    activities: createInferenceActivities({
+      ...stores,
+      lease: lease.held,
+      permits: gate,
+      callFor: models.callFor,
+      serverDown: () => watch?.lookNow(),
+    }),
+    callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
+    heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
+    log,
+    onChange: () => background(lease.renewNow()),
+    onFailure: (err) => failure.reject(err),
+  });
+
+  async function regain(): Promise<void> {
+    await adoptPlan();
+    await pool.release('no lease', stopping.signal);
+    await pool.release('lease lost', stopping.signal);
+  }
+
+  /** Serves what the plan in force gives this machine, without waiting to be told. */
+  async function adoptPlan(): Promise<void> {
+    view = await fleet();
+    const current = await stores.plans.currentFor(machineId);
+    if (current) await pool.apply(current.version, current.models, stopping.signal);
+  }
+
+  function background(work: Promise<void>): void {
+    work.catch((err: unknown) => {
+      if (!stopping.signal.aborted) log.error({ err, machineId }, 'work in the background failed');
+    });
+  }
+
+  const machineActivities = createMachineActivities({
+    machineId,
+    plans: stores.plans,
+    pool: {
+      ...pool,
+      apply: async (version, next, signal) => {
+        view = await fleet();
+        await pool.apply(version, next, signal);
+      },
+    },
+  });
+  const shared = { connection, namespace };
+  const workers = [
+    await createMachineQueueWorker({
+      ...shared,
+      machineId,
+      identity: `${machineId}/machine/${process.pid}`,
+      activities: machineActivities,
+    }),
+  ];
+  const weight = machine.roles.coordination;
+  if (weight) {
+    workers.push(
+      await createCoordinationWorker({
+        ...shared,
+        identity: `${machineId}/coordination/${process.pid}`,
+        weight,
+        bundlePath: await workflowBundle(),
+        activities: {
+          ...createFleetHealthActivities(stores),
+          ...createSweepActivities({ ...stores, fleet }),
+          ...createReflectionActivities({ ...stores, fleet }),
+          ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
+          ...createDrainActivities(stores),
+        },
+      }),
+    );
+  }
+  const running = workers.map((worker) =>
+    worker.run().catch((err: unknown) => {
+      failure.reject(err);
+    }),
+  );
+  watch = watchModelServer({ models, pool, machines: stores.machines, machineId, log });
+  const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
+  const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log }) : undefined;
+  await adoptPlan();
+  if (weight) {
+    await startFleetHealth(client);
+    background(reconcileSchedules(client, fleet));
+  }
+  log.info({ machineId, epoch: lease.held().epoch }, 'machine works');
+
+  return {
+    failed: failure.promise,
+    /** Takes no more work, lets calls in hand finish within the grace, gives the lease back. */
+    async stop(): Promise<void> {
+      log.info({ machineId }, 'machine stops');
+      await relay?.stop();
+      await watch?.stop();
+      stopping.abort(new Error('the worker stops'));
+      const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
+      for (const worker of workers) worker.shutdown();
+      await pool.hold('the worker stops');
+      await Promise.all(running);
+      clearTimeout(late);
+      await lease.stop();
+      await connection.close();
+      await clientConnection.close();
+      await db.destroy();
+    },
+  };
+}
+
+/** Kept by continue-as-new, so one start is enough until somebody ends it. */
+async function startFleetHealth(client: Client): Promise<void> {
+  try {
+    await client.workflow.start('checkFleetHealth', {
+      workflowId: fleetHealthWorkflowId,
+      taskQueue: coordinationQueue,
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+      workflowTaskTimeout: '2 seconds',
+      staticSummary: 'judges the leases of all machines',
+    });
+  } catch (err) {
+    if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
+  }
+}

@@ -1,0 +1,92 @@
+import type { ModelCall } from '../activities/inference.ts';
+import type { FleetView } from '../activities/fleet-view.ts';
+import { durationSeconds } from '../domain/durations.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { FleetMachine } from '../domain/fleet.ts';
+import type { RunsAs } from '../domain/states.ts';
+import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
+import type { Inference } from '../integrations/inference/inference.ts';
+import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
+import {
+  loadModel,
+  type ModelServerState,
+  probeModelServer,
+  unloadModel,
+} from '../integrations/inference/model-server-probe.ts';
+import type { ModelLoader } from './inference-pool.ts';
+
+/** A machine calls its own server, a server elsewhere that only this worker fronts, or has none and quotes memories. */
+export function runsAsOf(machine: FleetMachine, hostName: string): RunsAs {
+  if (machine.modelServer?.url === undefined) return 'simulated';
+  return (machine.host ?? machine.id) === hostName ? 'local' : 'remote';
+}
+
+export interface MachineModels extends ModelLoader {
+  callFor(modelId: string): ModelCall;
+  /** Whether the model server answers; a simulated machine always does. */
+  probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
+}
+
+/** What this machine answers calls with: its model server, or `extractive` in the model's place. */
+export function createMachineModels(
+  view: () => FleetView,
+  machineId: string,
+  apiKey: string | undefined,
+): MachineModels {
+  const extractive = createExtractiveReflector();
+  const key = apiKey === undefined ? {} : { apiKey };
+  let made: { url: string; inference: Inference } | undefined;
+
+  function server() {
+    const found = view().fleet.machines.find((machine) => machine.id === machineId);
+    if (!found) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
+    const { modelServer } = found;
+    return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
+  }
+
+  function inferenceOf(at: ReturnType<typeof server>): Inference {
+    if (!at) return extractive;
+    if (made?.url !== at.url) {
+      const { limits } = view().fleet;
+      const options = {
+        kind: at.kind,
+        baseUrl: at.url,
+        stallMs: durationSeconds(limits.stallTimeout) * 1000,
+        callMs: durationSeconds(limits.callTimeout) * 1000,
+        ...key,
+      };
+      made = { url: at.url, inference: createModelReflector(createTextModel(options)) };
+    }
+    return made.inference;
+  }
+
+  function servedAs(modelId: string, kind: ModelCall['kind']) {
+    const variant = view().variants.get(modelId);
+    if (!variant) throw new DomainError('MODEL_MISSING', `fleet.yaml names no model ${modelId}`);
+    return { variant, name: variant.servedAs[kind] ?? variant.id };
+  }
+
+  return {
+    callFor(modelId) {
+      const at = server();
+      const kind = at?.kind ?? 'openai';
+      const { variant, name } = servedAs(modelId, kind);
+      return { inference: inferenceOf(at), variant, servedAs: name, kind };
+    },
+    async load(modelId, signal) {
+      const at = server();
+      if (!at) return;
+      const { variant, name } = servedAs(modelId, at.kind);
+      await loadModel(at.url, at.kind, { id: name, contextTokens: variant.model.context.reflect }, { signal, ...key });
+    },
+    async unload(modelId, signal) {
+      const at = server();
+      if (!at || !view().variants.has(modelId)) return;
+      await unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
+    },
+    async probe() {
+      const at = server();
+      return at ? probeModelServer(at.url, at.kind, key) : { up: true };
+    },
+  };
+}

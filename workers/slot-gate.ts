@@ -1,0 +1,170 @@
+import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
+import type { Permits } from '../activities/inference.ts';
+
+interface GateQueue {
+  /** At most this many tasks of the queue at once: what its KV memory holds. */
+  slots: number;
+  /** Lower goes first. */
+  rank: number;
+  tasks: number;
+  fresh: number;
+}
+
+interface Waiting<Value> {
+  queue: string;
+  give: (value: Value) => void;
+}
+
+interface SlotPermit {
+  queue: string;
+  state: 'fresh' | 'idle' | 'used';
+}
+
+/** A poll that the server has not answered within this long found its queue empty, and no longer counts as taken. */
+const freshMs = 100;
+
+/**
+ * Shares a model server's sequences among the queues of one machine. Two gates:
+ * - before a poll: a queue polls only while a sequence is free, so a task is not claimed here to wait while another
+ *   machine could run it. A poll is given ahead to the queue of the lowest rank (the one fewest machines serve), and
+ *   holds its sequence only until the server has had time to answer: an idle poll must not starve the other queues.
+ * - before a call: an idle poll may bring a task when all sequences are taken, so each call takes a permit first.
+ */
+export class SlotGate implements Permits {
+  private readonly sequences: number;
+  private readonly queues = new Map<string, GateQueue>();
+  private polls: Waiting<SlotPermit>[] = [];
+  private calls: Waiting<() => void>[] = [];
+  private running = 0;
+
+  constructor(sequences: number) {
+    this.sequences = sequences;
+  }
+
+  /** Declares a queue or changes its slots; `rank` is how many machines serve it. */
+  open(queue: string, slots: number, rank: number): void {
+    const known = this.queues.get(queue);
+    if (known) Object.assign(known, { slots, rank });
+    else this.queues.set(queue, { slots, rank, tasks: 0, fresh: 0 });
+    this.givePolls();
+  }
+
+  get inUse(): number {
+    return this.running;
+  }
+
+  acquire(queue: string, signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting<() => void> = { queue, give: resolve };
+      const leave = () => {
+        this.calls = this.calls.filter((other) => other !== waiting);
+        reject(signal.reason as Error);
+      };
+      waiting.give = (release) => {
+        signal.removeEventListener('abort', leave);
+        resolve(release);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.calls.push(waiting);
+      this.giveCalls();
+    });
+  }
+
+  /** The slot supplier of the Temporal worker that polls `queue`. */
+  supplierFor(queue: string): CustomSlotSupplier<ActivitySlotInfo> {
+    return {
+      type: 'custom',
+      reserveSlot: (_context, signal) => this.reserve(queue, signal),
+      // Eager tasks would pass the gate of the other machine's free sequences.
+      tryReserveSlot: () => null,
+      markSlotUsed: ({ permit }) => this.used(permit as unknown as SlotPermit),
+      releaseSlot: ({ permit }) => this.released(permit as unknown as SlotPermit),
+    };
+  }
+
+  private reserve(queue: string, signal: AbortSignal): Promise<SlotPermit> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting<SlotPermit> = { queue, give: resolve };
+      const leave = () => {
+        this.polls = this.polls.filter((other) => other !== waiting);
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) {
+        leave();
+        return;
+      }
+      waiting.give = (permit) => {
+        signal.removeEventListener('abort', leave);
+        resolve(permit);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.polls.push(waiting);
+      this.givePolls();
+    });
+  }
+
+  private givePolls(): void {
+    for (;;) {
+      const next = this.nextPoll();
+      if (!next) return;
+      this.polls = this.polls.filter((other) => other !== next);
+      const queue = this.queues.get(next.queue)!;
+      queue.fresh += 1;
+      const permit: SlotPermit = { queue: next.queue, state: 'fresh' };
+      setTimeout(() => this.cool(permit), freshMs).unref();
+      next.give(permit);
+    }
+  }
+
+  private nextPoll(): Waiting<SlotPermit> | undefined {
+    let taken = 0;
+    for (const queue of this.queues.values()) taken += queue.tasks + queue.fresh;
+    if (taken >= this.sequences) return undefined;
+    let best: Waiting<SlotPermit> | undefined;
+    let bestRank = Number.POSITIVE_INFINITY;
+    for (const waiting of this.polls) {
+      const queue = this.queues.get(waiting.queue);
+      if (!queue || queue.tasks + queue.fresh >= queue.slots || queue.rank >= bestRank) continue;
+      best = waiting;
+      bestRank = queue.rank;
+    }
+    return best;
+  }
+
+  private cool(permit: SlotPermit): void {
+    if (permit.state !== 'fresh') return;
+    permit.state = 'idle';
+    this.queues.get(permit.queue)!.fresh -= 1;
+    this.givePolls();
+  }
+
+  private used(permit: SlotPermit): void {
+    const queue = this.queues.get(permit.queue)!;
+    if (permit.state === 'fresh') queue.fresh -= 1;
+    permit.state = 'used';
+    queue.tasks += 1;
+  }
+
+  private released(permit: SlotPermit): void {
+    const queue = this.queues.get(permit.queue)!;
+    if (permit.state === 'fresh') queue.fresh -= 1;
+    else if (permit.state === 'used') queue.tasks -= 1;
+    permit.state = 'idle';
+    this.givePolls();
+  }
+
+  private giveCalls(): void {
+    while (this.running < this.sequences && this.calls.length > 0) {
+      const next = this.calls.shift()!;
+      this.running += 1;
+      let given = true;
+      next.give(() => {
+        if (!given) return;
+        given = false;
+        this.running -= 1;
+        this.giveCalls();
+      });
+    }
+  }
+}

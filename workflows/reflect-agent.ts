@@ -1,0 +1,153 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  defineSignal,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  TimeoutFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { InferenceActivities } from '../activities/inference.ts';
+import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
+import type { Rung } from '../domain/ladder.ts';
+import { rowsChangedSignal } from '../domain/messages.ts';
+import type { RunState } from '../domain/states.ts';
+
+export interface ReflectAgentInput {
+  agentId: string;
+  period: string;
+  trigger: 'schedule' | 'call' | 'importance';
+  /** Workflow id of the sweep that waits for this run; told when the run parks. */
+  sweepWorkflowId?: string;
+}
+export interface ReflectAgentResult {
+  runId: string;
+  state: RunState;
+  reflections: number;
+  degraded: boolean;
+  reason?: string;
+}
+
+const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivities<ReflectionActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
+const rowsChanged = defineSignal(rowsChangedSignal);
+/** A parked run looks again this often even if nobody tells it to. */
+const parkedLook = '60 seconds';
+const insightsStep = 'insights';
+
+type Begun = Extract<BeganReflection, { kind: 'work' }>;
+
+/** One run of one agent: read what is due, have a model draw insights from it, store them once. */
+export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAgentResult> {
+  const { workflowId, runId: temporalRunId } = workflowInfo();
+  const begun = await beginReflection({
+    agentId: input.agentId,
+    workflowId,
+    temporalRunId,
+    trigger: input.trigger,
+    period: input.period,
+  });
+  if (begun.kind === 'ended') return ended(begun);
+  try {
+    const rung = await infer(begun, input.sweepWorkflowId);
+    const stored = await storeReflections({ runId: begun.runId });
+    const state = stored.state === 'ended' ? 'canceled' : stored.state;
+    return { runId: begun.runId, state, reflections: stored.reflections, degraded: rung.degraded };
+  } catch (err) {
+    const state = isCancellation(err) ? 'canceled' : 'failed';
+    await CancellationScope.nonCancellable(() => endRun({ runId: begun.runId, state, reason: reasonOf(err) }));
+    throw err;
+  }
+}
+
+/** Climbs the ladder until a machine has brought a result. */
+async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise<Rung> {
+  let changed = false;
+  setHandler(rowsChanged, () => {
+    changed = true;
+  });
+  let { rung } = begun;
+  for (;;) {
+    try {
+      await callOn(rung, begun);
+      return rung;
+    } catch (err) {
+      if (isFenced(err)) continue;
+      if (!waitedTooLong(err)) throw err;
+    }
+    let step = await climb({ runId: begun.runId });
+    let parkedFor = 0;
+    while (step.kind === 'park') {
+      setCurrentDetails(`Parked: ${step.reason}`);
+      if (parkedFor === 0 && sweepWorkflowId !== undefined) await tell(sweepWorkflowId);
+      if (parkedFor >= begun.limits.parkedFor) {
+        throw ApplicationFailure.nonRetryable(`parked for too long: ${step.reason}`, 'PARKED_TOO_LONG');
+      }
+      changed = false;
+      const started = Date.now();
+      await condition(() => changed, parkedLook);
+      parkedFor += Date.now() - started;
+      step = await climb({ runId: begun.runId });
+    }
+    rung = step.rung;
+    setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
+  }
+}
+
+async function callOn(rung: Rung, { runId, limits }: Begun): Promise<void> {
+  const { reflect } = proxyActivities<InferenceActivities>({
+    taskQueue: rung.queue,
+    scheduleToStartTimeout: limits.scheduleToStart,
+    startToCloseTimeout: limits.callTimeout,
+    heartbeatTimeout: limits.heartbeatTimeout,
+    retry: { initialInterval: '200 milliseconds', maximumInterval: '2 seconds', nonRetryableErrorTypes: ['FENCED'] },
+    priority: { priorityKey: rung.priority },
+    summary: rung.modelId,
+  });
+  await reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue });
+}
+
+/** By the type of the time-out: its retry state differs between server versions. */
+function waitedTooLong(err: unknown): boolean {
+  return (
+    err instanceof ActivityFailure &&
+    err.cause instanceof TimeoutFailure &&
+    err.cause.timeoutType === 'SCHEDULE_TO_START'
+  );
+}
+
+function isFenced(err: unknown): boolean {
+  return err instanceof ActivityFailure && err.cause instanceof ApplicationFailure && err.cause.type === 'FENCED';
+}
+
+async function tell(workflowId: string): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(workflowId).signal(rowsChangedSignal);
+  } catch (err) {
+    if (isCancellation(err)) throw err;
+    log.info('sweep was gone', { workflowId });
+  }
+}
+
+function reasonOf(err: unknown): string {
+  if (isCancellation(err)) return 'canceled by hand';
+  if (err instanceof ActivityFailure && err.cause) return err.cause.message;
+  return err instanceof Error ? err.message : String(err);
+}
+
+/** A run refused at its start; failed and canceled also end the workflow so, that a retry may start. */
+function ended(begun: Extract<BeganReflection, { kind: 'ended' }>): ReflectAgentResult {
+  if (begun.state === 'failed' || begun.state === 'canceled') {
+    throw ApplicationFailure.nonRetryable(begun.reason, `RUN_${begun.state.toUpperCase()}`);
+  }
+  return { runId: begun.runId, state: begun.state, reflections: 0, degraded: false, reason: begun.reason };
+}

@@ -1,0 +1,145 @@
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  condition,
+  continueAsNew,
+  defineSignal,
+  isCancellation,
+  log,
+  ParentClosePolicy,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  startChild,
+  workflowInfo,
+  WorkflowIdReusePolicy,
+} from '@temporalio/workflow';
+import type { SweepActivities } from '../activities/sweeps.ts';
+import { rowsChangedSignal } from '../domain/messages.ts';
+import { reflectAgent } from './reflect-agent.ts';
+
+export interface ReflectFleetInput {
+  /** Only agents of this cadence; null for every agent. */
+  cadence: string | null;
+  trigger: 'schedule' | 'call';
+  /** `call-<requestId>`; a scheduled sweep takes the scheduled time instead. */
+  period?: string;
+  /** What an earlier execution of this sweep had done. */
+  resume?: { sweepId: string; period: string; refill: number; started: number };
+}
+export interface ReflectFleetResult {
+  sweepId: string;
+  started: number;
+}
+
+const { beginSweep, refillSweep, endSweep } = proxyLocalActivities<SweepActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
+const rowsChanged = defineSignal(rowsChangedSignal);
+/** Children of an earlier execution and machines that come back are seen at this pace at the latest. */
+const lookEvery = '5 seconds';
+
+/**
+ * One sweep over the agents that are due: a sliding window of children per queue, longest expected work first. The
+ * window's truth is in Postgres; this workflow only refills it and starts what the refill says.
+ */
+export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFleetResult> {
+  const { workflowId } = workflowInfo();
+  const period = input.resume?.period ?? input.period ?? scheduledPeriod();
+  const { sweepId } =
+    input.resume ?? (await beginSweep({ workflowId, trigger: input.trigger, cadence: input.cadence, period }));
+  let refill = input.resume?.refill ?? 0;
+  let started = input.resume?.started ?? 0;
+  let changed = true;
+  setHandler(rowsChanged, () => {
+    changed = true;
+  });
+  try {
+    return await CancellationScope.cancellable(async () => {
+      // One ticking timer for the whole execution, not one a wait: 297 waits would be 594 events.
+      void tick(() => {
+        changed = true;
+      });
+      for (;;) {
+        await condition(() => changed);
+        changed = false;
+        refill += 1;
+        const { start, waiting, open } = await refillSweep({ sweepId, refill });
+        await Promise.all(
+          start.map(async ({ agentId, workflowId: childId }) => {
+            const run = await startRun(agentId, childId, period, input.trigger, workflowId);
+            if (!run) return;
+            started += 1;
+            void run.closed.then(() => {
+              changed = true;
+            });
+          }),
+        );
+        if (start.length === 0 && waiting === 0 && open === 0) break;
+        if (workflowInfo().continueAsNewSuggested) {
+          await continueAsNew<typeof reflectFleet>({ ...input, resume: { sweepId, period, refill, started } });
+        }
+      }
+      await endSweep({ sweepId, state: 'done', reason: '' });
+      setCurrentDetails(`Done: ${started} agents started`);
+      return { sweepId, started };
+    });
+  } catch (err) {
+    if (!isCancellation(err)) throw err;
+    await CancellationScope.nonCancellable(() =>
+      endSweep({ sweepId, state: 'canceled', reason: 'the sweep was canceled' }),
+    );
+    throw err;
+  }
+}
+
+/** @returns undefined when the id is taken: its row says by whom */
+async function startRun(
+  agentId: string,
+  childId: string,
+  period: string,
+  trigger: 'schedule' | 'call',
+  sweepWorkflowId: string,
+): Promise<{ closed: Promise<void> } | undefined> {
+  try {
+    const child = await startChild(reflectAgent, {
+      workflowId: childId,
+      args: [{ agentId, period, trigger, sweepWorkflowId }],
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      cancellationType: ChildWorkflowCancellationType.ABANDON,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+      workflowTaskTimeout: '2 seconds',
+      staticSummary: agentId,
+    });
+    // A child that fails has written its own end and reason; the sweep goes on without it.
+    const closed = child.result().then(
+      () => undefined,
+      (err: unknown) =>
+        log.info('run did not complete', { agentId, reason: err instanceof Error ? err.message : String(err) }),
+    );
+    return { closed };
+  } catch (err) {
+    if (isCancellation(err)) throw err;
+    log.warn('run not started', { agentId, childId, reason: err instanceof Error ? err.message : String(err) });
+    return undefined;
+  }
+}
+
+async function tick(mark: () => void): Promise<void> {
+  try {
+    for (;;) {
+      await sleep(lookEvery, { summary: 'look at the window again' });
+      mark();
+    }
+  } catch (err) {
+    if (!isCancellation(err)) throw err;
+  }
+}
+
+/** The time a Schedule meant, never the clock: a sweep that starts late is still the sweep of its hour. */
+function scheduledPeriod(): string {
+  const scheduled = workflowInfo().searchAttributes['TemporalScheduledStartTime']?.[0];
+  return (scheduled instanceof Date ? scheduled : workflowInfo().startTime).toISOString();
+}
