@@ -1,0 +1,155 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { sql } from 'kysely';
+import type { Role } from '../domain/states.ts';
+import type { Database } from './database.ts';
+import { newId } from './ids.ts';
+
+export interface Principal {
+  /** Owner of every row this principal sees or makes. */
+  ownerId: string;
+  role: Role;
+  tokenId: string;
+  kind: 'bearer' | 'session';
+}
+
+export interface NewToken {
+  ownerId: string;
+  kind: 'bearer' | 'once' | 'session';
+  role: Role;
+  name: string;
+  /** Default: never. */
+  expiresInSeconds?: number;
+}
+
+/** Sign-in links live this long and work once. */
+export const onceSeconds = 15 * 60;
+export const sessionSeconds = 30 * 24 * 3600;
+
+/** The secrets are 256 random bits, so one round of SHA-256 keeps them: there is nothing to guess from a stolen hash. */
+export function tokenHash(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+function newSecret(): string {
+  return `sfr_${randomBytes(32).toString('base64url')}`;
+}
+
+export function createPrincipalStore(db: Database) {
+  async function issue(token: NewToken): Promise<{ id: string; secret: string }> {
+    const secret = newSecret();
+    const id = newId('token');
+    const { expiresInSeconds, ...row } = token;
+    await db
+      .insertInto('tokens')
+      .values({
+        ...row,
+        id,
+        hash: tokenHash(secret),
+        expiresAt:
+          expiresInSeconds === undefined ? null : sql<Date>`now() + make_interval(secs => ${expiresInSeconds})`,
+      })
+      .execute();
+    return { id, secret };
+  }
+
+  return {
+    issue,
+
+    /** The first user is the operator; later starts find it. */
+    async ensureOperator(): Promise<{ ownerId: string; created: boolean }> {
+      return db.transaction().execute(async (tx) => {
+        await sql`select pg_advisory_xact_lock(7205415)`.execute(tx);
+        const known = await tx
+          .selectFrom('users')
+          .select('id')
+          .where('role', '=', 'operator')
+          .orderBy('createdAt')
+          .orderBy('id')
+          .limit(1)
+          .executeTakeFirst();
+        if (known) return { ownerId: known.id, created: false };
+        const id = newId('user');
+        await tx.insertInto('users').values({ id, name: 'operator', role: 'operator' }).execute();
+        return { ownerId: id, created: true };
+      });
+    },
+
+    /** Lets a secret that somebody else made (the operator's file) sign in; a revoked one stays revoked. */
+    async register(secret: string, token: Omit<NewToken, 'expiresInSeconds'>): Promise<void> {
+      await db
+        .insertInto('tokens')
+        .values({ ...token, id: newId('token'), hash: tokenHash(secret) })
+        .onConflict((conflict) => conflict.column('hash').doNothing())
+        .execute();
+    },
+
+    /** Who holds this secret, if it still opens anything. */
+    async find(secret: string, kind: 'bearer' | 'session'): Promise<Principal | undefined> {
+      const row = await db
+        .selectFrom('tokens')
+        .select(['id', 'ownerId', 'role'])
+        .select(sql<boolean>`coalesce(used_at < now() - interval '1 minute', true)`.as('stale'))
+        .where('hash', '=', tokenHash(secret))
+        .where('kind', '=', kind)
+        .where('revokedAt', 'is', null)
+        .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', sql<Date>`now()`)]))
+        .executeTakeFirst();
+      if (!row) return undefined;
+      // Once a minute is enough to see which tokens are in use.
+      if (row.stale)
+        await db.updateTable('tokens').set({ usedAt: sql<Date>`now()` }).where('id', '=', row.id).execute();
+      return { ownerId: row.ownerId, role: row.role as Role, tokenId: row.id, kind };
+    },
+
+    /** Whether a token that opened a stream still would. */
+    async isLive(tokenId: string): Promise<boolean> {
+      const row = await db
+        .selectFrom('tokens')
+        .select('id')
+        .where('id', '=', tokenId)
+        .where('revokedAt', 'is', null)
+        .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', sql<Date>`now()`)]))
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+
+    /** Swaps a sign-in secret for a session; the update is the lock that makes it work once. */
+    async redeemOnce(once: string): Promise<{ secret: string; role: Role } | undefined> {
+      const row = await db
+        .updateTable('tokens')
+        .set({ usedAt: sql<Date>`now()`, revokedAt: sql<Date>`now()` })
+        .where('hash', '=', tokenHash(once))
+        .where('kind', '=', 'once')
+        .where('revokedAt', 'is', null)
+        .where('expiresAt', '>', sql<Date>`now()`)
+        .returning(['ownerId', 'role', 'name'])
+        .executeTakeFirst();
+      if (!row) return undefined;
+      const role = row.role as Role;
+      const session = await issue({
+        ownerId: row.ownerId,
+        kind: 'session',
+        role,
+        name: row.name,
+        expiresInSeconds: sessionSeconds,
+      });
+      return { secret: session.secret, role };
+    },
+
+    async revoke(id: string, ownerId: string): Promise<boolean> {
+      const row = await db
+        .updateTable('tokens')
+        .set({ revokedAt: sql<Date>`coalesce(revoked_at, now())` })
+        .where('id', '=', id)
+        .where('ownerId', '=', ownerId)
+        .returning('id')
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+
+    async user(ownerId: string): Promise<{ id: string; name: string } | undefined> {
+      return db.selectFrom('users').select(['id', 'name']).where('id', '=', ownerId).executeTakeFirst();
+    },
+  };
+}
+export type PrincipalStore = ReturnType<typeof createPrincipalStore>;

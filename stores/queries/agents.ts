@@ -1,0 +1,164 @@
+import { sql } from 'kysely';
+import type { AgentState, RunState } from '../../domain/states.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface AgentView {
+  id: string;
+  name: string;
+  archetype: string;
+  state: AgentState;
+  paused: boolean;
+  cadence: string;
+  modelId: string;
+  machineId: string | null;
+  /** Why it has no machine, or does not run. */
+  why: string;
+  memories: number;
+  /** Memories that no reflection has read yet. */
+  unread: number;
+  lastRun: {
+    id: string;
+    state: RunState;
+    reason: string;
+    degraded: boolean;
+    machineId: string | null;
+    createdAt: string;
+    endedAt: string | null;
+  } | null;
+}
+
+export interface AgentDetail extends AgentView {
+  persona: string;
+  traits: string[];
+  maskSeed: number;
+  leastClass: string;
+  mayDegrade: boolean;
+  priority: number;
+  tokensPerDay: number;
+  expectedTokens: number;
+  fleetVersion: number;
+  createdAt: string;
+}
+
+export interface AgentFilter {
+  state?: AgentState | undefined;
+  archetype?: string | undefined;
+  machineId?: string | undefined;
+}
+
+function agentQuery(db: Executor, ownerId: string) {
+  return db
+    .selectFrom('agents')
+    .leftJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('runs')
+          .select(['id', 'state', 'reason', 'degraded', 'machineId', 'createdAt', 'endedAt'])
+          .whereRef('runs.agentId', '=', 'agents.id')
+          .orderBy('createdAt', 'desc')
+          .limit(1)
+          .as('last'),
+      (join) => join.onTrue(),
+    )
+    .where('agents.ownerId', '=', ownerId)
+    .selectAll('agents')
+    .select([
+      'last.id as lastId',
+      'last.state as lastState',
+      'last.reason as lastReason',
+      'last.degraded as lastDegraded',
+      'last.machineId as lastMachineId',
+      'last.createdAt as lastCreatedAt',
+      'last.endedAt as lastEndedAt',
+    ]);
+}
+type AgentRow = Awaited<ReturnType<ReturnType<typeof agentQuery>['execute']>>[number];
+
+function agentView(row: AgentRow): AgentView {
+  return {
+    id: row.id,
+    name: row.name,
+    archetype: row.archetype,
+    state: row.state as AgentState,
+    paused: row.paused,
+    cadence: row.cadence,
+    modelId: row.modelId,
+    machineId: row.homeMachineId,
+    why: row.paused ? 'paused by its operator' : row.homeReason,
+    memories: row.memorySeq,
+    unread: row.memorySeq - row.reflectedToSeq,
+    lastRun:
+      row.lastId === null
+        ? null
+        : {
+            id: row.lastId,
+            state: row.lastState as RunState,
+            reason: row.lastReason ?? '',
+            degraded: row.lastDegraded ?? false,
+            machineId: row.lastMachineId,
+            createdAt: iso(row.lastCreatedAt!),
+            endedAt: iso(row.lastEndedAt),
+          },
+  };
+}
+
+/** Ordered by id. */
+export async function listAgents(db: Executor, page: PageRequest & AgentFilter): Promise<AgentView[]> {
+  let query = agentQuery(db, page.ownerId);
+  if (page.after !== undefined) query = query.where('agents.id', '>', page.after);
+  if (page.state !== undefined) query = query.where('agents.state', '=', page.state);
+  if (page.archetype !== undefined) query = query.where('archetype', '=', page.archetype);
+  if (page.machineId !== undefined) query = query.where('homeMachineId', '=', page.machineId);
+  const rows = await query.orderBy('agents.id').limit(page.limit).execute();
+  return rows.map(agentView);
+}
+
+export async function findAgent(db: Executor, ownerId: string, id: string): Promise<AgentDetail | undefined> {
+  const row = await agentQuery(db, ownerId).where('agents.id', '=', id).executeTakeFirst();
+  return (
+    row && {
+      ...agentView(row),
+      persona: row.persona,
+      traits: row.traits,
+      maskSeed: row.maskSeed,
+      leastClass: row.leastClass,
+      mayDegrade: row.mayDegrade,
+      priority: row.priority,
+      tokensPerDay: row.tokensPerDay,
+      expectedTokens: row.expectedTokens,
+      fleetVersion: row.fleetVersion,
+      createdAt: iso(row.createdAt),
+    }
+  );
+}
+
+export interface AgentCounts {
+  total: number;
+  active: number;
+  parked: number;
+  retired: number;
+  paused: number;
+  unplaced: number;
+  byMachine: Record<string, number>;
+}
+
+/** Retired agents are counted apart and are not in the total. */
+export async function countAgents(db: Executor, ownerId: string): Promise<AgentCounts> {
+  const rows = await db
+    .selectFrom('agents')
+    .select(['state', 'paused', 'homeMachineId', sql<number>`count(*)`.as('count')])
+    .where('ownerId', '=', ownerId)
+    .groupBy(['state', 'paused', 'homeMachineId'])
+    .execute();
+  const counts: AgentCounts = { total: 0, active: 0, parked: 0, retired: 0, paused: 0, unplaced: 0, byMachine: {} };
+  for (const { state, paused, homeMachineId, count } of rows) {
+    counts[state as AgentState] += count;
+    if (state === 'retired') continue;
+    counts.total += count;
+    if (paused) counts.paused += count;
+    if (homeMachineId === null) counts.unplaced += count;
+    else counts.byMachine[homeMachineId] = (counts.byMachine[homeMachineId] ?? 0) + count;
+  }
+  return counts;
+}

@@ -1,0 +1,38 @@
+import { sql } from 'kysely';
+import type { MachineState, RunsAs } from '../../domain/states.ts';
+import type { Executor } from '../database.ts';
+import type { PageRequest } from './page.ts';
+
+export interface MachineView {
+  id: string;
+  runsAs: RunsAs;
+  state: MachineState;
+  reason: string;
+  alive: boolean;
+  epoch: number;
+  /** Null before its first lease. */
+  leaseUntil: string | null;
+  polls: string[];
+  planVersion: number | null;
+  identity: string | null;
+}
+
+/** Machines of the applied fleet, by id; `after` is an id. */
+export async function listOwnMachines(db: Executor, page: PageRequest & { id?: string }): Promise<MachineView[]> {
+  let query = db
+    .selectFrom('machines')
+    .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity'])
+    .select(sql<boolean>`lease_until > clock_timestamp() and state <> 'lost'`.as('alive'))
+    .select(sql<Date | null>`nullif(lease_until, '-infinity')`.as('leaseUntil'))
+    .where('ownerId', '=', page.ownerId)
+    .where('removedAt', 'is', null);
+  if (page.after !== undefined) query = query.where('id', '>', page.after);
+  if (page.id !== undefined) query = query.where('id', '=', page.id);
+  const rows = await query.orderBy('id').limit(page.limit).execute();
+  return rows.map((row) => ({
+    ...row,
+    runsAs: row.runsAs as RunsAs,
+    state: row.state as MachineState,
+    leaseUntil: row.leaseUntil === null ? null : row.leaseUntil.toISOString(),
+  }));
+}

@@ -1,0 +1,75 @@
+import type { MemoryKind } from '../../domain/states.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface MemoryView {
+  id: string;
+  agentId: string;
+  seq: number;
+  kind: MemoryKind;
+  text: string;
+  importance: number;
+  source: string;
+  externalKey: string;
+  occurredAt: string;
+  recordedAt: string;
+}
+
+function memoryQuery(db: Executor, ownerId: string) {
+  return db
+    .selectFrom('memories')
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'externalKey', 'occurredAt', 'recordedAt'])
+    .where('ownerId', '=', ownerId);
+}
+type MemoryRow = Awaited<ReturnType<ReturnType<typeof memoryQuery>['execute']>>[number];
+
+function memoryView(row: MemoryRow): MemoryView {
+  return {
+    ...row,
+    kind: row.kind as MemoryKind,
+    occurredAt: iso(row.occurredAt),
+    recordedAt: iso(row.recordedAt),
+  };
+}
+
+/** Memories of one agent, the last recorded first; `after` is a sequence number. */
+export async function listMemories(db: Executor, page: PageRequest & { agentId: string }): Promise<MemoryView[]> {
+  let query = memoryQuery(db, page.ownerId).where('agentId', '=', page.agentId);
+  if (page.after !== undefined) query = query.where('seq', '<', Number(page.after));
+  const rows = await query.orderBy('seq', 'desc').limit(page.limit).execute();
+  return rows.map(memoryView);
+}
+
+export async function findMemory(db: Executor, ownerId: string, id: string): Promise<MemoryView | undefined> {
+  const row = await memoryQuery(db, ownerId).where('id', '=', id).executeTakeFirst();
+  return row && memoryView(row);
+}
+
+export async function findMemoryByKey(
+  db: Executor,
+  ownerId: string,
+  key: { agentId: string; externalKey: string },
+): Promise<MemoryView | undefined> {
+  const row = await memoryQuery(db, ownerId)
+    .where('agentId', '=', key.agentId)
+    .where('externalKey', '=', key.externalKey)
+    .executeTakeFirst();
+  return row && memoryView(row);
+}
+
+/** Of these agents the ones that take memories: the owner's, and not retired. */
+export async function agentsTakingMemories(
+  db: Executor,
+  ownerId: string,
+  agentIds: readonly string[],
+): Promise<Set<string>> {
+  if (agentIds.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('agents')
+    .select('id')
+    .where('id', 'in', [...agentIds])
+    .where('ownerId', '=', ownerId)
+    .where('state', '<>', 'retired')
+    .execute();
+  return new Set(rows.map((row) => row.id));
+}

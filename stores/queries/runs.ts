@@ -1,0 +1,143 @@
+import { sql } from 'kysely';
+import type { RunState } from '../../domain/states.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface RunView {
+  id: string;
+  agentId: string;
+  sweepId: string | null;
+  workflowId: string;
+  attempt: number;
+  trigger: 'schedule' | 'call' | 'importance';
+  period: string;
+  state: RunState;
+  reason: string;
+  wantedModelId: string;
+  modelId: string;
+  queue: string;
+  degraded: boolean;
+  machineId: string | null;
+  expectedTokens: number;
+  tokens: number | null;
+  reflections: number;
+  moves: number;
+  createdAt: string;
+  startedAt: string | null;
+  endedAt: string | null;
+}
+
+function runQuery(db: Executor, ownerId: string) {
+  return db
+    .selectFrom('runs')
+    .select([
+      'id',
+      'agentId',
+      'sweepId',
+      'workflowId',
+      'attempt',
+      'trigger',
+      'period',
+      'state',
+      'reason',
+      'wantedModelId',
+      'modelId',
+      'queue',
+      'degraded',
+      'machineId',
+      'expectedTokens',
+      'tokens',
+      'reflections',
+      'moves',
+      'createdAt',
+      'startedAt',
+      'endedAt',
+    ])
+    .where('ownerId', '=', ownerId);
+}
+type RunRow = Awaited<ReturnType<ReturnType<typeof runQuery>['execute']>>[number];
+
+function runView(row: RunRow): RunView {
+  return {
+    ...row,
+    state: row.state as RunState,
+    trigger: row.trigger as RunView['trigger'],
+    createdAt: iso(row.createdAt),
+    startedAt: iso(row.startedAt),
+    endedAt: iso(row.endedAt),
+  };
+}
+
+export interface RunFilter {
+  agentId?: string | undefined;
+  sweepId?: string | undefined;
+  state?: RunState | undefined;
+  machineId?: string | undefined;
+}
+
+/** The last made first. */
+export async function listRuns(db: Executor, page: PageRequest & RunFilter): Promise<RunView[]> {
+  let query = runQuery(db, page.ownerId);
+  if (page.after !== undefined) query = query.where('id', '<', page.after);
+  if (page.agentId !== undefined) query = query.where('agentId', '=', page.agentId);
+  if (page.sweepId !== undefined) query = query.where('sweepId', '=', page.sweepId);
+  if (page.state !== undefined) query = query.where('state', '=', page.state);
+  if (page.machineId !== undefined) query = query.where('machineId', '=', page.machineId);
+  const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
+  return rows.map(runView);
+}
+
+export async function findRun(db: Executor, ownerId: string, id: string): Promise<RunView | undefined> {
+  const row = await runQuery(db, ownerId).where('id', '=', id).executeTakeFirst();
+  return row && runView(row);
+}
+
+/** The last attempt of a workflow id. */
+export async function findRunByWorkflow(
+  db: Executor,
+  ownerId: string,
+  workflowId: string,
+): Promise<RunView | undefined> {
+  const row = await runQuery(db, ownerId)
+    .where('workflowId', '=', workflowId)
+    .orderBy('attempt', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row && runView(row);
+}
+
+export async function openRunOf(db: Executor, ownerId: string, agentId: string): Promise<RunView | undefined> {
+  const row = await runQuery(db, ownerId)
+    .where('agentId', '=', agentId)
+    .where('state', 'in', ['queued', 'running', 'parked'])
+    .executeTakeFirst();
+  return row && runView(row);
+}
+
+export interface OpenRunCounts {
+  queued: number;
+  running: number;
+  parked: number;
+  /** Degraded ones among them. */
+  degraded: number;
+  runningByMachine: Record<string, number>;
+}
+
+export async function countOpenRuns(db: Executor, ownerId: string): Promise<OpenRunCounts> {
+  const rows = await db
+    .selectFrom('runs')
+    .select(['state', 'machineId', 'degraded', sql<number>`count(*)`.as('count')])
+    .where('ownerId', '=', ownerId)
+    .where('state', 'in', ['queued', 'running', 'parked'])
+    .groupBy(['state', 'machineId', 'degraded'])
+    .execute();
+  const counts: OpenRunCounts = { queued: 0, running: 0, parked: 0, degraded: 0, runningByMachine: {} };
+  for (const { state, machineId, degraded, count } of rows) {
+    counts[state as 'queued' | 'running' | 'parked'] += count;
+    if (degraded) counts.degraded += count;
+    if (state === 'running' && machineId !== null) {
+      counts.runningByMachine[machineId] = (counts.runningByMachine[machineId] ?? 0) + count;
+    }
+  }
+  return counts;
+}

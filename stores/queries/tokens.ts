@@ -1,0 +1,33 @@
+import type { Role } from '../../domain/states.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface TokenView {
+  id: string;
+  kind: 'bearer' | 'once' | 'session';
+  role: Role;
+  name: string;
+  createdAt: string;
+  expiresAt: string | null;
+  usedAt: string | null;
+  revokedAt: string | null;
+}
+
+/** The last made first; never the secret, which is not kept. */
+export async function listTokens(db: Executor, page: PageRequest): Promise<TokenView[]> {
+  let query = db
+    .selectFrom('tokens')
+    .select(['id', 'kind', 'role', 'name', 'createdAt', 'expiresAt', 'usedAt', 'revokedAt'])
+    .where('ownerId', '=', page.ownerId);
+  if (page.after !== undefined) query = query.where('id', '<', page.after);
+  const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
+  return rows.map((row) => ({
+    ...row,
+    kind: row.kind as TokenView['kind'],
+    role: row.role as Role,
+    createdAt: iso(row.createdAt),
+    expiresAt: iso(row.expiresAt),
+    usedAt: iso(row.usedAt),
+    revokedAt: iso(row.revokedAt),
+  }));
+}
