@@ -1,0 +1,134 @@
+import type { ServerResponse } from 'node:http';
+import type { ChatBody } from './model-server-replies.ts';
+import { type SlotJob, type SlotShareOptions, createSlotShare } from './slot-share.ts';
+
+/** One answer on its way: SSE chunks, or Ollama's lines where `native`. */
+export interface StreamJob extends SlotJob {
+  body: ChatBody;
+  native: boolean;
+  res: ServerResponse;
+  text: string;
+  sent: number;
+  ends: 'finish' | 'cut' | 'stall' | 'error';
+  /** Tokens the whole text takes; more than `tokens` where something ends it before. */
+  wantedTokens: number;
+  promptTokens: number;
+}
+
+/** Sends all running answers at the speed they share, from one loop. */
+export function createStreams(options: SlotShareOptions & { flushMs: number }) {
+  const counted = { started: 0, finished: 0, aborted: 0 };
+  const done: StreamJob[] = [];
+  let timer: NodeJS.Timeout | undefined;
+
+  const share = createSlotShare<StreamJob>(
+    options,
+    {
+      admitted(job) {
+        counted.started += 1;
+        job.res.writeHead(200, { 'content-type': job.native ? 'application/x-ndjson' : 'text/event-stream' });
+        job.res.flushHeaders();
+      },
+      reached: (job) => done.push(job),
+    },
+    performance.now(),
+  );
+
+  /** Sends what has come since the last turn, then sleeps until the next chunk or end is due. */
+  function turn(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    share.advance(performance.now());
+    for (const job of done.splice(0)) end(job);
+    for (const job of share.runningJobs()) flush(job);
+    if (share.counts().running === 0) return;
+    const endInMs = (share.nextEndMs() ?? Number.POSITIVE_INFINITY) - performance.now();
+    timer = setTimeout(turn, Math.max(1, Math.min(options.flushMs, Math.ceil(endInMs))));
+  }
+
+  function flush(job: StreamJob): void {
+    const tokens = share.tokensOf(job);
+    if (tokens <= job.sent) return;
+    const from = Math.floor((job.text.length * job.sent) / job.wantedTokens);
+    const to = Math.floor((job.text.length * tokens) / job.wantedTokens);
+    job.sent = tokens;
+    write(job, { content: job.text.slice(from, to) });
+  }
+
+  function end(job: StreamJob): void {
+    flush(job);
+    if (job.ends === 'stall') return;
+    if (job.ends === 'cut') {
+      job.res.destroy();
+      return;
+    }
+    if (job.ends === 'error') {
+      const message = 'slot failed';
+      job.res.end(job.native ? `${JSON.stringify({ error: message })}\n` : event({ error: { code: 500, message } }));
+      return;
+    }
+    counted.finished += 1;
+    const reason = job.wantedTokens > job.tokens ? 'length' : 'stop';
+    if (job.native) {
+      const counts = { prompt_eval_count: job.promptTokens, eval_count: job.tokens };
+      const message = { role: 'assistant', content: '' };
+      job.res.end(
+        `${JSON.stringify({ model: job.body.model, message, done: true, done_reason: reason, ...counts })}\n`,
+      );
+      return;
+    }
+    write(job, {}, reason);
+    job.res.end(`${event({ ...chunkBase(job), choices: [], usage: usageOf(job) })}data: [DONE]\n\n`);
+  }
+
+  function write(job: StreamJob, delta: { content?: string }, finishReason: string | null = null): void {
+    if (job.native) {
+      const message = { role: 'assistant', content: delta.content ?? '' };
+      job.res.write(`${JSON.stringify({ model: job.body.model, message, done: false })}\n`);
+      return;
+    }
+    const asked = job.body.raw['stream_options'] as { continuous_usage_stats?: boolean } | undefined;
+    const usage = asked?.continuous_usage_stats ? { usage: usageOf(job) } : {};
+    job.res.write(event({ ...chunkBase(job), choices: [{ index: 0, delta, finish_reason: finishReason }], ...usage }));
+  }
+
+  return {
+    start(job: StreamJob): void {
+      share.add(job, performance.now());
+      turn();
+    },
+    /** The caller went away. */
+    abort(job: StreamJob): void {
+      counted.aborted += 1;
+      share.remove(job, performance.now());
+      turn();
+    },
+    setSpeed(factor: number): void {
+      share.setSpeed(factor, performance.now());
+      turn();
+    },
+    stats() {
+      share.advance(performance.now());
+      return { ...counted, ...share.counts() };
+    },
+    stop(): void {
+      clearTimeout(timer);
+    },
+  };
+}
+
+function chunkBase(job: StreamJob) {
+  return { id: 'chatcmpl-double', object: 'chat.completion.chunk', created: 0, model: job.body.model };
+}
+
+function usageOf(job: StreamJob) {
+  return {
+    prompt_tokens: job.promptTokens,
+    completion_tokens: job.sent,
+    total_tokens: job.promptTokens + job.sent,
+  };
+}
+
+function event(data: unknown): string {
+  return `data: ${JSON.stringify(data)}\n\n`;
+}
