@@ -1,16 +1,12 @@
 import { z } from 'zod';
-import { nameSchema, slugSchema } from './ids.ts';
-import { type GpuClass, gpuClasses, machineQueue } from './task-queues.ts';
+import { durationSchema, durationSeconds } from './durations.ts';
+import { breachesOf } from './fleet-rules.ts';
+import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { type GpuClass, gpuClasses } from './task-queues.ts';
+
+export { agentId, durationSchema, durationSeconds };
 
 /** The schema of fleet.yaml: config/fleet-file.ts parses with it, the database keeps each applied version as this JSON. */
-
-/** `30m`, `6h`, `1d`: the text of a cadence is also the name of its Schedule. */
-export const durationSchema = z.string().regex(/^[1-9]\d{0,4}[smhd]$/, 'must be a number and s, m, h or d, such as 6h');
-
-export function durationSeconds(duration: string): number {
-  const unit = { s: 1, m: 60, h: 3600, d: 86_400 }[duration.at(-1) as 's' | 'm' | 'h' | 'd'];
-  return Number(duration.slice(0, -1)) * unit;
-}
 
 const gpuClassSchema = z.enum(gpuClasses);
 
@@ -57,7 +53,11 @@ const rateSchema = z.strictObject({
 const quantisationSchema = z.strictObject({
   /** Size of the weights file in GiB. */
   fileGiB: z.number().positive(),
-  rates: z.partialRecord(gpuClassSchema, rateSchema).refine((rates) => Object.keys(rates).length > 0, 'must give a rate for at least one class'),
+  /** Starting values; measured ones replace them. A class without one borrows from its neighbours. */
+  rates: z.partialRecord(gpuClassSchema, rateSchema).refine((rates) => Object.keys(rates).length > 0, {
+    error: 'must give a rate for at least one class',
+    params: { mend: 'Add one, such as `24g: { tokensPerSecond: 120, slowdown: 0.06 }`.' },
+  }),
   /** What model servers call it, such as { ollama: 'qwen2.5:32b' }; default: the model's own id. */
   servedAs: z.partialRecord(z.enum(['ollama', 'vllm', 'llamacpp', 'openai']), z.string().min(1)).default({}),
   /** Model id (`<model>_<quantisation>`) that an agent who may degrade falls back to. */
@@ -74,19 +74,25 @@ const modelSchema = z.strictObject({
   headSize: z.int().positive(),
   /** Tokens of context, pinned per use and never cut silently. */
   context: z.strictObject({ reflect: z.int().min(512), talk: z.int().min(512) }),
-  quantisations: z.record(nameSchema, quantisationSchema),
+  quantisations: z
+    .record(nameSchema, quantisationSchema)
+    .refine((quantisations) => Object.keys(quantisations).length > 0, {
+      error: 'must give at least one quantisation',
+      params: { mend: 'Add one, such as `q4: { fileGiB: 4.58, rates: … }`.' },
+    }),
 });
 
 const archetypeSchema = z.strictObject({
   id: slugSchema,
   count: z.int().min(0).max(100_000),
+  /** What such an agent does, to stand after its name: `keeps the evening watch and writes down what changed`. */
   summary: z.string().min(1).max(300),
   traits: z.array(z.string().min(1).max(60)).min(1).max(12),
   maskSeed: z.int().nonnegative(),
   cadence: durationSchema,
   /** Model id `<model>_<quantisation>`. */
   model: nameSchema,
-  /** The agent's model must need a card of at least this class. */
+  /** No model that fits a smaller card than this serves the agent, not even when it degrades. */
   leastClass: gpuClassSchema,
   /** Whether the model's `smaller` may stand in, marked `degraded`. */
   mayDegrade: z.boolean(),
@@ -98,10 +104,16 @@ const archetypeSchema = z.strictObject({
 });
 
 /** What one agent may have otherwise than its archetype. */
-const overrideSchema = archetypeSchema.omit({ id: true, count: true }).partial().extend({
-  name: z.string().min(1).max(60).optional(),
-  persona: z.string().min(1).max(2000).optional(),
-});
+const overrideSchema = archetypeSchema
+  .omit({ id: true, count: true })
+  .extend({
+    // Without their defaults, which would override the archetype's own.
+    priority: archetypeSchema.shape.priority.unwrap(),
+    expectedTokens: archetypeSchema.shape.expectedTokens.unwrap(),
+    name: z.string().min(1).max(60),
+    persona: z.string().min(1).max(2000),
+  })
+  .partial();
 
 const limitsSchema = z.strictObject({
   /** Without a heartbeat for this long an inference attempt is given to another machine. */
@@ -126,57 +138,26 @@ const retentionSchema = z.strictObject({
   notices: durationSchema.default('365d'),
 });
 
-export const fleetSchema = z
-  .strictObject({
-    version: z.literal(1),
-    name: z.string().min(1).max(60),
-    machines: z.array(machineSchema).min(1).max(1000),
-    models: z.array(modelSchema).max(200),
-    archetypes: z.array(archetypeSchema).max(1000),
-    agents: z.record(slugSchema, overrideSchema).default({}),
-    schedules: z.strictObject({ catchUp: durationSchema.default('10m'), paused: z.boolean().default(false) }).prefault({}),
-    limits: limitsSchema.prefault({}),
-    retention: retentionSchema.prefault({}),
-  })
-  .superRefine((fleet, ctx) => {
-    const issue = (path: (string | number)[], message: string) => ctx.addIssue({ code: 'custom', path, message });
-    const firstAt = new Map<string, number>();
-    fleet.machines.forEach((machine, i) => {
-      const queue = machineQueue(machine.id);
-      if (firstAt.has(queue)) issue(['machines', i, 'id'], `must differ from machines.${firstAt.get(queue)} (they share the queue ${queue})`);
-      else firstAt.set(queue, i);
-      machine.gpus.forEach((gpu, g) => {
-        if (gpu.reserveGiB >= gpu.vramGiB) issue(['machines', i, 'gpus', g, 'reserveGiB'], 'must be under vramGiB');
-      });
-      if (machine.gpus.length > 0 && !machine.modelServer) issue(['machines', i, 'modelServer'], 'must be given where there are GPUs');
-    });
-    if (!fleet.machines.some((machine) => machine.roles.coordination)) {
-      issue(['machines'], 'must hold at least one machine with roles.coordination');
-    }
-    const models = new Set(modelVariants(fleet).map((variant) => variant.id));
-    fleet.models.forEach((model, i) => {
-      for (const [name, quantisation] of Object.entries(model.quantisations)) {
-        const path = ['models', i, 'quantisations', name, 'smaller'];
-        if (quantisation.smaller === undefined) continue;
-        if (!models.has(quantisation.smaller)) issue(path, `must name a model of this file, such as ${[...models][0]}`);
-        else if (quantisation.smaller === `${model.id}_${name}`) issue(path, 'must be another model');
-      }
-    });
-    const archetypes = new Set<string>();
-    fleet.archetypes.forEach((archetype, i) => {
-      if (archetypes.has(archetype.id)) issue(['archetypes', i, 'id'], 'must be used once');
-      archetypes.add(archetype.id);
-      if (!models.has(archetype.model)) issue(['archetypes', i, 'model'], `must be one of ${[...models].join(', ')}`);
-    });
-    for (const [id, override] of Object.entries(fleet.agents)) {
-      if (override.model !== undefined && !models.has(override.model)) issue(['agents', id, 'model'], `must be one of ${[...models].join(', ')}`);
-      const archetype = fleet.archetypes.find((a) => agentIdIn(a.id, a.count, id));
-      if (!archetype) issue(['agents', id], 'must be the id of an agent that an archetype makes, such as vesper-001');
-    }
-    if (durationSeconds(fleet.limits.stallTimeout) >= durationSeconds(fleet.limits.heartbeatTimeout)) {
-      issue(['limits', 'stallTimeout'], 'must be under limits.heartbeatTimeout');
-    }
-  });
+/** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
+export const fleetShapeSchema = z.strictObject({
+  version: z.literal(1),
+  name: z.string().min(1).max(60),
+  machines: z.array(machineSchema).min(1).max(1000),
+  models: z.array(modelSchema).max(200),
+  archetypes: z.array(archetypeSchema).max(1000),
+  agents: z.record(slugSchema, overrideSchema).default({}),
+  schedules: z
+    .strictObject({ catchUp: durationSchema.default('10m'), paused: z.boolean().default(false) })
+    .prefault({}),
+  limits: limitsSchema.prefault({}),
+  retention: retentionSchema.prefault({}),
+});
+
+export const fleetSchema = fleetShapeSchema.superRefine((fleet, ctx) => {
+  for (const { at, rule, mend } of breachesOf(fleet)) {
+    ctx.addIssue({ code: 'custom', path: at, message: rule, params: { mend } });
+  }
+});
 
 export type Fleet = z.infer<typeof fleetSchema>;
 export type FleetMachine = Fleet['machines'][number];
@@ -207,15 +188,6 @@ export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
       ...(quantisation.smaller === undefined ? {} : { smaller: quantisation.smaller }),
     })),
   );
-}
-
-export function agentId(archetypeId: string, ordinal: number): string {
-  return `${archetypeId}-${String(ordinal).padStart(3, '0')}`;
-}
-
-function agentIdIn(archetypeId: string, count: number, id: string): boolean {
-  const match = /^(.+)-(\d{3,})$/.exec(id);
-  return match !== null && match[1] === archetypeId && Number(match[2]) >= 1 && Number(match[2]) <= count && agentId(archetypeId, Number(match[2])) === id;
 }
 
 /** One agent as the file gives birth to it: its archetype with the override by name laid over. */

@@ -30,13 +30,27 @@ export function idSchema(kind: IdKind) {
 export const slugSchema = z
   .string()
   .max(63)
-  .regex(/^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/, 'must be lower-case letters, digits and single dashes, starting with a letter');
+  .regex(
+    /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/,
+    'must be lower-case letters, digits and single dashes, starting with a letter',
+  );
 
 /** Queue-safe names: Temporal's metrics replace every other character. */
 export const nameSchema = z
   .string()
   .max(63)
   .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and underscores, starting with a letter');
+
+/** `vesper-014`: the fourteenth agent of an archetype. */
+export function agentId(archetypeId: string, ordinal: number): string {
+  return `${archetypeId}-${String(ordinal).padStart(3, '0')}`;
+}
+
+/** Which of an archetype's agents an id names; none if it names no agent of it. */
+export function ordinalOf(archetypeId: string, id: string): number | undefined {
+  const ordinal = Number(/-(\d{3,6})$/.exec(id)?.[1] ?? Number.NaN);
+  return ordinal >= 1 && agentId(archetypeId, ordinal) === id ? ordinal : undefined;
+}
 
 export const fleetHealthWorkflowId = 'fleet-health';
 export function replanWorkflowId(planVersion: number): string {

@@ -1,0 +1,200 @@
+import { z } from 'zod';
+import { durationSchema, durationSeconds } from './durations.ts';
+import { ordinalOf } from './ids.ts';
+import { nearest } from './nearest.ts';
+import { classGiB, gpuClasses, machineQueue } from './task-queues.ts';
+
+/** One broken rule that spans several places of the file. */
+export interface RuleBreach {
+  at: (string | number)[];
+  rule: string;
+  mend: string;
+}
+
+/**
+ * Whatever of the file can be read, absent where it cannot: so the rules between places are checked in the same pass as
+ * the types, and all errors are told at once. A model with a wrong number in it still counts as named.
+ */
+const readable = {
+  text: z.string().optional().catch(undefined),
+  number: z.number().optional().catch(undefined),
+  duration: durationSchema.optional().catch(undefined),
+};
+const looseFleetSchema = z
+  .object({
+    machines: z
+      .array(
+        z
+          .object({
+            id: readable.text,
+            gpus: z
+              .array(
+                z
+                  .object({
+                    class: z.enum(gpuClasses).optional().catch(undefined),
+                    vramGiB: readable.number,
+                    reserveGiB: readable.number,
+                  })
+                  .catch({}),
+              )
+              .catch([])
+              .default([]),
+            modelServer: z.unknown().optional(),
+            roles: z.object({ coordination: z.unknown().optional() }).catch({}).default({}),
+          })
+          .catch({ gpus: [], roles: {} }),
+      )
+      .optional()
+      .catch(undefined),
+    models: z
+      .array(
+        z
+          .object({
+            id: readable.text,
+            quantisations: z
+              .record(z.string(), z.object({ smaller: readable.text, fileGiB: readable.number }).catch({}))
+              .catch({}),
+          })
+          .catch({ quantisations: {} }),
+      )
+      .catch([]),
+    archetypes: z
+      .array(z.object({ id: readable.text, count: readable.number, model: readable.text }).catch({}))
+      .catch([]),
+    agents: z.record(z.string(), z.object({ model: readable.text }).catch({})).catch({}),
+    limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
+  })
+  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, limits: {} });
+type LooseFleet = z.infer<typeof looseFleetSchema>;
+
+/** Rules that no single value can break: names that must meet, be unique, or stand in an order. */
+export function breachesOf(source: unknown): RuleBreach[] {
+  const fleet = looseFleetSchema.parse(source);
+  return [...machineBreaches(fleet), ...modelBreaches(fleet), ...agentBreaches(fleet), ...limitBreaches(fleet)];
+}
+
+function machineBreaches(fleet: LooseFleet): RuleBreach[] {
+  const breaches: RuleBreach[] = [];
+  const firstAt = new Map<string, number>();
+  fleet.machines?.forEach((machine, i) => {
+    if (machine.id !== undefined) {
+      const queue = machineQueue(machine.id);
+      const first = firstAt.get(queue);
+      if (first === undefined) firstAt.set(queue, i);
+      else {
+        const rule = `must differ from machines.${first}.id (both would poll the queue ${queue})`;
+        breaches.push({ at: ['machines', i, 'id'], rule, mend: 'Rename one of the two.' });
+      }
+    }
+    machine.gpus.forEach((gpu, g) => {
+      if (gpu.vramGiB === undefined) return;
+      const at = ['machines', i, 'gpus', g];
+      if (gpu.reserveGiB !== undefined && gpu.reserveGiB >= gpu.vramGiB) {
+        breaches.push({ at: [...at, 'reserveGiB'], rule: 'must be under vramGiB', mend: 'Lower it, 1 is usual.' });
+      }
+      // Drivers report a little less than the card's name says: a 24 GiB card shows 23.5 to 24.
+      if (gpu.class !== undefined && gpu.vramGiB < classGiB(gpu.class) * 0.94) {
+        const fits = gpuClasses.findLast((gpuClass) => gpu.vramGiB! >= classGiB(gpuClass) * 0.94);
+        const mend = fits === undefined ? 'Check vramGiB.' : `Write ${fits}, or check vramGiB.`;
+        breaches.push({ at: [...at, 'class'], rule: `must be a class that ${gpu.vramGiB} GiB reaches`, mend });
+      }
+    });
+    if (machine.gpus.length > 0 && machine.modelServer === undefined) {
+      const mend = 'Add `modelServer: { kind: ollama, sequences: 4 }`; without a url the machine runs simulated.';
+      breaches.push({ at: ['machines', i, 'modelServer'], rule: 'is required where there are GPUs', mend });
+    }
+  });
+  if (fleet.machines !== undefined && !fleet.machines.some((machine) => machine.roles.coordination !== undefined)) {
+    const mend = 'Add `roles: { coordination: { pollers: 8, workflowSlots: 20, activitySlots: 8 } }` to one of them.';
+    breaches.push({ at: ['machines'], rule: 'must hold at least one machine with roles.coordination', mend });
+  }
+  return breaches;
+}
+
+function variantsOf(fleet: LooseFleet) {
+  return fleet.models.flatMap((model, i) =>
+    Object.entries(model.quantisations).map(([name, { smaller, fileGiB }]) => ({
+      id: `${model.id ?? ''}_${name}`,
+      at: ['models', i, 'quantisations', name] as (string | number)[],
+      smaller,
+      fileGiB,
+    })),
+  );
+}
+
+function unknownModel(at: (string | number)[], asked: string, known: readonly string[]): RuleBreach {
+  const meant = nearest(asked, known);
+  const rule = `must be a model of this file: ${known.join(', ') || 'none is given'}`;
+  return { at, rule, mend: meant === undefined ? 'Name one of them, or add the model.' : `Did you mean \`${meant}\`?` };
+}
+
+function modelBreaches(fleet: LooseFleet): RuleBreach[] {
+  const breaches: RuleBreach[] = [];
+  const variants = variantsOf(fleet);
+  const known = variants.map((variant) => variant.id);
+  const firstAt = new Map<string, string>();
+  for (const variant of variants) {
+    const first = firstAt.get(variant.id);
+    if (first === undefined) firstAt.set(variant.id, variant.at.join('.'));
+    else {
+      const rule = `must differ from ${first} (both are ${variant.id})`;
+      breaches.push({ at: variant.at, rule, mend: 'Rename one of the two.' });
+    }
+    if (variant.smaller === undefined) continue;
+    const at = [...variant.at, 'smaller'];
+    const smaller = variants.find((other) => other.id === variant.smaller);
+    if (smaller === undefined) breaches.push(unknownModel(at, variant.smaller, known));
+    else if (smaller.id === variant.id || (smaller.fileGiB ?? 0) >= (variant.fileGiB ?? Infinity)) {
+      const mend = 'Name a model with a smaller file, or remove the key.';
+      breaches.push({ at, rule: 'must be a smaller model than this one', mend });
+    }
+  }
+  return breaches;
+}
+
+function agentBreaches(fleet: LooseFleet): RuleBreach[] {
+  const breaches: RuleBreach[] = [];
+  const known = variantsOf(fleet).map((variant) => variant.id);
+  const counts = new Map<string, number>();
+  fleet.archetypes.forEach((archetype, i) => {
+    if (archetype.id !== undefined) {
+      if (counts.has(archetype.id)) {
+        const mend = 'Rename it, or add its count to the first.';
+        breaches.push({ at: ['archetypes', i, 'id'], rule: 'must be used once', mend });
+      } else counts.set(archetype.id, archetype.count ?? Infinity);
+    }
+    if (archetype.model !== undefined && !known.includes(archetype.model)) {
+      breaches.push(unknownModel(['archetypes', i, 'model'], archetype.model, known));
+    }
+  });
+  for (const [id, override] of Object.entries(fleet.agents)) {
+    if (override.model !== undefined && !known.includes(override.model)) {
+      breaches.push(unknownModel(['agents', id, 'model'], override.model, known));
+    }
+    const archetypeId = id.replace(/-\d+$/, '');
+    const count = counts.get(archetypeId);
+    const ordinal = ordinalOf(archetypeId, id);
+    if (count !== undefined && ordinal !== undefined && ordinal <= count) continue;
+    const meant = nearest(archetypeId, counts.keys());
+    const reach = count === undefined ? '' : `; ${archetypeId} makes ${count}`;
+    breaches.push({
+      at: ['agents', id],
+      rule: `must be an agent that an archetype makes, such as vesper-001${reach}`,
+      mend:
+        count !== undefined
+          ? `Raise archetype ${archetypeId}'s count, or name a lower number.`
+          : meant === undefined
+            ? 'Name an archetype of this file, a dash and three digits.'
+            : `Did you mean an agent of \`${meant}\`?`,
+    });
+  }
+  return breaches;
+}
+
+function limitBreaches({ limits }: LooseFleet): RuleBreach[] {
+  const { stallTimeout = '8s', heartbeatTimeout = '10s' } = limits;
+  if (durationSeconds(stallTimeout) < durationSeconds(heartbeatTimeout)) return [];
+  const key = limits.stallTimeout === undefined ? 'heartbeatTimeout' : 'stallTimeout';
+  const rule = `leaves stallTimeout (${stallTimeout}) not under heartbeatTimeout (${heartbeatTimeout})`;
+  return [{ at: ['limits', key], rule, mend: 'A stalled call must be seen before its heartbeat is missed.' }];
+}
