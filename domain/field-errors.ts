@@ -127,7 +127,7 @@ function badValue(issue: z.core.$ZodIssue, value: unknown): RuleAndMend {
         'Shorten it',
       );
     case 'invalid_format': {
-      if (issue.format === 'url') {
+      if (issue.format === 'url' && issue.message.startsWith('Invalid')) {
         return { rule: 'must be an http or https address', mend: 'Write it whole, such as http://127.0.0.1:11434/v1.' };
       }
       const written = typeof value === 'string' ? rewritten(value, issue.pattern) : undefined;

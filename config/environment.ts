@@ -1,0 +1,173 @@
+import { readFileSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DomainError, type FieldError } from '../domain/errors.ts';
+import { explainIssues } from '../domain/field-errors.ts';
+import { nearest } from '../domain/nearest.ts';
+import { frozen } from './frozen.ts';
+
+/** Read only here: the one place that looks at the process's environment. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Secrets also come as NAME_FILE, the path of a file that holds nothing else. */
+const secretNames = ['DATABASE_URL', 'REDIS_URL', 'SOULFRA_MODEL_KEY', 'SOULFRA_TOKEN'] as const;
+
+const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
+const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
+const port = z.coerce.number().int().min(1).max(65_535);
+
+const servers = {
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' }),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' }),
+  TEMPORAL_ADDRESS: address,
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  SOULFRA_LOG_LEVEL: logLevel,
+};
+
+const apiSchema = z.object({
+  ...servers,
+  SOULFRA_API_PORT: port.default(17_000),
+  SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
+  SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
+  SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
+  SOULFRA_TEMPORAL_UI: z.url().optional(),
+  SOULFRA_HOST_NAME: z.string().min(1).optional(),
+});
+
+const workerSchema = z.object({
+  ...servers,
+  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+  SOULFRA_HOST_NAME: z.string().min(1).optional(),
+});
+
+const cliSchema = z.object({
+  SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
+  SOULFRA_TOKEN: z.string().min(1).optional(),
+  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+});
+
+const homeSchema = z.object({
+  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+  SOULFRA_CACHE: z.string().min(1).optional(),
+});
+
+/** Every name there is, so that a misspelt one is told instead of being read as unset. */
+const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema]
+  .flatMap((schema) => Object.keys(schema.shape))
+  .concat(secretNames.map((name) => `${name}_FILE`));
+
+/**
+ * @throws INVALID_INPUT with every variable that breaks its rule; no message repeats a value, since many are secrets
+ */
+function read<Schema extends z.ZodType>(schema: Schema, variables: Variables): z.infer<Schema> {
+  const { values, errors } = withSecretFiles(variables);
+  const parsed = schema.safeParse(values);
+  // Where the file of a secret was at fault, its absence is no second error.
+  const told = new Set(errors.map((error) => error.path.replace(/_FILE$/, '')));
+  const issues = explainIssues(parsed.error?.issues ?? [], values, { hideValues: true }).filter(
+    ({ path }) => !told.has(path),
+  );
+  const fields: FieldError[] = [
+    ...errors,
+    ...issues.map(({ path, rule, mend, about }) =>
+      about === 'missing'
+        ? { path, rule, mend: `Set ${path}${isSecret(path) ? ` or ${path}_FILE` : ''}.` }
+        : { path, rule, mend },
+    ),
+    ...misspelt(values),
+  ];
+  if (fields.length > 0 || !parsed.success) {
+    const lines = fields.map(({ path, rule, mend }) => `${path} ${rule}. ${mend}`);
+    throw new DomainError('INVALID_INPUT', `environment:\n${lines.join('\n')}`, { fields });
+  }
+  return parsed.data;
+}
+
+function misspelt(values: Readonly<Record<string, string>>): FieldError[] {
+  const ours = knownNames.filter((name) => name.startsWith('SOULFRA_')).map((name) => name.slice('SOULFRA_'.length));
+  return Object.keys(values).flatMap((name): FieldError[] => {
+    if (!name.startsWith('SOULFRA_') || knownNames.includes(name)) return [];
+    const meant = nearest(name.slice('SOULFRA_'.length), ours);
+    if (meant === undefined) return [];
+    return [{ path: name, rule: 'is not known', mend: `Did you mean SOULFRA_${meant}?` }];
+  });
+}
+
+function withSecretFiles(variables: Variables): { values: Record<string, string>; errors: FieldError[] } {
+  const values: Record<string, string> = {};
+  const errors: FieldError[] = [];
+  // An empty variable is an unset one: compose files write it so.
+  for (const [name, value] of Object.entries(variables)) if (value !== undefined && value !== '') values[name] = value;
+  for (const name of secretNames) {
+    const file = values[`${name}_FILE`];
+    if (file === undefined) continue;
+    if (values[name] !== undefined) {
+      errors.push({ path: name, rule: `and ${name}_FILE are both set`, mend: 'Set one of them.' });
+      continue;
+    }
+    try {
+      values[name] = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    } catch (err) {
+      const rule = `cannot be read (${(err as NodeJS.ErrnoException).code ?? 'unknown'})`;
+      errors.push({ path: `${name}_FILE`, rule, mend: 'Name a file that this user may read.' });
+    }
+  }
+  return { values, errors };
+}
+
+function isSecret(name: string): boolean {
+  return (secretNames as readonly string[]).includes(name);
+}
+
+export type ApiEnvironment = ReturnType<typeof apiEnvironment>;
+export function apiEnvironment(variables: Variables = process.env) {
+  const env = read(apiSchema, variables);
+  return frozen({
+    ...serverAddresses(env),
+    port: env.SOULFRA_API_PORT,
+    host: env.SOULFRA_API_HOST,
+    bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
+    controlSocket: env.SOULFRA_CONTROL_SOCKET,
+    temporalUi: env.SOULFRA_TEMPORAL_UI,
+    hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+  });
+}
+
+export type WorkerEnvironment = ReturnType<typeof workerEnvironment>;
+export function workerEnvironment(variables: Variables = process.env) {
+  const env = read(workerSchema, variables);
+  return frozen({
+    ...serverAddresses(env),
+    hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+  });
+}
+
+export type CliEnvironment = ReturnType<typeof cliEnvironment>;
+export function cliEnvironment(variables: Variables = process.env) {
+  const env = read(cliSchema, variables);
+  return frozen({ url: env.SOULFRA_URL, token: env.SOULFRA_TOKEN, home: env.SOULFRA_HOME });
+}
+
+/** Where data and what was built or downloaded lie. */
+export function homeEnvironment(variables: Variables = process.env) {
+  const env = read(homeSchema, variables);
+  return frozen({ home: env.SOULFRA_HOME, cache: env.SOULFRA_CACHE ?? join(homedir(), '.cache', 'soulfra') });
+}
+
+function serverAddresses(env: {
+  DATABASE_URL: string;
+  REDIS_URL: string;
+  TEMPORAL_ADDRESS: string;
+  TEMPORAL_NAMESPACE: string;
+  SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
+}) {
+  return {
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    temporalNamespace: env.TEMPORAL_NAMESPACE,
+    logLevel: env.SOULFRA_LOG_LEVEL,
+  };
+}

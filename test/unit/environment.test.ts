@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { apiEnvironment, cliEnvironment, homeEnvironment, workerEnvironment } from '../../config/environment.ts';
+import { DomainError } from '../../domain/errors.ts';
+
+const servers = {
+  DATABASE_URL: 'postgres://soulfra:quiet-secret@127.0.0.1:17001/soulfra',
+  REDIS_URL: 'redis://127.0.0.1:17002',
+  TEMPORAL_ADDRESS: '127.0.0.1:17003',
+};
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'soulfra-env-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function fieldsOf(read: () => unknown): Record<string, string> {
+  try {
+    read();
+  } catch (err) {
+    if (err instanceof DomainError)
+      return Object.fromEntries(err.fields.map(({ path, rule, mend }) => [path, `${rule}. ${mend}`]));
+    throw err;
+  }
+  throw new Error('the environment was accepted');
+}
+
+describe('the environment', () => {
+  test('gives each part what it needs, with defaults, frozen', () => {
+    const api = apiEnvironment(servers);
+    expect(api).toMatchObject({ host: '127.0.0.1', port: 17_000, temporalNamespace: 'default', logLevel: 'info' });
+    expect(Object.isFrozen(api)).toBe(true);
+    expect(workerEnvironment({ ...servers, SOULFRA_HOST_NAME: 'pc2' }).hostName).toBe('pc2');
+    expect(cliEnvironment({})).toEqual({ url: undefined, token: undefined, home: '.soulfra' });
+    expect(homeEnvironment({ SOULFRA_CACHE: '/var/cache/x' })).toEqual({ home: '.soulfra', cache: '/var/cache/x' });
+  });
+
+  test('tells every error at once, and the name that was meant', () => {
+    const fields = fieldsOf(() =>
+      apiEnvironment({
+        TEMPORAL_ADDRESS: 'nowhere',
+        REDIS_URL: 'redis://x',
+        SOULFRA_API_PROT: '1',
+        SOULFRA_API_PORT: '70000',
+      }),
+    );
+    expect(Object.keys(fields).toSorted()).toEqual([
+      'DATABASE_URL',
+      'SOULFRA_API_PORT',
+      'SOULFRA_API_PROT',
+      'TEMPORAL_ADDRESS',
+    ]);
+    expect(fields['DATABASE_URL']).toBe('is required. Set DATABASE_URL or DATABASE_URL_FILE.');
+    expect(fields['SOULFRA_API_PROT']).toContain('SOULFRA_API_PORT');
+  });
+
+  test('never repeats the value of a variable', () => {
+    try {
+      apiEnvironment({ ...servers, DATABASE_URL: 'mysql://soulfra:quiet-secret@db', REDIS_URL: 'quiet-secret' });
+      expect.unreachable();
+    } catch (err) {
+      expect(JSON.stringify([(err as DomainError).message, (err as DomainError).fields])).not.toContain('quiet-secret');
+    }
+  });
+
+  test('takes an empty variable for an unset one', () => {
+    expect(workerEnvironment({ ...servers, SOULFRA_MODEL_KEY: '' })).not.toHaveProperty('modelKey');
+  });
+
+  test('reads a secret from the file named by NAME_FILE, less the last line break', () => {
+    const file = join(folder, 'key');
+    writeFileSync(file, 'bearer key\n');
+    expect(workerEnvironment({ ...servers, SOULFRA_MODEL_KEY_FILE: file }).modelKey).toBe('bearer key');
+  });
+
+  test('refuses a secret given both ways, or in a file that cannot be read', () => {
+    const file = join(folder, 'url');
+    writeFileSync(file, servers.REDIS_URL);
+    expect(fieldsOf(() => apiEnvironment({ ...servers, REDIS_URL_FILE: file }))).toHaveProperty('REDIS_URL');
+    const { DATABASE_URL: _, ...rest } = servers;
+    const fields = fieldsOf(() => apiEnvironment({ ...rest, DATABASE_URL_FILE: join(folder, 'none') }));
+    expect(Object.keys(fields)).toEqual(['DATABASE_URL_FILE']);
+  });
+});
