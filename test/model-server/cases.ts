@@ -22,6 +22,8 @@ export interface Subject {
   /** Sequences at once, and the context each has. */
   slots: number;
   contextTokens: number;
+  /** Stall limit that its speed can keep on a busy box. */
+  stallMs: number;
   running(): Promise<number>;
   /** Stops moving without closing anything. */
   freeze(): Promise<void>;
@@ -34,8 +36,6 @@ export interface Case {
   name: string;
   run: (subject: Subject) => Promise<void>;
 }
-
-const stallMs = 1500;
 
 /** What any model server must show through our adapters. Each case leaves the server as it found it. */
 export const modelServerCases: readonly Case[] = [
@@ -108,7 +108,7 @@ export const modelServerCases: readonly Case[] = [
       await started;
       await subject.freeze();
       // What was already on its way may still come; from then on there is nothing.
-      await sleep(stallMs / 3);
+      await sleep(subject.stallMs / 3);
       const before = progress.length;
       assert.equal(await ended, 'MODEL_STALLED');
       assert.equal(progress.length, before);
@@ -169,8 +169,8 @@ export const modelServerCases: readonly Case[] = [
   },
 ];
 
-export function modelOf(subject: Pick<Subject, 'kind' | 'baseUrl'>, stall = stallMs): TextModel {
-  const options: ModelServerOptions = { kind: subject.kind, baseUrl: subject.baseUrl, stallMs: stall, callMs: 60_000 };
+export function modelOf(subject: Pick<Subject, 'kind' | 'baseUrl' | 'stallMs'>, stallMs = subject.stallMs): TextModel {
+  const options: ModelServerOptions = { kind: subject.kind, baseUrl: subject.baseUrl, stallMs, callMs: 60_000 };
   return createTextModel(options);
 }
 

@@ -53,6 +53,7 @@ async function startLlama(program: string, modelFile: string): Promise<{ subject
     model: 'tiny',
     slots,
     contextTokens,
+    stallMs: 1500,
     async running() {
       const answer = await fetch(`${root}/slots`);
       const states = (await answer.json()) as Array<{ is_processing: boolean }>;

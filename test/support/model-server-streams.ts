@@ -9,7 +9,7 @@ export interface StreamJob extends SlotJob {
   res: ServerResponse;
   text: string;
   sent: number;
-  ends: 'finish' | 'cut' | 'stall' | 'error';
+  ends: 'finish' | 'cut' | 'endEarly' | 'stall' | 'error';
   /** Tokens the whole text takes; more than `tokens` where something ends it before. */
   wantedTokens: number;
   promptTokens: number;
@@ -60,6 +60,10 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
     if (job.ends === 'stall') return;
     if (job.ends === 'cut') {
       job.res.destroy();
+      return;
+    }
+    if (job.ends === 'endEarly') {
+      job.res.end();
       return;
     }
     if (job.ends === 'error') {

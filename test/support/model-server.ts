@@ -6,7 +6,8 @@ import { type StreamJob, createStreams } from './model-server-streams.ts';
 
 /** Applies to every request from now on, or to as many as `times` says; `down` and `freeze` apply to the server at once. */
 export type Fault =
-  | { kind: 'stall' | 'cut'; afterTokens: number; times?: number }
+  /** `cut` breaks the connection, `endEarly` ends the answer properly but without a finish reason, as proxies do. */
+  | { kind: 'stall' | 'cut' | 'endEarly'; afterTokens: number; times?: number }
   | { kind: 'status'; status: number; retryAfterSeconds?: number; message?: string; times?: number }
   | { kind: 'brokenJson' | 'errorInStream'; times?: number }
   | { kind: 'slowHeaders'; ms: number; times?: number }
@@ -107,7 +108,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       promptTokens,
       tokens: Math.min(wantedTokens, body.maxTokens),
     };
-    if (current?.kind === 'stall' || current?.kind === 'cut') {
+    if (current?.kind === 'stall' || current?.kind === 'cut' || current?.kind === 'endEarly') {
       job.tokens = Math.min(job.tokens, current.afterTokens);
       job.ends = current.kind;
       job.holds = current.kind === 'stall';

@@ -76,8 +76,14 @@ describe('slots that share their speed', () => {
 
 test('22 streams at once take as long as their shared speed says', async () => {
   const server = await startModelServer({ slots: 22, tokensPerSecond: 500, slowdown: 0.05 });
-  const subject = { kind: 'vllm' as const, baseUrl: server.url, model: 'test-model', contextTokens: 4096 };
-  const model = modelOf(subject, 10_000);
+  const subject = {
+    kind: 'vllm' as const,
+    baseUrl: server.url,
+    model: 'test-model',
+    contextTokens: 4096,
+    stallMs: 10_000,
+  };
+  const model = modelOf(subject);
   const from = performance.now();
   await Promise.all(Array.from({ length: 22 }, () => model.generate(longRequest(subject, 250), watchOf([]))));
   const seconds = (performance.now() - from) / 1000;
@@ -104,7 +110,7 @@ test('runs as its own process, takes orders over HTTP and ends on SIGTERM', asyn
       const answer = await fetch(control, { method: 'POST', body: JSON.stringify(body) });
       return (await answer.json()) as ModelServerStats;
     };
-    const subject = { kind: 'vllm' as const, baseUrl: url, model: 'test-model', contextTokens: 4096 };
+    const subject = { kind: 'vllm' as const, baseUrl: url, model: 'test-model', contextTokens: 4096, stallMs: 1500 };
     await order({ fault: { kind: 'status', status: 500, times: 1 } });
     const call = () => modelOf(subject).generate(longRequest(subject, 20), watchOf([]));
     expect(await codeOf(call())).toBe('MODEL_SERVER_DOWN');

@@ -43,6 +43,7 @@ function subjectOf(server: ModelServer, kind: ModelServerKind = 'llamacpp', cont
     model: 'test-model',
     slots: 2,
     contextTokens,
+    stallMs: 500,
     running: async () => server.stats().running,
     freeze: () => server.setFault({ kind: 'freeze' }),
     thaw: () => server.setFault(null),
@@ -58,7 +59,7 @@ function reflectRequest(maxTokens = 400) {
 
 describe.each(kinds)('any model server, here the double as %s', (kind) => {
   test.each(modelServerCases.map((one) => [one.name, one] as const))('%s', async (_, one) => {
-    const server = await start({ tokensPerSecond: 600, contextTokens: 4096 });
+    const server = await start({ tokensPerSecond: 2400, contextTokens: 4096 });
     await one.run(subjectOf(server, kind));
   });
 });
@@ -73,6 +74,7 @@ describe.each(kinds)('faults, as %s', (kind) => {
     ['401', { kind: 'status', status: 401 }, 'MODEL_REFUSED'],
     ['404', { kind: 'status', status: 404 }, 'MODEL_MISSING'],
     ['a cut stream', { kind: 'cut', afterTokens: 5 }, 'MODEL_SERVER_DOWN'],
+    ['a stream that ends without a finish reason', { kind: 'endEarly', afterTokens: 5 }, 'MODEL_SERVER_DOWN'],
     ['an error inside the stream', { kind: 'errorInStream' }, 'MODEL_SERVER_DOWN'],
     ['headers that never come', { kind: 'slowHeaders', ms: 60_000 }, 'MODEL_STALLED'],
     ['a refused connection', { kind: 'down' }, 'MODEL_SERVER_DOWN'],
@@ -120,7 +122,7 @@ describe.each(kinds)('faults, as %s', (kind) => {
   });
 
   test('cancellation aborts the request on the server', async () => {
-    const server = await start({ tokensPerSecond: 100 });
+    const server = await start({ tokensPerSecond: 500 });
     const controller = new AbortController();
     const { started, watch } = startedWatch(controller.signal);
     const subject = subjectOf(server, kind);
