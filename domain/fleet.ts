@@ -62,6 +62,8 @@ const quantisationSchema = z.strictObject({
   servedAs: z.partialRecord(z.enum(['ollama', 'vllm', 'llamacpp', 'openai']), z.string().min(1)).default({}),
   /** Model id (`<model>_<quantisation>`) that an agent who may degrade falls back to. */
   smaller: nameSchema.optional(),
+  /** Whether it may lie across all cards of one machine where no single card holds it. */
+  span: z.boolean().optional(),
 });
 
 const modelSchema = z.strictObject({
@@ -175,6 +177,8 @@ export interface ModelVariant {
   rates: Partial<Record<GpuClass, { tokensPerSecond: number; slowdown: number }>>;
   servedAs: Partial<Record<ModelServerKind, string>>;
   smaller?: string;
+  /** May lie across all cards of one machine where no single card holds it. */
+  span?: boolean;
 }
 
 export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
@@ -186,6 +190,7 @@ export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
       rates: quantisation.rates as ModelVariant['rates'],
       servedAs: quantisation.servedAs as ModelVariant['servedAs'],
       ...(quantisation.smaller === undefined ? {} : { smaller: quantisation.smaller }),
+      ...(quantisation.span === undefined ? {} : { span: quantisation.span }),
     })),
   );
 }

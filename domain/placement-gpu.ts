@@ -52,7 +52,7 @@ export function gainOf(
   g: number,
   sequences: number,
 ): number {
-  const before = problem.before[v * problem.gpus.length + g] === 1;
+  const before = problem.slotsBefore[v * problem.gpus.length + g]! > 0;
   if (sequences === 0) return before ? -weights.move : 0;
   const model = problem.models[v]!;
   const elsewhere = residency.rates[v]!;
@@ -104,6 +104,7 @@ export function createGpuSolver(problem: Problem, weights: Weights, columns: num
     for (let v = 0; v < problem.models.length; v += 1) {
       const most = Math.min(cap, problem.most[v * problem.gpus.length + g]!);
       if (most < 1 || forbidden?.has(v)) continue;
+      work.steps += 10;
       const model = problem.models[v]!;
       const choice: Choice = { v, none: gainOf(problem, residency, weights, v, g, 0), sequences: [], gains: [] };
       let best = choice.none;
@@ -168,6 +169,7 @@ export function createGpuSolver(problem: Problem, weights: Weights, columns: num
         }
         work.steps += choice.sequences.length + 1;
       }
+      work.steps += used >> 4;
       [worth, nextWorth] = [nextWorth, worth];
       [memory, nextMemory] = [nextMemory, memory];
       [sequences, nextSequences] = [nextSequences, sequences];
@@ -183,7 +185,11 @@ export function createGpuSolver(problem: Problem, weights: Weights, columns: num
       const count = sequences[cell]!;
       front[count] = Math.max(front[count]!, worth[cell]!);
       const better = worth[cell]! - worth[best]!;
-      if (better > 0 || (better === 0 && (memory[cell]! < memory[best]! || (memory[cell] === memory[best] && cell < best)))) best = cell;
+      if (
+        better > 0 ||
+        (better === 0 && (memory[cell]! < memory[best]! || (memory[cell] === memory[best] && cell < best)))
+      )
+        best = cell;
     }
     for (let s = 1; s <= cap; s += 1) front[s] = Math.max(front[s]!, front[s - 1]!);
     const residents: GpuAnswer['residents'] = [];

@@ -17,10 +17,19 @@ export interface Problem {
   /** Tokens a second of one sequence, and the slowdown of each further one, under the same index. */
   alone: Float64Array;
   slowdown: Float64Array;
-  /** Whether the applied plan has the model there, under the same index. */
-  before: Uint8Array;
+  /** Slots that the applied plan has there, under the same index; 0 for not resident. */
+  slotsBefore: Int32Array;
   /** Whether there is an applied plan to move away from. */
   hasBefore: boolean;
+}
+
+/** A model that lies across all cards of a machine: it is decided first, and the rest is planned around it. */
+export interface Span {
+  modelId: string;
+  machineId: string;
+  sequences: number;
+  gibPerGpu: number[];
+  tokensPerSecond: number;
 }
 
 export interface ProblemModel {
@@ -79,6 +88,7 @@ export function createProblem(
   input: PlacementInput,
   demands: readonly Demand[],
   standbyModelIds: ReadonlySet<string>,
+  spans: readonly Span[] = [],
 ): Problem {
   const byModel = Map.groupBy(demands, (demand) => demand.modelId);
   const variants = input.models
@@ -88,11 +98,14 @@ export function createProblem(
   const gpus: ProblemGpu[] = [];
   const classes: PlacementGpu['class'][] = [];
   const machines = input.machines.toSorted(byId).map((machine, m) => {
+    const across = spans.filter((span) => span.machineId === machine.id);
     const at = machine.gpus.map((gpu, index) => {
       classes.push(gpu.class);
-      return gpus.push({ machine: m, index, usableGiB: usableGiB(gpu) }) - 1;
+      const taken = across.reduce((sum, span) => sum + span.gibPerGpu[index]!, 0);
+      return gpus.push({ machine: m, index, usableGiB: usableGiB(gpu) - taken }) - 1;
     });
-    return { id: machine.id, sequences: machine.sequences, gpus: at };
+    const sequences = machine.sequences - across.reduce((sum, span) => sum + span.sequences, 0);
+    return { id: machine.id, sequences, gpus: at };
   });
   const size = models.length * gpus.length;
   const problem: Problem = {
@@ -102,7 +115,7 @@ export function createProblem(
     most: new Int32Array(size),
     alone: new Float64Array(size),
     slowdown: new Float64Array(size),
-    before: new Uint8Array(size),
+    slotsBefore: new Int32Array(size),
     hasBefore: input.previous !== undefined,
   };
   models.forEach((model, v) => {
@@ -137,13 +150,14 @@ function markBefore(problem: Problem, input: PlacementInput): void {
       const v = modelAt.get(resident.modelId);
       const g = machineAt.get(planned.machineId)?.gpus[resident.gpus[0] ?? -1];
       if (v === undefined || g === undefined || resident.gpus.length > 1) continue;
-      if (problem.most[v * problem.gpus.length + g]! > 0) problem.before[v * problem.gpus.length + g] = 1;
+      const at = v * problem.gpus.length + g;
+      if (problem.most[at]! > 0) problem.slotsBefore[at] = resident.slots;
     }
   }
 }
 
 /** Worth of serving so many tokens a second of a model: the highest priorities are served first. */
-export function worthOf(model: ProblemModel, tokensPerSecond: number): number {
+export function worthOf(model: Pick<ProblemModel, 'tiers'>, tokensPerSecond: number): number {
   let worth = 0;
   let from = 0;
   for (const tier of model.tiers) {

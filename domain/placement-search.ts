@@ -39,7 +39,7 @@ export function scoreOf(problem: Problem, residency: Residency, weights: Weights
   });
   for (let at = 0; at < residency.sequences.length; at += 1) {
     const count = residency.sequences[at]!;
-    if (count > 0 !== (problem.before[at] === 1)) score -= weights.move;
+    if (count > 0 !== problem.slotsBefore[at]! > 0) score -= weights.move;
     score -= count * weights.sequence;
   }
   return score;
@@ -60,7 +60,7 @@ interface Effort {
 
 /** Small fleets are searched hard; large ones get a few passes, so that work grows with the number of GPUs and no faster. */
 function effortFor(gpus: number): Effort {
-  if (gpus <= 16) return { columns: 128, models: 24, steps: 12_000_000, passes: 20, starts: 6 };
+  if (gpus <= 16) return { columns: 128, models: 24, steps: 20_000_000, passes: 20, starts: 6 };
   if (gpus <= 64) return { columns: 96, models: 16, steps: 16_000_000, passes: 6, starts: 2 };
   return { columns: 40, models: 8, steps: 20_000_000, passes: 3, starts: 1 };
 }
@@ -128,7 +128,7 @@ function anneal(search: Search, begun: Residency, steps: number): Residency {
     const emptied = random.shuffle(machines).slice(0, 1 + random.int(Math.min(3, machines.length)));
     const forbidden = emptyMachines(search, trial, emptied);
     for (const m of emptied) refill(search, trial, m, forbidden);
-    improve(search, trial, machines.length <= 16 ? random.shuffle(machines) : emptied, 3);
+    improve(search, trial, machines.length <= 16 ? random.shuffle(machines) : emptied, 1);
     solver.work.steps += machines.length;
     const score = scoreOf(problem, trial, weights);
     const heat = ceiling * 0.004 * (1 - solver.work.steps / steps);
@@ -165,34 +165,56 @@ type Forbidden = ReadonlyMap<number, ReadonlySet<number>>;
 
 /** Gives one machine the best it can hold beside the others; false where what it has is as good. */
 function refill(search: Search, residency: Residency, m: number, forbidden?: Forbidden): boolean {
-  const { problem } = search;
-  const { gpus, sequences } = problem.machines[m]!;
+  const { problem, weights } = search;
+  const { gpus } = problem.machines[m]!;
   const held = gpus.map((g) => residentsOf(problem, residency, g));
-  const heldGain = emptyCounting(search, residency, gpus);
-  const caps = gpus.map(() => sequences);
-  const ways: number[][] = gpus.length === 1 ? [caps] : [caps, sharedCaps(search, residency, m)];
-  const orders = gpus.length === 1 ? [gpus] : [gpus, gpus.toReversed()];
-  let bestGain = heldGain;
   let best = held;
-  for (const [w, way] of ways.entries()) {
-    for (const order of w === 0 ? orders : orders.slice(0, 1)) {
-      for (const g of order) {
-        const cap = Math.min(way[gpus.indexOf(g)]!, sequences - residency.used[m]!);
-        const { residents } = search.solver.solve(residency, g, cap, forbidden?.get(g));
-        for (const resident of residents) setSequences(problem, residency, resident.v, g, resident.sequences);
-      }
-      const filled = gpus.map((g) => residentsOf(problem, residency, g));
-      const gain = emptyCounting(search, residency, gpus);
-      if (gain > bestGain + search.weights.sequence * 1e-3 + 1e-12) {
-        bestGain = gain;
-        best = filled;
-      }
+  let bestGain = emptyCounting(search, residency, gpus);
+  for (const way of waysToFill(search, residency, m)) {
+    fill(search, residency, way, forbidden);
+    const filled = gpus.map((g) => residentsOf(problem, residency, g));
+    const gain = emptyCounting(search, residency, gpus);
+    if (gain > bestGain + weights.sequence * 1e-3 + 1e-12) {
+      bestGain = gain;
+      best = filled;
     }
   }
-  gpus.forEach((g, i) => {
-    for (const resident of best[i]!) setSequences(problem, residency, resident.v, g, resident.sequences);
-  });
+  gpus.forEach((g, i) => take(search, residency, g, best[i]!));
   return best !== held;
+}
+
+/** GPUs of one machine in the order of filling, each with the sequences it may count. */
+type Way = Array<{ g: number; cap: number }>;
+
+/** A single card has one best answer; several cards share the machine's sequences, and which share is best shows only by trying. */
+function waysToFill(search: Search, residency: Residency, m: number): Way[] {
+  const { gpus, sequences } = search.problem.machines[m]!;
+  const all = gpus.map((g) => ({ g, cap: sequences }));
+  if (gpus.length === 1) return [all];
+  const shared = sharedCaps(search, residency, m);
+  const byChance = randomCaps(search, m);
+  const capped = (caps: readonly number[]) => gpus.map((g, i) => ({ g, cap: caps[i]! }));
+  return [all, all.toReversed(), capped(shared), capped(byChance), capped(byChance).toReversed()];
+}
+
+function fill(search: Search, residency: Residency, way: Way, forbidden?: Forbidden): void {
+  const { problem, solver } = search;
+  const refillGpu = (g: number, cap: number) => {
+    const { machine } = problem.gpus[g]!;
+    const free = problem.machines[machine]!.sequences - residency.used[machine]!;
+    take(search, residency, g, solver.solve(residency, g, Math.min(cap, free), forbidden?.get(g)).residents);
+  };
+  for (const { g, cap } of way) refillGpu(g, cap);
+  if (way.length === 1) return;
+  // Once more without the caps, each card knowing what the others took.
+  for (const { g } of way) {
+    emptyCounting(search, residency, [g]);
+    refillGpu(g, Number.POSITIVE_INFINITY);
+  }
+}
+
+function take({ problem }: Search, residency: Residency, g: number, residents: readonly Resident[]): void {
+  for (const { v, sequences } of residents) setSequences(problem, residency, v, g, sequences);
 }
 
 interface Resident {
@@ -216,7 +238,7 @@ function emptyCounting({ problem, weights }: Search, residency: Residency, gpus:
     for (let v = 0; v < problem.models.length; v += 1) {
       const at = v * problem.gpus.length + g;
       const sequences = residency.sequences[at]!;
-      if (sequences === 0 && problem.before[at] === 0) continue;
+      if (sequences === 0 && problem.slotsBefore[at] === 0) continue;
       setSequences(problem, residency, v, g, 0);
       gain += gainOf(problem, residency, weights, v, g, sequences);
     }
@@ -224,9 +246,13 @@ function emptyCounting({ problem, weights }: Search, residency: Residency, gpus:
   return gain;
 }
 
+/** Beyond this many sequences an even share is near enough, and the exact one costs their square. */
+const mostSharedExactly = 128;
+
 /** How to share a machine's sequences over its GPUs if each served other models; the fill that follows sees the truth. */
 function sharedCaps({ problem, solver }: Search, residency: Residency, m: number): number[] {
   const { gpus, sequences } = problem.machines[m]!;
+  if (sequences > mostSharedExactly) return gpus.map(() => Math.ceil(sequences / gpus.length));
   const shares: number[][] = [];
   let worth = new Float64Array(sequences + 1);
   for (const g of gpus) {
@@ -250,6 +276,19 @@ function sharedCaps({ problem, solver }: Search, residency: Residency, m: number
   for (const share of shares.toReversed()) {
     caps.unshift(share[left]!);
     left -= share[left]!;
+  }
+  return caps;
+}
+
+/** A share at random: models that stand on both cards of a machine make the best share hard to tell. */
+function randomCaps({ problem, random }: Search, m: number): number[] {
+  const { gpus, sequences } = problem.machines[m]!;
+  const caps: number[] = [];
+  let left = sequences;
+  for (const [i] of gpus.entries()) {
+    const cap = i === gpus.length - 1 ? left : random.int(left + 1);
+    caps.push(cap);
+    left -= cap;
   }
   return caps;
 }

@@ -11,6 +11,9 @@ const overheadGiB = 0.3;
 /** With flash attention no score matrix is held: what stays is mostly the logits of one batch, nearly the same for all contexts. */
 const flashComputeGiB = 0.45;
 
+/** What each card takes beside weights and KV, so what a model that lies across several cards takes once more per card. */
+export const perCardGiB = flashComputeGiB + overheadGiB;
+
 export interface AttentionShape {
   layers: number;
   queryHeads: number;

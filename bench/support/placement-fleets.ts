@@ -69,7 +69,11 @@ function randomMachines(random: Random, gpus: number): PlacementMachine[] {
   for (let left = gpus; left > 0; ) {
     const count = random.next() < 0.25 ? Math.min(left, 2) : 1;
     const gpuClass = random.pick(ownedClasses);
-    const gpu = { class: gpuClass, vramGiB: Number.parseInt(gpuClass, 10), reserveGiB: random.pick([0.5, 1, 1, 1.5, 2]) };
+    const gpu = {
+      class: gpuClass,
+      vramGiB: Number.parseInt(gpuClass, 10),
+      reserveGiB: random.pick([0.5, 1, 1, 1.5, 2]),
+    };
     machines.push({
       id: `m${machines.length}`,
       gpus: Array.from({ length: count }, () => gpu),

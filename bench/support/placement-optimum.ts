@@ -61,7 +61,14 @@ function lpOf(input: PlacementInput): string {
         for (let b = 1; b <= machine.sequences; b += 1) {
           const gib = fixedGiB + b * sequenceGiB;
           if (gib > gpu.vramGiB - gpu.reserveGiB) break;
-          const column = { name: `y_${v}_${m}_${g}_${b}`, gpu: `${m}_${g}`, machine: `${m}`, gib, sequences: b, rate: rateAt(rate, b) };
+          const column = {
+            name: `y_${v}_${m}_${g}_${b}`,
+            gpu: `${m}_${g}`,
+            machine: `${m}`,
+            gib,
+            sequences: b,
+            rate: rateAt(rate, b),
+          };
           own.push(column);
           binaries.push(column.name);
         }
@@ -87,10 +94,14 @@ function lpOf(input: PlacementInput): string {
   input.machines.forEach((machine, m) => {
     machine.gpus.forEach((gpu, g) => {
       const columns = byGpu.get(`${m}_${g}`) ?? [];
-      if (columns.length > 0) rows.push(`mem_${m}_${g}: ${columns.map((c) => `${c.gib} ${c.name}`).join(' + ')} <= ${gpu.vramGiB - gpu.reserveGiB}`);
+      if (columns.length > 0)
+        rows.push(
+          `mem_${m}_${g}: ${columns.map((c) => `${c.gib} ${c.name}`).join(' + ')} <= ${gpu.vramGiB - gpu.reserveGiB}`,
+        );
     });
     const columns = byMachine.get(`${m}`) ?? [];
-    if (columns.length > 0) rows.push(`seq_${m}: ${columns.map((c) => `${c.sequences} ${c.name}`).join(' + ')} <= ${machine.sequences}`);
+    if (columns.length > 0)
+      rows.push(`seq_${m}: ${columns.map((c) => `${c.sequences} ${c.name}`).join(' + ')} <= ${machine.sequences}`);
   });
   return `Maximize\n obj: ${objective.join(' + ')}\nSubject To\n ${rows.join('\n ')}\nBounds\n ${bounds.join('\n ')}\nBinary\n ${binaries.join('\n ')}\nEnd\n`;
 }
