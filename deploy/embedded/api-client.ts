@@ -1,12 +1,19 @@
 import { Readable } from 'node:stream';
 
+interface Sent {
+  body?: string | ReadableStream<Uint8Array>;
+  /** Needed by `fetch` for a body that is a stream. */
+  duplex?: 'half';
+  headers?: Record<string, string>;
+}
+
 export type ApiClient = ReturnType<typeof createApiClient>;
 
 /** The few calls that a start makes; everything else is the `soulfra` command's. */
 export function createApiClient(options: { url: string; token: string }) {
   const headers = { authorization: `Bearer ${options.token}` };
 
-  async function send<T>(method: string, path: string, init: RequestInit = {}): Promise<T> {
+  async function send<T>(method: string, path: string, init: Sent = {}): Promise<T> {
     const response = await fetch(`${options.url}/v1${path}`, {
       ...init,
       method,
@@ -27,7 +34,7 @@ export function createApiClient(options: { url: string; token: string }) {
         body: Readable.toWeb(Readable.from(ndjson(lines))) as ReadableStream<Uint8Array>,
         duplex: 'half',
         headers: { 'content-type': 'application/x-ndjson' },
-      } as RequestInit),
+      }),
     /** Every page of a list. */
     async all<T>(path: string): Promise<T[]> {
       const items: T[] = [];

@@ -2,8 +2,8 @@ import { createServer } from 'node:net';
 import { type Home, readJson, writeJson } from './home.ts';
 
 const blockSize = 20;
-const firstBlock = 17_000;
-const lastBlock = 17_980;
+/** First ports of the first and the last block. */
+const shippedRange = { first: 17_000, last: 17_980 };
 
 /** One block of 20 ports; the offsets never change, so a person who knows one port knows them all. */
 export interface Ports {
@@ -32,16 +32,19 @@ export function portsFrom(base: number): Ports {
 }
 
 /** The block of the last start if it is free, else the first free one; kept in `ports.json`. */
-export async function takePorts(home: Home): Promise<Ports> {
+export async function takePorts(home: Home, range = shippedRange): Promise<Ports> {
   const kept = readJson<{ base?: number }>(home.path('ports.json'))?.base;
-  const blocks = Array.from({ length: (lastBlock - firstBlock) / blockSize + 1 }, (_, i) => firstBlock + i * blockSize);
+  const blocks = Array.from(
+    { length: (range.last - range.first) / blockSize + 1 },
+    (_, i) => range.first + i * blockSize,
+  );
   for (const base of kept === undefined ? blocks : [kept, ...blocks]) {
     if (!(await isBlockFree(base))) continue;
     const ports = portsFrom(base);
     writeJson(home.path('ports.json'), ports);
     return ports;
   }
-  throw new Error(`no free block of ${blockSize} ports between ${firstBlock} and ${lastBlock + blockSize - 1}`);
+  throw new Error(`no free block of ${blockSize} ports between ${range.first} and ${range.last + blockSize - 1}`);
 }
 
 async function isBlockFree(base: number): Promise<boolean> {

@@ -69,7 +69,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const startMachine = (machineId: string) =>
       parts.start(workerPart({ root: repositoryRoot, machineId, env: partEnv }));
     control = await serveControl(controlSocketPath(home), {
-      parts: parts.list,
+      parts: () => parts.list(),
       killMachine: async (id) => ({ pid: await parts.kill(workerPartName(id)) }),
       startMachine,
       stop: () => void ending.end(0),

@@ -1,0 +1,25 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** `npm run bench -- NAME [arguments]` runs bench/NAME.ts (or bench/NAME/run.ts), which ends with one JSON line. */
+const folder = fileURLToPath(new URL('.', import.meta.url));
+const [name, ...args] = process.argv.slice(2);
+const candidates =
+  name !== undefined && /^[a-z][a-z-]*$/.test(name) ? [join(folder, `${name}.ts`), join(folder, name, 'run.ts')] : [];
+const file = candidates.find((path) => existsSync(path));
+
+if (file === undefined || name === 'run') {
+  const names = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) =>
+      entry.isDirectory()
+        ? existsSync(join(folder, entry.name, 'run.ts'))
+        : entry.name.endsWith('.ts') && entry.name !== 'run.ts',
+    )
+    .map((entry) => entry.name.replace(/\.ts$/, ''));
+  process.stderr.write(`Usage: npm run bench -- NAME; there are: ${names.sort().join(', ')}\n`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = spawnSync(process.execPath, [file, ...args], { stdio: 'inherit' }).status ?? 1;
+}

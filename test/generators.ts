@@ -1,0 +1,16 @@
+import { generateDatabaseFiles } from '../stores/generate-types.ts';
+
+/** Makes checked-in files; add one here and `npm run gen` writes it, `npm run check` compares it. */
+export interface Generator {
+  /** Paths in the repository. */
+  files: readonly string[];
+  write(to: { databaseUrl: string; at: (file: string) => string }): Promise<void>;
+}
+
+export const generators: readonly Generator[] = [
+  {
+    files: ['stores/database.generated.ts', 'stores/schema.generated.txt'],
+    write: ({ databaseUrl, at }) =>
+      generateDatabaseFiles(databaseUrl, at('stores/database.generated.ts'), at('stores/schema.generated.txt')),
+  },
+];
