@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -15,7 +15,10 @@ export async function workflowBundle(): Promise<string> {
   const directory = join(root, 'node_modules', '.cache', 'soulfra');
   const path = join(directory, `workflows-${sourcesHash()}.js`);
   if (existsSync(path)) return path;
-  const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows', 'index.ts') });
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: join(root, 'workflows', 'index.ts'),
+    logger: new DefaultLogger('WARN'),
+  });
   mkdirSync(directory, { recursive: true });
   const part = `${path}.${process.pid}`;
   writeFileSync(part, code);
