@@ -75,8 +75,12 @@ export async function seedWorld(api: ApiClient, screen: Screen): Promise<void> {
       yield memory;
     }
   };
-  await api.postLines('/memories', told());
-  step.done(`${sent} memories over ${worldDays} days for ${agents.length} agents`);
+  const { added, known, refused } = await api.postLines<{ added: number; known: number; refused: number }>(
+    '/memories',
+    told(),
+  );
+  if (refused > 0) throw new DomainError('INTERNAL', `${refused} of the world's ${sent} memories were refused`);
+  step.done(`${added + known} memories over ${worldDays} days for ${agents.length} agents`);
 }
 
 /** Waits until each of the machines lives and the plan is at work on them. */

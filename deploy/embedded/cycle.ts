@@ -7,6 +7,8 @@ export interface Sweep {
   state: 'running' | 'done' | 'canceled';
   total: number;
   counts: Record<'queued' | 'running' | 'parked' | 'done' | 'empty' | 'failed' | 'canceled', number>;
+  /** Agents whose run is done. */
+  reflected: number;
   degraded: number;
   /** Agents reflected on each machine. */
   byMachine: Record<string, number>;
@@ -29,9 +31,11 @@ export interface CycleFigures {
 export async function runCycle(api: ApiClient, screen: Screen): Promise<CycleFigures> {
   const step = screen.step('Reflections');
   const since = performance.now();
-  const { id } = await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' });
+  let { id } = await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' });
   for (;;) {
-    const sweep = await api.get<Sweep>(`/sweeps/${id}`);
+    const sweep = await api.get<Sweep>(`/sweeps/${encodeURIComponent(id)}`);
+    // Until its first activity has written the row, a sweep goes by the id of its workflow.
+    id = sweep.id;
     const { done, empty, failed, canceled, parked } = sweep.counts;
     const ended = done + empty + failed + canceled;
     if (sweep.state !== 'running') break;
@@ -43,11 +47,11 @@ export async function runCycle(api: ApiClient, screen: Screen): Promise<CycleFig
   }
   const seconds = Math.round((performance.now() - since) / 10) / 100;
   const sweep = await api.get<Sweep>(`/sweeps/${id}?include=coordinationShare`);
-  const { done, failed } = sweep.counts;
-  step.done(`${done}/${sweep.total} · ${failed} failed · ${seconds.toFixed(1)} s`);
+  const { failed } = sweep.counts;
+  step.done(`${sweep.reflected}/${sweep.total} · ${failed} failed · ${seconds.toFixed(1)} s`);
   return {
     agents: sweep.total,
-    reflections: done,
+    reflections: sweep.reflected,
     failed,
     degraded: sweep.degraded,
     seconds,

@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { homeEnvironment } from '../../config/environment.ts';
 
 export type Env = Record<string, string | undefined>;
 
@@ -12,9 +12,22 @@ export interface Home {
   log(part: string): string;
 }
 
+/** Addresses with passwords may come as NAME_FILE; the parts then get what is in the file, under the plain name. */
+export function readSecretFiles(env: Env): Env {
+  const read: Env = { ...env };
+  for (const name of ['DATABASE_URL', 'REDIS_URL']) {
+    const file = env[`${name}_FILE`];
+    if (!file) continue;
+    read[name] = readFileSync(file, 'utf8').trim();
+    delete read[`${name}_FILE`];
+  }
+  return read;
+}
+
 export function openHome(env: Env, cwd: string): Home {
-  const dir = resolve(cwd, env['SOULFRA_HOME'] ?? '.soulfra');
-  const cache = resolve(cwd, env['SOULFRA_CACHE'] ?? join(homedir(), '.cache', 'soulfra'));
+  const named = homeEnvironment(env);
+  const dir = resolve(cwd, named.home);
+  const cache = resolve(cwd, named.cache);
   for (const folder of [dir, join(dir, 'logs'), join(dir, 'run'), cache]) mkdirSync(folder, { recursive: true });
   // Postgres may run under a user of its own and has to pass through; what is secret lies in files of mode 0600.
   chmodSync(dir, 0o755);

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, renameSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DomainError } from '../../domain/errors.ts';
 import type { Env, Home } from './home.ts';
 import { isAlive, type ProcessRef, processRef } from './processes.ts';
 import { recordParts } from './leftovers.ts';
-import { lastLines } from './resolve.ts';
+import { faultIn } from './log-fault.ts';
 import { launchLine, type RunAs } from './run-as.ts';
 
 /** A part that dies more often than this within a minute stays down, and everything stops in order. */
@@ -44,6 +44,8 @@ interface Part {
   spec: PartSpec;
   state: PartState;
   child: ChildProcess | undefined;
+  /** Where this launch's lines begin in its log. */
+  logFrom: number;
   ref: ProcessRef | undefined;
   gone: Promise<void>;
   diedAt: number[];
@@ -71,6 +73,7 @@ export function createParts(deps: {
   function launch(part: Part): ChildProcess {
     const { spec } = part;
     const log = openLog(deps.home.log(spec.name));
+    part.logFrom = fstatSync(log).size;
     const line = launchLine(spec.command, spec.args, { env: spec.env, runAs: spec.runAs, signal: spec.stopSignal });
     // A session of its own: Ctrl-C in the terminal reaches only us, and we stop the parts in order. Parts of ours leave when stdin closes.
     const child = spawn(line.command, line.args, {
@@ -115,7 +118,7 @@ export function createParts(deps: {
         return;
       }
       await take(part);
-      const why = `${spec.name} did not come up: ${lastLines(tail(deps.home.log(spec.name)), 5)} (${deps.home.log(spec.name)})`;
+      const why = `${spec.name} did not come up: ${faultIn(deps.home.log(spec.name), part.logFrom)} (${deps.home.log(spec.name)})`;
       if (attempt >= spec.startAttempts) throw new DomainError('UNAVAILABLE', why);
       await sleep(Math.min(3000, 400 * attempt));
     }
@@ -184,6 +187,7 @@ export function createParts(deps: {
         spec,
         state: 'starting',
         child: undefined,
+        logFrom: 0,
         ref: undefined,
         gone: Promise.resolve(),
         diedAt: [],
@@ -235,8 +239,4 @@ export function createParts(deps: {
 function openLog(file: string): number {
   if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > logLimitBytes) renameSync(file, `${file}.1`);
   return openSync(file, 'a', 0o640);
-}
-
-function tail(file: string): string {
-  return readFileSync(file, 'utf8').slice(-4000);
 }

@@ -4,7 +4,7 @@ import { createApiClient } from './api-client.ts';
 import { bearFleet, machinesReady, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
-import { type Env, openHome } from './home.ts';
+import { type Env, openHome, readSecretFiles } from './home.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
@@ -64,6 +64,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       SOULFRA_HOME: home.dir,
       SOULFRA_API_PORT: String(ports.api),
       SOULFRA_CONTROL_SOCKET: controlSocketPath(home),
+      ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),
       SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
     };
     const startMachine = (machineId: string) =>
@@ -111,7 +112,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 try {
   const options = parseOptions(process.argv.slice(2));
   if (options === 'help') process.stdout.write(`${usage}\n`);
-  else await start(options, process.env);
+  else await start(options, readSecretFiles(process.env));
 } catch (err) {
   process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
   process.exitCode = err instanceof TypeError ? 2 : 1;

@@ -9,7 +9,7 @@ import { openSecrets } from '../../deploy/embedded/secrets.ts';
 import { resolveTemporal, temporalPart } from '../../deploy/embedded/temporal.ts';
 
 /** Blocks of 20 ports that `npm start` never takes; the first one tried is drawn, so two test runs at once rarely meet. */
-const testRange = { first: 18_000, last: 19_980 };
+export const testRange = { first: 18_000, last: 19_980 };
 
 export interface TestServers {
   ports: Ports;
