@@ -64,7 +64,10 @@ function addWhere(state: FillState, v: number, notOn: ReadonlySet<number>, need:
     if (notOn.has(gpu.machine)) return;
     const free = freeGiB(state, g, need);
     if (!addable(state, v, g, free)) return;
-    const rank = free + (problem.slotsBefore[v * problem.gpus.length + g] ? 1e6 : 0);
+    const held = problem.slotsBefore[v * problem.gpus.length + g]! > 0;
+    // Where it would not fit as a spare either, this is its only way to stay.
+    const onlyNow = held && need === 'second' && !addable(state, v, g, freeGiB(state, g, 'spare'));
+    const rank = free + (held ? 1e6 : 0) + (onlyNow ? 1e6 : 0);
     if (rank > bestFree) {
       best = g;
       bestFree = rank;

@@ -3,7 +3,7 @@ import { type Problem, rateOf, worthOf } from './placement-problem.ts';
 /** What one GPU should hold while all others stay as they are: a knapsack over memory and sequences, solved by dynamic programming. */
 
 export interface Weights {
-  /** Cost of a model that the applied plan has elsewhere, or of dropping one it has here. */
+  /** Cost of loading a model where the applied plan has it not, or of dropping one that it counts on. */
   move: number;
   /** Worth of the first replica of a model, beyond the tokens it serves. */
   coverage: number;
@@ -52,13 +52,13 @@ export function gainOf(
   g: number,
   sequences: number,
 ): number {
-  const before = problem.slotsBefore[v * problem.gpus.length + g]! > 0;
-  if (sequences === 0) return before ? -weights.move : 0;
+  const at = v * problem.gpus.length + g;
+  if (sequences === 0) return problem.countedBefore[at]! > 0 ? -weights.move : 0;
   const model = problem.models[v]!;
   const elsewhere = residency.rates[v]!;
   const served = worthOf(model, elsewhere + rateOf(problem, v, g, sequences)) - worthOf(model, elsewhere);
   const first = residency.replicas[v] === 0 && model.demand > 0 ? weights.coverage : 0;
-  return served + first - (before ? 0 : weights.move) - sequences * weights.sequence;
+  return served + first - (problem.slotsBefore[at]! > 0 ? 0 : weights.move) - sequences * weights.sequence;
 }
 
 export interface GpuAnswer {

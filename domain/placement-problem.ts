@@ -19,6 +19,8 @@ export interface Problem {
   slowdown: Float64Array;
   /** Slots that the applied plan has there, under the same index; 0 for not resident. */
   slotsBefore: Int32Array;
+  /** How many of them it counts on: a replica with none is spare, and to drop it is no move. */
+  countedBefore: Int32Array;
   /** Whether there is an applied plan to move away from. */
   hasBefore: boolean;
 }
@@ -116,6 +118,7 @@ export function createProblem(
     alone: new Float64Array(size),
     slowdown: new Float64Array(size),
     slotsBefore: new Int32Array(size),
+    countedBefore: new Int32Array(size),
     hasBefore: input.previous !== undefined,
   };
   models.forEach((model, v) => {
@@ -151,7 +154,9 @@ function markBefore(problem: Problem, input: PlacementInput): void {
       const g = machineAt.get(planned.machineId)?.gpus[resident.gpus[0] ?? -1];
       if (v === undefined || g === undefined || resident.gpus.length > 1) continue;
       const at = v * problem.gpus.length + g;
-      if (problem.most[at]! > 0) problem.slotsBefore[at] = resident.slots;
+      if (problem.most[at] === 0) continue;
+      problem.slotsBefore[at] = resident.slots;
+      problem.countedBefore[at] = resident.counted;
     }
   }
 }

@@ -36,13 +36,13 @@ function whyNot(agent: PlacementAgent, input: PlacementInput, standing: Standing
   if (gpus.length === 0) return 'no machine with a GPU is alive';
   const need = footprint(variant);
   const needs = `${variant.id} needs ${gib(need.fixedGiB + need.sequenceGiB)} GiB`;
-  const rated = gpus.filter(({ gpu }) => variant.rates[gpu.class]);
-  if (rated.length === 0) {
-    return `${variant.id} has no rate for ${listed([...new Set(gpus.map(({ gpu }) => gpu.class))].toSorted())}`;
-  }
-  const largest = rated.reduce((a, b) => (usableGiB(b.gpu) > usableGiB(a.gpu) ? b : a));
+  const largest = gpus.reduce((a, b) => (usableGiB(b.gpu) > usableGiB(a.gpu) ? b : a));
   if (!fits(need, usableGiB(largest.gpu))) {
     return `${needs}, the largest free GPU has ${gib(usableGiB(largest.gpu))} (${largest.machineId})`;
+  }
+  if (!gpus.some(({ gpu }) => variant.rates[gpu.class] && fits(need, usableGiB(gpu)))) {
+    const large = gpus.filter(({ gpu }) => fits(need, usableGiB(gpu))).map(({ gpu }) => gpu.class);
+    return `${variant.id} has no rate for the class of the GPUs that could hold it: ${listed([...new Set(large)].toSorted())}`;
   }
   const free = standing.mostFreeGiB(variant.id);
   const left = free ? `: at most ${gib(free.gib)} are left (${free.machineId})` : '';
@@ -59,7 +59,7 @@ export function smallerFor(
   return classGiB(classOf(smaller)) >= classGiB(agent.leastClass) ? smaller : undefined;
 }
 
-export function gib(amount: number): string {
+function gib(amount: number): string {
   return Math.max(0, amount).toFixed(1);
 }
 

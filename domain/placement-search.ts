@@ -39,7 +39,7 @@ export function scoreOf(problem: Problem, residency: Residency, weights: Weights
   });
   for (let at = 0; at < residency.sequences.length; at += 1) {
     const count = residency.sequences[at]!;
-    if (count > 0 !== problem.slotsBefore[at]! > 0) score -= weights.move;
+    if (count > 0 ? problem.slotsBefore[at] === 0 : problem.countedBefore[at]! > 0) score -= weights.move;
     score -= count * weights.sequence;
   }
   return score;
@@ -85,6 +85,9 @@ export function searchResidency(problem: Problem, start?: Residency): Residency 
   return anneal(search, best, effort.steps);
 }
 
+/** Tries per machine without a better residency before the search is taken to have ended. */
+const patience = 300;
+
 interface Search {
   problem: Problem;
   weights: Weights;
@@ -123,7 +126,8 @@ function anneal(search: Search, begun: Residency, steps: number): Residency {
   let nowScore = bestScore;
   const machines = problem.machines.map((_, m) => m).filter((m) => problem.machines[m]!.gpus.length > 0);
   // All demand served without a move: nothing is left to gain.
-  while (solver.work.steps < steps && machines.length > 0 && bestScore < ceiling * (1 - 1e-7)) {
+  let fruitless = 0;
+  while (fruitless < patience * machines.length && solver.work.steps < steps && machines.length > 0 && bestScore < ceiling * (1 - 1e-7)) {
     const trial = copyOf(now);
     const emptied = random.shuffle(machines).slice(0, 1 + random.int(Math.min(3, machines.length)));
     const forbidden = emptyMachines(search, trial, emptied);
@@ -136,9 +140,11 @@ function anneal(search: Search, begun: Residency, steps: number): Residency {
       now = trial;
       nowScore = score;
     }
-    if (score > bestScore) {
+    fruitless += 1;
+    if (score > bestScore * (1 + 1e-9)) {
       best = copyOf(trial);
       bestScore = score;
+      fruitless = 0;
     }
   }
   return best;
@@ -238,7 +244,7 @@ function emptyCounting({ problem, weights }: Search, residency: Residency, gpus:
     for (let v = 0; v < problem.models.length; v += 1) {
       const at = v * problem.gpus.length + g;
       const sequences = residency.sequences[at]!;
-      if (sequences === 0 && problem.slotsBefore[at] === 0) continue;
+      if (sequences === 0 && problem.countedBefore[at] === 0) continue;
       setSequences(problem, residency, v, g, 0);
       gain += gainOf(problem, residency, weights, v, g, sequences);
     }

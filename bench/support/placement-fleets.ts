@@ -35,7 +35,9 @@ const bandwidth: Record<GpuClass, number> = {
 const ownedClasses: GpuClass[] = ['8g', '12g', '12g', '16g', '24g', '24g', '24g', '32g', '48g', '80g'];
 
 export interface FleetWish {
-  gpus: number;
+  /** Either so many GPUs in all, or so many machines with one or two each. */
+  gpus?: number;
+  machines?: number;
   models: number;
   /** Demand as a share of what the fleet could serve of this mix. */
   load: number;
@@ -44,7 +46,7 @@ export interface FleetWish {
 }
 
 export function randomInput(random: Random, wish: FleetWish): PlacementInput {
-  const machines = randomMachines(random, wish.gpus);
+  const machines = randomMachines(random, wish);
   const models = randomModels(random, wish.models, machines);
   const shares = models.map(() => random.next() ** 2 + 0.05);
   const total = wish.load * capacityOf(machines, models, shares);
@@ -64,16 +66,14 @@ export function randomInput(random: Random, wish: FleetWish): PlacementInput {
   return { machines, models, agents };
 }
 
-function randomMachines(random: Random, gpus: number): PlacementMachine[] {
+function randomMachines(random: Random, wish: FleetWish): PlacementMachine[] {
   const machines: PlacementMachine[] = [];
-  for (let left = gpus; left > 0; ) {
+  let left = wish.gpus ?? Number.POSITIVE_INFINITY;
+  while (left > 0 && machines.length < (wish.machines ?? Number.POSITIVE_INFINITY)) {
     const count = random.next() < 0.25 ? Math.min(left, 2) : 1;
     const gpuClass = random.pick(ownedClasses);
-    const gpu = {
-      class: gpuClass,
-      vramGiB: Number.parseInt(gpuClass, 10),
-      reserveGiB: random.pick([0.5, 1, 1, 1.5, 2]),
-    };
+    const vramGiB = Number.parseInt(gpuClass, 10);
+    const gpu = { class: gpuClass, vramGiB, reserveGiB: random.pick([0.5, 1, 1, 1.5, 2]) };
     machines.push({
       id: `m${machines.length}`,
       gpus: Array.from({ length: count }, () => gpu),

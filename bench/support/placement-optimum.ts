@@ -18,6 +18,12 @@ export interface Optimum {
 
 const relativeGap = 1e-6;
 
+/** The package's types describe its CommonJS form, where the loader is one `default` deeper than in the module that Node loads. */
+export async function loadSolver(): Promise<Highs> {
+  const { default: load } = (await import('highs')) as unknown as { default: () => Promise<Highs> };
+  return load();
+}
+
 export function solveOptimum(highs: Highs, input: PlacementInput, limitSeconds: number): Optimum {
   return highs.withModel({ format: 'lp', data: lpOf(input) }, (model) => {
     model.options.set({ output_flag: false, time_limit: limitSeconds, mip_rel_gap: relativeGap, mip_abs_gap: 1e-9 });
