@@ -53,7 +53,8 @@ async function startLlama(program: string, modelFile: string): Promise<{ subject
     model: 'tiny',
     slots,
     contextTokens,
-    stallMs: 1500,
+    // A real server on a busy box pauses for seconds; a shorter limit would blame it rightly and fail the cases wrongly.
+    stallMs: 6000,
     async running() {
       const answer = await fetch(`${root}/slots`);
       const states = (await answer.json()) as Array<{ is_processing: boolean }>;
@@ -72,7 +73,7 @@ async function startLlama(program: string, modelFile: string): Promise<{ subject
       await exited;
     },
     async restore() {
-      const place = ['--host', '127.0.0.1', '--port', String(port), '--alias', 'tiny', '--threads', '2'];
+      const place = ['--host', '127.0.0.1', '--port', String(port), '--alias', 'tiny', '--threads', '1'];
       const size = ['--ctx-size', String(contextTokens * slots), '--parallel', String(slots)];
       child = spawn(program, ['--model', modelFile, ...place, ...size], { stdio: 'ignore' });
       const up = async () => {
