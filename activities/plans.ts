@@ -28,13 +28,12 @@ export function createPlanActivities(deps: {
         const fleet = await currentFleet(tx);
         if (!fleet) throw new DomainError('CONFLICT', 'no fleet.yaml has been applied yet');
         const machines = await listMachines(tx);
-        living = machines
-          .filter((machine) => machine.state === 'ready' || machine.state === 'suspect')
-          .map((machine) => machine.id);
+        const alive = machines.filter((machine) => machine.state === 'ready' || machine.state === 'suspect');
+        living = alive.map((machine) => machine.id);
         const previous = await currentPlan(tx);
         const plan = planPlacement(
           placementInputOf(fleet.fleet, {
-            aliveMachineIds: new Set(living),
+            aliveMachineIds: new Set(alive.filter((machine) => machine.modelServerUp).map((machine) => machine.id)),
             measuredRates: await measuredRates(tx),
             agents: await placementAgents(tx),
             ...(previous ? { previous: previous.plan } : {}),

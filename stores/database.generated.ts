@@ -89,6 +89,7 @@ export interface Machines {
   id: string;
   identity: string | null;
   leaseUntil: Generated<Timestamp>;
+  modelServerUp: Generated<boolean>;
   ownerId: string;
   planVersion: number | null;
   polls: Generated<string[]>;

@@ -16,6 +16,8 @@ export interface Lease {
   state: MachineState;
 }
 
+export type HeldEpoch = Pick<Lease, 'machineId' | 'epoch'>;
+
 export interface MachineRow {
   id: string;
   state: MachineState;
@@ -27,6 +29,7 @@ export interface MachineRow {
   runsAs: RunsAs;
   planVersion: number | null;
   identity: string | null;
+  modelServerUp: boolean;
 }
 
 const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
@@ -181,16 +184,14 @@ export function createMachineStore(db: Database) {
       });
     },
 
-    async modelServerDown(machineId: string, reason: string): Promise<void> {
+    /** The model server has been silent for a lease: a notice, and a plan that does without this machine's GPUs. */
+    async modelServerDown({ machineId, epoch }: HeldEpoch, reason: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
-        const { ownerId } = await tx
-          .selectFrom('machines')
-          .select('ownerId')
-          .where('id', '=', machineId)
-          .executeTakeFirstOrThrow();
+        const row = await setModelServer(tx, { machineId, epoch }, false);
+        if (!row) return;
         await openNotice(tx, {
           id: newId('notice'),
-          ownerId,
+          ownerId: row.ownerId,
           kind: 'model_server_down',
           key: serverNoticeKey(machineId),
           subject: machineId,
@@ -198,12 +199,19 @@ export function createMachineStore(db: Database) {
           detail: reason,
           action: `start it on ${machineId}; its queues are polled again by themselves`,
         });
-        await appendEvents(tx, [{ ownerId, type: 'machine.model_server_down', subject: machineId, data: { reason } }]);
+        await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.model_server_down', subject: machineId, data: { reason } }]);
+        await requestReplan(tx, { ownerId: row.ownerId, reason: `model server of ${machineId} down` });
       });
     },
 
-    async modelServerUp(machineId: string): Promise<void> {
-      await resolveNotice(db, serverNoticeKey(machineId));
+    async modelServerUp({ machineId, epoch }: HeldEpoch): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await setModelServer(tx, { machineId, epoch }, true);
+        if (!row) return;
+        await resolveNotice(tx, serverNoticeKey(machineId));
+        await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.model_server_up', subject: machineId }]);
+        await requestReplan(tx, { ownerId: row.ownerId, reason: `model server of ${machineId} up again` });
+      });
     },
 
     list: () => listMachines(db),
@@ -276,7 +284,7 @@ export type MachineStore = ReturnType<typeof createMachineStore>;
 export async function listMachines(db: Executor): Promise<MachineRow[]> {
   const rows = await db
     .selectFrom('machines')
-    .select(['id', 'state', 'reason', 'epoch', 'leaseUntil', 'polls', 'runsAs', 'planVersion', 'identity'])
+    .select(['id', 'state', 'reason', 'epoch', 'leaseUntil', 'polls', 'runsAs', 'planVersion', 'identity', 'modelServerUp'])
     .select(sql<boolean>`lease_until > clock_timestamp() and state not in ('lost')`.as('alive'))
     .where('removedAt', 'is', null)
     .orderBy('id')
@@ -288,6 +296,18 @@ export async function listMachines(db: Executor): Promise<MachineRow[]> {
     // node-postgres gives infinity as a number
     leaseUntil: row.leaseUntil instanceof Date ? row.leaseUntil.toISOString() : String(row.leaseUntil),
   }));
+}
+
+/** @returns undefined when nothing changed, or the epoch has passed */
+async function setModelServer(tx: Executor, { machineId, epoch }: HeldEpoch, up: boolean) {
+  return tx
+    .updateTable('machines')
+    .set({ modelServerUp: up })
+    .where('id', '=', machineId)
+    .where('epoch', '=', epoch)
+    .where('modelServerUp', '<>', up)
+    .returning('ownerId')
+    .executeTakeFirst();
 }
 
 async function whyNot(tx: Executor, machineId: string, ownerId: string, wanted: string): Promise<DomainError> {

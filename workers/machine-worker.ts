@@ -182,7 +182,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       failure.reject(err);
     }),
   );
-  watch = watchModelServer({ models, pool, machines: stores.machines, machineId, log });
+  watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log }) : undefined;
   await adoptPlan();

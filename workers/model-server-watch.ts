@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import type { MachineStore } from '../stores/machines.ts';
+import { leaseSeconds } from '../domain/health.ts';
+import type { HeldEpoch, MachineStore } from '../stores/machines.ts';
 import type { Pool } from './inference-pool.ts';
 import type { MachineModels } from './model-calls.ts';
 
@@ -14,44 +15,62 @@ export function watchModelServer({
   models,
   pool,
   machines,
-  machineId,
+  lease,
   log,
 }: {
   models: MachineModels;
   pool: Pool;
   machines: MachineStore;
-  machineId: string;
+  lease: () => HeldEpoch;
   log: Logger;
 }) {
   const stopping = new AbortController();
-  let down = false;
+  let downSince: number | undefined;
+  let told = false;
+  let judgedUp = false;
   let looking: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   async function look(): Promise<void> {
     const { up, reason } = await models.probe();
     if (stopping.signal.aborted) return;
-    if (!up && !down) {
-      down = true;
-      log.warn({ machineId, reason }, 'model server down: its queues are not polled');
+    if (up) await wentUp();
+    else await wentDown(reason ?? 'it does not answer');
+  }
+
+  async function wentDown(reason: string): Promise<void> {
+    judgedUp = false;
+    if (downSince === undefined) {
+      downSince = performance.now();
+      log.warn({ reason }, 'model server down: its queues are not polled');
       pool.forgetResident();
       await pool.hold(heldReason);
-      await machines.modelServerDown(machineId, reason ?? 'it does not answer');
-    } else if (up && down) {
-      down = false;
-      log.info({ machineId }, 'model server up again');
-      await pool.release(heldReason, stopping.signal);
-      await machines.modelServerUp(machineId);
-    } else if (up) {
-      await pool.retryMissing(stopping.signal);
     }
+    // Shorter than a lease nothing moves: loading models elsewhere costs more than the wait.
+    if (!told && performance.now() - downSince > leaseSeconds * 1000) {
+      await machines.modelServerDown(lease(), reason);
+      told = true;
+    }
+  }
+
+  async function wentUp(): Promise<void> {
+    if (judgedUp) return pool.retryMissing(stopping.signal);
+    if (downSince !== undefined) {
+      log.info('model server up again');
+      await pool.release(heldReason, stopping.signal);
+      downSince = undefined;
+      told = false;
+    }
+    // Also when this process told nobody that it was down: an earlier one may have.
+    await machines.modelServerUp(lease());
+    judgedUp = true;
   }
 
   /** Looks at once: a call has just failed. */
   function lookNow(): void {
     clearTimeout(timer);
     looking ??= look()
-      .catch((err: unknown) => log.warn({ err, machineId }, 'model server not judged'))
+      .catch((err: unknown) => log.warn({ err }, 'model server not judged'))
       .finally(() => {
         looking = undefined;
         if (!stopping.signal.aborted) timer = setTimeout(lookNow, probeEveryMs);

@@ -101,7 +101,7 @@ export function pairFleet(urls: Record<BenchMachine, string>, options: { heavy: 
       { id: 'light', family: 'bench', ...shape, quantisations: { q4: { fileGiB: 2, rates } } },
     ],
     archetypes: [
-      { id: 'heavy', count: options.heavy, summary: 'works on the large model', model: 'heavy_q4', leastClass: '24g', mayDegrade: true, expectedTokens: 700, ...archetype },
+      { id: 'heavy', count: options.heavy, summary: 'works on the large model', model: 'heavy_q4', leastClass: '16g', mayDegrade: true, expectedTokens: 700, ...archetype },
       { id: 'light', count: options.light, summary: 'works on the small model', model: 'light_q4', leastClass: '8g', mayDegrade: false, expectedTokens: 280, ...archetype },
     ],
     limits: { heartbeatTimeout: '2s', stallTimeout: '1s', scheduleToStart: '30s', ...options.limits },

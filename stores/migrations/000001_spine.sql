@@ -45,6 +45,8 @@ create table machines (
   polls text[] not null default '{}',
   plan_version integer,
   identity text,
+  -- False once the model server has been silent for a lease: plans do without the machine's GPUs.
+  model_server_up boolean not null default true,
   drains integer not null default 0,
   removed_at timestamptz,
   changed_at timestamptz not null default now()

@@ -28,8 +28,8 @@ export function testFleet(options: { heavy?: number; light?: number; limits?: Pa
       { id: 'light', family: 'test', ...shape, quantisations: { q4: { fileGiB: 2, rates: { '24g': rate, '12g': rate } } } },
     ],
     archetypes: [
-      { id: 'heavy', count: heavy, summary: 'works on the large model', model: 'heavy_q4', leastClass: '24g', mayDegrade: true, ...archetype },
-      { id: 'proud', count: heavy, summary: 'works on the large model or not at all', model: 'heavy_q4', leastClass: '24g', mayDegrade: false, ...archetype },
+      { id: 'heavy', count: heavy, summary: 'works on the large model', model: 'heavy_q4', leastClass: '16g', mayDegrade: true, ...archetype },
+      { id: 'proud', count: heavy, summary: 'works on the large model or not at all', model: 'heavy_q4', leastClass: '16g', mayDegrade: false, ...archetype },
       { id: 'light', count: light, summary: 'works on the small model', model: 'light_q4', leastClass: '8g', mayDegrade: false, ...archetype },
     ],
     limits: { heartbeatTimeout: '2s', stallTimeout: '1s', scheduleToStart: '2s', ...limits },
