@@ -147,6 +147,16 @@ export function createPrincipalStore(db: Database) {
       return row !== undefined;
     },
 
+    async exists(id: string, ownerId: string): Promise<boolean> {
+      const row = await db
+        .selectFrom('tokens')
+        .select('id')
+        .where('id', '=', id)
+        .where('ownerId', '=', ownerId)
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+
     async user(ownerId: string): Promise<{ id: string; name: string } | undefined> {
       return db.selectFrom('users').select(['id', 'name']).where('id', '=', ownerId).executeTakeFirst();
     },

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { LivingAgent } from '../../domain/fleet-changes.ts';
 import type { AgentState, RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -133,6 +134,32 @@ export async function findAgent(db: Executor, ownerId: string, id: string): Prom
   );
 }
 
+/** What an apply compares with the file; retired ones too, since naming one again revives it. */
+export async function livingAgents(db: Executor, ownerId: string): Promise<LivingAgent[]> {
+  const rows = await db
+    .selectFrom('agents')
+    .select([
+      'id',
+      'archetype',
+      'state',
+      'name',
+      'persona',
+      'traits',
+      'maskSeed',
+      'cadence',
+      'modelId',
+      'leastClass',
+      'mayDegrade',
+      'priority',
+      'tokensPerDay',
+      'expectedTokens',
+    ])
+    .where('ownerId', '=', ownerId)
+    .orderBy('id')
+    .execute();
+  return rows.map((row) => ({ ...row, state: row.state as AgentState }));
+}
+
 export interface AgentCounts {
   total: number;
   active: number;
@@ -161,4 +188,16 @@ export async function countAgents(db: Executor, ownerId: string): Promise<AgentC
     else counts.byMachine[homeMachineId] = (counts.byMachine[homeMachineId] ?? 0) + count;
   }
   return counts;
+}
+
+/** Agents that are not retired, by the model they want. */
+export async function countAgentsByModel(db: Executor, ownerId: string): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom('agents')
+    .select(['modelId', sql<number>`count(*)`.as('count')])
+    .where('ownerId', '=', ownerId)
+    .where('state', '<>', 'retired')
+    .groupBy('modelId')
+    .execute();
+  return new Map(rows.map((row) => [row.modelId, row.count]));
 }

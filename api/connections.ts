@@ -1,0 +1,69 @@
+import { Client, Connection } from '@temporalio/client';
+import { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { createApiMetrics } from '../observability/metrics.ts';
+import { createDatabase } from '../stores/database.ts';
+import { createListenerFactory } from '../stores/listen.ts';
+import type { ApiDeps } from './types.ts';
+
+export interface ConnectionSettings {
+  databaseUrl: string;
+  redisUrl: string;
+  temporalAddress: string;
+  temporalNamespace: string;
+  controlSocket?: string | undefined;
+  log: Logger;
+}
+
+/** Everything the API stands on, opened when first used: each may come later, go away and come back. */
+export function connect(settings: ConnectionSettings): { deps: ApiDeps; close(): Promise<void> } {
+  const { log } = settings;
+  const db = createDatabase({
+    url: settings.databaseUrl,
+    name: 'soulfra api',
+    onIdleError: (err) => log.warn({ err }, 'a database connection broke'),
+  });
+  const connection = Connection.lazy({ address: settings.temporalAddress, connectTimeout: '3 seconds' });
+  const temporal = new Client({ connection, namespace: settings.temporalNamespace });
+  const redis = connectRedis(settings.redisUrl, log);
+  const deps: ApiDeps = {
+    db,
+    listen: createListenerFactory(settings.databaseUrl, (err) => log.warn({ err }, 'listening broke off')),
+    temporal,
+    redis,
+    controlSocket: settings.controlSocket,
+    log,
+    metrics: createApiMetrics(),
+  };
+  return {
+    deps,
+    async close() {
+      redis.disconnect();
+      await Promise.all([connection.close(), db.destroy()]);
+    },
+  };
+}
+
+/** Commands fail at once while it is away: whoever asks has a way without it. */
+function connectRedis(url: string, log: Logger): Redis {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 2_000,
+    commandTimeout: 500,
+    retryStrategy: (times) => Math.min(2_000, times * 200),
+  });
+  let away = false;
+  redis.on('error', (err) => {
+    if (!away) log.warn({ err }, 'Redis is away; limits are counted in this process');
+    away = true;
+  });
+  redis.on('ready', () => {
+    if (away) log.info('Redis is back');
+    away = false;
+  });
+  // Its failure is told by the error event, and it is tried again from there.
+  redis.connect().catch(() => undefined);
+  return redis;
+}

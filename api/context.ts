@@ -1,0 +1,56 @@
+import { DomainError } from '../domain/errors.ts';
+import { fleetSchema } from '../domain/fleet.ts';
+import { createAgentStore } from '../stores/agents.ts';
+import { createFleetStore } from '../stores/fleets.ts';
+import { createMachineStore } from '../stores/machines.ts';
+import { createMemoryStore } from '../stores/memories.ts';
+import { createPrincipalStore } from '../stores/principals.ts';
+import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
+import { createRunStore } from '../stores/runs.ts';
+import { createScheduleReader } from './schedules.ts';
+import type { ApiDeps } from './types.ts';
+import { createWorkflowStarter } from './workflow-starts.ts';
+
+/** What every route is given: the connections, and the stores made over them once. */
+export function createContext(deps: ApiDeps) {
+  return {
+    ...deps,
+    principals: createPrincipalStore(deps.db),
+    agents: createAgentStore(deps.db),
+    machines: createMachineStore(deps.db),
+    fleets: createFleetStore(deps.db),
+    memories: createMemoryStore(deps.db),
+    runs: createRunStore(deps.db),
+    starter: createWorkflowStarter(deps.temporal),
+    schedules: createScheduleReader(deps.temporal),
+    requestsPerMinute: createLimitReader(deps),
+  };
+}
+export type ApiContext = ReturnType<typeof createContext>;
+
+/** @throws NOT_FOUND before the owner's first apply */
+export async function fleetOf({ db }: Pick<ApiDeps, 'db'>, ownerId: string): Promise<OwnFleet> {
+  const fleet = await findFleet(db, ownerId);
+  if (!fleet) throw new DomainError('NOT_FOUND', 'no fleet.yaml has been applied yet');
+  return fleet;
+}
+
+const limitKeptMs = 10_000;
+const defaultLimit = fleetSchema.shape.limits.parse({}).requestsPerMinute;
+
+/** The limit of fleet.yaml, read every few seconds; the last known one stays while Postgres is away. */
+function createLimitReader(deps: ApiDeps): () => Promise<number> {
+  const fleets = createFleetStore(deps.db);
+  let known = defaultLimit;
+  let readAt = 0;
+  return async () => {
+    if (Date.now() - readAt < limitKeptMs) return known;
+    readAt = Date.now();
+    try {
+      known = (await fleets.current())?.fleet.limits.requestsPerMinute ?? defaultLimit;
+    } catch (err) {
+      deps.log.debug({ err }, 'limits not read again');
+    }
+    return known;
+  };
+}

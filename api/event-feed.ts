@@ -1,0 +1,147 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { Database } from '../stores/database.ts';
+import type { Listener, ListenerFactory } from '../stores/listen.ts';
+import { type EventCursor, type EventView, eventsAfter } from '../stores/queries/events.ts';
+
+/** Rows read and written at a time: what a slow reader has not taken yet is never held here beyond this. */
+const batch = 200;
+/** A reader that takes nothing for this long is let go; it comes back with its Last-Event-ID. */
+const drainMs = 30_000;
+const heartbeatMs = 15_000;
+/** While a running transaction holds rows back, nothing will notify of its end. */
+const heldBackMs = 250;
+
+export interface EventFeedOptions {
+  db: Database;
+  listen: ListenerFactory;
+  log: Logger;
+  /** Seconds until a reader looks by itself, should a notification be lost. */
+  pollSeconds: number;
+  onStreams?: (open: number) => void;
+}
+
+export interface Subscription {
+  ownerId: string;
+  after: EventCursor;
+  /** Whether whoever opened the stream still may read it; asked at each heartbeat. */
+  isAllowed: () => Promise<boolean>;
+  wants: (event: EventView) => boolean;
+}
+
+export type EventFeed = ReturnType<typeof createEventFeed>;
+
+/** Server-sent events: each reader follows the table from its own cursor, woken by NOTIFY and by its own clock. */
+export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: EventFeedOptions) {
+  const wakers = new Set<() => void>();
+  const closing = new AbortController();
+  let listener: Listener | undefined;
+
+  function wakeAll(): void {
+    for (const wake of wakers) wake();
+  }
+
+  async function follow(response: ServerResponse, subscription: Subscription): Promise<void> {
+    listener ??= listen('events', wakeAll);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, closing.signal]);
+    const sleeper = createSleeper(signal);
+    wakers.add(sleeper.wake);
+    onStreams?.(wakers.size);
+    try {
+      await pump(response, subscription, sleeper, signal);
+    } catch (err) {
+      // The reader opens it again by itself, from where it was.
+      if (!signal.aborted) log.warn({ err }, 'event stream ended');
+    } finally {
+      wakers.delete(sleeper.wake);
+      onStreams?.(wakers.size);
+      response.end();
+    }
+  }
+
+  async function pump(
+    response: ServerResponse,
+    subscription: Subscription,
+    sleeper: Sleeper,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let { after } = subscription;
+    let beatAt = Date.now() + heartbeatMs;
+    await write(response, 'retry: 2000\n\n', signal);
+    while (!signal.aborted) {
+      const { events, more } = await eventsAfter(db, subscription.ownerId, after, batch);
+      const text = events.filter(subscription.wants).map(eventText).join('');
+      after = events.at(-1)?.cursor ?? after;
+      if (text !== '') await write(response, text, signal);
+      if (events.length === batch) continue;
+      if (Date.now() >= beatAt) {
+        if (!(await subscription.isAllowed())) return;
+        // The cursor rides along, so that a reader who filters does not read the same rows again.
+        await write(response, `: heartbeat\nid: ${cursorText(after)}\n\n`, signal);
+        beatAt = Date.now() + heartbeatMs;
+      }
+      await sleeper.sleep(more ? heldBackMs : Math.min(pollSeconds * 1000, Math.max(10, beatAt - Date.now())));
+    }
+  }
+
+  return {
+    follow,
+    /** Ends every stream; readers come back to whichever process is there then. */
+    async close(): Promise<void> {
+      closing.abort();
+      await listener?.close();
+    },
+  };
+}
+
+export function cursorText({ xid, id }: EventCursor): string {
+  return `${xid}-${id}`;
+}
+
+/** @returns undefined for anything but `<xid>-<id>` */
+export function parseCursor(text: string): EventCursor | undefined {
+  const match = /^(\d{1,19})-(\d{1,16})$/.exec(text);
+  return match ? { xid: match[1]!, id: Number(match[2]) } : undefined;
+}
+
+function eventText({ cursor, type, subject, data, at }: EventView): string {
+  return `id: ${cursorText(cursor)}\nevent: ${type}\ndata: ${JSON.stringify({ type, subject, data, at })}\n\n`;
+}
+
+async function write(response: ServerResponse, text: string, signal: AbortSignal): Promise<void> {
+  if (response.write(text)) return;
+  await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(drainMs)]) });
+}
+
+interface Sleeper {
+  wake: () => void;
+  sleep: (ms: number) => Promise<void>;
+}
+
+/** A wake that comes while nobody sleeps makes the next sleep return at once. */
+function createSleeper(signal: AbortSignal): Sleeper {
+  let woken = false;
+  let rise: (() => void) | undefined;
+  const wake = () => {
+    woken = true;
+    rise?.();
+  };
+  signal.addEventListener('abort', wake, { once: true });
+  return {
+    wake,
+    async sleep(ms) {
+      if (!woken) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        rise = resolve;
+        const timer = setTimeout(resolve, ms);
+        await promise;
+        clearTimeout(timer);
+        rise = undefined;
+      }
+      woken = false;
+    },
+  };
+}

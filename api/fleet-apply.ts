@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { exportFleet, parseFleet } from '../config/fleet-file.ts';
+import { DomainError } from '../domain/errors.ts';
+import { fileOwned, type FleetChange, fleetChanges, type LivingAgent } from '../domain/fleet-changes.ts';
+import { type Fleet, fleetAgents } from '../domain/fleet.ts';
+import { personaOf } from '../domain/personas.ts';
+import { checkCadence } from '../domain/placement-cadence.ts';
+import { planPlacement } from '../domain/placement.ts';
+import { placementInputOf } from '../domain/placement-input.ts';
+import type { NewAgent } from '../stores/fleets.ts';
+import { measuredRates } from '../stores/placement.ts';
+import { livingAgents } from '../stores/queries/agents.ts';
+import { findFleet } from '../stores/queries/fleets.ts';
+import { listOwnMachines } from '../stores/queries/machines.ts';
+import { findCurrentPlan } from '../stores/queries/plans.ts';
+import type { ApiContext } from './context.ts';
+import { planSummary, planSummarySchema } from './plan-views.ts';
+
+const changeSchema = z
+  .object({
+    action: z.enum(['create', 'change', 'retire', 'revive', 'keep']),
+    kind: z.enum(['fleet', 'machine', 'model', 'agent', 'schedule', 'limit', 'retention']),
+    id: z.string(),
+    fields: z.array(z.object({ field: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })),
+    note: z.string().optional(),
+  })
+  .meta({ id: 'FleetChange' });
+
+export const appliedSchema = z
+  .object({
+    changes: z.array(changeSchema),
+    version: z.int().nullable().describe('Null in a dry run, and where nothing changes'),
+    planVersion: z.int().nullable(),
+    dryRun: z.literal(true).optional(),
+    plan: z
+      .object({ before: planSummarySchema.nullable(), after: planSummarySchema })
+      .optional()
+      .describe('Only in a dry run'),
+  })
+  .meta({ id: 'AppliedFleet' });
+export type Applied = z.infer<typeof appliedSchema>;
+
+export interface ApplyFleet {
+  ownerId: string;
+  source: string;
+  dryRun: boolean;
+  undoOf?: number;
+}
+
+/** @throws CONFIG_INVALID with every error of the file, CADENCE_TOO_FAST with the cadence that fits */
+export async function applyFleet(context: ApiContext, input: ApplyFleet): Promise<Applied> {
+  const { ownerId, source, dryRun, undoOf } = input;
+  const parsed = parseFleet(source);
+  if ('errors' in parsed) {
+    const { errors } = parsed;
+    const said = errors.map(({ line, path, rule }) => `line ${line}: ${path === '' ? 'the file' : path} ${rule}`);
+    throw new DomainError('CONFIG_INVALID', said.join('; '), { fields: errors });
+  }
+  const { fleet } = parsed;
+  const { db } = context;
+  checkCadence(fleet, await measuredRates(db));
+
+  const [previous, living] = await Promise.all([findFleet(db, ownerId), livingAgents(db, ownerId)]);
+  const changes = fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet));
+  if (dryRun) {
+    const plan = await plansAround(context, ownerId, fleet);
+    return { dryRun: true, changes: answerable(changes), version: null, planVersion: null, plan };
+  }
+  if (changes.length === 0 && previous !== undefined) return { changes: [], version: null, planVersion: null };
+  const applied = await context.fleets.apply({
+    ownerId,
+    source,
+    fleet,
+    agents: newAgents(fleet),
+    changes,
+    ...(undoOf === undefined ? {} : { undoOf }),
+  });
+  return { changes: answerable(changes), ...applied };
+}
+
+/** A change made by a command and not by hand in the file; checked as a file would be. */
+export function applyChangedFleet(
+  context: ApiContext,
+  { fleet, ...rest }: Omit<ApplyFleet, 'source'> & { fleet: Fleet },
+): Promise<Applied> {
+  return applyFleet(context, { ...rest, source: exportFleet(fleet) });
+}
+
+function newAgents(fleet: Fleet): NewAgent[] {
+  return fleetAgents(fleet).map((agent) => ({
+    id: agent.id,
+    archetype: agent.archetype.id,
+    ...personaOf(agent),
+    ...fileOwned(agent),
+  }));
+}
+
+/** What a run is expected to take is learned from runs; the file's word on it is compared with the file's, not with that. */
+function asTheFileSaid(living: readonly LivingAgent[], previous: Fleet | undefined): LivingAgent[] {
+  const said = new Map(
+    previous === undefined ? [] : fleetAgents(previous).map((agent) => [agent.id, agent.expectedTokens]),
+  );
+  return living.map((agent) => ({ ...agent, expectedTokens: said.get(agent.id) ?? agent.expectedTokens }));
+}
+
+/** The plan that stands, and the one that the fleet would get with the machines that live now and those that are new. */
+async function plansAround(context: ApiContext, ownerId: string, fleet: Fleet): Promise<NonNullable<Applied['plan']>> {
+  const { db } = context;
+  const machines = await listOwnMachines(db, { ownerId, limit: 1000 });
+  const before = (await findCurrentPlan(db, ownerId))?.plan ?? null;
+  const away = new Set(machines.filter((machine) => !machine.alive).map((machine) => machine.id));
+  const here = fleet.machines.map((machine) => machine.id).filter((id) => !away.has(id));
+  // Before anything has started no machine lives; then the whole file is what will.
+  const alive = new Set(here.length > 0 ? here : fleet.machines.map((machine) => machine.id));
+  const after = planPlacement(
+    placementInputOf(fleet, {
+      aliveMachineIds: alive,
+      measuredRates: await measuredRates(db),
+      ...(before === null ? {} : { previous: before }),
+    }),
+  );
+  return { before: before && planSummary(before), after: planSummary(after) };
+}
+
+function answerable(changes: readonly FleetChange[]): Applied['changes'] {
+  return changes.map((change) => ({ ...change, fields: change.fields.map((field) => ({ ...field })) }));
+}

@@ -1,0 +1,138 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { DomainError } from '../domain/errors.ts';
+import type { Role } from '../domain/states.ts';
+import { callerOf } from './plugins/roles.ts';
+import { problemResponses } from './schemas.ts';
+import type { Api } from './types.ts';
+
+export const formats = ['json', 'ndjson', 'csv'] as const;
+type Format = (typeof formats)[number];
+const mediaTypes: Record<Format, string> = {
+  json: 'application/json',
+  ndjson: 'application/x-ndjson',
+  csv: 'text/csv',
+};
+
+const listShape = {
+  limit: z.coerce.number().int().min(1).max(200).default(50).describe('Rows of a page'),
+  cursor: z.string().max(400).optional().describe('`nextCursor` of the page before'),
+  format: z.enum(formats).optional().describe('Default: by the Accept header, else json'),
+};
+
+/** A cursor is the sort key of the last row read; opaque to callers, and of no use to forge: rows stay filtered by owner. */
+export function encodeCursor(key: string): string {
+  return Buffer.from(key, 'utf8').toString('base64url');
+}
+
+export function decodeCursor(cursor: string, keySchema: z.ZodType<string>): string {
+  const key = keySchema.safeParse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  if (key.success && encodeCursor(key.data) === cursor) return key.data;
+  const field = { path: 'query.cursor', rule: 'must be a cursor of this list', mend: 'Leave it out to start anew.' };
+  throw new DomainError('INVALID_INPUT', `${field.path} ${field.rule}`, { fields: [field] });
+}
+
+export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType> {
+  url: string;
+  role: Role;
+  tag: string;
+  summary: string;
+  item: Item;
+  /** Filters beside limit, cursor and format. */
+  filters: Extra;
+  params: Params;
+  /** What a cursor of this list holds. */
+  key: z.ZodType<string>;
+  keyOf: (item: z.output<Item>) => string;
+  rows: (
+    page: { ownerId: string; limit: number; after: string | undefined },
+    filters: z.output<z.ZodObject<Extra>>,
+    params: z.output<Params>,
+  ) => Promise<z.output<Item>[]>;
+}
+
+/** Registers `GET url` as a list: pages by cursor, as JSON, NDJSON or CSV. */
+export function listRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType>(
+  app: Api,
+  list: ListRoute<Item, Extra, Params>,
+): void {
+  const querystring = z.strictObject({ ...listShape, ...list.filters });
+  const page = z.object({ items: z.array(list.item), nextCursor: z.string().nullable() });
+  app.route({
+    method: 'GET',
+    url: list.url,
+    config: { role: list.role },
+    schema: {
+      tags: [list.tag],
+      summary: list.summary,
+      querystring,
+      params: list.params,
+      response: {
+        200: {
+          description: 'One page; `nextCursor` (also the header x-next-cursor) is null on the last one',
+          content: {
+            'application/json': { schema: page },
+            'application/x-ndjson': { schema: z.string() },
+            'text/csv': { schema: z.string() },
+          },
+        },
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      // The shape is generic here, so the compiler cannot see that the validator has made it.
+      const query = request.query as unknown as z.output<z.ZodObject<typeof listShape>> & z.output<z.ZodObject<Extra>>;
+      const { limit, cursor, format, ...filters } = query;
+      const after = cursor === undefined ? undefined : decodeCursor(cursor, list.key);
+      const rows = await list.rows(
+        // One more than asked for tells whether another page follows.
+        { ownerId: callerOf(request).ownerId, limit: limit + 1, after },
+        filters as unknown as z.output<z.ZodObject<Extra>>,
+        request.params as z.output<Params>,
+      );
+      const items = rows.slice(0, limit);
+      const last = items.at(-1);
+      const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(list.keyOf(last)) : null;
+      return sendPage(request, reply, format, list.item, { items, nextCursor });
+    },
+  });
+}
+
+function sendPage(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  asked: Format | undefined,
+  item: z.ZodObject,
+  page: { items: Record<string, unknown>[]; nextCursor: string | null },
+): FastifyReply {
+  const format = asked ?? acceptedFormat(request.headers.accept);
+  void reply.header('vary', 'accept');
+  if (page.nextCursor !== null) void reply.header('x-next-cursor', page.nextCursor);
+  if (format === 'json') return reply.type('application/json').send(page);
+  const text =
+    format === 'ndjson'
+      ? page.items.map((row) => `${JSON.stringify(row)}\n`).join('')
+      : csv(Object.keys(item.shape), page.items);
+  return reply.type(`${mediaTypes[format]}; charset=utf-8`).send(text);
+}
+
+function acceptedFormat(accept = ''): Format {
+  const wanted = accept.split(',').map((part) => part.split(';')[0]!.trim());
+  return formats.find((format) => wanted.includes(mediaTypes[format])) ?? 'json';
+}
+
+/** By RFC 4180. A cell that a spreadsheet would take for a formula is given a leading apostrophe. */
+export function csv(columns: readonly string[], rows: readonly Record<string, unknown>[]): string {
+  const lines = [columns, ...rows.map((row) => columns.map((column) => cell(row[column])))];
+  return lines.map((line) => `${line.map(quoted).join(',')}\r\n`).join('');
+}
+
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'string') return /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return JSON.stringify(value);
+}
+
+function quoted(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { DomainError } from '../domain/errors.ts';
+import type { Fleet } from '../domain/fleet.ts';
+import { plannedMachine } from '../domain/plan.ts';
+import { machineStates, runsAs } from '../domain/states.ts';
+import { gpuClasses } from '../domain/task-queues.ts';
+import { type AgentCounts, countAgents } from '../stores/queries/agents.ts';
+import { findFleet } from '../stores/queries/fleets.ts';
+import { listOwnMachines, type MachineView } from '../stores/queries/machines.ts';
+import { findCurrentPlan, type PlanView } from '../stores/queries/plans.ts';
+import type { ApiContext } from './context.ts';
+import { timeSchema } from './schemas.ts';
+
+export const machineSchema = z
+  .object({
+    id: z.string(),
+    labels: z.array(z.string()),
+    gpus: z.array(z.object({ name: z.string(), class: z.enum(gpuClasses), vramGiB: z.number() })),
+    modelServer: z.object({ kind: z.string(), url: z.string().nullable(), sequences: z.int() }).nullable(),
+    runsAs: z.enum(runsAs).describe('simulated: extractive stands in for every model'),
+    state: z.enum(machineStates),
+    reason: z.string(),
+    alive: z.boolean(),
+    models: z.array(z.string()).describe('Models that the plan keeps on it'),
+    slots: z.int().describe('Sequences it serves at once: those of its models, at most those of its server'),
+    agents: z.int().describe('Agents whose home it is'),
+    polls: z.array(z.string()).describe('Task queues it serves now'),
+    epoch: z.int(),
+    leaseUntil: timeSchema.nullable(),
+    planVersion: z.int().nullable(),
+    identity: z.string().nullable(),
+  })
+  .meta({ id: 'Machine' });
+export type MachineAnswer = z.infer<typeof machineSchema>;
+
+/** What is known of the owner's machines: rows, file and plan laid together. */
+export async function machineAnswers(
+  { db }: Pick<ApiContext, 'db'>,
+  page: { ownerId: string; limit: number; after?: string | undefined; id?: string },
+): Promise<MachineAnswer[]> {
+  const [machines, fleet, plan, agents] = await Promise.all([
+    listOwnMachines(db, page),
+    findFleet(db, page.ownerId),
+    findCurrentPlan(db, page.ownerId),
+    countAgents(db, page.ownerId),
+  ]);
+  return machines.map((machine) => machineAnswer(machine, fleet?.fleet, plan, agents));
+}
+
+export async function machineAnswerOf(
+  context: Pick<ApiContext, 'db'>,
+  ownerId: string,
+  id: string,
+): Promise<MachineAnswer> {
+  const [machine] = await machineAnswers(context, { ownerId, limit: 1, id });
+  if (!machine) throw new DomainError('NOT_FOUND', `no machine ${id}`);
+  return machine;
+}
+
+function machineAnswer(
+  { leaseUntil, ...machine }: MachineView,
+  fleet: Fleet | undefined,
+  plan: PlanView | undefined,
+  agents: AgentCounts,
+): MachineAnswer {
+  const declared = fleet?.machines.find(({ id }) => id === machine.id);
+  const models = (plan?.plan ? plannedMachine(plan.plan, machine.id)?.models : undefined) ?? [];
+  const server = declared?.modelServer;
+  const planned = models.reduce((sum, model) => sum + model.slots, 0);
+  return {
+    ...machine,
+    leaseUntil,
+    labels: declared?.labels ?? [],
+    gpus: (declared?.gpus ?? []).map((gpu) => ({ name: gpu.name, class: gpu.class, vramGiB: gpu.vramGiB })),
+    modelServer: server ? { kind: server.kind, url: server.url ?? null, sequences: server.sequences } : null,
+    models: models.map((model) => model.modelId),
+    slots: Math.min(planned, server?.sequences ?? planned),
+    agents: agents.byMachine[machine.id] ?? 0,
+  };
+}

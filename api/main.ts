@@ -1,0 +1,55 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { apiEnvironment } from '../config/environment.ts';
+import { isDomainError } from '../domain/errors.ts';
+import { createLogger } from '../observability/logger.ts';
+import { migrate } from '../stores/migrate.ts';
+import { createPrincipalStore } from '../stores/principals.ts';
+import { bootstrap } from './bootstrap.ts';
+import { connect } from './connections.ts';
+import { isPostgresAway } from './errors.ts';
+import { createServer } from './server.ts';
+
+/** Requests in hand may end within this; after it their connections are closed. */
+const graceMs = 8_000;
+const migrateAgainMs = 1_000;
+
+const environment = apiEnvironment();
+const log = createLogger({ part: 'api', level: environment.logLevel });
+
+/** Postgres may come up after us; anything else about the schema ends the start. */
+async function migrated(): Promise<void> {
+  for (;;) {
+    try {
+      const applied = await migrate(environment.databaseUrl);
+      if (applied.length > 0) log.info({ applied }, 'database migrated');
+      return;
+    } catch (err) {
+      if (isDomainError(err) || !isPostgresAway(err)) throw err;
+      log.warn({ err }, 'database does not answer yet');
+      await pause(migrateAgainMs);
+    }
+  }
+}
+
+try {
+  await migrated();
+  const connections = connect({ ...environment, log });
+  const operator = await bootstrap(createPrincipalStore(connections.deps.db), environment.bootstrapTokenFile);
+  if (operator.created) log.info({ ownerId: operator.ownerId }, 'operator made');
+  const app = await createServer(connections.deps);
+  await app.listen({ host: environment.host, port: environment.port });
+  log.info({ host: environment.host, port: environment.port }, 'API listens');
+
+  const stop = Promise.withResolvers<NodeJS.Signals>();
+  process.once('SIGINT', stop.resolve);
+  process.once('SIGTERM', stop.resolve);
+  log.info({ signal: await stop.promise }, 'API ends');
+  const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
+  await app.close();
+  clearTimeout(late);
+  await connections.close();
+  process.exit(0);
+} catch (err) {
+  log.fatal({ err }, 'API ends');
+  process.exit(1);
+}

@@ -1,0 +1,62 @@
+import fastifySwagger from '@fastify/swagger';
+import fastifySwaggerUi from '@fastify/swagger-ui';
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { Api } from '../types.ts';
+
+export const docsPath = '/docs';
+
+/** OpenAPI 3.1 from the same schemas that judge requests and answers, and a page to read it. */
+export async function registerDocs(app: Api): Promise<void> {
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Soulfra',
+        description:
+          'Every write takes `?dryRun=true`; every list pages by `cursor` and comes as JSON, NDJSON or CSV. Errors are problem+json with the codes of docs/errors.md.',
+        version: '1',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer' },
+          session: { type: 'apiKey', in: 'cookie', name: 'soulfra_session' },
+        },
+      },
+    },
+    transform: (route) => {
+      const { schema, url } = jsonSchemaTransform(route as Parameters<typeof jsonSchemaTransform>[0]);
+      const role = route.route.config?.role;
+      if (role === undefined || role === 'none' || schema === undefined) return { schema, url };
+      return {
+        schema: {
+          ...schema,
+          description: `Needs at least the role ${role}.`,
+          security: [{ bearer: [] }, { session: [] }],
+        },
+        url,
+      };
+    },
+    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+  });
+  await app.register(fastifySwaggerUi, { routePrefix: docsPath, staticCSP: true });
+}
+
+type Document = ReturnType<typeof jsonSchemaTransformObject>;
+
+/** Each schema is made as input and as output; what no route speaks of is left out. */
+function withoutUnused(made: Document): Document {
+  const document = made as { paths?: unknown; components?: { schemas?: Record<string, unknown> } };
+  const schemas = document.components?.schemas ?? {};
+  const used = new Set<string>();
+  const waiting: unknown[] = [document.paths];
+  for (let part = waiting.pop(); part !== undefined; part = waiting.pop()) {
+    for (const [, name] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (name === undefined || used.has(name)) continue;
+      used.add(name);
+      waiting.push(schemas[name]);
+    }
+  }
+  const kept = Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
+  return { ...document, components: { ...document.components, schemas: kept } } as Document;
+}

@@ -1,0 +1,75 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DomainError } from '../../domain/errors.ts';
+import type { Role } from '../../domain/states.ts';
+import type { Principal, PrincipalStore } from '../../stores/principals.ts';
+import type { Api } from '../types.ts';
+
+export const sessionCookie = 'soulfra_session';
+
+/** A creator may do what a member may, and so on. */
+const rank: Record<Role, number> = { reader: 0, member: 1, creator: 2, operator: 3 };
+
+export function covers(role: Role, least: Role): boolean {
+  return rank[role] >= rank[least];
+}
+
+/** The principal of a route that is not open to all; the role hook has made sure of it. */
+export function callerOf(request: FastifyRequest): Principal {
+  if (request.caller === null) throw new DomainError('UNAUTHENTICATED', 'no token or session came with the request');
+  return request.caller;
+}
+
+/**
+ * Default-deny: a route declares its least role or the server does not start. Who calls is found out before anything
+ * else is read; the check itself stands on the route, after the rate limit, so that guesses are counted too.
+ */
+export function registerRoles(app: Api, principals: PrincipalStore): void {
+  app.decorateRequest('caller', null);
+
+  app.addHook('onRequest', async (request) => {
+    request.caller = (await principalOf(request, principals)) ?? null;
+  });
+
+  app.addHook('onRoute', (route) => {
+    const role = route.config?.role;
+    if (role === undefined) {
+      throw new Error(`${String(route.method)} ${route.url} declares no role; add config: { role }`);
+    }
+    if (role === 'none') return;
+    const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
+    route.onRequest = [
+      ...before,
+      async (request: FastifyRequest, reply: FastifyReply) => {
+        const caller = request.caller;
+        if (caller === null) {
+          void reply.header('www-authenticate', 'Bearer realm="soulfra"');
+          throw new DomainError('UNAUTHENTICATED', 'no valid token or session came with the request');
+        }
+        if (!covers(caller.role, role)) {
+          throw new DomainError('FORBIDDEN', `this needs the role ${role}; the token has ${caller.role}`);
+        }
+        if (caller.kind === 'session') refuseOtherOrigins(request);
+      },
+    ];
+  });
+}
+
+async function principalOf(request: FastifyRequest, principals: PrincipalStore): Promise<Principal | undefined> {
+  if (request.routeOptions.config?.role === 'none') return undefined;
+  const { authorization } = request.headers;
+  if (authorization !== undefined) {
+    const secret = /^Bearer ([\w.~+/=-]{8,256})$/i.exec(authorization)?.[1];
+    return secret === undefined ? undefined : principals.find(secret, 'bearer');
+  }
+  const session = request.cookies[sessionCookie];
+  return session === undefined || session.length > 256 ? undefined : principals.find(session, 'session');
+}
+
+/** A browser sends the cookie along whoever asked; only pages that we served may write with it. */
+function refuseOtherOrigins(request: FastifyRequest): void {
+  if (request.method === 'GET' || request.method === 'HEAD') return;
+  const { origin, host } = request.headers;
+  const from = origin === undefined ? undefined : URL.parse(origin)?.host;
+  if (from !== undefined && from === host) return;
+  throw new DomainError('FORBIDDEN', 'a session may write only from pages of this server');
+}

@@ -1,0 +1,260 @@
+import { z } from 'zod';
+import { exportFleet } from '../../config/fleet-file.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { livingFleet } from '../../domain/fleet-living.ts';
+import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
+import { slugSchema } from '../../domain/ids.ts';
+import { planStates } from '../../domain/states.ts';
+import { measuredRates, placementAgents } from '../../stores/placement.ts';
+import { countAgents, livingAgents } from '../../stores/queries/agents.ts';
+import { findFleet, listFleetVersions } from '../../stores/queries/fleets.ts';
+import { findCurrentPlan } from '../../stores/queries/plans.ts';
+import { countOpenRuns } from '../../stores/queries/runs.ts';
+import { type ApiContext, fleetOf } from '../context.ts';
+import { applyFleet, appliedSchema } from '../fleet-apply.ts';
+import { listRoute } from '../lists.ts';
+import { machineAnswers, machineSchema } from '../machine-views.ts';
+import { planSummary, planSummarySchema } from '../plan-views.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+
+/** A fleet of a thousand machines and its overrides by name, written out. */
+const sourceLimit = 1024 * 1024;
+const mostMachines = 1000;
+
+const planHead = {
+  version: z.int(),
+  state: z.enum(planStates),
+  reason: z.string(),
+  fleetVersion: z.int().nullable(),
+  createdAt: timeSchema,
+  appliedAt: timeSchema.nullable(),
+};
+const planSchema = z.object({ ...planHead, plan: planSummarySchema.nullable() }).meta({ id: 'Plan' });
+
+const fleetSchema = z
+  .object({
+    name: z.string(),
+    version: z.int(),
+    appliedAt: timeSchema,
+    machines: z.array(machineSchema),
+    agents: z.object({
+      total: z.int(),
+      active: z.int(),
+      parked: z.int(),
+      retired: z.int(),
+      paused: z.int(),
+      unplaced: z.int(),
+    }),
+    plan: z.object(planHead).nullable(),
+    runs: z.object({
+      queued: z.int(),
+      running: z.int(),
+      parked: z.int(),
+      degraded: z.int(),
+      runningByMachine: z.record(z.string(), z.int()),
+    }),
+  })
+  .meta({ id: 'Fleet' });
+
+const agentsOfModel = z.array(z.object({ modelId: z.string(), agents: z.int(), reason: z.string() }));
+const modelOnMachine = z.object({ machineId: z.string(), modelId: z.string() });
+const simulationSchema = z
+  .object({
+    before: planSummarySchema,
+    after: planSummarySchema,
+    moves: z.object({
+      loads: z.array(modelOnMachine),
+      unloads: z.array(modelOnMachine),
+      slots: z.array(modelOnMachine.extend({ before: z.int(), after: z.int() })),
+    }),
+    homes: z.array(z.object({ from: z.string(), to: z.string(), agents: z.int() })),
+    waits: agentsOfModel,
+    degrades: agentsOfModel,
+    parks: agentsOfModel,
+  })
+  .meta({ id: 'Simulation' });
+
+const fleetVersionSchema = z
+  .object({ version: z.int(), changes: z.int(), undoOf: z.int().nullable(), appliedAt: timeSchema })
+  .meta({ id: 'FleetVersion' });
+
+export function fleetRoutes(app: Api, context: ApiContext): void {
+  const { db } = context;
+
+  app.route({
+    method: 'GET',
+    url: '/v1/fleet',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'The fleet at a glance: machines, agents, plan, open runs',
+      response: { 200: fleetSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const fleet = await fleetOf(context, ownerId);
+      const [machines, { byMachine: _homes, ...agents }, plan, runs] = await Promise.all([
+        machineAnswers(context, { ownerId, limit: mostMachines }),
+        countAgents(db, ownerId),
+        findCurrentPlan(db, ownerId),
+        countOpenRuns(db, ownerId),
+      ]);
+      return {
+        name: fleet.fleet.name,
+        version: fleet.version,
+        appliedAt: fleet.appliedAt,
+        machines,
+        agents,
+        plan: plan ?? null,
+        runs,
+      };
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/fleet/plan',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'The plan that work goes by: models, slots and agents by machine, GPU-hours, and who has no place',
+      response: { 200: planSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const found = await findCurrentPlan(db, callerOf(request).ownerId);
+      if (!found) throw new DomainError('NOT_FOUND', 'there is no plan before the first apply');
+      return { ...found, plan: found.plan && planSummary(found.plan) };
+    },
+  });
+
+  listRoute(app, {
+    url: '/v1/fleet/versions',
+    role: 'reader',
+    tag: 'fleet',
+    summary: 'Applied versions of fleet.yaml, the last first',
+    item: fleetVersionSchema,
+    filters: {},
+    params: z.object({}),
+    key: z.string().regex(/^\d{1,9}$/),
+    keyOf: (version) => String(version.version),
+    rows: (page) => listFleetVersions(db, page),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/fleet/export',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'The living fleet as fleet.yaml, what has become of its agents written as overrides',
+      response: {
+        200: { description: 'fleet.yaml', content: { 'application/yaml': { schema: z.string() } } },
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { fleet } = await fleetOf(context, ownerId);
+      const text = exportFleet(livingFleet(fleet, await livingAgents(db, ownerId)));
+      return reply.type('application/yaml; charset=utf-8').send(text);
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/fleet/apply',
+    config: { role: 'operator' },
+    bodyLimit: sourceLimit,
+    schema: {
+      tags: ['fleet'],
+      summary: 'Makes the fleet what fleet.yaml says; nothing is deleted, who is no longer named is retired',
+      querystring: writeQuery,
+      body: z.strictObject({ source: z.string().min(1).max(sourceLimit).describe('The text of fleet.yaml') }),
+      response: { 200: appliedSchema, ...problemResponses },
+    },
+    handler: (request) =>
+      applyFleet(context, {
+        ownerId: callerOf(request).ownerId,
+        source: request.body.source,
+        dryRun: request.query.dryRun ?? false,
+      }),
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/fleet/undo',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'Applies the version before this one again, as a new version',
+      querystring: writeQuery,
+      body: emptyBody,
+      response: { 200: appliedSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const current = await fleetOf(context, ownerId);
+      // An undo of an undo goes one further back, not to and fro.
+      const undone = current.undoOf ?? current.version;
+      const before = await findFleet(db, ownerId, undone - 1);
+      if (!before) throw new DomainError('CONFLICT', `version ${undone} is the first; there is nothing before it`);
+      const dryRun = request.query.dryRun ?? false;
+      return applyFleet(context, { ownerId, source: before.source, dryRun, undoOf: before.version });
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/fleet/simulate',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'What would move, wait, degrade or park if machines went or came; changes nothing',
+      querystring: writeQuery,
+      body: z.strictObject({
+        lose: z.array(slugSchema).max(100).default([]),
+        add: z
+          .array(z.string().max(160))
+          .max(100)
+          .default([])
+          .describe('Each as id:card:GiB, such as spare:rtx3090:24'),
+      }),
+      response: { 200: simulationSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const { fleet } = await fleetOf(context, ownerId);
+      const [machines, plan, rates, agents] = await Promise.all([
+        machineAnswers(context, { ownerId, limit: mostMachines }),
+        findCurrentPlan(db, ownerId),
+        measuredRates(db),
+        placementAgents(db),
+      ]);
+      const living = machines.filter((machine) => machine.state === 'ready' || machine.state === 'suspect');
+      const alive = living.length > 0 ? living : machines;
+      const { lose, add } = request.body;
+      const report = simulateFleet({
+        fleet,
+        lose,
+        add: add.map((text) => parseAddedMachine(text, fleet)),
+        aliveMachineIds: new Set(alive.map((machine) => machine.id)),
+        measuredRates: rates,
+        agents,
+        ...(plan?.plan ? { previous: plan.plan } : {}),
+      });
+      const counted = (groups: typeof report.waits) =>
+        groups.map(({ modelId, agentIds, reason }) => ({ modelId, agents: agentIds.length, reason }));
+      return {
+        before: planSummary(report.before),
+        after: planSummary(report.after),
+        moves: report.moves,
+        homes: report.homes,
+        waits: counted(report.waits),
+        degrades: counted(report.degrades),
+        parks: counted(report.parks),
+      };
+    },
+  });
+}

@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import { DomainError } from '../../domain/errors.ts';
+import { idSchema } from '../../domain/ids.ts';
+import { onceSeconds, sessionSeconds } from '../../stores/principals.ts';
+import { listTokens } from '../../stores/queries/tokens.ts';
+import type { ApiContext } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { callerOf, covers, sessionCookie } from '../plugins/roles.ts';
+import {
+  dryRunSchema,
+  emptyBody,
+  problemResponses,
+  roleSchema,
+  textSchema,
+  timeSchema,
+  writeQuery,
+} from '../schemas.ts';
+import type { Api } from '../types.ts';
+
+const tokenSchema = z.object({
+  id: idSchema('token'),
+  kind: z.enum(['bearer', 'once', 'session']),
+  role: roleSchema,
+  name: z.string(),
+  createdAt: timeSchema,
+  expiresAt: timeSchema.nullable(),
+  usedAt: timeSchema.nullable(),
+  revokedAt: timeSchema.nullable(),
+});
+
+export function principalRoutes(app: Api, context: ApiContext): void {
+  const { principals, db } = context;
+
+  app.route({
+    method: 'POST',
+    url: '/v1/sessions',
+    config: { role: 'none' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Swaps the secret of a sign-in link for a session cookie; works once',
+      querystring: writeQuery,
+      body: z.strictObject({ once: z.string().min(8).max(256) }),
+      response: { 200: z.object({ role: roleSchema }).or(dryRunSchema), ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      if (request.query.dryRun) return { dryRun: true as const, would: 'swap the secret for a session' };
+      const session = await principals.redeemOnce(request.body.once);
+      if (!session) throw new DomainError('UNAUTHENTICATED', 'this sign-in link was used before, or is over its time');
+      void reply.setCookie(sessionCookie, session.secret, {
+        path: '/',
+        httpOnly: true,
+        sameSite: 'strict',
+        secure: request.protocol === 'https',
+        maxAge: sessionSeconds,
+      });
+      return { role: session.role };
+    },
+  });
+
+  app.route({
+    method: 'DELETE',
+    url: '/v1/sessions',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Ends the session that the request came with',
+      querystring: writeQuery,
+      response: { 200: dryRunSchema, 204: z.undefined(), ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(request);
+      if (caller.kind !== 'session') throw new DomainError('CONFLICT', 'the request came with a token, not a session');
+      if (request.query.dryRun) return { dryRun: true as const, would: 'end this session' };
+      await principals.revoke(caller.tokenId, caller.ownerId);
+      return reply.clearCookie(sessionCookie, { path: '/' }).code(204).send();
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/me',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Who the token speaks for',
+      response: {
+        200: z.object({ userId: idSchema('user'), name: z.string(), role: roleSchema, tokenId: idSchema('token') }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request) => {
+      const { ownerId, role, tokenId } = callerOf(request);
+      const user = await principals.user(ownerId);
+      if (!user) throw new DomainError('NOT_FOUND', 'the user of this token is gone');
+      return { userId: user.id, name: user.name, role, tokenId };
+    },
+  });
+
+  listRoute(app, {
+    url: '/v1/tokens',
+    role: 'operator',
+    tag: 'sign-in',
+    summary: 'Tokens, sign-in links and sessions; their secrets are not kept',
+    item: tokenSchema,
+    filters: {},
+    params: z.object({}),
+    key: idSchema('token'),
+    keyOf: (token) => token.id,
+    rows: (page) => listTokens(db, page),
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/tokens',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Makes a token, or a sign-in link that works once within 15 minutes; the secret is shown this one time',
+      querystring: writeQuery,
+      body: z.strictObject({
+        kind: z.enum(['bearer', 'once']).default('bearer'),
+        role: roleSchema.default('operator'),
+        name: textSchema(80).default('unnamed'),
+        expiresInDays: z.int().min(1).max(3650).optional().describe('Only for kind bearer; default: never'),
+      }),
+      response: {
+        200: dryRunSchema,
+        201: z.object({ id: idSchema('token'), token: z.string(), kind: z.enum(['bearer', 'once']), role: roleSchema }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(request);
+      const { kind, role, name, expiresInDays } = request.body;
+      if (!covers(caller.role, role)) throw new DomainError('FORBIDDEN', `a ${caller.role} cannot make a ${role}`);
+      if (request.query.dryRun) return { dryRun: true as const, would: `make a ${kind} token of role ${role}` };
+      const expiresInSeconds =
+        kind === 'once' ? onceSeconds : expiresInDays === undefined ? undefined : expiresInDays * 86_400;
+      const { id, secret } = await principals.issue({
+        ownerId: caller.ownerId,
+        kind,
+        role,
+        name,
+        ...(expiresInSeconds === undefined ? {} : { expiresInSeconds }),
+      });
+      return reply.code(201).send({ id, token: secret, kind, role });
+    },
+  });
+
+  app.route({
+    method: 'DELETE',
+    url: '/v1/tokens/:id',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Revokes a token or session at once',
+      querystring: writeQuery,
+      params: z.strictObject({ id: idSchema('token') }),
+      body: emptyBody,
+      response: { 200: dryRunSchema, 204: z.undefined(), ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { id } = request.params;
+      const { ownerId } = callerOf(request);
+      if (request.query.dryRun) {
+        if (!(await principals.exists(id, ownerId))) throw new DomainError('NOT_FOUND', `no token ${id}`);
+        return { dryRun: true as const, would: `revoke ${id}` };
+      }
+      if (!(await principals.revoke(id, ownerId))) throw new DomainError('NOT_FOUND', `no token ${id}`);
+      return reply.code(204).send();
+    },
+  });
+}

@@ -1,0 +1,180 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { z } from 'zod';
+import { DomainError } from '../../domain/errors.ts';
+import { idSchema, slugSchema } from '../../domain/ids.ts';
+import { endedRunStates, runStates } from '../../domain/states.ts';
+import { findRun, findRunByWorkflow, listRuns, openRunOf } from '../../stores/queries/runs.ts';
+import type { ApiContext } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+import { awaitRow } from '../workflow-starts.ts';
+
+export const runSchema = z
+  .object({
+    id: idSchema('run'),
+    agentId: z.string(),
+    sweepId: z.string().nullable(),
+    workflowId: z.string(),
+    attempt: z.int(),
+    trigger: z.enum(['schedule', 'call', 'importance']),
+    period: z.string(),
+    state: z.enum(runStates),
+    reason: z.string(),
+    wantedModelId: z.string(),
+    modelId: z.string(),
+    queue: z.string(),
+    degraded: z.boolean(),
+    machineId: z.string().nullable(),
+    expectedTokens: z.int(),
+    tokens: z.int().nullable(),
+    reflections: z.int(),
+    moves: z.int(),
+    createdAt: timeSchema,
+    startedAt: timeSchema.nullable(),
+    endedAt: timeSchema.nullable(),
+  })
+  .meta({ id: 'Run' });
+
+const runParams = z.strictObject({ id: idSchema('run') });
+/** A cancellation or a new attempt is usually written within this; else the answer says where to look. */
+const rowMs = 1_500;
+/** A refill may have taken the row and not have started its workflow yet. */
+const startingMs = 1_000;
+
+export function runRoutes(app: Api, context: ApiContext): void {
+  const { db, starter, runs } = context;
+
+  listRoute(app, {
+    url: '/v1/runs',
+    role: 'reader',
+    tag: 'runs',
+    summary: 'Runs, the last made first',
+    item: runSchema,
+    filters: {
+      state: z.enum(runStates).optional(),
+      agentId: slugSchema.optional(),
+      sweepId: idSchema('sweep').optional(),
+      machineId: slugSchema.optional(),
+    },
+    params: z.object({}),
+    key: idSchema('run'),
+    keyOf: (run) => run.id,
+    rows: (page, filters) => listRuns(db, { ...page, ...filters }),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/runs/:id',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['runs'],
+      summary: 'One run',
+      params: runParams,
+      response: { 200: runSchema, ...problemResponses },
+    },
+    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/runs/:id/cancel',
+    config: { role: 'member' },
+    schema: {
+      tags: ['runs'],
+      summary: 'Ends an open run without storing anything',
+      querystring: writeQuery,
+      params: runParams,
+      body: emptyBody,
+      response: { 200: dryRunSchema, 202: runSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const run = await existing(ownerId, request.params.id);
+      if (isEnded(run.state)) throw new DomainError('CONFLICT', `${run.id} is ${run.state} already`);
+      if (request.query.dryRun) return { dryRun: true as const, would: `cancel ${run.id}, which is ${run.state}` };
+      if (!(await cancelWorkflow(run.workflowId))) {
+        await runs.end(run.id, { state: 'canceled', reason: 'canceled by hand before its workflow started' });
+      }
+      const ended = await awaitRow(async () => {
+        const now = await existing(ownerId, run.id);
+        return isEnded(now.state) ? now : undefined;
+      }, rowMs);
+      void reply.header('location', `/v1/runs/${run.id}`);
+      return reply.code(202).send(ended ?? run);
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/runs/:id/retry',
+    config: { role: 'member' },
+    schema: {
+      tags: ['runs'],
+      summary: 'Starts a failed or canceled run again under its own workflow id',
+      querystring: writeQuery,
+      params: runParams,
+      body: emptyBody,
+      response: { 200: dryRunSchema, 202: runSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const run = await existing(ownerId, request.params.id);
+      if (run.state !== 'failed' && run.state !== 'canceled') {
+        throw new DomainError('CONFLICT', `${run.id} is ${run.state}; only a failed or canceled run starts again`);
+      }
+      const last = (await findRunByWorkflow(db, ownerId, run.workflowId))!;
+      if (last.attempt > run.attempt)
+        throw new DomainError('CONFLICT', `${last.id} is the last attempt, not ${run.id}`);
+      const open = await openRunOf(db, ownerId, run.agentId);
+      if (open) throw new DomainError('CONFLICT', `${open.id} of ${run.agentId} is still ${open.state}`);
+      if (request.query.dryRun)
+        return { dryRun: true as const, would: `start attempt ${run.attempt + 1} of ${run.workflowId}` };
+      const started = await starter.start({
+        type: 'reflectAgent',
+        workflowId: run.workflowId,
+        args: [{ agentId: run.agentId, period: run.period, trigger: run.trigger }],
+        again: 'failed',
+        summary: run.agentId,
+        content: run.agentId,
+      });
+      if (!started) {
+        throw new DomainError(
+          'CONFLICT',
+          `the workflow of ${run.id} runs or is complete; trigger ${run.agentId} instead`,
+        );
+      }
+      const next = await awaitRow(async () => {
+        const now = await findRunByWorkflow(db, ownerId, run.workflowId);
+        return now && now.attempt > run.attempt ? now : undefined;
+      }, rowMs);
+      void reply.header('location', `/v1/runs/${next?.id ?? run.id}`);
+      return reply.code(202).send(next ?? run);
+    },
+  });
+
+  async function existing(ownerId: string, id: string) {
+    const run = await findRun(db, ownerId, id);
+    if (!run) throw new DomainError('NOT_FOUND', `no run ${id}`);
+    return run;
+  }
+
+  /** @returns false when no workflow of this id runs */
+  async function cancelWorkflow(workflowId: string): Promise<boolean> {
+    for (const wait of [startingMs, 0]) {
+      try {
+        await starter.cancel(workflowId);
+        return true;
+      } catch (err) {
+        if (!(err instanceof WorkflowNotFoundError)) throw err;
+        if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+    return false;
+  }
+}
+
+function isEnded(state: string): boolean {
+  return (endedRunStates as readonly string[]).includes(state);
+}

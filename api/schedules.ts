@@ -1,0 +1,61 @@
+import type { Client, ScheduleSummary } from '@temporalio/client';
+import { reflectScheduleId } from '../domain/ids.ts';
+
+export interface ScheduleView {
+  id: string;
+  cadence: string;
+  paused: boolean;
+  note: string;
+  nextRunAt: string | null;
+  lastRunAt: string | null;
+}
+
+const prefix = reflectScheduleId('');
+const deadlineMs = 3_000;
+/** Lists of agents ask for the next run of each; Temporal is asked once in this time. */
+const freshMs = 5_000;
+
+export type ScheduleReader = ReturnType<typeof createScheduleReader>;
+
+/** The reflection Schedules, as Temporal has them. */
+export function createScheduleReader(client: Client) {
+  let kept: { at: number; schedules: Promise<ScheduleView[]> } | undefined;
+
+  async function read(): Promise<ScheduleView[]> {
+    const schedules = await client.withDeadline(Date.now() + deadlineMs, async () => {
+      const found: ScheduleView[] = [];
+      for await (const summary of client.schedule.list()) {
+        if (summary.scheduleId.startsWith(prefix)) found.push(viewOf(summary));
+      }
+      return found;
+    });
+    return schedules.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  return {
+    list: read,
+
+    /** Next run by cadence; empty while Temporal does not answer, since agents are shown all the same. */
+    async nextRuns(): Promise<ReadonlyMap<string, string>> {
+      if (kept === undefined || Date.now() - kept.at > freshMs) kept = { at: Date.now(), schedules: read() };
+      try {
+        const running = (await kept.schedules).filter((schedule) => !schedule.paused && schedule.nextRunAt !== null);
+        return new Map(running.map((schedule) => [schedule.cadence, schedule.nextRunAt!]));
+      } catch {
+        // What Temporal lacks is named by /v1/health/ready; a list of agents is no place to fail for it.
+        return new Map();
+      }
+    },
+  };
+}
+
+function viewOf(summary: ScheduleSummary): ScheduleView {
+  return {
+    id: summary.scheduleId,
+    cadence: summary.scheduleId.slice(prefix.length),
+    paused: summary.state.paused,
+    note: summary.state.note ?? '',
+    nextRunAt: summary.info.nextActionTimes[0]?.toISOString() ?? null,
+    lastRunAt: summary.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { errorTable } from '../domain/errors.ts';
+import { roles } from '../domain/states.ts';
+
+/** Pieces that routes share; every answer is checked against its schema, and docs/openapi.json is made of them. */
+
+export const timeSchema = z.iso.datetime({ offset: true }).describe('ISO 8601');
+export const roleSchema = z.enum(roles);
+
+/** Text that Postgres can hold and that comes back as it was sent: no NUL, no half of a surrogate pair. */
+export function textSchema(most: number) {
+  return z
+    .string()
+    .min(1)
+    .max(most)
+    .refine((text) => !text.includes('\0') && text.isWellFormed(), {
+      error: 'must not hold NUL or broken Unicode',
+      params: { mend: 'Remove these characters.' },
+    });
+}
+
+const flagSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
+
+/** Every write takes it: the request is checked and the answer says what would happen; nothing is written. */
+export const writeQuery = z.strictObject({
+  dryRun: flagSchema.optional().describe('Check everything, say what would happen, write nothing'),
+});
+
+export const emptyBody = z.strictObject({}).nullish();
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(Object.keys(errorTable) as [keyof typeof errorTable]),
+    detail: z.string(),
+    mend: z.string(),
+    requestId: z.string(),
+    errors: z.array(z.looseObject({ path: z.string(), rule: z.string(), mend: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' });
+
+/** What a dry run answers besides the thing itself. */
+export const dryRunSchema = z.object({ dryRun: z.literal(true), would: z.string() }).meta({ id: 'DryRun' });
+
+/** The problem answers that any route may give, for docs/openapi.json. */
+export const problemResponses = {
+  '4xx': { description: 'Refused', content: { 'application/problem+json': { schema: problemSchema } } },
+  '5xx': { description: 'Failed', content: { 'application/problem+json': { schema: problemSchema } } },
+};

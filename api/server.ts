@@ -1,0 +1,136 @@
+import fastifyCookie from '@fastify/cookie';
+import Fastify, { type FastifyReply, LogController } from 'fastify';
+import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { DomainError, errorTable } from '../domain/errors.ts';
+import { newId } from '../stores/ids.ts';
+import { createContext } from './context.ts';
+import { asDomainError, problemOf } from './errors.ts';
+import { bodyLimit, registerBodies, registerValidation } from './plugins/bodies.ts';
+import { registerDocs } from './plugins/docs.ts';
+import { createMethodsByPath } from './plugins/methods.ts';
+import { registerRateLimit } from './plugins/rate-limit.ts';
+import { registerRoles } from './plugins/roles.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { eventRoutes } from './routes/events.ts';
+import { fleetRoutes } from './routes/fleets.ts';
+import { healthRoutes } from './routes/health.ts';
+import { machineRoutes } from './routes/machines.ts';
+import { memoryRoutes } from './routes/memories.ts';
+import { modelRoutes } from './routes/models.ts';
+import { noticeRoutes } from './routes/notices.ts';
+import { principalRoutes } from './routes/principals.ts';
+import { reflectionRoutes } from './routes/reflections.ts';
+import { runRoutes } from './routes/runs.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
+import { statusPageRoutes } from './routes/status-page.ts';
+import { sweepRoutes } from './routes/sweeps.ts';
+import type { Api, ApiDeps } from './types.ts';
+
+/** A stream of memories may take this long to come in; anything else is done in moments. */
+const requestMs = 10 * 60_000;
+
+/** The API with every route, not yet listening. */
+export async function createServer(deps: ApiDeps): Promise<Api> {
+  const app = Fastify({
+    loggerInstance: deps.log,
+    // One line at the end of a request says it all.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit,
+    requestTimeout: requestMs,
+    connectionTimeout: 0,
+    forceCloseConnections: 'idle',
+    requestIdHeader: false,
+    genReqId: () => newId('request'),
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
+    frameworkErrors: (err, request, reply: FastifyReply) => {
+      const problem = problemOf(asDomainError(err), request.id);
+      void reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+    },
+    clientErrorHandler: answerBrokenRequest,
+  }).withTypeProvider<ZodTypeProvider>() as unknown as Api;
+  const context = createContext(deps);
+
+  registerBodies(app);
+  registerValidation(app);
+  app.setSerializerCompiler(serializerCompiler);
+  registerErrors(app, deps);
+  registerLog(app, deps);
+  await app.register(fastifyCookie);
+  await registerDocs(app);
+  await registerRateLimit(app, { redis: deps.redis, requestsPerMinute: context.requestsPerMinute });
+  registerRoles(app, context.principals);
+  const methods = createMethodsByPath(app);
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+    const allowed = methods.of(request.url);
+    if (allowed.length === 0) throw new DomainError('NOT_FOUND', `nothing is at ${request.url.split('?')[0]}`);
+    void reply.header('allow', allowed.join(', '));
+    throw new DomainError('METHOD_NOT_ALLOWED', `this path takes ${allowed.join(', ')}`);
+  });
+
+  for (const routes of [
+    healthRoutes,
+    principalRoutes,
+    fleetRoutes,
+    machineRoutes,
+    modelRoutes,
+    agentRoutes,
+    memoryRoutes,
+    reflectionRoutes,
+    runRoutes,
+    sweepRoutes,
+    scheduleRoutes,
+    eventRoutes,
+    noticeRoutes,
+    statusPageRoutes,
+  ]) {
+    routes(app, context);
+  }
+  return app;
+}
+
+function registerErrors(app: Api, { log }: ApiDeps): void {
+  app.setErrorHandler((err, request, reply) => {
+    const known = asDomainError(err);
+    const problem = problemOf(known, request.id);
+    if (problem.status >= 500) log.error({ err, requestId: request.id, code: known.code }, 'request failed');
+    return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  });
+}
+
+function registerLog(app: Api, { log, metrics }: ApiDeps): void {
+  app.addHook('onRequest', async (request, reply) => {
+    void reply
+      .header('x-request-id', request.id)
+      .header('x-content-type-options', 'nosniff')
+      .header('referrer-policy', 'no-referrer')
+      .header('cache-control', 'no-store');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    const seconds = reply.elapsedTime / 1000;
+    metrics.requests.observe({ method: request.method, route, status: String(reply.statusCode) }, seconds);
+    log.debug(
+      { requestId: request.id, method: request.method, route, status: reply.statusCode, seconds },
+      'request answered',
+    );
+  });
+}
+
+/** What breaks HTTP itself never reaches a route; it is told in the same form. */
+function answerBrokenRequest(
+  err: Error & { code?: string },
+  socket: NodeJS.WritableStream & { writable: boolean; destroy(): void },
+): void {
+  if (err.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code = err.code === 'HPE_HEADER_OVERFLOW' ? 'BODY_TOO_LARGE' : 'MALFORMED_BODY';
+  const { status } = errorTable[code];
+  const problem = JSON.stringify(
+    problemOf(new DomainError(code, 'the request is not HTTP that can be read'), newId('request')),
+  );
+  socket.end(
+    `HTTP/1.1 ${status} ${status === 413 ? 'Content Too Large' : 'Bad Request'}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(problem)}\r\n\r\n${problem}`,
+  );
+}

@@ -1,0 +1,53 @@
+import type { Client } from '@temporalio/client';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import type { Role } from '../domain/states.ts';
+import type { ApiMetrics } from '../observability/metrics.ts';
+import type { Database } from '../stores/database.ts';
+import type { ListenerFactory } from '../stores/listen.ts';
+import type { Principal } from '../stores/principals.ts';
+
+/** What the routes stand on; created once by api/connections.ts, by tests with their own servers. */
+export interface ApiDeps {
+  db: Database;
+  listen: ListenerFactory;
+  /** Over a lazy connection: Temporal may come later than the API. */
+  temporal: Client;
+  /** Absent or away: limits are counted in this process. */
+  redis: Redis | undefined;
+  /** Unix socket of the embedded supervisor; absent elsewhere. */
+  controlSocket: string | undefined;
+  log: Logger;
+  metrics: ApiMetrics;
+  /** Where an Ollama of this host would listen. */
+  ollamaUrl?: string;
+  /** Seconds an SSE stream waits before it looks by itself. @default 10 */
+  eventPollSeconds?: number;
+}
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The least role that may call the route; `none` asks for no sign-in. A route without it stops the start. */
+    role?: Role | 'none';
+  }
+  interface FastifyRequest {
+    /** Null only on routes of role `none`. */
+    caller: Principal | null;
+  }
+}

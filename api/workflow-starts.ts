@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
+import type { FastifyRequest } from 'fastify';
+import { v7 } from 'uuid';
+import { z } from 'zod';
+import { DomainError } from '../domain/errors.ts';
+import { coordinationQueue } from '../domain/task-queues.ts';
+import { callerOf } from './plugins/roles.ts';
+
+/** Temporal answers within this or the caller gets UNAVAILABLE. */
+const deadlineMs = 5_000;
+
+export const idempotencyHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 visible ASCII characters')
+    .optional()
+    .describe('The same key starts the same work once; with other content it is refused'),
+});
+
+/** Named by the caller's key where one came, so that a repeated request means the same work. */
+export function requestIdOf(request: FastifyRequest): string {
+  const key = request.headers['idempotency-key'];
+  if (typeof key !== 'string') return v7();
+  return createHash('sha256')
+    .update(`${callerOf(request).ownerId}\0${key}`)
+    .digest('hex')
+    .slice(0, 32);
+}
+
+export interface WorkflowStart {
+  type: 'reflectFleet' | 'reflectAgent';
+  workflowId: string;
+  args: [Record<string, unknown>];
+  /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
+  again: 'failed' | 'never';
+  summary: string;
+  /** What the request asked for, kept in the memo: another content under the same id is refused. */
+  content: string;
+}
+
+export type WorkflowStarter = ReturnType<typeof createWorkflowStarter>;
+
+export function createWorkflowStarter(client: Client) {
+  const within = <T>(call: () => Promise<T>) => client.withDeadline(Date.now() + deadlineMs, call);
+  return {
+    within,
+
+    /** @returns false when the workflow of this id runs or has run already with the same content */
+    async start(start: WorkflowStart): Promise<boolean> {
+      try {
+        await within(() =>
+          client.workflow.start(start.type, {
+            workflowId: start.workflowId,
+            taskQueue: coordinationQueue,
+            args: start.args,
+            workflowTaskTimeout: '2 seconds',
+            workflowIdReusePolicy:
+              start.again === 'failed'
+                ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+                : WorkflowIdReusePolicy.REJECT_DUPLICATE,
+            staticSummary: start.summary,
+            memo: { content: start.content },
+          }),
+        );
+        return true;
+      } catch (err) {
+        if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
+        const known = await within(() => client.workflow.getHandle(start.workflowId).describe());
+        const content = known.memo?.['content'];
+        if (content !== undefined && content !== start.content) {
+          throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
+        }
+        return false;
+      }
+    },
+
+    cancel: (workflowId: string) => within(() => client.workflow.getHandle(workflowId).cancel()),
+  };
+}
+
+/** Asks again until there is an answer or the time is up: rows of a workflow are written by its first activity. */
+export async function awaitRow<T>(read: () => Promise<T | undefined>, withinMs: number): Promise<T | undefined> {
+  const until = Date.now() + withinMs;
+  for (;;) {
+    const row = await read();
+    if (row !== undefined || Date.now() >= until) return row;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
