@@ -6,9 +6,10 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { DomainError } from '../../domain/errors.ts';
 import { type Env, writeText } from './home.ts';
+import { faultOf } from './log-fault.ts';
 import type { PartSpec } from './parts.ts';
 import { endProcess, processRef } from './processes.ts';
-import { type Attempt, endWithUs, firstThatWorks, lastLines, output } from './resolve.ts';
+import { type Attempt, endWithUs, firstThatWorks, output } from './resolve.ts';
 import { launchLine, postgresUser, type RunAs } from './run-as.ts';
 
 export const postgresRole = 'soulfra';
@@ -135,7 +136,7 @@ async function makeCluster(options: PostgresOptions, data: string, runAs: RunAs 
     child.once('error', reject).once('close', resolve),
   );
   rmSync(passwordFile);
-  if (code !== 0) throw new DomainError('UNAVAILABLE', `initdb ended with ${code ?? 'a signal'}: ${lastLines(log, 6)}`);
+  if (code !== 0) throw new DomainError('UNAVAILABLE', `initdb ended with ${code ?? 'a signal'}: ${faultOf(log)}`);
   renameSync(fresh, data);
 }
 

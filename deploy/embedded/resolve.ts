@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { Env } from './home.ts';
+import { faultOf } from './log-fault.ts';
 
 /** One way to come by a part: what it brought and why it was chosen, or why it was passed over. */
 export type Attempt<T> = { found: T; why: string } | { skipped: string };
@@ -67,8 +68,8 @@ export async function output(
       },
       (err, stdout, stderr) => {
         if (err === null) return resolve(stdout);
-        const why = err.killed ? `no end within ${options.timeoutMs / 1000} s` : lastLines(stderr) || err.message;
-        reject(new Error(`${program} ${args[0] ?? ''}: ${why}`, { cause: err }));
+        const why = err.killed ? `no end within ${options.timeoutMs / 1000} s` : faultOf(stderr || err.message);
+        reject(new Error(`${basename(program)} ${basename(args[0] ?? '')}: ${why}`, { cause: err }));
       },
     );
     endWithUs(child);
@@ -89,8 +90,4 @@ export function endWithUs(child: ChildProcess): void {
 
 function endWorking(): void {
   for (const child of working) child.kill('SIGKILL');
-}
-
-export function lastLines(text: string, count = 3): string {
-  return text.trim().split('\n').slice(-count).join(' · ');
 }

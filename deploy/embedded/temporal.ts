@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Connection } from '@temporalio/client';
 import type { Env, Home } from './home.ts';
+import { faultOf } from './log-fault.ts';
 import type { PartSpec } from './parts.ts';
-import { type Attempt, endWithUs, firstThatWorks, isExecutable, lastLines, onPath, output } from './resolve.ts';
+import { type Attempt, endWithUs, firstThatWorks, isExecutable, onPath, output } from './resolve.ts';
 import type { Step } from './screen.ts';
 import { compareVersions } from './version.ts';
 
@@ -94,7 +95,7 @@ async function download(home: Home, cached: string, step: Step): Promise<Attempt
 async function build(env: Env, home: Home, cached: string, step: Step): Promise<Attempt<TemporalFound>> {
   const go = onPath('go', env);
   if (go === undefined) return { skipped: 'there is no Go compiler on PATH' };
-  const why = 'building from its Go module, since the download did not work';
+  const why = 'building from its Go module, once and for some 4 to 8 minutes, since the download did not work';
   const folder = join(home.cache, 'build', 'temporal');
   mkdirSync(folder, { recursive: true });
   cpSync(moduleFolder, folder, { recursive: true });
@@ -134,7 +135,7 @@ async function compile(
     child.once('error', reject).once('close', resolve),
   );
   clearTimeout(timer);
-  if (code !== 0) throw new Error(`go build ended with ${code ?? 'a signal'}: ${lastLines(text)}`);
+  if (code !== 0) throw new Error(`go build ended with ${code ?? 'a signal'}: ${faultOf(text)}`);
 }
 
 function keep(file: string, cached: string): void {
