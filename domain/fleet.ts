@@ -76,6 +76,8 @@ const modelSchema = z.strictObject({
   headSize: z.int().positive(),
   /** Tokens of context, pinned per use and never cut silently. */
   context: z.strictObject({ reflect: z.int().min(512), talk: z.int().min(512) }),
+  /** Only these machines may hold it, such as the one whose Ollama has it; default: every machine it fits. */
+  machines: z.array(slugSchema).min(1).max(1000).optional(),
   quantisations: z
     .record(nameSchema, quantisationSchema)
     .refine((quantisations) => Object.keys(quantisations).length > 0, {
