@@ -40,8 +40,9 @@ export function fillLeftovers(problem: Problem, residency: Residency, wanted: re
     const machines = machinesWith(state, v);
     if (machines.size === 1) addWhere(state, v, machines, 'second');
   }
-  for (let g = 0; g < problem.gpus.length; g += 1) addSpares(state, g, byNeed);
-  for (let g = 0; g < problem.gpus.length; g += 1) keepSlots(state, g);
+  for (let g = 0; g < problem.gpus.length; g += 1) {
+    if (!keepCard(state, g)) addSpares(state, g, byNeed);
+  }
   return state.slots;
 }
 
@@ -65,9 +66,7 @@ function addWhere(state: FillState, v: number, notOn: ReadonlySet<number>, need:
     const free = freeGiB(state, g, need);
     if (!addable(state, v, g, free)) return;
     const held = problem.slotsBefore[v * problem.gpus.length + g]! > 0;
-    // Where it would not fit as a spare either, this is its only way to stay.
-    const onlyNow = held && need === 'second' && !addable(state, v, g, freeGiB(state, g, 'spare'));
-    const rank = free + (held ? 1e6 : 0) + (onlyNow ? 1e6 : 0);
+    const rank = free + (held ? 1e6 : 0);
     if (rank > bestFree) {
       best = g;
       bestFree = rank;
@@ -144,17 +143,26 @@ function shareMemory(state: FillState, g: number): void {
   for (const v of here) capacity[v]! += rateOf(problem, v, g, slots[v * size + g]!);
 }
 
-/** A card whose residents stay keeps their slots too, where they still hold what is counted: another number would mean loading again. */
-function keepSlots({ problem, counted, resident, slots }: FillState, g: number): void {
-  const { slotsBefore } = problem;
+/**
+ * A card that needs nothing it did not hold before stays as it is, spares and slots with it: another number of slots would mean loading
+ * again too. Only what nobody asks for any more goes.
+ */
+function keepCard(state: FillState, g: number): boolean {
+  const { problem, counted, resident, wanted, capacity, slots } = state;
   const size = problem.gpus.length;
+  const kept = problem.models.map((_, v) => (wanted[v]! > 0 ? problem.slotsBefore[v * size + g]! : 0));
   let gib = 0;
-  for (let v = 0; v < problem.models.length; v += 1) {
+  for (const [v, before] of kept.entries()) {
     const at = v * size + g;
-    if (resident[at] !== (slotsBefore[at]! > 0 ? 1 : 0)) return;
-    if (slotsBefore[at]! < counted[at]! || slotsBefore[at]! > problem.most[at]!) return;
-    if (resident[at]) gib += problem.models[v]!.fixedGiB + slotsBefore[at]! * problem.models[v]!.sequenceGiB;
+    if (before < counted[at]! || before > problem.most[at]! || (before === 0 && resident[at])) return false;
+    if (before > 0) gib += problem.models[v]!.fixedGiB + before * problem.models[v]!.sequenceGiB;
   }
-  if (gib > problem.gpus[g]!.usableGiB + 1e-9) return;
-  for (let v = 0; v < problem.models.length; v += 1) slots[v * size + g] = slotsBefore[v * size + g]!;
+  if (gib === 0 || gib > problem.gpus[g]!.usableGiB + 1e-9) return false;
+  for (const [v, before] of kept.entries()) {
+    const at = v * size + g;
+    capacity[v]! += rateOf(problem, v, g, before) - rateOf(problem, v, g, slots[at]!);
+    slots[at] = before;
+    resident[at] = before > 0 ? 1 : 0;
+  }
+  return true;
 }

@@ -76,7 +76,7 @@ function settle(
 ): HomeAnswer {
   const placeAt = new Map(places.map((place, i) => [place.machineId, i]));
   const asked = places.map(() => 0);
-  const homes = new Array<string>(agents.length).fill('');
+  const homes = agents.map(() => '');
   const settleAt = (agent: number, place: number) => {
     homes[agent] = places[place]!.machineId;
     asked[place]! += agents[agent]!.tokensPerSecond;
