@@ -26,8 +26,12 @@ export function createApiClient(options: { url: string; token: string }) {
 
   return {
     get: <T>(path: string) => send<T>('GET', path),
-    post: <T>(path: string, body: unknown) =>
-      send<T>('POST', path, { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    /** `key`: the same key starts the same work once. */
+    post: <T>(path: string, body: unknown, key?: string) =>
+      send<T>('POST', path, {
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      }),
     /** Sends lines as they are made, so a big world never lies in memory as one text. */
     postLines: <T>(path: string, lines: Iterable<unknown>) =>
       send<T>('POST', path, {

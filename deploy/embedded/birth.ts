@@ -1,8 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDocument } from 'yaml';
 import { DomainError } from '../../domain/errors.ts';
+import { parseFleet } from '../../config/fleet-file.ts';
+import { fleetAgents } from '../../domain/fleet.ts';
 import type { ApiClient } from './api-client.ts';
+import { type Home, readJson, writeJson } from './home.ts';
 import type { Screen } from './screen.ts';
 
 /** The same world on every host; only its end is the day of the first start. */
@@ -14,28 +18,63 @@ interface ListedAgent {
   id: string;
   name: string;
   archetype: string;
-  traits: string[];
 }
 
-/** Applies fleet.yaml where no fleet lives yet; a later difference is only pointed out, since from then on `soulfra apply` decides. */
+/** How far the first start came, so that one that was cut off goes on where it was. */
+export interface Birth {
+  step: 'applied' | 'seeded' | 'done';
+  empty: boolean;
+  /** End of the world's 30 days. */
+  endsAt: string;
+  /** Names the first cycle: asked for again, it is the same one. */
+  cycleKey: string;
+}
+
+function birthFile(home: Home): string {
+  return home.path('birth.json');
+}
+
+export function recordBirth(home: Home, birth: Birth, step: Birth['step']): void {
+  writeJson(birthFile(home), { ...birth, step });
+}
+
+/**
+ * Applies fleet.yaml where no fleet lives yet; a later difference is only pointed out, since from then on `soulfra apply` decides.
+ * @returns what is still to do of the first start; undefined: all was done before
+ */
 export async function bearFleet(
   api: ApiClient,
   screen: Screen,
+  home: Home,
   options: { file: string; empty: boolean },
-): Promise<{ born: boolean }> {
+): Promise<Birth | undefined> {
   const versions = await api.get<{ items: unknown[] }>('/fleet/versions?limit=1');
   if (versions.items.length > 0) {
+    const birth = readJson<Birth>(birthFile(home));
     if (existsSync(options.file)) await pointOutDifference(api, screen, options.file);
-    return { born: false };
+    return birth === undefined || birth.step === 'done' || birth.empty ? undefined : birth;
   }
   if (!existsSync(options.file))
     throw new DomainError('CONFIG_INVALID', `${options.file} is not there; name the fleet's file with --fleet FILE`);
   const source = readFileSync(options.file, 'utf8');
   const step = screen.step('Fleet');
   step.progress(`applying ${options.file}`);
-  await api.post('/fleet/apply', { source: options.empty ? withoutAgents(source) : source });
+  const birth: Birth = {
+    step: 'applied',
+    empty: options.empty,
+    endsAt: new Date().toISOString(),
+    cycleKey: `first-cycle-${randomUUID()}`,
+  };
+  // Before the apply: a kill between the two must not leave a fleet whose world never comes.
+  recordBirth(home, birth, 'applied');
+  try {
+    await api.post('/fleet/apply', { source: options.empty ? withoutAgents(source) : source });
+  } catch (err) {
+    step.fail(`${options.file} was not applied`);
+    throw err;
+  }
   step.done(`${options.file} applied${options.empty ? ' without its agents' : ''}`);
-  return { born: true };
+  return options.empty ? undefined : birth;
 }
 
 function withoutAgents(source: string): string {
@@ -60,16 +99,29 @@ async function pointOutDifference(api: ApiClient, screen: Screen, file: string):
   );
 }
 
-/** Gives each new agent its first 30 days. */
-export async function seedWorld(api: ApiClient, screen: Screen): Promise<void> {
+/** Gives each new agent its first 30 days; memories that came before, in a start that was cut off, are known by their keys. */
+export async function seedWorld(
+  api: ApiClient,
+  screen: Screen,
+  options: { file: string; endsAt: string },
+): Promise<void> {
   const agents = await api.all<ListedAgent>('/agents');
   const step = screen.step('World');
   // Only a first start needs the world's texts.
   const { worldMemories } = await import('../../domain/world.ts');
-  const seeds = agents.map(({ id, name, archetype, traits }) => ({ id, name, archetypeId: archetype, traits }));
+  const parsed = parseFleet(readFileSync(options.file, 'utf8'), options.file);
+  if ('errors' in parsed)
+    throw new DomainError('CONFIG_INVALID', `${options.file} does not follow its schema any more`);
+  const traits = new Map(fleetAgents(parsed.fleet).map((agent) => [agent.id, agent.traits]));
+  const seeds = agents.map(({ id, name, archetype }) => ({
+    id,
+    name,
+    archetypeId: archetype,
+    traits: [...(traits.get(id) ?? [])],
+  }));
   let sent = 0;
   const told = function* () {
-    for (const memory of worldMemories(seeds, { seed: worldSeed, endsAt: new Date().toISOString(), days: worldDays })) {
+    for (const memory of worldMemories(seeds, { seed: worldSeed, endsAt: options.endsAt, days: worldDays })) {
       sent += 1;
       if (sent % 200 === 0) step.progress(`${sent} memories`);
       yield memory;
@@ -104,6 +156,6 @@ export async function machinesReady(api: ApiClient, screen: Screen, machineIds: 
       );
     }
     step.progress(why, (machineIds.length - waiting.length) / machineIds.length);
-    await sleep(250);
+    await sleep(500);
   }
 }

@@ -10,6 +10,8 @@ export interface Sweep {
   /** Agents whose run is done. */
   reflected: number;
   degraded: number;
+  /** From its start to its end, also where the two lie in different starts of ours. */
+  seconds: number;
   /** Agents reflected on each machine. */
   byMachine: Record<string, number>;
   /** Share of workflow tasks each machine answered. */
@@ -27,11 +29,10 @@ export interface CycleFigures {
   coordination_share: Record<string, number>;
 }
 
-/** One reflection of every agent, due or not, watched to its end. */
-export async function runCycle(api: ApiClient, screen: Screen): Promise<CycleFigures> {
+/** One reflection of every agent, due or not, watched to its end. The same `key` names the same cycle. */
+export async function runCycle(api: ApiClient, screen: Screen, key?: string): Promise<CycleFigures> {
   const step = screen.step('Reflections');
-  const since = performance.now();
-  let { id } = await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' });
+  let { id } = await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' }, key);
   for (;;) {
     const sweep = await api.get<Sweep>(`/sweeps/${encodeURIComponent(id)}`);
     // Until its first activity has written the row, a sweep goes by the id of its workflow.
@@ -43,11 +44,11 @@ export async function runCycle(api: ApiClient, screen: Screen): Promise<CycleFig
       `${ended}/${sweep.total}${failed ? ` · ${failed} failed` : ''}${parked ? ` · ${parked} parked` : ''}`,
       sweep.total ? ended / sweep.total : 0,
     );
-    await sleep(300);
+    await sleep(500);
   }
-  const seconds = Math.round((performance.now() - since) / 10) / 100;
   const sweep = await api.get<Sweep>(`/sweeps/${id}?include=coordinationShare`);
   const { failed } = sweep.counts;
+  const seconds = Math.round(sweep.seconds * 100) / 100;
   step.done(`${sweep.reflected}/${sweep.total} · ${failed} failed · ${seconds.toFixed(1)} s`);
   return {
     agents: sweep.total,

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createApiClient } from './api-client.ts';
-import { bearFleet, machinesReady, seedWorld } from './birth.ts';
+import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
 import { type Env, openHome, readSecretFiles } from './home.ts';
@@ -83,15 +83,19 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 
     const api = createApiClient({ url, token: operator.token });
-    const { born } = await bearFleet(api, screen, { file: options.fleet, empty: options.empty });
-    if (born && !options.empty) await seedWorld(api, screen);
+    const birth = await bearFleet(api, screen, home, { file: options.fleet, empty: options.empty });
+    if (birth?.step === 'applied') {
+      await seedWorld(api, screen, { file: options.fleet, endsAt: birth.endsAt });
+      recordBirth(home, birth, 'seeded');
+    }
     const machines = (await api.all<{ id: string }>('/machines')).map(({ id }) => id);
     const here = options.machines ?? machines;
     for (const id of here) await startMachine(id);
     await machinesReady(api, screen, here);
 
     let cycle: CycleFigures | undefined;
-    if (options.once || (born && !options.empty)) cycle = await runCycle(api, screen);
+    if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);
+    if (birth) recordBirth(home, birth, 'done');
     const outside = {
       postgres: services.postgresMajor === null,
       redis: env['REDIS_URL'] !== undefined,
