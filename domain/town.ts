@@ -70,7 +70,7 @@ export const places: readonly Place[] = [
   place(
     'the net loft',
     'in',
-    'a mesh mended with blue twine | scales stuck to the skylight | a hammock nobody admits to sleeping in | cork floats threaded in the wrong order | the trapdoor held with a stone',
+    'a mesh mended with blue twine | scales stuck to the skylight | a hammock still swinging with nobody near | cork floats threaded in the wrong order | the trapdoor held with a stone',
   ),
   place(
     'the old customs house',
@@ -194,19 +194,22 @@ export const places: readonly Place[] = [
   ),
 ];
 
-/** Townsfolk who are no agents: the public threads turn around them. */
-export const townsfolk = {
-  keeper: 'Old Marn',
-  warden: 'Warden Hesper Quill',
-  clerk: 'Dorrit Vane',
-  ferrier: 'Captain Ansel Brack',
-  apothecary: 'Widow Hask',
-  miller: 'Jory Pell',
-  bellfounder: 'Sister Amity',
-  player: 'Lucan Fairweather',
-  orphan: 'little Wren',
-  stranger: 'the woman in the grey coat',
-} as const;
+/** Where a boat, a bed of kale or a rope across country makes sense. */
+export type Ground = 'shore' | 'soil' | 'country';
+const grounds: Record<Ground, string> = {
+  shore:
+    'Low Quay, the tide mark, the pilot’s bench, the boat sheds, the weir, the mill race, the drowned field, the washing stones, Tanner’s Bridge',
+  soil: 'the orchard wall, the almshouse garden, the bee garden, the chapel yard, the drowned field',
+  country:
+    'the signal hill, the orchard wall, the drowned field, the mill race, the toll gate, the weir, the tide mark',
+};
+
+/** The places of a ground; all of them without one. */
+export function placesOf(ground?: Ground): readonly Place[] {
+  if (ground === undefined) return places;
+  const names = new Set(grounds[ground].split(', '));
+  return places.filter(({ name }) => names.has(name));
+}
 
 /** Neighbours where a fleet is too small to people a town by itself. */
 export const neighbours: readonly string[] =

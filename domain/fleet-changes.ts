@@ -1,0 +1,188 @@
+import { type Fleet, type FleetAgent, fleetAgents } from './fleet.ts';
+import { reflectScheduleId } from './ids.ts';
+import { type Persona, personaOf } from './personas.ts';
+import type { AgentState } from './states.ts';
+
+/**
+ * What an apply would do. Nothing is ever deleted: what the file no longer names is retired and keeps all it has, and comes
+ * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
+ */
+export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
+export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'limit' | 'retention';
+
+export interface FieldChange {
+  /** Dotted path inside the thing. */
+  field: string;
+  from?: unknown;
+  to?: unknown;
+}
+
+export interface FleetChange {
+  action: FleetAction;
+  kind: FleetKind;
+  id: string;
+  fields: FieldChange[];
+  note?: string;
+}
+
+/** The part of an agent's row that the file speaks of. */
+export interface LivingAgent {
+  id: string;
+  archetype: string;
+  state: AgentState;
+  name: string;
+  persona: string;
+  traits: readonly string[];
+  maskSeed: number;
+  cadence: string;
+  modelId: string;
+  leastClass: string;
+  mayDegrade: boolean;
+  priority: number;
+  tokensPerDay: number;
+  expectedTokens: number;
+}
+
+/** Order of the parts: machines and models first, since agents lean on them. Without `previous` it is the first apply. */
+export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
+  const before = previous ?? { machines: [], models: [] };
+  return [
+    ...changed('fleet', 'fleet', { name: previous?.name }, { name: next.name }, previous !== undefined),
+    ...listed('machine', before.machines, next.machines),
+    ...listed('model', before.models, next.models),
+    ...scheduleChanges(previous, next),
+    ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
+    ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
+    ...agentChanges(previous, next, living),
+  ];
+}
+
+/** What the file owns of a living agent, as its row holds it. */
+export function fileOwned(agent: FleetAgent) {
+  return {
+    cadence: agent.cadence,
+    modelId: agent.model,
+    leastClass: agent.leastClass,
+    mayDegrade: agent.mayDegrade,
+    priority: agent.priority,
+    tokensPerDay: agent.tokensPerDay,
+    expectedTokens: agent.expectedTokens,
+  };
+}
+
+function agentChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
+  const rows = new Map(living.map((agent) => [agent.id, agent]));
+  const births = new Map(previous === undefined ? [] : fleetAgents(previous).map((agent) => [agent.id, agent]));
+  const wanted = fleetAgents(next);
+  const named = new Set(wanted.map((agent) => agent.id));
+  const changes = wanted.flatMap((agent) => agentChange(agent, rows.get(agent.id), births.get(agent.id)));
+  const gone = living.filter((agent) => agent.state !== 'retired' && !named.has(agent.id));
+  return [
+    ...changes,
+    ...gone.map(
+      ({ id }): FleetChange => ({
+        action: 'retire',
+        kind: 'agent',
+        id,
+        fields: [],
+        note: 'keeps its persona, memories and reflections; named again, it lives on',
+      }),
+    ),
+  ];
+}
+
+function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: FleetAgent | undefined): FleetChange[] {
+  const { id } = agent;
+  const owned = fileOwned(agent);
+  if (row === undefined) {
+    const fields = differences({}, { name: personaOf(agent).name, archetype: agent.archetype.id, ...owned });
+    return [{ action: 'create', kind: 'agent', id, fields }];
+  }
+  const fields = differences(pickOf(row, owned), owned);
+  const revived = row.state === 'retired';
+  const changes: FleetChange[] = [];
+  if (revived) {
+    changes.push({
+      action: 'revive',
+      kind: 'agent',
+      id,
+      fields,
+      note: 'lives on with the persona and memories it had',
+    });
+  } else if (fields.length > 0) changes.push({ action: 'change', kind: 'agent', id, fields });
+  const unfollowed = birth === undefined ? [] : differences(bornAs(birth), bornAs(agent));
+  if (unfollowed.length > 0) {
+    const note = 'born already: the database owns its persona; only agents born later get the new one';
+    changes.push({ action: 'keep', kind: 'agent', id, fields: unfollowed, note });
+  }
+  return changes;
+}
+
+/** What an agent is given once, at birth. */
+function bornAs(agent: FleetAgent): Persona {
+  return personaOf(agent);
+}
+
+function scheduleChanges(previous: Fleet | undefined, next: Fleet): FleetChange[] {
+  const before = new Set(previous === undefined ? [] : fleetAgents(previous).map((agent) => agent.cadence));
+  const after = new Set(fleetAgents(next).map((agent) => agent.cadence));
+  const schedule = (action: FleetAction, cadence: string): FleetChange => ({
+    action,
+    kind: 'schedule',
+    id: reflectScheduleId(cadence),
+    fields: [],
+  });
+  return [
+    ...[...after].filter((cadence) => !before.has(cadence)).map((cadence) => schedule('create', cadence)),
+    ...[...before].filter((cadence) => !after.has(cadence)).map((cadence) => schedule('retire', cadence)),
+    ...changed('schedule', 'schedules', previous?.schedules, next.schedules, previous !== undefined),
+  ];
+}
+
+function listed<T extends { id: string }>(kind: 'machine' | 'model', before: readonly T[], after: readonly T[]) {
+  const was = new Map(before.map((item) => [item.id, item]));
+  const is = new Set(after.map((item) => item.id));
+  return [
+    ...after.flatMap((item) => changed(kind, item.id, was.get(item.id), item, was.has(item.id))),
+    ...before
+      .filter((item) => !is.has(item.id))
+      .map((item): FleetChange => ({ action: 'retire', kind, id: item.id, fields: [], ...retireNote(kind) })),
+  ];
+}
+
+function retireNote(kind: 'machine' | 'model'): { note?: string } {
+  return kind === 'machine' ? { note: 'its work moves to the others; its row and history stay' } : {};
+}
+
+function changed(kind: FleetKind, id: string, before: unknown, after: unknown, existed: boolean): FleetChange[] {
+  const fields = differences(before ?? {}, after);
+  if (!existed) return [{ action: 'create', kind, id, fields }];
+  return fields.length === 0 ? [] : [{ action: 'change', kind, id, fields }];
+}
+
+function pickOf<T extends object>(row: LivingAgent, like: T): Record<string, unknown> {
+  return Object.fromEntries(Object.keys(like).map((key) => [key, row[key as keyof LivingAgent]]));
+}
+
+/** Leaves that differ between two plain values; lists are compared whole unless all their entries are blocks. */
+function differences(before: unknown, after: unknown, path = ''): FieldChange[] {
+  if (isBlock(before) && isBlock(after)) {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].flatMap((key) =>
+      differences(valueOf(before, key), valueOf(after, key), path === '' ? key : `${path}.${key}`),
+    );
+  }
+  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  return [
+    { field: path, ...(before === undefined ? {} : { from: before }), ...(after === undefined ? {} : { to: after }) },
+  ];
+}
+
+function isBlock(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  return !Array.isArray(value) || (value.length > 0 && value.every(isBlock));
+}
+
+function valueOf(block: object, key: string): unknown {
+  return Object.hasOwn(block, key) ? (block as Record<string, unknown>)[key] : undefined;
+}
