@@ -71,7 +71,7 @@ export function createInferenceActivities(deps: InferenceDeps) {
           const [agent, due] = await Promise.all([
             runs.reflectingAgent(run.agentId),
             memories.between(run.agentId, run.fromSeq, run.toSeq),
-            runs.working(runId, held.machineId),
+            runs.working(runId, held.machineId, context.info.attempt),
           ]);
           const startedAt = performance.now();
           const contextTokens = call.variant.model.context.reflect;

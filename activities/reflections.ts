@@ -82,11 +82,11 @@ export function createReflectionActivities(deps: {
     const served = new Set(living.flatMap((machine) => machine.polls));
     const coming = new Set<string>();
     const current = await plans.current();
-    if (current?.state === 'applying') {
-      const ready = new Set(living.filter((machine) => machine.state === 'ready').map((machine) => machine.id));
-      for (const machine of current.plan.machines) {
-        if (ready.has(machine.machineId)) for (const model of machine.models) coming.add(model.queue);
-      }
+    for (const planned of current?.plan.machines ?? []) {
+      const machine = living.find((other) => other.id === planned.machineId);
+      // A machine that has not come to the plan yet, as after a start, will serve what the plan gives it.
+      const onTheWay = machine?.state === 'ready' && machine.modelServerUp && machine.planVersion !== current?.version;
+      if (onTheWay) for (const model of planned.models) coming.add(model.queue);
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
     // A plan that is asked for but not computed may give the model to anyone: wait for it.

@@ -68,6 +68,7 @@ export function createMachineStore(db: Database) {
             state: kept ? before.state : 'ready',
             ...(kept ? {} : { reason: '' }),
             polls: [],
+            planVersion: null,
             identity,
             runsAs,
             changedAt: sql<Date>`now()`,

@@ -180,14 +180,20 @@ export function createRunStore(db: Database) {
         .executeTakeFirstOrThrow();
     },
 
-    /** An attempt has its permit and works. */
-    async working(runId: string, machineId: string): Promise<void> {
-      await db
-        .updateTable('runs')
-        .set({ state: 'running', machineId, startedAt: sql<Date>`coalesce(started_at, now())` })
-        .where('id', '=', runId)
-        .where('state', 'in', ['queued', 'running'])
-        .execute();
+    /** An attempt has its permit and works: on which machine shows, and each attempt leaves an event. */
+    async working(runId: string, machineId: string, attempt: number): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('runs')
+          .set({ state: 'running', machineId, startedAt: sql<Date>`coalesce(started_at, now())` })
+          .where('id', '=', runId)
+          .where('state', 'in', ['queued', 'running'])
+          .returning(['ownerId', 'agentId', 'modelId'])
+          .executeTakeFirst();
+        if (!row) return;
+        const { ownerId, ...of } = row;
+        await appendEvents(tx, [{ ownerId, type: 'run.working', subject: runId, data: { ...of, machineId, attempt } }]);
+      });
     },
 
     /** Puts the run on a rung of the ladder, also when it comes back from being parked. */

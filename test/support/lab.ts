@@ -65,7 +65,9 @@ export async function openLabServers(): Promise<{ servers: TestServers; addresse
 }
 
 /** A fleet with the shipped worker processes on given servers. */
-export async function openLab(addresses: LabAddresses, options: { logs: string; workerLogLevel?: string }) {
+export async function openLab(addresses: LabAddresses, options: { logs: string; workerLogLevel?: string; sources?: string }) {
+  /** Where the workers' code lies: the checkout, or a copy of it with one protection taken away. */
+  const sources = options.sources ?? root;
   mkdirSync(options.logs, { recursive: true });
   const db = createDatabase({ url: addresses.databaseUrl, name: 'lab', onIdleError: () => undefined });
   const connection = await Connection.connect({ address: addresses.temporalAddress });
@@ -77,7 +79,7 @@ export async function openLab(addresses: LabAddresses, options: { logs: string; 
   await db.insertInto('users').values({ id: labOwner, name: 'lab', role: 'operator' }).onConflict((c) => c.doNothing()).execute();
 
   function startProcess(name: string, args: readonly string[], env: Record<string, string>): LabProcess {
-    const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, { cwd: sources, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     const log = createWriteStream(join(options.logs, `${name}.log`), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });

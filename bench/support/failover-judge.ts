@@ -1,0 +1,156 @@
+import { sql } from 'kysely';
+import type { Lab } from '../../test/support/lab.ts';
+import type { FailoverModel } from './failover-fleet.ts';
+import { type BenchMachine, cards, median } from './fleet-bench.ts';
+import type { Residency } from './failover-bound.ts';
+
+/** What one round did, read from the rows and events it left behind. */
+export interface Verdict {
+  lost: number;
+  twice: number;
+  falseDegraded: number;
+  parkedUnfinished: number;
+  regenerated: number;
+  moved: number;
+  degraded: number;
+  parkedFinished: number;
+  /** Seconds from when a victim could have begun again to when the first one did; absent where nothing was in hand. */
+  restart: number | undefined;
+}
+
+export interface Fault {
+  kind: 'kill' | 'stop' | 'server' | 'saturated';
+  machineId: BenchMachine;
+  /** Database clock, epoch seconds. */
+  at: number;
+  backAt: number;
+}
+
+/** A bump and a result that are both under way at once are told apart only down to this. */
+const clockTolerance = 0.25;
+const heartbeatTimeout = 2;
+
+export async function databaseSeconds(lab: Lab): Promise<number> {
+  const { rows } = await sql<{ now: number }>`select extract(epoch from clock_timestamp())::float8 as now`.execute(lab.db);
+  return rows[0]!.now;
+}
+
+export async function judge(lab: Lab, period: string, fault: Fault, agents: number): Promise<Verdict> {
+  const { rows: runs } = await sql<{ id: string; agentId: string; state: string; degraded: boolean; wanted: string; reflections: number; stored: number; results: number; by: string | null }>`
+    select r.id, r.agent_id, r.state, r.degraded, r.wanted_model_id as wanted, r.reflections,
+      (select count(*) from reflections f where f.run_id = r.id) as stored,
+      (select count(*) from step_results s where s.run_id = r.id) as results,
+      (select s.machine_id from step_results s where s.run_id = r.id limit 1) as by
+    from runs r where r.period = ${period}`.execute(lab.db);
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  const { rows: events } = await sql<{ type: string; subject: string; data: { machineId?: string; degraded?: boolean }; at: number }>`
+    select type, subject, data, extract(epoch from at)::float8 as at from events
+    where type in ('run.working', 'run.moved', 'run.parked', 'run.done') and subject = any(${runs.map((run) => run.id)}) order by id`.execute(lab.db);
+  const of = (type: string) => events.filter((event) => event.type === type);
+
+  const starts = of('run.working');
+  const parked = new Set(of('run.parked').map((event) => event.subject));
+  const done = (run: { state: string }) => run.state === 'done';
+  const doneAgents = new Map<string, number>();
+  for (const run of runs.filter(done)) doneAgents.set(run.agentId, (doneAgents.get(run.agentId) ?? 0) + 1);
+  const alive = (at: number) => fault.kind === 'saturated' || at < fault.at || at > fault.backAt + 1;
+
+  return {
+    lost: agents - doneAgents.size,
+    twice:
+      runs.filter((run) => run.results > 1 || run.stored !== run.reflections).length +
+      [...doneAgents.values()].filter((count) => count > 1).length +
+      (await committedAfterBump(lab, runs.map((run) => run.id))),
+    falseDegraded: of('run.moved').filter((event) => event.data.degraded === true && (alive(event.at) || fault.machineId !== 'mainpc')).length,
+    parkedUnfinished: [...parked].filter((id) => !done(byId.get(id)!)).length,
+    regenerated: starts.length - new Set(starts.map((event) => event.subject)).size,
+    moved: runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
+    degraded: runs.filter((run) => done(run) && run.degraded).length,
+    parkedFinished: [...parked].filter((id) => done(byId.get(id)!)).length,
+    restart: restartOf(events, fault),
+  };
+}
+
+/** Results stored later than the epoch they were made under had ended. */
+async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<number> {
+  const { rows } = await sql<{ late: number }>`
+    with bumps as (select subject as machine_id, (data->>'epoch')::bigint as epoch, at from events where type in ('machine.joined', 'machine.lost'))
+    select count(*) as late from step_results s
+    where s.run_id = any(${runIds}) and exists (
+      select 1 from bumps b where b.machine_id = s.machine_id and b.epoch > s.epoch
+        and b.at + make_interval(secs => ${clockTolerance}) < s.stored_at)`.execute(lab.db);
+  return rows[0]!.late;
+}
+
+/**
+ * For the victims, the calls in hand of the machine when it was lost: how long after the later of their heartbeat
+ * time-out and the first free sequence of the machine that took one over it began again.
+ */
+function restartOf(events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>, fault: Fault): number | undefined {
+  if (fault.kind === 'saturated') return undefined;
+  const calls = callsOf(events);
+  const victims = new Set(calls.filter((call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at).map((call) => call.runId));
+  const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
+  const again = calls.filter((call) => victims.has(call.runId) && call.from > fault.at && call.from >= timedOut - heartbeatTimeout).sort((a, b) => a.from - b.from);
+  const first = again[0];
+  if (!first) return undefined;
+  const earliest = first.machineId === fault.machineId ? Math.max(timedOut, fault.backAt) : timedOut;
+  return Math.max(0, first.from - firstFree(calls, first.machineId as BenchMachine, earliest));
+}
+
+interface Call {
+  runId: string;
+  machineId: string;
+  from: number;
+  to: number;
+}
+
+/** A call ends when its run does or begins again; what a lost machine held ends with the next start of the run. */
+function callsOf(events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>): Call[] {
+  const calls: Call[] = [];
+  const open = new Map<string, Call>();
+  for (const event of events) {
+    if (event.type !== 'run.working' && event.type !== 'run.done') continue;
+    const last = open.get(event.subject);
+    if (last) last.to = event.at;
+    open.delete(event.subject);
+    if (event.type === 'run.done') continue;
+    const call = { runId: event.subject, machineId: event.data.machineId ?? '', from: event.at, to: Number.POSITIVE_INFINITY };
+    calls.push(call);
+    open.set(event.subject, call);
+  }
+  return calls;
+}
+
+function firstFree(calls: readonly Call[], machineId: BenchMachine, after: number): number {
+  const mine = calls.filter((call) => call.machineId === machineId);
+  const marks = [after, ...mine.map((call) => call.to).filter((to) => to > after)].sort((a, b) => a - b);
+  return marks.find((at) => mine.filter((call) => call.from < at && call.to > at).length < cards[machineId].sequences) ?? after;
+}
+
+/** Who held what during the round, from the plans that were applied. */
+export async function residencyOf(lab: Lab, startedAt: number): Promise<Residency[]> {
+  const { rows } = await sql<{ plan: { machines: Array<{ machineId: BenchMachine; models: Array<{ modelId: FailoverModel }> }> }; at: number }>`
+    select p.plan, extract(epoch from e.at)::float8 as at from plans p
+    join events e on e.type = 'plan.computed' and e.subject = p.version::text order by p.version`.execute(lab.db);
+  return rows.flatMap((row, i) =>
+    row.plan.machines.flatMap((machine) =>
+      machine.models.map((model) => ({
+        machineId: machine.machineId,
+        modelId: model.modelId,
+        from: row.at - startedAt,
+        to: (rows[i + 1]?.at ?? Number.POSITIVE_INFINITY) - startedAt,
+      })),
+    ),
+  );
+}
+
+export async function workDone(lab: Lab, period: string): Promise<Map<FailoverModel, number>> {
+  const { rows } = await sql<{ modelId: FailoverModel; tokens: number }>`
+    select model_id, sum(tokens)::float8 as tokens from runs where period = ${period} and state = 'done' group by model_id`.execute(lab.db);
+  return new Map(rows.map((row) => [row.modelId, row.tokens]));
+}
+
+export function medianOrNull(values: readonly number[]): number | null {
+  return values.length === 0 ? null : Math.round(median(values) * 1000) / 1000;
+}

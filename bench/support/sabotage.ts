@@ -1,0 +1,32 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const protections = ['idempotency', 'fence', 'unique', 'compensation', 'cap'] as const;
+export type Protection = (typeof protections)[number];
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const rooms = ['domain', 'workflows', 'activities', 'workers', 'stores', 'integrations', 'config', 'observability', 'package.json'];
+
+/** What is taken out, as text that must stand in the source exactly once: a bench whose protection has moved fails here. */
+const edits: Partial<Record<Protection, Array<{ file: string; from: string; to: string }>>> = {
+  fence: [{ file: 'stores/step-results.ts', from: 'and epoch = ${epoch} for share', to: 'for share' }],
+  unique: [{ file: 'stores/step-results.ts', from: 'on conflict (run_id, step) do nothing', to: '' }],
+};
+
+/** A copy of the shipped sources with one protection taken out; the product itself knows nothing of it. */
+export function sabotagedSources(protection: Protection): { folder: string; remove(): void } {
+  const changes = edits[protection];
+  if (!changes) throw new Error(`no sabotage of ${protection} is known yet`);
+  const folder = mkdtempSync(join(tmpdir(), `soulfra-sabotage-${protection}-`));
+  for (const room of rooms) cpSync(join(root, room), join(folder, room), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  for (const { file, from, to } of changes) {
+    const path = join(folder, file);
+    const source = readFileSync(path, 'utf8');
+    if (source.split(from).length !== 2) throw new Error(`${file} does not hold once: ${from}`);
+    writeFileSync(path, source.replace(from, to));
+  }
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
