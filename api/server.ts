@@ -44,7 +44,11 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
     frameworkErrors: (err, request, reply: FastifyReply) => {
       const problem = problemOf(asDomainError(err), request.id);
-      void reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+      void reply
+        .code(problem.status)
+        .header('x-request-id', request.id)
+        .type('application/problem+json')
+        .send(JSON.stringify(problem));
     },
     clientErrorHandler: answerBrokenRequest,
   }).withTypeProvider<ZodTypeProvider>() as unknown as Api;

@@ -1,0 +1,291 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
+import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+
+let api: ApiFixture;
+let theirs: { memoryId: string };
+
+beforeAll(async () => {
+  api = await createApiFixture();
+  expect((await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet } })).status).toBe(200);
+  const { json } = await api.call('POST', '/v1/agents/vesper-001/memories', { body: { text: 'The tide turned.' } });
+  theirs = { memoryId: json['id'] as string };
+});
+afterAll(() => api?.close());
+
+const memories = '/v1/agents/vesper-001/memories';
+const json = { 'content-type': 'application/json' };
+
+const refusals: Array<{
+  name: string;
+  method?: string;
+  url?: string;
+  body?: unknown;
+  raw?: string | Buffer;
+  headers?: Record<string, string>;
+  status: number;
+  code: string;
+}> = [
+  { name: 'JSON that does not parse', raw: '{"text": ', headers: json, status: 400, code: 'MALFORMED_BODY' },
+  {
+    name: 'bytes that are not UTF-8',
+    raw: Buffer.from([0x7b, 0x22, 0x74, 0x65, 0x78, 0x74, 0x22, 0x3a, 0x22, 0xff, 0xfe, 0x22, 0x7d]),
+    headers: json,
+    status: 400,
+    code: 'MALFORMED_BODY',
+  },
+  {
+    name: 'a body over 64 kB',
+    raw: JSON.stringify({ text: 'x'.repeat(70_000) }),
+    headers: json,
+    status: 413,
+    code: 'BODY_TOO_LARGE',
+  },
+  { name: 'a text over its length', body: { text: 'x'.repeat(9_000) }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'an unknown field', body: { text: 'a', texts: 'b' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a prototype as field',
+    raw: '{"text":"a","__proto__":{"x":1}}',
+    headers: json,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a wrong type', body: { text: 7 }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a list for an object', body: [], status: 400, code: 'INVALID_INPUT' },
+  { name: 'null for an object', body: null, status: 400, code: 'INVALID_INPUT' },
+  { name: 'no body', status: 400, code: 'INVALID_INPUT' },
+  { name: 'an empty text', body: { text: '' }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'NUL in a text', body: { text: 'a\0b' }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'half a surrogate pair', raw: '{"text":"a\\ud800b"}', headers: json, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a number out of range', body: { text: 'a', importance: 11 }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a day that is not',
+    body: { text: 'a', occurredAt: '2026-02-30T00:00:00Z' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a year before years',
+    body: { text: 'a', occurredAt: '0000-01-01T00:00:00Z' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'an unknown query', url: `${memories}?colour=red`, body: { text: 'a' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a dryRun that is no yes or no',
+    url: `${memories}?dryRun=maybe`,
+    body: { text: 'a' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'another content type',
+    raw: 'text=a',
+    headers: { 'content-type': 'text/plain' },
+    status: 415,
+    code: 'UNSUPPORTED_MEDIA_TYPE',
+  },
+  {
+    name: 'a form',
+    raw: 'text=a',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    status: 415,
+    code: 'UNSUPPORTED_MEDIA_TYPE',
+  },
+  { name: 'JSON where lines are due', url: '/v1/memories', body: {}, status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' },
+  {
+    name: 'an unknown agent',
+    url: '/v1/agents/nobody-001/memories',
+    body: { text: 'a' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'an id that is none',
+    url: '/v1/agents/Robert%27%3B--/memories',
+    body: { text: 'a' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a broken escape in the path', method: 'GET', url: '/v1/agents/%ff', status: 400, code: 'INVALID_INPUT' },
+  { name: 'an unknown run', method: 'GET', url: `/v1/runs/${newId('run')}`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'an id of another kind',
+    method: 'GET',
+    url: `/v1/runs/${newId('memory')}`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'an unknown sweep', method: 'GET', url: `/v1/sweeps/${newId('sweep')}`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'an unknown workflow',
+    method: 'GET',
+    url: '/v1/sweeps/reflect-fleet:call-none',
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  { name: 'an unknown path', method: 'GET', url: '/v1/daydreams', status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a path that is too long',
+    method: 'GET',
+    url: `/v1/agents/${'a'.repeat(300)}`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'another method',
+    method: 'PUT',
+    url: '/v1/agents/vesper-001',
+    body: {},
+    status: 405,
+    code: 'METHOD_NOT_ALLOWED',
+  },
+  { name: 'a limit over 200', method: 'GET', url: '/v1/agents?limit=201', status: 400, code: 'INVALID_INPUT' },
+  { name: 'a cursor that is none', method: 'GET', url: '/v1/agents?cursor=%00', status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a cursor with SQL in it',
+    method: 'GET',
+    url: `/v1/runs?cursor=${Buffer.from("x' or 1=1--").toString('base64url')}`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a format that is none', method: 'GET', url: '/v1/agents?format=xml', status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'an event cursor that is none',
+    method: 'GET',
+    url: '/v1/events?after=yesterday',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a fleet that is not YAML',
+    url: '/v1/fleet/apply',
+    body: { source: 'machines: [' },
+    status: 422,
+    code: 'CONFIG_INVALID',
+  },
+  {
+    name: 'a fleet with a misspelt key',
+    url: '/v1/fleet/apply',
+    body: { source: smallFleet.replace('cadence:', 'cadance:') },
+    status: 422,
+    code: 'CONFIG_INVALID',
+  },
+  {
+    name: 'a cadence beyond the cards',
+    url: '/v1/fleet/apply',
+    body: { source: smallFleet.replace('cadence: 6h', 'cadence: 2s') },
+    status: 422,
+    code: 'CADENCE_TOO_FAST',
+  },
+  { name: 'a sweep of no cadence', url: '/v1/sweeps', body: { cadence: 'daily' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a key of blanks',
+    url: '/v1/sweeps',
+    body: {},
+    headers: { 'idempotency-key': ' a b ' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a machine to lose that is none',
+    url: '/v1/fleet/simulate',
+    body: { lose: ['mars'] },
+    status: 404,
+    code: 'MACHINE_UNKNOWN',
+  },
+  {
+    name: 'a machine to add that is none',
+    url: '/v1/fleet/simulate',
+    body: { add: ['spare'] },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a drain of a lost machine', url: '/v1/machines/big/drain', status: 409, code: 'CONFLICT' },
+  { name: 'a kill where nobody runs workers', url: '/v1/machines/big/kill', status: 409, code: 'CONFLICT' },
+  {
+    name: 'an Ollama that is not there',
+    url: '/v1/models/use',
+    body: { server: 'ollama', agents: 2 },
+    status: 503,
+    code: 'MODEL_SERVER_DOWN',
+  },
+  { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a sign-in link that is none',
+    url: '/v1/sessions',
+    body: { once: 'sfr_nothing-of-ours' },
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
+];
+
+describe('refuses, with a code and nothing written:', () => {
+  test.each(refusals)('$name', async ({ method = 'POST', url = memories, status, code, ...call }) => {
+    const before = await api.rowCounts();
+    const answer = await api.call(method, url, call);
+    expect({ status: answer.status, code: answer.json['code'] }, answer.text).toEqual({ status, code });
+    expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+    expect(answer.json['requestId']).toBe(answer.headers['x-request-id']);
+    expect(await api.rowCounts()).toEqual(before);
+  });
+});
+
+test('names each broken field with its rule and mend', async () => {
+  const { json: problem } = await api.call('POST', memories, { body: { txt: 'a', importance: 0 } });
+  expect(problem['errors']).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ path: 'text', rule: 'is required' }),
+      expect.objectContaining({ path: 'importance', rule: 'must be at least 1' }),
+      expect.objectContaining({ path: 'txt', mend: 'Did you mean `text`?' }),
+    ]),
+  );
+});
+
+test('tells every error of fleet.yaml with its line', async () => {
+  const source = smallFleet.replace('cadence: 6h', 'cadence: often').replace('count: 1', 'count: -1');
+  const { json: problem } = await api.call('POST', '/v1/fleet/apply', { body: { source } });
+  const errors = problem['errors'] as unknown as Array<{ path: string; line: number }>;
+  const lineOf = (text: string) => source.slice(0, source.indexOf(text)).split('\n').length;
+  expect(errors.map(({ path, line }) => ({ path, line }))).toEqual([
+    { path: 'archetypes.0.cadence', line: lineOf('cadence: often') },
+    { path: 'archetypes.1.count', line: lineOf('count: -1') },
+  ]);
+});
+
+test('shows and gives nothing of another owner', async () => {
+  const { token } = api.stranger;
+  const before = await api.rowCounts();
+  const calls: Array<[string, string, unknown?]> = [
+    ['GET', '/v1/agents/vesper-001'],
+    ['GET', memories],
+    ['POST', memories, { text: 'a' }],
+    ['GET', `/v1/memories/${theirs.memoryId}`],
+    ['POST', '/v1/agents/vesper-001/pause'],
+    ['POST', '/v1/agents/vesper-001/trigger'],
+    ['GET', '/v1/machines/big'],
+    ['POST', '/v1/machines/big/drain'],
+    ['POST', '/v1/machines/big/kill'],
+    ['GET', '/v1/fleet'],
+    ['GET', '/v1/fleet/plan'],
+    ['GET', '/v1/fleet/export'],
+    ['POST', '/v1/fleet/undo'],
+    ['POST', '/v1/sweeps', {}],
+    ['POST', '/v1/schedules/reflect-6h/pause', {}],
+  ];
+  for (const [method, url, body] of calls) {
+    const answer = await api.call(method, url, { token, ...(body === undefined ? {} : { body }) });
+    expect({ url, status: answer.status, code: answer.json['code'] }).toEqual({ url, status: 404, code: 'NOT_FOUND' });
+  }
+  for (const url of ['/v1/agents', '/v1/machines', '/v1/runs', '/v1/inbox', '/v1/fleet/versions', '/v1/schedules']) {
+    expect((await api.call('GET', url, { token })).json.items).toEqual([]);
+  }
+  const ndjson = await api.call('POST', '/v1/memories', {
+    token,
+    raw: `${JSON.stringify({ agentId: 'vesper-001', text: 'a' })}\n`,
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  expect(ndjson.json['code']).toBe('NOT_FOUND');
+  expect(await api.rowCounts()).toEqual(before);
+});

@@ -1,0 +1,159 @@
+import { Client, Connection } from '@temporalio/client';
+import { Redis } from 'ioredis';
+import { createServer } from '../../api/server.ts';
+import type { Api, ApiDeps } from '../../api/types.ts';
+import type { Role } from '../../domain/states.ts';
+import { createLogger } from '../../observability/logger.ts';
+import { createApiMetrics } from '../../observability/metrics.ts';
+import { createDatabase, type Database } from '../../stores/database.ts';
+import { newId } from '../../stores/ids.ts';
+import { createListenerFactory } from '../../stores/listen.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
+import { createTestScope, type TestScope } from './isolation.ts';
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | number | undefined>;
+  text: string;
+  /** The body as JSON; any shape, which the test then judges. */
+  json: Record<string, never> & { items: Array<Record<string, never>>; [key: string]: never };
+}
+
+export interface Call {
+  token?: string | null;
+  body?: unknown;
+  /** Sent as it is. */
+  raw?: string | Buffer;
+  headers?: Record<string, string>;
+}
+
+export interface ApiFixture {
+  scope: TestScope;
+  db: Database;
+  app: Api;
+  deps: ApiDeps;
+  ownerId: string;
+  tokens: Record<Role, string>;
+  /** An operator of other things. */
+  stranger: { ownerId: string; token: string };
+  call(method: string, url: string, call?: Call): Promise<Answer>;
+  /** Rows of every table: what a refused request must leave as it was. */
+  rowCounts(): Promise<Record<string, number>>;
+  close(): Promise<void>;
+}
+
+/** The shipped server over servers of the test's own; calls go in without a socket. */
+export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<ApiFixture> {
+  const scope = await createTestScope();
+  const log = createLogger({ part: 'api', level: 'silent' });
+  const db = createDatabase({ url: scope.databaseUrl, name: 'test api', onIdleError: () => undefined });
+  const connection = Connection.lazy({ address: scope.temporalAddress });
+  const redis = new Redis(scope.redisUrl, { enableOfflineQueue: false, maxRetriesPerRequest: 0, lazyConnect: true });
+  redis.on('error', () => undefined);
+  await redis.connect();
+  await redis.flushdb();
+  const deps: ApiDeps = {
+    db,
+    listen: createListenerFactory(scope.databaseUrl, () => undefined),
+    temporal: new Client({ connection, namespace: scope.namespace }),
+    redis,
+    controlSocket: undefined,
+    log,
+    metrics: createApiMetrics(),
+    ollamaUrl: 'http://127.0.0.1:9',
+    ...change,
+  };
+  const principals = createPrincipalStore(db);
+  const { ownerId } = await principals.ensureOperator();
+  const issue = async (owner: string, role: Role) =>
+    (await principals.issue({ ownerId: owner, kind: 'bearer', role, name: 'test' })).secret;
+  const otherId = newId('user');
+  await db.insertInto('users').values({ id: otherId, name: 'stranger', role: 'operator' }).execute();
+  const tokens = {
+    operator: await issue(ownerId, 'operator'),
+    creator: await issue(ownerId, 'creator'),
+    member: await issue(ownerId, 'member'),
+    reader: await issue(ownerId, 'reader'),
+  };
+  const app = await createServer(deps);
+  await app.ready();
+
+  return {
+    scope,
+    db,
+    app,
+    deps,
+    ownerId,
+    tokens,
+    stranger: { ownerId: otherId, token: await issue(otherId, 'operator') },
+    async call(method, url, { token = tokens.operator, body, raw, headers = {} } = {}) {
+      const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
+      const response = await app.inject({
+        method: method as 'GET',
+        url,
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(payload === undefined ? {} : { payload }),
+      });
+      const isJson = String(response.headers['content-type'] ?? '').includes('json') && response.body !== '';
+      return {
+        status: response.statusCode,
+        headers: response.headers as Answer['headers'],
+        text: response.body,
+        json: isJson && !String(response.headers['content-type']).includes('ndjson') ? response.json() : {},
+      };
+    },
+    async rowCounts() {
+      const tables = await db.introspection.getTables();
+      const counts: Record<string, number> = {};
+      for (const { name } of tables) {
+        const { total } = await db
+          .selectFrom(name as 'users')
+          .select((eb) => eb.fn.countAll<number>().as('total'))
+          .executeTakeFirstOrThrow();
+        counts[name] = Number(total);
+      }
+      return counts;
+    },
+    async close() {
+      await app.close();
+      redis.disconnect();
+      await connection.close();
+      await db.destroy();
+      await scope.close();
+    },
+  };
+}
+
+/** Two machines, one model each way, four agents; small enough to plan in no time. */
+export const smallFleet = `
+version: 1
+name: Small
+machines:
+  - id: big
+    gpus: [{ name: RTX 4090, class: 24g, vramGiB: 24 }]
+    modelServer: { kind: ollama, sequences: 4 }
+    roles: { coordination: { pollers: 2, workflowSlots: 4, activitySlots: 2 } }
+  - id: small
+    gpus: [{ name: RTX 3060, class: 12g, vramGiB: 12 }]
+    modelServer: { kind: ollama, sequences: 2 }
+    roles: { coordination: { pollers: 2, workflowSlots: 4, activitySlots: 2 } }
+models:
+  - id: llama8b
+    family: Llama
+    layers: 32
+    queryHeads: 32
+    kvHeads: 8
+    headSize: 128
+    context: { reflect: 2048, talk: 2048 }
+    quantisations:
+      q4:
+        fileGiB: 4.6
+        rates: { 12g: { tokensPerSecond: 40, slowdown: 0.1 }, 24g: { tokensPerSecond: 100, slowdown: 0.05 } }
+archetypes:
+  - { id: vesper, count: 3, summary: keeps the evening watch, traits: [calm], maskSeed: 1, cadence: 6h, model: llama8b_q4, leastClass: 8g, mayDegrade: false, tokensPerDay: 5000 }
+  - { id: rook, count: 1, summary: counts the birds, traits: [exact], maskSeed: 2, cadence: 1d, model: llama8b_q4, leastClass: 8g, mayDegrade: false, tokensPerDay: 5000 }
+`;
