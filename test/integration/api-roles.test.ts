@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Role } from '../../domain/states.ts';
+import { registerRoles } from '../../api/plugins/roles.ts';
+import { newId } from '../../stores/ids.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import Fastify from 'fastify';
+import type { Api } from '../../api/types.ts';
+
+let api: ApiFixture;
+let routes: Array<{ method: string; url: string; role: Role | 'none' }>;
+
+beforeAll(async () => {
+  api = await createApiFixture();
+  const paths = api.app.swagger().paths ?? {};
+  routes = Object.entries(paths).flatMap(([url, methods]) =>
+    Object.entries(methods as Record<string, { description?: string }>).map(([method, { description }]) => ({
+      method: method.toUpperCase(),
+      url: url.replaceAll('{id}', idFor(url)),
+      role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
+    })),
+  );
+});
+afterAll(() => api?.close());
+
+const open = ['GET /v1/health/live', 'GET /v1/health/ready', 'POST /v1/sessions'];
+const lesser: Record<Role, Role | undefined> = {
+  reader: undefined,
+  member: 'reader',
+  creator: 'member',
+  operator: 'creator',
+};
+
+function idFor(url: string): string {
+  if (url.includes('/runs/')) return newId('run');
+  if (url.includes('/sweeps/')) return newId('sweep');
+  if (url.includes('/reflections/')) return newId('reflection');
+  if (url.startsWith('/v1/memories/')) return newId('memory');
+  if (url.includes('/tokens/')) return newId('token');
+  return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
+}
+
+test('only sign-in and health are open to everybody', () => {
+  const found = routes.filter(({ role }) => role === 'none').map(({ method, url }) => `${method} ${url}`);
+  expect(found.sort()).toEqual(open);
+});
+
+test('every other route refuses without a token, with a wrong one, and with a lesser role', async () => {
+  expect(routes.length).toBeGreaterThan(35);
+  for (const { method, url, role } of routes) {
+    if (role === 'none') continue;
+    const none = await api.call(method, url, { token: null });
+    expect({ url, status: none.status, code: none.json['code'] }).toEqual({
+      url,
+      status: 401,
+      code: 'UNAUTHENTICATED',
+    });
+    const wrong = await api.call(method, url, { token: 'sfr_of-nobody-at-all' });
+    expect({ url, status: wrong.status }).toEqual({ url, status: 401 });
+    const below = lesser[role];
+    if (below === undefined) continue;
+    const less = await api.call(method, url, { token: api.tokens[below] });
+    expect({ url, status: less.status, code: less.json['code'] }).toEqual({ url, status: 403, code: 'FORBIDDEN' });
+  }
+});
+
+test('the declared role is enough', async () => {
+  for (const { method, url, role } of routes) {
+    if (role === 'none' || url === '/v1/events') continue;
+    const { status } = await api.call(`${method}`, method === 'GET' ? url : `${url}?dryRun=true`, {
+      token: api.tokens[role],
+    });
+    expect({ url, refused: status === 401 || status === 403 }).toEqual({ url, refused: false });
+  }
+});
+
+test('a route without a role stops the start', async () => {
+  const app = Fastify() as unknown as Api;
+  registerRoles(app, createPrincipalStore(api.db));
+  expect(() => app.get('/v1/secrets', () => 'all of them')).toThrow('GET /v1/secrets declares no role');
+  await app.close();
+});
+
+test('a revoked or expired token opens nothing', async () => {
+  const made = await api.call('POST', '/v1/tokens', { body: { role: 'reader', name: 'short' } });
+  expect(made.status).toBe(201);
+  const { id, token } = made.json as { id: string; token: string };
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(200);
+  expect((await api.call('DELETE', `/v1/tokens/${id}`)).status).toBe(204);
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);
+  const stored = await api.db.selectFrom('tokens').select('hash').where('id', '=', id).executeTakeFirstOrThrow();
+  expect(stored.hash.toString('utf8')).not.toContain(token);
+  const expired = await createPrincipalStore(api.db).issue({
+    ownerId: api.ownerId,
+    kind: 'bearer',
+    role: 'reader',
+    name: 'old',
+    expiresInSeconds: -1,
+  });
+  expect((await api.call('GET', '/v1/me', { token: expired.secret })).status).toBe(401);
+});
+
+test('a sign-in link becomes a session once; a session writes only from our own pages', async () => {
+  const { json } = await api.call('POST', '/v1/tokens', { body: { kind: 'once' } });
+  const once = json['token'] as string;
+  const asBearer = await api.call('GET', '/v1/me', { token: once });
+  expect(asBearer.status).toBe(401);
+  const first = await api.call('POST', '/v1/sessions', { token: null, body: { once } });
+  expect(first.status).toBe(200);
+  const cookie = String(first.headers['set-cookie']);
+  expect(cookie).toMatch(/^soulfra_session=sfr_.*HttpOnly; SameSite=Strict/);
+  expect((await api.call('POST', '/v1/sessions', { token: null, body: { once } })).status).toBe(401);
+
+  const session = cookie.split(';')[0]!;
+  const write = (headers: Record<string, string>) =>
+    api.call('POST', '/v1/tokens?dryRun=true', { token: null, body: {}, headers: { cookie: session, ...headers } });
+  expect((await api.call('GET', '/v1/me', { token: null, headers: { cookie: session } })).status).toBe(200);
+  expect((await write({})).json['code']).toBe('FORBIDDEN');
+  expect((await write({ origin: 'http://elsewhere.example', host: 'localhost' })).json['code']).toBe('FORBIDDEN');
+  expect((await write({ origin: 'null', host: 'localhost' })).json['code']).toBe('FORBIDDEN');
+  expect((await write({ origin: 'http://localhost', host: 'localhost' })).status).toBe(200);
+  const out = await api.call('DELETE', '/v1/sessions', {
+    token: null,
+    headers: { cookie: session, origin: 'http://localhost', host: 'localhost' },
+  });
+  expect(out.status).toBe(204);
+  expect((await api.call('GET', '/v1/me', { token: null, headers: { cookie: session } })).status).toBe(401);
+});
+
+test('the status page runs nothing from elsewhere', async () => {
+  const page = await api.call('GET', '/', { token: null });
+  expect(page.status).toBe(200);
+  expect(page.headers['content-security-policy']).toContain("default-src 'none'; script-src 'self'");
+  expect(page.text).not.toMatch(/https?:\/\/|<script(?![^>]*src="\/status.js")|style=|onclick/);
+  const script = await api.call('GET', '/status.js', { token: null });
+  expect(script.text).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/);
+});
