@@ -55,12 +55,18 @@ export interface RankedModel extends ResidentModel {
 }
 
 export function rankedModels(plan: Plan, machineId: string): RankedModel[] {
-  const serving = new Map<string, number>();
+  const serving = new Map<string, Set<string>>();
   for (const machine of plan.machines) {
-    for (const model of machine.models) serving.set(model.queue, (serving.get(model.queue) ?? 0) + 1);
+    for (const { queue } of machine.models)
+      serving.set(queue, (serving.get(queue) ?? new Set()).add(machine.machineId));
   }
-  return (plannedMachine(plan, machineId)?.models ?? []).map((model) => ({
-    ...model,
-    rank: serving.get(model.queue) ?? 1,
-  }));
+  const ranked = new Map<string, RankedModel>();
+  for (const model of plannedMachine(plan, machineId)?.models ?? []) {
+    // One model on several cards of a machine is one queue with the slots of all of them.
+    const known = ranked.get(model.queue);
+    if (known)
+      ranked.set(model.queue, { ...known, slots: known.slots + model.slots, gpus: [...known.gpus, ...model.gpus] });
+    else ranked.set(model.queue, { ...model, rank: serving.get(model.queue)?.size ?? 1 });
+  }
+  return [...ranked.values()];
 }
