@@ -1,0 +1,175 @@
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { appendEvents } from '../../stores/events.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+
+let api: ApiFixture;
+let url: string;
+beforeAll(async () => {
+  api = await createApiFixture({ eventPollSeconds: 10 });
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}/v1/events`;
+});
+afterAll(() => api?.close());
+
+interface Told {
+  id: string;
+  type: string;
+  subject: string;
+}
+
+/** Reads a stream until `enough` is true of what came, or the time is up. */
+async function read(
+  options: { query?: string; lastEventId?: string; token?: string },
+  enough: (events: Told[]) => boolean,
+  whileOpen: () => Promise<void> = async () => undefined,
+): Promise<Told[]> {
+  const stop = new AbortController();
+  const response = await fetch(`${url}${options.query ?? ''}`, {
+    signal: stop.signal,
+    headers: {
+      authorization: `Bearer ${options.token ?? api.tokens.reader}`,
+      ...(options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId }),
+    },
+  });
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
+  const told: Told[] = [];
+  let text = '';
+  const timer = setTimeout(() => stop.abort(), 12_000);
+  const work = whileOpen();
+  try {
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const blocks = text.split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const id = /^id: (.*)$/m.exec(block)?.[1];
+        const data = /^data: (.*)$/m.exec(block)?.[1];
+        if (id !== undefined && data !== undefined) told.push({ id, ...(JSON.parse(data) as Omit<Told, 'id'>) });
+      }
+      if (enough(told)) break;
+    }
+  } catch (err) {
+    if (!stop.signal.aborted) throw err;
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+    await work;
+  }
+  return told;
+}
+
+const append = (subject: string, ownerId = api.ownerId) =>
+  appendEvents(api.db, [{ ownerId, type: 'test.happened', subject }]);
+
+test('tells what comes after the stream was opened, and only to its owner', async () => {
+  await append('before');
+  const told = await read(
+    {},
+    (events) => events.length >= 2,
+    async () => {
+      await sleep(300);
+      await append('theirs', api.stranger.ownerId);
+      await append('one');
+      await append('two');
+    },
+  );
+  expect(told.map((event) => event.subject)).toEqual(['one', 'two']);
+});
+
+test('misses nothing that commits out of order behind an older open transaction', async () => {
+  const older = new pg.Client({ connectionString: api.scope.databaseUrl });
+  await older.connect();
+  try {
+    const told = await read(
+      {},
+      (events) => events.length >= 3,
+      async () => {
+        await sleep(300);
+        await older.query('begin');
+        await older.query("insert into events (owner_id, type, subject) values ($1, 'test.happened', 'older')", [
+          api.ownerId,
+        ]);
+        await append('newer-1');
+        await append('newer-2');
+        // Both have committed with a higher xid, and none may be told before the older one.
+        await sleep(700);
+        await older.query('commit');
+      },
+    );
+    expect(told.map((event) => event.subject)).toEqual(['older', 'newer-1', 'newer-2']);
+  } finally {
+    await older.end();
+  }
+});
+
+test('goes on from Last-Event-ID without a gap or a repeat', async () => {
+  const all = await read(
+    { query: '?last=0' },
+    (events) => events.length >= 6,
+    async () => {
+      await sleep(200);
+      for (let i = 0; i < 6; i += 1) await append(`step-${i}`);
+    },
+  );
+  expect(all.map((event) => event.subject)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `step-${i}`));
+  const rest = await read({ lastEventId: all[2]!.id }, (events) => events.length >= 3);
+  expect(rest.map((event) => event.subject)).toEqual(['step-3', 'step-4', 'step-5']);
+  const last = await read({ query: '?last=2' }, (events) => events.length >= 2);
+  expect(last.map((event) => event.subject)).toEqual(['step-4', 'step-5']);
+});
+
+test('a filter by noun leaves the rest out', async () => {
+  const told = await read(
+    { query: '?type=machine' },
+    (events) => events.length >= 1,
+    async () => {
+      await sleep(200);
+      await append('not this');
+      await appendEvents(api.db, [{ ownerId: api.ownerId, type: 'machine.lost', subject: 'big' }]);
+    },
+  );
+  expect(told).toMatchObject([{ type: 'machine.lost', subject: 'big' }]);
+});
+
+test('many events reach a reader in order', async () => {
+  const count = 1_500;
+  const told = await read(
+    {},
+    (events) => events.length >= count,
+    async () => {
+      await sleep(200);
+      for (let i = 0; i < count; i += 300) {
+        const events = Array.from({ length: 300 }, (_, j) => ({
+          ownerId: api.ownerId,
+          type: 'test.many',
+          subject: String(i + j),
+        }));
+        await appendEvents(api.db, events);
+      }
+    },
+  );
+  expect(told.map((event) => Number(event.subject))).toEqual(Array.from({ length: count }, (_, i) => i));
+});
+
+test('a stream of a revoked token is not opened again', async () => {
+  const principals = createPrincipalStore(api.db);
+  const { id, secret } = await principals.issue({ ownerId: api.ownerId, kind: 'bearer', role: 'reader', name: 'gone' });
+  await read({ token: secret, query: '?last=1' }, (events) => events.length >= 1);
+  await principals.revoke(id, api.ownerId);
+  expect((await fetch(url, { headers: { authorization: `Bearer ${secret}` } })).status).toBe(401);
+});
+
+test('open streams end when the server does', async () => {
+  const response = await fetch(url, { headers: { authorization: `Bearer ${api.tokens.reader}` } });
+  const ended = response.text();
+  await sleep(200);
+  const since = performance.now();
+  await api.app.close();
+  await ended;
+  expect(performance.now() - since).toBeLessThan(3_000);
+});

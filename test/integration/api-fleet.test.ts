@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { parseFleet } from '../../config/fleet-file.ts';
+import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+
+let api: ApiFixture;
+beforeEach(async () => {
+  api = await createApiFixture();
+});
+afterEach(() => api?.close());
+
+const apply = (source: string, query = '') => api.call('POST', `/v1/fleet/apply${query}`, { body: { source } });
+type Change = { action: string; kind: string; id: string };
+const told = (json: Record<string, never>) =>
+  (json['changes'] as unknown as Change[]).map(({ action, kind, id }) => `${action} ${kind} ${id}`);
+
+test('a dry run tells changes and both plans, and writes nothing', async () => {
+  const before = await api.rowCounts();
+  const { status, json } = await apply(smallFleet, '?dryRun=true');
+  expect(status).toBe(200);
+  expect(told(json)).toContain('create agent vesper-002');
+  expect(json).toMatchObject({ dryRun: true, version: null, plan: { before: null } });
+  const after = (json['plan'] as unknown as { after: { machines: Array<{ machineId: string; agents: number }> } })
+    .after;
+  expect(after.machines.reduce((sum, machine) => sum + machine.agents, 0)).toBe(4);
+  expect(await api.rowCounts()).toEqual(before);
+});
+
+test('an apply makes machines and agents with names and asks for a plan', async () => {
+  const { json } = await apply(smallFleet);
+  expect(json).toMatchObject({ version: 1, planVersion: 1 });
+  const fleet = await api.call('GET', '/v1/fleet');
+  expect(fleet.json).toMatchObject({
+    name: 'Small',
+    version: 1,
+    agents: { total: 4, active: 4, retired: 0 },
+    plan: { version: 1, state: 'planned' },
+    machines: [
+      { id: 'big', state: 'lost', reason: 'never started', gpus: [{ name: 'RTX 4090', class: '24g', vramGiB: 24 }] },
+      { id: 'small' },
+    ],
+  });
+  const agent = await api.call('GET', '/v1/agents/rook-001');
+  expect(agent.json).toMatchObject({
+    archetype: 'rook',
+    cadence: '1d',
+    machineId: null,
+    why: 'not planned yet',
+    lastRun: null,
+  });
+  expect((agent.json['persona'] as string).length).toBeGreaterThan(20);
+  expect(await api.db.selectFrom('intents').select('workflowId').execute()).toEqual([{ workflowId: 'replan:1' }]);
+});
+
+test('the same file again changes nothing and makes no version', async () => {
+  await apply(smallFleet);
+  const before = await api.rowCounts();
+  const { json } = await apply(`# a comment more\n${smallFleet}`);
+  expect(json).toMatchObject({ changes: [], version: null });
+  expect(await api.rowCounts()).toEqual(before);
+});
+
+test('who is no longer named is retired and lives on when named again; undo applies the version before', async () => {
+  await apply(smallFleet);
+  await api.call('POST', '/v1/agents/rook-001/memories', { body: { text: 'seven birds' } });
+  const without = smallFleet.replace(/.*id: rook.*\n/, '');
+  const { json } = await apply(without);
+  expect(told(json)).toEqual(expect.arrayContaining(['retire agent rook-001', 'retire schedule reflect-1d']));
+  expect((await api.call('GET', '/v1/agents/rook-001')).json['state']).toBe('retired');
+  const refused = await api.call('POST', '/v1/agents/rook-001/trigger');
+  expect(refused.json['code']).toBe('AGENT_RETIRED');
+
+  const dry = await api.call('POST', '/v1/fleet/undo?dryRun=true');
+  expect(told(dry.json)).toContain('revive agent rook-001');
+  const undone = await api.call('POST', '/v1/fleet/undo');
+  expect(undone.json).toMatchObject({ version: 3 });
+  const rook = await api.call('GET', '/v1/agents/rook-001');
+  expect(rook.json).toMatchObject({ state: 'active', memories: 1 });
+  const versions = await api.call('GET', '/v1/fleet/versions');
+  expect(versions.json.items.map(({ version, undoOf }) => [version, undoOf])).toEqual([
+    [3, 1],
+    [2, null],
+    [1, null],
+  ]);
+  // Going further back than the first is refused.
+  expect((await api.call('POST', '/v1/fleet/undo')).json['code']).toBe('CONFLICT');
+});
+
+test('what is exported applies without a change', async () => {
+  await apply(smallFleet);
+  const { text, headers } = await api.call('GET', '/v1/fleet/export');
+  expect(headers['content-type']).toBe('application/yaml; charset=utf-8');
+  expect('fleet' in parseFleet(text)).toBe(true);
+  expect((await apply(text)).json).toMatchObject({ changes: [] });
+});
+
+test('a machine is added with its card and server, or an existing one gets its server', async () => {
+  await apply(smallFleet);
+  const body = { id: 'spare', gpu: 'RTX 3090:24', modelServer: 'http://10.0.0.9:8000/v1', kind: 'vllm' };
+  const before = await api.rowCounts();
+  const dry = await api.call('POST', '/v1/machines?dryRun=true', { body });
+  expect(told(dry.json)).toContain('create machine spare');
+  expect(await api.rowCounts()).toEqual(before);
+  const added = await api.call('POST', '/v1/machines', { body });
+  expect({ status: added.status, version: added.json['version'] }).toEqual({ status: 201, version: 2 });
+  const { json } = await api.call('GET', '/v1/machines/spare');
+  expect(json).toMatchObject({
+    gpus: [{ name: 'RTX 3090', class: '24g', vramGiB: 24 }],
+    modelServer: { kind: 'vllm', url: 'http://10.0.0.9:8000/v1', sequences: 4 },
+  });
+  const given = await api.call('POST', '/v1/machines', {
+    body: { id: 'big', modelServer: 'http://10.0.0.7:11434/v1', kind: 'ollama' },
+  });
+  expect(told(given.json)).toEqual(['change machine big']);
+  const down = await api.call('POST', '/v1/machines', { body: { id: 'big', modelServer: 'http://127.0.0.1:9/v1' } });
+  expect(down.json['code']).toBe('MODEL_SERVER_DOWN');
+});
+
+test('simulate tells what a loss would move, and changes nothing', async () => {
+  await apply(smallFleet);
+  const before = await api.rowCounts();
+  const { status, json } = await api.call('POST', '/v1/fleet/simulate', {
+    token: api.tokens.reader,
+    body: { lose: ['big'], add: ['spare:rtx3090:24'] },
+  });
+  expect(status).toBe(200);
+  const after = json['after'] as unknown as { machines: Array<{ machineId: string }> };
+  expect(after.machines.map((machine) => machine.machineId).sort()).toEqual(['small', 'spare']);
+  expect(await api.rowCounts()).toEqual(before);
+});
+
+test('an agent is paused and resumed; asking twice changes nothing more', async () => {
+  await apply(smallFleet);
+  const dry = await api.call('POST', '/v1/agents/rook-001/pause?dryRun=true');
+  expect(dry.json).toEqual({ dryRun: true, would: 'pause rook-001' });
+  expect((await api.call('POST', '/v1/agents/rook-001/pause')).json).toEqual({ id: 'rook-001', paused: true });
+  const events = (await api.rowCounts())['events'];
+  await api.call('POST', '/v1/agents/rook-001/pause');
+  expect((await api.rowCounts())['events']).toBe(events);
+  expect((await api.call('GET', '/v1/agents/rook-001')).json).toMatchObject({
+    paused: true,
+    why: 'paused by its operator',
+  });
+  await api.call('POST', '/v1/agents/rook-001/resume');
+  expect((await api.call('GET', '/v1/agents/rook-001')).json).toMatchObject({ paused: false });
+});
+
+test('before the first apply there is no fleet to show or work on', async () => {
+  for (const [method, url] of [
+    ['GET', '/v1/fleet'],
+    ['GET', '/v1/fleet/plan'],
+    ['POST', '/v1/sweeps'],
+    ['GET', '/v1/models/offers'],
+  ] as const) {
+    const { status, json } = await api.call(method, url);
+    expect({ url, status, code: json['code'] }).toEqual({ url, status: 404, code: 'NOT_FOUND' });
+  }
+  expect((await api.call('GET', '/v1/machines')).json.items).toEqual([]);
+});
