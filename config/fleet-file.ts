@@ -43,7 +43,9 @@ export function parseFleet(source: string, path = 'fleet.yaml'): { fleet: Fleet 
     const { line, col } = lines.linePos(offset);
     errors.push({ file: path, line: Math.max(1, line), column: Math.max(1, col), ...error });
   };
-  for (const { pos, code, message } of [...doc.errors, ...doc.warnings]) add(pos[0], syntaxError(code, message));
+  for (const { pos, code, message } of [...doc.errors, ...doc.warnings]) {
+    add(code === 'MISSING_CHAR' ? openingOf(doc, pos[0]) : pos[0], syntaxError(code, message));
+  }
   // What does not parse as YAML would only be complained of twice; a double key leaves a tree that can be judged.
   const broken = [...doc.errors, ...doc.warnings].some((error) => error.code !== 'DUPLICATE_KEY');
   if (!broken) {
@@ -134,6 +136,17 @@ function syntaxError(code: string, message: string): FieldError {
     rule: `is not YAML: ${first.replace(/\.$/, '')}`,
     mend: 'Check indentation, quotes and colons there.',
   };
+}
+
+/** What lacks its end is found at the end of the file; the mend is where it begins. */
+function openingOf(doc: Document, offset: number): number {
+  let opening = offset;
+  visit(doc, {
+    Scalar(_, { range }) {
+      if (range && range[0] <= offset && offset <= range[1]) opening = range[0];
+    },
+  });
+  return opening;
 }
 
 /** Where an error is shown: at the key if the key is wrong, at the block that lacks it if it is missing, else at the value. */

@@ -146,12 +146,13 @@ function publicOccasions(self: Resident, town: readonly Resident[], seed: number
         claim: random.pick(moment.tellings[telling]!),
         counter: random.pick(moment.tellings[1 - telling]!),
       };
-      const contrary = town.filter((person) => person !== self && tellingOf(person, thread, moment, seed) !== telling);
+      const contrary = (person: Resident) => person !== self && tellingOf(person, thread, moment, seed) !== telling;
+      const other = drawn(town, random, contrary);
       return {
         minute: minuteAt(day, hour, random),
         kind: 'conversation',
         importance: Math.min(9, moment.importance + 1),
-        scene: { day, hour, words, ...(contrary.length === 0 ? {} : { other: random.pick(contrary) }) },
+        scene: { day, hour, words, ...(other === undefined ? {} : { other }) },
         cores: clashFrames,
         closers: afterHeard,
       };
@@ -176,6 +177,15 @@ function later(moment: Moment, random: Random): { day: number; hour: number } {
   return { day: moment.day + 1 + random.int(2), hour: 8 + random.int(13) };
 }
 
+/** Somebody who suits; in a town where hardly anybody does, nobody, after a fair number of draws. */
+function drawn(town: readonly Resident[], random: Random, suits: (person: Resident) => boolean): Resident | undefined {
+  for (let draw = 0; draw < 64; draw++) {
+    const person = random.pick(town);
+    if (suits(person)) return person;
+  }
+  return undefined;
+}
+
 /** Three of the four stages of each matter, on days and in places that both sides share. */
 function tieOccasions(index: number, town: readonly Resident[], seed: number, random: Random): Occasion[] {
   const count = town.length;
@@ -188,8 +198,8 @@ function tieOccasions(index: number, town: readonly Resident[], seed: number, ra
       const matter = matters[(first + 7 * kind + seedOf(`matters/${seed}`)) % matters.length]!;
       const [sum, less] = shared.pick(sums);
       const thing = shared.pick(things);
-      const pair = [first, (first + offset) % count];
-      const third = town[shared.pick([...town.keys()].filter((person) => !pair.includes(person)))]!;
+      const pair = [town[first]!, town[(first + offset) % count]!];
+      const third = drawn(town, shared, (person) => !pair.includes(person));
       const left = shared.int(4);
       const firstDay = 1 + shared.int(8);
       return [0, 1, 2, 3].flatMap((stage): Occasion[] => {
@@ -206,7 +216,7 @@ function tieOccasions(index: number, town: readonly Resident[], seed: number, ra
               day,
               hour,
               other: town[other]!,
-              third,
+              ...(third === undefined ? {} : { third }),
               at,
               thing,
               words: { sum, less },
