@@ -51,7 +51,12 @@ export async function bearFleet(
   const versions = await api.get<{ items: unknown[] }>('/fleet/versions?limit=1');
   if (versions.items.length > 0) {
     const birth = readJson<Birth>(birthFile(home));
-    if (existsSync(options.file)) await pointOutDifference(api, screen, options.file);
+    if (options.empty && birth?.empty !== true) {
+      screen.line(
+        '  --empty counts at the first start only; for an empty fleet in place of this one: npm start -- --reset --empty',
+      );
+    }
+    if (existsSync(options.file) && birth?.empty !== true) await pointOutDifference(api, screen, options.file);
     return birth === undefined || birth.step === 'done' || birth.empty ? undefined : birth;
   }
   if (!existsSync(options.file))

@@ -49,7 +49,8 @@ export async function lastScreen(of: LastScreen): Promise<string> {
     part('Temporal', ports.temporal, outside.temporal),
     part('API', ports.api),
   ].join('  ');
-  const data = `./${relative(of.cwd, of.home.dir)}`;
+  const below = relative(of.cwd, of.home.dir);
+  const data = below.startsWith('..') ? of.home.dir : `./${below}`;
   const lines = [
     `${parts}    ${Math.round(of.readySeconds)} s · ${diskMegabytes(of.home.dir)} MB · data ${data}`,
     ...machineTable(fleet),

@@ -18,7 +18,7 @@ export interface Ports {
   workerMetrics: number;
 }
 
-export function portsFrom(base: number): Ports {
+function portsFrom(base: number): Ports {
   return {
     base,
     api: base,

@@ -12,7 +12,7 @@ import { endProcess, processRef } from './processes.ts';
 import { type Attempt, endWithUs, firstThatWorks, output } from './resolve.ts';
 import { launchLine, postgresUser, type RunAs } from './run-as.ts';
 
-export const postgresRole = 'soulfra';
+const postgresRole = 'soulfra';
 
 export interface PostgresBinaries {
   postgres: string;
@@ -178,7 +178,7 @@ export function postgresUrl(at: { port: number; password: string; database: stri
   return `postgres://${postgresRole}:${encodeURIComponent(at.password)}@127.0.0.1:${at.port}/${at.database}`;
 }
 
-export async function canConnect(url: string): Promise<boolean> {
+async function canConnect(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
   try {

@@ -17,7 +17,7 @@ const downloadLimitMs = 240_000;
 const buildLimitMs = 40 * 60_000;
 const moduleFolder = fileURLToPath(new URL('./temporal-module/', import.meta.url));
 
-export const searchAttributes = ['AgentId', 'MachineId', 'GuildId', 'SoulfraState'] as const;
+const searchAttributes = ['AgentId', 'MachineId', 'GuildId', 'SoulfraState'] as const;
 const retentionSeconds = 30 * 86_400;
 /** INDEXED_VALUE_TYPE_KEYWORD of temporal.api.enums.v1. */
 const keywordType = 2;
