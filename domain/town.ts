@@ -110,7 +110,7 @@ export const places: readonly Place[] = [
   place(
     'the signal hill',
     'on',
-    'the flag halyard cut, not frayed | a ring of trampled heather | the brazier warm at an hour it should be cold | a spyglass case without its glass | a sail that stood off and did not come in',
+    'the flag halyard cut, not frayed | a ring of trampled heather | the brazier warm at an hour it should be cold | a spyglass case without its glass | a sail that had stood off all day',
   ),
   place(
     'the dye yard',
@@ -175,7 +175,7 @@ export const places: readonly Place[] = [
   place(
     'the smithy',
     'in',
-    'a hinge forged left-handed | water black in the quench | a key blank cooling on the anvil | the bellows patched with sailcloth | a horse that would not go in',
+    'a hinge forged left-handed | water black in the quench | a key blank cooling on the anvil | the bellows patched with sailcloth | a horse shying at the doorway',
   ),
   place(
     'Gull Court',
