@@ -120,7 +120,6 @@ function isSecret(name: string): boolean {
   return (secretNames as readonly string[]).includes(name);
 }
 
-export type ApiEnvironment = ReturnType<typeof apiEnvironment>;
 export function apiEnvironment(variables: Variables = process.env) {
   const env = read(apiSchema, variables);
   return frozen({
@@ -134,7 +133,6 @@ export function apiEnvironment(variables: Variables = process.env) {
   });
 }
 
-export type WorkerEnvironment = ReturnType<typeof workerEnvironment>;
 export function workerEnvironment(variables: Variables = process.env) {
   const env = read(workerSchema, variables);
   return frozen({
@@ -144,7 +142,6 @@ export function workerEnvironment(variables: Variables = process.env) {
   });
 }
 
-export type CliEnvironment = ReturnType<typeof cliEnvironment>;
 export function cliEnvironment(variables: Variables = process.env) {
   const env = read(cliSchema, variables);
   return frozen({ url: env.SOULFRA_URL, token: env.SOULFRA_TOKEN, home: env.SOULFRA_HOME });

@@ -47,7 +47,7 @@ function explained(at: readonly PropertyKey[], about: ExplainedIssue['about'], s
   return { at, about, path: at.map(String).join('.'), ...said };
 }
 
-export function valueAt(input: unknown, at: readonly PropertyKey[]): unknown {
+function valueAt(input: unknown, at: readonly PropertyKey[]): unknown {
   return at.reduce<unknown>(
     (value, key) =>
       typeof value === 'object' && value !== null && Object.hasOwn(value, key)

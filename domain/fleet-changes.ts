@@ -57,7 +57,7 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
   ];
 }
 
-/** What the file owns of a living agent, as its row holds it. */
+/** What the file says of an agent's work, as its row holds it; all but `expectedTokens` also of one that lives already. */
 export function fileOwned(agent: FleetAgent) {
   return {
     cadence: agent.cadence,
@@ -98,7 +98,8 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
     const fields = differences({}, { name: personaOf(agent).name, archetype: agent.archetype.id, ...owned });
     return [{ action: 'create', kind: 'agent', id, fields }];
   }
-  const fields = differences(pickOf(row, owned), owned);
+  const { expectedTokens: _, ...followed } = owned;
+  const fields = differences(pickOf(row, followed), followed);
   const revived = row.state === 'retired';
   const changes: FleetChange[] = [];
   if (revived) {
@@ -112,15 +113,15 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
   } else if (fields.length > 0) changes.push({ action: 'change', kind: 'agent', id, fields });
   const unfollowed = birth === undefined ? [] : differences(bornAs(birth), bornAs(agent));
   if (unfollowed.length > 0) {
-    const note = 'born already: the database owns its persona; only agents born later get the new one';
+    const note = 'born already: the database owns its persona and what its runs take; agents born later get the new';
     changes.push({ action: 'keep', kind: 'agent', id, fields: unfollowed, note });
   }
   return changes;
 }
 
-/** What an agent is given once, at birth. */
-function bornAs(agent: FleetAgent): Persona {
-  return personaOf(agent);
+/** What an agent is given once, at birth; what its runs are expected to take is learned from then on. */
+function bornAs(agent: FleetAgent): Persona & { expectedTokens: number } {
+  return { ...personaOf(agent), expectedTokens: agent.expectedTokens };
 }
 
 function scheduleChanges(previous: Fleet | undefined, next: Fleet): FleetChange[] {

@@ -4,7 +4,7 @@ import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 
-export { agentId, durationSchema, durationSeconds };
+export { durationSeconds };
 
 /** The schema of fleet.yaml: config/fleet-file.ts parses with it, the database keeps each applied version as this JSON. */
 

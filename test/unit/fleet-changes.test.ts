@@ -99,6 +99,15 @@ describe('what an apply would change', () => {
     expect(fleetChanges(fleet, fleet, rows)).toEqual([]);
   });
 
+  test('compares what runs are expected to take with the file, not with what was learned from runs', () => {
+    const rows = born(fleet).map((row) => ({ ...row, expectedTokens: row.expectedTokens + 77 }));
+    expect(fleetChanges(fleet, fleet, rows)).toEqual([]);
+    const next = changedFleet((draft) => {
+      draft.archetypes.find(({ id }) => id === 'oracle')!.expectedTokens = 100;
+    });
+    expect(new Set(fleetChanges(fleet, next, rows).map(({ action }) => action))).toEqual(new Set(['keep']));
+  });
+
   test('reads as a few lines, agents with the same change on one', () => {
     const next = changedFleet((draft) => {
       draft.archetypes.find(({ id }) => id === 'oracle')!.cadence = '6h';
