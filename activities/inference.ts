@@ -1,6 +1,7 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
+import type { RateSample } from '../domain/rates.ts';
 import { reflectionMaxTokens } from '../domain/reflections.ts';
 import type { Inference } from '../integrations/inference/inference.ts';
 import type { MemoryStore } from '../stores/memories.ts';
@@ -18,6 +19,8 @@ export interface HeldLease {
 export interface Permits {
   /** Waits for a sequence of the model server; the returned function gives it back. */
   acquire(queue: string, signal: AbortSignal): Promise<() => void>;
+  /** Σ sequences × seconds in use since the start. */
+  busySeconds(): number;
 }
 
 /** What a machine calls for one model. */
@@ -35,6 +38,8 @@ export interface InferenceDeps {
   /** @throws MODEL_MISSING when the machine does not hold the model now */
   callFor: (modelId: string) => ModelCall;
   serverDown: (err: DomainError) => void;
+  /** A call that a model server has served, for the machine's measured rates. */
+  served: (modelId: string, sample: RateSample) => void;
   memories: MemoryStore;
   runs: RunStore;
   steps: StepResultStore;
@@ -74,6 +79,7 @@ export function createInferenceActivities(deps: InferenceDeps) {
             runs.working(runId, held.machineId, context.info.attempt),
           ]);
           const startedAt = performance.now();
+          const busyBefore = deps.permits.busySeconds();
           const contextTokens = call.variant.model.context.reflect;
           const outcome = await call.inference.reflect(
             {
@@ -85,12 +91,12 @@ export function createInferenceActivities(deps: InferenceDeps) {
             },
             { signal, onProgress: (progress) => context.heartbeat(progress) },
           );
-          const result: ReflectionStep = {
-            ...outcome,
-            modelId,
-            machineId: held.machineId,
-            seconds: (performance.now() - startedAt) / 1000,
-          };
+          const seconds = (performance.now() - startedAt) / 1000;
+          if (outcome.source === 'model' && outcome.tokens > 0 && seconds > 0) {
+            const sequences = (deps.permits.busySeconds() - busyBefore) / seconds;
+            deps.served(modelId, { sequences, secondsPerToken: seconds / outcome.tokens });
+          }
+          const result: ReflectionStep = { ...outcome, modelId, machineId: held.machineId, seconds };
           const stored = await steps.store({ runId, step }, held, result);
           return { tokens: stored.tokens };
         } finally {

@@ -7,7 +7,18 @@ import { reflectionMaxTokens } from '../domain/reflections.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { labOwner, openLab, openLabServers, type Lab } from '../test/support/lab.ts';
-import { benchMemories, type BenchMachine, type BenchModelServer, capacity, cards, freePorts, median, pairFleet, seededTokens, startBenchModelServer } from './support/fleet-bench.ts';
+import {
+  benchMemories,
+  type BenchMachine,
+  type BenchModelServer,
+  capacity,
+  cards,
+  freePorts,
+  median,
+  pairFleet,
+  seededTokens,
+  startBenchModelServer,
+} from './support/fleet-bench.ts';
 
 /**
  * One cycle of 297 agents by the shipped sweep and workers, against the bound of the two cards and against a plain
@@ -48,22 +59,38 @@ try {
   await Promise.all(Object.values(servers).map((server) => server.control({ tokensByAgent })));
 
   await lab.apply(fleet);
-  await lab.remember(benchMemories(agents.map((agent) => agent.id), 0));
+  await lab.remember(
+    benchMemories(
+      agents.map((agent) => agent.id),
+      0,
+    ),
+  );
   lab.startWorker('mainpc');
   lab.startWorker('pc2');
   await lab.settled(['mainpc', 'pc2']);
 
   const total = jobs.reduce((sum, job) => sum + job.tokens, 0);
   const heavyTotal = jobs.filter((job) => job.modelId === 'heavy_q4').reduce((sum, job) => sum + job.tokens, 0);
-  const bound = Math.max(heavyTotal / capacity('mainpc', speed), total / (capacity('mainpc', speed) + capacity('pc2', speed)));
-  report({ agents: jobs.length, tokens: total, bound_s: round(bound), bound_heavy_s: round(heavyTotal / capacity('mainpc', speed)) });
+  const bound = Math.max(
+    heavyTotal / capacity('mainpc', speed),
+    total / (capacity('mainpc', speed) + capacity('pc2', speed)),
+  );
+  report({
+    agents: jobs.length,
+    tokens: total,
+    bound_s: round(bound),
+    bound_heavy_s: round(heavyTotal / capacity('mainpc', speed)),
+  });
 
   const product: number[] = [];
   const loop: number[] = [];
   const guessed: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     // The order changes sides every other round, so that neither always runs on the warmer machine.
-    const rounds = [async () => void product.push(await byProduct(`exact-${run}`, 0)), async () => void loop.push(await byLoop())];
+    const rounds = [
+      async () => void product.push(await byProduct(`exact-${run}`, 0)),
+      async () => void loop.push(await byLoop()),
+    ];
     if (run % 2 === 1) rounds.reverse();
     for (const each of rounds) await each();
     report({ run, product_over_bound: round(product.at(-1)! / bound), loop_over_bound: round(loop.at(-1)! / bound) });
@@ -108,10 +135,18 @@ try {
           const agent = agents.find((other) => other.id === job!.agentId)!;
           const due = await memories.between(agent.id, 0, 1_000);
           const outcome = await reflector.reflect(
-            { agent: personaOf(agent), memories: due, model: job!.modelId, contextTokens: 8192, maxTokens: reflectionMaxTokens(8192) },
+            {
+              agent: personaOf(agent),
+              memories: due,
+              model: job!.modelId,
+              contextTokens: 8192,
+              maxTokens: reflectionMaxTokens(8192),
+            },
             { signal: AbortSignal.timeout(600_000), onProgress: () => undefined },
           );
-          await sql`insert into bench_loop (agent_id, outcome) values (${agent.id}, ${JSON.stringify(outcome)}::jsonb)`.execute(lab.db);
+          await sql`insert into bench_loop (agent_id, outcome) values (${agent.id}, ${JSON.stringify(outcome)}::jsonb)`.execute(
+            lab.db,
+          );
         }
       });
     });
@@ -129,12 +164,18 @@ async function plantPast(lab: Lab, jobs: readonly Job[], error: number): Promise
   await sql`create table if not exists bench_loop (agent_id text, outcome jsonb)`.execute(lab.db);
   await sql`delete from runs where period like 'past-%'`.execute(lab.db);
   const rows = jobs.flatMap((job) =>
-    Array.from({ length: 5 }, (_, i) => ({ ...job, i, tokens: Math.max(1, Math.round(job.tokens * (1 + error * (2 * random.next() - 1)))) })),
+    Array.from({ length: 5 }, (_, i) => ({
+      ...job,
+      i,
+      tokens: Math.max(1, Math.round(job.tokens * (1 + error * (2 * random.next() - 1)))),
+    })),
   );
   await sql`
     insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, tokens, ended_at)
     select 'run_past_' || a || '_' || i, ${labOwner}, a, 'past:' || a || ':' || i, 'call', 'past-' || i, 'done', m, m, '', 1, t, now()
-    from unnest(${rows.map((r) => r.agentId)}::text[], ${rows.map((r) => r.i)}::int[], ${rows.map((r) => r.modelId)}::text[], ${rows.map((r) => r.tokens)}::int[]) as p (a, i, m, t)`.execute(lab.db);
+    from unnest(${rows.map((r) => r.agentId)}::text[], ${rows.map((r) => r.i)}::int[], ${rows.map((r) => r.modelId)}::text[], ${rows.map((r) => r.tokens)}::int[]) as p (a, i, m, t)`.execute(
+    lab.db,
+  );
   await sql`
     update agents set expected_tokens = past.tokens
     from (select agent_id, percentile_cont(0.5) within group (order by tokens)::int as tokens from runs where period like 'past-%' group by agent_id) past
@@ -146,7 +187,8 @@ async function checkAllDone(lab: Lab, id: string): Promise<void> {
     select count(*) filter (where state = 'done' and not degraded) as done, count(*) filter (where state <> 'done' or degraded) as others
     from runs where period = ${`call-${id}`}`.execute(lab.db);
   const counted = rows[0]!;
-  if (counted.done !== heavy + light || counted.others !== 0) throw new Error(`round ${id}: ${JSON.stringify(counted)} instead of ${heavy + light} done`);
+  if (counted.done !== heavy + light || counted.others !== 0)
+    throw new Error(`round ${id}: ${JSON.stringify(counted)} instead of ${heavy + light} done`);
 }
 
 function round(value: number): number {

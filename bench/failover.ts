@@ -6,15 +6,31 @@ import { personaOf } from '../domain/personas.ts';
 import { type Lab, type LabProcess, openLab, openLabServers, until } from '../test/support/lab.ts';
 import { failoverBound } from './support/failover-bound.ts';
 import { failoverFleet, failoverTokens } from './support/failover-fleet.ts';
-import { databaseSeconds, type Fault, judge, medianOrNull, residencyOf, type Verdict, workDone } from './support/failover-judge.ts';
-import { benchMemories, type BenchMachine, type BenchModelServer, capacity, freePorts, startBenchModelServer } from './support/fleet-bench.ts';
+import {
+  databaseSeconds,
+  type Fault,
+  judge,
+  medianOrNull,
+  residencyOf,
+  type Verdict,
+  workDone,
+} from './support/failover-judge.ts';
+import {
+  benchMemories,
+  benchSpeed,
+  type BenchMachine,
+  type BenchModelServer,
+  capacity,
+  freePorts,
+  startBenchModelServer,
+} from './support/fleet-bench.ts';
 import { protections, type Protection, sabotagedSources } from './support/sabotage.ts';
 
 /**
  * Machines lost in mid-cycle, by real signals to real processes, under the shipped sweep, workers and adapter; only the
  * model servers are doubles. Judged from rows and events: nothing lost, nothing twice, nothing degraded without need.
  */
-const speed = 4;
+const speed = benchSpeed;
 const seed = 20_261;
 /** What this bench leans on: results under a passed epoch are refused, and a step has one result. */
 const leansOn: readonly Protection[] = ['fence', 'unique'];
@@ -66,12 +82,19 @@ if (args.sabotage !== undefined) {
 } else {
   const planned = rounds.slice(0, args.rounds === undefined ? rounds.length : Number(args.rounds));
   const results = await inLab(undefined, (setup) => runRounds(setup, planned));
-  const sum = (pick: (verdict: Verdict) => number) => results.reduce((total, result) => total + pick(result.verdict), 0);
+  const sum = (pick: (verdict: Verdict) => number) =>
+    results.reduce((total, result) => total + pick(result.verdict), 0);
   const climbed = (pick: (verdict: Verdict) => number) => results.filter((result) => pick(result.verdict) > 0).length;
-  const rungs = { moved: climbed((v) => v.moved), degraded: climbed((v) => v.degraded), parked: climbed((v) => v.parkedFinished) };
+  const rungs = {
+    moved: climbed((v) => v.moved),
+    degraded: climbed((v) => v.degraded),
+    parked: climbed((v) => v.parkedFinished),
+  };
   const caught: boolean[] = [];
-  for (const protection of args.rounds === undefined ? leansOn : []) caught.push((await sabotaged(protection)).twice > 0);
-  const ratio = (kind: Fault['kind']) => medianOrNull(results.filter((result) => result.kind === kind).map((result) => result.overBound));
+  for (const protection of args.rounds === undefined ? leansOn : [])
+    caught.push((await sabotaged(protection)).twice > 0);
+  const ratio = (kind: Fault['kind']) =>
+    medianOrNull(results.filter((result) => result.kind === kind).map((result) => result.overBound));
   const restarts = results.filter((result) => result.kind === 'kill').flatMap((result) => result.verdict.restart ?? []);
   report({
     rounds: results.length,
@@ -81,7 +104,12 @@ if (args.sabotage !== undefined) {
     parked_unfinished: sum((v) => v.parkedUnfinished),
     restart_after_s_median: medianOrNull(restarts),
     makespan_over_bound_after_loss: ratio('kill'),
-    frozen: { makespan_over_bound: ratio('stop'), restart_after_s_median: medianOrNull(results.filter((r) => r.kind === 'stop').flatMap((r) => r.verdict.restart ?? [])) },
+    frozen: {
+      makespan_over_bound: ratio('stop'),
+      restart_after_s_median: medianOrNull(
+        results.filter((r) => r.kind === 'stop').flatMap((r) => r.verdict.restart ?? []),
+      ),
+    },
     model_server: { makespan_over_bound: ratio('server') },
     regenerated: sum((v) => v.regenerated),
     rounds_that_climbed: rungs,
@@ -104,11 +132,19 @@ interface Setup {
 
 async function inLab<Result>(sources: string | undefined, use: (setup: Setup) => Promise<Result>): Promise<Result> {
   const base = await openLabServers();
-  const lab = await openLab(base.addresses, { logs: `${base.folder}/logs`, workerLogLevel: 'warn', ...(sources === undefined ? {} : { sources }) });
+  const lab = await openLab(base.addresses, {
+    logs: `${base.folder}/logs`,
+    workerLogLevel: 'warn',
+    ...(sources === undefined ? {} : { sources }),
+  });
   try {
     const [mainPort, pc2Port] = await freePorts(2);
     const servers = {
-      mainpc: await startBenchModelServer(lab, 'mainpc', { speed, models: ['heavy_q4', 'mid_q4', 'light_q4'], port: mainPort! }),
+      mainpc: await startBenchModelServer(lab, 'mainpc', {
+        speed,
+        models: ['heavy_q4', 'mid_q4', 'light_q4'],
+        port: mainPort!,
+      }),
       pc2: await startBenchModelServer(lab, 'pc2', { speed, models: ['mid_q4', 'light_q4'], port: pc2Port! }),
     };
     const urls = { mainpc: servers.mainpc.url, pc2: servers.pc2.url };
@@ -118,10 +154,17 @@ async function inLab<Result>(sources: string | undefined, use: (setup: Setup) =>
     const tokensByAgent = Object.fromEntries(agents.map((agent) => [personaOf(agent).name, tokens.get(agent.id)!]));
     await Promise.all(Object.values(servers).map((server) => server.control({ tokensByAgent })));
     await lab.apply(fleet);
-    await lab.remember(benchMemories(agents.map((agent) => agent.id), 0));
+    await lab.remember(
+      benchMemories(
+        agents.map((agent) => agent.id),
+        0,
+      ),
+    );
     await sql`
       update agents set expected_tokens = new.tokens
-      from unnest(${[...tokens.keys()]}::text[], ${[...tokens.values()]}::int[]) as new (id, tokens) where agents.id = new.id`.execute(lab.db);
+      from unnest(${[...tokens.keys()]}::text[], ${[...tokens.values()]}::int[]) as new (id, tokens) where agents.id = new.id`.execute(
+      lab.db,
+    );
     const workers = { mainpc: lab.startWorker('mainpc'), pc2: lab.startWorker('pc2') };
     await lab.settled(['mainpc', 'pc2']);
     return await use({ lab, servers, workers, urls, agents: agents.length });
@@ -136,7 +179,14 @@ async function runRounds(setup: Setup, planned: readonly Round[]) {
   for (const [index, each] of planned.entries()) {
     const result = { ...each, ...(await runRound(setup, each, `round-${index + 1}`)) };
     results.push(result);
-    report({ round: index + 1, ...each, makespan_s: fixed(result.makespan), bound_s: fixed(result.bound), over_bound: fixed(result.overBound), ...result.verdict });
+    report({
+      round: index + 1,
+      ...each,
+      makespan_s: fixed(result.makespan),
+      bound_s: fixed(result.bound),
+      over_bound: fixed(result.overBound),
+      ...result.verdict,
+    });
   }
   return results;
 }
@@ -160,12 +210,16 @@ async function runRound(setup: Setup, { kind, machineId, away }: Round, id: stri
   await until(
     `all runs of ${id} ended`,
     async () => {
-      const { rows } = await sql<{ open: number }>`select count(*) as open from runs where period = ${period} and ended_at is null`.execute(lab.db);
+      const { rows } = await sql<{
+        open: number;
+      }>`select count(*) as open from runs where period = ${period} and ended_at is null`.execute(lab.db);
       return rows[0]!.open === 0;
     },
     180_000,
   );
-  const { rows } = await sql<{ at: number }>`select extract(epoch from max(ended_at))::float8 as at from runs where period = ${period}`.execute(lab.db);
+  const { rows } = await sql<{
+    at: number;
+  }>`select extract(epoch from max(ended_at))::float8 as at from runs where period = ${period}`.execute(lab.db);
   const makespan = rows[0]!.at - startedAt;
   const outages = kind === 'saturated' ? [] : [{ machineId, from: fault.at - startedAt, to: fault.backAt - startedAt }];
   const bound = failoverBound({
@@ -204,7 +258,8 @@ async function sabotaged(protection: Protection): Promise<{ twice: number }> {
   const copy = sabotagedSources(protection);
   try {
     return await inLab(copy.folder, async (setup) => {
-      if (protection === 'unique') await sql`alter table step_results drop constraint step_results_pkey`.execute(setup.lab.db);
+      if (protection === 'unique')
+        await sql`alter table step_results drop constraint step_results_pkey`.execute(setup.lab.db);
       // A freeze shorter than the lease keeps the epoch, so only the unique key guards; a longer one leaves it to the fence.
       const results = await runRounds(setup, [round('stop', 'mainpc', protection === 'unique' ? 6 : 40)]);
       return { twice: results[0]!.verdict.twice };

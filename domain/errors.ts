@@ -105,7 +105,7 @@ export const errorTable = {
   FENCED: {
     status: 409,
     retryable: false,
-    cause: "The result came from a machine whose lease had passed to a later epoch; it was not stored.",
+    cause: 'The result came from a machine whose lease had passed to a later epoch; it was not stored.',
     mend: 'None needed: the workflow schedules the step anew.',
   },
   AGENT_RETIRED: {

@@ -73,3 +73,5 @@ export function sweepWorkflowId(cadence: string): string {
 export function reflectScheduleId(cadence: string): string {
   return `reflect-${cadence}`;
 }
+
+export const retentionScheduleId = 'retention';

@@ -34,3 +34,34 @@ export function withMeasuredRates(
     return { ...variant, rates: { ...variant.rates, ...laid } };
   });
 }
+
+/** One call as it was served, its prompt included. */
+export interface RateSample {
+  /** Mean number of sequences that ran on the server during the call, this one included. */
+  sequences: number;
+  secondsPerToken: number;
+}
+
+/** Fewer calls than this say too little to replace what fleet.yaml declares. */
+export const leastSamples = 20;
+
+/**
+ * Fits 1 ÷ rate = (1 + slowdown × (sequences − 1)) ÷ tokensPerSecond by least squares. Where the calls saw nearly the
+ * same number of sequences the slope cannot be told: the declared slowdown is kept and only the speed measured.
+ */
+export function fitRate(samples: readonly RateSample[], declared: Rate): Rate | undefined {
+  if (samples.length < leastSamples) return undefined;
+  const n = samples.length;
+  const meanX = samples.reduce((sum, sample) => sum + (sample.sequences - 1), 0) / n;
+  const meanY = samples.reduce((sum, sample) => sum + sample.secondsPerToken, 0) / n;
+  const spread = samples.reduce((sum, sample) => sum + (sample.sequences - 1 - meanX) ** 2, 0);
+  const slope =
+    spread / n < 1
+      ? undefined
+      : samples.reduce((sum, s) => sum + (s.sequences - 1 - meanX) * (s.secondsPerToken - meanY), 0) / spread;
+  const alone = slope === undefined ? undefined : meanY - slope * meanX;
+  if (slope !== undefined && alone !== undefined && slope >= 0 && alone > 0) {
+    return { tokensPerSecond: 1 / alone, slowdown: slope / alone };
+  }
+  return { tokensPerSecond: (1 + declared.slowdown * meanX) / meanY, slowdown: declared.slowdown };
+}

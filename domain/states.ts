@@ -20,5 +20,14 @@ export type RunsAs = (typeof runsAs)[number];
 export const roles = ['operator', 'creator', 'member', 'reader'] as const;
 export type Role = (typeof roles)[number];
 
-export const memoryKinds = ['observation', 'reflection', 'whisper', 'conversation', 'reply', 'drop', 'vote', 'sale'] as const;
+export const memoryKinds = [
+  'observation',
+  'reflection',
+  'whisper',
+  'conversation',
+  'reply',
+  'drop',
+  'vote',
+  'sale',
+] as const;
 export type MemoryKind = (typeof memoryKinds)[number];

@@ -200,7 +200,9 @@ export function createMachineStore(db: Database) {
           detail: reason,
           action: `start it on ${machineId}; its queues are polled again by themselves`,
         });
-        await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.model_server_down', subject: machineId, data: { reason } }]);
+        await appendEvents(tx, [
+          { ownerId: row.ownerId, type: 'machine.model_server_down', subject: machineId, data: { reason } },
+        ]);
         await requestReplan(tx, { ownerId: row.ownerId, reason: `model server of ${machineId} down` });
       });
     },
@@ -212,6 +214,27 @@ export function createMachineStore(db: Database) {
         await resolveNotice(tx, serverNoticeKey(machineId));
         await appendEvents(tx, [{ ownerId: row.ownerId, type: 'machine.model_server_up', subject: machineId }]);
         await requestReplan(tx, { ownerId: row.ownerId, reason: `model server of ${machineId} up again` });
+      });
+    },
+
+    /** What the host's own probe of its cards says against fleet.yaml; no shortfalls settle the notice. */
+    async gpusProbed(machineId: string, shortfalls: readonly string[]): Promise<void> {
+      const key = `gpu_differs:${machineId}`;
+      if (shortfalls.length === 0) return resolveNotice(db, key);
+      const { ownerId } = await db
+        .selectFrom('machines')
+        .select('ownerId')
+        .where('id', '=', machineId)
+        .executeTakeFirstOrThrow();
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId,
+        kind: 'gpu_differs',
+        key,
+        subject: machineId,
+        title: `The GPUs of ${machineId} are not what fleet.yaml says`,
+        detail: shortfalls.join('; '),
+        action: 'mend machines[].gpus in fleet.yaml, then soulfra apply',
       });
     },
 
@@ -285,7 +308,18 @@ export type MachineStore = ReturnType<typeof createMachineStore>;
 export async function listMachines(db: Executor): Promise<MachineRow[]> {
   const rows = await db
     .selectFrom('machines')
-    .select(['id', 'state', 'reason', 'epoch', 'leaseUntil', 'polls', 'runsAs', 'planVersion', 'identity', 'modelServerUp'])
+    .select([
+      'id',
+      'state',
+      'reason',
+      'epoch',
+      'leaseUntil',
+      'polls',
+      'runsAs',
+      'planVersion',
+      'identity',
+      'modelServerUp',
+    ])
     .select(sql<boolean>`lease_until > clock_timestamp() and state not in ('lost')`.as('alive'))
     .where('removedAt', 'is', null)
     .orderBy('id')

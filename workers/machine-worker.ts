@@ -1,31 +1,24 @@
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
-import { createDrainActivities, createMachineActivities } from '../activities/machines.ts';
-import { createPlanActivities } from '../activities/plans.ts';
-import { createReflectionActivities } from '../activities/reflections.ts';
-import { createSweepActivities } from '../activities/sweeps.ts';
+import { createMachineActivities } from '../activities/machines.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
+import { gpuShortfalls } from '../domain/gpu-check.ts';
 import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createDatabase } from '../stores/database.ts';
-import { createFleetStore } from '../stores/fleets.ts';
-import { createIntentStore } from '../stores/intents.ts';
 import { createListenerFactory } from '../stores/listen.ts';
-import { createMachineStore } from '../stores/machines.ts';
-import { createMemoryStore } from '../stores/memories.ts';
-import { createPlanStore } from '../stores/plans.ts';
-import { createReflectionStore } from '../stores/reflections.ts';
-import { createRunStore } from '../stores/runs.ts';
-import { createStepResultStore } from '../stores/step-results.ts';
-import { createSweepStore } from '../stores/sweeps.ts';
+import { createRateStore } from '../stores/placement.ts';
 import { workflowBundle } from './bundle.ts';
+import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
 import { createInferencePool } from './inference-pool.ts';
+import { showPresence } from './presence.ts';
+import { createRateMeter } from './rate-meter.ts';
 import { relayIntents } from './intents-relay.ts';
 import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
@@ -36,6 +29,7 @@ import { SlotGate } from './slot-gate.ts';
 export interface MachineWorkerOptions {
   machineId: string;
   databaseUrl: string;
+  redisUrl: string;
   temporalAddress: string;
   temporalNamespace: string;
   /** Name of this host, to tell its own machine from those it only stands in for. */
@@ -63,17 +57,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     connections: 20,
     onIdleError: (err) => log.warn({ err }, 'database connection broke'),
   });
-  const stores = {
-    machines: createMachineStore(db),
-    plans: createPlanStore(db),
-    fleets: createFleetStore(db),
-    runs: createRunStore(db),
-    sweeps: createSweepStore(db),
-    memories: createMemoryStore(db),
-    reflections: createReflectionStore(db),
-    steps: createStepResultStore(db),
-    intents: createIntentStore(db),
-  };
+  const stores = createWorkerStores(db);
   const fleet = createFleetReader(stores.fleets);
   let view: FleetView = await fleet();
   const machine = view.fleet.machines.find((other) => other.id === machineId);
@@ -110,8 +94,14 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       ...stores,
       lease: lease.held,
       permits: gate,
-      callFor: models.callFor,
+      callFor: (modelId) => models.callFor(modelId),
       serverDown: () => watch?.lookNow(),
+      served: createRateMeter({
+        gpuClass: machine.gpus[0]?.class ?? '8g',
+        rates: createRateStore(db),
+        view: () => view,
+        log,
+      }),
     }),
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
@@ -131,6 +121,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     view = await fleet();
     const current = await stores.plans.currentFor(machineId);
     if (current) await pool.apply(current.version, current.models, stopping.signal);
+  }
+
+  async function probeOwnGpus(): Promise<void> {
+    await stores.machines.gpusProbed(machineId, gpuShortfalls(machine!.gpus, await probeGpus()));
   }
 
   function background(work: Promise<void>): void {
@@ -167,13 +161,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: {
-          ...createFleetHealthActivities(stores),
-          ...createSweepActivities({ ...stores, fleet }),
-          ...createReflectionActivities({ ...stores, fleet }),
-          ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
-          ...createDrainActivities(stores),
-        },
+        activities: createCoordinationActivities(stores, fleet, client),
       }),
     );
   }
@@ -185,7 +173,20 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log }) : undefined;
+  const presence = showPresence({
+    redisUrl: options.redisUrl,
+    machineId,
+    log,
+    read: () => ({
+      running: gate.inUse,
+      sequences: machine.modelServer?.sequences ?? 0,
+      polls: pool.polls(),
+      at: new Date().toISOString(),
+    }),
+  });
   await adoptPlan();
+  // The probe judges only the machine on its own host.
+  if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   if (weight) {
     await startFleetHealth(client);
     background(reconcileSchedules(client, fleet));
@@ -197,6 +198,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     /** Takes no more work, lets calls in hand finish within the grace, gives the lease back. */
     async stop(): Promise<void> {
       log.info({ machineId }, 'machine stops');
+      presence.stop();
       await relay?.stop();
       await watch?.stop();
       stopping.abort(new Error('the worker stops'));

@@ -1,8 +1,15 @@
-import { type Client, ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import {
+  type Client,
+  ScheduleAlreadyRunning,
+  type ScheduleOptions,
+  type ScheduleOptionsStartWorkflowAction,
+  ScheduleOverlapPolicy,
+} from '@temporalio/client';
+import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/fleet.ts';
 import { fleetAgents } from '../domain/fleet.ts';
-import { reflectScheduleId, sweepWorkflowId } from '../domain/ids.ts';
+import { reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
@@ -12,36 +19,48 @@ import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
  */
 export async function reconcileSchedules(client: Client, readFleet: FleetReader): Promise<void> {
   const { fleet } = await readFleet();
+  await ensure(client, retentionScheduleId, retentionOptions, false);
   const cadences = new Set(fleetAgents(fleet).map((agent) => agent.cadence));
-  const existing = new Set<string>();
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
     const cadence = schedule.scheduleId.slice('reflect-'.length);
-    if (cadences.has(cadence)) existing.add(cadence);
-    else await client.schedule.getHandle(schedule.scheduleId).delete();
+    if (!cadences.has(cadence)) await client.schedule.getHandle(schedule.scheduleId).delete();
   }
   for (const cadence of cadences) {
-    const options = optionsOf(cadence, fleet.schedules.catchUp);
-    if (!existing.has(cadence)) {
-      try {
-        await client.schedule.create({
-          ...options,
-          scheduleId: reflectScheduleId(cadence),
-          state: { paused: fleet.schedules.paused },
-        });
-        continue;
-      } catch (err) {
-        // The list lags behind, and another worker may reconcile too: what is there is updated.
-        if (!(err instanceof ScheduleAlreadyRunning)) throw err;
-      }
-    }
-    await client.schedule
-      .getHandle(reflectScheduleId(cadence))
-      .update((current) => ({ ...options, state: current.state }));
+    await ensure(
+      client,
+      reflectScheduleId(cadence),
+      optionsOf(cadence, fleet.schedules.catchUp),
+      fleet.schedules.paused,
+    );
   }
 }
 
-function optionsOf(cadence: string, catchUp: string) {
+/** Made, or updated with whether it is paused left as it is: the list lags behind, and another worker may reconcile too. */
+async function ensure(client: Client, scheduleId: string, options: Options, paused: boolean): Promise<void> {
+  try {
+    await client.schedule.create({ ...options, scheduleId, state: { paused } });
+  } catch (err) {
+    if (!(err instanceof ScheduleAlreadyRunning)) throw err;
+    await client.schedule.getHandle(scheduleId).update((current) => ({ ...options, state: current.state }));
+  }
+}
+
+type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>>, 'scheduleId' | 'state'>;
+
+const retentionOptions: Options = {
+  spec: { calendars: [{ hour: 3, minute: 30 }] },
+  action: {
+    type: 'startWorkflow',
+    workflowType: 'applyRetention',
+    workflowId: 'apply-retention',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  },
+  policies: { overlap: ScheduleOverlapPolicy.SKIP },
+};
+
+function optionsOf(cadence: string, catchUp: string): Options {
   const seconds = durationSeconds(cadence);
   const input: ReflectFleetInput = { cadence, trigger: 'schedule' };
   return {

@@ -36,6 +36,8 @@ export class SlotGate implements Permits {
   private polls: Waiting<SlotPermit>[] = [];
   private calls: Waiting<() => void>[] = [];
   private running = 0;
+  private busy = 0;
+  private countedAt = performance.now();
 
   constructor(sequences: number) {
     this.sequences = sequences;
@@ -51,6 +53,14 @@ export class SlotGate implements Permits {
 
   get inUse(): number {
     return this.running;
+  }
+
+  /** Seconds of sequences in use since the start, summed: its growth over a call ÷ the call's seconds is how many ran. */
+  busySeconds(): number {
+    const now = performance.now();
+    this.busy += (this.running * (now - this.countedAt)) / 1000;
+    this.countedAt = now;
+    return this.busy;
   }
 
   acquire(queue: string, signal: AbortSignal): Promise<() => void> {
@@ -157,11 +167,13 @@ export class SlotGate implements Permits {
   private giveCalls(): void {
     while (this.running < this.sequences && this.calls.length > 0) {
       const next = this.calls.shift()!;
+      this.busySeconds();
       this.running += 1;
       let given = true;
       next.give(() => {
         if (!given) return;
         given = false;
+        this.busySeconds();
         this.running -= 1;
         this.giveCalls();
       });

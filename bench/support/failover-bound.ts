@@ -50,10 +50,16 @@ function soonest(work: number, models: ReadonlySet<FailoverModel>, input: Parame
   return Number.POSITIVE_INFINITY;
 }
 
-function rateAt(time: number, models: ReadonlySet<FailoverModel>, { capacity, outages, residency }: Parameters<typeof failoverBound>[0]): number {
+function rateAt(
+  time: number,
+  models: ReadonlySet<FailoverModel>,
+  { capacity, outages, residency }: Parameters<typeof failoverBound>[0],
+): number {
   const inside = (span: { from: number; to: number }) => span.from <= time && time < span.to;
   return (Object.keys(capacity) as BenchMachine[])
     .filter((machineId) => !outages.some((outage) => outage.machineId === machineId && inside(outage)))
-    .filter((machineId) => residency.some((held) => held.machineId === machineId && models.has(held.modelId) && inside(held)))
+    .filter((machineId) =>
+      residency.some((held) => held.machineId === machineId && models.has(held.modelId) && inside(held)),
+    )
     .reduce((sum, machineId) => sum + capacity[machineId], 0);
 }

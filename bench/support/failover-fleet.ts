@@ -1,6 +1,6 @@
 import { type Fleet, fleetAgents, fleetSchema } from '../../domain/fleet.ts';
 import { createRandom } from '../../domain/random.ts';
-import { cards, seededTokens, type BenchMachine } from './fleet-bench.ts';
+import { benchSpeed, cards, seededTokens, type BenchMachine } from './fleet-bench.ts';
 
 export type FailoverModel = 'heavy_q4' | 'mid_q4' | 'light_q4';
 
@@ -10,11 +10,11 @@ export type FailoverModel = 'heavy_q4' | 'mid_q4' | 'light_q4';
  * `light` there, `light` is on both.
  */
 export function failoverFleet(urls: Record<BenchMachine, string>, limits: Partial<Fleet['limits']> = {}): Fleet {
-  const large = { tokensPerSecond: cards.mainpc.tokensPerSecond, slowdown: cards.mainpc.slowdown };
-  const small = { tokensPerSecond: cards.pc2.tokensPerSecond, slowdown: cards.pc2.slowdown };
+  const large = { tokensPerSecond: cards.mainpc.tokensPerSecond * benchSpeed, slowdown: cards.mainpc.slowdown };
+  const small = { tokensPerSecond: cards.pc2.tokensPerSecond * benchSpeed, slowdown: cards.pc2.slowdown };
   const shape = { family: 'bench', layers: 32, queryHeads: 32, context: { reflect: 8192, talk: 8192 } };
   const slim = { ...shape, kvHeads: 1, headSize: 32 };
-  const archetype = { traits: ['steady'], maskSeed: 1, cadence: '100s', tokensPerDay: 1_000_000, leastClass: '8g' };
+  const archetype = { traits: ['steady'], maskSeed: 1, cadence: '25s', tokensPerDay: 1_000_000, leastClass: '8g' };
   return fleetSchema.parse({
     version: 1,
     name: 'failover bench',
@@ -35,13 +35,52 @@ export function failoverFleet(urls: Record<BenchMachine, string>, limits: Partia
     models: [
       { id: 'heavy', ...slim, quantisations: { q4: { fileGiB: 7.5, rates: { '24g': large }, smaller: 'light_q4' } } },
       { id: 'mid', ...slim, quantisations: { q4: { fileGiB: 6, rates: { '24g': large, '12g': small } } } },
-      { id: 'light', ...shape, kvHeads: 4, headSize: 64, quantisations: { q4: { fileGiB: 2, rates: { '24g': large, '12g': small } } } },
+      {
+        id: 'light',
+        ...shape,
+        kvHeads: 4,
+        headSize: 64,
+        quantisations: { q4: { fileGiB: 2, rates: { '24g': large, '12g': small } } },
+      },
     ],
     archetypes: [
-      { ...archetype, id: 'heavy', count: 50, summary: 'may stand on the small model', model: 'heavy_q4', mayDegrade: true, expectedTokens: 500 },
-      { ...archetype, id: 'proud', count: 15, summary: 'the large model or not at all', model: 'heavy_q4', mayDegrade: false, expectedTokens: 500 },
-      { ...archetype, id: 'mid', count: 20, summary: 'moves by a new plan', model: 'mid_q4', mayDegrade: false, expectedTokens: 300, priority: 2 },
-      { ...archetype, id: 'light', count: 212, summary: 'on both cards', model: 'light_q4', mayDegrade: false, expectedTokens: 280 },
+      {
+        ...archetype,
+        id: 'heavy',
+        count: 50,
+        summary: 'may stand on the small model',
+        model: 'heavy_q4',
+        mayDegrade: true,
+        expectedTokens: 500,
+      },
+      {
+        ...archetype,
+        id: 'proud',
+        count: 15,
+        summary: 'the large model or not at all',
+        model: 'heavy_q4',
+        mayDegrade: false,
+        expectedTokens: 500,
+      },
+      {
+        ...archetype,
+        id: 'mid',
+        count: 20,
+        summary: 'moves by a new plan',
+        model: 'mid_q4',
+        mayDegrade: false,
+        expectedTokens: 300,
+        priority: 2,
+      },
+      {
+        ...archetype,
+        id: 'light',
+        count: 212,
+        summary: 'on both cards',
+        model: 'light_q4',
+        mayDegrade: false,
+        expectedTokens: 280,
+      },
     ],
     limits: { heartbeatTimeout: '2s', stallTimeout: '1s', scheduleToStart: '6s', parkedFor: '10m', ...limits },
   });

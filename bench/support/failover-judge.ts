@@ -31,21 +31,40 @@ const clockTolerance = 0.25;
 const heartbeatTimeout = 2;
 
 export async function databaseSeconds(lab: Lab): Promise<number> {
-  const { rows } = await sql<{ now: number }>`select extract(epoch from clock_timestamp())::float8 as now`.execute(lab.db);
+  const { rows } = await sql<{ now: number }>`select extract(epoch from clock_timestamp())::float8 as now`.execute(
+    lab.db,
+  );
   return rows[0]!.now;
 }
 
 export async function judge(lab: Lab, period: string, fault: Fault, agents: number): Promise<Verdict> {
-  const { rows: runs } = await sql<{ id: string; agentId: string; state: string; degraded: boolean; wanted: string; reflections: number; stored: number; results: number; by: string | null }>`
+  const { rows: runs } = await sql<{
+    id: string;
+    agentId: string;
+    state: string;
+    degraded: boolean;
+    wanted: string;
+    reflections: number;
+    stored: number;
+    results: number;
+    by: string | null;
+  }>`
     select r.id, r.agent_id, r.state, r.degraded, r.wanted_model_id as wanted, r.reflections,
       (select count(*) from reflections f where f.run_id = r.id) as stored,
       (select count(*) from step_results s where s.run_id = r.id) as results,
       (select s.machine_id from step_results s where s.run_id = r.id limit 1) as by
     from runs r where r.period = ${period}`.execute(lab.db);
   const byId = new Map(runs.map((run) => [run.id, run]));
-  const { rows: events } = await sql<{ type: string; subject: string; data: { machineId?: string; degraded?: boolean }; at: number }>`
+  const { rows: events } = await sql<{
+    type: string;
+    subject: string;
+    data: { machineId?: string; degraded?: boolean };
+    at: number;
+  }>`
     select type, subject, data, extract(epoch from at)::float8 as at from events
-    where type in ('run.working', 'run.moved', 'run.parked', 'run.done') and subject = any(${runs.map((run) => run.id)}) order by id`.execute(lab.db);
+    where type in ('run.working', 'run.moved', 'run.parked', 'run.done') and subject = any(${runs.map((run) => run.id)}) order by id`.execute(
+    lab.db,
+  );
   const of = (type: string) => events.filter((event) => event.type === type);
 
   const starts = of('run.working');
@@ -60,8 +79,13 @@ export async function judge(lab: Lab, period: string, fault: Fault, agents: numb
     twice:
       runs.filter((run) => run.results > 1 || run.stored !== run.reflections).length +
       [...doneAgents.values()].filter((count) => count > 1).length +
-      (await committedAfterBump(lab, runs.map((run) => run.id))),
-    falseDegraded: of('run.moved').filter((event) => event.data.degraded === true && (alive(event.at) || fault.machineId !== 'mainpc')).length,
+      (await committedAfterBump(
+        lab,
+        runs.map((run) => run.id),
+      )),
+    falseDegraded: of('run.moved').filter(
+      (event) => event.data.degraded === true && (alive(event.at) || fault.machineId !== 'mainpc'),
+    ).length,
     parkedUnfinished: [...parked].filter((id) => !done(byId.get(id)!)).length,
     regenerated: starts.length - new Set(starts.map((event) => event.subject)).size,
     moved: runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
@@ -86,12 +110,21 @@ async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<
  * For the victims, the calls in hand of the machine when it was lost: how long after the later of their heartbeat
  * time-out and the first free sequence of the machine that took one over it began again.
  */
-function restartOf(events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>, fault: Fault): number | undefined {
+function restartOf(
+  events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>,
+  fault: Fault,
+): number | undefined {
   if (fault.kind === 'saturated') return undefined;
   const calls = callsOf(events);
-  const victims = new Set(calls.filter((call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at).map((call) => call.runId));
+  const victims = new Set(
+    calls
+      .filter((call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at)
+      .map((call) => call.runId),
+  );
   const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
-  const again = calls.filter((call) => victims.has(call.runId) && call.from > fault.at && call.from >= timedOut - heartbeatTimeout).sort((a, b) => a.from - b.from);
+  const again = calls
+    .filter((call) => victims.has(call.runId) && call.from > fault.at && call.from >= timedOut - heartbeatTimeout)
+    .sort((a, b) => a.from - b.from);
   const first = again[0];
   if (!first) return undefined;
   const earliest = first.machineId === fault.machineId ? Math.max(timedOut, fault.backAt) : timedOut;
@@ -106,7 +139,9 @@ interface Call {
 }
 
 /** A call ends when its run does or begins again; what a lost machine held ends with the next start of the run. */
-function callsOf(events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>): Call[] {
+function callsOf(
+  events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>,
+): Call[] {
   const calls: Call[] = [];
   const open = new Map<string, Call>();
   for (const event of events) {
@@ -115,7 +150,12 @@ function callsOf(events: ReadonlyArray<{ type: string; subject: string; data: { 
     if (last) last.to = event.at;
     open.delete(event.subject);
     if (event.type === 'run.done') continue;
-    const call = { runId: event.subject, machineId: event.data.machineId ?? '', from: event.at, to: Number.POSITIVE_INFINITY };
+    const call = {
+      runId: event.subject,
+      machineId: event.data.machineId ?? '',
+      from: event.at,
+      to: Number.POSITIVE_INFINITY,
+    };
     calls.push(call);
     open.set(event.subject, call);
   }
@@ -125,12 +165,18 @@ function callsOf(events: ReadonlyArray<{ type: string; subject: string; data: { 
 function firstFree(calls: readonly Call[], machineId: BenchMachine, after: number): number {
   const mine = calls.filter((call) => call.machineId === machineId);
   const marks = [after, ...mine.map((call) => call.to).filter((to) => to > after)].sort((a, b) => a - b);
-  return marks.find((at) => mine.filter((call) => call.from < at && call.to > at).length < cards[machineId].sequences) ?? after;
+  return (
+    marks.find((at) => mine.filter((call) => call.from < at && call.to > at).length < cards[machineId].sequences) ??
+    after
+  );
 }
 
 /** Who held what during the round, from the plans that were applied. */
 export async function residencyOf(lab: Lab, startedAt: number): Promise<Residency[]> {
-  const { rows } = await sql<{ plan: { machines: Array<{ machineId: BenchMachine; models: Array<{ modelId: FailoverModel }> }> }; at: number }>`
+  const { rows } = await sql<{
+    plan: { machines: Array<{ machineId: BenchMachine; models: Array<{ modelId: FailoverModel }> }> };
+    at: number;
+  }>`
     select p.plan, extract(epoch from e.at)::float8 as at from plans p
     join events e on e.type = 'plan.computed' and e.subject = p.version::text order by p.version`.execute(lab.db);
   return rows.flatMap((row, i) =>
@@ -147,7 +193,9 @@ export async function residencyOf(lab: Lab, startedAt: number): Promise<Residenc
 
 export async function workDone(lab: Lab, period: string): Promise<Map<FailoverModel, number>> {
   const { rows } = await sql<{ modelId: FailoverModel; tokens: number }>`
-    select model_id, sum(tokens)::float8 as tokens from runs where period = ${period} and state = 'done' group by model_id`.execute(lab.db);
+    select model_id, sum(tokens)::float8 as tokens from runs where period = ${period} and state = 'done' group by model_id`.execute(
+    lab.db,
+  );
   return new Map(rows.map((row) => [row.modelId, row.tokens]));
 }
 

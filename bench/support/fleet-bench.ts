@@ -9,6 +9,8 @@ export const cards = {
   mainpc: { tokensPerSecond: 60, slowdown: 0.04, sequences: 16 },
   pc2: { tokensPerSecond: 22, slowdown: 0.05, sequences: 6 },
 } as const;
+/** Model servers run this many times real time. */
+export const benchSpeed = 4;
 export type BenchMachine = keyof typeof cards;
 
 /** Tokens a second of a full card, at `speed` × real time. */
@@ -22,20 +24,35 @@ export interface BenchModelServer {
   url: string;
   process: LabProcess;
   /** POST /control of the double. */
-  control(order: Record<string, unknown>): Promise<{ requests: number; started: number; finished: number; aborted: number; busySlotSeconds: number }>;
+  control(
+    order: Record<string, unknown>,
+  ): Promise<{ requests: number; started: number; finished: number; aborted: number; busySlotSeconds: number }>;
 }
 
 /** A model server double in a process of its own, so that its clock is not the bench's. */
-export async function startBenchModelServer(lab: Lab, machineId: BenchMachine, options: { speed: number; models: readonly string[]; port: number }): Promise<BenchModelServer> {
+export async function startBenchModelServer(
+  lab: Lab,
+  machineId: BenchMachine,
+  options: { speed: number; models: readonly string[]; port: number },
+): Promise<BenchModelServer> {
   const card = cards[machineId];
-  const process = lab.startProcess(`model-server-${machineId}`, [
-    'test/support/model-server.ts',
-    '--port', String(options.port),
-    '--slots', String(card.sequences),
-    '--speed', String(card.tokensPerSecond * options.speed),
-    '--slowdown', String(card.slowdown),
-    '--models', options.models.join(','),
-  ], {});
+  const process = lab.startProcess(
+    `model-server-${machineId}`,
+    [
+      'test/support/model-server.ts',
+      '--port',
+      String(options.port),
+      '--slots',
+      String(card.sequences),
+      '--speed',
+      String(card.tokensPerSecond * options.speed),
+      '--slowdown',
+      String(card.slowdown),
+      '--models',
+      options.models.join(','),
+    ],
+    {},
+  );
   const base = `http://127.0.0.1:${options.port}`;
   for (let tries = 0; ; tries += 1) {
     try {
@@ -72,7 +89,10 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 /** 70 heavy agents whose model only the 24 GiB card holds, 227 light ones whose model both hold. */
-export function pairFleet(urls: Record<BenchMachine, string>, options: { heavy: number; light: number; limits?: Partial<Fleet['limits']> }): Fleet {
+export function pairFleet(
+  urls: Record<BenchMachine, string>,
+  options: { heavy: number; light: number; limits?: Partial<Fleet['limits']> },
+): Fleet {
   const rates = {
     '24g': { tokensPerSecond: cards.mainpc.tokensPerSecond, slowdown: cards.mainpc.slowdown },
     '12g': { tokensPerSecond: cards.pc2.tokensPerSecond, slowdown: cards.pc2.slowdown },
@@ -97,12 +117,35 @@ export function pairFleet(urls: Record<BenchMachine, string>, options: { heavy: 
       },
     ],
     models: [
-      { id: 'heavy', family: 'bench', ...shape, quantisations: { q4: { fileGiB: 12, rates: { '24g': rates['24g'] }, smaller: 'light_q4' } } },
+      {
+        id: 'heavy',
+        family: 'bench',
+        ...shape,
+        quantisations: { q4: { fileGiB: 12, rates: { '24g': rates['24g'] }, smaller: 'light_q4' } },
+      },
       { id: 'light', family: 'bench', ...shape, quantisations: { q4: { fileGiB: 2, rates } } },
     ],
     archetypes: [
-      { id: 'heavy', count: options.heavy, summary: 'works on the large model', model: 'heavy_q4', leastClass: '16g', mayDegrade: true, expectedTokens: 700, ...archetype },
-      { id: 'light', count: options.light, summary: 'works on the small model', model: 'light_q4', leastClass: '8g', mayDegrade: false, expectedTokens: 280, ...archetype },
+      {
+        id: 'heavy',
+        count: options.heavy,
+        summary: 'works on the large model',
+        model: 'heavy_q4',
+        leastClass: '16g',
+        mayDegrade: true,
+        expectedTokens: 700,
+        ...archetype,
+      },
+      {
+        id: 'light',
+        count: options.light,
+        summary: 'works on the small model',
+        model: 'light_q4',
+        leastClass: '8g',
+        mayDegrade: false,
+        expectedTokens: 280,
+        ...archetype,
+      },
     ],
     limits: { heartbeatTimeout: '2s', stallTimeout: '1s', scheduleToStart: '30s', ...options.limits },
   });
@@ -113,7 +156,6 @@ export function seededTokens(random: Random, mean: number): number {
   const gauss = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
   return Math.max(40, Math.min(1000, Math.round(mean * Math.exp(0.45 * gauss - 0.1))));
 }
-
 
 /** A few memories each: what a bench measures is the path, not the prompt. */
 export function benchMemories(agentIds: readonly string[], round: number) {

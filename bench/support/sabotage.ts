@@ -7,7 +7,17 @@ export const protections = ['idempotency', 'fence', 'unique', 'compensation', 'c
 export type Protection = (typeof protections)[number];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const rooms = ['domain', 'workflows', 'activities', 'workers', 'stores', 'integrations', 'config', 'observability', 'package.json'];
+const rooms = [
+  'domain',
+  'workflows',
+  'activities',
+  'workers',
+  'stores',
+  'integrations',
+  'config',
+  'observability',
+  'package.json',
+];
 
 /** What is taken out, as text that must stand in the source exactly once: a bench whose protection has moved fails here. */
 const edits: Partial<Record<Protection, Array<{ file: string; from: string; to: string }>>> = {

@@ -20,6 +20,8 @@ export interface SweepDetail extends SweepView {
   /** Agents whose run ended done, those of them by a smaller model, and those by machine. */
   reflected: number;
   degraded: number;
+  /** Runs that changed their queue at least once. */
+  moved: number;
   byMachine: Record<string, number>;
   /** Runs at work now, by machine. */
   runningByMachine: Record<string, number>;
@@ -68,6 +70,7 @@ export async function findSweep(db: Executor, ownerId: string, id: string): Prom
   const runs = await db
     .selectFrom('runs')
     .select(['state', 'machineId', 'degraded', sql<number>`count(*)`.as('count')])
+    .select(sql<number>`count(*) filter (where moves > 0)`.as('moved'))
     .where('sweepId', '=', row.id)
     .groupBy(['state', 'machineId', 'degraded'])
     .execute();
@@ -77,11 +80,13 @@ export async function findSweep(db: Executor, ownerId: string, id: string): Prom
     counts: Object.fromEntries(runStates.map((state) => [state, 0])) as Record<RunState, number>,
     reflected: 0,
     degraded: 0,
+    moved: 0,
     byMachine: {},
     runningByMachine: {},
     seconds: Math.round(seconds * 100) / 100,
   };
-  for (const { state, machineId, degraded, count } of runs) {
+  for (const { state, machineId, degraded, count, moved } of runs) {
+    detail.moved += moved;
     detail.total += count;
     detail.counts[state as RunState] += count;
     const onMachine = state === 'done' ? detail.byMachine : state === 'running' ? detail.runningByMachine : undefined;

@@ -1,0 +1,12 @@
+/** What a machine does right now, as its worker shows it in Redis. */
+export interface Presence {
+  /** Calls that run on its model server. */
+  running: number;
+  sequences: number;
+  polls: string[];
+  at: string;
+}
+
+export function presenceKey(machineId: string): string {
+  return `soulfra:presence:${machineId}`;
+}

@@ -1,0 +1,41 @@
+import { sql } from 'kysely';
+import type { Database } from './database.ts';
+
+/** Rows deleted in one statement: a transaction must end within 10 s. */
+const batch = 5_000;
+
+export interface RetentionSeconds {
+  events: number;
+  runs: number;
+  stepResults: number;
+  notices: number;
+}
+
+export function createRetentionStore(db: Database) {
+  return {
+    /**
+     * Deletes one batch of each table's rows that have outlived their retention. A run stays as long as a reflection
+     * rests on it; a notice as long as it is open.
+     * @returns rows deleted; 0 when nothing is left to delete
+     */
+    async deleteBatch(keep: RetentionSeconds): Promise<number> {
+      const statements = [
+        sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
+        sql`delete from step_results where ctid in (select s.ctid from step_results s join runs r on r.id = s.run_id
+          where r.ended_at < ${ago(keep.stepResults)} limit ${batch})`,
+        sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
+          and not exists (select 1 from reflections f where f.run_id = r.id)
+          and not exists (select 1 from step_results s where s.run_id = r.id) limit ${batch})`,
+        sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
+      ];
+      let deleted = 0;
+      for (const statement of statements) deleted += Number((await statement.execute(db)).numAffectedRows ?? 0n);
+      return deleted;
+    },
+  };
+}
+export type RetentionStore = ReturnType<typeof createRetentionStore>;
+
+function ago(seconds: number) {
+  return sql`now() - make_interval(secs => ${seconds})`;
+}

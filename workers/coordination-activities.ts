@@ -1,0 +1,48 @@
+import type { Client } from '@temporalio/client';
+import { createFleetHealthActivities } from '../activities/fleet-health.ts';
+import type { FleetReader } from '../activities/fleet-view.ts';
+import { createDrainActivities } from '../activities/machines.ts';
+import { createPlanActivities } from '../activities/plans.ts';
+import { createReflectionActivities } from '../activities/reflections.ts';
+import { createRetentionActivities } from '../activities/retention.ts';
+import { createSweepActivities } from '../activities/sweeps.ts';
+import type { Database } from '../stores/database.ts';
+import { createFleetStore } from '../stores/fleets.ts';
+import { createIntentStore } from '../stores/intents.ts';
+import { createMachineStore } from '../stores/machines.ts';
+import { createMemoryStore } from '../stores/memories.ts';
+import { createPlanStore } from '../stores/plans.ts';
+import { createReflectionStore } from '../stores/reflections.ts';
+import { createRetentionStore } from '../stores/retention.ts';
+import { createRunStore } from '../stores/runs.ts';
+import { createStepResultStore } from '../stores/step-results.ts';
+import { createSweepStore } from '../stores/sweeps.ts';
+import { reconcileSchedules } from './schedules.ts';
+
+export function createWorkerStores(db: Database) {
+  return {
+    machines: createMachineStore(db),
+    plans: createPlanStore(db),
+    fleets: createFleetStore(db),
+    runs: createRunStore(db),
+    sweeps: createSweepStore(db),
+    memories: createMemoryStore(db),
+    reflections: createReflectionStore(db),
+    retention: createRetentionStore(db),
+    steps: createStepResultStore(db),
+    intents: createIntentStore(db),
+  };
+}
+export type WorkerStores = ReturnType<typeof createWorkerStores>;
+
+/** Everything that the `coordination` queue runs beside workflows. */
+export function createCoordinationActivities(stores: WorkerStores, fleet: FleetReader, client: Client) {
+  return {
+    ...createFleetHealthActivities(stores),
+    ...createSweepActivities({ ...stores, fleet }),
+    ...createReflectionActivities({ ...stores, fleet }),
+    ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
+    ...createDrainActivities(stores),
+    ...createRetentionActivities({ ...stores, fleet }),
+  };
+}
