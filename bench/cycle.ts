@@ -24,7 +24,7 @@ import {
  * One cycle of 297 agents by the shipped sweep and workers, against the bound of the two cards and against a plain
  * in-process loop, first in first out, on the same servers. Alternating rounds, ratios only.
  */
-const speed = 4;
+const speed = 2;
 const runs = Number(process.argv.find((arg) => arg.startsWith('--runs='))?.slice('--runs='.length) ?? 5);
 const seed = 20_260;
 const heavy = 70;

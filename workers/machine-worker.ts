@@ -133,6 +133,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     });
   }
 
+  // First of all the GPUs: a machine that comes back is needed for them before anything else.
+  await adoptPlan();
   const machineActivities = createMachineActivities({
     machineId,
     plans: stores.plans,
@@ -184,7 +186,6 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       at: new Date().toISOString(),
     }),
   });
-  await adoptPlan();
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   if (weight) {

@@ -35,8 +35,8 @@ export async function replanFleet({ planVersion }: ReplanFleetInput): Promise<Re
   const reached = await Promise.all(machineIds.map((machineId) => applyOn(machineId, planVersion)));
   const unreached = machineIds.filter((_, i) => !reached[i]);
   const applied = await markApplied({ planVersion });
-  await reconcileSchedules();
   if (applied) await wakeParked();
+  await reconcileSchedules();
   return { applied, unreached };
 }
 
