@@ -55,10 +55,12 @@ export function fitRate(samples: readonly RateSample[], declared: Rate): Rate | 
   const meanX = samples.reduce((sum, sample) => sum + (sample.sequences - 1), 0) / n;
   const meanY = samples.reduce((sum, sample) => sum + sample.secondsPerToken, 0) / n;
   const spread = samples.reduce((sum, sample) => sum + (sample.sequences - 1 - meanX) ** 2, 0);
-  const slope =
+  const steepness =
     spread / n < 1
       ? undefined
       : samples.reduce((sum, s) => sum + (s.sequences - 1 - meanX) * (s.secondsPerToken - meanY), 0) / spread;
+  // A flat line comes out of the sums a hair below zero.
+  const slope = steepness !== undefined && Math.abs(steepness) < 1e-9 * meanY ? 0 : steepness;
   const alone = slope === undefined ? undefined : meanY - slope * meanX;
   if (slope !== undefined && alone !== undefined && slope >= 0 && alone > 0) {
     return { tokensPerSecond: 1 / alone, slowdown: slope / alone };
