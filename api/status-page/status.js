@@ -143,7 +143,7 @@ function showInbox({ items }) {
 async function refresh() {
   const [fleet, reflections, runs, inbox] = await Promise.all([
     get('/fleet'),
-    get('/reflections?limit=10'),
+    get('/reflections?limit=6'),
     get('/runs?limit=15'),
     get('/inbox?limit=20'),
   ]);

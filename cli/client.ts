@@ -1,0 +1,146 @@
+import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import type { FieldError } from '../domain/errors.ts';
+import { CommandFailure, type ExitCode, exitCodes } from './failures.ts';
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
+
+export interface ServerEvent {
+  id: string;
+  type: string;
+  subject: string;
+  data: Record<string, unknown>;
+  at: string;
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+type Query = Record<string, string | number | boolean | undefined>;
+
+/** What of a refusal the caller can mend in their command. */
+const inputStatuses = new Set([400, 404, 405, 413, 415, 422]);
+
+/** The API over fetch; a refusal becomes a CommandFailure with its code, detail and mend. */
+export function createClient({ url, token, origin }: { url: string; token: string; origin: string }) {
+  async function ask(method: string, path: string, query: Query, init: RequestInit = {}): Promise<Response> {
+    const asked = Object.entries(query).flatMap(([key, value]): [string, string][] =>
+      value === undefined ? [] : [[key, String(value)]],
+    );
+    const search = asked.length === 0 ? '' : `?${new URLSearchParams(asked).toString()}`;
+    let response: Response;
+    try {
+      response = await fetch(`${url}/v1${path}${search}`, {
+        ...init,
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(init.headers as Record<string, string> | undefined) },
+      });
+    } catch (cause) {
+      throw new CommandFailure(`nothing answers at ${url} (${origin})`, {
+        exitCode: exitCodes.unreachable,
+        code: 'UNAVAILABLE',
+        mend: 'Start it with `npm start`, or set SOULFRA_URL and SOULFRA_TOKEN.',
+        cause,
+      });
+    }
+    if (!response.ok) throw refusal(response.status, await response.text());
+    return response;
+  }
+
+  async function json<T>(method: string, path: string, query: Query, body?: unknown, headers = {}): Promise<T> {
+    const init: RequestInit =
+      body === undefined
+        ? { headers }
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } };
+    const text = await (await ask(method, path, query, init)).text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  return {
+    get: <T>(path: string, query: Query = {}) => json<T>('GET', path, query),
+    post: <T>(path: string, body: unknown = {}, query: Query = {}) => json<T>('POST', path, query, body),
+    delete: (path: string) => json<undefined>('DELETE', path, {}),
+    text: async (path: string) => (await ask('GET', path, {})).text(),
+
+    /** The first `most` rows of a list, over as many pages as it takes. */
+    async list<Item>(path: string, query: Query = {}, most = 200): Promise<Page<Item>> {
+      const items: Item[] = [];
+      let cursor: string | undefined;
+      for (;;) {
+        const limit = Math.min(200, most - items.length);
+        const page: Page<Item> = await json('GET', path, { ...query, limit, cursor });
+        items.push(...page.items);
+        if (page.nextCursor === null || items.length >= most) return { items, nextCursor: page.nextCursor };
+        cursor = page.nextCursor;
+      }
+    },
+
+    /** Sends a file of JSON lines as it is read. */
+    lines: async <T>(path: string, file: string, query: Query = {}): Promise<T> => {
+      const response = await ask('POST', path, query, {
+        body: Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array>,
+        headers: { 'content-type': 'application/x-ndjson' },
+        duplex: 'half',
+      } as RequestInit);
+      return (await response.json()) as T;
+    },
+
+    /** Events as they come, until the signal; a stream that breaks off is taken up where it was. */
+    async *events(query: Query, signal: AbortSignal): AsyncGenerator<ServerEvent> {
+      let after: string | undefined;
+      while (!signal.aborted) {
+        const headers: Record<string, string> = after === undefined ? {} : { 'last-event-id': after };
+        try {
+          const response = await ask('GET', '/events', query, { headers, signal });
+          for await (const event of serverEvents(response.body!)) {
+            after = event.id;
+            yield event;
+          }
+        } catch (err) {
+          if (signal.aborted) return;
+          // Before the first event it never worked; later the server went away and may come back.
+          if (after === undefined || (err instanceof CommandFailure && err.exitCode !== exitCodes.unreachable))
+            throw err;
+          await new Promise((resolve) => setTimeout(resolve, 2_000));
+        }
+      }
+    },
+  };
+}
+
+function refusal(status: number, text: string): CommandFailure {
+  let problem: { code?: string; detail?: string; mend?: string; errors?: FieldError[] } = {};
+  try {
+    problem = JSON.parse(text) as typeof problem;
+  } catch {
+    // Something else than our API answered; what it said is shown as it is.
+    problem = { detail: text.slice(0, 300) };
+  }
+  const exitCode: ExitCode =
+    status === 503 && problem.code === 'UNAVAILABLE'
+      ? exitCodes.unreachable
+      : inputStatuses.has(status)
+        ? exitCodes.badInput
+        : exitCodes.failed;
+  return new CommandFailure(problem.detail ?? `the API answered ${status}`, {
+    exitCode,
+    code: problem.code,
+    mend: problem.mend,
+    ...(problem.errors === undefined ? {} : { fields: problem.errors }),
+  });
+}
+
+async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+  let rest = '';
+  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+    const blocks = (rest + text).split('\n\n');
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const id = /^id: (.*)$/m.exec(block)?.[1];
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      if (id !== undefined && data !== undefined) yield { id, ...(JSON.parse(data) as Omit<ServerEvent, 'id'>) };
+    }
+  }
+}

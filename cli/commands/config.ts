@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { fleetFileErrorLines, parseFleet } from '../../config/fleet-file.ts';
+import { isDomainError } from '../../domain/errors.ts';
+import { type FleetChange } from '../../domain/fleet-changes.ts';
+import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
+import { fleetAgents } from '../../domain/fleet.ts';
+import { checkCadence } from '../../domain/placement-cadence.ts';
+import { badInput, CommandFailure, exitCodes } from '../failures.ts';
+import { confirm, good, line, printJson } from '../output.ts';
+import { type PlanSummary, planLines } from '../plans.ts';
+import { outputOf, sessionOf } from '../program.ts';
+
+const defaultFile = 'fleet.yaml';
+
+interface Applied {
+  changes: FleetChange[];
+  version: number | null;
+  planVersion: number | null;
+  plan?: { before: PlanSummary | null; after: PlanSummary };
+}
+
+export function configCommands(program: Command): void {
+  program
+    .command('config')
+    .description('fleet.yaml by itself')
+    .command('check')
+    .argument('[file]', 'the file', defaultFile)
+    .description('every error of the file with its line; needs nothing running')
+    .action((file: string, _options: object, command: Command) => {
+      const { json } = outputOf(command);
+      const parsed = parseFleet(readSource(file), file);
+      if ('errors' in parsed) {
+        if (json) printJson({ errors: parsed.errors });
+        else for (const text of fleetFileErrorLines(parsed.errors)) line(text);
+        throw new CommandFailure(`${file} has ${parsed.errors.length} error${parsed.errors.length === 1 ? '' : 's'}`, {
+          exitCode: exitCodes.badInput,
+          code: 'CONFIG_INVALID',
+        });
+      }
+      checkSpeed(() => checkCadence(parsed.fleet));
+      const agents = fleetAgents(parsed.fleet).length;
+      if (json) printJson({ errors: [], machines: parsed.fleet.machines.length, agents });
+      else line(`${good('✔')} ${file}: ${parsed.fleet.machines.length} machines, ${agents} agents`);
+    });
+
+  program
+    .command('apply')
+    .argument('[file]', 'the file', defaultFile)
+    .option('--dry-run', 'say what would change and how the plan would look; change nothing')
+    .description('make the fleet what the file says; nothing is deleted, who is no longer named is retired')
+    .action(async (file: string, { dryRun = false }: { dryRun?: boolean }, command: Command) => {
+      const session = sessionOf(command);
+      const source = readSource(file);
+      const planned = await session.client.post<Applied>('/fleet/apply', { source }, { dryRun: true });
+      if (dryRun) {
+        if (session.json) printJson(planned);
+        else showPlanned(planned);
+        return;
+      }
+      if (planned.changes.length === 0) {
+        if (session.json) printJson(planned);
+        else line('Nothing changes.');
+        return;
+      }
+      if (!session.json) for (const text of fleetChangeLines(planned.changes)) line(text);
+      if (!(await confirm('Apply?', session))) return;
+      const applied = await session.client.post<Applied>('/fleet/apply', { source });
+      if (session.json) printJson(applied);
+      else
+        line(`${good('✔')} version ${applied.version}; plan ${applied.planVersion} is being made (soulfra fleet show)`);
+    });
+
+  program
+    .command('export')
+    .description('the living fleet as fleet.yaml, on standard output')
+    .action(async (_options: object, command: Command) => {
+      process.stdout.write(await sessionOf(command).client.text('/fleet/export'));
+    });
+
+  program
+    .command('undo')
+    .option('--dry-run', 'say what would change; change nothing')
+    .description('apply the version before the living one again, as a new version')
+    .action(async ({ dryRun = false }: { dryRun?: boolean }, command: Command) => {
+      const session = sessionOf(command);
+      const planned = await session.client.post<Applied>('/fleet/undo', {}, { dryRun: true });
+      if (session.json && dryRun) return printJson(planned);
+      if (!session.json) showPlanned(planned);
+      if (dryRun || !(await confirm('Undo?', session))) return;
+      const applied = await session.client.post<Applied>('/fleet/undo');
+      if (session.json) printJson(applied);
+      else line(`${good('✔')} version ${applied.version}`);
+    });
+}
+
+function readSource(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (err) {
+    throw badInput(
+      `${file} cannot be read: ${(err as Error).message}`,
+      'Name the file, or make one with `soulfra export`.',
+    );
+  }
+}
+
+function checkSpeed(check: () => void): void {
+  try {
+    check();
+  } catch (err) {
+    if (!isDomainError(err)) throw err;
+    throw new CommandFailure(err.message, {
+      exitCode: exitCodes.badInput,
+      code: err.code,
+      fields: err.fields,
+      cause: err,
+    });
+  }
+}
+
+function showPlanned({ changes, plan }: Applied): void {
+  if (changes.length === 0) line('Nothing changes.');
+  for (const text of fleetChangeLines(changes)) line(text);
+  if (!plan) return;
+  line();
+  if (plan.before) line(`before\n${planLines(plan.before).join('\n')}\n`);
+  line(`after\n${planLines(plan.after).join('\n')}`);
+}

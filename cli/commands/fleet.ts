@@ -1,0 +1,121 @@
+import type { Command } from 'commander';
+import { killMachine } from '../fleet-kill.ts';
+import { type FleetView, fleetLines } from '../fleets.ts';
+import { good, line, printJson } from '../output.ts';
+import { type PlanSummary, planLines } from '../plans.ts';
+import { sessionOf } from '../program.ts';
+
+interface PlanView {
+  version: number;
+  state: string;
+  reason: string;
+  plan: PlanSummary | null;
+}
+
+interface AgentsOfModel {
+  modelId: string;
+  agents: number;
+  reason: string;
+}
+interface Simulation {
+  before: PlanSummary;
+  after: PlanSummary;
+  moves: {
+    loads: Array<{ machineId: string; modelId: string }>;
+    unloads: Array<{ machineId: string; modelId: string }>;
+    slots: Array<{ machineId: string; modelId: string; before: number; after: number }>;
+  };
+  homes: Array<{ from: string; to: string; agents: number }>;
+  waits: AgentsOfModel[];
+  degrades: AgentsOfModel[];
+  parks: AgentsOfModel[];
+}
+
+export function fleetCommands(program: Command): void {
+  const fleet = program.command('fleet').description('machines, agents and the plan');
+
+  fleet
+    .command('show')
+    .description('machines, what they hold, how they do')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const view = await client.get<FleetView>('/fleet');
+      if (json) printJson(view);
+      else line(fleetLines(view).join('\n'));
+    });
+
+  fleet
+    .command('plan')
+    .description('the plan that work goes by')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const view = await client.get<PlanView>('/fleet/plan');
+      if (json) return printJson(view);
+      line(`Plan ${view.version} ${view.state} · ${view.reason}`);
+      if (view.plan) line(planLines(view.plan).join('\n'));
+      else line('It is being computed: a worker has to run for it.');
+    });
+
+  fleet
+    .command('simulate')
+    .description('what would move, wait, degrade or park; changes nothing')
+    .option('--lose <machine...>', 'machines that go')
+    .option('--add <machine...>', 'machines that come, each as id:card:GiB, such as spare:rtx3090:24')
+    .action(async ({ lose = [], add = [] }: { lose?: string[]; add?: string[] }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const simulation = await client.post<Simulation>('/fleet/simulate', { lose, add });
+      if (json) printJson(simulation);
+      else line(simulationLines(simulation).join('\n'));
+    });
+
+  fleet
+    .command('kill')
+    .argument('<machine>', 'id of the machine')
+    .option('--no-watch', 'return as soon as it is dead')
+    .description('SIGKILL its worker in the middle of a cycle and show what moves; only where `npm start` runs it')
+    .action(async (id: string, { watch }: { watch: boolean }, command: Command) =>
+      killMachine(sessionOf(command), id, { watch }),
+    );
+
+  for (const [verb, description] of [
+    ['start', 'start the worker of a killed machine again; only where `npm start` runs it'],
+    ['drain', 'take a machine out of service in order'],
+    ['undrain', 'take a drained machine back in'],
+  ] as const) {
+    fleet
+      .command(verb)
+      .argument('<machine>', 'id of the machine')
+      .option('--dry-run', 'check only')
+      .description(description)
+      .action(async (id: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+        const { client, json } = sessionOf(command);
+        const answer = await client.post<{ state?: string; would?: string }>(`/machines/${id}/${verb}`, {}, { dryRun });
+        if (json) printJson(answer);
+        else line(answer.would === undefined ? `${good('✔')} ${verb} ${id}: ${answer.state}` : `would ${answer.would}`);
+      });
+  }
+}
+
+function simulationLines({ before, after, moves, homes, waits, degrades, parks }: Simulation): string[] {
+  const agents = (groups: AgentsOfModel[], verb: string) =>
+    groups.map(({ modelId, agents: count, reason }) => `${verb} ${count} of ${modelId}: ${reason}`);
+  const changes = [
+    ...moves.loads.map(({ machineId, modelId }) => `load ${modelId} on ${machineId}`),
+    ...moves.unloads.map(({ machineId, modelId }) => `unload ${modelId} from ${machineId}`),
+    ...moves.slots.map((slot) => `slots of ${slot.modelId} on ${slot.machineId}: ${slot.before} → ${slot.after}`),
+    ...homes.map(({ from, to, agents: count }) => `move ${count} agents from ${from} to ${to}`),
+    ...agents(waits, 'wait:'),
+    ...agents(degrades, 'degrade:'),
+    ...agents(parks, 'park:'),
+  ];
+  return [
+    'before',
+    ...planLines(before),
+    '',
+    'what moves',
+    ...(changes.length === 0 ? ['  nothing'] : changes.map((change) => `  ${change}`)),
+    '',
+    'after',
+    ...planLines(after),
+  ];
+}

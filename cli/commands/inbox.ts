@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
+import { limitOption, sessionOf } from '../program.ts';
+
+interface Notice {
+  id: string;
+  title: string;
+  detail: string;
+  action: string;
+  seen: number;
+  openedAt: string;
+}
+interface Ready {
+  state: 'ready' | 'degraded';
+  parts: Record<string, { state: 'up' | 'down'; ms: number; reason?: string }>;
+}
+
+export function inboxCommands(program: Command): void {
+  limitOption(program.command('inbox').description('what waits for a person')).action(
+    async ({ limit }: { limit: number }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const page = await client.list<Notice>('/inbox', {}, limit);
+      if (json) return printJson(page);
+      if (page.items.length === 0) return line(good('Nothing waits for you.'));
+      for (const { title, detail, action, openedAt, seen } of page.items) {
+        line(`${warn('●')} ${bold(plain(title))} ${dim(`${ago(openedAt)}${seen > 1 ? `, seen ${seen} times` : ''}`)}`);
+        if (detail !== '') line(`  ${plain(detail)}`);
+        if (action !== '') line(`  → ${plain(action)}`);
+      }
+    },
+  );
+
+  program
+    .command('events')
+    .option('--last <n>', 'begin with the last ones', (text) => Number.parseInt(text, 10), 10)
+    .option('--type <type>', 'a noun such as run, or a type such as run.done')
+    .option('--no-follow', 'end after the last ones')
+    .description('what happens, as it happens; Ctrl-C ends it')
+    .action(async (options: { last: number; type?: string; follow: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const stop = new AbortController();
+      process.once('SIGINT', () => stop.abort());
+      // The last ones come at once; what comes later than this is news.
+      const quiet = options.follow ? undefined : setTimeout(() => stop.abort(), 2_000);
+      for await (const event of client.events({ last: options.last, type: options.type }, stop.signal)) {
+        if (json) line(JSON.stringify(event));
+        else {
+          const data = Object.entries(event.data).map(
+            ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+          );
+          line(
+            `${dim(event.at.slice(11, 19))}  ${event.type.padEnd(16)} ${plain(event.subject)}  ${dim(plain(data.join(' ')))}`,
+          );
+        }
+        quiet?.refresh();
+      }
+      clearTimeout(quiet);
+    });
+
+  program
+    .command('health')
+    .description('whether the parts answer; exit 3 where one does not')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const health = await client.get<Ready>('/health/ready');
+      if (json) return printJson(health);
+      for (const [name, part] of Object.entries(health.parts)) {
+        line(
+          `${part.state === 'up' ? good('✔') : bad('✖')} ${name} ${part.state === 'up' ? `${part.ms} ms` : (part.reason ?? 'down')}`,
+        );
+      }
+      if (health.state === 'degraded')
+        line(warn('Redis is away: everything works, rate limits are counted per process.'));
+    });
+}

@@ -1,0 +1,169 @@
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import { badInput, CommandFailure, exitCodes } from '../failures.ts';
+import { bold, dim, good, line, plain, printJson, table } from '../output.ts';
+import { limitOption, sessionOf } from '../program.ts';
+
+interface Memory {
+  id: string;
+  seq: number;
+  kind: string;
+  text: string;
+  importance: number;
+  occurredAt: string;
+}
+interface Imported {
+  added: number;
+  known: number;
+  refused: number;
+  errors: Array<{ line: number; code: string; detail: string }>;
+  errorsLeftOut: number;
+}
+interface Reflection {
+  id: string;
+  agentId: string;
+  agentName: string;
+  text: string;
+  modelId: string;
+  source: string;
+  promptVersion: string;
+  degraded: boolean;
+  machineId: string;
+  tokens: number;
+  seconds: number;
+  memories: number;
+  runId: string;
+  createdAt: string;
+}
+interface Explained extends Reflection {
+  evidence: Array<{ memoryId: string; text: string; importance: number; occurredAt: string }>;
+}
+
+export function memoryCommands(program: Command): void {
+  const memories = program.command('memories').description('what agents remember');
+
+  memories
+    .command('add')
+    .argument('<agent>', 'id of the agent')
+    .argument('<text>', 'what is remembered')
+    .option('--importance <n>', '1 to 10', (text) => Number(text))
+    .option('--kind <kind>', 'observation, conversation, …')
+    .option('--at <time>', 'when it happened, ISO 8601; default: now')
+    .option('--key <key>', 'your own id: what comes again under it is not added twice')
+    .option('--dry-run', 'check only')
+    .description('give an agent one memory')
+    .action(
+      async (
+        agent: string,
+        text: string,
+        options: { importance?: number; kind?: string; at?: string; key?: string; dryRun?: boolean },
+        command: Command,
+      ) => {
+        const { client, json } = sessionOf(command);
+        const { importance, kind, at, key, dryRun } = options;
+        const answer = await client.post<{ id?: string; seq?: number; would?: string }>(
+          `/agents/${encodeURIComponent(agent)}/memories`,
+          { text, importance, kind, occurredAt: at, externalKey: key, source: 'command' },
+          { dryRun },
+        );
+        if (json) printJson(answer);
+        else
+          line(
+            answer.would === undefined
+              ? `${good('✔')} ${answer.id}, memory ${answer.seq} of ${agent}`
+              : `would ${answer.would}`,
+          );
+      },
+    );
+
+  memories
+    .command('import')
+    .argument('<file>', 'NDJSON: a line each with agentId, text and what else is known')
+    .option('--dry-run', 'check every line; add nothing')
+    .description('give many agents many memories; good lines go in, bad ones are told')
+    .action(async (file: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+      if (!existsSync(file)) throw badInput(`there is no ${file}`);
+      const { client, json } = sessionOf(command);
+      const imported = await client.lines<Imported>('/memories', file, { dryRun });
+      if (json) {
+        printJson(imported);
+      } else {
+        for (const { line: number, code, detail } of imported.errors)
+          line(`${file}:${number} ${code} ${plain(detail)}`);
+        if (imported.errorsLeftOut > 0) line(`… and ${imported.errorsLeftOut} more`);
+        const verb = dryRun ? 'would be added' : 'added';
+        line(`${imported.added} ${verb}, ${imported.known} known already, ${imported.refused} refused`);
+      }
+      if (imported.refused > 0) {
+        throw new CommandFailure(`${imported.refused} lines were refused`, {
+          exitCode: exitCodes.badInput,
+          code: 'INVALID_INPUT',
+        });
+      }
+    });
+
+  limitOption(
+    memories.command('list').argument('<agent>', 'id of the agent').description('memories of an agent, the last first'),
+  ).action(async (agent: string, { limit }: { limit: number }, command: Command) => {
+    const { client, json } = sessionOf(command);
+    const page = await client.list<Memory>(`/agents/${encodeURIComponent(agent)}/memories`, {}, limit);
+    if (json) return printJson(page);
+    line(
+      table(page.items, [
+        ['SEQ', (memory) => memory.seq],
+        ['HAPPENED', (memory) => memory.occurredAt.slice(0, 16).replace('T', ' ')],
+        ['KIND', (memory) => memory.kind],
+        ['IMPORTANCE', (memory) => memory.importance],
+        ['TEXT', (memory) => memory.text],
+      ]),
+    );
+  });
+
+  const reflections = program.command('reflections').description('what agents made of their memories');
+
+  limitOption(
+    reflections.command('list').option('--agent <id>', 'only of this agent').description('reflections, the last first'),
+  ).action(async ({ limit, agent }: { limit: number; agent?: string }, command: Command) => {
+    const { client, json } = sessionOf(command);
+    const page = await client.list<Reflection>('/reflections', { agentId: agent }, limit);
+    if (json) return printJson(page);
+    for (const reflection of page.items) {
+      line(plain(reflection.text));
+      line(
+        dim(
+          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · ${madeBy(reflection)} · ${reflection.id}`,
+        ),
+      );
+    }
+  });
+
+  reflections
+    .command('explain')
+    .argument('<reflection>', 'id of the reflection')
+    .description('the memories that a reflection rests on, and what made it')
+    .action(async (id: string, _options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const reflection = await client.get<Explained>(`/reflections/${encodeURIComponent(id)}`);
+      if (json) return printJson(reflection);
+      line(bold(plain(reflection.text)));
+      line(
+        `by ${plain(reflection.agentName)} (${reflection.agentId}), ${reflection.createdAt.slice(0, 16).replace('T', ' ')}`,
+      );
+      line(
+        `${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.tokens} tokens in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`,
+      );
+      line();
+      line('It rests on:');
+      for (const memory of reflection.evidence) {
+        line(`  ${memory.occurredAt.slice(0, 16).replace('T', ' ')}  ${plain(memory.text)}`);
+        line(dim(`                    importance ${memory.importance} · ${memory.memoryId}`));
+      }
+    });
+}
+
+function madeBy({ source, modelId, degraded }: Reflection): string {
+  const mark = degraded ? ', degraded' : '';
+  return source === 'extractive'
+    ? `extractive in place of ${modelId}${mark}: quotes its memories, no model used`
+    : `${modelId}${mark}`;
+}

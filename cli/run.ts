@@ -1,0 +1,83 @@
+import { Command, CommanderError } from 'commander';
+import { errorTable, isDomainError } from '../domain/errors.ts';
+import { agentCommands } from './commands/agents.ts';
+import { configCommands } from './commands/config.ts';
+import { fleetCommands } from './commands/fleet.ts';
+import { inboxCommands } from './commands/inbox.ts';
+import { machineCommands } from './commands/machines.ts';
+import { memoryCommands } from './commands/memories.ts';
+import { runCommands } from './commands/runs.ts';
+import { tokenCommands } from './commands/tokens.ts';
+import { CommandFailure, exitCodes } from './failures.ts';
+import { bad, dim } from './output.ts';
+
+export function createProgram(): Command {
+  const program = new Command('soulfra')
+    .description('Runs hundreds of AI agents for years on the GPUs you own.')
+    .option('--json', 'answer as JSON and nothing else')
+    .option('--yes', 'ask nothing')
+    .showSuggestionAfterError()
+    .addHelpText('after', '\nExit codes: 0 ok · 1 failed · 2 bad input · 3 unreachable');
+  for (const add of [
+    configCommands,
+    fleetCommands,
+    machineCommands,
+    agentCommands,
+    memoryCommands,
+    runCommands,
+    inboxCommands,
+    tokenCommands,
+  ]) {
+    add(program);
+  }
+  everywhere(program, (command) => command.exitOverride());
+  return program;
+}
+
+function everywhere(command: Command, act: (command: Command) => void): void {
+  act(command);
+  for (const below of command.commands) everywhere(below, act);
+}
+
+/** @returns the exit code */
+export async function run(program: Command, args: readonly string[]): Promise<number> {
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCodes.ok;
+  } catch (err) {
+    // Help and version are asked for; everything else that commander refuses is bad input.
+    if (err instanceof CommanderError) return err.exitCode === 0 ? exitCodes.ok : exitCodes.badInput;
+    const failure = asFailure(err);
+    if (program.opts<{ json?: boolean }>().json) tellAsJson(failure);
+    else tell(failure);
+    return failure.exitCode;
+  }
+}
+
+function asFailure(err: unknown): CommandFailure {
+  if (err instanceof CommandFailure) return err;
+  if (isDomainError(err)) {
+    return new CommandFailure(err.message, {
+      exitCode: exitCodes.badInput,
+      code: err.code,
+      mend: errorTable[err.code].mend,
+      fields: err.fields,
+    });
+  }
+  throw err;
+}
+
+function tell({ message, code, mend, fields }: CommandFailure): void {
+  const lines = [`${bad('✖')} ${message}${code === undefined ? '' : dim(` [${code}]`)}`];
+  for (const { path, rule, mend: how, line } of fields) {
+    lines.push(`  ${line === undefined ? '' : `line ${line}: `}${path} ${rule}. ${how}`);
+  }
+  if (mend !== undefined && fields.length === 0) lines.push(`  ${mend}`);
+  process.stderr.write(`${lines.join('\n')}\n`);
+}
+
+function tellAsJson({ message, code, mend, fields }: CommandFailure): void {
+  process.stderr.write(
+    `${JSON.stringify({ error: { code: code ?? 'FAILED', detail: message, mend, errors: fields } })}\n`,
+  );
+}
