@@ -8,24 +8,28 @@ import type { fourSteps } from './support/four-steps.ts';
 
 /**
  * What the flags of `npm start` do for Temporal's dev server: the time of a four-step workflow alone, and workflows a
- * second with 20 in flight, with the flags and with nothing but `--db-filename`. Rounds alternate, each on an empty
- * database; worker and client are this process. `npm run bench -- temporal-flags [rounds]`, about 40 s a round.
+ * second with 20 in flight, with the flags and with nothing but `--db-filename`. Both servers stand on an empty
+ * database and are measured in turn, a few seconds each, so that whatever else the box does meets both. Workers and
+ * client are this process. `npm run bench -- temporal-flags [rounds]`.
  */
-const rounds = Number(process.argv[2] ?? 3);
-const aloneAWhole = 36;
-const loadSeconds = 8;
+const rounds = Number(process.argv[2] ?? 6);
+const aloneRuns = 6;
+const loadSeconds = 5;
 const inFlight = 20;
-const warmUp = 6;
+const warmUpRuns = 6;
 const queue = 'four_steps';
 
-interface Figures {
+interface Subject {
+  client: Client;
   aloneMs: number[];
-  perSecond: number[];
+  endedUnderLoad: number[];
+  close(): Promise<void>;
 }
 
-async function measure(address: string, code: string, into: Figures): Promise<void> {
-  const connection = await Connection.connect({ address });
-  const native = await NativeConnection.connect({ address });
+async function openSubject(binary: string, kind: DevServerKind, code: string): Promise<Subject> {
+  const server = await startDevServer(binary, kind);
+  const connection = await Connection.connect({ address: server.address });
+  const native = await NativeConnection.connect({ address: server.address });
   const worker = await Worker.create({
     connection: native,
     taskQueue: queue,
@@ -33,38 +37,77 @@ async function measure(address: string, code: string, into: Figures): Promise<vo
     activities: { step: async (ordinal: number) => ordinal },
   });
   const working = worker.run();
-  try {
-    const client = new Client({ connection });
-    for (let i = 0; i < warmUp; i += 1) await timed(client);
-    for (let i = 0; i < Math.ceil(aloneAWhole / rounds); i += 1) into.aloneMs.push(await timed(client));
-    into.perSecond.push(await underLoad(client));
-  } finally {
-    worker.shutdown();
-    await working;
-    await native.close();
-    await connection.close();
-  }
+  return {
+    client: new Client({ connection }),
+    aloneMs: [],
+    endedUnderLoad: [],
+    async close() {
+      worker.shutdown();
+      await working;
+      await native.close();
+      await connection.close();
+      await server.stop();
+    },
+  };
 }
 
-async function timed(client: Client): Promise<number> {
+async function timed({ client }: Subject): Promise<number> {
   const from = performance.now();
   await client.workflow.execute<typeof fourSteps>('fourSteps', { taskQueue: queue, workflowId: randomUUID() });
   return performance.now() - from;
 }
 
 /** Counts what ends within the window; those still in flight then are waited for and not counted. */
-async function underLoad(client: Client): Promise<number> {
+async function underLoad(subject: Subject): Promise<number> {
   let ended = 0;
   const until = performance.now() + loadSeconds * 1000;
   await Promise.all(
     Array.from({ length: inFlight }, async () => {
       while (performance.now() < until) {
-        await timed(client);
+        await timed(subject);
         if (performance.now() < until) ended += 1;
       }
     }),
   );
-  return ended / loadSeconds;
+  return ended;
+}
+
+async function measureAll(flags: Subject, plain: Subject): Promise<void> {
+  for (const subject of [flags, plain]) for (let i = 0; i < warmUpRuns; i += 1) await timed(subject);
+  for (let round = 0; round < rounds; round += 1) {
+    const turns = round % 2 === 0 ? [plain, flags] : [flags, plain];
+    for (const subject of turns) for (let i = 0; i < aloneRuns; i += 1) subject.aloneMs.push(await timed(subject));
+    for (const subject of turns) subject.endedUnderLoad.push(await underLoad(subject));
+    const last = [flags, plain]
+      .map(({ endedUnderLoad }) => (endedUnderLoad.at(-1)! / loadSeconds).toFixed(1))
+      .join(' and ');
+    process.stderr.write(`round ${round + 1} of ${rounds}: ${last} workflows/s with and without the flags\n`);
+  }
+}
+
+function figuresOf(flags: Subject, plain: Subject) {
+  const alone = { flags: median(flags.aloneMs), plain: median(plain.aloneMs) };
+  const ended = { flags: sum(flags.endedUnderLoad), plain: sum(plain.endedUnderLoad) };
+  const seconds = loadSeconds * rounds;
+  return {
+    alone_ms: rounded(alone.flags),
+    alone_ms_plain: rounded(alone.plain),
+    alone_over_plain: rounded(alone.flags / alone.plain),
+    workflows_per_s: rounded(ended.flags / seconds),
+    workflows_per_s_plain: rounded(ended.plain / seconds),
+    workflows_per_s_over_plain: rounded(ended.flags / ended.plain),
+    alone_runs: flags.aloneMs.length,
+    in_flight: inFlight,
+    load_seconds: seconds,
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -73,40 +116,12 @@ const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('./support/four-steps.ts', import.meta.url)),
   logger: new DefaultLogger('WARN'),
 });
-const figures: Record<DevServerKind, Figures> = {
-  flags: { aloneMs: [], perSecond: [] },
-  plain: { aloneMs: [], perSecond: [] },
-};
-for (let round = 0; round < rounds; round += 1) {
-  const order: DevServerKind[] = round % 2 === 0 ? ['plain', 'flags'] : ['flags', 'plain'];
-  for (const kind of order) {
-    const started = await startDevServer(binary, kind);
-    try {
-      await measure(started.address, code, figures[kind]);
-    } finally {
-      await started.stop();
-    }
-    const { aloneMs, perSecond } = figures[kind];
-    process.stderr.write(
-      `round ${round + 1} of ${rounds}, ${kind}: alone ${Math.round(median(aloneMs))} ms so far (n ${aloneMs.length}), ${perSecond.at(-1)!.toFixed(1)} workflows/s\n`,
-    );
-  }
+const open: Subject[] = [];
+try {
+  for (const kind of ['flags', 'plain'] as const) open.push(await openSubject(binary, kind, code));
+  const [flags, plain] = open as [Subject, Subject];
+  await measureAll(flags, plain);
+  process.stdout.write(`${JSON.stringify({ ...figuresOf(flags, plain), server })}\n`);
+} finally {
+  for (const subject of open) await subject.close();
 }
-const alone = { flags: median(figures.flags.aloneMs), plain: median(figures.plain.aloneMs) };
-const perSecond = { flags: median(figures.flags.perSecond), plain: median(figures.plain.perSecond) };
-const rounded = (value: number) => Math.round(value * 100) / 100;
-process.stdout.write(
-  `${JSON.stringify({
-    alone_ms: rounded(alone.flags),
-    alone_ms_plain: rounded(alone.plain),
-    alone_over_plain: rounded(alone.flags / alone.plain),
-    workflows_per_s: rounded(perSecond.flags),
-    workflows_per_s_plain: rounded(perSecond.plain),
-    workflows_per_s_over_plain: rounded(perSecond.flags / perSecond.plain),
-    alone_runs: figures.flags.aloneMs.length,
-    in_flight: inFlight,
-    load_seconds: loadSeconds * rounds,
-    rounds,
-    server,
-  })}\n`,
-);
