@@ -1,0 +1,253 @@
+import { Client, Connection, type WorkflowHandle, WorkflowIdReusePolicy } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { sql } from 'kysely';
+import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
+import { createFleetReader } from '../../activities/fleet-view.ts';
+import { createInferenceActivities, type HeldLease } from '../../activities/inference.ts';
+import { createDrainActivities } from '../../activities/machines.ts';
+import { createPlanActivities } from '../../activities/plans.ts';
+import { createReflectionActivities } from '../../activities/reflections.ts';
+import { createSweepActivities } from '../../activities/sweeps.ts';
+import { durationSeconds } from '../../domain/durations.ts';
+import type { Fleet } from '../../domain/fleet.ts';
+import { reflectWorkflowId } from '../../domain/ids.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
+import type { Inference } from '../../integrations/inference/inference.ts';
+import { createLogger } from '../../observability/logger.ts';
+import { createFleetStore } from '../../stores/fleets.ts';
+import { createMachineStore } from '../../stores/machines.ts';
+import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { createPlanStore } from '../../stores/plans.ts';
+import { createReflectionStore } from '../../stores/reflections.ts';
+import { createRunStore } from '../../stores/runs.ts';
+import { createStepResultStore } from '../../stores/step-results.ts';
+import { createSweepStore } from '../../stores/sweeps.ts';
+import { createCoordinationWorker } from '../../workers/coordination.ts';
+import { createInferencePool } from '../../workers/inference-pool.ts';
+import { installRuntime } from '../../workers/runtime.ts';
+import { SlotGate } from '../../workers/slot-gate.ts';
+import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
+import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
+import { openStoreScope, testOwner } from './store-scope.ts';
+
+const log = createLogger({ part: 'worker', level: 'silent' });
+let runtime = false;
+
+export type Stage = Awaited<ReturnType<typeof openStage>>;
+export type StageMachine = Awaited<ReturnType<Stage['join']>>;
+type Coordination = ReturnType<typeof coordinationActivities>;
+
+interface Ended {
+  state: string;
+  reason: string;
+}
+
+/**
+ * A fleet in this process: the shipped stores, activities, gate, pool and coordination worker on real servers. Only the
+ * model is a double, and leases do not run out by themselves, so that a test decides when a machine is gone.
+ */
+export async function openStage(fleet: Fleet, change: (shipped: Coordination) => Partial<Coordination> = () => ({})) {
+  if (!runtime) installRuntime(log);
+  runtime = true;
+  const store = await openStoreScope();
+  const { db, scope } = store;
+  const stores = {
+    machines: createMachineStore(db),
+    plans: createPlanStore(db),
+    fleets: createFleetStore(db),
+    runs: createRunStore(db),
+    sweeps: createSweepStore(db),
+    memories: createMemoryStore(db),
+    reflections: createReflectionStore(db),
+    steps: createStepResultStore(db),
+  };
+  await store.apply(fleet);
+  const reader = createFleetReader(stores.fleets);
+  const shipped = coordinationActivities(stores, reader);
+  const native = await NativeConnection.connect({ address: scope.temporalAddress });
+  const connection = await Connection.connect({ address: scope.temporalAddress });
+  const client = new Client({ connection, namespace: scope.namespace });
+  const worker = await createCoordinationWorker({
+    connection: native,
+    namespace: scope.namespace,
+    identity: 'stage/coordination/0',
+    bundlePath: scope.workflowBundlePath(),
+    weight: { pollers: 4, workflowSlots: 20, activitySlots: 8 },
+    activities: { ...shipped, ...change(shipped) },
+  });
+  const running = worker.run();
+  const joined: Array<{ comeToPlan(): Promise<void>; leave(): Promise<void> }> = [];
+
+  const stage = {
+    ...store,
+    ...stores,
+    client,
+    fleet: reader,
+    activities: shipped,
+
+    async remember(items: readonly NewMemory[]): Promise<void> {
+      await stores.memories.add(testOwner, items);
+    },
+
+    /** Computes and applies whatever plan is asked for, as `replanFleet` would, and has the joined machines come to it. */
+    async plan(): Promise<void> {
+      const asked = await db.selectFrom('plans').select('version').where('state', '=', 'planned').execute();
+      for (const { version } of asked) {
+        await shipped.computePlan({ planVersion: version });
+        await shipped.markApplied({ planVersion: version });
+      }
+      await sql`delete from intents`.execute(db);
+      for (const machine of joined) await machine.comeToPlan();
+    },
+
+    /** A machine takes its lease, which holds until `lose`; it polls what the plan gives it from the next `plan` on. */
+    async join(machineId: string, inference: Inference, options: { sequences?: number } = {}) {
+      const view = await reader();
+      const planned = view.fleet.machines.find((machine) => machine.id === machineId);
+      // One connection may register a queue once, as each machine's process has one.
+      const own = await NativeConnection.connect({ address: scope.temporalAddress });
+      const gate = new SlotGate(options.sequences ?? planned?.modelServer?.sequences ?? 1);
+      let abort = new AbortController();
+      let lease = await stores.machines.register(machineId, { identity: `${machineId}/worker/0`, runsAs: 'simulated' });
+      await holdLease(machineId);
+      const held = (): HeldLease => ({ machineId, epoch: lease.epoch, signal: abort.signal });
+      const pool = createInferencePool({
+        connection: own,
+        namespace: scope.namespace,
+        identity: `${machineId}/worker/0`,
+        gate,
+        activities: createInferenceActivities({
+          ...stores,
+          lease: held,
+          permits: gate,
+          callFor: (modelId) => ({
+            inference,
+            variant: view.variants.get(modelId)!,
+            servedAs: modelId,
+            kind: 'openai',
+          }),
+          serverDown: () => undefined,
+          served: () => undefined,
+        }),
+        loader: { load: () => Promise.resolve(), unload: () => Promise.resolve() },
+        callTimeout: 1_000,
+        heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
+        log,
+        onChange: () => undefined,
+        onFailure: (err) => {
+          throw err;
+        },
+      });
+      const machine = {
+        machineId,
+        held,
+        async comeToPlan(): Promise<void> {
+          const current = await stores.plans.currentFor(machineId);
+          if (!current) return;
+          await pool.apply(current.version, current.models, new AbortController().signal);
+          await stores.machines.renew(lease, { polls: pool.polls(), planVersion: pool.planVersion() });
+          await holdLease(machineId);
+        },
+        /** Its epoch passes while it works on, as after a freeze; `abortCalls` when the machine gets to know of it. */
+        async takeNextEpoch({ abortCalls }: { abortCalls: boolean }): Promise<void> {
+          lease = await stores.machines.register(machineId, { identity: `${machineId}/worker/0`, runsAs: 'simulated' });
+          await stores.machines.renew(lease, { polls: pool.polls(), planVersion: pool.planVersion() });
+          await holdLease(machineId);
+          if (abortCalls) abort.abort(new Error('the lease passed to another epoch'));
+          abort = new AbortController();
+        },
+        async leave(): Promise<void> {
+          await pool.hold('the test ends');
+          await own.close();
+        },
+      };
+      joined.push(machine);
+      return machine;
+    },
+
+    async reflect(
+      agentId: string,
+      period: string,
+      trigger: ReflectAgentInput['trigger'] = 'call',
+    ): Promise<WorkflowHandle & { result(): Promise<ReflectAgentResult> }> {
+      const input: ReflectAgentInput = { agentId, period, trigger };
+      return client.workflow.start('reflectAgent', {
+        workflowId: reflectWorkflowId(agentId, period),
+        taskQueue: coordinationQueue,
+        args: [input],
+        workflowTaskTimeout: '2 seconds',
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+      });
+    },
+
+    async sweep(
+      id: string,
+      input: Partial<ReflectFleetInput> = {},
+    ): Promise<WorkflowHandle & { result(): Promise<ReflectFleetResult> }> {
+      return client.workflow.start('reflectFleet', {
+        workflowId: `reflect-fleet:call-${id}`,
+        taskQueue: coordinationQueue,
+        args: [{ cadence: null, trigger: 'call', period: `call-${id}`, ...input } satisfies ReflectFleetInput],
+        workflowTaskTimeout: '2 seconds',
+      });
+    },
+
+    /** The run of an agent in a period, its last attempt. */
+    async run(agentId: string, period: string) {
+      return db
+        .selectFrom('runs')
+        .selectAll()
+        .where('workflowId', '=', reflectWorkflowId(agentId, period))
+        .orderBy('attempt', 'desc')
+        .executeTakeFirst();
+    },
+
+    /** How the runs of a period stand, by agent. */
+    async ends(period: string): Promise<Record<string, Ended>> {
+      const rows = await db
+        .selectFrom('runs')
+        .select(['agentId', 'state', 'reason'])
+        .where('period', '=', period)
+        .execute();
+      return Object.fromEntries(rows.map(({ agentId, ...end }) => [agentId, end]));
+    },
+
+    async openNotice(key: string) {
+      return db
+        .selectFrom('notices')
+        .selectAll()
+        .where('key', '=', key)
+        .where('resolvedAt', 'is', null)
+        .executeTakeFirst();
+    },
+
+    async close(): Promise<void> {
+      await Promise.all(joined.map((machine) => machine.leave()));
+      worker.shutdown();
+      await running;
+      await native.close();
+      await connection.close();
+      await store.close();
+    },
+  };
+
+  async function holdLease(machineId: string): Promise<void> {
+    await sql`update machines set lease_until = 'infinity' where id = ${machineId}`.execute(db);
+  }
+  return stage;
+}
+
+type Stores = Omit<
+  Parameters<typeof createReflectionActivities>[0] & Parameters<typeof createSweepActivities>[0],
+  'fleet'
+>;
+
+function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
+  return {
+    ...createFleetHealthActivities(stores),
+    ...createSweepActivities({ ...stores, fleet }),
+    ...createReflectionActivities({ ...stores, fleet }),
+    ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
+    ...createDrainActivities(stores),
+  };
+}
