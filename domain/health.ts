@@ -5,3 +5,6 @@ export const renewEverySeconds = 5;
 export const suspectAfterSeconds = 8;
 /** How often checkFleetHealth looks. */
 export const healthEverySeconds = 5;
+
+/** A worker whose machine is no longer in fleet.yaml ends with this: whoever starts workers must not start it again. */
+export const removedExitCode = 66;

@@ -16,6 +16,13 @@ export interface Lease {
   state: MachineState;
 }
 
+/** What a renewal says of the machine besides that it lives. */
+export interface Polling {
+  polls: string[];
+  planVersion: number | null;
+  runsAs?: RunsAs;
+}
+
 export type HeldEpoch = Pick<Lease, 'machineId' | 'epoch'>;
 
 export interface MachineRow {
@@ -87,16 +94,14 @@ export function createMachineStore(db: Database) {
     },
 
     /** Renews the lease and says what the machine polls. @returns false when the epoch is no longer the machine's */
-    async renew(
-      { machineId, epoch }: Lease,
-      { polls, planVersion }: { polls: string[]; planVersion: number | null },
-    ): Promise<boolean> {
+    async renew({ machineId, epoch }: Lease, { polls, planVersion, runsAs }: Polling): Promise<boolean> {
       const result = await db
         .updateTable('machines')
         .set({
           leaseUntil: lease,
           polls,
           planVersion,
+          ...(runsAs === undefined ? {} : { runsAs }),
           state: sql<string>`case when state = 'suspect' then 'ready' else state end`,
           reason: sql<string>`case when state = 'suspect' then '' else reason end`,
         })

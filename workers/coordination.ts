@@ -33,7 +33,7 @@ export function createCoordinationWorker(
     maxConcurrentLocalActivityExecutions: weight.workflowSlots,
     maxCachedWorkflows: 400,
     // What a dead worker's cache holds is offered to others after this long.
-    stickyQueueScheduleToStartTimeout: '2 seconds',
+    stickyQueueScheduleToStartTimeout: '1 second',
     shutdownGraceTime: '10 seconds',
   });
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { HeldLease } from '../activities/inference.ts';
 import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
 import type { RunsAs } from '../domain/states.ts';
-import type { Lease, MachineStore } from '../stores/machines.ts';
+import type { Lease, MachineStore, Polling } from '../stores/machines.ts';
 
 export interface LeaseOptions {
   machines: MachineStore;
@@ -11,7 +11,7 @@ export interface LeaseOptions {
   runsAs: RunsAs;
   log: Logger;
   /** What the machine polls now, written with each renewal. */
-  polling: () => { polls: string[]; planVersion: number | null };
+  polling: () => Polling;
   /** The epoch has passed to somebody else; called before the machine registers anew. */
   onLost: () => void;
   /** The database has not answered for a whole lease: finish calls in hand, take none. */

@@ -78,7 +78,11 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     identity,
     runsAs: runsAsOf(machine, options.hostName),
     log,
-    polling: () => ({ polls: pool.polls(), planVersion: pool.planVersion() }),
+    polling: () => ({
+      polls: pool.polls(),
+      planVersion: pool.planVersion(),
+      runsAs: runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName),
+    }),
     onLost: () => background(pool.hold('lease lost')),
     onSilence: () => background(pool.hold('no lease')),
     onHeld: () => background(regain()),
@@ -117,8 +121,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }
 
   /** Serves what the plan in force gives this machine, without waiting to be told. */
-  async function adoptPlan(): Promise<void> {
+  /** What fleet.yaml says of this machine now; its shares of coordination are taken up at the next start. */
+  async function refresh(): Promise<FleetView> {
     view = await fleet();
+    const now = view.fleet.machines.find((other) => other.id === machineId);
+    if (now?.modelServer) gate.resize(now.modelServer.sequences);
+    return view;
+  }
+
+  async function adoptPlan(): Promise<void> {
+    await refresh();
     const current = await stores.plans.currentFor(machineId);
     if (current) await pool.apply(current.version, current.models, stopping.signal);
   }
@@ -141,7 +153,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     pool: {
       ...pool,
       apply: async (version, next, signal) => {
-        view = await fleet();
+        await refresh();
         await pool.apply(version, next, signal);
       },
     },

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { workerEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
+import { removedExitCode } from '../domain/health.ts';
 import { createLogger } from '../observability/logger.ts';
 import { missingMigrations } from '../stores/migrate.ts';
 import { startMachineWorker } from './machine-worker.ts';
@@ -55,6 +56,6 @@ if (values.machine === undefined) {
     process.exit(0);
   } catch (err) {
     log.fatal({ err }, 'worker ends');
-    process.exit(1);
+    process.exit(isDomainError(err, 'MACHINE_UNKNOWN') ? removedExitCode : 1);
   }
 }

@@ -31,7 +31,7 @@ const freshMs = 100;
  * - before a call: an idle poll may bring a task when all sequences are taken, so each call takes a permit first.
  */
 export class SlotGate implements Permits {
-  private readonly sequences: number;
+  private sequences: number;
   private readonly queues = new Map<string, GateQueue>();
   private polls: Waiting<SlotPermit>[] = [];
   private calls: Waiting<() => void>[] = [];
@@ -49,6 +49,13 @@ export class SlotGate implements Permits {
     if (known) Object.assign(known, { slots, rank });
     else this.queues.set(queue, { slots, rank, tasks: 0, fresh: 0 });
     this.givePolls();
+  }
+
+  /** The model server's limit has changed; calls in hand go on. */
+  resize(sequences: number): void {
+    this.sequences = sequences;
+    this.givePolls();
+    this.giveCalls();
   }
 
   get inUse(): number {

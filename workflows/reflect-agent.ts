@@ -109,7 +109,13 @@ async function callOn(rung: Rung, { runId, limits }: Begun): Promise<void> {
     scheduleToStartTimeout: limits.scheduleToStart,
     startToCloseTimeout: limits.callTimeout,
     heartbeatTimeout: limits.heartbeatTimeout,
-    retry: { initialInterval: '200 milliseconds', maximumInterval: '2 seconds', nonRetryableErrorTypes: ['FENCED'] },
+    // Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends.
+    retry: {
+      initialInterval: '200 milliseconds',
+      maximumInterval: '5 seconds',
+      maximumAttempts: 30,
+      nonRetryableErrorTypes: ['FENCED'],
+    },
     priority: { priorityKey: rung.priority },
     summary: rung.modelId,
   });

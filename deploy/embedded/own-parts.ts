@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { Env } from './home.ts';
+import { removedExitCode } from '../../domain/health.ts';
 import type { PartSpec } from './parts.ts';
 
 const guard = new URL('./leave-with-parent.ts', import.meta.url).href;
@@ -34,6 +35,7 @@ export function workerPart(options: { root: string; machineId: string; env: Env 
     graceMs: 30_000,
     startAttempts: 1,
     readyWithinMs: 10_000,
+    leavesWith: removedExitCode,
   };
 }
 

@@ -28,10 +28,12 @@ export interface PartSpec {
   readyWithinMs: number;
   ready?: () => Promise<boolean>;
   beforeStart?: () => Promise<void>;
+  /** Exit code by which the part says that it is wanted no more and must not be started again. */
+  leavesWith?: number;
 }
 
-/** killed: by hand, stays down until started by hand. failed: died too often. */
-export type PartState = 'starting' | 'up' | 'killed' | 'stopped' | 'failed';
+/** killed: by hand, stays down until started by hand. left: wanted no more. failed: died too often. */
+export type PartState = 'starting' | 'up' | 'killed' | 'left' | 'stopped' | 'failed';
 
 export interface PartView {
   name: string;
@@ -88,16 +90,20 @@ export function createParts(deps: {
     part.child = child;
     part.ref = child.pid === undefined ? undefined : processRef(child.pid);
     part.gone = new Promise((resolve) => {
-      const end = (why: string) => {
+      const end = (why: string, code: number | null) => {
         if (part.child !== child) return;
         part.child = undefined;
         part.ref = undefined;
         record();
         resolve();
+        if (code !== null && code === spec.leavesWith) {
+          part.state = 'left';
+          deps.onEvent(`${spec.name} is wanted no more and has left`);
+        }
         if (part.state === 'up') void died(part, why);
       };
-      child.once('error', (err) => end(err.message));
-      child.once('exit', (code, signal) => end(signal ? `by ${signal}` : `with code ${code}`));
+      child.once('error', (err) => end(err.message, null));
+      child.once('exit', (code, signal) => end(signal ? `by ${signal}` : `with code ${code}`, code));
     });
     record();
     return child;

@@ -4,6 +4,7 @@ import { createApiClient } from './api-client.ts';
 import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
+import { followMachines } from './follow-machines.ts';
 import { type Env, openHome, readSecretFiles } from './home.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
@@ -92,6 +93,8 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const here = options.machines ?? machines;
     for (const id of here) await startMachine(id);
     await machinesReady(api, screen, here);
+    // A machine that a later apply adds is started here too; one that leaves ends by itself.
+    if (options.machines === undefined) followMachines(api, new Set(here), startMachine, screen);
 
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);
