@@ -12,8 +12,9 @@ export interface ScriptedCall {
 /** The integration in a model's place: answers as `extractive` does until a test tells it otherwise. */
 export function createScriptedInference() {
   const extractive = createExtractiveReflector();
+  const asExtractive: Reflect = (request, watch) => extractive.reflect(request, watch);
   const calls: ScriptedCall[] = [];
-  let script: Reflect = extractive.reflect;
+  let script = asExtractive;
   return {
     source: 'model' as const,
     calls,
@@ -22,22 +23,23 @@ export function createScriptedInference() {
       return script(request, watch);
     },
     /** From the next call on; without a script `extractive` answers again. */
-    answer(next: Reflect = extractive.reflect): void {
+    answer(next: Reflect = asExtractive): void {
       script = next;
     },
-    asExtractive: extractive.reflect,
+    asExtractive,
   } satisfies Inference & Record<string, unknown>;
 }
 export type ScriptedInference = ReturnType<typeof createScriptedInference>;
 
 /** The shipped reflector over a model that writes exactly this. */
 export function modelThatWrites(text: string): Reflect {
-  return createModelReflector({
+  const reflector = createModelReflector({
     generate: (_request, watch) => {
       watch.onProgress({ phase: 'token', tokens: 1 });
       return Promise.resolve({ text, tokens: 7, finishReason: 'stop' });
     },
-  }).reflect;
+  });
+  return (request, watch) => reflector.reflect(request, watch);
 }
 
 /** Calls that stay in hand until the test lets go of them, with tokens coming all the while. */

@@ -1,0 +1,276 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { SlotGate } from '../../workers/slot-gate.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** Longer than the server is given to answer a poll. */
+const idleMs = 150;
+const never = new AbortController().signal;
+
+/** The Temporal worker of one queue: reserves a slot, polls with it, and marks it used or gives it back. */
+function poller(gate: SlotGate, queue: string) {
+  const supplier = gate.supplierFor(queue);
+  type Permit = Awaited<ReturnType<typeof supplier.reserveSlot>>;
+  return {
+    /** Settled state of one reservation, seen after the microtasks have run. */
+    reserve() {
+      const stop = new AbortController();
+      const seen: { permit?: Permit; refused?: boolean } = {};
+      void supplier.reserveSlot({} as never, stop.signal).then(
+        (permit) => {
+          seen.permit = permit;
+        },
+        () => {
+          seen.refused = true;
+        },
+      );
+      return { seen, abort: () => stop.abort(new Error('not wanted any more')) };
+    },
+    use: (permit: Permit) => supplier.markSlotUsed({ permit } as never),
+    release: (permit: Permit) => supplier.releaseSlot({ permit } as never),
+  };
+}
+const settle = () => vi.advanceTimersByTimeAsync(0);
+
+describe('calls', () => {
+  test('never run at more than the sequences of the server, and go first come, first served', async () => {
+    const gate = new SlotGate(2);
+    const order: number[] = [];
+    const releases: Array<() => void> = [];
+    for (let i = 0; i < 4; i += 1) {
+      void gate.acquire('a', never).then((release) => {
+        order.push(i);
+        releases.push(release);
+      });
+    }
+    await settle();
+    expect(order).toEqual([0, 1]);
+    expect(gate.inUse).toBe(2);
+    releases[0]!();
+    await settle();
+    expect(order).toEqual([0, 1, 2]);
+  });
+
+  test('given back twice, a permit counts once', async () => {
+    const gate = new SlotGate(1);
+    const release = await gate.acquire('a', never);
+    release();
+    release();
+    expect(gate.inUse).toBe(0);
+    await gate.acquire('a', never);
+    expect(gate.inUse).toBe(1);
+  });
+
+  test('one that is aborted while it waits leaves its place', async () => {
+    const gate = new SlotGate(1);
+    const release = await gate.acquire('a', never);
+    const stop = new AbortController();
+    const waiting = gate.acquire('a', stop.signal);
+    stop.abort(new Error('canceled'));
+    await expect(waiting).rejects.toThrow('canceled');
+    const next = gate.acquire('b', never);
+    release();
+    await next;
+    expect(gate.inUse).toBe(1);
+    expect(() => gate.acquire('a', stop.signal)).toThrow('canceled');
+  });
+});
+
+describe('polls', () => {
+  test('are given only while a sequence is free and the queue has slots', async () => {
+    const gate = new SlotGate(3);
+    gate.open('a', 2, 1);
+    const a = poller(gate, 'a');
+    const [first, second, third] = [a.reserve(), a.reserve(), a.reserve()];
+    await settle();
+    expect([first, second, third].map(({ seen }) => seen.permit !== undefined)).toEqual([true, true, false]);
+    a.use(first.seen.permit!);
+    a.use(second.seen.permit!);
+    await vi.advanceTimersByTimeAsync(idleMs);
+    expect(third.seen.permit).toBeUndefined();
+    a.release(first.seen.permit!);
+    await settle();
+    expect(third.seen.permit).toBeDefined();
+  });
+
+  test('the queue that fewest machines serve is polled first', async () => {
+    const gate = new SlotGate(1);
+    gate.open('both', 1, 2);
+    gate.open('alone', 1, 1);
+    const [both, alone] = [poller(gate, 'both'), poller(gate, 'alone')];
+    const held = both.reserve();
+    await settle();
+    both.use(held.seen.permit!);
+    const [again, first] = [both.reserve(), alone.reserve()];
+    both.release(held.seen.permit!);
+    await settle();
+    expect(first.seen.permit).toBeDefined();
+    expect(again.seen.permit).toBeUndefined();
+  });
+
+  test('an idle poll of one queue does not starve another', async () => {
+    const gate = new SlotGate(1);
+    gate.open('idle', 1, 1);
+    gate.open('busy', 1, 2);
+    const idle = poller(gate, 'idle').reserve();
+    const busy = poller(gate, 'busy').reserve();
+    await settle();
+    expect(idle.seen.permit).toBeDefined();
+    expect(busy.seen.permit).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(idleMs);
+    expect(busy.seen.permit).toBeDefined();
+  });
+
+  test('no task is claimed here to wait while its sequence is taken', async () => {
+    const gate = new SlotGate(1);
+    gate.open('a', 1, 1);
+    gate.open('b', 1, 1);
+    const [a, b] = [poller(gate, 'a'), poller(gate, 'b')];
+    const task = a.reserve();
+    await settle();
+    a.use(task.seen.permit!);
+    const waiting = b.reserve();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(waiting.seen.permit).toBeUndefined();
+    a.release(task.seen.permit!);
+    await settle();
+    expect(waiting.seen.permit).toBeDefined();
+  });
+
+  test('one that is aborted is refused and never given', async () => {
+    const gate = new SlotGate(1);
+    gate.open('a', 1, 1);
+    const a = poller(gate, 'a');
+    const task = a.reserve();
+    await settle();
+    a.use(task.seen.permit!);
+    const gone = a.reserve();
+    gone.abort();
+    await settle();
+    expect(gone.seen.refused).toBe(true);
+    a.release(task.seen.permit!);
+    await settle();
+    expect(gone.seen.permit).toBeUndefined();
+    const next = a.reserve();
+    await settle();
+    expect(next.seen.permit).toBeDefined();
+  });
+
+  test('more slots of a queue count at once', async () => {
+    const gate = new SlotGate(4);
+    gate.open('a', 1, 1);
+    const a = poller(gate, 'a');
+    const first = a.reserve();
+    await settle();
+    a.use(first.seen.permit!);
+    const second = a.reserve();
+    await vi.advanceTimersByTimeAsync(idleMs);
+    expect(second.seen.permit).toBeUndefined();
+    gate.open('a', 2, 1);
+    await settle();
+    expect(second.seen.permit).toBeDefined();
+  });
+});
+
+type Step =
+  | { do: 'reserve' | 'abort' | 'use' | 'release'; queue: number }
+  | { do: 'acquire' | 'abortCall' | 'finish'; queue: number }
+  | { do: 'wait'; queue: number };
+
+const steps = fc.array(
+  fc.record({
+    do: fc.constantFrom('reserve', 'abort', 'use', 'release', 'acquire', 'abortCall', 'finish', 'wait'),
+    queue: fc.nat({ max: 2 }),
+  }) as fc.Arbitrary<Step>,
+  { maxLength: 80 },
+);
+
+test('whatever the order: never more calls than sequences, no queue over its slots, and nothing leaks', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 3, maxLength: 3 }),
+      steps,
+      async (sequences, slots, script) => {
+        const gate = new SlotGate(sequences);
+        const queues = slots.map((most, i) => {
+          gate.open(`q${i}`, most, (i % 2) + 1);
+          return {
+            most,
+            poller: poller(gate, `q${i}`),
+            tasks: [] as Array<ReturnType<ReturnType<typeof poller>['reserve']>>,
+          };
+        });
+        // As in the SDK: one poll of a queue at a time.
+        const polling = queues.map(() => undefined as ReturnType<ReturnType<typeof poller>['reserve']> | undefined);
+        const calls: Array<{ stop: AbortController; release?: () => void; over?: boolean }> = [];
+        for (const { do: what, queue: q } of script) {
+          const queue = queues[q]!;
+          const poll = polling[q];
+          if (what === 'reserve') polling[q] ??= queue.poller.reserve();
+          if (what === 'abort' && poll) {
+            // The SDK gives a slot back that it reserved and then had no use for.
+            poll.abort();
+            if (poll.seen.permit) queue.poller.release(poll.seen.permit);
+            polling[q] = undefined;
+          }
+          if (what === 'use' && poll?.seen.permit) {
+            queue.poller.use(poll.seen.permit);
+            queue.tasks.push(poll);
+            polling[q] = undefined;
+          }
+          if (what === 'release') {
+            const done = queue.tasks.shift();
+            if (done) queue.poller.release(done.seen.permit!);
+          }
+          if (what === 'acquire') {
+            const call: (typeof calls)[number] = { stop: new AbortController() };
+            calls.push(call);
+            gate.acquire(`q${q}`, call.stop.signal).then(
+              (release) => {
+                call.release = release;
+              },
+              () => {
+                call.over = true;
+              },
+            );
+          }
+          if (what === 'abortCall')
+            calls.find((call) => !call.release && !call.over)?.stop.abort(new Error('canceled'));
+          if (what === 'finish') {
+            const call = calls.find(({ release, over }) => release && !over);
+            if (call) {
+              call.over = true;
+              call.release!();
+            }
+          }
+          await vi.advanceTimersByTimeAsync(what === 'wait' ? idleMs : 0);
+          const running = calls.filter(({ release, over }) => release && !over).length;
+          expect(running).toBeLessThanOrEqual(sequences);
+          expect(gate.inUse).toBe(running);
+          for (const { most, tasks } of queues) expect(tasks.length).toBeLessThanOrEqual(most);
+        }
+
+        for (const call of calls) call.stop.abort(new Error('over'));
+        for (const { release, over } of calls) if (release && !over) release();
+        for (const [q, { poller: mine, tasks }] of queues.entries()) {
+          for (const task of tasks) mine.release(task.seen.permit!);
+          polling[q]?.abort();
+          const left = polling[q]?.seen.permit;
+          if (left) mine.release(left);
+        }
+        await vi.advanceTimersByTimeAsync(idleMs);
+        expect(gate.inUse).toBe(0);
+        const most = Math.min(sequences, slots[0]!);
+        const again = Array.from({ length: most }, () => queues[0]!.poller.reserve());
+        await settle();
+        expect(again.every(({ seen }) => seen.permit !== undefined)).toBe(true);
+        await Promise.all(Array.from({ length: sequences }, () => gate.acquire('q1', never)));
+        expect(gate.inUse).toBe(sequences);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
