@@ -84,9 +84,10 @@ export function createReflectionActivities(deps: {
     const current = await plans.current();
     for (const planned of current?.plan.machines ?? []) {
       const machine = living.find((other) => other.id === planned.machineId);
-      // A machine that has not come to the plan yet, as after a start, will serve what the plan gives it.
-      const onTheWay = machine?.state === 'ready' && machine.modelServerUp && machine.planVersion !== current?.version;
-      if (onTheWay) for (const model of planned.models) coming.add(model.queue);
+      // Under a living lease it polls what the plan gives it, or soon will: it has just started, or its model server is
+      // away for less than a lease. What it could not load it will not serve.
+      if (machine?.state !== 'ready' || !machine.modelServerUp) continue;
+      for (const model of planned.models) if (!machine.missingModels.includes(model.modelId)) coming.add(model.queue);
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
     // A plan that is asked for but not computed may give the model to anyone: wait for it.

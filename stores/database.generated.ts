@@ -89,6 +89,7 @@ export interface Machines {
   id: string;
   identity: string | null;
   leaseUntil: Generated<Timestamp>;
+  missingModels: Generated<string[]>;
   modelServerUp: Generated<boolean>;
   ownerId: string;
   planVersion: number | null;

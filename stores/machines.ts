@@ -20,6 +20,7 @@ export interface Lease {
 export interface Polling {
   polls: string[];
   planVersion: number | null;
+  missingModels?: string[];
   runsAs?: RunsAs;
 }
 
@@ -37,6 +38,7 @@ export interface MachineRow {
   planVersion: number | null;
   identity: string | null;
   modelServerUp: boolean;
+  missingModels: string[];
 }
 
 const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
@@ -94,13 +96,17 @@ export function createMachineStore(db: Database) {
     },
 
     /** Renews the lease and says what the machine polls. @returns false when the epoch is no longer the machine's */
-    async renew({ machineId, epoch }: Lease, { polls, planVersion, runsAs }: Polling): Promise<boolean> {
+    async renew(
+      { machineId, epoch }: Lease,
+      { polls, planVersion, missingModels = [], runsAs }: Polling,
+    ): Promise<boolean> {
       const result = await db
         .updateTable('machines')
         .set({
           leaseUntil: lease,
           polls,
           planVersion,
+          missingModels,
           ...(runsAs === undefined ? {} : { runsAs }),
           state: sql<string>`case when state = 'suspect' then 'ready' else state end`,
           reason: sql<string>`case when state = 'suspect' then '' else reason end`,
@@ -324,6 +330,7 @@ export async function listMachines(db: Executor): Promise<MachineRow[]> {
       'planVersion',
       'identity',
       'modelServerUp',
+      'missingModels',
     ])
     .select(sql<boolean>`lease_until > clock_timestamp() and state not in ('lost')`.as('alive'))
     .where('removedAt', 'is', null)

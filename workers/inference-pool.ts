@@ -45,6 +45,7 @@ export function createInferencePool(options: PoolOptions) {
   const { gate, loader, log } = options;
   const polled = new Map<string, Polled>();
   const resident = new Set<string>();
+  const missing = new Set<string>();
   /** Why polling is held back; it goes on when the last reason is gone. */
   const held = new Set<string>();
   let target: readonly RankedModel[] = [];
@@ -113,11 +114,14 @@ export function createInferencePool(options: PoolOptions) {
     try {
       await loader.load(modelId, signal);
       resident.add(modelId);
+      missing.delete(modelId);
       return true;
     } catch (err) {
       signal.throwIfAborted();
       // One model that cannot be loaded must not keep the others from work.
-      log.error({ err, modelId }, 'model not loaded');
+      // Tried again every few seconds, told once.
+      if (!missing.has(modelId)) log.error({ err, modelId }, 'model not loaded');
+      missing.add(modelId);
       return false;
     }
   }
@@ -135,6 +139,7 @@ export function createInferencePool(options: PoolOptions) {
         // A change of slots or rank needs no new worker: the gate holds them.
         for (const model of next) gate.open(model.queue, model.slots, model.rank);
         target = next;
+        missing.clear();
         planVersion = version;
         await pollTarget(signal);
         options.onChange();
@@ -168,6 +173,8 @@ export function createInferencePool(options: PoolOptions) {
 
     polls: () => [...polled.keys()].sort(),
     planVersion: () => planVersion,
+    /** Models of the plan whose loading failed the last time. */
+    missing: () => [...missing].sort(),
     holds: (modelId: string) => resident.has(modelId),
   };
   return pool satisfies InferencePool;

@@ -81,6 +81,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     polling: () => ({
       polls: pool.polls(),
       planVersion: pool.planVersion(),
+      missingModels: pool.missing(),
       runsAs: runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName),
     }),
     onLost: () => background(pool.hold('lease lost')),
@@ -204,13 +205,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     await startFleetHealth(client);
     background(reconcileSchedules(client, fleet));
   }
-  log.info({ machineId, epoch: lease.held().epoch }, 'machine works');
+  log.info({ epoch: lease.held().epoch }, 'machine works');
 
   return {
     failed: failure.promise,
     /** Takes no more work, lets calls in hand finish within the grace, gives the lease back. */
     async stop(): Promise<void> {
-      log.info({ machineId }, 'machine stops');
+      log.info('machine stops');
       presence.stop();
       await relay?.stop();
       await watch?.stop();

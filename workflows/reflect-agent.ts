@@ -112,8 +112,8 @@ async function callOn(rung: Rung, { runId, limits }: Begun): Promise<void> {
     // Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends.
     retry: {
       initialInterval: '200 milliseconds',
-      maximumInterval: '5 seconds',
-      maximumAttempts: 30,
+      maximumInterval: '2 seconds',
+      maximumAttempts: 60,
       nonRetryableErrorTypes: ['FENCED'],
     },
     priority: { priorityKey: rung.priority },

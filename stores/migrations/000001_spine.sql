@@ -47,6 +47,8 @@ create table machines (
   identity text,
   -- False once the model server has been silent for a lease: plans do without the machine's GPUs.
   model_server_up boolean not null default true,
+  -- Models that the plan keeps here and that could not be loaded.
+  missing_models text[] not null default '{}',
   drains integer not null default 0,
   removed_at timestamptz,
   changed_at timestamptz not null default now()

@@ -37,9 +37,9 @@ export async function eventsAfter(
 ): Promise<{ events: EventView[]; more: boolean }> {
   const { rows } = await sql<Row>`
     select xid::text as xid, id, type, subject, data, at from events
-    where owner_id = ${ownerId} and xid < pg_snapshot_xmin(pg_current_snapshot())
-      and (xid, id) > (${after.xid}::xid8, ${after.id}::bigint)
-    order by xid, id limit ${limit}`.execute(db);
+    where owner_id = ${ownerId} and events.xid < pg_snapshot_xmin(pg_current_snapshot())
+      and (events.xid, events.id) > (${after.xid}::xid8, ${after.id}::bigint)
+    order by events.xid, events.id limit ${limit}`.execute(db);
   if (rows.length === limit) return { events: rows.map(eventView), more: true };
   const waiting = await sql<{ waiting: boolean }>`
     select exists (select from events where xid >= pg_snapshot_xmin(pg_current_snapshot())) as waiting`.execute(db);
@@ -56,7 +56,7 @@ export async function eventHorizon(db: Executor): Promise<EventCursor> {
 export async function cursorBeforeLast(db: Executor, ownerId: string, count: number): Promise<EventCursor> {
   const { rows } = await sql<{ xid: string; id: number }>`
     select xid::text as xid, id from events
-    where owner_id = ${ownerId} and xid < pg_snapshot_xmin(pg_current_snapshot())
-    order by events.xid desc, id desc limit 1 offset ${count}`.execute(db);
+    where owner_id = ${ownerId} and events.xid < pg_snapshot_xmin(pg_current_snapshot())
+    order by events.xid desc, events.id desc limit 1 offset ${count}`.execute(db);
   return rows[0] ?? { xid: '0', id: 0 };
 }
