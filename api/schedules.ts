@@ -14,6 +14,8 @@ const prefix = reflectScheduleId('');
 const deadlineMs = 3_000;
 /** Lists of agents ask for the next run of each; Temporal is asked once in this time. */
 const freshMs = 5_000;
+/** A list of agents waits no longer than this for it. */
+const waitMs = 500;
 
 export type ScheduleReader = ReturnType<typeof createScheduleReader>;
 
@@ -37,16 +39,25 @@ export function createScheduleReader(client: Client) {
 
     /** Next run by cadence; empty while Temporal does not answer, since agents are shown all the same. */
     async nextRuns(): Promise<ReadonlyMap<string, string>> {
-      if (kept === undefined || Date.now() - kept.at > freshMs) kept = { at: Date.now(), schedules: read() };
-      try {
-        const running = (await kept.schedules).filter((schedule) => !schedule.paused && schedule.nextRunAt !== null);
-        return new Map(running.map((schedule) => [schedule.cadence, schedule.nextRunAt!]));
-      } catch {
+      if (kept === undefined || Date.now() - kept.at > freshMs) {
         // What Temporal lacks is named by /v1/health/ready; a list of agents is no place to fail for it.
-        return new Map();
+        kept = { at: Date.now(), schedules: read().catch(() => []) };
       }
+      const schedules = await inTime(kept.schedules, []);
+      const running = schedules.filter((schedule) => !schedule.paused && schedule.nextRunAt !== null);
+      return new Map(running.map((schedule) => [schedule.cadence, schedule.nextRunAt!]));
     },
   };
+}
+
+async function inTime<T>(answer: Promise<T>, otherwise: T): Promise<T> {
+  const late = Promise.withResolvers<T>();
+  const timer = setTimeout(() => late.resolve(otherwise), waitMs);
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function viewOf(summary: ScheduleSummary): ScheduleView {

@@ -22,7 +22,11 @@ type Moment = { sweep: Sweep; fleet: FleetView };
 const lookMs = 500;
 /** Without a terminal a line this often is enough. */
 const plainMs = 3_000;
+/** Also where nothing moves, so that nobody takes it for stuck. */
+const plainStillMs = 15_000;
 const workWithinMs = 90_000;
+/** Part of the agents that are done before the plug is pulled: by then every queue's window is full. */
+const underWay = 0.05;
 const barWidth = 30;
 
 /** Pulls the plug of a machine in mid-cycle and shows where its work goes, until the cycle ends. */
@@ -77,8 +81,7 @@ async function workOn(client: Client, sweepId: string, id: string, say: (text: s
   for (;;) {
     const sweep = await client.get<Sweep>(`/sweeps/${sweepId}`);
     const atWork = sweep.runningByMachine[id] ?? 0;
-    // Once the window is full the picture is the usual one, not that of a start.
-    if (atWork > 0 && sweep.reflected > 0) return atWork;
+    if (atWork > 0 && sweep.reflected >= sweep.total * underWay) return atWork;
     if (sweep.state !== 'running' || Date.now() > deadline) {
       throw new CommandFailure(`${id} took no work in this cycle`, {
         exitCode: exitCodes.failed,
@@ -106,9 +109,11 @@ async function watchMoves(
     if (!json) {
       const at = `${((Date.now() - killedAt) / 1000).toFixed(1).padStart(5)} s`;
       for (const text of turningPoints(last, now, id)) block.say(`${dim(at)}  ${text}`);
-      if (Date.now() - plainAt >= plainMs) {
+      const progress = progressText(now);
+      const waited = Date.now() - plainAt;
+      if (waited >= plainStillMs || (waited >= plainMs && !plainText.endsWith(progress))) {
         plainAt = Date.now();
-        plainText = `${at}  ${progressText(now)}`;
+        plainText = `${at}  ${progress}`;
       }
       block.show(picture(now), plainText);
     }
@@ -156,7 +161,7 @@ function picture({ sweep, fleet }: Moment): string[] {
     ...fleet.machines.map((machine) => {
       const running = sweep.runningByMachine[machine.id] ?? 0;
       const dots = '●'.repeat(Math.min(40, running));
-      return `${machine.id.padEnd(widest)}  ${styledState(machine.state).padEnd(8)}  done ${String(sweep.byMachine[machine.id] ?? 0).padStart(4)}  now ${running} ${dots}`;
+      return `${machine.id.padEnd(widest)}  ${styledState(machine.state)}${' '.repeat(Math.max(0, 8 - machine.state.length))}  done ${String(sweep.byMachine[machine.id] ?? 0).padStart(4)}  now ${running} ${dots}`;
     }),
   ];
 }

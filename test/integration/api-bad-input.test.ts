@@ -246,7 +246,7 @@ test('names each broken field with its rule and mend', async () => {
 test('tells every error of fleet.yaml with its line', async () => {
   const source = smallFleet.replace('cadence: 6h', 'cadence: often').replace('count: 1', 'count: -1');
   const { json: problem } = await api.call('POST', '/v1/fleet/apply', { body: { source } });
-  const errors = problem['errors'] as unknown as Array<{ path: string; line: number }>;
+  const errors = problem['errors'] as Array<{ path: string; line: number }>;
   const lineOf = (text: string) => source.slice(0, source.indexOf(text)).split('\n').length;
   expect(errors.map(({ path, line }) => ({ path, line }))).toEqual([
     { path: 'archetypes.0.cadence', line: lineOf('cadence: often') },

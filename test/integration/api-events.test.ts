@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { appendEvents } from '../../stores/events.ts';
@@ -105,6 +106,13 @@ test('misses nothing that commits out of order behind an older open transaction'
   } finally {
     await older.end();
   }
+});
+
+test('orders transactions as numbers, not as text', async () => {
+  await sql`insert into events (xid, owner_id, type, subject) values
+    ('10', ${api.ownerId}, 'test.happened', 'tenth'), ('9', ${api.ownerId}, 'test.happened', 'ninth')`.execute(api.db);
+  const told = await read({ query: '?after=0-0' }, (events) => events.length >= 2);
+  expect(told.slice(0, 2).map((event) => event.subject)).toEqual(['ninth', 'tenth']);
 });
 
 test('goes on from Last-Event-ID without a gap or a repeat', async () => {

@@ -10,8 +10,8 @@ afterEach(() => api?.close());
 
 const apply = (source: string, query = '') => api.call('POST', `/v1/fleet/apply${query}`, { body: { source } });
 type Change = { action: string; kind: string; id: string };
-const told = (json: Record<string, never>) =>
-  (json['changes'] as unknown as Change[]).map(({ action, kind, id }) => `${action} ${kind} ${id}`);
+const told = (json: Record<string, unknown>) =>
+  (json['changes'] as Change[]).map(({ action, kind, id }) => `${action} ${kind} ${id}`);
 
 test('a dry run tells changes and both plans, and writes nothing', async () => {
   const before = await api.rowCounts();
@@ -19,8 +19,7 @@ test('a dry run tells changes and both plans, and writes nothing', async () => {
   expect(status).toBe(200);
   expect(told(json)).toContain('create agent vesper-002');
   expect(json).toMatchObject({ dryRun: true, version: null, plan: { before: null } });
-  const after = (json['plan'] as unknown as { after: { machines: Array<{ machineId: string; agents: number }> } })
-    .after;
+  const after = (json['plan'] as { after: { machines: Array<{ machineId: string; agents: number }> } }).after;
   expect(after.machines.reduce((sum, machine) => sum + machine.agents, 0)).toBe(4);
   expect(await api.rowCounts()).toEqual(before);
 });
@@ -123,7 +122,7 @@ test('simulate tells what a loss would move, and changes nothing', async () => {
     body: { lose: ['big'], add: ['spare:rtx3090:24'] },
   });
   expect(status).toBe(200);
-  const after = json['after'] as unknown as { machines: Array<{ machineId: string }> };
+  const after = json['after'] as { machines: Array<{ machineId: string }> };
   expect(after.machines.map((machine) => machine.machineId).sort()).toEqual(['small', 'spare']);
   expect(await api.rowCounts()).toEqual(before);
 });

@@ -15,7 +15,7 @@ async function add(text: string, agent = 'vesper-001'): Promise<void> {
 }
 
 async function pages(url: string, limit: number, between: () => Promise<void> = async () => undefined) {
-  const seen: Array<Record<string, never>> = [];
+  const seen: Array<Record<string, unknown>> = [];
   let cursor: string | null = '';
   while (cursor !== null) {
     const query: string = cursor === '' ? '' : `&cursor=${cursor}`;

@@ -27,7 +27,7 @@ test('good lines go in, each bad one is told with its number', async () => {
   const { status, json } = await api.call('POST', '/v1/memories', { raw, headers: ndjson });
   expect(status).toBe(200);
   expect(json).toMatchObject({ added: 2, known: 0, refused: 5, errorsLeftOut: 0 });
-  const errors = json['errors'] as unknown as Array<{ line: number; code: string }>;
+  const errors = json['errors'] as Array<{ line: number; code: string }>;
   expect(errors.map(({ line: number, code }) => [number, code])).toEqual([
     [2, 'MALFORMED_BODY'],
     [4, 'MALFORMED_BODY'],

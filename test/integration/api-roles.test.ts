@@ -75,7 +75,7 @@ test('the declared role is enough', async () => {
 });
 
 test('a route without a role stops the start', async () => {
-  const app = Fastify() as unknown as Api;
+  const app = Fastify() as Api;
   registerRoles(app, createPrincipalStore(api.db));
   expect(() => app.get('/v1/secrets', () => 'all of them')).toThrow('GET /v1/secrets declares no role');
   await app.close();
@@ -84,7 +84,7 @@ test('a route without a role stops the start', async () => {
 test('a revoked or expired token opens nothing', async () => {
   const made = await api.call('POST', '/v1/tokens', { body: { role: 'reader', name: 'short' } });
   expect(made.status).toBe(201);
-  const { id, token } = made.json as { id: string; token: string };
+  const { id, token } = made.json as unknown as { id: string; token: string };
   expect((await api.call('GET', '/v1/me', { token })).status).toBe(200);
   expect((await api.call('DELETE', `/v1/tokens/${id}`)).status).toBe(204);
   expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);

@@ -46,7 +46,7 @@ test('without a worker a sweep is promised, not written; the same key asks once'
   expect(dry.json).toEqual({ dryRun: true, would: 'start a sweep over 4 agents' });
   const first = await api.call('POST', '/v1/sweeps', { body: {}, headers, token: api.tokens.member });
   expect(first.status).toBe(202);
-  const { id } = first.json as { id: string };
+  const { id } = first.json as unknown as { id: string };
   expect(first.json).toMatchObject({ started: true });
   expect(first.headers['location']).toBe(`/v1/sweeps/${id}`);
   const again = await api.call('POST', '/v1/sweeps', { body: {}, headers });
@@ -67,6 +67,7 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
       await startMachineWorker({
         machineId,
         databaseUrl: scope.databaseUrl,
+        redisUrl: scope.redisUrl,
         temporalAddress: scope.temporalAddress,
         temporalNamespace: scope.namespace,
         hostName: hostname(),
@@ -77,7 +78,8 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
   const fleet = await until(
     () => api.call('GET', '/v1/fleet'),
     ({ json }) =>
-      (json['plan'] as unknown as { state: string }).state === 'applied' && json['machines'][0]!['state'] === 'ready',
+      (json['plan'] as { state: string }).state === 'applied' &&
+      (json['machines'] as Array<{ state: string }>).every(({ state }) => state === 'ready'),
   );
   expect(fleet.json['machines']).toMatchObject([
     { id: 'big', runsAs: 'simulated', models: ['llama8b_q4'], state: 'ready' },
@@ -95,7 +97,7 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
   const sum = (record: unknown) => Object.values(record as Record<string, number>).reduce((a, b) => a + b, 0);
   expect(sum(sweep.json['byMachine'])).toBe(4);
   expect(sum(sweep.json['coordinationShare'])).toBeCloseTo(1, 3);
-  expect(Object.keys(sweep.json['coordinationShare']).every((machine) => ['big', 'small'].includes(machine))).toBe(
+  expect(Object.keys(sweep.json['coordinationShare'] as object).every((machine) => ['big', 'small'].includes(machine))).toBe(
     true,
   );
 });
@@ -105,7 +107,7 @@ test('a reflection explains itself by its memories', async () => {
   const id = list.json.items[0]!['id'] as string;
   const { json } = await api.call('GET', `/v1/reflections/${id}`);
   expect(json).toMatchObject({ agentId: 'rook-001', source: 'extractive', degraded: false });
-  const evidence = json['evidence'] as unknown as Array<{ text: string; memoryId: string }>;
+  const evidence = json['evidence'] as Array<{ text: string; memoryId: string }>;
   expect(evidence.length).toBe(json['memories']);
   expect(evidence[0]!.text).toContain('boats came home');
 });
@@ -127,7 +129,7 @@ test('an agent is triggered once a key, and shows its last and next run', async 
     () => api.call('GET', '/v1/agents/rook-001'),
     ({ json }) => json['nextRunAt'] !== null,
   );
-  expect(agent.json).toMatchObject({ lastRun: { id: runId, state: 'done' }, machineId: expect.any(String) as never });
+  expect(agent.json).toMatchObject({ lastRun: { id: runId, state: 'done' }, machineId: expect.any(String) });
   expect(Date.parse(agent.json['nextRunAt'] as string)).toBeGreaterThan(Date.now());
 });
 

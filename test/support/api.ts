@@ -11,12 +11,17 @@ import { createListenerFactory } from '../../stores/listen.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { createTestScope, type TestScope } from './isolation.ts';
 
+export interface Json {
+  items: Array<Record<string, unknown>>;
+  [key: string]: unknown;
+}
+
 export interface Answer {
   status: number;
   headers: Record<string, string | string[] | number | undefined>;
   text: string;
   /** The body as JSON; any shape, which the test then judges. */
-  json: Record<string, never> & { items: Array<Record<string, never>>; [key: string]: never };
+  json: Json;
 }
 
 export interface Call {
@@ -103,7 +108,10 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
         status: response.statusCode,
         headers: response.headers as Answer['headers'],
         text: response.body,
-        json: isJson && !String(response.headers['content-type']).includes('ndjson') ? response.json() : {},
+        json:
+          isJson && !String(response.headers['content-type']).includes('ndjson')
+            ? response.json<Json>()
+            : { items: [] },
       };
     },
     async rowCounts() {

@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+
+const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+let api: ApiFixture;
+let url: string;
+let folder: string;
+let supervisor: Server;
+const supervised: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'soulfra-cli-'));
+  const socket = join(folder, 'control.sock');
+  supervisor = createHttpServer((request, response) => {
+    supervised.push(`${request.method} ${request.url}`);
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  });
+  await new Promise<void>((resolve) => supervisor.listen(socket, resolve));
+  api = await createApiFixture({ controlSocket: socket });
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
+  writeFileSync(join(folder, 'fleet.yaml'), smallFleet);
+});
+afterAll(async () => {
+  await api?.close();
+  supervisor?.closeAllConnections();
+  supervisor?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Ended {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** The command as a person runs it, in a folder of its own. */
+function soulfra(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [launcher, ...args], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
+    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
+    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
+  });
+}
+const json = (ended: Ended) => JSON.parse(ended.out) as Record<string, unknown>;
+
+test('checks a file with every error and its line, with nothing running', async () => {
+  writeFileSync(
+    join(folder, 'broken.yaml'),
+    smallFleet.replace('cadence: 6h', 'cadance: 6h').replace('count: 1', 'count: x'),
+  );
+  const broken = await soulfra(['config', 'check', 'broken.yaml'], { SOULFRA_URL: 'http://127.0.0.1:9' });
+  expect(broken.code).toBe(2);
+  expect(broken.out).toMatch(
+    /broken\.yaml:\d+:\d+ archetypes\.0\.cadance is not known here\. Did you mean `cadence`\?/,
+  );
+  expect(broken.out).toMatch(/archetypes\.1\.count must be a number/);
+  const sound = await soulfra(['config', 'check']);
+  expect({ code: sound.code, out: sound.out.trim() }).toEqual({ code: 0, out: '✔ fleet.yaml: 2 machines, 4 agents' });
+  const fast = await soulfra(['config', 'check', 'none.yaml']);
+  expect({ code: fast.code, err: fast.err }).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('none.yaml cannot be read'),
+  });
+});
+
+test('applies with --yes only where nobody can answer, and undoes', async () => {
+  const dry = await soulfra(['apply', '--dry-run']);
+  expect(dry.out).toContain('+ create machine big');
+  expect(dry.out).toContain('+ create 3 agents vesper-001 … vesper-003');
+  const unasked = await soulfra(['apply']);
+  expect({ code: unasked.code, err: unasked.err }).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('Add --yes'),
+  });
+  expect((await soulfra(['apply', '--yes'])).out).toContain('✔ version 1');
+  writeFileSync(join(folder, 'two.yaml'), smallFleet.replace('count: 3', 'count: 2'));
+  expect((await soulfra(['apply', 'two.yaml', '--yes'])).out).toContain('- retire agent vesper-003');
+  const undone = await soulfra(['undo', '--yes', '--json']);
+  expect(json(undone)).toMatchObject({ version: 3 });
+  const exported = await soulfra(['export']);
+  writeFileSync(join(folder, 'exported.yaml'), exported.out);
+  expect((await soulfra(['apply', 'exported.yaml'])).out).toBe('Nothing changes.\n');
+});
+
+test('shows the fleet as a table and as JSON', async () => {
+  const shown = await soulfra(['fleet', 'show']);
+  expect(shown.out).toMatch(/^Small · version 3 · 4 agents/);
+  expect(shown.out).toMatch(/big +RTX 4090 24G +simulated +- +0 +0 +0 +lost: never started/);
+  expect(json(await soulfra(['fleet', 'show', '--json']))).toMatchObject({
+    name: 'Small',
+    machines: [{ id: 'big' }, { id: 'small' }],
+  });
+  const simulated = await soulfra(['fleet', 'simulate', '--lose', 'big', '--add', 'spare:rtx3090:24']);
+  expect(simulated.out).toMatch(/what moves\n {2}(load|move|slots)/);
+});
+
+test('adds memories one by one and from a file, and lists them', async () => {
+  expect(
+    (await soulfra(['memories', 'add', 'rook-001', 'Seven birds on the weir.', '--importance', '7'])).out,
+  ).toContain('memory 1 of rook-001');
+  const lines = [
+    { agentId: 'rook-001', text: 'Eight birds.' },
+    { agentId: 'nobody-001', text: 'x' },
+    { agentId: 'rook-001' },
+  ];
+  writeFileSync(join(folder, 'many.ndjson'), lines.map((line) => JSON.stringify(line)).join('\n'));
+  const imported = await soulfra(['memories', 'import', 'many.ndjson']);
+  expect(imported.code).toBe(2);
+  expect(imported.out).toContain('many.ndjson:2 NOT_FOUND no agent nobody-001');
+  expect(imported.out).toContain('1 added, 0 known already, 2 refused');
+  expect((await soulfra(['memories', 'list', 'rook-001'])).out).toContain('Seven birds on the weir.');
+  // What an agent remembers must not steer the terminal.
+  await soulfra(['memories', 'add', 'rook-001', 'bell \u0007 and \u001b[31mred']);
+  expect((await soulfra(['memories', 'list', 'rook-001'])).out).not.toContain('\u001b[31m');
+});
+
+test('pauses, lists and shows agents; dry runs change nothing', async () => {
+  expect((await soulfra(['agents', 'pause', 'rook-001', '--dry-run'])).out.trim()).toBe('would pause rook-001');
+  expect((await soulfra(['agents', 'pause', 'rook-001'])).out).toContain('paused rook-001');
+  expect((await soulfra(['agents', 'list'])).out).toMatch(/rook-001 .* paused by its operator/);
+  expect((await soulfra(['agents', 'show', 'rook-001'])).out).toMatch(/state +active, paused/);
+  expect((await soulfra(['agents', 'resume', 'rook-001'])).code).toBe(0);
+});
+
+test('tells bad input, refusals and silence apart by exit code', async () => {
+  expect((await soulfra(['agents', 'show', 'nobody-001'])).code).toBe(2);
+  expect((await soulfra(['fly'])).code).toBe(2);
+  expect((await soulfra(['agents', 'list', '--colour'])).code).toBe(2);
+  expect((await soulfra(['--help'])).code).toBe(0);
+  const forbidden = await soulfra(['token', 'list'], { SOULFRA_TOKEN: api.tokens.reader });
+  expect({ code: forbidden.code, err: forbidden.err }).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('[FORBIDDEN]'),
+  });
+  const silent = await soulfra(['health'], { SOULFRA_URL: 'http://127.0.0.1:9' });
+  expect({ code: silent.code, err: silent.err }).toMatchObject({
+    code: 3,
+    err: expect.stringContaining('nothing answers at http://127.0.0.1:9'),
+  });
+  const nowhere = await soulfra(['health'], { SOULFRA_URL: '' });
+  expect(nowhere.code).toBe(3);
+  const asJson = await soulfra(['agents', 'show', 'nobody-001', '--json']);
+  expect(JSON.parse(asJson.err)).toMatchObject({ error: { code: 'NOT_FOUND' } });
+});
+
+test('makes, lists and revokes tokens', async () => {
+  const made = json(await soulfra(['token', 'create', '--role', 'reader', '--name', 'for a friend', '--json'])) as {
+    id: string;
+    token: string;
+  };
+  expect((await soulfra(['agents', 'list', '--json'], { SOULFRA_TOKEN: made.token })).code).toBe(0);
+  expect((await soulfra(['token', 'create', '--once'])).out).toMatch(new RegExp(`^${url}/#once=sfr_`));
+  expect((await soulfra(['token', 'list'])).out).toContain('for a friend');
+  expect((await soulfra(['token', 'revoke', made.id, '--yes'])).code).toBe(0);
+  expect((await soulfra(['agents', 'list'], { SOULFRA_TOKEN: made.token })).code).toBe(1);
+});
+
+test('has the supervisor start a machine, and ends after the last events', async () => {
+  expect((await soulfra(['fleet', 'start', 'big'])).code).toBe(0);
+  expect(supervised).toContain('POST /machines/big/start');
+  const events = await soulfra(['events', '--last', '2', '--no-follow', '--json']);
+  expect(events.out.trim().split('\n')).toHaveLength(2);
+});
