@@ -30,8 +30,6 @@ export interface Subscription {
   wants: (event: EventView) => boolean;
 }
 
-export type EventFeed = ReturnType<typeof createEventFeed>;
-
 /** Server-sent events: each reader follows the table from its own cursor, woken by NOTIFY and by its own clock. */
 export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: EventFeedOptions) {
   const wakers = new Set<() => void>();
@@ -97,7 +95,7 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
   };
 }
 
-export function cursorText({ xid, id }: EventCursor): string {
+function cursorText({ xid, id }: EventCursor): string {
   return `${xid}-${id}`;
 }
 

@@ -6,7 +6,7 @@ import { callerOf } from './plugins/roles.ts';
 import { problemResponses } from './schemas.ts';
 import type { Api } from './types.ts';
 
-export const formats = ['json', 'ndjson', 'csv'] as const;
+const formats = ['json', 'ndjson', 'csv'] as const;
 type Format = (typeof formats)[number];
 const mediaTypes: Record<Format, string> = {
   json: 'application/json',

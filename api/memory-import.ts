@@ -27,7 +27,7 @@ export const memoryBody = z.strictObject({
     .describe('ISO 8601; default: now'),
   externalKey: textSchema(200).optional().describe('The sender’s own id: what comes again under it is not added twice'),
 });
-export const memoryLine = memoryBody.extend({ agentId: slugSchema });
+const memoryLine = memoryBody.extend({ agentId: slugSchema });
 
 export interface LineError {
   line: number;

@@ -44,7 +44,7 @@ export interface Offers {
   offers: Offer[];
 }
 
-export function thisMachineId(fleet: Fleet): string {
+function thisMachineId(fleet: Fleet): string {
   const here = hostname().toLowerCase();
   const known = fleet.machines.find((machine) => (machine.host ?? machine.id).toLowerCase() === here);
   if (known) return known.id;

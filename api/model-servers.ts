@@ -24,7 +24,7 @@ export async function modelServerKind(url: string): Promise<ModelServerKind> {
 }
 
 /** The largest class that so much memory reaches. */
-export function gpuClassOf(vramGiB: number): GpuClass {
+function gpuClassOf(vramGiB: number): GpuClass {
   return gpuClasses.findLast((gpuClass) => vramGiB >= classGiB(gpuClass) * classSlack) ?? gpuClasses[0];
 }
 

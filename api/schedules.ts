@@ -17,8 +17,6 @@ const freshMs = 5_000;
 /** A list of agents waits no longer than this for it. */
 const waitMs = 500;
 
-export type ScheduleReader = ReturnType<typeof createScheduleReader>;
-
 /** The reflection Schedules, as Temporal has them. */
 export function createScheduleReader(client: Client) {
   let kept: { at: number; schedules: Promise<ScheduleView[]> } | undefined;

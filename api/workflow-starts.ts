@@ -39,8 +39,6 @@ export interface WorkflowStart {
   content: string;
 }
 
-export type WorkflowStarter = ReturnType<typeof createWorkflowStarter>;
-
 export function createWorkflowStarter(client: Client) {
   const within = <T>(call: () => Promise<T>) => client.withDeadline(Date.now() + deadlineMs, call);
   return {

@@ -2,53 +2,38 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export type ApiMetrics = ReturnType<typeof createApiMetrics>;
 
-/** The API's own registry; labels are bounded: a route's pattern, never an id. */
+/** The API's own registry; labels are bounded: a route's pattern, a state, never an id. */
 export function createApiMetrics() {
   const registry = new Registry();
   registry.setDefaultLabels({ part: 'api' });
   collectDefaultMetrics({ register: registry });
-  const requests = new Histogram({
-    name: 'soulfra_api_request_seconds',
-    help: 'Time from a request to the end of its answer.',
-    labelNames: ['method', 'route', 'status'] as const,
-    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [registry],
-  });
-  const streams = new Gauge({
-    name: 'soulfra_api_event_streams',
-    help: 'Open streams of /v1/events.',
-    registers: [registry],
-  });
-  const memories = new Counter({
-    name: 'soulfra_memories_added_total',
-    help: 'Memories that came in through this API process.',
-    registers: [registry],
-  });
+  const registers = [registry];
+  const byState = (name: string, help: string) => new Gauge({ name, help, labelNames: ['state'] as const, registers });
+  const plain = (name: string, help: string) => new Gauge({ name, help, registers });
   return {
     registry,
-    requests,
-    streams,
-    memories,
-
-    /** Reads a figure at each scrape; one that cannot be read is left out, and the scrape goes on. */
-    gauge(
-      name: string,
-      help: string,
-      read: () => Promise<Record<string, number> | number | undefined>,
-      label = 'state',
-    ) {
-      return new Gauge({
-        name,
-        help,
-        labelNames: [label],
-        registers: [registry],
-        async collect() {
-          this.reset();
-          const value = await read();
-          if (typeof value === 'number') this.set(value);
-          else for (const [key, count] of Object.entries(value ?? {})) this.set({ [label]: key }, count);
-        },
-      });
-    },
+    requests: new Histogram({
+      name: 'soulfra_api_request_seconds',
+      help: 'Time from a request to the end of its answer.',
+      labelNames: ['method', 'route', 'status'] as const,
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    streams: plain('soulfra_api_event_streams', 'Open streams of /v1/events.'),
+    memories: new Counter({
+      name: 'soulfra_memories_added_total',
+      help: 'Memories that came in through this API process.',
+      registers,
+    }),
+    machines: byState('soulfra_machines', 'Machines of the fleet by state.'),
+    agents: byState('soulfra_agents', 'Agents by state.'),
+    openRuns: byState('soulfra_open_runs', 'Runs that have not ended, by state.'),
+    openNotices: plain('soulfra_open_notices', 'What waits for a person.'),
+    unplacedAgents: plain('soulfra_placement_unplaced', 'Active agents without a home machine.'),
+    oldestIntent: plain('soulfra_intents_oldest_seconds', 'How long the oldest intent has waited to be started.'),
+    eventHorizon: plain(
+      'soulfra_event_horizon_seconds',
+      'How long the oldest open write transaction has held back readers of events.',
+    ),
   };
 }

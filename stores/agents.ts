@@ -24,4 +24,3 @@ export function createAgentStore(db: Database) {
     },
   };
 }
-export type AgentStore = ReturnType<typeof createAgentStore>;

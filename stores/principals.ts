@@ -26,7 +26,7 @@ export const onceSeconds = 15 * 60;
 export const sessionSeconds = 30 * 24 * 3600;
 
 /** The secrets are 256 random bits, so one round of SHA-256 keeps them: there is nothing to guess from a stolen hash. */
-export function tokenHash(secret: string): Buffer {
+function tokenHash(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { errorsText, openApiText } from '../api/reference.ts';
 import { generateDatabaseFiles } from '../stores/generate-types.ts';
 
 /** Makes checked-in files; add one here and `npm run gen` writes it, `npm run check` compares it. */
@@ -12,5 +14,12 @@ export const generators: readonly Generator[] = [
     files: ['stores/database.generated.ts', 'stores/schema.generated.txt'],
     write: ({ databaseUrl, at }) =>
       generateDatabaseFiles(databaseUrl, at('stores/database.generated.ts'), at('stores/schema.generated.txt')),
+  },
+  {
+    files: ['docs/openapi.json', 'docs/errors.md'],
+    write: async ({ at }) => {
+      writeFileSync(at('docs/openapi.json'), await openApiText());
+      writeFileSync(at('docs/errors.md'), errorsText());
+    },
   },
 ];

@@ -23,7 +23,7 @@ export function registerLineBodies(app: Api): void {
   app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload));
 }
 
-export function parseJson(bytes: Uint8Array): unknown {
+function parseJson(bytes: Uint8Array): unknown {
   if (bytes.length === 0) return undefined;
   return parseJsonText(decodeUtf8(bytes));
 }

@@ -3,7 +3,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from '../types.ts';
 
-export const docsPath = '/docs';
+const docsPath = '/docs';
 
 /** OpenAPI 3.1 from the same schemas that judge requests and answers, and a page to read it. */
 export async function registerDocs(app: Api): Promise<void> {

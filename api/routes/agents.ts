@@ -12,7 +12,7 @@ import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } fro
 import type { Api } from '../types.ts';
 import { awaitRow, idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
-export const agentSchema = z
+const agentSchema = z
   .object({
     id: slugSchema,
     name: z.string(),

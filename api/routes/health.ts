@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { errorTable } from '../../domain/errors.ts';
+import type { ApiMetrics } from '../../observability/metrics.ts';
+import { type Figures, readFigures } from '../../stores/queries/figures.ts';
 import type { ApiContext } from '../context.ts';
 import { createReadiness } from '../health.ts';
 import { problemResponses, problemSchema } from '../schemas.ts';
@@ -70,7 +72,30 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     url: '/metrics',
     config: { role: 'reader' },
     schema: { hide: true },
-    handler: async (_request, reply) =>
-      reply.type(context.metrics.registry.contentType).send(await context.metrics.registry.metrics()),
+    handler: async (_request, reply) => {
+      const { metrics } = context;
+      try {
+        setFigures(metrics, await readFigures(context.db));
+      } catch (err) {
+        // Figures of the process itself are worth most when the database is away.
+        context.log.warn({ err }, 'figures not read for metrics');
+      }
+      return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    },
   });
+}
+
+function setFigures(metrics: ApiMetrics, figures: Figures): void {
+  for (const [gauge, byState] of [
+    [metrics.machines, figures.machines],
+    [metrics.agents, figures.agents],
+    [metrics.openRuns, figures.openRuns],
+  ] as const) {
+    gauge.reset();
+    for (const [state, count] of Object.entries(byState)) gauge.set({ state }, count);
+  }
+  metrics.openNotices.set(figures.openNotices);
+  metrics.unplacedAgents.set(figures.unplacedAgents);
+  metrics.oldestIntent.set(figures.oldestIntentSeconds);
+  metrics.eventHorizon.set(figures.eventHorizonSeconds);
 }

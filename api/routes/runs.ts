@@ -11,7 +11,7 @@ import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } fro
 import type { Api } from '../types.ts';
 import { awaitRow } from '../workflow-starts.ts';
 
-export const runSchema = z
+const runSchema = z
   .object({
     id: idSchema('run'),
     agentId: z.string(),

@@ -97,9 +97,9 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
   const sum = (record: unknown) => Object.values(record as Record<string, number>).reduce((a, b) => a + b, 0);
   expect(sum(sweep.json['byMachine'])).toBe(4);
   expect(sum(sweep.json['coordinationShare'])).toBeCloseTo(1, 3);
-  expect(Object.keys(sweep.json['coordinationShare'] as object).every((machine) => ['big', 'small'].includes(machine))).toBe(
-    true,
-  );
+  expect(
+    Object.keys(sweep.json['coordinationShare'] as object).every((machine) => ['big', 'small'].includes(machine)),
+  ).toBe(true);
 });
 
 test('a reflection explains itself by its memories', async () => {
@@ -216,4 +216,6 @@ test('readiness names each part, and metrics tell of requests', async () => {
   });
   const metrics = await api.call('GET', '/metrics', { token: api.tokens.reader });
   expect(metrics.text).toMatch(/soulfra_api_request_seconds_count\{[^}]*route="\/v1\/agents\/:id\/trigger"/);
+  expect(metrics.text).toMatch(/^soulfra_machines\{state="ready",part="api"\} 2$/m);
+  expect(metrics.text).toMatch(/^soulfra_placement_unplaced\{part="api"\} 0$/m);
 });

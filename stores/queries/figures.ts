@@ -1,0 +1,32 @@
+import { sql } from 'kysely';
+import type { Executor } from '../database.ts';
+
+/** What operators watch, over all owners; each a small aggregate. */
+export interface Figures {
+  machines: Record<string, number>;
+  agents: Record<string, number>;
+  openRuns: Record<string, number>;
+  openNotices: number;
+  unplacedAgents: number;
+  /** Seconds the oldest intent waits to be started. */
+  oldestIntentSeconds: number;
+  /** Seconds that the oldest open write transaction has held back readers of events. */
+  eventHorizonSeconds: number;
+}
+
+export async function readFigures(db: Executor): Promise<Figures> {
+  const { rows } = await sql<Figures>`
+    select
+      (select coalesce(jsonb_object_agg(state, count), '{}') from
+        (select state, count(*) from machines where removed_at is null group by state) by_state) as machines,
+      (select coalesce(jsonb_object_agg(state, count), '{}') from
+        (select state, count(*) from agents group by state) by_state) as agents,
+      (select coalesce(jsonb_object_agg(state, count), '{}') from
+        (select state, count(*) from runs where state in ('queued', 'running', 'parked') group by state) by_state) as open_runs,
+      (select count(*) from notices where resolved_at is null) as open_notices,
+      (select count(*) from agents where state = 'active' and home_machine_id is null) as unplaced_agents,
+      (select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from intents) as oldest_intent_seconds,
+      (select coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0)::float8 from pg_stat_activity
+        where backend_xid is not null and pid <> pg_backend_pid()) as event_horizon_seconds`.execute(db);
+  return rows[0]!;
+}
