@@ -1,6 +1,6 @@
 import type { ModelVariant } from './fleet.ts';
 import type { Residency } from './placement-gpu.ts';
-import type { PlacementAgent, PlacementInput } from './placement-input.ts';
+import { mayHold, type PlacementAgent, type PlacementInput } from './placement-input.ts';
 import { type Demand, fits, type Problem, type Span, usableGiB } from './placement-problem.ts';
 import { smallerFor } from './placement-reasons.ts';
 import { spansFor } from './placement-span.ts';
@@ -50,8 +50,10 @@ export function createCast(input: PlacementInput, agents: readonly PlacementAgen
 
 function cardHolds(variant: ModelVariant, input: PlacementInput): boolean {
   const need = footprint(variant);
-  return input.machines.some((machine) =>
-    machine.gpus.some((gpu) => variant.rates[gpu.class] !== undefined && fits(need, usableGiB(gpu))),
+  return input.machines.some(
+    (machine) =>
+      mayHold(variant, machine.id) &&
+      machine.gpus.some((gpu) => variant.rates[gpu.class] !== undefined && fits(need, usableGiB(gpu))),
   );
 }
 

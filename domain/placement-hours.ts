@@ -1,6 +1,6 @@
 import type { ModelVariant } from './fleet.ts';
 import type { HomeAnswer, HomeQuestion } from './placement-homes.ts';
-import type { PlacementInput } from './placement-input.ts';
+import { mayHold, type PlacementInput } from './placement-input.ts';
 import { fits, sequencesIn, usableGiB } from './placement-problem.ts';
 import type { Plan, PlannedMachine } from './plan.ts';
 import { rateAt } from './rates.ts';
@@ -59,6 +59,7 @@ function bestAlone(variant: ModelVariant, input: PlacementInput): { gpuClass: Gp
   const need = footprint(variant);
   let best = { gpuClass: classOf(variant), tokensPerSecond: 0 };
   for (const machine of input.machines) {
+    if (!mayHold(variant, machine.id)) continue;
     for (const gpu of machine.gpus) {
       const rate = variant.rates[gpu.class];
       if (!rate || !fits(need, usableGiB(gpu))) continue;

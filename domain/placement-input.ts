@@ -64,6 +64,11 @@ export function placementInputOf(fleet: Fleet, facts: PlacementFacts): Placement
   };
 }
 
+/** Whether the file lets a machine hold a model at all; whether it fits is another question. */
+export function mayHold(variant: Pick<ModelVariant, 'model'>, machineId: string): boolean {
+  return variant.model.machines?.includes(machineId) ?? true;
+}
+
 function placementMachine(machine: FleetMachine): PlacementMachine[] {
   if (machine.gpus.length === 0 || !machine.modelServer) return [];
   const gpus = machine.gpus.map((gpu) => ({ class: gpu.class, vramGiB: gpu.vramGiB, reserveGiB: gpu.reserveGiB }));

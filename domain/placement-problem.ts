@@ -1,4 +1,4 @@
-import type { PlacementGpu, PlacementInput } from './placement-input.ts';
+import { mayHold, type PlacementGpu, type PlacementInput } from './placement-input.ts';
 import type { ModelVariant } from './fleet.ts';
 import { rateAt } from './rates.ts';
 import { footprint } from './vram.ts';
@@ -124,7 +124,7 @@ export function createProblem(
   models.forEach((model, v) => {
     gpus.forEach((gpu, g) => {
       const rate = model.variant.rates[classes[g]!];
-      if (!rate) return;
+      if (!rate || !mayHold(model.variant, machines[gpu.machine]!.id)) return;
       const at = v * gpus.length + g;
       problem.most[at] = Math.min(machines[gpu.machine]!.sequences, sequencesIn(model, gpu.usableGiB));
       problem.alone[at] = rate.tokensPerSecond;

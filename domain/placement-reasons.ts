@@ -1,5 +1,5 @@
 import type { ModelVariant } from './fleet.ts';
-import type { PlacementAgent, PlacementInput } from './placement-input.ts';
+import { mayHold, type PlacementAgent, type PlacementInput } from './placement-input.ts';
 import { fits, usableGiB } from './placement-problem.ts';
 import { classGiB } from './task-queues.ts';
 import { classOf, footprint } from './vram.ts';
@@ -32,8 +32,11 @@ function whyNot(agent: PlacementAgent, input: PlacementInput, standing: Standing
   if (classGiB(own) < classGiB(agent.leastClass)) {
     return `${variant.id} is a model of class ${own}, the agent wants at least ${agent.leastClass}`;
   }
-  const gpus = input.machines.flatMap((machine) => machine.gpus.map((gpu) => ({ gpu, machineId: machine.id })));
-  if (gpus.length === 0) return 'no machine with a GPU is alive';
+  const alive = input.machines.filter((machine) => machine.gpus.length > 0);
+  if (alive.length === 0) return 'no machine with a GPU is alive';
+  const allowed = alive.filter((machine) => mayHold(variant, machine.id));
+  if (allowed.length === 0) return `${variant.id} is kept to ${listed(variant.model.machines ?? [])}, not alive`;
+  const gpus = allowed.flatMap((machine) => machine.gpus.map((gpu) => ({ gpu, machineId: machine.id })));
   const need = footprint(variant);
   const needs = `${variant.id} needs ${gib(need.fixedGiB + need.sequenceGiB)} GiB`;
   const largest = gpus.reduce((a, b) => (usableGiB(b.gpu) > usableGiB(a.gpu) ? b : a));

@@ -1,5 +1,5 @@
 import type { ModelVariant } from './fleet.ts';
-import type { PlacementInput, PlacementMachine } from './placement-input.ts';
+import { mayHold, type PlacementInput, type PlacementMachine } from './placement-input.ts';
 import { byId, sequencesIn, type Span, usableGiB } from './placement-problem.ts';
 import { rateAt } from './rates.ts';
 import { footprint, perCardGiB } from './vram.ts';
@@ -18,7 +18,10 @@ export function spansFor(variant: ModelVariant, demand: number, input: Placement
       .map((machine) => machine.machineId),
   );
   return input.machines
-    .filter((machine) => machine.gpus.length > 1 && !taken.some((span) => span.machineId === machine.id))
+    .filter(
+      (machine) =>
+        machine.gpus.length > 1 && mayHold(variant, machine.id) && !taken.some((span) => span.machineId === machine.id),
+    )
     .flatMap((machine) => {
       const span = spanOn(variant, demand, machine);
       return span ? [{ id: machine.id, span, gib: machine.gpus.reduce((sum, gpu) => sum + usableGiB(gpu), 0) }] : [];

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
-import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 let theirs: { memoryId: string };

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseFleet } from '../../config/fleet-file.ts';
-import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 beforeEach(async () => {

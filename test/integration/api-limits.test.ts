@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLimitCounter } from '../../api/plugins/rate-limit.ts';
 import { createServer } from '../../api/server.ts';
 import type { Api } from '../../api/types.ts';
-import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 const others: Api[] = [];

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 beforeAll(async () => {

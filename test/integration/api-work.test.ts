@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLogger } from '../../observability/logger.ts';
 import { startMachineWorker } from '../../workers/machine-worker.ts';
 import { installRuntime } from '../../workers/runtime.ts';
-import { type Answer, type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 const workers: Array<Awaited<ReturnType<typeof startMachineWorker>>> = [];

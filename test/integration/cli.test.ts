@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ApiFixture, createApiFixture, smallFleet } from '../support/api.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
 let api: ApiFixture;
