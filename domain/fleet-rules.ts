@@ -51,6 +51,7 @@ const looseFleetSchema = z
         z
           .object({
             id: readable.text,
+            machines: z.array(z.string()).optional().catch(undefined),
             quantisations: z
               .record(z.string(), z.object({ smaller: readable.text, fileGiB: readable.number }).catch({}))
               .catch({}),
@@ -132,6 +133,7 @@ function modelBreaches(fleet: LooseFleet): RuleBreach[] {
   const breaches: RuleBreach[] = [];
   const variants = variantsOf(fleet);
   const known = variants.map((variant) => variant.id);
+  breaches.push(...strayMachines(fleet));
   const firstAt = new Map<string, string>();
   for (const variant of variants) {
     const first = firstAt.get(variant.id);
@@ -150,6 +152,20 @@ function modelBreaches(fleet: LooseFleet): RuleBreach[] {
     }
   }
   return breaches;
+}
+
+/** A model kept to a machine that is not there would stand nowhere. */
+function strayMachines({ machines, models }: LooseFleet): RuleBreach[] {
+  if (machines === undefined) return [];
+  const known = machines.flatMap((machine) => machine.id ?? []);
+  return models.flatMap((model, i) =>
+    (model.machines ?? []).flatMap((id, m): RuleBreach[] => {
+      if (known.includes(id)) return [];
+      const meant = nearest(id, known);
+      const mend = meant === undefined ? 'Name one of them, or remove it.' : `Did you mean \`${meant}\`?`;
+      return [{ at: ['models', i, 'machines', m], rule: `must be a machine of this file: ${known.join(', ')}`, mend }];
+    }),
+  );
 }
 
 function agentBreaches(fleet: LooseFleet): RuleBreach[] {

@@ -28,3 +28,14 @@ test('without that machine its agents have no place, and the reason names it', (
   expect(plan.homes).toEqual({});
   expect(plan.unplaced[0]!.reason).toBe('llama8b_q4 is kept to small, not alive; it may not degrade, so it parks');
 });
+
+test('a model kept to a machine that the file does not name is an error', () => {
+  const parsed = parseFleet(source.replace('machines: [small]', 'machines: [smal]'));
+  expect('errors' in parsed && parsed.errors).toMatchObject([
+    {
+      path: 'models.0.machines.0',
+      rule: 'must be a machine of this file: big, small',
+      mend: 'Did you mean `small`?',
+    },
+  ]);
+});
