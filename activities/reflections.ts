@@ -1,5 +1,5 @@
 import { durationSeconds } from '../domain/fleet.ts';
-import { backgroundPriority, type LadderStep, nextStep, type Rung } from '../domain/ladder.ts';
+import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
 import type { RunState } from '../domain/states.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
@@ -19,7 +19,7 @@ export interface RunLimits {
 }
 
 export type BeganReflection =
-  | { kind: 'work'; runId: string; rung: Rung; limits: RunLimits }
+  | { kind: 'open'; runId: string; step: LadderStep; limits: RunLimits }
   | { kind: 'ended'; runId: string; state: RunState; reason: string };
 
 /** The one step of a reflection that leaves the database. */
@@ -36,16 +36,21 @@ export function createReflectionActivities(deps: {
   const { runs, reflections, steps, machines, plans, fleet } = deps;
 
   return {
+    /** Begins the run and finds its first rung: where it is known that nobody serves the model, nothing waits to find out. */
     async beginReflection(input: BeginRun): Promise<BeganReflection> {
       const view = await fleet();
       const begun = await runs.begin(input, (modelId) => view.queues.get(modelId));
       if (begun.kind === 'ended') return begun;
-      const { run } = begun;
+      const { runId } = begun.run;
+      const step = await decide(begun.run, view);
+      if (step.kind === 'park') await runs.park(runId, step.reason);
+      else if (step.rung.queue !== begun.run.queue) await runs.moveTo(runId, step.rung);
       const { limits } = view.fleet;
       return {
-        kind: 'work',
-        runId: run.runId,
-        rung: { modelId: run.modelId, queue: run.queue, degraded: run.degraded, priority: backgroundPriority },
+        kind: 'open',
+        runId,
+        // What only begins has waited for nobody yet.
+        step: step.kind === 'work' ? { kind: 'work', rung: { ...step.rung, priority: backgroundPriority } } : step,
         limits: {
           heartbeatTimeout: durationSeconds(limits.heartbeatTimeout) * 1000,
           callTimeout: durationSeconds(limits.callTimeout) * 1000,
@@ -81,8 +86,8 @@ export function createReflectionActivities(deps: {
     const living = (await machines.list()).filter((machine) => machine.alive);
     const served = new Set(living.flatMap((machine) => machine.polls));
     const coming = new Set<string>();
-    const current = await plans.current();
-    for (const planned of current?.plan.machines ?? []) {
+    const current = await plans.residency();
+    for (const planned of current?.machines ?? []) {
       const machine = living.find((other) => other.id === planned.machineId);
       // Under a living lease it polls what the plan gives it, or soon will: it has just started, or its model server is
       // away for less than a lease. What it could not load it will not serve.
@@ -90,8 +95,8 @@ export function createReflectionActivities(deps: {
       for (const model of planned.models) if (!machine.missingModels.includes(model.modelId)) coming.add(model.queue);
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
-    // A plan that is asked for but not computed may give the model to anyone: wait for it.
-    if (await plans.replanning()) coming.add(own.queue);
+    // A plan that is asked for but not computed, or the very first one, may give the model to anyone: wait for it.
+    if (!current || (await plans.replanning())) coming.add(own.queue);
     const smallerId = (await runs.mayDegrade(run.agentId)) ? view.variants.get(own.modelId)?.smaller : undefined;
     const smallerQueue = smallerId === undefined ? undefined : view.queues.get(smallerId);
     return nextStep({

@@ -25,12 +25,12 @@ export function createSweepActivities(deps: {
     /** Reads slots and the states of children from Postgres each time, so that a plan change or a loss shows at once. */
     async refillSweep({ sweepId, refill }: RefillInput): Promise<Refill> {
       const { limits } = (await fleet()).fleet;
-      const current = await plans.current();
+      const current = await plans.residency();
       const living = (await machines.list()).filter(
         (machine) => machine.alive && (machine.state === 'ready' || machine.state === 'suspect'),
       );
       const slots = current
-        ? queueSlots(current.plan, new Set(living.map((machine) => machine.id)))
+        ? queueSlots(current.machines, new Set(living.map((machine) => machine.id)))
         : new Map<string, number>();
       return sweeps.refill({ sweepId, refill, slots, windowOverSlots: limits.windowOverSlots, childLimit });
     },

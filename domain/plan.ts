@@ -36,9 +36,9 @@ export interface ResidentModel {
 }
 
 /** Slots that poll each queue under the plan, over the machines given (default: all). */
-export function queueSlots(plan: Plan, machineIds?: ReadonlySet<string>): Map<string, number> {
+export function queueSlots(machines: readonly PlannedMachine[], machineIds?: ReadonlySet<string>): Map<string, number> {
   const slots = new Map<string, number>();
-  for (const machine of plan.machines) {
+  for (const machine of machines) {
     if (machineIds && !machineIds.has(machine.machineId)) continue;
     for (const model of machine.models) slots.set(model.queue, (slots.get(model.queue) ?? 0) + model.slots);
   }
@@ -54,14 +54,14 @@ export interface RankedModel extends ResidentModel {
   rank: number;
 }
 
-export function rankedModels(plan: Plan, machineId: string): RankedModel[] {
+export function rankedModels(machines: readonly PlannedMachine[], machineId: string): RankedModel[] {
   const serving = new Map<string, Set<string>>();
-  for (const machine of plan.machines) {
+  for (const machine of machines) {
     for (const { queue } of machine.models)
       serving.set(queue, (serving.get(queue) ?? new Set()).add(machine.machineId));
   }
   const ranked = new Map<string, RankedModel>();
-  for (const model of plannedMachine(plan, machineId)?.models ?? []) {
+  for (const model of machines.find((machine) => machine.machineId === machineId)?.models ?? []) {
     // One model on several cards of a machine is one queue with the slots of all of them.
     const known = ranked.get(model.queue);
     if (known)

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { replanWorkflowId } from '../domain/ids.ts';
-import { type Plan, type RankedModel, rankedModels } from '../domain/plan.ts';
+import { type Plan, type PlannedMachine, type RankedModel, rankedModels } from '../domain/plan.ts';
 import type { PlanState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -13,6 +13,11 @@ export interface StoredPlan {
   reason: string;
   fleetVersion: number;
   plan: Plan;
+}
+
+export interface PlanResidency {
+  version: number;
+  machines: PlannedMachine[];
 }
 
 const planColumns = ['version', 'state', 'reason', 'fleetVersion', 'plan'] as const;
@@ -72,12 +77,23 @@ export async function currentPlan(db: Executor): Promise<StoredPlan | undefined>
 }
 
 export function createPlanStore(db: Database) {
+  /** Who holds what under the plan in force, without the homes of all agents. */
+  async function residency(): Promise<PlanResidency | undefined> {
+    return db
+      .selectFrom('plans')
+      .select(['version', sql<PlannedMachine[]>`plan->'machines'`.as('machines')])
+      .where('state', 'in', ['applying', 'applied'])
+      .orderBy('version', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+  }
+
   return {
-    current: () => currentPlan(db),
+    residency,
 
     async currentFor(machineId: string): Promise<{ version: number; models: RankedModel[] } | undefined> {
-      const current = await currentPlan(db);
-      return current && { version: current.version, models: rankedModels(current.plan, machineId) };
+      const current = await residency();
+      return current && { version: current.version, models: rankedModels(current.machines, machineId) };
     },
 
     /** Whether a plan is asked for and not yet computed. */

@@ -41,10 +41,10 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
 });
 const rowsChanged = defineSignal(rowsChangedSignal);
 /** A parked run looks again this often even if nobody tells it to. */
-const parkedLook = '60 seconds';
+const parkedLookMs = 60_000;
 const insightsStep = 'insights';
 
-type Begun = Extract<BeganReflection, { kind: 'work' }>;
+type Begun = Extract<BeganReflection, { kind: 'open' }>;
 
 /** One run of one agent: read what is due, have a model draw insights from it, store them once. */
 export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAgentResult> {
@@ -75,8 +75,10 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
   setHandler(rowsChanged, () => {
     changed = true;
   });
-  let { rung } = begun;
+  let { step } = begun;
   for (;;) {
+    const rung = step.kind === 'work' ? step.rung : await waitParked(step.reason);
+    setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
     try {
       await callOn(rung, begun);
       return rung;
@@ -84,22 +86,23 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
       if (isFenced(err)) continue;
       if (!waitedTooLong(err)) throw err;
     }
-    let step = await climb({ runId: begun.runId });
-    let parkedFor = 0;
-    while (step.kind === 'park') {
-      setCurrentDetails(`Parked: ${step.reason}`);
-      if (parkedFor === 0 && sweepWorkflowId !== undefined) await tell(sweepWorkflowId);
-      if (parkedFor >= begun.limits.parkedFor) {
-        throw ApplicationFailure.nonRetryable(`parked for too long: ${step.reason}`, 'PARKED_TOO_LONG');
+    step = await climb({ runId: begun.runId });
+  }
+
+  /** Out of the sweep's window until some machine serves one of the run's models again. */
+  async function waitParked(reason: string): Promise<Rung> {
+    if (sweepWorkflowId !== undefined) await tell(sweepWorkflowId);
+    const since = Date.now();
+    for (;;) {
+      setCurrentDetails(`Parked: ${reason}`);
+      if (Date.now() - since >= begun.limits.parkedFor) {
+        throw ApplicationFailure.nonRetryable(`parked for too long: ${reason}`, 'PARKED_TOO_LONG');
       }
       changed = false;
-      const started = Date.now();
-      await condition(() => changed, parkedLook);
-      parkedFor += Date.now() - started;
-      step = await climb({ runId: begun.runId });
+      await condition(() => changed, Math.min(parkedLookMs, begun.limits.parkedFor));
+      const again = await climb({ runId: begun.runId });
+      if (again.kind === 'work') return again.rung;
     }
-    rung = step.rung;
-    setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
   }
 }
 

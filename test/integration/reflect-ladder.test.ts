@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { rowsChangedSignal } from '../../domain/messages.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { plainMemories } from '../support/memories.ts';
@@ -57,8 +56,6 @@ test('an agent that may not degrade parks with a notice, and gives up with a rea
     reason: 'no living machine serves heavy_q4, and the agent may not degrade',
   });
   expect(await stage.openNotice('parked_work:heavy_q4')).toMatchObject({ title: 'Runs wait for heavy_q4', seen: 1 });
-  await new Promise((resolve) => setTimeout(resolve, 3_100));
-  await handle.signal(rowsChangedSignal);
   await expect(handle.result()).rejects.toThrow();
   expect(await stage.run('proud-001', 'call-gives-up')).toMatchObject({
     state: 'failed',

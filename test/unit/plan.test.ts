@@ -24,7 +24,7 @@ const plan: Plan = {
 
 describe('slots that poll a queue', () => {
   test('add up over the machines that serve it', () => {
-    expect(queueSlots(plan)).toEqual(
+    expect(queueSlots(plan.machines)).toEqual(
       new Map([
         ['inference_8g_heavy', 10],
         ['inference_8g_light', 22],
@@ -33,24 +33,24 @@ describe('slots that poll a queue', () => {
   });
 
   test('count only the machines given, so that a lost one leaves the window at once', () => {
-    expect(queueSlots(plan, new Set(['small']))).toEqual(new Map([['inference_8g_light', 6]]));
-    expect(queueSlots(plan, new Set())).toEqual(new Map());
+    expect(queueSlots(plan.machines, new Set(['small']))).toEqual(new Map([['inference_8g_light', 6]]));
+    expect(queueSlots(plan.machines, new Set())).toEqual(new Map());
   });
 });
 
 describe('what a machine polls', () => {
   test('carries how many machines serve each queue: the fewer, the sooner it gets a slot', () => {
-    expect(rankedModels(plan, 'large').map(({ modelId, slots, rank }) => [modelId, slots, rank])).toEqual([
+    expect(rankedModels(plan.machines, 'large').map(({ modelId, slots, rank }) => [modelId, slots, rank])).toEqual([
       ['heavy', 10, 1],
       ['light', 16, 2],
     ]);
-    expect(rankedModels(plan, 'gone')).toEqual([]);
+    expect(rankedModels(plan.machines, 'gone')).toEqual([]);
   });
 
   test('a model on several cards of one machine is one queue with the slots of all, served by one machine', () => {
     const pair: Plan = { ...plan, machines: [machine('pair', model('light', 4, 0), model('light', 3, 1))] };
-    expect(rankedModels(pair, 'pair')).toMatchObject([{ modelId: 'light', slots: 7, gpus: [0, 1], rank: 1 }]);
-    expect(queueSlots(pair).get('inference_8g_light')).toBe(7);
+    expect(rankedModels(pair.machines, 'pair')).toMatchObject([{ modelId: 'light', slots: 7, gpus: [0, 1], rank: 1 }]);
+    expect(queueSlots(pair.machines).get('inference_8g_light')).toBe(7);
   });
 
   test('a machine that the plan leaves out is not planned', () => {
