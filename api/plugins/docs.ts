@@ -37,9 +37,32 @@ export async function registerDocs(app: Api): Promise<void> {
         url,
       };
     },
-    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+    transformObject: (document) => withoutUnused(withBodies(jsonSchemaTransformObject(document))),
   });
   await app.register(fastifySwaggerUi, { routePrefix: docsPath, staticCSP: true });
+}
+
+/** A body that may be left out is not required, and a stream of lines is a body too: the schemas of the routes cannot say either. */
+function withBodies(made: Document): Document {
+  const { paths = {} } = made as { paths?: Record<string, Record<string, Operation>> };
+  for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
+    const schema = operation.requestBody?.content['application/json']?.schema;
+    if (operation.requestBody && schema?.anyOf?.some(({ type }) => type === 'null'))
+      operation.requestBody.required = false;
+  }
+  const lines = paths['/v1/memories']?.['post'];
+  if (lines) {
+    const schema = { type: 'string', description: 'A line each: {"agentId": …, "text": …}' };
+    lines.requestBody = { required: true, content: { 'application/x-ndjson': { schema } } };
+  }
+  return made;
+}
+
+interface Operation {
+  requestBody?: {
+    required?: boolean;
+    content: Record<string, { schema: { type?: string; description?: string; anyOf?: Array<{ type?: string }> } }>;
+  };
 }
 
 type Document = ReturnType<typeof jsonSchemaTransformObject>;
