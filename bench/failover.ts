@@ -194,6 +194,11 @@ async function runRounds(setup: Setup, planned: readonly Round[]) {
 async function runRound(setup: Setup, { kind, machineId, away }: Round, id: string) {
   const { lab, agents } = setup;
   await lab.settled(['mainpc', 'pc2'], 90_000);
+  // A plan moves least, so what an earlier round has moved would stay where it is: each round begins from the same plan.
+  await lab.apply(failoverFleet(setup.urls, {}, { midStaysHome: true }));
+  await lab.settled(['mainpc', 'pc2'], 90_000);
+  await lab.apply(failoverFleet(setup.urls));
+  await lab.settled(['mainpc', 'pc2'], 90_000);
   if (kind === 'saturated') {
     // A backlog of four times the slots and an impatient queue: the rung must ask, and stay.
     await lab.apply(failoverFleet(setup.urls, { windowOverSlots: 4, scheduleToStart: '2s' }));
@@ -222,13 +227,14 @@ async function runRound(setup: Setup, { kind, machineId, away }: Round, id: stri
   }>`select extract(epoch from max(ended_at))::float8 as at from runs where period = ${period}`.execute(lab.db);
   const makespan = rows[0]!.at - startedAt;
   const outages = kind === 'saturated' ? [] : [{ machineId, from: fault.at - startedAt, to: fault.backAt - startedAt }];
+  const residency = await residencyOf(lab, startedAt);
   const bound = failoverBound({
     work: await workDone(lab, period),
     capacity: { mainpc: capacity('mainpc', speed), pc2: capacity('pc2', speed) },
     outages,
-    residency: await residencyOf(lab, startedAt),
+    residency,
   });
-  const verdict = await judge(lab, period, fault, agents);
+  const verdict = await judge(lab, period, fault, agents, residency);
   if (kind === 'saturated') await lab.apply(failoverFleet(setup.urls));
   return { verdict, makespan, bound, overBound: makespan / bound };
 }

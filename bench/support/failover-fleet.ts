@@ -9,7 +9,11 @@ export type FailoverModel = 'heavy_q4' | 'mid_q4' | 'light_q4';
  * degrade to `light`, the proud ones park), `mid` fits the small card only once a new plan takes a sequence from
  * `light` there, `light` is on both.
  */
-export function failoverFleet(urls: Record<BenchMachine, string>, limits: Partial<Fleet['limits']> = {}): Fleet {
+export function failoverFleet(
+  urls: Record<BenchMachine, string>,
+  limits: Partial<Fleet['limits']> = {},
+  options: { midStaysHome?: boolean } = {},
+): Fleet {
   const large = { tokensPerSecond: cards.mainpc.tokensPerSecond * benchSpeed, slowdown: cards.mainpc.slowdown };
   const small = { tokensPerSecond: cards.pc2.tokensPerSecond * benchSpeed, slowdown: cards.pc2.slowdown };
   const shape = { family: 'bench', layers: 32, queryHeads: 32, context: { reflect: 8192, talk: 8192 } };
@@ -34,7 +38,12 @@ export function failoverFleet(urls: Record<BenchMachine, string>, limits: Partia
     ],
     models: [
       { id: 'heavy', ...slim, quantisations: { q4: { fileGiB: 7.5, rates: { '24g': large }, smaller: 'light_q4' } } },
-      { id: 'mid', ...slim, quantisations: { q4: { fileGiB: 6, rates: { '24g': large, '12g': small } } } },
+      {
+        id: 'mid',
+        ...slim,
+        ...(options.midStaysHome === true ? { machines: ['mainpc'] } : {}),
+        quantisations: { q4: { fileGiB: 6, rates: { '24g': large, '12g': small } } },
+      },
       {
         id: 'light',
         ...shape,

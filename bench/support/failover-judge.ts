@@ -37,7 +37,13 @@ export async function databaseSeconds(lab: Lab): Promise<number> {
   return rows[0]!.now;
 }
 
-export async function judge(lab: Lab, period: string, fault: Fault, agents: number): Promise<Verdict> {
+export async function judge(
+  lab: Lab,
+  period: string,
+  fault: Fault,
+  agents: number,
+  residency: readonly Residency[],
+): Promise<Verdict> {
   const { rows: runs } = await sql<{
     id: string;
     agentId: string;
@@ -74,6 +80,10 @@ export async function judge(lab: Lab, period: string, fault: Fault, agents: numb
   for (const run of runs.filter(done)) doneAgents.set(run.agentId, (doneAgents.get(run.agentId) ?? 0) + 1);
   const alive = (at: number) => fault.kind === 'saturated' || at < fault.at || at > fault.backAt + 1;
 
+  // Only a plan made after the fault counts as having moved the model.
+  const heldBefore = residency.some(
+    (held) => held.machineId === 'pc2' && held.modelId === 'mid_q4' && held.from <= 0 && held.to > 0,
+  );
   return {
     lost: agents - doneAgents.size,
     twice:
@@ -88,7 +98,7 @@ export async function judge(lab: Lab, period: string, fault: Fault, agents: numb
     ).length,
     parkedUnfinished: [...parked].filter((id) => !done(byId.get(id)!)).length,
     regenerated: starts.length - new Set(starts.map((event) => event.subject)).size,
-    moved: runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
+    moved: heldBefore ? 0 : runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
     degraded: runs.filter((run) => done(run) && run.degraded).length,
     parkedFinished: [...parked].filter((id) => done(byId.get(id)!)).length,
     restart: restartOf(events, fault),
