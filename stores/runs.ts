@@ -261,6 +261,24 @@ export function createRunStore(db: Database) {
       await db.transaction().execute((tx) => endRun(tx, runId, state, reason));
     },
 
+    /**
+     * Ends a run whose workflow did not start or closed without ending it, as one terminated by hand does. A run that
+     * another execution has begun stays as it is.
+     */
+    async settle(workflowId: string, temporalRunId: string | null, { state, reason }: RunEnd): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx
+          .selectFrom('runs')
+          .select(['id', 'temporalRunId'])
+          .where('workflowId', '=', workflowId)
+          .where('state', 'in', ['queued', 'running', 'parked'])
+          .forUpdate()
+          .executeTakeFirst();
+        if (row && (row.temporalRunId === null || row.temporalRunId === temporalRunId))
+          await endRun(tx, row.id, state, reason);
+      });
+    },
+
     async mayDegrade(agentId: string): Promise<boolean> {
       const row = await db.selectFrom('agents').select('mayDegrade').where('id', '=', agentId).executeTakeFirst();
       return row?.mayDegrade ?? false;

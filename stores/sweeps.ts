@@ -99,7 +99,10 @@ export function createSweepStore(db: Database) {
       });
     },
 
-    /** Ends the sweep; what it never started is canceled with the reason. */
+    /**
+     * Ends the sweep; what has not begun is canceled with the reason, also what a refill has taken: canceled between that
+     * and the start of its workflow, it would stay open and keep its agent from every later run.
+     */
     async end(sweepId: string, state: 'done' | 'canceled', reason: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
         const row = await tx
@@ -115,7 +118,7 @@ export function createSweepStore(db: Database) {
           .set({ state: 'canceled', reason, endedAt: sql<Date>`now()` })
           .where('sweepId', '=', sweepId)
           .where('state', '=', 'queued')
-          .where('refill', 'is', null)
+          .where('temporalRunId', 'is', null)
           .execute();
         await appendEvents(tx, [{ ownerId: row.ownerId, type: `sweep.${state}`, subject: sweepId }]);
       });

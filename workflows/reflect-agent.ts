@@ -49,13 +49,16 @@ type Begun = Extract<BeganReflection, { kind: 'open' }>;
 /** One run of one agent: read what is due, have a model draw insights from it, store them once. */
 export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAgentResult> {
   const { workflowId, runId: temporalRunId } = workflowInfo();
-  const begun = await beginReflection({
-    agentId: input.agentId,
-    workflowId,
-    temporalRunId,
-    trigger: input.trigger,
-    period: input.period,
-  });
+  // Canceled in the middle of it, the run it writes would stay open: it is begun, then ended as canceled.
+  const begun = await CancellationScope.nonCancellable(() =>
+    beginReflection({
+      agentId: input.agentId,
+      workflowId,
+      temporalRunId,
+      trigger: input.trigger,
+      period: input.period,
+    }),
+  );
   if (begun.kind === 'ended') return ended(begun);
   try {
     const rung = await infer(begun, input.sweepWorkflowId);

@@ -1,6 +1,7 @@
 import {
   CancellationScope,
   ChildWorkflowCancellationType,
+  ChildWorkflowFailure,
   condition,
   continueAsNew,
   defineSignal,
@@ -33,7 +34,7 @@ export interface ReflectFleetResult {
   started: number;
 }
 
-const { beginSweep, refillSweep, endSweep } = proxyLocalActivities<SweepActivities>({
+const { beginSweep, refillSweep, settleRun, endSweep } = proxyLocalActivities<SweepActivities>({
   startToCloseTimeout: '10 seconds',
   retry: { maximumInterval: '2 seconds' },
 });
@@ -95,7 +96,7 @@ export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFle
   }
 }
 
-/** @returns undefined when the id is taken: its row says by whom */
+/** @returns undefined when the id is taken: a workflow of that id runs, or ran and its row is gone */
 async function startRun(
   agentId: string,
   childId: string,
@@ -113,18 +114,31 @@ async function startRun(
       workflowTaskTimeout: '2 seconds',
       staticSummary: agentId,
     });
-    // A child that fails has written its own end and reason; the sweep goes on without it.
+    // A child that fails has written its own end and reason, unless it was terminated; the sweep goes on without it.
     const closed = child.result().then(
       () => undefined,
-      (err: unknown) =>
-        log.info('run did not complete', { agentId, reason: err instanceof Error ? err.message : String(err) }),
+      async (err: unknown) => {
+        if (CancellationScope.current().consideredCancelled) return;
+        const reason = reasonOf(err);
+        log.info('run did not complete', { agentId, reason });
+        const state = isCancellation(err) ? 'canceled' : 'failed';
+        await settleRun({ workflowId: childId, temporalRunId: child.firstExecutionRunId, state, reason });
+      },
     );
     return { closed };
   } catch (err) {
     if (isCancellation(err)) throw err;
-    log.warn('run not started', { agentId, childId, reason: err instanceof Error ? err.message : String(err) });
+    const reason = reasonOf(err);
+    log.warn('run not started', { agentId, childId, reason });
+    await settleRun({ workflowId: childId, temporalRunId: null, state: 'canceled', reason: `not started: ${reason}` });
     return undefined;
   }
+}
+
+/** The cause says what happened; the failure around it only that a child failed. */
+function reasonOf(err: unknown): string {
+  if (err instanceof ChildWorkflowFailure && err.cause) return err.cause.message;
+  return err instanceof Error ? err.message : String(err);
 }
 
 async function tick(mark: () => void): Promise<void> {

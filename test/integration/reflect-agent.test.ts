@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError, type WorkflowFailedError } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { DomainError } from '../../domain/errors.ts';
@@ -10,9 +11,17 @@ import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 let stage: Stage;
 let mainpc: StageMachine;
 const model = createScriptedInference();
+/** Waited for after a run's begin has committed and before its workflow gets to know. */
+let afterBegin: () => Promise<void> = () => Promise.resolve();
 
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 1, light: 16 }));
+  stage = await openStage(testFleet({ heavy: 1, light: 16 }), (shipped) => ({
+    async beginReflection(input) {
+      const begun = await shipped.beginReflection(input);
+      await afterBegin();
+      return begun;
+    },
+  }));
   mainpc = await stage.join('mainpc', model);
   await stage.plan();
 });
@@ -179,6 +188,22 @@ test('canceled while a call is in hand: the call is aborted, run and workflow en
 
   model.answer();
   expect((await (await stage.reflect(agentId, 'call-canceled')).result()).state).toBe('done');
+});
+
+test('canceled while it begins, the run it has written ends canceled and blocks nobody', async () => {
+  const agentId = await agentWith(6);
+  const told = Promise.withResolvers<void>();
+  afterBegin = () => told.promise;
+  const handle = await stage.reflect(agentId, 'call-early');
+  await until('the run is written', async () => (await stage.run(agentId, 'call-early')) !== undefined);
+  await handle.cancel();
+  // A workflow task that takes longer than its time-out is told of the cancellation in the middle of the activity.
+  await pause(2_500);
+  told.resolve();
+  afterBegin = () => Promise.resolve();
+  await failureOf(handle.result());
+  expect(await stage.run(agentId, 'call-early')).toMatchObject({ state: 'canceled', reason: 'canceled by hand' });
+  expect((await (await stage.reflect(agentId, 'call-after')).result()).state).toBe('done');
 });
 
 test('a second trigger while a run is open ends canceled and names it', async () => {
