@@ -12,7 +12,7 @@ export interface FleetView {
   queues: ReadonlyMap<string, string>;
 }
 
-export function fleetView(version: number, fleet: Fleet): FleetView {
+function fleetView(version: number, fleet: Fleet): FleetView {
   const variants = modelVariants(fleet);
   return {
     version,

@@ -8,7 +8,7 @@ import type {
 import { DomainError, errorTable } from '../domain/errors.ts';
 
 /** The one place where a code of the error table becomes a failure that Temporal understands. */
-export function failureOf(err: DomainError): ApplicationFailure {
+function failureOf(err: DomainError): ApplicationFailure {
   return ApplicationFailure.create({
     type: err.code,
     message: err.message,

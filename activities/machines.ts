@@ -14,10 +14,12 @@ export interface InferencePool {
 /** Activities of one machine's own queue. */
 export function createMachineActivities({
   machineId,
+  machines,
   plans,
   pool,
 }: {
   machineId: string;
+  machines: MachineStore;
   plans: PlanStore;
   pool: InferencePool;
 }) {
@@ -30,7 +32,10 @@ export function createMachineActivities({
       return { applied: true };
     },
 
+    /** Nothing where the machine was taken back meanwhile: the plan that followed may have come first. */
     async drainCalls(): Promise<void> {
+      const own = (await machines.list()).find(({ id }) => id === machineId);
+      if (own?.state !== 'draining') return;
       await beating(() => pool.drain(Context.current().cancellationSignal));
     },
   };

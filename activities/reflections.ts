@@ -1,5 +1,6 @@
 import { durationSeconds } from '../domain/fleet.ts';
 import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
+import { insightsStep } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
@@ -21,9 +22,6 @@ export interface RunLimits {
 export type BeganReflection =
   | { kind: 'open'; runId: string; step: LadderStep; limits: RunLimits }
   | { kind: 'ended'; runId: string; state: RunState; reason: string };
-
-/** The one step of a reflection that leaves the database. */
-export const insightsStep = 'insights';
 
 export function createReflectionActivities(deps: {
   runs: RunStore;

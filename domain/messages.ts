@@ -1,4 +1,7 @@
-/** Names of signals, updates and queries on the wire. */
+/** Names that workflows, activities and rows share. */
 
 /** Rows this workflow waits for have changed: read them again. Carries nothing, so many may fold into one. */
 export const rowsChangedSignal = 'rowsChanged';
+
+/** The one step of a reflection that leaves the database. */
+export const insightsStep = 'insights';

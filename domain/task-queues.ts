@@ -14,11 +14,6 @@ export function inferenceQueue(gpuClass: GpuClass, modelId: string): string {
   return `inference_${gpuClass}_${modelId}`;
 }
 
-/** Conversations with a model; its one slot is taken from the model's. */
-export function talkQueue(gpuClass: GpuClass, modelId: string): string {
-  return `${inferenceQueue(gpuClass, modelId)}_talk`;
-}
-
 /** Slugs carry dashes and queues may not, so `pc-2` polls `machine_pc_2`; the fleet schema refuses two ids that meet here. */
 export function machineQueue(machineId: string): string {
   return `machine_${machineId.replaceAll('-', '_')}`;

@@ -21,7 +21,7 @@ export interface DatabaseOptions {
 /** No transaction lives over 10 s: an open one anywhere holds back the readers of events. */
 const transactionTimeoutMs = 10_000;
 
-export function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
+function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: connections,
@@ -44,13 +44,3 @@ export function createDatabase(options: DatabaseOptions): Database {
 
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
 export type Executor = Database | DatabaseTransaction;
-
-export const pgErrors = {
-  uniqueViolation: '23505',
-  foreignKeyViolation: '23503',
-  serializationFailure: '40001',
-} as const;
-
-export function isPgError(err: unknown, code: (typeof pgErrors)[keyof typeof pgErrors]): boolean {
-  return err instanceof pg.DatabaseError && err.code === code;
-}

@@ -43,7 +43,7 @@ export interface MachineRow {
 
 const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
 
-export function lostNoticeKey(machineId: string): string {
+function lostNoticeKey(machineId: string): string {
   return `machine_lost:${machineId}`;
 }
 

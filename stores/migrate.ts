@@ -9,7 +9,7 @@ const directory = fileURLToPath(new URL('./migrations/', import.meta.url));
 const lockKey = 7_205_411;
 
 /** File names without `.sql`, in order; the last one names the schema this code was written for. */
-export function migrationNames(): string[] {
+function migrationNames(): string[] {
   return readdirSync(directory)
     .filter((file) => file.endsWith('.sql'))
     .map((file) => file.slice(0, -'.sql'.length))

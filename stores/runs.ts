@@ -54,7 +54,7 @@ const runColumns = [
   'attempt',
 ] as const;
 
-export function parkedNoticeKey(modelId: string): string {
+function parkedNoticeKey(modelId: string): string {
   return `parked_work:${modelId}`;
 }
 

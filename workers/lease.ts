@@ -22,8 +22,6 @@ export interface LeaseOptions {
   onFatal: (err: unknown) => void;
 }
 
-export type LeaseKeeper = Awaited<ReturnType<typeof keepLease>>;
-
 /**
  * Registers the machine and renews its lease every 5 s for 15 s. Three ways it can go: renewed; touched no row (the
  * epoch has moved: abort, register anew); no answer (keep trying; after 15 s take no more work).

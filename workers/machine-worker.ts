@@ -150,6 +150,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   await adoptPlan();
   const machineActivities = createMachineActivities({
     machineId,
+    machines: stores.machines,
     plans: stores.plans,
     pool: {
       ...pool,

@@ -17,7 +17,7 @@ import {
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
 import type { Rung } from '../domain/ladder.ts';
-import { rowsChangedSignal } from '../domain/messages.ts';
+import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 
 export interface ReflectAgentInput {
@@ -42,7 +42,6 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
 const rowsChanged = defineSignal(rowsChangedSignal);
 /** A parked run looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;
-const insightsStep = 'insights';
 
 type Begun = Extract<BeganReflection, { kind: 'open' }>;
 

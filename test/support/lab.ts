@@ -41,7 +41,12 @@ export type Lab = Awaited<ReturnType<typeof openLab>>;
 export const labOwner = 'usr_lab';
 
 /** Postgres, Redis and Temporal of its own in a temporary folder, for benches and chaos. */
-export async function openLabServers(): Promise<{ servers: TestServers; addresses: LabAddresses; folder: string; close(): Promise<void> }> {
+export async function openLabServers(): Promise<{
+  servers: TestServers;
+  addresses: LabAddresses;
+  folder: string;
+  close(): Promise<void>;
+}> {
   const folder = mkdtempSync(join(tmpdir(), 'soulfra-lab-'));
   chmodSync(folder, 0o755);
   const servers = await startServers(join(folder, 'home'), { namespaces: ['default'], redisDatabases: 1 });
@@ -65,7 +70,10 @@ export async function openLabServers(): Promise<{ servers: TestServers; addresse
 }
 
 /** A fleet with the shipped worker processes on given servers. */
-export async function openLab(addresses: LabAddresses, options: { logs: string; workerLogLevel?: string; sources?: string }) {
+export async function openLab(
+  addresses: LabAddresses,
+  options: { logs: string; workerLogLevel?: string; sources?: string },
+) {
   /** Where the workers' code lies: the checkout, or a copy of it with one protection taken away. */
   const sources = options.sources ?? root;
   mkdirSync(options.logs, { recursive: true });
@@ -76,10 +84,18 @@ export async function openLab(addresses: LabAddresses, options: { logs: string; 
   const memories = createMemoryStore(db);
   const processes: LabProcess[] = [];
   await workflowBundle();
-  await db.insertInto('users').values({ id: labOwner, name: 'lab', role: 'operator' }).onConflict((c) => c.doNothing()).execute();
+  await db
+    .insertInto('users')
+    .values({ id: labOwner, name: 'lab', role: 'operator' })
+    .onConflict((c) => c.doNothing())
+    .execute();
 
   function startProcess(name: string, args: readonly string[], env: Record<string, string>): LabProcess {
-    const child = spawn(process.execPath, args, { cwd: sources, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, {
+      cwd: sources,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const log = createWriteStream(join(options.logs, `${name}.log`), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
@@ -98,7 +114,8 @@ export async function openLab(addresses: LabAddresses, options: { logs: string; 
     },
 
     async remember(items: readonly NewMemory[]): Promise<void> {
-      for (let from = 0; from < items.length; from += 1000) await memories.add(labOwner, items.slice(from, from + 1000));
+      for (let from = 0; from < items.length; from += 1000)
+        await memories.add(labOwner, items.slice(from, from + 1000));
     },
 
     startWorker(machineId: string): LabProcess {
