@@ -1,9 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { ensureDatabase, withDatabase } from './servers.ts';
 import { templateDatabase } from './stack.ts';
+
+const goodbyeMs = 2_000;
 
 /** What one test file has to itself: database, Redis database and Temporal namespace, and with the namespace every task queue. */
 export interface TestScope {
@@ -39,10 +42,7 @@ export async function createTestScope(options: { migrated?: boolean } = {}): Pro
       const client = new pg.Client({ connectionString: stack.postgresUrl });
       await client.connect();
       try {
-        const { rows } = await client.query<{ application_name: string }>(
-          'select application_name from pg_stat_activity where datname = $1',
-          [database],
-        );
+        const rows = await connectionsLeft(client, database);
         await client.query(`drop database ${client.escapeIdentifier(database)} with (force)`);
         if (rows.length > 0)
           throw new Error(
@@ -66,4 +66,17 @@ function takeNumber(folder: string, count: number): number {
     }
   }
   throw new Error(`all ${count} scopes of this test run are taken; raise \`scopes\` in test/support/stack.ts`);
+}
+
+/** A server process ends a moment after its client has said goodbye; what is still there after that was left open. */
+async function connectionsLeft(client: pg.Client, database: string): Promise<Array<{ application_name: string }>> {
+  const deadline = Date.now() + goodbyeMs;
+  for (;;) {
+    const { rows } = await client.query<{ application_name: string }>(
+      'select application_name from pg_stat_activity where datname = $1',
+      [database],
+    );
+    if (rows.length === 0 || Date.now() > deadline) return rows;
+    await sleep(25);
+  }
 }
