@@ -32,6 +32,9 @@ function createPool({ url, connections = 10, name, onIdleError }: DatabaseOption
     keepAlive: true,
   });
   pool.on('error', onIdleError);
+  // Without a listener a connection that breaks between two queries of a transaction ends the process; the next query
+  // brings the error to who holds it.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 

@@ -5,6 +5,8 @@ import type { Intent, IntentStore } from '../stores/intents.ts';
 import type { ListenerFactory } from '../stores/listen.ts';
 
 const sweepEveryMs = 10_000;
+/** Temporal answers within this or the intent waits for the next sweep: the row is locked meanwhile, and a transaction may idle 10 s. */
+const startWithinMs = 5_000;
 
 /** Starts what transactions have asked for: woken by NOTIFY, and every 10 s for what a lost NOTIFY left lying. */
 export function relayIntents({
@@ -24,13 +26,15 @@ export function relayIntents({
 
   async function start(intent: Intent): Promise<void> {
     try {
-      await client.workflow.start(intent.type, {
-        workflowId: intent.workflowId,
-        taskQueue: coordinationQueue,
-        args: intent.args,
-        workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
-        staticSummary: intent.workflowId,
-      });
+      await client.withDeadline(Date.now() + startWithinMs, () =>
+        client.workflow.start(intent.type, {
+          workflowId: intent.workflowId,
+          taskQueue: coordinationQueue,
+          args: intent.args,
+          workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+          staticSummary: intent.workflowId,
+        }),
+      );
       log.info({ workflowId: intent.workflowId }, 'intent started');
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
