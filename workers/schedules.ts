@@ -1,6 +1,7 @@
 import {
   type Client,
   ScheduleAlreadyRunning,
+  ScheduleNotFoundError,
   type ScheduleOptions,
   type ScheduleOptionsStartWorkflowAction,
   ScheduleOverlapPolicy,
@@ -24,7 +25,7 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader)
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
     const cadence = schedule.scheduleId.slice('reflect-'.length);
-    if (!cadences.has(cadence)) await client.schedule.getHandle(schedule.scheduleId).delete();
+    if (!cadences.has(cadence)) await remove(client, schedule.scheduleId);
   }
   for (const cadence of cadences) {
     await ensure(
@@ -33,6 +34,15 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader)
       optionsOf(cadence, fleet.schedules.catchUp),
       fleet.schedules.paused,
     );
+  }
+}
+
+async function remove(client: Client, scheduleId: string): Promise<void> {
+  try {
+    await client.schedule.getHandle(scheduleId).delete();
+  } catch (err) {
+    // Another worker was faster, or the list still shows what is gone.
+    if (!(err instanceof ScheduleNotFoundError)) throw err;
   }
 }
 

@@ -1,0 +1,51 @@
+import { sql } from 'kysely';
+import { WorkflowIdConflictPolicy } from '@temporalio/client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fleetHealthWorkflowId } from '../../domain/ids.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
+import { testFleet } from '../support/fleets.ts';
+import { until } from '../support/lab.ts';
+import { createScriptedInference } from '../support/scripted-inference.ts';
+import { openStage, type Stage } from '../support/stage.ts';
+
+let stage: Stage;
+const start = () =>
+  stage.client.workflow.start('checkFleetHealth', {
+    workflowId: fleetHealthWorkflowId,
+    taskQueue: coordinationQueue,
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+  });
+
+beforeAll(async () => {
+  stage = await openStage(testFleet());
+  await stage.join('mainpc', createScriptedInference());
+  await stage.join('pc2', createScriptedInference());
+  await stage.plan();
+});
+afterAll(async () => {
+  await stage?.client.workflow.getHandle(fleetHealthWorkflowId).terminate('the test ends');
+  await stage?.close();
+});
+
+test('finds the lease that ran out within its 5 s, and asks for a plan in the same transaction', async () => {
+  await start();
+  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = 'pc2'`.execute(
+    stage.db,
+  );
+  await until('it is lost', async () => (await stage.machines.list()).some(({ state }) => state === 'lost'), 8_000);
+  expect((await stage.machines.list()).map(({ id, state }) => `${id} ${state}`)).toEqual(['mainpc ready', 'pc2 lost']);
+  const asked = await stage.db
+    .selectFrom('plans')
+    .select(['version', 'reason'])
+    .where('state', '=', 'planned')
+    .execute();
+  expect(asked).toMatchObject([{ reason: 'pc2 lost' }]);
+  const intents = await stage.db.selectFrom('intents').select(['workflowId', 'type']).execute();
+  expect(intents).toEqual([{ workflowId: `replan:${asked[0]!.version}`, type: 'replanFleet' }]);
+});
+
+test('runs once for all machines: a second start is the same execution', async () => {
+  const { runId } = await stage.client.workflow.getHandle(fleetHealthWorkflowId).describe();
+  await start();
+  expect((await stage.client.workflow.getHandle(fleetHealthWorkflowId).describe()).runId).toBe(runId);
+});
