@@ -193,7 +193,7 @@ export function temporalPart(options: TemporalOptions): PartSpec {
       ...searchAttributes.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
       ...(options.namespaces ?? []).flatMap((name) => ['--namespace', name]),
     ],
-    // Else the server reports its version to its makers every hour, and we promise that nothing is reported.
+    // Else the server reports its version to its makers every day, and we promise that nothing is reported.
     env: { ...options.env, TEMPORAL_VERSION_CHECK_DISABLED: '1' },
     stopSignal: 'SIGTERM',
     graceMs: 15_000,
