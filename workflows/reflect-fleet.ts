@@ -49,8 +49,12 @@ const lookEvery = '5 seconds';
 export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFleetResult> {
   const { workflowId } = workflowInfo();
   const period = input.resume?.period ?? input.period ?? scheduledPeriod();
+  // Canceled in the middle of it, the runs it writes would stay open: the sweep is begun, then ended as canceled.
   const { sweepId } =
-    input.resume ?? (await beginSweep({ workflowId, trigger: input.trigger, cadence: input.cadence, period }));
+    input.resume ??
+    (await CancellationScope.nonCancellable(() =>
+      beginSweep({ workflowId, trigger: input.trigger, cadence: input.cadence, period }),
+    ));
   let refill = input.resume?.refill ?? 0;
   let started = input.resume?.started ?? 0;
   let changed = true;
@@ -105,15 +109,18 @@ async function startRun(
   sweepWorkflowId: string,
 ): Promise<{ closed: Promise<void> } | undefined> {
   try {
-    const child = await startChild(reflectAgent, {
-      workflowId: childId,
-      args: [{ agentId, period, trigger, sweepWorkflowId }],
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      cancellationType: ChildWorkflowCancellationType.ABANDON,
-      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-      workflowTaskTimeout: '2 seconds',
-      staticSummary: agentId,
-    });
+    // A start that is abandoned by a cancellation before the server has confirmed it never resolves: the sweep would hang.
+    const child = await CancellationScope.nonCancellable(() =>
+      startChild(reflectAgent, {
+        workflowId: childId,
+        args: [{ agentId, period, trigger, sweepWorkflowId }],
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        cancellationType: ChildWorkflowCancellationType.ABANDON,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        workflowTaskTimeout: '2 seconds',
+        staticSummary: agentId,
+      }),
+    );
     // A child that fails has written its own end and reason, unless it was terminated; the sweep goes on without it.
     const closed = child.result().then(
       () => undefined,

@@ -196,6 +196,26 @@ test('a sweep canceled between its refill and the start of its children leaves n
   expect(runs.filter(({ state }) => state !== 'canceled')).toEqual([]);
 });
 
+test.each([0, 5, 10, 15, 20, 30, 40, 60])(
+  'a sweep canceled %i ms after its start ends, whatever its children were about to do',
+  async (ms) => {
+    const { reflect, letGo } = callsInHand();
+    model.answer(reflect);
+    const period = `call-canceled-${ms}`;
+    const handle = await stage.sweep(`canceled-${ms}`);
+    await pause(ms);
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    letGo();
+    await until('no run is open', async () => (await runsOf(period)).every((run) => run.endedAt !== null));
+    const { rows } = await sql<{ open: number }>`select count(*) as open from runs where ended_at is null`.execute(
+      stage.db,
+    );
+    expect(rows[0]!.open).toBe(0);
+  },
+  15_000,
+);
+
 test('a child whose id is taken does not hang the sweep, and its run ends with the reason', async () => {
   const [agentId] = agentIds as [string];
   await (await stage.reflect(agentId, 'call-taken')).result();
