@@ -50,6 +50,8 @@ export interface ReflectInput {
   step: string;
   modelId: string;
   queue: string;
+  /** How many times the run has asked a machine, this one included. */
+  attempt: number;
 }
 
 export function createInferenceActivities(deps: InferenceDeps) {
@@ -60,7 +62,7 @@ export function createInferenceActivities(deps: InferenceDeps) {
      * One reflection on this machine's model, stored under the machine's epoch. Heartbeats come from progress of the
      * model alone, save while it waits for a sequence, which is shown as queued. A second execution finds the result.
      */
-    async reflect({ runId, step, modelId, queue }: ReflectInput): Promise<{ tokens: number }> {
+    async reflect({ runId, step, modelId, queue, attempt }: ReflectInput): Promise<{ tokens: number }> {
       const context = Context.current();
       const held = deps.lease();
       const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
@@ -76,7 +78,7 @@ export function createInferenceActivities(deps: InferenceDeps) {
           const [agent, due] = await Promise.all([
             runs.reflectingAgent(run.agentId),
             memories.between(run.agentId, run.fromSeq, run.toSeq),
-            runs.working(runId, held.machineId, context.info.attempt),
+            runs.working(runId, held.machineId, attempt),
           ]);
           const startedAt = performance.now();
           const busyBefore = deps.permits.busySeconds();

@@ -44,7 +44,8 @@ export type MachineActivities = ReturnType<typeof createMachineActivities>;
 
 export function createDrainActivities({ machines }: { machines: MachineStore }) {
   return {
-    finishDrain: ({ machineId }: { machineId: string }) => machines.finishDrain(machineId),
+    finishDrain: ({ machineId, answered }: { machineId: string; answered?: boolean }) =>
+      machines.finishDrain(machineId, answered),
   };
 }
 export type DrainActivities = ReturnType<typeof createDrainActivities>;

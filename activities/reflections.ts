@@ -1,4 +1,5 @@
 import { durationSeconds } from '../domain/fleet.ts';
+import { smallerFor } from '../domain/placement-reasons.ts';
 import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
 import { insightsStep } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
@@ -95,7 +96,8 @@ export function createReflectionActivities(deps: {
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
     // A plan that is asked for but not computed, or the very first one, may give the model to anyone: wait for it.
     if (!current || (await plans.replanning())) coming.add(own.queue);
-    const smallerId = (await runs.mayDegrade(run.agentId)) ? view.variants.get(own.modelId)?.smaller : undefined;
+    const agent = await runs.ladderAgent(run.agentId);
+    const smallerId = agent && smallerFor({ ...agent, modelId: own.modelId }, view.variants)?.id;
     const smallerQueue = smallerId === undefined ? undefined : view.queues.get(smallerId);
     return nextStep({
       own,

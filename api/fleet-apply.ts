@@ -68,6 +68,7 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
   }
   if (changes.length === 0 && previous !== undefined) return { changes: [], version: null, planVersion: null };
   const applied = await context.fleets.apply({
+    basedOn: previous?.version ?? null,
     ownerId,
     source,
     fleet,

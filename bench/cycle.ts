@@ -163,13 +163,11 @@ async function plantPast(lab: Lab, jobs: readonly Job[], error: number): Promise
   const random = createRandom(seed + 1);
   await sql`create table if not exists bench_loop (agent_id text, outcome jsonb)`.execute(lab.db);
   await sql`delete from runs where period like 'past-%'`.execute(lab.db);
-  const rows = jobs.flatMap((job) =>
-    Array.from({ length: 5 }, (_, i) => ({
-      ...job,
-      i,
-      tokens: Math.max(1, Math.round(job.tokens * (1 + error * (2 * random.next() - 1)))),
-    })),
-  );
+  const rows = jobs.flatMap((job) => {
+    // One error for all past runs of an agent: five of its own would cancel out in their median.
+    const tokens = Math.max(1, Math.round(job.tokens * (1 + error * (2 * random.next() - 1))));
+    return Array.from({ length: 5 }, (_, i) => ({ ...job, i, tokens }));
+  });
   await sql`
     insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, tokens, ended_at)
     select 'run_past_' || a || '_' || i, ${labOwner}, a, 'past:' || a || ':' || i, 'call', 'past-' || i, 'done', m, m, '', 1, t, now()

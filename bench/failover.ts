@@ -95,20 +95,24 @@ if (args.sabotage !== undefined) {
     caught.push((await sabotaged(protection)).twice > 0);
   const ratio = (kind: Fault['kind']) =>
     medianOrNull(results.filter((result) => result.kind === kind).map((result) => result.overBound));
-  const restarts = results.filter((result) => result.kind === 'kill').flatMap((result) => result.verdict.restart ?? []);
+  const killed = results.filter((result) => result.kind === 'kill').map((result) => result.verdict.restarts);
+  // A round's restart is that of its first victim, as the design counts it; every victim's is printed beside it.
+  const first = killed.flatMap((restarts) => (restarts.length === 0 ? [] : [Math.min(...restarts)]));
   report({
     rounds: results.length,
     lost: sum((v) => v.lost),
     twice: sum((v) => v.twice),
     false_degraded: sum((v) => v.falseDegraded),
     parked_unfinished: sum((v) => v.parkedUnfinished),
-    restart_after_s_median: medianOrNull(restarts),
+    restart_after_s_median: medianOrNull(first),
+    every_restart_after_s: {
+      median: medianOrNull(killed.flat()),
+      worst: medianOrNull([Math.max(0, ...killed.flat())]),
+    },
     makespan_over_bound_after_loss: ratio('kill'),
     frozen: {
       makespan_over_bound: ratio('stop'),
-      restart_after_s_median: medianOrNull(
-        results.filter((r) => r.kind === 'stop').flatMap((r) => r.verdict.restart ?? []),
-      ),
+      restart_after_s_median: medianOrNull(results.filter((r) => r.kind === 'stop').flatMap((r) => r.verdict.restarts)),
     },
     model_server: { makespan_over_bound: ratio('server') },
     regenerated: sum((v) => v.regenerated),
@@ -118,8 +122,10 @@ if (args.sabotage !== undefined) {
     runs_parked_and_finished: sum((v) => v.parkedFinished),
     sabotage_caught: caught.length === leansOn.length && caught.every(Boolean),
   });
-  const quarter = Math.ceil(results.length / 4);
-  if (args.rounds === undefined && Object.values(rungs).some((count) => count < quarter)) process.exitCode = 1;
+  const broken = sum((v) => v.lost + v.twice + v.falseDegraded + v.parkedUnfinished) > 0;
+  const unreached = Object.values(rungs).some((count) => count < Math.ceil(results.length / 4));
+  const uncaught = caught.some((each) => !each);
+  if (broken || (args.rounds === undefined && (unreached || uncaught))) process.exitCode = 1;
 }
 
 interface Setup {

@@ -54,7 +54,7 @@ function whyNot(agent: PlacementAgent, input: PlacementInput, standing: Standing
 
 /** The model that may stand in for an agent's own. */
 export function smallerFor(
-  agent: PlacementAgent,
+  agent: Pick<PlacementAgent, 'modelId' | 'mayDegrade' | 'leastClass'>,
   variants: ReadonlyMap<string, ModelVariant>,
 ): ModelVariant | undefined {
   const smaller = variants.get(variants.get(agent.modelId)?.smaller ?? '');

@@ -29,6 +29,8 @@ function createPool({ url, connections = 10, name, onIdleError }: DatabaseOption
     connectionTimeoutMillis: 5_000,
     idle_in_transaction_session_timeout: transactionTimeoutMs,
     statement_timeout: transactionTimeoutMs,
+    // For a server that hangs and keeps no time itself.
+    query_timeout: transactionTimeoutMs + 2_000,
     keepAlive: true,
   });
   pool.on('error', onIdleError);

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -85,6 +86,8 @@ export function createFleetStore(db: Database) {
      * and what the file owns of a living agent (cadence, model, limits) is changed; its persona and memories are not.
      */
     async apply(input: {
+      /** Version the changes were made from, null for none: another apply in between is a CONFLICT, not lost. */
+      basedOn?: number | null;
       ownerId: string;
       source: string;
       fleet: Fleet;
@@ -95,6 +98,7 @@ export function createFleetStore(db: Database) {
       const { ownerId, source, fleet, agents, changes } = input;
       return db.transaction().execute(async (tx) => {
         await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
+        if (input.basedOn !== undefined) await refuseStale(tx, input.basedOn);
         const { version } = await tx
           .insertInto('fleetVersions')
           .values({
@@ -106,18 +110,50 @@ export function createFleetStore(db: Database) {
           })
           .returning('version')
           .executeTakeFirstOrThrow();
+        // Before any agent is touched: whoever computes a plan locks its row first and then the agents.
+        const planVersion = await requestReplan(tx, { ownerId, reason: `fleet version ${version} applied` });
         await applyMachines(tx, ownerId, fleet);
         await applyAgents(tx, ownerId, version, agents);
         await appendEvents(tx, [
           { ownerId, type: 'fleet.applied', subject: String(version), data: { changes: changes.length } },
         ]);
-        const planVersion = await requestReplan(tx, { ownerId, reason: `fleet version ${version} applied` });
         return { version, planVersion };
       });
     },
   };
 }
 export type FleetStore = ReturnType<typeof createFleetStore>;
+
+async function refuseStale(tx: Executor, basedOn: number | null): Promise<void> {
+  const row = await tx
+    .selectFrom('fleetVersions')
+    .select('version')
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if ((row?.version ?? null) === basedOn) return;
+  throw new DomainError('CONFLICT', `fleet version ${row?.version} was applied meanwhile; look at it and apply again`);
+}
+
+async function refuseTakenNames(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
+  const taken = await tx
+    .selectFrom('agents')
+    .select(['id', 'name'])
+    .where(
+      'name',
+      'in',
+      agents.map((agent) => agent.name),
+    )
+    .execute();
+  const wanted = new Map(agents.map((agent) => [agent.name, agent.id]));
+  const clash = taken.find((row) => wanted.get(row.name) !== row.id);
+  // A persona keeps its name for life, so a name cannot pass from one agent to another.
+  if (clash)
+    throw new DomainError(
+      'CONFLICT',
+      `${clash.id} is already called ${clash.name}; ${wanted.get(clash.name)} needs another name`,
+    );
+}
 
 async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promise<void> {
   const ids = fleet.machines.map((machine) => machine.id);
@@ -145,6 +181,7 @@ async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promi
 async function applyAgents(tx: Executor, ownerId: string, version: number, agents: readonly NewAgent[]): Promise<void> {
   for (let from = 0; from < agents.length; from += 1000) {
     const rows = agents.slice(from, from + 1000);
+    await refuseTakenNames(tx, rows);
     await tx
       .insertInto('agents')
       .values(rows.map((agent) => ({ ...agent, ownerId, fleetVersion: version })))

@@ -118,6 +118,19 @@ export function createMachineStore(db: Database) {
       return result.numUpdatedRows > 0n;
     },
 
+    /** Identity of whoever holds an unexpired lease; undefined when nobody does. */
+    async holder(machineId: string): Promise<string | undefined> {
+      const row = await db
+        .selectFrom('machines')
+        .select('identity')
+        .where('id', '=', machineId)
+        .where('state', '<>', 'lost')
+        .where('removedAt', 'is', null)
+        .where('leaseUntil', '>', sql<Date>`clock_timestamp()`)
+        .executeTakeFirst();
+      return row?.identity ?? undefined;
+    },
+
     /** An orderly stop gives the lease back, so that nobody waits for it to run out. */
     async leave({ machineId, epoch }: Lease): Promise<void> {
       await db.transaction().execute(async (tx) => {
@@ -277,12 +290,19 @@ export function createMachineStore(db: Database) {
       });
     },
 
-    /** @returns false when the machine is no longer draining: taken back, or lost on the way */
-    async finishDrain(machineId: string): Promise<boolean> {
+    /**
+     * A machine that did not answer its drain may still have calls in hand: its epoch moves, so none of them is stored.
+     * @returns false when the machine is no longer draining: taken back, or lost on the way
+     */
+    async finishDrain(machineId: string, answered = true): Promise<boolean> {
       return db.transaction().execute(async (tx) => {
         const row = await tx
           .updateTable('machines')
-          .set({ state: 'drained', changedAt: sql<Date>`now()` })
+          .set({
+            state: 'drained',
+            ...(answered ? {} : { epoch: sql<number>`epoch + 1`, polls: [] }),
+            changedAt: sql<Date>`now()`,
+          })
           .where('id', '=', machineId)
           .where('state', 'in', ['draining', 'drained'])
           .returning('ownerId')

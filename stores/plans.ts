@@ -177,6 +177,8 @@ export function createPlanStore(db: Database) {
 export type PlanStore = ReturnType<typeof createPlanStore>;
 
 async function moveHomes(tx: Executor, plan: Plan): Promise<void> {
+  // In the order in which memories lock them too, so that neither waits for the other.
+  await sql`select id from agents where state = 'active' order by id for update`.execute(tx);
   const homes = Object.entries(plan.homes);
   await sql`
     update agents set home_machine_id = new.machine_id, home_reason = '', changed_at = now()

@@ -83,8 +83,11 @@ export function createReflectionStore(db: Database) {
             .execute();
         }
         const state = accepted.length > 0 ? 'done' : 'empty';
+        const unread = step.left.length === 0 ? '' : `${step.left.length} memories did not fit the context`;
         const reason =
-          accepted.length > 0 ? '' : `no insight with valid evidence${refusals[0] ? ` (${refusals[0].reason})` : ''}`;
+          accepted.length > 0
+            ? unread
+            : `no insight with valid evidence${refusals[0] ? ` (${refusals[0].reason})` : ''}`;
         await endRun(tx, runId, state, reason, {
           reflections: accepted.length,
           tokens: step.tokens,

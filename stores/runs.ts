@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { GpuClass } from '../domain/task-queues.ts';
 import type { Rung } from '../domain/ladder.ts';
 import type { ReflectingAgent } from '../domain/reflections.ts';
 import { endedRunStates, type RunState } from '../domain/states.ts';
@@ -7,6 +8,8 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
+/** Memories that one run reads at the most; what is left is the next period's. */
+const mostMemories = 300;
 /** What a reflection by hand looks at again when nothing new has come in. */
 const lookBackMemories = 40;
 
@@ -16,6 +19,8 @@ export interface BeginRun {
   temporalRunId: string;
   trigger: 'schedule' | 'call' | 'importance';
   period: string;
+  /** Started by a sweep: its row is already there, and if that was canceled meanwhile nothing is begun. */
+  bySweep?: boolean;
 }
 
 export interface OpenRun {
@@ -85,7 +90,10 @@ export function createRunStore(db: Database) {
         if (
           last &&
           ended &&
-          (last.temporalRunId === input.temporalRunId || last.state === 'done' || last.state === 'empty')
+          (last.temporalRunId === input.temporalRunId ||
+            (input.bySweep && last.temporalRunId === null) ||
+            last.state === 'done' ||
+            last.state === 'empty')
         ) {
           return { kind: 'ended', runId: last.id, state: last.state as RunState, reason: last.reason };
         }
@@ -110,7 +118,7 @@ export function createRunStore(db: Database) {
           queue: queue ?? '',
           expectedTokens: agent.expectedTokens,
           fromSeq,
-          toSeq: agent.memorySeq,
+          toSeq: Math.min(agent.memorySeq, fromSeq + mostMemories),
         };
         const refusal = refuse(agent, queue, agent.memorySeq === 0 || (nothingNew && input.trigger === 'schedule'));
         const end = refusal && { ...refusal, endedAt: sql<Date>`now()` };
@@ -279,9 +287,14 @@ export function createRunStore(db: Database) {
       });
     },
 
-    async mayDegrade(agentId: string): Promise<boolean> {
-      const row = await db.selectFrom('agents').select('mayDegrade').where('id', '=', agentId).executeTakeFirst();
-      return row?.mayDegrade ?? false;
+    /** What the ladder asks of an agent. */
+    async ladderAgent(agentId: string): Promise<{ mayDegrade: boolean; leastClass: GpuClass } | undefined> {
+      const row = await db
+        .selectFrom('agents')
+        .select(['mayDegrade', 'leastClass'])
+        .where('id', '=', agentId)
+        .executeTakeFirst();
+      return row && { mayDegrade: row.mayDegrade, leastClass: row.leastClass as GpuClass };
     },
 
     /** Workflow ids of parked runs, longest waiting first: whoever changes the plan tells them to look again. */
@@ -339,7 +352,7 @@ async function settleParkedNotice(tx: Executor, modelId: string): Promise<void> 
 }
 
 function refuse(
-  agent: { state: string; paused: boolean; id: string; modelId: string },
+  agent: { state: string; id: string; modelId: string },
   queue: string | undefined,
   nothing: boolean,
 ): RunEnd | undefined {

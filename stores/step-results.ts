@@ -34,7 +34,7 @@ export function createStepResultStore(db: Database) {
     ): Promise<Result> {
       const inserted = await sql`
         insert into step_results (run_id, step, machine_id, epoch, result)
-        select ${key.runId}, ${key.step}, id, epoch, ${JSON.stringify(result)}::jsonb
+        select ${key.runId}, ${key.step}, id, ${epoch}::bigint, ${JSON.stringify(result)}::jsonb
         from machines where id = ${machineId} and epoch = ${epoch} for share
         on conflict (run_id, step) do nothing`.execute(db);
       if (inserted.numAffectedRows === 1n) return result;

@@ -126,21 +126,32 @@ export function createInferencePool(options: PoolOptions) {
     }
   }
 
+  async function unload(modelId: string, signal: AbortSignal): Promise<void> {
+    try {
+      await loader.unload(modelId, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      // A server that is away holds nothing; one that keeps the model will say so when the next one does not fit.
+      log.error({ err, modelId }, 'model not unloaded');
+    }
+  }
+
   const pool = {
     async apply(version: number, next: readonly RankedModel[], signal: AbortSignal): Promise<void> {
       await inOrder(async () => {
+        // First of all what is wanted: whatever fails below is tried again towards this plan, never back to the old one.
+        target = next;
+        missing.clear();
+        planVersion = version;
         const keep = new Set(next.map((model) => model.queue));
         await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
         const nextIds = new Set(next.map((model) => model.modelId));
         for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
-          await loader.unload(modelId, signal);
           resident.delete(modelId);
+          await unload(modelId, signal);
         }
         // A change of slots or rank needs no new worker: the gate holds them.
         for (const model of next) gate.open(model.queue, model.slots, model.rank);
-        target = next;
-        missing.clear();
-        planVersion = version;
         await pollTarget(signal);
         options.onChange();
       });
@@ -175,7 +186,6 @@ export function createInferencePool(options: PoolOptions) {
     planVersion: () => planVersion,
     /** Models of the plan whose loading failed the last time. */
     missing: () => [...missing].sort(),
-    holds: (modelId: string) => resident.has(modelId),
   };
   return pool satisfies InferencePool;
 }

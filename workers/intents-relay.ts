@@ -31,7 +31,8 @@ export function relayIntents({
           workflowId: intent.workflowId,
           taskQueue: coordinationQueue,
           args: intent.args,
-          workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+          // One that failed or was terminated has not done what the fact needs; one that is done has.
+          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
           staticSummary: intent.workflowId,
         }),
       );

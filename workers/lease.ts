@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { HeldLease } from '../activities/inference.ts';
+import { DomainError, isDomainError } from '../domain/errors.ts';
 import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
 import type { RunsAs } from '../domain/states.ts';
 import type { Lease, MachineStore, Polling } from '../stores/machines.ts';
@@ -16,6 +17,8 @@ export interface LeaseOptions {
   onLost: () => void;
   /** The database has not answered for a whole lease: finish calls in hand, take none. */
   onSilence: () => void;
+  /** Each time the database has taken a renewal. */
+  onRenewed: () => void;
   /** The lease holds again after a loss or a silence. */
   onHeld: () => void;
   /** fleet.yaml no longer names the machine, or another error that renewing cannot mend. */
@@ -45,16 +48,22 @@ export async function keepLease(options: LeaseOptions) {
           log.info({ machineId }, 'lease held again');
           options.onHeld();
         }
+        options.onRenewed();
         return;
       }
       await registerAnew();
     } catch (err) {
       log.warn({ err, machineId }, 'lease not renewed');
-      if (!silent && performance.now() - renewedAt > leaseSeconds * 1000) {
-        silent = true;
-        options.onSilence();
-      }
+      judgeSilence();
     }
+  }
+
+  /** Also by a timer of its own: a database that hangs answers no query, and refuses none either. */
+  function judgeSilence(): void {
+    if (silent || performance.now() - renewedAt <= leaseSeconds * 1000) return;
+    silent = true;
+    log.warn({ machineId }, 'the database is silent: no more work is taken');
+    options.onSilence();
   }
 
   async function registerAnew(): Promise<void> {
@@ -62,9 +71,13 @@ export async function keepLease(options: LeaseOptions) {
     abort.abort(new Error(`lease of epoch ${lease.epoch} lost`));
     options.onLost();
     try {
+      const holder = await machines.holder(machineId);
+      if (holder !== undefined && holder !== options.identity) {
+        throw new DomainError('MACHINE_UNKNOWN', `${holder} works as ${machineId} now; one machine has one worker`);
+      }
       lease = await machines.register(machineId, options);
     } catch (err) {
-      if (err instanceof Error && 'code' in err && err.code === 'MACHINE_UNKNOWN') options.onFatal(err);
+      if (isDomainError(err, 'MACHINE_UNKNOWN')) options.onFatal(err);
       throw err;
     }
     abort = new AbortController();
@@ -79,13 +92,14 @@ export async function keepLease(options: LeaseOptions) {
     timer = setTimeout(() => void renewNow(), renewEverySeconds * 1000);
   }
 
-  /** Renews at once; calls that come while one is under way share the one after it. */
+  /** Renews at once, after the one that is under way. */
   function renewNow(): Promise<void> {
     clearTimeout(timer);
     renewing = (renewing ?? Promise.resolve()).then(renew).finally(next);
     return renewing;
   }
 
+  const silence = setInterval(judgeSilence, 1_000);
   next();
   return {
     held: (): HeldLease => ({ machineId, epoch: lease.epoch, signal: abort.signal }),
@@ -95,6 +109,7 @@ export async function keepLease(options: LeaseOptions) {
     /** Gives the lease back. */
     async stop(): Promise<void> {
       stopped = true;
+      clearInterval(silence);
       clearTimeout(timer);
       await renewing;
       clearTimeout(timer);

@@ -38,6 +38,9 @@ export interface MachineWorkerOptions {
   log: Logger;
 }
 
+/** How often a worker makes sure that checkFleetHealth runs. */
+const fleetHealthEveryMs = 60_000;
+
 /** How long calls in hand may go on once the process is told to stop. */
 const stopGraceMs = 10_000;
 
@@ -87,6 +90,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     onLost: () => background(pool.hold('lease lost')),
     onSilence: () => background(pool.hold('no lease')),
     onHeld: () => background(regain()),
+    onRenewed: () => background(catchUp()),
     onFatal: (err) => failure.reject(err),
   });
   const pool = createInferencePool({
@@ -116,9 +120,19 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   });
 
   async function regain(): Promise<void> {
-    await adoptPlan();
-    await pool.release('no lease', stopping.signal);
-    await pool.release('lease lost', stopping.signal);
+    try {
+      await adoptPlan();
+    } finally {
+      // A plan that could not be read now is caught up with at a later renewal; what is held back stays held only if nobody lets go.
+      await pool.release('no lease', stopping.signal);
+      await pool.release('lease lost', stopping.signal);
+    }
+  }
+
+  /** A plan that this machine was not told of, or could not be brought to: it comes to it by itself. */
+  async function catchUp(): Promise<void> {
+    const current = await stores.plans.currentFor(machineId);
+    if (current && current.version !== pool.planVersion()) await adoptPlan();
   }
 
   /** Serves what the plan in force gives this machine, without waiting to be told. */
@@ -202,6 +216,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   });
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
+  // Whatever closes it, it must not stay closed: without it no machine is ever lost.
+  const healthTimer = setInterval(() => {
+    if (weight) background(startFleetHealth(client));
+  }, fleetHealthEveryMs);
   if (weight) {
     await startFleetHealth(client);
     background(reconcileSchedules(client, fleet));
@@ -213,11 +231,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     /** Takes no more work, lets calls in hand finish within the grace, gives the lease back. */
     async stop(): Promise<void> {
       log.info('machine stops');
+      stopping.abort(new Error('the worker stops'));
+      const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
+      clearInterval(healthTimer);
       presence.stop();
       await relay?.stop();
       await watch?.stop();
-      stopping.abort(new Error('the worker stops'));
-      const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
       for (const worker of workers) worker.shutdown();
       await pool.hold('the worker stops');
       await Promise.all(running);

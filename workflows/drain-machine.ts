@@ -29,12 +29,13 @@ export async function drainMachine({ machineId }: DrainMachineInput): Promise<Dr
     summary: `drain ${machineId}`,
   });
   setCurrentDetails(`Waiting for the calls in hand of ${machineId}`);
+  let answered = true;
   try {
     await drainCalls();
   } catch (err) {
     if (isCancellation(err) || !(err instanceof ActivityFailure)) throw err;
-    // A machine that does not answer has nothing in hand that could still be stored: its lease or this state fences it.
+    answered = false;
     log.warn('machine did not answer its drain', { machineId, reason: err.cause?.message ?? err.message });
   }
-  return { drained: await finishDrain({ machineId }) };
+  return { drained: await finishDrain({ machineId, answered }) };
 }

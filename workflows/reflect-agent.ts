@@ -11,12 +11,13 @@ import {
   proxyLocalActivities,
   setCurrentDetails,
   setHandler,
+  sleep,
   TimeoutFailure,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
-import type { Rung } from '../domain/ladder.ts';
+import { againPriority, type Rung } from '../domain/ladder.ts';
 import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 
@@ -42,6 +43,8 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
 const rowsChanged = defineSignal(rowsChangedSignal);
 /** A parked run looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;
+/** Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends. */
+const mostTries = 60;
 
 type Begun = Extract<BeganReflection, { kind: 'open' }>;
 
@@ -56,6 +59,7 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
       temporalRunId,
       trigger: input.trigger,
       period: input.period,
+      bySweep: input.sweepWorkflowId !== undefined,
     }),
   );
   if (begun.kind === 'ended') return ended(begun);
@@ -78,17 +82,24 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
     changed = true;
   });
   let { step } = begun;
+  let tries = 0;
   for (;;) {
     const rung = step.kind === 'work' ? step.rung : await waitParked(step.reason);
     setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
     try {
-      await callOn(rung, begun);
+      tries += 1;
+      await callOn(rung, begun, tries);
       return rung;
     } catch (err) {
-      if (isFenced(err)) continue;
-      if (!waitedTooLong(err)) throw err;
+      if (waitedTooLong(err)) {
+        step = await climb({ runId: begun.runId });
+        continue;
+      }
+      if (tries >= mostTries || !mayTryAgain(err)) throw err;
+      // A machine that went away has cost its time-out already; what answered with an error is given a moment.
+      if (!timedOut(err)) await sleep(Math.min(200 * 2 ** (tries - 1), 2_000), { summary: 'before the next try' });
+      step = { kind: 'work', rung: { ...rung, priority: againPriority } };
     }
-    step = await climb({ runId: begun.runId });
   }
 
   /** Out of the sweep's window until some machine serves one of the run's models again. */
@@ -108,23 +119,18 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
   }
 }
 
-async function callOn(rung: Rung, { runId, limits }: Begun): Promise<void> {
+/** One attempt. Tries again are ours, not the server's: its retry keeps its place at the tail, behind all new work. */
+async function callOn(rung: Rung, { runId, limits }: Begun, attempt: number): Promise<void> {
   const { reflect } = proxyActivities<InferenceActivities>({
     taskQueue: rung.queue,
     scheduleToStartTimeout: limits.scheduleToStart,
     startToCloseTimeout: limits.callTimeout,
     heartbeatTimeout: limits.heartbeatTimeout,
-    // Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends.
-    retry: {
-      initialInterval: '200 milliseconds',
-      maximumInterval: '2 seconds',
-      maximumAttempts: 60,
-      nonRetryableErrorTypes: ['FENCED'],
-    },
+    retry: { maximumAttempts: 1 },
     priority: { priorityKey: rung.priority },
     summary: rung.modelId,
   });
-  await reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue });
+  await reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue, attempt });
 }
 
 /** By the type of the time-out: its retry state differs between server versions. */
@@ -136,8 +142,15 @@ function waitedTooLong(err: unknown): boolean {
   );
 }
 
-function isFenced(err: unknown): boolean {
-  return err instanceof ActivityFailure && err.cause instanceof ApplicationFailure && err.cause.type === 'FENCED';
+function timedOut(err: unknown): boolean {
+  return err instanceof ActivityFailure && err.cause instanceof TimeoutFailure;
+}
+
+function mayTryAgain(err: unknown): boolean {
+  if (isCancellation(err) || !(err instanceof ActivityFailure)) return false;
+  const { cause } = err;
+  if (cause instanceof ApplicationFailure) return cause.type === 'FENCED' || !cause.nonRetryable;
+  return cause instanceof TimeoutFailure;
 }
 
 async function tell(workflowId: string): Promise<void> {

@@ -129,7 +129,9 @@ async function startRun(
         const reason = reasonOf(err);
         log.info('run did not complete', { agentId, reason });
         const state = isCancellation(err) ? 'canceled' : 'failed';
-        await settleRun({ workflowId: childId, temporalRunId: child.firstExecutionRunId, state, reason });
+        await CancellationScope.nonCancellable(() =>
+          settleRun({ workflowId: childId, temporalRunId: child.firstExecutionRunId, state, reason }),
+        );
       },
     );
     return { closed };

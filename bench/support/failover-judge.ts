@@ -14,8 +14,8 @@ export interface Verdict {
   moved: number;
   degraded: number;
   parkedFinished: number;
-  /** Seconds from when a victim could have begun again to when the first one did; absent where nothing was in hand. */
-  restart: number | undefined;
+  /** Of each victim: seconds from when it could have begun again to when it did. */
+  restarts: number[];
 }
 
 export interface Fault {
@@ -78,8 +78,8 @@ export async function judge(
   const done = (run: { state: string }) => run.state === 'done';
   const doneAgents = new Map<string, number>();
   for (const run of runs.filter(done)) doneAgents.set(run.agentId, (doneAgents.get(run.agentId) ?? 0) + 1);
-  const alive = (at: number) => fault.kind === 'saturated' || at < fault.at || at > fault.backAt + 1;
-
+  const lostTo = await lostSpans(lab, fault.at - 60);
+  const rightly = (at: number) => lostTo.some((span) => span.from <= at && at <= span.to);
   // Only a plan made after the fault counts as having moved the model.
   const heldBefore = residency.some(
     (held) => held.machineId === 'pc2' && held.modelId === 'mid_q4' && held.from <= 0 && held.to > 0,
@@ -93,16 +93,39 @@ export async function judge(
         lab,
         runs.map((run) => run.id),
       )),
-    falseDegraded: of('run.moved').filter(
-      (event) => event.data.degraded === true && (alive(event.at) || fault.machineId !== 'mainpc'),
-    ).length,
+    falseDegraded: of('run.moved').filter((event) => event.data.degraded === true && !rightly(event.at)).length,
     parkedUnfinished: [...parked].filter((id) => !done(byId.get(id)!)).length,
     regenerated: starts.length - new Set(starts.map((event) => event.subject)).size,
     moved: heldBefore ? 0 : runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
     degraded: runs.filter((run) => done(run) && run.degraded).length,
     parkedFinished: [...parked].filter((id) => done(byId.get(id)!)).length,
-    restart: restartOf(events, fault),
+    restarts: restartsOf(events, fault),
   };
+}
+
+/**
+ * When the large card was declared gone: from `machine.lost` or `model_server_down` until the plan that counts on it
+ * again. Only then may a run degrade; while the lease merely runs on, nobody knows that the machine is away.
+ */
+async function lostSpans(lab: Lab, since: number): Promise<Array<{ from: number; to: number }>> {
+  const { rows } = await sql<{ type: string; at: number }>`
+    select type, extract(epoch from at)::float8 as at from events
+    where at > to_timestamp(${since}) and ((subject = 'mainpc' and type in ('machine.lost', 'machine.model_server_down',
+      'machine.joined', 'machine.model_server_up')) or type = 'plan.applied') order by id`.execute(lab.db);
+  const spans: Array<{ from: number; to: number }> = [];
+  let back = true;
+  for (const { type, at } of rows) {
+    const open = spans.at(-1);
+    if (type === 'machine.lost' || type === 'machine.model_server_down') {
+      if (open?.to !== Number.POSITIVE_INFINITY) spans.push({ from: at, to: Number.POSITIVE_INFINITY });
+      back = false;
+    } else if (type === 'machine.joined' || type === 'machine.model_server_up') {
+      back = true;
+    } else if (back && open?.to === Number.POSITIVE_INFINITY) {
+      open.to = at;
+    }
+  }
+  return spans;
 }
 
 /** Results stored later than the epoch they were made under had ended. */
@@ -117,28 +140,37 @@ async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<
 }
 
 /**
- * For the victims, the calls in hand of the machine when it was lost: how long after the later of their heartbeat
- * time-out and the first free sequence of the machine that took one over it began again.
+ * For each victim, a call in hand of the machine when it was lost: how long after the later of its heartbeat time-out
+ * and the first free sequence of the machine that took it over it began again. One that never did shows as `lost`.
  */
-function restartOf(
-  events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>,
-  fault: Fault,
-): number | undefined {
-  if (fault.kind === 'saturated') return undefined;
+function restartsOf(events: readonly CallEvent[], fault: Fault): number[] {
+  if (fault.kind === 'saturated') return [];
   const calls = callsOf(events);
-  const victims = new Set(
-    calls
-      .filter((call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at)
-      .map((call) => call.runId),
+  const victims = calls.filter(
+    (call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at,
   );
+  // A call that a dead server broke off has no heartbeat to wait for.
   const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
-  const again = calls
-    .filter((call) => victims.has(call.runId) && call.from > fault.at && call.from >= timedOut - heartbeatTimeout)
-    .sort((a, b) => a.from - b.from);
-  const first = again[0];
-  if (!first) return undefined;
-  const earliest = first.machineId === fault.machineId ? Math.max(timedOut, fault.backAt) : timedOut;
-  return Math.max(0, first.from - firstFree(calls, first.machineId as BenchMachine, earliest));
+  const again = victims.flatMap(
+    (victim) => calls.find((call) => call.runId === victim.runId && call.from > fault.at) ?? [],
+  );
+  const waits = new Map<string, number[]>();
+  for (const call of again) waits.set(call.machineId, [...(waits.get(call.machineId) ?? []), call.from]);
+  return [...waits].flatMap(([machineId, starts]) => {
+    const earliest = machineId === fault.machineId ? Math.max(timedOut, fault.backAt) : timedOut;
+    // The n-th victim a machine takes over needs its n-th free sequence.
+    const free = freeTimes(calls, machineId as BenchMachine, earliest);
+    return starts
+      .sort((x, y) => x - y)
+      .map((from, n) => Math.max(0, from - (free[Math.min(n, free.length - 1)] ?? earliest)));
+  });
+}
+
+interface CallEvent {
+  type: string;
+  subject: string;
+  data: { machineId?: string };
+  at: number;
 }
 
 interface Call {
@@ -149,9 +181,7 @@ interface Call {
 }
 
 /** A call ends when its run does or begins again; what a lost machine held ends with the next start of the run. */
-function callsOf(
-  events: ReadonlyArray<{ type: string; subject: string; data: { machineId?: string }; at: number }>,
-): Call[] {
+function callsOf(events: readonly CallEvent[]): Call[] {
   const calls: Call[] = [];
   const open = new Map<string, Call>();
   for (const event of events) {
@@ -172,13 +202,18 @@ function callsOf(
   return calls;
 }
 
-function firstFree(calls: readonly Call[], machineId: BenchMachine, after: number): number {
+/** When sequences of a machine came free: those that were idle at `after`, then each end of a call. */
+function freeTimes(calls: readonly Call[], machineId: BenchMachine, after: number): number[] {
   const mine = calls.filter((call) => call.machineId === machineId);
-  const marks = [after, ...mine.map((call) => call.to).filter((to) => to > after)].sort((a, b) => a - b);
-  return (
-    marks.find((at) => mine.filter((call) => call.from < at && call.to > at).length < cards[machineId].sequences) ??
-    after
-  );
+  const busy = mine.filter((call) => call.from < after && call.to > after).length;
+  const idle = Array.from({ length: Math.max(0, cards[machineId].sequences - busy) }, () => after);
+  return [
+    ...idle,
+    ...mine
+      .map((call) => call.to)
+      .filter((to) => to > after)
+      .sort((x, y) => x - y),
+  ];
 }
 
 /** Who held what during the round, from the plans that were applied. */

@@ -9,6 +9,7 @@ export function followMachines(
   known: Set<string>,
   start: (id: string) => Promise<void>,
   screen: Screen,
+  ending: () => boolean,
 ): void {
   let told = false;
 
@@ -17,9 +18,9 @@ export function followMachines(
     for (const id of known) if (!now.has(id)) known.delete(id);
     for (const id of now) {
       if (known.has(id)) continue;
-      known.add(id);
       screen.line(`${id} is new in the fleet; starting its worker`);
       await start(id);
+      known.add(id);
     }
   }
 
@@ -30,7 +31,7 @@ export function followMachines(
       },
       (err: unknown) => {
         // The API may be between two starts: said once, and looked at again.
-        if (!told) screen.line(`machines not read: ${err instanceof Error ? err.message : String(err)}`);
+        if (!told && !ending()) screen.line(`machines not read: ${err instanceof Error ? err.message : String(err)}`);
         told = true;
       },
     );

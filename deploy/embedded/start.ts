@@ -94,7 +94,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     for (const id of here) await startMachine(id);
     await machinesReady(api, screen, here);
     // A machine that a later apply adds is started here too; one that leaves ends by itself.
-    if (options.machines === undefined) followMachines(api, new Set(here), startMachine, screen);
+    if (options.machines === undefined) followMachines(api, new Set(here), startMachine, screen, () => ending.begun());
 
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);

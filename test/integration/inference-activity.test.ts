@@ -97,7 +97,7 @@ async function openRun(tokens = 100): Promise<ReflectInput> {
     period: 'call-1',
   });
   if (begun.kind !== 'open' || begun.step.kind !== 'work') throw new Error(`did not begin: ${JSON.stringify(begun)}`);
-  return { runId: begun.runId, step: 'insights', modelId: 'light_q4', queue: begun.step.rung.queue };
+  return { runId: begun.runId, step: 'insights', modelId: 'light_q4', queue: begun.step.rung.queue, attempt: 1 };
 }
 
 /** Heartbeats after the queue that say nothing new: a timer makes them, progress never does. */

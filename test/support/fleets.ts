@@ -50,7 +50,7 @@ export function testFleet(
         count: heavy,
         summary: 'works on the large model',
         model: 'heavy_q4',
-        leastClass: '16g',
+        leastClass: '8g',
         mayDegrade: true,
         ...archetype,
       },
