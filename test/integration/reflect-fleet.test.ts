@@ -220,7 +220,7 @@ test('a child whose id is taken does not hang the sweep, and its run ends with t
   const [agentId] = agentIds as [string];
   await (await stage.reflect(agentId, 'call-taken')).result();
   // As after a restore of Postgres to before that run: Temporal knows the id, the rows do not.
-  await sql`update runs set workflow_id = 'restored' where workflow_id = ${`reflect:${agentId}:call-taken`}`.execute(
+  await sql`update runs set workflow_id = 'restored', period = 'restored' where workflow_id = ${`reflect:${agentId}:call-taken`}`.execute(
     stage.db,
   );
   const handle = await stage.sweep('taken');
