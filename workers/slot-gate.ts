@@ -8,6 +8,8 @@ interface GateQueue {
   rank: number;
   tasks: number;
   fresh: number;
+  /** Given for a poll and not yet marked as used or given back. */
+  polling: Set<SlotPermit>;
 }
 
 interface Waiting<Value> {
@@ -17,7 +19,7 @@ interface Waiting<Value> {
 
 interface SlotPermit {
   queue: string;
-  state: 'fresh' | 'idle' | 'used';
+  state: 'fresh' | 'idle' | 'task' | 'back';
 }
 
 /** A poll that the server has not answered within this long found its queue empty, and no longer counts as taken. */
@@ -47,7 +49,7 @@ export class SlotGate implements Permits {
   open(queue: string, slots: number, rank: number): void {
     const known = this.queues.get(queue);
     if (known) Object.assign(known, { slots, rank });
-    else this.queues.set(queue, { slots, rank, tasks: 0, fresh: 0 });
+    else this.queues.set(queue, { slots, rank, tasks: 0, fresh: 0, polling: new Set() });
     this.givePolls();
   }
 
@@ -101,6 +103,7 @@ export class SlotGate implements Permits {
   }
 
   private reserve(queue: string, signal: AbortSignal): Promise<SlotPermit> {
+    this.pollsReturned(queue);
     return new Promise((resolve, reject) => {
       const waiting: Waiting<SlotPermit> = { queue, give: resolve };
       const leave = () => {
@@ -129,6 +132,7 @@ export class SlotGate implements Permits {
       const queue = this.queues.get(next.queue)!;
       queue.fresh += 1;
       const permit: SlotPermit = { queue: next.queue, state: 'fresh' };
+      queue.polling.add(permit);
       setTimeout(() => this.cool(permit), freshMs).unref();
       next.give(permit);
     }
@@ -156,18 +160,29 @@ export class SlotGate implements Permits {
     this.givePolls();
   }
 
+  /**
+   * A queue has one poll at a time, so asked for the next one its earlier ones have returned, each with a task that has
+   * not been handed over yet: on a busy process that takes longer than a poll stays fresh.
+   */
+  private pollsReturned(queue: string): void {
+    for (const permit of this.queues.get(queue)?.polling ?? []) this.used(permit);
+  }
+
   private used(permit: SlotPermit): void {
+    if (permit.state === 'task') return;
     const queue = this.queues.get(permit.queue)!;
     if (permit.state === 'fresh') queue.fresh -= 1;
-    permit.state = 'used';
+    permit.state = 'task';
+    queue.polling.delete(permit);
     queue.tasks += 1;
   }
 
   private released(permit: SlotPermit): void {
     const queue = this.queues.get(permit.queue)!;
     if (permit.state === 'fresh') queue.fresh -= 1;
-    else if (permit.state === 'used') queue.tasks -= 1;
-    permit.state = 'idle';
+    else if (permit.state === 'task') queue.tasks -= 1;
+    permit.state = 'back';
+    queue.polling.delete(permit);
     this.givePolls();
   }
 

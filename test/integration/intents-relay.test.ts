@@ -15,6 +15,8 @@ let client: Client;
 let intents: IntentStore;
 let listen: ListenerFactory;
 const log = createLogger({ part: 'worker', level: 'silent' });
+/** temporal.api.enums.v1.CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION */
+const completeWorkflowExecution = 4;
 const relays: Array<{ stop(): Promise<void> }> = [];
 const deaf: ListenerFactory = () => ({ close: () => Promise.resolve() });
 
@@ -54,6 +56,31 @@ async function executions(workflowId: string): Promise<string[]> {
   return [...new Set([runId, ...listed])];
 }
 
+function start(workflowId: string, taskQueue = 'coordination') {
+  return client.workflow.start('drainMachine', { workflowId, taskQueue, args: [{}] });
+}
+
+/** Runs a workflow to its end on a queue of its own, without a worker: all that counts here is that it completed. */
+async function completeByHand(workflowId: string): Promise<string[]> {
+  const taskQueue = `by-hand:${workflowId}`;
+  await start(workflowId, taskQueue);
+  const { namespace } = store.scope;
+  const { taskToken } = await client.withDeadline(Date.now() + 10_000, () =>
+    client.workflowService.pollWorkflowTaskQueue({ namespace, taskQueue: { name: taskQueue } }),
+  );
+  await client.workflowService.respondWorkflowTaskCompleted({
+    namespace,
+    taskToken,
+    commands: [
+      {
+        commandType: completeWorkflowExecution,
+        completeWorkflowExecutionCommandAttributes: {},
+      },
+    ],
+  });
+  return executions(workflowId);
+}
+
 test('a committed intent is started with its arguments and deleted; one that was rolled back never was', async () => {
   relay();
   await store.db
@@ -89,14 +116,25 @@ test('a crash between start and delete starts nothing twice', async () => {
   expect(await executions('drain:pc2:2')).toEqual([first]);
 });
 
-test('an id that has already run to its end is not started again', async () => {
-  await client.workflow.start('drainMachine', { workflowId: 'drain:pc2:3', taskQueue: 'coordination', args: [{}] });
-  await client.workflow.getHandle('drain:pc2:3').terminate('by the test');
-  const before = await executions('drain:pc2:3');
+test('an id that has done its work is not started again', async () => {
+  const [before] = await completeByHand('drain:pc2:3');
   await ask('drain:pc2:3');
   relay();
   await until('the intent is gone', async () => (await left()) === 0, 5_000);
-  expect(await executions('drain:pc2:3')).toEqual(before);
+  expect(await executions('drain:pc2:3')).toEqual([before]);
+});
+
+test('an id that ended without having done its work is started again', async () => {
+  const started = await start('drain:ended:1');
+  await started.terminate('by the test');
+  await ask('drain:ended:1');
+  relay();
+  await until('the intent is gone', async () => (await left()) === 0, 5_000);
+  const { runId, status } = await client.workflow.getHandle('drain:ended:1').describe();
+  expect({ again: runId !== started.firstExecutionRunId, status: status.name }).toEqual({
+    again: true,
+    status: 'RUNNING',
+  });
 });
 
 test('two relays share the work and start each intent once', async () => {

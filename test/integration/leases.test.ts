@@ -24,7 +24,9 @@ beforeEach(async () => {
 });
 
 async function expire(machineId: string) {
-  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = ${machineId}`.execute(store.db);
+  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = ${machineId}`.execute(
+    store.db,
+  );
 }
 async function machine(id: string) {
   return (await machines.list()).find((row) => row.id === id)!;
@@ -51,17 +53,29 @@ test('a lease that ran out is lost once, with its epoch bumped, a notice opened 
   expect(await machine('mainpc')).toMatchObject({ state: 'lost', epoch: lease.epoch + 1, alive: false });
   expect(await plannedReason()).toContain('mainpc lost');
   expect(await machines.renew(lease, { polls: [], planVersion: null })).toBe(false);
-  const notice = await store.db.selectFrom('notices').selectAll().where('key', '=', 'machine_lost:mainpc').where('resolvedAt', 'is', null).executeTakeFirst();
+  const notice = await store.db
+    .selectFrom('notices')
+    .selectAll()
+    .where('key', '=', 'machine_lost:mainpc')
+    .where('resolvedAt', 'is', null)
+    .executeTakeFirst();
   expect(notice?.title).toBe('mainpc is lost');
   await machines.register('mainpc', worker);
-  const open = await store.db.selectFrom('notices').select('id').where('key', '=', 'machine_lost:mainpc').where('resolvedAt', 'is', null).executeTakeFirst();
+  const open = await store.db
+    .selectFrom('notices')
+    .select('id')
+    .where('key', '=', 'machine_lost:mainpc')
+    .where('resolvedAt', 'is', null)
+    .executeTakeFirst();
   expect(open).toBeUndefined();
 });
 
 test('one missed renewal makes a machine suspect and nothing moves; the next renewal clears it', async () => {
   const lease = await machines.register('mainpc', worker);
   await sql`delete from plans where state = 'planned'`.execute(store.db);
-  await sql`update machines set lease_until = clock_timestamp() + interval '5 seconds' where id = 'mainpc'`.execute(store.db);
+  await sql`update machines set lease_until = clock_timestamp() + interval '5 seconds' where id = 'mainpc'`.execute(
+    store.db,
+  );
   expect((await machines.judgeLeases()).lost).toEqual([]);
   expect(await machine('mainpc')).toMatchObject({ state: 'suspect', alive: true });
   expect(await plannedReason()).toBeUndefined();
@@ -106,7 +120,9 @@ async function openRun() {
   const id = newId('run');
   await sql`update runs set state = 'done', ended_at = now() where ended_at is null`.execute(store.db);
   await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, wanted_model_id, model_id, queue, expected_tokens)
-    values (${id}, ${testOwner}, 'light-001', ${`reflect:light-001:${id}`}, 'call', ${id}, 'light_q4', 'light_q4', 'q', 1)`.execute(store.db);
+    values (${id}, ${testOwner}, 'light-001', ${`reflect:light-001:${id}`}, 'call', ${id}, 'light_q4', 'light_q4', 'q', 1)`.execute(
+    store.db,
+  );
   return id;
 }
 
@@ -115,7 +131,11 @@ test('the first result of a step stays, whoever brings a second one', async () =
   const mainpc = await machines.register('mainpc', worker);
   const pc2 = await machines.register('pc2', worker);
   const key = { runId: await openRun(), step: 'insights' };
-  const stored = await Promise.all([steps.store(key, mainpc, { by: 'mainpc' }), steps.store(key, pc2, { by: 'pc2' }), steps.store(key, mainpc, { by: 'again' })]);
+  const stored = await Promise.all([
+    steps.store(key, mainpc, { by: 'mainpc' }),
+    steps.store(key, pc2, { by: 'pc2' }),
+    steps.store(key, mainpc, { by: 'again' }),
+  ]);
   expect(new Set(stored.map((result) => result.by)).size).toBe(1);
   expect(await steps.read(key)).toEqual(stored[0]);
 });

@@ -29,7 +29,6 @@ export function createScriptedInference() {
     asExtractive,
   } satisfies Inference & Record<string, unknown>;
 }
-export type ScriptedInference = ReturnType<typeof createScriptedInference>;
 
 /** The shipped reflector over a model that writes exactly this. */
 export function modelThatWrites(text: string): Reflect {

@@ -51,7 +51,7 @@ describe('any fleet', () => {
       }),
       runs,
     );
-  });
+  }, 60_000);
 
   test('gives every agent a home on a machine that holds its model, or a reason', () => {
     fc.assert(

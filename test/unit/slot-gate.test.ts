@@ -174,14 +174,39 @@ describe('polls', () => {
   });
 });
 
+test('a task that is fetched and not yet handed over counts, however long that takes', async () => {
+  const gate = new SlotGate(2);
+  gate.open('a', 2, 1);
+  gate.open('b', 1, 2);
+  const [a, b] = [poller(gate, 'a'), poller(gate, 'b')];
+  const fetched = [a.reserve()];
+  await settle();
+  // The worker asks for the next slot as soon as a poll has brought a task.
+  fetched.push(a.reserve());
+  await settle();
+  await vi.advanceTimersByTimeAsync(idleMs);
+  const next = a.reserve();
+  const other = b.reserve();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(next.seen.permit).toBeUndefined();
+  expect(other.seen.permit).toBeUndefined();
+  for (const { seen } of fetched) a.use(seen.permit!);
+  await settle();
+  expect(next.seen.permit).toBeUndefined();
+  a.release(fetched[0]!.seen.permit!);
+  await settle();
+  expect(next.seen.permit).toBeDefined();
+});
+
+type Reservation = ReturnType<ReturnType<typeof poller>['reserve']>;
 type Step =
-  | { do: 'reserve' | 'abort' | 'use' | 'release'; queue: number }
+  | { do: 'reserve' | 'fetch' | 'abort' | 'use' | 'release'; queue: number }
   | { do: 'acquire' | 'abortCall' | 'finish'; queue: number }
   | { do: 'wait'; queue: number };
 
 const steps = fc.array(
   fc.record({
-    do: fc.constantFrom('reserve', 'abort', 'use', 'release', 'acquire', 'abortCall', 'finish', 'wait'),
+    do: fc.constantFrom('reserve', 'fetch', 'abort', 'use', 'release', 'acquire', 'abortCall', 'finish', 'wait'),
     queue: fc.nat({ max: 2 }),
   }) as fc.Arbitrary<Step>,
   { maxLength: 80 },
@@ -200,11 +225,12 @@ test('whatever the order: never more calls than sequences, no queue over its slo
           return {
             most,
             poller: poller(gate, `q${i}`),
-            tasks: [] as Array<ReturnType<ReturnType<typeof poller>['reserve']>>,
+            fetched: [] as Reservation[],
+            tasks: [] as Reservation[],
           };
         });
         // As in the SDK: one poll of a queue at a time.
-        const polling = queues.map(() => undefined as ReturnType<ReturnType<typeof poller>['reserve']> | undefined);
+        const polling = queues.map(() => undefined as Reservation | undefined);
         const calls: Array<{ stop: AbortController; release?: () => void; over?: boolean }> = [];
         for (const { do: what, queue: q } of script) {
           const queue = queues[q]!;
@@ -216,10 +242,16 @@ test('whatever the order: never more calls than sequences, no queue over its slo
             if (poll.seen.permit) queue.poller.release(poll.seen.permit);
             polling[q] = undefined;
           }
-          if (what === 'use' && poll?.seen.permit) {
-            queue.poller.use(poll.seen.permit);
-            queue.tasks.push(poll);
+          if (what === 'fetch' && poll?.seen.permit) {
+            queue.fetched.push(poll);
             polling[q] = undefined;
+          }
+          if (what === 'use') {
+            const task = queue.fetched.shift();
+            if (task) {
+              queue.poller.use(task.seen.permit!);
+              queue.tasks.push(task);
+            }
           }
           if (what === 'release') {
             const done = queue.tasks.shift();
@@ -250,16 +282,18 @@ test('whatever the order: never more calls than sequences, no queue over its slo
           const running = calls.filter(({ release, over }) => release && !over).length;
           expect(running).toBeLessThanOrEqual(sequences);
           expect(gate.inUse).toBe(running);
-          for (const { most, tasks } of queues) expect(tasks.length).toBeLessThanOrEqual(most);
+          const claimed = queues.map(({ fetched, tasks }) => fetched.length + tasks.length);
+          for (const [i, { most }] of queues.entries()) expect(claimed[i]).toBeLessThanOrEqual(most);
+          // An idle poll of each other queue may bring one more than there are sequences, and no poll is given after that.
+          expect(claimed.reduce((a, b) => a + b)).toBeLessThanOrEqual(sequences + queues.length - 1);
         }
 
         for (const call of calls) call.stop.abort(new Error('over'));
         for (const { release, over } of calls) if (release && !over) release();
-        for (const [q, { poller: mine, tasks }] of queues.entries()) {
-          for (const task of tasks) mine.release(task.seen.permit!);
-          polling[q]?.abort();
-          const left = polling[q]?.seen.permit;
-          if (left) mine.release(left);
+        for (const poll of polling) poll?.abort();
+        for (const [q, { poller: mine, fetched, tasks }] of queues.entries()) {
+          const given = [polling[q], ...fetched, ...tasks].filter((each) => each?.seen.permit !== undefined);
+          for (const each of given) mine.release(each!.seen.permit!);
         }
         await vi.advanceTimersByTimeAsync(idleMs);
         expect(gate.inUse).toBe(0);
