@@ -5,6 +5,11 @@ import { coordinationQueue, machineQueue } from '../domain/task-queues.ts';
 
 type Activities = NonNullable<WorkerOptions['activities']>;
 
+/** Exactly so many polls of a queue at once. `maxConcurrent…Polls` reads as if it did this, and SDK 1.24 does not look at it. */
+export function pollers(maximum: number): NonNullable<WorkerOptions['activityTaskPollerBehavior']> {
+  return { type: 'simple-maximum', maximum };
+}
+
 interface QueueWorker {
   connection: NativeConnection;
   namespace: string;
@@ -26,9 +31,9 @@ export function createCoordinationWorker(
     taskQueue: coordinationQueue,
     workflowBundle: { codePath: bundlePath },
     interceptors: { activity: activityInterceptors },
-    maxConcurrentWorkflowTaskPolls: weight.pollers,
+    workflowTaskPollerBehavior: pollers(weight.pollers),
     maxConcurrentWorkflowTaskExecutions: weight.workflowSlots,
-    maxConcurrentActivityTaskPolls: Math.min(weight.pollers, weight.activitySlots),
+    activityTaskPollerBehavior: pollers(Math.min(weight.pollers, weight.activitySlots)),
     maxConcurrentActivityTaskExecutions: weight.activitySlots,
     maxConcurrentLocalActivityExecutions: weight.workflowSlots,
     maxCachedWorkflows: 400,
@@ -45,7 +50,7 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
     ...rest,
     taskQueue: machineQueue(machineId),
     interceptors: { activity: activityInterceptors },
-    maxConcurrentActivityTaskPolls: 1,
+    activityTaskPollerBehavior: pollers(1),
     maxConcurrentActivityTaskExecutions: 2,
     shutdownGraceTime: '10 seconds',
   });

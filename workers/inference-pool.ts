@@ -4,6 +4,7 @@ import type { InferencePool } from '../activities/machines.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { RankedModel } from '../domain/plan.ts';
+import { pollers } from './coordination.ts';
 import type { SlotGate } from './slot-gate.ts';
 
 /** Loads and unloads models on the machine's server; a simulated machine has nothing to load. */
@@ -85,7 +86,7 @@ export function createInferencePool(options: PoolOptions) {
         localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
         nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
       },
-      maxConcurrentActivityTaskPolls: 1,
+      activityTaskPollerBehavior: pollers(1),
       // A quarter of the time-out: a heartbeat may be late three times before it counts as missed.
       maxHeartbeatThrottleInterval: Math.max(100, options.heartbeatTimeout / 4),
       defaultHeartbeatThrottleInterval: Math.max(100, options.heartbeatTimeout / 4),

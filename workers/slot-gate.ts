@@ -7,9 +7,8 @@ interface GateQueue {
   /** Lower goes first. */
   rank: number;
   tasks: number;
-  fresh: number;
-  /** Given for a poll and not yet marked as used or given back. */
-  polling: Set<SlotPermit>;
+  /** The one permit that is given for a poll, until the poll brings a task or is given up. */
+  polling?: SlotPermit;
 }
 
 interface Waiting<Value> {
@@ -19,7 +18,7 @@ interface Waiting<Value> {
 
 interface SlotPermit {
   queue: string;
-  state: 'fresh' | 'idle' | 'task' | 'back';
+  state: 'fresh' | 'idle' | 'task';
 }
 
 /** A poll that the server has not answered within this long found its queue empty, and no longer counts as taken. */
@@ -30,6 +29,8 @@ const freshMs = 100;
  * - before a poll: a queue polls only while a sequence is free, so a task is not claimed here to wait while another
  *   machine could run it. A poll is given ahead to the queue of the lowest rank (the one fewest machines serve), and
  *   holds its sequence only until the server has had time to answer: an idle poll must not starve the other queues.
+ *   A queue has one poll out at a time. The SDK asks for the next permit while it still polls with the last one; given
+ *   then, each would in its turn become a poll that no longer counts, and bring a task that nothing is free for.
  * - before a call: an idle poll may bring a task when all sequences are taken, so each call takes a permit first.
  */
 export class SlotGate implements Permits {
@@ -49,7 +50,7 @@ export class SlotGate implements Permits {
   open(queue: string, slots: number, rank: number): void {
     const known = this.queues.get(queue);
     if (known) Object.assign(known, { slots, rank });
-    else this.queues.set(queue, { slots, rank, tasks: 0, fresh: 0, polling: new Set() });
+    else this.queues.set(queue, { slots, rank, tasks: 0 });
     this.givePolls();
   }
 
@@ -103,7 +104,6 @@ export class SlotGate implements Permits {
   }
 
   private reserve(queue: string, signal: AbortSignal): Promise<SlotPermit> {
-    this.pollsReturned(queue);
     return new Promise((resolve, reject) => {
       const waiting: Waiting<SlotPermit> = { queue, give: resolve };
       const leave = () => {
@@ -130,9 +130,8 @@ export class SlotGate implements Permits {
       if (!next) return;
       this.polls = this.polls.filter((other) => other !== next);
       const queue = this.queues.get(next.queue)!;
-      queue.fresh += 1;
       const permit: SlotPermit = { queue: next.queue, state: 'fresh' };
-      queue.polling.add(permit);
+      queue.polling = permit;
       setTimeout(() => this.cool(permit), freshMs).unref();
       next.give(permit);
     }
@@ -140,13 +139,13 @@ export class SlotGate implements Permits {
 
   private nextPoll(): Waiting<SlotPermit> | undefined {
     let taken = 0;
-    for (const queue of this.queues.values()) taken += queue.tasks + queue.fresh;
+    for (const queue of this.queues.values()) taken += queue.tasks + (queue.polling?.state === 'fresh' ? 1 : 0);
     if (taken >= this.sequences) return undefined;
     let best: Waiting<SlotPermit> | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
     for (const waiting of this.polls) {
       const queue = this.queues.get(waiting.queue);
-      if (!queue || queue.tasks + queue.fresh >= queue.slots || queue.rank >= bestRank) continue;
+      if (!queue || queue.polling || queue.tasks >= queue.slots || queue.rank >= bestRank) continue;
       best = waiting;
       bestRank = queue.rank;
     }
@@ -154,35 +153,23 @@ export class SlotGate implements Permits {
   }
 
   private cool(permit: SlotPermit): void {
-    if (permit.state !== 'fresh') return;
+    if (permit.state !== 'fresh' || this.queues.get(permit.queue)!.polling !== permit) return;
     permit.state = 'idle';
-    this.queues.get(permit.queue)!.fresh -= 1;
     this.givePolls();
   }
 
-  /**
-   * A queue has one poll at a time, so asked for the next one its earlier ones have returned, each with a task that has
-   * not been handed over yet: on a busy process that takes longer than a poll stays fresh.
-   */
-  private pollsReturned(queue: string): void {
-    for (const permit of this.queues.get(queue)?.polling ?? []) this.used(permit);
-  }
-
   private used(permit: SlotPermit): void {
-    if (permit.state === 'task') return;
     const queue = this.queues.get(permit.queue)!;
-    if (permit.state === 'fresh') queue.fresh -= 1;
     permit.state = 'task';
-    queue.polling.delete(permit);
+    if (queue.polling === permit) delete queue.polling;
     queue.tasks += 1;
+    this.givePolls();
   }
 
   private released(permit: SlotPermit): void {
     const queue = this.queues.get(permit.queue)!;
-    if (permit.state === 'fresh') queue.fresh -= 1;
-    else if (permit.state === 'task') queue.tasks -= 1;
-    permit.state = 'back';
-    queue.polling.delete(permit);
+    if (permit.state === 'task') queue.tasks -= 1;
+    if (queue.polling === permit) delete queue.polling;
     this.givePolls();
   }
 
