@@ -100,4 +100,5 @@ function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-if (import.meta.main) process.stdout.write(`${JSON.stringify(await run(process.argv.slice(2)))}\n`);
+if (process.argv[1] === import.meta.filename)
+  process.stdout.write(`${JSON.stringify(await run(process.argv.slice(2)))}\n`);

@@ -1,11 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** `npm run bench -- NAME [arguments]` runs bench/NAME.ts (or bench/NAME/run.ts), which ends with one JSON line. */
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const [name, ...args] = process.argv.slice(2);
+const name = process.argv[2];
 const candidates =
   name !== undefined && /^[a-z][a-z-]*$/.test(name) ? [join(folder, `${name}.ts`), join(folder, name, 'run.ts')] : [];
 const file = candidates.find((path) => existsSync(path));
@@ -21,5 +20,7 @@ if (file === undefined || name === 'run') {
   process.stderr.write(`Usage: npm run bench -- NAME; there are: ${names.sort().join(', ')}\n`);
   process.exitCode = 2;
 } else {
-  process.exitCode = spawnSync(process.execPath, [file, ...args], { stdio: 'inherit' }).status ?? 1;
+  // In this process, so that a signal to `npm run bench` ends the bench and not only its caller.
+  process.argv.splice(1, 2, file);
+  await import(pathToFileURL(file).href);
 }

@@ -3,7 +3,8 @@ import type { Env } from './home.ts';
 import { removedExitCode } from '../../domain/health.ts';
 import type { PartSpec } from './parts.ts';
 
-const guard = new URL('./leave-with-parent.ts', import.meta.url).href;
+/** Arguments of node for a process of ours that is to end when the one that holds its stdin is gone. */
+export const leaveWithParent = ['--import', new URL('./leave-with-parent.ts', import.meta.url).href];
 
 export const workerPartName = (machineId: string) => `worker-${machineId}`;
 
@@ -12,7 +13,7 @@ export function apiPart(options: { root: string; url: string; env: Env }): PartS
     name: 'api',
     order: 3,
     command: process.execPath,
-    args: ['--import', guard, 'api/main.ts'],
+    args: [...leaveWithParent, 'api/main.ts'],
     cwd: options.root,
     env: options.env,
     stopSignal: 'SIGTERM',
@@ -28,7 +29,7 @@ export function workerPart(options: { root: string; machineId: string; env: Env 
     name: workerPartName(options.machineId),
     order: 4,
     command: process.execPath,
-    args: ['--import', guard, 'workers/main.ts', '--machine', options.machineId],
+    args: [...leaveWithParent, 'workers/main.ts', '--machine', options.machineId],
     cwd: options.root,
     env: options.env,
     stopSignal: 'SIGTERM',

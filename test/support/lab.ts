@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
+import { leaveWithParent } from '../../deploy/embedded/own-parts.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createDatabase } from '../../stores/database.ts';
@@ -91,10 +92,10 @@ export async function openLab(
     .execute();
 
   function startProcess(name: string, args: readonly string[], env: Record<string, string>): LabProcess {
-    const child = spawn(process.execPath, args, {
+    const child = spawn(process.execPath, [...leaveWithParent, ...args], {
       cwd: sources,
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     const log = createWriteStream(join(options.logs, `${name}.log`), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
