@@ -82,15 +82,16 @@ export function createReflectionActivities(deps: {
   };
 
   async function decide(run: OpenRun, view: FleetView): Promise<LadderStep> {
-    const living = (await machines.list()).filter((machine) => machine.alive);
-    const served = new Set(living.flatMap((machine) => machine.polls));
+    const known = await machines.list();
+    const served = new Set(known.filter((machine) => machine.alive).flatMap((machine) => machine.polls));
     const coming = new Set<string>();
     const current = await plans.residency();
     for (const planned of current?.machines ?? []) {
-      const machine = living.find((other) => other.id === planned.machineId);
-      // Under a living lease it polls what the plan gives it, or soon will: it has just started, or its model server is
-      // away for less than a lease. What it could not load it will not serve.
-      if (machine?.state !== 'ready' || !machine.modelServerUp) continue;
+      const machine = known.find((other) => other.id === planned.machineId);
+      // Until it is judged lost it polls what the plan gives it, or soon will: it has just started, or is silent, or its
+      // model server is away, for less than a lease. What it could not load it will not serve.
+      const judgedWell = machine?.state === 'ready' || machine?.state === 'suspect';
+      if (!judgedWell || !machine.modelServerUp) continue;
       for (const model of planned.models) if (!machine.missingModels.includes(model.modelId)) coming.add(model.queue);
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };

@@ -1,6 +1,6 @@
 /**
  * The ladder a run climbs when nobody takes its work within schedule-to-start: its own model's queue, as long as a
- * living machine serves it or a plan being applied will → the agent's smaller model, marked degraded → parked.
+ * living machine serves it or the plan gives it to one that is not judged lost → the agent's smaller model, marked degraded → parked.
  * Load is never taken for death, and model errors never climb.
  */
 export interface Rung {
@@ -19,7 +19,7 @@ export interface LadderFacts {
   smaller: { modelId: string; queue: string } | undefined;
   /** Queues polled under an unexpired lease. */
   served: ReadonlySet<string>;
-  /** Queues that a plan being applied gives to a living machine. */
+  /** Queues that the plan gives to a machine which is not judged lost, or that a plan being made may give to one. */
   coming: ReadonlySet<string>;
 }
 

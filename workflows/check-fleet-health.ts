@@ -2,7 +2,11 @@ import { continueAsNew, proxyLocalActivities, setCurrentDetails, sleep, workflow
 import type { FleetHealthActivities } from '../activities/fleet-health.ts';
 import { healthEverySeconds } from '../domain/health.ts';
 
-const { judgeLeases } = proxyLocalActivities<FleetHealthActivities>({ startToCloseTimeout: '5 seconds' });
+const { judgeLeases } = proxyLocalActivities<FleetHealthActivities>({
+  startToCloseTimeout: '5 seconds',
+  // By default a database that was away for half a minute would leave the leases unjudged for another.
+  retry: { maximumInterval: '2 seconds' },
+});
 
 /** Judges every machine's lease every 5 s for ever. Never ends: whatever closes it, the next worker start begins it anew. */
 export async function checkFleetHealth(): Promise<never> {

@@ -16,7 +16,10 @@ export interface DrainMachineResult {
   drained: boolean;
 }
 
-const { finishDrain } = proxyLocalActivities<DrainActivities>({ startToCloseTimeout: '5 seconds' });
+const { finishDrain } = proxyLocalActivities<DrainActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
 
 /** Lets a machine finish what it has in hand and take nothing new; the row was set to draining when this was asked for. */
 export async function drainMachine({ machineId }: DrainMachineInput): Promise<DrainMachineResult> {

@@ -41,8 +41,9 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
   retry: { maximumInterval: '2 seconds' },
 });
 const rowsChanged = defineSignal(rowsChangedSignal);
-/** A parked run looks again this often even if nobody tells it to. */
+/** A parked run looks again this often even if nobody tells it to; so many times at most, as its history grows with each. */
 const parkedLookMs = 60_000;
+const mostParkedLooks = 1_000;
 /** Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends. */
 const mostTries = 60;
 
@@ -106,13 +107,14 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
   async function waitParked(reason: string): Promise<Rung> {
     if (sweepWorkflowId !== undefined) await tell(sweepWorkflowId);
     const since = Date.now();
+    const { parkedFor } = begun.limits;
     for (;;) {
       setCurrentDetails(`Parked: ${reason}`);
-      if (Date.now() - since >= begun.limits.parkedFor) {
+      if (Date.now() - since >= parkedFor) {
         throw ApplicationFailure.nonRetryable(`parked for too long: ${reason}`, 'PARKED_TOO_LONG');
       }
       changed = false;
-      await condition(() => changed, Math.min(parkedLookMs, begun.limits.parkedFor));
+      await condition(() => changed, Math.min(Math.max(parkedLookMs, parkedFor / mostParkedLooks), parkedFor));
       const again = await climb({ runId: begun.runId });
       if (again.kind === 'work') return again.rung;
     }

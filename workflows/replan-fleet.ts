@@ -26,7 +26,10 @@ const { computePlan, reconcileSchedules } = proxyActivities<PlanActivities>({
   startToCloseTimeout: '30 seconds',
   retry: { maximumInterval: '5 seconds' },
 });
-const { markApplied, parkedRuns } = proxyLocalActivities<PlanActivities>({ startToCloseTimeout: '5 seconds' });
+const { markApplied, parkedRuns } = proxyLocalActivities<PlanActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
 
 /** Computes a plan from what is committed, brings every living machine to it, and wakes what was parked. */
 export async function replanFleet({ planVersion }: ReplanFleetInput): Promise<ReplanFleetResult> {

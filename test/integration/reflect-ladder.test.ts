@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
@@ -126,4 +127,21 @@ test('a saturated but living machine never degrades or parks: its work waits, be
   letGo();
   const results = await Promise.all([first, ...waiting].map((handle) => handle.result()));
   expect(results.map(({ state, degraded }) => `${state} ${degraded}`)).toEqual(Array(3).fill('done false'));
+});
+
+test('a machine whose lease has run out is waited for until it is judged lost: only then somebody degrades', async () => {
+  const mainpc = await stage.join('mainpc', large, { sequences: 1 });
+  await stage.plan();
+  // What follows a long silence of the judge is a fresh lease for all.
+  await stage.machines.judgeLeases();
+  await mainpc.leave();
+  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = 'mainpc'`.execute(
+    stage.db,
+  );
+  const handle = await stage.reflect('heavy-001', 'call-silent');
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  expect(await stage.run('heavy-001', 'call-silent')).toMatchObject({ degraded: false, moves: 0, state: 'queued' });
+  expect(await stage.machines.judgeLeases()).toMatchObject({ lost: ['mainpc'] });
+  await stage.plan();
+  expect(await handle.result()).toMatchObject({ state: 'done', degraded: true });
 });
