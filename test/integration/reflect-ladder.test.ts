@@ -4,10 +4,11 @@ import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { plainMemories } from '../support/memories.ts';
 import { callsInHand, createScriptedInference } from '../support/scripted-inference.ts';
-import { openStage, type Stage } from '../support/stage.ts';
+import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 
 /** Only the small card lives at first: `heavy_q4` fits nowhere, `light_q4` is served. */
 let stage: Stage;
+let mainpc: StageMachine;
 const small = createScriptedInference();
 const large = createScriptedInference();
 
@@ -107,7 +108,7 @@ test('a plan that is asked for but not computed is waited for: nobody degrades b
 });
 
 test('a saturated but living machine never degrades or parks: its work waits, before new work', async () => {
-  await stage.join('mainpc', large, { sequences: 1 });
+  mainpc = await stage.join('mainpc', large, { sequences: 1 });
   await stage.plan();
   const { reflect, count, letGo } = callsInHand();
   large.answer(reflect);
@@ -130,8 +131,6 @@ test('a saturated but living machine never degrades or parks: its work waits, be
 });
 
 test('a machine whose lease has run out is waited for until it is judged lost: only then somebody degrades', async () => {
-  const mainpc = await stage.join('mainpc', large, { sequences: 1 });
-  await stage.plan();
   // What follows a long silence of the judge is a fresh lease for all.
   await stage.machines.judgeLeases();
   await mainpc.leave();

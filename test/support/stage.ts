@@ -157,6 +157,8 @@ export async function openStage(fleet: Fleet, change: (shipped: Coordination) =>
           abort = new AbortController();
         },
         async leave(): Promise<void> {
+          if (!joined.includes(machine)) return;
+          joined.splice(joined.indexOf(machine), 1);
           await pool.hold('the test ends');
           await own.close();
         },
