@@ -224,7 +224,7 @@ export async function openStage(fleet: Fleet, change: (shipped: Coordination) =>
     },
 
     async close(): Promise<void> {
-      await Promise.all(joined.map((machine) => machine.leave()));
+      await Promise.all([...joined].map((machine) => machine.leave()));
       worker.shutdown();
       await running;
       await native.close();
