@@ -240,7 +240,7 @@ async function runRound(setup: Setup, { kind, machineId, away }: Round, id: stri
     outages,
     residency,
   });
-  const verdict = await judge(lab, period, fault, agents, residency);
+  const verdict = await judge(lab, period, fault, agents, startedAt, residency);
   if (kind === 'saturated') await lab.apply(failoverFleet(setup.urls));
   return { verdict, makespan, bound, overBound: makespan / bound };
 }

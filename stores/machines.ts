@@ -41,6 +41,8 @@ export interface MachineRow {
   missingModels: string[];
 }
 
+const stoppedReason = 'its worker was stopped';
+
 const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
 
 function lostNoticeKey(machineId: string): string {
@@ -136,7 +138,12 @@ export function createMachineStore(db: Database) {
       await db.transaction().execute(async (tx) => {
         const row = await tx
           .updateTable('machines')
-          .set({ leaseUntil: sql<Date>`clock_timestamp()`, polls: [], changedAt: sql<Date>`now()` })
+          .set({
+            leaseUntil: sql<Date>`clock_timestamp()`,
+            polls: [],
+            reason: sql<string>`case when reason = '' then ${stoppedReason} else reason end`,
+            changedAt: sql<Date>`now()`,
+          })
           .where('id', '=', machineId)
           .where('epoch', '=', epoch)
           .returning('ownerId')
@@ -147,7 +154,7 @@ export function createMachineStore(db: Database) {
     },
 
     /**
-     * Judges every lease. Only this sets `lost`, and the epoch moves in the same statement. After a silence of the
+     * Judges every lease. A lease that ran out makes its machine `lost`, and the epoch moves in the same statement. After a silence of the
      * checker or the database longer than a lease every machine first gets a fresh one: nobody could renew then.
      */
     async judgeLeases(): Promise<{ lost: string[]; silent: boolean }> {
@@ -167,7 +174,10 @@ export function createMachineStore(db: Database) {
         }
         await tx
           .updateTable('machines')
-          .set({ state: 'suspect', reason: 'missed a renewal of its lease' })
+          .set({
+            state: 'suspect',
+            reason: sql<string>`case when reason = '' then 'missed a renewal of its lease' else reason end`,
+          })
           .where('state', '=', 'ready')
           .where(
             'leaseUntil',
@@ -181,30 +191,15 @@ export function createMachineStore(db: Database) {
             state: 'lost',
             epoch: sql<number>`epoch + 1`,
             polls: [],
-            reason: 'its lease ran out',
+            reason: sql<string>`case when reason = ${stoppedReason} then reason else 'its lease ran out' end`,
             changedAt: sql<Date>`now()`,
           })
           .where('state', 'in', ['ready', 'suspect', 'draining'])
           .where('leaseUntil', '<', sql<Date>`clock_timestamp()`)
           .where('removedAt', 'is', null)
-          .returning(['id', 'ownerId', 'epoch'])
+          .returning(['id', 'ownerId', 'epoch', 'reason'])
           .execute();
-        for (const machine of lost) {
-          await appendEvents(tx, [
-            { ownerId: machine.ownerId, type: 'machine.lost', subject: machine.id, data: { epoch: machine.epoch } },
-          ]);
-          await openNotice(tx, {
-            id: newId('notice'),
-            ownerId: machine.ownerId,
-            kind: 'machine_lost',
-            key: lostNoticeKey(machine.id),
-            subject: machine.id,
-            title: `${machine.id} is lost`,
-            detail: 'Its worker stopped renewing its lease. What can move has been replanned.',
-            action: `soulfra fleet start ${machine.id}`,
-          });
-          await requestReplan(tx, { ownerId: machine.ownerId, reason: `${machine.id} lost` });
-        }
+        for (const machine of lost) await tellLost(tx, machine);
         return { lost: lost.map((machine) => machine.id), silent: false };
       });
     },
@@ -318,22 +313,44 @@ export function createMachineStore(db: Database) {
           .updateTable('machines')
           .set({
             state: sql<string>`case when lease_until > clock_timestamp() then 'ready' else 'lost' end`,
-            reason: '',
+            epoch: sql<number>`epoch + case when lease_until > clock_timestamp() then 0 else 1 end`,
+            reason: sql<string>`case when lease_until > clock_timestamp() then '' else ${stoppedReason} end`,
             changedAt: sql<Date>`now()`,
           })
           .where('id', '=', machineId)
           .where('ownerId', '=', ownerId)
           .where('removedAt', 'is', null)
           .where('state', 'in', ['draining', 'drained'])
-          .returning('id')
+          .returning(['id', 'ownerId', 'epoch', 'reason', 'state'])
           .executeTakeFirst();
         if (!row) throw await whyNot(tx, machineId, ownerId, 'draining or drained');
-        await requestReplan(tx, { ownerId, reason: `${machineId} taken back in` });
         await appendEvents(tx, [{ ownerId, type: 'machine.undrained', subject: machineId }]);
+        if (row.state === 'lost') await tellLost(tx, row);
+        else await requestReplan(tx, { ownerId, reason: `${machineId} taken back in` });
       });
     },
   };
 }
+/** What follows from `lost`, in the transaction that sets it. */
+async function tellLost(
+  tx: Executor,
+  machine: { id: string; ownerId: string; epoch: number; reason: string },
+): Promise<void> {
+  const { id, ownerId, epoch, reason } = machine;
+  await appendEvents(tx, [{ ownerId, type: 'machine.lost', subject: id, data: { epoch, reason } }]);
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'machine_lost',
+    key: lostNoticeKey(id),
+    subject: id,
+    title: `${id} is lost`,
+    detail: `${reason[0]!.toUpperCase()}${reason.slice(1)}. What can move has been replanned.`,
+    action: `soulfra fleet start ${id}`,
+  });
+  await requestReplan(tx, { ownerId, reason: `${id} lost` });
+}
+
 export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export async function listMachines(db: Executor): Promise<MachineRow[]> {

@@ -42,6 +42,7 @@ export async function judge(
   period: string,
   fault: Fault,
   agents: number,
+  startedAt: number,
   residency: readonly Residency[],
 ): Promise<Verdict> {
   const { rows: runs } = await sql<{
@@ -64,7 +65,7 @@ export async function judge(
   const { rows: events } = await sql<{
     type: string;
     subject: string;
-    data: { machineId?: string; degraded?: boolean };
+    data: { machineId?: string; modelId?: string; degraded?: boolean };
     at: number;
   }>`
     select type, subject, data, extract(epoch from at)::float8 as at from events
@@ -99,7 +100,12 @@ export async function judge(
     moved: heldBefore ? 0 : runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
     degraded: runs.filter((run) => done(run) && run.degraded).length,
     parkedFinished: [...parked].filter((id) => done(byId.get(id)!)).length,
-    restarts: restartsOf(events, fault),
+    restarts: restartsOf(
+      events,
+      fault,
+      lostTo.find((span) => span.to > fault.at)?.from,
+      residency.map((held) => ({ ...held, from: held.from + startedAt, to: held.to + startedAt })),
+    ),
   };
 }
 
@@ -140,10 +146,17 @@ async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<
 }
 
 /**
- * For each victim, a call in hand of the machine when it was lost: how long after the later of its heartbeat time-out
- * and the first free sequence of the machine that took it over it began again. One that never did shows as `lost`.
+ * For each victim, a call in hand of the machine when it was lost: how long after it could have begun again it did.
+ * It could from the later of its heartbeat time-out and the first free sequence of the machine that took it over, where
+ * a machine has sequences for a model from the plan that gives it the model, and for a smaller one than the agent's
+ * from the verdict that the machine is lost. One that never began again shows as `lost`.
  */
-function restartsOf(events: readonly CallEvent[], fault: Fault): number[] {
+function restartsOf(
+  events: readonly CallEvent[],
+  fault: Fault,
+  judgedAt: number | undefined,
+  residency: readonly Residency[],
+): number[] {
   if (fault.kind === 'saturated') return [];
   const calls = callsOf(events);
   const victims = calls.filter(
@@ -151,31 +164,40 @@ function restartsOf(events: readonly CallEvent[], fault: Fault): number[] {
   );
   // A call that a dead server broke off has no heartbeat to wait for.
   const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
-  const again = victims.flatMap(
-    (victim) => calls.find((call) => call.runId === victim.runId && call.from > fault.at) ?? [],
-  );
-  const waits = new Map<string, number[]>();
-  for (const call of again) waits.set(call.machineId, [...(waits.get(call.machineId) ?? []), call.from]);
-  return [...waits].flatMap(([machineId, starts]) => {
-    const earliest = machineId === fault.machineId ? Math.max(timedOut, fault.backAt) : timedOut;
+  const again = victims.flatMap((victim) => {
+    const call = calls.find((other) => other.runId === victim.runId && other.from > fault.at);
+    if (!call) return [];
+    const held = residency.find(
+      (span) => span.machineId === call.machineId && span.modelId === call.modelId && span.to > timedOut,
+    );
+    const from = Math.max(
+      timedOut,
+      held?.from ?? 0,
+      call.machineId === fault.machineId ? fault.backAt : 0,
+      call.modelId === victim.modelId ? 0 : (judgedAt ?? 0),
+    );
+    return [{ call, from }];
+  });
+  again.sort((x, y) => x.call.from - y.call.from);
+  return again.map(({ call, from }, i) => {
+    const free = freeTimes(calls, call.machineId as BenchMachine, from);
     // The n-th victim a machine takes over needs its n-th free sequence.
-    const free = freeTimes(calls, machineId as BenchMachine, earliest);
-    return starts
-      .sort((x, y) => x - y)
-      .map((from, n) => Math.max(0, from - (free[Math.min(n, free.length - 1)] ?? earliest)));
+    const n = again.slice(0, i).filter((one) => one.call.machineId === call.machineId && one.call.from >= from).length;
+    return Math.max(0, call.from - (free[Math.min(n, free.length - 1)] ?? from));
   });
 }
 
 interface CallEvent {
   type: string;
   subject: string;
-  data: { machineId?: string };
+  data: { machineId?: string; modelId?: string };
   at: number;
 }
 
 interface Call {
   runId: string;
   machineId: string;
+  modelId: string;
   from: number;
   to: number;
 }
@@ -193,6 +215,7 @@ function callsOf(events: readonly CallEvent[]): Call[] {
     const call = {
       runId: event.subject,
       machineId: event.data.machineId ?? '',
+      modelId: event.data.modelId ?? '',
       from: event.at,
       to: Number.POSITIVE_INFINITY,
     };

@@ -1,5 +1,5 @@
 import { DomainError } from '../../domain/errors.ts';
-import type { Watch } from './inference.ts';
+import type { Progress, Watch } from './inference.ts';
 
 const graceMs = 250;
 
@@ -7,15 +7,27 @@ export interface WatchedCall {
   /** For the HTTP request: aborted by the caller, by a stall or by the limit of the call. */
   signal: AbortSignal;
   /** Reports real progress and starts the stall limit anew. */
-  progressed(phase: 'headers' | 'token', tokens: number): void;
+  progressed(phase: Progress['phase'], tokens: number): void;
+}
+
+export type WatchCall = <T>(watch: Watch, run: (call: WatchedCall) => Promise<T>) => Promise<T>;
+
+/**
+ * The watch over all calls to one model server. A server reads prompts one after the other and says nothing of those
+ * that wait, so until its own first token a call lives by the progress of the others; its limit in all still holds.
+ */
+export function createCallWatch(limits: { stallMs: number; callMs: number }): WatchCall {
+  const beforeFirstToken = new Set<() => void>();
+  return (watch, run) => watchCall(limits, beforeFirstToken, watch, run);
 }
 
 /**
  * Runs one call under its stall limit, its limit in all and the caller's signal. However the call ends after an abort
  * (clients throw, or end the stream as if it were complete), it rejects with the reason of the abort.
  */
-export async function watchCall<T>(
+async function watchCall<T>(
   limits: { stallMs: number; callMs: number },
+  beforeFirstToken: Set<() => void>,
   watch: Watch,
   run: (call: WatchedCall) => Promise<T>,
 ): Promise<T> {
@@ -42,14 +54,22 @@ export async function watchCall<T>(
     const seconds = limits.callMs / 1000;
     controller.abort(new DomainError('MODEL_STALLED', `not done within ${seconds} s (${tokensSeen} tokens so far)`));
   }, limits.callMs);
+  const beat = (phase: Progress['phase']) => {
+    if (controller.signal.aborted) return;
+    beats += 1;
+    stall.refresh();
+    watch.onProgress({ phase, tokens: tokensSeen });
+  };
+  const waits = () => beat('prompt');
+  beforeFirstToken.add(waits);
   const call: WatchedCall = {
     signal: controller.signal,
     progressed(phase, tokens) {
-      if (controller.signal.aborted) return;
-      beats += 1;
       tokensSeen = tokens;
-      stall.refresh();
-      watch.onProgress({ phase, tokens });
+      if (phase === 'token') beforeFirstToken.delete(waits);
+      beat(phase);
+      if (phase === 'headers') return;
+      for (const waiting of beforeFirstToken) if (waiting !== waits) waiting();
     },
   };
   try {
@@ -60,6 +80,7 @@ export async function watchCall<T>(
     if (controller.signal.aborted) throw controller.signal.reason;
     throw err;
   } finally {
+    beforeFirstToken.delete(waits);
     clearTimeout(stall);
     clearTimeout(grace);
     clearTimeout(limit);

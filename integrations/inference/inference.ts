@@ -7,9 +7,9 @@ import type {
 } from '../../domain/reflections.ts';
 import type { ModelServerKind } from '../../domain/fleet.ts';
 
-/** Something that really moved: the server answered, or tokens came. A timer never reports progress. */
+/** Something that really moved: the server answered, it reads prompts, or tokens came. A timer never reports progress. */
 export interface Progress {
-  phase: 'headers' | 'token';
+  phase: 'headers' | 'prompt' | 'token';
   /** Output tokens so far. */
   tokens: number;
 }
@@ -66,7 +66,7 @@ export interface ModelServerOptions {
   /** OpenAI-compatible base, such as http://127.0.0.1:11434/v1. */
   baseUrl: string;
   apiKey?: string;
-  /** Without headers or a token for this long the call is aborted. */
+  /** Without progress for this long the call is aborted. */
   stallMs: number;
   /** A call may take this long in all. */
   callMs: number;

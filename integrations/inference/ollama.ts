@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isDomainError } from '../../domain/errors.ts';
-import { type WatchedCall, watchCall } from './call-watch.ts';
+import { createCallWatch, type WatchedCall } from './call-watch.ts';
 import type { GenerateRequest, Generation, ModelServerOptions, TextModel } from './inference.ts';
 import {
   assertWithinContext,
@@ -25,8 +25,9 @@ const partSchema = z.object({
  */
 export function createOllamaModel(options: ModelServerOptions): TextModel {
   const url = `${ollamaRoot(options.baseUrl)}/api/chat`;
+  const watchCall = createCallWatch(options);
   return {
-    generate: (request, watch) => watchCall(options, watch, (call) => stream(url, options, request, call)),
+    generate: (request, watch) => watchCall(watch, (call) => stream(url, options, request, call)),
   };
 }
 

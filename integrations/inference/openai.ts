@@ -1,6 +1,6 @@
 import OpenAI, { APIConnectionError, APIError } from 'openai';
 import { isDomainError } from '../../domain/errors.ts';
-import { type WatchedCall, watchCall } from './call-watch.ts';
+import { createCallWatch, type WatchedCall } from './call-watch.ts';
 import type { GenerateRequest, Generation, ModelServerOptions, TextModel } from './inference.ts';
 import {
   assertWithinContext,
@@ -22,8 +22,9 @@ export function createOpenAiModel(options: ModelServerOptions): TextModel {
     timeout: options.callMs,
     logLevel: 'off',
   });
+  const watchCall = createCallWatch(options);
   return {
-    generate: (request, watch) => watchCall(options, watch, (call) => stream(client, options, request, call)),
+    generate: (request, watch) => watchCall(watch, (call) => stream(client, options, request, call)),
   };
 }
 
@@ -51,6 +52,7 @@ async function stream(
         tokens += 1;
       }
       if (delta !== '' || isThinking(choice?.delta)) call.progressed('token', tokens);
+      else if ('prompt_progress' in chunk) call.progressed('prompt', tokens);
       text += delta;
       finishReason = choice?.finish_reason ?? finishReason;
     }
@@ -81,7 +83,14 @@ function bodyFor(options: ModelServerOptions, request: GenerateRequest): StreamR
   const local = { chat_template_kwargs: { enable_thinking: false } };
   // Only vLLM counts tokens in each chunk; elsewhere a chunk is a token.
   const counted = { stream_options: { include_usage: true, continuous_usage_stats: true } };
-  return { ...body, ...local, ...(options.kind === 'vllm' ? counted : {}) };
+  // A long prompt takes a small card longer than the stall limit; llama.cpp tells of each batch it has read.
+  const told = { return_progress: true };
+  return {
+    ...body,
+    ...local,
+    ...(options.kind === 'vllm' ? counted : {}),
+    ...(options.kind === 'llamacpp' ? told : {}),
+  };
 }
 
 /** Reasoning text is not part of OpenAI's types, but vLLM and llama.cpp stream it, and it is progress. */

@@ -116,6 +116,34 @@ test('a drain is taken once and undone by undrain; a drained machine keeps its s
   expect(await machines.finishDrain('pc2')).toBe(false);
 });
 
+test('a machine whose worker is gone comes back from a drain as lost, under the next epoch', async () => {
+  const lease = await machines.register('pc2', worker);
+  await machines.requestDrain('pc2', testOwner);
+  await machines.finishDrain('pc2');
+  await machines.leave(lease);
+  await machines.undrain('pc2', testOwner);
+  expect(await machine('pc2')).toMatchObject({
+    state: 'lost',
+    epoch: lease.epoch + 1,
+    reason: 'its worker was stopped',
+  });
+  expect((await machines.register('pc2', worker)).state).toBe('ready');
+});
+
+test('an orderly stop is told as one, not as a lease that ran out', async () => {
+  const lease = await machines.register('pc2', worker);
+  await machines.leave(lease);
+  expect((await machines.judgeLeases()).lost).toEqual(['pc2']);
+  expect((await machine('pc2')).reason).toBe('its worker was stopped');
+  const notice = await store.db
+    .selectFrom('notices')
+    .select('detail')
+    .where('key', '=', 'machine_lost:pc2')
+    .where('resolvedAt', 'is', null)
+    .executeTakeFirstOrThrow();
+  expect(notice.detail).toMatch(/^Its worker was stopped/);
+});
+
 async function openRun() {
   const id = newId('run');
   await sql`update runs set state = 'done', ended_at = now() where ended_at is null`.execute(store.db);

@@ -26,8 +26,7 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
     {
       admitted(job) {
         counted.started += 1;
-        job.res.writeHead(200, { 'content-type': job.native ? 'application/x-ndjson' : 'text/event-stream' });
-        job.res.flushHeaders();
+        sendHead(job);
       },
       reached: (job) => done.push(job),
     },
@@ -97,6 +96,20 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
   }
 
   return {
+    readPrompt(job: StreamJob, ms: number, read: () => void): void {
+      sendHead(job);
+      const startedAt = performance.now();
+      const batch = setInterval(() => {
+        const share = Math.min(1, (performance.now() - startedAt) / ms);
+        if (job.body.raw['return_progress'] === true) {
+          const progress = { total: job.promptTokens, cache: 0, processed: Math.floor(job.promptTokens * share) };
+          const choices = [{ index: 0, delta: { role: 'assistant', content: null }, finish_reason: null }];
+          job.res.write(event({ ...chunkBase(job), choices, prompt_progress: progress }));
+        }
+        if (share === 1) read();
+        if (share === 1 || job.res.destroyed) clearInterval(batch);
+      }, options.flushMs);
+    },
     start(job: StreamJob): void {
       share.add(job, performance.now());
       turn();
@@ -119,6 +132,12 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
       clearTimeout(timer);
     },
   };
+}
+
+function sendHead(job: StreamJob): void {
+  if (job.res.headersSent) return;
+  job.res.writeHead(200, { 'content-type': job.native ? 'application/x-ndjson' : 'text/event-stream' });
+  job.res.flushHeaders();
 }
 
 function chunkBase(job: StreamJob) {

@@ -11,6 +11,8 @@ export type Fault =
   | { kind: 'status'; status: number; retryAfterSeconds?: number; message?: string; times?: number }
   | { kind: 'brokenJson' | 'errorInStream'; times?: number }
   | { kind: 'slowHeaders'; ms: number; times?: number }
+  /** Reads the prompt for so long after the headers; as llama.cpp it tells of each batch if asked to. */
+  | { kind: 'slowPrompt'; ms: number; times?: number }
   | { kind: 'freeze' }
   /** Refuses connections and breaks open ones, for `forMs` or until the fault is taken away. */
   | { kind: 'down'; forMs?: number };
@@ -123,6 +125,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       if (!res.destroyed) streams.start(job);
     };
     if (current?.kind === 'slowHeaders') setTimeout(admit, current.ms).unref();
+    else if (current?.kind === 'slowPrompt') streams.readPrompt(job, current.ms, admit);
     else admit();
   }
 

@@ -107,6 +107,21 @@ describe.each(kinds)('faults, as %s', (kind) => {
     expect(server.stats().aborted).toBe(1);
   });
 
+  test('a call that waits in the server’s own queue lives by the tokens of the call before it', async () => {
+    const server = await start({ slots: 1, tokensPerSecond: 200 });
+    const subject = subjectOf(server, kind);
+    const model = modelOf(subject, 300);
+    const progress: Progress[] = [];
+    const first = model.generate(longRequest(subject, 200), watchOf([]));
+    await eventually(async () => server.stats().running === 1, 'the first call does not run');
+    const second = model.generate(longRequest(subject, 20), watchOf(progress));
+    expect((await first).tokens).toBe(200);
+    expect((await second).tokens).toBe(20);
+    expect(progress[0]).toEqual({ phase: 'prompt', tokens: 0 });
+    const phases = progress.map(({ phase }) => phase);
+    expect(phases.lastIndexOf('prompt')).toBeLessThan(phases.indexOf('token'));
+  });
+
   test('a call over its limit is ended though tokens still come', async () => {
     const server = await start({ tokensPerSecond: 50 });
     const model = createTextModel({ kind, baseUrl: server.url, stallMs: 1000, callMs: 400 });
@@ -241,6 +256,18 @@ describe('Ollama', () => {
     await server.setFault({ kind: 'down' });
     expect(await findOllama({ url: server.url })).toBeNull();
   });
+});
+
+test('llama.cpp tells how far it has read a long prompt, and that is progress; a server that says nothing has stalled', async () => {
+  const server = await start();
+  await server.setFault({ kind: 'slowPrompt', ms: 900 });
+  const progress: Progress[] = [];
+  const subject = subjectOf(server, 'llamacpp');
+  const generation = await modelOf(subject, 300).generate(longRequest(subject, 20), watchOf(progress));
+  expect(generation.tokens).toBe(20);
+  expect(progress.filter(({ phase }) => phase === 'prompt').length).toBeGreaterThan(3);
+  const silent = subjectOf(server, 'vllm');
+  expect(await codeOf(modelOf(silent, 300).generate(longRequest(silent, 20), watchOf([])))).toBe('MODEL_STALLED');
 });
 
 test('a server with fixed models is asked for nothing but whether it has the model', async () => {
