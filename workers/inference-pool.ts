@@ -92,9 +92,12 @@ export function createInferencePool(options: PoolOptions) {
       defaultHeartbeatThrottleInterval: Math.max(100, options.heartbeatTimeout / 4),
       shutdownGraceTime: options.callTimeout,
     });
-    const ended = worker.run().catch((err: unknown) => {
-      options.onFailure(err);
-    });
+    const ended = worker
+      .run()
+      .catch((err: unknown) => {
+        options.onFailure(err);
+      })
+      .finally(() => gate.close(model.queue));
     polled.set(model.queue, { model, worker, ended });
   }
 

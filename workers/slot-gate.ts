@@ -6,7 +6,7 @@ interface GateQueue {
   slots: number;
   /** Lower goes first. */
   rank: number;
-  tasks: number;
+  tasks: Set<SlotPermit>;
   /** The one permit that is given for a poll, until the poll brings a task or is given up. */
   polling?: SlotPermit;
 }
@@ -50,7 +50,20 @@ export class SlotGate implements Permits {
   open(queue: string, slots: number, rank: number): void {
     const known = this.queues.get(queue);
     if (known) Object.assign(known, { slots, rank });
-    else this.queues.set(queue, { slots, rank, tasks: 0 });
+    else this.queues.set(queue, { slots, rank, tasks: new Set() });
+    this.givePolls();
+  }
+
+  /**
+   * The worker that polled the queue has ended, so whatever permits it was given are free: one that is given in the
+   * moment in which the worker gives up asking is never handed back by the SDK.
+   */
+  close(queue: string): void {
+    const known = this.queues.get(queue);
+    if (!known) return;
+    delete known.polling;
+    known.tasks.clear();
+    this.polls = this.polls.filter((waiting) => waiting.queue !== queue);
     this.givePolls();
   }
 
@@ -139,13 +152,13 @@ export class SlotGate implements Permits {
 
   private nextPoll(): Waiting<SlotPermit> | undefined {
     let taken = 0;
-    for (const queue of this.queues.values()) taken += queue.tasks + (queue.polling?.state === 'fresh' ? 1 : 0);
+    for (const queue of this.queues.values()) taken += queue.tasks.size + (queue.polling?.state === 'fresh' ? 1 : 0);
     if (taken >= this.sequences) return undefined;
     let best: Waiting<SlotPermit> | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
     for (const waiting of this.polls) {
       const queue = this.queues.get(waiting.queue);
-      if (!queue || queue.polling || queue.tasks >= queue.slots || queue.rank >= bestRank) continue;
+      if (!queue || queue.polling || queue.tasks.size >= queue.slots || queue.rank >= bestRank) continue;
       best = waiting;
       bestRank = queue.rank;
     }
@@ -160,15 +173,16 @@ export class SlotGate implements Permits {
 
   private used(permit: SlotPermit): void {
     const queue = this.queues.get(permit.queue)!;
+    if (queue.polling !== permit) return;
     permit.state = 'task';
-    if (queue.polling === permit) delete queue.polling;
-    queue.tasks += 1;
+    delete queue.polling;
+    queue.tasks.add(permit);
     this.givePolls();
   }
 
   private released(permit: SlotPermit): void {
     const queue = this.queues.get(permit.queue)!;
-    if (permit.state === 'task') queue.tasks -= 1;
+    queue.tasks.delete(permit);
     if (queue.polling === permit) delete queue.polling;
     this.givePolls();
   }

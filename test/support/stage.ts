@@ -156,6 +156,11 @@ export async function openStage(fleet: Fleet, change: (shipped: Coordination) =>
           if (abortCalls) abort.abort(new Error('the lease passed to another epoch'));
           abort = new AbortController();
         },
+        /** Stops polling and polls again, as when its model server was away. */
+        async pollAnew(): Promise<void> {
+          await pool.hold('the test');
+          await pool.release('the test', new AbortController().signal);
+        },
         async leave(): Promise<void> {
           if (!joined.includes(machine)) return;
           joined.splice(joined.indexOf(machine), 1);

@@ -142,6 +142,36 @@ describe('polls', () => {
     expect(waiting.seen.permit).toBeDefined();
   });
 
+  test('what a worker held when it ended is free for the next one, and comes back but once', async () => {
+    const gate = new SlotGate(2);
+    gate.open('a', 2, 1);
+    const [ended, next] = [poller(gate, 'a'), poller(gate, 'a')];
+    const task = ended.reserve();
+    await settle();
+    ended.use(task.seen.permit!);
+    // Given in the moment in which the worker gives up asking: the SDK never hands it back.
+    const dropped = ended.reserve();
+    await settle();
+    dropped.abort();
+    gate.close('a');
+    const permits = [];
+    for (let i = 0; i < 2; i += 1) {
+      const { seen } = next.reserve();
+      await settle();
+      expect(seen.permit).toBeDefined();
+      next.use(seen.permit!);
+      permits.push(seen.permit!);
+    }
+    ended.release(task.seen.permit!);
+    ended.release(dropped.seen.permit!);
+    const third = next.reserve();
+    await vi.advanceTimersByTimeAsync(idleMs);
+    expect(third.seen.permit).toBeUndefined();
+    next.release(permits[0]!);
+    await settle();
+    expect(third.seen.permit).toBeDefined();
+  });
+
   test('one that is aborted is refused and never given', async () => {
     const gate = new SlotGate(1);
     gate.open('a', 1, 1);
@@ -179,13 +209,13 @@ describe('polls', () => {
 
 type Reservation = ReturnType<ReturnType<typeof poller>['reserve']>;
 type Step =
-  | { do: 'reserve' | 'fetch' | 'abort' | 'use' | 'release'; queue: number }
+  | { do: 'reserve' | 'fetch' | 'abort' | 'use' | 'release' | 'end'; queue: number }
   | { do: 'acquire' | 'abortCall' | 'finish'; queue: number }
   | { do: 'wait'; queue: number };
 
 const steps = fc.array(
   fc.record({
-    do: fc.constantFrom('reserve', 'fetch', 'abort', 'use', 'release', 'acquire', 'abortCall', 'finish', 'wait'),
+    do: fc.constantFrom('reserve', 'fetch', 'abort', 'use', 'release', 'end', 'acquire', 'abortCall', 'finish', 'wait'),
     queue: fc.nat({ max: 2 }),
   }) as fc.Arbitrary<Step>,
   { maxLength: 80 },
@@ -215,10 +245,17 @@ test('whatever the order: never more calls than sequences, no queue over its slo
           // As in the SDK: one poll of a queue at a time, and the permit of the next asked for meanwhile.
           if (what === 'reserve' && queue.reserved.length < 2) queue.reserved.push(queue.poller.reserve());
           if (what === 'abort') {
-            // The SDK gives a slot back that it reserved and then had no use for.
-            const poll = queue.reserved.pop();
-            poll?.abort();
-            if (poll?.seen.permit) queue.poller.release(poll.seen.permit);
+            // A permit that was given in this moment is lost in the SDK, until its worker has ended.
+            queue.reserved.pop()?.abort();
+          }
+          if (what === 'end') {
+            for (const poll of queue.reserved) poll.abort();
+            const held = [...queue.reserved, ...queue.fetched, ...queue.tasks].filter(({ seen }) => seen.permit);
+            queue.reserved = [];
+            queue.fetched = [];
+            queue.tasks = [];
+            gate.close(`q${q}`);
+            for (const { seen } of held) queue.poller.release(seen.permit!);
           }
           if (what === 'fetch' && queue.reserved[0]?.seen.permit) queue.fetched.push(queue.reserved.shift()!);
           if (what === 'use') {
@@ -266,10 +303,7 @@ test('whatever the order: never more calls than sequences, no queue over its slo
         for (const call of calls) call.stop.abort(new Error('over'));
         for (const { release, over } of calls) if (release && !over) release();
         for (const { reserved } of queues) for (const poll of reserved) poll.abort();
-        for (const { poller: mine, reserved, fetched, tasks } of queues) {
-          const given = [...reserved, ...fetched, ...tasks].filter(({ seen }) => seen.permit !== undefined);
-          for (const { seen } of given) mine.release(seen.permit!);
-        }
+        for (const i of queues.keys()) gate.close(`q${i}`);
         await vi.advanceTimersByTimeAsync(idleMs);
         expect(gate.inUse).toBe(0);
         const most = Math.min(sequences, slots[0]!);
