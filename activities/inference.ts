@@ -60,7 +60,7 @@ export function createInferenceActivities(deps: InferenceDeps) {
   return {
     /**
      * One reflection on this machine's model, stored under the machine's epoch. Heartbeats come from progress of the
-     * model alone, save while it waits for a sequence, which is shown as queued. A second execution finds the result.
+     * model server alone, save while it waits for a sequence, which is shown as queued. A second execution finds the result.
      */
     async reflect({ runId, step, modelId, queue, attempt }: ReflectInput): Promise<{ tokens: number }> {
       const context = Context.current();

@@ -95,9 +95,13 @@ if (args.sabotage !== undefined) {
     caught.push((await sabotaged(protection)).twice > 0);
   const ratio = (kind: Fault['kind']) =>
     medianOrNull(results.filter((result) => result.kind === kind).map((result) => result.overBound));
-  const killed = results.filter((result) => result.kind === 'kill').map((result) => result.verdict.restarts);
+  const killed = results.filter((result) => result.kind === 'kill').map((result) => result.verdict);
   // A round's restart is that of its first victim, as the design counts it; every victim's is printed beside it.
-  const first = killed.flatMap((restarts) => (restarts.length === 0 ? [] : [Math.min(...restarts)]));
+  const first = killed.flatMap(({ restarts }) => (restarts.length === 0 ? [] : [Math.min(...restarts)]));
+  const spread = (restarts: readonly number[]) => ({
+    median: medianOrNull(restarts),
+    worst: medianOrNull([Math.max(0, ...restarts)]),
+  });
   report({
     rounds: results.length,
     lost: sum((v) => v.lost),
@@ -105,10 +109,8 @@ if (args.sabotage !== undefined) {
     false_degraded: sum((v) => v.falseDegraded),
     parked_unfinished: sum((v) => v.parkedUnfinished),
     restart_after_s_median: medianOrNull(first),
-    every_restart_after_s: {
-      median: medianOrNull(killed.flat()),
-      worst: medianOrNull([Math.max(0, ...killed.flat())]),
-    },
+    every_restart_after_s: spread(killed.flatMap(({ restarts }) => restarts)),
+    every_restart_after_plan_s: spread(killed.flatMap(({ restartsWherePlanned }) => restartsWherePlanned)),
     makespan_over_bound_after_loss: ratio('kill'),
     frozen: {
       makespan_over_bound: ratio('stop'),

@@ -135,7 +135,7 @@ export const errorTable = {
   MODEL_STALLED: {
     status: 504,
     retryable: true,
-    cause: 'The model server sent no token for longer than the stall limit.',
+    cause: 'The model server made no progress for longer than the stall limit.',
     mend: 'Look at the model server; the step is tried again.',
   },
   MODEL_MISSING: {

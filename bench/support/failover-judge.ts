@@ -14,8 +14,16 @@ export interface Verdict {
   moved: number;
   degraded: number;
   parkedFinished: number;
-  /** Of each victim: seconds from when it could have begun again to when it did. */
+  /**
+   * Of each victim, a call in hand of the machine when it was lost: seconds from the later of its heartbeat time-out and
+   * the first free sequence of the machine that took it over until it began again.
+   */
   restarts: number[];
+  /**
+   * The same, where a machine has sequences for a model only from the plan that gives it the model, and for a smaller
+   * one than the agent's only from the verdict that the machine is lost: before that nobody may begin it.
+   */
+  restartsWherePlanned: number[];
 }
 
 export interface Fault {
@@ -100,12 +108,11 @@ export async function judge(
     moved: heldBefore ? 0 : runs.filter((run) => run.wanted === 'mid_q4' && run.by === 'pc2').length,
     degraded: runs.filter((run) => done(run) && run.degraded).length,
     parkedFinished: [...parked].filter((id) => done(byId.get(id)!)).length,
-    restarts: restartsOf(
-      events,
-      fault,
-      lostTo.find((span) => span.to > fault.at)?.from,
-      residency.map((held) => ({ ...held, from: held.from + startedAt, to: held.to + startedAt })),
-    ),
+    restarts: restartsOf(events, fault),
+    restartsWherePlanned: restartsOf(events, fault, {
+      judgedAt: lostTo.find((span) => span.to > fault.at)?.from,
+      residency: residency.map((held) => ({ ...held, from: held.from + startedAt, to: held.to + startedAt })),
+    }),
   };
 }
 
@@ -145,44 +152,42 @@ async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<
   return rows[0]!.late;
 }
 
-/**
- * For each victim, a call in hand of the machine when it was lost: how long after it could have begun again it did.
- * It could from the later of its heartbeat time-out and the first free sequence of the machine that took it over, where
- * a machine has sequences for a model from the plan that gives it the model, and for a smaller one than the agent's
- * from the verdict that the machine is lost. One that never began again shows as `lost`.
- */
+/** One that never began again shows as `lost`. @see Verdict.restarts */
 function restartsOf(
   events: readonly CallEvent[],
   fault: Fault,
-  judgedAt: number | undefined,
-  residency: readonly Residency[],
+  planned?: { judgedAt: number | undefined; residency: readonly Residency[] },
 ): number[] {
   if (fault.kind === 'saturated') return [];
   const calls = callsOf(events);
   const victims = calls.filter(
     (call) => call.machineId === fault.machineId && call.from <= fault.at && call.to > fault.at,
   );
+  const again = victims.flatMap(
+    (victim) => calls.find((call) => call.runId === victim.runId && call.from > fault.at) ?? [],
+  );
+  const wanted = new Map(victims.map((victim) => [victim.runId, victim.modelId]));
+  // What a dead worker or server had in hand holds no sequence of the one that comes back.
+  if (fault.kind !== 'stop') for (const victim of victims) victim.to = fault.at;
   // A call that a dead server broke off has no heartbeat to wait for.
   const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
-  const again = victims.flatMap((victim) => {
-    const call = calls.find((other) => other.runId === victim.runId && other.from > fault.at);
-    if (!call) return [];
-    const held = residency.find(
+  const couldFrom = (call: Call): number => {
+    const held = planned?.residency.find(
       (span) => span.machineId === call.machineId && span.modelId === call.modelId && span.to > timedOut,
     );
-    const from = Math.max(
+    return Math.max(
       timedOut,
-      held?.from ?? 0,
       call.machineId === fault.machineId ? fault.backAt : 0,
-      call.modelId === victim.modelId ? 0 : (judgedAt ?? 0),
+      held?.from ?? 0,
+      call.modelId === wanted.get(call.runId) ? 0 : (planned?.judgedAt ?? 0),
     );
-    return [{ call, from }];
-  });
-  again.sort((x, y) => x.call.from - y.call.from);
-  return again.map(({ call, from }, i) => {
-    const free = freeTimes(calls, call.machineId as BenchMachine, from);
+  };
+  again.sort((x, y) => x.from - y.from);
+  return again.map((call, i) => {
+    const from = couldFrom(call);
     // The n-th victim a machine takes over needs its n-th free sequence.
-    const n = again.slice(0, i).filter((one) => one.call.machineId === call.machineId && one.call.from >= from).length;
+    const n = again.slice(0, i).filter((one) => one.machineId === call.machineId && one.from >= from).length;
+    const free = freeTimes(calls, call.machineId as BenchMachine, from);
     return Math.max(0, call.from - (free[Math.min(n, free.length - 1)] ?? from));
   });
 }

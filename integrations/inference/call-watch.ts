@@ -10,15 +10,26 @@ export interface WatchedCall {
   progressed(phase: Progress['phase'], tokens: number): void;
 }
 
-export type WatchCall = <T>(watch: Watch, run: (call: WatchedCall) => Promise<T>) => Promise<T>;
+export type WatchCall = <T>(model: string, watch: Watch, run: (call: WatchedCall) => Promise<T>) => Promise<T>;
+
+/** Calls to one model that have no token yet, by the order in which they began: each with how to tell it of progress. */
+interface Line {
+  begun: number;
+  waiting: Map<number, () => void>;
+}
 
 /**
- * The watch over all calls to one model server. A server reads prompts one after the other and says nothing of those
- * that wait, so until its own first token a call lives by the progress of the others; its limit in all still holds.
+ * The watch over all calls to one model server. A server reads the prompts of a model one after the other and says
+ * nothing of those that wait, so until its own first token a call lives by the progress of the calls that began before
+ * it. One that was overtaken does not wait in line: it has stalled.
  */
 export function createCallWatch(limits: { stallMs: number; callMs: number }): WatchCall {
-  const beforeFirstToken = new Set<() => void>();
-  return (watch, run) => watchCall(limits, beforeFirstToken, watch, run);
+  const lines = new Map<string, Line>();
+  return async (model, watch, run) => {
+    const line = lines.get(model) ?? { begun: 0, waiting: new Map() };
+    lines.set(model, line);
+    return watchCall(limits, line, watch, run);
+  };
 }
 
 /**
@@ -27,7 +38,7 @@ export function createCallWatch(limits: { stallMs: number; callMs: number }): Wa
  */
 async function watchCall<T>(
   limits: { stallMs: number; callMs: number },
-  beforeFirstToken: Set<() => void>,
+  line: Line,
   watch: Watch,
   run: (call: WatchedCall) => Promise<T>,
 ): Promise<T> {
@@ -45,7 +56,7 @@ async function watchCall<T>(
       () => {
         if (beats !== beatsBefore) return;
         const seconds = limits.stallMs / 1000;
-        controller.abort(new DomainError('MODEL_STALLED', `no token for ${seconds} s (after ${tokensSeen} tokens)`));
+        controller.abort(new DomainError('MODEL_STALLED', `no progress for ${seconds} s (after ${tokensSeen} tokens)`));
       },
       Math.min(graceMs, limits.stallMs / 4),
     );
@@ -60,16 +71,16 @@ async function watchCall<T>(
     stall.refresh();
     watch.onProgress({ phase, tokens: tokensSeen });
   };
-  const waits = () => beat('prompt');
-  beforeFirstToken.add(waits);
+  const place = (line.begun += 1);
+  line.waiting.set(place, () => beat('prompt'));
   const call: WatchedCall = {
     signal: controller.signal,
     progressed(phase, tokens) {
       tokensSeen = tokens;
-      if (phase === 'token') beforeFirstToken.delete(waits);
+      if (phase === 'token') line.waiting.delete(place);
       beat(phase);
       if (phase === 'headers') return;
-      for (const waiting of beforeFirstToken) if (waiting !== waits) waiting();
+      for (const [behind, tell] of line.waiting) if (behind > place) tell();
     },
   };
   try {
@@ -80,7 +91,7 @@ async function watchCall<T>(
     if (controller.signal.aborted) throw controller.signal.reason;
     throw err;
   } finally {
-    beforeFirstToken.delete(waits);
+    line.waiting.delete(place);
     clearTimeout(stall);
     clearTimeout(grace);
     clearTimeout(limit);

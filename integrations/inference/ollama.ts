@@ -27,7 +27,7 @@ export function createOllamaModel(options: ModelServerOptions): TextModel {
   const url = `${ollamaRoot(options.baseUrl)}/api/chat`;
   const watchCall = createCallWatch(options);
   return {
-    generate: (request, watch) => watchCall(watch, (call) => stream(url, options, request, call)),
+    generate: (request, watch) => watchCall(request.model, watch, (call) => stream(url, options, request, call)),
   };
 }
 

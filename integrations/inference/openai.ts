@@ -24,7 +24,7 @@ export function createOpenAiModel(options: ModelServerOptions): TextModel {
   });
   const watchCall = createCallWatch(options);
   return {
-    generate: (request, watch) => watchCall(watch, (call) => stream(client, options, request, call)),
+    generate: (request, watch) => watchCall(request.model, watch, (call) => stream(client, options, request, call)),
   };
 }
 

@@ -122,6 +122,20 @@ describe.each(kinds)('faults, as %s', (kind) => {
     expect(phases.lastIndexOf('prompt')).toBeLessThan(phases.indexOf('token'));
   });
 
+  test('a call that is never answered has stalled, however much comes for calls after it or of another model', async () => {
+    const server = await start({ slots: 3, tokensPerSecond: 100, models: ['test-model', 'other'] });
+    const subject = subjectOf(server, kind);
+    const model = modelOf(subject, 300);
+    const other = model.generate({ ...longRequest(subject, 150), model: 'other' }, watchOf([]));
+    await eventually(async () => server.stats().running === 1, 'the other model does not run');
+    await server.setFault({ kind: 'slowHeaders', ms: 60_000, times: 1 });
+    const lost = codeOf(model.generate(longRequest(subject, 20), watchOf([])));
+    await eventually(async () => server.stats().faulted === 1, 'the lost call has not come');
+    const later = model.generate(longRequest(subject, 150), watchOf([]));
+    expect(await lost).toBe('MODEL_STALLED');
+    expect((await Promise.all([other, later])).map(({ tokens }) => tokens)).toEqual([150, 150]);
+  });
+
   test('a call over its limit is ended though tokens still come', async () => {
     const server = await start({ tokensPerSecond: 50 });
     const model = createTextModel({ kind, baseUrl: server.url, stallMs: 1000, callMs: 400 });
