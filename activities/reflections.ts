@@ -85,6 +85,8 @@ export function createReflectionActivities(deps: {
     const known = await machines.list();
     const served = new Set(known.filter((machine) => machine.alive).flatMap((machine) => machine.polls));
     const coming = new Set<string>();
+    // Asked before the plan is read: a plan computed in between must not look as if nothing were coming.
+    const replanning = await plans.replanning();
     const current = await plans.residency();
     for (const planned of current?.machines ?? []) {
       const machine = known.find((other) => other.id === planned.machineId);
@@ -96,7 +98,7 @@ export function createReflectionActivities(deps: {
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
     // A plan that is asked for but not computed, or the very first one, may give the model to anyone: wait for it.
-    if (!current || (await plans.replanning())) coming.add(own.queue);
+    if (!current || replanning) coming.add(own.queue);
     const agent = await runs.ladderAgent(run.agentId);
     const smallerId = agent && smallerFor({ ...agent, modelId: own.modelId }, view.variants)?.id;
     const smallerQueue = smallerId === undefined ? undefined : view.queues.get(smallerId);

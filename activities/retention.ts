@@ -12,6 +12,8 @@ export function createRetentionActivities({ retention, fleet }: { retention: Ret
         runs: durationSeconds(keep.runs),
         stepResults: durationSeconds(keep.stepResults),
         notices: durationSeconds(keep.notices),
+        plans: durationSeconds(keep.plans),
+        tokens: durationSeconds(keep.tokens),
       };
       return { deleted: await retention.deleteBatch(seconds) };
     },

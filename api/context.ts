@@ -7,6 +7,7 @@ import { createMemoryStore } from '../stores/memories.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSweepStore } from '../stores/sweeps.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
@@ -21,6 +22,7 @@ export function createContext(deps: ApiDeps) {
     fleets: createFleetStore(deps.db),
     memories: createMemoryStore(deps.db),
     runs: createRunStore(deps.db),
+    sweeps: createSweepStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     requestsPerMinute: createLimitReader(deps),

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { DomainError } from '../domain/errors.ts';
 import type { Database } from '../stores/database.ts';
 import type { Listener, ListenerFactory } from '../stores/listen.ts';
 import { type EventCursor, type EventView, eventsAfter } from '../stores/queries/events.ts';
@@ -10,6 +11,8 @@ const batch = 200;
 /** A reader that takes nothing for this long is let go; it comes back with its Last-Event-ID. */
 const drainMs = 30_000;
 const heartbeatMs = 15_000;
+/** Each stream reads the table by itself, so one token may hold only so many. */
+const streamsPerToken = 16;
 /** While a running transaction holds rows back, nothing will notify of its end. */
 const heldBackMs = 250;
 
@@ -24,6 +27,7 @@ export interface EventFeedOptions {
 
 export interface Subscription {
   ownerId: string;
+  tokenId: string;
   after: EventCursor;
   /** Whether whoever opened the stream still may read it; asked at each heartbeat. */
   isAllowed: () => Promise<boolean>;
@@ -33,6 +37,7 @@ export interface Subscription {
 /** Server-sent events: each reader follows the table from its own cursor, woken by NOTIFY and by its own clock. */
 export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: EventFeedOptions) {
   const wakers = new Set<() => void>();
+  const openByToken = new Map<string, number>();
   const closing = new AbortController();
   let listener: Listener | undefined;
 
@@ -46,7 +51,9 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
     response.once('close', () => gone.abort());
     const signal = AbortSignal.any([gone.signal, closing.signal]);
     const sleeper = createSleeper(signal);
+    const { tokenId } = subscription;
     wakers.add(sleeper.wake);
+    openByToken.set(tokenId, (openByToken.get(tokenId) ?? 0) + 1);
     onStreams?.(wakers.size);
     try {
       await pump(response, subscription, sleeper, signal);
@@ -55,6 +62,9 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
       if (!signal.aborted) log.warn({ err }, 'event stream ended');
     } finally {
       wakers.delete(sleeper.wake);
+      const left = openByToken.get(tokenId)! - 1;
+      if (left === 0) openByToken.delete(tokenId);
+      else openByToken.set(tokenId, left);
       onStreams?.(wakers.size);
       response.end();
     }
@@ -87,6 +97,12 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
 
   return {
     follow,
+    /** @throws RATE_LIMITED when the token holds as many streams as it may */
+    admit(tokenId: string): void {
+      if ((openByToken.get(tokenId) ?? 0) >= streamsPerToken) {
+        throw new DomainError('RATE_LIMITED', `this token holds ${streamsPerToken} event streams already; close one`);
+      }
+    },
     /** Ends every stream; readers come back to whichever process is there then. */
     async close(): Promise<void> {
       closing.abort();

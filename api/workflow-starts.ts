@@ -1,5 +1,10 @@
 import { createHash } from 'node:crypto';
-import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import type { FastifyRequest } from 'fastify';
 import { v7 } from 'uuid';
 import { z } from 'zod';
@@ -35,6 +40,7 @@ export interface WorkflowStart {
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
   again: 'failed' | 'never';
   summary: string;
+  ownerId: string;
   /** What the request asked for, kept in the memo: another content under the same id is refused. */
   content: string;
 }
@@ -58,7 +64,7 @@ export function createWorkflowStarter(client: Client) {
                 ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
                 : WorkflowIdReusePolicy.REJECT_DUPLICATE,
             staticSummary: start.summary,
-            memo: { content: start.content },
+            memo: { ownerId: start.ownerId, content: start.content },
           }),
         );
         return true;
@@ -73,7 +79,16 @@ export function createWorkflowStarter(client: Client) {
       }
     },
 
-    cancel: (workflowId: string) => within(() => client.workflow.getHandle(workflowId).cancel()),
+    /** @returns false when no workflow of this id runs */
+    async cancel(workflowId: string): Promise<boolean> {
+      try {
+        await within(() => client.workflow.getHandle(workflowId).cancel());
+        return true;
+      } catch (err) {
+        if (err instanceof WorkflowNotFoundError) return false;
+        throw err;
+      }
+    },
   };
 }
 

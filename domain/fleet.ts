@@ -140,6 +140,8 @@ const retentionSchema = z.strictObject({
   runs: durationSchema.default('365d'),
   stepResults: durationSchema.default('30d'),
   notices: durationSchema.default('365d'),
+  plans: durationSchema.default('365d'),
+  tokens: durationSchema.default('30d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */

@@ -32,12 +32,24 @@ function createPool({ url, connections = 10, name, onIdleError }: DatabaseOption
     // For a server that hangs and keeps no time itself.
     query_timeout: transactionTimeoutMs + 2_000,
     keepAlive: true,
-  });
+    onConnect: boundTransactions,
+  } satisfies PoolConfig);
   pool.on('error', onIdleError);
   // Without a listener a connection that breaks between two queries of a transaction ends the process; the next query
   // brings the error to who holds it.
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
+}
+
+/** pg-pool waits for it before anyone gets the connection; its types do not say so. */
+type PoolConfig = Omit<pg.PoolConfig, 'onConnect'> & { onConnect: (client: pg.ClientBase) => Promise<void> };
+
+/** Postgres knows this limit from 17 on; before it only each statement and each pause are bounded. */
+async function boundTransactions(client: pg.ClientBase): Promise<void> {
+  await client.query(
+    `select set_config('transaction_timeout', '${transactionTimeoutMs}', false)
+     where current_setting('server_version_num')::int >= 170000`,
+  );
 }
 
 export function createDatabase(options: DatabaseOptions): Database {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { Fleet } from '../domain/fleet.ts';
+import { type Fleet, fleetShapeSchema } from '../domain/fleet.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { requestReplan } from './plans.ts';
@@ -41,10 +41,15 @@ function fleetVersion(row: Row): FleetVersion {
   return {
     version: row.version,
     source: row.source,
-    fleet: row.fleet as Fleet,
+    fleet: storedFleet(row.fleet),
     appliedAt: row.appliedAt.toISOString(),
     undoOf: row.undoOf,
   };
+}
+
+/** A fleet as an older version stored it: what has been added to the schema since gets its default. */
+export function storedFleet(json: unknown): Fleet {
+  return fleetShapeSchema.parse(json);
 }
 
 /** The applied fleet that work goes by; undefined before the first apply. */

@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import type { Database, Executor } from './database.ts';
 
 export interface Intent {
@@ -38,13 +37,6 @@ export function createIntentStore(db: Database) {
         await tx.deleteFrom('intents').where('workflowId', '=', row.workflowId).execute();
         return true;
       });
-    },
-
-    /** Seconds the oldest intent has waited; 0 when there is none. */
-    async oldestSeconds(): Promise<number> {
-      const { rows } = await sql<{ seconds: number }>`
-        select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as seconds from intents`.execute(db);
-      return rows[0]?.seconds ?? 0;
     },
   };
 }

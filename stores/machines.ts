@@ -42,6 +42,7 @@ export interface MachineRow {
 }
 
 const stoppedReason = 'its worker was stopped';
+const goneReason = 'its worker is gone';
 
 const lease = sql<Date>`clock_timestamp() + make_interval(secs => ${leaseSeconds})`;
 
@@ -141,7 +142,7 @@ export function createMachineStore(db: Database) {
           .set({
             leaseUntil: sql<Date>`clock_timestamp()`,
             polls: [],
-            reason: sql<string>`case when reason = '' then ${stoppedReason} else reason end`,
+            reason: sql<string>`case when state = 'drained' then reason else ${stoppedReason} end`,
             changedAt: sql<Date>`now()`,
           })
           .where('id', '=', machineId)
@@ -176,7 +177,7 @@ export function createMachineStore(db: Database) {
           .updateTable('machines')
           .set({
             state: 'suspect',
-            reason: sql<string>`case when reason = '' then 'missed a renewal of its lease' else reason end`,
+            reason: sql<string>`case when reason = ${stoppedReason} then reason else 'missed a renewal of its lease' end`,
           })
           .where('state', '=', 'ready')
           .where(
@@ -312,9 +313,11 @@ export function createMachineStore(db: Database) {
         const row = await tx
           .updateTable('machines')
           .set({
-            state: sql<string>`case when lease_until > clock_timestamp() then 'ready' else 'lost' end`,
-            epoch: sql<number>`epoch + case when lease_until > clock_timestamp() then 0 else 1 end`,
-            reason: sql<string>`case when lease_until > clock_timestamp() then '' else ${stoppedReason} end`,
+            // now() stands still within the statement, so all four agree.
+            state: sql<string>`case when lease_until > now() then 'ready' else 'lost' end`,
+            epoch: sql<number>`epoch + case when lease_until > now() then 0 else 1 end`,
+            polls: sql<string[]>`case when lease_until > now() then polls else '{}' end`,
+            reason: sql<string>`case when lease_until > now() then '' else ${goneReason} end`,
             changedAt: sql<Date>`now()`,
           })
           .where('id', '=', machineId)

@@ -102,12 +102,6 @@ export function createPlanStore(db: Database) {
       return row !== undefined;
     },
 
-    async byVersion(version: number): Promise<StoredPlan | undefined> {
-      return storedPlan(
-        await db.selectFrom('plans').select(planColumns).where('version', '=', version).executeTakeFirst(),
-      );
-    },
-
     requestReplan: (request: { ownerId: string; reason: string }) =>
       db.transaction().execute((tx) => requestReplan(tx, request)),
 

@@ -9,13 +9,15 @@ export interface RetentionSeconds {
   runs: number;
   stepResults: number;
   notices: number;
+  plans: number;
+  tokens: number;
 }
 
 export function createRetentionStore(db: Database) {
   return {
     /**
      * Deletes one batch of each table's rows that have outlived their retention. A run stays as long as a reflection
-     * rests on it; a notice as long as it is open.
+     * rests on it, its sweep as long as a run of it is there; a notice as long as it is open.
      * @returns rows deleted; 0 when nothing is left to delete
      */
     async deleteBatch(keep: RetentionSeconds): Promise<number> {
@@ -26,6 +28,13 @@ export function createRetentionStore(db: Database) {
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.run_id = r.id) limit ${batch})`,
+        sql`delete from sweeps where id in (select w.id from sweeps w where w.ended_at < ${ago(keep.runs)}
+          and not exists (select 1 from runs r where r.sweep_id = w.id) limit ${batch})`,
+        // A plan has outlived its retention when the one that followed it has.
+        sql`delete from plans where version in (select p.version from plans p where p.state = 'superseded'
+          and (select min(n.created_at) from plans n where n.version > p.version) < ${ago(keep.plans)} limit ${batch})`,
+        // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
+        sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -169,6 +169,7 @@ export function agentRoutes(app: Api, context: ApiContext): void {
       }
       const started = await context.starter.start({
         type: 'reflectAgent',
+        ownerId,
         workflowId,
         args: [{ agentId: id, period, trigger: 'call' }],
         again: 'failed',

@@ -52,6 +52,7 @@ export function eventRoutes(app: Api, context: ApiContext): void {
             ? await eventHorizon(context.db)
             : await cursorBeforeLast(context.db, ownerId, last)
           : parseCursor(from);
+      feed.admit(tokenId);
       if (cursor === undefined) throw new DomainError('INVALID_INPUT', 'the cursor must be <xid>-<id>');
       reply.hijack();
       // A hijacked reply writes its own head; what the hooks have set goes along.
@@ -61,9 +62,12 @@ export function eventRoutes(app: Api, context: ApiContext): void {
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        // Ended by a server that stops, the connection must not stay open for its keep-alive time.
+        connection: 'close',
       });
       await feed.follow(reply.raw, {
         ownerId,
+        tokenId,
         after: cursor,
         isAllowed: () => context.principals.isLive(tokenId),
         wants: (event) => type === undefined || event.type === type || event.type.startsWith(`${type}.`),

@@ -119,7 +119,7 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       querystring: writeQuery,
       body: z.strictObject({
         kind: z.enum(['bearer', 'once']).default('bearer'),
-        role: roleSchema.default('operator'),
+        role: roleSchema.optional().describe('Default: reader; for kind once the caller’s own'),
         name: textSchema(80).default('unnamed'),
         expiresInDays: z.int().min(1).max(3650).optional().describe('Only for kind bearer; default: never'),
       }),
@@ -131,7 +131,8 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request, reply) => {
       const caller = callerOf(request);
-      const { kind, role, name, expiresInDays } = request.body;
+      const { kind, name, expiresInDays } = request.body;
+      const role = request.body.role ?? (kind === 'once' ? caller.role : 'reader');
       if (!covers(caller.role, role)) throw new DomainError('FORBIDDEN', `a ${caller.role} cannot make a ${role}`);
       if (request.query.dryRun) return { dryRun: true as const, would: `make a ${kind} token of role ${role}` };
       const expiresInSeconds =

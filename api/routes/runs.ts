@@ -1,4 +1,3 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
@@ -133,6 +132,7 @@ export function runRoutes(app: Api, context: ApiContext): void {
         return { dryRun: true as const, would: `start attempt ${run.attempt + 1} of ${run.workflowId}` };
       const started = await starter.start({
         type: 'reflectAgent',
+        ownerId,
         workflowId: run.workflowId,
         args: [{ agentId: run.agentId, period: run.period, trigger: run.trigger }],
         again: 'failed',
@@ -162,16 +162,9 @@ export function runRoutes(app: Api, context: ApiContext): void {
 
   /** @returns false when no workflow of this id runs */
   async function cancelWorkflow(workflowId: string): Promise<boolean> {
-    for (const wait of [startingMs, 0]) {
-      try {
-        await starter.cancel(workflowId);
-        return true;
-      } catch (err) {
-        if (!(err instanceof WorkflowNotFoundError)) throw err;
-        if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      }
-    }
-    return false;
+    if (await starter.cancel(workflowId)) return true;
+    await new Promise((resolve) => setTimeout(resolve, startingMs));
+    return starter.cancel(workflowId);
   }
 }
 

@@ -9,7 +9,7 @@ import { type ApiContext, fleetOf } from '../context.ts';
 import { coordinationShare } from '../coordination-share.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { awaitRow, idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
@@ -44,11 +44,12 @@ const sweepDetailSchema = sweepSchema
 const workflowIdSchema = z
   .string()
   .regex(/^reflect-fleet:[\w.:+-]{1,150}$/, 'must be the id of a sweep or its workflow');
+const sweepParams = z.strictObject({ id: z.union([idSchema('sweep'), workflowIdSchema]) });
 const startRowMs = 1_500;
 const readRowMs = 5_000;
 
 export function sweepRoutes(app: Api, context: ApiContext): void {
-  const { db, starter, temporal } = context;
+  const { db, starter, sweeps, temporal } = context;
 
   listRoute(app, {
     url: '/v1/sweeps',
@@ -70,7 +71,7 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
     schema: {
       tags: ['sweeps'],
       summary: 'One sweep with what its runs came to',
-      params: z.strictObject({ id: z.union([idSchema('sweep'), workflowIdSchema]) }),
+      params: sweepParams,
       querystring: z.strictObject({ include: z.literal('coordinationShare').optional() }),
       response: { 200: sweepDetailSchema, ...problemResponses },
     },
@@ -125,6 +126,7 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
         known === undefined &&
         (await starter.start({
           type: 'reflectFleet',
+          ownerId,
           workflowId,
           args: [{ cadence, trigger: 'call', period }],
           again: 'never',
@@ -138,13 +140,47 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
     },
   });
 
+  app.route({
+    method: 'POST',
+    url: '/v1/sweeps/:id/cancel',
+    config: { role: 'member' },
+    schema: {
+      tags: ['sweeps'],
+      summary: 'Ends a sweep: agents that have not begun are left out, runs at work go on',
+      querystring: writeQuery,
+      params: sweepParams,
+      body: emptyBody,
+      response: { 200: dryRunSchema, 202: sweepDetailSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { id } = request.params;
+      const sweep = (await findSweep(db, ownerId, id)) ?? (await startingSweep(ownerId, id));
+      if (sweep.state !== 'running') throw new DomainError('CONFLICT', `${sweep.id} is ${sweep.state} already`);
+      if (request.query.dryRun) {
+        return { dryRun: true as const, would: `cancel ${sweep.id}: agents that have not begun are left out` };
+      }
+      if (!(await starter.cancel(sweep.workflowId))) {
+        await sweeps.end(sweep.id, 'canceled', 'canceled by hand; its workflow was gone');
+      }
+      const ended = await awaitRow(async () => {
+        const now = await findSweep(db, ownerId, sweep.id);
+        return now && now.state !== 'running' ? now : undefined;
+      }, startRowMs);
+      void reply.header('location', `/v1/sweeps/${sweep.id}`);
+      return reply.code(202).send(ended ?? sweep);
+    },
+  });
+
   /** The workflow runs, but no worker has written its row yet. */
   async function startingSweep(ownerId: string, id: string): Promise<SweepDetail> {
     if (!workflowIdSchema.safeParse(id).success) throw new DomainError('NOT_FOUND', `no sweep ${id}`);
-    await fleetOf(context, ownerId);
     const workflow = await starter.within(() => temporal.workflow.getHandle(id).describe());
-    const sweep = await awaitRow(() => findSweep(db, ownerId, id), readRowMs);
+    const own = workflow.memo?.['ownerId'] === ownerId;
+    const sweep = own ? await awaitRow(() => findSweep(db, ownerId, id), readRowMs) : undefined;
     if (sweep) return sweep;
+    // One that has ended without its row, or whose row has outlived its retention, is no sweep any more.
+    if (!own || workflow.status.name !== 'RUNNING') throw new DomainError('NOT_FOUND', `no sweep ${id}`);
     return {
       id,
       workflowId: id,

@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import type { Client } from '../client.ts';
+import { CommandFailure, exitCodes } from '../failures.ts';
 import { killMachine } from '../fleet-kill.ts';
 import { type FleetView, fleetLines } from '../fleets.ts';
 import { good, line, printJson } from '../output.ts';
@@ -89,10 +92,35 @@ export function fleetCommands(program: Command): void {
       .description(description)
       .action(async (id: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
         const { client, json } = sessionOf(command);
-        const answer = await client.post<{ state?: string; would?: string }>(`/machines/${id}/${verb}`, {}, { dryRun });
+        const waitsFor = verb === 'start' && !dryRun ? await client.get<MachineAnswer>(`/machines/${id}`) : undefined;
+        const asked = await client.post<MachineAnswer>(`/machines/${id}/${verb}`, {}, { dryRun });
+        const answer = waitsFor ? await joined(client, id, waitsFor.epoch!) : asked;
         if (json) printJson(answer);
         else line(answer.would === undefined ? `${good('✔')} ${verb} ${id}: ${answer.state}` : `would ${answer.would}`);
       });
+  }
+}
+
+interface MachineAnswer {
+  state?: string;
+  alive?: boolean;
+  epoch?: number;
+  would?: string;
+}
+
+const joinsWithinMs = 30_000;
+
+/** The process was started; the machine is there once its worker holds a lease under another epoch than the last. */
+async function joined(client: Client, id: string, lastEpoch: number): Promise<MachineAnswer> {
+  for (const startedAt = Date.now(); ; await sleep(250)) {
+    const machine = await client.get<MachineAnswer>(`/machines/${id}`);
+    if (machine.alive && machine.epoch! > lastEpoch) return machine;
+    if (Date.now() - startedAt > joinsWithinMs) {
+      throw new CommandFailure(`${id} was started and has not taken its lease within ${joinsWithinMs / 1000} s`, {
+        exitCode: exitCodes.failed,
+        mend: 'Look into .soulfra/logs.',
+      });
+    }
   }
 }
 

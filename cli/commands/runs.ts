@@ -183,6 +183,22 @@ export function runCommands(program: Command): void {
       }
     });
 
+  sweeps
+    .command('cancel')
+    .argument('<sweep>', 'id of the sweep')
+    .option('--dry-run', 'check only')
+    .description('leave out the agents that have not begun; runs at work go on')
+    .action(async (id: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const answer = await client.post<Partial<Sweep> & { would?: string }>(
+        `/sweeps/${encodeURIComponent(id)}/cancel`,
+        {},
+        { dryRun },
+      );
+      if (json) printJson(answer);
+      else line(answer.would === undefined ? `${good('✔')} ${answer.id} is ${answer.state}` : `would ${answer.would}`);
+    });
+
   limitOption(sweeps.command('list').description('sweeps, the last first')).action(
     async ({ limit }: { limit: number }, command: Command) => {
       const { client, json } = sessionOf(command);

@@ -22,12 +22,12 @@ export function tokenCommands(program: Command): void {
 
   tokens
     .command('create')
-    .option('--role <role>', 'operator, creator, member or reader', 'operator')
+    .option('--role <role>', 'operator, creator, member or reader; default: reader, for --once your own')
     .option('--name <name>', 'to know it again by')
     .option('--days <n>', 'until it expires; default: never', (text) => Number.parseInt(text, 10))
     .option('--once', 'a sign-in link for a browser instead; works once, within 15 minutes')
     .description('make a token; its secret is shown this one time')
-    .action(async (options: { role: string; name?: string; days?: number; once?: boolean }, command: Command) => {
+    .action(async (options: { role?: string; name?: string; days?: number; once?: boolean }, command: Command) => {
       const { client, json } = sessionOf(command);
       const { role, name, days, once = false } = options;
       const made = await client.post<{ id: string; token: string }>('/tokens', {

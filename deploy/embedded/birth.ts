@@ -141,15 +141,26 @@ export async function seedWorld(
 }
 
 /** Waits until each of the machines lives and the plan is at work on them. */
-export async function machinesReady(api: ApiClient, screen: Screen, machineIds: readonly string[]): Promise<void> {
+/** @param failed whether the machine's worker has died too often to be started again: nobody waits for it */
+export async function machinesReady(
+  api: ApiClient,
+  screen: Screen,
+  machineIds: readonly string[],
+  failed: (machineId: string) => boolean,
+): Promise<void> {
   const step = screen.step('Machines');
   const deadline = Date.now() + machinesReadyWithinMs;
   for (;;) {
-    const machines = await api.all<{ id: string; state: string; reason?: string }>('/machines');
-    const waiting = machines.filter((machine) => machineIds.includes(machine.id) && machine.state !== 'ready');
+    const machines = await api.all<{ id: string; state: string; alive: boolean }>('/machines');
+    // A drained machine has its worker and stays out of service until it is undrained.
+    const settled = ['ready', 'draining', 'drained'];
+    const waiting = machines.filter(
+      (machine) =>
+        machineIds.includes(machine.id) && !failed(machine.id) && !(machine.alive && settled.includes(machine.state)),
+    );
     const plan = await api.get<{ state: string }>('/fleet/plan').catch(() => ({ state: 'not made yet' }));
     if (waiting.length === 0 && plan.state === 'applied') {
-      step.done(`${machineIds.join(', ')} ready, plan applied`);
+      step.done(`${machineIds.filter((id) => !failed(id)).join(', ')} ready, plan applied`);
       return;
     }
     const why = waiting.length > 0 ? waiting.map(({ id, state }) => `${id} ${state}`).join(', ') : `plan ${plan.state}`;

@@ -6,7 +6,11 @@ import type { PartSpec } from './parts.ts';
 /** Arguments of node for a process of ours that is to end when the one that holds its stdin is gone. */
 export const leaveWithParent = ['--import', new URL('./leave-with-parent.ts', import.meta.url).href];
 
-export const workerPartName = (machineId: string) => `worker-${machineId}`;
+const workerPrefix = 'worker-';
+export const workerPartName = (machineId: string) => `${workerPrefix}${machineId}`;
+/** The machine whose worker a part is; undefined for the others. */
+export const machineOfPart = (part: string) =>
+  part.startsWith(workerPrefix) ? part.slice(workerPrefix.length) : undefined;
 
 export function apiPart(options: { root: string; url: string; env: Env }): PartSpec {
   return {

@@ -8,7 +8,7 @@ import { recordParts } from './leftovers.ts';
 import { faultIn } from './log-fault.ts';
 import { launchLine, type RunAs } from './run-as.ts';
 
-/** A part that dies more often than this within a minute stays down, and everything stops in order. */
+/** A part that dies more often than this within a minute stays down. */
 const restartsAMinute = 3;
 const logLimitBytes = 50 << 20;
 

@@ -1,3 +1,4 @@
+import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Env, Home } from './home.ts';
 import type { Parts, PartSpec } from './parts.ts';
@@ -107,6 +108,8 @@ async function startTemporal(deps: Deps, step: Step): Promise<{ address: string;
     env,
   });
   await bringUp(deps, step, spec, why, ports.temporal);
+  // The server makes these files readable for all; what it makes later takes after the first.
+  for (const file of [dbFile, `${dbFile}-wal`, `${dbFile}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
   const address = `127.0.0.1:${ports.temporal}`;
   await prepareNamespace(address, namespace);
   return { address, server: found.server };

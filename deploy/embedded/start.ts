@@ -9,7 +9,7 @@ import { type Env, openHome, readSecretFiles } from './home.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
-import { apiPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
+import { apiPart, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
 import { createParts } from './parts.ts';
 import { takePorts } from './ports.ts';
 import { createScreen } from './screen.ts';
@@ -38,9 +38,13 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   const parts = createParts({
     home,
     onEvent: (text) => screen.line(`  ${text}`),
-    onFailed: (_part, why) => {
+    onFailed: (part, why) => {
       screen.line(`✖ ${why}`);
-      void ending.end(1);
+      const machineId = machineOfPart(part);
+      // The fleet does without a machine that keeps dying, not without its last one or any other part.
+      const working = parts.list().some(({ name, state }) => machineOfPart(name) !== undefined && state === 'up');
+      if (machineId === undefined || !working) void ending.end(1);
+      else screen.line(`  the other machines go on; once it is mended: soulfra fleet start ${machineId}`);
     },
   });
   const ending = onEnding({
@@ -92,7 +96,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const machines = (await api.all<{ id: string }>('/machines')).map(({ id }) => id);
     const here = options.machines ?? machines;
     for (const id of here) await startMachine(id);
-    await machinesReady(api, screen, here);
+    await machinesReady(api, screen, here, (id) =>
+      parts.list().some(({ name, state }) => name === workerPartName(id) && state === 'failed'),
+    );
     // A machine that a later apply adds is started here too; one that leaves ends by itself.
     if (options.machines === undefined) followMachines(api, new Set(here), startMachine, screen, () => ending.begun());
 

@@ -1,5 +1,6 @@
 import type { Fleet } from '../../domain/fleet.ts';
 import type { Executor } from '../database.ts';
+import { storedFleet } from '../fleets.ts';
 import { iso, type PageRequest } from './page.ts';
 
 export interface FleetVersionView {
@@ -40,5 +41,5 @@ export async function findFleet(db: Executor, ownerId: string, upTo?: number): P
     .where('ownerId', '=', ownerId);
   if (upTo !== undefined) query = query.where('version', '<=', upTo);
   const row = await query.orderBy('version', 'desc').limit(1).executeTakeFirst();
-  return row && { ...row, fleet: row.fleet as unknown as Fleet, appliedAt: iso(row.appliedAt) };
+  return row && { ...row, fleet: storedFleet(row.fleet), appliedAt: iso(row.appliedAt) };
 }

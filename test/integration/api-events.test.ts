@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import pg from 'pg';
@@ -182,6 +185,31 @@ test('a stream of a revoked token is not opened again', async () => {
   await read({ token: secret, query: '?last=1' }, (events) => events.length >= 1);
   await principals.revoke(id, api.ownerId);
   expect((await fetch(url, { headers: { authorization: `Bearer ${secret}` } })).status).toBe(401);
+});
+
+test('a token holds only so many streams, and a closed one makes room', async () => {
+  const principals = createPrincipalStore(api.db);
+  const { secret } = await principals.issue({ ownerId: api.ownerId, kind: 'bearer', role: 'reader', name: 'many' });
+  const open = async () => {
+    const [stream] = (await once(
+      get(url, { agent: false, headers: { authorization: `Bearer ${secret}` } }),
+      'response',
+    )) as [IncomingMessage];
+    return stream;
+  };
+  const streams: IncomingMessage[] = [];
+  for (let i = 0; i < 16; i += 1) streams.push(await open());
+  expect(streams.map((stream) => stream.statusCode)).toEqual(Array(16).fill(200));
+  const refused = await open();
+  expect(refused.statusCode).toBe(429);
+  expect(await json(refused)).toMatchObject({ code: 'RATE_LIMITED' });
+  streams.pop()!.destroy();
+  await until('there is room', async () => {
+    const again = await open();
+    streams.push(again);
+    return again.statusCode === 200;
+  });
+  for (const stream of streams) stream.destroy();
 });
 
 test('open streams end when the server does', async () => {

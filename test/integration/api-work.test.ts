@@ -4,10 +4,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLogger } from '../../observability/logger.ts';
 import { startMachineWorker } from '../../workers/machine-worker.ts';
 import { installRuntime } from '../../workers/runtime.ts';
+import { newId } from '../../stores/ids.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
+/** Started before any worker runs. */
+let waitingSweep: string;
+let canceledSweep: string;
 const workers: Array<Awaited<ReturnType<typeof startMachineWorker>>> = [];
 
 beforeAll(async () => {
@@ -48,6 +52,7 @@ test('without a worker a sweep is promised, not written; the same key asks once'
   const first = await api.call('POST', '/v1/sweeps', { body: {}, headers, token: api.tokens.member });
   expect(first.status).toBe(202);
   const { id } = first.json as unknown as { id: string };
+  waitingSweep = id;
   expect(first.json).toMatchObject({ started: true });
   expect(first.headers['location']).toBe(`/v1/sweeps/${id}`);
   const again = await api.call('POST', '/v1/sweeps', { body: {}, headers });
@@ -57,6 +62,14 @@ test('without a worker a sweep is promised, not written; the same key asks once'
   const waiting = await api.call('GET', `/v1/sweeps/${id}`);
   expect(waiting.json).toMatchObject({ state: 'running', total: 0 });
   expect(await api.rowCounts()).toEqual(before);
+});
+
+test('a sweep that no worker has begun is canceled too', async () => {
+  // Of a cadence that nobody has, so that the other sweep's agents are free.
+  const { json } = await api.call('POST', '/v1/sweeps', { body: { cadence: '9h' } });
+  canceledSweep = json['workflowId'] as string;
+  const answer = await api.call('POST', `/v1/sweeps/${canceledSweep}/cancel`);
+  expect({ status: answer.status, state: answer.json['state'] }).toEqual({ status: 202, state: 'running' });
 });
 
 test('machines join, the plan is applied, and the sweep that waited reflects every agent', async () => {
@@ -88,9 +101,7 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
   ]);
   const sweep = await until(
     async () => {
-      const list = await api.call('GET', '/v1/sweeps');
-      const id = (list.json.items[0]?.['id'] as string | undefined) ?? 'reflect-fleet:call-none';
-      return api.call('GET', `/v1/sweeps/${id}?include=coordinationShare`);
+      return api.call('GET', `/v1/sweeps/${waitingSweep}?include=coordinationShare`);
     },
     ({ json }) => json['state'] === 'done',
   );
@@ -101,6 +112,11 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
   expect(
     Object.keys(sweep.json['coordinationShare'] as object).every((machine) => ['big', 'small'].includes(machine)),
   ).toBe(true);
+  const canceled = await until(
+    () => api.call('GET', `/v1/sweeps/${canceledSweep}`),
+    ({ json }) => json['state'] === 'canceled',
+  );
+  expect(canceled.json['reflected']).toBe(0);
 });
 
 test('a reflection explains itself by its memories', async () => {
@@ -207,6 +223,26 @@ test('a machine is drained and taken back in', async () => {
   expect((await api.call('POST', '/v1/machines/small/drain')).json['code']).toBe('CONFLICT');
   const back = await api.call('POST', '/v1/machines/small/undrain');
   expect(back.json['state']).toBe('ready');
+});
+
+test('a sweep is canceled once, also one whose workflow is gone', async () => {
+  const id = newId('sweep');
+  await api.db
+    .insertInto('sweeps')
+    .values({
+      id,
+      ownerId: api.ownerId,
+      workflowId: 'reflect-fleet:gone',
+      trigger: 'call',
+      cadence: null,
+      period: 'gone',
+    })
+    .execute();
+  const dry = await api.call('POST', `/v1/sweeps/${id}/cancel?dryRun=true`);
+  expect(dry.json).toEqual({ dryRun: true, would: `cancel ${id}: agents that have not begun are left out` });
+  const ended = await api.call('POST', `/v1/sweeps/${id}/cancel`, { token: api.tokens.member });
+  expect({ status: ended.status, state: ended.json['state'] }).toEqual({ status: 202, state: 'canceled' });
+  expect((await api.call('POST', `/v1/sweeps/${id}/cancel`)).json['code']).toBe('CONFLICT');
 });
 
 test('readiness names each part, and metrics tell of requests', async () => {

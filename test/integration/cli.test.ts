@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createMachineStore } from '../../stores/machines.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
@@ -22,6 +23,8 @@ beforeAll(async () => {
   supervisor = createHttpServer((request, response) => {
     supervised.push(`${request.method} ${request.url}`);
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    // The worker takes its lease some time after its process was started.
+    if (request.url === '/machines/big/start') setTimeout(() => void takeLease('big'), 400);
   });
   await new Promise<void>((resolve) => supervisor.listen(socket, resolve));
   api = await createApiFixture({ controlSocket: socket });
@@ -29,6 +32,9 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
   writeFileSync(join(folder, 'fleet.yaml'), smallFleet);
 });
+async function takeLease(machineId: string): Promise<void> {
+  await createMachineStore(api.db).register(machineId, { identity: `${machineId}/worker/1`, runsAs: 'simulated' });
+}
 afterAll(async () => {
   await api?.close();
   supervisor?.closeAllConnections();
@@ -172,7 +178,8 @@ test('makes, lists and revokes tokens', async () => {
 });
 
 test('has the supervisor start a machine, and ends after the last events', async () => {
-  expect((await soulfra(['fleet', 'start', 'big'])).code).toBe(0);
+  const started = await soulfra(['fleet', 'start', 'big']);
+  expect({ code: started.code, out: started.out.trim() }).toEqual({ code: 0, out: '✔ start big: ready' });
   expect(supervised).toContain('POST /machines/big/start');
   const events = await soulfra(['events', '--last', '2', '--no-follow', '--json']);
   expect(events.out.trim().split('\n')).toHaveLength(2);

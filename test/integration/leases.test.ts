@@ -125,7 +125,7 @@ test('a machine whose worker is gone comes back from a drain as lost, under the 
   expect(await machine('pc2')).toMatchObject({
     state: 'lost',
     epoch: lease.epoch + 1,
-    reason: 'its worker was stopped',
+    reason: 'its worker is gone',
   });
   expect((await machines.register('pc2', worker)).state).toBe('ready');
 });
