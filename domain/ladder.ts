@@ -25,14 +25,16 @@ export interface LadderFacts {
 
 export const backgroundPriority = 4;
 /** Work that has waited for a machine already goes before new work. */
-export const againPriority = 2;
+export const waitedPriority = 3;
+/** Work that was in hand when its machine or server went away goes before all that has only waited. */
+export const restartPriority = 2;
 
 export function nextStep({ own, smaller, served, coming }: LadderFacts): LadderStep {
   if (served.has(own.queue) || coming.has(own.queue)) {
-    return { kind: 'work', rung: { ...own, degraded: false, priority: againPriority } };
+    return { kind: 'work', rung: { ...own, degraded: false, priority: waitedPriority } };
   }
   if (smaller && (served.has(smaller.queue) || coming.has(smaller.queue))) {
-    return { kind: 'work', rung: { ...smaller, degraded: true, priority: againPriority } };
+    return { kind: 'work', rung: { ...smaller, degraded: true, priority: waitedPriority } };
   }
   const none = `no living machine serves ${own.modelId}`;
   return { kind: 'park', reason: smaller ? `${none} or ${smaller.modelId}` : `${none}, and the agent may not degrade` };

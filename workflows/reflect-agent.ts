@@ -17,7 +17,7 @@ import {
 } from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
-import { againPriority, type Rung } from '../domain/ladder.ts';
+import { restartPriority, type Rung } from '../domain/ladder.ts';
 import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 
@@ -84,12 +84,13 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
   });
   let { step } = begun;
   let tries = 0;
+  let begunBefore = false;
   for (;;) {
     const rung = step.kind === 'work' ? step.rung : await waitParked(step.reason);
     setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
     try {
       tries += 1;
-      await callOn(rung, begun, tries);
+      await callOn(begunBefore ? { ...rung, priority: restartPriority } : rung, begun, tries);
       return rung;
     } catch (err) {
       if (waitedTooLong(err)) {
@@ -99,7 +100,8 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
       if (tries >= mostTries || !mayTryAgain(err)) throw err;
       // A machine that went away has cost its time-out already; what answered with an error is given a moment.
       if (!timedOut(err)) await sleep(Math.min(200 * 2 ** (tries - 1), 2_000), { summary: 'before the next try' });
-      step = { kind: 'work', rung: { ...rung, priority: againPriority } };
+      begunBefore = true;
+      step = { kind: 'work', rung };
     }
   }
 

@@ -85,9 +85,15 @@ test('a model error never climbs', async () => {
     failed += 1;
     return failed < 3 ? Promise.reject(new Error('socket hang up')) : small.asExtractive(request, watch);
   });
-  const result = await (await stage.reflect('light-001', 'call-error')).result();
+  const handle = await stage.reflect('light-001', 'call-error');
+  const result = await handle.result();
   expect(result).toMatchObject({ state: 'done', degraded: false });
   expect(small.calls.length - calls).toBe(3);
+  const { events } = await handle.fetchHistory();
+  const priorities = events?.flatMap(({ activityTaskScheduledEventAttributes: scheduled }) =>
+    scheduled ? [scheduled.priority?.priorityKey] : [],
+  );
+  expect(priorities, 'what was in hand goes before what has only waited').toEqual([4, 2, 2]);
   expect(await stage.run('light-001', 'call-error')).toMatchObject({
     moves: 0,
     queue: expect.stringContaining('light_q4'),
@@ -124,7 +130,7 @@ test('a saturated but living machine never degrades or parks: its work waits, be
     expect(await eventsOf(run!.id, 'run.parked')).toEqual([]);
   }
   const { raw } = await waiting[0]!.describe();
-  expect(raw.pendingActivities?.[0]?.priority?.priorityKey).toBe(2);
+  expect(raw.pendingActivities?.[0]?.priority?.priorityKey).toBe(3);
   letGo();
   const results = await Promise.all([first, ...waiting].map((handle) => handle.result()));
   expect(results.map(({ state, degraded }) => `${state} ${degraded}`)).toEqual(Array(3).fill('done false'));

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { againPriority, backgroundPriority, type LadderFacts, nextStep } from '../../domain/ladder.ts';
+import {
+  backgroundPriority,
+  type LadderFacts,
+  nextStep,
+  restartPriority,
+  waitedPriority,
+} from '../../domain/ladder.ts';
 
 const own = { modelId: 'heavy_q4', queue: 'inference_16g_heavy_q4' };
 const smaller = { modelId: 'light_q4', queue: 'inference_8g_light_q4' };
@@ -16,8 +22,9 @@ const both = new Set([own.queue, smaller.queue]);
 describe('a rung that nobody took in time', () => {
   test('stays where a living machine serves it, before new work: load is never taken for death', () => {
     const step = nextStep(facts({ served: both }));
-    expect(step).toEqual({ kind: 'work', rung: { ...own, degraded: false, priority: againPriority } });
-    expect(againPriority).toBeLessThan(backgroundPriority);
+    expect(step).toEqual({ kind: 'work', rung: { ...own, degraded: false, priority: waitedPriority } });
+    expect(waitedPriority).toBeLessThan(backgroundPriority);
+    expect(restartPriority).toBeLessThan(waitedPriority);
   });
 
   test('stays where a plan being applied will give it to a machine', () => {
@@ -29,7 +36,7 @@ describe('a rung that nobody took in time', () => {
     for (const change of [{ served: new Set([smaller.queue]) }, { coming: new Set([smaller.queue]) }]) {
       expect(nextStep(facts(change))).toEqual({
         kind: 'work',
-        rung: { ...smaller, degraded: true, priority: againPriority },
+        rung: { ...smaller, degraded: true, priority: waitedPriority },
       });
     }
   });
