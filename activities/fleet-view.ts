@@ -1,21 +1,23 @@
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, type ModelVariant, modelVariants } from '../domain/fleet.ts';
 import { queueOf } from '../domain/vram.ts';
-import type { FleetStore } from '../stores/fleets.ts';
+import type { FleetStore, FleetVersion } from '../stores/fleets.ts';
 
 /** The applied fleet with what is looked up in it all the time. */
 export interface FleetView {
   version: number;
+  ownerId: string;
   fleet: Fleet;
   variants: ReadonlyMap<string, ModelVariant>;
   /** Queue of each model. */
   queues: ReadonlyMap<string, string>;
 }
 
-function fleetView(version: number, fleet: Fleet): FleetView {
+function fleetView({ version, ownerId, fleet }: FleetVersion): FleetView {
   const variants = modelVariants(fleet);
   return {
     version,
+    ownerId,
     fleet,
     variants: new Map(variants.map((variant) => [variant.id, variant])),
     queues: new Map(variants.map((variant) => [variant.id, queueOf(variant)])),
@@ -31,7 +33,7 @@ export function createFleetReader(fleets: FleetStore) {
     if (known?.version !== version) {
       const stored = await fleets.byVersion(version);
       if (!stored) throw new DomainError('INTERNAL', `fleet version ${version} is gone`);
-      known = fleetView(version, stored.fleet);
+      known = fleetView(stored);
     }
     return known;
   };

@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { createApiMetrics } from '../observability/metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -12,6 +13,7 @@ export interface ConnectionSettings {
   temporalAddress: string;
   temporalNamespace: string;
   controlSocket?: string | undefined;
+  modelKey?: string | undefined;
   log: Logger;
 }
 
@@ -26,12 +28,14 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
   const connection = Connection.lazy({ address: settings.temporalAddress, connectTimeout: '3 seconds' });
   const temporal = new Client({ connection, namespace: settings.temporalNamespace });
   const redis = connectRedis(settings.redisUrl, log);
+  const embedders = createEmbedders({ apiKey: settings.modelKey });
   const deps: ApiDeps = {
     db,
     listen: createListenerFactory(settings.databaseUrl, (err) => log.warn({ err }, 'listening broke off')),
     temporal,
     redis,
     controlSocket: settings.controlSocket,
+    embedderOf: embedders.of,
     log,
     metrics: createApiMetrics(),
   };
@@ -39,7 +43,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     deps,
     async close() {
       redis.disconnect();
-      await Promise.all([connection.close(), db.destroy()]);
+      await Promise.all([connection.close(), db.destroy(), embedders.close()]);
     },
   };
 }

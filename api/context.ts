@@ -4,6 +4,7 @@ import { createAgentStore } from '../stores/agents.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createMemorySearch } from '../stores/memory-search.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRunStore } from '../stores/runs.ts';
@@ -11,6 +12,9 @@ import { createSweepStore } from '../stores/sweeps.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
+
+/** The API's share of `limits.memoryCacheMiB` is its default: it must come up before any fleet is applied. */
+const memoryCacheBytes = fleetSchema.shape.limits.parse({}).memoryCacheMiB * 2 ** 20;
 
 /** What every route is given: the connections, and the stores made over them once. */
 export function createContext(deps: ApiDeps) {
@@ -25,6 +29,13 @@ export function createContext(deps: ApiDeps) {
     sweeps: createSweepStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
+    memorySearch: createMemorySearch({
+      db: deps.db,
+      embedderOf: deps.embedderOf,
+      settings: async (ownerId) => (await fleetOf(deps, ownerId)).fleet.embeddings,
+      cacheBytes: memoryCacheBytes,
+      onFailure: (err) => deps.log.warn({ err }, 'memories searched by words alone'),
+    }),
     requestsPerMinute: createLimitReader(deps),
   };
 }

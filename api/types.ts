@@ -9,6 +9,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Role } from '../domain/states.ts';
 import type { ApiMetrics } from '../observability/metrics.ts';
 import type { Database } from '../stores/database.ts';
@@ -25,6 +26,8 @@ export interface ApiDeps {
   redis: Redis | undefined;
   /** Unix socket of the embedded supervisor; absent elsewhere. */
   controlSocket: string | undefined;
+  /** What turns texts into vectors, by what fleet.yaml says of it. */
+  embedderOf: (settings: EmbeddingSettings) => Embedder;
   log: Logger;
   metrics: ApiMetrics;
   /** Where an Ollama of this host would listen. */

@@ -61,7 +61,7 @@ export function createClient({ url, token, origin }: { url: string; token: strin
   return {
     get: <T>(path: string, query: Query = {}) => json<T>('GET', path, query),
     post: <T>(path: string, body: unknown = {}, query: Query = {}) => json<T>('POST', path, query, body),
-    delete: (path: string) => json<undefined>('DELETE', path, {}),
+    delete: <Answer = undefined>(path: string, query: Query = {}) => json<Answer>('DELETE', path, query),
     text: async (path: string) => (await ask('GET', path, {})).text(),
 
     /** The first `most` rows of a list, over as many pages as it takes. */

@@ -156,6 +156,12 @@ export const errorTable = {
     cause: 'The answer of the model did not follow the schema, also after one repair try.',
     mend: 'Try again later or use another model; nothing was stored.',
   },
+  EMBEDDINGS_FAILED: {
+    status: 503,
+    retryable: true,
+    cause: 'The model that turns texts into vectors did not answer, or answered something else than vectors.',
+    mend: 'Look at the server of `embeddings` in fleet.yaml; memories without vectors are found by their words alone.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

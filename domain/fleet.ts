@@ -3,6 +3,7 @@ import { durationSchema, durationSeconds } from './durations.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
+import { embeddingSettingsSchema } from './embeddings.ts';
 
 export { durationSeconds };
 
@@ -122,7 +123,7 @@ const overrideSchema = archetypeSchema
 const limitsSchema = z.strictObject({
   /** Without a heartbeat for this long an inference attempt is given to another machine. */
   heartbeatTimeout: durationSchema.default('10s'),
-  /** Without a token for this long the call is aborted; under the heartbeat time-out. */
+  /** Without progress for this long the call is aborted; under the heartbeat time-out. */
   stallTimeout: durationSchema.default('8s'),
   /** An inference call may take this long in all. */
   callTimeout: durationSchema.default('10m'),
@@ -133,6 +134,8 @@ const limitsSchema = z.strictObject({
   /** Window of a sweep per queue = this × the slots that poll it (facts: 1.15). */
   windowOverSlots: z.number().min(1).max(4).default(1.15),
   requestsPerMinute: z.int().positive().default(600),
+  /** Vectors of memories that each process may keep in memory. */
+  memoryCacheMiB: z.int().min(1).max(65_536).default(256),
 });
 
 const retentionSchema = z.strictObject({
@@ -155,6 +158,8 @@ export const fleetShapeSchema = z.strictObject({
   schedules: z
     .strictObject({ catchUp: durationSchema.default('10m'), paused: z.boolean().default(false) })
     .prefault({}),
+  /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
+  embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
   limits: limitsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });

@@ -75,3 +75,4 @@ export function reflectScheduleId(cadence: string): string {
 }
 
 export const retentionScheduleId = 'retention';
+export const embeddingScheduleId = 'embeddings';

@@ -7,6 +7,7 @@ import { requestReplan } from './plans.ts';
 
 export interface FleetVersion {
   version: number;
+  ownerId: string;
   source: string;
   fleet: Fleet;
   appliedAt: string;
@@ -35,11 +36,12 @@ export interface AppliedFleet {
   planVersion: number;
 }
 
-const columns = ['version', 'source', 'fleet', 'appliedAt', 'undoOf'] as const;
-type Row = { version: number; source: string; fleet: unknown; appliedAt: Date; undoOf: number | null };
+const columns = ['version', 'ownerId', 'source', 'fleet', 'appliedAt', 'undoOf'] as const;
+type Row = { version: number; ownerId: string; source: string; fleet: unknown; appliedAt: Date; undoOf: number | null };
 function fleetVersion(row: Row): FleetVersion {
   return {
     version: row.version,
+    ownerId: row.ownerId,
     source: row.source,
     fleet: storedFleet(row.fleet),
     appliedAt: row.appliedAt.toISOString(),

@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
@@ -6,7 +7,9 @@ import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
+import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Database } from '../stores/database.ts';
+import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
@@ -27,6 +30,7 @@ export function createWorkerStores(db: Database) {
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
+    embeddings: createEmbeddingStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
@@ -36,7 +40,12 @@ export function createWorkerStores(db: Database) {
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
 
 /** Everything that the `coordination` queue runs beside workflows. */
-export function createCoordinationActivities(stores: WorkerStores, fleet: FleetReader, client: Client) {
+export function createCoordinationActivities(
+  stores: WorkerStores,
+  fleet: FleetReader,
+  client: Client,
+  embedderOf: (settings: EmbeddingSettings) => Embedder,
+) {
   return {
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet }),
@@ -44,5 +53,6 @@ export function createCoordinationActivities(stores: WorkerStores, fleet: FleetR
     ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
+    ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
   };
 }

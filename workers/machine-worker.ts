@@ -9,6 +9,7 @@ import { DomainError } from '../domain/errors.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
 import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -70,6 +71,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const clientConnection = await Connection.connect({ address: temporalAddress });
   const client = new Client({ connection: clientConnection, namespace });
 
+  const embedders = createEmbedders({ apiKey: options.modelKey });
   const models = createMachineModels(() => view, machineId, options.modelKey);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1);
   const identity = `${machineId}/worker/${process.pid}`;
@@ -191,7 +193,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(stores, fleet, client),
+        activities: createCoordinationActivities(stores, fleet, client, embedders.of),
       }),
     );
   }
@@ -242,6 +244,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await Promise.all(running);
       clearTimeout(late);
       await lease.stop();
+      await embedders.close();
       await connection.close();
       await clientConnection.close();
       await db.destroy();

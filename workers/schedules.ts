@@ -10,7 +10,7 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/fleet.ts';
 import { fleetAgents } from '../domain/fleet.ts';
-import { reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
+import { embeddingScheduleId, reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
@@ -21,6 +21,7 @@ import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 export async function reconcileSchedules(client: Client, readFleet: FleetReader): Promise<void> {
   const { fleet } = await readFleet();
   await ensure(client, retentionScheduleId, retentionOptions, false);
+  await ensure(client, embeddingScheduleId, embeddingOptions, false);
   const cadences = new Set(fleetAgents(fleet).map((agent) => agent.cadence));
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
@@ -64,6 +65,19 @@ const retentionOptions: Options = {
     type: 'startWorkflow',
     workflowType: 'applyRetention',
     workflowId: 'apply-retention',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  },
+  policies: { overlap: ScheduleOverlapPolicy.SKIP },
+};
+
+/** A search embeds the few that are new by itself; this is for what came in bulk, and for another model. */
+const embeddingOptions: Options = {
+  spec: { intervals: [{ every: '10 minutes' }] },
+  action: {
+    type: 'startWorkflow',
+    workflowType: 'reembedMemories',
+    workflowId: 'reembed-memories',
     taskQueue: coordinationQueue,
     args: [{}],
   },

@@ -11,7 +11,7 @@ import { listRoute } from '../lists.ts';
 import { importMemories, memoryBody, newMemory, refuseIfNothingGood } from '../memory-import.ts';
 import { registerLineBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { idempotencyHeaders } from '../workflow-starts.ts';
 
@@ -25,12 +25,43 @@ const memorySchema = z
     importance: z.int(),
     source: z.string(),
     externalKey: z.string(),
-    occurredAt: timeSchema,
+    occurredAt: timeSchema.describe('When it happened; it holds from then on'),
     recordedAt: timeSchema,
+    validTo: timeSchema.nullable().describe('Until when it held; null: it still does'),
+    supersededBy: z.string().nullable().describe('The memory that took its place'),
+    deletedAt: timeSchema.nullable(),
+    deletedReason: z.string().nullable(),
+    lastUsedAt: timeSchema.nullable(),
   })
   .meta({ id: 'Memory' });
 
 const agentParams = z.strictObject({ id: slugSchema });
+const memoryParams = z.strictObject({ id: idSchema('memory') });
+const reasonSchema = textSchema(500);
+const share = z.number().min(0).max(1);
+const foundSchema = z.object({
+  items: z.array(
+    z.object({
+      id: idSchema('memory'),
+      agentId: z.string(),
+      seq: z.int(),
+      kind: z.enum(memoryKinds),
+      text: z.string(),
+      importance: z.int(),
+      source: z.string(),
+      occurredAt: timeSchema,
+      score: z.number().describe('recency + importance + relevance'),
+      parts: z.object({ recency: share, importance: share, relevance: share }),
+    }),
+  ),
+  scored: z.int().describe('Living memories, all of which were scored'),
+  unembedded: z.int().describe('Of these, without a vector: found by their words alone'),
+  model: z.string().nullable().describe('Whose vectors were compared; null: it did not answer, words alone were'),
+});
+const forgottenSchema = z.object({
+  id: idSchema('memory'),
+  reflections: z.array(idSchema('reflection')).describe('Rest on it; they are not rewritten'),
+});
 const fieldErrorSchema = z.object({ path: z.string(), rule: z.string(), mend: z.string() });
 const importSchema = z
   .object({
@@ -51,7 +82,7 @@ const importSchema = z
   .meta({ id: 'MemoryImport' });
 
 export function memoryRoutes(app: Api, context: ApiContext): void {
-  const { db, memories, metrics } = context;
+  const { db, memories, memorySearch, metrics } = context;
 
   listRoute(app, {
     url: '/v1/agents/:id/memories',
@@ -76,15 +107,117 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     schema: {
       tags: ['memories'],
       summary: 'One memory',
-      params: z.strictObject({ id: idSchema('memory') }),
+      params: memoryParams,
       response: { 200: memorySchema, ...problemResponses },
     },
+    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/agents/:id/memories/search',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['memories'],
+      summary: 'What an agent remembers of something: every living memory scored, the best answered',
+      params: agentParams,
+      querystring: z.strictObject({
+        q: textSchema(2_000).describe('In plain words'),
+        limit: z.coerce.number().int().min(1).max(200).default(10),
+      }),
+      response: { 200: foundSchema, ...problemResponses },
+    },
     handler: async (request) => {
-      const memory = await findMemory(db, callerOf(request).ownerId, request.params.id);
-      if (!memory) throw new DomainError('NOT_FOUND', `no memory ${request.params.id}`);
-      return memory;
+      const { ownerId } = callerOf(request);
+      const { id } = request.params;
+      if (!(await findAgent(db, ownerId, id))) throw new DomainError('NOT_FOUND', `no agent ${id}`);
+      const { q, limit } = request.query;
+      const { found, ...about } = await memorySearch.search({
+        ownerId,
+        agentId: id,
+        text: q,
+        limit,
+        now: new Date(),
+        used: false,
+      });
+      return { items: found, ...about };
     },
   });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/memories/:id/supersede',
+    config: { role: 'member' },
+    schema: {
+      tags: ['memories'],
+      summary: 'What held gives way to what holds now; the old memory stays, with its end and its successor',
+      querystring: writeQuery,
+      headers: idempotencyHeaders,
+      params: memoryParams,
+      body: memoryBody.omit({ kind: true }),
+      response: { 200: dryRunSchema, 201: memorySchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const old = await existing(ownerId, request.params.id);
+      const key = request.body.externalKey ?? request.headers['idempotency-key'];
+      const successor = newMemory(
+        old.agentId,
+        { ...request.body, kind: old.kind, ...(typeof key === 'string' ? { externalKey: key } : {}) },
+        new Date(),
+      );
+      if (request.query.dryRun) return { dryRun: true as const, would: `supersede ${old.id} of ${old.agentId}` };
+      const id = await memories.supersede(ownerId, old.id, successor);
+      void reply.header('location', `/v1/memories/${id}`);
+      return reply.code(201).send(await existing(ownerId, id));
+    },
+  });
+
+  app.route({
+    method: 'DELETE',
+    url: '/v1/memories/:id',
+    config: { role: 'member' },
+    schema: {
+      tags: ['memories'],
+      summary: 'Takes a memory away: it never comes to mind again; what rests on it still shows it',
+      querystring: writeQuery.extend({ reason: reasonSchema }),
+      params: memoryParams,
+      response: { 200: memorySchema.or(dryRunSchema), ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const { id } = await existing(ownerId, request.params.id);
+      if (request.query.dryRun) return { dryRun: true as const, would: `delete ${id}` };
+      await memories.delete(ownerId, id, request.query.reason);
+      return existing(ownerId, id);
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/memories/:id/forget',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['memories'],
+      summary: 'For a person’s request: text and vectors are gone for good; says what rested on it',
+      querystring: writeQuery,
+      params: memoryParams,
+      body: z.strictObject({ reason: reasonSchema }),
+      response: { 200: forgottenSchema.or(dryRunSchema), ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const { id } = await existing(ownerId, request.params.id);
+      if (request.query.dryRun) return { dryRun: true as const, would: `forget ${id} for good` };
+      return { id, ...(await memories.forget(ownerId, id, request.body.reason)) };
+    },
+  });
+
+  async function existing(ownerId: string, id: string) {
+    const memory = await findMemory(db, ownerId, id);
+    if (!memory) throw new DomainError('NOT_FOUND', `no memory ${id}`);
+    return memory;
+  }
 
   app.route({
     method: 'POST',

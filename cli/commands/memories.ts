@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
-import { bold, dim, good, line, plain, printJson, table } from '../output.ts';
+import { bold, confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 
 interface Memory {
@@ -11,6 +11,16 @@ interface Memory {
   text: string;
   importance: number;
   occurredAt: string;
+}
+interface Found {
+  items: Array<Memory & { score: number; parts: { recency: number; importance: number; relevance: number } }>;
+  scored: number;
+  unembedded: number;
+  model: string | null;
+}
+interface Taken {
+  would?: string;
+  reflections?: string[];
 }
 interface Imported {
   added: number;
@@ -101,6 +111,59 @@ export function memoryCommands(program: Command): void {
         });
       }
     });
+
+  limitOption(
+    memories
+      .command('search')
+      .argument('<agent>', 'id of the agent')
+      .argument('<words...>', 'what it is about')
+      .description('what an agent remembers of something, and why it comes to mind'),
+  ).action(async (agent: string, words: string[], { limit }: { limit: number }, command: Command) => {
+    const { client, json } = sessionOf(command);
+    const found = await client.get<Found>(`/agents/${encodeURIComponent(agent)}/memories/search`, {
+      q: words.join(' '),
+      limit: Math.min(limit, 200),
+    });
+    if (json) return printJson(found);
+    line(
+      table(found.items, [
+        ['SCORE', (memory) => memory.score.toFixed(2)],
+        ['RECENT', (memory) => memory.parts.recency.toFixed(2)],
+        ['IMPORTANT', (memory) => memory.parts.importance.toFixed(2)],
+        ['RELEVANT', (memory) => memory.parts.relevance.toFixed(2)],
+        ['HAPPENED', (memory) => memory.occurredAt.slice(0, 16).replace('T', ' ')],
+        ['TEXT', (memory) => memory.text],
+      ]),
+    );
+    const without = found.unembedded === 0 ? '' : `, ${found.unembedded} of them by their words alone`;
+    line(dim(`${found.scored} memories scored${without} · ${found.model ?? 'the model of embeddings did not answer'}`));
+  });
+
+  for (const [verb, description] of [
+    ['delete', 'take a memory away: it never comes to mind again, what rests on it still shows it'],
+    ['forget', 'for a person’s request: its text and vectors are gone for good'],
+  ] as const) {
+    memories
+      .command(verb)
+      .argument('<memory>', 'id of the memory')
+      .requiredOption('--reason <text>', 'kept with the tombstone')
+      .option('--dry-run', 'check only')
+      .description(description)
+      .action(async (id: string, { reason, dryRun }: { reason: string; dryRun?: boolean }, command: Command) => {
+        const session = sessionOf(command);
+        const { client, json } = session;
+        if (verb === 'forget' && !dryRun && !(await confirm(`Forget ${id} for good?`, session))) return;
+        const path = `/memories/${encodeURIComponent(id)}`;
+        const answer =
+          verb === 'delete'
+            ? await client.delete<Taken>(path, { reason, dryRun })
+            : await client.post<Taken>(`${path}/forget`, { reason }, { dryRun });
+        if (json) return printJson(answer);
+        if (answer.would !== undefined) return line(`would ${answer.would}`);
+        line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
+        for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
+      });
+  }
 
   limitOption(
     memories.command('list').argument('<agent>', 'id of the agent').description('memories of an agent, the last first'),

@@ -13,12 +13,18 @@ export interface MemoryView {
   externalKey: string;
   occurredAt: string;
   recordedAt: string;
+  validTo: string | null;
+  supersededBy: string | null;
+  deletedAt: string | null;
+  deletedReason: string | null;
+  lastUsedAt: string | null;
 }
 
 function memoryQuery(db: Executor, ownerId: string) {
   return db
     .selectFrom('memories')
     .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'externalKey', 'occurredAt', 'recordedAt'])
+    .select(['validTo', 'supersededBy', 'deletedAt', 'deletedReason', 'lastUsedAt'])
     .where('ownerId', '=', ownerId);
 }
 type MemoryRow = Awaited<ReturnType<ReturnType<typeof memoryQuery>['execute']>>[number];
@@ -29,6 +35,9 @@ function memoryView(row: MemoryRow): MemoryView {
     kind: row.kind as MemoryKind,
     occurredAt: iso(row.occurredAt),
     recordedAt: iso(row.recordedAt),
+    validTo: row.validTo && iso(row.validTo),
+    deletedAt: row.deletedAt && iso(row.deletedAt),
+    lastUsedAt: row.lastUsedAt && iso(row.lastUsedAt),
   };
 }
 

@@ -9,6 +9,7 @@ import { createDatabase, type Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { createListenerFactory } from '../../stores/listen.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
+import { hashedEmbedder } from './hashed-embedder.ts';
 import { createTestScope, type TestScope } from './isolation.ts';
 
 export interface Json {
@@ -63,6 +64,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     temporal: new Client({ connection, namespace: scope.namespace }),
     redis,
     controlSocket: undefined,
+    embedderOf: () => hashedEmbedder,
     log,
     metrics: createApiMetrics(),
     ollamaUrl: 'http://127.0.0.1:9',

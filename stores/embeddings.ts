@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { sql } from 'kysely';
+import { embeddingModelOf, type EmbeddingSettings, embeddingSettingsSchema } from '../domain/embeddings.ts';
+import type { Database } from './database.ts';
+import { appendEvents } from './events.ts';
+
+/** A text by its content: what is said twice is embedded once. */
+export function contentHash(text: string): Buffer {
+  return createHash('sha256').update(text, 'utf8').digest();
+}
+
+export interface Unembedded {
+  ownerId: string;
+  contentHash: Buffer;
+  text: string;
+}
+
+/** Float32, little-endian, as Postgres keeps it. */
+export function vectorBytes(vector: Float32Array): Buffer {
+  const bytes = Buffer.allocUnsafe(vector.length * 4);
+  for (let i = 0; i < vector.length; i += 1) bytes.writeFloatLE(vector[i]!, i * 4);
+  return bytes;
+}
+
+export interface EmbeddingModel {
+  model: string;
+  settings: EmbeddingSettings;
+}
+
+export function createEmbeddingStore(db: Database) {
+  return {
+    /**
+     * The model that searches go by, and the one being built to follow it: `wanted`, unless it serves already. The first
+     * one ever serves at once.
+     */
+    async models(ownerId: string, wanted: EmbeddingSettings): Promise<{ serving: EmbeddingModel; building?: EmbeddingModel }> {
+      const model = embeddingModelOf(wanted);
+      const settings = JSON.stringify(wanted);
+      return db.transaction().execute(async (tx) => {
+        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        const rows = await tx
+          .selectFrom('embeddingModels')
+          .select(['model', 'settings', 'state'])
+          .where('ownerId', '=', ownerId)
+          .execute();
+        const serving = rows.find((row) => row.state === 'serving');
+        const building = rows.find((row) => row.state === 'building');
+        if (serving?.model === model || !serving) {
+          if (building) await tx.deleteFrom('embeddingModels').where('ownerId', '=', ownerId).where('state', '=', 'building').execute();
+          await tx
+            .insertInto('embeddingModels')
+            .values({ ownerId, model, settings, state: 'serving' })
+            .onConflict((conflict) => conflict.columns(['ownerId', 'model']).doUpdateSet({ settings, state: 'serving' }))
+            .execute();
+          return { serving: { model, settings: wanted } };
+        }
+        if (building?.model !== model) {
+          await tx.deleteFrom('embeddingModels').where('ownerId', '=', ownerId).where('state', '=', 'building').execute();
+          await tx.insertInto('embeddingModels').values({ ownerId, model, settings, state: 'building' }).execute();
+        }
+        return {
+          serving: { model: serving.model, settings: embeddingSettingsSchema.parse(serving.settings) },
+          building: { model, settings: wanted },
+        };
+      });
+    },
+
+    /** The model that searches go by; undefined before the first one. */
+    async serving(ownerId: string): Promise<EmbeddingModel | undefined> {
+      const row = await db
+        .selectFrom('embeddingModels')
+        .select(['model', 'settings'])
+        .where('ownerId', '=', ownerId)
+        .where('state', '=', 'serving')
+        .executeTakeFirst();
+      return row && { model: row.model, settings: embeddingSettingsSchema.parse(row.settings) };
+    },
+
+    /** Every memory has its vector of the model that was built: from now on searches go by it. */
+    async serve(ownerId: string, model: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        const built = await tx
+          .selectFrom('embeddingModels')
+          .select('model')
+          .where('ownerId', '=', ownerId)
+          .where('model', '=', model)
+          .where('state', '=', 'building')
+          .executeTakeFirst();
+        // Another one is wanted by now.
+        if (!built) return;
+        await tx.deleteFrom('embeddingModels').where('ownerId', '=', ownerId).where('state', '=', 'serving').execute();
+        await tx
+          .updateTable('embeddingModels')
+          .set({ state: 'serving', since: sql<Date>`now()` })
+          .where('ownerId', '=', ownerId)
+          .where('model', '=', model)
+          .execute();
+        await appendEvents(tx, [{ ownerId, type: 'embeddings.served', subject: model }]);
+      });
+    },
+
+    /** Vectors of models that neither serve nor are built. @returns how many were deleted */
+    async deleteUnused(ownerId: string, limit: number): Promise<number> {
+      const { numAffectedRows } = await sql`
+        delete from embeddings where ctid in (
+          select e.ctid from embeddings e where e.owner_id = ${ownerId} and not exists (
+            select from embedding_models m where m.owner_id = e.owner_id and m.model = e.model) limit ${limit})`.execute(db);
+      return Number(numAffectedRows ?? 0n);
+    },
+
+    /**
+     * Texts of living memories that the model has no vector for, the newest first: they are asked for soonest.
+     * @param agentId only of this agent
+     */
+    async missing(input: { ownerId: string; model: string; agentId?: string; limit: number }): Promise<Unembedded[]> {
+      const { rows } = await sql<Unembedded>`
+        select distinct on (m.owner_id, m.content_hash) m.owner_id, m.content_hash, m.text
+        from (
+          select owner_id, content_hash, text from memories m
+          where m.owner_id = ${input.ownerId} and m.deleted_at is null
+            and (${input.agentId ?? null}::text is null or m.agent_id = ${input.agentId ?? null})
+            and not exists (select from embeddings e
+              where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
+          order by m.recorded_at desc, m.id desc limit ${input.limit}
+        ) m`.execute(db);
+      return rows;
+    },
+
+    /** A vector that is there stays: two who embed the same text at once do no harm. */
+    async put(
+      model: string,
+      rows: ReadonlyArray<{ ownerId: string; contentHash: Buffer; vector: Float32Array }>,
+    ): Promise<void> {
+      if (rows.length === 0) return;
+      await db
+        .insertInto('embeddings')
+        .values(
+          rows.map((row) => ({
+            ownerId: row.ownerId,
+            model,
+            contentHash: row.contentHash,
+            vector: vectorBytes(row.vector),
+          })),
+        )
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    },
+  };
+}
+export type EmbeddingStore = ReturnType<typeof createEmbeddingStore>;

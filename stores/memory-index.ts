@@ -1,0 +1,177 @@
+import { sql } from 'kysely';
+import { type Candidates, type RetrievalWeights, retrieve, type Retrieved } from '../domain/retrieval.ts';
+import type { Database } from './database.ts';
+import { dot, MemoryColumns, type MemoryRow, vectorOf } from './memory-columns.ts';
+
+/** Rows read at a time: what is read must not stand in memory twice. */
+const page = 2_000;
+const hourMs = 3_600_000;
+
+export interface MemoryIndexOptions {
+  /** Bytes of vectors that may stand in memory, over all agents; those not asked for longest leave first. */
+  cacheBytes: number;
+}
+
+export interface IndexQuery {
+  ownerId: string;
+  agentId: string;
+  model: string;
+  /** Unit length; without it words alone count. */
+  vector: Float32Array | undefined;
+  /** Matched by Postgres full text; empty for cosine alone. */
+  text: string;
+  now: Date;
+}
+
+export interface FoundPlaces {
+  found: Array<Retrieved & { id: string }>;
+  /** Living memories, all of which were scored. */
+  scored: number;
+  /** Of these, without a vector of the model yet: found by their words alone. */
+  unembedded: number;
+}
+
+/**
+ * All memories of an agent against a query, by brute force: exact, and for what an agent comes to in years faster than a
+ * service to ask. What is cached is brought up to date at each query by what has changed since (`memories.rev`); an agent
+ * whose vectors alone are over the limit is read anew each time, and only its cosines are kept.
+ */
+export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptions) {
+  /** By owner, agent and model; the one asked for last stands last. */
+  const cached = new Map<string, MemoryColumns>();
+  /** Queries of one agent go one after the other: each brings the columns up to date. */
+  const turns = new Map<string, Promise<unknown>>();
+
+  function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const turn = (turns.get(key) ?? Promise.resolve()).then(work, work);
+    turns.set(key, turn);
+    const leave = () => {
+      if (turns.get(key) === turn) turns.delete(key);
+    };
+    turn.then(leave, leave);
+    return turn;
+  }
+
+  async function search(key: string, query: IndexQuery, weights: RetrievalWeights, limit: number): Promise<FoundPlaces> {
+    const columns = cached.get(key) ?? new MemoryColumns();
+    cached.delete(key);
+    const { cosine, fits } = await refresh(columns, query);
+    if (fits) cached.set(key, columns);
+    const ranks = await textRanks(db, query);
+    const living = columns.ids.flatMap((_, place) => (columns.living[place] ? [place] : []));
+    const candidates = candidatesOf(columns, living, cosine, ranks, query.now);
+    return {
+      found: retrieve(candidates, weights, limit).map((each) => ({ ...each, id: columns.ids[living[each.place]!]! })),
+      scored: living.length,
+      unembedded: living.filter((place) => Number.isNaN(cosine[place] ?? Number.NaN)).length,
+    };
+  }
+
+  /**
+   * Takes in what has changed since the columns' revision. Where the vectors do not fit into the cache their cosines are
+   * made while they are read, and the columns are good for this query alone.
+   */
+  async function refresh(
+    columns: MemoryColumns,
+    { ownerId, agentId, model, vector }: IndexQuery,
+  ): Promise<{ cosine: ArrayLike<number>; fits: boolean }> {
+    const cosines = () => (vector ? columns.cosines(vector) : new Float64Array(columns.count).fill(Number.NaN));
+    let early: number[] | undefined;
+    const takeVector = (place: number, bytes: Buffer) => {
+      if (!early) columns.takeVector(place, bytes);
+      else if (vector) early[place] = dot(vectorOf(bytes), 0, vector);
+    };
+    for (;;) {
+      const { rows } = await sql<MemoryRow>`
+        select m.id, m.seq, m.rev, m.importance, coalesce(m.last_used_at, m.occurred_at) as used_at,
+          m.deleted_at is null and m.superseded_at is null as living, e.vector
+        from memories m
+        left join embeddings e on e.owner_id = m.owner_id and e.model = ${model} and e.content_hash = m.content_hash
+        where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.rev > ${columns.rev}
+        order by m.rev limit ${page}`.execute(db);
+      for (const row of rows) {
+        const place = columns.take(row);
+        if (row.vector) takeVector(place, row.vector);
+      }
+      if (!early && !makeRoom(columns.bytes)) {
+        early = [...cosines()];
+        columns.dropVectors();
+      }
+      if (rows.length < page) break;
+    }
+    // A vector may come after its memory, which does not change for it.
+    const waiting = early ? [] : columns.waiting();
+    for (let from = 0; from < waiting.length; from += page) {
+      const { rows } = await sql<{ id: string; vector: Buffer }>`
+        select m.id, e.vector from memories m
+        join embeddings e on e.owner_id = m.owner_id and e.model = ${model} and e.content_hash = m.content_hash
+        where m.owner_id = ${ownerId} and m.id = any(${waiting.slice(from, from + page)})`.execute(db);
+      for (const row of rows) takeVector(columns.placeOf(row.id)!, row.vector);
+    }
+    return { cosine: early ?? cosines(), fits: early === undefined };
+  }
+
+  /** Lets others go until `bytes` fit beside what is cached. @returns whether they do */
+  function makeRoom(bytes: number): boolean {
+    let all = bytes;
+    for (const each of cached.values()) all += each.bytes;
+    for (const [key, each] of cached) {
+      if (all <= cacheBytes) break;
+      cached.delete(key);
+      all -= each.bytes;
+    }
+    return all <= cacheBytes;
+  }
+
+  return {
+    /** The best of all living memories of the agent, best first. */
+    search(query: IndexQuery, { weights, limit }: { weights: RetrievalWeights; limit: number }): Promise<FoundPlaces> {
+      const key = `${query.ownerId} ${query.agentId} ${query.model}`;
+      return inTurn(key, () => search(key, query, weights, limit));
+    },
+
+    /** Bytes of vectors in memory now. */
+    cachedBytes: () => [...cached.values()].reduce((sum, columns) => sum + columns.bytes, 0),
+  };
+}
+export type MemoryIndex = ReturnType<typeof createMemoryIndex>;
+
+/** The living among the columns' places as `retrieve` takes them: its place is the index into `living`. */
+function candidatesOf(
+  columns: MemoryColumns,
+  living: readonly number[],
+  cosine: ArrayLike<number>,
+  ranks: ReadonlyMap<string, number>,
+  now: Date,
+): Candidates {
+  const nowMs = now.getTime();
+  const textRank = new Map<number, number>();
+  if (ranks.size > 0) {
+    for (const [i, place] of living.entries()) {
+      const rank = ranks.get(columns.ids[place]!);
+      if (rank !== undefined) textRank.set(i, rank);
+    }
+  }
+  return {
+    count: living.length,
+    hoursSinceUse: (i) => (nowMs - columns.usedAtMs[living[i]!]!) / hourMs,
+    importance: (i) => columns.importances[living[i]!]!,
+    cosine: living.length === columns.count ? cosine : living.map((place) => cosine[place] ?? Number.NaN),
+    textRank,
+    order: (i) => columns.seqs[living[i]!]!,
+  };
+}
+
+/** Full-text rank of the agent's living memories that share a word with the text, by id. */
+async function textRanks(db: Database, { ownerId, agentId, text }: IndexQuery): Promise<Map<string, number>> {
+  const { rows } = await sql<{ id: string; rank: number }>`
+    with query as (
+      select string_agg('''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery as any_word
+      from unnest(tsvector_to_array(to_tsvector('english', ${text}))) as word
+    )
+    select m.id, ts_rank_cd(m.words, query.any_word)::float8 as rank
+    from memories m, query
+    where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.words @@ query.any_word
+      and m.deleted_at is null and m.superseded_at is null`.execute(db);
+  return new Map(rows.map(({ id, rank }) => [id, rank]));
+}

@@ -1,0 +1,109 @@
+import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import { isDomainError } from '../domain/errors.ts';
+import { evenWeights, type RetrievalWeights } from '../domain/retrieval.ts';
+import type { Database } from './database.ts';
+import { createEmbeddingStore } from './embeddings.ts';
+import { createMemoryIndex } from './memory-index.ts';
+import { createMemoryStore, type Memory } from './memories.ts';
+
+/** New memories are embedded by the first search that meets them, so many at most; the rest by `reembedMemories`. */
+const embeddedBySearch = 64;
+
+export interface MemorySearchRequest {
+  ownerId: string;
+  agentId: string;
+  /** What it is about, in plain words. */
+  text: string;
+  limit: number;
+  now: Date;
+  weights?: RetrievalWeights;
+  /** Whether what is found was used, which makes it recent again; not for a look from outside. */
+  used: boolean;
+}
+
+export interface FoundMemory extends Memory {
+  score: number;
+  /** What the score is the weighted sum of: each in [0, 1] among the agent's memories. */
+  parts: { recency: number; importance: number; relevance: number };
+}
+
+export interface FoundMemories {
+  found: FoundMemory[];
+  /** Living memories, all of which were scored. */
+  scored: number;
+  /** Of these, without a vector: found by their words alone. */
+  unembedded: number;
+  /** Whose vectors were compared; null where it did not answer, so that words alone were. */
+  model: string | null;
+}
+
+export interface MemorySearchOptions {
+  db: Database;
+  embedderOf: (settings: EmbeddingSettings) => Embedder;
+  /** `embeddings` of the fleet in force. */
+  settings: (ownerId: string) => Promise<EmbeddingSettings>;
+  cacheBytes: number;
+  /** The model did not answer; the search went on without it. */
+  onFailure: (err: unknown) => void;
+}
+
+/** What an agent remembers of something: every living memory scored, the best answered. See domain/retrieval.ts. */
+export function createMemorySearch(options: MemorySearchOptions) {
+  const { db } = options;
+  const index = createMemoryIndex(db, options);
+  const embeddings = createEmbeddingStore(db);
+  const memories = createMemoryStore(db);
+
+  /** The text's vector, after those of the agent's memories that had none. */
+  async function vectorOf(
+    { ownerId, agentId, text }: MemorySearchRequest,
+    embedder: Embedder,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array | undefined> {
+    try {
+      const { model } = embedder;
+      const missing = await embeddings.missing({ ownerId, model, agentId, limit: embeddedBySearch });
+      const [vector, ...vectors] = await embedder.embed([text, ...missing.map((each) => each.text)], signal);
+      await embeddings.put(
+        model,
+        missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
+      );
+      return vector;
+    } catch (err) {
+      if (!isDomainError(err, 'EMBEDDINGS_FAILED')) throw err;
+      options.onFailure(err);
+      return undefined;
+    }
+  }
+
+  return {
+    /** Bytes of vectors in memory now. */
+    cachedBytes: index.cachedBytes,
+
+    async search(request: MemorySearchRequest, signal?: AbortSignal): Promise<FoundMemories> {
+      const { ownerId, agentId, text, limit, now } = request;
+      const serving =
+        (await embeddings.serving(ownerId)) ??
+        (await embeddings.models(ownerId, await options.settings(ownerId))).serving;
+      const vector = await vectorOf(request, options.embedderOf(serving.settings), signal);
+      const { found, scored, unembedded } = await index.search(
+        { ownerId, agentId, model: serving.model, vector, text, now },
+        { weights: request.weights ?? evenWeights, limit },
+      );
+      const ids = found.map(({ id }) => id);
+      const byId = new Map((await memories.byIds(ownerId, ids)).map((memory) => [memory.id, memory]));
+      if (request.used) await memories.markUsed(ownerId, agentId, ids, now);
+      return {
+        // What was deleted between the two reads is left out.
+        found: found.flatMap(({ id, score, recency, importance, relevance }) => {
+          const memory = byId.get(id);
+          return memory ? [{ ...memory, score, parts: { recency, importance, relevance } }] : [];
+        }),
+        scored,
+        unembedded: vector ? unembedded : scored,
+        model: vector ? serving.model : null,
+      };
+    },
+  };
+}
+export type MemorySearch = ReturnType<typeof createMemorySearch>;
