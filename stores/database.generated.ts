@@ -37,6 +37,7 @@ export interface Agents {
   leastClass: string;
   maskSeed: number;
   mayDegrade: boolean;
+  memoryRev: Generated<number>;
   memorySeq: Generated<number>;
   modelId: string;
   name: string;
@@ -48,6 +49,22 @@ export interface Agents {
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
+}
+
+export interface EmbeddingModels {
+  model: string;
+  ownerId: string;
+  settings: Json;
+  since: Generated<Timestamp>;
+  state: string;
+}
+
+export interface Embeddings {
+  contentHash: Buffer;
+  createdAt: Generated<Timestamp>;
+  model: string;
+  ownerId: string;
+  vector: Buffer;
 }
 
 export interface Events {
@@ -102,16 +119,25 @@ export interface Machines {
 
 export interface Memories {
   agentId: string;
+  contentHash: Buffer;
+  deletedAt: Timestamp | null;
+  deletedReason: string | null;
   externalKey: string;
   id: string;
   importance: number;
   kind: string;
+  lastUsedAt: Timestamp | null;
   occurredAt: Timestamp;
   ownerId: string;
   recordedAt: Generated<Timestamp>;
+  rev: Generated<number>;
   seq: number;
   source: string;
+  supersededAt: Timestamp | null;
+  supersededBy: string | null;
   text: string;
+  validTo: Timestamp | null;
+  words: Generated<string | null>;
 }
 
 export interface ModelRates {
@@ -243,6 +269,8 @@ export interface Users {
 
 export interface DB {
   agents: Agents;
+  embeddingModels: EmbeddingModels;
+  embeddings: Embeddings;
   events: Events;
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
