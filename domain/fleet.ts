@@ -23,8 +23,6 @@ const coordinationSchema = z.strictObject({
   pollers: z.int().min(2).max(100),
   workflowSlots: z.int().min(1).max(1000),
   activitySlots: z.int().min(1).max(1000),
-  /** Workflows whose state stays in the process. What is kept comes back here; with 0 each task goes by weight anew. */
-  cachedWorkflows: z.int().min(0).max(100_000).default(400),
 });
 
 const modelServerSchema = z.strictObject({

@@ -32,13 +32,11 @@ export function createCoordinationWorker(
     workflowBundle: { codePath: bundlePath },
     interceptors: { activity: activityInterceptors },
     workflowTaskPollerBehavior: pollers(weight.pollers),
-    // By default one poll in five asks for workflows that no machine keeps: 8 pollers then weigh no more than 2.
-    nonStickyToStickyPollRatio: 0.9,
     maxConcurrentWorkflowTaskExecutions: weight.workflowSlots,
     activityTaskPollerBehavior: pollers(Math.min(weight.pollers, weight.activitySlots)),
     maxConcurrentActivityTaskExecutions: weight.activitySlots,
     maxConcurrentLocalActivityExecutions: weight.workflowSlots,
-    maxCachedWorkflows: weight.cachedWorkflows,
+    maxCachedWorkflows: 400,
     // What a dead worker's cache holds is offered to others after this long.
     stickyQueueScheduleToStartTimeout: '1 second',
     shutdownGraceTime: '10 seconds',

@@ -72,7 +72,7 @@ export async function openStage(fleet: Fleet, change: (shipped: Coordination) =>
     namespace: scope.namespace,
     identity: 'stage/coordination/0',
     bundlePath: scope.workflowBundlePath(),
-    weight: { pollers: 4, workflowSlots: 20, activitySlots: 8, cachedWorkflows: 400 },
+    weight: { pollers: 4, workflowSlots: 20, activitySlots: 8 },
     activities: { ...shipped, ...change(shipped) },
   });
   const running = worker.run();
