@@ -36,10 +36,15 @@ export function createWorkerStores(db: Database) {
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
 
 /** Everything that the `coordination` queue runs beside workflows. */
-export function createCoordinationActivities(stores: WorkerStores, fleet: FleetReader, client: Client) {
+export function createCoordinationActivities(
+  machineId: string,
+  stores: WorkerStores,
+  fleet: FleetReader,
+  client: Client,
+) {
   return {
     ...createFleetHealthActivities(stores),
-    ...createSweepActivities({ ...stores, fleet }),
+    ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
     ...createDrainActivities(stores),

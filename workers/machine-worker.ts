@@ -191,7 +191,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(stores, fleet, client),
+        activities: createCoordinationActivities(machineId, stores, fleet, client),
       }),
     );
   }
