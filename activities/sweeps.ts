@@ -1,3 +1,4 @@
+import { isOutweighed } from '../domain/fleet.ts';
 import { queueSlots } from '../domain/plan.ts';
 import { childLimit } from '../domain/sweeps.ts';
 import type { MachineStore } from '../stores/machines.ts';
@@ -23,20 +24,28 @@ export function createSweepActivities(deps: {
   machines: MachineStore;
   plans: PlanStore;
   fleet: FleetReader;
+  /** The machine whose worker this is. */
+  machineId: string;
 }) {
-  const { sweeps, runs, machines, plans, fleet } = deps;
+  const { sweeps, runs, machines, plans, fleet, machineId } = deps;
+  const livingMachines = async () =>
+    (await machines.list()).filter(
+      (machine) => machine.alive && (machine.state === 'ready' || machine.state === 'suspect'),
+    );
   return {
-    async beginSweep(input: NewSweep): Promise<{ sweepId: string }> {
-      return sweeps.begin(input, (await fleet()).queues);
+    /** @property outweighed whether a machine that should rather coordinate lives; a local activity runs where its workflow does */
+    async beginSweep(input: NewSweep): Promise<{ sweepId: string; outweighed: boolean }> {
+      const view = await fleet();
+      const { sweepId } = await sweeps.begin(input, view.queues);
+      const living = (await livingMachines()).map(({ id }) => id);
+      return { sweepId, outweighed: isOutweighed(machineId, living, view.fleet) };
     },
 
     /** Reads slots and the states of children from Postgres each time, so that a plan change or a loss shows at once. */
     async refillSweep({ sweepId, refill }: RefillInput): Promise<Refill> {
       const { limits } = (await fleet()).fleet;
       const current = await plans.residency();
-      const living = (await machines.list()).filter(
-        (machine) => machine.alive && (machine.state === 'ready' || machine.state === 'suspect'),
-      );
+      const living = await livingMachines();
       const slots = current
         ? queueSlots(current.machines, new Set(living.map((machine) => machine.id)))
         : new Map<string, number>();

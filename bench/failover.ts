@@ -65,6 +65,15 @@ const rounds: Round[] = [
   round('stop', 'mainpc', 10),
 ];
 
+/**
+ * Where the protections bite. A freeze shorter than the lease keeps the epoch, so only the unique key guards: on the small
+ * machine, whose calls the other one can begin again meanwhile. A longer one leaves it to the fence.
+ */
+const sabotagedRounds: Partial<Record<Protection, Round[]>> = {
+  unique: [round('stop', 'pc2', 8), round('stop', 'pc2', 8)],
+  fence: [round('stop', 'mainpc', 40), round('stop', 'pc2', 40)],
+};
+
 const { values: args } = parseArgs({ options: { sabotage: { type: 'string' }, rounds: { type: 'string' } } });
 if (args.sabotage !== undefined && !(protections as readonly string[]).includes(args.sabotage)) {
   process.stderr.write(`--sabotage takes one of ${protections.join(', ')}\n`);
@@ -267,16 +276,15 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
   workers[machineId] = lab.startWorker(machineId);
 }
 
-/** One short round with a protection taken out of a copy of the sources: the figure it guards must not stay at zero. */
+/** Short rounds with a protection taken out of a copy of the sources: the figure it guards must not stay at zero. */
 async function sabotaged(protection: Protection): Promise<{ twice: number }> {
   const copy = sabotagedSources(protection);
   try {
     return await inLab(copy.folder, async (setup) => {
       if (protection === 'unique')
         await sql`alter table step_results drop constraint step_results_pkey`.execute(setup.lab.db);
-      // A freeze shorter than the lease keeps the epoch, so only the unique key guards; a longer one leaves it to the fence.
-      const results = await runRounds(setup, [round('stop', 'mainpc', protection === 'unique' ? 6 : 40)]);
-      return { twice: results[0]!.verdict.twice };
+      const results = await runRounds(setup, sabotagedRounds[protection] ?? []);
+      return { twice: results.reduce((sum, { verdict }) => sum + verdict.twice, 0) };
     });
   } finally {
     copy.remove();

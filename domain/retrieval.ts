@@ -63,9 +63,7 @@ export function retrieve(candidates: Candidates, weights: RetrievalWeights, limi
     const text = bestRank === 0 ? 0 : (textRank.get(place) ?? 0) / bestRank;
     const relevance = cosineShare * relevances[place]! + (1 - cosineShare) * text;
     const score =
-      weights.recency * recencies[place]! +
-      weights.importance * importances[place]! +
-      weights.relevance * relevance;
+      weights.recency * recencies[place]! + weights.importance * importances[place]! + weights.relevance * relevance;
     const last = best.at(-1);
     if (best.length === limit && last && !goesBefore(score, place, last)) continue;
     let at = best.length;

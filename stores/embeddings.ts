@@ -33,7 +33,10 @@ export function createEmbeddingStore(db: Database) {
      * The model that searches go by, and the one being built to follow it: `wanted`, unless it serves already. The first
      * one ever serves at once.
      */
-    async models(ownerId: string, wanted: EmbeddingSettings): Promise<{ serving: EmbeddingModel; building?: EmbeddingModel }> {
+    async models(
+      ownerId: string,
+      wanted: EmbeddingSettings,
+    ): Promise<{ serving: EmbeddingModel; building?: EmbeddingModel }> {
       const model = embeddingModelOf(wanted);
       const settings = JSON.stringify(wanted);
       return db.transaction().execute(async (tx) => {
@@ -46,16 +49,27 @@ export function createEmbeddingStore(db: Database) {
         const serving = rows.find((row) => row.state === 'serving');
         const building = rows.find((row) => row.state === 'building');
         if (serving?.model === model || !serving) {
-          if (building) await tx.deleteFrom('embeddingModels').where('ownerId', '=', ownerId).where('state', '=', 'building').execute();
+          if (building)
+            await tx
+              .deleteFrom('embeddingModels')
+              .where('ownerId', '=', ownerId)
+              .where('state', '=', 'building')
+              .execute();
           await tx
             .insertInto('embeddingModels')
             .values({ ownerId, model, settings, state: 'serving' })
-            .onConflict((conflict) => conflict.columns(['ownerId', 'model']).doUpdateSet({ settings, state: 'serving' }))
+            .onConflict((conflict) =>
+              conflict.columns(['ownerId', 'model']).doUpdateSet({ settings, state: 'serving' }),
+            )
             .execute();
           return { serving: { model, settings: wanted } };
         }
         if (building?.model !== model) {
-          await tx.deleteFrom('embeddingModels').where('ownerId', '=', ownerId).where('state', '=', 'building').execute();
+          await tx
+            .deleteFrom('embeddingModels')
+            .where('ownerId', '=', ownerId)
+            .where('state', '=', 'building')
+            .execute();
           await tx.insertInto('embeddingModels').values({ ownerId, model, settings, state: 'building' }).execute();
         }
         return {
@@ -105,7 +119,9 @@ export function createEmbeddingStore(db: Database) {
       const { numAffectedRows } = await sql`
         delete from embeddings where ctid in (
           select e.ctid from embeddings e where e.owner_id = ${ownerId} and not exists (
-            select from embedding_models m where m.owner_id = e.owner_id and m.model = e.model) limit ${limit})`.execute(db);
+            select from embedding_models m where m.owner_id = e.owner_id and m.model = e.model) limit ${limit})`.execute(
+        db,
+      );
       return Number(numAffectedRows ?? 0n);
     },
 

@@ -120,7 +120,10 @@ export function createMemoryStore(db: Database) {
         }
         if (old.deletedAt !== null) throw new DomainError('CONFLICT', `${id} was deleted: ${old.deletedReason}`);
         if (new Date(successor.occurredAt) < old.occurredAt) {
-          throw new DomainError('CONFLICT', `${id} holds from ${old.occurredAt.toISOString()}; its successor cannot begin before`);
+          throw new DomainError(
+            'CONFLICT',
+            `${id} holds from ${old.occurredAt.toISOString()}; its successor cannot begin before`,
+          );
         }
         const clash = await tx
           .selectFrom('memories')

@@ -52,7 +52,12 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
     return turn;
   }
 
-  async function search(key: string, query: IndexQuery, weights: RetrievalWeights, limit: number): Promise<FoundPlaces> {
+  async function search(
+    key: string,
+    query: IndexQuery,
+    weights: RetrievalWeights,
+    limit: number,
+  ): Promise<FoundPlaces> {
     const columns = cached.get(key) ?? new MemoryColumns();
     cached.delete(key);
     const { cosine, fits } = await refresh(columns, query);

@@ -41,6 +41,7 @@ export type WorkerStores = ReturnType<typeof createWorkerStores>;
 
 /** Everything that the `coordination` queue runs beside workflows. */
 export function createCoordinationActivities(
+  machineId: string,
   stores: WorkerStores,
   fleet: FleetReader,
   client: Client,
@@ -48,7 +49,7 @@ export function createCoordinationActivities(
 ) {
   return {
     ...createFleetHealthActivities(stores),
-    ...createSweepActivities({ ...stores, fleet }),
+    ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
     ...createDrainActivities(stores),

@@ -32,6 +32,8 @@ export function createCoordinationWorker(
     workflowBundle: { codePath: bundlePath },
     interceptors: { activity: activityInterceptors },
     workflowTaskPollerBehavior: pollers(weight.pollers),
+    // By default one poll in five asks for workflows that no machine keeps: 8 pollers then weigh no more than 2.
+    nonStickyToStickyPollRatio: 0.7,
     maxConcurrentWorkflowTaskExecutions: weight.workflowSlots,
     activityTaskPollerBehavior: pollers(Math.min(weight.pollers, weight.activitySlots)),
     maxConcurrentActivityTaskExecutions: weight.activitySlots,

@@ -193,7 +193,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(stores, fleet, client, embedders.of),
+        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of),
       }),
     );
   }

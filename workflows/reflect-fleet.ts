@@ -50,11 +50,17 @@ export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFle
   const { workflowId } = workflowInfo();
   const period = input.resume?.period ?? input.period ?? scheduledPeriod();
   // Canceled in the middle of it, the runs it writes would stay open: the sweep is begun, then ended as canceled.
-  const { sweepId } =
+  const begun =
     input.resume ??
     (await CancellationScope.nonCancellable(() =>
       beginSweep({ workflowId, trigger: input.trigger, cadence: input.cadence, period }),
     ));
+  const { sweepId } = begun;
+  // A workflow comes back to the machine that keeps it, and a sweep is a fourth of all workflow tasks. Begun where little
+  // coordination belongs, it begins once more: its next execution goes by the pollers' weight again.
+  if ('outweighed' in begun && begun.outweighed && !CancellationScope.current().consideredCancelled) {
+    await continueAsNew<typeof reflectFleet>({ ...input, resume: { sweepId, period, refill: 0, started: 0 } });
+  }
   let refill = input.resume?.refill ?? 0;
   let started = input.resume?.started ?? 0;
   let changed = true;

@@ -47,7 +47,10 @@ async function request(
   const vectors = new Array<Float32Array>(input.length);
   for (const { index, embedding } of answer.data) vectors[index] = toUnitLength(embedding);
   if (answer.data.length !== input.length || vectors.includes(undefined as never)) {
-    throw new DomainError('EMBEDDINGS_FAILED', `${model} answered ${answer.data.length} vectors for ${input.length} texts`);
+    throw new DomainError(
+      'EMBEDDINGS_FAILED',
+      `${model} answered ${answer.data.length} vectors for ${input.length} texts`,
+    );
   }
   return vectors;
 }

@@ -143,10 +143,11 @@ test('an agent over the cache’s limit is searched all the same, with the same 
     embedder.model,
     missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
   );
-  const roomy = await searchWith(1 << 24).search(about('lamp 3 word17', 20));
+  const request = { ...about('lamp 3 word17', 20), weights: { recency: 0, importance: 0, relevance: 1 } };
+  const roomy = await searchWith(1 << 24).search(request);
   const tight = searchWith(1_000);
-  expect(await tight.search(about('lamp 3 word17', 20))).toEqual(roomy);
-  expect(await tight.search(about('lamp 3 word17', 20))).toEqual(roomy);
+  expect(await tight.search(request)).toEqual(roomy);
+  expect(await tight.search(request)).toEqual(roomy);
   expect(tight.cachedBytes()).toBe(0);
   expect(roomy.found[0]!.text).toContain('word17');
 });

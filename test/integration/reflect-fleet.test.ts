@@ -139,7 +139,7 @@ test('a refill that is executed twice starts the same agents, each once', async 
 test('two executions of one refill at once give the same answer', async () => {
   const sweep = { workflowId: 'by hand', trigger: 'call' as const, cadence: null, period: 'call-by-hand' };
   const [{ sweepId }, again] = [await stage.activities.beginSweep(sweep), await stage.activities.beginSweep(sweep)];
-  expect(again).toEqual({ sweepId });
+  expect(again).toEqual({ sweepId, outweighed: false });
   const refills = await Promise.all([1, 2].map(() => stage.activities.refillSweep({ sweepId, refill: 1 })));
   const names = refills.map(({ start }) => start.map(({ agentId }) => agentId).sort());
   expect(names[0]!.length).toBeGreaterThan(0);

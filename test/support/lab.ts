@@ -91,9 +91,9 @@ export async function openLab(
     .onConflict((c) => c.doNothing())
     .execute();
 
-  function startProcess(name: string, args: readonly string[], env: Record<string, string>): LabProcess {
+  function startProcess(name: string, args: readonly string[], env: Record<string, string>, cwd = root): LabProcess {
     const child = spawn(process.execPath, [...leaveWithParent, ...args], {
-      cwd: sources,
+      cwd,
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -120,13 +120,14 @@ export async function openLab(
     },
 
     startWorker(machineId: string): LabProcess {
-      return startProcess(`worker-${machineId}`, ['workers/main.ts', '--machine', machineId], {
+      const env = {
         DATABASE_URL: addresses.databaseUrl,
         REDIS_URL: addresses.redisUrl,
         TEMPORAL_ADDRESS: addresses.temporalAddress,
         TEMPORAL_NAMESPACE: addresses.namespace,
         SOULFRA_LOG_LEVEL: options.workerLogLevel ?? 'info',
-      });
+      };
+      return startProcess(`worker-${machineId}`, ['workers/main.ts', '--machine', machineId], env, sources);
     },
 
     startProcess,

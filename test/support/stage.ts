@@ -46,7 +46,11 @@ interface Ended {
  * A fleet in this process: the shipped stores, activities, gate, pool and coordination worker on real servers. Only the
  * model is a double, and leases do not run out by themselves, so that a test decides when a machine is gone.
  */
-export async function openStage(fleet: Fleet, change: (shipped: Coordination) => Partial<Coordination> = () => ({})) {
+export async function openStage(
+  fleet: Fleet,
+  change: (shipped: Coordination) => Partial<Coordination> = () => ({}),
+  { coordinatedBy = 'pc2' }: { coordinatedBy?: string } = {},
+) {
   if (!runtime) installRuntime(log);
   runtime = true;
   const store = await openStoreScope();
@@ -63,7 +67,7 @@ export async function openStage(fleet: Fleet, change: (shipped: Coordination) =>
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
-  const shipped = coordinationActivities(stores, reader);
+  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });
