@@ -31,7 +31,9 @@ alter table memories
   -- Only what a person asked to forget has lost its text.
   add check (text <> '' or deleted_at is not null);
 create unique index memories_agent_rev on memories (agent_id, rev);
-create index memories_words on memories using gin (words);
+-- With the agent in it, so that a search never walks through what others remember.
+create extension if not exists btree_gin;
+create index memories_words on memories using gin (agent_id, words);
 
 -- Vectors by content and model: float32, little-endian, of unit length.
 create table embeddings (

@@ -149,7 +149,7 @@ test('an agent over the cache’s limit is searched all the same, with the same 
   expect(await tight.search(request)).toEqual(roomy);
   expect(await tight.search(request)).toEqual(roomy);
   expect(tight.cachedBytes()).toBe(0);
-  expect(roomy.found[0]!.text).toContain('word17');
+  expect(roomy.found).toHaveLength(20);
 });
 
 test('without the model words alone are searched, and that is said', async () => {
