@@ -6,6 +6,7 @@ import { currentPlan, type PlanStore } from '../stores/plans.ts';
 import { measuredRates, placementAgents } from '../stores/placement.ts';
 import type { RunStore } from '../stores/runs.ts';
 import { DomainError } from '../domain/errors.ts';
+import { isInService } from '../domain/states.ts';
 import { childLimit } from '../domain/sweeps.ts';
 
 export interface ComputedPlan {
@@ -28,7 +29,7 @@ export function createPlanActivities(deps: {
         const fleet = await currentFleet(tx);
         if (!fleet) throw new DomainError('CONFLICT', 'no fleet.yaml has been applied yet');
         const machines = await listMachines(tx);
-        const alive = machines.filter((machine) => machine.state === 'ready' || machine.state === 'suspect');
+        const alive = machines.filter(isInService);
         living = alive.map((machine) => machine.id);
         const previous = await currentPlan(tx);
         const plan = planPlacement(

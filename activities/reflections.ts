@@ -2,7 +2,7 @@ import { durationSeconds } from '../domain/fleet.ts';
 import { smallerFor } from '../domain/placement-reasons.ts';
 import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
 import { insightsStep } from '../domain/messages.ts';
-import type { RunState } from '../domain/states.ts';
+import { isInService, type RunState } from '../domain/states.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
 import type { ReflectionStore, StoredReflections } from '../stores/reflections.ts';
@@ -92,8 +92,7 @@ export function createReflectionActivities(deps: {
       const machine = known.find((other) => other.id === planned.machineId);
       // Until it is judged lost it polls what the plan gives it, or soon will: it has just started, or is silent, or its
       // model server is away, for less than a lease. What it could not load it will not serve.
-      const judgedWell = machine?.state === 'ready' || machine?.state === 'suspect';
-      if (!judgedWell || !machine.modelServerUp) continue;
+      if (!machine || !isInService(machine) || !machine.modelServerUp) continue;
       for (const model of planned.models) if (!machine.missingModels.includes(model.modelId)) coming.add(model.queue);
     }
     const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };

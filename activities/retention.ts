@@ -1,5 +1,5 @@
 import { durationSeconds } from '../domain/durations.ts';
-import type { RetentionStore } from '../stores/retention.ts';
+import type { RetentionSeconds, RetentionStore } from '../stores/retention.ts';
 import type { FleetReader } from './fleet-view.ts';
 
 export function createRetentionActivities({ retention, fleet }: { retention: RetentionStore; fleet: FleetReader }) {
@@ -7,15 +7,8 @@ export function createRetentionActivities({ retention, fleet }: { retention: Ret
     /** Deletes what has outlived fleet.yaml's retention, in batches. */
     async deleteExpired(): Promise<{ deleted: number }> {
       const keep = (await fleet()).fleet.retention;
-      const seconds = {
-        events: durationSeconds(keep.events),
-        runs: durationSeconds(keep.runs),
-        stepResults: durationSeconds(keep.stepResults),
-        notices: durationSeconds(keep.notices),
-        plans: durationSeconds(keep.plans),
-        tokens: durationSeconds(keep.tokens),
-      };
-      return { deleted: await retention.deleteBatch(seconds) };
+      const seconds = Object.entries(keep).map(([table, duration]) => [table, durationSeconds(duration)]);
+      return { deleted: await retention.deleteBatch(Object.fromEntries(seconds) as RetentionSeconds) };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { isOutweighed } from '../domain/fleet.ts';
 import { queueSlots } from '../domain/plan.ts';
+import { isInService } from '../domain/states.ts';
 import { childLimit } from '../domain/sweeps.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
@@ -28,10 +29,7 @@ export function createSweepActivities(deps: {
   machineId: string;
 }) {
   const { sweeps, runs, machines, plans, fleet, machineId } = deps;
-  const livingMachines = async () =>
-    (await machines.list()).filter(
-      (machine) => machine.alive && (machine.state === 'ready' || machine.state === 'suspect'),
-    );
+  const livingMachines = async () => (await machines.list()).filter((machine) => machine.alive && isInService(machine));
   return {
     /** @property outweighed whether a machine that should rather coordinate lives; a local activity runs where its workflow does */
     async beginSweep(input: NewSweep): Promise<{ sweepId: string; outweighed: boolean }> {

@@ -36,13 +36,13 @@ export interface Subscription {
 
 /** Server-sent events: each reader follows the table from its own cursor, woken by NOTIFY and by its own clock. */
 export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: EventFeedOptions) {
-  const wakers = new Set<() => void>();
-  const openByToken = new Map<string, number>();
+  /** Open streams: how to wake each, and whose token it was opened with. */
+  const readers = new Map<() => void, string>();
   const closing = new AbortController();
   let listener: Listener | undefined;
 
   function wakeAll(): void {
-    for (const wake of wakers) wake();
+    for (const wake of readers.keys()) wake();
   }
 
   async function follow(response: ServerResponse, subscription: Subscription): Promise<void> {
@@ -51,21 +51,16 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
     response.once('close', () => gone.abort());
     const signal = AbortSignal.any([gone.signal, closing.signal]);
     const sleeper = createSleeper(signal);
-    const { tokenId } = subscription;
-    wakers.add(sleeper.wake);
-    openByToken.set(tokenId, (openByToken.get(tokenId) ?? 0) + 1);
-    onStreams?.(wakers.size);
+    readers.set(sleeper.wake, subscription.tokenId);
+    onStreams?.(readers.size);
     try {
       await pump(response, subscription, sleeper, signal);
     } catch (err) {
       // The reader opens it again by itself, from where it was.
       if (!signal.aborted) log.warn({ err }, 'event stream ended');
     } finally {
-      wakers.delete(sleeper.wake);
-      const left = openByToken.get(tokenId)! - 1;
-      if (left === 0) openByToken.delete(tokenId);
-      else openByToken.set(tokenId, left);
-      onStreams?.(wakers.size);
+      readers.delete(sleeper.wake);
+      onStreams?.(readers.size);
       response.end();
     }
   }
@@ -99,7 +94,8 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
     follow,
     /** @throws RATE_LIMITED when the token holds as many streams as it may */
     admit(tokenId: string): void {
-      if ((openByToken.get(tokenId) ?? 0) >= streamsPerToken) {
+      const open = [...readers.values()].filter((other) => other === tokenId);
+      if (open.length >= streamsPerToken) {
         throw new DomainError('RATE_LIMITED', `this token holds ${streamsPerToken} event streams already; close one`);
       }
     },

@@ -172,15 +172,15 @@ export const fleetSchema = fleetShapeSchema.superRefine((fleet, ctx) => {
 
 export type Fleet = z.infer<typeof fleetSchema>;
 export type FleetMachine = Fleet['machines'][number];
+export type FleetGpu = FleetMachine['gpus'][number];
+export type FleetModel = Fleet['models'][number];
+export type FleetArchetype = Fleet['archetypes'][number];
 
 /** Whether one of these machines coordinates with more weight than the first. */
 export function isOutweighed(machineId: string, others: readonly string[], fleet: Fleet): boolean {
   const weight = (id: string) => fleet.machines.find((machine) => machine.id === id)?.roles.coordination?.pollers ?? 0;
   return others.some((id) => weight(id) > weight(machineId));
 }
-export type FleetGpu = FleetMachine['gpus'][number];
-export type FleetModel = Fleet['models'][number];
-export type FleetArchetype = Fleet['archetypes'][number];
 export type ModelServerKind = z.infer<typeof modelServerSchema>['kind'];
 
 /** One quantisation of one model: what is loaded, queued for and named by agents. */

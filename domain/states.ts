@@ -1,6 +1,11 @@
-/** The same words as the SQL checks in stores/migrations; test/integration/states.test.ts compares the two. */
+/** The same words as the SQL checks in stores/migrations. */
 export const machineStates = ['ready', 'suspect', 'lost', 'draining', 'drained'] as const;
 export type MachineState = (typeof machineStates)[number];
+/** A machine in one of these takes work: plans count on it until it is judged lost or taken out of service. */
+export const inServiceStates = ['ready', 'suspect'] as const satisfies readonly MachineState[];
+export function isInService({ state }: { state: MachineState }): boolean {
+  return (inServiceStates as readonly MachineState[]).includes(state);
+}
 
 export const agentStates = ['active', 'parked', 'retired'] as const;
 export type AgentState = (typeof agentStates)[number];

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { leaseSeconds, suspectAfterSeconds } from '../domain/health.ts';
 import { drainWorkflowId } from '../domain/ids.ts';
-import type { MachineState, RunsAs } from '../domain/states.ts';
+import { inServiceStates, type MachineState, type RunsAs } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
@@ -155,8 +155,8 @@ export function createMachineStore(db: Database) {
     },
 
     /**
-     * Judges every lease. A lease that ran out makes its machine `lost`, and the epoch moves in the same statement. After a silence of the
-     * checker or the database longer than a lease every machine first gets a fresh one: nobody could renew then.
+     * Judges every lease. One that ran out makes its machine `lost`, and the epoch moves in the same statement. After a
+     * silence of the checker or the database longer than a lease every machine first gets a fresh one: nobody could renew then.
      */
     async judgeLeases(): Promise<{ lost: string[]; silent: boolean }> {
       return db.transaction().execute(async (tx) => {
@@ -274,7 +274,7 @@ export function createMachineStore(db: Database) {
           .where('id', '=', machineId)
           .where('ownerId', '=', ownerId)
           .where('removedAt', 'is', null)
-          .where('state', 'in', ['ready', 'suspect'])
+          .where('state', 'in', inServiceStates)
           .returning('drains')
           .executeTakeFirst();
         if (!row) throw await whyNot(tx, machineId, ownerId, 'ready');
@@ -334,6 +334,8 @@ export function createMachineStore(db: Database) {
     },
   };
 }
+export type MachineStore = ReturnType<typeof createMachineStore>;
+
 /** What follows from `lost`, in the transaction that sets it. */
 async function tellLost(
   tx: Executor,
@@ -353,8 +355,6 @@ async function tellLost(
   });
   await requestReplan(tx, { ownerId, reason: `${id} lost` });
 }
-
-export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export async function listMachines(db: Executor): Promise<MachineRow[]> {
   const rows = await db

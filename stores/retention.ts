@@ -1,17 +1,11 @@
 import { sql } from 'kysely';
+import type { Fleet } from '../domain/fleet.ts';
 import type { Database } from './database.ts';
 
 /** Rows deleted in one statement: a transaction must end within 10 s. */
 const batch = 5_000;
 
-export interface RetentionSeconds {
-  events: number;
-  runs: number;
-  stepResults: number;
-  notices: number;
-  plans: number;
-  tokens: number;
-}
+export type RetentionSeconds = Record<keyof Fleet['retention'], number>;
 
 export function createRetentionStore(db: Database) {
   return {

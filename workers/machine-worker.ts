@@ -137,7 +137,6 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     if (current && current.version !== pool.planVersion()) await adoptPlan();
   }
 
-  /** Serves what the plan in force gives this machine, without waiting to be told. */
   /** What fleet.yaml says of this machine now; its shares of coordination are taken up at the next start. */
   async function refresh(): Promise<FleetView> {
     view = await fleet();
@@ -146,6 +145,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     return view;
   }
 
+  /** Serves what the plan in force gives this machine, without waiting to be told. */
   async function adoptPlan(): Promise<void> {
     await refresh();
     const current = await stores.plans.currentFor(machineId);

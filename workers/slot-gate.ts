@@ -18,7 +18,8 @@ interface Waiting<Value> {
 
 interface SlotPermit {
   queue: string;
-  state: 'fresh' | 'idle' | 'task';
+  /** Its poll may still be answered at once, so it counts as taken. */
+  fresh: boolean;
 }
 
 /** A poll that the server has not answered within this long found its queue empty, and no longer counts as taken. */
@@ -143,7 +144,7 @@ export class SlotGate implements Permits {
       if (!next) return;
       this.polls = this.polls.filter((other) => other !== next);
       const queue = this.queues.get(next.queue)!;
-      const permit: SlotPermit = { queue: next.queue, state: 'fresh' };
+      const permit: SlotPermit = { queue: next.queue, fresh: true };
       queue.polling = permit;
       setTimeout(() => this.cool(permit), freshMs).unref();
       next.give(permit);
@@ -152,7 +153,7 @@ export class SlotGate implements Permits {
 
   private nextPoll(): Waiting<SlotPermit> | undefined {
     let taken = 0;
-    for (const queue of this.queues.values()) taken += queue.tasks.size + (queue.polling?.state === 'fresh' ? 1 : 0);
+    for (const queue of this.queues.values()) taken += queue.tasks.size + (queue.polling?.fresh ? 1 : 0);
     if (taken >= this.sequences) return undefined;
     let best: Waiting<SlotPermit> | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
@@ -166,15 +167,14 @@ export class SlotGate implements Permits {
   }
 
   private cool(permit: SlotPermit): void {
-    if (permit.state !== 'fresh' || this.queues.get(permit.queue)!.polling !== permit) return;
-    permit.state = 'idle';
+    if (this.queues.get(permit.queue)!.polling !== permit) return;
+    permit.fresh = false;
     this.givePolls();
   }
 
   private used(permit: SlotPermit): void {
     const queue = this.queues.get(permit.queue)!;
     if (queue.polling !== permit) return;
-    permit.state = 'task';
     delete queue.polling;
     queue.tasks.add(permit);
     this.givePolls();

@@ -43,6 +43,7 @@ export function eventRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { ownerId, tokenId } = callerOf(request);
+      feed.admit(tokenId);
       const { after, last, type } = request.query;
       const asked = request.headers['last-event-id'];
       const from = typeof asked === 'string' && asked !== '' ? asked : after;
@@ -52,7 +53,6 @@ export function eventRoutes(app: Api, context: ApiContext): void {
             ? await eventHorizon(context.db)
             : await cursorBeforeLast(context.db, ownerId, last)
           : parseCursor(from);
-      feed.admit(tokenId);
       if (cursor === undefined) throw new DomainError('INVALID_INPUT', 'the cursor must be <xid>-<id>');
       reply.hijack();
       // A hijacked reply writes its own head; what the hooks have set goes along.

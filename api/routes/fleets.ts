@@ -4,7 +4,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { livingFleet } from '../../domain/fleet-living.ts';
 import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
 import { slugSchema } from '../../domain/ids.ts';
-import { planStates } from '../../domain/states.ts';
+import { isInService, planStates } from '../../domain/states.ts';
 import { measuredRates, placementAgents } from '../../stores/placement.ts';
 import { countAgents, livingAgents } from '../../stores/queries/agents.ts';
 import { findFleet, listFleetVersions } from '../../stores/queries/fleets.ts';
@@ -232,7 +232,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
         measuredRates(db),
         placementAgents(db),
       ]);
-      const living = machines.filter((machine) => machine.state === 'ready' || machine.state === 'suspect');
+      const living = machines.filter(isInService);
       const alive = living.length > 0 ? living : machines;
       const { lose, add } = request.body;
       const report = simulateFleet({

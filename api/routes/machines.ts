@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import type { Fleet, FleetMachine } from '../../domain/fleet.ts';
 import { slugSchema } from '../../domain/ids.ts';
+import { inServiceStates, type MachineState } from '../../domain/states.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { controlMachine } from '../control.ts';
 import { applyChangedFleet, appliedSchema } from '../fleet-apply.ts';
@@ -97,7 +98,7 @@ export function machineRoutes(app: Api, context: ApiContext): void {
         const { id } = request.params;
         if (request.query.dryRun) {
           const { state } = await machineAnswerOf(context, ownerId, id);
-          const fitting = verb === 'drain' ? ['ready', 'suspect'] : ['draining', 'drained'];
+          const fitting: readonly MachineState[] = verb === 'drain' ? inServiceStates : ['draining', 'drained'];
           if (!fitting.includes(state)) {
             throw new DomainError('CONFLICT', `${id} is ${state}; this needs it ${fitting.join(' or ')}`);
           }

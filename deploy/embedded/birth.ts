@@ -140,8 +140,10 @@ export async function seedWorld(
   step.done(`${added + known} memories over ${worldDays} days for ${agents.length} agents`);
 }
 
-/** Waits until each of the machines lives and the plan is at work on them. */
-/** @param failed whether the machine's worker has died too often to be started again: nobody waits for it */
+/**
+ * Waits until each of the machines lives and the plan is at work on them.
+ * @param failed whether the machine's worker has died too often to be started again: nobody waits for it
+ */
 export async function machinesReady(
   api: ApiClient,
   screen: Screen,

@@ -8,7 +8,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, type LabProcess, openLab, openLabServers, until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 
 /**
@@ -45,14 +45,9 @@ beforeAll(async () => {
   fleet.machines[0]!.modelServer!.sequences = 6;
   fleet.machines[1]!.modelServer!.sequences = 4;
   await lab.apply(fleet);
-  const rows = await lab.db.selectFrom('agents').select('id').execute();
-  expect(rows.length).toBe(agents);
-  await lab.remember(
-    plainMemories(
-      rows.map(({ id }) => id),
-      8,
-    ),
-  );
+  const agentIds = await everyAgentId(lab.db);
+  expect(agentIds.length).toBe(agents);
+  await lab.remember(plainMemories(agentIds, 8));
   for (const machineId of ['mainpc', 'pc2']) workers.set(machineId, lab.startWorker(machineId));
   watched = keepWorkers();
   await lab.settled(['mainpc', 'pc2']);

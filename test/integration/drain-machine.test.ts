@@ -10,7 +10,7 @@ import { createPlanStore } from '../../stores/plans.ts';
 import { testFleet } from '../support/fleets.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
 import { type Lab, labOwner, openLab, until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { plannedAndStored, polled, toPoll } from '../support/planned.ts';
 
@@ -36,14 +36,9 @@ beforeAll(async () => {
   lab = await openLab(scope, { logs });
   machines = createMachineStore(lab.db);
   await lab.apply(fleet);
-  const rows = await lab.db.selectFrom('agents').select('id').execute();
-  expect(rows.length).toBe(agents);
-  await lab.remember(
-    plainMemories(
-      rows.map(({ id }) => id),
-      8,
-    ),
-  );
+  const agentIds = await everyAgentId(lab.db);
+  expect(agentIds.length).toBe(agents);
+  await lab.remember(plainMemories(agentIds, 8));
   lab.startWorker('mainpc');
   lab.startWorker('pc2');
   await lab.settled(['mainpc', 'pc2']);

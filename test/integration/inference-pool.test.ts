@@ -1,19 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testFleet } from '../support/fleets.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
 let stage: Stage;
 beforeAll(async () => {
   stage = await openStage(testFleet({ heavy: 2, light: 2 }));
-  const rows = await stage.db.selectFrom('agents').select('id').execute();
-  await stage.remember(
-    plainMemories(
-      rows.map(({ id }) => id),
-      8,
-    ),
-  );
+  await stage.remember(plainMemories(await everyAgentId(stage.db), 8));
 });
 afterAll(() => stage?.close());
 

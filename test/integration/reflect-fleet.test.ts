@@ -6,7 +6,7 @@ import { queueSlots } from '../../domain/plan.ts';
 import { windowOf } from '../../domain/sweeps.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { callsInHand, createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
@@ -28,8 +28,7 @@ beforeAll(async () => {
       return refill;
     },
   }));
-  const rows = await stage.db.selectFrom('agents').select('id').orderBy('id').execute();
-  agentIds = rows.map(({ id }) => id);
+  agentIds = await everyAgentId(stage.db);
   await stage.remember(plainMemories(agentIds, 6));
   await stage.join('mainpc', model);
   await stage.join('pc2', model);

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { callsInHand, createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 
@@ -14,13 +14,7 @@ const large = createScriptedInference();
 
 beforeAll(async () => {
   stage = await openStage(testFleet({ heavy: 4, light: 1, limits: { scheduleToStart: '1s', parkedFor: '3s' } }));
-  const rows = await stage.db.selectFrom('agents').select('id').execute();
-  await stage.remember(
-    plainMemories(
-      rows.map((row) => row.id),
-      8,
-    ),
-  );
+  await stage.remember(plainMemories(await everyAgentId(stage.db), 8));
   await stage.join('pc2', small);
   await stage.plan();
 });

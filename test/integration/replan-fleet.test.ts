@@ -8,7 +8,7 @@ import { requestReplan } from '../../stores/plans.ts';
 import { testFleet } from '../support/fleets.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
 import { type Lab, labOwner, type LabProcess, openLab, until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { plannedAndStored, polled, toPoll } from '../support/planned.ts';
 
 /** Real worker processes, one a machine. At first only the small one lives, which cannot hold the heavy model. */
@@ -22,13 +22,7 @@ beforeAll(async () => {
   logs = mkdtempSync(join(tmpdir(), 'soulfra-replan-'));
   lab = await openLab(scope, { logs });
   await lab.apply(testFleet({ heavy: 2, light: 3 }));
-  const agents = await lab.db.selectFrom('agents').select('id').execute();
-  await lab.remember(
-    plainMemories(
-      agents.map(({ id }) => id),
-      8,
-    ),
-  );
+  await lab.remember(plainMemories(await everyAgentId(lab.db), 8));
   lab.startWorker('pc2');
   await lab.settled(['pc2']);
 });

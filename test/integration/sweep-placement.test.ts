@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testFleet } from '../support/fleets.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 
@@ -9,13 +9,7 @@ let stage: Stage;
 let pc2: StageMachine;
 beforeAll(async () => {
   stage = await openStage(testFleet({ light: 3 }), undefined, { coordinatedBy: 'mainpc' });
-  const rows = await stage.db.selectFrom('agents').select('id').execute();
-  await stage.remember(
-    plainMemories(
-      rows.map(({ id }) => id),
-      6,
-    ),
-  );
+  await stage.remember(plainMemories(await everyAgentId(stage.db), 6));
   await stage.join('mainpc', createScriptedInference());
   pc2 = await stage.join('pc2', createScriptedInference());
   await stage.plan();
@@ -23,10 +17,7 @@ beforeAll(async () => {
 afterAll(() => stage?.close());
 
 async function statusOfFirst(id: string): Promise<string> {
-  const { firstExecutionRunId, workflowId } = (await stage.sweep(id)) as unknown as {
-    firstExecutionRunId: string;
-    workflowId: string;
-  };
+  const { firstExecutionRunId, workflowId } = await stage.sweep(id);
   await stage.client.workflow.getHandle(workflowId).result();
   const { status } = await stage.client.workflow.getHandle(workflowId, firstExecutionRunId).describe();
   return status.name;

@@ -11,7 +11,7 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
-import { plainMemories } from '../support/memories.ts';
+import { everyAgentId, plainMemories } from '../support/memories.ts';
 
 /**
  * `npm run replay:record`: runs every workflow by real worker processes and saves what happened, for replay.test.ts.
@@ -50,13 +50,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     });
 
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
-  const agents = await db.selectFrom('agents').select('id').execute();
-  await rest.remember(
-    plainMemories(
-      agents.map(({ id }) => id),
-      8,
-    ),
-  );
+  await rest.remember(plainMemories(await everyAgentId(db), 8));
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
 

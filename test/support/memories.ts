@@ -1,4 +1,10 @@
+import type { Database } from '../../stores/database.ts';
 import type { NewMemory } from '../../stores/memories.ts';
+
+export async function everyAgentId(db: Database): Promise<string[]> {
+  const rows = await db.selectFrom('agents').select('id').orderBy('id').execute();
+  return rows.map(({ id }) => id);
+}
 
 /** Memories an agent can draw insights from, each one once: `first` numbers the first of them. */
 export function plainMemories(agentIds: readonly string[], count: number, first = 1): NewMemory[] {

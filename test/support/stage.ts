@@ -1,4 +1,10 @@
-import { Client, Connection, type WorkflowHandle, WorkflowIdReusePolicy } from '@temporalio/client';
+import {
+  Client,
+  Connection,
+  type WorkflowHandle,
+  type WorkflowHandleWithFirstExecutionRunId,
+  WorkflowIdReusePolicy,
+} from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
@@ -194,7 +200,7 @@ export async function openStage(
     async sweep(
       id: string,
       input: Partial<ReflectFleetInput> = {},
-    ): Promise<WorkflowHandle & { result(): Promise<ReflectFleetResult> }> {
+    ): Promise<WorkflowHandleWithFirstExecutionRunId & { result(): Promise<ReflectFleetResult> }> {
       return client.workflow.start('reflectFleet', {
         workflowId: `reflect-fleet:call-${id}`,
         taskQueue: coordinationQueue,
