@@ -16,7 +16,7 @@ export interface Unembedded {
 }
 
 /** Float32, little-endian, as Postgres keeps it. */
-export function vectorBytes(vector: Float32Array): Buffer {
+function vectorBytes(vector: Float32Array): Buffer {
   const bytes = Buffer.allocUnsafe(vector.length * 4);
   for (let i = 0; i < vector.length; i += 1) bytes.writeFloatLE(vector[i]!, i * 4);
   return bytes;

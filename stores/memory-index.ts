@@ -139,7 +139,6 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
     cachedBytes: () => [...cached.values()].reduce((sum, columns) => sum + columns.bytes, 0),
   };
 }
-export type MemoryIndex = ReturnType<typeof createMemoryIndex>;
 
 /** The living among the columns' places as `retrieve` takes them: its place is the index into `living`. */
 function candidatesOf(

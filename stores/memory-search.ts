@@ -106,4 +106,3 @@ export function createMemorySearch(options: MemorySearchOptions) {
     },
   };
 }
-export type MemorySearch = ReturnType<typeof createMemorySearch>;

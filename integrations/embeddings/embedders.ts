@@ -7,7 +7,7 @@ export function createEmbedders({ apiKey }: { apiKey?: string | undefined } = {}
   const builtIn = createBuiltInEmbedder();
   const made = new Map<string, Embedder>();
   return {
-    of(settings: EmbeddingSettings): Embedder {
+    of: (settings: EmbeddingSettings): Embedder => {
       if (settings.kind === 'built-in') return builtIn;
       const key = `${settings.url} ${settings.model}`;
       const known = made.get(key);
@@ -20,4 +20,3 @@ export function createEmbedders({ apiKey }: { apiKey?: string | undefined } = {}
     close: () => builtIn.close(),
   };
 }
-export type Embedders = ReturnType<typeof createEmbedders>;

@@ -44,9 +44,12 @@ async function request(
       cause: err,
     });
   }
-  const vectors = new Array<Float32Array>(input.length);
-  for (const { index, embedding } of answer.data) vectors[index] = toUnitLength(embedding);
-  if (answer.data.length !== input.length || vectors.includes(undefined as never)) {
+  const byIndex = new Map(answer.data.map(({ index, embedding }) => [index, embedding]));
+  const vectors = input.flatMap((_, index) => {
+    const embedding = byIndex.get(index);
+    return embedding ? [toUnitLength(embedding)] : [];
+  });
+  if (vectors.length !== input.length) {
     throw new DomainError(
       'EMBEDDINGS_FAILED',
       `${model} answered ${answer.data.length} vectors for ${input.length} texts`,
