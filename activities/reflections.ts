@@ -71,7 +71,7 @@ export function createReflectionActivities(deps: {
 
     /** Stores what the inference step brought and ends the run, in one transaction. */
     async storeReflections({ runId }: { runId: string }): Promise<StoredReflections> {
-      const step = await steps.read<ReflectionStep>({ runId, step: insightsStep });
+      const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
       if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
       return reflections.complete(runId, step);
     },

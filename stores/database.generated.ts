@@ -230,9 +230,9 @@ export interface StepResults {
   epoch: number;
   machineId: string;
   result: Json;
-  runId: string;
   step: string;
   storedAt: Generated<Timestamp>;
+  workId: string;
 }
 
 export interface Sweeps {

@@ -17,11 +17,12 @@ export function createRetentionStore(db: Database) {
     async deleteBatch(keep: RetentionSeconds): Promise<number> {
       const statements = [
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
-        sql`delete from step_results where ctid in (select s.ctid from step_results s join runs r on r.id = s.run_id
-          where r.ended_at < ${ago(keep.stepResults)} limit ${batch})`,
+        sql`delete from step_results where ctid in (select s.ctid from step_results s
+          where s.stored_at < ${ago(keep.stepResults)}
+          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
-          and not exists (select 1 from step_results s where s.run_id = r.id) limit ${batch})`,
+          and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
         sql`delete from sweeps where id in (select w.id from sweeps w where w.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from runs r where r.sweep_id = w.id) limit ${batch})`,
         // A plan has outlived its retention when the one that followed it has.

@@ -3,16 +3,17 @@ import { DomainError } from '../domain/errors.ts';
 import type { Database } from './database.ts';
 
 export interface StepKey {
-  runId: string;
+  /** The run, or whatever else a machine works for. */
+  workId: string;
   step: string;
 }
 
 export function createStepResultStore(db: Database) {
-  const read = async <Result>({ runId, step }: StepKey): Promise<Result | undefined> => {
+  const read = async <Result>({ workId, step }: StepKey): Promise<Result | undefined> => {
     const row = await db
       .selectFrom('stepResults')
       .select('result')
-      .where('runId', '=', runId)
+      .where('workId', '=', workId)
       .where('step', '=', step)
       .executeTakeFirst();
     return row?.result as Result | undefined;
@@ -33,16 +34,16 @@ export function createStepResultStore(db: Database) {
       result: Result,
     ): Promise<Result> {
       const inserted = await sql`
-        insert into step_results (run_id, step, machine_id, epoch, result)
-        select ${key.runId}, ${key.step}, id, ${epoch}::bigint, ${JSON.stringify(result)}::jsonb
+        insert into step_results (work_id, step, machine_id, epoch, result)
+        select ${key.workId}, ${key.step}, id, ${epoch}::bigint, ${JSON.stringify(result)}::jsonb
         from machines where id = ${machineId} and epoch = ${epoch} for share
-        on conflict (run_id, step) do nothing`.execute(db);
+        on conflict (work_id, step) do nothing`.execute(db);
       if (inserted.numAffectedRows === 1n) return result;
       const standing = await read<Result>(key);
       if (standing !== undefined) return standing;
       throw new DomainError(
         'FENCED',
-        `${machineId} worked under epoch ${epoch}, which has passed; its result of ${key.runId} was not stored`,
+        `${machineId} worked under epoch ${epoch}, which has passed; its result of ${key.workId} was not stored`,
       );
     },
   };

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { HeldLease } from '../activities/inference.ts';
+import type { HeldLease } from '../activities/machine-calls.ts';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
 import type { RunsAs } from '../domain/states.ts';

@@ -1,11 +1,11 @@
-import type { ModelCall } from '../activities/inference.ts';
+import type { ModelCall } from '../activities/machine-calls.ts';
 import type { FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
-import type { Inference } from '../integrations/inference/inference.ts';
+import type { Inference, TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
 import {
   loadModel,
@@ -35,7 +35,7 @@ export function createMachineModels(
 ): MachineModels {
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
-  let made: { url: string; inference: Inference } | undefined;
+  let made: { url: string; inference: Inference; text: TextModel } | undefined;
 
   function server() {
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
@@ -44,8 +44,8 @@ export function createMachineModels(
     return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
   }
 
-  function inferenceOf(at: ReturnType<typeof server>): Inference {
-    if (!at) return extractive;
+  function answersOf(at: ReturnType<typeof server>): Pick<ModelCall, 'inference' | 'text'> {
+    if (!at) return { inference: extractive, text: undefined };
     if (made?.url !== at.url) {
       const { limits } = view().fleet;
       const options = {
@@ -55,9 +55,10 @@ export function createMachineModels(
         callMs: durationSeconds(limits.callTimeout) * 1000,
         ...key,
       };
-      made = { url: at.url, inference: createModelReflector(createTextModel(options)) };
+      const text = createTextModel(options);
+      made = { url: at.url, text, inference: createModelReflector(text) };
     }
-    return made.inference;
+    return { inference: made.inference, text: made.text };
   }
 
   function servedAs(modelId: string, kind: ModelCall['kind']) {
@@ -71,7 +72,7 @@ export function createMachineModels(
       const at = server();
       const kind = at?.kind ?? 'openai';
       const { variant, name } = servedAs(modelId, kind);
-      return { inference: inferenceOf(at), variant, servedAs: name, kind };
+      return { ...answersOf(at), variant, servedAs: name, kind };
     },
     async load(modelId, signal) {
       const at = server();

@@ -20,8 +20,7 @@ import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
  */
 export async function reconcileSchedules(client: Client, readFleet: FleetReader): Promise<void> {
   const { fleet } = await readFleet();
-  await ensure(client, retentionScheduleId, retentionOptions, false);
-  await ensure(client, embeddingScheduleId, embeddingOptions, false);
+  for (const [scheduleId, options] of Object.entries(standing)) await ensure(client, scheduleId, options, false);
   const cadences = new Set(fleetAgents(fleet).map((agent) => agent.cadence));
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
@@ -59,30 +58,20 @@ async function ensure(client: Client, scheduleId: string, options: Options, paus
 
 type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>>, 'scheduleId' | 'state'>;
 
-const retentionOptions: Options = {
-  spec: { calendars: [{ hour: 3, minute: 30 }] },
-  action: {
-    type: 'startWorkflow',
-    workflowType: 'applyRetention',
-    workflowId: 'apply-retention',
-    taskQueue: coordinationQueue,
-    args: [{}],
-  },
-  policies: { overlap: ScheduleOverlapPolicy.SKIP },
+/** The Schedules every fleet has, by id; each starts one workflow that takes nothing. */
+const standing: Readonly<Record<string, Options>> = {
+  [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
+  // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
+  [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
 };
 
-/** A search embeds the few that are new by itself; this is for what came in bulk, and for another model. */
-const embeddingOptions: Options = {
-  spec: { intervals: [{ every: '10 minutes' }] },
-  action: {
-    type: 'startWorkflow',
-    workflowType: 'reembedMemories',
-    workflowId: 'reembed-memories',
-    taskQueue: coordinationQueue,
-    args: [{}],
-  },
-  policies: { overlap: ScheduleOverlapPolicy.SKIP },
-};
+function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {
+  return {
+    spec,
+    action: { type: 'startWorkflow', workflowType, workflowId, taskQueue: coordinationQueue, args: [{}] },
+    policies: { overlap: ScheduleOverlapPolicy.SKIP },
+  };
+}
 
 function optionsOf(cadence: string, catchUp: string): Options {
   const seconds = durationSeconds(cadence);

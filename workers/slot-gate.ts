@@ -1,5 +1,5 @@
 import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
-import type { Permits } from '../activities/inference.ts';
+import type { Permits } from '../activities/machine-calls.ts';
 
 interface GateQueue {
   /** At most this many tasks of the queue at once: what its KV memory holds. */

@@ -66,8 +66,8 @@ export async function judge(
   }>`
     select r.id, r.agent_id, r.state, r.degraded, r.wanted_model_id as wanted, r.reflections,
       (select count(*) from reflections f where f.run_id = r.id) as stored,
-      (select count(*) from step_results s where s.run_id = r.id) as results,
-      (select s.machine_id from step_results s where s.run_id = r.id limit 1) as by
+      (select count(*) from step_results s where s.work_id = r.id) as results,
+      (select s.machine_id from step_results s where s.work_id = r.id limit 1) as by
     from runs r where r.period = ${period}`.execute(lab.db);
   const byId = new Map(runs.map((run) => [run.id, run]));
   const { rows: events } = await sql<{
@@ -146,7 +146,7 @@ async function committedAfterBump(lab: Lab, runIds: readonly string[]): Promise<
   const { rows } = await sql<{ late: number }>`
     with bumps as (select subject as machine_id, (data->>'epoch')::bigint as epoch, at from events where type in ('machine.joined', 'machine.lost'))
     select count(*) as late from step_results s
-    where s.run_id = any(${runIds}) and exists (
+    where s.work_id = any(${runIds}) and exists (
       select 1 from bumps b where b.machine_id = s.machine_id and b.epoch > s.epoch
         and b.at + make_interval(secs => ${clockTolerance}) < s.stored_at)`.execute(lab.db);
   return rows[0]!.late;

@@ -60,3 +60,8 @@ create table embedding_models (
 );
 create unique index embedding_models_one_serving on embedding_models (owner_id) where state = 'serving';
 create unique index embedding_models_one_building on embedding_models (owner_id) where state = 'building';
+
+-- Not only runs have steps that a machine works: also answers, personas, judgements.
+alter table step_results drop constraint step_results_run_id_fkey;
+alter table step_results rename column run_id to work_id;
+create index step_results_stored on step_results (stored_at);

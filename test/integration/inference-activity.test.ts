@@ -2,7 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createInferenceActivities, type HeldLease, type ReflectInput } from '../../activities/inference.ts';
+import { createInferenceActivities, type ReflectInput } from '../../activities/inference.ts';
+import type { HeldLease } from '../../activities/machine-calls.ts';
 import { activityInterceptors } from '../../activities/interceptors.ts';
 import { modelVariants } from '../../domain/fleet.ts';
 import { reflectWorkflowId } from '../../domain/ids.ts';
@@ -222,7 +223,7 @@ test('the loss of the lease aborts the request and ends the attempt as fenced', 
   await expect(result).rejects.toMatchObject({ type: 'FENCED', nonRetryable: true });
   await until('the server saw it go', async () => server.stats().aborted === aborted + 1);
   expect(gate.inUse).toBe(0);
-  expect(await stage.steps.read(input)).toBeUndefined();
+  expect(await stage.steps.read({ workId: input.runId, step: input.step })).toBeUndefined();
 });
 
 test('executed a second time, it finds the result and asks nobody', async () => {
@@ -240,7 +241,7 @@ test('two executions at once store one result, and both answer with it', async (
   const executions = await Promise.all([execution(), execution()]);
   const answers = await Promise.all(executions.map(({ start }) => start(input)));
   expect(answers[0]).toEqual(answers[1]);
-  const rows = await stage.db.selectFrom('stepResults').select('runId').where('runId', '=', input.runId).execute();
+  const rows = await stage.db.selectFrom('stepResults').select('workId').where('workId', '=', input.runId).execute();
   expect(rows.length).toBe(1);
 });
 

@@ -158,7 +158,7 @@ test('the first result of a step stays, whoever brings a second one', async () =
   const steps = createStepResultStore(store.db);
   const mainpc = await machines.register('mainpc', worker);
   const pc2 = await machines.register('pc2', worker);
-  const key = { runId: await openRun(), step: 'insights' };
+  const key = { workId: await openRun(), step: 'insights' };
   const stored = await Promise.all([
     steps.store(key, mainpc, { by: 'mainpc' }),
     steps.store(key, pc2, { by: 'pc2' }),
@@ -173,7 +173,7 @@ test('a result under a passed epoch is fenced, unless the step already has one',
   const old = await machines.register('mainpc', worker);
   await expire('mainpc');
   await machines.judgeLeases();
-  const key = { runId: await openRun(), step: 'insights' };
+  const key = { workId: await openRun(), step: 'insights' };
   await expect(steps.store(key, old, { by: 'the dead' })).rejects.toMatchObject({ code: 'FENCED' });
   expect(await steps.read(key)).toBeUndefined();
   const living = await machines.register('pc2', worker);
@@ -184,7 +184,7 @@ test('a result under a passed epoch is fenced, unless the step already has one',
 test('a bump of the epoch waits for a result that is being stored, and the result after it is fenced', async () => {
   const steps = createStepResultStore(store.db);
   const lease = await machines.register('mainpc', worker);
-  const first = { runId: await openRun(), step: 'insights' };
+  const first = { workId: await openRun(), step: 'insights' };
   const bump = store.db.transaction().execute(async (tx) => {
     await sql`update machines set epoch = epoch + 1 where id = 'mainpc'`.execute(tx);
     const late = steps.store(first, lease, { by: 'during the bump' }).then(

@@ -283,7 +283,7 @@ test.each([{ abortCalls: false }, { abortCalls: true }])(
     const result = await handle.result();
     expect(result).toMatchObject({ state: 'done', degraded: false });
     expect(model.calls.length).toBe(2);
-    const steps = await stage.db.selectFrom('stepResults').select('epoch').where('runId', '=', result.runId).execute();
+    const steps = await stage.db.selectFrom('stepResults').select('epoch').where('workId', '=', result.runId).execute();
     expect(steps).toEqual([{ epoch: epoch + 1 }]);
     expect(await stage.run(agentId, 'call-fenced')).toMatchObject({ attempt: 1, moves: 0, state: 'done' });
   },

@@ -20,9 +20,8 @@ async function run(agentId: string, daysAgo: number): Promise<string> {
     values (${id}, ${testOwner}, ${agentId}, ${id}, 'call', ${id}, 'done', 'light_q4', 'light_q4', 'q', 1, now() - make_interval(days => ${daysAgo}))`.execute(
     store.db,
   );
-  await sql`insert into step_results (run_id, step, machine_id, epoch, result) values (${id}, 'insights', 'pc2', 1, '{}')`.execute(
-    store.db,
-  );
+  await sql`insert into step_results (work_id, step, machine_id, epoch, result, stored_at)
+    values (${id}, 'insights', 'pc2', 1, '{}', now() - make_interval(days => ${daysAgo}))`.execute(store.db);
   return id;
 }
 async function ids(table: 'runs' | 'step_results' | 'sweeps' | 'plans' | 'tokens', column: string): Promise<string[]> {
@@ -77,7 +76,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   };
   while ((await retention.deleteBatch(keep)) > 0);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());
-  expect(await ids('step_results', 'run_id')).toEqual([recent]);
+  expect(await ids('step_results', 'work_id')).toEqual([recent]);
   expect(await ids('runs', 'id')).not.toContain(old);
   const notices = await store.db.selectFrom('notices').select('key').execute();
   expect(notices.map((notice) => notice.key)).toEqual(['open']);

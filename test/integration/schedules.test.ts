@@ -34,7 +34,7 @@ function readerOf(cadences: [string, string, string], change: Partial<Fleet['sch
     archetype.cadence = cadences[i]!;
   });
   Object.assign(fleet.schedules, change);
-  const stored = { version: 1, source: '', fleet, appliedAt: '', undoOf: null };
+  const stored = { version: 1, ownerId: 'usr_test', source: '', fleet, appliedAt: '', undoOf: null };
   return createFleetReader({
     currentVersion: () => Promise.resolve(1),
     byVersion: () => Promise.resolve(stored),

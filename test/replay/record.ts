@@ -15,12 +15,14 @@ import { everyAgentId, plainMemories } from '../support/memories.ts';
 
 /**
  * `npm run replay:record`: runs every workflow by real worker processes and saves what happened, for replay.test.ts.
+ * With names, such as `-- drain`, only the histories whose names begin so are written.
  * To be run when a workflow has changed on purpose and nothing of the old kind is still running anywhere; otherwise the
  * change needs `patched()`, and the old histories stay.
  */
 const histories = fileURLToPath(new URL('./histories/', import.meta.url));
 
 const run = promisify(execFile);
+const wanted = process.argv.slice(2);
 const { binary } = await findDevServer();
 const base = await openLabServers();
 const logs = mkdtempSync(join(tmpdir(), 'soulfra-record-'));
@@ -101,9 +103,17 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('apply-retention-done', 'apply-retention:recorded');
+
+  await client.workflow.execute('reembedMemories', {
+    workflowId: 'reembed-memories:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('reembed-memories-done', 'reembed-memories:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   async function save(name: string, workflowId: string): Promise<void> {
+    if (wanted.length > 0 && !wanted.some((start) => name.startsWith(start))) return;
     const show = ['workflow', 'show', '--workflow-id', workflowId, '--output', 'json'];
     const at = ['--address', base.addresses.temporalAddress, '--namespace', base.addresses.namespace];
     const { stdout } = await run(binary, [...show, ...at], { maxBuffer: 64 * 2 ** 20 });

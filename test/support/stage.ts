@@ -9,7 +9,8 @@ import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
-import { createInferenceActivities, type HeldLease } from '../../activities/inference.ts';
+import { createInferenceActivities } from '../../activities/inference.ts';
+import type { HeldLease } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
@@ -132,6 +133,7 @@ export async function openStage(
           permits: gate,
           callFor: (modelId) => ({
             inference,
+            text: undefined,
             variant: view.variants.get(modelId)!,
             servedAs: modelId,
             kind: 'openai',

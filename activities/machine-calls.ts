@@ -1,0 +1,119 @@
+import { CancelledFailure, Context } from '@temporalio/activity';
+import { DomainError, isDomainError } from '../domain/errors.ts';
+import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
+import type { RateSample } from '../domain/rates.ts';
+import type { Inference, TextModel, Watch } from '../integrations/inference/inference.ts';
+
+/** The worker's lease as an attempt sees it: the epoch it started under, and a signal for when that has passed. */
+export interface HeldLease {
+  machineId: string;
+  epoch: number;
+  signal: AbortSignal;
+}
+
+export interface Permits {
+  /** Waits for a sequence of the model server; the returned function gives it back. */
+  acquire(queue: string, signal: AbortSignal): Promise<() => void>;
+  /** Σ sequences × seconds in use since the start. */
+  busySeconds(): number;
+}
+
+/** What a machine calls for one model. */
+export interface ModelCall {
+  inference: Inference;
+  /** The model itself; undefined where the machine has none and `extractive` stands in. */
+  text: TextModel | undefined;
+  variant: ModelVariant;
+  /** What the machine's server calls the model. */
+  servedAs: string;
+  kind: ModelServerKind;
+}
+
+export interface MachineCallDeps {
+  lease: () => HeldLease;
+  permits: Permits;
+  /** @throws MODEL_MISSING when the machine does not hold the model now */
+  callFor: (modelId: string) => ModelCall;
+  serverDown: (err: DomainError) => void;
+  /** A call that a model server has served, for the machine's measured rates. */
+  served: (modelId: string, sample: RateSample) => void;
+}
+
+/** What an activity is given once a sequence of the model server is its own. */
+export interface OnMachine {
+  held: HeldLease;
+  call: ModelCall;
+  watch: Watch;
+  /** Seconds since the sequence was given. */
+  seconds: () => number;
+  /** Notes what the model server wrote, for the machine's measured rates; what no model wrote is not noted. */
+  wrote: (tokens: number) => void;
+}
+
+/**
+ * The frame of every activity that calls this machine's model: the lease and the cancellation abort it, it waits for a
+ * sequence (shown by heartbeats as queued; all later heartbeats come from progress of the model server), and errors
+ * become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
+ */
+export function createOnMachine(deps: MachineCallDeps) {
+  return async function onMachine<Result>(
+    { modelId, queue }: { modelId: string; queue: string },
+    work: (at: OnMachine) => Promise<Result>,
+  ): Promise<Result> {
+    const context = Context.current();
+    const held = deps.lease();
+    const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
+    try {
+      const release = await waitForPermit(context, deps.permits, queue, signal);
+      try {
+        const startedAt = performance.now();
+        const busyBefore = deps.permits.busySeconds();
+        const seconds = () => (performance.now() - startedAt) / 1000;
+        const call = deps.callFor(modelId);
+        return await work({
+          held,
+          call,
+          watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
+          seconds,
+          wrote(tokens) {
+            const took = seconds();
+            if (call.text === undefined || tokens === 0 || took === 0) return;
+            const sequences = (deps.permits.busySeconds() - busyBefore) / took;
+            deps.served(modelId, { sequences, secondsPerToken: took / tokens });
+          },
+        });
+      } finally {
+        release();
+      }
+    } catch (err) {
+      if (context.cancellationSignal.aborted) throw new CancelledFailure('the attempt was canceled', [], asError(err));
+      if (held.signal.aborted)
+        throw new DomainError('FENCED', `${held.machineId} lost its lease of epoch ${held.epoch}`, { cause: err });
+      if (isDomainError(err, 'MODEL_SERVER_DOWN')) deps.serverDown(err);
+      throw err;
+    }
+  };
+}
+
+/** Between two heartbeats of a queued attempt; the shortest heartbeat time-out a fleet may set is 1 s. */
+const queuedHeartbeatMs = 300;
+
+async function waitForPermit(
+  context: Context,
+  permits: Permits,
+  queue: string,
+  signal: AbortSignal,
+): Promise<() => void> {
+  const queued = () => context.heartbeat({ phase: 'queued', tokens: 0 });
+  queued();
+  const timer = setInterval(queued, queuedHeartbeatMs);
+  try {
+    return await permits.acquire(queue, signal);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function asError(err: unknown): Error {
+  return err instanceof Error ? err : new Error(String(err));
+}
