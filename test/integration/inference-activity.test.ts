@@ -61,7 +61,13 @@ async function execution(options: { inference?: Inference; gate?: SlotGate } = {
     ...stage,
     lease: () => held,
     permits: gate,
-    callFor: () => ({ inference: options.inference ?? model, variant, servedAs: 'light_q4', kind: 'openai' }),
+    callFor: () => ({
+      inference: options.inference ?? model,
+      text: undefined,
+      variant,
+      servedAs: 'light_q4',
+      kind: 'openai',
+    }),
     serverDown: (err) => down.push(err.code),
     served: () => undefined,
   });
@@ -197,7 +203,7 @@ test('cancellation aborts the request at the model server and gives the sequence
   await expect(result).rejects.toMatchObject({ name: 'CancelledFailure' });
   await until('the server saw it go', async () => server.stats().aborted === aborted + 1);
   expect(gate.inUse).toBe(0);
-  expect(await stage.steps.read(input)).toBeUndefined();
+  expect(await stage.steps.read({ workId: input.runId, step: input.step })).toBeUndefined();
 });
 
 test('canceled while it waits for a sequence, it leaves the queue', async () => {
