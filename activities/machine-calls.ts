@@ -52,19 +52,22 @@ export interface OnMachine {
 
 /**
  * The frame of every activity that calls this machine's model: the lease and the cancellation abort it, it waits for a
- * sequence (shown by heartbeats as queued; all later heartbeats come from progress of the model server), and errors
+ * sequence (shown by heartbeats as queued, and so is what it does `before` it asks for one; all later heartbeats come from progress of the model server), and errors
  * become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
 export function createOnMachine(deps: MachineCallDeps) {
   return async function onMachine<Result>(
-    { modelId, queue }: { modelId: string; queue: string },
+    { modelId, queue, before }: { modelId: string; queue: string; before?: (signal: AbortSignal) => Promise<void> },
     work: (at: OnMachine) => Promise<Result>,
   ): Promise<Result> {
     const context = Context.current();
     const held = deps.lease();
     const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
     try {
-      const release = await waitForPermit(context, deps.permits, queue, signal);
+      const release = await beating(context, 'queued', async () => {
+        await before?.(signal);
+        return deps.permits.acquire(queue, signal);
+      });
       try {
         const startedAt = performance.now();
         const busyBefore = deps.permits.busySeconds();
@@ -95,20 +98,16 @@ export function createOnMachine(deps: MachineCallDeps) {
   };
 }
 
-/** Between two heartbeats of a queued attempt; the shortest heartbeat time-out a fleet may set is 1 s. */
-const queuedHeartbeatMs = 300;
+/** Between two heartbeats of an attempt that waits; the shortest heartbeat time-out a fleet may set is 1 s. */
+const waitingHeartbeatMs = 300;
 
-async function waitForPermit(
-  context: Context,
-  permits: Permits,
-  queue: string,
-  signal: AbortSignal,
-): Promise<() => void> {
-  const queued = () => context.heartbeat({ phase: 'queued', tokens: 0 });
-  queued();
-  const timer = setInterval(queued, queuedHeartbeatMs);
+/** Heartbeats by the clock while something other than the model server is waited for. */
+async function beating<Result>(context: Context, phase: string, work: () => Promise<Result>): Promise<Result> {
+  const beat = () => context.heartbeat({ phase, tokens: 0 });
+  beat();
+  const timer = setInterval(beat, waitingHeartbeatMs);
   try {
-    return await permits.acquire(queue, signal);
+    return await work();
   } finally {
     clearInterval(timer);
   }

@@ -140,6 +140,43 @@ export interface Memories {
   words: Generated<string | null>;
 }
 
+export interface MessageCitations {
+  alias: string;
+  memoryId: string;
+  messageId: string;
+  ordinal: number;
+}
+
+export interface Messages {
+  agentId: string;
+  answer: Generated<string>;
+  attempt: Generated<number>;
+  author: string;
+  authorId: string;
+  contentHash: string;
+  conversationId: string;
+  createdAt: Generated<Timestamp>;
+  degraded: Generated<boolean>;
+  endedAt: Timestamp | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  promptVersion: string | null;
+  queue: string;
+  reason: Generated<string>;
+  replyMemoryId: string | null;
+  saidMemoryId: string | null;
+  seconds: number | null;
+  seed: number | null;
+  source: string | null;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  text: string;
+  tokens: number | null;
+  wantedModelId: string;
+}
+
 export interface ModelRates {
   gpuClass: string;
   measuredAt: Generated<Timestamp>;
@@ -277,6 +314,8 @@ export interface DB {
   intents: Intents;
   machines: Machines;
   memories: Memories;
+  messageCitations: MessageCitations;
+  messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
   plans: Plans;

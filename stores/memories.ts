@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import type { MemoryKind } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
+import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
 
 export interface NewMemory {
@@ -39,6 +40,8 @@ export interface AddedMemories {
 /** What rests on a memory that is taken away. */
 export interface Dependents {
   reflections: string[];
+  /** Messages whose answers cite it. */
+  messages: string[];
 }
 
 export function createMemoryStore(db: Database) {
@@ -46,10 +49,11 @@ export function createMemoryStore(db: Database) {
     /**
      * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
+     * `within`: as part of a transaction of the caller's.
      */
-    async add(ownerId: string, memories: readonly NewMemory[]): Promise<AddedMemories> {
+    async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
       if (memories.length === 0) return { added: 0, known: 0, unknown: [] };
-      return db.transaction().execute(async (tx) => {
+      return inTransaction(db, within, async (tx) => {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')
@@ -208,6 +212,7 @@ export function createMemoryStore(db: Database) {
           and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
           tx,
         );
+        const messages = await forgetInMessages(tx, id);
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
@@ -217,7 +222,7 @@ export function createMemoryStore(db: Database) {
         await appendEvents(tx, [
           { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
-        return { reflections: reflections.map((row) => row.reflectionId) };
+        return { reflections: reflections.map((row) => row.reflectionId), messages };
       });
     },
 

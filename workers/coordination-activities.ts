@@ -3,6 +3,7 @@ import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
+import { createMessageActivities } from '../activities/messages.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
@@ -14,6 +15,7 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createMessageStore } from '../stores/messages.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -30,6 +32,7 @@ export function createWorkerStores(db: Database) {
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
+    messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
@@ -51,6 +54,7 @@ export function createCoordinationActivities(
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createMessageActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),

@@ -21,6 +21,7 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  messages?: string[];
 }
 interface Imported {
   added: number;
@@ -162,6 +163,7 @@ export function memoryCommands(program: Command): void {
         if (answer.would !== undefined) return line(`would ${answer.would}`);
         line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
         for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
+        for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
       });
   }
 

@@ -20,6 +20,20 @@ export function agentOf(body: ChatBody): string | undefined {
   return /Character: \{"name":"([^"]+)"/.exec(body.messages[0]?.content ?? '')?.[1];
 }
 
+/** Whether the caller asked for JSON by a schema, as reflections do. */
+export function wantsJson({ raw }: ChatBody): boolean {
+  return raw['response_format'] !== undefined || raw['format'] !== undefined;
+}
+
+/** An answer in plain words that names the first memory of the prompt; the same prompt gets the same answer. */
+export function answerFor(body: ChatBody): string {
+  const prompt = body.messages.at(-1)?.content ?? '';
+  const first = /^\{"id":"(m\d+)".*?"text":("(?:[^"\\]|\\.)*")\}$/m.exec(prompt);
+  if (!first) return 'I do not remember anything of that, and I would rather say so than make something up for you.';
+  const words = (JSON.parse(first[2]!) as string).split(/\s+/).slice(0, 12).join(' ');
+  return `What I remember best is this: “${words}” [${first[1]}], and I think of it often when the evening comes.`;
+}
+
 /** Insights that each name two memories of the prompt by alias; the same prompt and seed get the same answer. */
 export function insightsFor(body: ChatBody, seed: number): string {
   const prompt = body.messages.map((message) => message.content).join('\n');

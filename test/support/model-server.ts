@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
-import { type ChatBody, type Replies, agentOf, insightsFor } from './model-server-replies.ts';
+import { type ChatBody, type Replies, agentOf, answerFor, insightsFor, wantsJson } from './model-server-replies.ts';
 import { type StreamJob, createStreams } from './model-server-streams.ts';
 
 /** Applies to every request from now on, or to as many as `times` says; `down` and `freeze` apply to the server at once. */
@@ -98,7 +98,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     const said = options.replies?.(body) ?? {};
     const agent = agentOf(body);
     const wantedTokens = said.tokens ?? (agent === undefined ? undefined : tokensByAgent[agent]) ?? body.maxTokens;
-    const text = said.text ?? insightsFor(body, options.seed ?? 0);
+    const text = said.text ?? (wantsJson(body) ? insightsFor(body, options.seed ?? 0) : answerFor(body));
     const job: StreamJob = {
       body,
       native,
