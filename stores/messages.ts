@@ -227,7 +227,13 @@ export function createMessageStore(db: Database) {
             endedAt: sql<Date>`now()`,
             saidMemoryId: await memoryIdOf(tx, said),
             replyMemoryId: await memoryIdOf(tx, reply),
-            ...{ answer, source, promptVersion, seed, tokens, seconds, machineId },
+            answer,
+            source,
+            promptVersion,
+            seed,
+            tokens,
+            seconds,
+            machineId,
           })
           .where('id', '=', messageId)
           .execute();

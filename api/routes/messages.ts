@@ -115,7 +115,12 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       if (streams) feed.admit(tokenId);
       if (known === undefined) {
         const message = {
-          ...{ messageId, ownerId, agentId, conversationId, text, contentHash },
+          messageId,
+          ownerId,
+          agentId,
+          conversationId,
+          text,
+          contentHash,
           authorId: tokenId,
           author: author ?? (await principals.nameOf(tokenId)).slice(0, messageLimits.authorChars),
         };
@@ -243,11 +248,30 @@ export function messageRoutes(app: Api, context: ApiContext): void {
 function notBegun(id: string, memo: Record<string, unknown>, startedAt: Date): MessageView {
   const { agentId, conversationId, author } = memo as Record<'agentId' | 'conversationId' | 'author', string>;
   return {
-    ...{ id, agentId, conversationId, author, text: '', state: 'received', answer: '', citations: [] },
+    id,
+    agentId,
+    conversationId,
+    author,
+    text: '',
+    state: 'received',
     reason: 'waits for a worker that coordinates',
-    ...{ wantedModelId: '', modelId: '', degraded: false, attempt: 0 },
-    ...{ source: null, machineId: null, promptVersion: null, seed: null, tokens: null, seconds: null },
-    ...{ saidMemoryId: null, replyMemoryId: null, createdAt: startedAt.toISOString(), startedAt: null, endedAt: null },
+    answer: '',
+    source: null,
+    citations: [],
+    wantedModelId: '',
+    modelId: '',
+    degraded: false,
+    machineId: null,
+    attempt: 0,
+    promptVersion: null,
+    seed: null,
+    tokens: null,
+    seconds: null,
+    saidMemoryId: null,
+    replyMemoryId: null,
+    createdAt: startedAt.toISOString(),
+    startedAt: null,
+    endedAt: null,
   };
 }
 

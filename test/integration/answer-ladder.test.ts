@@ -54,7 +54,10 @@ test('nobody serves the agent’s model: the smaller one stands in, marked degra
 
 test('where nobody may answer, the person is told so, soon', async () => {
   const said = await stage.say('proud-001', 'Are you there?');
-  await until('it says why it waits', async () => (await stage.message(said.messageId))?.reason.startsWith('no living') === true);
+  await until(
+    'it says why it waits',
+    async () => (await stage.message(said.messageId))?.reason.startsWith('no living') === true,
+  );
   expect(await stage.message(said.messageId)).toMatchObject({
     state: 'received',
     reason: 'no living machine serves heavy_q4, and the agent may not degrade',

@@ -23,6 +23,7 @@ import { idOf, messageWorkflowId, reflectWorkflowId } from '../../domain/ids.ts'
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference, TextModel } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { createAgentStore } from '../../stores/agents.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
@@ -70,6 +71,7 @@ export async function openStage(
   const store = await openStoreScope();
   const { db, scope } = store;
   const stores = {
+    agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
