@@ -5,6 +5,7 @@ import { configCommands } from './commands/config.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
+import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     machineCommands,
     agentCommands,
     talkCommand,
+    mcpCommand,
     memoryCommands,
     runCommands,
     inboxCommands,

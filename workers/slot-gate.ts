@@ -66,8 +66,9 @@ export class SlotGate implements Permits {
   private sequences: number;
   private liveForMs: number;
   private readonly lines = new Map<string, Line>();
-  private polls: Waiting<SlotPermit>[] = [];
-  private calls: Waiting<() => void>[] = [];
+  /** Both in the order of their coming. */
+  private readonly polls = new Set<Waiting<SlotPermit>>();
+  private readonly calls = new Set<Waiting<() => void>>();
   private running = 0;
   private busy = 0;
   private countedAt = performance.now();
@@ -102,7 +103,7 @@ export class SlotGate implements Permits {
     delete known.polling;
     known.tasks.clear();
     if (known.talks) known.model.liveUntil = 0;
-    this.polls = this.polls.filter((waiting) => waiting.queue !== queue);
+    for (const waiting of this.polls) if (waiting.queue === queue) this.polls.delete(waiting);
     this.give();
   }
 
@@ -131,27 +132,14 @@ export class SlotGate implements Permits {
 
   acquire(queue: string, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting<() => void> = { queue, give: resolve };
-      const leave = () => {
-        this.calls = this.calls.filter((other) => other !== waiting);
-        reject(signal.reason as Error);
-      };
-      waiting.give = (release) => {
-        signal.removeEventListener('abort', leave);
-        resolve(release);
-      };
-      signal.addEventListener('abort', leave, { once: true });
-      this.calls.push(waiting);
-      this.give();
-    });
+    return this.turn(this.calls, queue, signal);
   }
 
   /** The slot supplier of the Temporal worker that polls `queue`. */
   supplierFor(queue: string): CustomSlotSupplier<ActivitySlotInfo> {
     return {
       type: 'custom',
-      reserveSlot: (_context, signal) => this.reserve(queue, signal),
+      reserveSlot: (_context, signal) => this.turn(this.polls, queue, signal),
       // Eager tasks would pass the gate of the other machine's free sequences.
       tryReserveSlot: () => null,
       markSlotUsed: ({ permit }) => this.used(permit as unknown as SlotPermit),
@@ -159,23 +147,27 @@ export class SlotGate implements Permits {
     };
   }
 
-  private reserve(queue: string, signal: AbortSignal): Promise<SlotPermit> {
+  /** Waits in a line until something is given; aborted, it leaves the line. */
+  private turn<Value>(line: Set<Waiting<Value>>, queue: string, signal: AbortSignal): Promise<Value> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting<SlotPermit> = { queue, give: resolve };
       const leave = () => {
-        this.polls = this.polls.filter((other) => other !== waiting);
+        line.delete(waiting);
         reject(signal.reason as Error);
+      };
+      const waiting: Waiting<Value> = {
+        queue,
+        give(value) {
+          line.delete(waiting);
+          signal.removeEventListener('abort', leave);
+          resolve(value);
+        },
       };
       if (signal.aborted) {
         leave();
         return;
       }
-      waiting.give = (permit) => {
-        signal.removeEventListener('abort', leave);
-        resolve(permit);
-      };
       signal.addEventListener('abort', leave, { once: true });
-      this.polls.push(waiting);
+      line.add(waiting);
       this.give();
     });
   }
@@ -189,7 +181,6 @@ export class SlotGate implements Permits {
     for (;;) {
       const next = this.nextTalkPoll() ?? this.nextWorkPoll();
       if (!next) return;
-      this.polls = this.polls.filter((other) => other !== next);
       const line = this.lines.get(next.queue)!;
       const permit: SlotPermit = { queue: next.queue, fresh: !line.talks };
       line.polling = permit;
@@ -199,7 +190,7 @@ export class SlotGate implements Permits {
   }
 
   private nextTalkPoll(): Waiting<SlotPermit> | undefined {
-    return this.polls.find((waiting) => {
+    return [...this.polls].find((waiting) => {
       const line = this.lines.get(waiting.queue);
       return line?.talks && !line.polling && waitingMessages(line) === 0 && line.tasks.size < line.model.slots;
     });
@@ -247,11 +238,9 @@ export class SlotGate implements Permits {
 
   private giveCalls(): void {
     for (;;) {
-      const next =
-        this.calls.find(({ queue }) => this.lines.get(queue)?.talks && this.mayRun(queue)) ??
-        this.calls.find(({ queue }) => !this.lines.get(queue)?.talks && this.mayRun(queue));
+      const free = [...this.calls].filter(({ queue }) => this.mayRun(queue));
+      const next = free.find(({ queue }) => this.lines.get(queue)?.talks) ?? free[0];
       if (!next) return;
-      this.calls = this.calls.filter((other) => other !== next);
       const line = this.lines.get(next.queue);
       this.count(line, 1);
       let given = true;
