@@ -24,7 +24,7 @@ export interface AnswerDeps extends MachineCallDeps {
   messages: MessageStore;
   runs: Pick<RunStore, 'reflectingAgent'>;
   steps: StepResultStore;
-  search: MemorySearch;
+  memorySearch: MemorySearch;
   stream: AnswerStream;
   fleet: FleetReader;
 }
@@ -40,7 +40,7 @@ export interface AnswerInput {
 
 /** What talk queues run beside all else that inference queues do. */
 export function createAnswerActivities(deps: AnswerDeps) {
-  const { messages, runs, steps, search, stream, fleet } = deps;
+  const { messages, runs, steps, memorySearch, stream, fleet } = deps;
   const onMachine = createOnMachine(deps);
 
   /** What the agent is asked, what was said before, and what comes to its mind. */
@@ -50,7 +50,7 @@ export function createAnswerActivities(deps: AnswerDeps) {
     const { ownerId, agentId, text, author } = message;
     const limit = (await fleet()).fleet.talk.memories;
     const [agent, { turns, memoryIds }] = await Promise.all([runs.reflectingAgent(agentId), messages.turns(message)]);
-    const { found } = await search.search(
+    const { found } = await memorySearch.search(
       // As many more as the conversation itself has left behind: it is shown as such.
       { ownerId, agentId, text, limit: limit + memoryIds.length, now: new Date(), used: true },
       signal,

@@ -114,7 +114,10 @@ export function createMcpServer(client: Client, version: string): McpServer {
           ({ alias, occurredAt, text: quote }) => `[${alias}] ${occurredAt.slice(0, 10)} ${quote}`,
         );
         return answer([said, ...grounds, `(conversation ${conversationId})`].join('\n'), {
-          ...{ answer: said, citations, source, degraded },
+          answer: said,
+          citations,
+          source,
+          degraded,
           conversation: conversationId,
           message: message.id,
         });

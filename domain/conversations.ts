@@ -62,11 +62,6 @@ export function answerMaxTokens(contextTokens: number): number {
   return Math.min(768, Math.floor(contextTokens / 4));
 }
 
-/** How the memories of a prompt are named: `m1` is the first shown. Models copy two characters more surely than a UUID. */
-export function aliasOf(place: number): string {
-  return `m${place + 1}`;
-}
-
 const bracketed = /\s?\[(m\d{1,3}(?:\s*[,;]\s*m\d{1,3})*)\]/g;
 
 /** The memories an answer names, each once and in the order of its text; a name that was never shown is taken out of the text. */

@@ -1,6 +1,7 @@
-import { aliasOf, type AnswerOutcome, type AnswerQuestion, type RecalledMemory } from './conversations.ts';
+import type { AnswerOutcome, AnswerQuestion, RecalledMemory } from './conversations.ts';
 import { clipped, termsOf } from './extractive.ts';
-import { normalisedText } from './reflections.ts';
+import { normalisedText } from './plain-text.ts';
+import { aliasOf } from './prompts/prompt-input.ts';
 
 const extractiveAnswerVersion = 'extractive-answer/1';
 const mostQuotes = 3;

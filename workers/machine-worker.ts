@@ -77,15 +77,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const client = new Client({ connection: clientConnection, namespace });
 
   const embedders = createEmbedders({ apiKey: options.modelKey });
-  const models = createMachineModels(() => view, machineId, options.modelKey);
-  const redis = connectRedis(options.redisUrl, log);
-  const search = createMemorySearch({
+  const memorySearch = createMemorySearch({
     db,
     embedderOf: embedders.of,
     settings: async () => (await fleet()).fleet.embeddings,
     cacheBytes: view.fleet.limits.memoryCacheMiB * 2 ** 20,
     onFailure: (err) => log.warn({ err }, 'memories searched by words alone'),
   });
+  const models = createMachineModels(() => view, machineId, options.modelKey);
+  const redis = connectRedis(options.redisUrl, log);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1, { liveForMs: keptForMs(view) });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
@@ -127,8 +127,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     gate,
     loader: models,
     activities: {
-      ...createInferenceActivities({ ...stores, ...calls }),
-      ...createAnswerActivities({ ...stores, ...calls, search, fleet, stream: createAnswerStream(redis, log) }),
+      ...createInferenceActivities({
+        ...stores,
+        ...calls,
+        memorySearch,
+        mostDepth: () => view.fleet.limits.reflectionDepth,
+      }),
+      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream: createAnswerStream(redis, log) }),
     },
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
@@ -210,7 +215,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of),
+        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of, memorySearch),
       }),
     );
   }

@@ -12,11 +12,11 @@ import {
 import type { LadderStep, Rung } from '../domain/ladder.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
 
-export interface LadderWork {
+export interface LadderWork<Result> {
   /** Where the work begins on its ladder. */
   step: LadderStep;
   /** One attempt on a rung; `attempt` counts from 1. Tries again are ours, not the server's: its retry goes to the tail, behind all new work. */
-  call: (rung: Rung, attempt: number) => Promise<void>;
+  call: (rung: Rung, attempt: number) => Promise<Result>;
   /** Nobody took the work in time, or it was parked: where it stands now. */
   climb: () => Promise<LadderStep>;
   /** Milliseconds it may stay parked before it gives up. */
@@ -58,9 +58,9 @@ const rowsChanged = defineSignal(rowsChangedSignal);
 /**
  * Climbs the ladder of domain/ladder.ts until a machine has brought a result. A wait that was too long only asks where
  * the work stands; what was begun and lost goes before new work; model errors that a second try cannot mend end it.
- * @returns the rung that brought it
+ * @returns the result, and the rung that brought it
  */
-export async function climbLadder(work: LadderWork): Promise<Rung> {
+export async function climbLadder<Result>(work: LadderWork<Result>): Promise<{ rung: Rung; result: Result }> {
   let changed = false;
   setHandler(rowsChanged, () => {
     changed = true;
@@ -73,8 +73,8 @@ export async function climbLadder(work: LadderWork): Promise<Rung> {
     setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
     try {
       tries += 1;
-      await work.call(begunBefore ? { ...rung, priority: work.restartPriority } : rung, tries);
-      return rung;
+      const result = await work.call(begunBefore ? { ...rung, priority: work.restartPriority } : rung, tries);
+      return { rung, result };
     } catch (err) {
       if (waitedTooLong(err)) {
         step = await work.climb();

@@ -8,9 +8,11 @@ import {
   proxyLocalActivities,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { CompareActivities } from '../activities/compare-insights.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
+import type { ReflectResult } from '../activities/reflect.ts';
 import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
-import { restartPriority, type Rung } from '../domain/ladder.ts';
+import { backgroundPriority, restartPriority, type Rung } from '../domain/ladder.ts';
 import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
@@ -34,6 +36,11 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
   startToCloseTimeout: '5 seconds',
   retry: { maximumInterval: '2 seconds' },
 });
+const { compareInsights } = proxyActivities<CompareActivities>({
+  startToCloseTimeout: '5 minutes',
+  retry: { maximumInterval: '10 seconds' },
+  priority: { priorityKey: backgroundPriority },
+});
 /** A parked run looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;
 
@@ -55,8 +62,9 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
   );
   if (begun.kind === 'ended') return ended(begun);
   try {
-    const rung = await infer(begun, input.sweepWorkflowId);
-    const stored = await storeReflections({ runId: begun.runId });
+    const { rung, toCompare } = await infer(begun, input.sweepWorkflowId);
+    const { repeated } = toCompare > 0 ? await compareInsights({ runId: begun.runId }) : { repeated: [] };
+    const stored = await storeReflections({ runId: begun.runId, ...(repeated.length > 0 ? { repeated } : {}) });
     const state = stored.state === 'ended' ? 'canceled' : stored.state;
     return { runId: begun.runId, state, reflections: stored.reflections, degraded: rung.degraded };
   } catch (err) {
@@ -67,13 +75,16 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
 }
 
 /** Has a machine reflect; out of the sweep's window while no machine serves one of the run's models. */
-function infer({ runId, step, limits }: Begun, sweepWorkflowId: string | undefined): Promise<Rung> {
-  return climbLadder({
+async function infer(
+  { runId, step, limits }: Begun,
+  sweepWorkflowId: string | undefined,
+): Promise<{ rung: Rung; toCompare: number }> {
+  const { rung, result } = await climbLadder({
     step,
     climb: () => climb({ runId }),
-    async call(rung, attempt) {
-      const { reflect } = proxyActivities<InferenceActivities>(onRung(rung, limits));
-      await reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue, attempt });
+    call(on, attempt): Promise<ReflectResult> {
+      const { reflect } = proxyActivities<InferenceActivities>(onRung(on, limits));
+      return reflect({ runId, step: insightsStep, modelId: on.modelId, queue: on.queue, attempt });
     },
     async onPark() {
       if (sweepWorkflowId !== undefined) await tell(sweepWorkflowId);
@@ -82,6 +93,8 @@ function infer({ runId, step, limits }: Begun, sweepWorkflowId: string | undefin
     lookEvery: parkedLookMs,
     restartPriority,
   });
+  // Results of 0.1.0 do not say, and were compared by nobody.
+  return { rung, toCompare: result.toCompare ?? 0 };
 }
 
 async function tell(workflowId: string): Promise<void> {

@@ -38,6 +38,7 @@ interface Reflection {
   modelId: string;
   source: string;
   promptVersion: string;
+  depth: number;
   degraded: boolean;
   machineId: string;
   tokens: number;
@@ -200,7 +201,7 @@ export function memoryCommands(program: Command): void {
       line(plain(reflection.text));
       line(
         dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · ${madeBy(reflection)} · ${reflection.id}`,
+          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
         ),
       );
     }

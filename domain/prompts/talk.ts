@@ -1,6 +1,7 @@
-import { aliasOf, type AnswerQuestion, type RecalledMemory, type Turn } from '../conversations.ts';
+import type { AnswerQuestion, RecalledMemory, Turn } from '../conversations.ts';
 import { estimateMessageTokens, estimateTokens } from '../token-estimate.ts';
-import type { ChatMessage } from './reflect.ts';
+import { asData, type ChatMessage } from './chat.ts';
+import { aliasOf } from './prompt-input.ts';
 
 /** Bump with every change of wording: each stored answer names the version that asked for it. */
 export const talkPromptVersion = 'talk/1';
@@ -93,9 +94,4 @@ function memoryLine(alias: string, memory: RecalledMemory): string {
 
 function turnLines({ author, text, answer }: Turn): string[] {
   return [asData({ from: author, text }), asData({ from: 'you', text: answer })];
-}
-
-/** JSON on one line in which no text can close the tag around it. */
-function asData(value: unknown): string {
-  return JSON.stringify(value).replaceAll('<', '\\u003c');
 }

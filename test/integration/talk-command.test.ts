@@ -111,7 +111,7 @@ describe('soulfra talk', () => {
   test('a model cannot steer the terminal', async () => {
     const said = await soulfra(['talk', 'vesper-001', 'Does the bell ring?']);
     expect(said.out).toContain('It rang [31mred [m1].');
-    expect(said.out).not.toMatch(/[\u001b\u0007]/);
+    for (const mark of ['\u001b', '\u0007']) expect(said.out).not.toContain(mark);
   });
 
   test('Ctrl-C cancels the answer at the server', async () => {

@@ -8,6 +8,7 @@ import {
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
+import { createCompareActivities } from '../../activities/compare-insights.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -79,6 +80,15 @@ export async function openStage(
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
     messages: createMessageStore(db),
+    memorySearch: createMemorySearch({
+      db,
+      embedderOf: () => hashedEmbedder,
+      settings: () => Promise.resolve({ kind: 'built-in' }),
+      cacheBytes: 1 << 24,
+      onFailure: (err) => {
+        throw err;
+      },
+    }),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
   };
@@ -99,15 +109,6 @@ export async function openStage(
   const running = worker.run();
   /** What answers under way have told, in the order of their telling. */
   const written: Array<{ messageId: string; attempt: number; machineId: string; text: string }> = [];
-  const search = createMemorySearch({
-    db,
-    embedderOf: () => hashedEmbedder,
-    settings: () => Promise.resolve({ kind: 'built-in' }),
-    cacheBytes: 2 ** 24,
-    onFailure: (err) => {
-      throw err;
-    },
-  });
   const joined: Array<{ comeToPlan(): Promise<void>; leave(): Promise<void> }> = [];
 
   const stage = {
@@ -116,7 +117,6 @@ export async function openStage(
     client,
     fleet: reader,
     activities: shipped,
-    search,
     written,
 
     async remember(items: readonly NewMemory[]): Promise<void> {
@@ -176,8 +176,8 @@ export async function openStage(
         identity: `${machineId}/worker/0`,
         gate,
         activities: {
-          ...createInferenceActivities({ ...stores, ...calls }),
-          ...createAnswerActivities({ ...stores, ...calls, search, stream, fleet: reader }),
+          ...createInferenceActivities({ ...stores, ...calls, mostDepth: () => view.fleet.limits.reflectionDepth }),
+          ...createAnswerActivities({ ...stores, ...calls, stream, fleet: reader }),
         },
         loader: { load: () => Promise.resolve(), unload: () => Promise.resolve() },
         callTimeout: 1_000,
@@ -328,6 +328,7 @@ export async function openStage(
 type Stores = Omit<
   Parameters<typeof createReflectionActivities>[0] &
     Parameters<typeof createMessageActivities>[0] &
+    Parameters<typeof createCompareActivities>[0] &
     Parameters<typeof createSweepActivities>[0],
   'fleet'
 >;
@@ -338,6 +339,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createSweepActivities({ ...stores, fleet }),
     ...createReflectionActivities({ ...stores, fleet }),
     ...createMessageActivities({ ...stores, fleet }),
+    ...createCompareActivities(stores),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
   };
