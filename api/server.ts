@@ -16,6 +16,7 @@ import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
+import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
 import { principalRoutes } from './routes/principals.ts';
@@ -79,6 +80,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     modelRoutes,
     agentRoutes,
     memoryRoutes,
+    messageRoutes,
     reflectionRoutes,
     runRoutes,
     sweepRoutes,

@@ -5,8 +5,10 @@ import { configCommands } from './commands/config.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
+import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
+import { talkCommand } from './commands/talk.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -23,6 +25,8 @@ export function createProgram(): Command {
     fleetCommands,
     machineCommands,
     agentCommands,
+    talkCommand,
+    mcpCommand,
     memoryCommands,
     runCommands,
     inboxCommands,

@@ -1,4 +1,5 @@
-import { earlierFirst, type Insight, type ReflectableMemory, normalisedText } from './reflections.ts';
+import { normalisedText } from './plain-text.ts';
+import { earlierFirst, type Insight, type ReflectableMemory } from './reflections.ts';
 import { stopWords } from './stop-words.ts';
 
 export const extractiveVersion = 'extractive/1';
@@ -157,7 +158,7 @@ function sentencesOf(
 }
 
 /** Words that can be a subject, each with the form it was written in: four letters or more, no stop word, plural like singular. */
-function termsOf(text: string): Array<[term: string, written: string]> {
+export function termsOf(text: string): Array<[term: string, written: string]> {
   const found: Array<[string, string]> = [];
   for (const [written] of text.matchAll(/\p{L}[\p{L}\p{M}’'-]*\p{L}|\p{L}/gu)) {
     const word = written.toLowerCase().replace(/[’']s$/u, '');
@@ -174,7 +175,7 @@ function singular(word: string): string {
 }
 
 /** Cuts between words and shows that it cut. */
-function clipped(text: string): string {
+export function clipped(text: string): string {
   if (text.length <= quoteChars) return text;
   const cut = text.slice(0, quoteChars - 1);
   const space = cut.lastIndexOf(' ');

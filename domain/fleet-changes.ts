@@ -8,7 +8,7 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
 export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'limit' | 'retention';
+export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'limit' | 'talk' | 'retention';
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -56,6 +56,7 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...scheduleChanges(previous, next, living),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
+    ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
   ];

@@ -134,8 +134,23 @@ const limitsSchema = z.strictObject({
   /** Window of a sweep per queue = this × the slots that poll it (facts: 1.15). */
   windowOverSlots: z.number().min(1).max(4).default(1.15),
   requestsPerMinute: z.int().positive().default(600),
+  /** How deep reflections may rest on reflections; what would lie deeper is not stored. */
+  reflectionDepth: z.int().min(1).max(10).default(4),
   /** Vectors of memories that each process may keep in memory. */
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
+});
+
+/** Conversations. */
+const talkSchema = z.strictObject({
+  /** How long after its last message a conversation keeps one sequence of its model free for the next; 0s: not at all. */
+  keepFor: z
+    .string()
+    .regex(/^(0s|[1-9]\d{0,4}[smhd])$/, 'must be a number and s, m, h or d, such as 3m, or 0s')
+    .default('3m'),
+  /** A message for which no machine serves a model fails after this long. */
+  waitFor: durationSchema.default('1m'),
+  /** Memories looked up for a message at the most; as many as fit the context are shown. */
+  memories: z.int().min(1).max(100).default(12),
 });
 
 const retentionSchema = z.strictObject({
@@ -144,6 +159,7 @@ const retentionSchema = z.strictObject({
   stepResults: durationSchema.default('30d'),
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
+  messages: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
 });
 
@@ -161,6 +177,7 @@ export const fleetShapeSchema = z.strictObject({
   /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
   limits: limitsSchema.prefault({}),
+  talk: talkSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

@@ -11,6 +11,8 @@ export const idPrefixes = {
   notice: 'ntc',
   ego: 'ego',
   request: 'req',
+  message: 'msg',
+  conversation: 'cnv',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -84,6 +86,9 @@ export function reflectWorkflowId(agentId: string, period: string): string {
 }
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;
+}
+export function messageWorkflowId(messageId: string): string {
+  return `message:${messageId}`;
 }
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {

@@ -19,6 +19,14 @@ export type RunState = (typeof runStates)[number];
 /** A run in one of these never changes again. */
 export const endedRunStates = ['done', 'empty', 'failed', 'canceled'] as const satisfies readonly RunState[];
 
+export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
+export type MessageState = (typeof messageStates)[number];
+/** A message in one of these never changes again. */
+export const endedMessageStates = ['answered', 'failed', 'canceled'] as const satisfies readonly MessageState[];
+export function isEndedMessage({ state }: { state: MessageState }): boolean {
+  return (endedMessageStates as readonly MessageState[]).includes(state);
+}
+
 export const planStates = ['planned', 'applying', 'applied', 'superseded'] as const;
 export type PlanState = (typeof planStates)[number];
 
@@ -40,3 +48,7 @@ export const memoryKinds = [
   'sale',
 ] as const;
 export type MemoryKind = (typeof memoryKinds)[number];
+/** What happened to an agent, unlike what it made of it: only this makes a reflection due. */
+export function isLived(kind: MemoryKind): boolean {
+  return kind !== 'reflection';
+}

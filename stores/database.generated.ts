@@ -37,6 +37,7 @@ export interface Agents {
   id: string;
   leastClass: string;
   lineageId: string;
+  livedSeq: Generated<number>;
   maskSeed: number;
   mayDegrade: boolean;
   memoryRev: Generated<number>;
@@ -138,6 +139,7 @@ export interface Memories {
   contentHash: Buffer;
   deletedAt: Timestamp | null;
   deletedReason: string | null;
+  depth: Generated<number>;
   externalKey: string;
   id: string;
   importance: number;
@@ -154,6 +156,43 @@ export interface Memories {
   text: string;
   validTo: Timestamp | null;
   words: Generated<string | null>;
+}
+
+export interface MessageCitations {
+  alias: string;
+  memoryId: string;
+  messageId: string;
+  ordinal: number;
+}
+
+export interface Messages {
+  agentId: string;
+  answer: Generated<string>;
+  attempt: Generated<number>;
+  author: string;
+  authorId: string;
+  contentHash: string;
+  conversationId: string;
+  createdAt: Generated<Timestamp>;
+  degraded: Generated<boolean>;
+  endedAt: Timestamp | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  promptVersion: string | null;
+  queue: string;
+  reason: Generated<string>;
+  replyMemoryId: string | null;
+  saidMemoryId: string | null;
+  seconds: number | null;
+  seed: number | null;
+  source: string | null;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  text: string;
+  tokens: number | null;
+  wantedModelId: string;
 }
 
 export interface ModelRates {
@@ -198,18 +237,37 @@ export interface ReflectionEvidence {
 
 export interface Reflections {
   agentId: string;
+  call: number | null;
   createdAt: Generated<Timestamp>;
   degraded: boolean;
   id: string;
   machineId: string;
+  memoryId: string;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
   runId: string;
   seconds: number;
+  seed: number | null;
   source: string;
   text: string;
+  tokens: number;
+}
+
+export interface RunCalls {
+  machineId: string;
+  modelCalls: number;
+  modelId: string;
+  ordinal: number;
+  prompt: Json;
+  promptTokens: number | null;
+  promptVersion: string;
+  runId: string;
+  seconds: number;
+  seed: number | null;
+  source: string;
+  step: string;
   tokens: number;
 }
 
@@ -218,15 +276,23 @@ export interface Runs {
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
   degraded: Generated<boolean>;
+  droppedDuplicates: Generated<number>;
+  droppedEmpty: Generated<number>;
+  droppedEvidence: Generated<number>;
+  droppedOther: Generated<number>;
+  droppedTooDeep: Generated<number>;
+  droppedWithoutEvidence: Generated<number>;
   endedAt: Timestamp | null;
   expectedTokens: number;
   fromSeq: number | null;
   id: string;
   machineId: string | null;
+  modelCalls: Generated<number>;
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
   period: string;
+  promptTokens: number | null;
   queue: string;
   reason: Generated<string>;
   refill: number | null;
@@ -294,11 +360,14 @@ export interface DB {
   intents: Intents;
   machines: Machines;
   memories: Memories;
+  messageCitations: MessageCitations;
+  messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
+  runCalls: RunCalls;
   runs: Runs;
   stepResults: StepResults;
   sweeps: Sweeps;

@@ -59,5 +59,14 @@ export function createDatabase(options: DatabaseOptions): Database {
   });
 }
 
+/** Does the work as part of the caller's transaction, else in one of its own. */
+export function inTransaction<Result>(
+  db: Database,
+  within: DatabaseTransaction | undefined,
+  work: (tx: DatabaseTransaction) => Promise<Result>,
+): Promise<Result> {
+  return within ? work(within) : db.transaction().execute(work);
+}
+
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
 export type Executor = Database | DatabaseTransaction;

@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { MemoryKind } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
-import { contentHash } from './embeddings.ts';
+import { isLived, type MemoryKind } from '../domain/states.ts';
+import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
+import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
 
 export interface NewMemory {
@@ -27,6 +28,8 @@ export interface Memory {
   importance: number;
   source: string;
   occurredAt: string;
+  /** 0: lived; a reflection lies one above the deepest of what it rests on. */
+  depth: number;
 }
 
 /** @property unknown agents that do not exist, are another owner's, or are retired */
@@ -39,6 +42,8 @@ export interface AddedMemories {
 /** What rests on a memory that is taken away. */
 export interface Dependents {
   reflections: string[];
+  /** Messages whose answers cite it. */
+  messages: string[];
 }
 
 export function createMemoryStore(db: Database) {
@@ -46,10 +51,11 @@ export function createMemoryStore(db: Database) {
     /**
      * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
+     * `within`: as part of a transaction of the caller's.
      */
-    async add(ownerId: string, memories: readonly NewMemory[]): Promise<AddedMemories> {
+    async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
       if (memories.length === 0) return { added: 0, known: 0, unknown: [] };
-      return db.transaction().execute(async (tx) => {
+      return inTransaction(db, within, async (tx) => {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')
@@ -72,7 +78,7 @@ export function createMemoryStore(db: Database) {
         });
         const rev = new Map(agents.map((agent) => [agent.id, agent.memoryRev]));
         if (rows.length > 0) {
-          await insertRows(
+          await insertMemoryRows(
             tx,
             rows.map((row) => {
               rev.set(row.agentId, rev.get(row.agentId)! + 1);
@@ -80,10 +86,11 @@ export function createMemoryStore(db: Database) {
             }),
           );
           const touched = [...new Set(rows.map((row) => row.agentId))];
+          const lived = new Map(rows.filter(({ kind }) => isLived(kind)).map((row) => [row.agentId, row.seq]));
           await sql`
-            update agents set memory_seq = new.seq, memory_rev = new.rev
+            update agents set memory_seq = new.seq, memory_rev = new.rev, lived_seq = greatest(lived_seq, new.lived)
             from unnest(${touched}::text[], ${touched.map((id) => seq.get(id)!)}::bigint[],
-              ${touched.map((id) => rev.get(id)!)}::bigint[]) as new (id, seq, rev)
+              ${touched.map((id) => rev.get(id)!)}::bigint[], ${touched.map((id) => lived.get(id) ?? 0)}::bigint[]) as new (id, seq, rev, lived)
             where agents.id = new.id`.execute(tx);
           await appendEvents(
             tx,
@@ -134,12 +141,16 @@ export function createMemoryStore(db: Database) {
         if (clash) throw new DomainError('CONFLICT', `${clash.id} has the key ${successor.externalKey} already`);
         const agent = await tx
           .updateTable('agents')
-          .set({ memorySeq: sql<number>`memory_seq + 1`, memoryRev: sql<number>`memory_rev + 2` })
+          .set({
+            memorySeq: sql<number>`memory_seq + 1`,
+            memoryRev: sql<number>`memory_rev + 2`,
+            ...(isLived(old.kind as MemoryKind) ? { livedSeq: sql<number>`memory_seq + 1` } : {}),
+          })
           .where('id', '=', old.agentId)
           .returning(['memorySeq', 'memoryRev'])
           .executeTakeFirstOrThrow();
         const next = newId('memory');
-        await insertRows(tx, [
+        await insertMemoryRows(tx, [
           {
             ...successor,
             id: next,
@@ -148,6 +159,7 @@ export function createMemoryStore(db: Database) {
             kind: old.kind as MemoryKind,
             seq: agent.memorySeq,
             rev: agent.memoryRev - 1,
+            depth: old.depth,
           },
         ]);
         await tx
@@ -204,10 +216,8 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
-        await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = ${memory.contentHash}
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
-          tx,
-        );
+        await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
+        const messages = await forgetInMessages(tx, id);
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
@@ -217,7 +227,7 @@ export function createMemoryStore(db: Database) {
         await appendEvents(tx, [
           { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
-        return { reflections: reflections.map((row) => row.reflectionId) };
+        return { reflections: reflections.map((row) => row.reflectionId), messages };
       });
     },
 
@@ -259,13 +269,26 @@ export function createMemoryStore(db: Database) {
       return rows.map(memoryOf);
     },
 
-    /** Memories of an agent with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
+    /** What an agent lived with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
     async between(agentId: string, fromSeq: number, toSeq: number): Promise<Memory[]> {
       const rows = await memoryRows(db)
         .where('agentId', '=', agentId)
         .where('seq', '>', fromSeq)
         .where('seq', '<=', toSeq)
+        .where('kind', '<>', 'reflection')
         .orderBy('seq')
+        .execute();
+      return rows.map(memoryOf);
+    },
+
+    /** The agent's last reflections under a depth, the last first. */
+    async lastReflections(agentId: string, underDepth: number, limit: number): Promise<Memory[]> {
+      const rows = await memoryRows(db)
+        .where('agentId', '=', agentId)
+        .where('kind', '=', 'reflection')
+        .where('depth', '<', underDepth)
+        .orderBy('seq', 'desc')
+        .limit(limit)
         .execute();
       return rows.map(memoryOf);
     },
@@ -277,7 +300,7 @@ export type MemoryStore = ReturnType<typeof createMemoryStore>;
 function memoryRows(db: Executor) {
   return db
     .selectFrom('memories')
-    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt'])
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'depth'])
     .where('deletedAt', 'is', null)
     .where('supersededAt', 'is', null);
 }
@@ -300,7 +323,7 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'occurredAt', 'contentHash', 'supersededBy', 'deletedAt', 'deletedReason'])
+    .select(['agentId', 'kind', 'depth', 'occurredAt', 'contentHash', 'supersededBy', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -331,16 +354,19 @@ async function withoutKnown(tx: Executor, memories: readonly NewMemory[]): Promi
   });
 }
 
-async function insertRows(
+/** Under the agent's row lock; the agent's counters are the caller's. A reflection without a depth was told of, not made here. */
+export async function insertMemoryRows(
   tx: Executor,
-  rows: ReadonlyArray<NewMemory & { id: string; ownerId: string; seq: number; rev: number }>,
+  rows: ReadonlyArray<NewMemory & { id: string; ownerId: string; seq: number; rev: number; depth?: number }>,
 ): Promise<void> {
   await sql`
-    insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash)
+    insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash, depth)
     select * from unnest(
       ${rows.map((r) => r.id)}::text[], ${rows.map((r) => r.ownerId)}::text[], ${rows.map((r) => r.agentId)}::text[],
       ${rows.map((r) => r.seq)}::bigint[], ${rows.map((r) => r.rev)}::bigint[], ${rows.map((r) => r.kind)}::text[], ${rows.map((r) => r.text)}::text[],
       ${rows.map((r) => r.importance)}::smallint[], ${rows.map((r) => r.source)}::text[],
       ${rows.map((r) => r.externalKey)}::text[], ${rows.map((r) => r.occurredAt)}::timestamptz[],
-      ${rows.map((r) => contentHash(r.text))}::bytea[])`.execute(tx);
+      ${rows.map((r) => contentHash(r.text))}::bytea[], ${rows.map((r) => r.depth ?? (isLived(r.kind) ? 0 : 1))}::smallint[])`.execute(
+    tx,
+  );
 }

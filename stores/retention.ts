@@ -19,7 +19,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
-          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null) limit ${batch})`,
+          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
+          and not exists (select 1 from messages m where m.id = s.work_id and m.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
@@ -30,6 +31,8 @@ export function createRetentionStore(db: Database) {
           and (select min(n.created_at) from plans n where n.version > p.version) < ${ago(keep.plans)} limit ${batch})`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
+        sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
+          and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

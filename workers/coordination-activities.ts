@@ -1,8 +1,10 @@
 import type { Client } from '@temporalio/client';
+import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
+import { createMessageActivities } from '../activities/messages.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
@@ -14,7 +16,9 @@ import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createMessageStore } from '../stores/messages.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -32,6 +36,7 @@ export function createWorkerStores(db: Database) {
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
+    messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
@@ -48,11 +53,14 @@ export function createCoordinationActivities(
   fleet: FleetReader,
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
+  memorySearch: MemorySearch,
 ) {
   return {
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createMessageActivities({ ...stores, fleet }),
+    ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
       reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),

@@ -1,3 +1,4 @@
+export { answerMessage } from './answer-message.ts';
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
 export { drainMachine } from './drain-machine.ts';

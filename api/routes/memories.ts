@@ -61,6 +61,7 @@ const foundSchema = z.object({
 const forgottenSchema = z.object({
   id: idSchema('memory'),
   reflections: z.array(idSchema('reflection')).describe('Rest on it; they are not rewritten'),
+  messages: z.array(idSchema('message')).describe('Their answers cite it; they are not rewritten'),
 });
 const fieldErrorSchema = z.object({ path: z.string(), rule: z.string(), mend: z.string() });
 const importSchema = z

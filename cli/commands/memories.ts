@@ -21,6 +21,7 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  messages?: string[];
 }
 interface Imported {
   added: number;
@@ -37,6 +38,7 @@ interface Reflection {
   modelId: string;
   source: string;
   promptVersion: string;
+  depth: number;
   degraded: boolean;
   machineId: string;
   tokens: number;
@@ -166,6 +168,7 @@ export function memoryCommands(program: Command): void {
         if (answer.would !== undefined) return line(`would ${answer.would}`);
         line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
         for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
+        for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
       });
   }
 
@@ -198,7 +201,7 @@ export function memoryCommands(program: Command): void {
       line(plain(reflection.text));
       line(
         dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · ${madeBy(reflection)} · ${reflection.id}`,
+          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
         ),
       );
     }

@@ -15,6 +15,7 @@ beforeAll(async () => {
 afterAll(() => api?.close());
 
 const memories = '/v1/agents/vesper-001/memories';
+const talk = '/v1/agents/vesper-001/messages';
 const json = { 'content-type': 'application/json' };
 
 const refusals: Array<{
@@ -246,6 +247,51 @@ const refusals: Array<{
     body: { server: 'ollama', agents: 2 },
     status: 503,
     code: 'MODEL_SERVER_DOWN',
+  },
+  { name: 'a message without text', url: talk, body: {}, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a message that is too long',
+    url: talk,
+    body: { text: 'x'.repeat(8_001) },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a conversation that is none',
+    url: talk,
+    body: { text: 'a', conversationId: 'yesterday' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a speaker without a name', url: talk, body: { text: 'a', author: '' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'an agent that is none',
+    url: '/v1/agents/nobody-001/messages',
+    body: { text: 'a' },
+    headers: { accept: 'text/event-stream' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'an unknown message',
+    method: 'GET',
+    url: `/v1/messages/${newId('message')}`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a place in a stream that is none',
+    method: 'GET',
+    url: `/v1/messages/${newId('message')}/events`,
+    headers: { 'last-event-id': 'yesterday' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a message to cancel that is none',
+    url: `/v1/messages/${newId('message')}/cancel`,
+    status: 404,
+    code: 'NOT_FOUND',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
   { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },

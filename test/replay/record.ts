@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findDevServer } from '../../bench/support/dev-server.ts';
-import { fleetHealthWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import { fleetHealthWorkflowId, idOf, messageWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
@@ -51,6 +52,33 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       workflowTaskTimeout: '2 seconds',
     });
 
+  const say = (agentId: string) => {
+    const messageId = newId('message');
+    return client.workflow.start('answerMessage', {
+      workflowId: messageWorkflowId(messageId),
+      taskQueue: coordinationQueue,
+      args: [
+        {
+          messageId,
+          agentId,
+          ownerId: labOwner,
+          conversationId: idOf('conversation', messageId.slice(4)),
+          authorId: 'tok_recorded',
+          author: 'Ada',
+          text: 'How many boats?',
+          contentHash: 'recorded',
+        },
+      ],
+      workflowTaskTimeout: '2 seconds',
+    });
+  };
+  const messageIs = (workflowId: string, state: string, why = '') =>
+    until(`${workflowId} is ${state} ${why}`, async () => {
+      const id = workflowId.slice('message:'.length);
+      const row = await db.selectFrom('messages').select(['state', 'reason']).where('id', '=', id).executeTakeFirst();
+      return row?.state === state && row.reason.startsWith(why);
+    });
+
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
   rest.startWorker('pc2');
@@ -64,8 +92,29 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await until('a parked run was canceled', async () => (await runState('proud-002', 'call-first')) === 'canceled');
   await save('reflect-agent-canceled', reflectWorkflowId('proud-002', 'call-first'));
 
+  for (const [name, agentId] of [
+    ['done', 'light-001'],
+    ['degraded', 'heavy-001'],
+  ] as const) {
+    const said = await say(agentId);
+    await said.result();
+    await save(`answer-message-${name}`, said.workflowId);
+  }
+  const unheard = await say('proud-002');
+  await messageIs(unheard.workflowId, 'received', 'no living machine');
+  await unheard.cancel();
+  await messageIs(unheard.workflowId, 'canceled');
+  await save('answer-message-canceled', unheard.workflowId);
+  const refused = await say('nobody-001');
+  await refused.result().catch(() => undefined);
+  await save('answer-message-failed', refused.workflowId);
+  const waiting = await say('proud-001');
+  await messageIs(waiting.workflowId, 'received', 'no living machine');
+
   const mainpc = rest.startWorker('mainpc');
   await rest.settled(['mainpc', 'pc2']);
+  await messageIs(waiting.workflowId, 'answered');
+  await save('answer-message-waited', waiting.workflowId);
   await until('a parked run is done', async () => (await runState('proud-001', 'call-first')) === 'done');
   await save('reflect-agent-parked', reflectWorkflowId('proud-001', 'call-first'));
   const { version } = await db
