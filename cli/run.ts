@@ -9,6 +9,7 @@ import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
+import { sourceCommands } from './commands/sources.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     mcpCommand,
     memoryCommands,
     runCommands,
+    sourceCommands,
     inboxCommands,
     tokenCommands,
   ]) {

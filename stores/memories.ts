@@ -6,6 +6,7 @@ import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
+import { forgetSourceItem } from './source-items.ts';
 
 export interface NewMemory {
   agentId: string;
@@ -218,6 +219,7 @@ export function createMemoryStore(db: Database) {
           .execute();
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
         const messages = await forgetInMessages(tx, id);
+        await forgetSourceItem(tx, ownerId, memory.externalKey);
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
@@ -323,7 +325,17 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'depth', 'occurredAt', 'contentHash', 'supersededBy', 'deletedAt', 'deletedReason'])
+    .select([
+      'agentId',
+      'kind',
+      'depth',
+      'occurredAt',
+      'externalKey',
+      'contentHash',
+      'supersededBy',
+      'deletedAt',
+      'deletedReason',
+    ])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();

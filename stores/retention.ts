@@ -33,6 +33,9 @@ export function createRetentionStore(db: Database) {
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
         sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
           and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
+        // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
+        sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
+          and delivered_at is not null and forgotten_at is null limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

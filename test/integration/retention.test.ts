@@ -82,6 +82,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     plans: 365 * day,
     tokens: 30 * day,
     messages: 365 * day,
+    sourceItems: 90 * day,
   };
   while ((await retention.deleteBatch(keep)) > 0);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());
