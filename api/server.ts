@@ -24,6 +24,7 @@ import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
+import { threadRoutes } from './routes/threads.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -82,6 +83,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     reflectionRoutes,
     runRoutes,
     sweepRoutes,
+    threadRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

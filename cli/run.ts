@@ -7,6 +7,7 @@ import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
+import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     machineCommands,
     agentCommands,
     memoryCommands,
+    threadCommands,
     runCommands,
     inboxCommands,
     tokenCommands,

@@ -87,6 +87,9 @@ const modelSchema = z.strictObject({
     }),
 });
 
+/** Living memories that an agent may have; over it the least useful are consolidated. */
+const memoryLimitSchema = z.int().min(100).max(100_000);
+
 const archetypeSchema = z.strictObject({
   id: slugSchema,
   count: z.int().min(0).max(100_000),
@@ -106,6 +109,8 @@ const archetypeSchema = z.strictObject({
   priority: z.number().positive().max(100).default(1),
   /** Tokens a run is expected to take until five runs have been seen. */
   expectedTokens: z.int().positive().max(32_768).default(400),
+  /** Default: that of `limits`. */
+  memoriesPerAgent: memoryLimitSchema.optional(),
 });
 
 /** What one agent may have otherwise than its archetype. */
@@ -136,6 +141,16 @@ const limitsSchema = z.strictObject({
   requestsPerMinute: z.int().positive().default(600),
   /** Vectors of memories that each process may keep in memory. */
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
+  memoriesPerAgent: memoryLimitSchema.default(20_000),
+});
+
+const threadsSchema = z.strictObject({
+  /** Memories of different agents no further apart than this may be of one event. */
+  eventWindow: durationSchema.default('2h'),
+  /** Words come back within this, or are no echo. */
+  echoWindow: durationSchema.default('3d'),
+  /** A thread ends when its last memory happened longer ago than this. */
+  endsAfter: durationSchema.default('7d'),
 });
 
 const retentionSchema = z.strictObject({
@@ -145,6 +160,7 @@ const retentionSchema = z.strictObject({
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
+  threads: durationSchema.default('365d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -161,6 +177,8 @@ export const fleetShapeSchema = z.strictObject({
   /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
   limits: limitsSchema.prefault({}),
+  /** What links memories of different agents. */
+  threads: threadsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

@@ -9,6 +9,7 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  thread: 'thr',
   request: 'req',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
@@ -76,3 +77,9 @@ export function reflectScheduleId(cadence: string): string {
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
+export const consolidateScheduleId = 'consolidate';
+export const weaveScheduleId = 'weave';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function weaveWorkflowId(period: string): string {
+  return `weave:${period}`;
+}

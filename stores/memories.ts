@@ -5,6 +5,7 @@ import type { Database, Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { leaveThreads } from './threads.ts';
 
 export interface NewMemory {
   agentId: string;
@@ -177,6 +178,7 @@ export function createMemoryStore(db: Database) {
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })
           .where('id', '=', id)
           .execute();
+        await leaveThreads(tx, ownerId, id);
         await appendEvents(tx, [
           { ownerId, type: 'memory.deleted', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
@@ -208,6 +210,7 @@ export function createMemoryStore(db: Database) {
           and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
           tx,
         );
+        await leaveThreads(tx, ownerId, id);
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')

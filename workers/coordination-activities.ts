@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { createConsolidationActivities } from '../activities/consolidation.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -7,8 +8,10 @@ import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
+import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Database } from '../stores/database.ts';
+import { createConsolidationStore } from '../stores/consolidation.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
@@ -20,6 +23,8 @@ import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createThreadStore } from '../stores/threads.ts';
+import { createWeavingStore } from '../stores/weaving.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
@@ -35,6 +40,9 @@ export function createWorkerStores(db: Database) {
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
+    threads: createThreadStore(db),
+    weaving: createWeavingStore(db),
+    consolidation: createConsolidationStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -55,5 +63,7 @@ export function createCoordinationActivities(
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    ...createThreadActivities({ ...stores, fleet, embedderOf }),
+    ...createConsolidationActivities({ ...stores, fleet }),
   };
 }

@@ -10,7 +10,14 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/fleet.ts';
 import { fleetAgents } from '../domain/fleet.ts';
-import { embeddingScheduleId, reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
+import {
+  consolidateScheduleId,
+  embeddingScheduleId,
+  reflectScheduleId,
+  retentionScheduleId,
+  sweepWorkflowId,
+  weaveScheduleId,
+} from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
@@ -63,6 +70,11 @@ const standing: Readonly<Record<string, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
+  // Half an hour after the weaving, so that what has just come into a thread is known to be in it.
+  [consolidateScheduleId]: startOf('consolidateMemories', 'consolidate-memories', {
+    intervals: [{ every: '1 hour', offset: '30 minutes' }],
+  }),
+  [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
 };
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {

@@ -1,7 +1,9 @@
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
+export { consolidateMemories } from './consolidate-memories.ts';
 export { drainMachine } from './drain-machine.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
+export { weaveMemories } from './weave-memories.ts';

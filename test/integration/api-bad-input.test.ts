@@ -212,6 +212,28 @@ const refusals: Array<{
     code: 'MODEL_SERVER_DOWN',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'an unknown thread', method: 'GET', url: `/v1/threads/${newId('thread')}`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a kind of thread that is none',
+    method: 'GET',
+    url: '/v1/threads?kind=gossip',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'threads of an agent that cannot be',
+    method: 'GET',
+    url: '/v1/threads?agentId=Robert%27%3B--',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a weaving with a wish',
+    url: '/v1/threads/weave',
+    body: { kind: 'echo' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'a sign-in link that is none',
@@ -273,13 +295,22 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/fleet/export'],
     ['POST', '/v1/fleet/undo'],
     ['POST', '/v1/sweeps', {}],
+    ['POST', '/v1/threads/weave', {}],
     ['POST', '/v1/schedules/reflect-6h/pause', {}],
   ];
   for (const [method, url, body] of calls) {
     const answer = await api.call(method, url, { token, ...(body === undefined ? {} : { body }) });
     expect({ url, status: answer.status, code: answer.json['code'] }).toEqual({ url, status: 404, code: 'NOT_FOUND' });
   }
-  for (const url of ['/v1/agents', '/v1/machines', '/v1/runs', '/v1/inbox', '/v1/fleet/versions', '/v1/schedules']) {
+  for (const url of [
+    '/v1/agents',
+    '/v1/machines',
+    '/v1/runs',
+    '/v1/inbox',
+    '/v1/threads',
+    '/v1/fleet/versions',
+    '/v1/schedules',
+  ]) {
     expect((await api.call('GET', url, { token })).json.items).toEqual([]);
   }
   const ndjson = await api.call('POST', '/v1/memories', {

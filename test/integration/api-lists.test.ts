@@ -90,6 +90,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/runs',
     '/v1/schedules',
     '/v1/sweeps',
+    '/v1/threads',
     '/v1/tokens',
   ]);
   for (const [path] of lists) {

@@ -7,6 +7,7 @@ import {
 } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
+import { createConsolidationActivities } from '../../activities/consolidation.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -15,12 +16,15 @@ import { createDrainActivities } from '../../activities/machines.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
+import { createThreadActivities } from '../../activities/threads.ts';
 import { durationSeconds } from '../../domain/durations.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { reflectWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { createConsolidationStore } from '../../stores/consolidation.ts';
+import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
@@ -29,12 +33,15 @@ import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
+import { createThreadStore } from '../../stores/threads.ts';
+import { createWeavingStore } from '../../stores/weaving.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
+import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
 
 const log = createLogger({ part: 'worker', level: 'silent' });
@@ -71,6 +78,10 @@ export async function openStage(
     memories: createMemoryStore(db),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
+    embeddings: createEmbeddingStore(db),
+    threads: createThreadStore(db),
+    weaving: createWeavingStore(db),
+    consolidation: createConsolidationStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -257,8 +268,11 @@ export async function openStage(
 }
 
 type Stores = Omit<
-  Parameters<typeof createReflectionActivities>[0] & Parameters<typeof createSweepActivities>[0],
-  'fleet'
+  Parameters<typeof createReflectionActivities>[0] &
+    Parameters<typeof createSweepActivities>[0] &
+    Parameters<typeof createThreadActivities>[0] &
+    Parameters<typeof createConsolidationActivities>[0],
+  'fleet' | 'embedderOf'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -268,5 +282,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createReflectionActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
+    ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createConsolidationActivities({ ...stores, fleet }),
   };
 }
