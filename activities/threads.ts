@@ -16,8 +16,8 @@ const batchSpanMs = 86_400_000;
 const block = 64;
 /** Texts embedded between two heartbeats. */
 const embeddedAtOnce = 64;
-/** Memories that the window may hold, about 4 kB each; around busier times it reaches less far. */
-const mostInWindow = 50_000;
+/** Letters of the memories in the window, which take 35 bytes each: 140 MB. Around busier times it reaches less far. */
+const mostLettersInWindow = 4_000_000;
 const leastReachMs = 60_000;
 const endedAtOnce = 500;
 
@@ -187,7 +187,7 @@ function createSlidingWindow(weaving: WeavingStore, ownerId: string, times: Weav
     let reach = full;
     let fromMs = batched.fromMs - reach;
     let toMs = batched.toMs + reach;
-    while (reach > leastReachMs && (await weaving.countBetween(ownerId, fromMs, toMs)) > mostInWindow) {
+    while (reach > leastReachMs && (await weaving.lettersBetween(ownerId, fromMs, toMs)) > mostLettersInWindow) {
       reach /= 2;
       fromMs = batched.fromMs - reach;
       toMs = batched.toMs + reach;

@@ -16,6 +16,10 @@ export function textSchema(most: number) {
     .refine((text) => !text.includes('\0') && text.isWellFormed(), {
       error: 'must not hold NUL or broken Unicode',
       params: { mend: 'Remove these characters.' },
+    })
+    .refine((text) => text.trim() !== '', {
+      error: 'must not be blank',
+      params: { mend: 'Say something.' },
     });
 }
 

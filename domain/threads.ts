@@ -87,7 +87,7 @@ export function regroup(
 }
 
 /** The best links first; of equal ones by ids, so that their order never matters. */
-export function bestFirst(a: ThreadLinkEnds, b: ThreadLinkEnds): number {
+function bestFirst(a: ThreadLinkEnds, b: ThreadLinkEnds): number {
   return b.score - a.score || compare(a.memoryId, b.memoryId) || compare(a.otherId, b.otherId);
 }
 

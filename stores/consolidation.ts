@@ -7,7 +7,8 @@ import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { leaveThreads } from './threads.ts';
+import { quotationSource } from './quotations.ts';
+import { leaveThreads, lockThreadsOf } from './threads.ts';
 
 export interface CountedAgent {
   id: string;
@@ -95,6 +96,10 @@ export function createConsolidationStore(db: Database) {
           (await keptMemories(tx, sql`m.agent_id = ${agentId} and m.id = any(${ids}) and ${mayGiveWay}`)).map(
             (memory) => [memory.id, memory],
           ),
+        );
+        await lockThreadsOf(
+          tx,
+          groups.filter(({ members }) => members.length === 1).map(({ members }) => members[0]!.id),
         );
         let { memorySeq: seq, memoryRev: rev } = agent;
         const made: string[] = [];
@@ -211,7 +216,7 @@ async function insertConsolidated(
       kind,
       text,
       importance,
-      source: 'consolidated',
+      source: quotationSource,
       externalKey: `consolidated:${createHash('sha256').update(ids.join(' ')).digest('hex').slice(0, 32)}`,
       occurredAt,
       validTo,

@@ -5,6 +5,7 @@ import type { Database, Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { forgetQuotations } from './quotations.ts';
 import { leaveThreads } from './threads.ts';
 
 export interface NewMemory {
@@ -186,7 +187,8 @@ export function createMemoryStore(db: Database) {
     },
 
     /**
-     * For a person's request: the text and its vectors are gone for good, also from superseded rows; the tombstone stays.
+     * For a person's request: the text and its vectors are gone for good, also from superseded rows and from what quotes it;
+     * the tombstone stays.
      * @returns what rested on it, which is not rewritten: it is for the asker to say what becomes of it
      */
     async forget(ownerId: string, id: string, reason: string): Promise<Dependents> {
@@ -211,10 +213,12 @@ export function createMemoryStore(db: Database) {
           tx,
         );
         await leaveThreads(tx, ownerId, id);
+        const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
-          .where('memoryId', '=', id)
+          .distinct()
+          .where('memoryId', 'in', [id, ...quotations])
           .orderBy('reflectionId')
           .execute();
         await appendEvents(tx, [

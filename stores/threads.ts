@@ -35,7 +35,7 @@ export function createThreadStore(db: Database) {
   return {
     /**
      * Takes memories off the list of the unwoven and puts their links into threads, in one transaction: a second execution
-     * finds nothing left to do. Locks agents, then threads, each in the order of their ids, as `leaveThreads` does.
+     * finds nothing left to do. Locks agents, then threads, each in the order of their ids, as everybody does.
      */
     async weave(input: Weave): Promise<Woven> {
       return db.transaction().execute(async (tx) => {
@@ -55,6 +55,7 @@ export function createThreadStore(db: Database) {
         const links = input.links.filter(
           ({ memoryId, otherId }) => fresh.has(memoryId) && living.has(memoryId) && living.has(otherId),
         );
+        await lockThreadsOf(tx, [...new Set(links.flatMap(({ memoryId, otherId }) => [memoryId, otherId]))]);
         const woven: Woven = { woven: fresh.size, opened: 0, grown: 0, split: 0, ended: 0 };
         for (const kind of threadKinds) {
           const own = bestPerMemory(
@@ -62,9 +63,7 @@ export function createThreadStore(db: Database) {
             linksPerMemory,
           );
           if (own.length === 0) continue;
-          const threads = await lockedThreads(tx, kind, [
-            ...new Set(own.flatMap((link) => [link.memoryId, link.otherId])),
-          ]);
+          const threads = await threadsOf(tx, kind, [...new Set(own.flatMap((link) => [link.memoryId, link.otherId]))]);
           const holding = await withoutStale(tx, kind, threads, input.reachMs[kind]);
           const regrouped = regroup(holding, own, mostThreadMembers);
           const bearing = new Map(own.map((link) => [`${link.memoryId} ${link.otherId}`, link]));
@@ -110,15 +109,10 @@ export type ThreadStore = ReturnType<typeof createThreadStore>;
  */
 export async function leaveThreads(tx: Executor, ownerId: string, memoryId: string): Promise<void> {
   await tx.deleteFrom('unwovenMemories').where('memoryId', '=', memoryId).execute();
-  const stands = await tx
-    .selectFrom('threadMemories')
-    .innerJoin('threads', 'threads.id', 'threadMemories.threadId')
-    .select(['threadMemories.kind', 'threadMemories.threadId'])
-    .where('threadMemories.memoryId', '=', memoryId)
-    .orderBy('threadMemories.threadId')
-    .execute();
+  await lockThreadsOf(tx, [memoryId]);
+  const stands = await tx.selectFrom('threadMemories').select('kind').where('memoryId', '=', memoryId).execute();
   for (const { kind } of stands) {
-    const threads = await lockedThreads(tx, kind as ThreadKind, [memoryId]);
+    const threads = await threadsOf(tx, kind as ThreadKind, [memoryId]);
     await tx.deleteFrom('threadMemories').where('memoryId', '=', memoryId).where('kind', '=', kind).execute();
     const known = threads.map((thread) => ({
       ...thread,
@@ -153,12 +147,18 @@ export interface StoredThread extends KnownThread {
   links: readonly StoredLink[];
 }
 
-/** The threads in which these memories stand, locked in the order of their ids, with all that is in them. */
-async function lockedThreads(tx: Executor, kind: ThreadKind, memoryIds: readonly string[]): Promise<StoredThread[]> {
+/** Locks the threads in which these memories stand, in the order of their ids. */
+export async function lockThreadsOf(tx: Executor, memoryIds: readonly string[]): Promise<void> {
+  await sql`select id from threads where id in (
+    select thread_id from thread_memories where memory_id = any(${[...memoryIds]})) order by id for update`.execute(tx);
+}
+
+/** The threads of a kind in which these memories stand, with all that is in them; locked by the caller. */
+async function threadsOf(tx: Executor, kind: ThreadKind, memoryIds: readonly string[]): Promise<StoredThread[]> {
   const { rows: threads } = await sql<{ id: string; openedAt: Date }>`
     select id, opened_at from threads where id in (
       select thread_id from thread_memories where kind = ${kind} and memory_id = any(${[...memoryIds]}))
-    order by id for update`.execute(tx);
+    order by id`.execute(tx);
   if (threads.length === 0) return [];
   const ids = threads.map(({ id }) => id);
   const members = await tx

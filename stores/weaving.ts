@@ -6,6 +6,8 @@ import { vectorOf } from './memory-columns.ts';
 
 /** Rows read at a time. */
 const page = 2_000;
+/** Of one text; see mostWords in domain/memory-words.ts. */
+const mostLetters = 4_000;
 
 interface WeavableRow {
   id: string;
@@ -61,16 +63,16 @@ export function createWeavingStore(db: Database) {
       return new Set(rows.map(({ id }) => id));
     },
 
-    /** Memories that happened in a span of time, both ends in it, and may be in threads. */
-    async countBetween(ownerId: string, fromMs: number, toMs: number): Promise<number> {
-      const { rows } = await sql<{ count: number }>`
-        select count(*) as count from memories where owner_id = ${ownerId} and kind <> 'reflection'
-          and deleted_at is null and superseded_at is null
+    /** Letters that the rules would read of what happened in a span of time, both ends in it: what it takes in memory. */
+    async lettersBetween(ownerId: string, fromMs: number, toMs: number): Promise<number> {
+      const { rows } = await sql<{ letters: number }>`
+        select coalesce(sum(least(length(text), ${mostLetters})), 0)::float8 as letters from memories
+        where owner_id = ${ownerId} and kind <> 'reflection' and deleted_at is null and superseded_at is null
           and occurred_at between ${new Date(fromMs)} and ${new Date(toMs)}`.execute(db);
-      return rows[0]!.count;
+      return rows[0]!.letters;
     },
 
-    /** The same memories as the rules compare them, page by page in order of time. */
+    /** The memories of a span of time as the rules compare them, page by page in order of time. */
     async *between(ownerId: string, fromMs: number, toMs: number): AsyncIterable<WeavableMemory[]> {
       // As text, since a Date has no microseconds and would read the last row again.
       let after = { at: new Date(fromMs).toISOString(), id: '' };

@@ -10,6 +10,7 @@ import { createRetentionActivities } from '../activities/retention.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
@@ -29,6 +30,7 @@ import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
   return {
+    agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
@@ -59,7 +61,10 @@ export function createCoordinationActivities(
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
-    ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
+    ...createPlanActivities({
+      ...stores,
+      reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),
+    }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),

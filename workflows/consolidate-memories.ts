@@ -17,7 +17,7 @@ export interface ConsolidateMemoriesResult {
 
 const { consolidateAgents } = proxyActivities<ConsolidationActivities>({
   startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '1 minute',
+  heartbeatTimeout: '30 seconds',
   retry: { maximumInterval: '1 minute' },
 });
 

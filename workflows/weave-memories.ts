@@ -22,7 +22,7 @@ export interface WeaveMemoriesResult {
 const most = 4_000;
 const { weavePending, endQuietThreads } = proxyActivities<ThreadActivities>({
   startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '1 minute',
+  heartbeatTimeout: '30 seconds',
   retry: { maximumInterval: '1 minute' },
 });
 

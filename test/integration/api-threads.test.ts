@@ -33,7 +33,7 @@ afterAll(() => api?.close());
 
 test('lists threads by agent, memory, kind and state, and shows one with its evidence', async () => {
   const all = await api.call('GET', '/v1/threads');
-  expect(all.json.items.map(({ kind }) => kind).sort()).toEqual(['contradiction', 'same_event']);
+  expect(all.json.items.map(({ kind }) => String(kind)).sort()).toEqual(['contradiction', 'same_event']);
   for (const [query, count] of [
     ['agentId=vesper-001', 2],
     ['agentId=vesper-002', 0],

@@ -254,3 +254,32 @@ test('killed before or after each commit, twice at once, while memories come and
     .execute();
   expect(gone.map(({ deletedReason }) => deletedReason)).toEqual(expect.arrayContaining(['by hand', 'she asked']));
 }, 120_000);
+
+test('what a person asks to forget is forgotten in every quotation too; what else stood there lives again', async () => {
+  const stage = await open();
+  await stage.remember(memories(150));
+  await embedAll(stage);
+  await consolidate(stage);
+  const first = (await living(stage)).find(({ source }) => source === 'consolidated')!;
+  const members = await stage.db.selectFrom('memories').selectAll().where('supersededBy', '=', first.id).execute();
+  // A quotation of the quotation, as years bring it.
+  const consolidation = createConsolidationStore(stage.db);
+  const [other] = (await living(stage)).filter(({ source }) => source !== 'consolidated');
+  const pair = await consolidation.read([first.id, other!.id]);
+  expect(await consolidation.consolidate(testOwner, agentId, [{ members: pair }])).toEqual({ freed: 1, busy: false });
+  const words = members[0]!.text;
+  const before = (await living(stage)).length;
+  await stage.memories.forget(testOwner, members[0]!.id, 'she asked');
+  const { rows } = await sql<{ text: string }>`
+    select text from memories where text like ${`%${words}%`} and id <> all(${members.map(({ id }) => id)}::text[])
+      and source = 'consolidated' and id = ${first.id}`.execute(stage.db);
+  expect(rows).toEqual([]);
+  const now = await living(stage);
+  const ids = new Set(now.map(({ id }) => id));
+  expect(ids.has(other!.id)).toBe(true);
+  for (const member of members.slice(1)) expect(ids.has(member.id)).toBe(true);
+  expect(now).toHaveLength(before - 1 + 1 + members.length - 1);
+  const forgotten = await stage.db.selectFrom('memories').select('id').where('text', '=', '').execute();
+  expect(forgotten).toHaveLength(3);
+  expect(await faults(stage)).toEqual([]);
+});

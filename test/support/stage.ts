@@ -23,6 +23,7 @@ import { reflectWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { createAgentStore } from '../../stores/agents.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -70,6 +71,7 @@ export async function openStage(
   const store = await openStoreScope();
   const { db, scope } = store;
   const stores = {
+    agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),

@@ -6,8 +6,9 @@ create table threads (
   kind text not null check (kind in ('same_event', 'echo', 'contradiction')),
   state text not null default 'live' check (state in ('live', 'ended')),
   ended_by text check (ended_by in ('quiet', 'merged', 'emptied')),
-  -- Its title quotes this one. The text stands nowhere else, so that what is forgotten is forgotten here too.
-  title_memory_id text references memories (id),
+  -- Its title quotes this one of its thread_memories. The text stands nowhere else, so that what is forgotten is forgotten here
+  -- too; no foreign key, whose check would wait for the one who is deleting it and waits for the thread.
+  title_memory_id text,
   parent_id text references threads (id) on delete set null,
   merged_into text references threads (id) on delete set null,
   score double precision not null default 0,
