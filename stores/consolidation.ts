@@ -102,7 +102,7 @@ export function createConsolidationStore(db: Database) {
           groups.filter(({ members }) => members.length === 1).map(({ members }) => members[0]!.id),
         );
         let { memorySeq: seq, memoryRev: rev } = agent;
-        const made: string[] = [];
+        let made = 0;
         let freed = 0;
         for (const { members } of groups) {
           const left = members.flatMap(({ id }) => now.get(id) ?? []);
@@ -122,22 +122,21 @@ export function createConsolidationStore(db: Database) {
             where m.id = gone.id`.execute(tx);
           rev += left.length;
           freed += left.length - 1;
-          made.push(id);
+          made += 1;
         }
         if (freed === 0) return { freed, busy: false };
-        // Its words have been woven and, where all of them were, reflected on.
-        await sql`delete from unwoven_memories where memory_id = any(${made})`.execute(tx);
         await tx
           .updateTable('agents')
           .set({
             memorySeq: seq,
             memoryRev: rev,
+            // Where all that it quotes has been reflected on, so has it.
             reflectedToSeq: agent.reflectedToSeq === agent.memorySeq ? seq : agent.reflectedToSeq,
           })
           .where('id', '=', agentId)
           .execute();
         await appendEvents(tx, [
-          { ownerId, type: 'memories.consolidated', subject: agentId, data: { freed, into: made.length } },
+          { ownerId, type: 'memories.consolidated', subject: agentId, data: { freed, into: made } },
         ]);
         return { freed, busy: false };
       });

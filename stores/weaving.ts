@@ -9,6 +9,10 @@ const page = 2_000;
 /** Of one text; see mostWords in domain/memory-words.ts. */
 const mostLetters = 4_000;
 
+/** Living and lived: not what an agent made of its memories, nor what was quoted or handed on from others; as the trigger says. */
+const isWeavable = sql<boolean>`m.kind <> 'reflection' and m.deleted_at is null and m.superseded_at is null
+  and m.source <> 'consolidated' and m.source not like 'inherited:%'`;
+
 interface WeavableRow {
   id: string;
   agentId: string;
@@ -66,9 +70,9 @@ export function createWeavingStore(db: Database) {
     /** Letters that the rules would read of what happened in a span of time, both ends in it: what it takes in memory. */
     async lettersBetween(ownerId: string, fromMs: number, toMs: number): Promise<number> {
       const { rows } = await sql<{ letters: number }>`
-        select coalesce(sum(least(length(text), ${mostLetters})), 0)::float8 as letters from memories
-        where owner_id = ${ownerId} and kind <> 'reflection' and deleted_at is null and superseded_at is null
-          and occurred_at between ${new Date(fromMs)} and ${new Date(toMs)}`.execute(db);
+        select coalesce(sum(least(length(m.text), ${mostLetters})), 0)::float8 as letters from memories m
+        where m.owner_id = ${ownerId} and ${isWeavable}
+          and m.occurred_at between ${new Date(fromMs)} and ${new Date(toMs)}`.execute(db);
       return rows[0]!.letters;
     },
 
@@ -80,7 +84,7 @@ export function createWeavingStore(db: Database) {
         const { rows } = await sql<WeavableRow>`
           select m.id, m.agent_id, a.name, m.occurred_at as at, m.occurred_at::text as exact_at, m.text, m.content_hash as hash
           from memories m join agents a on a.id = m.agent_id
-          where m.owner_id = ${ownerId} and m.kind <> 'reflection' and m.deleted_at is null and m.superseded_at is null
+          where m.owner_id = ${ownerId} and ${isWeavable}
             and (m.occurred_at, m.id) > (${after.at}::timestamptz, ${after.id}) and m.occurred_at <= ${new Date(toMs)}
           order by m.occurred_at, m.id limit ${page}`.execute(db);
         const last = rows.at(-1);

@@ -64,18 +64,19 @@ create table unwoven_memories (
   occurred_at timestamptz not null
 );
 create index unwoven_memories_order on unwoven_memories (owner_id, occurred_at, memory_id);
--- Threads weave what agents lived, not what they made of it.
+-- Threads weave what agents lived: not what they made of it, nor what was handed on to them.
 create function note_unwoven() returns trigger language plpgsql as $$
 begin
   insert into unwoven_memories (memory_id, owner_id, occurred_at)
-    select id, owner_id, occurred_at from added where kind <> 'reflection';
+    select id, owner_id, occurred_at from added
+    where kind <> 'reflection' and source <> 'consolidated' and source not like 'inherited:%';
   return null;
 end $$;
 create trigger memories_unwoven after insert on memories referencing new table as added
   for each statement execute function note_unwoven();
 insert into unwoven_memories (memory_id, owner_id, occurred_at)
   select id, owner_id, occurred_at from memories
-  where kind <> 'reflection' and deleted_at is null and superseded_at is null;
+  where kind <> 'reflection' and source not like 'inherited:%' and deleted_at is null and superseded_at is null;
 
 -- Of all agents by time: what may be linked to what happened then.
 create index memories_time on memories (owner_id, occurred_at) where kind <> 'reflection' and deleted_at is null and superseded_at is null;

@@ -278,12 +278,16 @@ test('narrower windows in fleet.yaml: links that span more hold no longer once t
   expect(threads).toEqual([{ state: 'live', memories: 2 }]);
 });
 
-test('a reflection, a superseded memory and a copy are not woven', async () => {
+test('a reflection, what was inherited or superseded, and a copy are not woven', async () => {
   const stage = await open();
   await stage.remember([
     memory(1, 0, crack),
     { ...memory(2, 0.2, cracked), kind: 'reflection' },
     { ...memory(3, 0, crack), externalKey: 'copy' },
+    {
+      ...memory(5, 0.1, 'Osk Bramley rang the great bell of the harbour tower until it cracked.'),
+      source: 'inherited:light-009',
+    },
     memory(4, 0.3, cracking),
   ]);
   await stage.memories.supersede(testOwner, await idOf(stage, cracking), {
