@@ -26,6 +26,7 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
+import { threadRoutes } from './routes/threads.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -86,6 +87,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     runRoutes,
     sweepRoutes,
     sourceRoutes,
+    threadRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -10,6 +10,7 @@ import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
+import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     talkCommand,
     mcpCommand,
     memoryCommands,
+    threadCommands,
     runCommands,
     sourceCommands,
     inboxCommands,

@@ -169,7 +169,7 @@ export function termsOf(text: string): Array<[term: string, written: string]> {
   return found;
 }
 
-function singular(word: string): string {
+export function singular(word: string): string {
   if (word.endsWith('ies') && word.length > 5) return `${word.slice(0, -3)}y`;
   return word.endsWith('s') && !word.endsWith('ss') && word.length > 4 ? word.slice(0, -1) : word;
 }

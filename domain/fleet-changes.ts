@@ -67,6 +67,8 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...scheduleChanges(previous, next, living),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
     ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
+    ...changed('limit', 'threads', previous?.threads, next.threads, previous !== undefined),
+    ...memoryLimitChanges(previous, next),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
   ];
@@ -142,6 +144,17 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
 /** What an agent is given once, at birth; what its runs are expected to take is learned from then on. */
 function bornAs(agent: FleetAgent): Persona & { expectedTokens: number } {
   return { ...personaOf(agent), expectedTokens: agent.expectedTokens };
+}
+
+/** No agent's row holds its limit of memories: the file alone says it, of archetypes and of single agents. */
+function memoryLimitChanges(previous: Fleet | undefined, next: Fleet): FleetChange[] {
+  const given = ({ archetypes, agents }: Pick<Fleet, 'archetypes' | 'agents'>) =>
+    Object.fromEntries(
+      [...archetypes, ...Object.entries(agents).map(([id, agent]) => ({ id, ...agent }))].flatMap((each) =>
+        each.memoriesPerAgent === undefined ? [] : [[each.id, each.memoriesPerAgent]],
+      ),
+    );
+  return previous === undefined ? [] : changed('limit', 'memoriesPerAgent', given(previous), given(next), true);
 }
 
 function scheduleChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {

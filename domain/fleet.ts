@@ -88,6 +88,9 @@ const modelSchema = z.strictObject({
     }),
 });
 
+/** Living memories that an agent may have; over it the least useful are consolidated. */
+const memoryLimitSchema = z.int().min(100).max(100_000);
+
 const archetypeSchema = z.strictObject({
   id: slugSchema,
   count: z.int().min(0).max(100_000),
@@ -107,6 +110,8 @@ const archetypeSchema = z.strictObject({
   priority: z.number().positive().max(100).default(1),
   /** Tokens a run is expected to take until five runs have been seen. */
   expectedTokens: z.int().positive().max(32_768).default(400),
+  /** Default: that of `limits`. */
+  memoriesPerAgent: memoryLimitSchema.optional(),
 });
 
 /** What one agent may have otherwise than its archetype. */
@@ -139,6 +144,16 @@ const limitsSchema = z.strictObject({
   reflectionDepth: z.int().min(1).max(10).default(4),
   /** Vectors of memories that each process may keep in memory. */
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
+  memoriesPerAgent: memoryLimitSchema.default(20_000),
+});
+
+const threadsSchema = z.strictObject({
+  /** Memories of different agents no further apart than this may be of one event. */
+  eventWindow: durationSchema.default('2h'),
+  /** Words come back within this, or are no echo. */
+  echoWindow: durationSchema.default('3d'),
+  /** A thread ends when its last memory happened longer ago than this. */
+  endsAfter: durationSchema.default('7d'),
 });
 
 /** Conversations. */
@@ -163,6 +178,7 @@ const retentionSchema = z.strictObject({
   messages: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
   sourceItems: durationSchema.default('90d'),
+  threads: durationSchema.default('365d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -182,6 +198,8 @@ export const fleetShapeSchema = z.strictObject({
   sources: z.array(sourceSchema).max(500).default([]),
   limits: limitsSchema.prefault({}),
   talk: talkSchema.prefault({}),
+  /** What links memories of different agents. */
+  threads: threadsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

@@ -9,6 +9,7 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  thread: 'thr',
   ego: 'ego',
   request: 'req',
   message: 'msg',
@@ -104,4 +105,10 @@ export const sourcesScheduleId = 'sources';
 /** `period` is the run of the sweep that found it due, or `call-<requestId>`. */
 export function pollSourceWorkflowId(sourceId: string, period: string): string {
   return `poll-source:${sourceId}:${period}`;
+}
+export const consolidateScheduleId = 'consolidate';
+export const weaveScheduleId = 'weave';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function weaveWorkflowId(period: string): string {
+  return `weave:${period}`;
 }

@@ -52,3 +52,13 @@ export type MemoryKind = (typeof memoryKinds)[number];
 export function isLived(kind: MemoryKind): boolean {
   return kind !== 'reflection';
 }
+
+/** What links memories of different agents. */
+export const threadKinds = ['same_event', 'echo', 'contradiction'] as const;
+export type ThreadKind = (typeof threadKinds)[number];
+
+export const threadStates = ['live', 'ended'] as const;
+export type ThreadState = (typeof threadStates)[number];
+/** quiet: nothing came for long. merged: it turned out to be part of another. emptied: what it linked was taken away. */
+export const threadEnds = ['quiet', 'merged', 'emptied'] as const;
+export type ThreadEnd = (typeof threadEnds)[number];

@@ -364,6 +364,43 @@ export interface Sweeps {
   workflowId: string;
 }
 
+export interface ThreadLinks {
+  cosine: number;
+  hours: number;
+  kind: string;
+  memoryId: string;
+  opposition: Json | null;
+  otherId: string;
+  overlap: number;
+  score: number;
+}
+
+export interface ThreadMemories {
+  joinedAt: Generated<Timestamp>;
+  kind: string;
+  memoryId: string;
+  score: number;
+  threadId: string;
+}
+
+export interface Threads {
+  agents: Generated<number>;
+  endedAt: Timestamp | null;
+  endedBy: string | null;
+  firstAt: Timestamp | null;
+  id: string;
+  kind: string;
+  lastAt: Timestamp | null;
+  memories: Generated<number>;
+  mergedInto: string | null;
+  openedAt: Generated<Timestamp>;
+  ownerId: string;
+  parentId: string | null;
+  score: Generated<number>;
+  state: Generated<string>;
+  titleMemoryId: string | null;
+}
+
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -375,6 +412,12 @@ export interface Tokens {
   revokedAt: Timestamp | null;
   role: string;
   usedAt: Timestamp | null;
+}
+
+export interface UnwovenMemories {
+  memoryId: string;
+  occurredAt: Timestamp;
+  ownerId: string;
 }
 
 export interface Users {
@@ -408,6 +451,10 @@ export interface DB {
   sourceStates: SourceStates;
   stepResults: StepResults;
   sweeps: Sweeps;
+  threadLinks: ThreadLinks;
+  threadMemories: ThreadMemories;
+  threads: Threads;
   tokens: Tokens;
+  unwovenMemories: UnwovenMemories;
   users: Users;
 }

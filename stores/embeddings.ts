@@ -137,14 +137,23 @@ export function createEmbeddingStore(db: Database) {
     /**
      * Texts of living memories that the model has no vector for, the newest first: they are asked for soonest.
      * @param agentId only of this agent
+     * @param memoryIds only of these
      */
-    async missing(input: { ownerId: string; model: string; agentId?: string; limit: number }): Promise<Unembedded[]> {
+    async missing(input: {
+      ownerId: string;
+      model: string;
+      agentId?: string;
+      memoryIds?: readonly string[];
+      limit: number;
+    }): Promise<Unembedded[]> {
+      const memoryIds = input.memoryIds ? [...input.memoryIds] : null;
       const { rows } = await sql<Unembedded>`
         select distinct on (m.owner_id, m.content_hash) m.owner_id, m.content_hash, m.text
         from (
           select owner_id, content_hash, text from memories m
           where m.owner_id = ${input.ownerId} and m.deleted_at is null
             and (${input.agentId ?? null}::text is null or m.agent_id = ${input.agentId ?? null})
+            and (${memoryIds}::text[] is null or m.id = any(${memoryIds}::text[]))
             and not exists (select from embeddings e
               where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
           order by m.recorded_at desc, m.id desc limit ${input.limit}

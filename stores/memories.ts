@@ -7,6 +7,8 @@ import { appendEvents } from './events.ts';
 import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
 import { forgetSourceItem } from './source-items.ts';
+import { forgetQuotations } from './quotations.ts';
+import { leaveThreads } from './threads.ts';
 
 export interface NewMemory {
   agentId: string;
@@ -190,6 +192,7 @@ export function createMemoryStore(db: Database) {
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })
           .where('id', '=', id)
           .execute();
+        await leaveThreads(tx, ownerId, id);
         await appendEvents(tx, [
           { ownerId, type: 'memory.deleted', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
@@ -197,7 +200,8 @@ export function createMemoryStore(db: Database) {
     },
 
     /**
-     * For a person's request: the text and its vectors are gone for good, also from superseded rows; the tombstone stays.
+     * For a person's request: the text and its vectors are gone for good, also from superseded rows and from what quotes it;
+     * the tombstone stays.
      * @returns what rested on it, which is not rewritten: it is for the asker to say what becomes of it
      */
     async forget(ownerId: string, id: string, reason: string): Promise<Dependents> {
@@ -220,10 +224,13 @@ export function createMemoryStore(db: Database) {
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
         const messages = await forgetInMessages(tx, id);
         await forgetSourceItem(tx, ownerId, memory.externalKey);
+        await leaveThreads(tx, ownerId, id);
+        const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
-          .where('memoryId', '=', id)
+          .distinct()
+          .where('memoryId', 'in', [id, ...quotations])
           .orderBy('reflectionId')
           .execute();
         await appendEvents(tx, [

@@ -36,6 +36,7 @@ export function createRetentionStore(db: Database) {
         // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
         sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
           and delivered_at is not null and forgotten_at is null limit ${batch})`,
+        sql`delete from threads where id in (select id from threads where state = 'ended' and ended_at < ${ago(keep.threads)} limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

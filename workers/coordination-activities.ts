@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { createCompareActivities } from '../activities/compare-insights.ts';
+import { createConsolidationActivities } from '../activities/consolidation.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -11,11 +12,13 @@ import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import { createSourceActivities } from '../activities/sources.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
+import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
 import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { createConsolidationStore } from '../stores/consolidation.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
@@ -31,6 +34,8 @@ import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createThreadStore } from '../stores/threads.ts';
+import { createWeavingStore } from '../stores/weaving.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
@@ -50,6 +55,9 @@ export function createWorkerStores(db: Database) {
     intents: createIntentStore(db),
     sources: createSourceStore(db),
     sourceItems: createSourceItemStore(db),
+    threads: createThreadStore(db),
+    weaving: createWeavingStore(db),
+    consolidation: createConsolidationStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -78,5 +86,7 @@ export function createCoordinationActivities(
     ...createSourceActivities({ ...stores, fleet, read: createSourceReading({ guardedFetch: createGuardedFetch() }) }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    ...createThreadActivities({ ...stores, fleet, embedderOf }),
+    ...createConsolidationActivities({ ...stores, fleet }),
   };
 }

@@ -1,6 +1,7 @@
 export { answerMessage } from './answer-message.ts';
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
+export { consolidateMemories } from './consolidate-memories.ts';
 export { drainMachine } from './drain-machine.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
@@ -8,3 +9,4 @@ export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
+export { weaveMemories } from './weave-memories.ts';

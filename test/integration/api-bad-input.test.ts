@@ -331,6 +331,28 @@ const refusals: Array<{
     status: 422,
     code: 'CONFIG_INVALID',
   },
+  { name: 'an unknown thread', method: 'GET', url: `/v1/threads/${newId('thread')}`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a kind of thread that is none',
+    method: 'GET',
+    url: '/v1/threads?kind=gossip',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'threads of an agent that cannot be',
+    method: 'GET',
+    url: '/v1/threads?agentId=Robert%27%3B--',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a weaving with a wish',
+    url: '/v1/threads/weave',
+    body: { kind: 'echo' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'a sign-in link that is none',
@@ -395,6 +417,7 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/sources/harbour-news'],
     ['GET', '/v1/sources/harbour-news/items'],
     ['POST', '/v1/sources/harbour-news/poll', {}],
+    ['POST', '/v1/threads/weave', {}],
     ['POST', '/v1/schedules/reflect-6h/pause', {}],
   ];
   for (const [method, url, body] of calls) {
@@ -406,6 +429,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/machines',
     '/v1/runs',
     '/v1/inbox',
+    '/v1/threads',
     '/v1/fleet/versions',
     '/v1/schedules',
     '/v1/sources',

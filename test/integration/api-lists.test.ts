@@ -96,6 +96,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/sources',
     '/v1/sources/{id}/items',
     '/v1/sweeps',
+    '/v1/threads',
     '/v1/tokens',
   ]);
   for (const [path] of lists) {

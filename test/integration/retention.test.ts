@@ -83,6 +83,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     tokens: 30 * day,
     messages: 365 * day,
     sourceItems: 90 * day,
+    threads: 365 * day,
   };
   while ((await retention.deleteBatch(keep)) > 0);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());

@@ -167,6 +167,18 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('reembed-memories-done', 'reembed-memories:recorded');
+  await client.workflow.execute('weaveMemories', {
+    workflowId: 'weave:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('weave-memories-done', 'weave:recorded');
+  await client.workflow.execute('consolidateMemories', {
+    workflowId: 'consolidate-memories:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('consolidate-memories-done', 'consolidate-memories:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   await recordSources();

@@ -9,6 +9,7 @@ import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
 import { createCompareActivities } from '../../activities/compare-insights.ts';
+import { createConsolidationActivities } from '../../activities/consolidation.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -18,6 +19,7 @@ import { createMessageActivities } from '../../activities/messages.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
+import { createThreadActivities } from '../../activities/threads.ts';
 import { durationSeconds } from '../../domain/durations.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { idOf, messageWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
@@ -25,6 +27,8 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference, TextModel } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { createConsolidationStore } from '../../stores/consolidation.ts';
+import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
@@ -36,6 +40,8 @@ import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
+import { createThreadStore } from '../../stores/threads.ts';
+import { createWeavingStore } from '../../stores/weaving.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
 import { installRuntime } from '../../workers/runtime.ts';
@@ -91,6 +97,10 @@ export async function openStage(
     }),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
+    embeddings: createEmbeddingStore(db),
+    threads: createThreadStore(db),
+    weaving: createWeavingStore(db),
+    consolidation: createConsolidationStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -329,8 +339,10 @@ type Stores = Omit<
   Parameters<typeof createReflectionActivities>[0] &
     Parameters<typeof createMessageActivities>[0] &
     Parameters<typeof createCompareActivities>[0] &
-    Parameters<typeof createSweepActivities>[0],
-  'fleet'
+    Parameters<typeof createSweepActivities>[0] &
+    Parameters<typeof createThreadActivities>[0] &
+    Parameters<typeof createConsolidationActivities>[0],
+  'fleet' | 'embedderOf'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -342,5 +354,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createCompareActivities(stores),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
+    ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createConsolidationActivities({ ...stores, fleet }),
   };
 }
