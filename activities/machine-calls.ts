@@ -47,7 +47,7 @@ export interface OnMachine {
   /** Seconds for which the sequence was held. */
   seconds: () => number;
   /** Does what stands between two calls, such as looking something up, without the sequence; a timer heartbeats meanwhile. */
-  between<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result>;
+  between: <Result>(work: (signal: AbortSignal) => Promise<Result>) => Promise<Result>;
   /** Notes what the model server wrote, for the machine's measured rates; what no model wrote is not noted. */
   wrote: (tokens: number) => void;
 }
