@@ -86,6 +86,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/agents',
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
+    '/v1/agents/{id}/messages',
     '/v1/fleet/versions',
     '/v1/inbox',
     '/v1/machines',
