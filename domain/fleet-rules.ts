@@ -64,14 +64,21 @@ const looseFleetSchema = z
       .catch([]),
     agents: z.record(z.string(), z.object({ model: readable.text }).catch({})).catch({}),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
+    drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
   })
-  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, limits: {} });
+  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, limits: {}, drift: {} });
 type LooseFleet = z.infer<typeof looseFleetSchema>;
 
 /** Rules that no single value can break: names that must meet, be unique, or stand in an order. */
 export function breachesOf(source: unknown): RuleBreach[] {
   const fleet = looseFleetSchema.parse(source);
-  return [...machineBreaches(fleet), ...modelBreaches(fleet), ...agentBreaches(fleet), ...limitBreaches(fleet)];
+  return [
+    ...machineBreaches(fleet),
+    ...modelBreaches(fleet),
+    ...agentBreaches(fleet),
+    ...limitBreaches(fleet),
+    ...driftBreaches(fleet),
+  ];
 }
 
 function machineBreaches(fleet: LooseFleet): RuleBreach[] {
@@ -213,4 +220,12 @@ function limitBreaches({ limits }: LooseFleet): RuleBreach[] {
   const key = limits.stallTimeout === undefined ? 'heartbeatTimeout' : 'stallTimeout';
   const rule = `leaves stallTimeout (${stallTimeout}) not under heartbeatTimeout (${heartbeatTimeout})`;
   return [{ at: ['limits', key], rule, mend: 'A stalled call must be seen before its heartbeat is missed.' }];
+}
+
+function driftBreaches({ drift }: LooseFleet): RuleBreach[] {
+  const { driftingAt = 3.5, estrangedAt = 7 } = drift;
+  if (driftingAt < estrangedAt) return [];
+  const key = drift.estrangedAt === undefined ? 'driftingAt' : 'estrangedAt';
+  const rule = `leaves estrangedAt (${estrangedAt}) not over driftingAt (${driftingAt})`;
+  return [{ at: ['drift', key], rule, mend: 'An agent drifts before it is estranged: 3.5 and 7 are usual.' }];
 }

@@ -138,6 +138,19 @@ const limitsSchema = z.strictObject({
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
 });
 
+const driftSchema = z.strictObject({
+  /** Outputs of an agent that count as recent, once it has three times as many. */
+  window: z.int().min(10).max(200).default(60),
+  /** Deviations over an agent's own usual from which it drifts, and from which it is estranged. */
+  driftingAt: z.number().positive().max(1000).default(3.5),
+  estrangedAt: z.number().positive().max(1000).default(7),
+});
+
+const clustersSchema = z.strictObject({
+  /** What clustering may hold in memory; more agents than fit are drawn from evenly, and the others assigned. */
+  memoryMiB: z.int().min(50).max(65_536).default(256),
+});
+
 const retentionSchema = z.strictObject({
   events: durationSchema.default('90d'),
   runs: durationSchema.default('365d'),
@@ -145,6 +158,8 @@ const retentionSchema = z.strictObject({
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
+  driftRatings: durationSchema.default('365d'),
+  clusterRuns: durationSchema.default('365d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -160,6 +175,8 @@ export const fleetShapeSchema = z.strictObject({
     .prefault({}),
   /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
+  drift: driftSchema.prefault({}),
+  clusters: clustersSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });

@@ -11,6 +11,10 @@ export const idPrefixes = {
   notice: 'ntc',
   ego: 'ego',
   request: 'req',
+  driftRating: 'drt',
+  driftSpace: 'dsp',
+  cluster: 'cls',
+  clusterRun: 'crn',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -93,5 +97,15 @@ export function reflectScheduleId(cadence: string): string {
   return `reflect-${cadence}`;
 }
 
+/** `period` is the Schedule's time, or `call-<requestId>`. */
+export function driftWorkflowId(period: string): string {
+  return `drift:${period}`;
+}
+export function clusterWorkflowId(period: string): string {
+  return `clusters:${period}`;
+}
+
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
+export const driftScheduleId = 'drift';
+export const clusterScheduleId = 'clusters';

@@ -40,3 +40,10 @@ export const memoryKinds = [
   'sale',
 ] as const;
 export type MemoryKind = (typeof memoryKinds)[number];
+
+/** How an agent's recent outputs stand to its persona; what is not rated yet is calm. */
+export const driftStates = ['calm', 'drifting', 'estranged'] as const;
+export type DriftState = (typeof driftStates)[number];
+
+export const clusterStates = ['living', 'merged', 'gone'] as const;
+export type ClusterState = (typeof clusterStates)[number];

@@ -1,4 +1,6 @@
 import type { Client } from '@temporalio/client';
+import { createClusterActivities } from '../activities/clusters.ts';
+import { createDriftActivities } from '../activities/drift.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -10,11 +12,15 @@ import { createSweepActivities } from '../activities/sweeps.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { openClusterer } from '../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../stores/clusters.ts';
+import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -33,6 +39,9 @@ export function createWorkerStores(db: Database) {
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
     embeddings: createEmbeddingStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
@@ -60,5 +69,7 @@ export function createCoordinationActivities(
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
   };
 }

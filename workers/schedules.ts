@@ -9,7 +9,14 @@ import {
 import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
-import { embeddingScheduleId, reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
+import {
+  clusterScheduleId,
+  driftScheduleId,
+  embeddingScheduleId,
+  reflectScheduleId,
+  retentionScheduleId,
+  sweepWorkflowId,
+} from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
@@ -67,6 +74,8 @@ const standing: Readonly<Record<string, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
+  [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
+  [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
 };
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {

@@ -1,6 +1,8 @@
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
+export { clusterAgents } from './cluster-agents.ts';
 export { drainMachine } from './drain-machine.ts';
+export { rateDrift } from './rate-drift.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';

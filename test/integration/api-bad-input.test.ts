@@ -248,6 +248,35 @@ const refusals: Array<{
     code: 'MODEL_SERVER_DOWN',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a state of drift that is none',
+    method: 'GET',
+    url: '/v1/drift?state=lost',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'drift of nobody', method: 'GET', url: '/v1/agents/nobody-001/drift', status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a drift to be rated with a body',
+    url: '/v1/drift/rate',
+    body: { agents: 'all' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an unknown cluster',
+    method: 'GET',
+    url: `/v1/clusters/${newId('cluster')}`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a state of clusters that is none',
+    method: 'GET',
+    url: '/v1/clusters?state=calm',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'a sign-in link that is none',
@@ -301,6 +330,9 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', `/v1/memories/${theirs.memoryId}`],
     ['POST', '/v1/agents/vesper-001/pause'],
     ['POST', '/v1/agents/vesper-001/trigger'],
+    ['GET', '/v1/agents/vesper-001/drift'],
+    ['POST', '/v1/drift/rate'],
+    ['POST', '/v1/clusters/find'],
     ['GET', '/v1/machines/big'],
     ['POST', '/v1/machines/big/drain'],
     ['POST', '/v1/machines/big/kill'],
@@ -315,7 +347,16 @@ test('shows and gives nothing of another owner', async () => {
     const answer = await api.call(method, url, { token, ...(body === undefined ? {} : { body }) });
     expect({ url, status: answer.status, code: answer.json['code'] }).toEqual({ url, status: 404, code: 'NOT_FOUND' });
   }
-  for (const url of ['/v1/agents', '/v1/machines', '/v1/runs', '/v1/inbox', '/v1/fleet/versions', '/v1/schedules']) {
+  for (const url of [
+    '/v1/agents',
+    '/v1/machines',
+    '/v1/runs',
+    '/v1/clusters',
+    '/v1/drift',
+    '/v1/inbox',
+    '/v1/fleet/versions',
+    '/v1/schedules',
+  ]) {
     expect((await api.call('GET', url, { token })).json.items).toEqual([]);
   }
   const ndjson = await api.call('POST', '/v1/memories', {

@@ -7,6 +7,8 @@ import {
 } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
+import { createClusterActivities } from '../../activities/clusters.ts';
+import { createDriftActivities } from '../../activities/drift.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -22,9 +24,14 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { openClusterer } from '../../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../../stores/clusters.ts';
+import { createDriftStore } from '../../stores/drift.ts';
+import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
@@ -36,6 +43,7 @@ import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
+import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
 
 const log = createLogger({ part: 'worker', level: 'silent' });
@@ -73,6 +81,10 @@ export async function openStage(
     memories: createMemoryStore(db),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
+    embeddings: createEmbeddingStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -259,8 +271,11 @@ export async function openStage(
 }
 
 type Stores = Omit<
-  Parameters<typeof createReflectionActivities>[0] & Parameters<typeof createSweepActivities>[0],
-  'fleet'
+  Parameters<typeof createReflectionActivities>[0] &
+    Parameters<typeof createSweepActivities>[0] &
+    Parameters<typeof createDriftActivities>[0] &
+    Parameters<typeof createClusterActivities>[0],
+  'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -270,5 +285,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createReflectionActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
+    ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
   };
 }
