@@ -11,6 +11,8 @@ import { createMethodsByPath } from './plugins/methods.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { clusterRoutes } from './routes/clusters.ts';
+import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -84,6 +86,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     memoryRoutes,
     messageRoutes,
     reflectionRoutes,
+    driftRoutes,
+    clusterRoutes,
     runRoutes,
     sweepRoutes,
     sourceRoutes,

@@ -45,7 +45,14 @@ export function startedId(kind: IdKind, request: FastifyRequest): string {
 }
 
 export interface WorkflowStart {
-  type: 'reflectFleet' | 'reflectAgent' | 'answerMessage' | 'pollSource' | 'weaveMemories';
+  type:
+    | 'reflectFleet'
+    | 'reflectAgent'
+    | 'answerMessage'
+    | 'pollSource'
+    | 'weaveMemories'
+    | 'rateDrift'
+    | 'clusterAgents';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */

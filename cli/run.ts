@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
+import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
@@ -31,6 +33,8 @@ export function createProgram(): Command {
     mcpCommand,
     memoryCommands,
     threadCommands,
+    driftCommands,
+    clusterCommands,
     runCommands,
     sourceCommands,
     inboxCommands,

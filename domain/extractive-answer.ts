@@ -1,7 +1,8 @@
 import type { AnswerOutcome, AnswerQuestion, RecalledMemory } from './conversations.ts';
-import { clipped, termsOf } from './extractive.ts';
+import { clipped } from './extractive.ts';
 import { normalisedText } from './plain-text.ts';
 import { aliasOf } from './prompts/prompt-input.ts';
+import { termsOf } from './terms.ts';
 
 const extractiveAnswerVersion = 'extractive-answer/1';
 const mostQuotes = 3;

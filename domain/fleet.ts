@@ -169,6 +169,19 @@ const talkSchema = z.strictObject({
   memories: z.int().min(1).max(100).default(12),
 });
 
+const driftSchema = z.strictObject({
+  /** Outputs of an agent that count as recent, once it has three times as many. */
+  window: z.int().min(10).max(200).default(60),
+  /** Deviations over an agent's own usual from which it drifts, and from which it is estranged. */
+  driftingAt: z.number().positive().max(1000).default(3.5),
+  estrangedAt: z.number().positive().max(1000).default(7),
+});
+
+const clustersSchema = z.strictObject({
+  /** What clustering may hold in memory; more agents than fit are drawn from evenly, and the others assigned. */
+  memoryMiB: z.int().min(50).max(65_536).default(256),
+});
+
 const retentionSchema = z.strictObject({
   events: durationSchema.default('90d'),
   runs: durationSchema.default('365d'),
@@ -179,6 +192,8 @@ const retentionSchema = z.strictObject({
   tokens: durationSchema.default('30d'),
   sourceItems: durationSchema.default('90d'),
   threads: durationSchema.default('365d'),
+  driftRatings: durationSchema.default('365d'),
+  clusterRuns: durationSchema.default('365d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -196,6 +211,8 @@ export const fleetShapeSchema = z.strictObject({
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
   /** What feeds memories from outside. One that the file no longer names stops; its memories stay. */
   sources: z.array(sourceSchema).max(500).default([]),
+  drift: driftSchema.prefault({}),
+  clusters: clustersSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */

@@ -14,6 +14,10 @@ export const idPrefixes = {
   request: 'req',
   message: 'msg',
   conversation: 'cnv',
+  driftRating: 'drt',
+  driftSpace: 'dsp',
+  cluster: 'cls',
+  clusterRun: 'crn',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -99,6 +103,14 @@ export function reflectScheduleId(cadence: string): string {
   return `reflect-${cadence}`;
 }
 
+/** `period` is the Schedule's time, or `call-<requestId>`. */
+export function driftWorkflowId(period: string): string {
+  return `drift:${period}`;
+}
+export function clusterWorkflowId(period: string): string {
+  return `clusters:${period}`;
+}
+
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
 export const sourcesScheduleId = 'sources';
@@ -112,3 +124,5 @@ export const weaveScheduleId = 'weave';
 export function weaveWorkflowId(period: string): string {
   return `weave:${period}`;
 }
+export const driftScheduleId = 'drift';
+export const clusterScheduleId = 'clusters';

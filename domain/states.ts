@@ -62,3 +62,10 @@ export type ThreadState = (typeof threadStates)[number];
 /** quiet: nothing came for long. merged: it turned out to be part of another. emptied: what it linked was taken away. */
 export const threadEnds = ['quiet', 'merged', 'emptied'] as const;
 export type ThreadEnd = (typeof threadEnds)[number];
+
+/** How an agent's recent outputs stand to its persona; what is not rated yet is calm. */
+export const driftStates = ['calm', 'drifting', 'estranged'] as const;
+export type DriftState = (typeof driftStates)[number];
+
+export const clusterStates = ['living', 'merged', 'gone'] as const;
+export type ClusterState = (typeof clusterStates)[number];

@@ -24,6 +24,17 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface AgentDrift {
+  agentId: string;
+  model: string;
+  newestOutput: string;
+  ownerId: string;
+  ratingId: string;
+  since: Timestamp;
+  state: string;
+  vector: Buffer;
+}
+
 export interface Agents {
   archetype: string;
   cadence: string;
@@ -54,6 +65,68 @@ export interface Agents {
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
+}
+
+export interface ClusterMembers {
+  agentId: string;
+  clusterId: string;
+  runId: string;
+}
+
+export interface ClusterRuns {
+  agents: number;
+  apart: number;
+  clusters: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  memoryLimitMib: number;
+  model: string | null;
+  ownerId: string;
+  period: string;
+  reason: Generated<string>;
+  sampledShare: number;
+  seconds: number;
+  skipped: Generated<boolean>;
+}
+
+export interface Clusters {
+  bornAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  id: string;
+  members: number;
+  mergedInto: string | null;
+  ownerId: string;
+  splitFrom: string | null;
+  state: string;
+  terms: Generated<Json>;
+}
+
+export interface DriftRatings {
+  agentId: string;
+  drift: number;
+  history: number;
+  id: string;
+  model: string;
+  ownerId: string;
+  period: string;
+  ratedAt: Generated<Timestamp>;
+  reason: Generated<string>;
+  spaceId: string | null;
+  state: string;
+  weighted: number;
+  windowSize: number;
+  z: number | null;
+}
+
+export interface DriftSpaces {
+  agents: number;
+  dimensions: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  model: string;
+  outputs: number;
+  ownerId: string;
+  vectors: Buffer;
 }
 
 export interface EgoEntries {
@@ -428,7 +501,13 @@ export interface Users {
 }
 
 export interface DB {
+  agentDrift: AgentDrift;
   agents: Agents;
+  clusterMembers: ClusterMembers;
+  clusterRuns: ClusterRuns;
+  clusters: Clusters;
+  driftRatings: DriftRatings;
+  driftSpaces: DriftSpaces;
   egoEntries: EgoEntries;
   embeddingModels: EmbeddingModels;
   embeddings: Embeddings;

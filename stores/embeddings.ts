@@ -16,7 +16,7 @@ export interface Unembedded {
 }
 
 /** Float32, little-endian, as Postgres keeps it. */
-function vectorBytes(vector: Float32Array): Buffer {
+export function vectorBytes(vector: Float32Array): Buffer {
   const bytes = Buffer.allocUnsafe(vector.length * 4);
   for (let i = 0; i < vector.length; i += 1) bytes.writeFloatLE(vector[i]!, i * 4);
   return bytes;
@@ -159,6 +159,19 @@ export function createEmbeddingStore(db: Database) {
           order by m.recorded_at desc, m.id desc limit ${input.limit}
         ) m`.execute(db);
       return rows;
+    },
+
+    /** The vectors there are of these contents, by the content's hash in hex. */
+    async known(ownerId: string, model: string, hashes: readonly Buffer[]): Promise<Map<string, Buffer>> {
+      if (hashes.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('embeddings')
+        .select(['contentHash', 'vector'])
+        .where('ownerId', '=', ownerId)
+        .where('model', '=', model)
+        .where('contentHash', 'in', [...hashes])
+        .execute();
+      return new Map(rows.map(({ contentHash: hash, vector }) => [hash.toString('hex'), vector]));
     },
 
     /** A vector that is there stays: two who embed the same text at once do no harm. */

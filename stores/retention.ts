@@ -29,6 +29,12 @@ export function createRetentionStore(db: Database) {
         // A plan has outlived its retention when the one that followed it has.
         sql`delete from plans where version in (select p.version from plans p where p.state = 'superseded'
           and (select min(n.created_at) from plans n where n.version > p.version) < ${ago(keep.plans)} limit ${batch})`,
+        // The rating in force stays, and with it the space it was made in.
+        sql`delete from drift_ratings where id in (select r.id from drift_ratings r where r.rated_at < ${ago(keep.driftRatings)}
+          and not exists (select 1 from agent_drift a where a.rating_id = r.id) limit ${batch})`,
+        // The newest run that looked for clusters stays: the next one follows it. Clusters stay, as what became of them.
+        sql`delete from cluster_runs where id in (select r.id from cluster_runs r where r.made_at < ${ago(keep.clusterRuns)}
+          and exists (select 1 from cluster_runs n where n.owner_id = r.owner_id and n.id > r.id and not n.skipped) limit 100)`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
         sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}

@@ -1,6 +1,8 @@
 import type { Client } from '@temporalio/client';
 import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
+import { createClusterActivities } from '../activities/clusters.ts';
+import { createDriftActivities } from '../activities/drift.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -19,6 +21,9 @@ import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
+import { openClusterer } from '../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../stores/clusters.ts';
+import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
@@ -26,6 +31,7 @@ import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -49,6 +55,9 @@ export function createWorkerStores(db: Database) {
     memories: createMemoryStore(db),
     messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
@@ -88,5 +97,7 @@ export function createCoordinationActivities(
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
     ...createThreadActivities({ ...stores, fleet, embedderOf }),
     ...createConsolidationActivities({ ...stores, fleet }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
   };
 }

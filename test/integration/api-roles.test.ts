@@ -35,6 +35,7 @@ function idFor(url: string): string {
   if (url.includes('/runs/')) return newId('run');
   if (url.startsWith('/v1/messages/')) return newId('message');
   if (url.includes('/sweeps/')) return newId('sweep');
+  if (url.includes('/clusters/')) return newId('cluster');
   if (url.includes('/reflections/')) return newId('reflection');
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');

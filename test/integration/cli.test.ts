@@ -163,6 +163,16 @@ test('pauses, lists and shows agents; dry runs change nothing', async () => {
   expect((await soulfra(['agents', 'resume', 'rook-001'])).code).toBe(0);
 });
 
+test('lists drift with what is missing, shows ratings, and would rate', async () => {
+  expect((await soulfra(['drift', 'list'])).out).toMatch(/rook-001 .* not rated .* a rating takes 3/);
+  expect((await soulfra(['drift', 'show', 'rook-001'])).out).toContain('rook-001 is not rated yet');
+  expect((await soulfra(['drift', 'rate', '--dry-run'])).out).toContain('would rate every agent');
+  expect((await soulfra(['drift', 'list', '--state', 'lost'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'list'])).code).toBe(0);
+  expect((await soulfra(['clusters', 'show', 'cls_none'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'find', '--dry-run'])).out).toContain('would cluster the agents');
+});
+
 test('tells bad input, refusals and silence apart by exit code', async () => {
   expect((await soulfra(['agents', 'show', 'nobody-001'])).code).toBe(2);
   expect((await soulfra(['fly'])).code).toBe(2);

@@ -2,11 +2,10 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
-import { createRetentionStore } from '../../stores/retention.ts';
 import { testFleet } from '../support/fleets.ts';
+import { applyRetention } from '../support/retention.ts';
 import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
 
-const day = 86_400;
 let store: StoreScope;
 beforeAll(async () => {
   store = await openStoreScope();
@@ -73,19 +72,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     ('tok_expired', ${testOwner}, 'once', 'reader', '2', now() - interval '40 days', null),
     ('tok_lasting', ${testOwner}, 'bearer', 'reader', '3', null, null)`.execute(store.db);
 
-  const retention = createRetentionStore(store.db);
-  const keep = {
-    events: 90 * day,
-    runs: 365 * day,
-    stepResults: 30 * day,
-    notices: 365 * day,
-    plans: 365 * day,
-    tokens: 30 * day,
-    messages: 365 * day,
-    sourceItems: 90 * day,
-    threads: 365 * day,
-  };
-  while ((await retention.deleteBatch(keep)) > 0);
+  await applyRetention(store.db);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());
   expect(await ids('step_results', 'work_id')).toEqual([recent]);
   expect(await ids('runs', 'id')).not.toContain(old);

@@ -179,6 +179,18 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('consolidate-memories-done', 'consolidate-memories:recorded');
+  await client.workflow.execute('rateDrift', {
+    workflowId: 'drift:recorded',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'recorded' }],
+  });
+  await save('rate-drift-done', 'drift:recorded');
+  await client.workflow.execute('clusterAgents', {
+    workflowId: 'clusters:recorded',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'recorded' }],
+  });
+  await save('cluster-agents-done', 'clusters:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   await recordSources();

@@ -10,6 +10,8 @@ import { sql } from 'kysely';
 import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
 import { createCompareActivities } from '../../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../../activities/consolidation.ts';
+import { createClusterActivities } from '../../activities/clusters.ts';
+import { createDriftActivities } from '../../activities/drift.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -29,12 +31,16 @@ import { createLogger } from '../../observability/logger.ts';
 import { createAgentStore } from '../../stores/agents.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
+import { openClusterer } from '../../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../../stores/clusters.ts';
+import { createDriftStore } from '../../stores/drift.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMessageStore } from '../../stores/messages.ts';
+import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
@@ -101,6 +107,9 @@ export async function openStage(
     threads: createThreadStore(db),
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -341,8 +350,10 @@ type Stores = Omit<
     Parameters<typeof createCompareActivities>[0] &
     Parameters<typeof createSweepActivities>[0] &
     Parameters<typeof createThreadActivities>[0] &
-    Parameters<typeof createConsolidationActivities>[0],
-  'fleet' | 'embedderOf'
+    Parameters<typeof createConsolidationActivities>[0] &
+    Parameters<typeof createDriftActivities>[0] &
+    Parameters<typeof createClusterActivities>[0],
+  'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -356,5 +367,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createDrainActivities(stores),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
   };
 }
