@@ -1,23 +1,14 @@
 import { z } from 'zod';
 import { errorTable } from '../domain/errors.ts';
 import { roles } from '../domain/states.ts';
+import { textSchema } from '../domain/text.ts';
+
+export { textSchema };
 
 /** Pieces that routes share; every answer is checked against its schema, and docs/openapi.json is made of them. */
 
 export const timeSchema = z.iso.datetime({ offset: true }).describe('ISO 8601');
 export const roleSchema = z.enum(roles);
-
-/** Text that Postgres can hold and that comes back as it was sent: no NUL, no half of a surrogate pair. */
-export function textSchema(most: number) {
-  return z
-    .string()
-    .min(1)
-    .max(most)
-    .refine((text) => !text.includes('\0') && text.isWellFormed(), {
-      error: 'must not hold NUL or broken Unicode',
-      params: { mend: 'Remove these characters.' },
-    });
-}
 
 const flagSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FieldError } from './errors.ts';
+import { DomainError, type FieldError } from './errors.ts';
 import { nearest } from './nearest.ts';
 
 /** A schema's complaint in plain words, with the place it speaks of. */
@@ -39,6 +39,16 @@ export function explainIssues(
 /** The same as `fields` of a problem answer. */
 export function fieldErrors(error: z.ZodError, input: unknown, options?: ExplainOptions): FieldError[] {
   return explainIssues(error.issues, input, options).map(({ path, rule, mend }) => ({ path, rule, mend }));
+}
+
+/** What broke a schema as the error that a caller is told; `place` stands before each path. */
+export function invalidInput(error: z.ZodError, input: unknown, schema: z.ZodType, place = ''): DomainError {
+  const fields = fieldErrors(error, input, { schema }).map((field) => ({
+    ...field,
+    path: `${place}${field.path}`.replace(/\.$/, ''),
+  }));
+  const said = fields.map(({ path, rule }) => `${path === '' ? 'the body' : path} ${rule}`).join('; ');
+  return new DomainError('INVALID_INPUT', said, { fields });
 }
 
 type RuleAndMend = Pick<FieldError, 'rule' | 'mend'>;

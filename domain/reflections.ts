@@ -23,7 +23,9 @@ export interface Insight {
   evidence: string[];
 }
 
-export type ReflectionSource = 'extractive' | 'model';
+/** `import`: another fleet's, with what it was told of. */
+export const reflectionSources = ['extractive', 'model', 'import'] as const;
+export type ReflectionSource = (typeof reflectionSources)[number];
 
 /** What one reflection brought, as an activity stores it. */
 export interface ReflectionOutcome {
@@ -46,6 +48,14 @@ export interface ReflectionOutcome {
 export interface RefusedInsight {
   text: string;
   reason: string;
+}
+
+/** A chain of reflections on reflections says less with each link: deeper ones count as this deep. */
+const deepest = 5;
+
+/** One above the deepest it rests on; what was seen, heard or done is 0 deep. */
+export function depthAbove(evidence: readonly number[]): number {
+  return Math.min(deepest, 1 + Math.max(0, ...evidence));
 }
 
 export const insightLimits = { count: 5, textChars: 600, evidence: 12 } as const;

@@ -122,6 +122,7 @@ export interface Memories {
   contentHash: Buffer;
   deletedAt: Timestamp | null;
   deletedReason: string | null;
+  depth: Generated<number>;
   externalKey: string;
   id: string;
   importance: number;
@@ -185,12 +186,13 @@ export interface Reflections {
   createdAt: Generated<Timestamp>;
   degraded: boolean;
   id: string;
-  machineId: string;
+  machineId: string | null;
+  memoryId: string | null;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
-  runId: string;
+  runId: string | null;
   seconds: number;
   source: string;
   text: string;

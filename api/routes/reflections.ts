@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
+import { reflectionSources } from '../../domain/reflections.ts';
 import { findReflection, listReflections } from '../../stores/queries/reflections.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -13,14 +14,16 @@ const reflectionSchema = z
     id: idSchema('reflection'),
     agentId: z.string(),
     agentName: z.string(),
-    runId: idSchema('run'),
+    runId: idSchema('run').nullable().describe('Null for an imported one'),
     ordinal: z.int(),
     text: z.string(),
     modelId: z.string(),
-    source: z.enum(['extractive', 'model']).describe('extractive: quotes memories, no model was used'),
+    source: z
+      .enum(reflectionSources)
+      .describe('extractive: quotes memories, no model was used; import: made elsewhere, as it was told'),
     promptVersion: z.string(),
     degraded: z.boolean(),
-    machineId: z.string(),
+    machineId: z.string().nullable(),
     tokens: z.int(),
     seconds: z.number(),
     memories: z.int().describe('How many memories it rests on'),

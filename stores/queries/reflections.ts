@@ -6,7 +6,8 @@ export interface ReflectionView {
   id: string;
   agentId: string;
   agentName: string;
-  runId: string;
+  /** Null for an imported one. */
+  runId: string | null;
   ordinal: number;
   text: string;
   modelId: string;
@@ -14,7 +15,7 @@ export interface ReflectionView {
   source: ReflectionSource;
   promptVersion: string;
   degraded: boolean;
-  machineId: string;
+  machineId: string | null;
   tokens: number;
   seconds: number;
   /** How many memories it rests on. */
@@ -51,7 +52,7 @@ function reflectionQuery(db: Executor, ownerId: string) {
 }
 type ReflectionRow = Awaited<ReturnType<ReturnType<typeof reflectionQuery>['execute']>>[number];
 
-function reflectionView({ ownerId: _owner, ...row }: ReflectionRow): ReflectionView {
+function reflectionView({ ownerId: _owner, memoryId: _memory, ...row }: ReflectionRow): ReflectionView {
   return {
     ...row,
     source: row.source as ReflectionSource,
