@@ -122,7 +122,8 @@ async function independentScan(db: Database, query: IndexQuery): Promise<Set<str
         select string_agg(quote_literal(word), ' | ')::tsquery as q from unnest(tsvector_to_array(to_tsvector('english', ${query.text}))) word
       )
       select m.id, m.seq, m.importance, extract(epoch from ${query.now}::timestamptz - m.occurred_at)::float8 / 3600 as hours, e.vector,
-        case when m.words @@ asked.q then ts_rank_cd(m.words, asked.q)::float8 else 0 end as rank
+        case when m.words @@ asked.q
+          then ts_rank_cd(m.words, asked.q)::float8 / ts_rank_cd(to_tsvector('english', ${query.text}), asked.q)::float8 else 0 end as rank
       from memories m join embeddings e on e.content_hash = m.content_hash and e.model = ${model} and e.owner_id = m.owner_id, asked
       where m.agent_id = ${query.agentId} and m.seq > ${after} order by m.seq limit 10000`.execute(db);
     for (const { vector, ...row } of page.rows) {
@@ -141,9 +142,8 @@ async function independentScan(db: Database, query: IndexQuery): Promise<Set<str
   const recency = scaled(rows.map(({ hours }) => recencyPerHour ** hours));
   const importance = scaled(rows.map((row) => row.importance));
   const cosine = scaled(rows.map((row) => row.cosine));
-  const bestRank = rows.reduce((best, { rank }) => Math.max(best, rank), 0);
   const scores = rows.map(({ id, seq, rank }, i) => {
-    const text = bestRank === 0 ? 0 : rank / bestRank;
+    const text = Math.min(1, rank);
     return { id, seq, score: recency[i]! + importance[i]! + cosineShare * cosine[i]! + (1 - cosineShare) * text };
   });
   scores.sort((a, b) => b.score - a.score || b.seq - a.seq);

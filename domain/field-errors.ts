@@ -37,7 +37,7 @@ export function explainIssues(
 }
 
 /** The same as `fields` of a problem answer. */
-export function fieldErrors(error: z.ZodError, input: unknown, options?: ExplainOptions): FieldError[] {
+function fieldErrors(error: z.ZodError, input: unknown, options?: ExplainOptions): FieldError[] {
   return explainIssues(error.issues, input, options).map(({ path, rule, mend }) => ({ path, rule, mend }));
 }
 

@@ -3,7 +3,7 @@ import { DomainError, type FieldError } from './errors.ts';
 import { invalidInput } from './field-errors.ts';
 import { slugSchema } from './ids.ts';
 import { memoryKinds } from './states.ts';
-import { saidSchema, textSchema } from './text.ts';
+import { textSchema } from './text.ts';
 
 /**
  * The lines that memories travel in: one JSON object a line, whose `type` says which it is. An export begins with a
@@ -24,7 +24,7 @@ const keySchema = textSchema(200);
 
 /** What a sender gives of one memory; the rest is filled in. */
 export const memoryBody = z.strictObject({
-  text: saidSchema(8_000),
+  text: textSchema(8_000),
   kind: z.enum(memoryKinds).default('observation'),
   importance: z.int().min(1).max(10).default(5),
   source: textSchema(120).default('api'),

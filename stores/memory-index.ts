@@ -62,13 +62,44 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
     cached.delete(key);
     const { cosine, fits } = await refresh(columns, query);
     if (fits) cached.set(key, columns);
-    const ranks = await textRanks(db, query);
-    const living = columns.ids.flatMap((_, place) => (columns.living[place] ? [place] : []));
-    const candidates = candidatesOf(columns, living, cosine, ranks, query.now);
+    const living = columns.livingPlaces();
+    const found = await retrieve(candidatesOf(columns, living, cosine, query), weights, limit);
     return {
-      found: retrieve(candidates, weights, limit).map((each) => ({ ...each, id: columns.ids[living[each.place]!]! })),
+      found: found.map((each) => ({ ...each, id: columns.ids[living[each.place]!]! })),
       scored: living.length,
-      unembedded: living.filter((place) => Number.isNaN(cosine[place] ?? Number.NaN)).length,
+      unembedded: cosine
+        ? living.reduce((sum, place) => sum + (Number.isNaN(cosine[place]!) ? 1 : 0), 0)
+        : living.length,
+    };
+  }
+
+  /** The living among the columns' places as `retrieve` takes them: its place is the index into `living`. */
+  function candidatesOf(
+    columns: MemoryColumns,
+    living: readonly number[],
+    cosine: ArrayLike<number> | undefined,
+    query: IndexQuery,
+  ): Candidates {
+    const nowMs = query.now.getTime();
+    return {
+      count: living.length,
+      hoursSinceUse: (i) => (nowMs - columns.usedAtMs[living[i]!]!) / hourMs,
+      importance: (i) => columns.importances[living[i]!]!,
+      cosine: living.length === columns.count ? cosine : cosine && living.map((place) => cosine[place]!),
+      textMatch: async (places) => {
+        const bySeq = await textMatches(
+          db,
+          query,
+          places.map((i) => columns.seqs[living[i]!]!),
+        );
+        return new Map(
+          places.flatMap((i) => {
+            const match = bySeq.get(columns.seqs[living[i]!]!);
+            return match === undefined ? [] : [[i, match] as const];
+          }),
+        );
+      },
+      order: (i) => columns.seqs[living[i]!]!,
     };
   }
 
@@ -79,8 +110,7 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   async function refresh(
     columns: MemoryColumns,
     { ownerId, agentId, model, vector }: IndexQuery,
-  ): Promise<{ cosine: ArrayLike<number>; fits: boolean }> {
-    const cosines = () => (vector ? columns.cosines(vector) : new Float64Array(columns.count).fill(Number.NaN));
+  ): Promise<{ cosine: ArrayLike<number> | undefined; fits: boolean }> {
     let early: number[] | undefined;
     const takeVector = (place: number, bytes: Buffer) => {
       if (!early) columns.takeVector(place, bytes);
@@ -96,10 +126,11 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
         order by m.rev limit ${page}`.execute(db);
       for (const row of rows) {
         const place = columns.take(row);
+        if (early) early[place] = Number.NaN;
         if (row.vector) takeVector(place, row.vector);
       }
       if (!early && !makeRoom(columns.bytes)) {
-        early = [...cosines()];
+        early = vector ? [...columns.cosines(vector)] : [];
         columns.dropVectors();
       }
       if (rows.length < page) break;
@@ -113,7 +144,7 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
         where m.owner_id = ${ownerId} and m.id = any(${waiting.slice(from, from + page)})`.execute(db);
       for (const row of rows) takeVector(columns.placeOf(row.id)!, row.vector);
     }
-    return { cosine: early ?? cosines(), fits: early === undefined };
+    return { cosine: vector && (early ?? columns.cosines(vector)), fits: early === undefined };
   }
 
   /** Lets others go until `bytes` fit beside what is cached. @returns whether they do */
@@ -140,42 +171,24 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   };
 }
 
-/** The living among the columns' places as `retrieve` takes them: its place is the index into `living`. */
-function candidatesOf(
-  columns: MemoryColumns,
-  living: readonly number[],
-  cosine: ArrayLike<number>,
-  ranks: ReadonlyMap<string, number>,
-  now: Date,
-): Candidates {
-  const nowMs = now.getTime();
-  const textRank = new Map<number, number>();
-  if (ranks.size > 0) {
-    for (const [i, place] of living.entries()) {
-      const rank = ranks.get(columns.ids[place]!);
-      if (rank !== undefined) textRank.set(i, rank);
-    }
-  }
-  return {
-    count: living.length,
-    hoursSinceUse: (i) => (nowMs - columns.usedAtMs[living[i]!]!) / hourMs,
-    importance: (i) => columns.importances[living[i]!]!,
-    cosine: living.length === columns.count ? cosine : living.map((place) => cosine[place] ?? Number.NaN),
-    textRank,
-    order: (i) => columns.seqs[living[i]!]!,
-  };
-}
-
-/** Full-text rank of the agent's living memories that share a word with the text, by id. */
-async function textRanks(db: Database, { ownerId, agentId, text }: IndexQuery): Promise<Map<string, number>> {
-  const { rows } = await sql<{ id: string; rank: number }>`
-    with query as (
-      select string_agg('''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery as any_word
-      from unnest(tsvector_to_array(to_tsvector('english', ${text}))) as word
+/**
+ * How well the words of the agent's memories match the text, in [0, 1], by sequence number: full-text rank ÷ the rank
+ * that the text has for itself, which is what a memory that says all of it comes to.
+ */
+async function textMatches(
+  db: Database,
+  { ownerId, agentId, text }: IndexQuery,
+  seqs: readonly number[],
+): Promise<Map<number, number>> {
+  const { rows } = await sql<{ seq: number; match: number }>`
+    with asked as materialized (select to_tsvector('english', ${text}) as words),
+    query as materialized (
+      select words, (select string_agg('''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || '''', ' | ')
+        from unnest(tsvector_to_array(words)) as word)::tsquery as any_word from asked
     )
-    select m.id, ts_rank_cd(m.words, query.any_word)::float8 as rank
+    select m.seq, least(1, ts_rank_cd(m.words, query.any_word) / ts_rank_cd(query.words, query.any_word))::float8 as match
     from memories m, query
-    where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.words @@ query.any_word
-      and m.deleted_at is null and m.superseded_at is null`.execute(db);
-  return new Map(rows.map(({ id, rank }) => [id, rank]));
+    where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.seq = any(${[...seqs]}::bigint[])
+      and m.words @@ query.any_word`.execute(db);
+  return new Map(rows.map(({ seq, match }) => [seq, match]));
 }

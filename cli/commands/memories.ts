@@ -157,7 +157,11 @@ export function memoryCommands(program: Command): void {
       ]),
     );
     const without = found.unembedded === 0 ? '' : `, ${found.unembedded} of them by their words alone`;
-    line(dim(`${found.scored} memories scored${without} · ${found.model ?? 'the model of embeddings did not answer'}`));
+    line(
+      dim(
+        `${found.scored} ${found.scored === 1 ? 'memory' : 'memories'} scored${without} · ${found.model ?? 'the model of embeddings did not answer'}`,
+      ),
+    );
   });
 
   for (const [verb, description] of [

@@ -65,7 +65,7 @@ test('lists come as JSON, NDJSON and CSV, by query or by Accept', async () => {
   const csv = await api.call('GET', url, { headers: { accept: 'text/csv' } });
   expect(csv.headers['content-type']).toBe('text/csv; charset=utf-8');
   expect(csv.text.split('\r\n')[0]).toBe(
-    'id,agentId,seq,kind,text,importance,source,externalKey,occurredAt,recordedAt',
+    'id,agentId,seq,kind,text,importance,source,externalKey,occurredAt,recordedAt,validTo,supersededBy,deletedAt,deletedReason,lastUsedAt',
   );
   expect(csv.text).toContain('"with ""quotes"", commas\nand lines"');
   // A spreadsheet must not run what an agent wrote.

@@ -164,6 +164,25 @@ test('what one agent remembers goes out into a file and into another agent, told
   expect(existsSync(join(folder, 'nobody.ndjson'))).toBe(false);
 });
 
+test('searches, deletes and forgets memories', async () => {
+  const found = json(await soulfra(['memories', 'search', 'rook-001', 'how', 'many', 'birds', '--json'])) as {
+    items: Array<{ id: string; text: string }>;
+  };
+  const [first, second] = found.items;
+  expect(first!.text).toMatch(/birds/);
+  const shown = await soulfra(['memories', 'search', 'rook-001', 'birds']);
+  expect(shown.out).toMatch(/SCORE +RECENT +IMPORTANT +RELEVANT/);
+  expect(shown.out).toContain('3 memories scored');
+  expect((await soulfra(['memories', 'delete', first!.id])).code).toBe(2);
+  const tried = await soulfra(['memories', 'delete', first!.id, '--reason', 'miscounted', '--dry-run']);
+  expect(tried.out.trim()).toBe(`would delete ${first!.id}`);
+  expect((await soulfra(['memories', 'delete', first!.id, '--reason', 'miscounted'])).out).toContain('deleted');
+  expect((await soulfra(['memories', 'forget', second!.id, '--reason', 'asked to', '--yes'])).out).toContain(
+    'forgotten',
+  );
+  expect((await soulfra(['memories', 'search', 'rook-001', 'birds'])).out).toContain('1 memory scored');
+});
+
 test('pauses, lists and shows agents; dry runs change nothing', async () => {
   expect((await soulfra(['agents', 'pause', 'rook-001', '--dry-run'])).out.trim()).toBe('would pause rook-001');
   expect((await soulfra(['agents', 'pause', 'rook-001'])).out).toContain('paused rook-001');

@@ -67,7 +67,12 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-function call(method: string, path: string, body?: BodyInit, type = 'application/json'): Promise<Response> {
+function call(
+  method: string,
+  path: string,
+  body?: string | ReadableStream<Uint8Array>,
+  type = 'application/json',
+): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}/v1${path}`, {
     method,
     headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': type }) },
@@ -101,9 +106,10 @@ test('an API that is killed in the middle of an import leaves nothing half; a se
   expect((await call('POST', '/fleet/apply', JSON.stringify({ source: smallFleet }))).status).toBe(200);
   // It is never told that the file ends: it dies while it waits for more.
   let sent = 0;
+  const nextLines = () => lines.slice(sent, (sent += 100));
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      if (sent < 2_600) controller.enqueue(Buffer.from(lines.slice(sent, (sent += 100)).join('')));
+      if (sent < 2_600) controller.enqueue(Buffer.from(nextLines().join('')));
       else await new Promise(() => undefined);
     },
   });
@@ -121,10 +127,11 @@ test('an API that is killed in the middle of an import leaves nothing half; a se
       .selectFrom('memories')
       .select('externalKey')
       .where('depth', '>', 0)
-      .where(({ not, exists, selectFrom }) =>
-        not(
-          exists(
-            selectFrom('reflections')
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('reflections')
               .innerJoin('reflectionEvidence', 'reflectionId', 'reflections.id')
               .select('reflections.id')
               .whereRef('reflections.memoryId', '=', 'memories.id'),
