@@ -1,18 +1,19 @@
 import { z } from 'zod';
 import { exportFleet, parseFleet } from '../config/fleet-file.ts';
 import { DomainError } from '../domain/errors.ts';
-import { fileOwned, type FleetChange, fleetChanges, type LivingAgent } from '../domain/fleet-changes.ts';
-import { type Fleet, fleetAgents } from '../domain/fleet.ts';
+import { bornOutside, fileOwned, type FleetChange, fleetChanges, type LivingAgent } from '../domain/fleet-changes.ts';
+import { type Fleet, fleetAgents, modelVariants } from '../domain/fleet.ts';
 import { personaOf } from '../domain/personas.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
 import { planPlacement } from '../domain/placement.ts';
-import { placementInputOf } from '../domain/placement-input.ts';
-import type { NewAgent } from '../stores/fleets.ts';
+import { type PlacementAgent, placementAgent, placementInputOf } from '../domain/placement-input.ts';
+import type { NewAgent } from '../stores/agents.ts';
 import { measuredRates } from '../stores/placement.ts';
 import { livingAgents } from '../stores/queries/agents.ts';
 import { findFleet } from '../stores/queries/fleets.ts';
 import { listOwnMachines } from '../stores/queries/machines.ts';
 import { findCurrentPlan } from '../stores/queries/plans.ts';
+import type { GpuClass } from '../domain/task-queues.ts';
 import type { ApiContext } from './context.ts';
 import { planSummary, planSummarySchema } from './plan-views.ts';
 
@@ -58,12 +59,17 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
   }
   const { fleet } = parsed;
   const { db } = context;
-  checkCadence(fleet, await measuredRates(db));
-
   const [previous, living] = await Promise.all([findFleet(db, ownerId), livingAgents(db, ownerId)]);
+  const others = living.filter(bornOutside);
+  refuseModelsTaken(fleet, others);
+  const demand = others.map((agent) =>
+    placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass }),
+  );
+  checkCadence(fleet, await measuredRates(db), demand);
+
   const changes = fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet));
   if (dryRun) {
-    const plan = await plansAround(context, ownerId, fleet);
+    const plan = await plansAround(context, ownerId, fleet, demand);
     return { dryRun: true, changes: answerable(changes), version: null, planVersion: null, plan };
   }
   if (changes.length === 0 && previous !== undefined) return { changes: [], version: null, planVersion: null };
@@ -87,6 +93,18 @@ export function applyChangedFleet(
   return applyFleet(context, { ...rest, source: exportFleet(fleet) });
 }
 
+/** Agents born outside the file keep their model; without it their every run would fail. */
+function refuseModelsTaken(fleet: Fleet, others: readonly LivingAgent[]): void {
+  const known = new Set(modelVariants(fleet).map(({ id }) => id));
+  const without = others.filter((agent) => !known.has(agent.modelId));
+  if (without.length === 0) return;
+  const models = [...new Set(without.map((agent) => agent.modelId))].join(', ');
+  const rule = `must keep ${models}: ${without.length} agents born outside the file work on it, such as ${without[0]!.id}`;
+  throw new DomainError('CONFIG_INVALID', `models ${rule}`, {
+    fields: [{ path: 'models', rule, mend: 'Keep the model, or retire these agents first.' }],
+  });
+}
+
 function newAgents(fleet: Fleet): NewAgent[] {
   return fleetAgents(fleet).map((agent) => ({
     id: agent.id,
@@ -105,7 +123,12 @@ function asTheFileSaid(living: readonly LivingAgent[], previous: Fleet | undefin
 }
 
 /** The plan that stands, and the one that the fleet would get with the machines that live now and those that are new. */
-async function plansAround(context: ApiContext, ownerId: string, fleet: Fleet): Promise<NonNullable<Applied['plan']>> {
+async function plansAround(
+  context: ApiContext,
+  ownerId: string,
+  fleet: Fleet,
+  others: readonly PlacementAgent[],
+): Promise<NonNullable<Applied['plan']>> {
   const { db } = context;
   const machines = await listOwnMachines(db, { ownerId, limit: 1000 });
   const before = (await findCurrentPlan(db, ownerId))?.plan ?? null;
@@ -117,6 +140,7 @@ async function plansAround(context: ApiContext, ownerId: string, fleet: Fleet): 
     placementInputOf(fleet, {
       aliveMachineIds: alive,
       measuredRates: await measuredRates(db),
+      agents: [...fleetAgents(fleet).map(placementAgent), ...others],
       ...(before === null ? {} : { previous: before }),
     }),
   );

@@ -93,8 +93,10 @@ export function fleetFileErrorLines(errors: readonly FleetFileError[]): string[]
 }
 
 /** The fleet as text that parses to the same fleet again; small blocks on one line each. */
-export function exportFleet(fleet: Fleet): string {
+/** @param comment lines to stand at the end, for what no fleet.yaml can hold */
+export function exportFleet(fleet: Fleet, comment: readonly string[] = []): string {
   const doc = new Document(fleet, { aliasDuplicateObjects: false });
+  if (comment.length > 0) doc.comment = comment.map((line) => ` ${line}`).join('\n');
   visit(doc, {
     Collection(_, node, ancestors) {
       if (ancestors.length < 3) return;

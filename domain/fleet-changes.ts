@@ -1,7 +1,7 @@
 import { type Fleet, type FleetAgent, fleetAgents } from './fleet.ts';
 import { reflectScheduleId } from './ids.ts';
 import { type Persona, personaOf } from './personas.ts';
-import type { AgentState } from './states.ts';
+import type { AgentOrigin, AgentState } from './states.ts';
 
 /**
  * What an apply would do. Nothing is ever deleted: what the file no longer names is retired and keeps all it has, and comes
@@ -29,6 +29,7 @@ export interface FleetChange {
 export interface LivingAgent {
   id: string;
   archetype: string;
+  origin: AgentOrigin;
   state: AgentState;
   name: string;
   persona: string;
@@ -43,14 +44,17 @@ export interface LivingAgent {
   expectedTokens: number;
 }
 
-/** Order of the parts: machines and models first, since agents lean on them. Without `previous` it is the first apply. */
+/**
+ * What an apply of `next` changes; agents born outside the file are none of its business.
+ * Order of the parts: machines and models first, since agents lean on them. Without `previous` it is the first apply.
+ */
 export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
   const before = previous ?? { machines: [], models: [] };
   return [
     ...changed('fleet', 'fleet', { name: previous?.name }, { name: next.name }, previous !== undefined),
     ...listed('machine', before.machines, next.machines),
     ...listed('model', before.models, next.models),
-    ...scheduleChanges(previous, next),
+    ...scheduleChanges(previous, next, living),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
@@ -70,13 +74,18 @@ export function fileOwned(agent: FleetAgent) {
   };
 }
 
+/** Lives, and fleet.yaml did not give birth to it: its demand counts, and the file does not speak of it. */
+export function bornOutside(agent: Pick<LivingAgent, 'origin' | 'state'>): boolean {
+  return agent.origin !== 'fleet' && agent.state !== 'retired';
+}
+
 function agentChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
   const rows = new Map(living.map((agent) => [agent.id, agent]));
   const births = new Map(previous === undefined ? [] : fleetAgents(previous).map((agent) => [agent.id, agent]));
   const wanted = fleetAgents(next);
   const named = new Set(wanted.map((agent) => agent.id));
   const changes = wanted.flatMap((agent) => agentChange(agent, rows.get(agent.id), births.get(agent.id)));
-  const gone = living.filter((agent) => agent.state !== 'retired' && !named.has(agent.id));
+  const gone = living.filter((agent) => agent.origin === 'fleet' && agent.state !== 'retired' && !named.has(agent.id));
   return [
     ...changes,
     ...gone.map(
@@ -124,9 +133,12 @@ function bornAs(agent: FleetAgent): Persona & { expectedTokens: number } {
   return { ...personaOf(agent), expectedTokens: agent.expectedTokens };
 }
 
-function scheduleChanges(previous: Fleet | undefined, next: Fleet): FleetChange[] {
-  const before = new Set(previous === undefined ? [] : fleetAgents(previous).map((agent) => agent.cadence));
-  const after = new Set(fleetAgents(next).map((agent) => agent.cadence));
+function scheduleChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
+  // A cadence that an agent born outside the file has keeps its Schedule.
+  const kept = living.filter(bornOutside).map((agent) => agent.cadence);
+  const cadencesOf = (fleet: Fleet) => [...fleetAgents(fleet).map((agent) => agent.cadence), ...kept];
+  const before = new Set(previous === undefined ? [] : cadencesOf(previous));
+  const after = new Set(cadencesOf(next));
   const schedule = (action: FleetAction, cadence: string): FleetChange => ({
     action,
     kind: 'schedule',

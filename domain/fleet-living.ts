@@ -1,4 +1,4 @@
-import type { LivingAgent } from './fleet-changes.ts';
+import { bornOutside, type LivingAgent } from './fleet-changes.ts';
 import { type Fleet, type FleetAgent, fleetAgents } from './fleet.ts';
 import { personaOf } from './personas.ts';
 
@@ -18,6 +18,16 @@ export function livingFleet(fleet: Fleet, living: readonly LivingAgent[]): Fleet
     if (Object.keys(override).length > 0) agents[agent.id] = { ...fleet.agents[agent.id], ...override };
   }
   return { ...fleet, agents };
+}
+
+/** What the file cannot bring back, told where the file ends: nobody shall take it for the whole fleet. */
+export function bornOutsideLines(living: readonly LivingAgent[]): string[] {
+  const others = living.filter(bornOutside);
+  if (others.length === 0) return [];
+  return [
+    `Not in this file: ${others.length} living agents born outside it. An apply leaves them alone; elsewhere they are not born.`,
+    ...others.map(({ id, origin, name }) => `  ${id} (${origin}): ${name.replaceAll(/\s+/g, ' ')}`),
+  ];
 }
 
 /** Name and persona are written out as soon as anything differs, since both are made from the rest. */

@@ -9,6 +9,7 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  ego: 'ego',
   request: 'req',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
@@ -50,6 +51,24 @@ export function agentId(archetypeId: string, ordinal: number): string {
 export function ordinalOf(archetypeId: string, id: string): number | undefined {
   const ordinal = Number(/-(\d{3,6})$/.exec(id)?.[1] ?? Number.NaN);
   return ordinal >= 1 && agentId(archetypeId, ordinal) === id ? ordinal : undefined;
+}
+
+/**
+ * The id of an agent born outside fleet.yaml, made from a name: lower-case words with dashes, at most 40 characters.
+ * It never ends in a dash and a number, which only ids that an archetype makes do, so the two can never be the same.
+ * @returns undefined where the name holds no letter of a to z
+ */
+export function bornAgentId(name: string): string | undefined {
+  const words = name
+    .normalize('NFKD')
+    .replaceAll(/\p{M}/gu, '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+/, '')
+    .slice(0, 40)
+    .replace(/-+$/, '');
+  if (words === '') return undefined;
+  return /-\d+$/.test(words) ? `${words}th` : words;
 }
 
 export const fleetHealthWorkflowId = 'fleet-health';

@@ -2,7 +2,7 @@ import { durationSeconds } from './durations.ts';
 import { DomainError } from './errors.ts';
 import { type Fleet, fleetAgents } from './fleet.ts';
 import { planPlacement } from './placement.ts';
-import { placementAgent, placementInputOf } from './placement-input.ts';
+import { type PlacementAgent, placementAgent, placementInputOf } from './placement-input.ts';
 import type { Plan } from './plan.ts';
 import type { MeasuredRate } from './rates.ts';
 import type { GpuClass } from './task-queues.ts';
@@ -19,15 +19,23 @@ export function loadsOf(plan: Pick<Plan, 'hours'>): Array<{ gpuClass: GpuClass; 
     .map(({ gpuClass, needed, available }) => ({ gpuClass, load: needed / available }));
 }
 
-/** Throws CADENCE_TOO_FAST where the fleet, all its machines alive, asks for more than 85 % of the hours of a class; names the cadences that fit. */
-export function checkCadence(fleet: Fleet, measuredRates: readonly MeasuredRate[] = []): void {
+/**
+ * Throws CADENCE_TOO_FAST where the fleet, all its machines alive, asks for more than 85 % of the hours of a class; names
+ * the cadences that fit.
+ * @param others what agents born outside the file ask for
+ */
+export function checkCadence(
+  fleet: Fleet,
+  measuredRates: readonly MeasuredRate[] = [],
+  others: readonly PlacementAgent[] = [],
+): void {
   const slower = new Map<string, string>();
-  const first = planAt(fleet, measuredRates, slower);
+  const first = planAt(fleet, measuredRates, others, slower);
   const over = loadsOf(first).filter(({ load }) => load > mostLoad);
   if (over.length === 0) return;
   let plan = first;
   for (let round = 0; round < mostRounds && slowDown(fleet, plan, slower); round += 1) {
-    plan = planAt(fleet, measuredRates, slower);
+    plan = planAt(fleet, measuredRates, others, slower);
   }
   const loads = over.map(({ gpuClass, load }) => `${gpuClass} to ${Math.round(load * 100)} %`).join(', ');
   const fields = fleet.archetypes.flatMap((archetype, i) => {
@@ -46,8 +54,13 @@ export function checkCadence(fleet: Fleet, measuredRates: readonly MeasuredRate[
   );
 }
 
-function planAt(fleet: Fleet, measuredRates: readonly MeasuredRate[], slower: ReadonlyMap<string, string>): Plan {
-  const agents = fleetAgents(fleet).map((agent) => {
+function planAt(
+  fleet: Fleet,
+  measuredRates: readonly MeasuredRate[],
+  others: readonly PlacementAgent[],
+  slower: ReadonlyMap<string, string>,
+): Plan {
+  const own = fleetAgents(fleet).map((agent) => {
     const cadence = slower.get(agent.archetype.id);
     const demand = placementAgent(agent);
     if (cadence === undefined) return demand;
@@ -56,7 +69,7 @@ function planAt(fleet: Fleet, measuredRates: readonly MeasuredRate[], slower: Re
     return { ...demand, tokensPerSecond: demand.tokensPerSecond * factor };
   });
   const aliveMachineIds = new Set(fleet.machines.map((machine) => machine.id));
-  return planPlacement(placementInputOf(fleet, { aliveMachineIds, measuredRates, agents }));
+  return planPlacement(placementInputOf(fleet, { aliveMachineIds, measuredRates, agents: [...own, ...others] }));
 }
 
 /** Slows every archetype that works on an overloaded class by as much as that class is over; false where none is. */

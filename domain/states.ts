@@ -10,6 +10,10 @@ export function isInService({ state }: { state: MachineState }): boolean {
 export const agentStates = ['active', 'parked', 'retired'] as const;
 export type AgentState = (typeof agentStates)[number];
 
+/** Who gave birth to an agent: fleet.yaml, a whisper, or a file that was imported. */
+export const agentOrigins = ['fleet', 'spawn', 'import'] as const;
+export type AgentOrigin = (typeof agentOrigins)[number];
+
 export const runStates = ['queued', 'running', 'parked', 'done', 'empty', 'failed', 'canceled'] as const;
 export type RunState = (typeof runStates)[number];
 /** A run in one of these never changes again. */

@@ -31,17 +31,21 @@ export interface Agents {
   createdAt: Generated<Timestamp>;
   expectedTokens: number;
   fleetVersion: number;
+  generation: Generated<number>;
   homeMachineId: string | null;
   homeReason: Generated<string>;
   id: string;
   leastClass: string;
+  lineageId: string;
   maskSeed: number;
   mayDegrade: boolean;
   memoryRev: Generated<number>;
   memorySeq: Generated<number>;
   modelId: string;
   name: string;
+  origin: string;
   ownerId: string;
+  parentId: string | null;
   paused: Generated<boolean>;
   persona: string;
   priority: number;
@@ -49,6 +53,18 @@ export interface Agents {
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
+}
+
+export interface EgoEntries {
+  agentId: string;
+  amount: number;
+  at: Generated<Timestamp>;
+  counterAgentId: string | null;
+  id: string;
+  kind: string;
+  ownerId: string;
+  side: string;
+  transferId: string;
 }
 
 export interface EmbeddingModels {
@@ -271,6 +287,7 @@ export interface Users {
 
 export interface DB {
   agents: Agents;
+  egoEntries: EgoEntries;
   embeddingModels: EmbeddingModels;
   embeddings: Embeddings;
   events: Events;

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetShapeSchema } from '../domain/fleet.ts';
+import type { AgentOrigin } from '../domain/states.ts';
+import { birth, type NewAgent } from './agents.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { requestReplan } from './plans.ts';
@@ -12,23 +14,6 @@ export interface FleetVersion {
   fleet: Fleet;
   appliedAt: string;
   undoOf: number | null;
-}
-
-/** One agent as the file gives birth to it, or as the file-owned part of a living one. */
-export interface NewAgent {
-  id: string;
-  name: string;
-  archetype: string;
-  persona: string;
-  traits: string[];
-  maskSeed: number;
-  cadence: string;
-  modelId: string;
-  leastClass: string;
-  mayDegrade: boolean;
-  priority: number;
-  tokensPerDay: number;
-  expectedTokens: number;
 }
 
 export interface AppliedFleet {
@@ -142,26 +127,6 @@ async function refuseStale(tx: Executor, basedOn: number | null): Promise<void> 
   throw new DomainError('CONFLICT', `fleet version ${row?.version} was applied meanwhile; look at it and apply again`);
 }
 
-async function refuseTakenNames(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
-  const taken = await tx
-    .selectFrom('agents')
-    .select(['id', 'name'])
-    .where(
-      'name',
-      'in',
-      agents.map((agent) => agent.name),
-    )
-    .execute();
-  const wanted = new Map(agents.map((agent) => [agent.name, agent.id]));
-  const clash = taken.find((row) => wanted.get(row.name) !== row.id);
-  // A persona keeps its name for life, so a name cannot pass from one agent to another.
-  if (clash)
-    throw new DomainError(
-      'CONFLICT',
-      `${clash.id} is already called ${clash.name}; ${wanted.get(clash.name)} needs another name`,
-    );
-}
-
 async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promise<void> {
   const ids = fleet.machines.map((machine) => machine.id);
   await tx
@@ -186,32 +151,43 @@ async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promi
 }
 
 async function applyAgents(tx: Executor, ownerId: string, version: number, agents: readonly NewAgent[]): Promise<void> {
-  for (let from = 0; from < agents.length; from += 1000) {
-    const rows = agents.slice(from, from + 1000);
-    await refuseTakenNames(tx, rows);
-    await tx
-      .insertInto('agents')
-      .values(rows.map((agent) => ({ ...agent, ownerId, fleetVersion: version })))
-      .onConflict((conflict) =>
-        conflict.column('id').doUpdateSet((eb) => ({
-          cadence: eb.ref('excluded.cadence'),
-          modelId: eb.ref('excluded.modelId'),
-          leastClass: eb.ref('excluded.leastClass'),
-          mayDegrade: eb.ref('excluded.mayDegrade'),
-          priority: eb.ref('excluded.priority'),
-          tokensPerDay: eb.ref('excluded.tokensPerDay'),
-          fleetVersion: eb.ref('excluded.fleetVersion'),
-          state: sql<string>`case when agents.state = 'retired' then 'active' else agents.state end`,
-          changedAt: sql<Date>`now()`,
-        })),
-      )
-      .execute();
-  }
+  const ids = agents.map(({ id }) => id);
+  // Agents born outside the file are not its business: neither changed nor retired.
+  const { rows: known } = await sql<{ id: string; ownerId: string; origin: AgentOrigin }>`
+    select id, owner_id, origin from agents
+    where id = any(${ids}) or (owner_id = ${ownerId} and origin = 'fleet') order by id for update`.execute(tx);
+  const own = new Set(known.map(({ id }) => id));
+  const wanted = new Set(ids);
+  const taken = known.find((row) => wanted.has(row.id) && (row.origin !== 'fleet' || row.ownerId !== ownerId));
+  if (taken) throw new DomainError('CONFLICT', `${taken.id} was not born of this file; give the archetype another id`);
+  await changeAgents(
+    tx,
+    version,
+    agents.filter(({ id }) => own.has(id)),
+  );
+  const agentsBorn = agents.filter(({ id }) => !own.has(id));
+  await birth(tx, { ownerId, origin: 'fleet', fleetVersion: version, agents: agentsBorn });
   await tx
     .updateTable('agents')
     .set({ state: 'retired', homeMachineId: null, homeReason: 'no longer in fleet.yaml', changedAt: sql<Date>`now()` })
     .where('ownerId', '=', ownerId)
+    .where('origin', '=', 'fleet')
     .where('fleetVersion', '<', version)
     .where('state', '<>', 'retired')
     .execute();
+}
+
+/** What the file owns of an agent that lives: how it works, not who it is. Named again, a retired one lives on. */
+async function changeAgents(tx: Executor, version: number, agents: readonly NewAgent[]): Promise<void> {
+  const column = <Field extends keyof NewAgent>(field: Field) => agents.map((agent) => agent[field]);
+  await sql`
+    update agents set cadence = file.cadence, model_id = file.model_id, least_class = file.least_class,
+      may_degrade = file.may_degrade, priority = file.priority, tokens_per_day = file.tokens_per_day,
+      state = case when state = 'retired' then 'active' else state end,
+      fleet_version = ${version}, changed_at = now()
+    from unnest(${column('id')}::text[], ${column('cadence')}::text[], ${column('modelId')}::text[],
+      ${column('leastClass')}::text[], ${column('mayDegrade')}::boolean[], ${column('priority')}::float8[],
+      ${column('tokensPerDay')}::integer[])
+      as file (id, cadence, model_id, least_class, may_degrade, priority, tokens_per_day)
+    where agents.id = file.id`.execute(tx);
 }

@@ -8,6 +8,7 @@ import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
@@ -24,6 +25,7 @@ import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
   return {
+    agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
@@ -51,7 +53,10 @@ export function createCoordinationActivities(
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
-    ...createPlanActivities({ ...stores, reconcileSchedules: () => reconcileSchedules(client, fleet) }),
+    ...createPlanActivities({
+      ...stores,
+      reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),
+    }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),

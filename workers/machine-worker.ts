@@ -224,7 +224,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }, fleetHealthEveryMs);
   if (weight) {
     await startFleetHealth(client);
-    background(reconcileSchedules(client, fleet));
+    background(reconcileSchedules(client, fleet, stores.agents.livingCadences));
   }
   log.info({ epoch: lease.held().epoch }, 'machine works');
 

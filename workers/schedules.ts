@@ -8,20 +8,24 @@ import {
 } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
-import { durationSeconds } from '../domain/fleet.ts';
-import { fleetAgents } from '../domain/fleet.ts';
+import { durationSeconds } from '../domain/durations.ts';
 import { embeddingScheduleId, reflectScheduleId, retentionScheduleId, sweepWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
 /**
- * Brings Temporal's Schedules to what the applied fleet says: one per cadence that some agent has. Made, updated where
+ * Brings Temporal's Schedules to what the applied fleet and its agents say: one per cadence that some living agent has,
+ * whoever gave birth to it. Made, updated where
  * catch-up differs, orphans removed. Whether a Schedule is paused stays as its operator left it.
  */
-export async function reconcileSchedules(client: Client, readFleet: FleetReader): Promise<void> {
+export async function reconcileSchedules(
+  client: Client,
+  readFleet: FleetReader,
+  livingCadences: () => Promise<string[]>,
+): Promise<void> {
   const { fleet } = await readFleet();
   for (const [scheduleId, options] of Object.entries(standing)) await ensure(client, scheduleId, options, false);
-  const cadences = new Set(fleetAgents(fleet).map((agent) => agent.cadence));
+  const cadences = new Set(await livingCadences());
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
     const cadence = schedule.scheduleId.slice('reflect-'.length);

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
-import { callPeriod, reflectWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { agentStates, runStates } from '../../domain/states.ts';
+import { callPeriod, idSchema, reflectWorkflowId, slugSchema } from '../../domain/ids.ts';
+import { egoKinds } from '../../domain/ego.ts';
+import { agentOrigins, agentStates, runStates } from '../../domain/states.ts';
 import { gpuClasses } from '../../domain/task-queues.ts';
 import { type AgentView, findAgent, listAgents } from '../../stores/queries/agents.ts';
+import { listEgoEntries } from '../../stores/queries/ego.ts';
 import { findRunByWorkflow, openRunOf } from '../../stores/queries/runs.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -17,6 +19,10 @@ const agentSchema = z
     id: slugSchema,
     name: z.string(),
     archetype: z.string(),
+    origin: z.enum(agentOrigins).describe('Who gave birth to it: fleet.yaml, a whisper (request), an imported file'),
+    parentId: slugSchema.nullable().describe('Null for a first agent'),
+    lineageId: slugSchema.describe('Its first ancestor; a first agent’s own id'),
+    generation: z.int().describe('Steps from the first ancestor'),
     state: z.enum(agentStates),
     paused: z.boolean(),
     cadence: z.string(),
@@ -51,9 +57,23 @@ const agentDetailSchema = agentSchema
     tokensPerDay: z.int(),
     expectedTokens: z.int(),
     fleetVersion: z.int(),
+    ego: z.int().describe('Micro-ego (voting weight) it holds now'),
     createdAt: timeSchema,
   })
   .meta({ id: 'AgentDetail' });
+
+const egoEntrySchema = z
+  .object({
+    id: idSchema('ego'),
+    agentId: slugSchema,
+    counterAgentId: slugSchema.nullable().describe('The other side; null where the account was opened'),
+    kind: z.enum(egoKinds),
+    transferId: z.string(),
+    amount: z.int().describe('Micro-ego; below zero where it was given away'),
+    balance: z.int().describe('Micro-ego held after it'),
+    at: timeSchema,
+  })
+  .meta({ id: 'EgoEntry' });
 
 const agentParams = z.strictObject({ id: slugSchema });
 const startedSchema = z.object({
@@ -83,6 +103,8 @@ export function agentRoutes(app: Api, context: ApiContext): void {
     filters: {
       state: z.enum(agentStates).optional(),
       archetype: slugSchema.optional(),
+      origin: z.enum(agentOrigins).optional(),
+      lineageId: slugSchema.optional(),
       machineId: slugSchema.optional(),
     },
     params: z.object({}),
@@ -105,6 +127,22 @@ export function agentRoutes(app: Api, context: ApiContext): void {
       const agent = await existing(context, callerOf(request).ownerId, request.params.id);
       const [view] = await withNextRun([agent]);
       return { ...view!, leastClass: agent.leastClass as (typeof gpuClasses)[number] };
+    },
+  });
+
+  listRoute(app, {
+    url: '/v1/agents/:id/ego',
+    role: 'reader',
+    tag: 'agents',
+    summary: 'Entries of its ego account (voting weight), the latest first; the first `balance` is what it holds',
+    item: egoEntrySchema,
+    filters: {},
+    params: agentParams,
+    key: idSchema('ego'),
+    keyOf: (entry) => entry.id,
+    rows: async (page, _filters, { id }) => {
+      await existing(context, page.ownerId, id);
+      return listEgoEntries(db, { ...page, agentId: id });
     },
   });
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { exportFleet } from '../../config/fleet-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { livingFleet } from '../../domain/fleet-living.ts';
+import { bornOutsideLines, livingFleet } from '../../domain/fleet-living.ts';
 import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
 import { slugSchema } from '../../domain/ids.ts';
 import { isInService, planStates } from '../../domain/states.ts';
@@ -148,7 +148,8 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader' },
     schema: {
       tags: ['fleet'],
-      summary: 'The living fleet as fleet.yaml, what has become of its agents written as overrides',
+      summary:
+        'The living fleet as fleet.yaml, what has become of its agents written as overrides; agents born outside it are named in a comment',
       response: {
         200: { description: 'fleet.yaml', content: { 'application/yaml': { schema: z.string() } } },
         ...problemResponses,
@@ -157,7 +158,8 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
       const { fleet } = await fleetOf(context, ownerId);
-      const text = exportFleet(livingFleet(fleet, await livingAgents(db, ownerId)));
+      const living = await livingAgents(db, ownerId);
+      const text = exportFleet(livingFleet(fleet, living), bornOutsideLines(living));
       return reply.type('application/yaml; charset=utf-8').send(text);
     },
   });

@@ -14,6 +14,10 @@ interface Agent {
   id: string;
   name: string;
   archetype: string;
+  origin: string;
+  parentId: string | null;
+  lineageId: string;
+  generation: number;
   state: string;
   paused: boolean;
   cadence: string;
@@ -31,6 +35,14 @@ interface AgentDetail extends Agent {
   leastClass: string;
   mayDegrade: boolean;
   expectedTokens: number;
+  ego: number;
+}
+interface EgoEntry {
+  counterAgentId: string | null;
+  kind: string;
+  amount: number;
+  balance: number;
+  at: string;
 }
 
 export function agentCommands(program: Command): void {
@@ -41,10 +53,14 @@ export function agentCommands(program: Command): void {
       .command('list')
       .option('--state <state>', 'active, parked or retired')
       .option('--archetype <archetype>', 'only this archetype')
+      .option('--origin <origin>', 'fleet, spawn or import')
       .option('--machine <id>', 'only those at home there')
       .description('agents with machine, last and next run'),
   ).action(
-    async (options: { limit: number; state?: string; archetype?: string; machine?: string }, command: Command) => {
+    async (
+      options: { limit: number; state?: string; archetype?: string; origin?: string; machine?: string },
+      command: Command,
+    ) => {
       const { client, json } = sessionOf(command);
       const { limit, machine, ...filters } = options;
       const page = await client.list<Agent>('/agents', { ...filters, machineId: machine }, limit);
@@ -53,6 +69,7 @@ export function agentCommands(program: Command): void {
         table(page.items, [
           ['AGENT', (agent) => agent.id],
           ['NAME', (agent) => agent.name],
+          ['ORIGIN', (agent) => (agent.parentId === null ? agent.origin : `of ${agent.parentId}`)],
           ['MACHINE', (agent) => agent.machineId],
           ['MODEL', (agent) => agent.modelId],
           ['UNREAD', (agent) => agent.unread],
@@ -87,6 +104,8 @@ export function agentCommands(program: Command): void {
         `model      ${agent.modelId}, cards from ${agent.leastClass}, ${agent.mayDegrade ? 'may degrade' : 'may not degrade'}`,
       );
       line(`machine    ${agent.machineId ?? 'none'}${agent.why === '' ? '' : `: ${agent.why}`}`);
+      line(`born       ${bornOf(agent)}`);
+      line(`ego        ${agent.ego.toLocaleString('en')} (voting weight, millionths)`);
       line(`memories   ${agent.memories}, ${agent.unread} not yet reflected on`);
       const last = agent.lastRun;
       const reason = last && last.reason !== '' ? ` (${plain(last.reason)})` : '';
@@ -95,6 +114,27 @@ export function agentCommands(program: Command): void {
       );
       line(`next run   ${ago(agent.nextRunAt)}, every ${agent.cadence}`);
     });
+
+  limitOption(
+    agents
+      .command('ego')
+      .argument('<agent>', 'id of the agent')
+      .description('its ego account (voting weight, in millionths), the latest entry first'),
+  ).action(async (id: string, { limit }: { limit: number }, command: Command) => {
+    const { client, json } = sessionOf(command);
+    const page = await client.list<EgoEntry>(`/agents/${encodeURIComponent(id)}/ego`, {}, limit);
+    if (json) return printJson(page);
+    line(
+      table(page.items, [
+        ['AT', (entry) => ago(entry.at)],
+        ['KIND', (entry) => entry.kind],
+        ['WITH', (entry) => entry.counterAgentId],
+        ['AMOUNT', (entry) => entry.amount.toLocaleString('en')],
+        ['BALANCE', (entry) => entry.balance.toLocaleString('en')],
+      ]),
+    );
+    if (page.nextCursor !== null) line(dim(`more: --limit ${limit * 2}`));
+  });
 
   for (const [verb, description] of [
     ['pause', 'sweeps leave the agent out'],
@@ -123,4 +163,9 @@ export function agentCommands(program: Command): void {
         );
       });
   }
+}
+
+function bornOf(agent: Agent): string {
+  if (agent.parentId !== null) return `of ${agent.parentId}, generation ${agent.generation} of ${agent.lineageId}`;
+  return agent.origin === 'fleet' ? 'of fleet.yaml' : 'of an imported file';
 }

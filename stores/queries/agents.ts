@@ -1,13 +1,21 @@
 import { sql } from 'kysely';
 import type { LivingAgent } from '../../domain/fleet-changes.ts';
-import type { AgentState, RunState } from '../../domain/states.ts';
+import type { AgentOrigin, AgentState, RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
+import { egoOf } from '../ego.ts';
 import { iso, type PageRequest } from './page.ts';
 
 export interface AgentView {
   id: string;
   name: string;
   archetype: string;
+  origin: AgentOrigin;
+  /** Null for a first agent. */
+  parentId: string | null;
+  /** The first ancestor; a first agent's own id. */
+  lineageId: string;
+  /** Steps from the first ancestor. */
+  generation: number;
   state: AgentState;
   paused: boolean;
   cadence: string;
@@ -39,12 +47,16 @@ export interface AgentDetail extends AgentView {
   tokensPerDay: number;
   expectedTokens: number;
   fleetVersion: number;
+  /** Micro-ego it holds now. */
+  ego: number;
   createdAt: string;
 }
 
 export interface AgentFilter {
   state?: AgentState | undefined;
   archetype?: string | undefined;
+  origin?: AgentOrigin | undefined;
+  lineageId?: string | undefined;
   machineId?: string | undefined;
 }
 
@@ -81,6 +93,10 @@ function agentView(row: AgentRow): AgentView {
     id: row.id,
     name: row.name,
     archetype: row.archetype,
+    origin: row.origin as AgentOrigin,
+    parentId: row.parentId,
+    lineageId: row.lineageId,
+    generation: row.generation,
     state: row.state as AgentState,
     paused: row.paused,
     cadence: row.cadence,
@@ -110,6 +126,8 @@ export async function listAgents(db: Executor, page: PageRequest & AgentFilter):
   if (page.after !== undefined) query = query.where('agents.id', '>', page.after);
   if (page.state !== undefined) query = query.where('agents.state', '=', page.state);
   if (page.archetype !== undefined) query = query.where('archetype', '=', page.archetype);
+  if (page.origin !== undefined) query = query.where('origin', '=', page.origin);
+  if (page.lineageId !== undefined) query = query.where('lineageId', '=', page.lineageId);
   if (page.machineId !== undefined) query = query.where('homeMachineId', '=', page.machineId);
   const rows = await query.orderBy('agents.id').limit(page.limit).execute();
   return rows.map(agentView);
@@ -129,6 +147,7 @@ export async function findAgent(db: Executor, ownerId: string, id: string): Prom
       tokensPerDay: row.tokensPerDay,
       expectedTokens: row.expectedTokens,
       fleetVersion: row.fleetVersion,
+      ego: await egoOf(db, id),
       createdAt: iso(row.createdAt),
     }
   );
@@ -141,6 +160,7 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
     .select([
       'id',
       'archetype',
+      'origin',
       'state',
       'name',
       'persona',
@@ -157,7 +177,7 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
     .where('ownerId', '=', ownerId)
     .orderBy('id')
     .execute();
-  return rows.map((row) => ({ ...row, state: row.state as AgentState }));
+  return rows.map((row) => ({ ...row, origin: row.origin as AgentOrigin, state: row.state as AgentState }));
 }
 
 export interface AgentCounts {

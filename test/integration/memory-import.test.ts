@@ -187,7 +187,7 @@ test('what a memory has been through travels with it: ends, successors, tombston
   expect(by('insight-2')).toMatchObject({ evidence: ['insight'], depth: 2 });
 
   // Backwards: what is named comes after who names it.
-  const journey = await send(written([...lines.slice(1, -1)].reverse()), '?agentId=vesper-003');
+  const journey = await send(written(lines.slice(1, -1).reverse()), '?agentId=vesper-003');
   expect(journey.json).toMatchObject({ added: lines.length - 2, refused: 0, notes: [] });
   expect(content(await exported('vesper-003'))).toEqual(content(lines));
   const again = await send(written(lines), '?agentId=vesper-003');

@@ -27,12 +27,8 @@ afterAll(async () => {
   await scope?.close();
 });
 
-/** A fleet whose archetypes have these cadences, as the applied one. */
-function readerOf(cadences: [string, string, string], change: Partial<Fleet['schedules']> = {}): FleetReader {
+function readerOf(change: Partial<Fleet['schedules']> = {}): FleetReader {
   const fleet = testFleet();
-  fleet.archetypes.forEach((archetype, i) => {
-    archetype.cadence = cadences[i]!;
-  });
   Object.assign(fleet.schedules, change);
   const stored = { version: 1, ownerId: 'usr_test', source: '', fleet, appliedAt: '', undoOf: null };
   return createFleetReader({
@@ -40,6 +36,11 @@ function readerOf(cadences: [string, string, string], change: Partial<Fleet['sch
     byVersion: () => Promise.resolve(stored),
   } as unknown as FleetStore);
 }
+/** The cadences that living agents have. */
+const living =
+  (...cadences: string[]) =>
+  () =>
+    Promise.resolve(cadences);
 async function listed(): Promise<string[]> {
   const ids: string[] = [];
   for await (const { scheduleId } of client.schedule.list())
@@ -49,7 +50,7 @@ async function listed(): Promise<string[]> {
 const described = (id: string) => client.schedule.getHandle(id).describe();
 
 test('makes one Schedule a cadence, which starts its sweep and skips one that overlaps', async () => {
-  await reconcileSchedules(client, readerOf(['6h', '6h', '1d'], { catchUp: '30m' }));
+  await reconcileSchedules(client, readerOf({ catchUp: '30m' }), living('6h', '1d'));
   await until('both are listed', async () => (await listed()).length === 2);
   expect(await listed()).toEqual(['reflect-1d', 'reflect-6h']);
   const { action, spec, policies, state } = await described('reflect-6h');
@@ -66,7 +67,7 @@ test('makes one Schedule a cadence, which starts its sweep and skips one that ov
 
 test('updates what differs, leaves paused what its operator paused, and removes orphans', async () => {
   await client.schedule.getHandle('reflect-6h').pause('harvest');
-  await reconcileSchedules(client, readerOf(['6h', '12h', '12h'], { catchUp: '1h' }));
+  await reconcileSchedules(client, readerOf({ catchUp: '1h' }), living('6h', '12h'));
   await until('the orphan is gone', async () => !(await listed()).includes('reflect-1d'));
   await until('the new one is listed', async () => (await listed()).includes('reflect-12h'));
   const kept = await described('reflect-6h');
@@ -76,8 +77,9 @@ test('updates what differs, leaves paused what its operator paused, and removes 
 });
 
 test('two at once agree, and a fleet that says so has new ones made paused', async () => {
-  const reader = readerOf(['6h', '2h', '3h'], { paused: true });
-  await Promise.all([reconcileSchedules(client, reader), reconcileSchedules(client, reader)]);
+  const reader = readerOf({ paused: true });
+  const cadences = living('6h', '2h', '3h');
+  await Promise.all([reconcileSchedules(client, reader, cadences), reconcileSchedules(client, reader, cadences)]);
   await until(
     'only those of the fleet are listed',
     async () => (await listed()).join() === 'reflect-2h,reflect-3h,reflect-6h',
@@ -87,7 +89,7 @@ test('two at once agree, and a fleet that says so has new ones made paused', asy
 });
 
 test('while a sweep runs, the next time of its Schedule is skipped', async () => {
-  await reconcileSchedules(client, readerOf(['1s', '1s', '1s']));
+  await reconcileSchedules(client, readerOf(), living('1s'));
   const handle = client.schedule.getHandle('reflect-1s');
   await until('times were skipped', async () => (await handle.describe()).info.numActionsSkippedOverlap >= 2, 10_000);
   const { info } = await handle.describe();
@@ -107,7 +109,7 @@ test('a sweep’s period is the time its Schedule meant, and its children carry 
     await stage.remember(plainMemories(['light-001', 'light-002'], 6));
     await stage.join('mainpc', createScriptedInference());
     await stage.plan();
-    await reconcileSchedules(stage.client, stage.fleet);
+    await reconcileSchedules(stage.client, stage.fleet, stage.agents.livingCadences);
     const done = () =>
       stage.db.selectFrom('sweeps').selectAll().where('state', '=', 'done').orderBy('startedAt').execute();
     await until('two sweeps have been', async () => (await done()).length >= 2, 20_000);

@@ -1,6 +1,6 @@
 import { type Fleet, fleetAgents } from '../../domain/fleet.ts';
 import { personaOf } from '../../domain/personas.ts';
-import type { NewAgent } from '../../stores/fleets.ts';
+import type { NewAgent } from '../../stores/agents.ts';
 
 /** The rows a fleet gives birth to. */
 export function bornAgents(fleet: Fleet): NewAgent[] {

@@ -21,6 +21,7 @@ import { reflectWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { createAgentStore } from '../../stores/agents.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
@@ -63,6 +64,7 @@ export async function openStage(
   const store = await openStoreScope();
   const { db, scope } = store;
   const stores = {
+    agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),

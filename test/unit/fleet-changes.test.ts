@@ -4,7 +4,7 @@ import { exportFleet, loadFleetFile, parseFleet } from '../../config/fleet-file.
 import { type Fleet, fleetAgents } from '../../domain/fleet.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { type FleetChange, fileOwned, fleetChanges, type LivingAgent } from '../../domain/fleet-changes.ts';
-import { livingFleet } from '../../domain/fleet-living.ts';
+import { bornOutsideLines, livingFleet } from '../../domain/fleet-living.ts';
 import { personaOf } from '../../domain/personas.ts';
 
 const fleet = loadFleetFile(fileURLToPath(new URL('../../fleet.yaml', import.meta.url)));
@@ -13,6 +13,7 @@ function born(from: Fleet): LivingAgent[] {
   return fleetAgents(from).map((agent) => ({
     id: agent.id,
     archetype: agent.archetype.id,
+    origin: 'fleet',
     state: 'active',
     ...personaOf(agent),
     ...fileOwned(agent),
@@ -81,6 +82,24 @@ describe('what an apply would change', () => {
     const rows = born(fleet).map((row): LivingAgent => (row.id === 'courier-020' ? { ...row, state: 'retired' } : row));
     expect(fleetChanges(next, fleet, rows).map(brief)).toContain('revive agent courier-020');
     expect(fleetChanges(next, fleet, rows).map(brief)).not.toContain('create agent courier-020');
+  });
+
+  test('leaves agents born outside the file alone, and keeps the Schedules of their cadences', () => {
+    const [one] = born(fleet);
+    const spawned: LivingAgent = { ...one!, id: 'vesper-maren', name: 'Maren', origin: 'spawn', cadence: '5h' };
+    expect(fleetChanges(fleet, fleet, [...born(fleet), spawned])).toEqual([]);
+    const next = changedFleet((draft) => {
+      draft.archetypes.find(({ id }) => id === 'oracle')!.cadence = '5h';
+    });
+    const changes = fleetChanges(fleet, next, [...born(fleet), spawned]);
+    expect(changes.filter(({ kind }) => kind === 'schedule')).toEqual([]);
+    const text = exportFleet(
+      livingFleet(fleet, [...born(fleet), spawned]),
+      bornOutsideLines([...born(fleet), spawned]),
+    );
+    expect(text).toContain('# Not in this file: 1 living agents born outside it.');
+    expect(parseFleet(text)).toMatchObject({ fleet });
+    expect(bornOutsideLines([{ ...spawned, state: 'retired' }])).toEqual([]);
   });
 
   test('leaves a living persona alone and says so', () => {
