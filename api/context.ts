@@ -5,6 +5,7 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
+import { createPersonaStore } from '../stores/personas.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRunStore } from '../stores/runs.ts';
@@ -25,6 +26,7 @@ export function createContext(deps: ApiDeps) {
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),
     memories: createMemoryStore(deps.db),
+    personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),

@@ -10,11 +10,12 @@ export { textSchema };
 export const timeSchema = z.iso.datetime({ offset: true }).describe('ISO 8601');
 export const roleSchema = z.enum(roles);
 
-const flagSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
+/** `true` or `false` in an address. */
+export const switchSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
 
 /** Every write takes it: the request is checked and the answer says what would happen; nothing is written. */
 export const writeQuery = z.strictObject({
-  dryRun: flagSchema.optional().describe('Check everything, say what would happen, write nothing'),
+  dryRun: switchSchema.optional().describe('Check everything, say what would happen, write nothing'),
 });
 
 export const emptyBody = z.strictObject({}).nullish();

@@ -18,6 +18,7 @@ import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -78,6 +79,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     machineRoutes,
     modelRoutes,
     agentRoutes,
+    personaRoutes,
     memoryRoutes,
     reflectionRoutes,
     runRoutes,

@@ -88,9 +88,9 @@ export function createClient({ url, token, origin }: { url: string; token: strin
     },
 
     /** The bytes of an answer, as they come. */
-    download: async (path: string, query: Query = {}): Promise<Readable> => {
-      const { body } = await ask('GET', path, query);
-      return Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]);
+    download: async (path: string, query: Query = {}): Promise<{ body: Readable; headers: Headers }> => {
+      const { body, headers } = await ask('GET', path, query);
+      return { body: Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), headers };
     },
 
     /** Events as they come, until the signal; a stream that breaks off is taken up where it was. */

@@ -6,6 +6,7 @@ import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
+import { personaCommands } from './commands/personas.ts';
 import { runCommands } from './commands/runs.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
@@ -23,6 +24,7 @@ export function createProgram(): Command {
     fleetCommands,
     machineCommands,
     agentCommands,
+    personaCommands,
     memoryCommands,
     runCommands,
     inboxCommands,

@@ -180,6 +180,16 @@ export interface Notices {
   title: string;
 }
 
+export interface PersonaFiles {
+  agentId: string;
+  contentHash: Buffer;
+  document: Json;
+  format: string;
+  importedAt: Generated<Timestamp>;
+  ownerId: string;
+  picture: Buffer | null;
+}
+
 export interface Plans {
   appliedAt: Timestamp | null;
   createdAt: Generated<Timestamp>;
@@ -298,6 +308,7 @@ export interface DB {
   memories: Memories;
   modelRates: ModelRates;
   notices: Notices;
+  personaFiles: PersonaFiles;
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;

@@ -130,7 +130,7 @@ export function memoryCommands(program: Command): void {
     .action(async (agent: string, { to }: { to?: string }, command: Command) => {
       const { client } = sessionOf(command);
       const path = `/agents/${encodeURIComponent(agent)}/memories/export`;
-      await save(await client.download(path), to);
+      await save((await client.download(path)).body, to);
     });
 
   limitOption(
