@@ -46,6 +46,8 @@ export interface OnMachine {
   watch: Watch;
   /** Seconds since the sequence was given. */
   seconds: () => number;
+  /** Does what stands between two calls, such as looking something up; the model server has no progress then, so a timer heartbeats. */
+  between<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result>;
   /** Notes what the model server wrote, for the machine's measured rates; what no model wrote is not noted. */
   wrote: (tokens: number) => void;
 }
@@ -55,6 +57,7 @@ export interface OnMachine {
  * sequence (shown by heartbeats as queued; all later heartbeats come from progress of the model server), and errors
  * become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
+export type OnMachineFrame = ReturnType<typeof createOnMachine>;
 export function createOnMachine(deps: MachineCallDeps) {
   return async function onMachine<Result>(
     { modelId, queue }: { modelId: string; queue: string },
@@ -75,6 +78,7 @@ export function createOnMachine(deps: MachineCallDeps) {
           call,
           watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
           seconds,
+          between: (between) => beating(context, 'between calls', () => between(signal)),
           wrote(tokens) {
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
@@ -95,20 +99,20 @@ export function createOnMachine(deps: MachineCallDeps) {
   };
 }
 
-/** Between two heartbeats of a queued attempt; the shortest heartbeat time-out a fleet may set is 1 s. */
-const queuedHeartbeatMs = 300;
+/** Between two heartbeats of an attempt that waits; the shortest heartbeat time-out a fleet may set is 1 s. */
+const waitingHeartbeatMs = 300;
 
-async function waitForPermit(
-  context: Context,
-  permits: Permits,
-  queue: string,
-  signal: AbortSignal,
-): Promise<() => void> {
-  const queued = () => context.heartbeat({ phase: 'queued', tokens: 0 });
-  queued();
-  const timer = setInterval(queued, queuedHeartbeatMs);
+function waitForPermit(context: Context, permits: Permits, queue: string, signal: AbortSignal): Promise<() => void> {
+  return beating(context, 'queued', () => permits.acquire(queue, signal));
+}
+
+/** Heartbeats by the clock while something other than the model server is waited for. */
+async function beating<Result>(context: Context, phase: string, work: () => Promise<Result>): Promise<Result> {
+  const beat = () => context.heartbeat({ phase, tokens: 0 });
+  beat();
+  const timer = setInterval(beat, waitingHeartbeatMs);
   try {
-    return await permits.acquire(queue, signal);
+    return await work();
   } finally {
     clearInterval(timer);
   }

@@ -2,19 +2,21 @@ import { durationSeconds } from '../domain/fleet.ts';
 import { smallerFor } from '../domain/placement-reasons.ts';
 import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
 import { insightsStep } from '../domain/messages.ts';
+import { mostModelCalls } from '../domain/reflection-calls.ts';
+import type { ReflectionStep } from '../domain/run-steps.ts';
 import { isInService, type RunState } from '../domain/states.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
 import type { ReflectionStore, StoredReflections } from '../stores/reflections.ts';
 import type { BeginRun, OpenRun, RunEnd, RunStore } from '../stores/runs.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
-import type { ReflectionStep } from '../stores/reflections.ts';
 import type { FleetReader, FleetView } from './fleet-view.ts';
 import { DomainError } from '../domain/errors.ts';
 
 /** Time limits of a run in milliseconds, fixed when it begins. */
 export interface RunLimits {
   heartbeatTimeout: number;
+  /** Of one attempt, in which all calls of the run may be made. */
   callTimeout: number;
   scheduleToStart: number;
   parkedFor: number;
@@ -52,7 +54,7 @@ export function createReflectionActivities(deps: {
         step: step.kind === 'work' ? { kind: 'work', rung: { ...step.rung, priority: backgroundPriority } } : step,
         limits: {
           heartbeatTimeout: durationSeconds(limits.heartbeatTimeout) * 1000,
-          callTimeout: durationSeconds(limits.callTimeout) * 1000,
+          callTimeout: durationSeconds(limits.callTimeout) * 1000 * mostModelCalls,
           scheduleToStart: durationSeconds(limits.scheduleToStart) * 1000,
           parkedFor: durationSeconds(limits.parkedFor) * 1000,
         },
@@ -69,11 +71,21 @@ export function createReflectionActivities(deps: {
       return step;
     },
 
-    /** Stores what the inference step brought and ends the run, in one transaction. */
-    async storeReflections({ runId }: { runId: string }): Promise<StoredReflections> {
+    /**
+     * Stores what the inference step brought and ends the run, in one transaction.
+     * @param repeated places of insights that say nothing new
+     */
+    async storeReflections({
+      runId,
+      repeated = [],
+    }: {
+      runId: string;
+      repeated?: number[];
+    }): Promise<StoredReflections> {
       const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
       if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
-      return reflections.complete(runId, step);
+      const { limits } = (await fleet()).fleet;
+      return reflections.complete({ runId, step, repeated, mostDepth: limits.reflectionDepth });
     },
 
     async endRun({ runId, ...end }: { runId: string } & RunEnd): Promise<void> {

@@ -1,4 +1,5 @@
-import { earlierFirst, type Insight, type ReflectableMemory, normalisedText } from './reflections.ts';
+import { normalisedText } from './plain-text.ts';
+import { earlierFirst, type Insight, type ReflectableMemory } from './reflections.ts';
 import { stopWords } from './stop-words.ts';
 
 export const extractiveVersion = 'extractive/1';

@@ -134,6 +134,8 @@ const limitsSchema = z.strictObject({
   /** Window of a sweep per queue = this × the slots that poll it (facts: 1.15). */
   windowOverSlots: z.number().min(1).max(4).default(1.15),
   requestsPerMinute: z.int().positive().default(600),
+  /** How deep reflections may rest on reflections; what would lie deeper is not stored. */
+  reflectionDepth: z.int().min(1).max(10).default(4),
   /** Vectors of memories that each process may keep in memory. */
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
 });

@@ -40,3 +40,7 @@ export const memoryKinds = [
   'sale',
 ] as const;
 export type MemoryKind = (typeof memoryKinds)[number];
+/** What happened to an agent, unlike what it made of it: only this makes a reflection due. */
+export function isLived(kind: MemoryKind): boolean {
+  return kind !== 'reflection';
+}

@@ -37,6 +37,7 @@ export interface Agents {
   id: string;
   leastClass: string;
   lineageId: string;
+  livedSeq: Generated<number>;
   maskSeed: number;
   mayDegrade: boolean;
   memoryRev: Generated<number>;
@@ -209,19 +210,37 @@ export interface ReflectionEvidence {
 
 export interface Reflections {
   agentId: string;
+  call: number | null;
   createdAt: Generated<Timestamp>;
   degraded: boolean;
   id: string;
   machineId: string | null;
-  memoryId: string | null;
+  memoryId: string;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
   runId: string | null;
   seconds: number;
+  seed: number | null;
   source: string;
   text: string;
+  tokens: number;
+}
+
+export interface RunCalls {
+  machineId: string;
+  modelCalls: number;
+  modelId: string;
+  ordinal: number;
+  prompt: Json;
+  promptTokens: number | null;
+  promptVersion: string;
+  runId: string;
+  seconds: number;
+  seed: number | null;
+  source: string;
+  step: string;
   tokens: number;
 }
 
@@ -230,15 +249,23 @@ export interface Runs {
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
   degraded: Generated<boolean>;
+  droppedDuplicates: Generated<number>;
+  droppedEmpty: Generated<number>;
+  droppedEvidence: Generated<number>;
+  droppedOther: Generated<number>;
+  droppedTooDeep: Generated<number>;
+  droppedWithoutEvidence: Generated<number>;
   endedAt: Timestamp | null;
   expectedTokens: number;
   fromSeq: number | null;
   id: string;
   machineId: string | null;
+  modelCalls: Generated<number>;
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
   period: string;
+  promptTokens: number | null;
   queue: string;
   reason: Generated<string>;
   refill: number | null;
@@ -312,6 +339,7 @@ export interface DB {
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
+  runCalls: RunCalls;
   runs: Runs;
   stepResults: StepResults;
   sweeps: Sweeps;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { embeddingModelOf, type EmbeddingSettings, embeddingSettingsSchema } from '../domain/embeddings.ts';
-import type { Database } from './database.ts';
+import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 
 /** A text by its content: what is said twice is embedded once. */
@@ -25,6 +25,15 @@ function vectorBytes(vector: Float32Array): Buffer {
 export interface EmbeddingModel {
   model: string;
   settings: EmbeddingSettings;
+}
+
+/** Takes away the vectors of those texts that no memory of the owner has (any more). */
+export async function deleteOrphanVectors(tx: Executor, ownerId: string, hashes: readonly Buffer[]): Promise<void> {
+  if (hashes.length === 0) return;
+  await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = any(${[...hashes]}::bytea[])
+    and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
+    tx,
+  );
 }
 
 export function createEmbeddingStore(db: Database) {

@@ -1,11 +1,11 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { MemoryKind } from '../domain/states.ts';
+import { isLived, type MemoryKind } from '../domain/states.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
-import { contentHash } from './embeddings.ts';
+import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
-import { grounded, insertMemories, type NewMemory } from './memory-rows.ts';
+import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
 export type { NewMemory };
 
@@ -18,6 +18,8 @@ export interface Memory {
   importance: number;
   source: string;
   occurredAt: string;
+  /** 0: lived; a reflection lies one above the deepest of what it rests on. */
+  depth: number;
 }
 
 export interface AddedMemories {
@@ -75,7 +77,7 @@ export function createMemoryStore(db: Database) {
         });
         const rev = new Map(agents.map((agent) => [agent.id, agent.memoryRev]));
         if (rows.length > 0) {
-          await insertMemories(
+          await insertMemoryRows(
             tx,
             rows.map((row) => {
               rev.set(row.agentId, rev.get(row.agentId)! + 1);
@@ -83,10 +85,11 @@ export function createMemoryStore(db: Database) {
             }),
           );
           const touched = [...new Set(rows.map((row) => row.agentId))];
+          const lived = new Map(rows.filter(({ kind }) => isLived(kind)).map((row) => [row.agentId, row.seq]));
           await sql`
-            update agents set memory_seq = new.seq, memory_rev = new.rev
+            update agents set memory_seq = new.seq, memory_rev = new.rev, lived_seq = greatest(lived_seq, new.lived)
             from unnest(${touched}::text[], ${touched.map((id) => seq.get(id)!)}::bigint[],
-              ${touched.map((id) => rev.get(id)!)}::bigint[]) as new (id, seq, rev)
+              ${touched.map((id) => rev.get(id)!)}::bigint[], ${touched.map((id) => lived.get(id) ?? 0)}::bigint[]) as new (id, seq, rev, lived)
             where agents.id = new.id`.execute(tx);
           await appendEvents(
             tx,
@@ -143,22 +146,25 @@ export function createMemoryStore(db: Database) {
         if (clash) throw new DomainError('CONFLICT', `${clash.id} has the key ${successor.externalKey} already`);
         const agent = await tx
           .updateTable('agents')
-          .set({ memorySeq: sql<number>`memory_seq + 1`, memoryRev: sql<number>`memory_rev + 2` })
+          .set({
+            memorySeq: sql<number>`memory_seq + 1`,
+            memoryRev: sql<number>`memory_rev + 2`,
+            ...(isLived(old.kind as MemoryKind) ? { livedSeq: sql<number>`memory_seq + 1` } : {}),
+          })
           .where('id', '=', old.agentId)
           .returning(['memorySeq', 'memoryRev'])
           .executeTakeFirstOrThrow();
         const next = newId('memory');
-        await insertMemories(tx, [
+        await insertMemoryRows(tx, [
           {
             ...successor,
-            depth: 0,
-            evidenceIds: [],
             id: next,
             ownerId,
             agentId: old.agentId,
             kind: old.kind as MemoryKind,
             seq: agent.memorySeq,
             rev: agent.memoryRev - 1,
+            depth: old.depth,
           },
         ]);
         await tx
@@ -250,10 +256,9 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
-        await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = ${memory.contentHash}
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
-          tx,
-        );
+        await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
+        // A reflection says the same among the reflections.
+        await tx.updateTable('reflections').set({ text: '(forgotten)' }).where('memoryId', '=', id).execute();
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
@@ -305,13 +310,26 @@ export function createMemoryStore(db: Database) {
       return rows.map(memoryOf);
     },
 
-    /** Memories of an agent with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
+    /** What an agent lived with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
     async between(agentId: string, fromSeq: number, toSeq: number): Promise<Memory[]> {
       const rows = await memoryRows(db)
         .where('agentId', '=', agentId)
         .where('seq', '>', fromSeq)
         .where('seq', '<=', toSeq)
+        .where('kind', '<>', 'reflection')
         .orderBy('seq')
+        .execute();
+      return rows.map(memoryOf);
+    },
+
+    /** The agent's last reflections under a depth, the last first. */
+    async lastReflections(agentId: string, underDepth: number, limit: number): Promise<Memory[]> {
+      const rows = await memoryRows(db)
+        .where('agentId', '=', agentId)
+        .where('kind', '=', 'reflection')
+        .where('depth', '<', underDepth)
+        .orderBy('seq', 'desc')
+        .limit(limit)
         .execute();
       return rows.map(memoryOf);
     },
@@ -323,7 +341,7 @@ export type MemoryStore = ReturnType<typeof createMemoryStore>;
 function memoryRows(db: Executor) {
   return db
     .selectFrom('memories')
-    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt'])
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'depth'])
     .where('deletedAt', 'is', null)
     .where('supersededAt', 'is', null);
 }
@@ -346,7 +364,7 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'occurredAt', 'contentHash'])
+    .select(['agentId', 'kind', 'depth', 'occurredAt', 'contentHash'])
     .select(['supersededBy', 'supersededAt', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { depthAbove } from '../domain/reflections.ts';
-import type { MemoryKind } from '../domain/states.ts';
+import { depthOf } from '../domain/reflections.ts';
+import { isLived, type MemoryKind } from '../domain/states.ts';
 import type { Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { newId } from './ids.ts';
@@ -45,11 +45,14 @@ interface MemoryRow extends NewMemory {
   ownerId: string;
   seq: number;
   rev: number;
+  /** Default: 1 for a reflection that was told of, 0 for what was lived. */
+  depth?: number;
+  /** What a reflection of another fleet rests on. */
+  evidenceIds?: readonly string[];
 }
-interface GroundedRow extends MemoryRow {
-  depth: number;
-  evidenceIds: string[];
-}
+
+/** A chain of imported reflections may be as long as its file; what lies deeper counts as this deep. */
+const deepest = 100;
 
 /** What the memory says, as a hash; of a forgotten one also a hash of a short text would tell it. */
 export function contentHashOf({ text, externalKey, past }: Pick<NewMemory, 'text' | 'externalKey' | 'past'>): Buffer {
@@ -80,14 +83,15 @@ export async function grounded<Row extends NewMemory & { id: string }>(
       groundless.push(row);
       continue;
     }
-    const depth = row.kind === 'reflection' ? depthAbove(evidence.map((each) => each.depth)) : 0;
+    const depth = isLived(row.kind) ? 0 : Math.min(deepest, depthOf(evidence.map((each) => each.depth)));
     known.set(`${row.agentId} ${row.externalKey}`, { id: row.id, depth });
     kept.push({ ...row, depth, evidenceIds: [...new Set(evidence.map((each) => each.id))] });
   }
   return { rows: kept, groundless };
 }
 
-export async function insertMemories(tx: Executor, rows: readonly GroundedRow[]): Promise<void> {
+/** Under the agents' row locks; the agents' counters are the caller's. */
+export async function insertMemoryRows(tx: Executor, rows: readonly MemoryRow[]): Promise<void> {
   await sql`
     insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash,
       depth, valid_to, superseded_at, deleted_at, deleted_reason, last_used_at)
@@ -97,7 +101,7 @@ export async function insertMemories(tx: Executor, rows: readonly GroundedRow[])
       ${rows.map((r) => (r.past?.forgotten ? '' : r.text))}::text[],
       ${rows.map((r) => r.importance)}::smallint[], ${rows.map((r) => r.source)}::text[],
       ${rows.map((r) => r.externalKey)}::text[], ${rows.map((r) => r.occurredAt)}::timestamptz[],
-      ${rows.map((r) => contentHashOf(r))}::bytea[], ${rows.map((r) => r.depth)}::smallint[],
+      ${rows.map((r) => contentHashOf(r))}::bytea[], ${rows.map((r) => r.depth ?? (isLived(r.kind) ? 0 : 1))}::smallint[],
       ${rows.map((r) => r.past?.validTo ?? null)}::timestamptz[], ${rows.map((r) => r.past?.supersededAt ?? null)}::timestamptz[],
       ${rows.map((r) => r.past?.deleted?.at ?? null)}::timestamptz[], ${rows.map((r) => r.past?.deleted?.reason ?? null)}::text[],
       ${rows.map((r) => r.past?.lastUsedAt ?? null)}::timestamptz[])`.execute(tx);
@@ -108,7 +112,7 @@ export async function insertMemories(tx: Executor, rows: readonly GroundedRow[])
 }
 
 /** What another fleet drew from its memories stands among the reflections, with its evidence, and says where it is from. */
-async function insertToldReflections(tx: Executor, rows: readonly GroundedRow[]): Promise<void> {
+async function insertToldReflections(tx: Executor, rows: readonly MemoryRow[]): Promise<void> {
   if (rows.length === 0) return;
   const told = rows.map((row) => ({ row, id: newId('reflection') }));
   await tx
@@ -134,7 +138,7 @@ async function insertToldReflections(tx: Executor, rows: readonly GroundedRow[])
     .insertInto('reflectionEvidence')
     .values(
       told.flatMap(({ row, id }) =>
-        row.evidenceIds.map((memoryId, ordinal) => ({ reflectionId: id, ordinal, memoryId })),
+        (row.evidenceIds ?? []).map((memoryId, ordinal) => ({ reflectionId: id, ordinal, memoryId })),
       ),
     )
     .execute();

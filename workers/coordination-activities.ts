@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -14,6 +15,7 @@ import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
@@ -48,11 +50,13 @@ export function createCoordinationActivities(
   fleet: FleetReader,
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
+  memorySearch: MemorySearch,
 ) {
   return {
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
       reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),

@@ -15,9 +15,11 @@ import {
   TimeoutFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { CompareActivities } from '../activities/compare-insights.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
+import type { ReflectResult } from '../activities/reflect.ts';
 import type { BeganReflection, ReflectionActivities } from '../activities/reflections.ts';
-import { restartPriority, type Rung } from '../domain/ladder.ts';
+import { backgroundPriority, restartPriority, type Rung } from '../domain/ladder.ts';
 import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
 
@@ -39,6 +41,11 @@ export interface ReflectAgentResult {
 const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivities<ReflectionActivities>({
   startToCloseTimeout: '5 seconds',
   retry: { maximumInterval: '2 seconds' },
+});
+const { compareInsights } = proxyActivities<CompareActivities>({
+  startToCloseTimeout: '5 minutes',
+  retry: { maximumInterval: '10 seconds' },
+  priority: { priorityKey: backgroundPriority },
 });
 const rowsChanged = defineSignal(rowsChangedSignal);
 /** A parked run looks again this often even if nobody tells it to; so many times at most, as its history grows with each. */
@@ -65,8 +72,9 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
   );
   if (begun.kind === 'ended') return ended(begun);
   try {
-    const rung = await infer(begun, input.sweepWorkflowId);
-    const stored = await storeReflections({ runId: begun.runId });
+    const { rung, toCompare } = await infer(begun, input.sweepWorkflowId);
+    const { repeated } = toCompare > 0 ? await compareInsights({ runId: begun.runId }) : { repeated: [] };
+    const stored = await storeReflections({ runId: begun.runId, ...(repeated.length > 0 ? { repeated } : {}) });
     const state = stored.state === 'ended' ? 'canceled' : stored.state;
     return { runId: begun.runId, state, reflections: stored.reflections, degraded: rung.degraded };
   } catch (err) {
@@ -77,7 +85,7 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
 }
 
 /** Climbs the ladder until a machine has brought a result. */
-async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise<Rung> {
+async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise<{ rung: Rung; toCompare: number }> {
   let changed = false;
   setHandler(rowsChanged, () => {
     changed = true;
@@ -90,8 +98,9 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
     setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
     try {
       tries += 1;
-      await callOn(begunBefore ? { ...rung, priority: restartPriority } : rung, begun, tries);
-      return rung;
+      const { toCompare } = await callOn(begunBefore ? { ...rung, priority: restartPriority } : rung, begun, tries);
+      // Results of 0.1.0 do not say, and were compared by nobody.
+      return { rung, toCompare: toCompare ?? 0 };
     } catch (err) {
       if (waitedTooLong(err)) {
         step = await climb({ runId: begun.runId });
@@ -124,7 +133,7 @@ async function infer(begun: Begun, sweepWorkflowId: string | undefined): Promise
 }
 
 /** One attempt. Tries again are ours, not the server's: its retry keeps its place at the tail, behind all new work. */
-async function callOn(rung: Rung, { runId, limits }: Begun, attempt: number): Promise<void> {
+async function callOn(rung: Rung, { runId, limits }: Begun, attempt: number): Promise<ReflectResult> {
   const { reflect } = proxyActivities<InferenceActivities>({
     taskQueue: rung.queue,
     scheduleToStartTimeout: limits.scheduleToStart,
@@ -134,7 +143,7 @@ async function callOn(rung: Rung, { runId, limits }: Begun, attempt: number): Pr
     priority: { priorityKey: rung.priority },
     summary: rung.modelId,
   });
-  await reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue, attempt });
+  return reflect({ runId, step: insightsStep, modelId: rung.modelId, queue: rung.queue, attempt });
 }
 
 /** By the type of the time-out: its retry state differs between server versions. */

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
-import { reflectionSources } from '../../domain/reflections.ts';
 import { findReflection, listReflections } from '../../stores/queries/reflections.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -19,9 +18,12 @@ const reflectionSchema = z
     text: z.string(),
     modelId: z.string(),
     source: z
-      .enum(reflectionSources)
+      .enum(['extractive', 'model', 'import'])
       .describe('extractive: quotes memories, no model was used; import: made elsewhere, as it was told'),
     promptVersion: z.string(),
+    seed: z.int().nullable().describe('What the model server was given; null without a model'),
+    depth: z.int().describe('1 over what was lived; one above the deepest reflection it rests on'),
+    memoryId: idSchema('memory').describe('The memory that it is to the agent'),
     degraded: z.boolean(),
     machineId: z.string().nullable(),
     tokens: z.int(),
@@ -38,6 +40,7 @@ const reflectionDetailSchema = reflectionSchema
         memoryId: idSchema('memory'),
         seq: z.int(),
         text: z.string(),
+        depth: z.int().describe('0: lived; above: a reflection'),
         importance: z.int(),
         occurredAt: timeSchema,
       }),

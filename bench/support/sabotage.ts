@@ -22,7 +22,7 @@ const rooms = [
 /** What is taken out, as text that must stand in the source exactly once: a bench whose protection has moved fails here. */
 const edits: Partial<Record<Protection, Array<{ file: string; from: string; to: string }>>> = {
   fence: [{ file: 'stores/step-results.ts', from: 'and epoch = ${epoch} for share', to: 'for share' }],
-  unique: [{ file: 'stores/step-results.ts', from: 'on conflict (run_id, step) do nothing', to: '' }],
+  unique: [{ file: 'stores/step-results.ts', from: 'on conflict (work_id, step) do nothing', to: '' }],
 };
 
 /** A copy of the shipped sources with one protection taken out; the product itself knows nothing of it. */

@@ -46,6 +46,7 @@ interface Reflection {
   modelId: string;
   source: string;
   promptVersion: string;
+  depth: number;
   degraded: boolean;
   machineId: string | null;
   tokens: number;
@@ -219,7 +220,7 @@ export function memoryCommands(program: Command): void {
       line(plain(reflection.text));
       line(
         dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · ${madeBy(reflection)} · ${reflection.id}`,
+          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
         ),
       );
     }

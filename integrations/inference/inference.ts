@@ -1,5 +1,6 @@
-import type { ChatMessage } from '../../domain/prompts/reflect.ts';
+import type { ChatMessage } from '../../domain/prompts/chat.ts';
 import type {
+  QuestionsOutcome,
   ReflectableMemory,
   ReflectingAgent,
   ReflectionOutcome,
@@ -22,18 +23,25 @@ export interface Watch {
 
 export interface ReflectRequest {
   agent: ReflectingAgent;
+  /** The first are kept first where the context is short. */
   memories: readonly ReflectableMemory[];
+  /** What they were looked up for; left out: they are what is new. */
+  question?: string;
   /** What the model server calls the model. */
   model: string;
   /** Pinned: the prompt is fitted to it, and a server that would cut it is an error. */
   contextTokens: number;
   maxTokens: number;
   seed?: number;
+  /** 2: an answer that does not follow the schema is asked for once more. Default 2. */
+  mostCalls?: number;
 }
 
-/** The one operation an inference activity calls, whatever its machine has. */
+/** How a machine reflects, whatever it has. An answer that never follows the schema is an outcome with `invalid`. */
 export interface Inference {
   readonly source: ReflectionSource;
+  /** Focal questions over new memories; not there where no model could answer them. */
+  questions?(request: ReflectRequest, watch: Watch): Promise<QuestionsOutcome>;
   reflect(request: ReflectRequest, watch: Watch): Promise<ReflectionOutcome>;
 }
 

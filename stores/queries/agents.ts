@@ -76,6 +76,15 @@ function agentQuery(db: Executor, ownerId: string) {
     )
     .where('agents.ownerId', '=', ownerId)
     .selectAll('agents')
+    .select((eb) =>
+      eb
+        .selectFrom('memories')
+        .select((count) => count.fn.countAll<number>().as('unread'))
+        .whereRef('memories.agentId', '=', 'agents.id')
+        .whereRef('memories.seq', '>', 'agents.reflectedToSeq')
+        .where('memories.kind', '<>', 'reflection')
+        .as('unread'),
+    )
     .select([
       'last.id as lastId',
       'last.state as lastState',
@@ -104,7 +113,7 @@ function agentView(row: AgentRow): AgentView {
     machineId: row.homeMachineId,
     why: row.paused ? 'paused by its operator' : row.homeReason,
     memories: row.memorySeq,
-    unread: row.memorySeq - row.reflectedToSeq,
+    unread: row.unread ?? 0,
     lastRun:
       row.lastId === null
         ? null

@@ -198,6 +198,9 @@ test('what a memory has been through travels with it: ends, successors, tombston
   expect(superseded['supersededBy']).toBe(successor['id']);
   const [shown] = (await api.call('GET', '/v1/reflections?agentId=vesper-003')).json.items;
   expect(shown).toMatchObject({ source: 'import', runId: null, machineId: null });
+  await memories.forget(api.ownerId, shown!['memoryId'] as string, 'she asked');
+  const forgotten = await api.call('GET', `/v1/reflections/${shown!['id'] as string}`);
+  expect(forgotten.json['text']).toBe('(forgotten)');
 });
 
 let next = 4;

@@ -40,8 +40,16 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   const old = await run('light-001', 400);
   const reflected = await run('light-002', 400);
   const recent = await run('light-003', 10);
-  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
-    values (${newId('reflection')}, ${testOwner}, 'light-002', ${reflected}, 0, 'it rests on this run', 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
+  for (const runId of [old, reflected])
+    await sql`insert into run_calls (run_id, ordinal, step, source, model_id, machine_id, prompt_version, model_calls, tokens, seconds, prompt)
+      values (${runId}, 0, 'focus-1', 'model', 'light_q4', 'pc2', 'v', 1, 1, 1, '{}')`.execute(store.db);
+  const memoryId = newId('memory');
+  await sql`insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash, depth)
+    values (${memoryId}, ${testOwner}, 'light-002', 1, 1, 'reflection', 'it rests on this run', 5, 'reflection', 'k', now(), '', 1)`.execute(
+    store.db,
+  );
+  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, memory_id, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
+    values (${newId('reflection')}, ${testOwner}, 'light-002', ${reflected}, 0, 'it rests on this run', ${memoryId}, 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
     store.db,
   );
   await sql`insert into notices (id, owner_id, kind, key, subject, title, opened_at, resolved_at) values

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
-import { type ChatBody, type Replies, agentOf, insightsFor } from './model-server-replies.ts';
+import { type ChatBody, type Replies, agentOf, answerFor } from './model-server-replies.ts';
 import { type StreamJob, createStreams } from './model-server-streams.ts';
 
 /** Applies to every request from now on, or to as many as `times` says; `down` and `freeze` apply to the server at once. */
@@ -28,7 +28,7 @@ export interface ModelServerOptions {
   /** Default: a free one. */
   port?: number;
   seed?: number;
-  /** Default: the token count set for the prompt's agent, else max_tokens; insights over the prompt's memories. */
+  /** Default: the token count set for the prompt's agent, else max_tokens; questions or insights over the prompt's memories. */
   replies?: Replies;
   /** A longer prompt with its answer is refused as llama.cpp does. Default: none is. */
   contextTokens?: number;
@@ -98,7 +98,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     const said = options.replies?.(body) ?? {};
     const agent = agentOf(body);
     const wantedTokens = said.tokens ?? (agent === undefined ? undefined : tokensByAgent[agent]) ?? body.maxTokens;
-    const text = said.text ?? insightsFor(body, options.seed ?? 0);
+    const text = said.text ?? answerFor(body, options.seed ?? 0);
     const job: StreamJob = {
       body,
       native,

@@ -7,6 +7,7 @@ import {
 } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
+import { createCompareActivities } from '../../activities/compare-insights.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -24,6 +25,7 @@ import { createLogger } from '../../observability/logger.ts';
 import { createAgentStore } from '../../stores/agents.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMachineStore } from '../../stores/machines.ts';
+import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
@@ -36,6 +38,7 @@ import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
+import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
 
 const log = createLogger({ part: 'worker', level: 'silent' });
@@ -71,6 +74,15 @@ export async function openStage(
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
+    memorySearch: createMemorySearch({
+      db,
+      embedderOf: () => hashedEmbedder,
+      settings: () => Promise.resolve({ kind: 'built-in' }),
+      cacheBytes: 1 << 24,
+      onFailure: (err) => {
+        throw err;
+      },
+    }),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
   };
@@ -131,6 +143,7 @@ export async function openStage(
         gate,
         activities: createInferenceActivities({
           ...stores,
+          mostDepth: () => view.fleet.limits.reflectionDepth,
           lease: held,
           permits: gate,
           callFor: (modelId) => ({
@@ -259,7 +272,9 @@ export async function openStage(
 }
 
 type Stores = Omit<
-  Parameters<typeof createReflectionActivities>[0] & Parameters<typeof createSweepActivities>[0],
+  Parameters<typeof createReflectionActivities>[0] &
+    Parameters<typeof createCompareActivities>[0] &
+    Parameters<typeof createSweepActivities>[0],
   'fleet'
 >;
 
@@ -268,6 +283,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createCompareActivities(stores),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
   };

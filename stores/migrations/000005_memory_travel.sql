@@ -1,8 +1,6 @@
 -- Memories come from other fleets and go there: with what has become of them, and with what they rest on.
 
 alter table memories
-  -- 0: seen, heard or done; a reflection stands one above the deepest it rests on.
-  add column depth smallint not null default 0,
   drop constraint memories_check,
   -- What took its place may come later than the memory itself, or never.
   add check (superseded_by is null or superseded_at is not null);
@@ -10,6 +8,4 @@ alter table memories
 alter table reflections
   -- What came from elsewhere was made by no run and on no machine of this fleet.
   alter column run_id drop not null,
-  alter column machine_id drop not null,
-  -- The memory that the agent has of it.
-  add column memory_id text unique references memories (id);
+  alter column machine_id drop not null;
