@@ -257,8 +257,6 @@ export function createMemoryStore(db: Database) {
           .where('id', '=', id)
           .execute();
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
-        // A reflection says the same among the reflections.
-        await tx.updateTable('reflections').set({ text: '(forgotten)' }).where('memoryId', '=', id).execute();
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')

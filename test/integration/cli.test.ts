@@ -183,6 +183,32 @@ test('searches, deletes and forgets memories', async () => {
   expect((await soulfra(['memories', 'search', 'rook-001', 'birds'])).out).toContain('1 memory scored');
 });
 
+test('a character comes in as an agent and goes out as a picture that comes in again', async () => {
+  const card = {
+    spec: 'chara_card_v2',
+    spec_version: '2.0',
+    data: { name: 'Net Mender', description: '{{char}} hums.', system_prompt: 'x' },
+  };
+  writeFileSync(join(folder, 'card.json'), JSON.stringify(card));
+  const dry = await soulfra(['agents', 'import', 'card.json', '--dry-run']);
+  expect(dry.out).toContain('Net Mender (net-mender) would be born');
+  const born = await soulfra(['agents', 'import', 'card.json', '--archetype', 'rook']);
+  expect(born.code).toBe(0);
+  expect(born.out).toContain('Net Mender hums.');
+  expect(born.out).toContain('kept, without effect: system_prompt (an instruction');
+  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'card-png', '--to', 'card.png'])).code).toBe(0);
+  const again = await soulfra(['agents', 'import', 'card.png', '--archetype', 'rook']);
+  expect({ code: again.code, out: again.out }).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('was here already'),
+  });
+  const other = await soulfra(['agents', 'export', 'net-mender', '--format', 'eliza']);
+  expect(json(other)).toMatchObject({ name: 'Net Mender', bio: ['Net Mender hums.'] });
+  expect(other.err).toContain('no place in this format: system_prompt');
+  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'yaml'])).code).toBe(2);
+  expect((await soulfra(['agents', 'import', 'none.json'])).code).toBe(2);
+});
+
 test('pauses, lists and shows agents; dry runs change nothing', async () => {
   expect((await soulfra(['agents', 'pause', 'rook-001', '--dry-run'])).out.trim()).toBe('would pause rook-001');
   expect((await soulfra(['agents', 'pause', 'rook-001'])).out).toContain('paused rook-001');
