@@ -1,5 +1,6 @@
 import { DomainError, isDomainError } from '../domain/errors.ts';
-import { fieldError, memoryFormatVersion, type TellingLine } from '../domain/memory-lines.ts';
+import { fieldError } from '../domain/field-errors.ts';
+import { memoryFormatVersion, type TellingLine } from '../domain/memory-lines.ts';
 import type { MemoryImporter } from '../integrations/importers/importer.ts';
 import { createImportReport, type ImportReport, type Place } from './import-report.ts';
 import { createMemoryIntake, type ImportOptions } from './memory-intake.ts';
@@ -21,28 +22,34 @@ export async function importMemories(
   let header: { agentId: string } | undefined;
   let ended = false;
   let tellings = 0;
+  /** Since the header: files of several agents may stand behind one another. */
+  let told = 0;
   let last = 0;
   /** Once it is known that nothing further can be read rightly. */
   let stopped: DomainError | undefined;
   for await (const thing of importer.read(stream)) {
     const { line: number, at, notes = [] } = thing;
-    const told = 'told' in thing.read ? thing.read.told : undefined;
+    const said = 'told' in thing.read ? thing.read.told : undefined;
     const place: Place = { line: number, at };
     last = number;
     try {
       if (stopped) throw stopped;
-      if (told?.type === 'header') {
-        header = told;
-        if (told.version !== memoryFormatVersion) stopped = otherVersion(told.version);
+      if (said?.type === 'header') {
+        if (header && !ended) report.refuse(place, breaksOff());
+        header = said;
+        ended = false;
+        told = 0;
+        if (said.version !== memoryFormatVersion) stopped = otherVersion(said.version);
         if (stopped) throw stopped;
-      } else if (told?.type === 'end') {
+      } else if (said?.type === 'end') {
         ended = true;
-        if (told.lines !== tellings) throw partsMissing(told.lines, tellings);
+        if (said.lines !== told) throw partsMissing(said.lines, told);
       } else {
         tellings += 1;
+        told += 1;
         if (tellings > mostLines) throw tooManyLines();
         if ('error' in thing.read) throw thing.read.error;
-        const line: TellingLine = told!;
+        const line: TellingLine = said!;
         await intake.take(place, line, options.agentId ?? line.agentId ?? header?.agentId);
         for (const note of notes) report.note(place, note);
       }
@@ -52,10 +59,7 @@ export async function importMemories(
     }
   }
   if (header && !ended && !stopped) {
-    report.refuse(
-      { line: last + 1 },
-      new DomainError('MALFORMED_BODY', 'the file breaks off: its end line is missing'),
-    );
+    report.refuse({ line: last + 1 }, breaksOff());
   }
   await intake.end();
   return report.end(importer.lost());
@@ -67,6 +71,9 @@ function otherVersion(version: number): DomainError {
     `is ${version}; this Soulfra reads ${memoryFormatVersion}`,
     'Export it from a Soulfra of this version.',
   );
+}
+function breaksOff(): DomainError {
+  return new DomainError('MALFORMED_BODY', 'the file breaks off: its end line is missing');
 }
 function partsMissing(said: number, came: number): DomainError {
   return new DomainError('MALFORMED_BODY', `the file had ${said} lines when it was made, and has ${came} now`);

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { DomainError } from '../domain/errors.ts';
 import { settleClaims } from '../domain/evidence-order.ts';
-import { fieldError, type TellingLine } from '../domain/memory-lines.ts';
+import { fieldError } from '../domain/field-errors.ts';
+import { type TellingLine } from '../domain/memory-lines.ts';
 import type { Database } from '../stores/database.ts';
 import type { MemoryStore, NewMemory } from '../stores/memories.ts';
 import { contentHashOf } from '../stores/memory-rows.ts';
@@ -14,6 +15,7 @@ const batchCharacters = 4 * 1024 * 1024;
 /** Lines, and characters of them, that may wait for evidence that comes later in the file. */
 const mostWaiting = { lines: 20_000, characters: 16 * 1024 * 1024 };
 const mostSuccessions = 100_000;
+const keysAtOnce = 10_000;
 
 export interface ImportOptions {
   db: Database;
@@ -54,7 +56,11 @@ export function createMemoryIntake({ db, memories, ownerId, dryRun }: ImportOpti
 
   /** Reads what is here of all that the lines name; the answers are good until something is added. */
   async function look(keys: Array<{ agentId: string; externalKey: string }>) {
-    const stored = await memoriesByKeys(db, ownerId, keys);
+    const stored = new Map<string, KnownMemory>();
+    for (let from = 0; from < keys.length; from += keysAtOnce) {
+      const some = await memoriesByKeys(db, ownerId, keys.slice(from, from + keysAtOnce));
+      for (const [key, known] of some) stored.set(key, known);
+    }
     return {
       stored: (agentId: string, key: string): KnownMemory | undefined => stored.get(`${agentId} ${key}`),
       isHere: (agentId: string, key: string): boolean =>
@@ -105,7 +111,7 @@ export function createMemoryIntake({ db, memories, ownerId, dryRun }: ImportOpti
   }
 
   function wait(told: Told): void {
-    waitingCharacters += told.memory.text.length;
+    waitingCharacters += sizeOf(told.memory);
     if (waiting.length < mostWaiting.lines && waitingCharacters <= mostWaiting.characters) waiting.push(told);
     else report.refuse(told.place, tooManyWait());
   }
@@ -209,7 +215,7 @@ export function createMemoryIntake({ db, memories, ownerId, dryRun }: ImportOpti
       }
       const memory = toldMemory(agentId, line, new Date());
       batch.push({ place, memory, supersededBy: line.supersededBy });
-      characters += memory.text.length;
+      characters += sizeOf(memory);
       if (batch.length >= batchLines || characters >= batchCharacters) await judge();
     },
 
@@ -219,6 +225,11 @@ export function createMemoryIntake({ db, memories, ownerId, dryRun }: ImportOpti
       await linkSuccessors();
     },
   };
+}
+
+/** In characters, about. */
+function sizeOf({ text, reflection }: NewMemory): number {
+  return (reflection?.evidence ?? []).reduce((sum, key) => sum + key.length, text.length);
 }
 
 function keysOf({ agentId, externalKey, reflection }: NewMemory): Array<{ agentId: string; externalKey: string }> {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { bornOutside } from '../domain/fleet-changes.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { bornAgentId } from '../domain/ids.ts';
-import { fieldError } from '../domain/memory-lines.ts';
+import { fieldError } from '../domain/field-errors.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
 import { placementAgent } from '../domain/placement-input.ts';
 import { seedOf } from '../domain/random.ts';

@@ -51,6 +51,11 @@ export function invalidInput(error: z.ZodError, input: unknown, schema: z.ZodTyp
   return new DomainError('INVALID_INPUT', said, { fields });
 }
 
+/** One field that is to blame, as the error a caller is told. */
+export function fieldError(path: string, rule: string, mend: string): DomainError {
+  return new DomainError('INVALID_INPUT', `${path} ${rule}`, { fields: [{ path, rule, mend }] });
+}
+
 type RuleAndMend = Pick<FieldError, 'rule' | 'mend'>;
 
 function explained(at: readonly PropertyKey[], about: ExplainedIssue['about'], said: RuleAndMend): ExplainedIssue {

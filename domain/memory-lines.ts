@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DomainError, type FieldError } from './errors.ts';
-import { invalidInput } from './field-errors.ts';
+import { fieldError, invalidInput } from './field-errors.ts';
 import { slugSchema } from './ids.ts';
 import { memoryKinds } from './states.ts';
 import { textSchema } from './text.ts';
@@ -162,9 +162,4 @@ export function refuseFuture(told: Partial<Record<(typeof pastFields)[number], s
 function refuse(fields: FieldError[]): void {
   if (fields.length === 0) return;
   throw new DomainError('INVALID_INPUT', fields.map(({ path, rule }) => `${path} ${rule}`).join('; '), { fields });
-}
-
-/** One field that is to blame, as the error a caller is told. */
-export function fieldError(path: string, rule: string, mend: string): DomainError {
-  return new DomainError('INVALID_INPUT', `${path} ${rule}`, { fields: [{ path, rule, mend }] });
 }

@@ -1,4 +1,4 @@
-import { fieldError } from './memory-lines.ts';
+import { fieldError } from './field-errors.ts';
 
 /** Characters in the forms that other programs keep them in: docs/personas.md says what becomes of each field. */
 export const personaFormats = ['eliza', 'card-v1', 'card-v2', 'card-v3'] as const;

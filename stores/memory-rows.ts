@@ -68,6 +68,7 @@ export async function grounded<Row extends NewMemory & { id: string }>(
   rows: readonly Row[],
 ): Promise<{ rows: Array<Row & { depth: number; evidenceIds: string[] }>; groundless: Row[] }> {
   const claims = rows.flatMap((row) => (row.reflection?.evidence ?? []).map((key) => ({ agentId: row.agentId, key })));
+  if (rows.every(({ reflection }) => reflection === undefined)) return { rows: rows.map(ungrounded), groundless: [] };
   const known = new Map<string, { id: string; depth: number }>();
   const { rows: found } = await sql<{ agentId: string; externalKey: string; id: string; depth: number }>`
     select m.agent_id, m.external_key, m.id, m.depth
@@ -88,6 +89,10 @@ export async function grounded<Row extends NewMemory & { id: string }>(
     kept.push({ ...row, depth, evidenceIds: [...new Set(evidence.map((each) => each.id))] });
   }
   return { rows: kept, groundless };
+}
+
+function ungrounded<Row extends NewMemory>(row: Row): Row & { depth: number; evidenceIds: string[] } {
+  return { ...row, depth: isLived(row.kind) ? 0 : 1, evidenceIds: [] };
 }
 
 /** Under the agents' row locks; the agents' counters are the caller's. */

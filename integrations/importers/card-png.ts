@@ -1,6 +1,6 @@
 import { DomainError } from '../../domain/errors.ts';
 import { decodeUtf8, parseJsonText } from '../../domain/json-text.ts';
-import { fieldError } from '../../domain/memory-lines.ts';
+import { fieldError } from '../../domain/field-errors.ts';
 import { plainPng, readPng, writePng } from './png.ts';
 
 /** V3 stands under `ccv3`, V2 under `chara`; where both do, V3 is the card and V2 its copy for older readers. */

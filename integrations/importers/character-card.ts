@@ -1,4 +1,4 @@
-import { fieldError } from '../../domain/memory-lines.ts';
+import { fieldError } from '../../domain/field-errors.ts';
 import {
   isObject,
   type JsonObject,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { DomainError, type FieldError, isDomainError } from '../../domain/errors.ts';
 import { decodeUtf8, parseJsonText } from '../../domain/json-text.ts';
-import { fieldError, readMemoryLine } from '../../domain/memory-lines.ts';
+import { fieldError } from '../../domain/field-errors.ts';
+import { readMemoryLine } from '../../domain/memory-lines.ts';
 import type { LostField, MemoryImporter, ReadThing } from './importer.ts';
 import { jsonMembers } from './json-members.ts';
 

@@ -1,5 +1,5 @@
 import { type FieldError } from '../../domain/errors.ts';
-import { fieldError } from '../../domain/memory-lines.ts';
+import { fieldError } from '../../domain/field-errors.ts';
 import {
   fitted,
   isObject,

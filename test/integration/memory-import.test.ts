@@ -277,6 +277,11 @@ test('a file that was cut off, was changed, or is of another version is told as 
   expect(cut.json).toMatchObject({ known: 2, refused: 1, errors: [{ line: 4, code: 'MALFORMED_BODY' }] });
   const without = await send(written(lines.filter((_, i) => i !== 1)), '?dryRun=true');
   expect(without.json).toMatchObject({ known: 1, refused: 1, errors: [{ line: 3, code: 'MALFORMED_BODY' }] });
+  const other = await exported('vesper-088');
+  const both = await send(written([...lines, ...other]), '?dryRun=true');
+  expect(both.json).toMatchObject({ known: 2, refused: 0 });
+  const oneCut = await send(written([...lines.slice(0, -1), ...other]), '?dryRun=true');
+  expect(oneCut.json).toMatchObject({ known: 2, refused: 1, errors: [{ line: 4, code: 'MALFORMED_BODY' }] });
   const later = await send(written([{ ...lines[0], version: 2 }, ...lines.slice(1)]));
   expect({ status: later.status, code: later.json['code'] }).toEqual({ status: 400, code: 'INVALID_INPUT' });
   expect(later.text).toContain('this Soulfra reads 1');

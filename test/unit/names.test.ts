@@ -11,6 +11,8 @@ const foreign: Record<string, string[]> = {
   'domain/prompts/questions-1.ts': ['system'],
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
+  'integrations/importers/eliza.ts': ['system'],
+  'test/unit/persona-files.test.ts': ['system'],
   'test/unit/world.test.ts': ['system'],
 };
 
