@@ -6,6 +6,7 @@ import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createPersonaStore } from '../stores/personas.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRunStore } from '../stores/runs.ts';
@@ -27,6 +28,7 @@ export function createContext(deps: ApiDeps) {
     fleets: createFleetStore(deps.db),
     memories: createMemoryStore(deps.db),
     messages: createMessageStore(deps.db),
+    personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),

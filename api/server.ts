@@ -21,6 +21,7 @@ import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -83,6 +84,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     machineRoutes,
     modelRoutes,
     agentRoutes,
+    personaRoutes,
     memoryRoutes,
     messageRoutes,
     reflectionRoutes,

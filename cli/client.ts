@@ -85,11 +85,11 @@ export function createClient({ url, token, origin }: { url: string; token: strin
       }
     },
 
-    /** Sends a file of JSON lines as it is read. */
-    lines: async <T>(path: string, file: string, query: Query = {}): Promise<T> => {
+    /** Sends a file as it is read. */
+    file: async <T>(path: string, file: string, mediaType: string, query: Query = {}): Promise<T> => {
       const response = await ask('POST', path, query, {
         body: Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array>,
-        headers: { 'content-type': 'application/x-ndjson' },
+        headers: { 'content-type': mediaType },
         duplex: 'half',
       } as RequestInit);
       return (await response.json()) as T;
@@ -116,6 +116,12 @@ export function createClient({ url, token, origin }: { url: string; token: strin
         },
       );
       yield* streamEvents(response.body!);
+    },
+
+    /** The bytes of an answer, as they come. */
+    download: async (path: string, query: Query = {}): Promise<{ body: Readable; headers: Headers }> => {
+      const { body, headers } = await ask('GET', path, query);
+      return { body: Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), headers };
     },
 
     /** Events as they come, until the signal; a stream that breaks off is taken up where it was. */

@@ -9,6 +9,7 @@ import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
+import { personaCommands } from './commands/personas.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
@@ -31,6 +32,7 @@ export function createProgram(): Command {
     agentCommands,
     talkCommand,
     mcpCommand,
+    personaCommands,
     memoryCommands,
     threadCommands,
     driftCommands,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
 import { sourceSchema } from './sources.ts';
@@ -96,7 +97,7 @@ const archetypeSchema = z.strictObject({
   count: z.int().min(0).max(100_000),
   /** What such an agent does, to stand after its name: `keeps the evening watch and writes down what changed`. */
   summary: z.string().min(1).max(300),
-  traits: z.array(z.string().min(1).max(60)).min(1).max(12),
+  traits: z.array(z.string().min(1).max(personaLimits.traitChars)).min(1).max(personaLimits.traits),
   maskSeed: z.int().nonnegative(),
   cadence: durationSchema,
   /** Model id `<model>_<quantisation>`. */
@@ -121,8 +122,8 @@ const overrideSchema = archetypeSchema
     // Without their defaults, which would override the archetype's own.
     priority: archetypeSchema.shape.priority.unwrap(),
     expectedTokens: archetypeSchema.shape.expectedTokens.unwrap(),
-    name: z.string().min(1).max(60),
-    persona: z.string().min(1).max(2000),
+    name: z.string().min(1).max(personaLimits.nameChars),
+    persona: z.string().min(1).max(personaLimits.personaChars),
   })
   .partial();
 

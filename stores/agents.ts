@@ -78,8 +78,11 @@ async function livingParent(tx: Executor, ownerId: string, parentId: string) {
   return parent;
 }
 
-/** A persona keeps its name for life, so a name cannot pass from one agent to another. */
-async function refuseTaken(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
+/**
+ * A persona keeps its name for life, so a name cannot pass from one agent to another.
+ * @throws CONFLICT where an id or a name is taken
+ */
+export async function refuseTaken(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
   const taken = await tx
     .selectFrom('agents')
     .select(['id', 'name'])

@@ -291,6 +291,16 @@ export interface Notices {
   title: string;
 }
 
+export interface PersonaFiles {
+  agentId: string;
+  contentHash: Buffer;
+  document: Json;
+  format: string;
+  importedAt: Generated<Timestamp>;
+  ownerId: string;
+  picture: Buffer | null;
+}
+
 export interface Plans {
   appliedAt: Timestamp | null;
   createdAt: Generated<Timestamp>;
@@ -314,13 +324,13 @@ export interface Reflections {
   createdAt: Generated<Timestamp>;
   degraded: boolean;
   id: string;
-  machineId: string;
+  machineId: string | null;
   memoryId: string;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
-  runId: string;
+  runId: string | null;
   seconds: number;
   seed: number | null;
   source: string;
@@ -521,6 +531,7 @@ export interface DB {
   messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  personaFiles: PersonaFiles;
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;

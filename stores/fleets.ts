@@ -89,8 +89,7 @@ export function createFleetStore(db: Database) {
     }): Promise<AppliedFleet> {
       const { ownerId, source, fleet, agents, changes } = input;
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
-        if (input.basedOn !== undefined) await refuseStale(tx, input.basedOn);
+        await lockFleet(tx, input.basedOn);
         const { version } = await tx
           .insertInto('fleetVersions')
           .values({
@@ -116,7 +115,13 @@ export function createFleetStore(db: Database) {
 }
 export type FleetStore = ReturnType<typeof createFleetStore>;
 
-async function refuseStale(tx: Executor, basedOn: number | null): Promise<void> {
+/**
+ * No other version is applied until the transaction ends.
+ * @param basedOn the version that the caller read, null for none: another one in force is a CONFLICT
+ */
+export async function lockFleet(tx: Executor, basedOn?: number | null): Promise<void> {
+  await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
+  if (basedOn === undefined) return;
   const row = await tx
     .selectFrom('fleetVersions')
     .select('version')

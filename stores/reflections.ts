@@ -6,7 +6,7 @@ import { expectationRuns, expectedTokens } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { vectorOf } from './memory-columns.ts';
-import { insertMemoryRows } from './memories.ts';
+import { insertMemoryRows } from './memory-rows.ts';
 import { endRun, type RunTook } from './runs.ts';
 
 export interface StoredReflections {
