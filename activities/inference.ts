@@ -3,13 +3,16 @@ import { reflectionMaxTokens } from '../domain/reflections.ts';
 import type { MemoryStore } from '../stores/memories.ts';
 import type { ReflectionStep } from '../stores/reflections.ts';
 import type { RunStore } from '../stores/runs.ts';
+import type { SpawnStore } from '../stores/spawns.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
+import { createComposePersona } from './compose-persona.ts';
 import { createOnMachine, type MachineCallDeps } from './machine-calls.ts';
 
 export interface InferenceDeps extends MachineCallDeps {
   memories: MemoryStore;
   runs: RunStore;
   steps: StepResultStore;
+  spawns: SpawnStore;
 }
 
 export interface ReflectInput {
@@ -27,6 +30,8 @@ export function createInferenceActivities(deps: InferenceDeps) {
   const onMachine = createOnMachine(deps);
 
   return {
+    ...createComposePersona(deps, onMachine),
+
     /** One reflection, stored under the machine's epoch. A second execution finds the result. */
     async reflect({ runId, step, modelId, queue, attempt }: ReflectInput): Promise<{ tokens: number }> {
       const key = { workId: runId, step };

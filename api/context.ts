@@ -7,7 +7,9 @@ import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
+import { createRetirementStore } from '../stores/retirement.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
@@ -27,6 +29,8 @@ export function createContext(deps: ApiDeps) {
     memories: createMemoryStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
+    spawns: createSpawnStore(deps.db),
+    retirement: createRetirementStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

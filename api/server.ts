@@ -14,6 +14,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
+import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { modelRoutes } from './routes/models.ts';
@@ -24,6 +25,7 @@ import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
+import { whisperRoutes } from './routes/whispers.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -78,6 +80,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     machineRoutes,
     modelRoutes,
     agentRoutes,
+    lineageRoutes,
+    whisperRoutes,
     memoryRoutes,
     reflectionRoutes,
     runRoutes,

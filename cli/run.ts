@@ -8,6 +8,7 @@ import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
 import { tokenCommands } from './commands/tokens.ts';
+import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
 
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     agentCommands,
     memoryCommands,
     runCommands,
+    whisperCommands,
     inboxCommands,
     tokenCommands,
   ]) {

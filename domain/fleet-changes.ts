@@ -8,7 +8,7 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
 export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'limit' | 'retention';
+export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'spawning' | 'limit' | 'retention';
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -31,6 +31,8 @@ export interface LivingAgent {
   archetype: string;
   origin: AgentOrigin;
   state: AgentState;
+  /** The file revives only what the file has retired. */
+  retiredBy: 'file' | 'operator' | null;
   name: string;
   persona: string;
   traits: readonly string[];
@@ -55,6 +57,7 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('machine', before.machines, next.machines),
     ...listed('model', before.models, next.models),
     ...scheduleChanges(previous, next, living),
+    ...changed('spawning', 'spawning', previous?.spawning, next.spawning, previous !== undefined),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
@@ -109,7 +112,7 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
   }
   const { expectedTokens: _, ...followed } = owned;
   const fields = differences(pickOf(row, followed), followed);
-  const revived = row.state === 'retired';
+  const revived = row.retiredBy === 'file';
   const changes: FleetChange[] = [];
   if (revived) {
     changes.push({

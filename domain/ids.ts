@@ -10,6 +10,7 @@ export const idPrefixes = {
   sweep: 'swp',
   notice: 'ntc',
   ego: 'ego',
+  whisper: 'whi',
   request: 'req',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
@@ -81,6 +82,9 @@ export function drainWorkflowId(machineId: string, count: number): string {
 /** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand. */
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
+}
+export function spawnWorkflowId(whisperId: string): string {
+  return `spawn:${whisperId}`;
 }
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;

@@ -5,3 +5,7 @@ export const rowsChangedSignal = 'rowsChanged';
 
 /** The one step of a reflection that leaves the database. */
 export const insightsStep = 'insights';
+
+/** A person's word on a whisper that waits for it; answered with how the whisper ended. */
+export const decideWhisperUpdate = 'decideWhisper';
+export type WhisperDecision = { approve: true } | { approve: false; reason: string };

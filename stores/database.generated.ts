@@ -50,6 +50,7 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
@@ -242,6 +243,13 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface SpawnBuckets {
+  key: string;
+  ownerId: string;
+  refilledAt: Timestamp;
+  tokens: number;
+}
+
 export interface StepResults {
   epoch: number;
   machineId: string;
@@ -283,6 +291,37 @@ export interface Users {
   role: string;
 }
 
+export interface Whispers {
+  admittedAt: Timestamp | null;
+  agentId: string | null;
+  bodyHash: Buffer;
+  deadline: Timestamp | null;
+  draft: Generated<number>;
+  endedAt: Timestamp | null;
+  id: string;
+  judgedAt: Timestamp | null;
+  judgedBy: string | null;
+  lineageId: string;
+  modelId: string | null;
+  name: string | null;
+  nearestCosine: number | null;
+  nearestId: string | null;
+  ownerId: string;
+  parentId: string;
+  personaSource: string | null;
+  promptVersion: string | null;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  receivedAt: Timestamp;
+  requestedBy: string;
+  requestId: string;
+  retryOf: string | null;
+  roomAt: Timestamp | null;
+  source: string;
+  state: string;
+  text: string;
+}
+
 export interface DB {
   agents: Agents;
   egoEntries: EgoEntries;
@@ -300,8 +339,10 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   runs: Runs;
+  spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
   sweeps: Sweeps;
   tokens: Tokens;
   users: Users;
+  whispers: Whispers;
 }

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import type { MemoryKind } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
+import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
@@ -44,12 +44,12 @@ export interface Dependents {
 export function createMemoryStore(db: Database) {
   return {
     /**
-     * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
+     * Adds memories in one transaction, the caller's or its own, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
      */
-    async add(ownerId: string, memories: readonly NewMemory[]): Promise<AddedMemories> {
+    async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
       if (memories.length === 0) return { added: 0, known: 0, unknown: [] };
-      return db.transaction().execute(async (tx) => {
+      return inTransaction(db, within, async (tx) => {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')

@@ -47,6 +47,8 @@ export interface MemorySearchOptions {
   onFailure: (err: unknown) => void;
 }
 
+export type MemorySearch = ReturnType<typeof createMemorySearch>;
+
 /** What an agent remembers of something: every living memory scored, the best answered. See domain/retrieval.ts. */
 export function createMemorySearch(options: MemorySearchOptions) {
   const { db } = options;

@@ -19,7 +19,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
-          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null) limit ${batch})`,
+          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
+          and not exists (select 1 from whispers w where w.id = s.work_id and w.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
@@ -30,6 +31,10 @@ export function createRetentionStore(db: Database) {
           and (select min(n.created_at) from plans n where n.version > p.version) < ${ago(keep.plans)} limit ${batch})`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
+        // What was refused; a persona keeps the whisper that called it. One that a later whisper names stays as long as that.
+        sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
+          and w.ended_at < ${ago(keep.whispers)}
+          and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

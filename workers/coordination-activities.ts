@@ -6,6 +6,7 @@ import { createDrainActivities } from '../activities/machines.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
+import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createAgentStore } from '../stores/agents.ts';
@@ -15,10 +16,12 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import type { MemorySearch } from '../stores/memory-search.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { reconcileSchedules } from './schedules.ts';
@@ -31,6 +34,7 @@ export function createWorkerStores(db: Database) {
     fleets: createFleetStore(db),
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
+    spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
     embeddings: createEmbeddingStore(db),
     reflections: createReflectionStore(db),
@@ -48,6 +52,7 @@ export function createCoordinationActivities(
   fleet: FleetReader,
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
+  memorySearch: MemorySearch,
 ) {
   return {
     ...createFleetHealthActivities(stores),
@@ -60,5 +65,6 @@ export function createCoordinationActivities(
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
   };
 }

@@ -13,6 +13,7 @@ import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
+import { createMemorySearch } from '../stores/memory-search.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { workflowBundle } from './bundle.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
@@ -72,6 +73,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const client = new Client({ connection: clientConnection, namespace });
 
   const embedders = createEmbedders({ apiKey: options.modelKey });
+  const memorySearch = createMemorySearch({
+    db,
+    embedderOf: embedders.of,
+    settings: async () => (await fleet()).fleet.embeddings,
+    cacheBytes: view.fleet.limits.memoryCacheMiB * 2 ** 20,
+    onFailure: (err) => log.warn({ err }, 'memories searched by words alone'),
+  });
   const models = createMachineModels(() => view, machineId, options.modelKey);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1);
   const identity = `${machineId}/worker/${process.pid}`;
@@ -193,7 +201,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of),
+        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of, memorySearch),
       }),
     );
   }

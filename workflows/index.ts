@@ -5,3 +5,4 @@ export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
+export { spawnPersona } from './spawn-persona.ts';

@@ -81,9 +81,11 @@ test('every list takes limit, cursor and format', async () => {
   );
   expect(lists.map(([url]) => url).sort()).toEqual([
     '/v1/agents',
+    '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/fleet/versions',
     '/v1/inbox',
+    '/v1/lineages',
     '/v1/machines',
     '/v1/models',
     '/v1/reflections',
@@ -91,6 +93,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/schedules',
     '/v1/sweeps',
     '/v1/tokens',
+    '/v1/whispers',
   ]);
   for (const [path] of lists) {
     const url = path.replace('{id}', 'vesper-001');

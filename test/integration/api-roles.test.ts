@@ -33,6 +33,7 @@ const lesser: Record<Role, Role | undefined> = {
 
 function idFor(url: string): string {
   if (url.includes('/runs/')) return newId('run');
+  if (url.includes('/whispers/')) return newId('whisper');
   if (url.includes('/sweeps/')) return newId('sweep');
   if (url.includes('/reflections/')) return newId('reflection');
   if (url.startsWith('/v1/memories/')) return newId('memory');

@@ -14,20 +14,25 @@ import type { HeldLease } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
+import { createSpawnActivities } from '../../activities/spawns.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
 import { durationSeconds } from '../../domain/durations.ts';
 import type { Fleet } from '../../domain/fleet.ts';
-import { reflectWorkflowId } from '../../domain/ids.ts';
+import { reflectWorkflowId, spawnWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
+import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
@@ -35,7 +40,9 @@ import { createInferencePool } from '../../workers/inference-pool.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
+import type { SpawnPersonaResult } from '../../workflows/spawn-persona.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
+import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
 
 const log = createLogger({ part: 'worker', level: 'silent' });
@@ -73,10 +80,21 @@ export async function openStage(
     memories: createMemoryStore(db),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
+    spawns: createSpawnStore(db),
+    embeddings: createEmbeddingStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
-  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy }, reader);
+  const memorySearch = createMemorySearch({
+    db,
+    embedderOf: () => hashedEmbedder,
+    settings: async () => (await reader()).fleet.embeddings,
+    cacheBytes: 2 ** 20,
+    onFailure: (err) => {
+      throw err;
+    },
+  });
+  const shipped = coordinationActivities({ ...stores, memorySearch, machineId: coordinatedBy }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });
@@ -213,6 +231,27 @@ export async function openStage(
       });
     },
 
+    /** Receives a whisper; what it asks for is started by `spawn`. */
+    async whisper(input: { parentId: string; text: string; requestId: string }) {
+      const { spawning } = (await reader()).fleet;
+      const whisper = { ...input, ownerId: testOwner, source: 'api' as const, requestedBy: 'test' };
+      return db.transaction().execute((tx) => receiveWhisper(tx, whisper, spawning));
+    },
+
+    /** Starts the workflow of a whisper, as the relay does for its intent. */
+    async spawn(
+      whisperId: string,
+    ): Promise<WorkflowHandleWithFirstExecutionRunId & { result(): Promise<SpawnPersonaResult> }> {
+      await sql`delete from intents where workflow_id = ${spawnWorkflowId(whisperId)}`.execute(db);
+      return client.workflow.start('spawnPersona', {
+        workflowId: spawnWorkflowId(whisperId),
+        taskQueue: coordinationQueue,
+        args: [{ whisperId }],
+        workflowTaskTimeout: '2 seconds',
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+      });
+    },
+
     /** The run of an agent in a period, its last attempt. */
     async run(agentId: string, period: string) {
       return db
@@ -259,8 +298,10 @@ export async function openStage(
 }
 
 type Stores = Omit<
-  Parameters<typeof createReflectionActivities>[0] & Parameters<typeof createSweepActivities>[0],
-  'fleet'
+  Parameters<typeof createReflectionActivities>[0] &
+    Parameters<typeof createSweepActivities>[0] &
+    Parameters<typeof createSpawnActivities>[0],
+  'fleet' | 'embedderOf'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -270,5 +311,6 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createReflectionActivities({ ...stores, fleet }),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
   };
 }
