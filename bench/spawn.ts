@@ -43,7 +43,7 @@ const edits: Partial<Record<Protection, Edit[]>> = {
   // The same whisper worked on twice.
   idempotency: [
     {
-      file: 'stores/spawns.ts',
+      file: 'stores/whispers.ts',
       from: 'const open: readonly WhisperState[] = openWhisperStates;',
       to: "const open: readonly WhisperState[] = ['received', 'awaiting_approval', 'spawned'];",
     },

@@ -34,3 +34,8 @@ export interface Refusal {
   code: RefusalCode;
   reason: string;
 }
+
+/** How a whisper ended. */
+export type SpawnEnd =
+  | { state: 'spawned'; agentId: string }
+  | { state: 'refused' | 'expired'; code: string; reason: string };

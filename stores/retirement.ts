@@ -96,7 +96,6 @@ export function createRetirementStore(db: Database) {
     },
   };
 }
-export type RetirementStore = ReturnType<typeof createRetirementStore>;
 
 /** The agent and who holds or will hold its ego, both rows locked in the order of their ids, the plan's row before them. */
 async function lockWith(tx: Executor, agentId: string, ownerId: string, holder: () => Promise<string | undefined>) {

@@ -14,7 +14,7 @@ import type { InferenceActivities } from '../activities/inference.ts';
 import type { BegunSpawn, SpawnActivities } from '../activities/spawns.ts';
 import { restartPriority } from '../domain/ladder.ts';
 import { decideWhisperUpdate, type WhisperDecision } from '../domain/messages.ts';
-import type { SpawnEnd } from '../stores/spawns.ts';
+import type { SpawnEnd } from '../domain/whispers.ts';
 import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface SpawnPersonaInput {

@@ -1,7 +1,7 @@
 import { type Fleet, fleetSchema } from '../../domain/fleet.ts';
 
 /** First agents, one lineage each. */
-export const lineages = 24;
+const lineages = 24;
 
 /**
  * A pair of simulated machines with room for every agent that could be born, and limits that all bite: the fleet's bucket

@@ -39,9 +39,11 @@ export function lineageCommands(agents: Command): void {
         }>(`/agents/${encodeURIComponent(id)}/${verb}`, {}, { dryRun });
         if (json) return printJson(answer);
         if (answer.would !== undefined) return line(`would ${answer.would}`);
-        const other = answer.egoTo ?? answer.egoFrom;
+        const other = answer.egoTo ?? answer.egoFrom ?? null;
         const moved =
-          other == null ? '' : `, ego ${answer.ego.toLocaleString('en')} ${verb === 'retire' ? 'to' : 'from'} ${other}`;
+          other === null
+            ? ''
+            : `, ego ${answer.ego.toLocaleString('en')} ${verb === 'retire' ? 'to' : 'from'} ${other}`;
         line(`${good('✔')} ${verb}d ${id}${moved}`);
       });
   }

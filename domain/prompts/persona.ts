@@ -5,13 +5,12 @@ import type { ChatMessage } from './reflect.ts';
 /** Bump with every change of wording: each whisper keeps the version that its persona was asked for with. */
 export const personaPromptVersion = 'persona/1';
 
-export const personaLimits = { personaChars: 900, traits: 4, traitChars: 30 } as const;
+const personaLimits = { personaChars: 900, traits: 4, traitChars: 30 } as const;
 
 export const personaOutputSchema = z.strictObject({
   persona: z.string().trim().min(60).max(personaLimits.personaChars),
   traits: z.array(z.string().trim().min(2).max(personaLimits.traitChars)).min(1).max(personaLimits.traits),
 });
-export type PersonaOutput = z.infer<typeof personaOutputSchema>;
 
 /** Answer tokens of the longest persona that the schema allows. */
 export const personaMaxTokens = 400;

@@ -1,6 +1,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ComposeInput } from '../../activities/compose-persona.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
 import { activityInterceptors } from '../../activities/interceptors.ts';
 import { modelVariants } from '../../domain/fleet.ts';
@@ -48,7 +49,7 @@ function composer(answers: string[]) {
   const logger = new DefaultLogger('ERROR', () => undefined);
   const environment = new MockActivityEnvironment({ attempt: 1 }, { interceptors: activityInterceptors, logger });
   const compose = (whisperId: string, memoryIds: string[]) =>
-    environment.run(activities.composePersona, {
+    environment.run((input: ComposeInput) => activities.composePersona(input), {
       whisperId,
       draft: 1,
       name: 'Torian Light',

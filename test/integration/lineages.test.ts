@@ -84,7 +84,7 @@ test('ego goes to the nearest living ancestor and comes back as far as it is the
 test('asked twice or at once, an agent is retired once and revived once', async () => {
   await bear('b', 'vesper-001', 400_000);
   const all = await Promise.all([act('retire', 'b'), act('retire', 'b'), act('retire', 'b')]);
-  expect(all.map(({ json }) => json['ego']).sort()).toEqual([0, 0, 400_000]);
+  expect(all.map(({ json }) => json['ego'] as number).sort((a, b) => a - b)).toEqual([0, 0, 400_000]);
   expect(await ego('b')).toBe(0);
   await Promise.all([act('revive', 'b'), act('revive', 'b')]);
   expect(await ego('b')).toBe(400_000);

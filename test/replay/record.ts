@@ -6,8 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findDevServer } from '../../bench/support/dev-server.ts';
-import { fleetHealthWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import { fleetHealthWorkflowId, reflectWorkflowId, spawnWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import { decideWhisperUpdate } from '../../domain/messages.ts';
+import type { Spawning } from '../../domain/spawn-policy.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
@@ -111,6 +114,46 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   });
   await save('reembed-memories-done', 'reembed-memories:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
+
+  const spawning = { ...testFleet().spawning, growth: 0.99, mostAlike: 0.99 };
+  const spawned = await whisper('spawned', spawning);
+  await until('it was born', async () => (await whisperState(spawned)) === 'spawned');
+  await save('spawn-persona-spawned', spawnWorkflowId(spawned));
+  const alike = await whisper('alike', { ...spawning, mostAlike: 0, drafts: 2 });
+  await until('it was too alike', async () => (await whisperState(alike)) === 'refused');
+  await save('spawn-persona-refused', spawnWorkflowId(alike));
+  const approved = await whisper('approved', { ...spawning, approval: 'operator' });
+  await until('it waits', async () => (await whisperState(approved)) === 'awaiting_approval');
+  await client.workflow
+    .getHandle(spawnWorkflowId(approved))
+    .executeUpdate(decideWhisperUpdate, { args: [{ approve: true }] });
+  await save('spawn-persona-approved', spawnWorkflowId(approved));
+  const expired = await whisper('expired', { ...spawning, approval: 'operator', deadline: '1s' });
+  await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
+  await save('spawn-persona-expired', spawnWorkflowId(expired));
+
+  async function whisper(requestId: string, policy: Spawning): Promise<string> {
+    await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), spawning: policy });
+    await rest.settled(['mainpc']);
+    const received = await db.transaction().execute((tx) =>
+      receiveWhisper(
+        tx,
+        {
+          ownerId: labOwner,
+          source: 'api',
+          parentId: 'light-001',
+          text: `Somebody ${requestId}.`,
+          requestedBy: 'the recording',
+          requestId,
+        },
+        policy,
+      ),
+    );
+    return received.id;
+  }
+  async function whisperState(id: string): Promise<string> {
+    return (await db.selectFrom('whispers').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
+  }
 
   async function save(name: string, workflowId: string): Promise<void> {
     if (wanted.length > 0 && !wanted.some((start) => name.startsWith(start))) return;
