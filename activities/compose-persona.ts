@@ -45,7 +45,7 @@ export function createComposePersona(
     async composePersona({ whisperId, draft, name, memoryIds, modelId, queue }: ComposeInput): Promise<void> {
       const key = { workId: whisperId, step: personaStep(draft) };
       if (await steps.read<DraftedPersona>(key)) return;
-      const spawn = await spawns.read(whisperId);
+      const spawn = await spawns.underWay(whisperId);
       if ('state' in spawn) throw new DomainError('CONFLICT', `${whisperId} has ended`);
       await onMachine({ modelId, queue }, async (at) => {
         const seed: PersonaSeed = { seed: `${whisperId}/${draft}`, name, text: spawn.text, parent: spawn.parent };

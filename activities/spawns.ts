@@ -58,7 +58,7 @@ export function createSpawnActivities(deps: {
   return {
     /** What the parent remembers of the whisper; the child will be born with it. */
     async beginSpawn({ whisperId }: { whisperId: string }): Promise<BegunSpawn> {
-      const spawn = await spawns.read(whisperId);
+      const spawn = await spawns.underWay(whisperId);
       if (hasEnded(spawn)) return { kind: 'ended', end: spawn };
       const { fleet: settings } = await fleet();
       const { found } = await deps.memorySearch.search({
@@ -85,7 +85,7 @@ export function createSpawnActivities(deps: {
 
     /** The draft's name, and where on its parent's ladder it is written. */
     async beginDraft({ whisperId, draft }: DraftInput): Promise<PlacedDraft> {
-      const spawn = await spawns.read(whisperId);
+      const spawn = await spawns.underWay(whisperId);
       if (hasEnded(spawn)) return { kind: 'ended', end: spawn };
       const names = childNames(spawn.parent.archetype, `${whisperId}/${draft}`, namesTried);
       const name = await spawns.takeName(whisperId, draft, names);
@@ -104,19 +104,20 @@ export function createSpawnActivities(deps: {
 
     /** Nobody took the draft in time, or it was parked: where it stands on its parent's ladder now. */
     async climbSpawn({ whisperId }: { whisperId: string }): Promise<LadderStep> {
-      const spawn = await spawns.read(whisperId);
+      const spawn = await spawns.underWay(whisperId);
       if (hasEnded(spawn)) throw new DomainError('CONFLICT', `${whisperId} has ended`);
       return stepOf(spawn);
     },
 
     /** Compares the draft with every persona. @returns whether it is new */
     async judgeNovelty({ whisperId, draft }: DraftInput): Promise<{ novel: boolean; nearest?: Nearest }> {
-      const spawn = await spawns.read(whisperId);
+      const spawn = await spawns.underWay(whisperId);
       if (hasEnded(spawn)) throw new DomainError('CONFLICT', `${whisperId} has ended`);
       const drafted = await draftOf(whisperId, draft);
       const view = await fleet();
       const { ownerId } = spawn;
-      const { serving } = await embeddings.models(ownerId, view.fleet.embeddings);
+      const serving =
+        (await embeddings.serving(ownerId)) ?? (await embeddings.models(ownerId, view.fleet.embeddings)).serving;
       const embedder = deps.embedderOf(serving.settings);
       const judgedAt = new Date();
       const own = await embedAll(embedder, serving.model, ownerId, drafted.persona);

@@ -6,6 +6,6 @@ export const rowsChangedSignal = 'rowsChanged';
 /** The one step of a reflection that leaves the database. */
 export const insightsStep = 'insights';
 
-/** A person's word on a whisper that waits for it; answered with how the whisper ended. */
+/** A person's word on the draft of a whisper that was shown; answered with how the whisper ended. */
 export const decideWhisperUpdate = 'decideWhisper';
-export type WhisperDecision = { approve: true } | { approve: false; reason: string };
+export type WhisperDecision = { draft: number } & ({ approve: true } | { approve: false; reason: string });

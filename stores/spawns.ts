@@ -54,8 +54,8 @@ export function createSpawnStore(db: Database) {
   return {
     refuse,
 
-    /** The whisper and its parent as long as it is under way; else how it ended. */
-    async read(whisperId: string): Promise<OpenSpawn | SpawnEnd> {
+    /** The whisper and its parent as long as it is under way, else how it ended; a parent retired meanwhile ends it. */
+    async underWay(whisperId: string): Promise<OpenSpawn | SpawnEnd> {
       const row = await db
         .selectFrom('whispers')
         .innerJoin('agents', 'agents.id', 'whispers.parentId')

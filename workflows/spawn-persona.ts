@@ -43,22 +43,16 @@ const parkedLookMs = 60_000;
  * cards → a person's word, where one is asked for → the birth, which is one transaction.
  */
 export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<SpawnPersonaResult> {
-  /** What the handler below has been told. */
-  const told: { decision: WhisperDecision | undefined; asked: boolean } = { decision: undefined, asked: false };
+  /** By draft: a person says yes to the persona that was shown, and another draft is shown anew. The first word stands. */
+  const decisions = new Map<number, WhisperDecision>();
+  let current = 1;
   let end: SpawnEnd | undefined;
-  setHandler(
-    decide,
-    async (given) => {
-      told.decision ??= given;
-      await condition(() => end !== undefined);
-      return end!;
-    },
-    {
-      validator: (_given) => {
-        if (!told.asked) throw new Error('it does not wait for a decision');
-      },
-    },
-  );
+  setHandler(decide, async (decision) => {
+    if (!decisions.has(decision.draft)) decisions.set(decision.draft, decision);
+    await condition(() => end !== undefined || current > decision.draft);
+    if (end === undefined) throw ApplicationFailure.nonRetryable('another draft is shown by now', 'CONFLICT');
+    return end;
+  });
   try {
     end = await spawn();
   } catch (err) {
@@ -73,6 +67,7 @@ export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<Sp
     const { memoryIds } = begun;
     let nearest = '';
     for (let draft = 1; draft <= begun.drafts; draft += 1) {
+      current = draft;
       const composed = await compose(draft, begun);
       if (composed !== undefined) return composed;
       const judged = await judgeNovelty({ whisperId, draft });
@@ -115,16 +110,11 @@ export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<Sp
   async function approval(draft: number): Promise<SpawnEnd | undefined> {
     const deadline = await askApproval({ whisperId, draft });
     if (deadline === null) return undefined;
-    // A person says yes to the persona that was shown: another draft is shown anew.
-    Object.assign(told, { asked: true, decision: undefined });
     setCurrentDetails(`Waits for an operator until ${deadline}`);
-    await condition(() => told.decision !== undefined, Math.max(0, Date.parse(deadline) - Date.now()));
+    await condition(() => decisions.has(draft), Math.max(0, Date.parse(deadline) - Date.now()));
     setCurrentDetails('');
-    const { decision } = told;
-    if (decision === undefined) {
-      told.asked = false;
-      return refuse('APPROVAL_EXPIRED', `nobody decided until ${deadline}`, 'expired');
-    }
+    const decision = decisions.get(draft);
+    if (decision === undefined) return refuse('APPROVAL_EXPIRED', `nobody decided until ${deadline}`, 'expired');
     return decision.approve ? undefined : refuse('NOT_APPROVED', decision.reason);
   }
 

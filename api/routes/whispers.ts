@@ -119,11 +119,12 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
   });
 
   for (const [verb, body, decisionOf] of [
-    ['approve', z.strictObject({}).nullish(), (): WhisperDecision => ({ approve: true })],
+    ['approve', z.strictObject({}).nullish(), (draft: number): WhisperDecision => ({ draft, approve: true })],
     [
       'refuse',
       z.strictObject({ reason: textSchema(300).optional() }).nullish(),
-      (said: { reason?: string | undefined } | null | undefined): WhisperDecision => ({
+      (draft: number, said: { reason?: string | undefined } | null | undefined): WhisperDecision => ({
+        draft,
         approve: false,
         reason: said?.reason ?? 'refused by an operator',
       }),
@@ -148,7 +149,7 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
         if (whisper.state !== 'awaiting_approval')
           throw new DomainError('CONFLICT', `${id} is ${whisper.state}; it does not wait for an operator`);
         if (request.query.dryRun) return { dryRun: true as const, would: `${verb} ${id}, ${whisper.name}` };
-        const answered = await decide(id, decisionOf(request.body as Parameters<typeof decisionOf>[0]));
+        const answered = await decide(id, decisionOf(whisper.draft, request.body as Parameters<typeof decisionOf>[1]));
         void reply.header('location', `/v1/whispers/${id}`);
         return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
       },
@@ -182,7 +183,7 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
         return true;
       }
       if (err instanceof WorkflowUpdateFailedError) {
-        throw new DomainError('CONFLICT', `${id} does not wait for an operator any more`, { cause: err });
+        throw new DomainError('CONFLICT', `${id} shows another draft by now`, { cause: err });
       }
       if (err instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
         throw new DomainError('UNAVAILABLE', 'no worker took the decision in time', { cause: err });

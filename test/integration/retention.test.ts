@@ -30,7 +30,10 @@ async function refusedWhisper(id: string, daysAgo: number, retryOf: string | nul
     values (${id}, ${testOwner}, 'api', 'light-001', 'light-001', 'a', 'refused', 'FLEET_RATE', 'why', ${retryOf},
       'test', ${id}, '', now(), now() - make_interval(days => ${daysAgo}))`.execute(store.db);
 }
-async function ids(table: 'whispers' | 'runs' | 'step_results' | 'sweeps' | 'plans' | 'tokens', column: string): Promise<string[]> {
+async function ids(
+  table: 'whispers' | 'runs' | 'step_results' | 'sweeps' | 'plans' | 'tokens',
+  column: string,
+): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`select ${sql.ref(column)} as id from ${sql.table(table)}`.execute(
     store.db,
   );

@@ -4,6 +4,7 @@ import { openingEgo } from '../../domain/ego.ts';
 import { spawnWorkflowId } from '../../domain/ids.ts';
 import { decideWhisperUpdate, type WhisperDecision } from '../../domain/messages.ts';
 import type { Spawning } from '../../domain/spawn-policy.ts';
+import type { SpawnEnd } from '../../domain/whispers.ts';
 import { egoOf } from '../../stores/ego.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
@@ -194,7 +195,9 @@ describe('is refused, with nothing born,', () => {
 
 describe('an operator’s word', () => {
   const decide = (id: string, decision: WhisperDecision) =>
-    stage.client.workflow.getHandle(spawnWorkflowId(id)).executeUpdate(decideWhisperUpdate, { args: [decision] });
+    stage.client.workflow
+      .getHandle(spawnWorkflowId(id))
+      .executeUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate, { args: [decision] });
   async function waiting(spawning: Partial<Spawning> = {}) {
     await applySpawning({ approval: 'operator', ...spawning });
     const asking = await whisper('May I?');
@@ -209,7 +212,10 @@ describe('an operator’s word', () => {
       kind: 'whisper_waiting',
       action: `soulfra whispers approve ${id} · soulfra whispers refuse ${id}`,
     });
-    const answers = await Promise.all([decide(id, { approve: true }), decide(id, { approve: false, reason: 'no' })]);
+    const answers = await Promise.all([
+      decide(id, { draft: 1, approve: true }),
+      decide(id, { draft: 1, approve: false, reason: 'no' }),
+    ]);
     expect(answers[0]).toMatchObject({ state: 'spawned' });
     // The first word stands; the second is answered with what came of it.
     expect(answers[1]).toEqual(answers[0]);
@@ -219,7 +225,7 @@ describe('an operator’s word', () => {
 
   test('refuses it with a reason', async () => {
     const { id } = await waiting();
-    expect(await decide(id, { approve: false, reason: 'we are enough' })).toMatchObject({
+    expect(await decide(id, { draft: 1, approve: false, reason: 'we are enough' })).toMatchObject({
       state: 'refused',
       code: 'NOT_APPROVED',
       reason: 'we are enough',
@@ -229,7 +235,7 @@ describe('an operator’s word', () => {
 
   test('that does not come until the deadline is a no, and one at the deadline is one of the two', async () => {
     const { id, handle } = await waiting({ deadline: '1s' });
-    const late = decide(id, { approve: true }).catch((err: unknown) => err);
+    const late = decide(id, { draft: 1, approve: true }).catch((err: unknown) => err);
     const result = await handle.result();
     if (result.state === 'spawned') expect(await late).toEqual(result);
     const alone = await waiting({ deadline: '1s' });
@@ -251,10 +257,25 @@ test('of two drafts that are alike and pass at once, the second born is another 
     where a.id = ${born.agentId} and s.work_id = ${id} and s.step = 'persona-1'`.execute(stage.db);
   const decided = stage.client.workflow
     .getHandle(spawnWorkflowId(id))
-    .executeUpdate(decideWhisperUpdate, { args: [{ approve: true }] });
+    .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
   const result = await handle.result();
   expect(await decided).toEqual(result);
   expect(result.state).toBe('spawned');
+  expect((await rowOf(id)).draft).toBe(2);
+});
+
+test('a word on a draft that has given way to another is refused', async () => {
+  await applySpawning({ approval: 'operator', deadline: '4s' });
+  const { id } = await whisper('Shown twice.');
+  const handle = await stage.spawn(id);
+  await until('it waits', async () => (await rowOf(id)).state === 'awaiting_approval');
+  // Its name is taken while it waits, so that the yes brings no birth but another draft.
+  await sql`update agents set name = ${(await rowOf(id)).name} where id = 'light-020'`.execute(stage.db);
+  const yes = handle.executeUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate, {
+    args: [{ draft: 1, approve: true }],
+  });
+  await expect(yes).rejects.toThrow();
+  expect(await handle.result()).toMatchObject({ state: 'expired' });
   expect((await rowOf(id)).draft).toBe(2);
 });
 

@@ -126,7 +126,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await until('it waits', async () => (await whisperState(approved)) === 'awaiting_approval');
   await client.workflow
     .getHandle(spawnWorkflowId(approved))
-    .executeUpdate(decideWhisperUpdate, { args: [{ approve: true }] });
+    .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
   await save('spawn-persona-approved', spawnWorkflowId(approved));
   const expired = await whisper('expired', { ...spawning, approval: 'operator', deadline: '1s' });
   await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
