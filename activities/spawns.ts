@@ -119,10 +119,10 @@ export function createSpawnActivities(deps: {
       const serving =
         (await embeddings.serving(ownerId)) ?? (await embeddings.models(ownerId, view.fleet.embeddings)).serving;
       const embedder = deps.embedderOf(serving.settings);
-      const judgedAt = new Date();
+      await spawns.judging(whisperId);
       const own = await embedAll(embedder, serving.model, ownerId, drafted.persona);
       const nearest = await nearestTo(own, ownerId, serving.model);
-      await spawns.judged(whisperId, drafted, { nearest, judgedBy: serving.model, judgedAt });
+      await spawns.judged(whisperId, drafted, { nearest, judgedBy: serving.model });
       const novel = nearest === undefined || nearest.cosine < view.fleet.spawning.mostAlike;
       return { novel, ...(nearest === undefined ? {} : { nearest }) };
     },

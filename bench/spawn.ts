@@ -12,7 +12,7 @@ import { type Lab, labOwner, type LabProcess, openLab, openLabServers, until } f
 import { everyAgentId, plainMemories } from '../test/support/memories.ts';
 import { freePorts } from './support/fleet-bench.ts';
 import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
-import { runClient } from './support/spawn-clients.ts';
+import { runClient, type WhisperCount } from './support/spawn-clients.ts';
 import { spawnFleet } from './support/spawn-fleet.ts';
 import { halfPersonas, overCap, startedSpawns } from './support/spawn-judge.ts';
 
@@ -201,11 +201,16 @@ async function attack(
   const looker = look(async () => {
     parents = await everyAgentId(db);
   }, done.signal);
-  const counts = await Promise.all(running);
+  let counts: WhisperCount[];
+  let kills: number;
+  try {
+    counts = await Promise.all(running);
+    kills = await attacker;
+  } finally {
+    done.abort();
+    await Promise.allSettled([attacker, looker]);
+  }
   const seconds = (performance.now() - startedAt) / 1000;
-  const kills = await attacker;
-  done.abort();
-  await looker;
 
   await settle(lab);
   await workAgain(lab, random);

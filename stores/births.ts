@@ -58,7 +58,7 @@ async function bearIn(
   await sql`select pg_advisory_xact_lock(7205419)`.execute(tx);
   const whisper = await tx
     .selectFrom('whispers')
-    .select(['ownerId', 'parentId', 'text', 'state', 'judgedAt', 'judgedBy'])
+    .select(['ownerId', 'parentId', 'text', 'state', 'receivedAt', 'judgedAt', 'judgedBy'])
     .where('id', '=', whisperId)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -67,7 +67,7 @@ async function bearIn(
   const agentId = bornAgentId(persona.name);
   if (agentId === undefined) throw new Undone({ code: 'NO_NAME', reason: `${persona.name} makes no id` });
   // The plan's row before any agent's, as whoever computes one does.
-  await requestReplan(tx, { ownerId, reason: `${agentId} was born` });
+  await requestReplan(tx, { ownerId, reason: 'a persona was born' });
   const parent = await tx
     .selectFrom('agents')
     .selectAll()
@@ -112,7 +112,7 @@ async function bearIn(
     amount: share,
   });
   const heritage = await inherited(tx, ownerId, parentId, agentId, memoryIds);
-  await memories.add(ownerId, [...heritage, called(whisperId, agentId, whisper.text)], tx);
+  await memories.add(ownerId, [...heritage, called(whisperId, agentId, whisper)], tx);
   await tx
     .updateTable('whispers')
     .set({ state: 'spawned', agentId, endedAt: sql<Date>`clock_timestamp()` })
@@ -183,15 +183,15 @@ async function inherited(
 }
 
 /** What called it into being is the first thing of its own that it remembers. */
-function called(whisperId: string, agentId: string, text: string): NewMemory {
+function called(whisperId: string, agentId: string, whisper: { text: string; receivedAt: Date }): NewMemory {
   return {
     agentId,
     kind: 'whisper',
-    text,
+    text: whisper.text,
     importance: calledImportance,
     source: `whisper:${whisperId}`,
     externalKey: whisperId,
-    occurredAt: new Date().toISOString(),
+    occurredAt: whisper.receivedAt.toISOString(),
   };
 }
 const calledImportance = 8;

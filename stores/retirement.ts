@@ -106,7 +106,7 @@ async function lockWith(tx: Executor, agentId: string, ownerId: string, holder: 
     .where('ownerId', '=', ownerId)
     .executeTakeFirst();
   if (!known) throw new DomainError('NOT_FOUND', `no agent ${agentId}`);
-  await requestReplan(tx, { ownerId, reason: `${agentId} was retired or revived` });
+  await requestReplan(tx, { ownerId, reason: 'an agent was retired or revived' });
   // One change of a lineage at a time: between the look for the holder and its lock none retires.
   await sql`select pg_advisory_xact_lock(7205420)`.execute(tx);
   const holderId = await holder();

@@ -97,17 +97,31 @@ export function createSpawnStore(db: Database) {
           order by place limit 1`.execute(tx);
           const name = rows[0]?.name ?? null;
           if (name !== null)
-            await tx.updateTable('whispers').set({ draft, name }).where('id', '=', whisperId).execute();
+            // What a person was shown is not this one: until it is shown in its turn nobody can say yes to it.
+            await tx
+              .updateTable('whispers')
+              .set({ draft, name, state: 'received' })
+              .where('id', '=', whisperId)
+              .execute();
           return name;
         }),
       );
+    },
+
+    /** A draft is compared with all personas from now on, by the database's clock: whoever is born later is looked at in the birth. */
+    async judging(whisperId: string): Promise<void> {
+      await db
+        .updateTable('whispers')
+        .set({ judgedAt: sql<Date>`clock_timestamp()` })
+        .where('id', '=', whisperId)
+        .execute();
     },
 
     /** Notes what a draft is and what stands nearest to it. */
     async judged(
       whisperId: string,
       drafted: Pick<DraftedPersona, 'source' | 'modelId' | 'promptVersion'>,
-      { nearest, judgedBy, judgedAt }: { nearest: Nearest | undefined; judgedBy: string; judgedAt: Date },
+      { nearest, judgedBy }: { nearest: Nearest | undefined; judgedBy: string },
     ): Promise<void> {
       await db
         .updateTable('whispers')
@@ -118,7 +132,6 @@ export function createSpawnStore(db: Database) {
           nearestId: nearest?.agentId ?? null,
           nearestCosine: nearest?.cosine ?? null,
           judgedBy,
-          judgedAt,
         })
         .where('id', '=', whisperId)
         .where('state', 'in', open)

@@ -29,7 +29,7 @@ beforeAll(async () => {
   await stage.plan();
   await stage.remember(
     plainMemories(
-      Array.from({ length: 20 }, (_, i) => `light-${String(i + 1).padStart(3, '0')}`),
+      Array.from({ length: 24 }, (_, i) => `light-${String(i + 1).padStart(3, '0')}`),
       12,
     ),
   );
@@ -41,7 +41,7 @@ beforeEach(async () => {
 });
 
 function fleetWith(spawning: Partial<Spawning>, cadence = '6h') {
-  const fleet = testFleet({ heavy: 0, light: 20 });
+  const fleet = testFleet({ heavy: 0, light: 24 });
   for (const archetype of fleet.archetypes) archetype.cadence = cadence;
   return { ...fleet, spawning: { ...fleet.spawning, ...open, ...spawning } };
 }
@@ -96,9 +96,10 @@ async function expectWhole(agentId: string, whisperId: string, parentId: string)
   const replan = await stage.db
     .selectFrom('plans')
     .select('version')
-    .where('reason', 'like', `%${agentId} was born%`)
+    .where('reason', 'like', '%a persona was born%')
+    .where('state', 'in', ['planned', 'applied', 'superseded'])
     .execute();
-  expect(replan).toHaveLength(1);
+  expect(replan.length).toBeGreaterThan(0);
 }
 
 test('an admitted whisper becomes one whole persona, of its parent’s words and its own', async () => {
@@ -255,13 +256,15 @@ test('of two drafts that are alike and pass at once, the second born is another 
   const born = (await (await stage.spawn(twin.id)).result()) as { agentId: string };
   await sql`update agents a set persona = s.result->>'persona' from step_results s
     where a.id = ${born.agentId} and s.work_id = ${id} and s.step = 'persona-1'`.execute(stage.db);
-  const decided = stage.client.workflow
-    .getHandle(spawnWorkflowId(id))
-    .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
+  const yes = handle.executeUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate, {
+    args: [{ draft: 1, approve: true }],
+  });
+  // The yes was to the draft that is not born.
+  await expect(yes).rejects.toThrow();
   const result = await handle.result();
-  expect(await decided).toEqual(result);
   expect(result.state).toBe('spawned');
   expect((await rowOf(id)).draft).toBe(2);
+  expect(await stage.openNotice(`whisper:${id}`)).toBeUndefined();
 });
 
 test('a word on a draft that has given way to another is refused', async () => {
@@ -270,7 +273,7 @@ test('a word on a draft that has given way to another is refused', async () => {
   const handle = await stage.spawn(id);
   await until('it waits', async () => (await rowOf(id)).state === 'awaiting_approval');
   // Its name is taken while it waits, so that the yes brings no birth but another draft.
-  await sql`update agents set name = ${(await rowOf(id)).name} where id = 'light-020'`.execute(stage.db);
+  await sql`update agents set name = ${(await rowOf(id)).name} where id = 'light-024'`.execute(stage.db);
   const yes = handle.executeUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate, {
     args: [{ draft: 1, approve: true }],
   });

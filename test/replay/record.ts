@@ -116,23 +116,23 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   const spawning = { ...testFleet().spawning, growth: 0.99, mostAlike: 0.99 };
-  const spawned = await whisper('spawned', spawning);
+  const spawned = await whisper('spawned', 'light-001', spawning);
   await until('it was born', async () => (await whisperState(spawned)) === 'spawned');
   await save('spawn-persona-spawned', spawnWorkflowId(spawned));
-  const alike = await whisper('alike', { ...spawning, mostAlike: 0, drafts: 2 });
+  const alike = await whisper('alike', 'light-002', { ...spawning, mostAlike: 0, drafts: 2 });
   await until('it was too alike', async () => (await whisperState(alike)) === 'refused');
   await save('spawn-persona-refused', spawnWorkflowId(alike));
-  const approved = await whisper('approved', { ...spawning, approval: 'operator' });
+  const approved = await whisper('approved', 'light-003', { ...spawning, approval: 'operator' });
   await until('it waits', async () => (await whisperState(approved)) === 'awaiting_approval');
   await client.workflow
     .getHandle(spawnWorkflowId(approved))
     .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
   await save('spawn-persona-approved', spawnWorkflowId(approved));
-  const expired = await whisper('expired', { ...spawning, approval: 'operator', deadline: '1s' });
+  const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
   await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
   await save('spawn-persona-expired', spawnWorkflowId(expired));
 
-  async function whisper(requestId: string, policy: Spawning): Promise<string> {
+  async function whisper(requestId: string, parentId: string, policy: Spawning): Promise<string> {
     await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), spawning: policy });
     await rest.settled(['mainpc']);
     const received = await db.transaction().execute((tx) =>
@@ -141,7 +141,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
         {
           ownerId: labOwner,
           source: 'api',
-          parentId: 'light-001',
+          // One each, so that no limit of a lineage stands between.
+          parentId,
           text: `Somebody ${requestId}.`,
           requestedBy: 'the recording',
           requestId,
