@@ -9,7 +9,9 @@ import { createMessageStore } from '../stores/messages.ts';
 import { createPersonaStore } from '../stores/personas.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
+import { createRetirementStore } from '../stores/retirement.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
@@ -31,6 +33,8 @@ export function createContext(deps: ApiDeps) {
     personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
+    spawns: createSpawnStore(deps.db),
+    retirement: createRetirementStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

@@ -16,6 +16,7 @@ import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
+import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
@@ -30,6 +31,7 @@ import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
+import { whisperRoutes } from './routes/whispers.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -85,6 +87,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     modelRoutes,
     agentRoutes,
     personaRoutes,
+    lineageRoutes,
+    whisperRoutes,
     memoryRoutes,
     messageRoutes,
     reflectionRoutes,

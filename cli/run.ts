@@ -15,6 +15,7 @@ import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
+import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
 
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     clusterCommands,
     runCommands,
     sourceCommands,
+    whisperCommands,
     inboxCommands,
     tokenCommands,
   ]) {

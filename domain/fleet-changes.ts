@@ -14,6 +14,7 @@ export type FleetKind =
   | 'model'
   | 'agent'
   | 'schedule'
+  | 'spawning'
   | 'limit'
   | 'talk'
   | 'retention'
@@ -40,6 +41,8 @@ export interface LivingAgent {
   archetype: string;
   origin: AgentOrigin;
   state: AgentState;
+  /** The file revives only what the file has retired. */
+  retiredBy: 'file' | 'operator' | null;
   name: string;
   persona: string;
   traits: readonly string[];
@@ -65,6 +68,7 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
+    ...changed('spawning', 'spawning', previous?.spawning, next.spawning, previous !== undefined),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
     ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
     ...changed('limit', 'threads', previous?.threads, next.threads, previous !== undefined),
@@ -122,7 +126,7 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
   }
   const { expectedTokens: _, ...followed } = owned;
   const fields = differences(pickOf(row, followed), followed);
-  const revived = row.state === 'retired';
+  const revived = row.retiredBy === 'file';
   const changes: FleetChange[] = [];
   if (revived) {
     changes.push({

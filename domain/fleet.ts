@@ -6,6 +6,7 @@ import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
 import { sourceSchema } from './sources.ts';
+import { spawningSchema } from './spawn-policy.ts';
 
 export { durationSeconds };
 
@@ -195,6 +196,7 @@ const retentionSchema = z.strictObject({
   threads: durationSchema.default('365d'),
   driftRatings: durationSchema.default('365d'),
   clusterRuns: durationSchema.default('365d'),
+  whispers: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -214,6 +216,7 @@ export const fleetShapeSchema = z.strictObject({
   sources: z.array(sourceSchema).max(500).default([]),
   drift: driftSchema.prefault({}),
   clusters: clustersSchema.prefault({}),
+  spawning: spawningSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */

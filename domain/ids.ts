@@ -11,6 +11,7 @@ export const idPrefixes = {
   notice: 'ntc',
   thread: 'thr',
   ego: 'ego',
+  whisper: 'whi',
   request: 'req',
   message: 'msg',
   conversation: 'cnv',
@@ -88,6 +89,9 @@ export function drainWorkflowId(machineId: string, count: number): string {
 /** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand. */
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
+}
+export function spawnWorkflowId(whisperId: string): string {
+  return `spawn:${whisperId}`;
 }
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;

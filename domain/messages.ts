@@ -8,3 +8,7 @@ export const answerStep = 'answer';
 
 /** The one step of a reflection that leaves the database. */
 export const insightsStep = 'insights';
+
+/** A person's word on the draft of a whisper that was shown; answered with how the whisper ended. */
+export const decideWhisperUpdate = 'decideWhisper';
+export type WhisperDecision = { draft: number } & ({ approve: true } | { approve: false; reason: string });

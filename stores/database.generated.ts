@@ -62,6 +62,7 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
@@ -426,6 +427,13 @@ export interface SourceStates {
   stoppedAt: Timestamp | null;
 }
 
+export interface SpawnBuckets {
+  key: string;
+  ownerId: string;
+  refilledAt: Timestamp;
+  tokens: number;
+}
+
 export interface StepResults {
   epoch: number;
   machineId: string;
@@ -510,6 +518,37 @@ export interface Users {
   role: string;
 }
 
+export interface Whispers {
+  admittedAt: Timestamp | null;
+  agentId: string | null;
+  bodyHash: Buffer;
+  deadline: Timestamp | null;
+  draft: Generated<number>;
+  endedAt: Timestamp | null;
+  id: string;
+  judgedAt: Timestamp | null;
+  judgedBy: string | null;
+  lineageId: string;
+  modelId: string | null;
+  name: string | null;
+  nearestCosine: number | null;
+  nearestId: string | null;
+  ownerId: string;
+  parentId: string;
+  personaSource: string | null;
+  promptVersion: string | null;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  receivedAt: Timestamp;
+  requestedBy: string;
+  requestId: string;
+  retryOf: string | null;
+  roomAt: Timestamp | null;
+  source: string;
+  state: string;
+  text: string;
+}
+
 export interface DB {
   agentDrift: AgentDrift;
   agents: Agents;
@@ -539,6 +578,7 @@ export interface DB {
   runs: Runs;
   sourceItems: SourceItems;
   sourceStates: SourceStates;
+  spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
   sweeps: Sweeps;
   threadLinks: ThreadLinks;
@@ -547,4 +587,5 @@ export interface DB {
   tokens: Tokens;
   unwovenMemories: UnwovenMemories;
   users: Users;
+  whispers: Whispers;
 }

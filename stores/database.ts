@@ -59,14 +59,14 @@ export function createDatabase(options: DatabaseOptions): Database {
   });
 }
 
-/** Does the work as part of the caller's transaction, else in one of its own. */
+/** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
+export type Executor = Database | DatabaseTransaction;
+
+/** In the caller's transaction where it brings one, else in one of its own. */
 export function inTransaction<Result>(
   db: Database,
   within: DatabaseTransaction | undefined,
   work: (tx: DatabaseTransaction) => Promise<Result>,
 ): Promise<Result> {
-  return within ? work(within) : db.transaction().execute(work);
+  return within === undefined ? db.transaction().execute(work) : work(within);
 }
-
-/** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
-export type Executor = Database | DatabaseTransaction;

@@ -22,6 +22,11 @@ export function vectorBytes(vector: Float32Array): Buffer {
   return bytes;
 }
 
+/** As it was stored: Postgres' bytes may lie anywhere, a Float32Array only at multiples of four. */
+export function vectorOf(bytes: Buffer): Float32Array {
+  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(i * 4));
+}
+
 export interface EmbeddingModel {
   model: string;
   settings: EmbeddingSettings;
@@ -172,6 +177,31 @@ export function createEmbeddingStore(db: Database) {
         .where('contentHash', 'in', [...hashes])
         .execute();
       return new Map(rows.map(({ contentHash: hash, vector }) => [hash.toString('hex'), vector]));
+    },
+
+    /** Texts of personas that the model has no vector for. */
+    async missingPersonas(input: { ownerId: string; model: string; limit: number }): Promise<Unembedded[]> {
+      const { rows } = await sql<Unembedded>`
+        select distinct a.owner_id, p.content_hash, a.persona as text from agents a
+        cross join lateral (select sha256(convert_to(a.persona, 'UTF8')) as content_hash) p
+        where a.owner_id = ${input.ownerId} and not exists (select from embeddings e
+          where e.owner_id = a.owner_id and e.model = ${input.model} and e.content_hash = p.content_hash)
+        limit ${input.limit}`.execute(db);
+      return rows;
+    },
+
+    /** Vectors of personas by agent, retired ones too: they may be revived. Pages by id. */
+    async personas(input: {
+      ownerId: string;
+      model: string;
+      after: string;
+      limit: number;
+    }): Promise<Array<{ agentId: string; vector: Buffer }>> {
+      const { rows } = await sql<{ agentId: string; vector: Buffer }>`
+        select a.id as agent_id, e.vector from agents a join embeddings e on e.owner_id = a.owner_id
+          and e.model = ${input.model} and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))
+        where a.owner_id = ${input.ownerId} and a.id > ${input.after} order by a.id limit ${input.limit}`.execute(db);
+      return rows;
     },
 
     /** A vector that is there stays: two who embed the same text at once do no harm. */

@@ -51,7 +51,7 @@ export interface Dependents {
 export function createMemoryStore(db: Database) {
   return {
     /**
-     * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
+     * Adds memories in one transaction, the caller's or its own, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
      * `within`: as part of a transaction of the caller's.
      */

@@ -20,7 +20,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
           and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
-          and not exists (select 1 from messages m where m.id = s.work_id and m.ended_at is null) limit ${batch})`,
+          and not exists (select 1 from messages m where m.id = s.work_id and m.ended_at is null)
+          and not exists (select 1 from whispers w where w.id = s.work_id and w.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
@@ -43,6 +44,10 @@ export function createRetentionStore(db: Database) {
         sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
           and delivered_at is not null and forgotten_at is null limit ${batch})`,
         sql`delete from threads where id in (select id from threads where state = 'ended' and ended_at < ${ago(keep.threads)} limit ${batch})`,
+        // What was refused; a persona keeps the whisper that called it. One that a later whisper names stays as long as that.
+        sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
+          and w.ended_at < ${ago(keep.whispers)}
+          and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

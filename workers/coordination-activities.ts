@@ -13,6 +13,7 @@ import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import { createSourceActivities } from '../activities/sources.ts';
+import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
@@ -38,6 +39,7 @@ import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createThreadStore } from '../stores/threads.ts';
@@ -52,6 +54,7 @@ export function createWorkerStores(db: Database) {
     fleets: createFleetStore(db),
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
+    spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
     messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
@@ -99,5 +102,6 @@ export function createCoordinationActivities(
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf }),
     ...createClusterActivities({ ...stores, fleet, openClusterer }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
   };
 }

@@ -12,3 +12,4 @@ export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
 export { weaveMemories } from './weave-memories.ts';
+export { spawnPersona } from './spawn-persona.ts';

@@ -192,6 +192,7 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
       'archetype',
       'origin',
       'state',
+      'retiredBy',
       'name',
       'persona',
       'traits',
@@ -207,7 +208,12 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
     .where('ownerId', '=', ownerId)
     .orderBy('id')
     .execute();
-  return rows.map((row) => ({ ...row, origin: row.origin as AgentOrigin, state: row.state as AgentState }));
+  return rows.map((row) => ({
+    ...row,
+    origin: row.origin as AgentOrigin,
+    state: row.state as AgentState,
+    retiredBy: row.retiredBy as LivingAgent['retiredBy'],
+  }));
 }
 
 export interface AgentCounts {

@@ -12,10 +12,14 @@ import {
   messageWorkflowId,
   pollSourceWorkflowId,
   reflectWorkflowId,
+  spawnWorkflowId,
 } from '../../domain/ids.ts';
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
+import { decideWhisperUpdate } from '../../domain/messages.ts';
+import type { Spawning } from '../../domain/spawn-policy.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -220,6 +224,47 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       await save(`poll-source-${outcome}`, poll);
     }
     await feed.close();
+  }
+
+  const spawning = { ...testFleet().spawning, growth: 0.99, mostAlike: 0.99 };
+  const spawned = await whisper('spawned', 'light-001', spawning);
+  await until('it was born', async () => (await whisperState(spawned)) === 'spawned');
+  await save('spawn-persona-spawned', spawnWorkflowId(spawned));
+  const alike = await whisper('alike', 'light-002', { ...spawning, mostAlike: 0, drafts: 2 });
+  await until('it was too alike', async () => (await whisperState(alike)) === 'refused');
+  await save('spawn-persona-refused', spawnWorkflowId(alike));
+  const approved = await whisper('approved', 'light-003', { ...spawning, approval: 'operator' });
+  await until('it waits', async () => (await whisperState(approved)) === 'awaiting_approval');
+  await client.workflow
+    .getHandle(spawnWorkflowId(approved))
+    .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
+  await save('spawn-persona-approved', spawnWorkflowId(approved));
+  const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
+  await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
+  await save('spawn-persona-expired', spawnWorkflowId(expired));
+
+  async function whisper(requestId: string, parentId: string, policy: Spawning): Promise<string> {
+    await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), spawning: policy });
+    await rest.settled(['mainpc']);
+    const received = await db.transaction().execute((tx) =>
+      receiveWhisper(
+        tx,
+        {
+          ownerId: labOwner,
+          source: 'api',
+          // One each, so that no limit of a lineage stands between.
+          parentId,
+          text: `Somebody ${requestId}.`,
+          requestedBy: 'the recording',
+          requestId,
+        },
+        policy,
+      ),
+    );
+    return received.id;
+  }
+  async function whisperState(id: string): Promise<string> {
+    return (await db.selectFrom('whispers').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
   }
 
   async function save(name: string, workflowId: string): Promise<void> {

@@ -20,20 +20,22 @@ import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
+import { createSpawnActivities } from '../../activities/spawns.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
 import { createThreadActivities } from '../../activities/threads.ts';
 import { durationSeconds } from '../../domain/durations.ts';
 import type { Fleet } from '../../domain/fleet.ts';
-import { idOf, messageWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import { idOf, messageWorkflowId, reflectWorkflowId, spawnWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference, TextModel } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
-import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { openClusterer } from '../../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
 import { createDriftStore } from '../../stores/drift.ts';
+import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
@@ -44,6 +46,7 @@ import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
+import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
 import { createThreadStore } from '../../stores/threads.ts';
@@ -54,6 +57,7 @@ import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { AnswerMessageInput, AnswerMessageResult } from '../../workflows/answer-message.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
+import type { SpawnPersonaResult } from '../../workflows/spawn-persona.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
 import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
@@ -110,6 +114,7 @@ export async function openStage(
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
+    spawns: createSpawnStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -299,6 +304,27 @@ export async function openStage(
       });
     },
 
+    /** Receives a whisper; what it asks for is started by `spawn`. */
+    async whisper(input: { parentId: string; text: string; requestId: string }) {
+      const { spawning } = (await reader()).fleet;
+      const whisper = { ...input, ownerId: testOwner, source: 'api' as const, requestedBy: 'test' };
+      return db.transaction().execute((tx) => receiveWhisper(tx, whisper, spawning));
+    },
+
+    /** Starts the workflow of a whisper, as the relay does for its intent. */
+    async spawn(
+      whisperId: string,
+    ): Promise<WorkflowHandleWithFirstExecutionRunId & { result(): Promise<SpawnPersonaResult> }> {
+      await sql`delete from intents where workflow_id = ${spawnWorkflowId(whisperId)}`.execute(db);
+      return client.workflow.start('spawnPersona', {
+        workflowId: spawnWorkflowId(whisperId),
+        taskQueue: coordinationQueue,
+        args: [{ whisperId }],
+        workflowTaskTimeout: '2 seconds',
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+      });
+    },
+
     /** The run of an agent in a period, its last attempt. */
     async run(agentId: string, period: string) {
       return db
@@ -352,7 +378,8 @@ type Stores = Omit<
     Parameters<typeof createThreadActivities>[0] &
     Parameters<typeof createConsolidationActivities>[0] &
     Parameters<typeof createDriftActivities>[0] &
-    Parameters<typeof createClusterActivities>[0],
+    Parameters<typeof createClusterActivities>[0] &
+    Parameters<typeof createSpawnActivities>[0],
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
@@ -369,5 +396,6 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createClusterActivities({ ...stores, fleet, openClusterer }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
   };
 }
