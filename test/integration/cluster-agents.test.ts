@@ -169,7 +169,7 @@ test('two runs at once follow one another, each stored once', async () => {
 
 test('an agent that is retired between the reading and the storing is in no cluster', async () => {
   const members = agentIds.slice(0, 12);
-  await sql`update agents set state = 'retired' where id = ${members[0]!}`.execute(stage.db);
+  await sql`update agents set state = 'retired', retired_by = 'operator' where id = ${members[0]!}`.execute(stage.db);
   const stored = await stage.clusters.store({
     ownerId: testOwner,
     period: 'leaving',
