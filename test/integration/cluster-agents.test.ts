@@ -169,7 +169,7 @@ test('two runs at once follow one another, each stored once', async () => {
 
 test('an agent that is retired between the reading and the storing is in no cluster', async () => {
   const members = agentIds.slice(0, 12);
-  await sql`update agents set state = 'retired', retired_by = 'operator' where id = ${members[0]!}`.execute(stage.db);
+  await sql`update agents set state = 'retired', retired_by = 'file' where id = ${members[0]!}`.execute(stage.db);
   const stored = await stage.clusters.store({
     ownerId: testOwner,
     period: 'leaving',
@@ -189,7 +189,7 @@ test('an agent that is retired between the reading and the storing is in no clus
     .where('runId', '=', stored.runId)
     .execute();
   expect(rows.map(({ agentId }) => agentId).sort()).toEqual(members.slice(1));
-  await sql`update agents set state = 'active' where id = ${members[0]!}`.execute(stage.db);
+  await sql`update agents set state = 'active', retired_by = null where id = ${members[0]!}`.execute(stage.db);
 });
 
 test('why is told in members’ words, and what was taken away since is told no more', async () => {

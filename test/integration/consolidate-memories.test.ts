@@ -119,7 +119,7 @@ async function reflectOn(stage: Stage, memoryIds: string[], ownId?: string): Pro
     stage.db,
   );
   if (ownId === undefined) return;
-  await sql`update memories set kind = 'reflection' where id = ${ownId}`.execute(stage.db);
+  await sql`update memories set kind = 'reflection', depth = 1 where id = ${ownId}`.execute(stage.db);
   const id = newId('reflection');
   await sql`insert into reflections (id, owner_id, agent_id, memory_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
     values (${id}, ${testOwner}, ${agentId}, ${ownId}, ${runId}, 0, 'it comes back', 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(

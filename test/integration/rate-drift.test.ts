@@ -196,7 +196,7 @@ const late = (agentId: string, after: string | null) => ({
 test('an agent that is retired between the reading and the storing is left out, others are stored', async () => {
   const [leaving, staying] = [agentIds[18]!, agentIds[19]!];
   const standing = await stage.drift.agentsAfter(testOwner, agentIds[17]!, 2);
-  await sql`update agents set state = 'retired', retired_by = 'operator' where id = ${leaving}`.execute(stage.db);
+  await sql`update agents set state = 'retired', retired_by = 'file' where id = ${leaving}`.execute(stage.db);
   const ratings = standing.map((agent) => late(agent.agentId, agent.standing!.ratingId));
   const input = { ownerId: testOwner, period: 'leaving', model: 'use-lite-en', spaceId: null, ratings };
   expect(await stage.drift.store(input)).toEqual({ stored: 1, changed: 1 });
