@@ -6,6 +6,7 @@ import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
+import { forgetSourceItem } from './source-items.ts';
 
 export type { NewMemory };
 
@@ -256,6 +257,7 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
+        await forgetSourceItem(tx, ownerId, memory.externalKey);
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
         const reflections = await tx
           .selectFrom('reflectionEvidence')
@@ -362,7 +364,7 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'depth', 'occurredAt', 'contentHash'])
+    .select(['agentId', 'kind', 'depth', 'occurredAt', 'externalKey', 'contentHash'])
     .select(['supersededBy', 'supersededAt', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()
