@@ -62,7 +62,7 @@ export function createDatabase(options: DatabaseOptions): Database {
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
 export type Executor = Database | DatabaseTransaction;
 
-/** Does the work as part of the caller's transaction, else in one of its own. */
+/** In the caller's transaction where it brings one, else in one of its own. */
 export function inTransaction<Result>(
   db: Database,
   within: DatabaseTransaction | undefined,

@@ -174,7 +174,13 @@ async function applyAgents(tx: Executor, ownerId: string, version: number, agent
   await birth(tx, { ownerId, origin: 'fleet', fleetVersion: version, agents: agentsBorn });
   await tx
     .updateTable('agents')
-    .set({ state: 'retired', homeMachineId: null, homeReason: 'no longer in fleet.yaml', changedAt: sql<Date>`now()` })
+    .set({
+      state: 'retired',
+      retiredBy: 'file',
+      homeMachineId: null,
+      homeReason: 'no longer in fleet.yaml',
+      changedAt: sql<Date>`now()`,
+    })
     .where('ownerId', '=', ownerId)
     .where('origin', '=', 'fleet')
     .where('fleetVersion', '<', version)
@@ -182,13 +188,14 @@ async function applyAgents(tx: Executor, ownerId: string, version: number, agent
     .execute();
 }
 
-/** What the file owns of an agent that lives: how it works, not who it is. Named again, a retired one lives on. */
+/** What the file owns of an agent that lives: how it works, not who it is. Named again, one that the file had retired lives on. */
 async function changeAgents(tx: Executor, version: number, agents: readonly NewAgent[]): Promise<void> {
   const column = <Field extends keyof NewAgent>(field: Field) => agents.map((agent) => agent[field]);
   await sql`
     update agents set cadence = file.cadence, model_id = file.model_id, least_class = file.least_class,
       may_degrade = file.may_degrade, priority = file.priority, tokens_per_day = file.tokens_per_day,
-      state = case when state = 'retired' then 'active' else state end,
+      state = case when retired_by = 'file' then 'active' else state end,
+      retired_by = nullif(retired_by, 'file'),
       fleet_version = ${version}, changed_at = now()
     from unnest(${column('id')}::text[], ${column('cadence')}::text[], ${column('modelId')}::text[],
       ${column('leastClass')}::text[], ${column('mayDegrade')}::boolean[], ${column('priority')}::float8[],

@@ -4,9 +4,12 @@ import { isLived, type MemoryKind } from '../domain/states.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
-import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 import { forgetSourceItem } from './source-items.ts';
+import { forgetQuotations } from './quotations.ts';
+import { leaveThreads } from './threads.ts';
+import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
 export type { NewMemory };
 
@@ -41,13 +44,16 @@ export interface Succession {
 /** What rests on a memory that is taken away. */
 export interface Dependents {
   reflections: string[];
+  /** Messages whose answers cite it. */
+  messages: string[];
 }
 
 export function createMemoryStore(db: Database) {
   return {
     /**
-     * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
+     * Adds memories in one transaction, the caller's or its own, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
+     * `within`: as part of a transaction of the caller's.
      */
     async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
       if (memories.length === 0) return { added: 0, known: 0, unknown: [], groundless: [] };
@@ -230,6 +236,7 @@ export function createMemoryStore(db: Database) {
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })
           .where('id', '=', id)
           .execute();
+        await leaveThreads(tx, ownerId, id);
         await appendEvents(tx, [
           { ownerId, type: 'memory.deleted', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
@@ -237,7 +244,8 @@ export function createMemoryStore(db: Database) {
     },
 
     /**
-     * For a person's request: the text and its vectors are gone for good, also from superseded rows; the tombstone stays.
+     * For a person's request: the text and its vectors are gone for good, also from superseded rows and from what quotes it;
+     * the tombstone stays.
      * @returns what rested on it, which is not rewritten: it is for the asker to say what becomes of it
      */
     async forget(ownerId: string, id: string, reason: string): Promise<Dependents> {
@@ -257,18 +265,22 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
-        await forgetSourceItem(tx, ownerId, memory.externalKey);
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
+        const messages = await forgetInMessages(tx, id);
+        await forgetSourceItem(tx, ownerId, memory.externalKey);
+        await leaveThreads(tx, ownerId, id);
+        const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
-          .where('memoryId', '=', id)
+          .distinct()
+          .where('memoryId', 'in', [id, ...quotations])
           .orderBy('reflectionId')
           .execute();
         await appendEvents(tx, [
           { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
-        return { reflections: reflections.map((row) => row.reflectionId) };
+        return { reflections: reflections.map((row) => row.reflectionId), messages };
       });
     },
 

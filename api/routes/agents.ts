@@ -3,7 +3,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, idSchema, reflectWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { egoKinds } from '../../domain/ego.ts';
 import { personaFormats } from '../../domain/persona-files.ts';
-import { agentOrigins, agentStates, runStates } from '../../domain/states.ts';
+import { agentOrigins, agentStates, driftStates, runStates } from '../../domain/states.ts';
 import { gpuClasses } from '../../domain/task-queues.ts';
 import { type AgentView, findAgent, listAgents } from '../../stores/queries/agents.ts';
 import { listEgoEntries } from '../../stores/queries/ego.ts';
@@ -32,6 +32,16 @@ const agentSchema = z
     why: z.string().describe('Why it has no machine or does not run; empty when all is well'),
     memories: z.int(),
     unread: z.int().describe('Memories that no reflection has read yet'),
+    drift: z
+      .object({
+        state: z.enum(driftStates),
+        since: timeSchema,
+        drift: z.number(),
+        z: z.number().nullable(),
+        ratedAt: timeSchema,
+      })
+      .nullable()
+      .describe('How far it stands from its persona; null: not rated yet'),
     nextRunAt: timeSchema.nullable(),
     lastRun: z
       .object({

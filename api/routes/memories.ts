@@ -68,6 +68,7 @@ const foundSchema = z.object({
 const forgottenSchema = z.object({
   id: idSchema('memory'),
   reflections: z.array(idSchema('reflection')).describe('Rest on it; they are not rewritten'),
+  messages: z.array(idSchema('message')).describe('Their answers cite it; they are not rewritten'),
 });
 
 /** A whole memory stream of a simulated persona is a few MB. */

@@ -22,6 +22,7 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  messages?: string[];
 }
 interface Place {
   line: number;
@@ -188,6 +189,7 @@ export function memoryCommands(program: Command): void {
         if (answer.would !== undefined) return line(`would ${answer.would}`);
         line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
         for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
+        for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
       });
   }
 

@@ -116,6 +116,26 @@ test('shows the fleet as a table and as JSON', async () => {
   expect(simulated.out).toMatch(/what moves\n {2}(load|move|slots)/);
 });
 
+test('whispers, shows what became of it, and draws who descends from whom', async () => {
+  const asked = await soulfra(['whisper', 'vesper-001', 'Somebody must keep the lamps.']);
+  expect(asked.out).toMatch(/^● whi_\S+ received: soulfra whispers show whi_/);
+  const id = /whi_[\w-]+/.exec(asked.out)![0];
+  const refused = await soulfra(['whisper', 'vesper-001', 'And another.', '--retry-of', id]);
+  expect({ code: refused.code, err: refused.err }).toMatchObject({ code: 1, err: expect.stringContaining('CONFLICT') });
+  const second = await soulfra(['whisper', 'vesper-001', 'And another.']);
+  expect(second.out).toMatch(/^✖ whi_\S+ refused GROWING_TOO_FAST: .*spawning\.growth is 0\.5/);
+  expect((await soulfra(['whispers', 'list', '--state', 'received'])).out).toContain(id);
+  expect((await soulfra(['whispers', 'show', id])).out).toContain('Somebody must keep the lamps.');
+  expect((await soulfra(['whispers', 'approve', id])).err).toContain('does not wait for an operator');
+
+  const tree = await soulfra(['agents', 'tree', 'vesper-001']);
+  expect(tree.out).toMatch(/^vesper-001 .* generation 0, fleet, ego 1,000,000\n$/);
+  expect((await soulfra(['agents', 'ego', 'vesper-001'])).out).toMatch(/opening +- +1,000,000 +1,000,000/);
+  expect((await soulfra(['agents', 'retire', 'rook-001', '--dry-run'])).out).toBe('would retire rook-001\n');
+  expect((await soulfra(['agents', 'retire', 'rook-001'])).out).toBe('✔ retired rook-001\n');
+  expect((await soulfra(['agents', 'revive', 'rook-001'])).out).toBe('✔ revived rook-001\n');
+});
+
 test('adds memories one by one and from a file, and lists them', async () => {
   expect(
     (await soulfra(['memories', 'add', 'rook-001', 'Seven birds on the weir.', '--importance', '7'])).out,
@@ -215,6 +235,16 @@ test('pauses, lists and shows agents; dry runs change nothing', async () => {
   expect((await soulfra(['agents', 'list'])).out).toMatch(/rook-001 .* paused by its operator/);
   expect((await soulfra(['agents', 'show', 'rook-001'])).out).toMatch(/state +active, paused/);
   expect((await soulfra(['agents', 'resume', 'rook-001'])).code).toBe(0);
+});
+
+test('lists drift with what is missing, shows ratings, and would rate', async () => {
+  expect((await soulfra(['drift', 'list'])).out).toMatch(/rook-001 .* not rated .* a rating takes 3/);
+  expect((await soulfra(['drift', 'show', 'rook-001'])).out).toContain('rook-001 is not rated yet');
+  expect((await soulfra(['drift', 'rate', '--dry-run'])).out).toContain('would rate every agent');
+  expect((await soulfra(['drift', 'list', '--state', 'lost'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'list'])).code).toBe(0);
+  expect((await soulfra(['clusters', 'show', 'cls_none'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'find', '--dry-run'])).out).toContain('would cluster the agents');
 });
 
 test('tells bad input, refusals and silence apart by exit code', async () => {
