@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createEmbedders } from '../../integrations/embeddings/embedders.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { startMachineWorker } from '../../workers/machine-worker.ts';
 import { installRuntime } from '../../workers/runtime.ts';
@@ -20,11 +21,13 @@ let api: ApiFixture;
 let url: string;
 let folder: string;
 let server: ModelServer;
+const embedders = createEmbedders({ apiKey: undefined });
 let worker: Awaited<ReturnType<typeof startMachineWorker>>;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'soulfra-talk-'));
-  api = await createApiFixture();
+  // The workers' own: vectors of two models under one name cannot be compared.
+  api = await createApiFixture({ embedderOf: embedders.of });
   await api.app.listen({ host: '127.0.0.1', port: 0 });
   url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
   server = await startModelServer({
@@ -62,6 +65,7 @@ afterAll(async () => {
   await worker?.stop();
   await server?.close();
   await api?.close();
+  await embedders.close();
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
@@ -190,6 +194,7 @@ describe('soulfra mcp', () => {
       expect(again.structuredContent).toEqual(kept.structuredContent);
 
       const found = await call(client, 'search_memory', { agent: 'rook-001', query: 'heron at the mill', limit: 3 });
+      expect(found.isError, found.content[0]!.text).toBeFalsy();
       const memories = found.structuredContent!['memories'] as Array<{ id: string; text: string }>;
       expect(memories.map(({ text }) => text)).toContain('A heron stood by the mill.');
 
