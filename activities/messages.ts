@@ -35,7 +35,7 @@ export function createMessageActivities(deps: {
   plans: PlanStore;
   fleet: FleetReader;
 }) {
-  const { messages, steps, fleet } = deps;
+  const { messages, steps, machines, fleet } = deps;
   const decide = createLadder(deps);
 
   return {
@@ -65,7 +65,15 @@ export function createMessageActivities(deps: {
     async climbAnswer({ messageId }: { messageId: string }): Promise<LadderStep> {
       const message = await messages.open(messageId);
       if (!message) throw new DomainError('CONFLICT', `message ${messageId} has ended`);
-      return stand(message, await fleet());
+      const view = await fleet();
+      const step = await stand(message, view);
+      // What is to come may never come, and a person waits: after a while it counts as nobody's.
+      if (step.kind === 'park' || message.ageSeconds < durationSeconds(view.fleet.talk.waitFor)) return step;
+      const { queue, modelId } = step.rung;
+      if ((await machines.list()).some(({ alive, polls }) => alive && polls.includes(queue))) return step;
+      const reason = `no living machine serves ${modelId} yet`;
+      await messages.waits(messageId, reason);
+      return { kind: 'park', reason };
     },
 
     /** Stores what the inference step brought, and what the agent remembers of it, and ends the message: one transaction. */

@@ -106,10 +106,11 @@ export function createMessageStore(db: Database) {
     },
 
     /** What an attempt needs to know; undefined once the message has ended. */
-    async open(messageId: string): Promise<OpenMessage | undefined> {
+    async open(messageId: string): Promise<(OpenMessage & { ageSeconds: number }) | undefined> {
       const row = await db
         .selectFrom('messages')
         .select(openColumns)
+        .select(sql<number>`extract(epoch from now() - created_at)::float8`.as('ageSeconds'))
         .where('id', '=', messageId)
         .where('state', 'in', [...openStates])
         .executeTakeFirst();

@@ -4,10 +4,11 @@ import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
-import { openStage, type Stage } from '../support/stage.ts';
+import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 
 /** Only the small card lives at first, and it runs no model: `heavy_q4` fits nowhere, `light_q4` is quoted for. */
 let stage: Stage;
+let mainpc: StageMachine;
 
 beforeAll(async () => {
   const fleet = testFleet({ heavy: 2, light: 1, limits: { scheduleToStart: '1s' } });
@@ -72,7 +73,7 @@ test('where nobody may answer, the person is told so, soon', async () => {
 test('a message that waits is answered once a machine with the model comes', async () => {
   const said = await stage.say('proud-002', 'Are you there?');
   await until('it waits', async () => (await stage.message(said.messageId))?.reason.startsWith('no living') === true);
-  await stage.join('mainpc', createScriptedInference());
+  mainpc = await stage.join('mainpc', createScriptedInference());
   await stage.plan();
   expect((await said.result()).state).toBe('answered');
   expect(await stage.message(said.messageId)).toMatchObject({
@@ -80,5 +81,18 @@ test('a message that waits is answered once a machine with the model comes', asy
     modelId: 'heavy_q4',
     degraded: false,
     reason: '',
+  });
+});
+
+test('a machine that is to serve the model and does not: the person is told so too', async () => {
+  const { db } = stage;
+  await mainpc.leave();
+  // Its lease holds and the plan still counts on it, but it polls nothing.
+  await db.updateTable('machines').set({ polls: [] }).where('id', '=', 'mainpc').execute();
+  const said = await stage.say('proud-001', 'Are you there?');
+  await expect(said.result()).rejects.toThrow();
+  expect(await stage.message(said.messageId)).toMatchObject({
+    state: 'failed',
+    reason: 'parked for too long: no living machine serves heavy_q4 yet',
   });
 });
