@@ -117,8 +117,13 @@ export function createMessageStore(db: Database) {
       return row && { ...row, messageId };
     },
 
-    /** The latest answered turns of the conversation, oldest first, with what the agent remembers of them already. */
-    async turns({ ownerId, agentId, conversationId }: OpenMessage): Promise<{ turns: Turn[]; memoryIds: string[] }> {
+    /** The latest answered turns of the conversation before this message, oldest first, with what the agent remembers of them already. */
+    async turns({
+      messageId,
+      ownerId,
+      agentId,
+      conversationId,
+    }: OpenMessage): Promise<{ turns: Turn[]; memoryIds: string[] }> {
       const rows = await db
         .selectFrom('messages')
         .select(['author', 'text', 'answer', 'saidMemoryId', 'replyMemoryId'])
@@ -127,6 +132,9 @@ export function createMessageStore(db: Database) {
         .where('conversationId', '=', conversationId)
         .where('state', '=', 'answered')
         .where('text', '<>', '')
+        .where('createdAt', '<', (own) =>
+          own.selectFrom('messages as asked').select('asked.createdAt').where('asked.id', '=', messageId),
+        )
         .orderBy('createdAt', 'desc')
         .limit(messageLimits.turns)
         .execute();
