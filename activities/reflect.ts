@@ -54,8 +54,8 @@ export interface ReflectResult {
 
 /**
  * One run's reflection: focal questions, what each brings to mind, insights; or one call where little is new. Each call is
- * stored as a step under the machine's epoch before the next
- * begins, so that an attempt on another machine goes on where this one stood. A second execution finds the result.
+ * stored as a step under the machine's epoch before the next begins, so that an attempt on another machine goes on where
+ * this one stood. A second execution finds the result.
  */
 export function createReflect(
   { memories, memorySearch, runs, steps, mostDepth }: ReflectDeps,
