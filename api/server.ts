@@ -22,6 +22,7 @@ import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
@@ -83,6 +84,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     reflectionRoutes,
     runRoutes,
     sweepRoutes,
+    sourceRoutes,
     threadRoutes,
     scheduleRoutes,
     eventRoutes,

@@ -34,7 +34,7 @@ export function requestIdOf(request: FastifyRequest): string {
 }
 
 export interface WorkflowStart {
-  type: 'reflectFleet' | 'reflectAgent' | 'weaveMemories';
+  type: 'reflectFleet' | 'reflectAgent' | 'pollSource' | 'weaveMemories';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */

@@ -7,6 +7,7 @@ import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
+import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     memoryCommands,
     threadCommands,
     runCommands,
+    sourceCommands,
     inboxCommands,
     tokenCommands,
   ]) {

@@ -4,6 +4,7 @@ import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
+import { sourceSchema } from './sources.ts';
 
 export { durationSeconds };
 
@@ -160,6 +161,7 @@ const retentionSchema = z.strictObject({
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
+  sourceItems: durationSchema.default('90d'),
   threads: durationSchema.default('365d'),
 });
 
@@ -176,6 +178,8 @@ export const fleetShapeSchema = z.strictObject({
     .prefault({}),
   /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
+  /** What feeds memories from outside. One that the file no longer names stops; its memories stay. */
+  sources: z.array(sourceSchema).max(500).default([]),
   limits: limitsSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),

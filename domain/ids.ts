@@ -96,6 +96,11 @@ export function reflectScheduleId(cadence: string): string {
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
+export const sourcesScheduleId = 'sources';
+/** `period` is the run of the sweep that found it due, or `call-<requestId>`. */
+export function pollSourceWorkflowId(sourceId: string, period: string): string {
+  return `poll-source:${sourceId}:${period}`;
+}
 export const consolidateScheduleId = 'consolidate';
 export const weaveScheduleId = 'weave';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
