@@ -56,7 +56,7 @@ export function createSourceDeliveryActivities({ sourceItems, memories, fleet }:
       externalKey: sourceMemoryKey(source.id, item.itemHash, item.version),
       kind: 'observation',
       text: item.text,
-      importance: source.importance,
+      importance: item.importance ?? source.importance,
       source: `${source.kind}:${source.id}`,
       occurredAt: item.occurredAt,
     });

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { DomainError } from '../domain/errors.ts';
 import type { Fleet } from '../domain/fleet.ts';
-import { cleanText, cutText, joinText } from '../domain/source-text.ts';
-import { happenedAt, longestDelaySeconds, pollDelaySeconds, type Source } from '../domain/sources.ts';
-import type { SourceItem, SourceRead } from '../integrations/sources/source-reader.ts';
+import { isPolled, longestDelaySeconds, type PolledSource, pollDelaySeconds, type Source } from '../domain/sources.ts';
+import type { SourceRead } from '../integrations/sources/source-reader.ts';
 import { SourceFailure } from '../integrations/sources/source-reader.ts';
-import type { NewSourceItem, SourceStore } from '../stores/sources.ts';
+import { newSourceItem } from '../stores/source-items.ts';
+import type { SourceStore } from '../stores/sources.ts';
 import { beating } from './beating.ts';
 import type { FleetReader } from './fleet-view.ts';
 
@@ -20,15 +19,18 @@ export type PollOutcome =
   /** `left`: came too, and is for the next poll. */
   | { outcome: 'read'; added: number; updated: number; left: number }
   | { outcome: 'failed'; reason: string }
-  /** Another poll of the same source was stored meanwhile, or fleet.yaml no longer names it. */
+  /** Another poll of the same source was stored meanwhile. */
   | { outcome: 'overtaken' }
+  /** Nothing is read: what there is was brought. */
+  | { outcome: 'received' }
+  /** fleet.yaml does not name it any more. */
   | { outcome: 'unknown' };
 
 export interface SourceDeps {
   sources: SourceStore;
   fleet: FleetReader;
   /** Reads what a source has, by its kind. */
-  read: (source: Source, cursor: unknown, signal: AbortSignal) => Promise<SourceRead>;
+  read: (source: PolledSource, cursor: unknown, signal: AbortSignal) => Promise<SourceRead>;
   now?: () => Date;
 }
 
@@ -37,9 +39,15 @@ export function createSourceActivities({ sources, fleet, read, now = () => new D
     /** Which sources are due; each is held for this sweep. */
     async claimSources({ sweepId }: { sweepId: string }): Promise<{ sourceIds: string[] }> {
       const { fleet: wanted, ownerId } = await fleet();
-      const sourceIds = wanted.sources.map(({ id }) => id);
       return {
-        sourceIds: await sources.claim({ ownerId, sourceIds, claimedBy: sweepId, limit: claimedAtOnce, holdSeconds }),
+        sourceIds: await sources.claim({
+          ownerId,
+          sourceIds: wanted.sources.map(({ id }) => id),
+          polledIds: wanted.sources.filter(isPolled).map(({ id }) => id),
+          claimedBy: sweepId,
+          limit: claimedAtOnce,
+          holdSeconds,
+        }),
       };
     },
 
@@ -48,6 +56,7 @@ export function createSourceActivities({ sources, fleet, read, now = () => new D
       const { fleet: wanted, ownerId } = await fleet();
       const source = sourceOf(wanted, sourceId);
       if (source === undefined) return { outcome: 'unknown' };
+      if (!isPolled(source)) return { outcome: 'received' };
       const { cursor, polls } = await sources.state({ ownerId, sourceId });
       const { every } = source;
       let found: SourceRead;
@@ -77,7 +86,7 @@ export function createSourceActivities({ sources, fleet, read, now = () => new D
         ownerId,
         sourceId,
         polls,
-        items: found.items.flatMap((item) => newItem(item, source, now())),
+        items: found.items.flatMap((item) => newSourceItem(item, source, now()) ?? []),
         cursor: found.cursor,
         note: found.note,
         limit: source.itemsPerPoll,
@@ -91,7 +100,7 @@ export function createSourceActivities({ sources, fleet, read, now = () => new D
     async noteSourceFailure({ sourceId, reason }: { sourceId: string; reason: string }): Promise<void> {
       const { fleet: wanted, ownerId } = await fleet();
       const source = sourceOf(wanted, sourceId);
-      if (source === undefined) return;
+      if (source === undefined || !isPolled(source)) return;
       await sources.fail({
         ownerId,
         sourceId,
@@ -106,25 +115,4 @@ export type SourceActivities = ReturnType<typeof createSourceActivities>;
 
 export function sourceOf({ sources }: Fleet, sourceId: string): Source | undefined {
   return sources.find(({ id }) => id === sourceId);
-}
-
-/** As it is stored: cleaned, cut, dated. What holds no words afterwards is nothing. */
-function newItem(item: SourceItem, { charactersPerItem }: Source, now: Date): NewSourceItem[] {
-  const title = cleanText(item.title);
-  const text = joinText(title, cleanText(item.text));
-  if (text === '') return [];
-  return [
-    {
-      itemHash: createHash('sha256').update(item.key).digest('hex'),
-      // Before it is cut, so that another limit does not make every item a changed one.
-      contentHash: createHash('sha256')
-        .update(`${item.url ?? ''}\0${title}\0${text}`)
-        .digest(),
-      title: cutText(title, 300),
-      text: cutText(text, charactersPerItem),
-      url: item.url,
-      occurredAt: happenedAt(item.publishedAt, now),
-      changedAt: happenedAt(item.changedAt, now),
-    },
-  ];
 }

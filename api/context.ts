@@ -9,6 +9,8 @@ import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createSourceSecretStore } from '../stores/source-secrets.ts';
+import { createSourceStore } from '../stores/sources.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
@@ -27,6 +29,8 @@ export function createContext(deps: ApiDeps) {
     memories: createMemoryStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
+    sources: createSourceStore(deps.db),
+    sourceSecrets: createSourceSecretStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

@@ -11,6 +11,7 @@ export const idPrefixes = {
   notice: 'ntc',
   ego: 'ego',
   request: 'req',
+  sourceSecret: 'whs',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

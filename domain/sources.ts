@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { slugSchema } from './ids.ts';
+import { jsonPointerSchema } from './json-pointer.ts';
 import { seedOf } from './random.ts';
 
 /** `sources` of fleet.yaml: what feeds memories from outside. */
@@ -45,9 +46,46 @@ const feedSourceSchema = z.strictObject({
   updates: z.enum(['replace', 'ignore']).default('replace'),
 });
 
-export const sourceSchema = z.discriminatedUnion('kind', [feedSourceSchema]);
+const webhookSourceSchema = z.strictObject({
+  ...shared,
+  kind: z.literal('webhook'),
+  eventsPerMinute: z.int().min(1).max(600).default(60),
+  /** Where in the sender's own JSON the parts stand; absent: the sender writes the documented shape. */
+  pointers: z
+    .strictObject({
+      text: jsonPointerSchema,
+      title: jsonPointerSchema.optional(),
+      occurredAt: jsonPointerSchema.optional(),
+      url: jsonPointerSchema.optional(),
+    })
+    .optional(),
+});
+
+export const sourceSchema = z.discriminatedUnion('kind', [feedSourceSchema, webhookSourceSchema]);
 export type Source = z.infer<typeof sourceSchema>;
 export type FeedSource = z.infer<typeof feedSourceSchema>;
+export type WebhookSource = z.infer<typeof webhookSourceSchema>;
+/** One that we read, on a Schedule; the others come to us. */
+export type PolledSource = Exclude<Source, WebhookSource>;
+
+export function isPolled(source: Source): source is PolledSource {
+  return source.kind !== 'webhook';
+}
+
+/** One thing that came from outside, as it came. */
+export interface SourceItem {
+  /** The other side's own id: the same again is the same item. */
+  key: string;
+  /** Plain, may be empty. */
+  title: string;
+  /** Plain, may be empty. */
+  text: string;
+  /** http or https. */
+  url: string | null;
+  /** As the other side says, ISO; null: it does not. */
+  publishedAt: string | null;
+  changedAt: string | null;
+}
 
 /** Where more came than one poll takes, the next one follows after this. */
 const againSeconds = 60;

@@ -250,6 +250,7 @@ export interface SourceItems {
   deliveredVersion: Generated<number>;
   forgottenAt: Timestamp | null;
   id: Generated<number>;
+  importance: number | null;
   itemHash: string;
   occurredAt: Timestamp;
   ownerId: string;
@@ -260,6 +261,16 @@ export interface SourceItems {
   title: string;
   url: string | null;
   version: Generated<number>;
+}
+
+export interface SourceSecrets {
+  createdAt: Generated<Timestamp>;
+  id: string;
+  lastUsedAt: Timestamp | null;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  sealed: Buffer | null;
+  sourceId: string;
 }
 
 export interface SourceStates {
@@ -336,6 +347,7 @@ export interface DB {
   reflections: Reflections;
   runs: Runs;
   sourceItems: SourceItems;
+  sourceSecrets: SourceSecrets;
   sourceStates: SourceStates;
   stepResults: StepResults;
   sweeps: Sweeps;

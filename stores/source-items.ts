@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
-import { type Source, sourceItemOfKey } from '../domain/sources.ts';
+import { cleanText, cutText, joinText } from '../domain/source-text.ts';
+import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
-import type { SourceRef } from './sources.ts';
+import type { NewSourceItem, SourceRef } from './sources.ts';
 
 /** One that not every agent has been given yet. */
 export interface PendingItem {
@@ -12,6 +13,8 @@ export interface PendingItem {
   /** 0: none. */
   deliveredVersion: number;
   text: string;
+  /** null: as its source says. */
+  importance: number | null;
   /** ISO. */
   occurredAt: string;
   /** Agents up to this id have it. */
@@ -32,7 +35,7 @@ export function createSourceItemStore(db: Database) {
     async pending({ ownerId, sourceId }: SourceRef, limit: number): Promise<PendingItem[]> {
       const rows = await db
         .selectFrom('sourceItems')
-        .select(['id', 'itemHash', 'version', 'deliveredVersion', 'text', 'occurredAt', 'deliveredTo'])
+        .select(['id', 'itemHash', 'version', 'deliveredVersion', 'text', 'importance', 'occurredAt', 'deliveredTo'])
         .where('ownerId', '=', ownerId)
         .where('sourceId', '=', sourceId)
         .where('text', 'is not', null)
@@ -104,6 +107,27 @@ export function createSourceItemStore(db: Database) {
   };
 }
 export type SourceItemStore = ReturnType<typeof createSourceItemStore>;
+
+/** As it is stored: cleaned, cut, dated; undefined for what holds no words then. */
+export function newSourceItem(
+  item: SourceItem,
+  { charactersPerItem }: Pick<Source, 'charactersPerItem'>,
+  now: Date,
+): NewSourceItem | undefined {
+  const title = cleanText(item.title);
+  const text = joinText(title, cleanText(item.text));
+  if (text === '') return undefined;
+  return {
+    itemHash: createHash('sha256').update(item.key).digest('hex'),
+    // Before it is cut, so that another limit does not make every item a changed one.
+    contentHash: createHash('sha256').update(`${item.url ?? ''}\0${title}\0${text}`).digest(),
+    title: cutText(title, 300),
+    text: cutText(text, charactersPerItem),
+    url: item.url,
+    occurredAt: happenedAt(item.publishedAt, now),
+    changedAt: happenedAt(item.changedAt, now),
+  };
+}
 
 /** A person asked to forget a memory that came from a source: its item says nothing any more and never comes again. */
 export async function forgetSourceItem(tx: Executor, ownerId: string, externalKey: string): Promise<void> {

@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
+import { pollSourceWorkflowId } from '../domain/ids.ts';
 import { failuresUntilNotice } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { insertIntent } from './intents.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
 export interface SourceRef {
@@ -27,6 +29,8 @@ export interface NewSourceItem {
   occurredAt: string;
   /** ISO: from when on a changed text holds. */
   changedAt: string;
+  /** Absent: as its source says. */
+  importance?: number;
 }
 
 export interface Intake {
@@ -44,11 +48,14 @@ export function createSourceStore(db: Database) {
   return {
     /**
      * Takes up to `limit` sources that are due, so that nobody else takes them for `holdSeconds`; the same sweep gets the
-     * same ones again. Sources seen for the first time are due at once; what fleet.yaml no longer names needs no person.
+     * same ones again. Sources seen for the first time are due at once; one that is not polled, where something of it has lain
+     * for a minute. What fleet.yaml no longer names needs no person.
      */
     async claim(input: {
       ownerId: string;
+      /** All of fleet.yaml. */
       sourceIds: readonly string[];
+      polledIds: readonly string[];
       claimedBy: string;
       limit: number;
       holdSeconds: number;
@@ -70,12 +77,16 @@ export function createSourceStore(db: Database) {
             next_poll_at = case when s.next_poll_at <= now() then now() + make_interval(secs => ${input.holdSeconds}) else s.next_poll_at end
           from (
             select source_id from source_states
-            where owner_id = ${ownerId} and source_id = any(${sourceIds})
+            where owner_id = ${ownerId} and source_id = any(${[...input.polledIds]})
               and (next_poll_at <= now() or claimed_by = ${claimedBy})
             order by next_poll_at, source_id limit ${input.limit} for update skip locked
           ) due
           where s.owner_id = ${ownerId} and s.source_id = due.source_id returning s.source_id`.execute(tx);
-        return rows.map((row) => row.sourceId).sort();
+        const { rows: lying } = await sql<{ sourceId: string }>`
+          select distinct source_id from source_items where owner_id = ${ownerId} and text is not null
+            and source_id = any(${sourceIds}) and source_id <> all(${[...input.polledIds]})
+            and received_at < now() - interval '1 minute'`.execute(tx);
+        return [...rows, ...lying].map((row) => row.sourceId).sort();
       });
     },
 
@@ -134,6 +145,27 @@ export function createSourceStore(db: Database) {
           ]);
         }
         return { stored: true, added, updated, left };
+      });
+    },
+
+    /**
+     * Stores what was brought, and asks in the same transaction that the agents are given it.
+     * @returns whether it came before
+     */
+    async receive({ ownerId, sourceId, item }: SourceRef & { item: NewSourceItem }): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
+        const [row] = await insertItems(tx, { ownerId, sourceId }, [item]);
+        if (row === undefined) return true;
+        await sql`
+          insert into source_states (owner_id, source_id, last_ok_at) values (${ownerId}, ${sourceId}, now())
+          on conflict (owner_id, source_id) do update set last_ok_at = now()`.execute(tx);
+        await insertIntent(tx, {
+          workflowId: pollSourceWorkflowId(sourceId, `item-${row.id}`),
+          type: 'pollSource',
+          args: [{ sourceId, polled: { outcome: 'received' } }],
+        });
+        await appendEvents(tx, [{ ownerId, type: 'source.read', subject: sourceId, data: { added: 1, updated: 0 } }]);
+        return false;
       });
     },
 
@@ -258,11 +290,11 @@ async function knownItems(tx: Executor, { ownerId, sourceId }: SourceRef, items:
 }
 
 async function insertItems(tx: Executor, { ownerId, sourceId }: SourceRef, items: readonly NewSourceItem[]) {
-  if (items.length === 0) return;
-  await tx
+  if (items.length === 0) return [];
+  return tx
     .insertInto('sourceItems')
     .values(
-      items.map(({ itemHash, contentHash, title, text, url, occurredAt }) => ({
+      items.map(({ itemHash, contentHash, title, text, url, occurredAt, importance = null }) => ({
         ownerId,
         sourceId,
         itemHash,
@@ -271,7 +303,10 @@ async function insertItems(tx: Executor, { ownerId, sourceId }: SourceRef, items
         text,
         url,
         occurredAt,
+        importance,
       })),
     )
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
     .execute();
 }

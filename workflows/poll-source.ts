@@ -12,8 +12,8 @@ import type { PollOutcome, SourceActivities } from '../activities/sources.ts';
 
 export interface PollSourceInput {
   sourceId: string;
-  /** What an earlier execution of this poll has done. */
-  resume?: { polled: PollSourceResult['polled'] };
+  /** What an earlier execution of this poll has read, or that something was brought: nothing is read now. */
+  polled?: PollOutcome;
 }
 export interface PollSourceResult {
   polled: PollOutcome;
@@ -32,12 +32,12 @@ const { noteSourceFailure, deliverSourceItems } = proxyLocalActivities<SourceAct
 
 /** Reads one source, then gives its agents what came, also what an earlier poll could not give. */
 export async function pollSource(input: PollSourceInput): Promise<PollSourceResult> {
-  const polled = input.resume?.polled ?? (await poll(input.sourceId));
+  const polled = input.polled ?? (await poll(input.sourceId));
   setCurrentDetails(polled.outcome === 'read' ? `${polled.added} new, ${polled.updated} changed` : polled.outcome);
   for (;;) {
     const { left } = await deliverSourceItems({ sourceId: input.sourceId });
     if (!left) return { polled };
-    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof pollSource>({ ...input, resume: { polled } });
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof pollSource>({ ...input, polled });
   }
 }
 

@@ -1,19 +1,5 @@
 import { DomainError, type ErrorCode } from '../../domain/errors.ts';
-
-/** One thing that came from outside. */
-export interface SourceItem {
-  /** The other side's own id: the same again is the same item. */
-  key: string;
-  /** Plain, may be empty. */
-  title: string;
-  /** Plain, may be empty. */
-  text: string;
-  /** http or https. */
-  url: string | null;
-  /** As the other side says, ISO; null: it does not. */
-  publishedAt: string | null;
-  changedAt: string | null;
-}
+import type { SourceItem } from '../../domain/sources.ts';
 
 export interface SourceRead {
   /** Oldest first. */

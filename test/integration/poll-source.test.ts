@@ -315,7 +315,7 @@ describe('the sweep', () => {
   });
 
   test('whose step runs twice takes up the same', async () => {
-    const claim = { ownerId: testOwner, sourceIds: ['news'], limit: 10, holdSeconds: 600 };
+    const claim = { ownerId: testOwner, sourceIds: ['news'], polledIds: ['news'], limit: 10, holdSeconds: 600 };
     expect(await stage.sources.claim({ ...claim, claimedBy: 'one' })).toEqual(['news']);
     expect(await stage.sources.claim({ ...claim, claimedBy: 'one' })).toEqual(['news']);
     expect(await stage.sources.claim({ ...claim, claimedBy: 'two' })).toEqual([]);
