@@ -1,41 +1,24 @@
-import { z } from 'zod';
 import { DomainError, type FieldError } from '../domain/errors.ts';
 import { atPointer, nestsOver } from '../domain/json-pointer.ts';
+import { mostEventText, mostEventTitle, sourceEventSchema } from '../domain/source-events.ts';
 import { cutText } from '../domain/source-text.ts';
 import type { SourceItem, WebhookSource } from '../domain/sources.ts';
 import { decodeUtf8, invalidInput, parseJsonText } from './plugins/bodies.ts';
-import { textSchema } from './schemas.ts';
 
 /** No sender nests deeper by itself. */
 const mostDepth = 32;
-
-const mostText = 20_000;
-const mostTitle = 300;
-
-/** What an event may say where its source has no pointers. */
-export const eventBody = z.strictObject({
-  text: textSchema(mostText).describe('What is remembered'),
-  title: textSchema(mostTitle).optional(),
-  occurredAt: z.iso.datetime({ offset: true }).optional().describe('When it happened; default, and latest: now'),
-  importance: z.int().min(1).max(10).optional().describe('Default: that of the source'),
-  url: z.url({ protocol: /^https?$/ }).max(2_000).optional(),
-});
-
-export interface EventItem extends SourceItem {
-  importance?: number;
-}
 
 /**
  * What an event says, by the documented shape, or by the pointers of its source into any other.
  * @throws MALFORMED_BODY, INVALID_INPUT
  */
-export function eventItem(bytes: Uint8Array, webhookId: string, source: WebhookSource): EventItem {
+export function eventItem(bytes: Uint8Array, webhookId: string, source: WebhookSource): SourceItem {
   const text = decodeUtf8(bytes);
   if (nestsOver(text, mostDepth)) throw new DomainError('MALFORMED_BODY', `the body nests deeper than ${mostDepth}`);
   const json = parseJsonText(text);
   const said = source.pointers === undefined ? json : pointedAt(json, source.pointers);
-  const parsed = eventBody.safeParse(said);
-  if (!parsed.success) throw invalidInput(parsed.error, said, eventBody);
+  const parsed = sourceEventSchema.safeParse(said);
+  if (!parsed.success) throw invalidInput(parsed.error, said, sourceEventSchema);
   const { title = '', url = null, occurredAt = null, importance } = parsed.data;
   return {
     key: webhookId,
@@ -56,7 +39,7 @@ function pointedAt(json: unknown, pointers: NonNullable<WebhookSource['pointers'
     const value = atPointer(json, pointer);
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
       // Another's shape keeps no limits of ours.
-      said[name] = cutText(String(value), name === 'title' ? mostTitle : mostText);
+      said[name] = cutText(String(value), name === 'title' ? mostEventTitle : mostEventText);
     } else if (name === 'text') {
       errors.push({
         path: pointer.slice(1).replaceAll('/', '.'),

@@ -41,6 +41,10 @@ const apiSchema = z.object({
 
 const workerSchema = z.object({
   ...servers,
+  SOULFRA_SOURCE_FOLDERS: z
+    .string()
+    .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
+    .optional(),
   SOULFRA_MODEL_KEY: z.string().min(1).optional(),
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
 });
@@ -143,6 +147,7 @@ export function workerEnvironment(variables: Variables = process.env) {
   return frozen({
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
   });
 }

@@ -3,7 +3,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 /** Signatures by the Standard Webhooks specification 1.0.0, scheme v1: HMAC-SHA256 over `id.timestamp.body`. */
 
 /** How far a sender's clock may stand from ours, in seconds. */
-export const toleranceSeconds = 300;
+const toleranceSeconds = 300;
 
 const prefix = 'whsec_';
 /** A sender that changes its secret signs with two; more is somebody trying. */
@@ -31,8 +31,7 @@ export function signatureOf(secret: string, { id, timestamp, body }: Omit<Signed
 export function isSigned(secrets: readonly string[], request: SignedRequest, now: Date): boolean {
   const { id, timestamp, signature, body } = request;
   // Digits only: Number() and parseInt() take much else for a number.
-  const inTime =
-    /^\d{1,12}$/.test(timestamp) && Math.abs(Number(timestamp) - now.getTime() / 1000) <= toleranceSeconds;
+  const inTime = /^\d{1,12}$/.test(timestamp) && Math.abs(Number(timestamp) - now.getTime() / 1000) <= toleranceSeconds;
   const given = signature
     .split(' ', mostSignatures)
     .filter((part) => part.startsWith('v1,'))

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { cleanText, cutText, joinText } from '../domain/source-text.ts';
 import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
+import { contentHash } from './embeddings.ts';
 import type { NewSourceItem, SourceRef } from './sources.ts';
 
 /** One that not every agent has been given yet. */
@@ -45,11 +46,11 @@ export function createSourceItemStore(db: Database) {
       return rows.map((row) => ({ ...row, text: row.text!, occurredAt: row.occurredAt.toISOString() }));
     },
 
-    /** Ids of living agents that a source is bound to, in order, after one. */
+    /** Ids of living agents that a source is bound to, in order, after one. Nobody is given drops of its own, or its own words back. */
     async boundAgents(
       ownerId: string,
-      { agents }: Pick<Source, 'agents'>,
-      after: string,
+      source: Source,
+      { deliveredTo, text }: Pick<PendingItem, 'deliveredTo' | 'text'>,
       limit: number,
     ): Promise<string[]> {
       let query = db
@@ -57,7 +58,24 @@ export function createSourceItemStore(db: Database) {
         .select('id')
         .where('ownerId', '=', ownerId)
         .where('state', '<>', 'retired')
-        .where('id', '>', after);
+        .where('id', '>', deliveredTo);
+      const { agents } = source;
+      if (source.kind === 'drops') {
+        query = query
+          .where('id', '<>', source.agent)
+          .where((eb) =>
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('memories')
+                  .select('memories.id')
+                  .whereRef('memories.agentId', '=', 'agents.id')
+                  .where('memories.kind', '=', 'drop')
+                  .where('memories.contentHash', '=', contentHash(text)),
+              ),
+            ),
+          );
+      }
       if (agents !== 'all') {
         query = query.where((eb) => eb.or([eb('id', 'in', agents), eb('archetype', 'in', agents)]));
       }
@@ -120,12 +138,15 @@ export function newSourceItem(
   return {
     itemHash: createHash('sha256').update(item.key).digest('hex'),
     // Before it is cut, so that another limit does not make every item a changed one.
-    contentHash: createHash('sha256').update(`${item.url ?? ''}\0${title}\0${text}`).digest(),
+    contentHash: createHash('sha256')
+      .update(`${item.url ?? ''}\0${title}\0${text}`)
+      .digest(),
     title: cutText(title, 300),
     text: cutText(text, charactersPerItem),
     url: item.url,
     occurredAt: happenedAt(item.publishedAt, now),
     changedAt: happenedAt(item.changedAt, now),
+    ...(item.importance === undefined ? {} : { importance: item.importance }),
   };
 }
 

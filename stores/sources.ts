@@ -42,6 +42,9 @@ export interface Intake {
   left: number;
 }
 
+/** Characters of a note or reason. */
+const mostSaid = 1_000;
+
 const noticeKey = (sourceId: string) => `source:${sourceId}`;
 
 export function createSourceStore(db: Database) {
@@ -92,11 +95,7 @@ export function createSourceStore(db: Database) {
 
     /** Of a source that was never polled: the beginning. */
     async state({ ownerId, sourceId }: SourceRef): Promise<SourceState> {
-      await db
-        .insertInto('sourceStates')
-        .values({ ownerId, sourceId })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+      await ensureState(db, { ownerId, sourceId });
       return db
         .selectFrom('sourceStates')
         .select(['cursor', 'polls', 'failures'])
@@ -107,33 +106,39 @@ export function createSourceStore(db: Database) {
 
     /**
      * Stores what a poll read and where the next one goes on, in one transaction: a crash before it reads the same again,
-     * a crash after it has lost nothing. What is known already is not stored twice, also not under another id.
+     * a crash after it has lost nothing. What is known already is not stored twice.
      */
     async intake(
       input: SourceRef & {
         polls: number;
         items: readonly NewSourceItem[];
         cursor: unknown;
+        /** The cursor to keep where not all of these can be taken. */
+        again: unknown;
+        /** What was not even read. */
+        left: number;
         note: string;
         limit: number;
         /** Whether an item whose words have changed is stored as its next version. */
         updates: boolean;
+        /** Whether the same words under another id are the same item. */
+        byContent: boolean;
         nextPollSeconds: (left: number) => number;
       },
     ): Promise<Intake> {
       return db.transaction().execute(async (tx) => {
         if (!(await lockedState(tx, input))) return { stored: false, added: 0, updated: 0, left: 0 };
-        const { added, updated, left } = await storeItems(tx, input);
+        const { added, updated, ...kept } = await storeItems(tx, input);
+        const left = kept.left + input.left;
         await tx
           .updateTable('sourceStates')
           .set({
-            // With some left, the next poll must be told everything again.
-            cursor: left > 0 ? null : JSON.stringify(input.cursor),
+            cursor: JSON.stringify(kept.left > 0 ? input.again : input.cursor),
             polls: input.polls + 1,
             nextPollAt: sql<Date>`now() + make_interval(secs => ${input.nextPollSeconds(left)})`,
             failures: 0,
             lastOkAt: sql<Date>`now()`,
-            note: input.note,
+            note: input.note.slice(0, mostSaid),
           })
           .where('ownerId', '=', input.ownerId)
           .where('sourceId', '=', input.sourceId)
@@ -179,8 +184,11 @@ export function createSourceStore(db: Database) {
         nextPollSeconds: (failures: number) => number;
       },
     ): Promise<void> {
-      const { ownerId, sourceId, reason, gone } = input;
+      const { ownerId, sourceId, gone } = input;
+      // Parts of it may be a stranger's words.
+      const reason = input.reason.slice(0, mostSaid);
       await db.transaction().execute(async (tx) => {
+        await ensureState(tx, input);
         const state = await lockedState(tx, input);
         if (!state) return;
         const failures = state.failures + 1;
@@ -216,6 +224,14 @@ export function createSourceStore(db: Database) {
 }
 export type SourceStore = ReturnType<typeof createSourceStore>;
 
+async function ensureState(db: Executor, { ownerId, sourceId }: SourceRef): Promise<void> {
+  await db
+    .insertInto('sourceStates')
+    .values({ ownerId, sourceId })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
 /** Under its lock; undefined where another poll was stored since `polls`. */
 async function lockedState(
   tx: Executor,
@@ -233,7 +249,7 @@ async function lockedState(
 
 async function storeItems(
   tx: Executor,
-  input: SourceRef & { items: readonly NewSourceItem[]; limit: number; updates: boolean },
+  input: SourceRef & { items: readonly NewSourceItem[]; limit: number; updates: boolean; byContent: boolean },
 ): Promise<{ added: number; updated: number; left: number }> {
   const { ownerId, sourceId } = input;
   const items = onceEach(input.items);
@@ -245,7 +261,7 @@ async function storeItems(
     const row = known.byItem.get(item.itemHash);
     if (row === undefined) {
       const content = item.contentHash.toString('hex');
-      if (known.contents.has(content)) continue;
+      if (input.byContent && known.contents.has(content)) continue;
       known.contents.add(content);
       fresh.push(item);
     } else if (!input.updates || row.forgotten || row.contentHash.equals(item.contentHash)) seen.push(row.id);

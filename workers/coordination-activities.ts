@@ -7,11 +7,10 @@ import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
+import type { SourceReadActivities } from '../activities/source-reads.ts';
 import { createSourceActivities } from '../activities/sources.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
-import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
-import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
@@ -23,6 +22,7 @@ import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
@@ -45,6 +45,7 @@ export function createWorkerStores(db: Database) {
     intents: createIntentStore(db),
     sources: createSourceStore(db),
     sourceItems: createSourceItemStore(db),
+    sourceDrops: createSourceDropStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -56,6 +57,7 @@ export function createCoordinationActivities(
   fleet: FleetReader,
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
+  sourceReads: SourceReadActivities,
 ) {
   return {
     ...createFleetHealthActivities(stores),
@@ -67,7 +69,8 @@ export function createCoordinationActivities(
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
-    ...createSourceActivities({ ...stores, fleet, read: createSourceReading({ guardedFetch: createGuardedFetch() }) }),
+    ...sourceReads,
+    ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
   };

@@ -35,7 +35,8 @@ export function sourceEventRoutes(app: Api, context: ApiContext): void {
       config: { role: 'none' },
       schema: {
         tags: ['sources'],
-        summary: 'An event for a source of kind webhook, signed by the Standard Webhooks specification; docs/sources.md',
+        summary:
+          'An event for a source of kind webhook, signed by the Standard Webhooks specification; docs/sources.md',
         querystring: writeQuery,
         params: z.strictObject({ id: slugSchema }),
         response: { 200: receivedSchema.or(dryRunSchema), 202: receivedSchema, ...problemResponses },
@@ -51,15 +52,11 @@ export function sourceEventRoutes(app: Api, context: ApiContext): void {
           void reply.header('retry-after', Math.ceil(ttl / 1000));
           throw new DomainError('RATE_LIMITED', `more than ${source.eventsPerMinute} events a minute`);
         }
-        const { importance, ...said } = eventItem(body ?? Buffer.alloc(0), webhookId, source);
-        const item = newSourceItem(said, source, new Date());
+        const item = newSourceItem(eventItem(body ?? Buffer.alloc(0), webhookId, source), source, new Date());
         if (item === undefined) throw new DomainError('INVALID_INPUT', 'the event holds no words');
-        if (request.query.dryRun) return { dryRun: true as const, would: `give the event to the agents of ${sourceId}` };
-        const known = await sources.receive({
-          ownerId,
-          sourceId,
-          item: { ...item, ...(importance === undefined ? {} : { importance }) },
-        });
+        if (request.query.dryRun)
+          return { dryRun: true as const, would: `give the event to the agents of ${sourceId}` };
+        const known = await sources.receive({ ownerId, sourceId, item });
         return reply.code(known ? 200 : 202).send({ id: webhookId, known });
       },
     });

@@ -98,7 +98,8 @@ export function sourceSecretRoutes(app: Api, { db, sourceSecrets, secretBox }: A
   async function webhook(ownerId: string, id: string): Promise<string> {
     const source = await findSource(db, ownerId, id);
     if (!source) throw new DomainError('NOT_FOUND', `no source ${id}`);
-    if (source.kind !== 'webhook') throw new DomainError('CONFLICT', `${id} is a ${source.kind}, which needs no secret`);
+    if (source.kind !== 'webhook')
+      throw new DomainError('CONFLICT', `${id} is a ${source.kind}, which needs no secret`);
     return id;
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, pollSourceWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { isPolled, type Source } from '../../domain/sources.ts';
+import { isPolled, machineOf, type Source } from '../../domain/sources.ts';
 import { findFleet } from '../../stores/queries/fleets.ts';
 import { findSource, listSourceItems, type SourceProgress, sourceProgress } from '../../stores/queries/sources.ts';
 import type { ApiContext } from '../context.ts';
@@ -123,12 +123,13 @@ export function sourceRoutes(app: Api, { db, starter }: ApiContext): void {
       const { id } = source;
       if (!isPolled(source)) throw new DomainError('CONFLICT', `${id} is not read: its events are sent to us`);
       if (request.query.dryRun) return { dryRun: true as const, would: `read ${id} now` };
+      const machineId = machineOf(source);
       const workflowId = pollSourceWorkflowId(id, callPeriod(requestIdOf(request)));
       const started = await starter.start({
         type: 'pollSource',
         ownerId,
         workflowId,
-        args: [{ sourceId: id }],
+        args: [{ sourceId: id, ...(machineId === undefined ? {} : { machineId }) }],
         again: 'never',
         summary: `${id}, by hand`,
         content: id,
@@ -162,7 +163,7 @@ function sourceView(source: Source, progress: SourceProgress | undefined): z.out
     id,
     kind,
     state: stateOf(progress),
-    from: polled?.url ?? `/v1/sources/${id}/events`,
+    from: fromOf(source),
     agents,
     every: polled?.every ?? null,
     importance,
@@ -175,6 +176,19 @@ function sourceView(source: Source, progress: SourceProgress | undefined): z.out
     items: progress?.items ?? 0,
     pending: progress?.pending ?? 0,
   };
+}
+
+function fromOf(source: Source): string {
+  switch (source.kind) {
+    case 'feed':
+      return source.url;
+    case 'webhook':
+      return `/v1/sources/${source.id}/events`;
+    case 'folder':
+      return `${source.machine}:${source.folder}`;
+    case 'drops':
+      return `drops of ${source.agent}`;
+  }
 }
 
 function stateOf(progress: SourceProgress | undefined): 'waiting' | 'ok' | 'failing' {

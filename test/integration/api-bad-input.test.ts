@@ -250,8 +250,20 @@ const refusals: Array<{
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
   { name: 'a secret of a feed', url: '/v1/sources/harbour-news/secrets', body: {}, status: 409, code: 'CONFLICT' },
-  { name: 'an event that nobody signed', url: '/v1/sources/harbour-news/events', body: {}, status: 401, code: 'UNAUTHENTICATED' },
-  { name: 'an event of a source that is none', url: '/v1/sources/nowhere/events', body: {}, status: 401, code: 'UNAUTHENTICATED' },
+  {
+    name: 'an event that nobody signed',
+    url: '/v1/sources/harbour-news/events',
+    body: {},
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
+  {
+    name: 'an event of a source that is none',
+    url: '/v1/sources/nowhere/events',
+    body: {},
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
   { name: 'a source that is none', method: 'GET', url: '/v1/sources/nowhere', status: 404, code: 'NOT_FOUND' },
   {
     name: 'items of a source that is none',

@@ -103,7 +103,10 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/tokens',
   ]);
   for (const [path] of lists) {
-    const url = path.replace('{id}', path.endsWith('/secrets') ? 'door' : path.startsWith('/v1/sources') ? 'news' : 'vesper-001');
+    const url = path.replace(
+      '{id}',
+      path.endsWith('/secrets') ? 'door' : path.startsWith('/v1/sources') ? 'news' : 'vesper-001',
+    );
     for (const format of ['json', 'ndjson', 'csv']) {
       const answer = await api.call('GET', `${url}?limit=2&format=${format}`);
       expect({ url, format, status: answer.status }).toEqual({ url, format, status: 200 });

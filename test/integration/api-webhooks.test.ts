@@ -206,9 +206,7 @@ describe('secrets', () => {
   });
 
   test('two who make a second one at once make one', async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 5 }, () => api.call('POST', '/v1/sources/tickets/secrets')),
-    );
+    const answers = await Promise.all(Array.from({ length: 5 }, () => api.call('POST', '/v1/sources/tickets/secrets')));
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
   });
 
@@ -219,8 +217,16 @@ describe('secrets', () => {
       for (const each of [other, none]) {
         await each.call('POST', '/v1/fleet/apply', { body: { source: smallFleet + sources } });
         // As after a restore of the database alone.
-        const [row] = await api.db.selectFrom('sourceSecrets').selectAll().where('revokedAt', 'is', null).where('sourceId', '=', 'door').execute();
-        await each.db.insertInto('sourceSecrets').values({ ...row!, ownerId: each.ownerId }).execute();
+        const [row] = await api.db
+          .selectFrom('sourceSecrets')
+          .selectAll()
+          .where('revokedAt', 'is', null)
+          .where('sourceId', '=', 'door')
+          .execute();
+        await each.db
+          .insertInto('sourceSecrets')
+          .values({ ...row!, ownerId: each.ownerId })
+          .execute();
         const raw = JSON.stringify({ text: 'a' });
         const at = new Date();
         const answer = await each.call('POST', '/v1/sources/door/events', {
@@ -247,7 +253,14 @@ describe('secrets', () => {
 test('a webhook is listed as such and cannot be polled', async () => {
   await send({});
   const { json } = await api.call('GET', '/v1/sources/door');
-  expect(json).toMatchObject({ kind: 'webhook', state: 'ok', from: '/v1/sources/door/events', every: null, nextPollAt: null, pending: 1 });
+  expect(json).toMatchObject({
+    kind: 'webhook',
+    state: 'ok',
+    from: '/v1/sources/door/events',
+    every: null,
+    nextPollAt: null,
+    pending: 1,
+  });
   const poll = await api.call('POST', '/v1/sources/door/poll');
   expect({ status: poll.status, code: poll.json['code'] }).toEqual({ status: 409, code: 'CONFLICT' });
 });

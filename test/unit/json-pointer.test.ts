@@ -3,7 +3,18 @@ import { expect, test } from 'vitest';
 import { atPointer, jsonPointerSchema, nestsOver } from '../../domain/json-pointer.ts';
 
 /** The document of RFC 6901, section 5. */
-const rfc = { foo: ['bar', 'baz'], '': 0, 'a/b': 1, 'c%d': 2, 'e^f': 3, 'g|h': 4, 'i\\j': 5, 'k"l': 6, ' ': 7, 'm~n': 8 };
+const rfc = {
+  foo: ['bar', 'baz'],
+  '': 0,
+  'a/b': 1,
+  'c%d': 2,
+  'e^f': 3,
+  'g|h': 4,
+  'i\\j': 5,
+  'k"l': 6,
+  ' ': 7,
+  'm~n': 8,
+};
 
 test.each([
   ['/foo', ['bar', 'baz']],
@@ -28,7 +39,8 @@ test.each([
 
 test('only pointers are pointers', () => {
   for (const good of ['/a', '/a/b', '/a~1b', '/']) expect(jsonPointerSchema.safeParse(good).success).toBe(true);
-  for (const bad of ['', 'a', '#/a', '/a~2', '/a~', '$.a']) expect(jsonPointerSchema.safeParse(bad).success).toBe(false);
+  for (const bad of ['', 'a', '#/a', '/a~2', '/a~', '$.a'])
+    expect(jsonPointerSchema.safeParse(bad).success).toBe(false);
 });
 
 test('depth is that of brackets outside strings', () => {

@@ -54,7 +54,12 @@ describe('is refused:', () => {
     ['a signature of another scheme', { signature: signature.replace('v1,', 'v2,') }],
     ['a scheme that is none', { signature: signature.replace('v1,', '') }],
     ['half a signature', { signature: signature.slice(0, 30) }],
-    ['a signature and a byte', { signature: `v1,${Buffer.concat([Buffer.from(signature.slice(3), 'base64'), Buffer.of(0)]).toString('base64')}` }],
+    [
+      'a signature and a byte',
+      {
+        signature: `v1,${Buffer.concat([Buffer.from(signature.slice(3), 'base64'), Buffer.of(0)]).toString('base64')}`,
+      },
+    ],
     ['the right one behind too many', { signature: `${'v1,AAAA '.repeat(10)}${signature}` }],
     ['a time that only begins with digits', { timestamp: '1614265330abc' }],
     ['a time in other digits', { timestamp: '0x60376bb2' }],
