@@ -32,7 +32,7 @@ export function createSourceDeliveryActivities({ sourceItems, memories, fleet }:
         let item = first;
         for (let done = false; !done; ) {
           if (given >= memoriesAtOnce) return { given, left: true };
-          const agentIds = await sourceItems.boundAgents(ownerId, source, item.deliveredTo, agentsAtOnce);
+          const agentIds = await sourceItems.boundAgents(ownerId, source, item, agentsAtOnce);
           given += await give(ownerId, source, item, agentIds);
           done = agentIds.length < agentsAtOnce;
           const to = agentIds.at(-1) ?? item.deliveredTo;
@@ -56,7 +56,7 @@ export function createSourceDeliveryActivities({ sourceItems, memories, fleet }:
       externalKey: sourceMemoryKey(source.id, item.itemHash, item.version),
       kind: 'observation',
       text: item.text,
-      importance: source.importance,
+      importance: item.importance ?? source.importance,
       source: `${source.kind}:${source.id}`,
       occurredAt: item.occurredAt,
     });

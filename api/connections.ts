@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
+import { createSecretBox } from '../integrations/secret-box.ts';
 import { createApiMetrics } from '../observability/metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -14,6 +15,8 @@ export interface ConnectionSettings {
   temporalNamespace: string;
   controlSocket?: string | undefined;
   modelKey?: string | undefined;
+  /** 32 bytes, base64url. */
+  secretKey?: string | undefined;
   log: Logger;
 }
 
@@ -36,6 +39,8 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     embedderOf: embedders.of,
+    secretBox:
+      settings.secretKey === undefined ? undefined : createSecretBox(Buffer.from(settings.secretKey, 'base64url')),
     log,
     metrics: createApiMetrics(),
   };

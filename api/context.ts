@@ -13,6 +13,8 @@ import { createRetirementStore } from '../stores/retirement.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createSourceSecretStore } from '../stores/source-secrets.ts';
+import { createSourceStore } from '../stores/sources.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
@@ -35,6 +37,8 @@ export function createContext(deps: ApiDeps) {
     sweeps: createSweepStore(deps.db),
     spawns: createSpawnStore(deps.db),
     retirement: createRetirementStore(deps.db),
+    sources: createSourceStore(deps.db),
+    sourceSecrets: createSourceSecretStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

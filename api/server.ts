@@ -27,6 +27,8 @@ import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { sourceEventRoutes } from './routes/source-events.ts';
+import { sourceSecretRoutes } from './routes/source-secrets.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
@@ -98,6 +100,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sweepRoutes,
     sourceRoutes,
     threadRoutes,
+    sourceSecretRoutes,
+    sourceEventRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -11,7 +11,7 @@ import { frozen } from './frozen.ts';
 export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Secrets also come as NAME_FILE, the path of a file that holds nothing else. */
-const secretNames = ['DATABASE_URL', 'REDIS_URL', 'SOULFRA_MODEL_KEY', 'SOULFRA_TOKEN'] as const;
+const secretNames = ['DATABASE_URL', 'REDIS_URL', 'SOULFRA_MODEL_KEY', 'SOULFRA_SECRET_KEY', 'SOULFRA_TOKEN'] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
 const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
@@ -30,6 +30,10 @@ const apiSchema = z.object({
   SOULFRA_API_PORT: port.default(17_000),
   SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
   SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
+  SOULFRA_SECRET_KEY: z
+    .string()
+    .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
+    .optional(),
   SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
   SOULFRA_TEMPORAL_UI: z.url().optional(),
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
@@ -37,6 +41,10 @@ const apiSchema = z.object({
 
 const workerSchema = z.object({
   ...servers,
+  SOULFRA_SOURCE_FOLDERS: z
+    .string()
+    .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
+    .optional(),
   SOULFRA_MODEL_KEY: z.string().min(1).optional(),
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
 });
@@ -126,6 +134,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
+    secretKey: env.SOULFRA_SECRET_KEY,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,
@@ -138,6 +147,7 @@ export function workerEnvironment(variables: Variables = process.env) {
   return frozen({
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
   });
 }

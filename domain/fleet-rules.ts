@@ -64,7 +64,16 @@ const looseFleetSchema = z
       .catch([]),
     agents: z.record(z.string(), z.object({ model: readable.text }).catch({})).catch({}),
     sources: z
-      .array(z.object({ id: readable.text, agents: z.array(z.string()).optional().catch(undefined) }).catch({}))
+      .array(
+        z
+          .object({
+            id: readable.text,
+            agents: z.array(z.string()).optional().catch(undefined),
+            agent: readable.text,
+            machine: readable.text,
+          })
+          .catch({}),
+      )
       .catch([]),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
     drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
@@ -218,31 +227,48 @@ function agentBreaches(fleet: LooseFleet): RuleBreach[] {
   return breaches;
 }
 
-function sourceBreaches({ sources, archetypes }: LooseFleet): RuleBreach[] {
+function sourceBreaches({ sources, archetypes, machines }: LooseFleet): RuleBreach[] {
   const breaches: RuleBreach[] = [];
   const counts = new Map(archetypes.flatMap(({ id, count }) => (id === undefined ? [] : [[id, count ?? Infinity]])));
+  const known = machines?.flatMap((machine) => machine.id ?? []);
   const seen = new Set<string>();
-  sources.forEach(({ id, agents = [] }, i) => {
+  sources.forEach(({ id, agents = [], agent, machine }, i) => {
+    const at = ['sources', i];
     if (id !== undefined) {
-      if (seen.has(id)) breaches.push({ at: ['sources', i, 'id'], rule: 'must be used once', mend: 'Rename it.' });
+      if (seen.has(id)) breaches.push({ at: [...at, 'id'], rule: 'must be used once', mend: 'Rename it.' });
       seen.add(id);
     }
     agents.forEach((name, a) => {
-      if (counts.has(name)) return;
-      const archetypeId = name.replace(/-\d+$/, '');
-      const ordinal = ordinalOf(archetypeId, name);
-      if (ordinal !== undefined && ordinal <= (counts.get(archetypeId) ?? 0)) return;
-      const meant = nearest(archetypeId, counts.keys());
-      const mend = counts.has(archetypeId)
-        ? `Raise archetype ${archetypeId}'s count, or name a lower number.`
-        : meant === undefined
-          ? 'Name one of them, or write `agents: all`.'
-          : `Did you mean \`${meant}\`?`;
-      const rule = `must be an archetype of this file or an agent that one makes: ${[...counts.keys()].join(', ') || 'none is given'}`;
-      breaches.push({ at: ['sources', i, 'agents', a], rule, mend });
+      if (!counts.has(name))
+        breaches.push(...strayAgent([...at, 'agents', a], name, counts, 'an archetype of this file or '));
     });
+    if (agent !== undefined) breaches.push(...strayAgent([...at, 'agent'], agent, counts, ''));
+    if (machine !== undefined && known !== undefined && !known.includes(machine)) {
+      const meant = nearest(machine, known);
+      const mend = meant === undefined ? 'Name one of them.' : `Did you mean \`${meant}\`?`;
+      breaches.push({ at: [...at, 'machine'], rule: `must be a machine of this file: ${known.join(', ')}`, mend });
+    }
   });
   return breaches;
+}
+
+function strayAgent(
+  at: (string | number)[],
+  name: string,
+  counts: ReadonlyMap<string, number>,
+  orElse: string,
+): RuleBreach[] {
+  const archetypeId = name.replace(/-\d+$/, '');
+  const ordinal = ordinalOf(archetypeId, name);
+  if (ordinal !== undefined && ordinal <= (counts.get(archetypeId) ?? 0)) return [];
+  const meant = nearest(archetypeId, counts.keys());
+  const mend = counts.has(archetypeId)
+    ? `Raise archetype ${archetypeId}'s count, or name a lower number.`
+    : meant === undefined
+      ? 'Name one of this file.'
+      : `Did you mean \`${meant}\`?`;
+  const rule = `must be ${orElse}an agent that an archetype makes: ${[...counts.keys()].join(', ') || 'none is given'}`;
+  return [{ at, rule, mend }];
 }
 
 function limitBreaches({ limits }: LooseFleet): RuleBreach[] {

@@ -19,6 +19,7 @@ export const idPrefixes = {
   driftSpace: 'dsp',
   cluster: 'cls',
   clusterRun: 'crn',
+  sourceSecret: 'whs',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

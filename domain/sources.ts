@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { slugSchema } from './ids.ts';
+import { jsonPointerSchema } from './json-pointer.ts';
 import { seedOf } from './random.ts';
 
 /** `sources` of fleet.yaml: what feeds memories from outside. */
@@ -28,6 +29,9 @@ const polled = {
   itemsPerPoll: z.int().min(1).max(500).default(50),
 };
 
+/** An item that changes: `replace` supersedes the memory of it, `ignore` keeps the first. */
+const updates = z.enum(['replace', 'ignore']).default('replace');
+
 const feedSourceSchema = z.strictObject({
   ...shared,
   ...polled,
@@ -41,13 +45,84 @@ const feedSourceSchema = z.strictObject({
     }),
   /** Hosts of the owner's own network that this source may be fetched from; all other private addresses are refused. */
   allowPrivate: z.array(z.string().min(1).max(253)).max(20).default([]),
-  /** An item that changes: `replace` supersedes the memory of it, `ignore` keeps the first. */
-  updates: z.enum(['replace', 'ignore']).default('replace'),
+  updates,
 });
 
-export const sourceSchema = z.discriminatedUnion('kind', [feedSourceSchema]);
+const folderSourceSchema = z.strictObject({
+  ...shared,
+  ...polled,
+  kind: z.literal('folder'),
+  /** Where the folder lies; its environment (`SOULFRA_SOURCE_FOLDERS`) must allow it. */
+  machine: slugSchema,
+  folder: z
+    .string()
+    .max(1_000)
+    .regex(/^(?!.*\/\.\.?(?:\/|$))\/[^\0]*$/s, 'must be an absolute path without . and ..'),
+  updates,
+});
+
+const dropsSourceSchema = z.strictObject({
+  ...shared,
+  ...polled,
+  kind: z.literal('drops'),
+  /** Whose drops they are; it is never given its own. */
+  agent: slugSchema,
+});
+
+const webhookSourceSchema = z.strictObject({
+  ...shared,
+  kind: z.literal('webhook'),
+  eventsPerMinute: z.int().min(1).max(600).default(60),
+  /** Where in the sender's own JSON the parts stand; absent: the sender writes the documented shape. */
+  pointers: z
+    .strictObject({
+      text: jsonPointerSchema,
+      title: jsonPointerSchema.optional(),
+      occurredAt: jsonPointerSchema.optional(),
+      url: jsonPointerSchema.optional(),
+    })
+    .optional(),
+});
+
+export const sourceSchema = z.discriminatedUnion('kind', [
+  feedSourceSchema,
+  webhookSourceSchema,
+  folderSourceSchema,
+  dropsSourceSchema,
+]);
 export type Source = z.infer<typeof sourceSchema>;
 export type FeedSource = z.infer<typeof feedSourceSchema>;
+export type WebhookSource = z.infer<typeof webhookSourceSchema>;
+export type FolderSource = z.infer<typeof folderSourceSchema>;
+export type DropsSource = z.infer<typeof dropsSourceSchema>;
+/** One that we read, on a Schedule; the others come to us. */
+export type PolledSource = Exclude<Source, WebhookSource>;
+
+export function isPolled(source: Source): source is PolledSource {
+  return source.kind !== 'webhook';
+}
+
+/** The machine that a source must be read on; undefined: any. */
+export function machineOf(source: Source | undefined): string | undefined {
+  return source?.kind === 'folder' ? source.machine : undefined;
+}
+
+/** One thing that came from outside, as it came. */
+export interface SourceItem {
+  /** The other side's own id: the same again is the same item. */
+  key: string;
+  /** Plain, may be empty. */
+  title: string;
+  /** Plain, may be empty. */
+  text: string;
+  /** http or https. */
+  url: string | null;
+  /** As the other side says, ISO; null: it does not. */
+  publishedAt: string | null;
+  changedAt: string | null;
+  /** Absent: as its source says. */
+  importance?: number;
+}
 
 /** Where more came than one poll takes, the next one follows after this. */
 const againSeconds = 60;

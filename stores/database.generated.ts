@@ -400,6 +400,7 @@ export interface SourceItems {
   deliveredVersion: Generated<number>;
   forgottenAt: Timestamp | null;
   id: Generated<number>;
+  importance: number | null;
   itemHash: string;
   occurredAt: Timestamp;
   ownerId: string;
@@ -410,6 +411,16 @@ export interface SourceItems {
   title: string;
   url: string | null;
   version: Generated<number>;
+}
+
+export interface SourceSecrets {
+  createdAt: Generated<Timestamp>;
+  id: string;
+  lastUsedAt: Timestamp | null;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  sealed: Buffer | null;
+  sourceId: string;
 }
 
 export interface SourceStates {
@@ -577,6 +588,7 @@ export interface DB {
   runCalls: RunCalls;
   runs: Runs;
   sourceItems: SourceItems;
+  sourceSecrets: SourceSecrets;
   sourceStates: SourceStates;
   spawnBuckets: SpawnBuckets;
   stepResults: StepResults;

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
-import { type Source, sourceItemOfKey } from '../domain/sources.ts';
+import { cleanText, cutText, joinText } from '../domain/source-text.ts';
+import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
-import type { SourceRef } from './sources.ts';
+import { contentHash } from './embeddings.ts';
+import type { NewSourceItem, SourceRef } from './sources.ts';
 
 /** One that not every agent has been given yet. */
 export interface PendingItem {
@@ -12,6 +14,8 @@ export interface PendingItem {
   /** 0: none. */
   deliveredVersion: number;
   text: string;
+  /** null: as its source says. */
+  importance: number | null;
   /** ISO. */
   occurredAt: string;
   /** Agents up to this id have it. */
@@ -32,7 +36,7 @@ export function createSourceItemStore(db: Database) {
     async pending({ ownerId, sourceId }: SourceRef, limit: number): Promise<PendingItem[]> {
       const rows = await db
         .selectFrom('sourceItems')
-        .select(['id', 'itemHash', 'version', 'deliveredVersion', 'text', 'occurredAt', 'deliveredTo'])
+        .select(['id', 'itemHash', 'version', 'deliveredVersion', 'text', 'importance', 'occurredAt', 'deliveredTo'])
         .where('ownerId', '=', ownerId)
         .where('sourceId', '=', sourceId)
         .where('text', 'is not', null)
@@ -42,11 +46,11 @@ export function createSourceItemStore(db: Database) {
       return rows.map((row) => ({ ...row, text: row.text!, occurredAt: row.occurredAt.toISOString() }));
     },
 
-    /** Ids of living agents that a source is bound to, in order, after one. */
+    /** Ids of living agents that a source is bound to, in order, after one. Nobody is given drops of its own, or its own words back. */
     async boundAgents(
       ownerId: string,
-      { agents }: Pick<Source, 'agents'>,
-      after: string,
+      source: Source,
+      { deliveredTo, text }: Pick<PendingItem, 'deliveredTo' | 'text'>,
       limit: number,
     ): Promise<string[]> {
       let query = db
@@ -54,7 +58,24 @@ export function createSourceItemStore(db: Database) {
         .select('id')
         .where('ownerId', '=', ownerId)
         .where('state', '<>', 'retired')
-        .where('id', '>', after);
+        .where('id', '>', deliveredTo);
+      const { agents } = source;
+      if (source.kind === 'drops') {
+        query = query
+          .where('id', '<>', source.agent)
+          .where((eb) =>
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('memories')
+                  .select('memories.id')
+                  .whereRef('memories.agentId', '=', 'agents.id')
+                  .where('memories.kind', '=', 'drop')
+                  .where('memories.contentHash', '=', contentHash(text)),
+              ),
+            ),
+          );
+      }
       if (agents !== 'all') {
         query = query.where((eb) => eb.or([eb('id', 'in', agents), eb('archetype', 'in', agents)]));
       }
@@ -104,6 +125,30 @@ export function createSourceItemStore(db: Database) {
   };
 }
 export type SourceItemStore = ReturnType<typeof createSourceItemStore>;
+
+/** As it is stored: cleaned, cut, dated; undefined for what holds no words then. */
+export function newSourceItem(
+  item: SourceItem,
+  { charactersPerItem }: Pick<Source, 'charactersPerItem'>,
+  now: Date,
+): NewSourceItem | undefined {
+  const title = cleanText(item.title);
+  const text = joinText(title, cleanText(item.text));
+  if (text === '') return undefined;
+  return {
+    itemHash: createHash('sha256').update(item.key).digest('hex'),
+    // Before it is cut, so that another limit does not make every item a changed one.
+    contentHash: createHash('sha256')
+      .update(`${item.url ?? ''}\0${title}\0${text}`)
+      .digest(),
+    title: cutText(title, 300),
+    text: cutText(text, charactersPerItem),
+    url: item.url,
+    occurredAt: happenedAt(item.publishedAt, now),
+    changedAt: happenedAt(item.changedAt, now),
+    ...(item.importance === undefined ? {} : { importance: item.importance }),
+  };
+}
 
 /** A person asked to forget a memory that came from a source: its item says nothing any more and never comes again. */
 export async function forgetSourceItem(tx: Executor, ownerId: string, externalKey: string): Promise<void> {

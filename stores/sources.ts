@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
+import { pollSourceWorkflowId } from '../domain/ids.ts';
 import { failuresUntilNotice } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { insertIntent } from './intents.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
 export interface SourceRef {
@@ -27,6 +29,8 @@ export interface NewSourceItem {
   occurredAt: string;
   /** ISO: from when on a changed text holds. */
   changedAt: string;
+  /** Absent: as its source says. */
+  importance?: number;
 }
 
 export interface Intake {
@@ -38,17 +42,23 @@ export interface Intake {
   left: number;
 }
 
+/** Characters of a note or reason. */
+const mostSaid = 1_000;
+
 const noticeKey = (sourceId: string) => `source:${sourceId}`;
 
 export function createSourceStore(db: Database) {
   return {
     /**
      * Takes up to `limit` sources that are due, so that nobody else takes them for `holdSeconds`; the same sweep gets the
-     * same ones again. Sources seen for the first time are due at once; what fleet.yaml no longer names needs no person.
+     * same ones again. Sources seen for the first time are due at once; one that is not polled, where something of it has lain
+     * for a minute. What fleet.yaml no longer names needs no person.
      */
     async claim(input: {
       ownerId: string;
+      /** All of fleet.yaml. */
       sourceIds: readonly string[];
+      polledIds: readonly string[];
       claimedBy: string;
       limit: number;
       holdSeconds: number;
@@ -70,22 +80,22 @@ export function createSourceStore(db: Database) {
             next_poll_at = case when s.next_poll_at <= now() then now() + make_interval(secs => ${input.holdSeconds}) else s.next_poll_at end
           from (
             select source_id from source_states
-            where owner_id = ${ownerId} and source_id = any(${sourceIds})
+            where owner_id = ${ownerId} and source_id = any(${[...input.polledIds]})
               and (next_poll_at <= now() or claimed_by = ${claimedBy})
             order by next_poll_at, source_id limit ${input.limit} for update skip locked
           ) due
           where s.owner_id = ${ownerId} and s.source_id = due.source_id returning s.source_id`.execute(tx);
-        return rows.map((row) => row.sourceId).sort();
+        const { rows: lying } = await sql<{ sourceId: string }>`
+          select distinct source_id from source_items where owner_id = ${ownerId} and text is not null
+            and source_id = any(${sourceIds}) and source_id <> all(${[...input.polledIds]})
+            and received_at < now() - interval '1 minute'`.execute(tx);
+        return [...rows, ...lying].map((row) => row.sourceId).sort();
       });
     },
 
     /** Of a source that was never polled: the beginning. */
     async state({ ownerId, sourceId }: SourceRef): Promise<SourceState> {
-      await db
-        .insertInto('sourceStates')
-        .values({ ownerId, sourceId })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+      await ensureState(db, { ownerId, sourceId });
       return db
         .selectFrom('sourceStates')
         .select(['cursor', 'polls', 'failures'])
@@ -96,33 +106,39 @@ export function createSourceStore(db: Database) {
 
     /**
      * Stores what a poll read and where the next one goes on, in one transaction: a crash before it reads the same again,
-     * a crash after it has lost nothing. What is known already is not stored twice, also not under another id.
+     * a crash after it has lost nothing. What is known already is not stored twice.
      */
     async intake(
       input: SourceRef & {
         polls: number;
         items: readonly NewSourceItem[];
         cursor: unknown;
+        /** The cursor to keep where not all of these can be taken. */
+        again: unknown;
+        /** What was not even read. */
+        left: number;
         note: string;
         limit: number;
         /** Whether an item whose words have changed is stored as its next version. */
         updates: boolean;
+        /** Whether the same words under another id are the same item. */
+        byContent: boolean;
         nextPollSeconds: (left: number) => number;
       },
     ): Promise<Intake> {
       return db.transaction().execute(async (tx) => {
         if (!(await lockedState(tx, input))) return { stored: false, added: 0, updated: 0, left: 0 };
-        const { added, updated, left } = await storeItems(tx, input);
+        const { added, updated, ...kept } = await storeItems(tx, input);
+        const left = kept.left + input.left;
         await tx
           .updateTable('sourceStates')
           .set({
-            // With some left, the next poll must be told everything again.
-            cursor: left > 0 ? null : JSON.stringify(input.cursor),
+            cursor: JSON.stringify(kept.left > 0 ? input.again : input.cursor),
             polls: input.polls + 1,
             nextPollAt: sql<Date>`now() + make_interval(secs => ${input.nextPollSeconds(left)})`,
             failures: 0,
             lastOkAt: sql<Date>`now()`,
-            note: input.note,
+            note: input.note.slice(0, mostSaid),
           })
           .where('ownerId', '=', input.ownerId)
           .where('sourceId', '=', input.sourceId)
@@ -137,6 +153,27 @@ export function createSourceStore(db: Database) {
       });
     },
 
+    /**
+     * Stores what was brought, and asks in the same transaction that the agents are given it.
+     * @returns whether it came before
+     */
+    async receive({ ownerId, sourceId, item }: SourceRef & { item: NewSourceItem }): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
+        const [row] = await insertItems(tx, { ownerId, sourceId }, [item]);
+        if (row === undefined) return true;
+        await sql`
+          insert into source_states (owner_id, source_id, last_ok_at) values (${ownerId}, ${sourceId}, now())
+          on conflict (owner_id, source_id) do update set last_ok_at = now()`.execute(tx);
+        await insertIntent(tx, {
+          workflowId: pollSourceWorkflowId(sourceId, `item-${row.id}`),
+          type: 'pollSource',
+          args: [{ sourceId, polled: { outcome: 'received' } }],
+        });
+        await appendEvents(tx, [{ ownerId, type: 'source.read', subject: sourceId, data: { added: 1, updated: 0 } }]);
+        return false;
+      });
+    },
+
     /** Counts a failure; after a few in a row, or for good, a person is told. */
     async fail(
       input: SourceRef & {
@@ -147,8 +184,11 @@ export function createSourceStore(db: Database) {
         nextPollSeconds: (failures: number) => number;
       },
     ): Promise<void> {
-      const { ownerId, sourceId, reason, gone } = input;
+      const { ownerId, sourceId, gone } = input;
+      // Parts of it may be a stranger's words.
+      const reason = input.reason.slice(0, mostSaid);
       await db.transaction().execute(async (tx) => {
+        await ensureState(tx, input);
         const state = await lockedState(tx, input);
         if (!state) return;
         const failures = state.failures + 1;
@@ -184,6 +224,14 @@ export function createSourceStore(db: Database) {
 }
 export type SourceStore = ReturnType<typeof createSourceStore>;
 
+async function ensureState(db: Executor, { ownerId, sourceId }: SourceRef): Promise<void> {
+  await db
+    .insertInto('sourceStates')
+    .values({ ownerId, sourceId })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
 /** Under its lock; undefined where another poll was stored since `polls`. */
 async function lockedState(
   tx: Executor,
@@ -201,7 +249,7 @@ async function lockedState(
 
 async function storeItems(
   tx: Executor,
-  input: SourceRef & { items: readonly NewSourceItem[]; limit: number; updates: boolean },
+  input: SourceRef & { items: readonly NewSourceItem[]; limit: number; updates: boolean; byContent: boolean },
 ): Promise<{ added: number; updated: number; left: number }> {
   const { ownerId, sourceId } = input;
   const items = onceEach(input.items);
@@ -213,7 +261,7 @@ async function storeItems(
     const row = known.byItem.get(item.itemHash);
     if (row === undefined) {
       const content = item.contentHash.toString('hex');
-      if (known.contents.has(content)) continue;
+      if (input.byContent && known.contents.has(content)) continue;
       known.contents.add(content);
       fresh.push(item);
     } else if (!input.updates || row.forgotten || row.contentHash.equals(item.contentHash)) seen.push(row.id);
@@ -258,11 +306,11 @@ async function knownItems(tx: Executor, { ownerId, sourceId }: SourceRef, items:
 }
 
 async function insertItems(tx: Executor, { ownerId, sourceId }: SourceRef, items: readonly NewSourceItem[]) {
-  if (items.length === 0) return;
-  await tx
+  if (items.length === 0) return [];
+  return tx
     .insertInto('sourceItems')
     .values(
-      items.map(({ itemHash, contentHash, title, text, url, occurredAt }) => ({
+      items.map(({ itemHash, contentHash, title, text, url, occurredAt, importance = null }) => ({
         ownerId,
         sourceId,
         itemHash,
@@ -271,7 +319,10 @@ async function insertItems(tx: Executor, { ownerId, sourceId }: SourceRef, items
         text,
         url,
         occurredAt,
+        importance,
       })),
     )
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
     .execute();
 }

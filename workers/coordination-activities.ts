@@ -12,13 +12,12 @@ import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
+import type { SourceReadActivities } from '../activities/source-reads.ts';
 import { createSourceActivities } from '../activities/sources.ts';
 import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
-import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
-import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
@@ -37,6 +36,7 @@ import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
@@ -70,6 +70,7 @@ export function createWorkerStores(db: Database) {
     threads: createThreadStore(db),
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
+    sourceDrops: createSourceDropStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -82,6 +83,7 @@ export function createCoordinationActivities(
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
   memorySearch: MemorySearch,
+  sourceReads: SourceReadActivities,
 ) {
   return {
     ...createFleetHealthActivities(stores),
@@ -95,7 +97,8 @@ export function createCoordinationActivities(
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
-    ...createSourceActivities({ ...stores, fleet, read: createSourceReading({ guardedFetch: createGuardedFetch() }) }),
+    ...sourceReads,
+    ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
     ...createThreadActivities({ ...stores, fleet, embedderOf }),

@@ -45,7 +45,7 @@ export function createCoordinationWorker(
   });
 }
 
-/** The machine's own queue: plan changes and drains, one at a time. */
+/** The machine's own queue: plan changes, drains, and folders of its own that are read. */
 export function createMachineQueueWorker(options: QueueWorker & { machineId: string }): Promise<Worker> {
   const { machineId, ...rest } = options;
   return Worker.create({
@@ -53,7 +53,7 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
     taskQueue: machineQueue(machineId),
     interceptors: { activity: activityInterceptors },
     activityTaskPollerBehavior: pollers(1),
-    maxConcurrentActivityTaskExecutions: 2,
+    maxConcurrentActivityTaskExecutions: 4,
     shutdownGraceTime: '10 seconds',
   });
 }

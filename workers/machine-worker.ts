@@ -30,6 +30,7 @@ import { createMachineModels, runsAsOf } from './model-calls.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
+import { createMachineSourceReads } from './source-reads.ts';
 import { SlotGate } from './slot-gate.ts';
 
 export interface MachineWorkerOptions {
@@ -41,6 +42,8 @@ export interface MachineWorkerOptions {
   /** Name of this host, to tell its own machine from those it only stands in for. */
   hostName: string;
   modelKey?: string;
+  /** Folders, with all below them, that sources may be read from on this machine. */
+  sourceFolders: readonly string[];
   log: Logger;
 }
 
@@ -198,13 +201,19 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       },
     },
   });
+  const sourceReads = createMachineSourceReads({
+    machineId,
+    stores,
+    fleet,
+    sourceFolders: options.sourceFolders,
+  });
   const shared = { connection, namespace };
   const workers = [
     await createMachineQueueWorker({
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: machineActivities,
+      activities: { ...machineActivities, ...sourceReads },
     }),
   ];
   const weight = machine.roles.coordination;
@@ -215,7 +224,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of, memorySearch),
+        activities: createCoordinationActivities(
+          machineId,
+          stores,
+          fleet,
+          client,
+          embedders.of,
+          memorySearch,
+          sourceReads,
+        ),
       }),
     );
   }

@@ -22,16 +22,16 @@ const { claimSources } = proxyLocalActivities<SourceActivities>({
 /** Starts a poll of each source that is due and waits for none: a source that hangs holds up itself alone. */
 export async function pollSources(): Promise<PollSourcesResult> {
   const { runId } = workflowInfo();
-  const { sourceIds } = await claimSources({ sweepId: runId });
-  await Promise.all(sourceIds.map((sourceId) => startPoll(sourceId, runId)));
+  const { sourceIds, machines = {} } = await claimSources({ sweepId: runId });
+  await Promise.all(sourceIds.map((sourceId) => startPoll(sourceId, machines[sourceId], runId)));
   return { started: sourceIds.length };
 }
 
-async function startPoll(sourceId: string, runId: string): Promise<void> {
+async function startPoll(sourceId: string, machineId: string | undefined, runId: string): Promise<void> {
   try {
     await startChild(pollSource, {
       workflowId: pollSourceWorkflowId(sourceId, runId),
-      args: [{ sourceId }],
+      args: [machineId === undefined ? { sourceId } : { sourceId, machineId }],
       parentClosePolicy: ParentClosePolicy.ABANDON,
       cancellationType: ChildWorkflowCancellationType.ABANDON,
       workflowTaskTimeout: '2 seconds',

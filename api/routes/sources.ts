@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, pollSourceWorkflowId, slugSchema } from '../../domain/ids.ts';
-import type { Source } from '../../domain/sources.ts';
+import { isPolled, machineOf, type Source } from '../../domain/sources.ts';
 import { findFleet } from '../../stores/queries/fleets.ts';
-import { listSourceItems, type SourceProgress, sourceProgress } from '../../stores/queries/sources.ts';
+import { findSource, listSourceItems, type SourceProgress, sourceProgress } from '../../stores/queries/sources.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -16,11 +16,11 @@ const sourceSchema = z
     id: slugSchema,
     kind: z.string(),
     state: z.enum(['waiting', 'ok', 'failing']).describe('waiting: never read yet'),
-    from: z.string().describe('Where it is read from'),
+    from: z.string().describe('Where it is read from, or where its events are sent'),
     agents: z.union([z.literal('all'), z.array(z.string())]),
     every: z.string().nullable(),
     importance: z.int(),
-    nextPollAt: timeSchema.nullable().describe('null: with the next look of the Schedule'),
+    nextPollAt: timeSchema.nullable().describe('null: with the next look of the Schedule, or it is not polled'),
     lastOkAt: timeSchema.nullable(),
     failures: z.int().describe('In a row'),
     lastError: z.string(),
@@ -119,14 +119,17 @@ export function sourceRoutes(app: Api, { db, starter }: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
-      const { id } = await existing(ownerId, request.params.id);
+      const source = await existing(ownerId, request.params.id);
+      const { id } = source;
+      if (!isPolled(source)) throw new DomainError('CONFLICT', `${id} is not read: its events are sent to us`);
       if (request.query.dryRun) return { dryRun: true as const, would: `read ${id} now` };
+      const machineId = machineOf(source);
       const workflowId = pollSourceWorkflowId(id, callPeriod(requestIdOf(request)));
       const started = await starter.start({
         type: 'pollSource',
         ownerId,
         workflowId,
-        args: [{ sourceId: id }],
+        args: [{ sourceId: id, ...(machineId === undefined ? {} : { machineId }) }],
         again: 'never',
         summary: `${id}, by hand`,
         content: id,
@@ -141,7 +144,7 @@ export function sourceRoutes(app: Api, { db, starter }: ApiContext): void {
   }
 
   async function existing(ownerId: string, id: string): Promise<Source> {
-    const source = (await sourcesOf(ownerId)).find((each) => each.id === id);
+    const source = await findSource(db, ownerId, id);
     if (!source) throw new DomainError('NOT_FOUND', `no source ${id}`);
     return source;
   }
@@ -154,16 +157,17 @@ export function sourceRoutes(app: Api, { db, starter }: ApiContext): void {
 }
 
 function sourceView(source: Source, progress: SourceProgress | undefined): z.output<typeof sourceSchema> {
-  const { id, kind, agents, every, importance } = source;
+  const { id, kind, agents, importance } = source;
+  const polled = isPolled(source) ? source : undefined;
   return {
     id,
     kind,
     state: stateOf(progress),
-    from: source.url,
+    from: fromOf(source),
     agents,
-    every,
+    every: polled?.every ?? null,
     importance,
-    nextPollAt: progress?.nextPollAt ?? null,
+    nextPollAt: (polled && progress?.nextPollAt) ?? null,
     lastOkAt: progress?.lastOkAt ?? null,
     failures: progress?.failures ?? 0,
     lastError: progress?.lastError ?? '',
@@ -172,6 +176,19 @@ function sourceView(source: Source, progress: SourceProgress | undefined): z.out
     items: progress?.items ?? 0,
     pending: progress?.pending ?? 0,
   };
+}
+
+function fromOf(source: Source): string {
+  switch (source.kind) {
+    case 'feed':
+      return source.url;
+    case 'webhook':
+      return `/v1/sources/${source.id}/events`;
+    case 'folder':
+      return `${source.machine}:${source.folder}`;
+    case 'drops':
+      return `drops of ${source.agent}`;
+  }
 }
 
 function stateOf(progress: SourceProgress | undefined): 'waiting' | 'ok' | 'failing' {

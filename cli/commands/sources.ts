@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ago, bold, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
+import { ago, bold, confirm, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 
 interface Source {
@@ -17,6 +17,12 @@ interface Source {
   note: string;
   items: number;
   pending: number;
+}
+interface Secret {
+  id: string;
+  createdAt: string;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
 }
 interface Item {
   title: string;
@@ -94,5 +100,54 @@ export function sourceCommands(program: Command): void {
       if (json) return printJson(answer);
       if (answer.would !== undefined) return line(`would ${answer.would}`);
       line(`${good('✔')} ${id} is read now ${dim(`soulfra sources show ${id}`)}`);
+    });
+
+  secretCommands(sources);
+}
+
+function secretCommands(sources: Command): void {
+  const secrets = sources.command('secret').description('what the senders of a webhook sign with');
+  const pathOf = (id: string) => `/sources/${encodeURIComponent(id)}/secrets`;
+
+  secrets
+    .command('create')
+    .argument('<source>', 'id of a source of kind webhook')
+    .description('make a secret; it is shown this one time, and two may be live')
+    .action(async (id: string, _options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const made = await client.post<{ id: string; secret: string }>(pathOf(id));
+      if (json) return printJson(made);
+      line(made.secret);
+    });
+
+  secrets
+    .command('list')
+    .argument('<source>', 'id of a source of kind webhook')
+    .description('secrets of a source')
+    .action(async (id: string, _options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const page = await client.list<Secret>(pathOf(id), {}, 1000);
+      if (json) return printJson(page);
+      line(
+        table(page.items, [
+          ['SECRET', (secret) => secret.id],
+          ['MADE', (secret) => ago(secret.createdAt)],
+          ['USED', (secret) => ago(secret.lastUsedAt)],
+          ['STATE', (secret) => (secret.revokedAt === null ? 'live' : `revoked ${ago(secret.revokedAt)}`)],
+        ]),
+      );
+    });
+
+  secrets
+    .command('revoke')
+    .argument('<source>', 'id of a source of kind webhook')
+    .argument('<secret>', 'id of the secret')
+    .description('what is signed with it is refused from now on')
+    .action(async (id: string, secretId: string, _options: object, command: Command) => {
+      const session = sessionOf(command);
+      if (!(await confirm(`Revoke ${secretId}?`, session))) return;
+      await session.client.delete(`${pathOf(id)}/${encodeURIComponent(secretId)}`);
+      if (session.json) printJson({ id: secretId, revoked: true });
+      else line(`${good('✔')} revoked ${secretId}`);
     });
 }

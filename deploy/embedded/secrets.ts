@@ -5,18 +5,20 @@ import { type Home, readJson, writeJson, writeText } from './home.ts';
 export interface Secrets {
   postgresPassword: string;
   redisPassword: string;
+  /** What the API seals secrets of senders with: 32 bytes, base64url. */
+  secretKey: string;
 }
 
-function newSecret(): string {
-  return randomBytes(24).toString('base64url');
+function newSecret(bytes = 24): string {
+  return randomBytes(bytes).toString('base64url');
 }
 
 /** Made once and kept, mode 0600; Postgres has its password inside the data, so it never changes by itself. */
 export function openSecrets(home: Home): Secrets {
   const file = home.path('secrets.json');
   const kept = readJson<Partial<Secrets>>(file);
-  if (kept?.postgresPassword && kept.redisPassword) return kept as Secrets;
-  const secrets = { postgresPassword: newSecret(), redisPassword: newSecret(), ...kept };
+  if (kept?.postgresPassword && kept.redisPassword && kept.secretKey) return kept as Secrets;
+  const secrets = { postgresPassword: newSecret(), redisPassword: newSecret(), secretKey: newSecret(32), ...kept };
   writeJson(file, secrets, 0o600);
   return secrets;
 }

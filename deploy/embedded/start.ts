@@ -58,7 +58,8 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 
   try {
     const ports = await takePorts(home);
-    const services = await startServices({ home, env, ports, secrets: openSecrets(home), parts, screen, data });
+    const secrets = openSecrets(home);
+    const services = await startServices({ home, env, ports, secrets, parts, screen, data });
     const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
     const partEnv: Env = {
@@ -83,7 +84,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
-    await parts.start(apiPart({ root: repositoryRoot, url, env: partEnv }));
+    const ownKey = env['SOULFRA_SECRET_KEY'] !== undefined || env['SOULFRA_SECRET_KEY_FILE'] !== undefined;
+    const apiEnv = ownKey ? partEnv : { ...partEnv, SOULFRA_SECRET_KEY: secrets.secretKey };
+    await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 

@@ -1,7 +1,7 @@
 import { parseFeed } from 'feedsmith';
 import { DomainError } from '../../domain/errors.ts';
+import type { SourceItem } from '../../domain/sources.ts';
 import { plainText } from './plain-text.ts';
-import type { SourceItem } from './source-reader.ts';
 
 /** Entries of one document that are looked at. */
 const mostItems = 1_000;

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { DomainError } from '../../domain/errors.ts';
-import type { SourceItem } from './source-reader.ts';
+import type { SourceItem } from '../../domain/sources.ts';
 
 export interface FeedDocument {
   bytes: Uint8Array;

@@ -15,7 +15,7 @@ type FeedCursor = z.infer<typeof cursorSchema>;
 /** RSS, Atom and JSON feeds over HTTP, asked for only where they have changed. */
 export function createFeedReader({ guardedFetch }: { guardedFetch: GuardedFetch }): SourceReader<FeedSource> {
   return {
-    async read(source, known, signal) {
+    async read(source, { cursor: known, signal }) {
       const parsed = cursorSchema.safeParse(known);
       const cursor = parsed.success && parsed.data.url === source.url ? parsed.data : undefined;
       const reply = await guardedFetch(source.url, {
@@ -31,12 +31,13 @@ export function createFeedReader({ guardedFetch }: { guardedFetch: GuardedFetch 
         signal,
       });
       const note = reply.movedTo === undefined ? '' : `it has moved for good to ${reply.movedTo}; change its url`;
-      if (reply.status === 304 && cursor !== undefined) return { items: [], cursor, note };
+      if (reply.status === 304 && cursor !== undefined) return { items: [], cursor, again: cursor, left: 0, note };
       refuseStatus(reply);
       const contentType = reply.headers['content-type'] ?? '';
       refuseType(contentType);
       const items = await parseFeedDocument({ bytes: reply.body, contentType, url: reply.url }, { signal });
-      return { items, cursor: cursorOf(source.url, reply), note };
+      // Whole documents: what was left of one is among the next one's, which must then come whole too.
+      return { items, cursor: cursorOf(source.url, reply), again: null, left: 0, note };
     },
   };
 }

@@ -1,15 +1,27 @@
-import type { Source } from '../../domain/sources.ts';
+import type { DropsSource, PolledSource } from '../../domain/sources.ts';
 import type { GuardedFetch } from '../guarded-fetch.ts';
 import { createFeedReader } from './feed.ts';
-import type { SourceRead } from './source-reader.ts';
+import { createFolderReader, type FolderReaderOptions } from './folder.ts';
+import type { ReadFrom, SourceRead, SourceReader } from './source-reader.ts';
 
-/** The reader of each kind of source. */
-export function createSourceReading({ guardedFetch }: { guardedFetch: GuardedFetch }) {
-  const feed = createFeedReader({ guardedFetch });
-  return (source: Source, cursor: unknown, signal: AbortSignal): Promise<SourceRead> => {
+export type ReadSource = (source: PolledSource, from: ReadFrom) => Promise<SourceRead>;
+
+/** The reader of each kind of source that is polled. */
+export function createSourceReading(options: {
+  guardedFetch: GuardedFetch;
+  folders: FolderReaderOptions;
+  drops: SourceReader<DropsSource>;
+}): ReadSource {
+  const feed = createFeedReader(options);
+  const folder = createFolderReader(options.folders);
+  return (source, from) => {
     switch (source.kind) {
       case 'feed':
-        return feed.read(source, cursor, signal);
+        return feed.read(source, from);
+      case 'folder':
+        return folder.read(source, from);
+      case 'drops':
+        return options.drops.read(source, from);
     }
   };
 }

@@ -1,36 +1,30 @@
 import { DomainError, type ErrorCode } from '../../domain/errors.ts';
-
-/** One thing that came from outside. */
-export interface SourceItem {
-  /** The other side's own id: the same again is the same item. */
-  key: string;
-  /** Plain, may be empty. */
-  title: string;
-  /** Plain, may be empty. */
-  text: string;
-  /** http or https. */
-  url: string | null;
-  /** As the other side says, ISO; null: it does not. */
-  publishedAt: string | null;
-  changedAt: string | null;
-}
+import type { SourceItem } from '../../domain/sources.ts';
 
 export interface SourceRead {
   /** Oldest first. */
   items: SourceItem[];
   /** Plain JSON: where the next read goes on. */
   cursor: unknown;
+  /** Where it goes on if not all of these could be taken. */
+  again: unknown;
+  /** More is there, not among these: the next read comes soon. */
+  left: number;
   /** What a person may want to know although it works; empty: nothing. */
   note: string;
 }
 
 /** How one kind of source is read; implementations lie beside this file. */
 export interface SourceReader<Source> {
-  /**
-   * @param cursor what the read before left; one of another address or an older version is read as none
-   * @throws ADDRESS_REFUSED, SourceFailure and other DomainErrors: told to a person and tried again later
-   */
-  read(source: Source, cursor: unknown, signal: AbortSignal): Promise<SourceRead>;
+  /** @throws ADDRESS_REFUSED, SourceFailure and other DomainErrors: told to a person and tried again later */
+  read(source: Source, from: ReadFrom): Promise<SourceRead>;
+}
+
+export interface ReadFrom {
+  ownerId: string;
+  /** What the read before left; one of another place or an older version is read as none. */
+  cursor: unknown;
+  signal: AbortSignal;
 }
 
 export class SourceFailure extends DomainError {

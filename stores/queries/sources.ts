@@ -1,6 +1,13 @@
 import { sql } from 'kysely';
+import type { Source } from '../../domain/sources.ts';
 import type { Executor } from '../database.ts';
+import { findFleet } from './fleets.ts';
 import { iso, type PageRequest } from './page.ts';
+
+/** As the applied fleet.yaml says. */
+export async function findSource(db: Executor, ownerId: string, id: string): Promise<Source | undefined> {
+  return (await findFleet(db, ownerId))?.fleet.sources.find((source) => source.id === id);
+}
 
 export interface SourceProgress {
   sourceId: string;

@@ -341,6 +341,21 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'a secret of a feed', url: '/v1/sources/harbour-news/secrets', body: {}, status: 409, code: 'CONFLICT' },
+  {
+    name: 'an event that nobody signed',
+    url: '/v1/sources/harbour-news/events',
+    body: {},
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
+  {
+    name: 'an event of a source that is none',
+    url: '/v1/sources/nowhere/events',
+    body: {},
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
   { name: 'a source that is none', method: 'GET', url: '/v1/sources/nowhere', status: 404, code: 'NOT_FOUND' },
   {
     name: 'items of a source that is none',
@@ -547,6 +562,9 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/sources/harbour-news/items'],
     ['POST', '/v1/sources/harbour-news/poll', {}],
     ['POST', '/v1/threads/weave', {}],
+    ['POST', '/v1/sources/harbour-news/secrets', {}],
+    ['GET', '/v1/sources/harbour-news/secrets'],
+    ['DELETE', `/v1/sources/harbour-news/secrets/${newId('sourceSecret')}`],
     ['POST', '/v1/schedules/reflect-6h/pause', {}],
   ];
   for (const [method, url, body] of calls) {

@@ -3,7 +3,10 @@ import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
-const sources = 'sources: [{ id: news, kind: feed, url: https://harbour.example/feed, agents: all }]\n';
+const sources = `sources:
+  - { id: news, kind: feed, url: https://harbour.example/feed, agents: all }
+  - { id: door, kind: webhook, agents: all }
+`;
 beforeAll(async () => {
   api = await createApiFixture();
   await api.call('POST', '/v1/fleet/apply', {
@@ -97,13 +100,17 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/schedules',
     '/v1/sources',
     '/v1/sources/{id}/items',
+    '/v1/sources/{id}/secrets',
     '/v1/sweeps',
     '/v1/threads',
     '/v1/tokens',
     '/v1/whispers',
   ]);
   for (const [path] of lists) {
-    const url = path.replace('{id}', path.startsWith('/v1/sources') ? 'news' : 'vesper-001');
+    const url = path.replace(
+      '{id}',
+      path.endsWith('/secrets') ? 'door' : path.startsWith('/v1/sources') ? 'news' : 'vesper-001',
+    );
     for (const format of ['json', 'ndjson', 'csv']) {
       const answer = await api.call('GET', `${url}?limit=2&format=${format}`);
       expect({ url, format, status: answer.status }).toEqual({ url, format, status: 200 });

@@ -135,6 +135,7 @@ test('once machines work it is answered, with the memories it rests on', async (
         temporalAddress: scope.temporalAddress,
         temporalNamespace: scope.namespace,
         hostName: hostname(),
+        sourceFolders: [],
         log,
       }),
     );

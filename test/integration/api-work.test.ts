@@ -85,6 +85,7 @@ test('machines join, the plan is applied, and the sweep that waited reflects eve
         temporalAddress: scope.temporalAddress,
         temporalNamespace: scope.namespace,
         hostName: hostname(),
+        sourceFolders: [],
         log,
       }),
     );

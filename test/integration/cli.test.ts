@@ -287,3 +287,27 @@ test('has the supervisor start a machine, and ends after the last events', async
   const events = await soulfra(['events', '--last', '2', '--no-follow', '--json']);
   expect(events.out.trim().split('\n')).toHaveLength(2);
 });
+
+test('lists, shows and polls sources, and makes and revokes a secret of one', async () => {
+  const sources = `sources:
+  - { id: door, kind: webhook, agents: all }
+  - { id: news, kind: feed, url: https://harbour.example/feed, agents: [vesper] }
+`;
+  writeFileSync(join(folder, 'sources.yaml'), smallFleet + sources);
+  expect((await soulfra(['apply', 'sources.yaml', '--yes'])).code).toBe(0);
+  const list = await soulfra(['sources', 'list']);
+  expect(list.out).toMatch(/SOURCE\s+KIND\s+STATE/);
+  expect(list.out).toMatch(/news\s+feed\s+waiting\s+0/);
+  expect((await soulfra(['sources', 'show', 'news'])).out).toContain(
+    'news feed waiting · https://harbour.example/feed',
+  );
+  expect((await soulfra(['sources', 'poll', 'news', '--dry-run'])).out.trim()).toBe('would read news now');
+  expect((await soulfra(['sources', 'poll', 'door'])).code).toBe(1);
+  const made = await soulfra(['sources', 'secret', 'create', 'door']);
+  expect(made.out).toMatch(/^whsec_[A-Za-z0-9+/=]{44}\n$/);
+  const [secret] = json(await soulfra(['--json', 'sources', 'secret', 'list', 'door']))['items'] as Array<{
+    id: string;
+  }>;
+  expect((await soulfra(['sources', 'secret', 'revoke', 'door', secret!.id, '--yes'])).code).toBe(0);
+  expect((await soulfra(['sources', 'secret', 'list', 'door'])).out).toContain('revoked');
+});

@@ -1,8 +1,15 @@
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fleet } from '../../domain/fleet.ts';
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import { createLogger } from '../../observability/logger.ts';
+import { createIntentStore } from '../../stores/intents.ts';
+import { createListenerFactory } from '../../stores/listen.ts';
+import { relayIntents } from '../../workers/intents-relay.ts';
 import { startFeedServer, type FeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
@@ -17,25 +24,32 @@ let crash: { at: 'readSource' | 'deliverSourceItems'; after: boolean } | undefin
 function fleetWith(...sources: Array<Record<string, unknown>>): Fleet {
   return { ...testFleet(), sources: sources.map((source): Source => sourceSchema.parse(source)) };
 }
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'soulfra-folder-')));
+const notes = { id: 'notes', kind: 'folder', machine: 'pc2', folder, agents: ['light'] };
 const news = () => ({ id: 'news', kind: 'feed', url: server.url, agents: ['light'], allowPrivate: ['127.0.0.1'] });
 
 beforeAll(async () => {
   server = await startFeedServer();
-  stage = await openSourceStage(fleetWith(news()), (shipped) => ({
-    readSource: (input) => crashing('readSource', () => shipped.readSource(input)),
-    deliverSourceItems: (input) => crashing('deliverSourceItems', () => shipped.deliverSourceItems(input)),
-  }));
+  stage = await openSourceStage(
+    fleetWith(news()),
+    (shipped) => ({
+      readSource: (input) => crashing('readSource', () => shipped.readSource(input)),
+      deliverSourceItems: (input) => crashing('deliverSourceItems', () => shipped.deliverSourceItems(input)),
+    }),
+    { folders: [folder] },
+  );
 });
 afterAll(async () => {
   await stage?.close();
   await server?.close();
+  rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(async () => {
   crash = undefined;
   server.answerWith(undefined);
   server.publish();
   server.statuses.length = 0;
-  await sql`truncate memories, source_states, source_items, notices cascade`.execute(stage.db);
+  await sql`truncate memories, source_states, source_items, notices, intents cascade`.execute(stage.db);
   await stage.apply(fleetWith(news()));
 });
 
@@ -293,6 +307,176 @@ describe('twice is once:', () => {
   });
 });
 
+describe('an event', () => {
+  const event = {
+    itemHash: 'e'.repeat(64),
+    contentHash: Buffer.from('e'),
+    title: '',
+    text: 'Somebody knocked.',
+    url: null,
+    occurredAt: '2026-01-01T00:00:00.000Z',
+    changedAt: '2026-01-01T00:00:00.000Z',
+    importance: 9,
+  };
+  const door = { id: 'door', kind: 'webhook', agents: ['light'] };
+  const receive = () => stage.sources.receive({ ownerId: testOwner, sourceId: 'door', item: event });
+
+  test('is given to the agents through the wish that was stored with it', async () => {
+    await stage.apply(fleetWith(door));
+    expect(await receive()).toBe(false);
+    expect(await receive()).toBe(true);
+    const relay = relayIntents({
+      client: stage.client,
+      intents: createIntentStore(stage.db),
+      listen: createListenerFactory(stage.scope.databaseUrl, () => undefined),
+      log: createLogger({ part: 'worker', level: 'silent' }),
+    });
+    try {
+      await until('it is remembered', async () => (await stage.remembered('light-003')).length === 1);
+    } finally {
+      await relay.stop();
+    }
+    const rows = await stage.db.selectFrom('memories').select(['text', 'importance', 'source']).execute();
+    expect(rows).toEqual(
+      Array.from({ length: 3 }, () => ({ text: 'Somebody knocked.', importance: 9, source: 'webhook:door' })),
+    );
+  });
+
+  test('whose wish came to nothing is taken up by the sweep', async () => {
+    await stage.apply(fleetWith(door));
+    await receive();
+    await sql`delete from intents`.execute(stage.db);
+    const claim = {
+      ownerId: testOwner,
+      sourceIds: ['door'],
+      polledIds: [],
+      claimedBy: 'a',
+      limit: 10,
+      holdSeconds: 600,
+    };
+    expect(await stage.sources.claim(claim)).toEqual([]);
+    await sql`update source_items set received_at = now() - interval '2 minutes'`.execute(stage.db);
+    expect(await stage.sources.claim(claim)).toEqual(['door']);
+    expect(await stage.poll('door')).toEqual({ outcome: 'received' });
+    expect(await stage.remembered('light-001')).toEqual(['Somebody knocked.']);
+    expect(await stage.sources.claim(claim)).toEqual([]);
+  });
+});
+
+describe('a folder', () => {
+  test('is read on its machine; a file that changes supersedes, lines are added one by one', async () => {
+    await stage.apply(fleetWith(notes));
+    writeFileSync(join(folder, 'tide.md'), 'It turned.');
+    writeFileSync(join(folder, 'lamp.ndjson'), '{"text":"The lamp went out.","importance":9}\n');
+    expect(await stage.poll('notes', 'pc2')).toEqual({ outcome: 'read', added: 2, updated: 0, left: 0 });
+    expect(await stage.remembered('light-001')).toEqual(['The lamp went out.', 'tide\n\nIt turned.']);
+    writeFileSync(join(folder, 'tide.md'), 'It turned again.');
+    writeFileSync(
+      join(folder, 'lamp.ndjson'),
+      '{"text":"The lamp went out.","importance":9}\n{"text":"It was lit."}\n',
+    );
+    expect(await stage.poll('notes', 'pc2')).toEqual({ outcome: 'read', added: 1, updated: 1, left: 0 });
+    expect((await stage.remembered('light-001')).toSorted()).toEqual([
+      'It was lit.',
+      'The lamp went out.',
+      'tide\n\nIt turned again.',
+    ]);
+    expect(await stage.poll('notes', 'pc2')).toMatchObject({ added: 0, updated: 0 });
+  });
+
+  test('with a file of more lines than one poll takes loses none of them', async () => {
+    const lines = Array.from({ length: 7 }, (_, i) => JSON.stringify({ text: `line ${i}` }));
+    writeFileSync(join(folder, 'many.ndjson'), lines.join('\n'));
+    await stage.apply(fleetWith({ ...notes, itemsPerPoll: 3, agents: ['light-001'] }));
+    let left = 1;
+    for (let polls = 0; left > 0 && polls < 10; polls += 1) {
+      const polled = await stage.poll('notes', 'pc2');
+      left = polled.outcome === 'read' ? polled.left : -1;
+    }
+    expect(left).toBe(0);
+    const texts = (await stage.remembered('light-001')).filter((text) => text.startsWith('line'));
+    expect(texts.toSorted()).toEqual(Array.from({ length: 7 }, (_, i) => `line ${i}`));
+  });
+
+  test('whose lines say the same under other ids has said it twice', async () => {
+    writeFileSync(join(folder, 'same.ndjson'), '{"id":"1","text":"Saved."}\n{"id":"2","text":"Saved."}\n');
+    await stage.apply(fleetWith(notes));
+    await stage.poll('notes', 'pc2');
+    expect((await stage.remembered('light-001')).filter((text) => text === 'Saved.')).toHaveLength(2);
+  });
+
+  test('of a machine that takes no work is told as such', async () => {
+    await stage.apply(fleetWith({ ...notes, machine: 'mainpc' }));
+    expect(await stage.poll('notes', 'mainpc')).toEqual({ outcome: 'failed', reason: 'mainpc does not take work' });
+    expect((await stage.state('notes')).lastError).toBe('mainpc does not take work');
+    // Asked for where it does not lie any more, nothing is read.
+    expect(await stage.poll('notes', 'pc2')).toEqual({ outcome: 'overtaken' });
+  });
+
+  test('is started on its machine by the sweep', async () => {
+    await stage.apply(fleetWith(notes, news()));
+    expect(await stage.activities.claimSources({ sweepId: 'folders' })).toEqual({
+      sourceIds: ['news', 'notes'],
+      machines: { notes: 'pc2' },
+    });
+  });
+});
+
+describe('drops of another agent', () => {
+  const drop = (agentId: string, text: string, externalKey = text) =>
+    stage.memories.add(testOwner, [
+      {
+        agentId,
+        externalKey,
+        kind: 'drop',
+        text,
+        importance: 5,
+        source: 'test',
+        occurredAt: '2026-01-01T00:00:00.000Z',
+      },
+    ]);
+  const living = async (agentId: string) => (await stage.remembered(agentId)).toSorted();
+  const ring = [
+    { id: 'from-one', kind: 'drops', agent: 'light-001', agents: ['light'] },
+    { id: 'from-two', kind: 'drops', agent: 'light-002', agents: ['light'] },
+  ];
+
+  test('are remembered by the others, once, and never by the one who dropped them', async () => {
+    await stage.apply(fleetWith(...ring));
+    await drop('light-001', 'A myth.');
+    await drop('heavy-001', 'Of nobody here.');
+    expect(await stage.poll('from-one')).toEqual({ outcome: 'read', added: 1, updated: 0, left: 0 });
+    expect(await living('light-001')).toEqual(['A myth.']);
+    expect(await living('light-002')).toEqual(['A myth.']);
+    expect(await stage.poll('from-one')).toMatchObject({ added: 0 });
+    await drop('light-001', 'Another myth.');
+    expect(await stage.poll('from-one')).toMatchObject({ added: 1 });
+    expect(await living('light-003')).toEqual(['A myth.', 'Another myth.']);
+  });
+
+  test('do not echo between two who hear each other', async () => {
+    await stage.apply(fleetWith(...ring));
+    await drop('light-001', 'A myth.');
+    for (let round = 0; round < 3; round += 1) for (const { id } of ring) await stage.poll(id);
+    expect(await living('light-001')).toEqual(['A myth.']);
+    expect(await living('light-002')).toEqual(['A myth.']);
+    // Also not where the second one drops the same words again.
+    await drop('light-002', 'A myth.', 'said again');
+    for (const { id } of ring) await stage.poll(id);
+    expect(await living('light-001')).toEqual(['A myth.']);
+    expect(await living('light-003')).toEqual(['A myth.', 'A myth.']);
+  });
+
+  test('with more than one poll takes come in their order, none left out', async () => {
+    await stage.apply(fleetWith({ ...ring[0], itemsPerPoll: 2 }));
+    for (const n of [1, 2, 3, 4, 5]) await drop('light-001', `Myth ${n}.`);
+    expect(await stage.poll('from-one')).toMatchObject({ added: 2, left: 1 });
+    expect(await stage.poll('from-one')).toMatchObject({ added: 2, left: 1 });
+    expect(await stage.poll('from-one')).toMatchObject({ added: 1, left: 0 });
+    expect(await stage.remembered('light-002')).toEqual([1, 2, 3, 4, 5].map((n) => `Myth ${n}.`));
+  });
+});
+
 describe('the sweep', () => {
   const sweep = async (id: string) =>
     (await stage.client.workflow.execute('pollSources', {
@@ -317,7 +501,7 @@ describe('the sweep', () => {
   });
 
   test('whose step runs twice takes up the same', async () => {
-    const claim = { ownerId: testOwner, sourceIds: ['news'], limit: 10, holdSeconds: 600 };
+    const claim = { ownerId: testOwner, sourceIds: ['news'], polledIds: ['news'], limit: 10, holdSeconds: 600 };
     expect(await stage.sources.claim({ ...claim, claimedBy: 'one' })).toEqual(['news']);
     expect(await stage.sources.claim({ ...claim, claimedBy: 'one' })).toEqual(['news']);
     expect(await stage.sources.claim({ ...claim, claimedBy: 'two' })).toEqual([]);

@@ -33,6 +33,7 @@ beforeAll(async () => {
     temporalAddress: scope.temporalAddress,
     temporalNamespace: scope.namespace,
     hostName: hostname(),
+    sourceFolders: [],
     log,
   });
 }, 60_000);

@@ -58,6 +58,7 @@ beforeAll(async () => {
     temporalAddress: scope.temporalAddress,
     temporalNamespace: scope.namespace,
     hostName: hostname(),
+    sourceFolders: [],
     log,
   });
 });

@@ -39,6 +39,9 @@ const wanted = process.argv.slice(2);
 const { binary } = await findDevServer();
 const base = await openLabServers();
 const logs = mkdtempSync(join(tmpdir(), 'soulfra-record-'));
+const folder = mkdtempSync(join(tmpdir(), 'soulfra-record-folder-'));
+// Workers take it over with the rest of this process's environment.
+process.env['SOULFRA_SOURCE_FOLDERS'] = folder;
 const lab = await openLab(base.addresses, { logs, workerLogLevel: 'warn' });
 try {
   await record(lab);
@@ -46,6 +49,7 @@ try {
   await lab.close();
   await base.close();
   rmSync(logs, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
 }
 
 async function record({ client, db, ...rest }: Lab): Promise<void> {
@@ -206,6 +210,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     const sources = [
       { ...shared, id: 'news', url: feed.url },
       { ...shared, id: 'away', url: feed.url, allowPrivate: [] },
+      { kind: 'folder', id: 'notes', machine: 'pc2', folder, agents: 'all' },
     ].map((source): Source => sourceSchema.parse(source));
     await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), sources });
     const sweep = await client.workflow.start('pollSources', {
@@ -215,6 +220,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     });
     await sweep.result();
     await save('poll-sources-started', sweep.workflowId);
+    await client.workflow.execute('pollSource', {
+      workflowId: 'poll-source:notes:recorded',
+      taskQueue: coordinationQueue,
+      args: [{ sourceId: 'notes', machineId: 'pc2' }],
+    });
+    await save('poll-source-on-machine', 'poll-source:notes:recorded');
     for (const [id, outcome] of [
       ['news', 'read'],
       ['away', 'failed'],

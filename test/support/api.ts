@@ -4,6 +4,7 @@ import { createServer } from '../../api/server.ts';
 import type { Api, ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { createSecretBox } from '../../integrations/secret-box.ts';
 import { createApiMetrics } from '../../observability/metrics.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
@@ -65,6 +66,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     redis,
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,
+    secretBox: createSecretBox(Buffer.alloc(32, 7)),
     log,
     metrics: createApiMetrics(),
     ollamaUrl: 'http://127.0.0.1:9',

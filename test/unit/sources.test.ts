@@ -46,6 +46,14 @@ describe('fleet.yaml', () => {
     ['an agent that is none', feed.replace('rook-001', 'rook-002'), 'agents.1'],
     ['an archetype that is none', feed.replace('vesper', 'vespers'), 'agents.0'],
     ['an id twice', feed + feed, 'id'],
+    ['a folder of no machine', '  - { id: a, kind: folder, machine: mars, folder: /srv, agents: all }\n', 'machine'],
+    ['a folder that climbs', '  - { id: a, kind: folder, machine: big, folder: /srv/../etc, agents: all }\n', 'folder'],
+    ['drops of nobody', '  - { id: a, kind: drops, agent: rook-009, agents: all }\n', 'agent'],
+    [
+      'a pointer that is none',
+      '  - { id: a, kind: webhook, agents: all, pointers: { text: issue } }\n',
+      'pointers.text',
+    ],
     ['importance over 10', feed.replace('}', ', importance: 11 }'), 'importance'],
   ])('refuses %s', (_name, source, field) => {
     const parsed = parseFleet(withSources(source));
