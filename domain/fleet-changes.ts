@@ -42,6 +42,7 @@ export interface LivingAgent {
   priority: number;
   tokensPerDay: number;
   expectedTokens: number;
+  importanceThreshold: number;
 }
 
 /**
@@ -71,6 +72,7 @@ export function fileOwned(agent: FleetAgent) {
     priority: agent.priority,
     tokensPerDay: agent.tokensPerDay,
     expectedTokens: agent.expectedTokens,
+    importanceThreshold: agent.importanceThreshold,
   };
 }
 

@@ -78,12 +78,16 @@ export function replanWorkflowId(planVersion: number): string {
 export function drainWorkflowId(machineId: string, count: number): string {
   return `drain:${machineId}:${count}`;
 }
-/** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand. */
+/** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand, `importance-<memorySeq>` for one that was moved to. */
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
 }
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;
+}
+/** @param afterRunId the run that was open when the agent was moved, and has ended */
+export function importancePeriod(memorySeq: number, afterRunId?: string): string {
+  return `importance-${memorySeq}${afterRunId === undefined ? '' : `-after-${afterRunId}`}`;
 }
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {

@@ -35,6 +35,8 @@ export interface Agents {
   homeMachineId: string | null;
   homeReason: Generated<string>;
   id: string;
+  importanceSum: Generated<number>;
+  importanceThreshold: Generated<number>;
   leastClass: string;
   lineageId: string;
   livedSeq: Generated<number>;
@@ -249,6 +251,7 @@ export interface Runs {
   expectedTokens: number;
   fromSeq: number | null;
   id: string;
+  importanceSum: Generated<number>;
   machineId: string | null;
   modelCalls: Generated<number>;
   modelId: string;

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { stirring } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { stir } from './importance.ts';
 
 export interface NewMemory {
   agentId: string;
@@ -88,6 +90,10 @@ export function createMemoryStore(db: Database) {
             from unnest(${touched}::text[], ${touched.map((id) => seq.get(id)!)}::bigint[],
               ${touched.map((id) => rev.get(id)!)}::bigint[], ${touched.map((id) => lived.get(id) ?? 0)}::bigint[]) as new (id, seq, rev, lived)
             where agents.id = new.id`.execute(tx);
+          const now = new Date();
+          const moved = new Map<string, number>();
+          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + stirring(row, now));
+          await stir(tx, moved);
           await appendEvents(
             tx,
             touched.map((agentId) => ({
@@ -168,6 +174,8 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
+        const kind = old.kind as MemoryKind;
+        await stir(tx, new Map([[old.agentId, stirring({ ...successor, kind }, new Date())]]));
         await appendEvents(tx, [
           { ownerId, type: 'memory.superseded', subject: id, data: { agentId: old.agentId, by: next } },
         ]);

@@ -5,9 +5,10 @@ import type { ReflectionStep, RunCall } from '../domain/run-steps.ts';
 import { expectationRuns, expectedTokens } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
+import { askAgain, takeOff } from './importance.ts';
 import { vectorOf } from './memory-columns.ts';
 import { insertMemoryRows } from './memories.ts';
-import { endRun, type RunTook } from './runs.ts';
+import { endRun, lockAgentOf, type RunTook } from './runs.ts';
 
 export interface StoredReflections {
   state: 'done' | 'empty' | 'ended';
@@ -74,6 +75,8 @@ export function createReflectionStore(db: Database) {
         const repeats = refused.some(({ kind }) => kind === 'duplicates');
         const state = kept.length > 0 || repeats ? 'done' : 'empty';
         await endRun(tx, runId, state, reasonOf(step, kept.length, refused), took(step, kept.length, refused));
+        await takeOff(tx, runId);
+        await askAgain(tx, [runId]);
         await updateExpectation(tx, run.agentId);
         return { state, reflections: kept.length };
       });
@@ -99,11 +102,8 @@ interface Kept extends Insight {
   importance: number;
 }
 
-/** The agent's row before its run, as everywhere. */
 async function lockedRun(tx: Executor, runId: string): Promise<LockedRun> {
-  const found = await tx.selectFrom('runs').select('agentId').where('id', '=', runId).executeTakeFirst();
-  if (!found) throw new DomainError('NOT_FOUND', `no run ${runId}`);
-  await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
+  if (!(await lockAgentOf(tx, runId))) throw new DomainError('NOT_FOUND', `no run ${runId}`);
   const run = await tx
     .selectFrom('runs')
     .select(['id', 'ownerId', 'agentId', 'state', 'reflections', 'fromSeq', 'toSeq', 'wantedModelId'])
