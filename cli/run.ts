@@ -6,6 +6,7 @@ import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
+import { reflectionCommands } from './commands/reflections.ts';
 import { runCommands } from './commands/runs.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     machineCommands,
     agentCommands,
     memoryCommands,
+    reflectionCommands,
     runCommands,
     inboxCommands,
     tokenCommands,

@@ -205,6 +205,7 @@ export interface Reflections {
   call: number | null;
   createdAt: Generated<Timestamp>;
   degraded: boolean;
+  forgottenAt: Timestamp | null;
   id: string;
   machineId: string;
   memoryId: string;

@@ -3,8 +3,9 @@ import { DomainError } from '../domain/errors.ts';
 import { stirring } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
-import { contentHash, deleteOrphanVectors } from './embeddings.ts';
+import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { type ForgetRequest, type Forgotten, forgetMemory, whatGoes } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { stir } from './importance.ts';
 
@@ -38,11 +39,6 @@ export interface AddedMemories {
   added: number;
   known: number;
   unknown: string[];
-}
-
-/** What rests on a memory that is taken away. */
-export interface Dependents {
-  reflections: string[];
 }
 
 export function createMemoryStore(db: Database) {
@@ -199,38 +195,19 @@ export function createMemoryStore(db: Database) {
       });
     },
 
-    /**
-     * For a person's request: the text and its vectors are gone for good, also from superseded rows; the tombstone stays.
-     * @returns what rested on it, which is not rewritten: it is for the asker to say what becomes of it
-     */
-    async forget(ownerId: string, id: string, reason: string): Promise<Dependents> {
+    /** For a person's request; see stores/forgetting.ts. */
+    async forget(ownerId: string, id: string, request: ForgetRequest): Promise<Forgotten> {
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        await tx
-          .updateTable('memories')
-          .set({
-            text: '',
-            // Also a hash of a short text would tell it.
-            contentHash: contentHash(id),
-            source: 'forgotten',
-            externalKey: id,
-            deletedAt: sql<Date>`coalesce(deleted_at, now())`,
-            deletedReason: reason,
-            rev: await nextRev(tx, memory.agentId),
-          })
-          .where('id', '=', id)
-          .execute();
-        await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
-        const reflections = await tx
-          .selectFrom('reflectionEvidence')
-          .select('reflectionId')
-          .where('memoryId', '=', id)
-          .orderBy('reflectionId')
-          .execute();
-        await appendEvents(tx, [
-          { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
-        ]);
-        return { reflections: reflections.map((row) => row.reflectionId) };
+        return forgetMemory(tx, { ...memory, ownerId, id }, request);
+      });
+    },
+
+    /** What `forget` would take; changes nothing. */
+    async forgettable(ownerId: string, id: string, request: ForgetRequest): Promise<Forgotten> {
+      return db.transaction().execute(async (tx) => {
+        const memory = await lockedMemory(tx, ownerId, id);
+        return whatGoes(tx, { ...memory, ownerId, id }, request);
       });
     },
 
@@ -326,7 +303,17 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'depth', 'occurredAt', 'contentHash', 'supersededBy', 'deletedAt', 'deletedReason'])
+    .select([
+      'agentId',
+      'kind',
+      'depth',
+      'text',
+      'occurredAt',
+      'contentHash',
+      'supersededBy',
+      'deletedAt',
+      'deletedReason',
+    ])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
-import { bold, confirm, dim, good, line, plain, printJson, table } from '../output.ts';
+import { confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 
 interface Memory {
@@ -21,6 +21,8 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  forgotten?: string[];
+  copies?: string[];
 }
 interface Imported {
   added: number;
@@ -29,27 +31,6 @@ interface Imported {
   errors: Array<{ line: number; code: string; detail: string }>;
   errorsLeftOut: number;
 }
-interface Reflection {
-  id: string;
-  agentId: string;
-  agentName: string;
-  text: string;
-  modelId: string;
-  source: string;
-  promptVersion: string;
-  depth: number;
-  degraded: boolean;
-  machineId: string;
-  tokens: number;
-  seconds: number;
-  memories: number;
-  runId: string;
-  createdAt: string;
-}
-interface Explained extends Reflection {
-  evidence: Array<{ memoryId: string; text: string; importance: number; occurredAt: string }>;
-}
-
 export function memoryCommands(program: Command): void {
   const memories = program.command('memories').description('what agents remember');
 
@@ -146,28 +127,39 @@ export function memoryCommands(program: Command): void {
 
   for (const [verb, description] of [
     ['delete', 'take a memory away: it never comes to mind again, what rests on it still shows it'],
-    ['forget', 'for a person’s request: its text and vectors are gone for good'],
+    ['forget', 'for a person’s request: its text, its vectors and every reflection that quotes it are gone for good'],
   ] as const) {
-    memories
+    const taking = memories
       .command(verb)
       .argument('<memory>', 'id of the memory')
       .requiredOption('--reason <text>', 'kept with the tombstone')
       .option('--dry-run', 'check only')
       .description(description)
-      .action(async (id: string, { reason, dryRun }: { reason: string; dryRun?: boolean }, command: Command) => {
-        const session = sessionOf(command);
-        const { client, json } = session;
-        if (verb === 'forget' && !dryRun && !(await confirm(`Forget ${id} for good?`, session))) return;
-        const path = `/memories/${encodeURIComponent(id)}`;
-        const answer =
-          verb === 'delete'
-            ? await client.delete<Taken>(path, { reason, dryRun })
-            : await client.post<Taken>(`${path}/forget`, { reason }, { dryRun });
-        if (json) return printJson(answer);
-        if (answer.would !== undefined) return line(`would ${answer.would}`);
-        line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
-        for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
-      });
+      .action(
+        async (id: string, options: { reason: string; dependents?: boolean; dryRun?: boolean }, command: Command) => {
+          const { reason, dryRun } = options;
+          const session = sessionOf(command);
+          const { client, json } = session;
+          if (verb === 'forget' && !dryRun && !(await confirm(`Forget ${id} for good?`, session))) return;
+          const path = `/memories/${encodeURIComponent(id)}`;
+          const answer =
+            verb === 'delete'
+              ? await client.delete<Taken>(path, { reason, dryRun })
+              : await client.post<Taken>(
+                  `${path}/forget`,
+                  { reason, dependents: options.dependents ? 'forget' : 'keep' },
+                  { dryRun },
+                );
+          if (json) return printJson(answer);
+          if (answer.would !== undefined) return line(`would ${answer.would}`);
+          line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
+          for (const reflection of answer.forgotten ?? []) line(`  ${reflection} is forgotten with it`);
+          for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it and stays`);
+          for (const copy of answer.copies ?? [])
+            line(`  ${copy} says the very same; forget it, too, if that is meant`);
+        },
+      );
+    if (verb === 'forget') taking.option('--dependents', 'also reflections that rest on it without quoting it');
   }
 
   limitOption(
@@ -186,52 +178,4 @@ export function memoryCommands(program: Command): void {
       ]),
     );
   });
-
-  const reflections = program.command('reflections').description('what agents made of their memories');
-
-  limitOption(
-    reflections.command('list').option('--agent <id>', 'only of this agent').description('reflections, the last first'),
-  ).action(async ({ limit, agent }: { limit: number; agent?: string }, command: Command) => {
-    const { client, json } = sessionOf(command);
-    const page = await client.list<Reflection>('/reflections', { agentId: agent }, limit);
-    if (json) return printJson(page);
-    for (const reflection of page.items) {
-      line(plain(reflection.text));
-      line(
-        dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
-        ),
-      );
-    }
-  });
-
-  reflections
-    .command('explain')
-    .argument('<reflection>', 'id of the reflection')
-    .description('the memories that a reflection rests on, and what made it')
-    .action(async (id: string, _options: object, command: Command) => {
-      const { client, json } = sessionOf(command);
-      const reflection = await client.get<Explained>(`/reflections/${encodeURIComponent(id)}`);
-      if (json) return printJson(reflection);
-      line(bold(plain(reflection.text)));
-      line(
-        `by ${plain(reflection.agentName)} (${reflection.agentId}), ${reflection.createdAt.slice(0, 16).replace('T', ' ')}`,
-      );
-      line(
-        `${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.tokens} tokens in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`,
-      );
-      line();
-      line('It rests on:');
-      for (const memory of reflection.evidence) {
-        line(`  ${memory.occurredAt.slice(0, 16).replace('T', ' ')}  ${plain(memory.text)}`);
-        line(dim(`                    importance ${memory.importance} · ${memory.memoryId}`));
-      }
-    });
-}
-
-function madeBy({ source, modelId, degraded }: Reflection): string {
-  const mark = degraded ? ', degraded' : '';
-  return source === 'extractive'
-    ? `extractive in place of ${modelId}${mark}: quotes its memories, no model used`
-    : `${modelId}${mark}`;
 }

@@ -291,12 +291,12 @@ test('what was forgotten while the model thought takes the insights of that call
   const agentId = await agentWith(8);
   const secret = (await memoriesOf(agentId))[0]!;
   reply = () => {
-    void stage.memories.forget(secret.ownerId, secret.id, 'asked for');
+    void stage.memories.forget(secret.ownerId, secret.id, { reason: 'asked for', dependents: 'keep' });
     return { tokens: 900, ...insights({ text: 'A harmless thought of boats.', evidence: ['m5'] }) };
   };
   const { run } = await reflected(agentId, 'call-forgotten');
   expect(run).toMatchObject({ state: 'empty', droppedOther: 1 });
-  expect(run.reason).toContain('a memory it was drawn from was forgotten');
+  expect(run.reason).toContain('a memory that the run had read was forgotten');
 });
 
 test('once a run has ended, no text stands in the results of its steps', async () => {

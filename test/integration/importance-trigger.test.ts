@@ -69,7 +69,9 @@ const agent = (agentId: string) =>
 const runsOf = (agentId: string) =>
   stage.db.selectFrom('runs').selectAll().where('agentId', '=', agentId).orderBy('id').execute();
 const intents = async () =>
-  (await stage.db.selectFrom('intents').select('workflowId').orderBy('createdAt').execute()).map((row) => row.workflowId);
+  (await stage.db.selectFrom('intents').select('workflowId').orderBy('createdAt').execute()).map(
+    (row) => row.workflowId,
+  );
 
 test('what adds up to the threshold starts one run, however it comes in; then the sum begins anew', async () => {
   startRelay();
@@ -100,9 +102,11 @@ test('under the threshold, told late, of its own making, paused, or switched off
     ...lived(off, 20),
   ]);
   expect(await intents()).toEqual([]);
-  expect([(await agent(under)).importanceSum, (await agent(late)).importanceSum, (await agent(own)).importanceSum]).toEqual(
-    [140, 0, 0],
-  );
+  expect([
+    (await agent(under)).importanceSum,
+    (await agent(late)).importanceSum,
+    (await agent(own)).importanceSum,
+  ]).toEqual([140, 0, 0]);
   await stage.remember(lived(under, 1));
   expect(await intents()).toEqual([`reflect:${under}:importance-15`]);
 });
@@ -131,7 +135,9 @@ test('moved while a run is open, it reflects again once that has ended', async (
   model.answer();
   letGo();
   await first.result();
-  await until('it has reflected again', async () => (await runsOf(agentId)).some(({ trigger }) => trigger === 'importance'));
+  await until('it has reflected again', async () =>
+    (await runsOf(agentId)).some(({ trigger }) => trigger === 'importance'),
+  );
   await until('and has ended', async () => (await runsOf(agentId)).every(({ endedAt }) => endedAt !== null));
   const runs = await runsOf(agentId);
   expect(runs.map(({ trigger, state }) => [trigger, state])).toEqual([
