@@ -8,6 +8,7 @@ import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { reflectionCommands } from './commands/reflections.ts';
 import { runCommands } from './commands/runs.ts';
+import { sourceCommands } from './commands/sources.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     memoryCommands,
     reflectionCommands,
     runCommands,
+    sourceCommands,
     inboxCommands,
     tokenCommands,
   ]) {

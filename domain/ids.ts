@@ -99,3 +99,8 @@ export function reflectScheduleId(cadence: string): string {
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
+export const sourcesScheduleId = 'sources';
+/** `period` is the run of the sweep that found it due, or `call-<requestId>`. */
+export function pollSourceWorkflowId(sourceId: string, period: string): string {
+  return `poll-source:${sourceId}:${period}`;
+}

@@ -10,6 +10,7 @@ import {
 import type { Executor } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetSourceItem } from './source-items.ts';
 
 export interface ForgetRequest {
   reason: string;
@@ -31,6 +32,7 @@ export interface ForgettableMemory {
   ownerId: string;
   agentId: string;
   text: string;
+  externalKey: string;
   contentHash: Buffer;
 }
 
@@ -48,6 +50,7 @@ export async function forgetMemory(
   const memoryIds = await memoriesOf(tx, goes.forgotten);
   await redactQuestions(tx, memory);
   await redactOpenRuns(tx, memory);
+  await forgetSourceItem(tx, memory.ownerId, memory.externalKey);
   await takeTexts(tx, memory, [memory.id, ...memoryIds], request.reason);
   await appendEvents(tx, [
     {

@@ -309,6 +309,7 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
       'depth',
       'text',
       'occurredAt',
+      'externalKey',
       'contentHash',
       'supersededBy',
       'deletedAt',

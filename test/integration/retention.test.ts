@@ -81,6 +81,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     notices: 365 * day,
     plans: 365 * day,
     tokens: 30 * day,
+    sourceItems: 90 * day,
   };
   while ((await retention.deleteBatch(keep)) > 0);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());
