@@ -113,7 +113,7 @@ describe('a feed', () => {
       .select('id')
       .where('agentId', '=', 'light-001')
       .executeTakeFirstOrThrow();
-    await stage.memories.forget(testOwner, id, 'asked for');
+    await stage.memories.forget(testOwner, id, { reason: 'asked for', dependents: 'keep' });
     server.publish({ ...tide, text: 'The tide turned, as I said.' });
     expect(await stage.poll('news')).toMatchObject({ added: 0, updated: 0 });
     expect(await stage.remembered('light-001')).toEqual([]);
