@@ -1,11 +1,12 @@
+import { type ComposeDeps, createComposePersona } from './compose-persona.ts';
 import { createOnMachine, type MachineCallDeps } from './machine-calls.ts';
 import { createReflect, type ReflectDeps } from './reflect.ts';
 
-export type InferenceDeps = MachineCallDeps & ReflectDeps;
+export type InferenceDeps = MachineCallDeps & ReflectDeps & ComposeDeps;
 
 /** What inference queues run: every activity here calls a model of the machine it runs on. */
 export function createInferenceActivities(deps: InferenceDeps) {
   const onMachine = createOnMachine(deps);
-  return { reflect: createReflect(deps, onMachine) };
+  return { reflect: createReflect(deps, onMachine), ...createComposePersona(deps, onMachine) };
 }
 export type InferenceActivities = ReturnType<typeof createInferenceActivities>;

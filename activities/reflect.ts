@@ -53,9 +53,9 @@ export interface ReflectResult {
 }
 
 /**
- * One run's reflection: focal questions, what each brings to mind, insights; or one call where little is new. All calls
- * go under one sequence of the model server, and each is stored as a step under the machine's epoch before the next
- * begins, so that an attempt on another machine goes on where this one stood. A second execution finds the result.
+ * One run's reflection: focal questions, what each brings to mind, insights; or one call where little is new. Each call is
+ * stored as a step under the machine's epoch before the next begins, so that an attempt on another machine goes on where
+ * this one stood. A second execution finds the result.
  */
 export function createReflect(
   { memories, memorySearch, runs, steps, mostDepth }: ReflectDeps,

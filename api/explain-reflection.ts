@@ -77,6 +77,7 @@ function viewOf({ prompt, seed, ...call }: CallView): ExplainedReflection['call'
 function noteOf(reflection: ReflectionDetail, prompt: ExplainedReflection['prompt'] | undefined): string {
   if (reflection.source === 'extractive')
     return 'No model was asked: every part is quoted from the memories it rests on.';
+  if (reflection.source === 'import') return 'It came from another fleet, which did not tell how it was made.';
   if (!prompt) return 'It was made by a version that did not keep what its prompt was made of.';
   return prompt.exact ? '' : 'Something that the prompt showed was forgotten since; it stands as [forgotten].';
 }

@@ -46,6 +46,11 @@ export function plain(text: string): string {
   return text.replaceAll(/[\p{Cc}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]+/gu, ' ');
 }
 
+/** The same for text of several lines, which stay lines. */
+export function plainLines(text: string): string {
+  return text.split('\n').map(plain).join('\n');
+}
+
 export const dim = (text: string) => styleText('dim', text);
 export const bold = (text: string) => styleText('bold', text);
 export const good = (text: string) => styleText('green', text);

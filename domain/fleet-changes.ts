@@ -8,7 +8,17 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
 export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'source' | 'schedule' | 'limit' | 'retention';
+export type FleetKind =
+  | 'fleet'
+  | 'machine'
+  | 'model'
+  | 'agent'
+  | 'schedule'
+  | 'spawning'
+  | 'limit'
+  | 'talk'
+  | 'retention'
+  | 'source';
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -31,6 +41,8 @@ export interface LivingAgent {
   archetype: string;
   origin: AgentOrigin;
   state: AgentState;
+  /** The file revives only what the file has retired. */
+  retiredBy: 'file' | 'operator' | null;
   name: string;
   persona: string;
   traits: readonly string[];
@@ -57,7 +69,11 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
+    ...changed('spawning', 'spawning', previous?.spawning, next.spawning, previous !== undefined),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
+    ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
+    ...changed('limit', 'threads', previous?.threads, next.threads, previous !== undefined),
+    ...memoryLimitChanges(previous, next),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
   ];
@@ -112,7 +128,7 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
   }
   const { expectedTokens: _, ...followed } = owned;
   const fields = differences(pickOf(row, followed), followed);
-  const revived = row.state === 'retired';
+  const revived = row.retiredBy === 'file';
   const changes: FleetChange[] = [];
   if (revived) {
     changes.push({
@@ -134,6 +150,17 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
 /** What an agent is given once, at birth; what its runs are expected to take is learned from then on. */
 function bornAs(agent: FleetAgent): Persona & { expectedTokens: number } {
   return { ...personaOf(agent), expectedTokens: agent.expectedTokens };
+}
+
+/** No agent's row holds its limit of memories: the file alone says it, of archetypes and of single agents. */
+function memoryLimitChanges(previous: Fleet | undefined, next: Fleet): FleetChange[] {
+  const given = ({ archetypes, agents }: Pick<Fleet, 'archetypes' | 'agents'>) =>
+    Object.fromEntries(
+      [...archetypes, ...Object.entries(agents).map(([id, agent]) => ({ id, ...agent }))].flatMap((each) =>
+        each.memoriesPerAgent === undefined ? [] : [[each.id, each.memoriesPerAgent]],
+      ),
+    );
+  return previous === undefined ? [] : changed('limit', 'memoriesPerAgent', given(previous), given(next), true);
 }
 
 function scheduleChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {

@@ -9,8 +9,16 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  thread: 'thr',
   ego: 'ego',
+  whisper: 'whi',
   request: 'req',
+  message: 'msg',
+  conversation: 'cnv',
+  driftRating: 'drt',
+  driftSpace: 'dsp',
+  cluster: 'cls',
+  clusterRun: 'crn',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -82,12 +90,18 @@ export function drainWorkflowId(machineId: string, count: number): string {
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
 }
+export function spawnWorkflowId(whisperId: string): string {
+  return `spawn:${whisperId}`;
+}
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;
 }
 /** @param afterRunId the run that was open when the agent was moved, and has ended */
 export function importancePeriod(memorySeq: number, afterRunId?: string): string {
   return `importance-${memorySeq}${afterRunId === undefined ? '' : `-after-${afterRunId}`}`;
+}
+export function messageWorkflowId(messageId: string): string {
+  return `message:${messageId}`;
 }
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {
@@ -97,6 +111,14 @@ export function reflectScheduleId(cadence: string): string {
   return `reflect-${cadence}`;
 }
 
+/** `period` is the Schedule's time, or `call-<requestId>`. */
+export function driftWorkflowId(period: string): string {
+  return `drift:${period}`;
+}
+export function clusterWorkflowId(period: string): string {
+  return `clusters:${period}`;
+}
+
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
 export const sourcesScheduleId = 'sources';
@@ -104,3 +126,11 @@ export const sourcesScheduleId = 'sources';
 export function pollSourceWorkflowId(sourceId: string, period: string): string {
   return `poll-source:${sourceId}:${period}`;
 }
+export const consolidateScheduleId = 'consolidate';
+export const weaveScheduleId = 'weave';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function weaveWorkflowId(period: string): string {
+  return `weave:${period}`;
+}
+export const driftScheduleId = 'drift';
+export const clusterScheduleId = 'clusters';

@@ -9,6 +9,11 @@ import { isLived, type MemoryKind } from './states.ts';
 const toldInTimeMs = 24 * 3_600_000;
 
 /** What a memory adds to the sum: its importance, where it was lived and told in time. An import of years stirs nobody. */
-export function stirring(memory: { kind: MemoryKind; importance: number; occurredAt: string }, now: Date): number {
-  return isLived(memory.kind) && Date.parse(memory.occurredAt) >= now.getTime() - toldInTimeMs ? memory.importance : 0;
+export function stirring(
+  memory: { kind: MemoryKind; importance: number; occurredAt: string; past?: object },
+  now: Date,
+): number {
+  // What another fleet tells of is history, however young.
+  if (memory.past !== undefined || !isLived(memory.kind)) return 0;
+  return Date.parse(memory.occurredAt) >= now.getTime() - toldInTimeMs ? memory.importance : 0;
 }

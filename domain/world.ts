@@ -43,6 +43,13 @@ export interface WorldMemory {
   occurredAt: string;
 }
 
+/** What a memory of the world is about, as its maker knows it: by this the rules that find such things in texts are judged. */
+export type WorldSubject =
+  /** A public moment: seen, heard of later, or quarrelled over; `telling` is the one of its two that the memory holds. */
+  | { of: 'moment'; moment: string; told: 'seen' | 'heard' | 'disputed'; telling: number }
+  /** A stage of a matter between two people, which both remember. */
+  | { of: 'tie'; tie: string };
+
 interface Resident extends Person {
   id: string;
 }
@@ -52,6 +59,7 @@ interface Occasion extends Draft {
   minute: number;
   kind: WorldMemory['kind'];
   importance: number;
+  subject?: WorldSubject;
 }
 
 /** A town smaller than this is filled up with neighbours, so that everybody has somebody to speak of. */
@@ -67,6 +75,14 @@ const minutesPerDay = 1440;
  * the same for the same agents and seed on every host.
  */
 export function* worldMemories(agents: readonly WorldAgent[], options: WorldOptions): Iterable<WorldMemory> {
+  for (const { memory } of worldHistory(agents, options)) yield memory;
+}
+
+/** The same memories, each with what it is about; those of one's own days are about nothing that another shares. */
+export function* worldHistory(
+  agents: readonly WorldAgent[],
+  options: WorldOptions,
+): Iterable<{ memory: WorldMemory; subject: WorldSubject | undefined }> {
   const { seed, days } = options;
   const sorted = agents.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   const town = peopleOf(sorted);
@@ -90,7 +106,7 @@ export function* worldMemories(agents: readonly WorldAgent[], options: WorldOpti
     let last = 0;
     for (const [ordinal, occasion] of occasions.entries()) {
       last = Math.max(last + 1, Math.floor((occasion.minute * 60_000 * days) / daysWritten) + random.int(60_000));
-      yield {
+      const memory: WorldMemory = {
         agentId: agent.id,
         externalKey: `world-${seed}-${String(ordinal + 1).padStart(3, '0')}`,
         kind: occasion.kind,
@@ -99,6 +115,7 @@ export function* worldMemories(agents: readonly WorldAgent[], options: WorldOpti
         source: 'world',
         occurredAt: new Date(start + last).toISOString(),
       };
+      yield { memory, subject: occasion.subject };
     }
   }
 }
@@ -129,7 +146,7 @@ function publicOccasions(self: Resident, town: readonly Resident[], seed: number
   );
   const clashes = random.shuffle(seen.filter(({ moment }) => moment.day < daysWritten - 2)).slice(0, 2);
   return [
-    ...seen.map(({ moment, telling }): Occasion => {
+    ...seen.map(({ thread, moment, telling }): Occasion => {
       const words = { claim: random.pick(moment.tellings[telling]!), spot: moment.at };
       return {
         minute: minuteAt(moment.day, moment.hour, random),
@@ -138,6 +155,7 @@ function publicOccasions(self: Resident, town: readonly Resident[], seed: number
         scene: { day: moment.day, hour: moment.hour, words },
         cores: seenFrames,
         closers: afterSeen,
+        subject: { of: 'moment', moment: momentId(thread, moment), told: 'seen', telling },
       };
     }),
     ...clashes.map(({ thread, moment, telling }): Occasion => {
@@ -155,21 +173,34 @@ function publicOccasions(self: Resident, town: readonly Resident[], seed: number
         scene: { day, hour, words, ...(other === undefined ? {} : { other }) },
         cores: clashFrames,
         closers: afterHeard,
+        subject: { of: 'moment', moment: momentId(thread, moment), told: 'disputed', telling },
       };
     }),
     ...far.slice(0, 3).map((thread): Occasion => {
       const moment = random.pick(thread.moments.filter(({ day }) => day < daysWritten - 2));
       const { day, hour } = later(moment, random);
+      const minute = minuteAt(day, hour, random);
+      const wordings = random.pick(moment.tellings);
       return {
-        minute: minuteAt(day, hour, random),
+        minute,
         kind: 'conversation',
         importance: Math.max(2, moment.importance - 2),
-        scene: { day, hour, words: { claim: random.pick(random.pick(moment.tellings)) } },
+        scene: { day, hour, words: { claim: random.pick(wordings) } },
         cores: heardFrames,
         closers: afterHeard,
+        subject: {
+          of: 'moment',
+          moment: momentId(thread, moment),
+          told: 'heard',
+          telling: moment.tellings.indexOf(wordings),
+        },
       };
     }),
   ];
+}
+
+function momentId(thread: Thread, moment: Moment): string {
+  return `${thread.id}/${moment.day}-${moment.hour}`;
 }
 
 /** On one of the next two days, by day. */
@@ -224,6 +255,7 @@ function tieOccasions(index: number, town: readonly Resident[], seed: number, ra
             },
             cores: [matter[side][stage]!],
             closers: afterTie,
+            subject: { of: 'tie', tie: `${kind}/${town[first]!.id}/${stage}` },
           },
         ];
       });

@@ -24,6 +24,17 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface AgentDrift {
+  agentId: string;
+  model: string;
+  newestOutput: string;
+  ownerId: string;
+  ratingId: string;
+  since: Timestamp;
+  state: string;
+  vector: Buffer;
+}
+
 export interface Agents {
   archetype: string;
   cadence: string;
@@ -53,9 +64,72 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
+}
+
+export interface ClusterMembers {
+  agentId: string;
+  clusterId: string;
+  runId: string;
+}
+
+export interface ClusterRuns {
+  agents: number;
+  apart: number;
+  clusters: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  memoryLimitMib: number;
+  model: string | null;
+  ownerId: string;
+  period: string;
+  reason: Generated<string>;
+  sampledShare: number;
+  seconds: number;
+  skipped: Generated<boolean>;
+}
+
+export interface Clusters {
+  bornAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  id: string;
+  members: number;
+  mergedInto: string | null;
+  ownerId: string;
+  splitFrom: string | null;
+  state: string;
+  terms: Generated<Json>;
+}
+
+export interface DriftRatings {
+  agentId: string;
+  drift: number;
+  history: number;
+  id: string;
+  model: string;
+  ownerId: string;
+  period: string;
+  ratedAt: Generated<Timestamp>;
+  reason: Generated<string>;
+  spaceId: string | null;
+  state: string;
+  weighted: number;
+  windowSize: number;
+  z: number | null;
+}
+
+export interface DriftSpaces {
+  agents: number;
+  dimensions: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  model: string;
+  outputs: number;
+  ownerId: string;
+  vectors: Buffer;
 }
 
 export interface EgoEntries {
@@ -160,6 +234,43 @@ export interface Memories {
   words: Generated<string | null>;
 }
 
+export interface MessageCitations {
+  alias: string;
+  memoryId: string;
+  messageId: string;
+  ordinal: number;
+}
+
+export interface Messages {
+  agentId: string;
+  answer: Generated<string>;
+  attempt: Generated<number>;
+  author: string;
+  authorId: string;
+  contentHash: string;
+  conversationId: string;
+  createdAt: Generated<Timestamp>;
+  degraded: Generated<boolean>;
+  endedAt: Timestamp | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  promptVersion: string | null;
+  queue: string;
+  reason: Generated<string>;
+  replyMemoryId: string | null;
+  saidMemoryId: string | null;
+  seconds: number | null;
+  seed: number | null;
+  source: string | null;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  text: string;
+  tokens: number | null;
+  wantedModelId: string;
+}
+
 export interface ModelRates {
   gpuClass: string;
   measuredAt: Generated<Timestamp>;
@@ -181,6 +292,16 @@ export interface Notices {
   seen: Generated<number>;
   subject: string;
   title: string;
+}
+
+export interface PersonaFiles {
+  agentId: string;
+  contentHash: Buffer;
+  document: Json;
+  format: string;
+  importedAt: Generated<Timestamp>;
+  ownerId: string;
+  picture: Buffer | null;
 }
 
 export interface Plans {
@@ -207,13 +328,13 @@ export interface Reflections {
   degraded: boolean;
   forgottenAt: Timestamp | null;
   id: string;
-  machineId: string;
+  machineId: string | null;
   memoryId: string;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
-  runId: string;
+  runId: string | null;
   seconds: number;
   seed: number | null;
   source: string;
@@ -310,6 +431,13 @@ export interface SourceStates {
   stoppedAt: Timestamp | null;
 }
 
+export interface SpawnBuckets {
+  key: string;
+  ownerId: string;
+  refilledAt: Timestamp;
+  tokens: number;
+}
+
 export interface StepResults {
   epoch: number;
   machineId: string;
@@ -331,6 +459,43 @@ export interface Sweeps {
   workflowId: string;
 }
 
+export interface ThreadLinks {
+  cosine: number;
+  hours: number;
+  kind: string;
+  memoryId: string;
+  opposition: Json | null;
+  otherId: string;
+  overlap: number;
+  score: number;
+}
+
+export interface ThreadMemories {
+  joinedAt: Generated<Timestamp>;
+  kind: string;
+  memoryId: string;
+  score: number;
+  threadId: string;
+}
+
+export interface Threads {
+  agents: Generated<number>;
+  endedAt: Timestamp | null;
+  endedBy: string | null;
+  firstAt: Timestamp | null;
+  id: string;
+  kind: string;
+  lastAt: Timestamp | null;
+  memories: Generated<number>;
+  mergedInto: string | null;
+  openedAt: Generated<Timestamp>;
+  ownerId: string;
+  parentId: string | null;
+  score: Generated<number>;
+  state: Generated<string>;
+  titleMemoryId: string | null;
+}
+
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -344,6 +509,12 @@ export interface Tokens {
   usedAt: Timestamp | null;
 }
 
+export interface UnwovenMemories {
+  memoryId: string;
+  occurredAt: Timestamp;
+  ownerId: string;
+}
+
 export interface Users {
   createdAt: Generated<Timestamp>;
   id: string;
@@ -351,8 +522,45 @@ export interface Users {
   role: string;
 }
 
+export interface Whispers {
+  admittedAt: Timestamp | null;
+  agentId: string | null;
+  bodyHash: Buffer;
+  deadline: Timestamp | null;
+  draft: Generated<number>;
+  endedAt: Timestamp | null;
+  id: string;
+  judgedAt: Timestamp | null;
+  judgedBy: string | null;
+  lineageId: string;
+  modelId: string | null;
+  name: string | null;
+  nearestCosine: number | null;
+  nearestId: string | null;
+  ownerId: string;
+  parentId: string;
+  personaSource: string | null;
+  promptVersion: string | null;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  receivedAt: Timestamp;
+  requestedBy: string;
+  requestId: string;
+  retryOf: string | null;
+  roomAt: Timestamp | null;
+  source: string;
+  state: string;
+  text: string;
+}
+
 export interface DB {
+  agentDrift: AgentDrift;
   agents: Agents;
+  clusterMembers: ClusterMembers;
+  clusterRuns: ClusterRuns;
+  clusters: Clusters;
+  driftRatings: DriftRatings;
+  driftSpaces: DriftSpaces;
   egoEntries: EgoEntries;
   embeddingModels: EmbeddingModels;
   embeddings: Embeddings;
@@ -362,8 +570,11 @@ export interface DB {
   intents: Intents;
   machines: Machines;
   memories: Memories;
+  messageCitations: MessageCitations;
+  messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  personaFiles: PersonaFiles;
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
@@ -371,8 +582,14 @@ export interface DB {
   runs: Runs;
   sourceItems: SourceItems;
   sourceStates: SourceStates;
+  spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
   sweeps: Sweeps;
+  threadLinks: ThreadLinks;
+  threadMemories: ThreadMemories;
+  threads: Threads;
   tokens: Tokens;
+  unwovenMemories: UnwovenMemories;
   users: Users;
+  whispers: Whispers;
 }

@@ -10,21 +10,26 @@ import {
 import type { Executor } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetInMessages } from './forgotten-messages.ts';
+import { forgetQuotations, quotationsOf } from './quotations.ts';
 import { forgetSourceItem } from './source-items.ts';
+import { leaveThreads } from './threads.ts';
 
-export interface ForgetRequest {
-  reason: string;
-  /** `forget`: also what rests on it without quoting it, and what rests on that. */
-  dependents: 'keep' | 'forget';
-}
+/** `forget`: also what rests on it without quoting it, and what rests on that. */
+export type ForgottenDependents = 'keep' | 'forget';
 
-export interface Forgotten {
+export interface Forgettable {
   /** Rest on it and keep their texts. */
   reflections: string[];
   /** Lost their texts, as reflections and as memories. */
   forgotten: string[];
   /** Memories of the owner with the very same text: told twice, or inherited. Each is for its own request. */
   copies: string[];
+}
+
+export interface Forgotten extends Forgettable {
+  /** Messages whose answers cite it; they are not rewritten. */
+  messages: string[];
 }
 
 export interface ForgettableMemory {
@@ -44,35 +49,39 @@ export interface ForgettableMemory {
 export async function forgetMemory(
   tx: Executor,
   memory: ForgettableMemory,
-  request: ForgetRequest,
+  { reason, dependents }: { reason: string; dependents: ForgottenDependents },
 ): Promise<Forgotten> {
-  const goes = await whatGoes(tx, memory, request);
+  const goes = await whatGoes(tx, memory, dependents);
   const memoryIds = await memoriesOf(tx, goes.forgotten);
   await redactQuestions(tx, memory);
   await redactOpenRuns(tx, memory);
   await forgetSourceItem(tx, memory.ownerId, memory.externalKey);
-  await takeTexts(tx, memory, [memory.id, ...memoryIds], request.reason);
+  await takeTexts(tx, memory, [memory.id, ...memoryIds], reason);
+  const messages = await forgetInMessages(tx, memory.id);
+  await leaveThreads(tx, memory.ownerId, memory.id);
+  await forgetQuotations(tx, { ...memory, reason });
   await appendEvents(tx, [
     {
       ownerId: memory.ownerId,
       type: 'memory.forgotten',
       subject: memory.id,
-      data: { agentId: memory.agentId, reason: request.reason, reflections: goes.forgotten },
+      data: { agentId: memory.agentId, reason, reflections: goes.forgotten },
     },
   ]);
-  return goes;
+  return { ...goes, messages };
 }
 
 /** What `forgetMemory` takes and leaves. */
 export async function whatGoes(
   tx: Executor,
   memory: ForgettableMemory,
-  { dependents }: ForgetRequest,
-): Promise<Forgotten> {
+  dependents: ForgottenDependents,
+): Promise<Forgettable> {
+  const quoting = (await quotationsOf(tx, memory)).map(({ id }) => id);
   const { rows: resting } = await sql<{ id: string; direct: boolean }>`
     with recursive resting as (
       select r.id, r.memory_id, true as direct from reflection_evidence e join reflections r on r.id = e.reflection_id
-      where e.memory_id = ${memory.id}
+      where e.memory_id = any(${[memory.id, ...quoting]})
       union
       select r.id, r.memory_id, false from resting s join reflection_evidence e on e.memory_id = s.memory_id
       join reflections r on r.id = e.reflection_id

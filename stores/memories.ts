@@ -2,24 +2,15 @@ import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { stirring } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
-import { contentHash } from './embeddings.ts';
+import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
-import { type ForgetRequest, type Forgotten, forgetMemory, whatGoes } from './forgetting.ts';
+import { type Forgotten, type ForgottenDependents, forgetMemory, whatGoes } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { stir } from './importance.ts';
+import { leaveThreads } from './threads.ts';
+import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
-export interface NewMemory {
-  agentId: string;
-  /** Makes a re-import add nothing twice. */
-  externalKey: string;
-  kind: MemoryKind;
-  text: string;
-  importance: number;
-  source: string;
-  /** ISO time. */
-  occurredAt: string;
-}
+export type { NewMemory };
 
 export interface Memory {
   id: string;
@@ -34,22 +25,31 @@ export interface Memory {
   depth: number;
 }
 
-/** @property unknown agents that do not exist, are another owner's, or are retired */
 export interface AddedMemories {
   added: number;
   known: number;
+  /** Agents that do not exist, are another owner's, or are retired. */
   unknown: string[];
+  /** Reflections of which no evidence is here. */
+  groundless: Array<{ agentId: string; externalKey: string }>;
+}
+
+/** A memory and what took its place, by their external keys. */
+export interface Succession {
+  key: string;
+  successor: string;
 }
 
 export function createMemoryStore(db: Database) {
   return {
     /**
-     * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
+     * Adds memories in one transaction, the caller's or its own, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
+     * `within`: as part of a transaction of the caller's.
      */
-    async add(ownerId: string, memories: readonly NewMemory[]): Promise<AddedMemories> {
-      if (memories.length === 0) return { added: 0, known: 0, unknown: [] };
-      return db.transaction().execute(async (tx) => {
+    async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
+      if (memories.length === 0) return { added: 0, known: 0, unknown: [], groundless: [] };
+      return inTransaction(db, within, async (tx) => {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')
@@ -65,10 +65,14 @@ export function createMemoryStore(db: Database) {
           tx,
           memories.filter((memory) => seq.has(memory.agentId)),
         );
-        const rows = fresh.map((memory) => {
+        const { rows: kept, groundless } = await grounded(
+          tx,
+          fresh.map((memory) => ({ ...memory, id: newId('memory'), ownerId })),
+        );
+        const rows = kept.map((memory) => {
           const next = seq.get(memory.agentId)! + 1;
           seq.set(memory.agentId, next);
-          return { ...memory, id: newId('memory'), ownerId, seq: next };
+          return { ...memory, seq: next };
         });
         const rev = new Map(agents.map((agent) => [agent.id, agent.memoryRev]));
         if (rows.length > 0) {
@@ -102,7 +106,12 @@ export function createMemoryStore(db: Database) {
         }
         const unknown = wanted.filter((id) => !seq.has(id));
         const refused = memories.filter((memory) => !seq.has(memory.agentId)).length;
-        return { added: rows.length, known: memories.length - refused - rows.length, unknown };
+        return {
+          added: rows.length,
+          known: memories.length - refused - groundless.length - rows.length,
+          unknown,
+          groundless: groundless.map(({ agentId, externalKey }) => ({ agentId, externalKey })),
+        };
       });
     },
 
@@ -123,6 +132,7 @@ export function createMemoryStore(db: Database) {
           if (known.externalKey === successor.externalKey) return old.supersededBy;
           throw new DomainError('CONFLICT', `${id} was superseded by ${old.supersededBy} already`);
         }
+        if (old.supersededAt !== null) throw new DomainError('CONFLICT', `${id} gave way to one that is not here`);
         if (old.deletedAt !== null) throw new DomainError('CONFLICT', `${id} was deleted: ${old.deletedReason}`);
         if (new Date(successor.occurredAt) < old.occurredAt) {
           throw new DomainError(
@@ -179,6 +189,41 @@ export function createMemoryStore(db: Database) {
       });
     },
 
+    /**
+     * Names the successors of memories that came from another fleet before these did. What is linked already, or has not
+     * given way here, stays as it is.
+     */
+    async linkSuccessors(ownerId: string, agentId: string, pairs: readonly Succession[]): Promise<void> {
+      if (pairs.length === 0) return;
+      await db.transaction().execute(async (tx) => {
+        const agent = await tx
+          .selectFrom('agents')
+          .select('memoryRev')
+          .where('id', '=', agentId)
+          .where('ownerId', '=', ownerId)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!agent) return;
+        const { rows } = await sql`
+          update memories m set superseded_by = due.successor_id, rev = ${agent.memoryRev}::bigint + due.n
+          from (
+            select old.id, next.id as successor_id, row_number() over (order by old.id) as n
+            from unnest(${pairs.map((pair) => pair.key)}::text[], ${pairs.map((pair) => pair.successor)}::text[])
+              as pair (key, successor)
+            join memories old on old.agent_id = ${agentId} and old.external_key = pair.key
+            join memories next on next.agent_id = ${agentId} and next.external_key = pair.successor
+            where old.superseded_by is null and old.superseded_at is not null and old.id <> next.id
+          ) due
+          where m.id = due.id returning m.id`.execute(tx);
+        if (rows.length === 0) return;
+        await tx
+          .updateTable('agents')
+          .set({ memoryRev: agent.memoryRev + rows.length })
+          .where('id', '=', agentId)
+          .execute();
+      });
+    },
+
     /** Leaves a tombstone: the memory is never retrieved again, and what rests on it still shows it. Twice is once. */
     async delete(ownerId: string, id: string, reason: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
@@ -189,6 +234,7 @@ export function createMemoryStore(db: Database) {
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })
           .where('id', '=', id)
           .execute();
+        await leaveThreads(tx, ownerId, id);
         await appendEvents(tx, [
           { ownerId, type: 'memory.deleted', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
@@ -196,18 +242,23 @@ export function createMemoryStore(db: Database) {
     },
 
     /** For a person's request; see stores/forgetting.ts. */
-    async forget(ownerId: string, id: string, request: ForgetRequest): Promise<Forgotten> {
+    async forget(
+      ownerId: string,
+      id: string,
+      reason: string,
+      dependents: ForgottenDependents = 'keep',
+    ): Promise<Forgotten> {
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return forgetMemory(tx, { ...memory, ownerId, id }, request);
+        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents });
       });
     },
 
     /** What `forget` would take; changes nothing. */
-    async forgettable(ownerId: string, id: string, request: ForgetRequest): Promise<Forgotten> {
+    async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep') {
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return whatGoes(tx, { ...memory, ownerId, id }, request);
+        return whatGoes(tx, { ...memory, ownerId, id }, dependents);
       });
     },
 
@@ -303,18 +354,8 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select([
-      'agentId',
-      'kind',
-      'depth',
-      'text',
-      'occurredAt',
-      'externalKey',
-      'contentHash',
-      'supersededBy',
-      'deletedAt',
-      'deletedReason',
-    ])
+    .select(['agentId', 'kind', 'depth', 'text', 'occurredAt', 'externalKey', 'contentHash'])
+    .select(['supersededBy', 'supersededAt', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -343,21 +384,4 @@ async function withoutKnown(tx: Executor, memories: readonly NewMemory[]): Promi
     known.add(key);
     return true;
   });
-}
-
-/** Under the agent's row lock; the agent's counters are the caller's. A reflection without a depth was told of, not made here. */
-export async function insertMemoryRows(
-  tx: Executor,
-  rows: ReadonlyArray<NewMemory & { id: string; ownerId: string; seq: number; rev: number; depth?: number }>,
-): Promise<void> {
-  await sql`
-    insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash, depth)
-    select * from unnest(
-      ${rows.map((r) => r.id)}::text[], ${rows.map((r) => r.ownerId)}::text[], ${rows.map((r) => r.agentId)}::text[],
-      ${rows.map((r) => r.seq)}::bigint[], ${rows.map((r) => r.rev)}::bigint[], ${rows.map((r) => r.kind)}::text[], ${rows.map((r) => r.text)}::text[],
-      ${rows.map((r) => r.importance)}::smallint[], ${rows.map((r) => r.source)}::text[],
-      ${rows.map((r) => r.externalKey)}::text[], ${rows.map((r) => r.occurredAt)}::timestamptz[],
-      ${rows.map((r) => contentHash(r.text))}::bytea[], ${rows.map((r) => r.depth ?? (isLived(r.kind) ? 0 : 1))}::smallint[])`.execute(
-    tx,
-  );
 }

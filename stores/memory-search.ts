@@ -48,7 +48,6 @@ export interface MemorySearchOptions {
 }
 
 /** What an agent remembers of something: every living memory scored, the best answered. See domain/retrieval.ts. */
-export type MemorySearch = ReturnType<typeof createMemorySearch>;
 export function createMemorySearch(options: MemorySearchOptions) {
   const { db } = options;
   const index = createMemoryIndex(db, options);
@@ -129,3 +128,4 @@ export function createMemorySearch(options: MemorySearchOptions) {
     },
   };
 }
+export type MemorySearch = ReturnType<typeof createMemorySearch>;

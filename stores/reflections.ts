@@ -7,7 +7,7 @@ import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { askAgain, takeOff } from './importance.ts';
 import { vectorOf } from './memory-columns.ts';
-import { insertMemoryRows } from './memories.ts';
+import { insertMemoryRows } from './memory-rows.ts';
 import { endRun, lockAgentOf, type RunTook } from './runs.ts';
 
 export interface StoredReflections {
@@ -254,7 +254,8 @@ function reasonOf(step: ReflectionStep, kept: number, refused: readonly RefusedI
 
 function took(step: ReflectionStep, kept: number, refused: readonly RefusedInsight[]): Partial<RunTook> {
   const dropped = (kind: DropKind) => refused.filter((each) => each.kind === kind).length;
-  const prompts = step.calls.map(({ promptTokens }) => promptTokens);
+  // Results brought over from 0.1.0 do not say.
+  const prompts = step.calls.map(({ promptTokens }) => promptTokens ?? null);
   return {
     reflections: kept,
     tokens: step.tokens,

@@ -1,34 +1,49 @@
 import type { Client } from '@temporalio/client';
 import { createCompareActivities } from '../activities/compare-insights.ts';
+import { createConsolidationActivities } from '../activities/consolidation.ts';
+import { createClusterActivities } from '../activities/clusters.ts';
+import { createDriftActivities } from '../activities/drift.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
+import { createMessageActivities } from '../activities/messages.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import { createSourceActivities } from '../activities/sources.ts';
+import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
+import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
 import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { createConsolidationStore } from '../stores/consolidation.ts';
+import { openClusterer } from '../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../stores/clusters.ts';
+import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createMessageStore } from '../stores/messages.ts';
+import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createThreadStore } from '../stores/threads.ts';
+import { createWeavingStore } from '../stores/weaving.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
@@ -39,14 +54,22 @@ export function createWorkerStores(db: Database) {
     fleets: createFleetStore(db),
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
+    spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
+    messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
     sources: createSourceStore(db),
     sourceItems: createSourceItemStore(db),
+    threads: createThreadStore(db),
+    weaving: createWeavingStore(db),
+    consolidation: createConsolidationStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -64,6 +87,7 @@ export function createCoordinationActivities(
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createMessageActivities({ ...stores, fleet }),
     ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
@@ -74,5 +98,10 @@ export function createCoordinationActivities(
     ...createSourceActivities({ ...stores, fleet, read: createSourceReading({ guardedFetch: createGuardedFetch() }) }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    ...createThreadActivities({ ...stores, fleet, embedderOf }),
+    ...createConsolidationActivities({ ...stores, fleet }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
   };
 }

@@ -10,11 +10,15 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
+  clusterScheduleId,
+  consolidateScheduleId,
+  driftScheduleId,
   embeddingScheduleId,
   reflectScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
+  weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
@@ -74,6 +78,13 @@ const standing: Readonly<Record<string, Options>> = {
   [sourcesScheduleId]: startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
+  // Half an hour after the weaving, so that what has just come into a thread is known to be in it.
+  [consolidateScheduleId]: startOf('consolidateMemories', 'consolidate-memories', {
+    intervals: [{ every: '1 hour', offset: '30 minutes' }],
+  }),
+  [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
+  [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
+  [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
 };
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {

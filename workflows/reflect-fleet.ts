@@ -19,6 +19,7 @@ import {
 import type { SweepActivities } from '../activities/sweeps.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
 import { reflectAgent } from './reflect-agent.ts';
+import { scheduledPeriod } from './scheduled-period.ts';
 
 export interface ReflectFleetInput {
   /** Only agents of this cadence; null for every agent. */
@@ -165,10 +166,4 @@ async function tick(mark: () => void): Promise<void> {
   } catch (err) {
     if (!isCancellation(err)) throw err;
   }
-}
-
-/** The time a Schedule meant, never the clock: a sweep that starts late is still the sweep of its hour. */
-function scheduledPeriod(): string {
-  const scheduled = workflowInfo().searchAttributes['TemporalScheduledStartTime']?.[0];
-  return (scheduled instanceof Date ? scheduled : workflowInfo().startTime).toISOString();
 }

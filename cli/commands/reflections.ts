@@ -12,11 +12,11 @@ interface Reflection {
   promptVersion: string;
   depth: number;
   degraded: boolean;
-  machineId: string;
+  machineId: string | null;
   tokens: number;
   seconds: number;
   memories: number;
-  runId: string;
+  runId: string | null;
   forgottenAt: string | null;
   createdAt: string;
 }
@@ -86,8 +86,11 @@ function tell(reflection: Explained): void {
   );
   const seed = call === null || call.seed === null ? '' : ` · seed ${call.seed}`;
   const read = call === null || call.promptTokens === null ? '' : ` from ${call.promptTokens} of prompts`;
+  const took = `${reflection.tokens} tokens${read} in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`;
   line(
-    `${madeBy(reflection)} · prompt ${reflection.promptVersion}${seed} · ${reflection.tokens} tokens${read} in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`,
+    reflection.source === 'import'
+      ? madeBy(reflection)
+      : `${madeBy(reflection)} · prompt ${reflection.promptVersion}${seed} · ${took}`,
   );
   if (call !== null && call.question !== null) line(`asked: ${plain(call.question)}`);
   line();
@@ -127,6 +130,7 @@ function textOf({ text, forgottenAt }: Reflection): string {
 }
 
 function madeBy({ source, modelId, degraded }: Reflection): string {
+  if (source === 'import') return `imported${modelId === '' ? '' : `, made by ${plain(modelId)}`}`;
   const mark = degraded ? ', degraded' : '';
   return source === 'extractive'
     ? `extractive in place of ${modelId}${mark}: quotes its memories, no model used`

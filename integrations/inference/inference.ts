@@ -19,6 +19,8 @@ export interface Watch {
   /** Aborts the call, the HTTP request included; the call then rejects with the signal's reason. */
   signal: AbortSignal;
   onProgress(progress: Progress): void;
+  /** Pieces of the answer as the server streams them; thoughts are left out where the server tells them apart. */
+  onText?(piece: string): void;
 }
 
 export interface ReflectRequest {
@@ -50,10 +52,12 @@ export interface GenerateRequest {
   messages: readonly ChatMessage[];
   maxTokens: number;
   contextTokens: number;
+  /** Context of a sequence as the model stands loaded; asked for with another, some servers load it anew. Default: contextTokens. */
+  loadedTokens?: number;
   seed?: number;
-  schemaName: string;
-  /** The server is asked to allow no other output; the caller parses all the same. */
-  jsonSchema: Record<string, unknown>;
+  schemaName?: string;
+  /** The server is asked to allow no other output; the caller parses all the same. Left out: plain text. */
+  jsonSchema?: Record<string, unknown>;
 }
 
 export interface Generation {

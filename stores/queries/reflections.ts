@@ -6,12 +6,13 @@ export interface ReflectionView {
   id: string;
   agentId: string;
   agentName: string;
-  runId: string;
+  /** Null for an imported one. */
+  runId: string | null;
   ordinal: number;
   text: string;
   modelId: string;
-  /** `extractive` quotes memories, no model was used. */
-  source: ReflectionSource;
+  /** `extractive` quotes memories, no model was used; `import`: made elsewhere, as it was told. */
+  source: ReflectionSource | 'import';
   promptVersion: string;
   /** Null without a model. */
   seed: number | null;
@@ -20,7 +21,7 @@ export interface ReflectionView {
   /** The memory that it is to the agent. */
   memoryId: string;
   degraded: boolean;
-  machineId: string;
+  machineId: string | null;
   tokens: number;
   seconds: number;
   /** How many memories it rests on. */
@@ -65,7 +66,7 @@ type ReflectionRow = Awaited<ReturnType<ReturnType<typeof reflectionQuery>['exec
 function reflectionView({ ownerId: _owner, call: _call, ...row }: ReflectionRow): ReflectionView {
   return {
     ...row,
-    source: row.source as ReflectionSource,
+    source: row.source as ReflectionView['source'],
     memories: row.memories ?? 0,
     forgottenAt: iso(row.forgottenAt),
     createdAt: iso(row.createdAt),

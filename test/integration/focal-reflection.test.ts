@@ -291,7 +291,7 @@ test('what was forgotten while the model thought takes the insights of that call
   const agentId = await agentWith(8);
   const secret = (await memoriesOf(agentId))[0]!;
   reply = () => {
-    void stage.memories.forget(secret.ownerId, secret.id, { reason: 'asked for', dependents: 'keep' });
+    void stage.memories.forget(secret.ownerId, secret.id, 'asked for');
     return { tokens: 900, ...insights({ text: 'A harmless thought of boats.', evidence: ['m5'] }) };
   };
   const { run } = await reflected(agentId, 'call-forgotten');

@@ -168,9 +168,9 @@ test('no word of what is forgotten stays anywhere: quotes of it, questions about
   await reflected(agentId, 'call-secret');
   expect(await tablesWith('spare key')).toEqual(['memories', 'reflections', 'run_calls']);
   const { id } = await memoryWith(agentId, secret);
-  const would = await stage.memories.forgettable(testOwner, id, { reason: 'asked for', dependents: 'keep' });
-  const gone = await stage.memories.forget(testOwner, id, { reason: 'asked for', dependents: 'keep' });
-  expect(gone).toEqual(would);
+  const would = await stage.memories.forgettable(testOwner, id);
+  const gone = await stage.memories.forget(testOwner, id, 'asked for');
+  expect(gone).toEqual({ ...would, messages: [] });
   expect(gone.forgotten.length).toBeGreaterThan(0);
   expect(gone.reflections.length).toBeGreaterThan(0);
   expect(await tablesWith('spare key')).toEqual([]);
@@ -187,7 +187,7 @@ test('no word of what is forgotten stays anywhere: quotes of it, questions about
   const kept = await explain(gone.reflections[0]!);
   expect(kept.text).toMatch(/^Relatives trust/);
   // Twice is once.
-  expect(await stage.memories.forget(testOwner, id, { reason: 'again', dependents: 'keep' })).toMatchObject({
+  expect(await stage.memories.forget(testOwner, id, 'again')).toMatchObject({
     forgotten: [],
   });
 });
@@ -203,7 +203,7 @@ test('quotes of the extractive kind go with what they quote', async () => {
   await reflected(agentId, 'call-extracted');
   expect(await tablesWith('spare key')).toEqual(['memories', 'reflections']);
   const { id } = await memoryWith(agentId, secret);
-  const { forgotten } = await stage.memories.forget(testOwner, id, { reason: 'asked for', dependents: 'keep' });
+  const { forgotten } = await stage.memories.forget(testOwner, id, 'asked for');
   expect(forgotten.length).toBe(1);
   expect(await tablesWith('spare key')).toEqual([]);
 });
@@ -221,10 +221,7 @@ test('with its dependents, what rests on it goes, and what rests on that; the re
     insights({ text: 'Care runs in the blood.', evidence: [aliasIn(body, 'Somebody in the family is careful.')] });
   await reflected(agentId, 'call-second');
   const { id } = await memoryWith(agentId, secret);
-  const { forgotten, reflections } = await stage.memories.forget(testOwner, id, {
-    reason: 'asked for',
-    dependents: 'forget',
-  });
+  const { forgotten, reflections } = await stage.memories.forget(testOwner, id, 'asked for', 'forget');
   expect([forgotten.length, reflections]).toEqual([2, []]);
   expect((await reflectionsOf(agentId)).map(({ text }) => text).sort()).toEqual(['', '', 'Counting calms.']);
   expect(await tablesWith('Care runs in the blood')).toEqual([]);
@@ -239,7 +236,7 @@ test('forgotten between two calls of an open run: nothing of it is left when the
   reply = () => {
     if (asked.length !== 3)
       return insights({ text: `She hides the spare key under it (${asked.length}).`, evidence: ['m1', 'm2', 'm3'] });
-    forgetting = stage.memories.forget(testOwner, id, { reason: 'asked for', dependents: 'keep' });
+    forgetting = stage.memories.forget(testOwner, id, 'asked for');
     return { tokens: 900, ...insights({ text: 'She hides the spare key under the hive.', evidence: ['m1'] }) };
   };
   const result = await reflected(agentId, 'call-between');
@@ -256,9 +253,9 @@ test('the same text told to another is named, not taken', async () => {
   const other = await agentWith(0, secret);
   const { id } = await memoryWith(one, secret);
   const copy = await memoryWith(other, secret);
-  const { copies } = await stage.memories.forget(testOwner, id, { reason: 'asked for', dependents: 'keep' });
+  const { copies } = await stage.memories.forget(testOwner, id, 'asked for');
   expect(copies).toContain(copy.id);
   expect((await memoryWith(other, secret)).text).toBe(secret);
-  await stage.memories.forget(testOwner, copy.id, { reason: 'asked for', dependents: 'keep' });
+  await stage.memories.forget(testOwner, copy.id, 'asked for');
   expect(await tablesWith('aunt Odalys')).toEqual([]);
 });

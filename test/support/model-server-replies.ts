@@ -22,8 +22,23 @@ export function agentOf(body: ChatBody): string | undefined {
   return /Character: \{"name":"([^"]+)"/.exec(body.messages[0]?.content ?? '')?.[1];
 }
 
-/** What the schema asks for: focal questions, or insights. */
+/** Whether the caller asked for JSON by a schema, as reflections do. */
+export function wantsJson({ raw }: ChatBody): boolean {
+  return raw['response_format'] !== undefined || raw['format'] !== undefined;
+}
+
+/** An answer in plain words that names the first memory of the prompt; the same prompt gets the same answer. */
+function talkFor(body: ChatBody): string {
+  const prompt = body.messages.at(-1)?.content ?? '';
+  const first = /^\{"id":"(m\d+)".*?"text":("(?:[^"\\]|\\.)*")\}$/m.exec(prompt);
+  if (!first) return 'I do not remember anything of that, and I would rather say so than make something up for you.';
+  const words = (JSON.parse(first[2]!) as string).split(/\s+/).slice(0, 12).join(' ');
+  return `What I remember best is this: “${words}” [${first[1]}], and I think of it often when the evening comes.`;
+}
+
+/** What is asked for: by a schema focal questions or insights, else plain words. */
 export function answerFor(body: ChatBody, seed: number): string {
+  if (!wantsJson(body)) return talkFor(body);
   return asksQuestions(body) ? questionsFor(body) : insightsFor(body, seed);
 }
 

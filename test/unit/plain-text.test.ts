@@ -69,4 +69,6 @@ test('what moves an agent: lived and told within a day; not its own thoughts, no
   expect(at('2026-11-20T11:59:59Z')).toBe(0);
   expect(at('2026-12-01T00:00:00Z')).toBe(7);
   expect(at('2026-11-21T11:00:00Z', 'reflection')).toBe(0);
+  const told = { kind: 'observation' as const, importance: 7, occurredAt: '2026-11-21T11:00:00Z', past: {} };
+  expect(stirring(told, now)).toBe(0);
 });

@@ -63,7 +63,6 @@ insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, 
 update agents set memory_seq = memory_seq + counted.n, memory_rev = memory_rev + counted.n
   from (select agent_id, count(*) as n from made group by agent_id) counted where counted.agent_id = agents.id;
 update reflections set memory_id = 'mem_' || substr(id, 5);
-drop table made;
 alter table reflections alter column memory_id set not null, add unique (memory_id);
 
 -- Results of steps held texts for as long as they were kept; once a run has ended nobody needs them.
@@ -75,7 +74,7 @@ update step_results s set result = jsonb_build_object(
     'refused', '[]'::jsonb, 'droppedEvidence', 0, 'unread', jsonb_array_length(s.result->'left'), 'tokens', s.result->'tokens',
     'calls', jsonb_build_array(jsonb_build_object('step', s.step, 'source', s.result->'source', 'modelId', s.result->'modelId',
       'machineId', s.result->'machineId', 'promptVersion', s.result->'promptVersion', 'seed', null, 'modelCalls', 1,
-      'tokens', s.result->'tokens', 'promptTokens', s.result->'promptTokens', 'seconds', s.result->'seconds', 'prompt', jsonb_build_object('agent', null, 'question', null,
+      'tokens', s.result->'tokens', 'seconds', s.result->'seconds', 'prompt', jsonb_build_object('agent', null, 'question', null,
         'unshown', jsonb_array_length(s.result->'left'), 'repair', null,
         'shown', (select coalesce(jsonb_agg(jsonb_build_object('memoryId', u)), '[]') from jsonb_array_elements(s.result->'used') u)))))
   from runs r where r.id = s.work_id and r.ended_at is null and s.step = 'insights' and s.result ? 'used';
