@@ -10,7 +10,7 @@ import {
   questionsStep,
   recalledPerQuestion,
 } from '../domain/reflection-calls.ts';
-import { type ReflectableMemory, reflectionMaxTokens } from '../domain/reflections.ts';
+import { type AskedCall, type ReflectableMemory, reflectionMaxTokens } from '../domain/reflections.ts';
 import {
   type FocusStep,
   type QuestionsStep,
@@ -165,7 +165,7 @@ export function createReflect(
     }
 
     /** One call with what it took; `invalid` stays with it, so that a wrong answer is not asked for a third time. */
-    async function timed<Outcome extends AskedOutcome>(
+    async function timed<Outcome extends AskedCall>(
       step: string,
       request: ReflectRequest,
       ask: (request: ReflectRequest, watch: Watch) => Promise<Outcome>,
@@ -239,18 +239,6 @@ export function createReflect(
 }
 
 type Recalled = ReflectableMemory & { scored?: ShownMemory['scored'] };
-interface AskedOutcome {
-  source: 'extractive' | 'model';
-  promptVersion: string;
-  used: string[];
-  left: string[];
-  repair: string | null;
-  invalid?: string;
-  modelCalls: number;
-  tokens: number;
-  promptTokens?: number;
-}
-
 function resultOf(step: ReflectionStep): ReflectResult {
   return { tokens: step.tokens, toCompare: step.insights.length };
 }

@@ -129,7 +129,7 @@ export function csv(columns: readonly string[], rows: readonly Record<string, un
 
 function cell(value: unknown): string {
   if (value === null || value === undefined) return '';
-  if (typeof value === 'string') return /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  if (typeof value === 'string') return /^\s*[=+\-@＝＋－＠\t\r\n]/u.test(value) ? `'${value}` : value;
   return JSON.stringify(value);
 }
 

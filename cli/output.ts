@@ -41,9 +41,9 @@ export function table<Row>(rows: readonly Row[], columns: ReadonlyArray<Column<R
     .join('\n');
 }
 
-/** Text of agents may hold control characters; a terminal must not obey them. */
+/** Text of agents may hold control characters and marks that turn or hide text; a terminal must not obey them. */
 export function plain(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, ' ');
+  return text.replaceAll(/[\p{Cc}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]+/gu, ' ');
 }
 
 /** The same for text of several lines, which stay lines. */

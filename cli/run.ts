@@ -10,6 +10,7 @@ import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
+import { reflectionCommands } from './commands/reflections.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
@@ -35,6 +36,7 @@ export function createProgram(): Command {
     mcpCommand,
     personaCommands,
     memoryCommands,
+    reflectionCommands,
     threadCommands,
     driftCommands,
     clusterCommands,

@@ -54,6 +54,7 @@ export interface LivingAgent {
   priority: number;
   tokensPerDay: number;
   expectedTokens: number;
+  importanceThreshold: number;
 }
 
 /**
@@ -88,6 +89,7 @@ export function fileOwned(agent: FleetAgent) {
     priority: agent.priority,
     tokensPerDay: agent.tokensPerDay,
     expectedTokens: agent.expectedTokens,
+    importanceThreshold: agent.importanceThreshold,
   };
 }
 

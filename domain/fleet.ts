@@ -112,6 +112,8 @@ const archetypeSchema = z.strictObject({
   priority: z.number().positive().max(100).default(1),
   /** Tokens a run is expected to take until five runs have been seen. */
   expectedTokens: z.int().positive().max(32_768).default(400),
+  /** Reflects at once when the importance of what happened to it since it last did adds up to this; 0: never. */
+  importanceThreshold: z.int().min(0).max(1_000_000).default(150),
   /** Default: that of `limits`. */
   memoriesPerAgent: memoryLimitSchema.optional(),
 });
@@ -123,6 +125,7 @@ const overrideSchema = archetypeSchema
     // Without their defaults, which would override the archetype's own.
     priority: archetypeSchema.shape.priority.unwrap(),
     expectedTokens: archetypeSchema.shape.expectedTokens.unwrap(),
+    importanceThreshold: archetypeSchema.shape.importanceThreshold.unwrap(),
     name: z.string().min(1).max(personaLimits.nameChars),
     persona: z.string().min(1).max(personaLimits.personaChars),
   })
@@ -283,6 +286,7 @@ export interface FleetAgent {
   tokensPerDay: number;
   priority: number;
   expectedTokens: number;
+  importanceThreshold: number;
   traits: readonly string[];
 }
 
@@ -303,6 +307,7 @@ export function fleetAgents(fleet: Fleet): FleetAgent[] {
         tokensPerDay: override?.tokensPerDay ?? archetype.tokensPerDay,
         priority: override?.priority ?? archetype.priority,
         expectedTokens: override?.expectedTokens ?? archetype.expectedTokens,
+        importanceThreshold: override?.importanceThreshold ?? archetype.importanceThreshold,
         traits: override?.traits ?? archetype.traits,
       };
     }),

@@ -87,7 +87,7 @@ export function replanWorkflowId(planVersion: number): string {
 export function drainWorkflowId(machineId: string, count: number): string {
   return `drain:${machineId}:${count}`;
 }
-/** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand. */
+/** `period` is an ISO time for a scheduled run, `call-<requestId>` for one asked for by hand, `importance-<memorySeq>` for one that was moved to. */
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
 }
@@ -96,6 +96,10 @@ export function spawnWorkflowId(whisperId: string): string {
 }
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;
+}
+/** @param afterRunId the run that was open when the agent was moved, and has ended */
+export function importancePeriod(memorySeq: number, afterRunId?: string): string {
+  return `importance-${memorySeq}${afterRunId === undefined ? '' : `-after-${afterRunId}`}`;
 }
 export function messageWorkflowId(messageId: string): string {
   return `message:${messageId}`;

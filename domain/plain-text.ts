@@ -34,3 +34,27 @@ export function nearlySameWords(a: string, b: string): boolean {
   for (const word of words) if (others.has(word)) shared += 1;
   return shared / (words.size + others.size - shared) >= repeatedWords;
 }
+
+/** So many words in a row, of one text found in another, are a quote; of a shorter text all of it. */
+const quotedWords = 5;
+
+/** Finds out whether a text quotes this one word for word, whatever its case and marks. Of scripts without spaces a sign is a word. */
+export function quoteFinder(source: string): (text: string) => boolean {
+  const words = wordsOf(source);
+  const length = Math.min(quotedWords, words.length);
+  if (length === 0) return () => false;
+  const runs = new Set(runsOf(words, length));
+  return (text) => runsOf(wordsOf(text), length).some((run) => runs.has(run));
+}
+
+function wordsOf(text: string): string[] {
+  return (
+    normalisedText(text).match(
+      /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Khmer}\p{Script=Lao}\p{Script=Myanmar}]|[^\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Khmer}\p{Script=Lao}\p{Script=Myanmar}]+/gu,
+    ) ?? []
+  );
+}
+
+function runsOf(words: readonly string[], length: number): string[] {
+  return words.slice(0, Math.max(0, words.length - length + 1)).map((_, i) => words.slice(i, i + length).join(' '));
+}

@@ -21,6 +21,9 @@ export interface CallPrompt {
   repair: string | null;
 }
 
+/** What stands where a text was that a person asked to forget. */
+export const forgottenMark = '[forgotten]';
+
 export interface RunCall {
   step: string;
   source: ReflectionSource;

@@ -20,6 +20,8 @@ export interface NewAgent {
   priority: number;
   tokensPerDay: number;
   expectedTokens: number;
+  /** Default: 150. */
+  importanceThreshold?: number;
 }
 
 export interface Birth {

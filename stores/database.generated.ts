@@ -46,6 +46,8 @@ export interface Agents {
   homeMachineId: string | null;
   homeReason: Generated<string>;
   id: string;
+  importanceSum: Generated<number>;
+  importanceThreshold: Generated<number>;
   leastClass: string;
   lineageId: string;
   livedSeq: Generated<number>;
@@ -324,6 +326,7 @@ export interface Reflections {
   call: number | null;
   createdAt: Generated<Timestamp>;
   degraded: boolean;
+  forgottenAt: Timestamp | null;
   id: string;
   machineId: string | null;
   memoryId: string;
@@ -370,6 +373,7 @@ export interface Runs {
   expectedTokens: number;
   fromSeq: number | null;
   id: string;
+  importanceSum: Generated<number>;
   machineId: string | null;
   modelCalls: Generated<number>;
   modelId: string;

@@ -194,12 +194,13 @@ async function changeAgents(tx: Executor, version: number, agents: readonly NewA
   await sql`
     update agents set cadence = file.cadence, model_id = file.model_id, least_class = file.least_class,
       may_degrade = file.may_degrade, priority = file.priority, tokens_per_day = file.tokens_per_day,
+      importance_threshold = coalesce(file.importance_threshold, agents.importance_threshold),
       state = case when retired_by = 'file' then 'active' else state end,
       retired_by = nullif(retired_by, 'file'),
       fleet_version = ${version}, changed_at = now()
     from unnest(${column('id')}::text[], ${column('cadence')}::text[], ${column('modelId')}::text[],
       ${column('leastClass')}::text[], ${column('mayDegrade')}::boolean[], ${column('priority')}::float8[],
-      ${column('tokensPerDay')}::integer[])
-      as file (id, cadence, model_id, least_class, may_degrade, priority, tokens_per_day)
+      ${column('tokensPerDay')}::integer[], ${column('importanceThreshold')}::integer[])
+      as file (id, cadence, model_id, least_class, may_degrade, priority, tokens_per_day, importance_threshold)
     where agents.id = file.id`.execute(tx);
 }

@@ -1,13 +1,12 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { stirring } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
-import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
-import { forgetInMessages } from './forgotten-messages.ts';
+import { type Forgotten, type ForgottenDependents, forgetMemory, whatGoes } from './forgetting.ts';
 import { newId } from './ids.ts';
-import { forgetSourceItem } from './source-items.ts';
-import { forgetQuotations } from './quotations.ts';
+import { stir } from './importance.ts';
 import { leaveThreads } from './threads.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
@@ -39,13 +38,6 @@ export interface AddedMemories {
 export interface Succession {
   key: string;
   successor: string;
-}
-
-/** What rests on a memory that is taken away. */
-export interface Dependents {
-  reflections: string[];
-  /** Messages whose answers cite it. */
-  messages: string[];
 }
 
 export function createMemoryStore(db: Database) {
@@ -98,6 +90,10 @@ export function createMemoryStore(db: Database) {
             from unnest(${touched}::text[], ${touched.map((id) => seq.get(id)!)}::bigint[],
               ${touched.map((id) => rev.get(id)!)}::bigint[], ${touched.map((id) => lived.get(id) ?? 0)}::bigint[]) as new (id, seq, rev, lived)
             where agents.id = new.id`.execute(tx);
+          const now = new Date();
+          const moved = new Map<string, number>();
+          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + stirring(row, now));
+          await stir(tx, moved);
           await appendEvents(
             tx,
             touched.map((agentId) => ({
@@ -184,6 +180,8 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
+        const kind = old.kind as MemoryKind;
+        await stir(tx, new Map([[old.agentId, stirring({ ...successor, kind }, new Date())]]));
         await appendEvents(tx, [
           { ownerId, type: 'memory.superseded', subject: id, data: { agentId: old.agentId, by: next } },
         ]);
@@ -243,44 +241,24 @@ export function createMemoryStore(db: Database) {
       });
     },
 
-    /**
-     * For a person's request: the text and its vectors are gone for good, also from superseded rows and from what quotes it;
-     * the tombstone stays.
-     * @returns what rested on it, which is not rewritten: it is for the asker to say what becomes of it
-     */
-    async forget(ownerId: string, id: string, reason: string): Promise<Dependents> {
+    /** For a person's request; see stores/forgetting.ts. */
+    async forget(
+      ownerId: string,
+      id: string,
+      reason: string,
+      dependents: ForgottenDependents = 'keep',
+    ): Promise<Forgotten> {
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        await tx
-          .updateTable('memories')
-          .set({
-            text: '',
-            // Also a hash of a short text would tell it.
-            contentHash: contentHash(id),
-            source: 'forgotten',
-            externalKey: id,
-            deletedAt: sql<Date>`coalesce(deleted_at, now())`,
-            deletedReason: reason,
-            rev: await nextRev(tx, memory.agentId),
-          })
-          .where('id', '=', id)
-          .execute();
-        await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
-        const messages = await forgetInMessages(tx, id);
-        await forgetSourceItem(tx, ownerId, memory.externalKey);
-        await leaveThreads(tx, ownerId, id);
-        const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
-        const reflections = await tx
-          .selectFrom('reflectionEvidence')
-          .select('reflectionId')
-          .distinct()
-          .where('memoryId', 'in', [id, ...quotations])
-          .orderBy('reflectionId')
-          .execute();
-        await appendEvents(tx, [
-          { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
-        ]);
-        return { reflections: reflections.map((row) => row.reflectionId), messages };
+        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents });
+      });
+    },
+
+    /** What `forget` would take; changes nothing. */
+    async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep') {
+      return db.transaction().execute(async (tx) => {
+        const memory = await lockedMemory(tx, ownerId, id);
+        return whatGoes(tx, { ...memory, ownerId, id }, dependents);
       });
     },
 
@@ -376,7 +354,7 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'depth', 'occurredAt', 'externalKey', 'contentHash'])
+    .select(['agentId', 'kind', 'depth', 'text', 'occurredAt', 'externalKey', 'contentHash'])
     .select(['supersededBy', 'supersededAt', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()

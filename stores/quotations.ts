@@ -15,14 +15,7 @@ export async function forgetQuotations(
   tx: Executor,
   { ownerId, agentId, id, reason }: { ownerId: string; agentId: string; id: string; reason: string },
 ): Promise<string[]> {
-  const { rows } = await sql<{ id: string; hash: Buffer }>`
-    with recursive quoting as (
-      select s.id, s.content_hash, s.superseded_by from memories m join memories s on s.id = m.superseded_by
-        where m.id = ${id} and s.agent_id = ${agentId} and s.source = ${quotationSource}
-      union
-      select s.id, s.content_hash, s.superseded_by from quoting q join memories s on s.id = q.superseded_by
-        where s.agent_id = ${agentId} and s.source = ${quotationSource}
-    ) select id, content_hash as hash from quoting order by id`.execute(tx);
+  const rows = await quotationsOf(tx, { id, agentId });
   if (rows.length === 0) return [];
   const ids = rows.map((row) => row.id);
   const { memoryRev } = await tx
@@ -52,4 +45,20 @@ export async function forgetQuotations(
     .execute();
   for (const quotation of ids) await leaveThreads(tx, ownerId, quotation);
   return ids;
+}
+
+/** What quotes this memory, and what quotes those. */
+export async function quotationsOf(
+  tx: Executor,
+  { id, agentId }: { id: string; agentId: string },
+): Promise<Array<{ id: string; hash: Buffer }>> {
+  const { rows } = await sql<{ id: string; hash: Buffer }>`
+    with recursive quoting as (
+      select s.id, s.content_hash, s.superseded_by from memories m join memories s on s.id = m.superseded_by
+        where m.id = ${id} and s.agent_id = ${agentId} and s.source = ${quotationSource}
+      union
+      select s.id, s.content_hash, s.superseded_by from quoting q join memories s on s.id = q.superseded_by
+        where s.agent_id = ${agentId} and s.source = ${quotationSource}
+    ) select id, content_hash as hash from quoting order by id`.execute(tx);
+  return rows;
 }

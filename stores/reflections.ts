@@ -1,13 +1,14 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { depthOf, type DropKind, importanceOf, type Insight, type RefusedInsight } from '../domain/reflections.ts';
-import type { ReflectionStep, RunCall } from '../domain/run-steps.ts';
+import { forgottenMark, type ReflectionStep, type RunCall } from '../domain/run-steps.ts';
 import { expectationRuns, expectedTokens } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
+import { askAgain, takeOff } from './importance.ts';
 import { vectorOf } from './memory-columns.ts';
 import { insertMemoryRows } from './memory-rows.ts';
-import { endRun, type RunTook } from './runs.ts';
+import { endRun, lockAgentOf, type RunTook } from './runs.ts';
 
 export interface StoredReflections {
   state: 'done' | 'empty' | 'ended';
@@ -67,13 +68,15 @@ export function createReflectionStore(db: Database) {
         if (run.state === 'done' || run.state === 'empty') return { state: run.state, reflections: run.reflections };
         if (run.state === 'failed' || run.state === 'canceled') return { state: 'ended', reflections: 0 };
         await moveReflectedTo(tx, run.agentId, run.fromSeq, run.toSeq);
-        const { kept, refused } = await sorted(tx, run.agentId, step, new Set(repeated), mostDepth);
-        await insertCalls(tx, runId, step.calls);
+        const { kept, refused, tainted } = await sorted(tx, run.agentId, step, new Set(repeated), mostDepth);
+        await insertCalls(tx, runId, tainted ? step.calls.map(withoutQuestion) : step.calls);
         await insertReflections(tx, run, step.calls, kept);
         // Who concludes what was concluded before has reflected, too.
         const repeats = refused.some(({ kind }) => kind === 'duplicates');
         const state = kept.length > 0 || repeats ? 'done' : 'empty';
         await endRun(tx, runId, state, reasonOf(step, kept.length, refused), took(step, kept.length, refused));
+        await takeOff(tx, runId);
+        await askAgain(tx, [runId]);
         await updateExpectation(tx, run.agentId);
         return { state, reflections: kept.length };
       });
@@ -99,11 +102,8 @@ interface Kept extends Insight {
   importance: number;
 }
 
-/** The agent's row before its run, as everywhere. */
 async function lockedRun(tx: Executor, runId: string): Promise<LockedRun> {
-  const found = await tx.selectFrom('runs').select('agentId').where('id', '=', runId).executeTakeFirst();
-  if (!found) throw new DomainError('NOT_FOUND', `no run ${runId}`);
-  await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
+  if (!(await lockAgentOf(tx, runId))) throw new DomainError('NOT_FOUND', `no run ${runId}`);
   const run = await tx
     .selectFrom('runs')
     .select(['id', 'ownerId', 'agentId', 'state', 'reflections', 'fromSeq', 'toSeq', 'wantedModelId'])
@@ -134,7 +134,7 @@ async function sorted(
   step: ReflectionStep,
   repeated: ReadonlySet<number>,
   mostDepth: number,
-): Promise<{ kept: Kept[]; refused: RefusedInsight[] }> {
+): Promise<{ kept: Kept[]; refused: RefusedInsight[]; tainted: boolean }> {
   const shownBy = step.calls.map(({ prompt }) => new Set(prompt.shown.map(({ memoryId }) => memoryId)));
   const shown = [...new Set(shownBy.flatMap((ids) => [...ids]))];
   const rows =
@@ -148,15 +148,15 @@ async function sorted(
           .where('id', 'in', shown)
           .execute();
   const memories = new Map(rows.map((row) => [row.id, row]));
+  // Whatever was written after it was shown may tell it: also the questions, and what was asked for by them.
+  const tainted = shown.some((id) => memories.get(id)?.forgotten);
   const kept: Kept[] = [];
   const refused = [...step.refused];
   for (const [place, { text, evidence, call }] of step.insights.entries()) {
     const refuse = (kind: DropKind, reason: string) => refused.push({ kind, reason });
     const held = evidence.flatMap((id) => (shownBy[call]!.has(id) ? (memories.get(id) ?? []) : []));
     const depth = held.length === 0 ? 0 : depthOf(held.map((memory) => memory.depth));
-    // It may tell what a person has asked to forget, also where it does not rest on that.
-    if ([...shownBy[call]!].some((id) => memories.get(id)?.forgotten))
-      refuse('other', 'a memory it was drawn from was forgotten');
+    if (tainted) refuse('other', 'a memory that the run had read was forgotten');
     else if (repeated.has(place)) refuse('duplicates', 'says the same as an earlier reflection');
     else if (held.length === 0) refuse('withoutEvidence', 'names no memory that was given');
     else if (depth > mostDepth) refuse('tooDeep', `would lie ${depth} deep, over ${mostDepth}`);
@@ -165,7 +165,12 @@ async function sorted(
       kept.push({ text, evidence: held.map(({ id }) => id), call, depth, importance });
     }
   }
-  return { kept, refused };
+  return { kept, refused, tainted };
+}
+
+function withoutQuestion(call: RunCall): RunCall {
+  const { prompt } = call;
+  return prompt.question === null ? call : { ...call, prompt: { ...prompt, question: forgottenMark } };
 }
 
 async function insertCalls(tx: Executor, runId: string, calls: readonly RunCall[]): Promise<void> {
@@ -249,7 +254,8 @@ function reasonOf(step: ReflectionStep, kept: number, refused: readonly RefusedI
 
 function took(step: ReflectionStep, kept: number, refused: readonly RefusedInsight[]): Partial<RunTook> {
   const dropped = (kind: DropKind) => refused.filter((each) => each.kind === kind).length;
-  const prompts = step.calls.map(({ promptTokens }) => promptTokens);
+  // Results brought over from 0.1.0 do not say.
+  const prompts = step.calls.map(({ promptTokens }) => promptTokens ?? null);
   return {
     reflections: kept,
     tokens: step.tokens,

@@ -8,6 +8,7 @@ import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { deleteOrphanVectors } from './embeddings.ts';
 import { newId } from './ids.ts';
+import { askAgain } from './importance.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
 /** Memories that one run reads at the most; what is left is the next period's. */
@@ -119,10 +120,13 @@ export function createRunStore(db: Database) {
           modelId: agent.modelId,
           queue: queue ?? '',
           expectedTokens: agent.expectedTokens,
+          importanceSum: agent.importanceSum,
           fromSeq,
           toSeq: (await seqOfLived(tx, agent.id, fromSeq, mostMemories)) ?? agent.memorySeq,
         };
-        const refusal = refuse(agent, queue, agent.livedSeq === 0 || (nothingNew && input.trigger === 'schedule'));
+        const nothing = agent.livedSeq === 0 || (nothingNew && input.trigger !== 'call');
+        const refusal =
+          refuse(agent, queue, nothing) ?? (input.trigger === 'importance' ? refuseUnmoved(agent) : undefined);
         const end = refusal && { ...refusal, endedAt: sql<Date>`now()` };
         if (last && !ended) {
           await tx
@@ -268,7 +272,10 @@ export function createRunStore(db: Database) {
 
     /** Ends a run that stores no reflections; a run that has ended already stays as it is. */
     async end(runId: string, { state, reason }: RunEnd): Promise<void> {
-      await db.transaction().execute((tx) => endRun(tx, runId, state, reason));
+      await db.transaction().execute(async (tx) => {
+        await lockAgentOf(tx, runId);
+        if (await endRun(tx, runId, state, reason)) await askAgain(tx, [runId]);
+      });
     },
 
     /**
@@ -277,15 +284,17 @@ export function createRunStore(db: Database) {
      */
     async settle(workflowId: string, temporalRunId: string | null, { state, reason }: RunEnd): Promise<void> {
       await db.transaction().execute(async (tx) => {
-        const row = await tx
+        const open = tx
           .selectFrom('runs')
           .select(['id', 'temporalRunId'])
           .where('workflowId', '=', workflowId)
-          .where('state', 'in', ['queued', 'running', 'parked'])
-          .forUpdate()
-          .executeTakeFirst();
-        if (row && (row.temporalRunId === null || row.temporalRunId === temporalRunId))
-          await endRun(tx, row.id, state, reason);
+          .where('state', 'in', ['queued', 'running', 'parked']);
+        const found = await open.executeTakeFirst();
+        if (!found) return;
+        await lockAgentOf(tx, found.id);
+        const row = await open.where('id', '=', found.id).forUpdate().executeTakeFirst();
+        if (!row || (row.temporalRunId !== null && row.temporalRunId !== temporalRunId)) return;
+        if (await endRun(tx, row.id, state, reason)) await askAgain(tx, [row.id]);
       });
     },
 
@@ -355,6 +364,27 @@ export async function endRun(
     },
   ]);
   await settleParkedNotice(tx, row.wantedModelId);
+  return true;
+}
+
+/** Asked for by importance, and meanwhile another run took its part off, or somebody paused the agent. */
+function refuseUnmoved(agent: {
+  id: string;
+  paused: boolean;
+  importanceSum: number;
+  importanceThreshold: number;
+}): RunEnd | undefined {
+  if (agent.paused) return { state: 'canceled', reason: `${agent.id} is paused` };
+  if (agent.importanceThreshold === 0 || agent.importanceSum < agent.importanceThreshold)
+    return { state: 'empty', reason: 'another run has reflected on what asked for this one' };
+  return undefined;
+}
+
+/** An agent's row is locked before its run, as everywhere. @returns whether there is such a run */
+export async function lockAgentOf(tx: Executor, runId: string): Promise<boolean> {
+  const run = await tx.selectFrom('runs').select('agentId').where('id', '=', runId).executeTakeFirst();
+  if (!run) return false;
+  await tx.selectFrom('agents').select('id').where('id', '=', run.agentId).forUpdate().executeTakeFirstOrThrow();
   return true;
 }
 

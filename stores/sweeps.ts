@@ -4,6 +4,7 @@ import { type QueueLoad, roomByQueue, skipReason } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { askAgain } from './importance.ts';
 
 export interface NewSweep {
   workflowId: string;
@@ -113,13 +114,18 @@ export function createSweepStore(db: Database) {
           .returning('ownerId')
           .executeTakeFirst();
         if (!row) return;
-        await tx
-          .updateTable('runs')
-          .set({ state: 'canceled', reason, endedAt: sql<Date>`now()` })
-          .where('sweepId', '=', sweepId)
-          .where('state', '=', 'queued')
-          .where('temporalRunId', 'is', null)
-          .execute();
+        const unbegun = sql`sweep_id = ${sweepId} and state = 'queued' and temporal_run_id is null`;
+        await sql`select id from agents where id in (select agent_id from runs where ${unbegun}) order by id for update`.execute(
+          tx,
+        );
+        const { rows } = await sql<{ id: string }>`
+          update runs set state = 'canceled', reason = ${reason}, ended_at = now() where ${unbegun} returning id`.execute(
+          tx,
+        );
+        await askAgain(
+          tx,
+          rows.map(({ id }) => id),
+        );
         await appendEvents(tx, [{ ownerId: row.ownerId, type: `sweep.${state}`, subject: sweepId }]);
       });
     },
@@ -144,6 +150,7 @@ async function insertRuns(
       'agents.modelId',
       'agents.expectedTokens',
       'agents.livedSeq',
+      'agents.importanceSum',
       'agents.reflectedToSeq',
     ])
     .select(['open.id as openRunId', 'open.state as openState', 'open.reason as openReason'])
@@ -174,6 +181,7 @@ async function insertRuns(
       modelId: agent.modelId,
       queue: queue ?? '',
       expectedTokens: agent.expectedTokens,
+      importanceSum: agent.importanceSum,
       ...(ended ?? { state: 'queued', reason: '' }),
       ...(ended ? { endedAt: new Date() } : {}),
     };

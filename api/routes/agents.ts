@@ -67,6 +67,8 @@ const agentDetailSchema = agentSchema
     priority: z.number(),
     tokensPerDay: z.int(),
     expectedTokens: z.int(),
+    importanceThreshold: z.int().describe('It reflects when the sum reaches this; 0: never by itself'),
+    importanceSum: z.int().describe('Importance of what happened to it and was told in time, since it last reflected'),
     fleetVersion: z.int(),
     ego: z.int().describe('Micro-ego (voting weight) it holds now'),
     createdAt: timeSchema,

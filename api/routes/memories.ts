@@ -67,7 +67,11 @@ const foundSchema = z.object({
 });
 const forgottenSchema = z.object({
   id: idSchema('memory'),
-  reflections: z.array(idSchema('reflection')).describe('Rest on it; they are not rewritten'),
+  reflections: z.array(idSchema('reflection')).describe('Rest on it and keep their texts'),
+  forgotten: z
+    .array(idSchema('reflection'))
+    .describe('Quoted it, or rested on it where dependents are forgotten: lost their texts'),
+  copies: z.array(idSchema('memory')).describe('Memories with the very same text; each is for a request of its own'),
   messages: z.array(idSchema('message')).describe('Their answers cite it; they are not rewritten'),
 });
 
@@ -203,17 +207,28 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     config: { role: 'operator' },
     schema: {
       tags: ['memories'],
-      summary: 'For a person’s request: text and vectors are gone for good; says what rested on it',
+      summary: 'For a person’s request: text, vectors and every reflection that quotes it are gone for good',
       querystring: writeQuery,
       params: memoryParams,
-      body: z.strictObject({ reason: reasonSchema }),
+      body: z.strictObject({
+        reason: reasonSchema,
+        dependents: z
+          .enum(['keep', 'forget'])
+          .default('keep')
+          .describe('forget: also reflections that rest on it without quoting it, and what rests on those'),
+      }),
       response: { 200: forgottenSchema.or(dryRunSchema), ...problemResponses },
     },
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const { id } = await existing(ownerId, request.params.id);
-      if (request.query.dryRun) return { dryRun: true as const, would: `forget ${id} for good` };
-      return { id, ...(await memories.forget(ownerId, id, request.body.reason)) };
+      if (request.query.dryRun) {
+        const { forgotten, reflections } = await memories.forgettable(ownerId, id, request.body.dependents);
+        const would = `forget ${id} and ${forgotten.length} reflections for good; ${reflections.length} that rest on it stay`;
+        return { dryRun: true as const, would };
+      }
+      const { reason, dependents } = request.body;
+      return { id, ...(await memories.forget(ownerId, id, reason, dependents)) };
     },
   });
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
-import { bold, confirm, dim, good, line, plain, printJson, table } from '../output.ts';
+import { confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
 
@@ -22,6 +22,8 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  forgotten?: string[];
+  copies?: string[];
   messages?: string[];
 }
 interface Place {
@@ -39,27 +41,6 @@ interface Imported {
   lost: Array<{ field: string; count: number; reason: string }>;
 }
 const mediaTypes = { ndjson: 'application/x-ndjson', 'generative-agents': 'application/json' } as const;
-interface Reflection {
-  id: string;
-  agentId: string;
-  agentName: string;
-  text: string;
-  modelId: string;
-  source: string;
-  promptVersion: string;
-  depth: number;
-  degraded: boolean;
-  machineId: string | null;
-  tokens: number;
-  seconds: number;
-  memories: number;
-  runId: string | null;
-  createdAt: string;
-}
-interface Explained extends Reflection {
-  evidence: Array<{ memoryId: string; text: string; importance: number; occurredAt: string }>;
-}
-
 export function memoryCommands(program: Command): void {
   const memories = program.command('memories').description('what agents remember');
 
@@ -168,29 +149,40 @@ export function memoryCommands(program: Command): void {
 
   for (const [verb, description] of [
     ['delete', 'take a memory away: it never comes to mind again, what rests on it still shows it'],
-    ['forget', 'for a person’s request: its text and vectors are gone for good'],
+    ['forget', 'for a person’s request: its text, its vectors and every reflection that quotes it are gone for good'],
   ] as const) {
-    memories
+    const taking = memories
       .command(verb)
       .argument('<memory>', 'id of the memory')
       .requiredOption('--reason <text>', 'kept with the tombstone')
       .option('--dry-run', 'check only')
       .description(description)
-      .action(async (id: string, { reason, dryRun }: { reason: string; dryRun?: boolean }, command: Command) => {
-        const session = sessionOf(command);
-        const { client, json } = session;
-        if (verb === 'forget' && !dryRun && !(await confirm(`Forget ${id} for good?`, session))) return;
-        const path = `/memories/${encodeURIComponent(id)}`;
-        const answer =
-          verb === 'delete'
-            ? await client.delete<Taken>(path, { reason, dryRun })
-            : await client.post<Taken>(`${path}/forget`, { reason }, { dryRun });
-        if (json) return printJson(answer);
-        if (answer.would !== undefined) return line(`would ${answer.would}`);
-        line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
-        for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
-        for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
-      });
+      .action(
+        async (id: string, options: { reason: string; dependents?: boolean; dryRun?: boolean }, command: Command) => {
+          const { reason, dryRun } = options;
+          const session = sessionOf(command);
+          const { client, json } = session;
+          if (verb === 'forget' && !dryRun && !(await confirm(`Forget ${id} for good?`, session))) return;
+          const path = `/memories/${encodeURIComponent(id)}`;
+          const answer =
+            verb === 'delete'
+              ? await client.delete<Taken>(path, { reason, dryRun })
+              : await client.post<Taken>(
+                  `${path}/forget`,
+                  { reason, dependents: options.dependents ? 'forget' : 'keep' },
+                  { dryRun },
+                );
+          if (json) return printJson(answer);
+          if (answer.would !== undefined) return line(`would ${answer.would}`);
+          line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
+          for (const reflection of answer.forgotten ?? []) line(`  ${reflection} is forgotten with it`);
+          for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it and stays`);
+          for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
+          for (const copy of answer.copies ?? [])
+            line(`  ${copy} says the very same; forget it, too, if that is meant`);
+        },
+      );
+    if (verb === 'forget') taking.option('--dependents', 'also reflections that rest on it without quoting it');
   }
 
   limitOption(
@@ -209,50 +201,6 @@ export function memoryCommands(program: Command): void {
       ]),
     );
   });
-
-  const reflections = program.command('reflections').description('what agents made of their memories');
-
-  limitOption(
-    reflections.command('list').option('--agent <id>', 'only of this agent').description('reflections, the last first'),
-  ).action(async ({ limit, agent }: { limit: number; agent?: string }, command: Command) => {
-    const { client, json } = sessionOf(command);
-    const page = await client.list<Reflection>('/reflections', { agentId: agent }, limit);
-    if (json) return printJson(page);
-    for (const reflection of page.items) {
-      line(plain(reflection.text));
-      line(
-        dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
-        ),
-      );
-    }
-  });
-
-  reflections
-    .command('explain')
-    .argument('<reflection>', 'id of the reflection')
-    .description('the memories that a reflection rests on, and what made it')
-    .action(async (id: string, _options: object, command: Command) => {
-      const { client, json } = sessionOf(command);
-      const reflection = await client.get<Explained>(`/reflections/${encodeURIComponent(id)}`);
-      if (json) return printJson(reflection);
-      line(bold(plain(reflection.text)));
-      line(
-        `by ${plain(reflection.agentName)} (${reflection.agentId}), ${reflection.createdAt.slice(0, 16).replace('T', ' ')}`,
-      );
-      const made = `${reflection.tokens} tokens in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`;
-      line(
-        reflection.source === 'import'
-          ? madeBy(reflection)
-          : `${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${made}`,
-      );
-      line();
-      line('It rests on:');
-      for (const memory of reflection.evidence) {
-        line(`  ${memory.occurredAt.slice(0, 16).replace('T', ' ')}  ${plain(memory.text)}`);
-        line(dim(`                    importance ${memory.importance} · ${memory.memoryId}`));
-      }
-    });
 }
 
 function tellImport(imported: Imported, file: string, dryRun: boolean): void {
@@ -267,12 +215,4 @@ function tellImport(imported: Imported, file: string, dryRun: boolean): void {
   for (const { field, count, reason } of imported.lost) line(dim(`not taken: ${plain(field)} of ${count}, ${reason}`));
   const verb = dryRun ? 'would be added' : 'added';
   line(`${imported.added} ${verb}, ${imported.known} known already, ${imported.refused} refused`);
-}
-
-function madeBy({ source, modelId, degraded }: Reflection): string {
-  const mark = degraded ? ', degraded' : '';
-  if (source === 'import') return `imported${modelId === '' ? '' : `, made by ${plain(modelId)}`}`;
-  return source === 'extractive'
-    ? `extractive in place of ${modelId}${mark}: quotes its memories, no model used`
-    : `${modelId}${mark}`;
 }

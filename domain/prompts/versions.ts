@@ -18,6 +18,10 @@ export const promptVersions = Object.keys(versions) as PromptVersion[];
 export const questionsPrompt: PromptVersion = 'questions/1';
 export const reflectPrompt: PromptVersion = 'reflect/2';
 
+export function isPromptVersion(version: string): version is PromptVersion {
+  return Object.hasOwn(versions, version);
+}
+
 /** @param repair what the model was told of an earlier answer that did not follow the schema */
 export function promptMessages(
   version: PromptVersion,

@@ -48,6 +48,9 @@ export interface AgentDetail extends AgentView {
   priority: number;
   tokensPerDay: number;
   expectedTokens: number;
+  importanceThreshold: number;
+  /** Σ importance since it last reflected; at the threshold it does. */
+  importanceSum: number;
   fleetVersion: number;
   /** Micro-ego it holds now. */
   ego: number;
@@ -176,6 +179,8 @@ export async function findAgent(db: Executor, ownerId: string, id: string): Prom
       priority: row.priority,
       tokensPerDay: row.tokensPerDay,
       expectedTokens: row.expectedTokens,
+      importanceThreshold: row.importanceThreshold,
+      importanceSum: row.importanceSum,
       fleetVersion: row.fleetVersion,
       ego: await egoOf(db, id),
       createdAt: iso(row.createdAt),
@@ -204,6 +209,7 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
       'priority',
       'tokensPerDay',
       'expectedTokens',
+      'importanceThreshold',
     ])
     .where('ownerId', '=', ownerId)
     .orderBy('id')

@@ -26,6 +26,8 @@ export interface ReflectionView {
   seconds: number;
   /** How many memories it rests on. */
   memories: number;
+  /** When its text went, because it told what a person asked to forget. */
+  forgottenAt: string | null;
   createdAt: string;
 }
 
@@ -66,6 +68,7 @@ function reflectionView({ ownerId: _owner, call: _call, ...row }: ReflectionRow)
     ...row,
     source: row.source as ReflectionView['source'],
     memories: row.memories ?? 0,
+    forgottenAt: iso(row.forgottenAt),
     createdAt: iso(row.createdAt),
   };
 }

@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -201,6 +203,56 @@ test('searches, deletes and forgets memories', async () => {
     'forgotten',
   );
   expect((await soulfra(['memories', 'search', 'rook-001', 'birds'])).out).toContain('1 memory scored');
+});
+
+test('explains a reflection: evidence with its score, what made it, the prompt; a terminal is not steered by any of it', async () => {
+  const [memoryId, ownId, runId, id] = [newId('memory'), newId('memory'), newId('run'), newId('reflection')];
+  const { ownerId } = api;
+  const scored = { score: 2.25, recency: 0.5, importance: 1, relevance: 0.75 };
+  const prompt = {
+    agent: { name: 'Vesper', persona: 'Keeps the lamps.', traits: ['calm'] },
+    question: 'Who hums?',
+    shown: [{ memoryId, scored }],
+    unshown: 2,
+    repair: null,
+  };
+  const { db } = api;
+  await sql`insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash, depth)
+    values (${memoryId}, ${ownerId}, 'vesper-002', 901, 901, 'observation', ${'The lamp \u001b[31mhums\u202e.'}, 4, 'test', 'k1', '2026-10-01T08:00:00Z', '', 0),
+      (${ownId}, ${ownerId}, 'vesper-002', 902, 902, 'reflection', 'Lamps hum.', 4, 'reflection', 'k2', '2026-10-02T08:00:00Z', '', 1)`.execute(
+    db,
+  );
+  await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, ended_at)
+    values (${runId}, ${ownerId}, 'vesper-002', ${runId}, 'call', 'p', 'done', 'llama8b_q4', 'llama8b_q4', 'q', 1, now())`.execute(
+    db,
+  );
+  await sql`insert into run_calls (run_id, ordinal, step, source, model_id, machine_id, prompt_version, seed, model_calls, tokens, prompt_tokens, seconds, prompt)
+    values (${runId}, 1, 'focus-1', 'model', 'llama8b_q4', 'big', 'reflect/2', 7, 1, 31, 412, 1.5, ${JSON.stringify(prompt)}::jsonb)`.execute(
+    db,
+  );
+  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds, memory_id, call, seed)
+    values (${id}, ${ownerId}, 'vesper-002', ${runId}, 0, 'Lamps hum.', 'llama8b_q4', 'model', 'reflect/2', false, 'big', 31, 1.5, ${ownId}, 1, 7)`.execute(
+    db,
+  );
+  await sql`insert into reflection_evidence (reflection_id, ordinal, memory_id) values (${id}, 0, ${memoryId})`.execute(
+    db,
+  );
+
+  const { code, out } = await soulfra(['reflections', 'explain', id]);
+  expect(code).toBe(0);
+  expect(out).toContain('prompt reflect/2 · seed 7 · 31 tokens from 412 of prompts in 1.50 s on big');
+  expect(out).toContain('asked: Who hums?');
+  expect(out).toContain('lived · importance 4 · score 2.25 = recency 0.50 + importance 1.00 + relevance 0.75 · m1');
+  expect(out).toContain('Prompt, system:');
+  expect(out).toContain('(2 further records did not fit and are not shown.)');
+  expect(out).not.toMatch(/\u001b\[31m|\u202e/);
+  const explained = json(await soulfra(['reflections', 'explain', id, '--json'])) as { prompt: { exact: boolean } };
+  expect(explained.prompt.exact).toBe(true);
+  expect((await soulfra(['reflections', 'list'])).out).toContain('depth 1');
+  const shown = await soulfra(['runs', 'show', runId]);
+  expect(shown.out).toContain('came to    0 reflections by 0 model calls');
+  const stranger = await api.call('GET', `/v1/reflections/${id}/explain`, { token: api.stranger.token });
+  expect(stranger.status).toBe(404);
 });
 
 test('a character comes in as an agent and goes out as a picture that comes in again', async () => {

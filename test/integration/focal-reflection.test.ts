@@ -296,7 +296,7 @@ test('what was forgotten while the model thought takes the insights of that call
   };
   const { run } = await reflected(agentId, 'call-forgotten');
   expect(run).toMatchObject({ state: 'empty', droppedOther: 1 });
-  expect(run.reason).toContain('a memory it was drawn from was forgotten');
+  expect(run.reason).toContain('a memory that the run had read was forgotten');
 });
 
 test('once a run has ended, no text stands in the results of its steps', async () => {

@@ -103,6 +103,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await (await rest.sweep('first')).result();
   await save('reflect-fleet-done', 'reflect-fleet:call-first');
   await save('reflect-agent-done', reflectWorkflowId('light-001', 'call-first'));
+  // Since 0.2 what a run concludes is held against earlier reflections before it is stored.
+  await save('reflect-agent-compared', reflectWorkflowId('light-002', 'call-first'));
   await save('reflect-agent-degraded', reflectWorkflowId('heavy-001', 'call-first'));
   await client.workflow.getHandle(reflectWorkflowId('proud-002', 'call-first')).cancel();
   await until('a parked run was canceled', async () => (await runState('proud-002', 'call-first')) === 'canceled');

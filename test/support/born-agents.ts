@@ -15,5 +15,6 @@ export function bornAgents(fleet: Fleet): NewAgent[] {
     priority: agent.priority,
     tokensPerDay: agent.tokensPerDay,
     expectedTokens: agent.expectedTokens,
+    importanceThreshold: agent.importanceThreshold,
   }));
 }

@@ -10,6 +10,18 @@ function quotesIn(text: string): string[] {
   return [...text.slice(text.indexOf(': ') + 2).matchAll(/“(.*?)”(?= “|$)/gs)].map((match) => match[1] ?? '');
 }
 
+/** Whether a text is a quote of each of these in turn, however many quotation marks stand inside them. */
+function areQuotesOf(text: string, [first, ...rest]: readonly string[]): boolean {
+  if (first === undefined) return text === '';
+  if (!text.startsWith('“')) return false;
+  for (let end = text.indexOf('”', 1); end > 0; end = text.indexOf('”', end + 1)) {
+    const quote = text.slice(1, end);
+    const held = first.includes(quote) || (quote.endsWith('…') && first.includes(quote.slice(0, -1)));
+    if (held && areQuotesOf(text.slice(end + 1).replace(/^ /, ''), rest)) return true;
+  }
+  return false;
+}
+
 function memoriesOf(...texts: string[]): ReflectableMemory[] {
   return texts.map((text, i) => ({
     id: `mem_${i}`,
@@ -70,6 +82,37 @@ describe('extractInsights', () => {
   test('makes nothing of nothing', () => {
     expect(extractInsights([], 'Vesper')).toEqual([]);
     expect(extractInsights(memoriesOf('…', '!!'), 'Vesper')).toEqual([]);
+  });
+
+  test('for any memories: what stands in quotation marks stands so in the memory named for it, and nothing else is said', () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.lorem({ maxCount: 40 }),
+      fc.string({ unit: fc.constantFrom('“', '”', '…', ' ', 'harbour', 'lamp', '.', 'a', '🙂', '\ud800') }),
+    );
+    fc.assert(
+      fc.property(fc.array(text, { maxLength: 20 }), (texts) => {
+        const memories = memoriesOf(...texts);
+        const told = new Map(memories.map(({ id, text: whole }) => [id, whole.replace(/\s+/gu, ' ')]));
+        for (const insight of extractInsights(memories, 'Vesper')) {
+          const framed =
+            /^(?:“(?<word>[^”]*)” comes back|What weighed most) (?:on [\d-]{10}|from [\d-]{10} to [\d-]{10}): /u.exec(
+              insight.text,
+            );
+          expect(framed).not.toBeNull();
+          const word = framed!.groups!['word'];
+          if (word !== undefined) expect([...told.values()].some((each) => each.includes(word))).toBe(true);
+          const quotes = insight.text.slice(framed![0].length);
+          expect(
+            areQuotesOf(
+              quotes,
+              insight.evidence.map((id) => told.get(id)!),
+            ),
+          ).toBe(true);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test('for any memories: within the limits, evidence among them, at least one insight where there are words', () => {

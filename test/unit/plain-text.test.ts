@@ -1,0 +1,74 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { stirring } from '../../domain/importance.ts';
+import { cleanText, nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
+
+describe('what a model wrote', () => {
+  test('comes on one line, without what hides or turns it, and is told apart by what can be read', () => {
+    expect(cleanText('  a\u0000b\n\u202ec\u202c\u200bd \ud800 \u{e0041}e ')).toBe('a b cd \ufffd e');
+  });
+
+  test('for any text: well-formed, without controls, and the same when cleaned again', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const clean = cleanText(text);
+        expect(clean.isWellFormed()).toBe(true);
+        expect(clean).not.toMatch(/\p{Cc}/u);
+        expect(cleanText(clean)).toBe(clean);
+      }),
+    );
+  });
+});
+
+describe('the same words', () => {
+  test.each([
+    ['The ferry is late.', 'the FERRY — is late!', true],
+    ['The ferry is late.', 'The ferry was late.', false],
+    ['one two three four five six seven eight nine ten', 'ten one two three four five six seven eight nine', true],
+    ['', '…', true],
+    ['On day 3 I counted 9 boats.', 'On day 4 I counted 12 boats.', false],
+  ])('%j and %j: %s', (a, b, same) => {
+    expect(nearlySameWords(a, b)).toBe(same);
+    expect(nearlySameWords(b, a)).toBe(same);
+  });
+});
+
+describe('a quote', () => {
+  const secret = 'My aunt Odalys hides the spare key under the blue beehive.';
+  test.each([
+    [secret, 'She said: “hides the spare KEY, under”!', true],
+    [secret, 'She hides a spare key under the hive.', false],
+    [secret, 'the spare key under', false],
+    ['Call me.', 'She said: call me!', true],
+    ['Call me.', 'Call somebody, not me.', false],
+    ['姑姑把钥匙藏在蜂箱下面。', '她说：“钥匙藏在蜂箱”。', true],
+    ['姑姑把钥匙藏在蜂箱下面。', '蜂箱是蓝色的。', false],
+    ['…', 'anything', false],
+  ])('of %j in %j: %s', (source, text, found) => {
+    expect(quoteFinder(source)(text)).toBe(found);
+  });
+
+  test('any five words in a row are found, whatever stands around them', () => {
+    const word = fc.stringMatching(/^[a-z]{2,8}$/);
+    fc.assert(
+      fc.property(fc.array(word, { minLength: 5, maxLength: 30 }), fc.nat(), fc.array(word), (words, from, around) => {
+        const start = from % (words.length - 4);
+        const quote = [...around, ...words.slice(start, start + 5), ...around].join(' ');
+        expect(quoteFinder(words.join(' '))(quote)).toBe(true);
+      }),
+    );
+  });
+});
+
+test('what moves an agent: lived and told within a day; not its own thoughts, not history', () => {
+  const now = new Date('2026-11-21T12:00:00Z');
+  const at = (occurredAt: string, kind: 'observation' | 'reflection' = 'observation') =>
+    stirring({ kind, importance: 7, occurredAt }, now);
+  expect(at('2026-11-21T11:00:00Z')).toBe(7);
+  expect(at('2026-11-20T12:00:00Z')).toBe(7);
+  expect(at('2026-11-20T11:59:59Z')).toBe(0);
+  expect(at('2026-12-01T00:00:00Z')).toBe(7);
+  expect(at('2026-11-21T11:00:00Z', 'reflection')).toBe(0);
+  const told = { kind: 'observation' as const, importance: 7, occurredAt: '2026-11-21T11:00:00Z', past: {} };
+  expect(stirring(told, now)).toBe(0);
+});
