@@ -59,7 +59,7 @@ create index thread_links_other on thread_links (other_id, kind);
 
 -- What is still to be woven: written with the memory, deleted with its links. No cursor, so nothing commits behind one.
 create table unwoven_memories (
-  memory_id text primary key references memories (id) on delete cascade,
+  memory_id text primary key references memories (id),
   owner_id text not null references users (id),
   occurred_at timestamptz not null
 );
