@@ -13,6 +13,8 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           pool: 'forks',
           isolate: false,
+          // A guard, not a claim: properties on a busy machine take longer than the default of 5 s.
+          testTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
       },

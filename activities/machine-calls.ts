@@ -44,41 +44,61 @@ export interface OnMachine {
   held: HeldLease;
   call: ModelCall;
   watch: Watch;
-  /** Seconds since the sequence was given. */
+  /** Seconds for which the sequence was held. */
   seconds: () => number;
+  /** Does what stands between two calls, such as looking something up, without the sequence; a timer heartbeats meanwhile. */
+  between: <Result>(work: (signal: AbortSignal) => Promise<Result>) => Promise<Result>;
   /** Notes what the model server wrote, for the machine's measured rates; what no model wrote is not noted. */
   wrote: (tokens: number) => void;
 }
 
 /**
  * The frame of every activity that calls this machine's model: the lease and the cancellation abort it, it waits for a
- * sequence (shown by heartbeats as queued; all later heartbeats come from progress of the model server), and errors
- * become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
+ * sequence (shown by heartbeats as queued, and so is what it does `before` it asks for one; while it holds one, heartbeats
+ * come from progress of the model server), and errors become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
 export function createOnMachine(deps: MachineCallDeps) {
   return async function onMachine<Result>(
-    { modelId, queue }: { modelId: string; queue: string },
+    { modelId, queue, before }: { modelId: string; queue: string; before?: (signal: AbortSignal) => Promise<void> },
     work: (at: OnMachine) => Promise<Result>,
   ): Promise<Result> {
     const context = Context.current();
     const held = deps.lease();
     const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
     try {
-      const release = await waitForPermit(context, deps.permits, queue, signal);
+      const ask = () => deps.permits.acquire(queue, signal);
+      let release = await beating(context, 'queued', async () => {
+        await before?.(signal);
+        return ask();
+      });
       try {
         const startedAt = performance.now();
         const busyBefore = deps.permits.busySeconds();
-        const seconds = () => (performance.now() - startedAt) / 1000;
+        let away = { seconds: 0, busy: 0 };
+        const seconds = () => (performance.now() - startedAt) / 1000 - away.seconds;
         const call = deps.callFor(modelId);
         return await work({
           held,
           call,
           watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
           seconds,
+          between: (meanwhile) =>
+            beating(context, 'between calls', async () => {
+              const left = { at: performance.now(), busy: deps.permits.busySeconds() };
+              // Nothing is asked of the server meanwhile: a message that waits need not wait for the calls to come.
+              release();
+              const result = await meanwhile(signal);
+              release = await ask();
+              away = {
+                seconds: away.seconds + (performance.now() - left.at) / 1000,
+                busy: away.busy + deps.permits.busySeconds() - left.busy,
+              };
+              return result;
+            }),
           wrote(tokens) {
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
-            const sequences = (deps.permits.busySeconds() - busyBefore) / took;
+            const sequences = (deps.permits.busySeconds() - busyBefore - away.busy) / took;
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
@@ -94,21 +114,18 @@ export function createOnMachine(deps: MachineCallDeps) {
     }
   };
 }
+export type OnMachineFrame = ReturnType<typeof createOnMachine>;
 
-/** Between two heartbeats of a queued attempt; the shortest heartbeat time-out a fleet may set is 1 s. */
-const queuedHeartbeatMs = 300;
+/** Between two heartbeats of an attempt that waits; the shortest heartbeat time-out a fleet may set is 1 s. */
+const waitingHeartbeatMs = 300;
 
-async function waitForPermit(
-  context: Context,
-  permits: Permits,
-  queue: string,
-  signal: AbortSignal,
-): Promise<() => void> {
-  const queued = () => context.heartbeat({ phase: 'queued', tokens: 0 });
-  queued();
-  const timer = setInterval(queued, queuedHeartbeatMs);
+/** Heartbeats by the clock while something other than the model server is waited for. */
+async function beating<Result>(context: Context, phase: string, work: () => Promise<Result>): Promise<Result> {
+  const beat = () => context.heartbeat({ phase, tokens: 0 });
+  beat();
+  const timer = setInterval(beat, waitingHeartbeatMs);
   try {
-    return await permits.acquire(queue, signal);
+    return await work();
   } finally {
     clearInterval(timer);
   }

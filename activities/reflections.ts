@@ -1,20 +1,22 @@
 import { durationSeconds } from '../domain/fleet.ts';
-import { smallerFor } from '../domain/placement-reasons.ts';
-import { backgroundPriority, type LadderStep, nextStep } from '../domain/ladder.ts';
+import { backgroundPriority, type LadderStep } from '../domain/ladder.ts';
 import { insightsStep } from '../domain/messages.ts';
-import { isInService, type RunState } from '../domain/states.ts';
+import { mostModelCalls } from '../domain/reflection-calls.ts';
+import type { ReflectionStep } from '../domain/run-steps.ts';
+import type { RunState } from '../domain/states.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
 import type { ReflectionStore, StoredReflections } from '../stores/reflections.ts';
-import type { BeginRun, OpenRun, RunEnd, RunStore } from '../stores/runs.ts';
+import type { BeginRun, RunEnd, RunStore } from '../stores/runs.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
-import type { ReflectionStep } from '../stores/reflections.ts';
-import type { FleetReader, FleetView } from './fleet-view.ts';
+import type { FleetReader } from './fleet-view.ts';
+import { createLadder } from './ladder.ts';
 import { DomainError } from '../domain/errors.ts';
 
 /** Time limits of a run in milliseconds, fixed when it begins. */
 export interface RunLimits {
   heartbeatTimeout: number;
+  /** Of one attempt, in which all calls of the run may be made. */
   callTimeout: number;
   scheduleToStart: number;
   parkedFor: number;
@@ -32,7 +34,8 @@ export function createReflectionActivities(deps: {
   plans: PlanStore;
   fleet: FleetReader;
 }) {
-  const { runs, reflections, steps, machines, plans, fleet } = deps;
+  const { runs, reflections, steps, fleet } = deps;
+  const decide = createLadder(deps);
 
   return {
     /** Begins the run and finds its first rung: where it is known that nobody serves the model, nothing waits to find out. */
@@ -52,7 +55,7 @@ export function createReflectionActivities(deps: {
         step: step.kind === 'work' ? { kind: 'work', rung: { ...step.rung, priority: backgroundPriority } } : step,
         limits: {
           heartbeatTimeout: durationSeconds(limits.heartbeatTimeout) * 1000,
-          callTimeout: durationSeconds(limits.callTimeout) * 1000,
+          callTimeout: durationSeconds(limits.callTimeout) * 1000 * mostModelCalls,
           scheduleToStart: durationSeconds(limits.scheduleToStart) * 1000,
           parkedFor: durationSeconds(limits.parkedFor) * 1000,
         },
@@ -69,45 +72,26 @@ export function createReflectionActivities(deps: {
       return step;
     },
 
-    /** Stores what the inference step brought and ends the run, in one transaction. */
-    async storeReflections({ runId }: { runId: string }): Promise<StoredReflections> {
+    /**
+     * Stores what the inference step brought and ends the run, in one transaction.
+     * @param repeated places of insights that say nothing new
+     */
+    async storeReflections({
+      runId,
+      repeated = [],
+    }: {
+      runId: string;
+      repeated?: number[];
+    }): Promise<StoredReflections> {
       const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
       if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
-      return reflections.complete(runId, step);
+      const { limits } = (await fleet()).fleet;
+      return reflections.complete({ runId, step, repeated, mostDepth: limits.reflectionDepth });
     },
 
     async endRun({ runId, ...end }: { runId: string } & RunEnd): Promise<void> {
       await runs.end(runId, end);
     },
   };
-
-  async function decide(run: OpenRun, view: FleetView): Promise<LadderStep> {
-    const known = await machines.list();
-    const served = new Set(known.filter((machine) => machine.alive).flatMap((machine) => machine.polls));
-    const coming = new Set<string>();
-    // Asked before the plan is read: a plan computed in between must not look as if nothing were coming.
-    const replanning = await plans.replanning();
-    const current = await plans.residency();
-    for (const planned of current?.machines ?? []) {
-      const machine = known.find((other) => other.id === planned.machineId);
-      // Until it is judged lost it polls what the plan gives it, or soon will: it has just started, or is silent, or its
-      // model server is away, for less than a lease. What it could not load it will not serve.
-      if (!machine || !isInService(machine) || !machine.modelServerUp) continue;
-      for (const model of planned.models) if (!machine.missingModels.includes(model.modelId)) coming.add(model.queue);
-    }
-    const own = { modelId: run.wantedModelId, queue: view.queues.get(run.wantedModelId) ?? run.queue };
-    // A plan that is asked for but not computed, or the very first one, may give the model to anyone: wait for it.
-    if (!current || replanning) coming.add(own.queue);
-    const agent = await runs.ladderAgent(run.agentId);
-    const smallerId = agent && smallerFor({ ...agent, modelId: own.modelId }, view.variants)?.id;
-    const smallerQueue = smallerId === undefined ? undefined : view.queues.get(smallerId);
-    return nextStep({
-      own,
-      smaller:
-        smallerId !== undefined && smallerQueue !== undefined ? { modelId: smallerId, queue: smallerQueue } : undefined,
-      served,
-      coming,
-    });
-  }
 }
 export type ReflectionActivities = ReturnType<typeof createReflectionActivities>;

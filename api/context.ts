@@ -5,9 +5,13 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
+import { createMessageStore } from '../stores/messages.ts';
+import { createPersonaStore } from '../stores/personas.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
+import { createRetirementStore } from '../stores/retirement.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
@@ -25,8 +29,12 @@ export function createContext(deps: ApiDeps) {
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),
     memories: createMemoryStore(deps.db),
+    messages: createMessageStore(deps.db),
+    personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),
+    spawns: createSpawnStore(deps.db),
+    retirement: createRetirementStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

@@ -1,18 +1,13 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { DomainError } from '../domain/errors.ts';
 import type { Database } from '../stores/database.ts';
 import type { Listener, ListenerFactory } from '../stores/listen.ts';
 import { type EventCursor, type EventView, eventsAfter } from '../stores/queries/events.ts';
+import { createSleeper, heartbeatMs, type Sleeper, streamsPerToken, write } from './event-streams.ts';
 
 /** Rows read and written at a time: what a slow reader has not taken yet is never held here beyond this. */
 const batch = 200;
-/** A reader that takes nothing for this long is let go; it comes back with its Last-Event-ID. */
-const drainMs = 30_000;
-const heartbeatMs = 15_000;
-/** Each stream reads the table by itself, so one token may hold only so many. */
-const streamsPerToken = 16;
 /** While a running transaction holds rows back, nothing will notify of its end. */
 const heldBackMs = 250;
 
@@ -119,39 +114,4 @@ export function parseCursor(text: string): EventCursor | undefined {
 
 function eventText({ cursor, type, subject, data, at }: EventView): string {
   return `id: ${cursorText(cursor)}\nevent: ${type}\ndata: ${JSON.stringify({ type, subject, data, at })}\n\n`;
-}
-
-async function write(response: ServerResponse, text: string, signal: AbortSignal): Promise<void> {
-  if (response.write(text)) return;
-  await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(drainMs)]) });
-}
-
-interface Sleeper {
-  wake: () => void;
-  sleep: (ms: number) => Promise<void>;
-}
-
-/** A wake that comes while nobody sleeps makes the next sleep return at once. */
-function createSleeper(signal: AbortSignal): Sleeper {
-  let woken = false;
-  let rise: (() => void) | undefined;
-  const wake = () => {
-    woken = true;
-    rise?.();
-  };
-  signal.addEventListener('abort', wake, { once: true });
-  return {
-    wake,
-    async sleep(ms) {
-      if (!woken) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        rise = resolve;
-        const timer = setTimeout(resolve, ms);
-        await promise;
-        clearTimeout(timer);
-        rise = undefined;
-      }
-      woken = false;
-    },
-  };
 }

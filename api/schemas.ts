@@ -1,33 +1,21 @@
 import { z } from 'zod';
 import { errorTable } from '../domain/errors.ts';
 import { roles } from '../domain/states.ts';
+import { textSchema } from '../domain/text.ts';
+
+export { textSchema };
 
 /** Pieces that routes share; every answer is checked against its schema, and docs/openapi.json is made of them. */
 
 export const timeSchema = z.iso.datetime({ offset: true }).describe('ISO 8601');
 export const roleSchema = z.enum(roles);
 
-/** Text that Postgres can hold and that comes back as it was sent: no NUL, no half of a surrogate pair. */
-export function textSchema(most: number) {
-  return z
-    .string()
-    .min(1)
-    .max(most)
-    .refine((text) => !text.includes('\0') && text.isWellFormed(), {
-      error: 'must not hold NUL or broken Unicode',
-      params: { mend: 'Remove these characters.' },
-    })
-    .refine((text) => text.trim() !== '', {
-      error: 'must not be blank',
-      params: { mend: 'Say something.' },
-    });
-}
-
-const flagSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
+/** `true` or `false` in an address. */
+export const switchSchema = z.enum(['true', 'false']).transform((word) => word === 'true');
 
 /** Every write takes it: the request is checked and the answer says what would happen; nothing is written. */
 export const writeQuery = z.strictObject({
-  dryRun: flagSchema.optional().describe('Check everything, say what would happen, write nothing'),
+  dryRun: switchSchema.optional().describe('Check everything, say what would happen, write nothing'),
 });
 
 export const emptyBody = z.strictObject({}).nullish();

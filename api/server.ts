@@ -11,13 +11,18 @@ import { createMethodsByPath } from './plugins/methods.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { clusterRoutes } from './routes/clusters.ts';
+import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
+import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
+import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
@@ -26,6 +31,7 @@ import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
+import { whisperRoutes } from './routes/whispers.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -80,8 +86,14 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     machineRoutes,
     modelRoutes,
     agentRoutes,
+    personaRoutes,
+    lineageRoutes,
+    whisperRoutes,
     memoryRoutes,
+    messageRoutes,
     reflectionRoutes,
+    driftRoutes,
+    clusterRoutes,
     runRoutes,
     sweepRoutes,
     sourceRoutes,

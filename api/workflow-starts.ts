@@ -9,6 +9,7 @@ import type { FastifyRequest } from 'fastify';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { DomainError } from '../domain/errors.ts';
+import { type IdKind, idOf } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import { callerOf } from './plugins/roles.ts';
 
@@ -33,8 +34,25 @@ export function requestIdOf(request: FastifyRequest): string {
     .slice(0, 32);
 }
 
+/** An id of this kind for what the request starts: by the caller's key where one came, so that it is the same id again. */
+export function startedId(kind: IdKind, request: FastifyRequest): string {
+  const key = requestIdOf(request);
+  if (key.includes('-')) return idOf(kind, key);
+  // The key's hash, in the shape of every other id.
+  const variant = (8 + (Number.parseInt(key[16]!, 16) % 4)).toString(16);
+  const uuid = `${key.slice(0, 8)}-${key.slice(8, 12)}-7${key.slice(13, 16)}-${variant}${key.slice(17, 20)}-${key.slice(20)}`;
+  return idOf(kind, uuid);
+}
+
 export interface WorkflowStart {
-  type: 'reflectFleet' | 'reflectAgent' | 'pollSource' | 'weaveMemories';
+  type:
+    | 'reflectFleet'
+    | 'reflectAgent'
+    | 'answerMessage'
+    | 'pollSource'
+    | 'weaveMemories'
+    | 'rateDrift'
+    | 'clusterAgents';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
@@ -43,6 +61,10 @@ export interface WorkflowStart {
   ownerId: string;
   /** What the request asked for, kept in the memo: another content under the same id is refused. */
   content: string;
+  /** What its routes tell of it before its first activity has written the row. */
+  memo?: Record<string, string>;
+  /** Temporal's priority key: 1 first, 5 last. */
+  priority?: number;
 }
 
 export function createWorkflowStarter(client: Client) {
@@ -64,7 +86,8 @@ export function createWorkflowStarter(client: Client) {
                 ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
                 : WorkflowIdReusePolicy.REJECT_DUPLICATE,
             staticSummary: start.summary,
-            memo: { ownerId: start.ownerId, content: start.content },
+            ...(start.priority === undefined ? {} : { priority: { priorityKey: start.priority } }),
+            memo: { ...start.memo, ownerId: start.ownerId, content: start.content },
           }),
         );
         return true;

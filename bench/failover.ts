@@ -24,7 +24,7 @@ import {
   freePorts,
   startBenchModelServer,
 } from './support/fleet-bench.ts';
-import { protections, type Protection, sabotagedSources } from './support/sabotage.ts';
+import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
 
 /**
  * Machines lost in mid-cycle, by real signals to real processes, under the shipped sweep, workers and adapter; only the
@@ -72,6 +72,11 @@ const rounds: Round[] = [
 const sabotagedRounds: Partial<Record<Protection, Round[]>> = {
   unique: [round('stop', 'pc2', 8), round('stop', 'pc2', 8)],
   fence: [round('stop', 'mainpc', 40), round('stop', 'pc2', 40)],
+};
+
+const edits: Partial<Record<Protection, Edit[]>> = {
+  fence: [{ file: 'stores/step-results.ts', from: 'and epoch = ${epoch} for share', to: 'for share' }],
+  unique: [{ file: 'stores/step-results.ts', from: 'on conflict (work_id, step) do nothing', to: '' }],
 };
 
 const { values: args } = parseArgs({ options: { sabotage: { type: 'string' }, rounds: { type: 'string' } } });
@@ -278,7 +283,7 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
 
 /** Short rounds with a protection taken out of a copy of the sources: the figure it guards must not stay at zero. */
 async function sabotaged(protection: Protection): Promise<{ twice: number }> {
-  const copy = sabotagedSources(protection);
+  const copy = sabotagedSources(protection, edits[protection] ?? []);
   try {
     return await inLab(copy.folder, async (setup) => {
       if (protection === 'unique')

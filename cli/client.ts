@@ -16,6 +16,13 @@ export interface ServerEvent {
   at: string;
 }
 
+/** One event of a stream, its data as it came. */
+export interface StreamEvent {
+  id: string | undefined;
+  event: string;
+  data: string;
+}
+
 export type Client = ReturnType<typeof createClient>;
 
 type Query = Record<string, string | number | boolean | undefined>;
@@ -60,7 +67,8 @@ export function createClient({ url, token, origin }: { url: string; token: strin
 
   return {
     get: <T>(path: string, query: Query = {}) => json<T>('GET', path, query),
-    post: <T>(path: string, body: unknown = {}, query: Query = {}) => json<T>('POST', path, query, body),
+    post: <T>(path: string, body: unknown = {}, query: Query = {}, headers: Record<string, string> = {}) =>
+      json<T>('POST', path, query, body, headers),
     delete: <Answer = undefined>(path: string, query: Query = {}) => json<Answer>('DELETE', path, query),
     text: async (path: string) => (await ask('GET', path, {})).text(),
 
@@ -77,14 +85,43 @@ export function createClient({ url, token, origin }: { url: string; token: strin
       }
     },
 
-    /** Sends a file of JSON lines as it is read. */
-    lines: async <T>(path: string, file: string, query: Query = {}): Promise<T> => {
+    /** Sends a file as it is read. */
+    file: async <T>(path: string, file: string, mediaType: string, query: Query = {}): Promise<T> => {
       const response = await ask('POST', path, query, {
         body: Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array>,
-        headers: { 'content-type': 'application/x-ndjson' },
+        headers: { 'content-type': mediaType },
         duplex: 'half',
       } as RequestInit);
       return (await response.json()) as T;
+    },
+
+    /** Server-sent events of one request, until it ends or the signal. */
+    async *stream(
+      method: 'GET' | 'POST',
+      path: string,
+      { body, headers = {}, signal }: { body?: unknown; headers?: Record<string, string>; signal: AbortSignal },
+    ): AsyncGenerator<StreamEvent> {
+      const response = await ask(
+        method,
+        path,
+        {},
+        {
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          headers: {
+            accept: 'text/event-stream',
+            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+            ...headers,
+          },
+          signal,
+        },
+      );
+      yield* streamEvents(response.body!);
+    },
+
+    /** The bytes of an answer, as they come. */
+    download: async (path: string, query: Query = {}): Promise<{ body: Readable; headers: Headers }> => {
+      const { body, headers } = await ask('GET', path, query);
+      return { body: Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), headers };
     },
 
     /** Events as they come, until the signal; a stream that breaks off is taken up where it was. */
@@ -94,9 +131,10 @@ export function createClient({ url, token, origin }: { url: string; token: strin
         const headers: Record<string, string> = after === undefined ? {} : { 'last-event-id': after };
         try {
           const response = await ask('GET', '/events', query, { headers, signal });
-          for await (const event of serverEvents(response.body!)) {
-            after = event.id;
-            yield event;
+          for await (const { id, data } of streamEvents(response.body!)) {
+            if (id === undefined) continue;
+            after = id;
+            yield { id, ...(JSON.parse(data) as Omit<ServerEvent, 'id'>) };
           }
         } catch (err) {
           if (signal.aborted) return;
@@ -132,15 +170,16 @@ function refusal(status: number, text: string): CommandFailure {
   });
 }
 
-async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+async function* streamEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
   let rest = '';
   for await (const text of body.pipeThrough(new TextDecoderStream())) {
     const blocks = (rest + text).split('\n\n');
     rest = blocks.pop() ?? '';
     for (const block of blocks) {
       const id = /^id: (.*)$/m.exec(block)?.[1];
+      const event = /^event: (.*)$/m.exec(block)?.[1] ?? 'message';
       const data = /^data: (.*)$/m.exec(block)?.[1];
-      if (id !== undefined && data !== undefined) yield { id, ...(JSON.parse(data) as Omit<ServerEvent, 'id'>) };
+      if (data !== undefined) yield { id, event, data };
     }
   }
 }

@@ -1,15 +1,21 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
+import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
+import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
+import { personaCommands } from './commands/personas.ts';
 import { runCommands } from './commands/runs.ts';
+import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
+import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
 
@@ -25,10 +31,16 @@ export function createProgram(): Command {
     fleetCommands,
     machineCommands,
     agentCommands,
+    talkCommand,
+    mcpCommand,
+    personaCommands,
     memoryCommands,
     threadCommands,
+    driftCommands,
+    clusterCommands,
     runCommands,
     sourceCommands,
+    whisperCommands,
     inboxCommands,
     tokenCommands,
   ]) {

@@ -31,6 +31,13 @@ export function embeddingModelOf(settings: EmbeddingSettings): string {
   return settings.kind === 'built-in' ? builtInModel : settings.model;
 }
 
+/** Of two vectors of unit length. */
+export function cosine(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i += 1) sum += a[i]! * b[i]!;
+  return sum;
+}
+
 /** @throws RangeError for a vector without length or with a part that is no number */
 export function toUnitLength(vector: ArrayLike<number>): Float32Array {
   let squares = 0;

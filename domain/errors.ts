@@ -28,7 +28,7 @@ export const errorTable = {
     status: 415,
     retryable: false,
     cause: 'The content type is not one this route reads.',
-    mend: 'Send application/json, or application/x-ndjson where the route takes a stream.',
+    mend: 'Send application/json, or application/x-ndjson or image/png where the route takes it.',
   },
   BODY_TOO_LARGE: {
     status: 413,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FieldError } from './errors.ts';
+import { DomainError, type FieldError } from './errors.ts';
 import { nearest } from './nearest.ts';
 
 /** A schema's complaint in plain words, with the place it speaks of. */
@@ -37,8 +37,23 @@ export function explainIssues(
 }
 
 /** The same as `fields` of a problem answer. */
-export function fieldErrors(error: z.ZodError, input: unknown, options?: ExplainOptions): FieldError[] {
+function fieldErrors(error: z.ZodError, input: unknown, options?: ExplainOptions): FieldError[] {
   return explainIssues(error.issues, input, options).map(({ path, rule, mend }) => ({ path, rule, mend }));
+}
+
+/** What broke a schema as the error that a caller is told; `place` stands before each path. */
+export function invalidInput(error: z.ZodError, input: unknown, schema: z.ZodType, place = ''): DomainError {
+  const fields = fieldErrors(error, input, { schema }).map((field) => ({
+    ...field,
+    path: `${place}${field.path}`.replace(/\.$/, ''),
+  }));
+  const said = fields.map(({ path, rule }) => `${path === '' ? 'the body' : path} ${rule}`).join('; ');
+  return new DomainError('INVALID_INPUT', said, { fields });
+}
+
+/** One field that is to blame, as the error a caller is told. */
+export function fieldError(path: string, rule: string, mend: string): DomainError {
+  return new DomainError('INVALID_INPUT', `${path} ${rule}`, { fields: [{ path, rule, mend }] });
 }
 
 type RuleAndMend = Pick<FieldError, 'rule' | 'mend'>;

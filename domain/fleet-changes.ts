@@ -8,7 +8,17 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
 export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'source' | 'schedule' | 'limit' | 'retention';
+export type FleetKind =
+  | 'fleet'
+  | 'machine'
+  | 'model'
+  | 'agent'
+  | 'schedule'
+  | 'spawning'
+  | 'limit'
+  | 'talk'
+  | 'retention'
+  | 'source';
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -31,6 +41,8 @@ export interface LivingAgent {
   archetype: string;
   origin: AgentOrigin;
   state: AgentState;
+  /** The file revives only what the file has retired. */
+  retiredBy: 'file' | 'operator' | null;
   name: string;
   persona: string;
   traits: readonly string[];
@@ -56,7 +68,9 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
+    ...changed('spawning', 'spawning', previous?.spawning, next.spawning, previous !== undefined),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
+    ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
     ...changed('limit', 'threads', previous?.threads, next.threads, previous !== undefined),
     ...memoryLimitChanges(previous, next),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
@@ -112,7 +126,7 @@ function agentChange(agent: FleetAgent, row: LivingAgent | undefined, birth: Fle
   }
   const { expectedTokens: _, ...followed } = owned;
   const fields = differences(pickOf(row, followed), followed);
-  const revived = row.state === 'retired';
+  const revived = row.retiredBy === 'file';
   const changes: FleetChange[] = [];
   if (revived) {
     changes.push({

@@ -67,8 +67,9 @@ const looseFleetSchema = z
       .array(z.object({ id: readable.text, agents: z.array(z.string()).optional().catch(undefined) }).catch({}))
       .catch([]),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
+    drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
   })
-  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, sources: [], limits: {} });
+  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, sources: [], limits: {}, drift: {} });
 type LooseFleet = z.infer<typeof looseFleetSchema>;
 
 /** Rules that no single value can break: names that must meet, be unique, or stand in an order. */
@@ -80,6 +81,7 @@ export function breachesOf(source: unknown): RuleBreach[] {
     ...agentBreaches(fleet),
     ...sourceBreaches(fleet),
     ...limitBreaches(fleet),
+    ...driftBreaches(fleet),
   ];
 }
 
@@ -249,4 +251,12 @@ function limitBreaches({ limits }: LooseFleet): RuleBreach[] {
   const key = limits.stallTimeout === undefined ? 'heartbeatTimeout' : 'stallTimeout';
   const rule = `leaves stallTimeout (${stallTimeout}) not under heartbeatTimeout (${heartbeatTimeout})`;
   return [{ at: ['limits', key], rule, mend: 'A stalled call must be seen before its heartbeat is missed.' }];
+}
+
+function driftBreaches({ drift }: LooseFleet): RuleBreach[] {
+  const { driftingAt = 3.5, estrangedAt = 7 } = drift;
+  if (driftingAt < estrangedAt) return [];
+  const key = drift.estrangedAt === undefined ? 'driftingAt' : 'estrangedAt';
+  const rule = `leaves estrangedAt (${estrangedAt}) not over driftingAt (${driftingAt})`;
+  return [{ at: ['drift', key], rule, mend: 'An agent drifts before it is estranged: 3.5 and 7 are usual.' }];
 }

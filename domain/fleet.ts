@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
 import { sourceSchema } from './sources.ts';
+import { spawningSchema } from './spawn-policy.ts';
 
 export { durationSeconds };
 
@@ -96,7 +98,7 @@ const archetypeSchema = z.strictObject({
   count: z.int().min(0).max(100_000),
   /** What such an agent does, to stand after its name: `keeps the evening watch and writes down what changed`. */
   summary: z.string().min(1).max(300),
-  traits: z.array(z.string().min(1).max(60)).min(1).max(12),
+  traits: z.array(z.string().min(1).max(personaLimits.traitChars)).min(1).max(personaLimits.traits),
   maskSeed: z.int().nonnegative(),
   cadence: durationSchema,
   /** Model id `<model>_<quantisation>`. */
@@ -121,8 +123,8 @@ const overrideSchema = archetypeSchema
     // Without their defaults, which would override the archetype's own.
     priority: archetypeSchema.shape.priority.unwrap(),
     expectedTokens: archetypeSchema.shape.expectedTokens.unwrap(),
-    name: z.string().min(1).max(60),
-    persona: z.string().min(1).max(2000),
+    name: z.string().min(1).max(personaLimits.nameChars),
+    persona: z.string().min(1).max(personaLimits.personaChars),
   })
   .partial();
 
@@ -140,6 +142,8 @@ const limitsSchema = z.strictObject({
   /** Window of a sweep per queue = this × the slots that poll it (facts: 1.15). */
   windowOverSlots: z.number().min(1).max(4).default(1.15),
   requestsPerMinute: z.int().positive().default(600),
+  /** How deep reflections may rest on reflections; what would lie deeper is not stored. */
+  reflectionDepth: z.int().min(1).max(10).default(4),
   /** Vectors of memories that each process may keep in memory. */
   memoryCacheMiB: z.int().min(1).max(65_536).default(256),
   memoriesPerAgent: memoryLimitSchema.default(20_000),
@@ -154,15 +158,45 @@ const threadsSchema = z.strictObject({
   endsAfter: durationSchema.default('7d'),
 });
 
+/** Conversations. */
+const talkSchema = z.strictObject({
+  /** How long after its last message a conversation keeps one sequence of its model free for the next; 0s: not at all. */
+  keepFor: z
+    .string()
+    .regex(/^(0s|[1-9]\d{0,4}[smhd])$/, 'must be a number and s, m, h or d, such as 3m, or 0s')
+    .default('3m'),
+  /** A message for which no machine serves a model fails after this long. */
+  waitFor: durationSchema.default('1m'),
+  /** Memories looked up for a message at the most; as many as fit the context are shown. */
+  memories: z.int().min(1).max(100).default(12),
+});
+
+const driftSchema = z.strictObject({
+  /** Outputs of an agent that count as recent, once it has three times as many. */
+  window: z.int().min(10).max(200).default(60),
+  /** Deviations over an agent's own usual from which it drifts, and from which it is estranged. */
+  driftingAt: z.number().positive().max(1000).default(3.5),
+  estrangedAt: z.number().positive().max(1000).default(7),
+});
+
+const clustersSchema = z.strictObject({
+  /** What clustering may hold in memory; more agents than fit are drawn from evenly, and the others assigned. */
+  memoryMiB: z.int().min(50).max(65_536).default(256),
+});
+
 const retentionSchema = z.strictObject({
   events: durationSchema.default('90d'),
   runs: durationSchema.default('365d'),
   stepResults: durationSchema.default('30d'),
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
+  messages: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
   sourceItems: durationSchema.default('90d'),
   threads: durationSchema.default('365d'),
+  driftRatings: durationSchema.default('365d'),
+  clusterRuns: durationSchema.default('365d'),
+  whispers: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -180,7 +214,11 @@ export const fleetShapeSchema = z.strictObject({
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
   /** What feeds memories from outside. One that the file no longer names stops; its memories stay. */
   sources: z.array(sourceSchema).max(500).default([]),
+  drift: driftSchema.prefault({}),
+  clusters: clustersSchema.prefault({}),
+  spawning: spawningSchema.prefault({}),
   limits: limitsSchema.prefault({}),
+  talk: talkSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),
   retention: retentionSchema.prefault({}),

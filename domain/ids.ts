@@ -11,7 +11,14 @@ export const idPrefixes = {
   notice: 'ntc',
   thread: 'thr',
   ego: 'ego',
+  whisper: 'whi',
   request: 'req',
+  message: 'msg',
+  conversation: 'cnv',
+  driftRating: 'drt',
+  driftSpace: 'dsp',
+  cluster: 'cls',
+  clusterRun: 'crn',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -83,8 +90,14 @@ export function drainWorkflowId(machineId: string, count: number): string {
 export function reflectWorkflowId(agentId: string, period: string): string {
   return `reflect:${agentId}:${period}`;
 }
+export function spawnWorkflowId(whisperId: string): string {
+  return `spawn:${whisperId}`;
+}
 export function callPeriod(requestId: string): string {
   return `call-${requestId}`;
+}
+export function messageWorkflowId(messageId: string): string {
+  return `message:${messageId}`;
 }
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {
@@ -92,6 +105,14 @@ export function sweepWorkflowId(cadence: string): string {
 }
 export function reflectScheduleId(cadence: string): string {
   return `reflect-${cadence}`;
+}
+
+/** `period` is the Schedule's time, or `call-<requestId>`. */
+export function driftWorkflowId(period: string): string {
+  return `drift:${period}`;
+}
+export function clusterWorkflowId(period: string): string {
+  return `clusters:${period}`;
 }
 
 export const retentionScheduleId = 'retention';
@@ -107,3 +128,5 @@ export const weaveScheduleId = 'weave';
 export function weaveWorkflowId(period: string): string {
   return `weave:${period}`;
 }
+export const driftScheduleId = 'drift';
+export const clusterScheduleId = 'clusters';

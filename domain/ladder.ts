@@ -23,6 +23,8 @@ export interface LadderFacts {
   coming: ReadonlySet<string>;
 }
 
+/** A person waits. */
+export const talkPriority = 1;
 export const backgroundPriority = 4;
 /** Work that has waited for a machine already goes before new work. */
 export const waitedPriority = 3;

@@ -1,4 +1,4 @@
-import { singular } from './extractive.ts';
+import { singular } from './terms.ts';
 import { stopWords } from './stop-words.ts';
 
 /** One sentence as the rules of threads read it. */

@@ -34,7 +34,7 @@ export function personaOf(agent: FleetAgent): Persona {
 }
 
 /** The archetype as a family name: injective, so that names of two archetypes never meet. */
-function houseOf(archetypeId: string): string {
+export function houseOf(archetypeId: string): string {
   return archetypeId.replaceAll(/(^|-)([a-z0-9])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
 }
 
@@ -59,14 +59,14 @@ function shuffled(archetypeId: string): readonly string[] {
   return names;
 }
 
-interface PersonaParts {
+export interface PersonaParts {
   name: string;
   given: string;
   summary: string;
   traits: readonly string[];
 }
 
-function personaText({ name, given, summary, traits }: PersonaParts, random: Random): string {
+export function personaText({ name, given, summary, traits }: PersonaParts, random: Random): string {
   const place = random.pick(places);
   const fill = (template: string) =>
     capital(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cleanText, nearlySameWords, normalisedText } from './plain-text.ts';
 
 /** What a reflection is made of, where it came from, and which insights are worth keeping. */
 
@@ -15,6 +16,8 @@ export interface ReflectableMemory {
   occurredAt: string;
   /** 1–10. */
   importance: number;
+  /** An earlier conclusion of the agent's own. */
+  isReflection?: boolean;
 }
 
 export interface Insight {
@@ -25,27 +28,45 @@ export interface Insight {
 
 export type ReflectionSource = 'extractive' | 'model';
 
-/** What one reflection brought, as an activity stores it. */
-export interface ReflectionOutcome {
-  source: ReflectionSource;
+/** Why an insight is not stored. */
+export const dropKinds = ['duplicates', 'empty', 'withoutEvidence', 'tooDeep', 'other'] as const;
+export type DropKind = (typeof dropKinds)[number];
+
+export interface RefusedInsight {
+  kind: DropKind;
+  reason: string;
+}
+
+/** What one call for insights brought. */
+export interface ReflectionOutcome extends AskedCall {
   insights: Insight[];
-  /** Insights that were not accepted, each with its reason. */
   refused: RefusedInsight[];
-  /** Memories that were read, and those that did not fit the context: together all that were given. */
+  /** Ids of evidence that named nothing that was shown. */
+  droppedEvidence: number;
+}
+
+/** How a model was asked, and what that took. */
+export interface AskedCall {
+  source: ReflectionSource;
+  promptVersion: string;
+  /** Memories that were shown, in the order of the prompt, and those that did not fit: together all that were given. */
   used: string[];
   left: string[];
+  /** What the model was told of its first answer; null where that followed the schema. */
+  repair: string | null;
+  /** Why the last answer was of no use either: it followed no schema. */
+  invalid?: string;
+  /** 0 without a model. */
+  modelCalls: number;
   /** Output tokens over all tries. */
   tokens: number;
   /** Prompt tokens over all tries, where the server counts them. */
   promptTokens?: number;
-  promptVersion: string;
-  /** Whether the first answer did not follow the schema and the second did. */
-  repaired: boolean;
 }
 
-export interface RefusedInsight {
-  text: string;
-  reason: string;
+/** What one call for focal questions brought. */
+export interface QuestionsOutcome extends AskedCall {
+  questions: string[];
 }
 
 export const insightLimits = { count: 5, textChars: 600, evidence: 12 } as const;
@@ -58,53 +79,66 @@ export const reflectionOutputSchema = z.object({
 });
 export type ReflectionOutput = z.infer<typeof reflectionOutputSchema>;
 
-/** Keeps insights that rest on at least one of the given memories; ids outside them are dropped. */
+/** Keeps insights that rest on at least one of the memories shown; ids outside them are dropped and counted. */
 export function acceptInsights(
   output: ReflectionOutput,
-  memoryIds: Iterable<string>,
-): { accepted: Insight[]; refused: RefusedInsight[] } {
-  const known = new Set(memoryIds);
-  const seen = new Set<string>();
-  const accepted: Insight[] = [];
+  shown: ReadonlyArray<Pick<ReflectableMemory, 'id' | 'text'>>,
+): Pick<ReflectionOutcome, 'insights' | 'refused' | 'droppedEvidence'> {
+  const texts = new Map(shown.map(({ id, text }) => [id, text]));
+  const insights: Insight[] = [];
   const refused: RefusedInsight[] = [];
+  let droppedEvidence = 0;
   for (const { text: raw, evidence: claimed } of output.insights) {
-    const text = raw.replace(/\s+/gu, ' ').trim();
-    const key = normalisedText(text);
-    const evidence = [...new Set(claimed)].filter((id) => known.has(id)).slice(0, insightLimits.evidence);
-    const reason = refusalOf(text, claimed, evidence, accepted.length, seen.has(key));
-    if (reason !== undefined) {
-      refused.push({ text: text.slice(0, insightLimits.textChars), reason });
-      continue;
-    }
-    seen.add(key);
-    accepted.push({ text, evidence });
+    const text = cleanText(raw);
+    const named = [...new Set(claimed)];
+    const known = named.filter((id) => texts.has(id));
+    droppedEvidence += named.length - known.length;
+    const evidence = known.slice(0, insightLimits.evidence);
+    const refusal = refusalOf(text, claimed, evidence, insights, texts);
+    if (refusal) refused.push(refusal);
+    else insights.push({ text, evidence });
   }
-  return { accepted, refused };
+  return { insights, refused, droppedEvidence };
 }
 
 function refusalOf(
   text: string,
   claimed: readonly string[],
   evidence: readonly string[],
-  acceptedSoFar: number,
-  repeated: boolean,
-): string | undefined {
-  if (normalisedText(text) === '') return 'empty text';
-  if (text.length > insightLimits.textChars) return `over ${insightLimits.textChars} characters`;
-  if (repeated) return 'says the same as another insight';
-  if (claimed.length === 0) return 'names no evidence';
-  if (evidence.length === 0) return 'names no memory that was given';
-  if (acceptedSoFar >= insightLimits.count) return `more than ${insightLimits.count} insights`;
+  accepted: readonly Insight[],
+  texts: ReadonlyMap<string, string>,
+): RefusedInsight | undefined {
+  if (normalisedText(text) === '') return { kind: 'empty', reason: 'empty text' };
+  if (text.length > insightLimits.textChars)
+    return { kind: 'other', reason: `over ${insightLimits.textChars} characters` };
+  if (claimed.length === 0) return { kind: 'withoutEvidence', reason: 'names no evidence' };
+  if (evidence.length === 0) return { kind: 'withoutEvidence', reason: 'names no memory that was given' };
+  if (accepted.some((other) => nearlySameWords(other.text, text)))
+    return { kind: 'duplicates', reason: 'says the same as another insight' };
+  const held = evidence.map((id) => texts.get(id)!);
+  if (linksIn(text).some((link) => !held.some((of) => of.includes(link))))
+    return { kind: 'other', reason: 'holds a link that its evidence does not' };
+  if (accepted.length >= insightLimits.count)
+    return { kind: 'other', reason: `more than ${insightLimits.count} insights` };
   return undefined;
 }
 
-/** Two texts with the same words are the same insight, whatever their case, marks and spaces. */
-export function normalisedText(text: string): string {
-  return text
-    .normalize('NFKC')
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N}]+/gu, ' ')
-    .trim();
+/**
+ * Addresses in a text, whole. One that no memory holds was put together by the model, and who shows the text as Markdown
+ * or makes links of addresses would send what is in it to whoever asked for it in a memory.
+ */
+function linksIn(text: string): string[] {
+  return text.match(/(?:[a-z][a-z\d+.-]*:\/\/|www\.|data:[a-z]+\/|javascript:|mailto:)[^\s"'“”<>)\]…]+/giu) ?? [];
+}
+
+/** The depth of a reflection: one above the deepest of what it rests on. */
+export function depthOf(evidence: readonly number[]): number {
+  return Math.max(...evidence) + 1;
+}
+
+/** How much a reflection matters: as much as what it rests on, on average; a model does not rate its own thoughts. */
+export function importanceOf(evidence: readonly number[]): number {
+  return Math.ceil(evidence.reduce((sum, each) => sum + each, 0) / evidence.length);
 }
 
 /** Output tokens a reflection may take: a quarter of the context, at most what the limits of five insights need. */

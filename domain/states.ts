@@ -19,6 +19,14 @@ export type RunState = (typeof runStates)[number];
 /** A run in one of these never changes again. */
 export const endedRunStates = ['done', 'empty', 'failed', 'canceled'] as const satisfies readonly RunState[];
 
+export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
+export type MessageState = (typeof messageStates)[number];
+/** A message in one of these never changes again. */
+export const endedMessageStates = ['answered', 'failed', 'canceled'] as const satisfies readonly MessageState[];
+export function isEndedMessage({ state }: { state: MessageState }): boolean {
+  return (endedMessageStates as readonly MessageState[]).includes(state);
+}
+
 export const planStates = ['planned', 'applying', 'applied', 'superseded'] as const;
 export type PlanState = (typeof planStates)[number];
 
@@ -40,6 +48,10 @@ export const memoryKinds = [
   'sale',
 ] as const;
 export type MemoryKind = (typeof memoryKinds)[number];
+/** What happened to an agent, unlike what it made of it: only this makes a reflection due. */
+export function isLived(kind: MemoryKind): boolean {
+  return kind !== 'reflection';
+}
 
 /** What links memories of different agents. */
 export const threadKinds = ['same_event', 'echo', 'contradiction'] as const;
@@ -50,3 +62,10 @@ export type ThreadState = (typeof threadStates)[number];
 /** quiet: nothing came for long. merged: it turned out to be part of another. emptied: what it linked was taken away. */
 export const threadEnds = ['quiet', 'merged', 'emptied'] as const;
 export type ThreadEnd = (typeof threadEnds)[number];
+
+/** How an agent's recent outputs stand to its persona; what is not rated yet is calm. */
+export const driftStates = ['calm', 'drifting', 'estranged'] as const;
+export type DriftState = (typeof driftStates)[number];
+
+export const clusterStates = ['living', 'merged', 'gone'] as const;
+export type ClusterState = (typeof clusterStates)[number];

@@ -14,6 +14,11 @@ export function inferenceQueue(gpuClass: GpuClass, modelId: string): string {
   return `inference_${gpuClass}_${modelId}`;
 }
 
+/** Conversations with the model of a queue: polled by the same machines, before its other work. */
+export function talkQueue(queue: string): string {
+  return `${queue}_talk`;
+}
+
 /** Slugs carry dashes and queues may not, so `pc-2` polls `machine_pc_2`; the fleet schema refuses two ids that meet here. */
 export function machineQueue(machineId: string): string {
   return `machine_${machineId.replaceAll('-', '_')}`;

@@ -86,9 +86,12 @@ export interface Footprint {
 }
 
 /** Every sequence is given the longest pinned context, since any of them may be asked for either use. */
+export function loadedContext({ model }: Pick<ModelVariant, 'model'>): number {
+  return Math.max(model.context.reflect, model.context.talk);
+}
+
 export function footprint(variant: Pick<ModelVariant, 'model' | 'fileGiB'>): Footprint {
-  const { reflect, talk } = variant.model.context;
-  const need = estimateVram({ fileGiB: variant.fileGiB, shape: variant.model, context: Math.max(reflect, talk) });
+  const need = estimateVram({ fileGiB: variant.fileGiB, shape: variant.model, context: loadedContext(variant) });
   return { fixedGiB: need.totalGiB - need.kvGiB, sequenceGiB: need.kvGiB };
 }
 

@@ -20,6 +20,7 @@ export function createApiMetrics() {
       registers,
     }),
     streams: plain('soulfra_api_event_streams', 'Open streams of /v1/events.'),
+    answerStreams: plain('soulfra_api_answer_streams', 'Open streams of answers.'),
     memories: new Counter({
       name: 'soulfra_memories_added_total',
       help: 'Memories that came in through this API process.',

@@ -29,6 +29,8 @@ export interface Birth {
   fleetVersion: number;
   /** Whose children they are, its row locked by the caller. First agents have none and open an ego account each. */
   parentId?: string;
+  /** Where its load counts until the next plan. */
+  homeMachineId?: string | null;
   agents: readonly NewAgent[];
 }
 
@@ -38,7 +40,7 @@ export interface Birth {
  * @throws CONFLICT where an id or a name is taken, AGENT_RETIRED where the parent is
  */
 export async function birth(tx: Executor, input: Birth): Promise<void> {
-  const { ownerId, origin, fleetVersion, parentId } = input;
+  const { ownerId, origin, fleetVersion, parentId, homeMachineId = null } = input;
   const parent = parentId === undefined ? undefined : await livingParent(tx, ownerId, parentId);
   for (let from = 0; from < input.agents.length; from += 1000) {
     const agents = input.agents.slice(from, from + 1000);
@@ -51,6 +53,7 @@ export async function birth(tx: Executor, input: Birth): Promise<void> {
           ownerId,
           origin,
           fleetVersion,
+          ...(homeMachineId === null ? {} : { homeMachineId, homeReason: '' }),
           parentId: parentId ?? null,
           lineageId: parent?.lineageId ?? agent.id,
           generation: parent === undefined ? 0 : parent.generation + 1,
@@ -78,8 +81,11 @@ async function livingParent(tx: Executor, ownerId: string, parentId: string) {
   return parent;
 }
 
-/** A persona keeps its name for life, so a name cannot pass from one agent to another. */
-async function refuseTaken(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
+/**
+ * A persona keeps its name for life, so a name cannot pass from one agent to another.
+ * @throws CONFLICT where an id or a name is taken
+ */
+export async function refuseTaken(tx: Executor, agents: readonly NewAgent[]): Promise<void> {
   const taken = await tx
     .selectFrom('agents')
     .select(['id', 'name'])

@@ -24,6 +24,17 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface AgentDrift {
+  agentId: string;
+  model: string;
+  newestOutput: string;
+  ownerId: string;
+  ratingId: string;
+  since: Timestamp;
+  state: string;
+  vector: Buffer;
+}
+
 export interface Agents {
   archetype: string;
   cadence: string;
@@ -37,6 +48,7 @@ export interface Agents {
   id: string;
   leastClass: string;
   lineageId: string;
+  livedSeq: Generated<number>;
   maskSeed: number;
   mayDegrade: boolean;
   memoryRev: Generated<number>;
@@ -50,9 +62,72 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
   traits: string[];
+}
+
+export interface ClusterMembers {
+  agentId: string;
+  clusterId: string;
+  runId: string;
+}
+
+export interface ClusterRuns {
+  agents: number;
+  apart: number;
+  clusters: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  memoryLimitMib: number;
+  model: string | null;
+  ownerId: string;
+  period: string;
+  reason: Generated<string>;
+  sampledShare: number;
+  seconds: number;
+  skipped: Generated<boolean>;
+}
+
+export interface Clusters {
+  bornAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  id: string;
+  members: number;
+  mergedInto: string | null;
+  ownerId: string;
+  splitFrom: string | null;
+  state: string;
+  terms: Generated<Json>;
+}
+
+export interface DriftRatings {
+  agentId: string;
+  drift: number;
+  history: number;
+  id: string;
+  model: string;
+  ownerId: string;
+  period: string;
+  ratedAt: Generated<Timestamp>;
+  reason: Generated<string>;
+  spaceId: string | null;
+  state: string;
+  weighted: number;
+  windowSize: number;
+  z: number | null;
+}
+
+export interface DriftSpaces {
+  agents: number;
+  dimensions: number;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  model: string;
+  outputs: number;
+  ownerId: string;
+  vectors: Buffer;
 }
 
 export interface EgoEntries {
@@ -138,6 +213,7 @@ export interface Memories {
   contentHash: Buffer;
   deletedAt: Timestamp | null;
   deletedReason: string | null;
+  depth: Generated<number>;
   externalKey: string;
   id: string;
   importance: number;
@@ -154,6 +230,43 @@ export interface Memories {
   text: string;
   validTo: Timestamp | null;
   words: Generated<string | null>;
+}
+
+export interface MessageCitations {
+  alias: string;
+  memoryId: string;
+  messageId: string;
+  ordinal: number;
+}
+
+export interface Messages {
+  agentId: string;
+  answer: Generated<string>;
+  attempt: Generated<number>;
+  author: string;
+  authorId: string;
+  contentHash: string;
+  conversationId: string;
+  createdAt: Generated<Timestamp>;
+  degraded: Generated<boolean>;
+  endedAt: Timestamp | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  promptVersion: string | null;
+  queue: string;
+  reason: Generated<string>;
+  replyMemoryId: string | null;
+  saidMemoryId: string | null;
+  seconds: number | null;
+  seed: number | null;
+  source: string | null;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  text: string;
+  tokens: number | null;
+  wantedModelId: string;
 }
 
 export interface ModelRates {
@@ -179,6 +292,16 @@ export interface Notices {
   title: string;
 }
 
+export interface PersonaFiles {
+  agentId: string;
+  contentHash: Buffer;
+  document: Json;
+  format: string;
+  importedAt: Generated<Timestamp>;
+  ownerId: string;
+  picture: Buffer | null;
+}
+
 export interface Plans {
   appliedAt: Timestamp | null;
   createdAt: Generated<Timestamp>;
@@ -198,18 +321,37 @@ export interface ReflectionEvidence {
 
 export interface Reflections {
   agentId: string;
+  call: number | null;
   createdAt: Generated<Timestamp>;
   degraded: boolean;
   id: string;
-  machineId: string;
+  machineId: string | null;
+  memoryId: string;
   modelId: string;
   ordinal: number;
   ownerId: string;
   promptVersion: string;
-  runId: string;
+  runId: string | null;
   seconds: number;
+  seed: number | null;
   source: string;
   text: string;
+  tokens: number;
+}
+
+export interface RunCalls {
+  machineId: string;
+  modelCalls: number;
+  modelId: string;
+  ordinal: number;
+  prompt: Json;
+  promptTokens: number | null;
+  promptVersion: string;
+  runId: string;
+  seconds: number;
+  seed: number | null;
+  source: string;
+  step: string;
   tokens: number;
 }
 
@@ -218,15 +360,23 @@ export interface Runs {
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
   degraded: Generated<boolean>;
+  droppedDuplicates: Generated<number>;
+  droppedEmpty: Generated<number>;
+  droppedEvidence: Generated<number>;
+  droppedOther: Generated<number>;
+  droppedTooDeep: Generated<number>;
+  droppedWithoutEvidence: Generated<number>;
   endedAt: Timestamp | null;
   expectedTokens: number;
   fromSeq: number | null;
   id: string;
   machineId: string | null;
+  modelCalls: Generated<number>;
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
   period: string;
+  promptTokens: number | null;
   queue: string;
   reason: Generated<string>;
   refill: number | null;
@@ -275,6 +425,13 @@ export interface SourceStates {
   polls: Generated<number>;
   sourceId: string;
   stoppedAt: Timestamp | null;
+}
+
+export interface SpawnBuckets {
+  key: string;
+  ownerId: string;
+  refilledAt: Timestamp;
+  tokens: number;
 }
 
 export interface StepResults {
@@ -361,8 +518,45 @@ export interface Users {
   role: string;
 }
 
+export interface Whispers {
+  admittedAt: Timestamp | null;
+  agentId: string | null;
+  bodyHash: Buffer;
+  deadline: Timestamp | null;
+  draft: Generated<number>;
+  endedAt: Timestamp | null;
+  id: string;
+  judgedAt: Timestamp | null;
+  judgedBy: string | null;
+  lineageId: string;
+  modelId: string | null;
+  name: string | null;
+  nearestCosine: number | null;
+  nearestId: string | null;
+  ownerId: string;
+  parentId: string;
+  personaSource: string | null;
+  promptVersion: string | null;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  receivedAt: Timestamp;
+  requestedBy: string;
+  requestId: string;
+  retryOf: string | null;
+  roomAt: Timestamp | null;
+  source: string;
+  state: string;
+  text: string;
+}
+
 export interface DB {
+  agentDrift: AgentDrift;
   agents: Agents;
+  clusterMembers: ClusterMembers;
+  clusterRuns: ClusterRuns;
+  clusters: Clusters;
+  driftRatings: DriftRatings;
+  driftSpaces: DriftSpaces;
   egoEntries: EgoEntries;
   embeddingModels: EmbeddingModels;
   embeddings: Embeddings;
@@ -372,14 +566,19 @@ export interface DB {
   intents: Intents;
   machines: Machines;
   memories: Memories;
+  messageCitations: MessageCitations;
+  messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  personaFiles: PersonaFiles;
   plans: Plans;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
+  runCalls: RunCalls;
   runs: Runs;
   sourceItems: SourceItems;
   sourceStates: SourceStates;
+  spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
   sweeps: Sweeps;
   threadLinks: ThreadLinks;
@@ -388,4 +587,5 @@ export interface DB {
   tokens: Tokens;
   unwovenMemories: UnwovenMemories;
   users: Users;
+  whispers: Whispers;
 }

@@ -61,3 +61,12 @@ export function createDatabase(options: DatabaseOptions): Database {
 
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */
 export type Executor = Database | DatabaseTransaction;
+
+/** In the caller's transaction where it brings one, else in one of its own. */
+export function inTransaction<Result>(
+  db: Database,
+  within: DatabaseTransaction | undefined,
+  work: (tx: DatabaseTransaction) => Promise<Result>,
+): Promise<Result> {
+  return within === undefined ? db.transaction().execute(work) : work(within);
+}

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { embeddingModelOf, type EmbeddingSettings, embeddingSettingsSchema } from '../domain/embeddings.ts';
-import type { Database } from './database.ts';
+import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 
 /** A text by its content: what is said twice is embedded once. */
@@ -16,15 +16,29 @@ export interface Unembedded {
 }
 
 /** Float32, little-endian, as Postgres keeps it. */
-function vectorBytes(vector: Float32Array): Buffer {
+export function vectorBytes(vector: Float32Array): Buffer {
   const bytes = Buffer.allocUnsafe(vector.length * 4);
   for (let i = 0; i < vector.length; i += 1) bytes.writeFloatLE(vector[i]!, i * 4);
   return bytes;
 }
 
+/** As it was stored: Postgres' bytes may lie anywhere, a Float32Array only at multiples of four. */
+export function vectorOf(bytes: Buffer): Float32Array {
+  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(i * 4));
+}
+
 export interface EmbeddingModel {
   model: string;
   settings: EmbeddingSettings;
+}
+
+/** Takes away the vectors of those texts that no memory of the owner has (any more). */
+export async function deleteOrphanVectors(tx: Executor, ownerId: string, hashes: readonly Buffer[]): Promise<void> {
+  if (hashes.length === 0) return;
+  await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = any(${[...hashes]}::bytea[])
+    and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
+    tx,
+  );
 }
 
 export function createEmbeddingStore(db: Database) {
@@ -149,6 +163,44 @@ export function createEmbeddingStore(db: Database) {
               where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
           order by m.recorded_at desc, m.id desc limit ${input.limit}
         ) m`.execute(db);
+      return rows;
+    },
+
+    /** The vectors there are of these contents, by the content's hash in hex. */
+    async known(ownerId: string, model: string, hashes: readonly Buffer[]): Promise<Map<string, Buffer>> {
+      if (hashes.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('embeddings')
+        .select(['contentHash', 'vector'])
+        .where('ownerId', '=', ownerId)
+        .where('model', '=', model)
+        .where('contentHash', 'in', [...hashes])
+        .execute();
+      return new Map(rows.map(({ contentHash: hash, vector }) => [hash.toString('hex'), vector]));
+    },
+
+    /** Texts of personas that the model has no vector for. */
+    async missingPersonas(input: { ownerId: string; model: string; limit: number }): Promise<Unembedded[]> {
+      const { rows } = await sql<Unembedded>`
+        select distinct a.owner_id, p.content_hash, a.persona as text from agents a
+        cross join lateral (select sha256(convert_to(a.persona, 'UTF8')) as content_hash) p
+        where a.owner_id = ${input.ownerId} and not exists (select from embeddings e
+          where e.owner_id = a.owner_id and e.model = ${input.model} and e.content_hash = p.content_hash)
+        limit ${input.limit}`.execute(db);
+      return rows;
+    },
+
+    /** Vectors of personas by agent, retired ones too: they may be revived. Pages by id. */
+    async personas(input: {
+      ownerId: string;
+      model: string;
+      after: string;
+      limit: number;
+    }): Promise<Array<{ agentId: string; vector: Buffer }>> {
+      const { rows } = await sql<{ agentId: string; vector: Buffer }>`
+        select a.id as agent_id, e.vector from agents a join embeddings e on e.owner_id = a.owner_id
+          and e.model = ${input.model} and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))
+        where a.owner_id = ${input.ownerId} and a.id > ${input.after} order by a.id limit ${input.limit}`.execute(db);
       return rows;
     },
 

@@ -89,8 +89,7 @@ export function createFleetStore(db: Database) {
     }): Promise<AppliedFleet> {
       const { ownerId, source, fleet, agents, changes } = input;
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
-        if (input.basedOn !== undefined) await refuseStale(tx, input.basedOn);
+        await lockFleet(tx, input.basedOn);
         const { version } = await tx
           .insertInto('fleetVersions')
           .values({
@@ -116,7 +115,13 @@ export function createFleetStore(db: Database) {
 }
 export type FleetStore = ReturnType<typeof createFleetStore>;
 
-async function refuseStale(tx: Executor, basedOn: number | null): Promise<void> {
+/**
+ * No other version is applied until the transaction ends.
+ * @param basedOn the version that the caller read, null for none: another one in force is a CONFLICT
+ */
+export async function lockFleet(tx: Executor, basedOn?: number | null): Promise<void> {
+  await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
+  if (basedOn === undefined) return;
   const row = await tx
     .selectFrom('fleetVersions')
     .select('version')
@@ -169,7 +174,13 @@ async function applyAgents(tx: Executor, ownerId: string, version: number, agent
   await birth(tx, { ownerId, origin: 'fleet', fleetVersion: version, agents: agentsBorn });
   await tx
     .updateTable('agents')
-    .set({ state: 'retired', homeMachineId: null, homeReason: 'no longer in fleet.yaml', changedAt: sql<Date>`now()` })
+    .set({
+      state: 'retired',
+      retiredBy: 'file',
+      homeMachineId: null,
+      homeReason: 'no longer in fleet.yaml',
+      changedAt: sql<Date>`now()`,
+    })
     .where('ownerId', '=', ownerId)
     .where('origin', '=', 'fleet')
     .where('fleetVersion', '<', version)
@@ -177,13 +188,14 @@ async function applyAgents(tx: Executor, ownerId: string, version: number, agent
     .execute();
 }
 
-/** What the file owns of an agent that lives: how it works, not who it is. Named again, a retired one lives on. */
+/** What the file owns of an agent that lives: how it works, not who it is. Named again, one that the file had retired lives on. */
 async function changeAgents(tx: Executor, version: number, agents: readonly NewAgent[]): Promise<void> {
   const column = <Field extends keyof NewAgent>(field: Field) => agents.map((agent) => agent[field]);
   await sql`
     update agents set cadence = file.cadence, model_id = file.model_id, least_class = file.least_class,
       may_degrade = file.may_degrade, priority = file.priority, tokens_per_day = file.tokens_per_day,
-      state = case when state = 'retired' then 'active' else state end,
+      state = case when retired_by = 'file' then 'active' else state end,
+      retired_by = nullif(retired_by, 'file'),
       fleet_version = ${version}, changed_at = now()
     from unnest(${column('id')}::text[], ${column('cadence')}::text[], ${column('modelId')}::text[],
       ${column('leastClass')}::text[], ${column('mayDegrade')}::boolean[], ${column('priority')}::float8[],

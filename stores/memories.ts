@@ -1,25 +1,17 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { MemoryKind } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
-import { contentHash } from './embeddings.ts';
+import { isLived, type MemoryKind } from '../domain/states.ts';
+import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
+import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
+import { forgetInMessages } from './forgotten-messages.ts';
 import { newId } from './ids.ts';
 import { forgetSourceItem } from './source-items.ts';
 import { forgetQuotations } from './quotations.ts';
 import { leaveThreads } from './threads.ts';
+import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
-export interface NewMemory {
-  agentId: string;
-  /** Makes a re-import add nothing twice. */
-  externalKey: string;
-  kind: MemoryKind;
-  text: string;
-  importance: number;
-  source: string;
-  /** ISO time. */
-  occurredAt: string;
-}
+export type { NewMemory };
 
 export interface Memory {
   id: string;
@@ -30,29 +22,42 @@ export interface Memory {
   importance: number;
   source: string;
   occurredAt: string;
+  /** 0: lived; a reflection lies one above the deepest of what it rests on. */
+  depth: number;
 }
 
-/** @property unknown agents that do not exist, are another owner's, or are retired */
 export interface AddedMemories {
   added: number;
   known: number;
+  /** Agents that do not exist, are another owner's, or are retired. */
   unknown: string[];
+  /** Reflections of which no evidence is here. */
+  groundless: Array<{ agentId: string; externalKey: string }>;
+}
+
+/** A memory and what took its place, by their external keys. */
+export interface Succession {
+  key: string;
+  successor: string;
 }
 
 /** What rests on a memory that is taken away. */
 export interface Dependents {
   reflections: string[];
+  /** Messages whose answers cite it. */
+  messages: string[];
 }
 
 export function createMemoryStore(db: Database) {
   return {
     /**
-     * Adds memories in one transaction, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
+     * Adds memories in one transaction, the caller's or its own, at most a few thousand at a time (transactions end within 10 s). Sequence numbers
      * are counted under the agents' row locks, taken in the order of their ids, so none commits behind a reflection.
+     * `within`: as part of a transaction of the caller's.
      */
-    async add(ownerId: string, memories: readonly NewMemory[]): Promise<AddedMemories> {
-      if (memories.length === 0) return { added: 0, known: 0, unknown: [] };
-      return db.transaction().execute(async (tx) => {
+    async add(ownerId: string, memories: readonly NewMemory[], within?: DatabaseTransaction): Promise<AddedMemories> {
+      if (memories.length === 0) return { added: 0, known: 0, unknown: [], groundless: [] };
+      return inTransaction(db, within, async (tx) => {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')
@@ -68,14 +73,18 @@ export function createMemoryStore(db: Database) {
           tx,
           memories.filter((memory) => seq.has(memory.agentId)),
         );
-        const rows = fresh.map((memory) => {
+        const { rows: kept, groundless } = await grounded(
+          tx,
+          fresh.map((memory) => ({ ...memory, id: newId('memory'), ownerId })),
+        );
+        const rows = kept.map((memory) => {
           const next = seq.get(memory.agentId)! + 1;
           seq.set(memory.agentId, next);
-          return { ...memory, id: newId('memory'), ownerId, seq: next };
+          return { ...memory, seq: next };
         });
         const rev = new Map(agents.map((agent) => [agent.id, agent.memoryRev]));
         if (rows.length > 0) {
-          await insertRows(
+          await insertMemoryRows(
             tx,
             rows.map((row) => {
               rev.set(row.agentId, rev.get(row.agentId)! + 1);
@@ -83,10 +92,11 @@ export function createMemoryStore(db: Database) {
             }),
           );
           const touched = [...new Set(rows.map((row) => row.agentId))];
+          const lived = new Map(rows.filter(({ kind }) => isLived(kind)).map((row) => [row.agentId, row.seq]));
           await sql`
-            update agents set memory_seq = new.seq, memory_rev = new.rev
+            update agents set memory_seq = new.seq, memory_rev = new.rev, lived_seq = greatest(lived_seq, new.lived)
             from unnest(${touched}::text[], ${touched.map((id) => seq.get(id)!)}::bigint[],
-              ${touched.map((id) => rev.get(id)!)}::bigint[]) as new (id, seq, rev)
+              ${touched.map((id) => rev.get(id)!)}::bigint[], ${touched.map((id) => lived.get(id) ?? 0)}::bigint[]) as new (id, seq, rev, lived)
             where agents.id = new.id`.execute(tx);
           await appendEvents(
             tx,
@@ -100,7 +110,12 @@ export function createMemoryStore(db: Database) {
         }
         const unknown = wanted.filter((id) => !seq.has(id));
         const refused = memories.filter((memory) => !seq.has(memory.agentId)).length;
-        return { added: rows.length, known: memories.length - refused - rows.length, unknown };
+        return {
+          added: rows.length,
+          known: memories.length - refused - groundless.length - rows.length,
+          unknown,
+          groundless: groundless.map(({ agentId, externalKey }) => ({ agentId, externalKey })),
+        };
       });
     },
 
@@ -121,6 +136,7 @@ export function createMemoryStore(db: Database) {
           if (known.externalKey === successor.externalKey) return old.supersededBy;
           throw new DomainError('CONFLICT', `${id} was superseded by ${old.supersededBy} already`);
         }
+        if (old.supersededAt !== null) throw new DomainError('CONFLICT', `${id} gave way to one that is not here`);
         if (old.deletedAt !== null) throw new DomainError('CONFLICT', `${id} was deleted: ${old.deletedReason}`);
         if (new Date(successor.occurredAt) < old.occurredAt) {
           throw new DomainError(
@@ -137,12 +153,16 @@ export function createMemoryStore(db: Database) {
         if (clash) throw new DomainError('CONFLICT', `${clash.id} has the key ${successor.externalKey} already`);
         const agent = await tx
           .updateTable('agents')
-          .set({ memorySeq: sql<number>`memory_seq + 1`, memoryRev: sql<number>`memory_rev + 2` })
+          .set({
+            memorySeq: sql<number>`memory_seq + 1`,
+            memoryRev: sql<number>`memory_rev + 2`,
+            ...(isLived(old.kind as MemoryKind) ? { livedSeq: sql<number>`memory_seq + 1` } : {}),
+          })
           .where('id', '=', old.agentId)
           .returning(['memorySeq', 'memoryRev'])
           .executeTakeFirstOrThrow();
         const next = newId('memory');
-        await insertRows(tx, [
+        await insertMemoryRows(tx, [
           {
             ...successor,
             id: next,
@@ -151,6 +171,7 @@ export function createMemoryStore(db: Database) {
             kind: old.kind as MemoryKind,
             seq: agent.memorySeq,
             rev: agent.memoryRev - 1,
+            depth: old.depth,
           },
         ]);
         await tx
@@ -167,6 +188,41 @@ export function createMemoryStore(db: Database) {
           { ownerId, type: 'memory.superseded', subject: id, data: { agentId: old.agentId, by: next } },
         ]);
         return next;
+      });
+    },
+
+    /**
+     * Names the successors of memories that came from another fleet before these did. What is linked already, or has not
+     * given way here, stays as it is.
+     */
+    async linkSuccessors(ownerId: string, agentId: string, pairs: readonly Succession[]): Promise<void> {
+      if (pairs.length === 0) return;
+      await db.transaction().execute(async (tx) => {
+        const agent = await tx
+          .selectFrom('agents')
+          .select('memoryRev')
+          .where('id', '=', agentId)
+          .where('ownerId', '=', ownerId)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!agent) return;
+        const { rows } = await sql`
+          update memories m set superseded_by = due.successor_id, rev = ${agent.memoryRev}::bigint + due.n
+          from (
+            select old.id, next.id as successor_id, row_number() over (order by old.id) as n
+            from unnest(${pairs.map((pair) => pair.key)}::text[], ${pairs.map((pair) => pair.successor)}::text[])
+              as pair (key, successor)
+            join memories old on old.agent_id = ${agentId} and old.external_key = pair.key
+            join memories next on next.agent_id = ${agentId} and next.external_key = pair.successor
+            where old.superseded_by is null and old.superseded_at is not null and old.id <> next.id
+          ) due
+          where m.id = due.id returning m.id`.execute(tx);
+        if (rows.length === 0) return;
+        await tx
+          .updateTable('agents')
+          .set({ memoryRev: agent.memoryRev + rows.length })
+          .where('id', '=', agentId)
+          .execute();
       });
     },
 
@@ -209,11 +265,9 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
+        await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
+        const messages = await forgetInMessages(tx, id);
         await forgetSourceItem(tx, ownerId, memory.externalKey);
-        await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = ${memory.contentHash}
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
-          tx,
-        );
         await leaveThreads(tx, ownerId, id);
         const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
         const reflections = await tx
@@ -226,7 +280,7 @@ export function createMemoryStore(db: Database) {
         await appendEvents(tx, [
           { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
-        return { reflections: reflections.map((row) => row.reflectionId) };
+        return { reflections: reflections.map((row) => row.reflectionId), messages };
       });
     },
 
@@ -268,13 +322,26 @@ export function createMemoryStore(db: Database) {
       return rows.map(memoryOf);
     },
 
-    /** Memories of an agent with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
+    /** What an agent lived with `fromSeq` < seq ≤ `toSeq`, oldest first; what was deleted or superseded is left out. */
     async between(agentId: string, fromSeq: number, toSeq: number): Promise<Memory[]> {
       const rows = await memoryRows(db)
         .where('agentId', '=', agentId)
         .where('seq', '>', fromSeq)
         .where('seq', '<=', toSeq)
+        .where('kind', '<>', 'reflection')
         .orderBy('seq')
+        .execute();
+      return rows.map(memoryOf);
+    },
+
+    /** The agent's last reflections under a depth, the last first. */
+    async lastReflections(agentId: string, underDepth: number, limit: number): Promise<Memory[]> {
+      const rows = await memoryRows(db)
+        .where('agentId', '=', agentId)
+        .where('kind', '=', 'reflection')
+        .where('depth', '<', underDepth)
+        .orderBy('seq', 'desc')
+        .limit(limit)
         .execute();
       return rows.map(memoryOf);
     },
@@ -286,7 +353,7 @@ export type MemoryStore = ReturnType<typeof createMemoryStore>;
 function memoryRows(db: Executor) {
   return db
     .selectFrom('memories')
-    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt'])
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'depth'])
     .where('deletedAt', 'is', null)
     .where('supersededAt', 'is', null);
 }
@@ -309,16 +376,8 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select([
-      'agentId',
-      'kind',
-      'occurredAt',
-      'externalKey',
-      'contentHash',
-      'supersededBy',
-      'deletedAt',
-      'deletedReason',
-    ])
+    .select(['agentId', 'kind', 'depth', 'occurredAt', 'externalKey', 'contentHash'])
+    .select(['supersededBy', 'supersededAt', 'deletedAt', 'deletedReason'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -347,18 +406,4 @@ async function withoutKnown(tx: Executor, memories: readonly NewMemory[]): Promi
     known.add(key);
     return true;
   });
-}
-
-async function insertRows(
-  tx: Executor,
-  rows: ReadonlyArray<NewMemory & { id: string; ownerId: string; seq: number; rev: number }>,
-): Promise<void> {
-  await sql`
-    insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash)
-    select * from unnest(
-      ${rows.map((r) => r.id)}::text[], ${rows.map((r) => r.ownerId)}::text[], ${rows.map((r) => r.agentId)}::text[],
-      ${rows.map((r) => r.seq)}::bigint[], ${rows.map((r) => r.rev)}::bigint[], ${rows.map((r) => r.kind)}::text[], ${rows.map((r) => r.text)}::text[],
-      ${rows.map((r) => r.importance)}::smallint[], ${rows.map((r) => r.source)}::text[],
-      ${rows.map((r) => r.externalKey)}::text[], ${rows.map((r) => r.occurredAt)}::timestamptz[],
-      ${rows.map((r) => contentHash(r.text))}::bytea[])`.execute(tx);
 }

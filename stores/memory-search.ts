@@ -2,7 +2,7 @@ import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { evenWeights, type RetrievalWeights } from '../domain/retrieval.ts';
 import type { Database } from './database.ts';
-import { createEmbeddingStore } from './embeddings.ts';
+import { contentHash, createEmbeddingStore } from './embeddings.ts';
 import { createMemoryIndex } from './memory-index.ts';
 import { createMemoryStore, type Memory } from './memories.ts';
 
@@ -76,18 +76,40 @@ export function createMemorySearch(options: MemorySearchOptions) {
     }
   }
 
+  async function serving(ownerId: string) {
+    return (
+      (await embeddings.serving(ownerId)) ?? (await embeddings.models(ownerId, await options.settings(ownerId))).serving
+    );
+  }
+
   return {
     /** Bytes of vectors in memory now. */
     cachedBytes: index.cachedBytes,
 
+    /** Vectors of texts by the model that searches go by, stored by content; undefined where it does not answer. */
+    async embed(
+      { ownerId, texts }: { ownerId: string; texts: readonly string[] },
+      signal?: AbortSignal,
+    ): Promise<{ model: string; vectors: Float32Array[] } | undefined> {
+      const { model, settings } = await serving(ownerId);
+      try {
+        const vectors = await options.embedderOf(settings).embed(texts, signal);
+        const rows = texts.map((text, i) => ({ ownerId, contentHash: contentHash(text), vector: vectors[i]! }));
+        await embeddings.put(model, rows);
+        return { model, vectors };
+      } catch (err) {
+        if (!isDomainError(err, 'EMBEDDINGS_FAILED')) throw err;
+        options.onFailure(err);
+        return undefined;
+      }
+    },
+
     async search(request: MemorySearchRequest, signal?: AbortSignal): Promise<FoundMemories> {
       const { ownerId, agentId, text, limit, now } = request;
-      const serving =
-        (await embeddings.serving(ownerId)) ??
-        (await embeddings.models(ownerId, await options.settings(ownerId))).serving;
-      const vector = await vectorOf(request, options.embedderOf(serving.settings), signal);
+      const { model, settings } = await serving(ownerId);
+      const vector = await vectorOf(request, options.embedderOf(settings), signal);
       const { found, scored, unembedded } = await index.search(
-        { ownerId, agentId, model: serving.model, vector, text, now },
+        { ownerId, agentId, model, vector, text, now },
         { weights: request.weights ?? evenWeights, limit },
       );
       const ids = found.map(({ id }) => id);
@@ -101,8 +123,9 @@ export function createMemorySearch(options: MemorySearchOptions) {
         }),
         scored,
         unembedded: vector ? unembedded : scored,
-        model: vector ? serving.model : null,
+        model: vector ? model : null,
       };
     },
   };
 }
+export type MemorySearch = ReturnType<typeof createMemorySearch>;

@@ -74,6 +74,17 @@ export function createPrincipalStore(db: Database) {
       });
     },
 
+    /** How the holder of a token is called: by the token's name, else by the user's. */
+    async nameOf(tokenId: string): Promise<string> {
+      const row = await db
+        .selectFrom('tokens')
+        .innerJoin('users', 'users.id', 'tokens.ownerId')
+        .select(sql<string>`coalesce(nullif(tokens.name, ''), users.name)`.as('name'))
+        .where('tokens.id', '=', tokenId)
+        .executeTakeFirst();
+      return row?.name ?? 'somebody';
+    },
+
     /** Lets a secret that somebody else made (the operator's file) sign in; a revoked one stays revoked. */
     async register(secret: string, token: Omit<NewToken, 'expiresInSeconds'>): Promise<void> {
       await db

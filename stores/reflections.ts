@@ -1,105 +1,118 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { acceptInsights, type ReflectionOutcome } from '../domain/reflections.ts';
+import { depthOf, type DropKind, importanceOf, type Insight, type RefusedInsight } from '../domain/reflections.ts';
+import type { ReflectionStep, RunCall } from '../domain/run-steps.ts';
 import { expectationRuns, expectedTokens } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
-import { endRun } from './runs.ts';
-
-/** What an inference attempt stores as its step's result. */
-export interface ReflectionStep extends ReflectionOutcome {
-  modelId: string;
-  machineId: string;
-  seconds: number;
-}
+import { vectorOf } from './memory-columns.ts';
+import { insertMemoryRows } from './memory-rows.ts';
+import { endRun, type RunTook } from './runs.ts';
 
 export interface StoredReflections {
   state: 'done' | 'empty' | 'ended';
   reflections: number;
 }
 
+export interface Completion {
+  runId: string;
+  step: ReflectionStep;
+  /** Places of insights that say what an earlier reflection, or one before them, says. */
+  repeated: readonly number[];
+  /** Reflections may lie so deep. */
+  mostDepth: number;
+}
+
+/** A reflection that the agent has, to be held against new ones. */
+export interface EarlierReflection {
+  text: string;
+  /** Of the model asked for; undefined where it has none yet. */
+  vector: Float32Array | undefined;
+}
+
+/** Rows read at a time: what is read must not stand in memory all at once. */
+const page = 1_000;
+
 export function createReflectionStore(db: Database) {
   return {
+    /** The agent's living reflections, page by page. */
+    async *earlier(input: {
+      ownerId: string;
+      agentId: string;
+      model: string | undefined;
+    }): AsyncGenerator<EarlierReflection[]> {
+      let after = 0;
+      for (;;) {
+        const { rows } = await sql<{ seq: number; text: string; vector: Buffer | null }>`
+          select m.seq, m.text, e.vector from memories m
+          left join embeddings e on e.owner_id = m.owner_id and e.model = ${input.model ?? null} and e.content_hash = m.content_hash
+          where m.agent_id = ${input.agentId} and m.owner_id = ${input.ownerId} and m.kind = 'reflection' and m.seq > ${after}
+            and m.deleted_at is null and m.superseded_at is null
+          order by m.seq limit ${page}`.execute(db);
+        if (rows.length === 0) return;
+        yield rows.map(({ text, vector }) => ({ text, vector: vector ? vectorOf(vector) : undefined }));
+        after = rows.at(-1)!.seq;
+      }
+    },
+
     /**
-     * One transaction: the reflections with their evidence, the agent's place in its memories by compare-and-set, what
-     * the run took, and the run's end. Evidence is checked again here against the run's own memories. A run that has
-     * ended already is left alone, so a second execution changes nothing.
+     * One transaction: the reflections as memories of the agent's own, with their evidence and the calls they came of; the
+     * agent's place in its memories by compare-and-set; what the run took, and its end. Evidence is checked again here:
+     * the agent's own, shown by the very call, not forgotten since. A run that has ended already is left alone, so a
+     * second execution changes nothing.
      */
-    async complete(runId: string, step: ReflectionStep): Promise<StoredReflections> {
+    async complete({ runId, step, repeated, mostDepth }: Completion): Promise<StoredReflections> {
       return db.transaction().execute(async (tx) => {
-        const run = await tx
-          .selectFrom('runs')
-          .select(['id', 'ownerId', 'agentId', 'state', 'reflections', 'fromSeq', 'toSeq', 'degraded'])
-          .where('id', '=', runId)
-          .forUpdate()
-          .executeTakeFirst();
-        if (!run || run.fromSeq === null || run.toSeq === null)
-          throw new DomainError('NOT_FOUND', `no begun run ${runId}`);
+        const run = await lockedRun(tx, runId);
         if (run.state === 'done' || run.state === 'empty') return { state: run.state, reflections: run.reflections };
         if (run.state === 'failed' || run.state === 'canceled') return { state: 'ended', reflections: 0 };
-
         await moveReflectedTo(tx, run.agentId, run.fromSeq, run.toSeq);
-        const memories = await tx
-          .selectFrom('memories')
-          .select('id')
-          .where('agentId', '=', run.agentId)
-          .where('seq', '>', run.fromSeq)
-          .where('seq', '<=', run.toSeq)
-          .execute();
-        const { accepted, refused } = acceptInsights(
-          { insights: step.insights },
-          memories.map((memory) => memory.id),
-        );
-        const refusals = [...step.refused, ...refused];
-        const ids = accepted.map(() => newId('reflection'));
-        if (accepted.length > 0) {
-          await tx
-            .insertInto('reflections')
-            .values(
-              accepted.map((insight, ordinal) => ({
-                id: ids[ordinal]!,
-                ownerId: run.ownerId,
-                agentId: run.agentId,
-                runId,
-                ordinal,
-                text: insight.text,
-                modelId: step.modelId,
-                source: step.source,
-                promptVersion: step.promptVersion,
-                degraded: run.degraded,
-                machineId: step.machineId,
-                tokens: step.tokens,
-                seconds: step.seconds,
-              })),
-            )
-            .execute();
-          await tx
-            .insertInto('reflectionEvidence')
-            .values(
-              accepted.flatMap((insight, i) =>
-                insight.evidence.map((memoryId, ordinal) => ({ reflectionId: ids[i]!, ordinal, memoryId })),
-              ),
-            )
-            .execute();
-        }
-        const state = accepted.length > 0 ? 'done' : 'empty';
-        const unread = step.left.length === 0 ? '' : `${step.left.length} memories did not fit the context`;
-        const reason =
-          accepted.length > 0
-            ? unread
-            : `no insight with valid evidence${refusals[0] ? ` (${refusals[0].reason})` : ''}`;
-        await endRun(tx, runId, state, reason, {
-          reflections: accepted.length,
-          tokens: step.tokens,
-          machineId: step.machineId,
-        });
+        const { kept, refused } = await sorted(tx, run.agentId, step, new Set(repeated), mostDepth);
+        await insertCalls(tx, runId, step.calls);
+        await insertReflections(tx, run, step.calls, kept);
+        // Who concludes what was concluded before has reflected, too.
+        const repeats = refused.some(({ kind }) => kind === 'duplicates');
+        const state = kept.length > 0 || repeats ? 'done' : 'empty';
+        await endRun(tx, runId, state, reasonOf(step, kept.length, refused), took(step, kept.length, refused));
         await updateExpectation(tx, run.agentId);
-        return { state, reflections: accepted.length };
+        return { state, reflections: kept.length };
       });
     },
   };
 }
 export type ReflectionStore = ReturnType<typeof createReflectionStore>;
+
+interface LockedRun {
+  id: string;
+  ownerId: string;
+  agentId: string;
+  state: string;
+  reflections: number;
+  fromSeq: number;
+  toSeq: number;
+  wantedModelId: string;
+}
+
+interface Kept extends Insight {
+  call: number;
+  depth: number;
+  importance: number;
+}
+
+/** The agent's row before its run, as everywhere. */
+async function lockedRun(tx: Executor, runId: string): Promise<LockedRun> {
+  const found = await tx.selectFrom('runs').select('agentId').where('id', '=', runId).executeTakeFirst();
+  if (!found) throw new DomainError('NOT_FOUND', `no run ${runId}`);
+  await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
+  const run = await tx
+    .selectFrom('runs')
+    .select(['id', 'ownerId', 'agentId', 'state', 'reflections', 'fromSeq', 'toSeq', 'wantedModelId'])
+    .where('id', '=', runId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  if (run.fromSeq === null || run.toSeq === null) throw new DomainError('NOT_FOUND', `no begun run ${runId}`);
+  return { ...run, fromSeq: run.fromSeq, toSeq: run.toSeq };
+}
 
 async function moveReflectedTo(tx: Executor, agentId: string, fromSeq: number, toSeq: number): Promise<void> {
   const moved = await tx
@@ -112,6 +125,145 @@ async function moveReflectedTo(tx: Executor, agentId: string, fromSeq: number, t
   if (moved.numUpdatedRows !== 1n) {
     throw new DomainError('CONFLICT', `${agentId} has been reflected past memory ${toSeq} by another run`);
   }
+}
+
+/** Which insights are stored, and why the others are not. */
+async function sorted(
+  tx: Executor,
+  agentId: string,
+  step: ReflectionStep,
+  repeated: ReadonlySet<number>,
+  mostDepth: number,
+): Promise<{ kept: Kept[]; refused: RefusedInsight[] }> {
+  const shownBy = step.calls.map(({ prompt }) => new Set(prompt.shown.map(({ memoryId }) => memoryId)));
+  const shown = [...new Set(shownBy.flatMap((ids) => [...ids]))];
+  const rows =
+    shown.length === 0
+      ? []
+      : await tx
+          .selectFrom('memories')
+          .select(['id', 'depth', 'importance'])
+          .select(sql<boolean>`text = ''`.as('forgotten'))
+          .where('agentId', '=', agentId)
+          .where('id', 'in', shown)
+          .execute();
+  const memories = new Map(rows.map((row) => [row.id, row]));
+  const kept: Kept[] = [];
+  const refused = [...step.refused];
+  for (const [place, { text, evidence, call }] of step.insights.entries()) {
+    const refuse = (kind: DropKind, reason: string) => refused.push({ kind, reason });
+    const held = evidence.flatMap((id) => (shownBy[call]!.has(id) ? (memories.get(id) ?? []) : []));
+    const depth = held.length === 0 ? 0 : depthOf(held.map((memory) => memory.depth));
+    // It may tell what a person has asked to forget, also where it does not rest on that.
+    if ([...shownBy[call]!].some((id) => memories.get(id)?.forgotten))
+      refuse('other', 'a memory it was drawn from was forgotten');
+    else if (repeated.has(place)) refuse('duplicates', 'says the same as an earlier reflection');
+    else if (held.length === 0) refuse('withoutEvidence', 'names no memory that was given');
+    else if (depth > mostDepth) refuse('tooDeep', `would lie ${depth} deep, over ${mostDepth}`);
+    else {
+      const importance = importanceOf(held.map((memory) => memory.importance));
+      kept.push({ text, evidence: held.map(({ id }) => id), call, depth, importance });
+    }
+  }
+  return { kept, refused };
+}
+
+async function insertCalls(tx: Executor, runId: string, calls: readonly RunCall[]): Promise<void> {
+  if (calls.length === 0) return;
+  await tx
+    .insertInto('runCalls')
+    .values(calls.map((call, ordinal) => ({ ...call, runId, ordinal, prompt: JSON.stringify(call.prompt) })))
+    .execute();
+}
+
+async function insertReflections(
+  tx: Executor,
+  run: LockedRun,
+  calls: readonly RunCall[],
+  kept: readonly Kept[],
+): Promise<void> {
+  if (kept.length === 0) return;
+  const { ownerId, agentId } = run;
+  const counted = await tx
+    .updateTable('agents')
+    .set({
+      memorySeq: sql<number>`memory_seq + ${kept.length}::int`,
+      memoryRev: sql<number>`memory_rev + ${kept.length}::int`,
+    })
+    .where('id', '=', agentId)
+    .returning(['memorySeq', 'memoryRev', sql<Date>`now()`.as('now')])
+    .executeTakeFirstOrThrow();
+  const rows = kept.map((insight, ordinal) => ({
+    ...insight,
+    ordinal,
+    id: newId('reflection'),
+    memoryId: newId('memory'),
+    seq: counted.memorySeq - kept.length + 1 + ordinal,
+    rev: counted.memoryRev - kept.length + 1 + ordinal,
+  }));
+  await insertMemoryRows(
+    tx,
+    rows.map(({ id, memoryId, seq, rev, text, importance, depth }) => ({
+      id: memoryId,
+      ownerId,
+      agentId,
+      seq,
+      rev,
+      kind: 'reflection' as const,
+      text,
+      importance,
+      source: 'reflection',
+      externalKey: id,
+      occurredAt: counted.now.toISOString(),
+      depth,
+    })),
+  );
+  await tx
+    .insertInto('reflections')
+    .values(
+      rows.map(({ id, memoryId, ordinal, text, call }) => {
+        const { modelId, source, promptVersion, seed, machineId, tokens, seconds } = calls[call]!;
+        const made = { modelId, source, promptVersion, seed, machineId, tokens, seconds };
+        const degraded = modelId !== run.wantedModelId;
+        return { id, ownerId, agentId, runId: run.id, ordinal, text, memoryId, call, degraded, ...made };
+      }),
+    )
+    .execute();
+  await tx
+    .insertInto('reflectionEvidence')
+    .values(
+      rows.flatMap(({ id, evidence }) =>
+        evidence.map((memoryId, ordinal) => ({ reflectionId: id, ordinal, memoryId })),
+      ),
+    )
+    .execute();
+}
+
+function reasonOf(step: ReflectionStep, kept: number, refused: readonly RefusedInsight[]): string {
+  if (step.calls.length === 0) return 'what was new was deleted';
+  const repeat = refused.find(({ kind }) => kind === 'duplicates');
+  if (kept === 0 && repeat) return `nothing new (${repeat.reason})`;
+  if (kept === 0) return `no insight was kept${refused[0] ? ` (${refused[0].reason})` : ''}`;
+  return step.unread === 0 ? '' : `${step.unread} memories did not fit the context`;
+}
+
+function took(step: ReflectionStep, kept: number, refused: readonly RefusedInsight[]): Partial<RunTook> {
+  const dropped = (kind: DropKind) => refused.filter((each) => each.kind === kind).length;
+  const prompts = step.calls.map(({ promptTokens }) => promptTokens);
+  return {
+    reflections: kept,
+    tokens: step.tokens,
+    // What one call does not tell, all of them together do not either.
+    promptTokens: prompts.includes(null) ? null : prompts.reduce<number>((sum, each) => sum + each!, 0),
+    modelCalls: step.calls.reduce((sum, { modelCalls }) => sum + modelCalls, 0),
+    ...(step.calls.length === 0 ? {} : { machineId: step.calls.at(-1)!.machineId }),
+    droppedDuplicates: dropped('duplicates'),
+    droppedEmpty: dropped('empty'),
+    droppedWithoutEvidence: dropped('withoutEvidence'),
+    droppedTooDeep: dropped('tooDeep'),
+    droppedOther: dropped('other'),
+    droppedEvidence: step.droppedEvidence,
+  };
 }
 
 async function updateExpectation(tx: Executor, agentId: string): Promise<void> {

@@ -19,7 +19,9 @@ export function createRetentionStore(db: Database) {
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
-          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null) limit ${batch})`,
+          and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
+          and not exists (select 1 from messages m where m.id = s.work_id and m.ended_at is null)
+          and not exists (select 1 from whispers w where w.id = s.work_id and w.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
@@ -28,12 +30,24 @@ export function createRetentionStore(db: Database) {
         // A plan has outlived its retention when the one that followed it has.
         sql`delete from plans where version in (select p.version from plans p where p.state = 'superseded'
           and (select min(n.created_at) from plans n where n.version > p.version) < ${ago(keep.plans)} limit ${batch})`,
+        // The rating in force stays, and with it the space it was made in.
+        sql`delete from drift_ratings where id in (select r.id from drift_ratings r where r.rated_at < ${ago(keep.driftRatings)}
+          and not exists (select 1 from agent_drift a where a.rating_id = r.id) limit ${batch})`,
+        // The newest run that looked for clusters stays: the next one follows it. Clusters stay, as what became of them.
+        sql`delete from cluster_runs where id in (select r.id from cluster_runs r where r.made_at < ${ago(keep.clusterRuns)}
+          and exists (select 1 from cluster_runs n where n.owner_id = r.owner_id and n.id > r.id and not n.skipped) limit 100)`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
+        sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
+          and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
         // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
         sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
           and delivered_at is not null and forgotten_at is null limit ${batch})`,
         sql`delete from threads where id in (select id from threads where state = 'ended' and ended_at < ${ago(keep.threads)} limit ${batch})`,
+        // What was refused; a persona keeps the whisper that called it. One that a later whisper names stays as long as that.
+        sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
+          and w.ended_at < ${ago(keep.whispers)}
+          and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

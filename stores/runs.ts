@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { Rung } from '../domain/ladder.ts';
+import { insightsStep } from '../domain/messages.ts';
 import type { ReflectingAgent } from '../domain/reflections.ts';
 import { endedRunStates, type RunState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { deleteOrphanVectors } from './embeddings.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
@@ -109,8 +111,8 @@ export function createRunStore(db: Database) {
         }
 
         const queue = queueOf(agent.modelId);
-        const nothingNew = agent.memorySeq === agent.reflectedToSeq;
-        const fromSeq = nothingNew ? Math.max(0, agent.memorySeq - lookBackMemories) : agent.reflectedToSeq;
+        const nothingNew = agent.livedSeq <= agent.reflectedToSeq;
+        const fromSeq = nothingNew ? await lookBackFrom(tx, agent.id) : agent.reflectedToSeq;
         const fields = {
           temporalRunId: input.temporalRunId,
           wantedModelId: agent.modelId,
@@ -118,9 +120,9 @@ export function createRunStore(db: Database) {
           queue: queue ?? '',
           expectedTokens: agent.expectedTokens,
           fromSeq,
-          toSeq: Math.min(agent.memorySeq, fromSeq + mostMemories),
+          toSeq: (await seqOfLived(tx, agent.id, fromSeq, mostMemories)) ?? agent.memorySeq,
         };
-        const refusal = refuse(agent, queue, agent.memorySeq === 0 || (nothingNew && input.trigger === 'schedule'));
+        const refusal = refuse(agent, queue, agent.livedSeq === 0 || (nothingNew && input.trigger === 'schedule'));
         const end = refusal && { ...refusal, endedAt: sql<Date>`now()` };
         if (last && !ended) {
           await tx
@@ -312,12 +314,28 @@ export function createRunStore(db: Database) {
 }
 export type RunStore = ReturnType<typeof createRunStore>;
 
+/** What a run that came to its end took. */
+export interface RunTook {
+  reflections: number;
+  tokens: number;
+  promptTokens: number | null;
+  modelCalls: number;
+  machineId: string;
+  droppedDuplicates: number;
+  droppedEmpty: number;
+  droppedWithoutEvidence: number;
+  droppedTooDeep: number;
+  droppedOther: number;
+  droppedEvidence: number;
+}
+
+/** Ends an open run in the caller's transaction. Texts in the results of its steps go: what came of them stands in its reflections. */
 export async function endRun(
   tx: Executor,
   runId: string,
   state: RunState,
   reason: string,
-  more: { reflections?: number; tokens?: number; machineId?: string } = {},
+  more: Partial<RunTook> = {},
 ): Promise<boolean> {
   const row = await tx
     .updateTable('runs')
@@ -327,6 +345,7 @@ export async function endRun(
     .returning(['ownerId', 'agentId', 'wantedModelId', 'degraded'])
     .executeTakeFirst();
   if (!row) return false;
+  await clearSteps(tx, runId, row.ownerId);
   await appendEvents(tx, [
     {
       ownerId: row.ownerId,
@@ -337,6 +356,50 @@ export async function endRun(
   ]);
   await settleParkedNotice(tx, row.wantedModelId);
   return true;
+}
+
+/** seq of the `n`-th memory lived after `fromSeq`; undefined where there are fewer. */
+async function seqOfLived(tx: Executor, agentId: string, fromSeq: number, n: number): Promise<number | undefined> {
+  const row = await tx
+    .selectFrom('memories')
+    .select('seq')
+    .where('agentId', '=', agentId)
+    .where('seq', '>', fromSeq)
+    .where('kind', '<>', 'reflection')
+    .orderBy('seq')
+    .offset(n - 1)
+    .limit(1)
+    .executeTakeFirst();
+  return row?.seq;
+}
+
+/** Before the last lived memories. */
+async function lookBackFrom(tx: Executor, agentId: string): Promise<number> {
+  const row = await tx
+    .selectFrom('memories')
+    .select('seq')
+    .where('agentId', '=', agentId)
+    .where('kind', '<>', 'reflection')
+    .orderBy('seq', 'desc')
+    .offset(lookBackMemories)
+    .limit(1)
+    .executeTakeFirst();
+  return row?.seq ?? 0;
+}
+
+/** Takes the texts out of the results of a run's steps, and the vectors of insights that were compared and not stored. */
+async function clearSteps(tx: Executor, runId: string, ownerId: string): Promise<void> {
+  const { rows } = await sql<{ hash: Buffer }>`
+    select sha256(convert_to(insight->>'text', 'UTF8')) as hash
+    from step_results s, jsonb_array_elements(s.result->'insights') insight
+    where s.work_id = ${runId} and s.step = ${insightsStep}`.execute(tx);
+  await deleteOrphanVectors(
+    tx,
+    ownerId,
+    rows.map(({ hash }) => hash),
+  );
+  await sql`update step_results set result = jsonb_build_object('tokens', coalesce(result->'tokens', '0'))
+    where work_id = ${runId}`.execute(tx);
 }
 
 /** The notice of parked work goes when the last run that waits for the model does. */

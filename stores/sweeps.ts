@@ -143,7 +143,7 @@ async function insertRuns(
       'agents.ownerId',
       'agents.modelId',
       'agents.expectedTokens',
-      'agents.memorySeq',
+      'agents.livedSeq',
       'agents.reflectedToSeq',
     ])
     .select(['open.id as openRunId', 'open.state as openState', 'open.reason as openReason'])
@@ -159,7 +159,7 @@ async function insertRuns(
         ? { state: 'canceled', reason: skipReason(agent.openRunId, agent.openState!, agent.openReason!) }
         : queue === undefined
           ? { state: 'failed', reason: `fleet.yaml names no model ${agent.modelId}` }
-          : agent.memorySeq === 0 || (sweep.trigger === 'schedule' && agent.memorySeq === agent.reflectedToSeq)
+          : agent.livedSeq === 0 || (sweep.trigger === 'schedule' && agent.livedSeq <= agent.reflectedToSeq)
             ? { state: 'empty', reason: 'no new memories' }
             : undefined;
     return {

@@ -1,14 +1,19 @@
 import type { Client } from '@temporalio/client';
+import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
+import { createClusterActivities } from '../activities/clusters.ts';
+import { createDriftActivities } from '../activities/drift.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
+import { createMessageActivities } from '../activities/messages.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import { createSourceActivities } from '../activities/sources.ts';
+import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
@@ -17,17 +22,24 @@ import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
+import { openClusterer } from '../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../stores/clusters.ts';
+import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
+import { createMessageStore } from '../stores/messages.ts';
+import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
+import { createSpawnStore } from '../stores/spawns.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createThreadStore } from '../stores/threads.ts';
@@ -42,8 +54,13 @@ export function createWorkerStores(db: Database) {
     fleets: createFleetStore(db),
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
+    spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
+    messages: createMessageStore(db),
     embeddings: createEmbeddingStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
@@ -64,11 +81,14 @@ export function createCoordinationActivities(
   fleet: FleetReader,
   client: Client,
   embedderOf: (settings: EmbeddingSettings) => Embedder,
+  memorySearch: MemorySearch,
 ) {
   return {
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet, machineId }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createMessageActivities({ ...stores, fleet }),
+    ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
       reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),
@@ -80,5 +100,8 @@ export function createCoordinationActivities(
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
     ...createThreadActivities({ ...stores, fleet, embedderOf }),
     ...createConsolidationActivities({ ...stores, fleet }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
   };
 }

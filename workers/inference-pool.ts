@@ -1,9 +1,11 @@
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { InferencePool } from '../activities/machines.ts';
+import type { AnswerActivities } from '../activities/answers.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { RankedModel } from '../domain/plan.ts';
+import { talkQueue } from '../domain/task-queues.ts';
 import { pollers } from './coordination.ts';
 import type { SlotGate } from './slot-gate.ts';
 
@@ -18,7 +20,7 @@ export interface PoolOptions {
   namespace: string;
   identity: string;
   gate: SlotGate;
-  activities: InferenceActivities;
+  activities: InferenceActivities & AnswerActivities;
   loader: ModelLoader;
   /** Milliseconds a call may take: how long a queue that stops being polled may drain. */
   callTimeout: number;
@@ -31,7 +33,6 @@ export interface PoolOptions {
 }
 
 interface Polled {
-  model: RankedModel;
   worker: Worker;
   ended: Promise<void>;
 }
@@ -72,16 +73,16 @@ export function createInferencePool(options: PoolOptions) {
     await Promise.all(ending);
   }
 
-  async function start(model: RankedModel): Promise<void> {
+  async function start(model: RankedModel, queue: string): Promise<void> {
     const worker = await Worker.create({
       connection: options.connection,
       namespace: options.namespace,
-      taskQueue: model.queue,
+      taskQueue: queue,
       identity: `${options.identity.replace('/worker/', `/${model.modelId}/`)}`,
       activities: options.activities,
       interceptors: { activity: activityInterceptors },
       tuner: {
-        activityTaskSlotSupplier: gate.supplierFor(model.queue),
+        activityTaskSlotSupplier: gate.supplierFor(queue),
         workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
         localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
         nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
@@ -97,8 +98,8 @@ export function createInferencePool(options: PoolOptions) {
       .catch((err: unknown) => {
         options.onFailure(err);
       })
-      .finally(() => gate.close(model.queue));
-    polled.set(model.queue, { model, worker, ended });
+      .finally(() => gate.close(queue));
+    polled.set(queue, { worker, ended });
   }
 
   /** Loads what the plan keeps here and polls for it; a model that cannot be loaded now is left for the next time. */
@@ -107,9 +108,11 @@ export function createInferencePool(options: PoolOptions) {
     let changed = false;
     for (const model of target) {
       if (!resident.has(model.modelId) && !(await load(model.modelId, signal))) continue;
-      if (polled.has(model.queue)) continue;
-      await start(model);
-      changed = true;
+      for (const queue of queuesOf(model)) {
+        if (polled.has(queue)) continue;
+        await start(model, queue);
+        changed = true;
+      }
     }
     if (changed) options.onChange();
   }
@@ -147,7 +150,7 @@ export function createInferencePool(options: PoolOptions) {
         target = next;
         missing.clear();
         planVersion = version;
-        const keep = new Set(next.map((model) => model.queue));
+        const keep = new Set(next.flatMap(queuesOf));
         await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
         const nextIds = new Set(next.map((model) => model.modelId));
         for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
@@ -155,7 +158,7 @@ export function createInferencePool(options: PoolOptions) {
           await unload(modelId, signal);
         }
         // A change of slots or rank needs no new worker: the gate holds them.
-        for (const model of next) gate.open(model.queue, model.slots, model.rank);
+        for (const model of next) gate.open({ ...model, talkQueue: talkQueue(model.queue) });
         await pollTarget(signal);
         options.onChange();
       });
@@ -177,7 +180,7 @@ export function createInferencePool(options: PoolOptions) {
 
     /** Tries again what could not be loaded. */
     retryMissing(signal: AbortSignal): Promise<void> {
-      if (held.size > 0 || target.every((model) => polled.has(model.queue))) return Promise.resolve();
+      if (held.size > 0 || target.flatMap(queuesOf).every((queue) => polled.has(queue))) return Promise.resolve();
       return inOrder(() => pollTarget(signal));
     },
 
@@ -192,4 +195,9 @@ export function createInferencePool(options: PoolOptions) {
     missing: () => [...missing].sort(),
   };
   return pool satisfies InferencePool;
+}
+
+/** The queue of a model's background work and that of its conversations. */
+function queuesOf({ queue }: RankedModel): string[] {
+  return [queue, talkQueue(queue)];
 }

@@ -1,8 +1,10 @@
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { createAnswerActivities } from '../activities/answers.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
+import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -13,7 +15,9 @@ import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
+import { createMemorySearch } from '../stores/memory-search.ts';
 import { createRateStore } from '../stores/placement.ts';
+import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
@@ -24,6 +28,7 @@ import { relayIntents } from './intents-relay.ts';
 import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
 import { watchModelServer } from './model-server-watch.ts';
+import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
 import { SlotGate } from './slot-gate.ts';
 
@@ -72,8 +77,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const client = new Client({ connection: clientConnection, namespace });
 
   const embedders = createEmbedders({ apiKey: options.modelKey });
+  const memorySearch = createMemorySearch({
+    db,
+    embedderOf: embedders.of,
+    settings: async () => (await fleet()).fleet.embeddings,
+    cacheBytes: view.fleet.limits.memoryCacheMiB * 2 ** 20,
+    onFailure: (err) => log.warn({ err }, 'memories searched by words alone'),
+  });
   const models = createMachineModels(() => view, machineId, options.modelKey);
-  const gate = new SlotGate(machine.modelServer?.sequences ?? 1);
+  const redis = connectRedis(options.redisUrl, log);
+  const gate = new SlotGate(machine.modelServer?.sequences ?? 1, { liveForMs: keptForMs(view) });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
   let watch: ReturnType<typeof watchModelServer> | undefined;
@@ -95,25 +108,33 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     onRenewed: () => background(catchUp()),
     onFatal: (err) => failure.reject(err),
   });
+  const calls: MachineCallDeps = {
+    lease: lease.held,
+    permits: gate,
+    callFor: (modelId) => models.callFor(modelId),
+    serverDown: () => watch?.lookNow(),
+    served: createRateMeter({
+      gpuClass: machine.gpus[0]?.class ?? '8g',
+      rates: createRateStore(db),
+      view: () => view,
+      log,
+    }),
+  };
   const pool = createInferencePool({
     connection,
     namespace,
     identity,
     gate,
     loader: models,
-    activities: createInferenceActivities({
-      ...stores,
-      lease: lease.held,
-      permits: gate,
-      callFor: (modelId) => models.callFor(modelId),
-      serverDown: () => watch?.lookNow(),
-      served: createRateMeter({
-        gpuClass: machine.gpus[0]?.class ?? '8g',
-        rates: createRateStore(db),
-        view: () => view,
-        log,
+    activities: {
+      ...createInferenceActivities({
+        ...stores,
+        ...calls,
+        memorySearch,
+        mostDepth: () => view.fleet.limits.reflectionDepth,
       }),
-    }),
+      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream: createAnswerStream(redis, log) }),
+    },
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
     log,
@@ -142,6 +163,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     view = await fleet();
     const now = view.fleet.machines.find((other) => other.id === machineId);
     if (now?.modelServer) gate.resize(now.modelServer.sequences);
+    gate.keepFor(keptForMs(view));
     return view;
   }
 
@@ -193,7 +215,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
         bundlePath: await workflowBundle(),
-        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of),
+        activities: createCoordinationActivities(machineId, stores, fleet, client, embedders.of, memorySearch),
       }),
     );
   }
@@ -206,7 +228,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log }) : undefined;
   const presence = showPresence({
-    redisUrl: options.redisUrl,
+    redis,
     machineId,
     log,
     read: () => ({
@@ -244,12 +266,17 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await Promise.all(running);
       clearTimeout(late);
       await lease.stop();
+      redis.disconnect();
       await embedders.close();
       await connection.close();
       await clientConnection.close();
       await db.destroy();
     },
   };
+}
+
+function keptForMs({ fleet }: FleetView): number {
+  return durationSeconds(fleet.talk.keepFor) * 1000;
 }
 
 /** Kept by continue-as-new, so one start is enough until somebody ends it. */

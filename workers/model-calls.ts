@@ -4,8 +4,9 @@ import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
+import { loadedContext } from '../domain/vram.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
-import type { Inference, TextModel } from '../integrations/inference/inference.ts';
+import type { TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
 import {
   loadModel,
@@ -35,7 +36,7 @@ export function createMachineModels(
 ): MachineModels {
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
-  let made: { url: string; inference: Inference; text: TextModel } | undefined;
+  let made: { url: string; text: TextModel } | undefined;
 
   function server() {
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
@@ -44,7 +45,7 @@ export function createMachineModels(
     return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
   }
 
-  function answersOf(at: ReturnType<typeof server>): Pick<ModelCall, 'inference' | 'text'> {
+  function answersOf(at: ReturnType<typeof server>, loadedTokens: number): Pick<ModelCall, 'inference' | 'text'> {
     if (!at) return { inference: extractive, text: undefined };
     if (made?.url !== at.url) {
       const { limits } = view().fleet;
@@ -55,10 +56,12 @@ export function createMachineModels(
         callMs: durationSeconds(limits.callTimeout) * 1000,
         ...key,
       };
-      const text = createTextModel(options);
-      made = { url: at.url, text, inference: createModelReflector(text) };
+      made = { url: at.url, text: createTextModel(options) };
     }
-    return { inference: made.inference, text: made.text };
+    const server = made.text;
+    // Whatever a call is for, it names the context the model stands loaded with: another would load it anew.
+    const text: TextModel = { generate: (request, watch) => server.generate({ ...request, loadedTokens }, watch) };
+    return { inference: createModelReflector(text), text };
   }
 
   function servedAs(modelId: string, kind: ModelCall['kind']) {
@@ -72,13 +75,13 @@ export function createMachineModels(
       const at = server();
       const kind = at?.kind ?? 'openai';
       const { variant, name } = servedAs(modelId, kind);
-      return { ...answersOf(at), variant, servedAs: name, kind };
+      return { ...answersOf(at, loadedContext(variant)), variant, servedAs: name, kind };
     },
     async load(modelId, signal) {
       const at = server();
       if (!at) return;
       const { variant, name } = servedAs(modelId, at.kind);
-      await loadModel(at.url, at.kind, { id: name, contextTokens: variant.model.context.reflect }, { signal, ...key });
+      await loadModel(at.url, at.kind, { id: name, contextTokens: loadedContext(variant) }, { signal, ...key });
     },
     async unload(modelId, signal) {
       const at = server();

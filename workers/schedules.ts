@@ -10,12 +10,14 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
+  clusterScheduleId,
+  consolidateScheduleId,
+  driftScheduleId,
   embeddingScheduleId,
   reflectScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
-  consolidateScheduleId,
   weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -81,6 +83,8 @@ const standing: Readonly<Record<string, Options>> = {
     intervals: [{ every: '1 hour', offset: '30 minutes' }],
   }),
   [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
+  [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
+  [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
 };
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {

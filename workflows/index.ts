@@ -1,11 +1,15 @@
+export { answerMessage } from './answer-message.ts';
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
 export { consolidateMemories } from './consolidate-memories.ts';
+export { clusterAgents } from './cluster-agents.ts';
 export { drainMachine } from './drain-machine.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
+export { rateDrift } from './rate-drift.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
 export { weaveMemories } from './weave-memories.ts';
+export { spawnPersona } from './spawn-persona.ts';

@@ -1,5 +1,5 @@
-import { DomainError } from '../../domain/errors.ts';
-import { fieldErrors } from '../../domain/field-errors.ts';
+import { invalidInput } from '../../domain/field-errors.ts';
+import { decodeUtf8, parseJsonText } from '../../domain/json-text.ts';
 import type { Api } from '../types.ts';
 import type { z } from 'zod';
 
@@ -18,30 +18,16 @@ export function registerBodies(app: Api): void {
   });
 }
 
-/** For the scope of routes that take NDJSON. */
-export function registerLineBodies(app: Api): void {
-  app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload));
+/** For the scope of routes that read a body as it comes in, and bound it themselves. */
+export function registerStreamBodies(app: Api): void {
+  for (const type of ['application/x-ndjson', 'application/json']) {
+    app.addContentTypeParser(type, (_request, payload, done) => done(null, payload));
+  }
 }
 
 function parseJson(bytes: Uint8Array): unknown {
   if (bytes.length === 0) return undefined;
   return parseJsonText(decodeUtf8(bytes));
-}
-
-export function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new DomainError('MALFORMED_BODY', 'the body is not valid UTF-8', { cause });
-  }
-}
-
-export function parseJsonText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new DomainError('MALFORMED_BODY', `not JSON: ${cause instanceof Error ? cause.message : ''}`, { cause });
-  }
 }
 
 const places: Record<string, string> = { querystring: 'query.', params: 'path.', headers: 'headers.', body: '' };
@@ -53,13 +39,4 @@ export function registerValidation(app: Api): void {
     if (parsed.success) return { value: parsed.data };
     return { error: invalidInput(parsed.error, data, schema, places[httpPart ?? 'body'] ?? '') };
   });
-}
-
-export function invalidInput(error: z.ZodError, input: unknown, schema: z.ZodType, place = ''): DomainError {
-  const fields = fieldErrors(error, input, { schema }).map((field) => ({
-    ...field,
-    path: `${place}${field.path}`.replace(/\.$/, ''),
-  }));
-  const said = fields.map(({ path, rule }) => `${path === '' ? 'the body' : path} ${rule}`).join('; ');
-  return new DomainError('INVALID_INPUT', said, { fields });
 }

@@ -50,10 +50,15 @@ function withBodies(made: Document): Document {
     if (operation.requestBody && schema?.anyOf?.some(({ type }) => type === 'null'))
       operation.requestBody.required = false;
   }
-  const lines = paths['/v1/memories']?.['post'];
-  if (lines) {
-    const schema = { type: 'string', description: 'A line each: {"agentId": …, "text": …}' };
-    lines.requestBody = { required: true, content: { 'application/x-ndjson': { schema } } };
+  const memories = paths['/v1/memories']?.['post'];
+  if (memories) {
+    memories.requestBody = {
+      required: true,
+      content: {
+        'application/x-ndjson': { schema: { $ref: '#/components/schemas/MemoryLineInput' } },
+        'application/json': { schema: { type: 'object', description: 'nodes.json, with ?format=generative-agents' } },
+      },
+    };
   }
   return made;
 }
@@ -61,7 +66,10 @@ function withBodies(made: Document): Document {
 interface Operation {
   requestBody?: {
     required?: boolean;
-    content: Record<string, { schema: { type?: string; description?: string; anyOf?: Array<{ type?: string }> } }>;
+    content: Record<
+      string,
+      { schema: { $ref?: string; type?: string; description?: string; anyOf?: Array<{ type?: string }> } }
+    >;
   };
 }
 

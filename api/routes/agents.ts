@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, idSchema, reflectWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { egoKinds } from '../../domain/ego.ts';
-import { agentOrigins, agentStates, runStates } from '../../domain/states.ts';
+import { personaFormats } from '../../domain/persona-files.ts';
+import { agentOrigins, agentStates, driftStates, runStates } from '../../domain/states.ts';
 import { gpuClasses } from '../../domain/task-queues.ts';
 import { type AgentView, findAgent, listAgents } from '../../stores/queries/agents.ts';
 import { listEgoEntries } from '../../stores/queries/ego.ts';
@@ -31,6 +32,16 @@ const agentSchema = z
     why: z.string().describe('Why it has no machine or does not run; empty when all is well'),
     memories: z.int(),
     unread: z.int().describe('Memories that no reflection has read yet'),
+    drift: z
+      .object({
+        state: z.enum(driftStates),
+        since: timeSchema,
+        drift: z.number(),
+        z: z.number().nullable(),
+        ratedAt: timeSchema,
+      })
+      .nullable()
+      .describe('How far it stands from its persona; null: not rated yet'),
     nextRunAt: timeSchema.nullable(),
     lastRun: z
       .object({
@@ -59,6 +70,10 @@ const agentDetailSchema = agentSchema
     fleetVersion: z.int(),
     ego: z.int().describe('Micro-ego (voting weight) it holds now'),
     createdAt: timeSchema,
+    file: z
+      .object({ format: z.enum(personaFormats), document: z.looseObject({}) })
+      .nullish()
+      .describe('With `?include=file`: what it was imported from, as it came; null where it was not'),
   })
   .meta({ id: 'AgentDetail' });
 
@@ -121,12 +136,17 @@ export function agentRoutes(app: Api, context: ApiContext): void {
       tags: ['agents'],
       summary: 'One agent with its persona',
       params: agentParams,
+      querystring: z.strictObject({ include: z.literal('file').optional() }),
       response: { 200: agentDetailSchema, ...problemResponses },
     },
     handler: async (request) => {
-      const agent = await existing(context, callerOf(request).ownerId, request.params.id);
+      const { ownerId } = callerOf(request);
+      const agent = await existing(context, ownerId, request.params.id);
       const [view] = await withNextRun([agent]);
-      return { ...view!, leastClass: agent.leastClass as (typeof gpuClasses)[number] };
+      const shown = { ...view!, leastClass: agent.leastClass as (typeof gpuClasses)[number] };
+      if (request.query.include === undefined) return shown;
+      const file = await context.personas.file(ownerId, agent.id);
+      return { ...shown, file: file ? { format: file.format, document: file.document } : null };
     },
   });
 

@@ -3,6 +3,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { cursorBeforeLast, eventHorizon } from '../../stores/queries/events.ts';
 import type { ApiContext } from '../context.ts';
 import { createEventFeed, parseCursor } from '../event-feed.ts';
+import { beginStream } from '../event-streams.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses } from '../schemas.ts';
 import type { Api } from '../types.ts';
@@ -54,18 +55,7 @@ export function eventRoutes(app: Api, context: ApiContext): void {
             : await cursorBeforeLast(context.db, ownerId, last)
           : parseCursor(from);
       if (cursor === undefined) throw new DomainError('INVALID_INPUT', 'the cursor must be <xid>-<id>');
-      reply.hijack();
-      // A hijacked reply writes its own head; what the hooks have set goes along.
-      for (const [name, value] of Object.entries(reply.getHeaders()))
-        if (value !== undefined) reply.raw.setHeader(name, value);
-      reply.raw.writeHead(200, {
-        'content-type': 'text/event-stream; charset=utf-8',
-        'cache-control': 'no-store',
-        'x-accel-buffering': 'no',
-        // Ended by a server that stops, the connection must not stay open for its keep-alive time.
-        connection: 'close',
-      });
-      await feed.follow(reply.raw, {
+      await feed.follow(beginStream(reply), {
         ownerId,
         tokenId,
         after: cursor,

@@ -1,17 +1,24 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { DomainError, errorTable } from '../../domain/errors.ts';
+import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
+import { fieldError } from '../../domain/field-errors.ts';
+import { memoryBody, memoryLineSchema } from '../../domain/memory-lines.ts';
 import { memoryKinds } from '../../domain/states.ts';
+import { generativeAgentsImporter } from '../../integrations/importers/generative-agents.ts';
+import { ndjsonImporter } from '../../integrations/importers/ndjson.ts';
 import type { NewMemory } from '../../stores/memories.ts';
+import { exportedLines } from '../../stores/queries/memory-export.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
-import { agentsTakingMemories, findMemory, findMemoryByKey, listMemories } from '../../stores/queries/memories.ts';
+import { findMemory, findMemoryByKey, listMemories } from '../../stores/queries/memories.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
-import { importMemories, memoryBody, newMemory, refuseIfNothingGood } from '../memory-import.ts';
-import { registerLineBodies } from '../plugins/bodies.ts';
+import { importReportSchema } from '../import-report.ts';
+import { importMemories, refuseIfNothingGood } from '../memory-import.ts';
+import { bodyLimit, registerStreamBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
+import { newMemory } from '../told-memories.ts';
 import type { Api } from '../types.ts';
 import { idempotencyHeaders } from '../workflow-starts.ts';
 
@@ -61,25 +68,22 @@ const foundSchema = z.object({
 const forgottenSchema = z.object({
   id: idSchema('memory'),
   reflections: z.array(idSchema('reflection')).describe('Rest on it; they are not rewritten'),
+  messages: z.array(idSchema('message')).describe('Their answers cite it; they are not rewritten'),
 });
-const fieldErrorSchema = z.object({ path: z.string(), rule: z.string(), mend: z.string() });
-const importSchema = z
-  .object({
-    added: z.int(),
-    known: z.int().describe('Came before under the same key'),
-    refused: z.int(),
-    errors: z.array(
-      z.object({
-        line: z.int(),
-        code: z.enum(Object.keys(errorTable) as [keyof typeof errorTable]),
-        detail: z.string(),
-        errors: z.array(fieldErrorSchema).optional(),
-      }),
-    ),
-    errorsLeftOut: z.int(),
-    dryRun: z.literal(true).optional(),
-  })
-  .meta({ id: 'MemoryImport' });
+
+/** A whole memory stream of a simulated persona is a few MB. */
+const fileLimit = 64 * 1024 * 1024;
+const importers = {
+  ndjson: () => ndjsonImporter({ lineLimit: bodyLimit }),
+  'generative-agents': () => generativeAgentsImporter({ fileLimit }),
+} as const;
+const importQuery = writeQuery.extend({
+  format: z
+    .enum(Object.keys(importers) as [keyof typeof importers])
+    .default('ndjson')
+    .describe('ndjson: lines of MemoryLine; generative-agents: associative_memory/nodes.json, as application/json'),
+  agentId: slugSchema.optional().describe('Everything goes to this agent, whoever the lines name'),
+});
 
 export function memoryRoutes(app: Api, context: ApiContext): void {
   const { db, memories, memorySearch, metrics } = context;
@@ -95,7 +99,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     key: z.string().regex(/^\d{1,15}$/),
     keyOf: (memory) => String(memory.seq),
     rows: async (page, _filters, { id }) => {
-      if (!(await findAgent(db, page.ownerId, id))) throw new DomainError('NOT_FOUND', `no agent ${id}`);
+      await existingAgent(page.ownerId, id);
       return listMemories(db, { ...page, agentId: id });
     },
   });
@@ -130,7 +134,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const { id } = request.params;
-      if (!(await findAgent(db, ownerId, id))) throw new DomainError('NOT_FOUND', `no agent ${id}`);
+      await existingAgent(ownerId, id);
       const { q, limit } = request.query;
       const { found, ...about } = await memorySearch.search({
         ownerId,
@@ -235,9 +239,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
       const { id } = request.params;
-      const agent = await findAgent(db, ownerId, id);
-      if (!agent) throw new DomainError('NOT_FOUND', `no agent ${id}`);
-      if (agent.state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} is retired`);
+      refuseRetired(await existingAgent(ownerId, id));
       const key = request.body.externalKey ?? request.headers['idempotency-key'];
       const memory = newMemory(
         id,
@@ -261,44 +263,72 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
 
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    registerLineBodies(scope as unknown as Api);
+    registerStreamBodies(scope as unknown as Api);
     (scope as unknown as Api).route({
       method: 'POST',
       url: '/v1/memories',
       config: { role: 'member' },
       schema: {
         tags: ['memories'],
-        summary: 'Gives many memories as NDJSON: a line each, with agentId and the fields of one memory',
-        consumes: ['application/x-ndjson'],
-        querystring: writeQuery,
-        response: { 200: importSchema, ...problemResponses },
+        summary: 'Takes in a file of memories: good lines go in, each bad one is told; what comes again adds nothing',
+        consumes: ['application/x-ndjson', 'application/json'],
+        querystring: importQuery,
+        response: { 200: importReportSchema, ...problemResponses },
       },
       handler: async (request) => {
         const { ownerId } = callerOf(request);
+        const { dryRun = false, agentId, format } = request.query;
+        const importer = importers[format]();
         if (!isStream(request.body)) throw new DomainError('MALFORMED_BODY', 'the request has no body');
-        const { dryRun } = request.query;
-        const result = await importMemories(request.body, {
-          ownerId,
-          add: dryRun ? wouldAdd : (owner, batch) => memories.add(owner, batch),
-        });
-        refuseIfNothingGood(result);
-        if (dryRun) return { ...result, dryRun: true as const };
-        metrics.memories.inc(result.added);
-        return result;
+        refuseOtherMedia(request.headers['content-type'], importer.mediaType);
+        if (agentId !== undefined) refuseRetired(await existingAgent(ownerId, agentId));
+        else if (format !== 'ndjson') throw fieldError('query.agentId', 'is required', 'Say whose memories they are.');
+        const report = await importMemories(request.body, importer, { db, memories, ownerId, agentId, dryRun });
+        refuseIfNothingGood(report);
+        if (dryRun) return { ...report, dryRun: true as const };
+        metrics.memories.inc(report.added);
+        return report;
       },
     });
   });
 
-  /** Counts as added what has an agent to go to; whether a key is known shows only at the real import. */
-  async function wouldAdd(ownerId: string, batch: readonly NewMemory[]) {
-    const wanted = [...new Set(batch.map((memory) => memory.agentId))];
-    const taking = await agentsTakingMemories(db, ownerId, wanted);
-    return {
-      added: batch.filter((memory) => taking.has(memory.agentId)).length,
-      known: 0,
-      unknown: wanted.filter((agentId) => !taking.has(agentId)),
-    };
+  app.route({
+    method: 'GET',
+    url: '/v1/agents/:id/memories/export',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['memories'],
+      summary: 'Everything an agent remembers, as lines that POST /v1/memories takes in again',
+      params: agentParams,
+      response: {
+        200: { description: 'Lines of MemoryLine', content: { 'application/x-ndjson': { schema: memoryLineSchema } } },
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const agent = await existingAgent(ownerId, request.params.id);
+      void reply
+        .type('application/x-ndjson; charset=utf-8')
+        .header('content-disposition', `attachment; filename="${agent.id}.memories.ndjson"`);
+      return reply.send(Readable.from(exportedLines(db, { ownerId, agent, now: new Date() })) as never);
+    },
+  });
+
+  async function existingAgent(ownerId: string, id: string) {
+    const agent = await findAgent(db, ownerId, id);
+    if (!agent) throw new DomainError('NOT_FOUND', `no agent ${id}`);
+    return agent;
   }
+}
+
+function refuseRetired({ id, state }: { id: string; state: string }): void {
+  if (state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} is retired`);
+}
+
+function refuseOtherMedia(came: string | undefined, wanted: string): void {
+  if (came?.split(';')[0]!.trim().toLowerCase() === wanted) return;
+  throw new DomainError('UNSUPPORTED_MEDIA_TYPE', `this format comes as ${wanted}`);
 }
 
 function refuseOther(text: string, memory: NewMemory): void {
@@ -306,6 +336,6 @@ function refuseOther(text: string, memory: NewMemory): void {
   throw new DomainError('CONFLICT', `the key ${memory.externalKey} came before with another text`);
 }
 
-function isStream(body: unknown): body is Readable {
+function isStream(body: unknown): body is AsyncIterable<Buffer> {
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 }

@@ -28,7 +28,19 @@ const runSchema = z
     machineId: z.string().nullable(),
     expectedTokens: z.int(),
     tokens: z.int().nullable(),
+    promptTokens: z.int().nullable().describe('Null where the model server did not count them'),
+    modelCalls: z.int().describe('Calls whose answers the run rests on, at most five; 0 where no model was asked'),
     reflections: z.int(),
+    dropped: z
+      .object({
+        duplicates: z.int(),
+        empty: z.int(),
+        withoutEvidence: z.int(),
+        tooDeep: z.int(),
+        other: z.int(),
+        evidence: z.int().describe('Single ids that named nothing that was shown'),
+      })
+      .describe('Insights that were not stored, by why'),
     moves: z.int(),
     createdAt: timeSchema,
     startedAt: timeSchema.nullable(),

@@ -103,7 +103,7 @@ function showReflections({ items }) {
         document.createElement('br'),
         element(
           'small',
-          `${reflection.agentName} (${reflection.agentId}) ← ${reflection.memories} memories · ${made}${degraded} · ${reflection.machineId} · ${ago(reflection.createdAt)}`,
+          `${reflection.agentName} (${reflection.agentId}) ← ${reflection.memories} memories · ${made}${degraded} · ${reflection.machineId ?? 'imported'} · ${ago(reflection.createdAt)}`,
         ),
       );
       return item;

@@ -61,13 +61,14 @@ export async function judge(
     wanted: string;
     reflections: number;
     stored: number;
-    results: number;
+    /** Of its steps the most results that one has. */
+    results: number | null;
     by: string | null;
   }>`
     select r.id, r.agent_id, r.state, r.degraded, r.wanted_model_id as wanted, r.reflections,
       (select count(*) from reflections f where f.run_id = r.id) as stored,
-      (select count(*) from step_results s where s.work_id = r.id) as results,
-      (select s.machine_id from step_results s where s.work_id = r.id limit 1) as by
+      (select max(same.n) from (select count(*) as n from step_results s where s.work_id = r.id group by s.step) same) as results,
+      (select s.machine_id from step_results s where s.work_id = r.id and s.step = 'insights' limit 1) as by
     from runs r where r.period = ${period}`.execute(lab.db);
   const byId = new Map(runs.map((run) => [run.id, run]));
   const { rows: events } = await sql<{
@@ -96,7 +97,7 @@ export async function judge(
   return {
     lost: agents - doneAgents.size,
     twice:
-      runs.filter((run) => run.results > 1 || run.stored !== run.reflections).length +
+      runs.filter((run) => (run.results ?? 0) > 1 || run.stored !== run.reflections).length +
       [...doneAgents.values()].filter((count) => count > 1).length +
       (await committedAfterBump(
         lab,

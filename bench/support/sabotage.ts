@@ -8,6 +8,8 @@ export type Protection = (typeof protections)[number];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const rooms = [
+  'api',
+  'deploy',
   'domain',
   'workflows',
   'activities',
@@ -20,15 +22,14 @@ const rooms = [
 ];
 
 /** What is taken out, as text that must stand in the source exactly once: a bench whose protection has moved fails here. */
-const edits: Partial<Record<Protection, Array<{ file: string; from: string; to: string }>>> = {
-  fence: [{ file: 'stores/step-results.ts', from: 'and epoch = ${epoch} for share', to: 'for share' }],
-  unique: [{ file: 'stores/step-results.ts', from: 'on conflict (run_id, step) do nothing', to: '' }],
-};
+export interface Edit {
+  file: string;
+  from: string;
+  to: string;
+}
 
 /** A copy of the shipped sources with one protection taken out; the product itself knows nothing of it. */
-export function sabotagedSources(protection: Protection): { folder: string; remove(): void } {
-  const changes = edits[protection];
-  if (!changes) throw new Error(`no sabotage of ${protection} is known yet`);
+export function sabotagedSources(protection: Protection, changes: readonly Edit[]): { folder: string; remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), `soulfra-sabotage-${protection}-`));
   for (const room of rooms) cpSync(join(root, room), join(folder, room), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ago, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { lineageCommands } from './lineages.ts';
 
 interface LastRun {
   id: string;
@@ -47,6 +48,7 @@ interface EgoEntry {
 
 export function agentCommands(program: Command): void {
   const agents = program.command('agents').description('the agents');
+  lineageCommands(agents);
 
   limitOption(
     agents

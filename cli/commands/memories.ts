@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
 import { bold, confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { save } from '../save.ts';
 
 interface Memory {
   id: string;
@@ -21,14 +22,23 @@ interface Found {
 interface Taken {
   would?: string;
   reflections?: string[];
+  messages?: string[];
+}
+interface Place {
+  line: number;
+  at?: string;
 }
 interface Imported {
   added: number;
   known: number;
   refused: number;
-  errors: Array<{ line: number; code: string; detail: string }>;
+  errors: Array<Place & { code: string; detail: string; mend: string }>;
   errorsLeftOut: number;
+  notes: Array<Place & { path: string; rule: string; mend: string }>;
+  notesLeftOut: number;
+  lost: Array<{ field: string; count: number; reason: string }>;
 }
+const mediaTypes = { ndjson: 'application/x-ndjson', 'generative-agents': 'application/json' } as const;
 interface Reflection {
   id: string;
   agentId: string;
@@ -37,12 +47,13 @@ interface Reflection {
   modelId: string;
   source: string;
   promptVersion: string;
+  depth: number;
   degraded: boolean;
-  machineId: string;
+  machineId: string | null;
   tokens: number;
   seconds: number;
   memories: number;
-  runId: string;
+  runId: string | null;
   createdAt: string;
 }
 interface Explained extends Reflection {
@@ -88,28 +99,40 @@ export function memoryCommands(program: Command): void {
 
   memories
     .command('import')
-    .argument('<file>', 'NDJSON: a line each with agentId, text and what else is known')
-    .option('--dry-run', 'check every line; add nothing')
-    .description('give many agents many memories; good lines go in, bad ones are told')
-    .action(async (file: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
-      if (!existsSync(file)) throw badInput(`there is no ${file}`);
-      const { client, json } = sessionOf(command);
-      const imported = await client.lines<Imported>('/memories', file, { dryRun });
-      if (json) {
-        printJson(imported);
-      } else {
-        for (const { line: number, code, detail } of imported.errors)
-          line(`${file}:${number} ${code} ${plain(detail)}`);
-        if (imported.errorsLeftOut > 0) line(`… and ${imported.errorsLeftOut} more`);
-        const verb = dryRun ? 'would be added' : 'added';
-        line(`${imported.added} ${verb}, ${imported.known} known already, ${imported.refused} refused`);
-      }
-      if (imported.refused > 0) {
+    .argument('<file>', 'NDJSON, a line a memory (docs/memory.md); or nodes.json of Generative Agents')
+    .option('--as <agent>', 'everything goes to this agent, whoever the file names')
+    .addOption(new Option('--format <format>', 'what the file is').choices(Object.keys(mediaTypes)).default('ndjson'))
+    .option('--dry-run', 'say what would happen; add nothing')
+    .description('give agents many memories; good lines go in, bad ones are told')
+    .action(
+      async (
+        file: string,
+        { as, format, dryRun }: { as?: string; format: keyof typeof mediaTypes; dryRun?: boolean },
+        command: Command,
+      ) => {
+        if (!existsSync(file)) throw badInput(`there is no ${file}`);
+        const { client, json } = sessionOf(command);
+        const query = { dryRun, agentId: as, format };
+        const imported = await client.file<Imported>('/memories', file, mediaTypes[format], query);
+        if (json) printJson(imported);
+        else tellImport(imported, file, dryRun === true);
+        if (imported.refused === 0) return;
         throw new CommandFailure(`${imported.refused} lines were refused`, {
           exitCode: exitCodes.badInput,
           code: 'INVALID_INPUT',
         });
-      }
+      },
+    );
+
+  memories
+    .command('export')
+    .argument('<agent>', 'id of the agent')
+    .option('--to <file>', 'default: the standard output')
+    .description('everything an agent remembers, as lines that import takes in again')
+    .action(async (agent: string, { to }: { to?: string }, command: Command) => {
+      const { client } = sessionOf(command);
+      const path = `/agents/${encodeURIComponent(agent)}/memories/export`;
+      await save((await client.download(path)).body, to);
     });
 
   limitOption(
@@ -166,6 +189,7 @@ export function memoryCommands(program: Command): void {
         if (answer.would !== undefined) return line(`would ${answer.would}`);
         line(`${good('✔')} ${verb === 'delete' ? 'deleted' : 'forgotten'}: ${id}`);
         for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it`);
+        for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
       });
   }
 
@@ -198,7 +222,7 @@ export function memoryCommands(program: Command): void {
       line(plain(reflection.text));
       line(
         dim(
-          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · ${madeBy(reflection)} · ${reflection.id}`,
+          `  ${plain(reflection.agentName)} (${reflection.agentId}) ← ${reflection.memories} memories · depth ${reflection.depth} · ${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.id}`,
         ),
       );
     }
@@ -216,8 +240,11 @@ export function memoryCommands(program: Command): void {
       line(
         `by ${plain(reflection.agentName)} (${reflection.agentId}), ${reflection.createdAt.slice(0, 16).replace('T', ' ')}`,
       );
+      const made = `${reflection.tokens} tokens in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`;
       line(
-        `${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${reflection.tokens} tokens in ${reflection.seconds.toFixed(2)} s on ${reflection.machineId} · ${reflection.runId}`,
+        reflection.source === 'import'
+          ? madeBy(reflection)
+          : `${madeBy(reflection)} · prompt ${reflection.promptVersion} · ${made}`,
       );
       line();
       line('It rests on:');
@@ -228,8 +255,23 @@ export function memoryCommands(program: Command): void {
     });
 }
 
+function tellImport(imported: Imported, file: string, dryRun: boolean): void {
+  const where = ({ line: number, at }: Place) => `${file}:${number}${at === undefined ? '' : ` ${plain(at)}`}`;
+  const more = (count: number) => count > 0 && line(`… and ${count} more`);
+  for (const { code, detail, mend, ...place } of imported.errors)
+    line(`${where(place)} ${code} ${plain(detail)}. ${plain(mend)}`);
+  more(imported.errorsLeftOut);
+  for (const { path, rule, mend, ...place } of imported.notes)
+    line(dim(`${where(place)} ${plain(path)} ${plain(rule)}. ${plain(mend)}`));
+  more(imported.notesLeftOut);
+  for (const { field, count, reason } of imported.lost) line(dim(`not taken: ${plain(field)} of ${count}, ${reason}`));
+  const verb = dryRun ? 'would be added' : 'added';
+  line(`${imported.added} ${verb}, ${imported.known} known already, ${imported.refused} refused`);
+}
+
 function madeBy({ source, modelId, degraded }: Reflection): string {
   const mark = degraded ? ', degraded' : '';
+  if (source === 'import') return `imported${modelId === '' ? '' : `, made by ${plain(modelId)}`}`;
   return source === 'extractive'
     ? `extractive in place of ${modelId}${mark}: quotes its memories, no model used`
     : `${modelId}${mark}`;

@@ -17,7 +17,10 @@ interface Run {
   degraded: boolean;
   machineId: string | null;
   tokens: number | null;
+  promptTokens: number | null;
+  modelCalls: number;
   reflections: number;
+  dropped: Record<string, number>;
   moves: number;
   createdAt: string;
   startedAt: string | null;
@@ -47,6 +50,15 @@ interface Schedule {
   nextRunAt: string | null;
   lastRunAt: string | null;
 }
+
+const dropWords: Record<string, string> = {
+  duplicates: 'said nothing new',
+  empty: 'empty',
+  withoutEvidence: 'without evidence',
+  tooDeep: 'too deep',
+  other: 'otherwise refused',
+  evidence: 'ids of evidence that were not shown',
+};
 
 export function runCommands(program: Command): void {
   const runs = program.command('runs').description('single reflections of single agents');
@@ -100,7 +112,12 @@ export function runCommands(program: Command): void {
       line(
         `model      ${run.modelId}${run.modelId === run.wantedModelId ? '' : ` in place of ${run.wantedModelId}`} on ${run.machineId ?? 'no machine yet'} (${run.queue})`,
       );
-      line(`came to    ${run.reflections} reflections, ${run.tokens ?? 0} tokens, ${run.moves} moves`);
+      const dropped = Object.entries(run.dropped).filter(([, count]) => count > 0);
+      line(
+        `came to    ${run.reflections} reflections by ${run.modelCalls} model calls, ${run.tokens ?? 0} tokens from ${run.promptTokens ?? 'uncounted'} of prompts, ${run.moves} moves`,
+      );
+      if (dropped.length > 0)
+        line(`dropped    ${dropped.map(([why, count]) => `${count} ${dropWords[why] ?? why}`).join(', ')}`);
       line(`times      queued ${run.createdAt}, started ${run.startedAt ?? '-'}, ended ${run.endedAt ?? '-'}`);
     });
 

@@ -8,6 +8,8 @@ export interface WatchedCall {
   signal: AbortSignal;
   /** Reports real progress and starts the stall limit anew. */
   progressed(phase: Progress['phase'], tokens: number): void;
+  /** A piece of the answer has come. */
+  wrote(piece: string): void;
 }
 
 export type WatchCall = <T>(model: string, watch: Watch, run: (call: WatchedCall) => Promise<T>) => Promise<T>;
@@ -75,6 +77,9 @@ async function watchCall<T>(
   line.waiting.set(place, () => beat('prompt'));
   const call: WatchedCall = {
     signal: controller.signal,
+    wrote(piece) {
+      if (!controller.signal.aborted) watch.onText?.(piece);
+    },
     progressed(phase, tokens) {
       tokensSeen = tokens;
       if (phase === 'token') line.waiting.delete(place);

@@ -8,19 +8,18 @@ export function createExtractiveReflector(): Inference {
     source: 'extractive',
     async reflect({ agent, memories }, watch) {
       watch.signal.throwIfAborted();
-      const used = memories.map((memory) => memory.id);
-      const { accepted, refused } = acceptInsights({ insights: extractInsights(memories, agent.name) }, used);
-      const tokens = extractiveTokens(accepted);
+      const accepted = acceptInsights({ insights: extractInsights(memories, agent.name) }, memories);
+      const tokens = extractiveTokens(accepted.insights);
       watch.onProgress({ phase: 'token', tokens });
       return {
         source: 'extractive',
-        insights: accepted,
-        refused,
-        used,
+        ...accepted,
+        used: memories.map((memory) => memory.id),
         left: [],
+        modelCalls: 0,
         tokens,
         promptVersion: extractiveVersion,
-        repaired: false,
+        repair: null,
       };
     },
   };

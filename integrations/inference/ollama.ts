@@ -62,6 +62,7 @@ async function stream(
       const part = partSchema.parse(JSON.parse(line));
       if (part.error !== undefined) throw modelStreamError({ message: part.error });
       const content = part.message?.content ?? '';
+      if (content !== '') call.wrote(content);
       if (content !== '' || (part.message?.thinking ?? '') !== '') call.progressed('token', (tokens += 1));
       text += content;
       if (!part.done) continue;
@@ -87,13 +88,13 @@ function bodyFor(request: GenerateRequest): Record<string, unknown> {
     messages: request.messages,
     stream: true,
     think: false,
-    format: request.jsonSchema,
+    ...(request.jsonSchema === undefined ? {} : { format: request.jsonSchema }),
     truncate: false,
     shift: false,
     // The plan loads and unloads; without this each call would set the model to leave after five minutes.
     keep_alive: -1,
     options: {
-      num_ctx: request.contextTokens,
+      num_ctx: request.loadedTokens ?? request.contextTokens,
       num_predict: request.maxTokens,
       ...(request.seed === undefined ? {} : { seed: request.seed }),
     },

@@ -53,6 +53,7 @@ async function stream(
       }
       if (delta !== '' || isThinking(choice?.delta)) call.progressed('token', tokens);
       else if ('prompt_progress' in chunk) call.progressed('prompt', tokens);
+      if (delta !== '') call.wrote(delta);
       text += delta;
       finishReason = choice?.finish_reason ?? finishReason;
     }
@@ -71,11 +72,7 @@ function bodyFor(options: ModelServerOptions, request: GenerateRequest): StreamR
     max_tokens: request.maxTokens,
     stream: true,
     stream_options: { include_usage: true },
-    response_format: {
-      type: 'json_schema',
-      // The hosted API refuses length limits in strict mode; local servers turn the whole schema into a grammar.
-      json_schema: { name: request.schemaName, schema: request.jsonSchema, strict: !hosted },
-    },
+    ...formatOf(request, hosted),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   };
   if (hosted) return body;
@@ -91,6 +88,12 @@ function bodyFor(options: ModelServerOptions, request: GenerateRequest): StreamR
     ...(options.kind === 'vllm' ? counted : {}),
     ...(options.kind === 'llamacpp' ? told : {}),
   };
+}
+
+/** The hosted API refuses length limits in strict mode; local servers turn the whole schema into a grammar. */
+function formatOf({ schemaName: name = 'answer', jsonSchema: schema }: GenerateRequest, hosted: boolean) {
+  if (schema === undefined) return {};
+  return { response_format: { type: 'json_schema' as const, json_schema: { name, schema, strict: !hosted } } };
 }
 
 /** Reasoning text is not part of OpenAI's types, but vLLM and llama.cpp stream it, and it is progress. */

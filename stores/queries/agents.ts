@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { LivingAgent } from '../../domain/fleet-changes.ts';
-import type { AgentOrigin, AgentState, RunState } from '../../domain/states.ts';
+import type { AgentOrigin, AgentState, DriftState, RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { egoOf } from '../ego.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -26,6 +26,8 @@ export interface AgentView {
   memories: number;
   /** Memories that no reflection has read yet. */
   unread: number;
+  /** Null while it is not rated. */
+  drift: { state: DriftState; since: string; drift: number; z: number | null; ratedAt: string } | null;
   lastRun: {
     id: string;
     state: RunState;
@@ -74,8 +76,26 @@ function agentQuery(db: Executor, ownerId: string) {
           .as('last'),
       (join) => join.onTrue(),
     )
+    .leftJoin('agentDrift', 'agentDrift.agentId', 'agents.id')
+    .leftJoin('driftRatings', 'driftRatings.id', 'agentDrift.ratingId')
     .where('agents.ownerId', '=', ownerId)
     .selectAll('agents')
+    .select((eb) =>
+      eb
+        .selectFrom('memories')
+        .select((count) => count.fn.countAll<number>().as('unread'))
+        .whereRef('memories.agentId', '=', 'agents.id')
+        .whereRef('memories.seq', '>', 'agents.reflectedToSeq')
+        .where('memories.kind', '<>', 'reflection')
+        .as('unread'),
+    )
+    .select([
+      'agentDrift.state as driftState',
+      'agentDrift.since as driftSince',
+      'driftRatings.drift as drift',
+      'driftRatings.z as driftZ',
+      'driftRatings.ratedAt as driftRatedAt',
+    ])
     .select([
       'last.id as lastId',
       'last.state as lastState',
@@ -104,7 +124,17 @@ function agentView(row: AgentRow): AgentView {
     machineId: row.homeMachineId,
     why: row.paused ? 'paused by its operator' : row.homeReason,
     memories: row.memorySeq,
-    unread: row.memorySeq - row.reflectedToSeq,
+    unread: row.unread ?? 0,
+    drift:
+      row.driftState === null
+        ? null
+        : {
+            state: row.driftState as DriftState,
+            since: iso(row.driftSince!),
+            drift: row.drift!,
+            z: row.driftZ,
+            ratedAt: iso(row.driftRatedAt!),
+          },
     lastRun:
       row.lastId === null
         ? null
@@ -162,6 +192,7 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
       'archetype',
       'origin',
       'state',
+      'retiredBy',
       'name',
       'persona',
       'traits',
@@ -177,7 +208,12 @@ export async function livingAgents(db: Executor, ownerId: string): Promise<Livin
     .where('ownerId', '=', ownerId)
     .orderBy('id')
     .execute();
-  return rows.map((row) => ({ ...row, origin: row.origin as AgentOrigin, state: row.state as AgentState }));
+  return rows.map((row) => ({
+    ...row,
+    origin: row.origin as AgentOrigin,
+    state: row.state as AgentState,
+    retiredBy: row.retiredBy as LivingAgent['retiredBy'],
+  }));
 }
 
 export interface AgentCounts {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { MemoryKind } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -81,4 +82,27 @@ export async function agentsTakingMemories(
     .where('state', '<>', 'retired')
     .execute();
   return new Set(rows.map((row) => row.id));
+}
+
+export interface KnownMemory {
+  contentHash: Buffer;
+  /** It gave way to a memory that is not here yet. */
+  waitsForSuccessor: boolean;
+}
+
+/** Which of these are here, by `agentId externalKey`. */
+export async function memoriesByKeys(
+  db: Executor,
+  ownerId: string,
+  keys: ReadonlyArray<{ agentId: string; externalKey: string }>,
+): Promise<Map<string, KnownMemory>> {
+  if (keys.length === 0) return new Map();
+  const { rows } = await sql<KnownMemory & { agentId: string; externalKey: string }>`
+    select m.agent_id, m.external_key, m.content_hash,
+      m.superseded_at is not null and m.superseded_by is null as waits_for_successor
+    from unnest(${keys.map((key) => key.agentId)}::text[], ${keys.map((key) => key.externalKey)}::text[])
+      as wanted (agent_id, external_key)
+    join memories m using (agent_id, external_key)
+    where m.owner_id = ${ownerId}`.execute(db);
+  return new Map(rows.map(({ agentId, externalKey, ...known }) => [`${agentId} ${externalKey}`, known]));
 }

@@ -6,15 +6,22 @@ export interface ReflectionView {
   id: string;
   agentId: string;
   agentName: string;
-  runId: string;
+  /** Null for an imported one. */
+  runId: string | null;
   ordinal: number;
   text: string;
   modelId: string;
-  /** `extractive` quotes memories, no model was used. */
-  source: ReflectionSource;
+  /** `extractive` quotes memories, no model was used; `import`: made elsewhere, as it was told. */
+  source: ReflectionSource | 'import';
   promptVersion: string;
+  /** Null without a model. */
+  seed: number | null;
+  /** 1 over what was lived; one above the deepest reflection it rests on. */
+  depth: number;
+  /** The memory that it is to the agent. */
+  memoryId: string;
   degraded: boolean;
-  machineId: string;
+  machineId: string | null;
   tokens: number;
   seconds: number;
   /** How many memories it rests on. */
@@ -26,6 +33,8 @@ export interface EvidenceView {
   memoryId: string;
   seq: number;
   text: string;
+  /** 0: lived. */
+  depth: number;
   importance: number;
   occurredAt: string;
 }
@@ -38,9 +47,10 @@ function reflectionQuery(db: Executor, ownerId: string) {
   return db
     .selectFrom('reflections')
     .innerJoin('agents', 'agents.id', 'reflections.agentId')
+    .innerJoin('memories as own', 'own.id', 'reflections.memoryId')
     .where('reflections.ownerId', '=', ownerId)
     .selectAll('reflections')
-    .select('agents.name as agentName')
+    .select(['agents.name as agentName', 'own.depth'])
     .select((eb) =>
       eb
         .selectFrom('reflectionEvidence')
@@ -51,10 +61,10 @@ function reflectionQuery(db: Executor, ownerId: string) {
 }
 type ReflectionRow = Awaited<ReturnType<ReturnType<typeof reflectionQuery>['execute']>>[number];
 
-function reflectionView({ ownerId: _owner, ...row }: ReflectionRow): ReflectionView {
+function reflectionView({ ownerId: _owner, call: _call, ...row }: ReflectionRow): ReflectionView {
   return {
     ...row,
-    source: row.source as ReflectionSource,
+    source: row.source as ReflectionView['source'],
     memories: row.memories ?? 0,
     createdAt: iso(row.createdAt),
   };
@@ -79,7 +89,7 @@ export async function findReflection(db: Executor, ownerId: string, id: string):
   const evidence = await db
     .selectFrom('reflectionEvidence')
     .innerJoin('memories', 'memories.id', 'reflectionEvidence.memoryId')
-    .select(['memoryId', 'seq', 'text', 'importance', 'occurredAt'])
+    .select(['memoryId', 'seq', 'text', 'depth', 'importance', 'occurredAt'])
     .where('reflectionId', '=', id)
     .orderBy('ordinal')
     .execute();

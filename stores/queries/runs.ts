@@ -3,6 +3,18 @@ import type { RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
+export interface DroppedView {
+  /** Said what an earlier reflection or another insight says. */
+  duplicates: number;
+  empty: number;
+  withoutEvidence: number;
+  /** Would have lain deeper on reflections than the fleet allows. */
+  tooDeep: number;
+  other: number;
+  /** Single ids of evidence that named nothing that was shown. */
+  evidence: number;
+}
+
 export interface RunView {
   id: string;
   agentId: string;
@@ -20,7 +32,13 @@ export interface RunView {
   machineId: string | null;
   expectedTokens: number;
   tokens: number | null;
+  /** Null where the model server did not count them. */
+  promptTokens: number | null;
+  /** Of the attempts that brought the result. */
+  modelCalls: number;
   reflections: number;
+  /** Insights that were not stored, by why. */
+  dropped: DroppedView;
   moves: number;
   createdAt: string;
   startedAt: string | null;
@@ -47,6 +65,14 @@ function runQuery(db: Executor, ownerId: string) {
       'machineId',
       'expectedTokens',
       'tokens',
+      'promptTokens',
+      'modelCalls',
+      'droppedDuplicates',
+      'droppedEmpty',
+      'droppedWithoutEvidence',
+      'droppedTooDeep',
+      'droppedOther',
+      'droppedEvidence',
       'reflections',
       'moves',
       'createdAt',
@@ -58,8 +84,18 @@ function runQuery(db: Executor, ownerId: string) {
 type RunRow = Awaited<ReturnType<ReturnType<typeof runQuery>['execute']>>[number];
 
 function runView(row: RunRow): RunView {
+  const {
+    droppedDuplicates: duplicates,
+    droppedEmpty: empty,
+    droppedWithoutEvidence: withoutEvidence,
+    droppedTooDeep: tooDeep,
+    droppedOther: other,
+    droppedEvidence: evidence,
+    ...rest
+  } = row;
   return {
-    ...row,
+    ...rest,
+    dropped: { duplicates, empty, withoutEvidence, tooDeep, other, evidence },
     state: row.state as RunState,
     trigger: row.trigger as RunView['trigger'],
     createdAt: iso(row.createdAt),

@@ -106,7 +106,7 @@ async function ended(handle: WorkflowHandle): Promise<void> {
 async function lostAndTwice(period: string) {
   const { rows } = await sql<{ agentId: string; state: string; reason: string; wrong: boolean }>`
     select r.agent_id, r.state, coalesce(r.reason, '') as reason,
-      (select count(*) from step_results s where s.work_id = r.id) <> 1
+      (select count(*) from step_results s where s.work_id = r.id and s.step = 'insights') <> 1
         or (select count(*) from reflections f where f.run_id = r.id) <> r.reflections as wrong
     from runs r where r.period = ${period}`.execute(lab.db);
   const done = rows.filter(({ state }) => state === 'done');

@@ -86,8 +86,10 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/agents',
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
+    '/v1/agents/{id}/messages',
     '/v1/fleet/versions',
     '/v1/inbox',
+    '/v1/lineages',
     '/v1/machines',
     '/v1/models',
     '/v1/reflections',
@@ -98,6 +100,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/sweeps',
     '/v1/threads',
     '/v1/tokens',
+    '/v1/whispers',
   ]);
   for (const [path] of lists) {
     const url = path.replace('{id}', path.startsWith('/v1/sources') ? 'news' : 'vesper-001');

@@ -72,7 +72,7 @@ test('what is forgotten is nowhere any more, also not in its vectors', async () 
   const vectors = async () => (await sql`select 1 from embeddings`.execute(api.db)).rows.length;
   const before = await vectors();
   const { status, json } = await api.call('POST', `/v1/memories/${id}/forget`, { body: { reason: 'asked to' } });
-  expect({ status, json }).toEqual({ status: 200, json: { id, reflections: [] } });
+  expect({ status, json }).toEqual({ status: 200, json: { id, reflections: [], messages: [] } });
   expect(await vectors()).toBe(before - 1);
   for (const { name } of await api.db.introspection.getTables()) {
     const { rows } = await sql`select 1 from ${sql.table(name)} t where t::text like '%Quirke%'`.execute(api.db);

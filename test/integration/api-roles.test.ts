@@ -33,7 +33,10 @@ const lesser: Record<Role, Role | undefined> = {
 
 function idFor(url: string): string {
   if (url.includes('/runs/')) return newId('run');
+  if (url.startsWith('/v1/messages/')) return newId('message');
+  if (url.includes('/whispers/')) return newId('whisper');
   if (url.includes('/sweeps/')) return newId('sweep');
+  if (url.includes('/clusters/')) return newId('cluster');
   if (url.includes('/reflections/')) return newId('reflection');
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');

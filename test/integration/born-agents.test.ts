@@ -89,7 +89,7 @@ describe('an agent born outside fleet.yaml', () => {
     await expect(bear({ ...maren, name: 'Another' })).rejects.toMatchObject({ code: 'CONFLICT' });
     await expect(bear({ ...maren, id: 'another' })).rejects.toMatchObject({ code: 'CONFLICT' });
     await expect(bear({ ...maren, id: 'a', name: 'A' }, 'nobody')).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await sql`update agents set state = 'retired' where id = 'vesper-001'`.execute(api.db);
+    await sql`update agents set state = 'retired', retired_by = 'file' where id = 'vesper-001'`.execute(api.db);
     await expect(bear({ ...maren, id: 'b', name: 'B' }, 'vesper-001')).rejects.toMatchObject({ code: 'AGENT_RETIRED' });
     expect(await api.rowCounts()).toEqual(rows);
   });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -116,6 +116,26 @@ test('shows the fleet as a table and as JSON', async () => {
   expect(simulated.out).toMatch(/what moves\n {2}(load|move|slots)/);
 });
 
+test('whispers, shows what became of it, and draws who descends from whom', async () => {
+  const asked = await soulfra(['whisper', 'vesper-001', 'Somebody must keep the lamps.']);
+  expect(asked.out).toMatch(/^● whi_\S+ received: soulfra whispers show whi_/);
+  const id = /whi_[\w-]+/.exec(asked.out)![0];
+  const refused = await soulfra(['whisper', 'vesper-001', 'And another.', '--retry-of', id]);
+  expect({ code: refused.code, err: refused.err }).toMatchObject({ code: 1, err: expect.stringContaining('CONFLICT') });
+  const second = await soulfra(['whisper', 'vesper-001', 'And another.']);
+  expect(second.out).toMatch(/^✖ whi_\S+ refused GROWING_TOO_FAST: .*spawning\.growth is 0\.5/);
+  expect((await soulfra(['whispers', 'list', '--state', 'received'])).out).toContain(id);
+  expect((await soulfra(['whispers', 'show', id])).out).toContain('Somebody must keep the lamps.');
+  expect((await soulfra(['whispers', 'approve', id])).err).toContain('does not wait for an operator');
+
+  const tree = await soulfra(['agents', 'tree', 'vesper-001']);
+  expect(tree.out).toMatch(/^vesper-001 .* generation 0, fleet, ego 1,000,000\n$/);
+  expect((await soulfra(['agents', 'ego', 'vesper-001'])).out).toMatch(/opening +- +1,000,000 +1,000,000/);
+  expect((await soulfra(['agents', 'retire', 'rook-001', '--dry-run'])).out).toBe('would retire rook-001\n');
+  expect((await soulfra(['agents', 'retire', 'rook-001'])).out).toBe('✔ retired rook-001\n');
+  expect((await soulfra(['agents', 'revive', 'rook-001'])).out).toBe('✔ revived rook-001\n');
+});
+
 test('adds memories one by one and from a file, and lists them', async () => {
   expect(
     (await soulfra(['memories', 'add', 'rook-001', 'Seven birds on the weir.', '--importance', '7'])).out,
@@ -134,6 +154,34 @@ test('adds memories one by one and from a file, and lists them', async () => {
   // What an agent remembers must not steer the terminal.
   await soulfra(['memories', 'add', 'rook-001', 'bell \u0007 and \u001b[31mred']);
   expect((await soulfra(['memories', 'list', 'rook-001'])).out).not.toContain('\u001b[31m');
+});
+
+test('what one agent remembers goes out into a file and into another agent, told line by line', async () => {
+  expect((await soulfra(['memories', 'export', 'rook-001', '--to', 'rook.ndjson'])).code).toBe(0);
+  const file = readFileSync(join(folder, 'rook.ndjson'), 'utf8');
+  expect(file.trim().split('\n').at(-1)).toMatch(/^\{"type":"end"/);
+  expect((await soulfra(['memories', 'export', 'rook-001'])).out.split('\n').slice(1)).toEqual(
+    file.split('\n').slice(1),
+  );
+  const dry = await soulfra(['memories', 'import', 'rook.ndjson', '--as', 'vesper-001', '--dry-run']);
+  expect(dry).toMatchObject({ code: 0, out: expect.stringMatching(/\d would be added, 0 known already, 0 refused/) });
+  const imported = await soulfra(['memories', 'import', 'rook.ndjson', '--as', 'vesper-001', '--json']);
+  expect({ code: imported.code, ...json(imported) }).toMatchObject({ code: 0, known: 0, refused: 0 });
+  expect((await soulfra(['memories', 'list', 'vesper-001'])).out).toContain('Seven birds on the weir.');
+
+  const node = { type: 'event', created: '2023-02-13 08:00:00', poignancy: 11, keywords: ['x'] };
+  const nodes = { node_2: { ...node, description: '' }, node_1: { ...node, description: 'The kettle sings.' } };
+  writeFileSync(join(folder, 'nodes.json'), JSON.stringify(nodes));
+  const stream = ['memories', 'import', 'nodes.json', '--format', 'generative-agents'];
+  expect((await soulfra(stream)).err).toContain('query.agentId is required');
+  const told = await soulfra([...stream, '--as', 'vesper-001']);
+  expect(told.code).toBe(2);
+  expect(told.out).toContain('nodes.json:1 node_2 INVALID_INPUT description must not be blank. Write what');
+  expect(told.out).toContain('Taken as 10.');
+  expect(told.out).toContain('not taken: keywords of 1, the words of the text are searched');
+  const nobody = await soulfra(['memories', 'export', 'nobody-001', '--to', 'nobody.ndjson']);
+  expect(nobody.code).toBe(2);
+  expect(existsSync(join(folder, 'nobody.ndjson'))).toBe(false);
 });
 
 test('searches, deletes and forgets memories', async () => {
@@ -155,12 +203,48 @@ test('searches, deletes and forgets memories', async () => {
   expect((await soulfra(['memories', 'search', 'rook-001', 'birds'])).out).toContain('1 memory scored');
 });
 
+test('a character comes in as an agent and goes out as a picture that comes in again', async () => {
+  const card = {
+    spec: 'chara_card_v2',
+    spec_version: '2.0',
+    data: { name: 'Net Mender', description: '{{char}} hums.', system_prompt: 'x' },
+  };
+  writeFileSync(join(folder, 'card.json'), JSON.stringify(card));
+  const dry = await soulfra(['agents', 'import', 'card.json', '--dry-run']);
+  expect(dry.out).toContain('Net Mender (net-mender) would be born');
+  const born = await soulfra(['agents', 'import', 'card.json', '--archetype', 'rook']);
+  expect(born.code).toBe(0);
+  expect(born.out).toContain('Net Mender hums.');
+  expect(born.out).toContain('kept, without effect: system_prompt (an instruction');
+  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'card-png', '--to', 'card.png'])).code).toBe(0);
+  const again = await soulfra(['agents', 'import', 'card.png', '--archetype', 'rook']);
+  expect({ code: again.code, out: again.out }).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('was here already'),
+  });
+  const other = await soulfra(['agents', 'export', 'net-mender', '--format', 'eliza']);
+  expect(json(other)).toMatchObject({ name: 'Net Mender', bio: ['Net Mender hums.'] });
+  expect(other.err).toContain('no place in this format: system_prompt');
+  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'yaml'])).code).toBe(2);
+  expect((await soulfra(['agents', 'import', 'none.json'])).code).toBe(2);
+});
+
 test('pauses, lists and shows agents; dry runs change nothing', async () => {
   expect((await soulfra(['agents', 'pause', 'rook-001', '--dry-run'])).out.trim()).toBe('would pause rook-001');
   expect((await soulfra(['agents', 'pause', 'rook-001'])).out).toContain('paused rook-001');
   expect((await soulfra(['agents', 'list'])).out).toMatch(/rook-001 .* paused by its operator/);
   expect((await soulfra(['agents', 'show', 'rook-001'])).out).toMatch(/state +active, paused/);
   expect((await soulfra(['agents', 'resume', 'rook-001'])).code).toBe(0);
+});
+
+test('lists drift with what is missing, shows ratings, and would rate', async () => {
+  expect((await soulfra(['drift', 'list'])).out).toMatch(/rook-001 .* not rated .* a rating takes 3/);
+  expect((await soulfra(['drift', 'show', 'rook-001'])).out).toContain('rook-001 is not rated yet');
+  expect((await soulfra(['drift', 'rate', '--dry-run'])).out).toContain('would rate every agent');
+  expect((await soulfra(['drift', 'list', '--state', 'lost'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'list'])).code).toBe(0);
+  expect((await soulfra(['clusters', 'show', 'cls_none'])).code).toBe(2);
+  expect((await soulfra(['clusters', 'find', '--dry-run'])).out).toContain('would cluster the agents');
 });
 
 test('tells bad input, refusals and silence apart by exit code', async () => {

@@ -110,17 +110,19 @@ async function faults(stage: Stage): Promise<string[]> {
       where m.source = 'consolidated'`.execute(stage.db);
   return [...rows.map(({ fault }) => fault), ...(await threadFaults(stage.db))];
 }
-/** A reflection that rests on these. */
-async function reflectOn(stage: Stage, memoryIds: string[], state = 'done'): Promise<void> {
+/** A reflection that rests on these, as the memory of this id; without one the run that reads them is still open. */
+async function reflectOn(stage: Stage, memoryIds: string[], ownId?: string): Promise<void> {
+  const state = ownId === undefined ? 'running' : 'done';
   const runId = newId('run');
   await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, from_seq, to_seq, ended_at)
     values (${runId}, ${testOwner}, ${agentId}, ${runId}, 'call', 'p', ${state}, 'light_q4', 'light_q4', 'q', 1, 0, 1, ${state === 'done' ? new Date() : null})`.execute(
     stage.db,
   );
-  if (state !== 'done') return;
+  if (ownId === undefined) return;
+  await sql`update memories set kind = 'reflection', depth = 1 where id = ${ownId}`.execute(stage.db);
   const id = newId('reflection');
-  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
-    values (${id}, ${testOwner}, ${agentId}, ${runId}, 0, 'it comes back', 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
+  await sql`insert into reflections (id, owner_id, agent_id, memory_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
+    values (${id}, ${testOwner}, ${agentId}, ${ownId}, ${runId}, 0, 'it comes back', 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
     stage.db,
   );
   await sql`insert into reflection_evidence (reflection_id, ordinal, memory_id)
@@ -173,6 +175,7 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
   await reflectOn(
     stage,
     all.slice(0, 60).map(({ id }) => id),
+    all[139]!.id,
   );
   await stage.remember([{ ...memories(1)[0]!, externalKey: 'theirs', agentId: 'light-002', text: 'The same tide.' }]);
   const [theirs] = await living(stage, 'light-002');
@@ -183,7 +186,6 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
   const threaded = all.slice(60, 110).map(({ id }) => id);
   await sql`insert into thread_memories (memory_id, kind, thread_id, score)
     select id, 'same_event', ${threadId}, 1 from unnest(${[...threaded, theirs!.id]}::text[]) id`.execute(stage.db);
-  await sql`update memories set kind = 'reflection' where id = ${all[139]!.id}`.execute(stage.db);
 
   expect(await consolidate(stage)).toMatchObject({ agents: 1, over: 1 });
   const kept = new Set((await living(stage)).map(({ id }) => id));
@@ -204,7 +206,7 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
 test('while a reflection reads, nothing is touched', async () => {
   const stage = await open();
   await stage.remember(memories(130));
-  await reflectOn(stage, [], 'running');
+  await reflectOn(stage, []);
   expect(await consolidate(stage)).toMatchObject({ agents: 1, freed: 0, busy: 1, over: 0 });
   expect(await living(stage)).toHaveLength(130);
   await sql`update runs set state = 'done', ended_at = now()`.execute(stage.db);

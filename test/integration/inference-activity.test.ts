@@ -2,8 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createInferenceActivities, type ReflectInput } from '../../activities/inference.ts';
+import { createInferenceActivities } from '../../activities/inference.ts';
 import type { HeldLease } from '../../activities/machine-calls.ts';
+import type { ReflectInput } from '../../activities/reflect.ts';
 import { activityInterceptors } from '../../activities/interceptors.ts';
 import { modelVariants } from '../../domain/fleet.ts';
 import { reflectWorkflowId } from '../../domain/ids.ts';
@@ -59,6 +60,7 @@ async function execution(options: { inference?: Inference; gate?: SlotGate } = {
   const held: HeldLease = { ...mainpc.held(), signal: lease.signal };
   const activities = createInferenceActivities({
     ...stage,
+    mostDepth: () => 4,
     lease: () => held,
     permits: gate,
     callFor: () => ({
@@ -247,8 +249,8 @@ test('two executions at once store one result, and both answer with it', async (
   const executions = await Promise.all([execution(), execution()]);
   const answers = await Promise.all(executions.map(({ start }) => start(input)));
   expect(answers[0]).toEqual(answers[1]);
-  const rows = await stage.db.selectFrom('stepResults').select('workId').where('workId', '=', input.runId).execute();
-  expect(rows.length).toBe(1);
+  const rows = await stage.db.selectFrom('stepResults').select('step').where('workId', '=', input.runId).execute();
+  expect(rows.map(({ step }) => step).sort()).toEqual(['focus-1', 'insights']);
 });
 
 test('a server that breaks off is told to the watch and tried again; a run that has ended is not worked on', async () => {

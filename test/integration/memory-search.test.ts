@@ -122,7 +122,7 @@ test('what a person asks to forget is gone: text, hash, vectors, and what a proc
   const search = searchWith(1 << 24);
   await search.search(about('letter drawer'));
   const id = await idOf('her letter lies in the drawer');
-  expect(await memories.forget(testOwner, id, 'she asked')).toEqual({ reflections: [] });
+  expect(await memories.forget(testOwner, id, 'she asked')).toEqual({ reflections: [], messages: [] });
   const { found, scored } = await search.search(about('letter'));
   expect({ scored, texts: found.map(({ text }) => text) }).toEqual({ scored: 1, texts: ['the drawer sticks'] });
   const { rows } = await sql<{ text: string; vectors: number }>`

@@ -252,6 +252,7 @@ describe('twice is once:', () => {
     await stage.poll('news');
     const item = await stage.db.selectFrom('sourceItems').selectAll().executeTakeFirstOrThrow();
     // As after a crash between two transactions of the delivery.
+    await sql`delete from unwoven_memories`.execute(stage.db);
     await sql`delete from memories where agent_id in ('light-002', 'light-003')`.execute(stage.db);
     await sql`update source_items set text = 'Tide\n\nThe tide turned.', delivered_at = null, delivered_version = 0, delivered_to = '', agents = 0`.execute(
       stage.db,
@@ -267,6 +268,7 @@ describe('twice is once:', () => {
   test('an item that changes while half of the agents have it ends the same for all', async () => {
     server.publish(tide);
     await stage.poll('news');
+    await sql`delete from unwoven_memories`.execute(stage.db);
     await sql`delete from memories where agent_id = 'light-003'`.execute(stage.db);
     await sql`update source_items set text = 'Tide\n\nThe tide turned.', delivered_at = null, delivered_version = 0, delivered_to = 'light-002', agents = 2`.execute(
       stage.db,

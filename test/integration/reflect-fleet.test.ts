@@ -78,7 +78,7 @@ async function expectAllDoneOnce(period: string): Promise<void> {
     .groupBy('runId')
     .execute();
   const byRun = new Map(stored.map(({ runId, count }) => [runId, count]));
-  expect(runs.filter((run) => byRun.get(run.id) !== run.reflections)).toEqual([]);
+  expect(runs.filter((run) => (byRun.get(run.id) ?? 0) !== run.reflections)).toEqual([]);
 }
 
 test('keeps each queue’s window, longest expected first, and reflects every agent once', async () => {

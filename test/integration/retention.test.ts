@@ -2,11 +2,10 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
-import { createRetentionStore } from '../../stores/retention.ts';
 import { testFleet } from '../support/fleets.ts';
+import { applyRetention } from '../support/retention.ts';
 import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
 
-const day = 86_400;
 let store: StoreScope;
 beforeAll(async () => {
   store = await openStoreScope();
@@ -24,7 +23,16 @@ async function run(agentId: string, daysAgo: number): Promise<string> {
     values (${id}, 'insights', 'pc2', 1, '{}', now() - make_interval(days => ${daysAgo}))`.execute(store.db);
   return id;
 }
-async function ids(table: 'runs' | 'step_results' | 'sweeps' | 'plans' | 'tokens', column: string): Promise<string[]> {
+async function refusedWhisper(id: string, daysAgo: number, retryOf: string | null = null): Promise<void> {
+  await sql`insert into whispers (id, owner_id, source, parent_id, lineage_id, text, state, reason_code, reason, retry_of,
+      requested_by, request_id, body_hash, received_at, ended_at)
+    values (${id}, ${testOwner}, 'api', 'light-001', 'light-001', 'a', 'refused', 'FLEET_RATE', 'why', ${retryOf},
+      'test', ${id}, '', now(), now() - make_interval(days => ${daysAgo}))`.execute(store.db);
+}
+async function ids(
+  table: 'whispers' | 'runs' | 'step_results' | 'sweeps' | 'plans' | 'tokens',
+  column: string,
+): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`select ${sql.ref(column)} as id from ${sql.table(table)}`.execute(
     store.db,
   );
@@ -40,8 +48,16 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   const old = await run('light-001', 400);
   const reflected = await run('light-002', 400);
   const recent = await run('light-003', 10);
-  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
-    values (${newId('reflection')}, ${testOwner}, 'light-002', ${reflected}, 0, 'it rests on this run', 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
+  for (const runId of [old, reflected])
+    await sql`insert into run_calls (run_id, ordinal, step, source, model_id, machine_id, prompt_version, model_calls, tokens, seconds, prompt)
+      values (${runId}, 0, 'focus-1', 'model', 'light_q4', 'pc2', 'v', 1, 1, 1, '{}')`.execute(store.db);
+  const memoryId = newId('memory');
+  await sql`insert into memories (id, owner_id, agent_id, seq, rev, kind, text, importance, source, external_key, occurred_at, content_hash, depth)
+    values (${memoryId}, ${testOwner}, 'light-002', 1, 1, 'reflection', 'it rests on this run', 5, 'reflection', 'k', now(), '', 1)`.execute(
+    store.db,
+  );
+  await sql`insert into reflections (id, owner_id, agent_id, run_id, ordinal, text, memory_id, model_id, source, prompt_version, degraded, machine_id, tokens, seconds)
+    values (${newId('reflection')}, ${testOwner}, 'light-002', ${reflected}, 0, 'it rests on this run', ${memoryId}, 'light_q4', 'model', 'v', false, 'pc2', 1, 1)`.execute(
     store.db,
   );
   await sql`insert into notices (id, owner_id, kind, key, subject, title, opened_at, resolved_at) values
@@ -65,23 +81,16 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     ('tok_expired', ${testOwner}, 'once', 'reader', '2', now() - interval '40 days', null),
     ('tok_lasting', ${testOwner}, 'bearer', 'reader', '3', null, null)`.execute(store.db);
 
-  const retention = createRetentionStore(store.db);
-  const keep = {
-    events: 90 * day,
-    runs: 365 * day,
-    stepResults: 30 * day,
-    notices: 365 * day,
-    plans: 365 * day,
-    tokens: 30 * day,
-    sourceItems: 90 * day,
-    threads: 365 * day,
-  };
-  while ((await retention.deleteBatch(keep)) > 0);
+  await refusedWhisper('whi_old', 200);
+  await refusedWhisper('whi_named', 200);
+  await refusedWhisper('whi_recent', 2, 'whi_named');
+  await applyRetention(store.db);
   expect((await ids('runs', 'id')).sort()).toEqual([reflected, recent].sort());
   expect(await ids('step_results', 'work_id')).toEqual([recent]);
   expect(await ids('runs', 'id')).not.toContain(old);
   const notices = await store.db.selectFrom('notices').select('key').execute();
   expect(notices.map((notice) => notice.key)).toEqual(['open']);
+  expect((await ids('whispers', 'id')).sort()).toEqual(['whi_named', 'whi_recent']);
   expect(await ids('sweeps', 'id')).toEqual(['swp_kept']);
   expect(await ids('plans', 'reason')).toEqual(['in force until today', 'in force']);
   expect(await ids('tokens', 'id')).toEqual(['tok_revoked', 'tok_lasting']);

@@ -6,9 +6,20 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findDevServer } from '../../bench/support/dev-server.ts';
-import { fleetHealthWorkflowId, pollSourceWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import {
+  fleetHealthWorkflowId,
+  idOf,
+  messageWorkflowId,
+  pollSourceWorkflowId,
+  reflectWorkflowId,
+  spawnWorkflowId,
+} from '../../domain/ids.ts';
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import { newId } from '../../stores/ids.ts';
+import { decideWhisperUpdate } from '../../domain/messages.ts';
+import type { Spawning } from '../../domain/spawn-policy.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -53,6 +64,33 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       workflowTaskTimeout: '2 seconds',
     });
 
+  const say = (agentId: string) => {
+    const messageId = newId('message');
+    return client.workflow.start('answerMessage', {
+      workflowId: messageWorkflowId(messageId),
+      taskQueue: coordinationQueue,
+      args: [
+        {
+          messageId,
+          agentId,
+          ownerId: labOwner,
+          conversationId: idOf('conversation', messageId.slice(4)),
+          authorId: 'tok_recorded',
+          author: 'Ada',
+          text: 'How many boats?',
+          contentHash: 'recorded',
+        },
+      ],
+      workflowTaskTimeout: '2 seconds',
+    });
+  };
+  const messageIs = (workflowId: string, state: string, why = '') =>
+    until(`${workflowId} is ${state} ${why}`, async () => {
+      const id = workflowId.slice('message:'.length);
+      const row = await db.selectFrom('messages').select(['state', 'reason']).where('id', '=', id).executeTakeFirst();
+      return row?.state === state && row.reason.startsWith(why);
+    });
+
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
   rest.startWorker('pc2');
@@ -66,8 +104,29 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await until('a parked run was canceled', async () => (await runState('proud-002', 'call-first')) === 'canceled');
   await save('reflect-agent-canceled', reflectWorkflowId('proud-002', 'call-first'));
 
+  for (const [name, agentId] of [
+    ['done', 'light-001'],
+    ['degraded', 'heavy-001'],
+  ] as const) {
+    const said = await say(agentId);
+    await said.result();
+    await save(`answer-message-${name}`, said.workflowId);
+  }
+  const unheard = await say('proud-002');
+  await messageIs(unheard.workflowId, 'received', 'no living machine');
+  await unheard.cancel();
+  await messageIs(unheard.workflowId, 'canceled');
+  await save('answer-message-canceled', unheard.workflowId);
+  const refused = await say('nobody-001');
+  await refused.result().catch(() => undefined);
+  await save('answer-message-failed', refused.workflowId);
+  const waiting = await say('proud-001');
+  await messageIs(waiting.workflowId, 'received', 'no living machine');
+
   const mainpc = rest.startWorker('mainpc');
   await rest.settled(['mainpc', 'pc2']);
+  await messageIs(waiting.workflowId, 'answered');
+  await save('answer-message-waited', waiting.workflowId);
   await until('a parked run is done', async () => (await runState('proud-001', 'call-first')) === 'done');
   await save('reflect-agent-parked', reflectWorkflowId('proud-001', 'call-first'));
   const { version } = await db
@@ -124,6 +183,18 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('consolidate-memories-done', 'consolidate-memories:recorded');
+  await client.workflow.execute('rateDrift', {
+    workflowId: 'drift:recorded',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'recorded' }],
+  });
+  await save('rate-drift-done', 'drift:recorded');
+  await client.workflow.execute('clusterAgents', {
+    workflowId: 'clusters:recorded',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'recorded' }],
+  });
+  await save('cluster-agents-done', 'clusters:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   await recordSources();
@@ -153,6 +224,47 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       await save(`poll-source-${outcome}`, poll);
     }
     await feed.close();
+  }
+
+  const spawning = { ...testFleet().spawning, growth: 0.99, mostAlike: 0.99 };
+  const spawned = await whisper('spawned', 'light-001', spawning);
+  await until('it was born', async () => (await whisperState(spawned)) === 'spawned');
+  await save('spawn-persona-spawned', spawnWorkflowId(spawned));
+  const alike = await whisper('alike', 'light-002', { ...spawning, mostAlike: 0, drafts: 2 });
+  await until('it was too alike', async () => (await whisperState(alike)) === 'refused');
+  await save('spawn-persona-refused', spawnWorkflowId(alike));
+  const approved = await whisper('approved', 'light-003', { ...spawning, approval: 'operator' });
+  await until('it waits', async () => (await whisperState(approved)) === 'awaiting_approval');
+  await client.workflow
+    .getHandle(spawnWorkflowId(approved))
+    .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
+  await save('spawn-persona-approved', spawnWorkflowId(approved));
+  const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
+  await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
+  await save('spawn-persona-expired', spawnWorkflowId(expired));
+
+  async function whisper(requestId: string, parentId: string, policy: Spawning): Promise<string> {
+    await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), spawning: policy });
+    await rest.settled(['mainpc']);
+    const received = await db.transaction().execute((tx) =>
+      receiveWhisper(
+        tx,
+        {
+          ownerId: labOwner,
+          source: 'api',
+          // One each, so that no limit of a lineage stands between.
+          parentId,
+          text: `Somebody ${requestId}.`,
+          requestedBy: 'the recording',
+          requestId,
+        },
+        policy,
+      ),
+    );
+    return received.id;
+  }
+  async function whisperState(id: string): Promise<string> {
+    return (await db.selectFrom('whispers').select('state').where('id', '=', id).executeTakeFirstOrThrow()).state;
   }
 
   async function save(name: string, workflowId: string): Promise<void> {

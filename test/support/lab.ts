@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, chmodSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync, chmodSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -105,6 +106,16 @@ export async function openLab(
     return entry;
   }
 
+  function serversEnv(): Record<string, string> {
+    return {
+      DATABASE_URL: addresses.databaseUrl,
+      REDIS_URL: addresses.redisUrl,
+      TEMPORAL_ADDRESS: addresses.temporalAddress,
+      TEMPORAL_NAMESPACE: addresses.namespace,
+      SOULFRA_LOG_LEVEL: options.workerLogLevel ?? 'info',
+    };
+  }
+
   return {
     db,
     client,
@@ -120,14 +131,27 @@ export async function openLab(
     },
 
     startWorker(machineId: string): LabProcess {
-      const env = {
-        DATABASE_URL: addresses.databaseUrl,
-        REDIS_URL: addresses.redisUrl,
-        TEMPORAL_ADDRESS: addresses.temporalAddress,
-        TEMPORAL_NAMESPACE: addresses.namespace,
-        SOULFRA_LOG_LEVEL: options.workerLogLevel ?? 'info',
-      };
-      return startProcess(`worker-${machineId}`, ['workers/main.ts', '--machine', machineId], env, sources);
+      return startProcess(`worker-${machineId}`, ['workers/main.ts', '--machine', machineId], serversEnv(), sources);
+    },
+
+    /** The API in a process of its own, with an operator's token; resolves once it answers. */
+    async startApi(port: number): Promise<{ url: string; token: string; process: LabProcess }> {
+      const token = `sfr_lab_${randomBytes(24).toString('base64url')}`;
+      const file = join(options.logs, 'operator.token');
+      writeFileSync(file, token, { mode: 0o600 });
+      const api = startProcess('api', ['api/main.ts'], {
+        ...serversEnv(),
+        SOULFRA_API_PORT: String(port),
+        SOULFRA_BOOTSTRAP_TOKEN_FILE: file,
+      });
+      const url = `http://127.0.0.1:${port}`;
+      await until('the API answers', () =>
+        fetch(`${url}/v1/health/ready`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      );
+      return { url, token, process: api };
     },
 
     startProcess,

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { ChatBody } from './model-server-replies.ts';
+import { type ChatBody, wantsJson } from './model-server-replies.ts';
 import { type SlotJob, type SlotShareOptions, createSlotShare } from './slot-share.ts';
 
 /** One answer on its way: SSE chunks, or Ollama's lines where `native`. */
@@ -13,12 +13,26 @@ export interface StreamJob extends SlotJob {
   /** Tokens the whole text takes; more than `tokens` where something ends it before. */
   wantedTokens: number;
   promptTokens: number;
+  /** performance.now() when it got its slot. */
+  admittedAt?: number;
 }
+
+/** One answer that was written to its end. */
+export interface Generation {
+  model: string;
+  /** Asked for by a schema, as background work does; a conversation's is plain text. */
+  json: boolean;
+  seconds: number;
+}
+
+/** Generations kept for whoever asks. */
+const mostGenerations = 20_000;
 
 /** Sends all running answers at the speed they share, from one loop. */
 export function createStreams(options: SlotShareOptions & { flushMs: number }) {
   const counted = { started: 0, finished: 0, aborted: 0 };
   const done: StreamJob[] = [];
+  const generations: Generation[] = [];
   let timer: NodeJS.Timeout | undefined;
 
   const share = createSlotShare<StreamJob>(
@@ -26,6 +40,7 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
     {
       admitted(job) {
         counted.started += 1;
+        job.admittedAt = performance.now();
         sendHead(job);
       },
       reached: (job) => done.push(job),
@@ -71,6 +86,9 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
       return;
     }
     counted.finished += 1;
+    const seconds = (performance.now() - (job.admittedAt ?? performance.now())) / 1000;
+    generations.push({ model: job.body.model, json: wantsJson(job.body), seconds });
+    if (generations.length > mostGenerations) generations.shift();
     const reason = job.wantedTokens > job.tokens ? 'length' : 'stop';
     if (job.native) {
       const counts = { prompt_eval_count: job.promptTokens, eval_count: job.tokens };
@@ -120,6 +138,7 @@ export function createStreams(options: SlotShareOptions & { flushMs: number }) {
       share.remove(job, performance.now());
       turn();
     },
+    generations: (): Generation[] => [...generations],
     setSpeed(factor: number): void {
       share.setSpeed(factor, performance.now());
       turn();

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
-import { type ChatBody, type Replies, agentOf, insightsFor } from './model-server-replies.ts';
-import { type StreamJob, createStreams } from './model-server-streams.ts';
+import { type ChatBody, type Replies, agentOf, answerFor, wantsJson } from './model-server-replies.ts';
+import { type Generation, type StreamJob, createStreams } from './model-server-streams.ts';
 
 /** Applies to every request from now on, or to as many as `times` says; `down` and `freeze` apply to the server at once. */
 export type Fault =
@@ -28,7 +28,7 @@ export interface ModelServerOptions {
   /** Default: a free one. */
   port?: number;
   seed?: number;
-  /** Default: the token count set for the prompt's agent, else max_tokens; insights over the prompt's memories. */
+  /** Default: the token count set for the prompt's agent, else max_tokens; questions or insights over the prompt's memories. */
   replies?: Replies;
   /** A longer prompt with its answer is refused as llama.cpp does. Default: none is. */
   contextTokens?: number;
@@ -61,6 +61,8 @@ export interface ModelServer {
   setFault(fault: Fault | null): Promise<void>;
   /** Output tokens by name of the agent in the prompt. */
   setTokens(tokensByAgent: Record<string, number>): void;
+  /** The last generations that ended by themselves. */
+  generations(): Generation[];
   close(): Promise<void>;
 }
 
@@ -70,6 +72,8 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   const loaded = new Set<string>();
   const counted = { requests: 0, faulted: 0 };
   let tokensByAgent: Record<string, number> = {};
+  /** Of answers in plain text, whoever they are of. */
+  let plainTokens: number | undefined;
   let fault: Fault | null = null;
   let faultsLeft = 0;
   let lastBody: ChatBody | undefined;
@@ -97,8 +101,10 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     }
     const said = options.replies?.(body) ?? {};
     const agent = agentOf(body);
-    const wantedTokens = said.tokens ?? (agent === undefined ? undefined : tokensByAgent[agent]) ?? body.maxTokens;
-    const text = said.text ?? insightsFor(body, options.seed ?? 0);
+    const ordered = wantsJson(body) ? undefined : plainTokens;
+    const wantedTokens =
+      said.tokens ?? ordered ?? (agent === undefined ? undefined : tokensByAgent[agent]) ?? body.maxTokens;
+    const text = said.text ?? answerFor(body, options.seed ?? 0);
     const job: StreamJob = {
       body,
       native,
@@ -155,7 +161,12 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
 
   async function control(req: IncomingMessage, res: ServerResponse): Promise<void> {
     if (req.method === 'POST') {
-      const order = JSON.parse(await textOf(req)) as { fault?: Fault | null; tokensByAgent?: Record<string, number> };
+      const order = JSON.parse(await textOf(req)) as {
+        fault?: Fault | null;
+        tokensByAgent?: Record<string, number>;
+        plainTokens?: number;
+      };
+      plainTokens = order.plainTokens ?? plainTokens;
       if (order.tokensByAgent !== undefined) tokensByAgent = order.tokensByAgent;
       if (order.fault?.kind === 'down') setImmediate(() => void setFault(order.fault ?? null));
       else if (order.fault !== undefined) await setFault(order.fault);
@@ -166,6 +177,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const path = req.url ?? '/';
     if (path === '/control') return control(req, res);
+    if (path === '/generations') return json(res, 200, streams.generations());
     if (req.method === 'POST' && path === '/v1/chat/completions')
       return generate(chatBody(await textOf(req)), false, res);
     if (req.method === 'POST' && path === '/api/chat') return generate(nativeBody(await textOf(req)), true, res);
@@ -219,6 +231,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     port,
     stats,
     lastBody: () => lastBody,
+    generations: () => streams.generations(),
     loadedModels: () => [...loaded],
     setFault,
     setTokens: (next) => {

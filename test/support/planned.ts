@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { placementInputOf } from '../../domain/placement-input.ts';
 import { planPlacement } from '../../domain/placement.ts';
 import { type Plan, rankedModels } from '../../domain/plan.ts';
+import { talkQueue } from '../../domain/task-queues.ts';
 import type { Database } from '../../stores/database.ts';
 import { currentFleet } from '../../stores/fleets.ts';
 import { listMachines } from '../../stores/machines.ts';
@@ -53,7 +54,7 @@ export function toPoll(plan: Plan): Serving[] {
     .map(({ machineId }) => ({
       machineId,
       polls: rankedModels(plan.machines, machineId)
-        .map(({ queue }) => queue)
+        .flatMap(({ queue }) => [queue, talkQueue(queue)])
         .sort(),
     }))
     .sort((a, b) => (a.machineId < b.machineId ? -1 : 1));

@@ -7,31 +7,46 @@ import {
 } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
+import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
+import { createCompareActivities } from '../../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../../activities/consolidation.ts';
+import { createClusterActivities } from '../../activities/clusters.ts';
+import { createDriftActivities } from '../../activities/drift.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
-import type { HeldLease } from '../../activities/machine-calls.ts';
+import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
+import { createMessageActivities } from '../../activities/messages.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
+import { createSpawnActivities } from '../../activities/spawns.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
 import { createThreadActivities } from '../../activities/threads.ts';
 import { durationSeconds } from '../../domain/durations.ts';
 import type { Fleet } from '../../domain/fleet.ts';
-import { reflectWorkflowId } from '../../domain/ids.ts';
+import { idOf, messageWorkflowId, reflectWorkflowId, spawnWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
-import type { Inference } from '../../integrations/inference/inference.ts';
+import type { Inference, TextModel } from '../../integrations/inference/inference.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
+import { openClusterer } from '../../integrations/clustering/clusterer.ts';
+import { createClusterStore } from '../../stores/clusters.ts';
+import { createDriftStore } from '../../stores/drift.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
+import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { createMemorySearch } from '../../stores/memory-search.ts';
+import { createMessageStore } from '../../stores/messages.ts';
+import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
+import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
 import { createThreadStore } from '../../stores/threads.ts';
@@ -40,7 +55,9 @@ import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
+import type { AnswerMessageInput, AnswerMessageResult } from '../../workflows/answer-message.ts';
 import type { ReflectAgentInput, ReflectAgentResult } from '../../workflows/reflect-agent.ts';
+import type { SpawnPersonaResult } from '../../workflows/spawn-persona.ts';
 import type { ReflectFleetInput, ReflectFleetResult } from '../../workflows/reflect-fleet.ts';
 import { hashedEmbedder } from './hashed-embedder.ts';
 import { openStoreScope, testOwner } from './store-scope.ts';
@@ -78,12 +95,26 @@ export async function openStage(
     runs: createRunStore(db),
     sweeps: createSweepStore(db),
     memories: createMemoryStore(db),
+    messages: createMessageStore(db),
+    memorySearch: createMemorySearch({
+      db,
+      embedderOf: () => hashedEmbedder,
+      settings: () => Promise.resolve({ kind: 'built-in' }),
+      cacheBytes: 1 << 24,
+      onFailure: (err) => {
+        throw err;
+      },
+    }),
     reflections: createReflectionStore(db),
     steps: createStepResultStore(db),
     embeddings: createEmbeddingStore(db),
     threads: createThreadStore(db),
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
+    outputs: createOutputStore(db),
+    drift: createDriftStore(db),
+    clusters: createClusterStore(db),
+    spawns: createSpawnStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -100,6 +131,8 @@ export async function openStage(
     activities: { ...shipped, ...change(shipped) },
   });
   const running = worker.run();
+  /** What answers under way have told, in the order of their telling. */
+  const written: Array<{ messageId: string; attempt: number; machineId: string; text: string }> = [];
   const joined: Array<{ comeToPlan(): Promise<void>; leave(): Promise<void> }> = [];
 
   const stage = {
@@ -108,6 +141,7 @@ export async function openStage(
     client,
     fleet: reader,
     activities: shipped,
+    written,
 
     async remember(items: readonly NewMemory[]): Promise<void> {
       await stores.memories.add(testOwner, items);
@@ -125,7 +159,7 @@ export async function openStage(
     },
 
     /** A machine takes its lease, which holds until `lose`; it polls what the plan gives it from the next `plan` on. */
-    async join(machineId: string, inference: Inference, options: { sequences?: number } = {}) {
+    async join(machineId: string, inference: Inference, options: { sequences?: number; text?: TextModel } = {}) {
       const view = await reader();
       const planned = view.fleet.machines.find((machine) => machine.id === machineId);
       // One connection may register a queue once, as each machine's process has one.
@@ -135,25 +169,40 @@ export async function openStage(
       let lease = await stores.machines.register(machineId, { identity: `${machineId}/worker/0`, runsAs: 'simulated' });
       await holdLease(machineId);
       const held = (): HeldLease => ({ machineId, epoch: lease.epoch, signal: abort.signal });
+      const calls: MachineCallDeps = {
+        lease: held,
+        permits: gate,
+        callFor: (modelId) => ({
+          inference,
+          text: options.text,
+          variant: view.variants.get(modelId)!,
+          servedAs: modelId,
+          kind: 'openai',
+        }),
+        serverDown: () => undefined,
+        served: () => undefined,
+      };
+      const stream: AnswerStream = {
+        begin(at) {
+          const entry = { ...at, text: '' };
+          written.push(entry);
+          return {
+            write: (piece) => {
+              entry.text += piece;
+            },
+            end: () => Promise.resolve(),
+          };
+        },
+      };
       const pool = createInferencePool({
         connection: own,
         namespace: scope.namespace,
         identity: `${machineId}/worker/0`,
         gate,
-        activities: createInferenceActivities({
-          ...stores,
-          lease: held,
-          permits: gate,
-          callFor: (modelId) => ({
-            inference,
-            text: undefined,
-            variant: view.variants.get(modelId)!,
-            servedAs: modelId,
-            kind: 'openai',
-          }),
-          serverDown: () => undefined,
-          served: () => undefined,
-        }),
+        activities: {
+          ...createInferenceActivities({ ...stores, ...calls, mostDepth: () => view.fleet.limits.reflectionDepth }),
+          ...createAnswerActivities({ ...stores, ...calls, stream, fleet: reader }),
+        },
         loader: { load: () => Promise.resolve(), unload: () => Promise.resolve() },
         callTimeout: 1_000,
         heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
@@ -212,6 +261,37 @@ export async function openStage(
       });
     },
 
+    /** Says something to an agent; `messageId` to say it again. */
+    async say(
+      agentId: string,
+      text: string,
+      options: { messageId?: string; conversationId?: string } = {},
+    ): Promise<WorkflowHandle & { messageId: string; result(): Promise<AnswerMessageResult> }> {
+      const { messageId = newId('message') } = options;
+      const input: AnswerMessageInput = {
+        messageId,
+        ownerId: testOwner,
+        agentId,
+        conversationId: options.conversationId ?? idOf('conversation', messageId.slice(4)),
+        authorId: 'tok_test',
+        author: 'Ada',
+        text,
+        contentHash: text,
+      };
+      const handle = await client.workflow.start('answerMessage', {
+        workflowId: messageWorkflowId(messageId),
+        taskQueue: coordinationQueue,
+        args: [input],
+        workflowTaskTimeout: '2 seconds',
+        workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+      });
+      return Object.assign(handle, { messageId });
+    },
+
+    async message(messageId: string) {
+      return db.selectFrom('messages').selectAll().where('id', '=', messageId).executeTakeFirst();
+    },
+
     async sweep(
       id: string,
       input: Partial<ReflectFleetInput> = {},
@@ -221,6 +301,27 @@ export async function openStage(
         taskQueue: coordinationQueue,
         args: [{ cadence: null, trigger: 'call', period: `call-${id}`, ...input } satisfies ReflectFleetInput],
         workflowTaskTimeout: '2 seconds',
+      });
+    },
+
+    /** Receives a whisper; what it asks for is started by `spawn`. */
+    async whisper(input: { parentId: string; text: string; requestId: string }) {
+      const { spawning } = (await reader()).fleet;
+      const whisper = { ...input, ownerId: testOwner, source: 'api' as const, requestedBy: 'test' };
+      return db.transaction().execute((tx) => receiveWhisper(tx, whisper, spawning));
+    },
+
+    /** Starts the workflow of a whisper, as the relay does for its intent. */
+    async spawn(
+      whisperId: string,
+    ): Promise<WorkflowHandleWithFirstExecutionRunId & { result(): Promise<SpawnPersonaResult> }> {
+      await sql`delete from intents where workflow_id = ${spawnWorkflowId(whisperId)}`.execute(db);
+      return client.workflow.start('spawnPersona', {
+        workflowId: spawnWorkflowId(whisperId),
+        taskQueue: coordinationQueue,
+        args: [{ whisperId }],
+        workflowTaskTimeout: '2 seconds',
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
       });
     },
 
@@ -271,10 +372,15 @@ export async function openStage(
 
 type Stores = Omit<
   Parameters<typeof createReflectionActivities>[0] &
+    Parameters<typeof createMessageActivities>[0] &
+    Parameters<typeof createCompareActivities>[0] &
     Parameters<typeof createSweepActivities>[0] &
     Parameters<typeof createThreadActivities>[0] &
-    Parameters<typeof createConsolidationActivities>[0],
-  'fleet' | 'embedderOf'
+    Parameters<typeof createConsolidationActivities>[0] &
+    Parameters<typeof createDriftActivities>[0] &
+    Parameters<typeof createClusterActivities>[0] &
+    Parameters<typeof createSpawnActivities>[0],
+  'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -282,9 +388,14 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createFleetHealthActivities(stores),
     ...createSweepActivities({ ...stores, fleet }),
     ...createReflectionActivities({ ...stores, fleet }),
+    ...createMessageActivities({ ...stores, fleet }),
+    ...createCompareActivities(stores),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
+    ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createClusterActivities({ ...stores, fleet, openClusterer }),
+    ...createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
   };
 }

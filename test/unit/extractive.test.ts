@@ -97,7 +97,13 @@ test('the reflector labels itself, uses every memory and counts the words it quo
   const agent = { name: 'Vesper', persona: 'p', traits: ['t'] };
   const request = { agent, memories, model: 'any', contextTokens: 512, maxTokens: 64 };
   const outcome = await reflector.reflect(request, watchOf([]));
-  expect(outcome).toMatchObject({ source: 'extractive', promptVersion: 'extractive/1', left: [], repaired: false });
+  expect(outcome).toMatchObject({
+    source: 'extractive',
+    promptVersion: 'extractive/1',
+    left: [],
+    repair: null,
+    modelCalls: 0,
+  });
   expect(outcome.used).toHaveLength(40);
   expect(outcome.tokens).toBeGreaterThan(20);
   expect(outcome.refused).toEqual([]);

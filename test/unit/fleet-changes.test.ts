@@ -15,6 +15,7 @@ function born(from: Fleet): LivingAgent[] {
     archetype: agent.archetype.id,
     origin: 'fleet',
     state: 'active',
+    retiredBy: null,
     ...personaOf(agent),
     ...fileOwned(agent),
   }));
@@ -79,7 +80,9 @@ describe('what an apply would change', () => {
       'retire agent courier-019',
       'retire agent courier-020',
     ]);
-    const rows = born(fleet).map((row): LivingAgent => (row.id === 'courier-020' ? { ...row, state: 'retired' } : row));
+    const rows = born(fleet).map(
+      (row): LivingAgent => (row.id === 'courier-020' ? { ...row, state: 'retired', retiredBy: 'file' } : row),
+    );
     expect(fleetChanges(next, fleet, rows).map(brief)).toContain('revive agent courier-020');
     expect(fleetChanges(next, fleet, rows).map(brief)).not.toContain('create agent courier-020');
   });

@@ -176,7 +176,7 @@ describe('structured answers', () => {
   test('a reflection comes back with memory ids', async () => {
     const server = await start();
     const outcome = await createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(), watchOf([]));
-    expect(outcome).toMatchObject({ source: 'model', repaired: false, refused: [], left: [], tokens: 400 });
+    expect(outcome).toMatchObject({ source: 'model', repair: null, refused: [], left: [], tokens: 400, modelCalls: 1 });
     expect(outcome.insights).toHaveLength(3);
     expect(outcome.insights.flatMap(({ evidence }) => evidence).every((id) => id.startsWith('mem_'))).toBe(true);
   });
@@ -186,7 +186,11 @@ describe('structured answers', () => {
     await server.setFault({ kind: 'brokenJson', times: 1 });
     const progress: Progress[] = [];
     const outcome = await createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(), watchOf(progress));
-    expect(outcome).toMatchObject({ repaired: true, tokens: 800 });
+    expect(outcome).toMatchObject({
+      repair: expect.stringContaining('not one JSON object'),
+      tokens: 800,
+      modelCalls: 2,
+    });
     expect(server.stats().requests).toBe(2);
     expect(server.lastBody()?.messages.at(-1)?.content).toContain('was not accepted: it is not one JSON object');
     expect(server.lastBody()?.raw['seed']).toBe(2);
@@ -197,15 +201,39 @@ describe('structured answers', () => {
   test('broken JSON always ends after the second call', async () => {
     const server = await start();
     await server.setFault({ kind: 'brokenJson' });
-    const call = createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(), watchOf([]));
-    expect(await codeOf(call)).toBe('MODEL_OUTPUT_INVALID');
+    const { invalid, insights } = await createModelReflector(modelOf(subjectOf(server))).reflect(
+      reflectRequest(),
+      watchOf([]),
+    );
+    expect([invalid, insights]).toEqual([expect.stringContaining('not one JSON object'), []]);
     expect(server.stats().requests).toBe(2);
+  });
+
+  test('where a run can spare no second call, there is none', async () => {
+    const server = await start();
+    await server.setFault({ kind: 'brokenJson' });
+    const request = { ...reflectRequest(), mostCalls: 1 };
+    const outcome = await createModelReflector(modelOf(subjectOf(server))).reflect(request, watchOf([]));
+    expect(outcome).toMatchObject({
+      invalid: expect.stringContaining('not one JSON object'),
+      modelCalls: 1,
+      repair: null,
+    });
+    expect(server.stats().requests).toBe(1);
+  });
+
+  test('focal questions come back as they were asked for', async () => {
+    const server = await start();
+    const outcome = await createModelReflector(modelOf(subjectOf(server))).questions!(reflectRequest(), watchOf([]));
+    expect(outcome).toMatchObject({ promptVersion: 'questions/1', modelCalls: 1, repair: null });
+    expect(outcome.questions).toHaveLength(3);
+    expect(outcome.questions.every((question) => question.endsWith('?'))).toBe(true);
   });
 
   test('an answer cut at the token limit is told so', async () => {
     const server = await start({ replies: () => ({ tokens: 900 }) });
-    const call = createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(100), watchOf([]));
-    await expect(call).rejects.toThrow(/cut at the token limit/);
+    const outcome = await createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(100), watchOf([]));
+    expect(outcome.invalid).toMatch(/cut at the token limit/);
   });
 
   test('reads the object out of thoughts and fences', async () => {
@@ -225,7 +253,8 @@ describe('structured answers', () => {
     const server = await start({ replies: () => ({ text: JSON.stringify({ insights }), tokens: 20 }) });
     const outcome = await createModelReflector(modelOf(subjectOf(server))).reflect(reflectRequest(), watchOf([]));
     expect(outcome.insights).toEqual([{ text: 'The lamp matters.', evidence: ['mem_0'] }]);
-    expect(outcome.refused).toEqual([{ text: 'Made up.', reason: 'names no memory that was given' }]);
+    expect(outcome.refused).toEqual([{ kind: 'withoutEvidence', reason: 'names no memory that was given' }]);
+    expect(outcome.droppedEvidence).toBe(2);
   });
 
   test('a context with room for no memory asks nothing', async () => {

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { jsonLines } from '../../api/lines.ts';
+import { jsonLines } from '../../integrations/importers/lines.ts';
 
 async function read(chunks: Buffer[], limit = 1000): Promise<Array<[number, unknown]>> {
   const lines: Array<[number, unknown]> = [];

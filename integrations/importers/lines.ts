@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream';
-import { DomainError } from '../domain/errors.ts';
-import { decodeUtf8, parseJsonText } from './plugins/bodies.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { decodeUtf8, parseJsonText } from '../../domain/json-text.ts';
 
 export interface Line {
   /** From 1, empty lines counted. */
@@ -12,7 +11,7 @@ export interface Line {
 const newline = 0x0a;
 
 /** Reads a stream of JSON lines. One that is too long or does not parse is told as such, and the next one is read. */
-export async function* jsonLines(stream: Readable, lineLimit: number): AsyncGenerator<Line> {
+export async function* jsonLines(stream: AsyncIterable<Buffer>, lineLimit: number): AsyncGenerator<Line> {
   let pieces: Buffer[] = [];
   let length = 0;
   let line = 0;
@@ -26,7 +25,7 @@ export async function* jsonLines(stream: Readable, lineLimit: number): AsyncGene
     }
     return readLine(line, bytes);
   };
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of stream) {
     let from = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, from)) {
       keep(chunk.subarray(from, end));

@@ -1,0 +1,166 @@
+import { Context } from '@temporalio/activity';
+import { clusterTerms } from '../domain/cluster-terms.ts';
+import { type AgentVectors, agentsWithin, evenlyDrawn, leastMembersOf } from '../domain/clustering.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { Clusterer } from '../integrations/clustering/clusterer.ts';
+import type { ClusterRunResult, ClusterStore } from '../stores/clusters.ts';
+import type { EmbeddingStore } from '../stores/embeddings.ts';
+import { vectorOf } from '../stores/memory-columns.ts';
+import type { OutputStore } from '../stores/outputs.ts';
+import type { FleetReader } from './fleet-view.ts';
+
+/** Vectors read at a time: so many, and no more bytes than this. */
+const most = { rows: 1_000, bytes: 4 * 2 ** 20 };
+const beatMs = 2_000;
+/** What is looked at for the words of a cluster: so many members, so many of the last things each said. */
+const quoted = { members: 24, outputs: 6 };
+
+export interface ClusterDeps {
+  clusters: ClusterStore;
+  outputs: OutputStore;
+  embeddings: EmbeddingStore;
+  openClusterer: (limitMiB: number, signal: AbortSignal) => Clusterer;
+  fleet: FleetReader;
+}
+
+export function createClusterActivities({ clusters, outputs, embeddings, openClusterer, fleet }: ClusterDeps) {
+  /** All agents in the order of the store; `take` is given each with its place. */
+  async function eachAgent(
+    ownerId: string,
+    model: string,
+    dimensions: number,
+    take: (agent: { agentId: string; drift: number; vector: Buffer }, place: number) => Promise<void> | void,
+  ): Promise<void> {
+    const page = pageOf(dimensions);
+    let after: { archetype: string; agentId: string } | undefined;
+    for (let place = 0; ; ) {
+      const rows = await clusters.page(ownerId, model, after, page);
+      for (const row of rows) {
+        await take(row, place);
+        place += 1;
+      }
+      if (rows.length < page) return;
+      after = rows.at(-1)!;
+    }
+  }
+
+  return {
+    /**
+     * One run: agents' recent vectors and drift, clustered within the limit of memory. What does not fit is drawn from
+     * evenly over archetypes and the others are assigned. A second execution finds the run.
+     */
+    async clusterPeriod({ period }: { period: string }): Promise<ClusterRunResult> {
+      const context = Context.current();
+      const { fleet: wanted, ownerId } = await fleet();
+      const known = await clusters.runOf(ownerId, period);
+      if (known) return known;
+      const startedAt = performance.now();
+      const limit = wanted.clusters.memoryMiB;
+      const model = (await embeddings.serving(ownerId))?.model ?? null;
+      const { agents, bytes } = model === null ? { agents: 0, bytes: 0 } : await clusters.count(ownerId, model);
+      const none = { ownerId, period, model, agents, memoryLimitMib: limit, clusters: [] };
+      if (model === null || agents < 2 * leastMembersOf(agents)) {
+        const reason = `${agents} agents have a rating of their drift; two clusters take ${2 * leastMembersOf(agents)}`;
+        return clusters.store({ ...none, sampledShare: 1, seconds: 0, skipped: true, reason });
+      }
+      const dimensions = bytes / 4;
+      const drawn = evenlyDrawn(agents, agentsWithin(limit, dimensions));
+      if (drawn.length < 2 * leastMembersOf(drawn.length)) {
+        throw new DomainError('CONFLICT', `clusters.memoryMiB (${limit}) is too little for any two clusters; raise it`);
+      }
+      const clusterer = openClusterer(limit, context.cancellationSignal);
+      const beat = setInterval(() => context.heartbeat(), beatMs);
+      try {
+        const members = await cluster(clusterer, { ownerId, model, dimensions, drawn, agents });
+        const said = await Promise.all(
+          members.map((ids) => outputs.last(ids.slice(0, quoted.members), quoted.outputs)),
+        );
+        const terms = clusterTerms(said);
+        return await clusters.store({
+          ...none,
+          sampledShare: drawn.length / agents,
+          seconds: (performance.now() - startedAt) / 1000,
+          skipped: false,
+          reason:
+            drawn.length < agents
+              ? `${drawn.length} of ${agents} agents were clustered within ${limit} MiB, the others assigned`
+              : '',
+          clusters: members.map((ids, i) => ({ members: ids, terms: terms[i]! })),
+        });
+      } finally {
+        clearInterval(beat);
+        await clusterer.close();
+      }
+    },
+  };
+
+  async function cluster(
+    clusterer: Clusterer,
+    of: { ownerId: string; model: string; dimensions: number; drawn: Int32Array; agents: number },
+  ): Promise<string[][]> {
+    const { ownerId, model, dimensions, drawn } = of;
+    const sample = emptyVectors(drawn.length, dimensions);
+    const sampleIds: string[] = [];
+    await eachAgent(ownerId, model, dimensions, (agent, place) => {
+      if (drawn[sampleIds.length] !== place) return;
+      put(sample, sampleIds.length, agent);
+      sampleIds.push(agent.agentId);
+    });
+    if (sampleIds.length < sample.size) shorten(sample, sampleIds.length);
+    const found = await clusterer.ask({ kind: 'cluster', agents: sample });
+    const members = Array.from({ length: found.clusters }, (): string[] => []);
+    sampleIds.forEach((agentId, i) => members[found.labels[i]!]?.push(agentId));
+    if (drawn.length < of.agents) await assignOthers(clusterer, of, new Set(sampleIds), members);
+    return members;
+  }
+
+  async function assignOthers(
+    clusterer: Clusterer,
+    { ownerId, model, dimensions }: { ownerId: string; model: string; dimensions: number },
+    sampled: ReadonlySet<string>,
+    members: string[][],
+  ): Promise<void> {
+    const page = pageOf(dimensions);
+    let others = emptyVectors(page, dimensions);
+    let ids: string[] = [];
+    const flush = async () => {
+      if (ids.length === 0) return;
+      shorten(others, ids.length);
+      const { labels } = await clusterer.ask({ kind: 'assign', agents: others });
+      ids.forEach((agentId, i) => members[labels[i]!]?.push(agentId));
+      others = emptyVectors(page, dimensions);
+      ids = [];
+    };
+    await eachAgent(ownerId, model, dimensions, async (agent) => {
+      if (sampled.has(agent.agentId)) return;
+      put(others, ids.length, agent);
+      ids.push(agent.agentId);
+      if (ids.length === page) await flush();
+    });
+    await flush();
+  }
+}
+export type ClusterActivities = ReturnType<typeof createClusterActivities>;
+
+function pageOf(dimensions: number): number {
+  return Math.max(1, Math.min(most.rows, Math.floor(most.bytes / (dimensions * 4))));
+}
+
+function emptyVectors(size: number, dimensions: number): AgentVectors {
+  return { values: new Float32Array(size * dimensions), drift: new Float64Array(size), size, dimensions };
+}
+
+function put({ values, drift, dimensions }: AgentVectors, at: number, agent: { drift: number; vector: Buffer }): void {
+  const vector = vectorOf(agent.vector);
+  if (vector.length !== dimensions) throw new RangeError(`a vector of ${vector.length} numbers among ${dimensions}`);
+  values.set(vector, at * dimensions);
+  drift[at] = agent.drift;
+}
+
+/** Agents may have been retired between the counting and the reading. */
+function shorten(vectors: AgentVectors, size: number): void {
+  if (size === vectors.size) return;
+  vectors.values = vectors.values.slice(0, size * vectors.dimensions);
+  vectors.drift = vectors.drift.slice(0, size);
+  vectors.size = size;
+}

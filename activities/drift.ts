@@ -1,0 +1,232 @@
+import { Context } from '@temporalio/activity';
+import { driftLimits, driftOf, driftSpans, nextDriftState, personaText, teaches } from '../domain/drift.ts';
+import { type Embedder, type EmbeddingSettings, toUnitLength } from '../domain/embeddings.ts';
+import { DomainError } from '../domain/errors.ts';
+import { createSpaceBuilder, spaceLimits } from '../domain/persona-space.ts';
+import type { DriftStore, NewRating, RatedAgent, StoredSpace } from '../stores/drift.ts';
+import { contentHash, type EmbeddingStore, type Unembedded } from '../stores/embeddings.ts';
+import { vectorOf } from '../stores/memory-columns.ts';
+import type { AgentOutput, OutputStore } from '../stores/outputs.ts';
+import type { FleetReader } from './fleet-view.ts';
+
+/** Agents rated in one go: their vectors stand in memory together. */
+const page = 16;
+/** Texts between two heartbeats. */
+const embedBatch = 32;
+/** A space is learnt anew once there is this much more to learn from. */
+const growth = 2;
+
+export interface DriftDeps {
+  drift: DriftStore;
+  outputs: OutputStore;
+  embeddings: EmbeddingStore;
+  embedderOf: (settings: EmbeddingSettings) => Embedder;
+  fleet: FleetReader;
+}
+
+export interface DriftBasis {
+  /** Whose vectors are compared in this period. */
+  model: string;
+  /** Null while the fleet has said too little. */
+  spaceId: string | null;
+}
+
+export interface RatedPage {
+  /** Where the next page begins; null after the last. */
+  next: string | null;
+  rated: number;
+  changed: number;
+  /** Looked at and not rated: they have said too little, or nothing new. */
+  left: number;
+}
+
+export function createDriftActivities({ drift, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
+  /** The vectors of texts, from the store where it has them; what is embedded stays stored. */
+  async function embed(ownerId: string, model: string, texts: ReadonlyArray<Omit<Unembedded, 'ownerId'>>) {
+    const context = Context.current();
+    const { settings } = await servingModel(ownerId, model);
+    const found = new Map<string, Float32Array>();
+    for (let from = 0; from < texts.length; from += embedBatch) {
+      const batch = texts.slice(from, from + embedBatch);
+      const vectors = await embedderOf(settings).embed(
+        batch.map(({ text }) => text),
+        context.cancellationSignal,
+      );
+      await embeddings.put(
+        model,
+        batch.map((each, i) => ({ ...each, ownerId, vector: vectors[i]! })),
+      );
+      for (const [i, each] of batch.entries()) found.set(each.contentHash.toString('hex'), vectors[i]!);
+      context.heartbeat();
+    }
+    return found;
+  }
+
+  /** @throws CONFLICT where another model serves by now: the period is to begin anew */
+  async function servingModel(ownerId: string, model: string) {
+    const serving = await embeddings.serving(ownerId);
+    if (serving?.model !== model) {
+      throw new DomainError(
+        'CONFLICT',
+        `vectors of ${model} were asked for, ${serving?.model ?? 'no model'} serves now`,
+      );
+    }
+    return serving;
+  }
+
+  /** Outputs by agent, each with its vector. */
+  async function withVectors(ownerId: string, model: string, rows: readonly AgentOutput[]) {
+    const missing = new Map(rows.filter(({ vector }) => !vector).map((row) => [row.contentHash.toString('hex'), row]));
+    const made = await embed(ownerId, model, [...missing.values()]);
+    const byAgent = new Map<string, Array<AgentOutput & { at: Float32Array }>>();
+    for (const row of rows) {
+      const at = row.vector ? vectorOf(row.vector) : made.get(row.contentHash.toString('hex'))!;
+      const own = byAgent.get(row.agentId);
+      if (own) own.push({ ...row, at });
+      else byAgent.set(row.agentId, [{ ...row, at }]);
+    }
+    return byAgent;
+  }
+
+  async function personaVectors(ownerId: string, model: string, agents: readonly RatedAgent[]) {
+    const texts = agents.map((agent) => {
+      const text = personaText(agent);
+      return { agentId: agent.agentId, text, contentHash: contentHash(text) };
+    });
+    const known = await embeddings.known(
+      ownerId,
+      model,
+      texts.map((each) => each.contentHash),
+    );
+    const made = await embed(
+      ownerId,
+      model,
+      texts.filter((each) => !known.has(each.contentHash.toString('hex'))),
+    );
+    return new Map(
+      texts.map((each) => {
+        const key = each.contentHash.toString('hex');
+        return [each.agentId, made.get(key) ?? vectorOf(known.get(key)!)];
+      }),
+    );
+  }
+
+  let kept: StoredSpace | undefined;
+  async function spaceOf(ownerId: string, { model, spaceId }: DriftBasis) {
+    if (spaceId === null) return undefined;
+    if (kept?.id !== spaceId) kept = await drift.space(ownerId, model, spaceId);
+    if (!kept) throw new DomainError('CONFLICT', `the persona space ${spaceId} is gone`);
+    return kept.space;
+  }
+
+  return {
+    /**
+     * What the agents of this period are compared by. The persona space is learnt anew where there is twice as much to
+     * learn from; a second execution finds the new one.
+     */
+    async prepareDrift(): Promise<DriftBasis> {
+      const context = Context.current();
+      const { fleet: wanted, ownerId } = await fleet();
+      const { serving } = await embeddings.models(ownerId, wanted.embeddings);
+      const { model } = serving;
+      const all = await drift.agentIds(ownerId);
+      const step = Math.max(1, all.length / spaceLimits.agents);
+      const sampled = all.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
+      let counted = 0;
+      for (const agentIds of pages(sampled)) {
+        counted += await outputs.count(agentIds);
+        context.heartbeat();
+      }
+      const current = await drift.space(ownerId, model);
+      if (counted < (current ? current.outputs * growth : spaceLimits.leastOutputs)) {
+        return { model, spaceId: current?.id ?? null };
+      }
+      let builder: ReturnType<typeof createSpaceBuilder> | undefined;
+      for (const agentIds of pages(sampled)) {
+        const rows = await outputs.firstAndLast({ agentIds, model, first: driftLimits.calibration, last: 0 });
+        for (const own of (await withVectors(ownerId, model, rows)).values()) {
+          builder ??= createSpaceBuilder(own[0]!.at.length);
+          builder.add(own.filter(({ place }) => teaches(place)).map(({ at }) => at));
+        }
+        context.heartbeat();
+      }
+      const space = builder?.build();
+      if (!builder || !space) return { model, spaceId: current?.id ?? null };
+      return { model, spaceId: await drift.keepSpace(ownerId, model, { space, ...builder.counts() }) };
+    },
+
+    /** Rates one page of agents after `after`. A rating of this period that is there already stays. */
+    async ratePage(input: DriftBasis & { period: string; after: string }): Promise<RatedPage> {
+      const { model, spaceId, period } = input;
+      const { fleet: wanted, ownerId } = await fleet();
+      const settings = wanted.drift;
+      const agents = await drift.agentsAfter(ownerId, input.after, page);
+      const next = agents.length < page ? null : agents.at(-1)!.agentId;
+      const space = await spaceOf(ownerId, input);
+      const agentIds = agents.map(({ agentId }) => agentId);
+      const rows = await outputs.firstAndLast({
+        agentIds,
+        model,
+        first: driftLimits.calibration,
+        last: settings.window + driftLimits.history,
+      });
+      const totals = new Map(rows.map((row) => [row.agentId, row]));
+      const due = agents.filter(({ agentId, standing }) => {
+        const newest = totals.get(agentId);
+        if (!newest || newest.total < driftLimits.leastOutputs) return false;
+        return standing?.newestOutput !== newest.id || standing.model !== model;
+      });
+      const dueIds = new Set(due.map(({ agentId }) => agentId));
+      const byAgent = await withVectors(
+        ownerId,
+        model,
+        rows.filter(({ agentId }) => dueIds.has(agentId)),
+      );
+      const personas = await personaVectors(ownerId, model, due);
+      const ratings = due.map(({ agentId, standing }): NewRating => {
+        const own = byAgent.get(agentId)!;
+        const { total } = own[0]!;
+        const spans = driftSpans(total, settings);
+        const at = new Map(own.map((output) => [output.place, output.at]));
+        const outputAt = (place: number) => at.get(place)!;
+        const rating = driftOf({ agentId, persona: personas.get(agentId)!, spans, outputAt, outputs: total, space });
+        const history = spans.history.length;
+        const otherModel = standing !== null && standing.model !== model;
+        return {
+          ...rating,
+          agentId,
+          after: standing?.ratingId ?? null,
+          // What another model said of an agent is no state to hold on to.
+          state: nextDriftState(standing && !otherModel ? standing.state : 'calm', rating.z, settings),
+          windowSize: total - spans.windowFrom,
+          history,
+          reason: [
+            ...(otherModel
+              ? [`the embedding model is ${model} now: earlier ratings, by ${standing.model}, do not compare`]
+              : []),
+            ...(rating.z === null
+              ? [`nothing is usual yet: ${history} outputs to compare the last ${total - spans.windowFrom} with`]
+              : []),
+            ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
+          ].join('; '),
+          newestOutput: own.at(-1)!.id,
+          vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
+        };
+      });
+      const { stored, changed } = await drift.store({ ownerId, period, model, spaceId, ratings });
+      return { next, rated: stored, changed, left: agents.length - stored };
+    },
+  };
+}
+export type DriftActivities = ReturnType<typeof createDriftActivities>;
+
+function meanVector(vectors: readonly Float32Array[]): Float32Array {
+  const sum = new Float64Array(vectors[0]!.length);
+  for (const vector of vectors) for (let i = 0; i < sum.length; i += 1) sum[i]! += vector[i]!;
+  // Vectors that cancel each other out have no direction; any of them is as good.
+  return sum.some((value) => Math.abs(value) > 1e-9) ? toUnitLength(sum) : vectors[0]!;
+}
+
+function* pages(ids: readonly string[]): Iterable<string[]> {
+  for (let from = 0; from < ids.length; from += page) yield ids.slice(from, from + page);
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { DomainError } from '../../domain/errors.ts';
+import { callPeriod, clusterWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
+import { clusterStates, driftStates } from '../../domain/states.ts';
+import { findCluster, listClusters } from '../../stores/queries/clusters.ts';
+import { type ApiContext, fleetOf } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+import { idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
+
+const clusterId = idSchema('cluster');
+const clusterSchema = z
+  .object({
+    id: clusterId,
+    state: z.enum(clusterStates),
+    members: z.int().describe('In the last run it was in'),
+    terms: z.array(z.string()).describe('Words that set its members apart'),
+    splitFrom: clusterId.nullable(),
+    mergedInto: clusterId.nullable(),
+    bornAt: timeSchema,
+    endedAt: timeSchema.nullable(),
+  })
+  .meta({ id: 'Cluster' });
+
+const clusterDetailSchema = clusterSchema
+  .extend({
+    agents: z.array(z.object({ id: slugSchema, name: z.string(), drift: z.enum(driftStates).nullable() })),
+    why: z
+      .array(
+        z.object({
+          term: z.string(),
+          quotes: z.array(z.object({ agentId: slugSchema, outputId: z.string(), quote: z.string() })),
+        }),
+      )
+      .describe('Its words with what members said, as they said it'),
+    run: z
+      .object({
+        id: idSchema('clusterRun'),
+        period: z.string(),
+        agents: z.int().describe('Agents that were looked at'),
+        sampledShare: z.number().describe('Of them were clustered themselves; under 1 the others were assigned'),
+        madeAt: timeSchema,
+      })
+      .nullable(),
+  })
+  .meta({ id: 'ClusterDetail' });
+
+export function clusterRoutes(app: Api, context: ApiContext): void {
+  const { db } = context;
+
+  listRoute(app, {
+    url: '/v1/clusters',
+    role: 'reader',
+    tag: 'clusters',
+    summary: 'Groups of agents that speak and drift alike, the last born first',
+    item: clusterSchema,
+    filters: { state: z.enum(clusterStates).optional() },
+    params: z.object({}),
+    key: clusterId,
+    keyOf: (cluster) => cluster.id,
+    rows: (page, filters) => listClusters(db, { ...page, ...filters }),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/clusters/:id',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['clusters'],
+      summary: 'One cluster with its members, and why they stand together in their own words',
+      params: z.strictObject({ id: clusterId }),
+      response: { 200: clusterDetailSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const cluster = await findCluster(db, callerOf(request).ownerId, request.params.id);
+      if (!cluster) throw new DomainError('NOT_FOUND', `no cluster ${request.params.id}`);
+      return cluster;
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/clusters/find',
+    config: { role: 'member' },
+    schema: {
+      tags: ['clusters'],
+      summary: 'Clusters the agents now, by the drift ratings there are',
+      querystring: writeQuery,
+      headers: idempotencyHeaders,
+      body: emptyBody,
+      response: {
+        200: dryRunSchema,
+        202: z.object({ workflowId: z.string(), period: z.string(), started: z.boolean() }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      await fleetOf(context, ownerId);
+      if (request.query.dryRun)
+        return { dryRun: true as const, would: 'cluster the agents that have a rating of drift' };
+      const period = callPeriod(requestIdOf(request));
+      const workflowId = clusterWorkflowId(period);
+      const started = await context.starter.start({
+        type: 'clusterAgents',
+        ownerId,
+        workflowId,
+        args: [{ period }],
+        again: 'failed',
+        summary: 'clusters of agents, by hand',
+        content: 'all',
+      });
+      void reply.header('location', '/v1/clusters');
+      return reply.code(202).send({ workflowId, period, started });
+    },
+  });
+}

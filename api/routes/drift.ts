@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { DomainError } from '../../domain/errors.ts';
+import { callPeriod, driftWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
+import { driftStates } from '../../domain/states.ts';
+import { findAgent } from '../../stores/queries/agents.ts';
+import { listAgentDrift, listDriftRatings } from '../../stores/queries/drift.ts';
+import { type ApiContext, fleetOf } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+import { idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
+
+const distance = z.number().describe('1 − cosine of what was said of late and the anchor, 0 to 2');
+const deviations = z
+  .number()
+  .nullable()
+  .describe('Deviations over the agent’s own usual; null while nothing is usual yet');
+
+const driftRatingSchema = z
+  .object({
+    id: idSchema('driftRating'),
+    agentId: z.string(),
+    period: z.string(),
+    state: z.enum(driftStates),
+    drift: distance,
+    weighted: distance.describe('The same with the later outputs weighted more; what z is made of'),
+    z: deviations,
+    windowSize: z.int().describe('Outputs that were recent'),
+    history: z.int().describe('Outputs before them that say what is usual'),
+    model: z.string().describe('Whose vectors were compared; numbers of two models do not compare'),
+    spaceId: z.string().nullable().describe('The persona space they were compared in; null: plain vectors'),
+    reason: z.string(),
+    ratedAt: timeSchema,
+  })
+  .meta({ id: 'DriftRating' });
+
+const agentDriftSchema = z
+  .object({
+    agentId: slugSchema,
+    name: z.string(),
+    state: z.enum(driftStates).nullable().describe('Null: not rated yet, `why` says what is missing'),
+    since: timeSchema.nullable(),
+    drift: distance.nullable(),
+    weighted: distance.nullable(),
+    z: deviations,
+    period: z.string().nullable(),
+    ratedAt: timeSchema.nullable(),
+    why: z.string(),
+  })
+  .meta({ id: 'AgentDrift' });
+
+export function driftRoutes(app: Api, context: ApiContext): void {
+  const { db } = context;
+
+  listRoute(app, {
+    url: '/v1/drift',
+    role: 'reader',
+    tag: 'drift',
+    summary: 'How far agents stand from their personas, by id; without a state also those not rated yet',
+    item: agentDriftSchema,
+    filters: { state: z.enum(driftStates).optional() },
+    params: z.object({}),
+    key: slugSchema,
+    keyOf: (agent) => agent.agentId,
+    rows: (page, filters) => listAgentDrift(db, { ...page, ...filters }),
+  });
+
+  listRoute(app, {
+    url: '/v1/agents/:id/drift',
+    role: 'reader',
+    tag: 'drift',
+    summary: 'Ratings of an agent, the last first',
+    item: driftRatingSchema,
+    filters: {},
+    params: z.strictObject({ id: slugSchema }),
+    key: idSchema('driftRating'),
+    keyOf: (rating) => rating.id,
+    rows: async (page, _filters, { id }) => {
+      if (!(await findAgent(db, page.ownerId, id))) throw new DomainError('NOT_FOUND', `no agent ${id}`);
+      return listDriftRatings(db, { ...page, agentId: id });
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/drift/rate',
+    config: { role: 'member' },
+    schema: {
+      tags: ['drift'],
+      summary: 'Rates now every agent that has said something new',
+      querystring: writeQuery,
+      headers: idempotencyHeaders,
+      body: emptyBody,
+      response: {
+        200: dryRunSchema,
+        202: z.object({ workflowId: z.string(), period: z.string(), started: z.boolean() }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      await fleetOf(context, ownerId);
+      if (request.query.dryRun) return { dryRun: true as const, would: 'rate every agent that has said something new' };
+      const period = callPeriod(requestIdOf(request));
+      const workflowId = driftWorkflowId(period);
+      const started = await context.starter.start({
+        type: 'rateDrift',
+        ownerId,
+        workflowId,
+        args: [{ period }],
+        again: 'failed',
+        summary: 'drift of every agent, by hand',
+        content: 'all',
+      });
+      void reply.header('location', '/v1/drift');
+      return reply.code(202).send({ workflowId, period, started });
+    },
+  });
+}

@@ -1,0 +1,36 @@
+/** What a model wrote, as it may be stored: whole Unicode on one line, without controls and marks that only hide or turn text. */
+export function cleanText(text: string): string {
+  return text
+    .toWellFormed()
+    .normalize('NFC')
+    .replace(
+      /[\u{00ad}\u{180e}\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{206f}\u{feff}\u{fff9}-\u{fffb}\u{e000}-\u{f8ff}\u{e0000}-\u{10ffff}]/gu,
+      '',
+    )
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim();
+}
+
+/** The words of a text, whatever its case, marks, spaces and widths. */
+export function normalisedText(text: string): string {
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim();
+}
+
+/** Two thoughts this near to each other say the same (Park et al. 2023 store such pairs; see docs/memory.md). */
+export const repeatedCosine = 0.95;
+/** The same for words, where there is no vector: shared words ÷ all words. */
+const repeatedWords = 0.9;
+
+/** Whether two texts are word for word nearly the same. */
+export function nearlySameWords(a: string, b: string): boolean {
+  const [one, other] = [normalisedText(a), normalisedText(b)];
+  if (one === other) return true;
+  const [words, others] = [new Set(one.split(' ')), new Set(other.split(' '))];
+  let shared = 0;
+  for (const word of words) if (others.has(word)) shared += 1;
+  return shared / (words.size + others.size - shared) >= repeatedWords;
+}

@@ -1,0 +1,59 @@
+import {
+  type AnswerOutcome,
+  answerMaxTokens,
+  type AnswerQuestion,
+  cleanedAnswer,
+  createThoughtFilter,
+  resolveCitations,
+} from '../../domain/conversations.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { talkPrompt, talkPromptVersion } from '../../domain/prompts/talk.ts';
+import type { TextModel, Watch } from './inference.ts';
+
+export interface AnswerRequest extends AnswerQuestion {
+  /** What the model server calls the model. */
+  model: string;
+  contextTokens: number;
+  seed: number;
+}
+
+/**
+ * Has a model answer one message. `watch.onText` is told the answer as it is written; what it cites is known at the end.
+ * @throws MODEL_REFUSED where the message alone is over the context, MODEL_OUTPUT_INVALID for an empty answer
+ */
+export async function answerByModel(
+  model: TextModel,
+  { model: servedAs, contextTokens, seed, ...question }: AnswerRequest,
+  watch: Watch,
+): Promise<AnswerOutcome> {
+  const maxTokens = answerMaxTokens(contextTokens);
+  const prompt = talkPrompt({ ...question, contextTokens, maxTokens });
+  if (!prompt) {
+    throw new DomainError('MODEL_REFUSED', `the message is too long for the context of ${contextTokens} tokens`);
+  }
+  const filter = createThoughtFilter();
+  const tell = (piece: string) => {
+    if (piece !== '') watch.onText?.(piece);
+  };
+  const generation = await model.generate(
+    { model: servedAs, messages: prompt.messages, maxTokens, contextTokens, seed },
+    { ...watch, onText: (piece) => tell(filter.pass(piece)) },
+  );
+  tell(filter.end());
+  const whole = createThoughtFilter();
+  const { text, citations } = resolveCitations(
+    cleanedAnswer(whole.pass(generation.text) + whole.end()),
+    prompt.aliases,
+  );
+  if (text === '') throw new DomainError('MODEL_OUTPUT_INVALID', 'the model answered with no text');
+  return {
+    source: 'model',
+    text,
+    citations,
+    tokens: generation.tokens,
+    ...(generation.promptTokens === undefined ? {} : { promptTokens: generation.promptTokens }),
+    promptVersion: talkPromptVersion,
+    seed,
+    cut: generation.finishReason === 'length',
+  };
+}

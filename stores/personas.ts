@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import { isObject, type PersonaFile, type PersonaFormat } from '../domain/persona-files.ts';
+import { birth, type NewAgent, refuseTaken } from './agents.ts';
+import type { Database, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { lockFleet } from './fleets.ts';
+import { createMemoryStore, type NewMemory } from './memories.ts';
+import { requestReplan } from './plans.ts';
+
+export interface PersonaArrival {
+  ownerId: string;
+  /** The applied version of fleet.yaml whose archetype it works like. */
+  fleetVersion: number;
+  agent: NewAgent;
+  file: PersonaFile;
+  /** A PNG without its texts. */
+  picture?: Buffer | undefined;
+  /** What it remembers from the first. */
+  seeds: readonly NewMemory[];
+}
+
+export interface StoredPersonaFile extends PersonaFile {
+  picture: Buffer | undefined;
+}
+
+export function createPersonaStore(db: Database) {
+  const memories = createMemoryStore(db);
+  return {
+    /**
+     * The birth of an imported persona in one transaction: agent, file, first memories, and the plan that makes room for it.
+     * The same file under the same id is the same agent; what it is asked to remember is added where it does not yet.
+     * @throws CONFLICT where the id or the name is another's, or fleet.yaml was applied meanwhile; AGENT_RETIRED
+     */
+    async arrive({
+      ownerId,
+      fleetVersion,
+      agent,
+      file,
+      picture,
+      seeds,
+    }: PersonaArrival): Promise<{ born: boolean; memories: number }> {
+      return db.transaction().execute(async (tx) => {
+        await lockFleet(tx, fleetVersion);
+        const known = await knownAs(tx, ownerId, agent.id);
+        if (known) {
+          refuseUnlike(known, agent, file);
+        } else {
+          // The plan's row before any agent's, as whoever computes one does.
+          await requestReplan(tx, { ownerId, reason: `${agent.id} was imported` });
+          await birth(tx, { ownerId, origin: 'import', fleetVersion, agents: [agent] });
+          await sql`insert into persona_files (agent_id, owner_id, format, document, content_hash, picture)
+            values (${agent.id}, ${ownerId}, ${file.format}, ${JSON.stringify(file.document)}::json, ${hashOf(file)}, ${picture ?? null})`.execute(
+            tx,
+          );
+          await appendEvents(tx, [
+            {
+              ownerId,
+              type: 'agent.imported',
+              subject: agent.id,
+              data: { format: file.format, archetype: agent.archetype },
+            },
+          ]);
+        }
+        const { added } = await memories.add(ownerId, seeds, tx);
+        return { born: known === undefined, memories: added };
+      });
+    },
+
+    /** What a persona came in as; undefined where it did not. */
+    async file(ownerId: string, agentId: string): Promise<StoredPersonaFile | undefined> {
+      const row = await db
+        .selectFrom('personaFiles')
+        .select(['format', 'document', 'picture'])
+        .where('agentId', '=', agentId)
+        .where('ownerId', '=', ownerId)
+        .executeTakeFirst();
+      if (!row) return undefined;
+      const document: unknown = row.document;
+      if (!isObject(document)) throw new DomainError('INTERNAL', `the file of ${agentId} is no block of keys`);
+      return { format: row.format as PersonaFormat, document, picture: row.picture ?? undefined };
+    },
+
+    /**
+     * What `arrive` would do, as things stand.
+     * @returns whether the agent would be born; else it is there already
+     */
+    async wouldBeBorn(ownerId: string, agent: NewAgent, file: PersonaFile): Promise<boolean> {
+      const known = await knownAs(db, ownerId, agent.id);
+      if (known) refuseUnlike(known, agent, file);
+      else await refuseTaken(db, [agent]);
+      return known === undefined;
+    },
+  };
+}
+
+function hashOf({ format, document }: PersonaFile): Buffer {
+  return createHash('sha256')
+    .update(`${format}\0${JSON.stringify(document)}`)
+    .digest();
+}
+
+async function knownAs(db: Executor, ownerId: string, agentId: string) {
+  return db
+    .selectFrom('personaFiles')
+    .innerJoin('agents', 'agents.id', 'personaFiles.agentId')
+    .select(['contentHash', 'agents.name', 'agents.state'])
+    .where('agentId', '=', agentId)
+    .where('personaFiles.ownerId', '=', ownerId)
+    .executeTakeFirst();
+}
+
+function refuseUnlike(
+  known: NonNullable<Awaited<ReturnType<typeof knownAs>>>,
+  { id, name }: NewAgent,
+  file: PersonaFile,
+): void {
+  if (!known.contentHash.equals(hashOf(file)) || known.name !== name) {
+    throw new DomainError('CONFLICT', `${id} came in from another file; import this one under another id`);
+  }
+  if (known.state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} is retired`);
+}

@@ -1,0 +1,211 @@
+import { sql } from 'kysely';
+import { bornAgentId } from '../domain/ids.ts';
+import type { Persona } from '../domain/personas.ts';
+import { type PlacementAgent, placementAgent } from '../domain/placement-input.ts';
+import type { MeasuredRate } from '../domain/rates.ts';
+import type { GpuClass } from '../domain/task-queues.ts';
+import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
+import { type Bear, bear } from './births.ts';
+import type { Database } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+import { openNotice } from './notices.ts';
+import { createOneAtATime } from './one-at-a-time.ts';
+import { measuredRates, placementAgents } from './placement.ts';
+import { isOpen, open, parentRetired, refuseWhisper, standing, whisperNotice } from './whispers.ts';
+
+/** A whisper that is worked on, with what its parent gives. */
+export interface OpenSpawn {
+  whisperId: string;
+  ownerId: string;
+  text: string;
+  parent: {
+    id: string;
+    name: string;
+    persona: string;
+    traits: string[];
+    maskSeed: number;
+    archetype: string;
+    modelId: string;
+  };
+}
+
+/** What an inference activity wrote for a draft. */
+export interface DraftedPersona extends Persona {
+  source: 'model' | 'extractive';
+  modelId: string;
+  promptVersion: string;
+  tokens: number;
+}
+
+export interface Nearest {
+  agentId: string;
+  cosine: number;
+}
+
+export function createSpawnStore(db: Database) {
+  const naming = createOneAtATime();
+  const housing = createOneAtATime();
+  const bearing = createOneAtATime();
+
+  const refuse = (whisperId: string, refusal: Refusal, state?: 'refused' | 'expired') =>
+    refuseWhisper(db, whisperId, refusal, state);
+
+  return {
+    refuse,
+
+    /** The whisper and its parent as long as it is under way, else how it ended; a parent retired meanwhile ends it. */
+    async underWay(whisperId: string): Promise<OpenSpawn | SpawnEnd> {
+      const row = await db
+        .selectFrom('whispers')
+        .innerJoin('agents', 'agents.id', 'whispers.parentId')
+        .select(['whispers.state as whisperState', 'whispers.ownerId', 'text'])
+        .select(['agents.id', 'agents.name', 'persona', 'traits', 'maskSeed', 'archetype', 'agents.modelId'])
+        .select('agents.state as parentState')
+        .where('whispers.id', '=', whisperId)
+        .executeTakeFirst();
+      if (!row || !isOpen(row.whisperState)) return standing(db, whisperId);
+      const { whisperState: _, ownerId, text, parentState, ...parent } = row;
+      if (parentState === 'retired') return refuse(whisperId, parentRetired(parent.id));
+      return { whisperId, ownerId, text, parent };
+    },
+
+    /**
+     * Takes a name for a draft that no agent and no other whisper under way has: the first free one of the candidates. The
+     * same draft keeps its name.
+     * @returns null where all are taken
+     */
+    async takeName(whisperId: string, draft: number, candidates: readonly string[]): Promise<string | null> {
+      return naming(() =>
+        db.transaction().execute(async (tx) => {
+          // One at a time: two who look at once would both find the same name free.
+          await sql`select pg_advisory_xact_lock(7205417)`.execute(tx);
+          const row = await tx
+            .selectFrom('whispers')
+            .select(['draft', 'name'])
+            .where('id', '=', whisperId)
+            .where('state', 'in', open)
+            .forUpdate()
+            .executeTakeFirst();
+          if (!row) return null;
+          if (row.draft === draft && row.name !== null) return row.name;
+          const { rows } = await sql<{ name: string }>`
+          select name from unnest(${[...candidates]}::text[], ${candidates.map((name) => bornAgentId(name) ?? '')}::text[])
+            with ordinality as candidate (name, id, place)
+          where id <> '' and not exists (select from agents a where a.name = candidate.name or a.id = candidate.id)
+            and not exists (select from whispers w where w.name = candidate.name and w.state in ('received', 'awaiting_approval'))
+          order by place limit 1`.execute(tx);
+          const name = rows[0]?.name ?? null;
+          if (name !== null)
+            // What a person was shown is not this one: until it is shown in its turn nobody can say yes to it.
+            await tx
+              .updateTable('whispers')
+              .set({ draft, name, state: 'received' })
+              .where('id', '=', whisperId)
+              .execute();
+          return name;
+        }),
+      );
+    },
+
+    /** A draft is compared with all personas from now on, by the database's clock: whoever is born later is looked at in the birth. */
+    async judging(whisperId: string): Promise<void> {
+      await db
+        .updateTable('whispers')
+        .set({ judgedAt: sql<Date>`clock_timestamp()` })
+        .where('id', '=', whisperId)
+        .execute();
+    },
+
+    /** Notes what a draft is and what stands nearest to it. */
+    async judged(
+      whisperId: string,
+      drafted: Pick<DraftedPersona, 'source' | 'modelId' | 'promptVersion'>,
+      { nearest, judgedBy }: { nearest: Nearest | undefined; judgedBy: string },
+    ): Promise<void> {
+      await db
+        .updateTable('whispers')
+        .set({
+          personaSource: drafted.source,
+          modelId: drafted.modelId,
+          promptVersion: drafted.promptVersion,
+          nearestId: nearest?.agentId ?? null,
+          nearestCosine: nearest?.cosine ?? null,
+          judgedBy,
+        })
+        .where('id', '=', whisperId)
+        .where('state', 'in', open)
+        .execute();
+    },
+
+    /**
+     * Asks whether the fleet has room for one more, those that have been given room and are still under way counted too,
+     * and keeps that room until the whisper ends.
+     * @param refusalOf says why there is none
+     */
+    async takeRoom(
+      whisperId: string,
+      refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
+    ): Promise<SpawnEnd | undefined> {
+      const reason = await housing(() =>
+        db.transaction().execute(async (tx) => {
+          await sql`select pg_advisory_xact_lock(7205418)`.execute(tx);
+          const rows = await tx
+            .selectFrom('whispers')
+            .innerJoin('agents', 'agents.id', 'whispers.parentId')
+            .select(['whispers.id', 'roomAt'])
+            .select(['agents.modelId', 'cadence', 'expectedTokens', 'priority', 'mayDegrade', 'leastClass'])
+            .where('whispers.state', 'in', open)
+            .where((eb) => eb.or([eb('roomAt', 'is not', null), eb('whispers.id', '=', whisperId)]))
+            .execute();
+          const own = rows.find((row) => row.id === whisperId);
+          if (!own || own.roomAt !== null) return undefined;
+          const coming = rows.map((row) =>
+            placementAgent({ ...row, model: row.modelId, leastClass: row.leastClass as GpuClass }),
+          );
+          const refusal = refusalOf([...(await placementAgents(tx)), ...coming], await measuredRates(tx));
+          if (refusal !== undefined) return refusal;
+          await tx.updateTable('whispers').set({ roomAt: sql<Date>`now()` }).where('id', '=', whisperId).execute();
+          return undefined;
+        }),
+      );
+      return reason === undefined ? undefined : refuse(whisperId, { code: 'NO_ROOM', reason });
+    },
+
+    /** Waits for a person from now on; asked twice it is one wait with one end. @returns ISO time of the deadline */
+    async awaitApproval(whisperId: string, seconds: number, persona: Persona): Promise<string | null> {
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .updateTable('whispers')
+          .set({
+            state: 'awaiting_approval',
+            deadline: sql<Date>`coalesce(deadline, now() + make_interval(secs => ${seconds}))`,
+          })
+          .where('id', '=', whisperId)
+          .where('state', 'in', open)
+          .returning(['ownerId', 'parentId', 'text', 'deadline'])
+          .executeTakeFirst();
+        if (!row) return null;
+        const deadline = row.deadline!.toISOString();
+        await openNotice(tx, {
+          id: newId('notice'),
+          ownerId: row.ownerId,
+          kind: 'whisper_waiting',
+          key: whisperNotice(whisperId),
+          subject: whisperId,
+          title: `${persona.name} would be born of ${row.parentId}, until ${deadline}`,
+          detail: `${persona.persona} · The whisper (request): ${row.text}`,
+          action: `soulfra whispers approve ${whisperId} · soulfra whispers refuse ${whisperId}`,
+        });
+        await appendEvents(tx, [
+          { ownerId: row.ownerId, type: 'whisper.waiting', subject: whisperId, data: { deadline } },
+        ]);
+        return deadline;
+      });
+    },
+
+    /** The birth, one at a time. @returns undefined where the draft no longer stands alone */
+    bear: (input: Bear) => bearing(() => bear(db, input)),
+  };
+}
+export type SpawnStore = ReturnType<typeof createSpawnStore>;

@@ -1,0 +1,67 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type { AnswerActivities } from '../activities/answers.ts';
+import type { BeganAnswer, MessageActivities } from '../activities/messages.ts';
+import { talkPriority } from '../domain/ladder.ts';
+import type { MessageState } from '../domain/states.ts';
+import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+
+export interface AnswerMessageInput {
+  messageId: string;
+  ownerId: string;
+  agentId: string;
+  conversationId: string;
+  authorId: string;
+  author: string;
+  text: string;
+  contentHash: string;
+}
+export interface AnswerMessageResult {
+  messageId: string;
+  state: MessageState;
+}
+
+const { beginAnswer, climbAnswer, storeAnswer, endMessage } = proxyLocalActivities<MessageActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
+/** While no machine serves it, a message looks this often. */
+const lookEveryMs = 2_000;
+
+/** One message to an agent: written, answered by a machine, remembered once. */
+export async function answerMessage(input: AnswerMessageInput): Promise<AnswerMessageResult> {
+  const { messageId } = input;
+  // Canceled in the middle of it, the row it writes would stay open: it is begun, then ended as canceled.
+  const begun = await CancellationScope.nonCancellable(() => beginAnswer(input));
+  if (begun.kind === 'ended') return ended(begun);
+  const { step, limits } = begun;
+  try {
+    await climbLadder({
+      step,
+      climb: () => climbAnswer({ messageId }),
+      async call(rung, attempt) {
+        const { answer } = proxyActivities<AnswerActivities>(onRung(rung, limits));
+        await answer({ messageId, modelId: rung.modelId, queue: rung.queue, attempt });
+      },
+      parkedFor: limits.waitFor,
+      lookEvery: lookEveryMs,
+      restartPriority: talkPriority,
+    });
+    return { messageId, state: await storeAnswer({ messageId }) };
+  } catch (err) {
+    const state = isCancellation(err) ? 'canceled' : 'failed';
+    await CancellationScope.nonCancellable(() => endMessage({ messageId, state, reason: reasonOf(err) }));
+    throw err;
+  }
+}
+
+/** A message that was refused at its start, or had ended when this execution began. */
+function ended({ messageId, state, reason }: Extract<BeganAnswer, { kind: 'ended' }>): AnswerMessageResult {
+  if (state === 'failed') throw ApplicationFailure.nonRetryable(reason, 'MESSAGE_FAILED');
+  return { messageId, state };
+}

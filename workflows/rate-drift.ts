@@ -1,0 +1,43 @@
+import { continueAsNew, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { DriftActivities, DriftBasis } from '../activities/drift.ts';
+import { scheduledPeriod } from './scheduled-period.ts';
+
+export interface RateDriftInput {
+  /** `call-<requestId>`; a scheduled run takes the scheduled time instead. */
+  period?: string;
+  /** What an earlier execution of this run had done. */
+  resume?: { period: string; basis: DriftBasis; after: string; done: RateDriftResult };
+}
+export interface RateDriftResult {
+  rated: number;
+  changed: number;
+  /** Agents that have said too little, or nothing new. */
+  left: number;
+}
+
+const { prepareDrift, ratePage } = proxyActivities<DriftActivities>({
+  startToCloseTimeout: '30 minutes',
+  heartbeatTimeout: '2 minutes',
+  retry: { maximumInterval: '1 minute' },
+});
+
+/** Rates every agent that has said something new, page by page, against one basis for all of them. */
+export async function rateDrift(input: RateDriftInput): Promise<RateDriftResult> {
+  const { resume } = input;
+  const period = resume?.period ?? input.period ?? scheduledPeriod();
+  const basis = resume?.basis ?? (await prepareDrift());
+  let after = resume?.after ?? '';
+  let done: RateDriftResult = resume?.done ?? { rated: 0, changed: 0, left: 0 };
+  for (;;) {
+    const { next, rated, changed, left } = await ratePage({ ...basis, period, after });
+    done = { rated: done.rated + rated, changed: done.changed + changed, left: done.left + left };
+    setCurrentDetails(
+      `${done.rated} agents rated, ${done.changed} changed their state, ${done.left} left as they were`,
+    );
+    if (next === null) return done;
+    after = next;
+    if (workflowInfo().continueAsNewSuggested) {
+      await continueAsNew<typeof rateDrift>({ resume: { period, basis, after, done } });
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  defineUpdate,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+} from '@temporalio/workflow';
+import type { InferenceActivities } from '../activities/inference.ts';
+import type { BegunSpawn, SpawnActivities } from '../activities/spawns.ts';
+import { restartPriority } from '../domain/ladder.ts';
+import { decideWhisperUpdate, type WhisperDecision } from '../domain/messages.ts';
+import type { SpawnEnd } from '../domain/whispers.ts';
+import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+
+export interface SpawnPersonaInput {
+  whisperId: string;
+}
+export type SpawnPersonaResult = SpawnEnd;
+
+const { beginDraft, climbSpawn, askApproval, bearPersona, refuseWhisper } = proxyLocalActivities<SpawnActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '2 seconds' },
+});
+/** These leave the database: they ask the embedder, or compute a plan. */
+const { beginSpawn, judgeNovelty, takeRoom } = proxyActivities<SpawnActivities>({
+  startToCloseTimeout: '10 minutes',
+  heartbeatTimeout: '1 minute',
+  // An embedder that stays away must not hold a place in the lineage for good.
+  scheduleToCloseTimeout: '1 hour',
+  retry: { maximumInterval: '10 seconds' },
+});
+const decide = defineUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate);
+/** A parked draft looks again this often even if nobody tells it to. */
+const parkedLookMs = 60_000;
+
+/**
+ * From an admitted whisper to one whole persona or none: what the parent remembers → drafts until one is new → room on the
+ * cards → a person's word, where one is asked for → the birth, which is one transaction.
+ */
+export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<SpawnPersonaResult> {
+  /** By draft: a person says yes to the persona that was shown, and another draft is shown anew. The first word stands. */
+  const decisions = new Map<number, WhisperDecision>();
+  let current = 1;
+  let end: SpawnEnd | undefined;
+  setHandler(decide, async (decision) => {
+    if (!decisions.has(decision.draft)) decisions.set(decision.draft, decision);
+    await condition(() => end !== undefined || current > decision.draft);
+    if (end === undefined) throw ApplicationFailure.nonRetryable('another draft is shown by now', 'CONFLICT');
+    return end;
+  });
+  try {
+    end = await spawn();
+  } catch (err) {
+    end = await CancellationScope.nonCancellable(() => refuse(codeOf(err), reasonOf(err)));
+  }
+  await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+  return end;
+
+  async function spawn(): Promise<SpawnEnd> {
+    const begun = await beginSpawn({ whisperId });
+    if (begun.kind === 'ended') return begun.end;
+    const { memoryIds } = begun;
+    let nearest = '';
+    for (let draft = 1; draft <= begun.drafts; draft += 1) {
+      current = draft;
+      const composed = await compose(draft, begun);
+      if (composed !== undefined) return composed;
+      const judged = await judgeNovelty({ whisperId, draft });
+      if (!judged.novel) {
+        nearest = `the nearest is ${judged.nearest?.agentId}, cosine ${judged.nearest?.cosine.toFixed(3)}`;
+        continue;
+      }
+      const full = await takeRoom({ whisperId });
+      if (full !== null) return full;
+      const refused = await approval(draft);
+      if (refused !== undefined) return refused;
+      const borne = await bearPersona({ whisperId, draft, memoryIds });
+      if (borne !== null) return borne;
+      nearest = 'one like it was born meanwhile';
+    }
+    return refuse('TOO_ALIKE', `${begun.drafts} drafts stood too near to personas there are: ${nearest}`);
+  }
+
+  /** Has a machine write a draft. @returns how the whisper ended, where it did */
+  async function compose(draft: number, begun: Extract<BegunSpawn, { kind: 'open' }>): Promise<SpawnEnd | undefined> {
+    const placed = await beginDraft({ whisperId, draft });
+    if (placed.kind === 'ended') return placed.end;
+    const { limits, memoryIds } = begun;
+    await climbLadder({
+      step: placed.step,
+      climb: () => climbSpawn({ whisperId }),
+      async call(rung) {
+        const { composePersona } = proxyActivities<InferenceActivities>(onRung(rung, limits));
+        const { modelId, queue } = rung;
+        await composePersona({ whisperId, draft, name: placed.name, memoryIds, modelId, queue });
+      },
+      parkedFor: limits.parkedFor,
+      lookEvery: parkedLookMs,
+      restartPriority,
+    });
+    return undefined;
+  }
+
+  /** Waits for a person where one is to be asked. @returns how the whisper ended, where it did */
+  async function approval(draft: number): Promise<SpawnEnd | undefined> {
+    const deadline = await askApproval({ whisperId, draft });
+    if (deadline === null) return undefined;
+    setCurrentDetails(`Waits for an operator until ${deadline}`);
+    await condition(() => decisions.has(draft), Math.max(0, Date.parse(deadline) - Date.now()));
+    setCurrentDetails('');
+    const decision = decisions.get(draft);
+    if (decision === undefined) return refuse('APPROVAL_EXPIRED', `nobody decided until ${deadline}`, 'expired');
+    return decision.approve ? undefined : refuse('NOT_APPROVED', decision.reason);
+  }
+
+  function refuse(
+    code: Parameters<typeof refuseWhisper>[0]['code'],
+    reason: string,
+    state: 'refused' | 'expired' = 'refused',
+  ): Promise<SpawnEnd> {
+    return refuseWhisper({ whisperId, state, code, reason });
+  }
+}
+
+function codeOf(err: unknown): 'CANCELED' | 'NO_MACHINE' | 'FAILED' {
+  if (isCancellation(err)) return 'CANCELED';
+  return err instanceof ApplicationFailure && err.type === 'PARKED_TOO_LONG' ? 'NO_MACHINE' : 'FAILED';
+}
