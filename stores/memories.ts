@@ -266,10 +266,13 @@ export function createMemoryStore(db: Database) {
           .where('id', '=', id)
           .execute();
         await deleteOrphanVectors(tx, ownerId, [memory.contentHash]);
-        const messages = await forgetInMessages(tx, id);
         await forgetSourceItem(tx, ownerId, memory.externalKey);
         await leaveThreads(tx, ownerId, id);
         const quotations = await forgetQuotations(tx, { ownerId, agentId: memory.agentId, id, reason });
+        const messages = new Set<string>();
+        for (const each of [id, ...quotations]) {
+          for (const message of await forgetInMessages(tx, each)) messages.add(message);
+        }
         const reflections = await tx
           .selectFrom('reflectionEvidence')
           .select('reflectionId')
@@ -280,7 +283,7 @@ export function createMemoryStore(db: Database) {
         await appendEvents(tx, [
           { ownerId, type: 'memory.forgotten', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
-        return { reflections: reflections.map((row) => row.reflectionId), messages };
+        return { reflections: reflections.map((row) => row.reflectionId), messages: [...messages] };
       });
     },
 
