@@ -140,7 +140,11 @@ test('the same id starts once; whoever comes again is told how it stands', async
 
 test('a retired agent does not answer, a paused one does', async () => {
   const [retired, paused] = [await agentWith(2), await agentWith(2)];
-  await stage.db.updateTable('agents').set({ state: 'retired' }).where('id', '=', retired).execute();
+  await stage.db
+    .updateTable('agents')
+    .set({ state: 'retired', retiredBy: 'operator' })
+    .where('id', '=', retired)
+    .execute();
   await stage.db.updateTable('agents').set({ paused: true }).where('id', '=', paused).execute();
   const [refused, answered] = [await stage.say(retired, 'Are you there?'), await stage.say(paused, 'Are you there?')];
   expect(await failureOf(refused.result())).toBe(`${retired} is retired`);
@@ -155,7 +159,11 @@ test('an agent that is retired while it answers still answers, and remembers not
   model.answer(generate);
   const said = await stage.say(agentId, 'Will you go?');
   await until('the call is in hand', async () => count() === 1);
-  await stage.db.updateTable('agents').set({ state: 'retired' }).where('id', '=', agentId).execute();
+  await stage.db
+    .updateTable('agents')
+    .set({ state: 'retired', retiredBy: 'operator' })
+    .where('id', '=', agentId)
+    .execute();
   letGo();
   expect((await said.result()).state).toBe('answered');
   expect(await stage.message(said.messageId)).toMatchObject({ answer: 'Farewell.', saidMemoryId: null });
