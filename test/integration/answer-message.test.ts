@@ -1,4 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError, type WorkflowFailedError } from '@temporalio/client';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { DomainError } from '../../domain/errors.ts';
 import { idOf } from '../../domain/ids.ts';
@@ -275,7 +276,7 @@ test('the workflow gone, a message still ends once; a text that a person had for
   const message = (await stage.message(said.messageId))!;
   expect(message.state).toBe('answered');
   const gone = await stage.memories.forget(testOwner, message.saidMemoryId!, 'asked for');
-  expect(gone).toEqual({ reflections: [], messages: [] });
+  expect(gone).toEqual({ reflections: [], messages: [], forgotten: [], copies: [] });
   const citation = await stage.db
     .selectFrom('messageCitations')
     .select('memoryId')
@@ -286,6 +287,24 @@ test('the workflow gone, a message still ends once; a text that a person had for
   });
   await stage.memories.forget(testOwner, message.replyMemoryId!, 'asked for');
   expect(await stage.message(said.messageId)).toMatchObject({ text: '', answer: '' });
+
+  const quoted = await stage.say(agentId, 'What do you remember?');
+  await quoted.result();
+  const first = (await stage.message(quoted.messageId))!;
+  const own = 'The lamp of the pier has been dark since the storm.';
+  await stage.remember([{ ...plainMemories([agentId], 1)[0]!, externalKey: 'lamp', text: own }]);
+  const [lamp] = await stage.db.selectFrom('memories').select('id').where('text', '=', own).execute();
+  await sql`update messages set answer = ${`Somebody said: the lamp of the pier has been dark.`} where id = ${quoted.messageId}`.execute(
+    stage.db,
+  );
+  expect((await stage.memories.forget(testOwner, lamp!.id, 'asked for')).forgotten).toEqual([quoted.messageId]);
+  expect((await stage.message(quoted.messageId))!.answer).toBe('');
+  const reply = await stage.db
+    .selectFrom('memories')
+    .select(['text', 'deletedReason'])
+    .where('id', '=', first.replyMemoryId!)
+    .executeTakeFirstOrThrow();
+  expect(reply).toEqual({ text: '', deletedReason: 'asked for' });
   const texts = await stage.db
     .selectFrom('stepResults')
     .select('result')
