@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { RankedModel } from '../domain/plan.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
+import { beating } from './beating.ts';
 
 /** What the worker of a machine lets its own activities do; workers/inference-pool.ts is it. */
 export interface InferencePool {
@@ -49,15 +50,3 @@ export function createDrainActivities({ machines }: { machines: MachineStore }) 
   };
 }
 export type DrainActivities = ReturnType<typeof createDrainActivities>;
-
-/** Loading and draining have no tokens to count: what these heartbeats say is that the machine still lives. */
-async function beating<Result>(work: () => Promise<Result>): Promise<Result> {
-  const context = Context.current();
-  context.heartbeat();
-  const timer = setInterval(() => context.heartbeat(), 1_000);
-  try {
-    return await work();
-  } finally {
-    clearInterval(timer);
-  }
-}

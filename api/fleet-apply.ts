@@ -20,7 +20,7 @@ import { planSummary, planSummarySchema } from './plan-views.ts';
 const changeSchema = z
   .object({
     action: z.enum(['create', 'change', 'retire', 'revive', 'keep']),
-    kind: z.enum(['fleet', 'machine', 'model', 'agent', 'schedule', 'limit', 'retention']),
+    kind: z.enum(['fleet', 'machine', 'model', 'agent', 'source', 'schedule', 'limit', 'retention']),
     id: z.string(),
     fields: z.array(z.object({ field: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })),
     note: z.string().optional(),

@@ -24,6 +24,7 @@ import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import type { Api, ApiDeps } from './types.ts';
@@ -86,6 +87,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     clusterRoutes,
     runRoutes,
     sweepRoutes,
+    sourceRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -34,7 +34,7 @@ export function requestIdOf(request: FastifyRequest): string {
 }
 
 export interface WorkflowStart {
-  type: 'reflectFleet' | 'reflectAgent' | 'rateDrift' | 'clusterAgents';
+  type: 'reflectFleet' | 'reflectAgent' | 'pollSource' | 'rateDrift' | 'clusterAgents';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */

@@ -9,6 +9,7 @@ import { inboxCommands } from './commands/inbox.ts';
 import { machineCommands } from './commands/machines.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { runCommands } from './commands/runs.ts';
+import { sourceCommands } from './commands/sources.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     driftCommands,
     clusterCommands,
     runCommands,
+    sourceCommands,
     inboxCommands,
     tokenCommands,
   ]) {

@@ -156,6 +156,19 @@ export const errorTable = {
     cause: 'The answer of the model did not follow the schema, also after one repair try.',
     mend: 'Try again later or use another model; nothing was stored.',
   },
+  ADDRESS_REFUSED: {
+    status: 422,
+    retryable: false,
+    cause:
+      'The address is no http or https address, or leads into a private network, to this host or to a cloud’s metadata.',
+    mend: 'Use a public address, or name the host in `allowPrivate` of the source if it is yours.',
+  },
+  REMOTE_FAILED: {
+    status: 502,
+    retryable: true,
+    cause: 'A server elsewhere did not answer, or not with what was asked for.',
+    mend: 'See the message; what is fetched by a Schedule is tried again by itself.',
+  },
   EMBEDDINGS_FAILED: {
     status: 503,
     retryable: true,

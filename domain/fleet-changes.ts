@@ -8,7 +8,7 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
 export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'schedule' | 'limit' | 'retention';
+export type FleetKind = 'fleet' | 'machine' | 'model' | 'agent' | 'source' | 'schedule' | 'limit' | 'retention';
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -49,11 +49,12 @@ export interface LivingAgent {
  * Order of the parts: machines and models first, since agents lean on them. Without `previous` it is the first apply.
  */
 export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {
-  const before = previous ?? { machines: [], models: [] };
+  const before = previous ?? { machines: [], models: [], sources: [] };
   return [
     ...changed('fleet', 'fleet', { name: previous?.name }, { name: next.name }, previous !== undefined),
     ...listed('machine', before.machines, next.machines),
     ...listed('model', before.models, next.models),
+    ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
     ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
     ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
@@ -152,20 +153,24 @@ function scheduleChanges(previous: Fleet | undefined, next: Fleet, living: reado
   ];
 }
 
-function listed<T extends { id: string }>(kind: 'machine' | 'model', before: readonly T[], after: readonly T[]) {
+type ListedKind = keyof typeof retireNotes;
+
+function listed<T extends { id: string }>(kind: ListedKind, before: readonly T[], after: readonly T[]) {
   const was = new Map(before.map((item) => [item.id, item]));
   const is = new Set(after.map((item) => item.id));
   return [
     ...after.flatMap((item) => changed(kind, item.id, was.get(item.id), item, was.has(item.id))),
     ...before
       .filter((item) => !is.has(item.id))
-      .map((item): FleetChange => ({ action: 'retire', kind, id: item.id, fields: [], ...retireNote(kind) })),
+      .map((item): FleetChange => ({ action: 'retire', kind, id: item.id, fields: [], ...retireNotes[kind] })),
   ];
 }
 
-function retireNote(kind: 'machine' | 'model'): { note?: string } {
-  return kind === 'machine' ? { note: 'its work moves to the others; its row and history stay' } : {};
-}
+const retireNotes: Record<'machine' | 'model' | 'source', { note?: string }> = {
+  machine: { note: 'its work moves to the others; its row and history stay' },
+  model: {},
+  source: { note: 'is read no more; its memories stay' },
+};
 
 function changed(kind: FleetKind, id: string, before: unknown, after: unknown, existed: boolean): FleetChange[] {
   const fields = differences(before ?? {}, after);

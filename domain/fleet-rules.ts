@@ -63,10 +63,13 @@ const looseFleetSchema = z
       .array(z.object({ id: readable.text, count: readable.number, model: readable.text }).catch({}))
       .catch([]),
     agents: z.record(z.string(), z.object({ model: readable.text }).catch({})).catch({}),
+    sources: z
+      .array(z.object({ id: readable.text, agents: z.array(z.string()).optional().catch(undefined) }).catch({}))
+      .catch([]),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
     drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
   })
-  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, limits: {}, drift: {} });
+  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, sources: [], limits: {}, drift: {} });
 type LooseFleet = z.infer<typeof looseFleetSchema>;
 
 /** Rules that no single value can break: names that must meet, be unique, or stand in an order. */
@@ -76,6 +79,7 @@ export function breachesOf(source: unknown): RuleBreach[] {
     ...machineBreaches(fleet),
     ...modelBreaches(fleet),
     ...agentBreaches(fleet),
+    ...sourceBreaches(fleet),
     ...limitBreaches(fleet),
     ...driftBreaches(fleet),
   ];
@@ -211,6 +215,33 @@ function agentBreaches(fleet: LooseFleet): RuleBreach[] {
             : `Did you mean an agent of \`${meant}\`?`,
     });
   }
+  return breaches;
+}
+
+function sourceBreaches({ sources, archetypes }: LooseFleet): RuleBreach[] {
+  const breaches: RuleBreach[] = [];
+  const counts = new Map(archetypes.flatMap(({ id, count }) => (id === undefined ? [] : [[id, count ?? Infinity]])));
+  const seen = new Set<string>();
+  sources.forEach(({ id, agents = [] }, i) => {
+    if (id !== undefined) {
+      if (seen.has(id)) breaches.push({ at: ['sources', i, 'id'], rule: 'must be used once', mend: 'Rename it.' });
+      seen.add(id);
+    }
+    agents.forEach((name, a) => {
+      if (counts.has(name)) return;
+      const archetypeId = name.replace(/-\d+$/, '');
+      const ordinal = ordinalOf(archetypeId, name);
+      if (ordinal !== undefined && ordinal <= (counts.get(archetypeId) ?? 0)) return;
+      const meant = nearest(archetypeId, counts.keys());
+      const mend = counts.has(archetypeId)
+        ? `Raise archetype ${archetypeId}'s count, or name a lower number.`
+        : meant === undefined
+          ? 'Name one of them, or write `agents: all`.'
+          : `Did you mean \`${meant}\`?`;
+      const rule = `must be an archetype of this file or an agent that one makes: ${[...counts.keys()].join(', ') || 'none is given'}`;
+      breaches.push({ at: ['sources', i, 'agents', a], rule, mend });
+    });
+  });
   return breaches;
 }
 

@@ -4,6 +4,7 @@ import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
+import { sourceSchema } from './sources.ts';
 
 export { durationSeconds };
 
@@ -158,6 +159,7 @@ const retentionSchema = z.strictObject({
   notices: durationSchema.default('365d'),
   plans: durationSchema.default('365d'),
   tokens: durationSchema.default('30d'),
+  sourceItems: durationSchema.default('90d'),
   driftRatings: durationSchema.default('365d'),
   clusterRuns: durationSchema.default('365d'),
 });
@@ -175,6 +177,8 @@ export const fleetShapeSchema = z.strictObject({
     .prefault({}),
   /** What turns memories into vectors. Another one is built in the background; the one before serves until then. */
   embeddings: embeddingSettingsSchema.default({ kind: 'built-in' }),
+  /** What feeds memories from outside. One that the file no longer names stops; its memories stay. */
+  sources: z.array(sourceSchema).max(500).default([]),
   drift: driftSchema.prefault({}),
   clusters: clustersSchema.prefault({}),
   limits: limitsSchema.prefault({}),

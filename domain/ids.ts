@@ -107,5 +107,10 @@ export function clusterWorkflowId(period: string): string {
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
+export const sourcesScheduleId = 'sources';
+/** `period` is the run of the sweep that found it due, or `call-<requestId>`. */
+export function pollSourceWorkflowId(sourceId: string, period: string): string {
+  return `poll-source:${sourceId}:${period}`;
+}
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';

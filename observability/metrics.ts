@@ -28,6 +28,8 @@ export function createApiMetrics() {
     machines: byState('soulfra_machines', 'Machines of the fleet by state.'),
     agents: byState('soulfra_agents', 'Agents by state.'),
     openRuns: byState('soulfra_open_runs', 'Runs that have not ended, by state.'),
+    sources: byState('soulfra_sources', 'Sources that were polled, by whether the last poll failed.'),
+    pendingSourceItems: plain('soulfra_source_items_pending', 'Items of sources not yet given to every agent.'),
     openNotices: plain('soulfra_open_notices', 'What waits for a person.'),
     unplacedAgents: plain('soulfra_placement_unplaced', 'Active agents without a home machine.'),
     oldestIntent: plain('soulfra_intents_oldest_seconds', 'How long the oldest intent has waited to be started.'),

@@ -315,6 +315,41 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface SourceItems {
+  agents: Generated<number>;
+  contentHash: Buffer;
+  deliveredAt: Timestamp | null;
+  deliveredTo: Generated<string>;
+  deliveredVersion: Generated<number>;
+  forgottenAt: Timestamp | null;
+  id: Generated<number>;
+  itemHash: string;
+  occurredAt: Timestamp;
+  ownerId: string;
+  receivedAt: Generated<Timestamp>;
+  seenAt: Generated<Timestamp>;
+  sourceId: string;
+  text: string | null;
+  title: string;
+  url: string | null;
+  version: Generated<number>;
+}
+
+export interface SourceStates {
+  claimedBy: string | null;
+  cursor: Json | null;
+  failures: Generated<number>;
+  lastError: Generated<string>;
+  lastErrorAt: Timestamp | null;
+  lastOkAt: Timestamp | null;
+  nextPollAt: Generated<Timestamp>;
+  note: Generated<string>;
+  ownerId: string;
+  polls: Generated<number>;
+  sourceId: string;
+  stoppedAt: Timestamp | null;
+}
+
 export interface StepResults {
   epoch: number;
   machineId: string;
@@ -379,6 +414,8 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   runs: Runs;
+  sourceItems: SourceItems;
+  sourceStates: SourceStates;
   stepResults: StepResults;
   sweeps: Sweeps;
   tokens: Tokens;

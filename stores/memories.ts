@@ -5,6 +5,7 @@ import type { Database, Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { forgetSourceItem } from './source-items.ts';
 
 export interface NewMemory {
   agentId: string;
@@ -204,6 +205,7 @@ export function createMemoryStore(db: Database) {
           })
           .where('id', '=', id)
           .execute();
+        await forgetSourceItem(tx, ownerId, memory.externalKey);
         await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = ${memory.contentHash}
           and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
           tx,
@@ -300,7 +302,16 @@ async function lockedMemory(tx: Executor, ownerId: string, id: string) {
   await tx.selectFrom('agents').select('id').where('id', '=', found.agentId).forUpdate().executeTakeFirstOrThrow();
   return tx
     .selectFrom('memories')
-    .select(['agentId', 'kind', 'occurredAt', 'contentHash', 'supersededBy', 'deletedAt', 'deletedReason'])
+    .select([
+      'agentId',
+      'kind',
+      'occurredAt',
+      'externalKey',
+      'contentHash',
+      'supersededBy',
+      'deletedAt',
+      'deletedReason',
+    ])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();

@@ -4,7 +4,7 @@ import type { Executor } from './database.ts';
 export interface NewNotice {
   id: string;
   ownerId: string;
-  kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs';
+  kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

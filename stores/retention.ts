@@ -36,6 +36,9 @@ export function createRetentionStore(db: Database) {
           and exists (select 1 from cluster_runs n where n.owner_id = r.owner_id and n.id > r.id and not n.skipped) limit 100)`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
+        // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
+        sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
+          and delivered_at is not null and forgotten_at is null limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -8,8 +8,12 @@ import { createDrainActivities } from '../activities/machines.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
+import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
+import { createSourceActivities } from '../activities/sources.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
+import { createSourceReading } from '../integrations/sources/reading.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { openClusterer } from '../integrations/clustering/clusterer.ts';
@@ -25,6 +29,8 @@ import { createPlanStore } from '../stores/plans.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSourceItemStore } from '../stores/source-items.ts';
+import { createSourceStore } from '../stores/sources.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { reconcileSchedules } from './schedules.ts';
@@ -46,6 +52,8 @@ export function createWorkerStores(db: Database) {
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
+    sources: createSourceStore(db),
+    sourceItems: createSourceItemStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -68,6 +76,8 @@ export function createCoordinationActivities(
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
+    ...createSourceActivities({ ...stores, fleet, read: createSourceReading({ guardedFetch: createGuardedFetch() }) }),
+    ...createSourceDeliveryActivities({ ...stores, fleet }),
     ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
     ...createDriftActivities({ ...stores, fleet, embedderOf }),
     ...createClusterActivities({ ...stores, fleet, openClusterer }),

@@ -10,11 +10,12 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
-  clusterScheduleId,
-  driftScheduleId,
   embeddingScheduleId,
   reflectScheduleId,
   retentionScheduleId,
+  sourcesScheduleId,
+  clusterScheduleId,
+  driftScheduleId,
   sweepWorkflowId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -72,6 +73,7 @@ type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>
 /** The Schedules every fleet has, by id; each starts one workflow that takes nothing. */
 const standing: Readonly<Record<string, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
+  [sourcesScheduleId]: startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
   [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),

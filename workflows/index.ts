@@ -2,6 +2,8 @@ export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
 export { clusterAgents } from './cluster-agents.ts';
 export { drainMachine } from './drain-machine.ts';
+export { pollSource } from './poll-source.ts';
+export { pollSources } from './poll-sources.ts';
 export { rateDrift } from './rate-drift.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';

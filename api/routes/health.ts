@@ -90,10 +90,12 @@ function setFigures(metrics: ApiMetrics, figures: Figures): void {
     [metrics.machines, figures.machines],
     [metrics.agents, figures.agents],
     [metrics.openRuns, figures.openRuns],
+    [metrics.sources, figures.sources],
   ] as const) {
     gauge.reset();
     for (const [state, count] of Object.entries(byState)) gauge.set({ state }, count);
   }
+  metrics.pendingSourceItems.set(figures.pendingSourceItems);
   metrics.openNotices.set(figures.openNotices);
   metrics.unplacedAgents.set(figures.unplacedAgents);
   metrics.oldestIntent.set(figures.oldestIntentSeconds);

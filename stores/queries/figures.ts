@@ -6,6 +6,10 @@ export interface Figures {
   machines: Record<string, number>;
   agents: Record<string, number>;
   openRuns: Record<string, number>;
+  /** Sources by whether their last poll failed. */
+  sources: Record<string, number>;
+  /** What came from sources and is not yet given to every agent. */
+  pendingSourceItems: number;
   openNotices: number;
   unplacedAgents: number;
   /** Seconds the oldest intent waits to be started. */
@@ -23,6 +27,11 @@ export async function readFigures(db: Executor): Promise<Figures> {
         (select state, count(*) from agents group by state) by_state) as agents,
       (select coalesce(jsonb_object_agg(state, count), '{}') from
         (select state, count(*) from runs where state in ('queued', 'running', 'parked') group by state) by_state) as open_runs,
+      (select coalesce(jsonb_object_agg(state, count), '{}') from
+        (select case when failures > 0 then 'failing' else 'ok' end as state, count(*) from source_states
+          where stopped_at is null and (last_ok_at is not null or failures > 0) group by 1) by_state) as sources,
+      (select count(*) from source_items i join source_states s using (owner_id, source_id)
+        where i.text is not null and s.stopped_at is null) as pending_source_items,
       (select count(*) from notices where resolved_at is null) as open_notices,
       (select count(*) from agents where state = 'active' and home_machine_id is null) as unplaced_agents,
       (select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from intents) as oldest_intent_seconds,

@@ -4,11 +4,12 @@ import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
+const sources = 'sources: [{ id: harbour-news, kind: feed, url: https://harbour.example/feed, agents: [vesper] }]\n';
 let theirs: { memoryId: string };
 
 beforeAll(async () => {
   api = await createApiFixture();
-  expect((await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet } })).status).toBe(200);
+  expect((await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet + sources } })).status).toBe(200);
   const { json } = await api.call('POST', '/v1/agents/vesper-001/memories', { body: { text: 'The tide turned.' } });
   theirs = { memoryId: json['id'] as string };
 });
@@ -248,6 +249,42 @@ const refusals: Array<{
     code: 'MODEL_SERVER_DOWN',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'a source that is none', method: 'GET', url: '/v1/sources/nowhere', status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'items of a source that is none',
+    method: 'GET',
+    url: '/v1/sources/nowhere/items',
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a poll of a source that is none',
+    url: '/v1/sources/nowhere/poll',
+    body: {},
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a source by an id that cannot be',
+    method: 'GET',
+    url: '/v1/sources/No_Where',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a cursor of items that is none',
+    method: 'GET',
+    url: `/v1/sources/harbour-news/items?cursor=${Buffer.from('x').toString('base64url')}`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a source with a password in its address',
+    url: '/v1/fleet/apply',
+    body: { source: `${smallFleet}sources: [{ id: a, kind: feed, url: 'https://me:pw@x.example', agents: all }]` },
+    status: 422,
+    code: 'CONFIG_INVALID',
+  },
   {
     name: 'a state of drift that is none',
     method: 'GET',
@@ -341,6 +378,9 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/fleet/export'],
     ['POST', '/v1/fleet/undo'],
     ['POST', '/v1/sweeps', {}],
+    ['GET', '/v1/sources/harbour-news'],
+    ['GET', '/v1/sources/harbour-news/items'],
+    ['POST', '/v1/sources/harbour-news/poll', {}],
     ['POST', '/v1/schedules/reflect-6h/pause', {}],
   ];
   for (const [method, url, body] of calls) {
@@ -356,6 +396,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/inbox',
     '/v1/fleet/versions',
     '/v1/schedules',
+    '/v1/sources',
   ]) {
     expect((await api.call('GET', url, { token })).json.items).toEqual([]);
   }

@@ -3,9 +3,12 @@ import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
+const sources = 'sources: [{ id: news, kind: feed, url: https://harbour.example/feed, agents: all }]\n';
 beforeAll(async () => {
   api = await createApiFixture();
-  await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet.replace('count: 3', 'count: 23') } });
+  await api.call('POST', '/v1/fleet/apply', {
+    body: { source: smallFleet.replace('count: 3', 'count: 23') + sources },
+  });
 });
 afterAll(() => api?.close());
 
@@ -90,11 +93,13 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/reflections',
     '/v1/runs',
     '/v1/schedules',
+    '/v1/sources',
+    '/v1/sources/{id}/items',
     '/v1/sweeps',
     '/v1/tokens',
   ]);
   for (const [path] of lists) {
-    const url = path.replace('{id}', 'vesper-001');
+    const url = path.replace('{id}', path.startsWith('/v1/sources') ? 'news' : 'vesper-001');
     for (const format of ['json', 'ndjson', 'csv']) {
       const answer = await api.call('GET', `${url}?limit=2&format=${format}`);
       expect({ url, format, status: answer.status }).toEqual({ url, format, status: 200 });

@@ -1,12 +1,13 @@
 import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { durationSeconds } from '../../domain/durations.ts';
 import { clusterWorkflowId } from '../../domain/ids.ts';
 import { createRandom } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { vectorBytes } from '../../stores/embeddings.ts';
 import { findCluster, listClusters } from '../../stores/queries/clusters.ts';
-import { createRetentionStore } from '../../stores/retention.ts';
+import { createRetentionStore, type RetentionSeconds } from '../../stores/retention.ts';
 import type { ClusterAgentsResult } from '../../workflows/cluster-agents.ts';
 import { testFleet } from '../support/fleets.ts';
 import { openStage, type Stage } from '../support/stage.ts';
@@ -249,11 +250,9 @@ test('beyond the limit of memory a sample is clustered and the others are assign
 test('runs outlive nothing but their retention; the newest stays, and so do clusters', async () => {
   await sql`update cluster_runs set made_at = now() - interval '400 days'`.execute(stage.db);
   const before = await stage.db.selectFrom('clusters').select('id').execute();
-  const day = 86_400;
-  const keep = { events: 90, runs: 365, stepResults: 30, notices: 365, plans: 365, tokens: 30, driftRatings: 365 };
   const seconds = Object.fromEntries(
-    Object.entries({ ...keep, clusterRuns: 365 }).map(([table, days]) => [table, days * day]),
-  ) as Record<keyof typeof keep | 'clusterRuns', number>;
+    Object.entries(fleet.retention).map(([table, duration]) => [table, durationSeconds(duration)]),
+  ) as RetentionSeconds;
   while ((await createRetentionStore(stage.db).deleteBatch(seconds)) > 0);
   expect((await stage.db.selectFrom('clusterRuns').select('period').execute()).map(({ period }) => period)).toEqual([
     'sampled',

@@ -2,11 +2,12 @@ import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DriftActivities } from '../../activities/drift.ts';
+import { durationSeconds } from '../../domain/durations.ts';
 import { driftWorkflowId } from '../../domain/ids.ts';
 import { createRandom, seedOf } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { listAgentDrift, listDriftRatings } from '../../stores/queries/drift.ts';
-import { createRetentionStore } from '../../stores/retention.ts';
+import { createRetentionStore, type RetentionSeconds } from '../../stores/retention.ts';
 import type { RateDriftResult } from '../../workflows/rate-drift.ts';
 import { testFleet } from '../support/fleets.ts';
 import { openStage, type Stage } from '../support/stage.ts';
@@ -221,18 +222,9 @@ test('another embedding model begins anew and says so', async () => {
 
 test('ratings outlive nothing but their retention; the one in force stays', async () => {
   await sql`update drift_ratings set rated_at = now() - interval '400 days'`.execute(stage.db);
-  const day = 86_400;
-  const keep = {
-    events: 90,
-    runs: 365,
-    stepResults: 30,
-    notices: 365,
-    plans: 365,
-    tokens: 30,
-    driftRatings: 365,
-    clusterRuns: 365,
-  };
-  const seconds = Object.fromEntries(Object.entries(keep).map(([table, days]) => [table, days * day])) as typeof keep;
+  const seconds = Object.fromEntries(
+    Object.entries(fleet.retention).map(([table, duration]) => [table, durationSeconds(duration)]),
+  ) as RetentionSeconds;
   while ((await createRetentionStore(stage.db).deleteBatch(seconds)) > 0);
   const { rows } = await sql<{ ratings: number; agents: number }>`
     select (select count(*) from drift_ratings) as ratings, (select count(*) from agent_drift) as agents`.execute(

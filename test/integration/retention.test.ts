@@ -73,6 +73,7 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
     notices: 365 * day,
     plans: 365 * day,
     tokens: 30 * day,
+    sourceItems: 90 * day,
     driftRatings: 365 * day,
     clusterRuns: 365 * day,
   };

@@ -6,9 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findDevServer } from '../../bench/support/dev-server.ts';
-import { fleetHealthWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import { fleetHealthWorkflowId, pollSourceWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
+import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createMachineStore } from '../../stores/machines.ts';
+import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
@@ -123,6 +125,35 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   });
   await save('cluster-agents-done', 'clusters:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
+
+  await recordSources();
+
+  async function recordSources(): Promise<void> {
+    const feed = await startFeedServer();
+    feed.publish({ id: '1', title: 'The tide turned' });
+    const shared = { kind: 'feed', agents: 'all', allowPrivate: ['127.0.0.1'] };
+    const sources = [
+      { ...shared, id: 'news', url: feed.url },
+      { ...shared, id: 'away', url: feed.url, allowPrivate: [] },
+    ].map((source): Source => sourceSchema.parse(source));
+    await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), sources });
+    const sweep = await client.workflow.start('pollSources', {
+      workflowId: 'poll-sources:recorded',
+      taskQueue: coordinationQueue,
+      args: [{}],
+    });
+    await sweep.result();
+    await save('poll-sources-started', sweep.workflowId);
+    for (const [id, outcome] of [
+      ['news', 'read'],
+      ['away', 'failed'],
+    ] as const) {
+      const poll = pollSourceWorkflowId(id, sweep.firstExecutionRunId);
+      await client.workflow.getHandle(poll).result();
+      await save(`poll-source-${outcome}`, poll);
+    }
+    await feed.close();
+  }
 
   async function save(name: string, workflowId: string): Promise<void> {
     if (wanted.length > 0 && !wanted.some((start) => name.startsWith(start))) return;

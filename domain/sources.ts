@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { durationSchema, durationSeconds } from './durations.ts';
+import { slugSchema } from './ids.ts';
+import { seedOf } from './random.ts';
+
+/** `sources` of fleet.yaml: what feeds memories from outside. */
+
+const shared = {
+  id: slugSchema,
+  /** Agents, and archetypes for all agents of theirs, that remember what comes in. */
+  agents: z.union([z.literal('all'), z.array(slugSchema).min(1).max(1000)], {
+    error: 'must be `all` or a list of agents and archetypes',
+  }),
+  /** Of each memory, 1 to 10. */
+  importance: z.int().min(1).max(10).default(5),
+  /** A longer text is cut. */
+  charactersPerItem: z.int().min(50).max(8_000).default(2_000),
+};
+
+const polled = {
+  every: durationSchema
+    .refine((every) => durationSeconds(every) >= 60, {
+      error: 'must be at least 1m',
+      params: { mend: 'Write 1m or more; most servers ask for 15m or more.' },
+    })
+    .default('30m'),
+  /** New ones taken in one poll, oldest first; the rest comes with the next poll, a minute later. */
+  itemsPerPoll: z.int().min(1).max(500).default(50),
+};
+
+const feedSourceSchema = z.strictObject({
+  ...shared,
+  ...polled,
+  kind: z.literal('feed'),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2_000)
+    .refine((url) => !/^https?:\/\/[^/?#]*@/i.test(url), {
+      error: 'must not hold a name or password',
+      params: { mend: 'fleet.yaml holds no secrets; use an address that needs none.' },
+    }),
+  /** Hosts of the owner's own network that this source may be fetched from; all other private addresses are refused. */
+  allowPrivate: z.array(z.string().min(1).max(253)).max(20).default([]),
+  /** An item that changes: `replace` supersedes the memory of it, `ignore` keeps the first. */
+  updates: z.enum(['replace', 'ignore']).default('replace'),
+});
+
+export const sourceSchema = z.discriminatedUnion('kind', [feedSourceSchema]);
+export type Source = z.infer<typeof sourceSchema>;
+export type FeedSource = z.infer<typeof feedSourceSchema>;
+
+/** Where more came than one poll takes, the next one follows after this. */
+const againSeconds = 60;
+export const longestDelaySeconds = 86_400;
+
+export interface PollDelay {
+  sourceId: string;
+  every: string;
+  /** In a row, this one counted; 0 after a success. */
+  failures: number;
+  /** What the other side asked for. */
+  retryAfterSeconds?: number | undefined;
+  /** Items that one poll could not take. */
+  left?: number;
+}
+
+/**
+ * Seconds until the next poll. Each failure in a row doubles them, up to a day or the source's own pace; ±10 % by a hash of
+ * source and count, so that sources which failed together do not come back together.
+ */
+export function pollDelaySeconds({ sourceId, every, failures, retryAfterSeconds = 0, left = 0 }: PollDelay): number {
+  const pace = durationSeconds(every);
+  if (failures === 0) return left > 0 ? Math.min(againSeconds, pace) : pace;
+  const longest = Math.max(longestDelaySeconds, pace);
+  const spread = 0.9 + (0.2 * seedOf(`${sourceId} ${failures}`)) / 2 ** 32;
+  const backOff = Math.min(pace * 2 ** Math.min(failures - 1, 20), longest) * spread;
+  return Math.round(Math.max(backOff, Math.min(retryAfterSeconds, longest)));
+}
+
+/** A person is told once this many polls in a row have failed. */
+export const failuresUntilNotice = 3;
+
+/** @param itemHash SHA-256 of the item's own id, in hex; what of it was superseded counts the versions */
+export function sourceMemoryKey(sourceId: string, itemHash: string, version: number): string {
+  return `source:${sourceId}:${itemHash}:${version}`;
+}
+
+/** The item that a memory with this key came from. */
+export function sourceItemOfKey(externalKey: string): { sourceId: string; itemHash: string } | undefined {
+  const [, sourceId, itemHash] = /^source:([a-z0-9-]{1,63}):([0-9a-f]{64}):\d+$/.exec(externalKey) ?? [];
+  return sourceId === undefined || itemHash === undefined ? undefined : { sourceId, itemHash };
+}
+
+/** When it happened: what the other side says, but never later than we heard of it, and never before years of four digits. */
+export function happenedAt(said: string | null | undefined, now: Date): string {
+  const at = said === null || said === undefined ? Number.NaN : Date.parse(said);
+  const usable = at <= now.getTime() && at >= Date.UTC(1000, 0, 1);
+  return (usable ? new Date(at) : now).toISOString();
+}
