@@ -167,11 +167,13 @@ export function createConsolidationStore(db: Database) {
 export type ConsolidationStore = ReturnType<typeof createConsolidationStore>;
 
 /**
- * Living, lived and held by nothing: reflections themselves, what a reflection rests on and what stands in a live thread
- * stay as they are.
+ * Living, lived and held by nothing: reflections themselves, what a living reflection rests on and what stands in a live
+ * thread stay as they are.
  */
 const mayGiveWay = sql<boolean>`m.deleted_at is null and m.superseded_at is null and m.kind <> 'reflection'
-  and not exists (select from reflection_evidence e where e.memory_id = m.id)
+  and not exists (select from reflection_evidence e join reflections r on r.id = e.reflection_id
+    join memories made on made.id = r.memory_id
+    where e.memory_id = m.id and made.deleted_at is null and made.superseded_at is null)
   and not exists (select from thread_memories s join threads t on t.id = s.thread_id
     where s.memory_id = m.id and t.state = 'live')`;
 

@@ -10,7 +10,7 @@ import {
 import type { Executor } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
-import { forgetInMessages } from './forgotten-messages.ts';
+import { forgetInMessages, messagesOf } from './forgotten-messages.ts';
 import { forgetQuotations, quotationsOf } from './quotations.ts';
 import { forgetSourceItem } from './source-items.ts';
 import { leaveThreads } from './threads.ts';
@@ -18,18 +18,15 @@ import { leaveThreads } from './threads.ts';
 /** `forget`: also what rests on it without quoting it, and what rests on that. */
 export type ForgottenDependents = 'keep' | 'forget';
 
-export interface Forgettable {
+export interface Forgotten {
   /** Rest on it and keep their texts. */
   reflections: string[];
-  /** Lost their texts, as reflections and as memories. */
+  /** Answers to these messages cite it and keep their texts. */
+  messages: string[];
+  /** Reflections, and messages with their answers, that lost what they said, also as memories. */
   forgotten: string[];
   /** Memories of the owner with the very same text: told twice, or inherited. Each is for its own request. */
   copies: string[];
-}
-
-export interface Forgotten extends Forgettable {
-  /** Messages whose answers cite it; they are not rewritten. */
-  messages: string[];
 }
 
 export interface ForgettableMemory {
@@ -43,32 +40,34 @@ export interface ForgettableMemory {
 
 /**
  * For a person's request, under the agent's lock: the text is gone for good, with its vectors, its words' index and its
- * hash; so is each reflection of the agent that quotes it, each focal question that does, and what steps of open runs say
- * after having been shown it. What a call in flight brings later is dropped where it would be stored. Tombstones stay.
+ * hash; so is each reflection, answer and consolidated memory of the agent that quotes it, each focal question that does,
+ * its side of the conversation where it was said, and what steps of open runs say after having been shown it. What a call
+ * in flight brings later is dropped where it would be stored. Tombstones stay.
  */
 export async function forgetMemory(
   tx: Executor,
   memory: ForgettableMemory,
   { reason, dependents }: { reason: string; dependents: ForgottenDependents },
 ): Promise<Forgotten> {
-  const goes = await whatGoes(tx, memory, dependents);
-  const memoryIds = await memoriesOf(tx, goes.forgotten);
+  const { ownerId, agentId, id } = memory;
+  const { reflectionIds, replies, ...goes } = await everythingOf(tx, memory, dependents);
+  const memoryIds = [id, ...(await memoriesOf(tx, reflectionIds)), ...replies];
   await redactQuestions(tx, memory);
   await redactOpenRuns(tx, memory);
   await forgetSourceItem(tx, memory.ownerId, memory.externalKey);
-  await takeTexts(tx, memory, [memory.id, ...memoryIds], reason);
-  const messages = await forgetInMessages(tx, memory.id);
-  await leaveThreads(tx, memory.ownerId, memory.id);
+  await takeTexts(tx, memory, memoryIds, reason);
+  await forgetInMessages(tx, memoryIds);
+  for (const memoryId of memoryIds) await leaveThreads(tx, ownerId, memoryId);
   await forgetQuotations(tx, { ...memory, reason });
   await appendEvents(tx, [
     {
-      ownerId: memory.ownerId,
+      ownerId,
       type: 'memory.forgotten',
-      subject: memory.id,
-      data: { agentId: memory.agentId, reason, reflections: goes.forgotten },
+      subject: id,
+      data: { agentId, reason, forgotten: goes.forgotten },
     },
   ]);
-  return { ...goes, messages };
+  return goes;
 }
 
 /** What `forgetMemory` takes and leaves. */
@@ -76,7 +75,12 @@ export async function whatGoes(
   tx: Executor,
   memory: ForgettableMemory,
   dependents: ForgottenDependents,
-): Promise<Forgettable> {
+): Promise<Forgotten> {
+  const { reflectionIds: _, replies: __, ...goes } = await everythingOf(tx, memory, dependents);
+  return goes;
+}
+
+async function everythingOf(tx: Executor, memory: ForgettableMemory, dependents: ForgottenDependents) {
   const quoting = (await quotationsOf(tx, memory)).map(({ id }) => id);
   const { rows: resting } = await sql<{ id: string; direct: boolean }>`
     with recursive resting as (
@@ -93,15 +97,20 @@ export async function whatGoes(
   );
   const quotes = quoteFinder(memory.text);
   const all = new Set(dependents === 'forget' ? resting.map(({ id }) => id) : []);
-  const forgotten = own.filter(({ id, text }) => all.has(id) || quotes(text)).map(({ id }) => id);
-  const gone = new Set(forgotten);
+  const reflectionIds = own.filter(({ id, text }) => all.has(id) || quotes(text)).map(({ id }) => id);
+  const gone = new Set(reflectionIds);
+  const { agentId } = memory;
+  const said = await messagesOf(tx, { agentId, memoryIds: [memory.id, ...quoting] }, quotes);
   const { rows: copies } = await sql<{ id: string }>`
     select id from memories where owner_id = ${memory.ownerId} and content_hash = ${memory.contentHash} and id <> ${memory.id}
       and text <> '' order by id`.execute(tx);
   return {
     reflections: resting.filter(({ id, direct }) => direct && !gone.has(id)).map(({ id }) => id),
-    forgotten,
+    messages: said.citing,
+    forgotten: [...reflectionIds, ...said.quoting],
     copies: copies.map(({ id }) => id),
+    reflectionIds,
+    replies: said.replies,
   };
 }
 

@@ -1,30 +1,52 @@
+import { sql } from 'kysely';
 import type { Executor } from './database.ts';
 
+/** What of conversations goes with a memory, and what only names it. */
+export interface MessagesOf {
+  /** Their answers say it in its own words. */
+  quoting: string[];
+  /** The memories of these answers. */
+  replies: string[];
+  /** Their answers cite it in words of their own. */
+  citing: string[];
+}
+
 /**
- * A memory that a person had forgotten takes what was said with it: text or answer of its message, and the answer kept as
- * the step's result.
- * @returns messages whose answers cite the memory, which are not rewritten
+ * @param memoryIds what is to be forgotten, and what quotes it
+ * @param quotes whether a text says in its words what is to be forgotten
  */
-export async function forgetInMessages(tx: Executor, memoryId: string): Promise<string[]> {
+export async function messagesOf(
+  tx: Executor,
+  { agentId, memoryIds }: { agentId: string; memoryIds: readonly string[] },
+  quotes: (text: string) => boolean,
+): Promise<MessagesOf> {
+  const { rows } = await sql<{ id: string; answer: string; replyMemoryId: string | null; cites: boolean }>`
+    select m.id, m.answer, m.reply_memory_id,
+      exists (select from message_citations c where c.message_id = m.id and c.memory_id = any(${[...memoryIds]})) as cites
+    from messages m where m.agent_id = ${agentId} and m.answer <> '' order by m.id`.execute(tx);
+  const quoting = rows.filter((row) => !memoryIds.includes(row.replyMemoryId ?? '') && quotes(row.answer));
+  const gone = new Set(quoting.map((row) => row.id));
+  return {
+    quoting: quoting.map((row) => row.id),
+    replies: quoting.flatMap(({ replyMemoryId }) => (replyMemoryId === null ? [] : [replyMemoryId])),
+    citing: rows.filter((row) => row.cites && !gone.has(row.id)).map((row) => row.id),
+  };
+}
+
+/** Where a memory was said, its side of the message goes with it, and the answer that is kept as the step's result. */
+export async function forgetInMessages(tx: Executor, memoryIds: readonly string[]): Promise<void> {
   const said = await tx
     .updateTable('messages')
     .set({ text: '' })
-    .where('saidMemoryId', '=', memoryId)
+    .where('saidMemoryId', 'in', [...memoryIds])
     .returning('id')
     .execute();
   const replied = await tx
     .updateTable('messages')
     .set({ answer: '' })
-    .where('replyMemoryId', '=', memoryId)
+    .where('replyMemoryId', 'in', [...memoryIds])
     .returning('id')
     .execute();
   const ids = [...said, ...replied].map(({ id }) => id);
   if (ids.length > 0) await tx.deleteFrom('stepResults').where('workId', 'in', ids).execute();
-  const citing = await tx
-    .selectFrom('messageCitations')
-    .select('messageId')
-    .where('memoryId', '=', memoryId)
-    .orderBy('messageId')
-    .execute();
-  return citing.map(({ messageId }) => messageId);
 }

@@ -69,10 +69,10 @@ const forgottenSchema = z.object({
   id: idSchema('memory'),
   reflections: z.array(idSchema('reflection')).describe('Rest on it and keep their texts'),
   forgotten: z
-    .array(idSchema('reflection'))
+    .array(idSchema('reflection').or(idSchema('message')))
     .describe('Quoted it, or rested on it where dependents are forgotten: lost their texts'),
   copies: z.array(idSchema('memory')).describe('Memories with the very same text; each is for a request of its own'),
-  messages: z.array(idSchema('message')).describe('Their answers cite it; they are not rewritten'),
+  messages: z.array(idSchema('message')).describe('Their answers cite it and keep their texts'),
 });
 
 /** A whole memory stream of a simulated persona is a few MB. */
@@ -224,7 +224,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
       const { id } = await existing(ownerId, request.params.id);
       if (request.query.dryRun) {
         const { forgotten, reflections } = await memories.forgettable(ownerId, id, request.body.dependents);
-        const would = `forget ${id} and ${forgotten.length} reflections for good; ${reflections.length} that rest on it stay`;
+        const would = `forget ${id} and ${forgotten.length} reflections and answers for good; ${reflections.length} reflections that rest on it stay`;
         return { dryRun: true as const, would };
       }
       const { reason, dependents } = request.body;

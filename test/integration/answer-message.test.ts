@@ -1,4 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError, type WorkflowFailedError } from '@temporalio/client';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { DomainError } from '../../domain/errors.ts';
 import { idOf } from '../../domain/ids.ts';
@@ -140,7 +141,11 @@ test('the same id starts once; whoever comes again is told how it stands', async
 
 test('a retired agent does not answer, a paused one does', async () => {
   const [retired, paused] = [await agentWith(2), await agentWith(2)];
-  await stage.db.updateTable('agents').set({ state: 'retired' }).where('id', '=', retired).execute();
+  await stage.db
+    .updateTable('agents')
+    .set({ state: 'retired', retiredBy: 'operator' })
+    .where('id', '=', retired)
+    .execute();
   await stage.db.updateTable('agents').set({ paused: true }).where('id', '=', paused).execute();
   const [refused, answered] = [await stage.say(retired, 'Are you there?'), await stage.say(paused, 'Are you there?')];
   expect(await failureOf(refused.result())).toBe(`${retired} is retired`);
@@ -155,7 +160,11 @@ test('an agent that is retired while it answers still answers, and remembers not
   model.answer(generate);
   const said = await stage.say(agentId, 'Will you go?');
   await until('the call is in hand', async () => count() === 1);
-  await stage.db.updateTable('agents').set({ state: 'retired' }).where('id', '=', agentId).execute();
+  await stage.db
+    .updateTable('agents')
+    .set({ state: 'retired', retiredBy: 'operator' })
+    .where('id', '=', agentId)
+    .execute();
   letGo();
   expect((await said.result()).state).toBe('answered');
   expect(await stage.message(said.messageId)).toMatchObject({ answer: 'Farewell.', saidMemoryId: null });
@@ -267,7 +276,7 @@ test('the workflow gone, a message still ends once; a text that a person had for
   const message = (await stage.message(said.messageId))!;
   expect(message.state).toBe('answered');
   const gone = await stage.memories.forget(testOwner, message.saidMemoryId!, 'asked for');
-  expect(gone).toEqual({ reflections: [], messages: [] });
+  expect(gone).toEqual({ reflections: [], messages: [], forgotten: [], copies: [] });
   const citation = await stage.db
     .selectFrom('messageCitations')
     .select('memoryId')
@@ -278,6 +287,24 @@ test('the workflow gone, a message still ends once; a text that a person had for
   });
   await stage.memories.forget(testOwner, message.replyMemoryId!, 'asked for');
   expect(await stage.message(said.messageId)).toMatchObject({ text: '', answer: '' });
+
+  const quoted = await stage.say(agentId, 'What do you remember?');
+  await quoted.result();
+  const first = (await stage.message(quoted.messageId))!;
+  const own = 'The lamp of the pier has been dark since the storm.';
+  await stage.remember([{ ...plainMemories([agentId], 1)[0]!, externalKey: 'lamp', text: own }]);
+  const [lamp] = await stage.db.selectFrom('memories').select('id').where('text', '=', own).execute();
+  await sql`update messages set answer = ${`Somebody said: the lamp of the pier has been dark.`} where id = ${quoted.messageId}`.execute(
+    stage.db,
+  );
+  expect((await stage.memories.forget(testOwner, lamp!.id, 'asked for')).forgotten).toEqual([quoted.messageId]);
+  expect((await stage.message(quoted.messageId))!.answer).toBe('');
+  const reply = await stage.db
+    .selectFrom('memories')
+    .select(['text', 'deletedReason'])
+    .where('id', '=', first.replyMemoryId!)
+    .executeTakeFirstOrThrow();
+  expect(reply).toEqual({ text: '', deletedReason: 'asked for' });
   const texts = await stage.db
     .selectFrom('stepResults')
     .select('result')

@@ -324,7 +324,11 @@ test('a token reads only so many answers at once', async () => {
 });
 
 test('a retired agent is not asked; a body that is none is refused', async () => {
-  await api.db.updateTable('agents').set({ state: 'retired' }).where('id', '=', 'vesper-003').execute();
+  await api.db
+    .updateTable('agents')
+    .set({ state: 'retired', retiredBy: 'operator' })
+    .where('id', '=', 'vesper-003')
+    .execute();
   const refused = await api.call('POST', '/v1/agents/vesper-003/messages', { body: { text: 'Hello?' } });
   expect({ status: refused.status, code: refused.json['code'] }).toEqual({ status: 409, code: 'AGENT_RETIRED' });
 });

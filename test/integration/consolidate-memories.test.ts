@@ -201,6 +201,15 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
   const evidence = await stage.db.selectFrom('reflectionEvidence').select('memoryId').execute();
   const now = new Set((await living(stage)).map(({ id }) => id));
   expect(evidence.every(({ memoryId }) => now.has(memoryId))).toBe(true);
+
+  // Nothing rests on a reflection that was itself taken away.
+  await stage.memories.delete(testOwner, all[139]!.id, 'it was wrong');
+  await stage.remember(
+    memories(60).map((each) => ({ ...each, externalKey: `more-${each.externalKey}`, importance: 9 })),
+  );
+  expect(await consolidate(stage)).toMatchObject({ agents: 1, over: 0 });
+  const rest = new Set((await living(stage)).map(({ id }) => id));
+  expect(evidence.every(({ memoryId }) => rest.has(memoryId))).toBe(false);
 });
 
 test('while a reflection reads, nothing is touched', async () => {

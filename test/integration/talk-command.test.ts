@@ -177,7 +177,13 @@ describe('soulfra mcp', () => {
   test('tools search, talk and remember through the API, and say nothing else on stdout', async () => {
     await connected(api.tokens.member, async (client, noise) => {
       const { tools } = await client.listTools();
-      expect(tools.map(({ name }) => name).sort()).toEqual(['list_agents', 'remember', 'search_memory', 'talk']);
+      expect(tools.map(({ name }) => name).sort()).toEqual([
+        'list_agents',
+        'remember',
+        'search_memory',
+        'talk',
+        'whisper',
+      ]);
       const agents = await call(client, 'list_agents', {});
       expect(agents.content[0]!.text).toContain('rook-001');
 
@@ -205,6 +211,14 @@ describe('soulfra mcp', () => {
       const conversation = said.structuredContent!['conversation'] as string;
       const next = await call(client, 'talk', { agent: 'rook-001', message: 'Where?', conversation });
       expect(next.structuredContent).toMatchObject({ conversation });
+
+      const asked = { parent: 'rook-001', text: 'A miller who counts the herons.', key: 'miller' };
+      const whispered = await call(client, 'whisper', asked);
+      expect(whispered.isError, whispered.content[0]!.text).toBeFalsy();
+      const { whisper } = whispered.structuredContent as { whisper: string };
+      expect(whisper).toMatch(/^whi_/);
+      expect((await call(client, 'whisper', asked)).structuredContent).toMatchObject({ whisper });
+      expect((await api.call('GET', `/v1/whispers/${whisper}`)).json).toMatchObject({ parentId: 'rook-001' });
       expect(noise()).toBe('');
     });
   });
