@@ -66,13 +66,24 @@ function createLimitReader(deps: ApiDeps): () => Promise<Limits> {
   const fleets = createFleetStore(deps.db);
   let known = fleetSchema.shape.limits.parse({});
   let readAt = 0;
-  return async () => {
-    if (Date.now() - readAt < limitKeptMs) return known;
-    readAt = Date.now();
+  let reading: Promise<void> | undefined;
+
+  async function read(): Promise<void> {
     try {
       known = (await fleets.current())?.fleet.limits ?? known;
     } catch (err) {
       deps.log.debug({ err }, 'limits not read again');
+    } finally {
+      readAt = Date.now();
+      reading = undefined;
+    }
+  }
+
+  return async () => {
+    if (Date.now() - readAt >= limitKeptMs) {
+      reading ??= read();
+      // Judged by the default, a crowd right after a restart would be refused what the file allows.
+      if (readAt === 0) await reading;
     }
     return known;
   };
