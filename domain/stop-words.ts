@@ -1,6 +1,6 @@
 /** English words of four letters or more that name no subject; other languages rely on how often a word comes back. */
 export const stopWords: ReadonlySet<string> = new Set(
-  `about above across after again against almost alone along already also although always among another anyone anything
+  `about above across after again against almost alone along already also although always among another anybody anyone anything
   around asked away back became because become been before began behind being below beside between beyond both bring
   brought called came cannot come could didn't does doesn't doing done don't down during each either else enough even ever
   every everyone everything felt first found from gave give given goes going gone have haven't having heard help here
