@@ -61,6 +61,8 @@ const lab0 = await openLabServers();
 const lab = await openLab(lab0.addresses, { logs: `${lab0.folder}/logs`, workerLogLevel: 'warn' });
 const stopping = new AbortController();
 let background: Promise<void>[] = [];
+/** Why an agent no longer reflects: what is measured then is not full load. */
+let broken: unknown;
 try {
   const [mainPort, pc2Port, apiPort] = await freePorts(3);
   const servers: Record<BenchMachine, BenchModelServer> = {
@@ -91,7 +93,11 @@ try {
   await lab.settled(['mainpc', 'pc2']);
   const { url, token } = await lab.startApi(apiPort!);
   const client = createClient({ url, token, origin: 'the bench' });
-  background = agents.map((agent, i) => reflectOverAndOver(lab, agent.id, i));
+  background = agents.map((agent, i) =>
+    reflectOverAndOver(lab, agent.id, i).catch((err: unknown) => {
+      broken ??= err;
+    }),
+  );
   await pause(30_000 / Math.min(speed, 3));
 
   const measure = (talks: boolean) => phase(talks);
@@ -160,6 +166,7 @@ try {
       all.slice(seen[i]),
     );
     await Promise.all(talking);
+    if (broken !== undefined) throw broken;
     const generation = new Map(
       [...new Set(modelOf.values())].map((modelId) => {
         const own = written.filter(({ model, json }) => json && model === modelId);
@@ -182,7 +189,7 @@ try {
   }
 } finally {
   stopping.abort();
-  await Promise.allSettled(background);
+  await Promise.all(background);
   await lab.close();
   await lab0.close();
 }
@@ -198,20 +205,15 @@ async function reflectOverAndOver({ client }: Lab, agentId: string, place: numbe
       workflowTaskTimeout: '2 seconds',
     });
     try {
-      await Promise.race([handle.result(), aborted(stopping.signal)]);
+      // Ended with its calls: one left waiting would outlive the connection.
+      await client.withAbortSignal(stopping.signal, () => handle.result());
     } catch (err) {
-      if (!(err instanceof WorkflowFailedError)) return;
+      if (stopping.signal.aborted) return;
+      if (!(err instanceof WorkflowFailedError)) throw err;
       report({ failed_run: agentId, why: err.cause?.message });
       await pause(1_000);
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason as Error);
-    else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
 }
 
 /** Output tokens of all reflections that have ended. */
