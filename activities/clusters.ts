@@ -86,6 +86,7 @@ export function createClusterActivities({ clusters, outputs, embeddings, openClu
               ? `${drawn.length} of ${agents} agents were clustered within ${limit} MiB, the others assigned`
               : '',
           clusters: members.map((ids, i) => ({ members: ids, terms: terms[i]! })),
+          ...(wanted.spawning.fromClusters ? { spawning: wanted.spawning } : {}),
         });
       } finally {
         clearInterval(beat);

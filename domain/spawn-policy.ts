@@ -34,6 +34,8 @@ export const spawningSchema = z.strictObject({
   approval: z.enum(['none', 'operator']).default('none'),
   /** How long it waits. */
   deadline: durationSchema.default('3d'),
+  /** Whether the birth of a cluster of agents whispers by itself, to one of its members. */
+  fromClusters: z.boolean().default(true),
 });
 export type Spawning = z.infer<typeof spawningSchema>;
 

@@ -8,6 +8,12 @@ export const openWhisperStates = ['received', 'awaiting_approval'] as const sati
 
 export const whisperChars = 2_000;
 
+/** What the birth of a cluster whispers, in the words that set it apart; nothing where there are none. */
+export function clusterWhisper(members: number, terms: readonly string[]): string | undefined {
+  if (terms.length === 0) return undefined;
+  return `${members} of us have come to speak of the same: ${terms.slice(0, 6).join(', ')}. Somebody who belongs here should come.`;
+}
+
 /** Why a whisper ended without a persona. A retry is a new whisper that names the old one. */
 export const refusalCodes = [
   // By admission.

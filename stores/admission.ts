@@ -44,7 +44,7 @@ export async function receiveWhisper(tx: Executor, whisper: NewWhisper, policy: 
   const hash = bodyHash(whisper);
   // Before the statement, not in it: under read committed a statement sees what was committed when it began, so one that
   // waited inside itself would count without the one it waited for.
-  await sql`select pg_advisory_xact_lock(7205416, hashtext(${ownerId}))`.execute(tx);
+  await sql`select pg_advisory_xact_lock(7205421, hashtext(${ownerId}))`.execute(tx);
   const id = newId('whisper');
   const workflowPrefix = spawnWorkflowId('');
   const { rows } = await sql<ReceivedWhisper & { bodyHash: Buffer | null }>`

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import { type ClusterChange, followClusters, type NamedCluster } from '../domain/cluster-lineage.ts';
 import type { ClusterTerm } from '../domain/cluster-terms.ts';
+import type { Spawning } from '../domain/spawn-policy.ts';
+import { whisperOfBirths } from './cluster-whispers.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
@@ -24,6 +26,8 @@ export interface NewClusterRun {
   reason: string;
   /** Members of each cluster found, with the words that set them apart. */
   clusters: ReadonlyArray<{ members: readonly string[]; terms: readonly ClusterTerm[] }>;
+  /** How whispers of births are admitted; left out where births do not whisper. */
+  spawning?: Spawning;
 }
 
 export interface ClusterRunResult {
@@ -89,8 +93,9 @@ export function createClusterStore(db: Database) {
         const clusters = run.clusters
           .map(({ members, terms }) => ({ members: members.filter((member) => living.has(member)).toSorted(), terms }))
           .filter(({ members }) => members.length > 0);
+        const before = run.skipped ? [] : await standing(tx, ownerId);
         const { ids, changes } = followClusters(
-          run.skipped ? [] : await standing(tx, ownerId),
+          before,
           clusters.map(({ members }) => members),
           clusters.map(() => newId('cluster')),
         );
@@ -118,6 +123,17 @@ export function createClusterStore(db: Database) {
           tx,
           changes.flatMap((change) => eventsOf(ownerId, runId, change)),
         );
+        // Before the first run all were apart: what it finds is no news.
+        if (run.spawning !== undefined && before.length > 0) {
+          const born = new Set(changes.flatMap(({ kind, id }) => (kind === 'born' ? [id] : [])));
+          const named = clusters.map((cluster, i) => ({ ...cluster, id: ids[i]! }));
+          await whisperOfBirths(
+            tx,
+            ownerId,
+            named.filter(({ id }) => born.has(id)),
+            run.spawning,
+          );
+        }
         return (await runResult(tx, ownerId, period))!;
       });
     },

@@ -22,11 +22,6 @@ export function vectorBytes(vector: Float32Array): Buffer {
   return bytes;
 }
 
-/** As it was stored: Postgres' bytes may lie anywhere, a Float32Array only at multiples of four. */
-export function vectorOf(bytes: Buffer): Float32Array {
-  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(i * 4));
-}
-
 export interface EmbeddingModel {
   model: string;
   settings: EmbeddingSettings;

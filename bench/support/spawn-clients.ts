@@ -42,7 +42,9 @@ export async function runClient(options: {
         });
         if (response.status === 200 || response.status === 202) return ((await response.json()) as Answer).id;
         const text = await response.text();
-        if (response.status < 500) throw new Error(`whisper refused with ${response.status}: ${text}`);
+        if (response.status < 500 && response.status !== 429) {
+          throw new Error(`whisper refused with ${response.status}: ${text}`);
+        }
       } catch (err) {
         // The API was killed: the answer is lost, whether the whisper is stored or not.
         if (!(err instanceof TypeError)) throw err;

@@ -9,6 +9,7 @@ import { findCluster, listClusters } from '../../stores/queries/clusters.ts';
 import type { ClusterAgentsResult } from '../../workflows/cluster-agents.ts';
 import { testFleet } from '../support/fleets.ts';
 import { applyRetention } from '../support/retention.ts';
+import { spawningSchema } from '../../domain/spawn-policy.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 
@@ -254,4 +255,43 @@ test('runs outlive nothing but their retention; the newest stays, and so do clus
     'sampled',
   ]);
   expect((await stage.db.selectFrom('clusters').select('id').execute()).length).toBe(before.length);
+});
+
+test('a cluster that is born beside others whispers once, to one of its members; those of a first run do not', async () => {
+  const policy = spawningSchema.parse({ fleet: { burst: 5, perHour: 0 } });
+  const run = (period: string, groups: string[][], spawning: typeof policy | undefined) =>
+    stage.clusters.store({
+      ownerId: testOwner,
+      period,
+      model: 'use-lite-en',
+      agents: count,
+      sampledShare: 1,
+      memoryLimitMib: 256,
+      seconds: 0,
+      skipped: false,
+      reason: '',
+      clusters: groups.map((members, i) => ({ members, terms: [{ term: `word${i}`, outputs: [] }] })),
+      ...(spawning === undefined ? {} : { spawning }),
+    });
+  const whispers = () => stage.db.selectFrom('whispers').selectAll().where('source', '=', 'cluster').execute();
+  const [one, two, three] = [agentIds.slice(0, 10), agentIds.slice(10, 20), agentIds.slice(20, 30)];
+  await sql`update clusters set state = 'gone', ended_at = now() where state = 'living'`.execute(stage.db);
+  await sql`delete from whispers`.execute(stage.db);
+  await sql`delete from intents`.execute(stage.db);
+  await run('whisper-first', [one], policy);
+  expect(await whispers()).toEqual([]);
+  await run('whisper-quiet', [one, two], undefined);
+  expect(await whispers()).toEqual([]);
+  await Promise.all([run('whisper-born', [one, two, three], policy), run('whisper-born', [one, two, three], policy)]);
+  const rows = await whispers();
+  expect(rows).toHaveLength(1);
+  expect(three).toContain(rows[0]!.parentId);
+  expect(rows[0]).toMatchObject({ state: 'received', text: expect.stringContaining('10 of us') as string });
+  expect(rows[0]!.text).toContain('word2');
+  const intents = await stage.db
+    .selectFrom('intents')
+    .select('workflowId')
+    .where('type', '=', 'spawnPersona')
+    .execute();
+  expect(intents).toEqual([{ workflowId: `spawn:${rows[0]!.id}` }]);
 });
