@@ -39,6 +39,7 @@ const { values: args } = parseArgs({
 const [speed, phaseSeconds, rate] = [Number(args.speed), Number(args.seconds), Number(args.rate)];
 const seed = 20_262;
 const answerTokens = 120;
+const persons = 8;
 /** A phase is measured once its load has settled. */
 const settleSeconds = 15;
 
@@ -92,7 +93,15 @@ try {
   lab.startWorker('pc2');
   await lab.settled(['mainpc', 'pc2']);
   const { url, token } = await lab.startApi(apiPort!);
-  const client = createClient({ url, token, origin: 'the bench' });
+  const operator = createClient({ url, token, origin: 'the bench' });
+  // Persons, each with a token: one token may read only so many answers at once.
+  const clients = await Promise.all(
+    Array.from({ length: persons }, async (_, i) => {
+      const made = await operator.post<{ token: string }>('/tokens', { role: 'member', name: `person ${i}` });
+      return createClient({ url, token: made.token, origin: 'the bench' });
+    }),
+  );
+  let spoken = 0;
   background = agents.map((agent, i) =>
     reflectOverAndOver(lab, agent.id, i).catch((err: unknown) => {
       broken ??= err;
@@ -184,6 +193,7 @@ try {
       first ??= (performance.now() - startedAt) / 1000;
     };
     const saying = { text: 'What do you remember of the boats at the pier?' };
+    const client = clients[(spoken += 1) % persons]!;
     const message = await askAgent(client, agentId, saying, { onText }, AbortSignal.timeout(300_000));
     return message.state === 'answered' ? first : undefined;
   }
