@@ -6,9 +6,12 @@ import {
   type WeavableMemory,
 } from './thread-links.ts';
 
-/** A run of more memories than this share of all, and than the least, is a manner of speaking. */
+/**
+ * A run of more memories than this share of all, and than the least, is a manner of speaking. The least counts in a window of
+ * days: what a whole town saw and tells on stands there close together and is no less somebody's words for it.
+ */
 const commonRunShare = 0.003;
-const leastCommonRun = 20;
+const leastCommonRun = 40;
 /** Fewer memories than this say little of what is rare: with three of them, a name in all three would be a common word. */
 const fewestMemories = 1_000;
 /** Candidates that one memory brings: of more, those whose words are the most alike. */

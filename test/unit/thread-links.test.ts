@@ -73,7 +73,7 @@ describe('an echo', () => {
     expect(linked(seen, memory('two', 30, 'The playbills went to the guildhall, I hear.'))).toEqual([]);
     const late = 'The porters carried the wet playbills off to the guildhall by night.';
     expect(linked(seen, memory('two', 10 + 73, late))).toEqual([]);
-    const proverb = Array.from({ length: 30 }, (_, i) => memory(`all-${i}`, 20 + i, `A saying: ${late}`));
+    const proverb = Array.from({ length: 50 }, (_, i) => memory(`all-${i}`, 20 + i, `A saying: ${late}`));
     expect(linked(seen, ...proverb, memory('two', 30, late)).filter(({ otherId }) => otherId === seen.id)).toEqual([]);
   });
 });

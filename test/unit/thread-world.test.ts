@@ -12,6 +12,7 @@ import { hashedEmbedder } from '../support/hashed-embedder.ts';
 import { createWorldTruth, judged, keyOf, partneredBy, type ToldMemory } from '../support/world-truth.ts';
 
 /** A month of a town of 60, told with another seed than the one on which the thresholds were chosen. */
+const dayMs = 86_400_000;
 const windows = { eventMs: 2 * 3_600_000, echoMs: 72 * 3_600_000 };
 const agents = fleetAgents(testFleet({ heavy: 0, light: 60 })).map((agent) => ({
   id: agent.id,
@@ -40,13 +41,19 @@ beforeAll(async () => {
   const vectors = await hashedEmbedder.embed(memories.map(({ id }) => told.get(id)!.memory.text));
   const vectorOf = new Map(memories.map(({ id }, i) => [id, vectors[i]!]));
   const place = new Map(memories.map(({ id }, i) => [id, i]));
+  // As weaving slides it, a day at a time: what is rare is counted within days, not over the month.
   const window = new ThreadWindow(windows);
-  window.add(memories);
-  links = memories.flatMap(({ id }, i) =>
-    window
-      .candidates(id, (otherId) => place.get(otherId)! > i)
-      .flatMap((candidate) => linkOf(candidate, cosine(vectorOf.get(id)!, vectorOf.get(candidate.otherId)!)) ?? []),
-  );
+  const days = Map.groupBy(memories, ({ atMs }) => Math.floor(atMs / dayMs));
+  links = [...days].flatMap(([day, ofDay]) => {
+    const [fromMs, toMs] = [day * dayMs - windows.echoMs, (day + 1) * dayMs + windows.echoMs];
+    window.keep(fromMs, toMs);
+    window.add(memories.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs));
+    return ofDay.flatMap(({ id }) =>
+      window
+        .candidates(id, (otherId) => place.get(otherId)! > place.get(id)!)
+        .flatMap((candidate) => linkOf(candidate, cosine(vectorOf.get(id)!, vectorOf.get(candidate.otherId)!)) ?? []),
+    );
+  });
 });
 
 function cosine(a: Float32Array, b: Float32Array): number {
@@ -56,7 +63,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
 test.each<[ThreadKind, { precision: number; found: number }]>([
   // Hashed words stand in for vectors here; with the built-in model more is found (`npm run bench -- weave`).
   ['same_event', { precision: 0.95, found: 0.75 }],
-  ['echo', { precision: 0.9, found: 0.9 }],
+  ['echo', { precision: 0.85, found: 0.85 }],
   // Few of the town's tellings are opposed by a word of the lists; those that are found are right.
   ['contradiction', { precision: 0.9, found: 0.02 }],
 ])('%s: the links are right and the partners found, by what the maker of the town knows', (kind, least) => {
