@@ -10,7 +10,7 @@ import {
 import type { Executor } from './database.ts';
 import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
-import { forgetInMessages, messagesOf } from './forgotten-messages.ts';
+import { forgetInMessages, forgetUnsaidAnswers, messagesOf } from './forgotten-messages.ts';
 import { forgetQuotations, quotationsOf } from './quotations.ts';
 import { forgetSourceItem } from './source-items.ts';
 import { leaveThreads } from './threads.ts';
@@ -56,6 +56,7 @@ export async function forgetMemory(
   await redactOpenRuns(tx, memory);
   await forgetSourceItem(tx, memory.ownerId, memory.externalKey);
   await takeTexts(tx, memory, memoryIds, reason);
+  await forgetUnsaidAnswers(tx, { agentId, memoryIds }, quoteFinder(memory.text));
   await forgetInMessages(tx, memoryIds);
   for (const memoryId of memoryIds) await leaveThreads(tx, ownerId, memoryId);
   await forgetQuotations(tx, { ...memory, reason });
