@@ -14,7 +14,7 @@ export interface MessagesOf {
 }
 
 /**
- * @param memoryIds what is to be forgotten, and what quotes it
+ * @param memoryIds what is to be forgotten
  * @param quotes whether a text says in its words what is to be forgotten
  */
 export async function messagesOf(
@@ -27,11 +27,11 @@ export async function messagesOf(
       exists (select from message_citations c where c.message_id = m.id and c.memory_id = any(${[...memoryIds]})) as cites
     from messages m where m.agent_id = ${agentId} and m.answer <> '' order by m.id`.execute(tx);
   const quoting = rows.filter((row) => !memoryIds.includes(row.replyMemoryId ?? '') && quotes(row.answer));
-  const gone = new Set(quoting.map((row) => row.id));
+  const gone = new Set(rows.filter((row) => memoryIds.includes(row.replyMemoryId ?? '') || quotes(row.answer)));
   return {
     quoting: quoting.map((row) => row.id),
     replies: quoting.flatMap(({ replyMemoryId }) => (replyMemoryId === null ? [] : [replyMemoryId])),
-    citing: rows.filter((row) => row.cites && !gone.has(row.id)).map((row) => row.id),
+    citing: rows.filter((row) => row.cites && !gone.has(row)).map((row) => row.id),
   };
 }
 
