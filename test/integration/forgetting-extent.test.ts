@@ -2,6 +2,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { newId } from '../../stores/ids.ts';
+import { createOutputStore, outputTexts } from '../../stores/outputs.ts';
+import { createSourceDropStore } from '../../stores/source-drops.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
@@ -120,4 +122,29 @@ test('two who forget what stands in the same threads never wait for each other i
   });
   await Promise.all(both);
   expect(await textsOf([...own, ...theirs])).toEqual(['', '', '', '']);
+});
+
+test('what is forgotten, deleted, quoted in place of others or inherited is no output, and no drop to feed on', async () => {
+  const speaker = 'light-003';
+  const outputs = createOutputStore(store.db);
+  const own = (text: string, of: Partial<NewMemory> = {}) =>
+    tell(text, { agentId: speaker, kind: 'drop', source: speaker, ...of });
+  const said = await own('Owls are late.');
+  const gone = await own('Owls owe Wendeline nine crowns.', { kind: 'reflection' });
+  const deleted = await own('Owls left.', { kind: 'reflection' });
+  await own('Owls of my parent.', { source: 'inherited:light-002', externalKey: 'inherited:mem_x' });
+  const quotation = await quote([await own('Owls here.'), await own('Owls there.')], speaker);
+  await memories.forget(testOwner, gone, 'asked for');
+  await memories.delete(testOwner, deleted, 'a mistake');
+  expect(await outputs.last([speaker], 10)).toEqual([{ id: said, agentId: speaker, text: 'Owls are late.' }]);
+  const placed = await outputs.firstAndLast({ agentIds: [speaker], model: 'none', first: 10, last: 10 });
+  expect(placed.map(({ id, total }) => [id, total])).toEqual([[said, 1]]);
+  expect([...(await outputTexts(store.db, testOwner, [said, gone, deleted, quotation])).keys()]).toEqual([said]);
+  const drops = await createSourceDropStore(store.db).after({
+    ownerId: testOwner,
+    agentId: speaker,
+    seq: 0,
+    limit: 10,
+  });
+  expect(drops.map(({ id }) => id)).toEqual([said]);
 });
