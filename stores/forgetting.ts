@@ -11,6 +11,7 @@ import { contentHash, deleteOrphanVectors } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { type ForgettableMemory, type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
 import { forgetInMessages, forgetUnsaidAnswers } from './forgotten-messages.ts';
+import { forgetWhisper } from './forgotten-whispers.ts';
 import { forgetSourceItem } from './source-items.ts';
 import { leaveThreads } from './threads.ts';
 
@@ -30,7 +31,10 @@ export async function forgetMemory(
   const { asked, quotes, memoryIds, back, told } = await whatGoes(tx, memory, dependents);
   await redactQuestions(tx, agentId, quotes);
   await redactOpenRuns(tx, agentId, new Set(memoryIds));
-  for (const { externalKey } of asked) await forgetSourceItem(tx, ownerId, externalKey);
+  for (const each of asked) {
+    await forgetSourceItem(tx, ownerId, each);
+    await forgetWhisper(tx, ownerId, each);
+  }
   await takeTexts(tx, memory, { memoryIds, back, reason });
   await forgetUnsaidAnswers(tx, { agentId, memoryIds }, quotes);
   await forgetInMessages(tx, memoryIds);

@@ -148,3 +148,33 @@ test('what is forgotten, deleted, quoted in place of others or inherited is no o
   });
   expect(drops.map(({ id }) => id)).toEqual([said]);
 });
+
+test('a whisper goes with the memory that tells it: its notice, its drafts, and where the same words were refused', async () => {
+  const words = 'Find me someone who knew my brother Anselm.';
+  const [born, refused, other] = [newId('whisper'), newId('whisper'), newId('whisper')];
+  const whisper = async (id: string, text: string, child: string | null) =>
+    sql`insert into whispers (id, owner_id, source, parent_id, lineage_id, text, state, reason_code, requested_by, request_id, body_hash,
+        received_at, admitted_at, agent_id, ended_at)
+      values (${id}, ${testOwner}, 'api', 'light-001', 'light-001', ${text}, ${child === null ? 'refused' : 'spawned'},
+        ${child === null ? 'FLEET_RATE' : ''}, 'tok', ${id}, 'x', now(), now(), ${child}, now())`.execute(store.db);
+  await whisper(born, words, 'light-002');
+  await whisper(refused, words, null);
+  await whisper(other, 'Somebody who can whistle.', null);
+  await sql`insert into notices (id, owner_id, kind, key, subject, title, detail, resolved_at)
+    values ('ntc_w', ${testOwner}, 'whisper_waiting', ${`whisper:${born}`}, ${born}, 'waits', ${words}, now())`.execute(
+    store.db,
+  );
+  const { rows: machines } = await sql<{ id: string }>`select id from machines limit 1`.execute(store.db);
+  await sql`insert into step_results (work_id, step, machine_id, epoch, result)
+    values (${born}, 'persona-1', ${machines[0]!.id}, 1, ${JSON.stringify({ persona: words })}::jsonb)`.execute(
+    store.db,
+  );
+  const id = await tell(words, { agentId: 'light-002', kind: 'whisper', externalKey: born, source: `whisper:${born}` });
+  await memories.forget(testOwner, id, 'asked for');
+  const { rows } = await sql`
+    select id from whispers where text like '%Anselm%' union all select id from notices where detail like '%Anselm%'
+    union all select work_id from step_results where result::text like '%Anselm%'`.execute(store.db);
+  expect(rows).toEqual([]);
+  const kept = await sql<{ text: string }>`select text from whispers where id = ${other}`.execute(store.db);
+  expect(kept.rows).toEqual([{ text: 'Somebody who can whistle.' }]);
+});
