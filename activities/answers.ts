@@ -57,7 +57,7 @@ export function createAnswerActivities(deps: AnswerDeps) {
     );
     const shown = new Set(memoryIds);
     const memories = found.filter(({ id }) => !shown.has(id)).slice(0, limit);
-    return { agent, author, text, turns, memories };
+    return { agent, author, text, turns, memories, shown: [...memoryIds, ...memories.map(({ id }) => id)] };
   }
 
   return {
@@ -93,7 +93,14 @@ export function createAnswerActivities(deps: AnswerDeps) {
         }
         wrote(outcome.tokens);
         await writing.end();
-        const stored = await steps.store<AnswerStep>(key, held, { ...outcome, modelId, machineId, seconds: seconds() });
+        const { shown } = question;
+        const stored = await steps.store<AnswerStep>(key, held, {
+          ...outcome,
+          modelId,
+          machineId,
+          seconds: seconds(),
+          shown,
+        });
         return { tokens: stored.tokens };
       });
     },

@@ -76,11 +76,12 @@ export function createMessageActivities(deps: {
       return { kind: 'park', reason };
     },
 
-    /** Stores what the inference step brought, and what the agent remembers of it, and ends the message: one transaction. */
+    /**
+     * Stores what the inference step brought, and what the agent remembers of it, and ends the message: one transaction.
+     * @returns `answering` where a person has had forgotten what the answer was made of: it is to be asked for anew
+     */
     async storeAnswer({ messageId }: { messageId: string }): Promise<MessageState> {
-      const step = await steps.read<AnswerStep>({ workId: messageId, step: answerStep });
-      if (!step) throw new DomainError('NOT_FOUND', `message ${messageId} has no result of ${answerStep}`);
-      return messages.complete(messageId, step);
+      return messages.complete(messageId, await steps.read<AnswerStep>({ workId: messageId, step: answerStep }));
     },
 
     async endMessage({ messageId, ...end }: { messageId: string } & MessageEnd): Promise<void> {

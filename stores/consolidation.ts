@@ -8,7 +8,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { quotationSource } from './quotations.ts';
-import { leaveThreads, lockThreadsOf } from './threads.ts';
+import { leaveThreads } from './threads.ts';
 
 export interface CountedAgent {
   id: string;
@@ -97,19 +97,17 @@ export function createConsolidationStore(db: Database) {
             (memory) => [memory.id, memory],
           ),
         );
-        await lockThreadsOf(
-          tx,
-          groups.filter(({ members }) => members.length === 1).map(({ members }) => members[0]!.id),
-        );
         let { memorySeq: seq, memoryRev: rev } = agent;
         let made = 0;
         let freed = 0;
+        const entombed: string[] = [];
         for (const { members } of groups) {
           const left = members.flatMap(({ id }) => now.get(id) ?? []);
           if (left.length === 0 || (left.length === 1 && members.length > 1)) continue;
           if (left.length === 1) {
             rev += 1;
-            await entomb(tx, ownerId, left[0]!.id, rev);
+            await entomb(tx, left[0]!.id, rev);
+            entombed.push(left[0]!.id);
             freed += 1;
             continue;
           }
@@ -125,6 +123,7 @@ export function createConsolidationStore(db: Database) {
           made += 1;
         }
         if (freed === 0) return { freed, busy: false };
+        await leaveThreads(tx, ownerId, entombed);
         await tx
           .updateTable('agents')
           .set({
@@ -227,11 +226,10 @@ async function insertConsolidated(
     .execute();
 }
 
-async function entomb(tx: Executor, ownerId: string, id: string, rev: number): Promise<void> {
+async function entomb(tx: Executor, id: string, rev: number): Promise<void> {
   await tx
     .updateTable('memories')
     .set({ deletedAt: sql<Date>`now()`, deletedReason: 'consolidated', rev })
     .where('id', '=', id)
     .execute();
-  await leaveThreads(tx, ownerId, id);
 }

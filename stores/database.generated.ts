@@ -403,6 +403,7 @@ export interface SourceItems {
   deliveredTo: Generated<string>;
   deliveredVersion: Generated<number>;
   forgottenAt: Timestamp | null;
+  forgottenHash: Buffer | null;
   id: Generated<number>;
   importance: number | null;
   itemHash: string;
@@ -431,6 +432,7 @@ export interface SourceStates {
   claimedBy: string | null;
   cursor: Json | null;
   failures: Generated<number>;
+  forgottenKey: Buffer | null;
   lastError: Generated<string>;
   lastErrorAt: Timestamp | null;
   lastOkAt: Timestamp | null;
@@ -540,6 +542,7 @@ export interface Whispers {
   deadline: Timestamp | null;
   draft: Generated<number>;
   endedAt: Timestamp | null;
+  forgottenAt: Timestamp | null;
   id: string;
   judgedAt: Timestamp | null;
   judgedBy: string | null;

@@ -4,7 +4,8 @@ import { stirring } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
-import { type Forgotten, type ForgottenDependents, forgetMemory, whatGoes } from './forgetting.ts';
+import { type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
+import { forgetMemory } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { stir } from './importance.ts';
 import { leaveThreads } from './threads.ts';
@@ -234,7 +235,7 @@ export function createMemoryStore(db: Database) {
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })
           .where('id', '=', id)
           .execute();
-        await leaveThreads(tx, ownerId, id);
+        await leaveThreads(tx, ownerId, [id]);
         await appendEvents(tx, [
           { ownerId, type: 'memory.deleted', subject: id, data: { agentId: memory.agentId, reason } },
         ]);
@@ -255,10 +256,10 @@ export function createMemoryStore(db: Database) {
     },
 
     /** What `forget` would take; changes nothing. */
-    async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep') {
+    async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep'): Promise<Forgotten> {
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return whatGoes(tx, { ...memory, ownerId, id }, dependents);
+        return (await whatGoes(tx, { ...memory, ownerId, id }, dependents)).told;
       });
     },
 

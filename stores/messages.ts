@@ -44,6 +44,8 @@ export interface AnswerStep extends AnswerOutcome {
   modelId: string;
   machineId: string;
   seconds: number;
+  /** All memories the prompt was made of, earlier turns too; absent in steps of 0.1.0. */
+  shown?: string[];
 }
 
 export type MessageEnd = { state: 'failed' | 'canceled'; reason: string };
@@ -194,10 +196,16 @@ export function createMessageStore(db: Database) {
     /**
      * One transaction: the answer, the memories it cites that are there and the agent's own, what the agent remembers of
      * both sides, and the message's end. A message that has ended already is left alone, so a second execution changes
-     * nothing.
+     * nothing. An answer that was shown what a person has had forgotten since is thrown away.
+     * @param step absent: a person had something forgotten that it was shown
+     * @returns `answering` where no answer is left: it is to be asked for anew
      */
-    async complete(messageId: string, step: AnswerStep): Promise<MessageState> {
+    async complete(messageId: string, step: AnswerStep | undefined): Promise<MessageState> {
       return db.transaction().execute(async (tx) => {
+        // The agent's row first, as whoever forgets takes it: nothing is forgotten between the look and the end.
+        await sql`select id from agents where id = (select agent_id from messages where id = ${messageId}) for update`.execute(
+          tx,
+        );
         const message = await tx
           .selectFrom('messages')
           .select(['ownerId', 'agentId', 'author', 'text', 'state', 'createdAt', 'degraded'])
@@ -207,7 +215,12 @@ export function createMessageStore(db: Database) {
         if (!message) throw new DomainError('NOT_FOUND', `no message ${messageId}`);
         const state = message.state as MessageState;
         if (isEndedMessage({ state })) return state;
+        if (step === undefined) return 'answering';
         const { ownerId, agentId } = message;
+        if (await forgottenSince(tx, step)) {
+          await tx.deleteFrom('stepResults').where('workId', '=', messageId).execute();
+          return 'answering';
+        }
         const said: NewMemory = {
           agentId,
           externalKey: `message:${messageId}:said`,
@@ -269,6 +282,8 @@ export function createMessageStore(db: Database) {
           .returning(['ownerId', 'agentId'])
           .executeTakeFirst();
         if (!row) return;
+        // An answer that came too late to be said is nobody's: it would be out of the reach of forgetting.
+        await tx.deleteFrom('stepResults').where('workId', '=', messageId).execute();
         const { ownerId, agentId } = row;
         await appendEvents(tx, [{ ownerId, type: `message.${state}`, subject: messageId, data: { agentId, reason } }]);
       });
@@ -276,6 +291,14 @@ export function createMessageStore(db: Database) {
   };
 }
 export type MessageStore = ReturnType<typeof createMessageStore>;
+
+/** Whether a person has had forgotten what the answer was made of. */
+async function forgottenSince(tx: Executor, { shown, citations }: AnswerStep): Promise<boolean> {
+  const ids = shown ?? citations.map(({ memoryId }) => memoryId);
+  const { rows } = await sql`
+    select from memories where id = any(${ids}) and text = '' limit 1`.execute(tx);
+  return rows.length > 0;
+}
 
 /** Only what is there, living, and the agent's own is cited. */
 async function cite(

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { driftLimits, outputMemoryKinds } from '../domain/drift.ts';
 import type { Database, Executor } from './database.ts';
+import { asItCame } from './quotations.ts';
 
 /** One thing an agent said, with its place in all it said. */
 export interface AgentOutput {
@@ -17,18 +18,16 @@ export interface AgentOutput {
 }
 
 /**
- * What agents said themselves: reflections, and memories of their own words. A text that is told twice, such as a
- * reflection that is remembered too, counts once, when it was said first.
+ * Of an agent's living memories its own words, as it said them: neither a quotation that took their place, nor what it was
+ * born with.
  */
+const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and deleted_at is null and superseded_at is null and text <> ''
+  and ${asItCame}`;
+
+/** A text that is told twice counts once, when it was said first. */
 const saidBy = (agentIds: readonly string[]) => sql`
-  select distinct on (agent_id, content_hash) agent_id, owner_id, content_hash, id, text, at from (
-    select agent_id, owner_id, sha256(convert_to(text, 'UTF8')) as content_hash, id, text, created_at as at
-    from reflections where agent_id = any(${[...agentIds]})
-    union all
-    select agent_id, owner_id, content_hash, id, text, recorded_at from memories
-    where agent_id = any(${[...agentIds]}) and kind = any(${[...outputMemoryKinds]})
-      and deleted_at is null and superseded_at is null
-  ) each_said order by agent_id, content_hash, at, id`;
+  select distinct on (agent_id, content_hash) agent_id, owner_id, content_hash, id, text, recorded_at as at from memories
+  where agent_id = any(${[...agentIds]}) and ${ownWords} order by agent_id, content_hash, recorded_at, id`;
 
 export function createOutputStore(db: Database) {
   return {
@@ -87,10 +86,12 @@ export async function outputTexts(
   ids: readonly string[],
 ): Promise<Map<string, { agentId: string; text: string }>> {
   const { rows } = await sql<{ id: string; agentId: string; text: string }>`
-    select id, agent_id, text from reflections where owner_id = ${ownerId} and id = any(${[...ids]})
+    select r.id, r.agent_id, r.text from reflections r join memories m on m.id = r.memory_id
+    where r.owner_id = ${ownerId} and r.id = any(${[...ids]}) and r.text <> ''
+      and m.deleted_at is null and m.superseded_at is null
     union all
     select id, agent_id, text from memories
-    where owner_id = ${ownerId} and id = any(${[...ids]}) and deleted_at is null and superseded_at is null`.execute(db);
+    where owner_id = ${ownerId} and id = any(${[...ids]}) and ${ownWords}`.execute(db);
   return new Map(rows.map(({ id, ...said }) => [id, said]));
 }
 

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts';
+import { asItCame } from './quotations.ts';
 
 export interface Drop {
   id: string;
@@ -10,7 +11,7 @@ export interface Drop {
 
 export function createSourceDropStore(db: Database) {
   return {
-    /** Living drops of an agent after a place in its memories, oldest first; none that it was given itself by a source. */
+    /** Living drops of an agent after a place in its memories, oldest first; none that it was given itself by a source, was born with, or that only quotes others. */
     async after(input: { ownerId: string; agentId: string; seq: number; limit: number }): Promise<Drop[]> {
       const rows = await db
         .selectFrom('memories')
@@ -22,6 +23,7 @@ export function createSourceDropStore(db: Database) {
         .where('seq', '>', input.seq)
         .where('deletedAt', 'is', null)
         .where('supersededAt', 'is', null)
+        .where(asItCame)
         .orderBy('seq')
         .limit(input.limit)
         .execute();

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import { cleanText, cutText, joinText } from '../domain/source-text.ts';
 import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
@@ -150,12 +150,55 @@ export function newSourceItem(
   };
 }
 
-/** A person asked to forget a memory that came from a source: its item says nothing any more and never comes again. */
-export async function forgetSourceItem(tx: Executor, ownerId: string, externalKey: string): Promise<void> {
+/**
+ * A person asked to forget a memory that came from a source: its item says nothing any more and never comes again, nor do
+ * the same words under another id. They are known by a hash under a key of the source's own, which is kept beside it: who
+ * has the whole database can try out guesses of them, and nobody else.
+ */
+export async function forgetSourceItem(
+  tx: Executor,
+  ownerId: string,
+  { externalKey, text }: { externalKey: string; text: string },
+): Promise<void> {
   const item = sourceItemOfKey(externalKey);
   if (item === undefined) return;
+  const { sourceId, itemHash } = item;
+  // Whoever stores items holds this row.
+  const { rows } = await sql<{ forgottenKey: Buffer }>`
+    insert into source_states as s (owner_id, source_id, forgotten_key) values (${ownerId}, ${sourceId}, ${randomBytes(32)})
+    on conflict (owner_id, source_id) do update set forgotten_key = coalesce(s.forgotten_key, excluded.forgotten_key)
+    returning forgotten_key`.execute(tx);
+  const hash = text === '' ? null : forgottenHash(rows[0]!.forgottenKey, text);
+  const { rows: items } = await sql<{ id: number; itemHash: string }>`
+    select id, item_hash from source_items where owner_id = ${ownerId} and source_id = ${sourceId}
+      and (item_hash = ${itemHash} or text = ${text}) order by id for update`.execute(tx);
   await sql`
-    update source_items set forgotten_at = now(), text = null, title = '', url = null,
-      content_hash = ${createHash('sha256').update(externalKey).digest()}
-    where owner_id = ${ownerId} and source_id = ${item.sourceId} and item_hash = ${item.itemHash}`.execute(tx);
+    update source_items i set forgotten_at = now(), text = null, title = '', url = null, content_hash = gone.content_hash,
+      forgotten_hash = coalesce(${hash}::bytea, forgotten_hash)
+    from unnest(${items.map(({ id }) => id)}::bigint[], ${items.map((row) => contentHash(row.itemHash))}::bytea[])
+      as gone (id, content_hash) where i.id = gone.id`.execute(tx);
+}
+
+/** Of these items those whose words nobody has had forgotten. */
+export async function notForgotten<Item extends { text: string }>(
+  tx: Executor,
+  { ownerId, sourceId }: SourceRef,
+  items: readonly Item[],
+): Promise<Item[]> {
+  const state = await tx
+    .selectFrom('sourceStates')
+    .select('forgottenKey')
+    .where('ownerId', '=', ownerId)
+    .where('sourceId', '=', sourceId)
+    .executeTakeFirst();
+  const key = state?.forgottenKey;
+  if (!key) return [...items];
+  const { rows } = await sql<{ hash: Buffer }>`
+    select forgotten_hash as hash from source_items where owner_id = ${ownerId} and source_id = ${sourceId}
+      and forgotten_hash = any(${items.map(({ text }) => forgottenHash(key, text))}::bytea[])`.execute(tx);
+  return items.filter(({ text }) => !rows.some(({ hash }) => hash.equals(forgottenHash(key, text))));
+}
+
+function forgottenHash(key: Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
 }

@@ -6,6 +6,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { notForgotten } from './source-items.ts';
 
 export interface SourceRef {
   ownerId: string;
@@ -159,11 +160,13 @@ export function createSourceStore(db: Database) {
      */
     async receive({ ownerId, sourceId, item }: SourceRef & { item: NewSourceItem }): Promise<boolean> {
       return db.transaction().execute(async (tx) => {
-        const [row] = await insertItems(tx, { ownerId, sourceId }, [item]);
-        if (row === undefined) return true;
+        // Held until the end, as whoever forgets holds it.
         await sql`
           insert into source_states (owner_id, source_id, last_ok_at) values (${ownerId}, ${sourceId}, now())
           on conflict (owner_id, source_id) do update set last_ok_at = now()`.execute(tx);
+        const come = await notForgotten(tx, { ownerId, sourceId }, [item]);
+        const [row] = await insertItems(tx, { ownerId, sourceId }, come);
+        if (row === undefined) return true;
         await insertIntent(tx, {
           workflowId: pollSourceWorkflowId(sourceId, `item-${row.id}`),
           type: 'pollSource',
@@ -267,7 +270,8 @@ async function storeItems(
     } else if (!input.updates || row.forgotten || row.contentHash.equals(item.contentHash)) seen.push(row.id);
     else changed.push({ ...item, id: row.id });
   }
-  const news = fresh.slice(0, input.limit);
+  const come = await notForgotten(tx, input, fresh);
+  const news = come.slice(0, input.limit);
   const changes = changed.slice(0, input.limit - news.length);
   await insertItems(tx, { ownerId, sourceId }, news);
   for (const item of changes) {
@@ -283,7 +287,7 @@ async function storeItems(
   return {
     added: news.length,
     updated: changes.length,
-    left: fresh.length - news.length + (changed.length - changes.length),
+    left: come.length - news.length + (changed.length - changes.length),
   };
 }
 

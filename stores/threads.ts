@@ -44,13 +44,7 @@ export function createThreadStore(db: Database) {
         // Who deletes or forgets one of them takes its agent's row first, so none of them leaves in between.
         await sql`select id from agents where owner_id = ${input.ownerId} and id in (
           select agent_id from memories where id = any(${involved})) order by id for share`.execute(tx);
-        const taken = await tx
-          .deleteFrom('unwovenMemories')
-          .where('ownerId', '=', input.ownerId)
-          .where('memoryId', 'in', [...input.memoryIds])
-          .returning('memoryId')
-          .execute();
-        const fresh = new Set(taken.map(({ memoryId }) => memoryId));
+        const fresh = await takeUnwoven(tx, input.ownerId, input.memoryIds);
         const living = await livingOf(tx, input.ownerId, involved);
         const links = input.links.filter(
           ({ memoryId, otherId }) => fresh.has(memoryId) && living.has(memoryId) && living.has(otherId),
@@ -104,30 +98,48 @@ export function createThreadStore(db: Database) {
 export type ThreadStore = ReturnType<typeof createThreadStore>;
 
 /**
- * Takes a memory out of its threads, whose other members stay together as far as their own links hold them; also off the
- * list of the unwoven. In the caller's transaction, which holds the row of the memory's agent.
+ * Takes memories out of their threads, whose other members stay together as far as their own links hold them; also off the
+ * list of the unwoven. Rows are locked in the order of their ids, all before the first is changed, as who weaves does. In
+ * the caller's transaction, which holds the row of the memories' agent.
  */
-export async function leaveThreads(tx: Executor, ownerId: string, memoryId: string): Promise<void> {
-  await tx.deleteFrom('unwovenMemories').where('memoryId', '=', memoryId).execute();
-  await lockThreadsOf(tx, [memoryId]);
-  const stands = await tx.selectFrom('threadMemories').select('kind').where('memoryId', '=', memoryId).execute();
-  for (const { kind } of stands) {
-    const threads = await threadsOf(tx, kind as ThreadKind, [memoryId]);
-    await tx.deleteFrom('threadMemories').where('memoryId', '=', memoryId).where('kind', '=', kind).execute();
-    const known = threads.map((thread) => ({
-      ...thread,
-      members: thread.members.filter((member) => member !== memoryId),
-      links: thread.links.filter((link) => link.memoryId !== memoryId && link.otherId !== memoryId),
-    }));
-    await applyGroups(tx, {
-      ownerId,
-      kind: kind as ThreadKind,
-      known,
-      regrouped: regroup(known, [], mostThreadMembers),
-      links: [],
-      quietBefore: undefined,
-    });
+export async function leaveThreads(tx: Executor, ownerId: string, memoryIds: readonly string[]): Promise<void> {
+  await takeUnwoven(tx, ownerId, memoryIds);
+  await lockThreadsOf(tx, memoryIds);
+  for (const memoryId of memoryIds) {
+    const stands = await tx.selectFrom('threadMemories').select('kind').where('memoryId', '=', memoryId).execute();
+    for (const { kind } of stands) await leaveThread(tx, { ownerId, kind: kind as ThreadKind, memoryId });
   }
+}
+
+async function leaveThread(
+  tx: Executor,
+  { ownerId, kind, memoryId }: { ownerId: string; kind: ThreadKind; memoryId: string },
+): Promise<void> {
+  const threads = await threadsOf(tx, kind, [memoryId]);
+  await tx.deleteFrom('threadMemories').where('memoryId', '=', memoryId).where('kind', '=', kind).execute();
+  const known = threads.map((thread) => ({
+    ...thread,
+    members: thread.members.filter((member) => member !== memoryId),
+    links: thread.links.filter((link) => link.memoryId !== memoryId && link.otherId !== memoryId),
+  }));
+  await applyGroups(tx, {
+    ownerId,
+    kind,
+    known,
+    regrouped: regroup(known, [], mostThreadMembers),
+    links: [],
+    quietBefore: undefined,
+  });
+}
+
+/** @returns which of them were still to be woven; their rows go in the order of their ids */
+async function takeUnwoven(tx: Executor, ownerId: string, memoryIds: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ memoryId: string }>`
+    with due as materialized (
+      select memory_id from unwoven_memories where owner_id = ${ownerId} and memory_id = any(${[...memoryIds]})
+      order by memory_id for update)
+    delete from unwoven_memories u using due where u.memory_id = due.memory_id returning u.memory_id`.execute(tx);
+  return new Set(rows.map(({ memoryId }) => memoryId));
 }
 
 async function livingOf(tx: Executor, ownerId: string, ids: readonly string[]): Promise<Set<string>> {
@@ -148,7 +160,7 @@ export interface StoredThread extends KnownThread {
 }
 
 /** Locks the threads in which these memories stand, in the order of their ids. */
-export async function lockThreadsOf(tx: Executor, memoryIds: readonly string[]): Promise<void> {
+async function lockThreadsOf(tx: Executor, memoryIds: readonly string[]): Promise<void> {
   await sql`select id from threads where id in (
     select thread_id from thread_memories where memory_id = any(${[...memoryIds]})) order by id for update`.execute(tx);
 }

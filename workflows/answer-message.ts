@@ -32,6 +32,8 @@ const { beginAnswer, climbAnswer, storeAnswer, endMessage } = proxyLocalActiviti
 });
 /** While no machine serves it, a message looks this often. */
 const lookEveryMs = 2_000;
+/** A person who has things forgotten faster than an agent answers is waited for no longer. */
+const mostRounds = 5;
 
 /** One message to an agent: written, answered by a machine, remembered once. */
 export async function answerMessage(input: AnswerMessageInput): Promise<AnswerMessageResult> {
@@ -41,18 +43,28 @@ export async function answerMessage(input: AnswerMessageInput): Promise<AnswerMe
   if (begun.kind === 'ended') return ended(begun);
   const { step, limits } = begun;
   try {
-    await climbLadder({
-      step,
-      climb: () => climbAnswer({ messageId }),
-      async call(rung, attempt) {
-        const { answer } = proxyActivities<AnswerActivities>(onRung(rung, limits));
-        await answer({ messageId, modelId: rung.modelId, queue: rung.queue, attempt });
-      },
-      parkedFor: limits.waitFor,
-      lookEvery: lookEveryMs,
-      restartPriority: talkPriority,
-    });
-    return { messageId, state: await storeAnswer({ messageId }) };
+    let asked = 0;
+    for (let round = 1; round <= mostRounds; round += 1) {
+      const before = asked;
+      await climbLadder({
+        step: round === 1 ? step : await climbAnswer({ messageId }),
+        climb: () => climbAnswer({ messageId }),
+        async call(rung, attempt) {
+          const { answer } = proxyActivities<AnswerActivities>(onRung(rung, limits));
+          asked = before + attempt;
+          await answer({ messageId, modelId: rung.modelId, queue: rung.queue, attempt: asked });
+        },
+        parkedFor: limits.waitFor,
+        lookEvery: lookEveryMs,
+        restartPriority: talkPriority,
+      });
+      const state = await storeAnswer({ messageId });
+      if (state !== 'answering') return { messageId, state };
+    }
+    throw ApplicationFailure.nonRetryable(
+      `what it was shown was forgotten while it answered, ${mostRounds} times in a row`,
+      'FORGOTTEN_MEANWHILE',
+    );
   } catch (err) {
     const state = isCancellation(err) ? 'canceled' : 'failed';
     await CancellationScope.nonCancellable(() => endMessage({ messageId, state, reason: reasonOf(err) }));

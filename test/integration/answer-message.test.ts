@@ -312,3 +312,64 @@ test('the workflow gone, a message still ends once; a text that a person had for
     .execute();
   expect(texts).toEqual([]);
 });
+
+test('forgotten while it is being answered, by the model or before its answer is stored: no word of it is, and it is asked anew', async () => {
+  const words = 'The ferryman keeps his tin whistle in the red mailbox.';
+  const quotes = 'He keeps his tin whistle in the red mailbox [m1].';
+  const agentId = await agentWith(3);
+  const tell = async (externalKey: string) => {
+    await stage.remember([{ ...plainMemories([agentId], 1)[0]!, externalKey, text: words }]);
+    const row = await stage.db.selectFrom('memories').select('id').where('text', '=', words).executeTakeFirstOrThrow();
+    return row.id;
+  };
+  const inHand = await tell('whistle');
+  const { generate, count, letGo } = textsInHand(quotes);
+  model.answer(generate);
+  const said = await stage.say(agentId, 'Where does the ferryman keep his tin whistle?');
+  await until('the call is in hand', async () => count() === 1);
+  expect(model.calls[0]!.messages[1]!.content).toContain('red mailbox');
+  await stage.memories.forget(testOwner, inHand, 'asked for');
+  model.answer(writes('I do not know.'));
+  letGo();
+  expect(await said.result()).toEqual({ messageId: said.messageId, state: 'answered' });
+  expect(await stage.message(said.messageId)).toMatchObject({ answer: 'I do not know.', attempt: 2 });
+  expect(model.calls[1]!.messages[1]!.content).not.toContain('red mailbox');
+
+  // Its step stands already when it is forgotten, and nobody has stored it yet.
+  const open = await stage.db
+    .selectFrom('messages')
+    .selectAll()
+    .where('id', '=', said.messageId)
+    .executeTakeFirstOrThrow();
+  const result = await stage.db
+    .selectFrom('stepResults')
+    .selectAll()
+    .where('workId', '=', said.messageId)
+    .executeTakeFirstOrThrow();
+  const standing = await tell('whistle again');
+  const messageId = newId('message');
+  await stage.db
+    .insertInto('messages')
+    .values({
+      ...open,
+      id: messageId,
+      state: 'answering',
+      answer: '',
+      endedAt: null,
+      saidMemoryId: null,
+      replyMemoryId: null,
+    })
+    .execute();
+  const step = { ...(result.result as object), text: 'It lies among letters.', shown: [standing], citations: [] };
+  await stage.db
+    .insertInto('stepResults')
+    .values({ ...result, workId: messageId, result: JSON.stringify(step) })
+    .execute();
+  await stage.memories.forget(testOwner, standing, 'asked for');
+  expect(await stage.db.selectFrom('stepResults').select('step').where('workId', '=', messageId).execute()).toEqual([]);
+  expect(await stage.activities.storeAnswer({ messageId })).toBe('answering');
+  const { rows } = await sql`
+    select id from memories where text like '%red mailbox%' union all select id from messages where answer like '%red mailbox%'
+    union all select work_id from step_results where result::text like '%red mailbox%'`.execute(stage.db);
+  expect(rows).toEqual([]);
+});

@@ -134,6 +134,10 @@ describe('a feed', () => {
     const item = await stage.db.selectFrom('sourceItems').selectAll().executeTakeFirstOrThrow();
     expect(item).toMatchObject({ title: '', url: null, text: null });
     expect(item.forgottenAt).not.toBeNull();
+    // Nor under another id and address; what says something else does.
+    server.publish({ ...tide, id: 'another' }, { ...tide, id: 'third', text: 'The tide waits for nobody.' });
+    expect(await stage.poll('news')).toMatchObject({ added: 1, left: 0 });
+    expect(await stage.remembered('light-001')).toEqual([expect.stringContaining('waits for nobody')]);
   });
 
   test('with more than one poll takes is read on a minute later, oldest first, and none is lost', async () => {
