@@ -520,6 +520,13 @@ export interface Tokens {
   usedAt: Timestamp | null;
 }
 
+export interface UnusableTexts {
+  contentHash: Buffer;
+  markedAt: Generated<Timestamp>;
+  model: string;
+  ownerId: string;
+}
+
 export interface UnwovenMemories {
   memoryId: string;
   occurredAt: Timestamp;
@@ -601,6 +608,7 @@ export interface DB {
   threadMemories: ThreadMemories;
   threads: Threads;
   tokens: Tokens;
+  unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;
   whispers: Whispers;
