@@ -76,7 +76,7 @@ export function createConsolidationStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         const agent = await tx
           .selectFrom('agents')
-          .select(['memorySeq', 'memoryRev', 'reflectedToSeq'])
+          .select(['memorySeq', 'memoryRev'])
           .where('id', '=', agentId)
           .where('ownerId', '=', ownerId)
           .forUpdate()
@@ -127,12 +127,8 @@ export function createConsolidationStore(db: Database) {
         if (freed === 0) return { freed, busy: false };
         await tx
           .updateTable('agents')
-          .set({
-            memorySeq: seq,
-            memoryRev: rev,
-            // Where all that it quotes has been reflected on, so has it.
-            reflectedToSeq: agent.reflectedToSeq === agent.memorySeq ? seq : agent.reflectedToSeq,
-          })
+          // A quotation of what has been reflected on makes no run due; see due-memories.ts.
+          .set({ memorySeq: seq, memoryRev: rev })
           .where('id', '=', agentId)
           .execute();
         await appendEvents(tx, [

@@ -7,6 +7,7 @@ import { appendEvents } from './events.ts';
 import { type Forgotten, type ForgottenDependents, forgetMemory, whatGoes } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { stir } from './importance.ts';
+import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
@@ -306,7 +307,7 @@ export function createMemoryStore(db: Database) {
         .where('agentId', '=', agentId)
         .where('seq', '>', fromSeq)
         .where('seq', '<=', toSeq)
-        .where('kind', '<>', 'reflection')
+        .where(isDue(fromSeq))
         .orderBy('seq')
         .execute();
       return rows.map(memoryOf);

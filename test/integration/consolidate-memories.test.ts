@@ -8,7 +8,7 @@ import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
-import type { NewMemory } from '../../stores/memories.ts';
+import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
 import type { ConsolidateMemoriesResult } from '../../workflows/consolidate-memories.ts';
@@ -210,6 +210,23 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
   expect(await consolidate(stage)).toMatchObject({ agents: 1, over: 0 });
   const rest = new Set((await living(stage)).map(({ id }) => id));
   expect(evidence.every(({ memoryId }) => rest.has(memoryId))).toBe(false);
+});
+
+test('quotations of what has been reflected on are not new; of what has not, they are', async () => {
+  const stage = await open();
+  await stage.remember(memories(130));
+  const store = createMemoryStore(stage.db);
+  // A run that kept an insight: its memory lies behind what was read.
+  await sql`update agents set reflected_to_seq = 120 where id = ${agentId}`.execute(stage.db);
+  expect(await consolidate(stage)).toMatchObject({ freed: 40 });
+  const quotations = (await living(stage)).filter(({ source }) => source === 'consolidated');
+  expect(quotations.length).toBeGreaterThan(0);
+  const due = await store.between(agentId, 120, 10_000);
+  const { rows: unread } = await sql<{ id: string }>`
+    select distinct coalesce(superseded_by, id) as id from memories where agent_id = ${agentId} and deleted_at is null
+      and source <> 'consolidated' and seq > 120`.execute(stage.db);
+  expect(new Set(due.map(({ id }) => id))).toEqual(new Set(unread.map(({ id }) => id)));
+  expect(due.filter(({ source }) => source === 'consolidated').length).toBeLessThan(quotations.length);
 });
 
 test('while a reflection reads, nothing is touched', async () => {
