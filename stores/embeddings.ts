@@ -9,6 +9,7 @@ import {
 } from '../domain/embeddings.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { takeLock } from './locks.ts';
 
 /** A text by its content: what is said twice is embedded once. */
 export function contentHash(text: string): Buffer {
@@ -59,7 +60,7 @@ export function createEmbeddingStore(db: Database) {
       const model = embeddingModelOf(wanted);
       const settings = JSON.stringify(wanted);
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        await takeLock(tx, 'embeddingModels', ownerId);
         const rows = await tx
           .selectFrom('embeddingModels')
           .select(['model', 'settings', 'state'])
@@ -112,7 +113,7 @@ export function createEmbeddingStore(db: Database) {
     /** Every memory has its vector of the model that was built: from now on searches go by it. */
     async serve(ownerId: string, model: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        await takeLock(tx, 'embeddingModels', ownerId);
         const built = await tx
           .selectFrom('embeddingModels')
           .select('model')
