@@ -158,6 +158,21 @@ export function createConsolidationStore(db: Database) {
         action: 'raise memoriesPerAgent in fleet.yaml, or delete reflections',
       });
     },
+
+    /** Says that an agent was passed over because its memories could not be consolidated; taken back once they could. */
+    async noteFailure(ownerId: string, agentId: string, reason: string | undefined): Promise<void> {
+      const key = `consolidation_failing:${agentId}`;
+      if (reason === undefined) return resolveNotice(db, key);
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId,
+        kind: 'consolidation_failing',
+        key,
+        subject: agentId,
+        title: `The memories of ${agentId} could not be consolidated`,
+        detail: reason,
+      });
+    },
   };
 }
 export type ConsolidationStore = ReturnType<typeof createConsolidationStore>;

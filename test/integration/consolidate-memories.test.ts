@@ -1,3 +1,4 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { sql } from 'kysely';
 import { afterEach, expect, test } from 'vitest';
 import { createConsolidationActivities, type ConsolidationDeps } from '../../activities/consolidation.ts';
@@ -227,6 +228,43 @@ test('quotations of what has been reflected on are not new; of what has not, the
       and source <> 'consolidated' and seq > 120`.execute(stage.db);
   expect(new Set(due.map(({ id }) => id))).toEqual(new Set(unread.map(({ id }) => id)));
   expect(due.filter(({ source }) => source === 'consolidated').length).toBeLessThan(quotations.length);
+});
+
+test('an agent that fails again and again is passed over and told of; the next one is consolidated', async () => {
+  const stage = await open();
+  await stage.remember([...memories(130), ...memories(130, 'light-003')]);
+  const consolidation = createConsolidationStore(stage.db);
+  let broken = true;
+  const activities = createConsolidationActivities({
+    consolidation: {
+      ...consolidation,
+      consolidate: (ownerId, agent, groups) =>
+        broken && agent === agentId
+          ? Promise.reject(new Error('a bad row'))
+          : consolidation.consolidate(ownerId, agent, groups),
+    },
+    weaving: createWeavingStore(stage.db),
+    embeddings: createEmbeddingStore(stage.db),
+    fleet: createFleetReader(createFleetStore(stage.db)),
+  });
+  const run = (attempt: number) =>
+    new MockActivityEnvironment({ attempt }).run(
+      (input: { now: string; after: string }) => activities.consolidateAgents(input),
+      { now: new Date().toISOString(), after: '' },
+    );
+  const notices = () =>
+    stage.db
+      .selectFrom('notices')
+      .select(['subject', 'detail'])
+      .where('kind', '=', 'consolidation_failing')
+      .where('resolvedAt', 'is', null)
+      .execute();
+  await expect(run(1)).rejects.toThrow('a bad row');
+  expect(await run(8)).toMatchObject({ agents: 1, freed: 40 });
+  expect(await notices()).toEqual([{ subject: agentId, detail: 'a bad row' }]);
+  broken = false;
+  expect(await run(1)).toMatchObject({ freed: 40 });
+  expect(await notices()).toEqual([]);
 });
 
 test('while a reflection reads, nothing is touched', async () => {
