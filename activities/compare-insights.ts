@@ -15,6 +15,9 @@ export interface CompareDeps {
   memorySearch: Pick<MemorySearch, 'embed'>;
 }
 
+/** From this attempt on words are compared alone: the vectors are what may stand in the way. */
+const byWordsFrom = 4;
+
 interface Said {
   text: string;
   vector: Float32Array | undefined;
@@ -34,10 +37,11 @@ export function createCompareActivities({ runs, steps, reflections, memorySearch
       // Ended meanwhile: what follows finds that out and stores nothing.
       if (!step || !run || step.insights.length === 0) return { repeated: [] };
       const { ownerId, agentId } = run;
-      const signal = Context.current().cancellationSignal;
+      const { cancellationSignal: signal, info } = Context.current();
       const texts = step.insights.map(({ text }) => text);
       const byModel = step.calls.some(({ source }) => source === 'model');
-      const embedded = byModel ? await memorySearch.embed({ ownerId, texts }, signal) : undefined;
+      const embedded =
+        byModel && info.attempt < byWordsFrom ? await memorySearch.embed({ ownerId, texts }, signal) : undefined;
       const fresh = texts.map((text, place): Said => ({ text, vector: embedded?.vectors[place] }));
       const repeated = new Set<number>();
       for await (const earlier of reflections.earlier({ ownerId, agentId, model: embedded?.model })) {

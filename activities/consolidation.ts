@@ -10,6 +10,8 @@ import type { FleetReader } from './fleet-view.ts';
 const freedAtOnce = 200;
 const pool = 600;
 const agentsAtOnce = 100;
+/** From this attempt on an agent that fails is passed over: the database has had minutes to come back. */
+const passedOverFrom = 8;
 
 export interface ConsolidationDeps {
   consolidation: ConsolidationStore;
@@ -58,7 +60,10 @@ export function createConsolidationActivities({ consolidation, weaving, embeddin
         const limit = memoryLimitOf(view.fleet, agent);
         const living = await consolidation.countLiving(agent.id);
         const done =
-          living > limit ? await bringUnder(agent.id, living, limit) : { freed: 0, busy: false, left: living };
+          living > limit
+            ? await passingOver(agent.id, () => bringUnder(agent.id, living, limit))
+            : { freed: 0, busy: false, left: living };
+        if (done === undefined) continue;
         if (living > limit) result.agents += 1;
         result.freed += done.freed;
         if (done.busy) {
@@ -76,6 +81,20 @@ export function createConsolidationActivities({ consolidation, weaving, embeddin
       }
       if (agents.length === agentsAtOnce) result.after = agents.at(-1)!.id;
       return result;
+
+      /** What fails for one agent again and again is told and does not keep the others waiting. */
+      async function passingOver<Done>(agentId: string, work: () => Promise<Done>): Promise<Done | undefined> {
+        const { info, cancellationSignal } = Context.current();
+        try {
+          const done = await work();
+          await consolidation.noteFailure(ownerId, agentId, undefined);
+          return done;
+        } catch (err) {
+          if (cancellationSignal.aborted || info.attempt < passedOverFrom) throw err;
+          await consolidation.noteFailure(ownerId, agentId, err instanceof Error ? err.message : String(err));
+          return undefined;
+        }
+      }
 
       async function bringUnder(agentId: string, living: number, most: number) {
         let left = living;

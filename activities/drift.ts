@@ -13,6 +13,8 @@ import type { FleetReader } from './fleet-view.ts';
 const page = 16;
 /** Texts between two heartbeats. */
 const embedBatch = 32;
+/** From this attempt on agents are rated one by one, and one that fails is passed over. */
+const oneByOneFrom = 8;
 /** A space is learnt anew once there is this much more to learn from. */
 const growth = 2;
 
@@ -163,58 +165,81 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
       const agents = await drift.agentsAfter(ownerId, input.after, page);
       const next = agents.length < page ? null : agents.at(-1)!.agentId;
       const space = await spaceOf(ownerId, input);
-      const agentIds = agents.map(({ agentId }) => agentId);
-      const rows = await outputs.firstAndLast({
-        agentIds,
-        model,
-        first: driftLimits.calibration,
-        last: settings.window + driftLimits.history,
-      });
-      const totals = new Map(rows.map((row) => [row.agentId, row]));
-      const due = agents.filter(({ agentId, standing }) => {
-        const newest = totals.get(agentId);
-        if (!newest || newest.total < driftLimits.leastOutputs) return false;
-        return standing?.newestOutput !== newest.id || standing.model !== model;
-      });
-      const dueIds = new Set(due.map(({ agentId }) => agentId));
-      const byAgent = await withVectors(
-        ownerId,
-        model,
-        rows.filter(({ agentId }) => dueIds.has(agentId)),
-      );
-      const personas = await personaVectors(ownerId, model, due);
-      const ratings = due.map(({ agentId, standing }): NewRating => {
-        const own = byAgent.get(agentId)!;
-        const { total } = own[0]!;
-        const spans = driftSpans(total, settings);
-        const at = new Map(own.map((output) => [output.place, output.at]));
-        const outputAt = (place: number) => at.get(place)!;
-        const rating = driftOf({ agentId, persona: personas.get(agentId)!, spans, outputAt, outputs: total, space });
-        const history = spans.history.length;
-        const otherModel = standing !== null && standing.model !== model;
-        return {
-          ...rating,
-          agentId,
-          after: standing?.ratingId ?? null,
-          // What another model said of an agent is no state to hold on to.
-          state: nextDriftState(standing && !otherModel ? standing.state : 'calm', rating.z, settings),
-          windowSize: total - spans.windowFrom,
-          history,
-          reason: [
-            ...(otherModel
-              ? [`the embedding model is ${model} now: earlier ratings, by ${standing.model}, do not compare`]
-              : []),
-            ...(rating.z === null
-              ? [`nothing is usual yet: ${history} outputs to compare the last ${total - spans.windowFrom} with`]
-              : []),
-            ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
-          ].join('; '),
-          newestOutput: own.at(-1)!.id,
-          vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
-        };
-      });
-      const { stored, changed } = await drift.store({ ownerId, period, model, spaceId, ratings });
-      return { next, rated: stored, changed, left: agents.length - stored };
+      const { info, cancellationSignal } = Context.current();
+      let done = { stored: 0, changed: 0 };
+      if (info.attempt < oneByOneFrom) {
+        done = await rate(agents);
+      } else {
+        for (const agent of agents) {
+          try {
+            const { stored, changed } = await rate([agent]);
+            done = { stored: done.stored + stored, changed: done.changed + changed };
+            await drift.noteFailure(ownerId, agent.agentId, undefined);
+          } catch (err) {
+            if (cancellationSignal.aborted) throw err;
+            // Told, and the others are rated all the same.
+            await drift.noteFailure(ownerId, agent.agentId, err instanceof Error ? err.message : String(err));
+          }
+          Context.current().heartbeat();
+        }
+      }
+      return { next, rated: done.stored, changed: done.changed, left: agents.length - done.stored };
+
+      async function rate(rated: readonly RatedAgent[]) {
+        const agentIds = rated.map(({ agentId }) => agentId);
+        const rows = await outputs.firstAndLast({
+          agentIds,
+          model,
+          first: driftLimits.calibration,
+          last: settings.window + driftLimits.history,
+        });
+        const totals = new Map(rows.map((row) => [row.agentId, row]));
+        const due = rated.filter(({ agentId, standing }) => {
+          const newest = totals.get(agentId);
+          if (!newest || newest.total < driftLimits.leastOutputs) return false;
+          return standing?.newestOutput !== newest.id || standing.model !== model;
+        });
+        const dueIds = new Set(due.map(({ agentId }) => agentId));
+        const byAgent = await withVectors(
+          ownerId,
+          model,
+          rows.filter(({ agentId }) => dueIds.has(agentId)),
+        );
+        const personas = await personaVectors(ownerId, model, due);
+        const ratings = due.map(({ agentId, standing }): NewRating => {
+          const own = byAgent.get(agentId)!;
+          const { total } = own[0]!;
+          const spans = driftSpans(total, settings);
+          const at = new Map(own.map((output) => [output.place, output.at]));
+          const outputAt = (place: number) => at.get(place)!;
+          const rating = driftOf({ agentId, persona: personas.get(agentId)!, spans, outputAt, outputs: total, space });
+          const history = spans.history.length;
+          const otherModel = standing !== null && standing.model !== model;
+          return {
+            ...rating,
+            agentId,
+            after: standing?.ratingId ?? null,
+            // What another model said of an agent is no state to hold on to.
+            state: nextDriftState(standing && !otherModel ? standing.state : 'calm', rating.z, settings),
+            windowSize: total - spans.windowFrom,
+            history,
+            reason: [
+              ...(otherModel
+                ? [`the embedding model is ${model} now: earlier ratings, by ${standing.model}, do not compare`]
+                : []),
+              ...(rating.z === null
+                ? [`nothing is usual yet: ${history} outputs to compare the last ${total - spans.windowFrom} with`]
+                : []),
+              ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
+            ].join('; '),
+            newestOutput: own.at(-1)!.id,
+            vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
+          };
+        });
+        const result = await drift.store({ ownerId, period, model, spaceId, ratings });
+        for (const { agentId } of ratings) await drift.noteFailure(ownerId, agentId, undefined);
+        return result;
+      }
     },
   };
 }

@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
-import type { EmbeddingStore } from '../stores/embeddings.ts';
+import { embedAndKeep, type EmbeddingStore } from '../stores/embeddings.ts';
 import type { FleetReader } from './fleet-view.ts';
 
 /** Texts between two heartbeats. */
@@ -18,7 +18,7 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
     /**
      * Embeds living memories that have no vector of the fleet's model, the newest first. What is stored stays stored, so
      * another execution goes on from there. A new model serves from the moment in which nothing is left; then the
-     * vectors of the one before are deleted.
+     * vectors of the one before are deleted. A text that it has no usable vector for is marked and passed over.
      * @returns how many texts it embedded, at most about `most`
      */
     async embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
@@ -35,14 +35,7 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
           while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) context.heartbeat({ embedded });
           break;
         }
-        const vectors = await embedder.embed(
-          missing.map(({ text }) => text),
-          context.cancellationSignal,
-        );
-        await embeddings.put(
-          model,
-          missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
-        );
+        await embedAndKeep(embeddings, embedder, missing, context.cancellationSignal);
         embedded += missing.length;
         context.heartbeat({ embedded });
       }

@@ -6,7 +6,7 @@ import { backgroundPriority, type LadderStep } from '../domain/ladder.ts';
 import { roomRefusal } from '../domain/spawn-room.ts';
 import { childNames } from '../domain/spawned-personas.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
-import { contentHash, type EmbeddingStore } from '../stores/embeddings.ts';
+import { contentHash, embedAndKeep, type EmbeddingStore } from '../stores/embeddings.ts';
 import { vectorOf } from '../stores/memory-columns.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
@@ -184,14 +184,7 @@ export function createSpawnActivities(deps: {
     for (;;) {
       const missing = await embeddings.missingPersonas({ ownerId, model, limit: embeddedAtOnce });
       if (missing.length === 0) break;
-      const vectors = await embedder.embed(
-        missing.map((each) => each.text),
-        context.cancellationSignal,
-      );
-      await embeddings.put(
-        model,
-        missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
-      );
+      await embedAndKeep(embeddings, embedder, missing, context.cancellationSignal);
       context.heartbeat();
     }
     const [vector] = await embedder.embed([text], context.cancellationSignal);

@@ -4,7 +4,7 @@ import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { linkOf, type ThreadLink } from '../domain/thread-links.ts';
 import { ThreadWindow } from '../domain/thread-window.ts';
-import type { EmbeddingStore } from '../stores/embeddings.ts';
+import { embedAndKeep, type EmbeddingStore } from '../stores/embeddings.ts';
 import type { ThreadStore, Woven } from '../stores/threads.ts';
 import { dot } from '../stores/memory-columns.ts';
 import type { PendingMemories, WeavingStore } from '../stores/weaving.ts';
@@ -50,7 +50,7 @@ export function createThreadActivities(deps: ThreadDeps) {
     /**
      * Weaves what waits, in order of when it happened, a batch a transaction: what is woven stays woven, and another
      * execution goes on from there. Embeds what has no vector yet.
-     * @throws EMBEDDINGS_FAILED, retryable: a memory is woven with its vector or later
+     * @throws EMBEDDINGS_FAILED, retryable: a memory is woven with its vector or later; one whose text has no usable vector is in no thread
      */
     async weavePending({ now, most }: WeavePendingInput): Promise<WeavePendingResult> {
       const context = Context.current();
@@ -109,14 +109,7 @@ export function createThreadActivities(deps: ThreadDeps) {
     for (;;) {
       const missing = await embeddings.missing({ ownerId, model, memoryIds, limit: embeddedAtOnce });
       if (missing.length === 0) return;
-      const vectors = await embedder.embed(
-        missing.map(({ text }) => text),
-        Context.current().cancellationSignal,
-      );
-      await embeddings.put(
-        model,
-        missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
-      );
+      await embedAndKeep(embeddings, embedder, missing, Context.current().cancellationSignal);
       Context.current().heartbeat();
     }
   }

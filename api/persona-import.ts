@@ -1,18 +1,13 @@
 import { createHash } from 'node:crypto';
-import { bornOutside } from '../domain/fleet-changes.ts';
-import type { Fleet } from '../domain/fleet.ts';
+import { type Fleet, fleetAgents } from '../domain/fleet.ts';
 import { bornAgentId } from '../domain/ids.ts';
 import { fieldError } from '../domain/field-errors.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
-import { placementAgent } from '../domain/placement-input.ts';
 import { seedOf } from '../domain/random.ts';
-import type { GpuClass } from '../domain/task-queues.ts';
 import type { ImportedPersona } from '../integrations/importers/persona-importer.ts';
 import type { NewAgent } from '../stores/agents.ts';
 import type { NewMemory } from '../stores/memories.ts';
-import { measuredRates } from '../stores/placement.ts';
-import { livingAgents } from '../stores/queries/agents.ts';
-import type { ApiContext } from './context.ts';
+import type { RefuseOverload } from '../stores/personas.ts';
 
 /** @throws INVALID_INPUT where neither the caller nor the name gives an id, or it is one that fleet.yaml makes */
 export function importedId(name: string, asked: string | undefined): string {
@@ -43,7 +38,8 @@ export function workingLike(
     const mend = known === '' ? 'Add one to fleet.yaml; its `count` may be 0.' : `Choose one of ${known}.`;
     throw fieldError('query.archetype', 'must be an archetype of fleet.yaml', mend);
   }
-  const { cadence, model, leastClass, mayDegrade, priority, tokensPerDay, expectedTokens } = archetype;
+  const { cadence, model, leastClass, mayDegrade, priority, tokensPerDay, expectedTokens, importanceThreshold } =
+    archetype;
   return {
     id,
     name,
@@ -58,21 +54,19 @@ export function workingLike(
     priority,
     tokensPerDay,
     expectedTokens,
+    importanceThreshold,
   };
 }
 
-/** @throws CADENCE_TOO_FAST where the cards could not keep up with one agent more */
-export async function refuseOverload(
-  { db }: ApiContext,
-  ownerId: string,
-  fleet: Fleet,
-  agent: NewAgent,
-): Promise<void> {
-  const others = (await livingAgents(db, ownerId)).filter((each) => bornOutside(each) && each.id !== agent.id);
-  const demand = [...others, agent].map((each) =>
-    placementAgent({ ...each, model: each.modelId, leastClass: each.leastClass as GpuClass }),
-  );
-  checkCadence(fleet, await measuredRates(db), demand);
+/** @returns what throws CADENCE_TOO_FAST where the cards could not keep up with these agents, those of the file among them */
+export function overloadOf(fleet: Fleet): RefuseOverload {
+  const ofFile = new Set(fleetAgents(fleet).map(({ id }) => id));
+  return (agents, rates) =>
+    checkCadence(
+      fleet,
+      rates,
+      agents.filter(({ id }) => !ofFile.has(id)),
+    );
 }
 
 /** The same text is the same memory, so that a second import adds none of them again. */

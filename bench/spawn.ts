@@ -31,7 +31,7 @@ const edits: Partial<Record<Protection, Edit[]>> = {
   cap: [
     {
       file: 'stores/admission.ts',
-      from: 'await sql`select pg_advisory_xact_lock(7205421, hashtext(${ownerId}))`.execute(tx);',
+      from: "await takeLock(tx, 'admission', ownerId);",
       to: '',
     },
   ],

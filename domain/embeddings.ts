@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DomainError } from './errors.ts';
 
 /** Turns texts into vectors: what means much the same points much the same way. Implementations: integrations/embeddings. */
 export interface Embedder {
@@ -6,9 +7,56 @@ export interface Embedder {
   readonly model: string;
   /**
    * One vector of unit length per text, in order; all of one length.
-   * @throws EMBEDDINGS_FAILED, retryable
+   * @throws EMBEDDINGS_FAILED, retryable; as `UnusableText` where the texts are to blame, not the server
    */
   embed(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>;
+}
+
+/** The model answered, but not with a vector for each of these texts: one by one it may. */
+export class UnusableText extends DomainError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('EMBEDDINGS_FAILED', message, options);
+    this.name = 'UnusableText';
+  }
+}
+
+/** What any model that works has a vector for. */
+const plainText = 'water';
+
+/**
+ * Embeds what can be embedded: where a text of a batch has no usable vector, one by one.
+ * @returns undefined in the place of a text that has none although the model embeds others
+ * @throws EMBEDDINGS_FAILED where the model does not answer, or answers nothing usable for any text
+ */
+export async function embedEach(
+  embedder: Embedder,
+  texts: readonly string[],
+  signal?: AbortSignal,
+): Promise<Array<Float32Array | undefined>> {
+  try {
+    return await embedder.embed(texts, signal);
+  } catch (err) {
+    if (!(err instanceof UnusableText)) throw err;
+    const vectors: Array<Float32Array | undefined> = [];
+    let works = false;
+    for (const text of texts) {
+      const vector = await embedOne(embedder, text, signal);
+      // Without one vector that is good, the model may be the one that is broken: this throws if so.
+      if (vector === undefined && !works) await embedder.embed([plainText], signal);
+      works = true;
+      vectors.push(vector);
+    }
+    return vectors;
+  }
+}
+
+async function embedOne(embedder: Embedder, text: string, signal: AbortSignal | undefined) {
+  try {
+    return (await embedder.embed([text], signal))[0];
+  } catch (err) {
+    if (err instanceof UnusableText) return undefined;
+    throw err;
+  }
 }
 
 /** `embeddings` of fleet.yaml. */
@@ -36,6 +84,27 @@ export function cosine(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i += 1) sum += a[i]! * b[i]!;
   return sum;
+}
+
+/**
+ * Each vector of an answer at unit length.
+ * @param from place of the first one among all texts that were asked for
+ * @throws EMBEDDINGS_FAILED as `UnusableText`, which names the first text without a usable vector by its place
+ */
+export function unitVectors(
+  model: string,
+  vectors: ReadonlyArray<ArrayLike<number> | undefined>,
+  from: number,
+): Float32Array[] {
+  return vectors.map((vector, i) => {
+    if (vector === undefined) throw new UnusableText(`${model} answered no vector for text ${from + i + 1}`);
+    try {
+      return toUnitLength(vector);
+    } catch (err) {
+      if (!(err instanceof RangeError)) throw err;
+      throw new UnusableText(`${model}: text ${from + i + 1}: ${err.message}`, { cause: err });
+    }
+  });
 }
 
 /** @throws RangeError for a vector without length or with a part that is no number */

@@ -39,23 +39,6 @@ export const spawningSchema = z.strictObject({
 });
 export type Spawning = z.infer<typeof spawningSchema>;
 
-/** Tokens of a bucket `seconds` after it held so many. */
-export function refilled(tokens: number, seconds: number, { burst, perHour }: Spawning['fleet']): number {
-  return Math.min(burst, tokens + (Math.max(0, seconds) * perHour) / 3600);
-}
-
-/** Whether one more child keeps the lineage's growth; it counts as born and as living. */
-export function growsWithin(born: number, living: number, growth: number): boolean {
-  return born + 1 <= growth * (living + 1);
-}
-
-/**
- * The most that could ever be admitted in so many seconds, whoever asks: what a full fleet bucket holds and what flows in.
- */
-export function mostAdmitted({ fleet }: Pick<Spawning, 'fleet'>, seconds: number): number {
-  return Math.floor(fleet.burst + (seconds * fleet.perHour) / 3600);
-}
-
 /** Micro-ego a child is given, or undefined where its parent would keep too little or have nothing to give. */
 export function egoShareOf(parentEgo: number, { egoShare, egoFloor }: Spawning): number | undefined {
   const share = Math.floor(parentEgo * egoShare);

@@ -6,6 +6,7 @@ import { type Spawning, windowSeconds } from '../domain/spawn-policy.ts';
 import type { WhisperSource, WhisperState } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { newId } from './ids.ts';
+import { takeLock } from './locks.ts';
 
 export interface NewWhisper {
   ownerId: string;
@@ -44,7 +45,7 @@ export async function receiveWhisper(tx: Executor, whisper: NewWhisper, policy: 
   const hash = bodyHash(whisper);
   // Before the statement, not in it: under read committed a statement sees what was committed when it began, so one that
   // waited inside itself would count without the one it waited for.
-  await sql`select pg_advisory_xact_lock(7205421, hashtext(${ownerId}))`.execute(tx);
+  await takeLock(tx, 'admission', ownerId);
   const id = newId('whisper');
   const workflowPrefix = spawnWorkflowId('');
   const { rows } = await sql<ReceivedWhisper & { bodyHash: Buffer | null }>`

@@ -20,8 +20,8 @@ export interface NewAgent {
   priority: number;
   tokensPerDay: number;
   expectedTokens: number;
-  /** Default: 150. */
-  importanceThreshold?: number;
+  /** 0: by Schedule and by call alone. */
+  importanceThreshold: number;
 }
 
 export interface Birth {

@@ -3,7 +3,6 @@ import { cosine } from '../domain/embeddings.ts';
 import { bornAgentId } from '../domain/ids.ts';
 import type { Persona } from '../domain/personas.ts';
 import { egoShareOf, type Spawning } from '../domain/spawn-policy.ts';
-import type { MemoryKind } from '../domain/states.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
 import { birth } from './agents.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
@@ -15,6 +14,7 @@ import { createMemoryStore, type NewMemory } from './memories.ts';
 import { resolveNotice } from './notices.ts';
 import { requestReplan } from './plans.ts';
 import { isOpen, parentRetired, refuseWhisper, standing, whisperNotice } from './whispers.ts';
+import { takeLock } from './locks.ts';
 
 export interface Bear {
   whisperId: string;
@@ -56,7 +56,7 @@ async function bearIn(
   { whisperId, persona, memoryIds, policy, fleetVersion }: Bear,
 ): Promise<SpawnEnd | undefined> {
   // One birth at a time, so that each sees the personas born before it.
-  await sql`select pg_advisory_xact_lock(7205419)`.execute(tx);
+  await takeLock(tx, 'birth');
   const whisper = await tx
     .selectFrom('whispers')
     .select(['ownerId', 'parentId', 'text', 'state', 'receivedAt', 'judgedAt', 'judgedBy'])
@@ -101,6 +101,7 @@ async function bearIn(
         priority: parent.priority,
         tokensPerDay: parent.tokensPerDay,
         expectedTokens: parent.expectedTokens,
+        importanceThreshold: parent.importanceThreshold,
       },
     ],
   });
@@ -173,11 +174,12 @@ async function inherited(
     .where('supersededAt', 'is', null)
     .orderBy('occurredAt')
     .execute();
+  // Handed on, not lived: what the parent said or concluded is no word of the child's own.
   return rows.map(({ id, kind, occurredAt, ...memory }) => ({
     ...memory,
     agentId,
-    kind: kind as MemoryKind,
-    source: `inherited:${parentId}`,
+    kind: 'observation' as const,
+    source: `inherited:${parentId}:${kind}`,
     externalKey: `inherited:${id}`,
     occurredAt: occurredAt.toISOString(),
   }));

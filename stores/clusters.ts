@@ -6,6 +6,7 @@ import { whisperOfBirths } from './cluster-whispers.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { takeLock } from './locks.ts';
 
 export interface ClusterableAgent {
   agentId: string;
@@ -82,7 +83,7 @@ export function createClusterStore(db: Database) {
       const { ownerId, period } = run;
       return db.transaction().execute(async (tx) => {
         // Runs follow each other: two at once would both follow the same one.
-        await sql`select pg_advisory_xact_lock(7205416, hashtext(${ownerId}))`.execute(tx);
+        await takeLock(tx, 'clusters', ownerId);
         const known = await runResult(tx, ownerId, period);
         if (known) return known;
         const living = await livingOf(

@@ -76,7 +76,7 @@ export function createConsolidationStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         const agent = await tx
           .selectFrom('agents')
-          .select(['memorySeq', 'memoryRev', 'reflectedToSeq'])
+          .select(['memorySeq', 'memoryRev'])
           .where('id', '=', agentId)
           .where('ownerId', '=', ownerId)
           .forUpdate()
@@ -126,12 +126,8 @@ export function createConsolidationStore(db: Database) {
         await leaveThreads(tx, ownerId, entombed);
         await tx
           .updateTable('agents')
-          .set({
-            memorySeq: seq,
-            memoryRev: rev,
-            // Where all that it quotes has been reflected on, so has it.
-            reflectedToSeq: agent.reflectedToSeq === agent.memorySeq ? seq : agent.reflectedToSeq,
-          })
+          // A quotation of what has been reflected on makes no run due; see due-memories.ts.
+          .set({ memorySeq: seq, memoryRev: rev })
           .where('id', '=', agentId)
           .execute();
         await appendEvents(tx, [
@@ -159,6 +155,21 @@ export function createConsolidationStore(db: Database) {
         detail:
           'What is left is evidence of reflections, part of live threads, or reflections: nothing of it gives way.',
         action: 'raise memoriesPerAgent in fleet.yaml, or delete reflections',
+      });
+    },
+
+    /** Says that an agent was passed over because its memories could not be consolidated; taken back once they could. */
+    async noteFailure(ownerId: string, agentId: string, reason: string | undefined): Promise<void> {
+      const key = `consolidation_failing:${agentId}`;
+      if (reason === undefined) return resolveNotice(db, key);
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId,
+        kind: 'consolidation_failing',
+        key,
+        subject: agentId,
+        title: `The memories of ${agentId} could not be consolidated`,
+        detail: reason,
       });
     },
   };

@@ -522,6 +522,13 @@ export interface Tokens {
   usedAt: Timestamp | null;
 }
 
+export interface UnusableTexts {
+  contentHash: Buffer;
+  markedAt: Generated<Timestamp>;
+  model: string;
+  ownerId: string;
+}
+
 export interface UnwovenMemories {
   memoryId: string;
   occurredAt: Timestamp;
@@ -604,6 +611,7 @@ export interface DB {
   threadMemories: ThreadMemories;
   threads: Threads;
   tokens: Tokens;
+  unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;
   whispers: Whispers;

@@ -7,6 +7,7 @@ import { vectorBytes } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { vectorOf } from './memory-columns.ts';
+import { openNotice, resolveNotice } from './notices.ts';
 
 /** An agent as it comes to its rating. */
 export interface RatedAgent {
@@ -214,6 +215,21 @@ export function createDriftStore(db: Database) {
           select id from drift_spaces where owner_id = ${ownerId} order by id desc limit ${spacesKept})`.execute(tx);
       });
       return id;
+    },
+
+    /** Says that an agent was passed over because it could not be rated; taken back once it could. */
+    async noteFailure(ownerId: string, agentId: string, reason: string | undefined): Promise<void> {
+      const key = `drift_failing:${agentId}`;
+      if (reason === undefined) return resolveNotice(db, key);
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId,
+        kind: 'drift_failing',
+        key,
+        subject: agentId,
+        title: `The drift of ${agentId} could not be rated`,
+        detail: reason,
+      });
     },
   };
 }

@@ -1,8 +1,15 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
-import { embeddingModelOf, type EmbeddingSettings, embeddingSettingsSchema } from '../domain/embeddings.ts';
+import {
+  embedEach,
+  type Embedder,
+  embeddingModelOf,
+  type EmbeddingSettings,
+  embeddingSettingsSchema,
+} from '../domain/embeddings.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { takeLock } from './locks.ts';
 
 /** A text by its content: what is said twice is embedded once. */
 export function contentHash(text: string): Buffer {
@@ -30,6 +37,10 @@ export interface EmbeddingModel {
 /** Takes away the vectors of those texts that no memory of the owner has (any more). */
 export async function deleteOrphanVectors(tx: Executor, ownerId: string, hashes: readonly Buffer[]): Promise<void> {
   if (hashes.length === 0) return;
+  await sql`delete from unusable_texts e where e.owner_id = ${ownerId} and e.content_hash = any(${[...hashes]}::bytea[])
+    and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
+    tx,
+  );
   await sql`delete from embeddings e where e.owner_id = ${ownerId} and e.content_hash = any(${[...hashes]}::bytea[])
     and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
     tx,
@@ -49,7 +60,7 @@ export function createEmbeddingStore(db: Database) {
       const model = embeddingModelOf(wanted);
       const settings = JSON.stringify(wanted);
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        await takeLock(tx, 'embeddingModels', ownerId);
         const rows = await tx
           .selectFrom('embeddingModels')
           .select(['model', 'settings', 'state'])
@@ -102,7 +113,7 @@ export function createEmbeddingStore(db: Database) {
     /** Every memory has its vector of the model that was built: from now on searches go by it. */
     async serve(ownerId: string, model: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205415, hashtext(${ownerId}))`.execute(tx);
+        await takeLock(tx, 'embeddingModels', ownerId);
         const built = await tx
           .selectFrom('embeddingModels')
           .select('model')
@@ -125,6 +136,11 @@ export function createEmbeddingStore(db: Database) {
 
     /** Vectors of models that neither serve nor are built. @returns how many were deleted */
     async deleteUnused(ownerId: string, limit: number): Promise<number> {
+      await sql`delete from unusable_texts where ctid in (
+          select u.ctid from unusable_texts u where u.owner_id = ${ownerId} and not exists (
+            select from embedding_models m where m.owner_id = u.owner_id and m.model = u.model) limit ${limit})`.execute(
+        db,
+      );
       const { numAffectedRows } = await sql`
         delete from embeddings where ctid in (
           select e.ctid from embeddings e where e.owner_id = ${ownerId} and not exists (
@@ -135,7 +151,8 @@ export function createEmbeddingStore(db: Database) {
     },
 
     /**
-     * Texts of living memories that the model has no vector for, the newest first: they are asked for soonest.
+     * Texts of living memories that the model has no vector for, the newest first: they are asked for soonest. What it had
+     * no usable vector for is left out for a week: its memories are found by their words.
      * @param agentId only of this agent
      * @param memoryIds only of these
      */
@@ -156,6 +173,8 @@ export function createEmbeddingStore(db: Database) {
             and (${memoryIds}::text[] is null or m.id = any(${memoryIds}::text[]))
             and not exists (select from embeddings e
               where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
+            and not exists (select from unusable_texts u where u.owner_id = m.owner_id and u.model = ${input.model}
+              and u.content_hash = m.content_hash and u.marked_at > now() - interval '7 days')
           order by m.recorded_at desc, m.id desc limit ${input.limit}
         ) m`.execute(db);
       return rows;
@@ -181,6 +200,8 @@ export function createEmbeddingStore(db: Database) {
         cross join lateral (select sha256(convert_to(a.persona, 'UTF8')) as content_hash) p
         where a.owner_id = ${input.ownerId} and not exists (select from embeddings e
           where e.owner_id = a.owner_id and e.model = ${input.model} and e.content_hash = p.content_hash)
+          and not exists (select from unusable_texts u where u.owner_id = a.owner_id and u.model = ${input.model}
+            and u.content_hash = p.content_hash and u.marked_at > now() - interval '7 days')
         limit ${input.limit}`.execute(db);
       return rows;
     },
@@ -218,6 +239,43 @@ export function createEmbeddingStore(db: Database) {
         .onConflict((conflict) => conflict.doNothing())
         .execute();
     },
+
+    /** Marks texts that the model has no usable vector for: for a week they are not asked for again. */
+    async markUnusable(
+      model: string,
+      texts: ReadonlyArray<Pick<Unembedded, 'ownerId' | 'contentHash'>>,
+    ): Promise<void> {
+      if (texts.length === 0) return;
+      await db
+        .insertInto('unusableTexts')
+        .values(texts.map(({ ownerId, contentHash: hash }) => ({ ownerId, model, contentHash: hash })))
+        .onConflict((conflict) =>
+          conflict.columns(['ownerId', 'model', 'contentHash']).doUpdateSet({ markedAt: sql<Date>`now()` }),
+        )
+        .execute();
+    },
   };
 }
+/** Embeds texts and keeps what came of each: its vector, or that it has none. */
+export async function embedAndKeep(
+  embeddings: Pick<EmbeddingStore, 'put' | 'markUnusable'>,
+  embedder: Embedder,
+  texts: readonly Unembedded[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const vectors = await embedEach(
+    embedder,
+    texts.map(({ text }) => text),
+    signal,
+  );
+  await embeddings.put(
+    embedder.model,
+    texts.flatMap((each, i) => (vectors[i] ? [{ ...each, vector: vectors[i] }] : [])),
+  );
+  await embeddings.markUnusable(
+    embedder.model,
+    texts.filter((_, i) => vectors[i] === undefined),
+  );
+}
+
 export type EmbeddingStore = ReturnType<typeof createEmbeddingStore>;

@@ -6,6 +6,7 @@ import { birth, type NewAgent } from './agents.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { requestReplan } from './plans.ts';
+import { takeLock } from './locks.ts';
 
 export interface FleetVersion {
   version: number;
@@ -120,7 +121,7 @@ export type FleetStore = ReturnType<typeof createFleetStore>;
  * @param basedOn the version that the caller read, null for none: another one in force is a CONFLICT
  */
 export async function lockFleet(tx: Executor, basedOn?: number | null): Promise<void> {
-  await sql`select pg_advisory_xact_lock(7205413)`.execute(tx);
+  await takeLock(tx, 'fleet');
   if (basedOn === undefined) return;
   const row = await tx
     .selectFrom('fleetVersions')

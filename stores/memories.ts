@@ -8,6 +8,7 @@ import { type Forgotten, type ForgottenDependents, whatGoes } from './forgettabl
 import { forgetMemory } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { stir } from './importance.ts';
+import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 
@@ -307,7 +308,7 @@ export function createMemoryStore(db: Database) {
         .where('agentId', '=', agentId)
         .where('seq', '>', fromSeq)
         .where('seq', '<=', toSeq)
-        .where('kind', '<>', 'reflection')
+        .where(isDue(fromSeq))
         .orderBy('seq')
         .execute();
       return rows.map(memoryOf);

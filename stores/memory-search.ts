@@ -1,4 +1,4 @@
-import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import { embedEach, type Embedder, type EmbeddingSettings } from '../domain/embeddings.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { evenWeights, type RetrievalWeights } from '../domain/retrieval.ts';
 import type { Database } from './database.ts';
@@ -64,10 +64,14 @@ export function createMemorySearch(options: MemorySearchOptions) {
     try {
       const { model } = embedder;
       const missing = await embeddings.missing({ ownerId, model, agentId, limit: embeddedBySearch });
-      const [vector, ...vectors] = await embedder.embed([text, ...missing.map((each) => each.text)], signal);
+      const [vector, ...vectors] = await embedEach(embedder, [text, ...missing.map((each) => each.text)], signal);
       await embeddings.put(
         model,
-        missing.map((each, i) => ({ ...each, vector: vectors[i]! })),
+        missing.flatMap((each, i) => (vectors[i] ? [{ ...each, vector: vectors[i] }] : [])),
+      );
+      await embeddings.markUnusable(
+        model,
+        missing.filter((_, i) => vectors[i] === undefined),
       );
       return vector;
     } catch (err) {

@@ -3,10 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { DomainError } from '../domain/errors.ts';
+import { lockNumbers } from './locks.ts';
 
 const directory = fileURLToPath(new URL('./migrations/', import.meta.url));
-/** Any number would do; this one is ours, so two starters wait for each other and not for strangers. */
-const lockKey = 7_205_411;
 
 /** File names without `.sql`, in order; the last one names the schema this code was written for. */
 function migrationNames(): string[] {
@@ -24,7 +23,7 @@ export async function migrate(url: string, log: (message: string) => void = () =
   const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
   await client.connect();
   try {
-    await client.query('select pg_advisory_lock($1)', [lockKey]);
+    await client.query('select pg_advisory_lock($1)', [lockNumbers.migration]);
     await refuseNewer(client);
     const applied = await runner({
       dbClient: client,

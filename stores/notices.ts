@@ -11,6 +11,8 @@ export interface NewNotice {
     | 'gpu_differs'
     | 'source_failing'
     | 'memory_limit'
+    | 'consolidation_failing'
+    | 'drift_failing'
     | 'whisper_waiting';
   /** What makes two notices the same while one is open. */
   key: string;

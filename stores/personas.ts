@@ -2,12 +2,17 @@ import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { isObject, type PersonaFile, type PersonaFormat } from '../domain/persona-files.ts';
+import { type PlacementAgent, placementAgent } from '../domain/placement-input.ts';
+import type { MeasuredRate } from '../domain/rates.ts';
+import type { GpuClass } from '../domain/task-queues.ts';
 import { birth, type NewAgent, refuseTaken } from './agents.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { lockFleet } from './fleets.ts';
 import { createMemoryStore, type NewMemory } from './memories.ts';
+import { measuredRates } from './placement.ts';
 import { requestReplan } from './plans.ts';
+import { demandOf } from './room.ts';
 
 export interface PersonaArrival {
   ownerId: string;
@@ -19,7 +24,11 @@ export interface PersonaArrival {
   picture?: Buffer | undefined;
   /** What it remembers from the first. */
   seeds: readonly NewMemory[];
+  /** @throws CADENCE_TOO_FAST where the cards could not keep up with all of these, the one that arrives among them */
+  refuseOverload: RefuseOverload;
 }
+
+export type RefuseOverload = (agents: readonly PlacementAgent[], rates: readonly MeasuredRate[]) => void;
 
 export interface StoredPersonaFile extends PersonaFile {
   picture: Buffer | undefined;
@@ -31,7 +40,8 @@ export function createPersonaStore(db: Database) {
     /**
      * The birth of an imported persona in one transaction: agent, file, first memories, and the plan that makes room for it.
      * The same file under the same id is the same agent; what it is asked to remember is added where it does not yet.
-     * @throws CONFLICT where the id or the name is another's, or fleet.yaml was applied meanwhile; AGENT_RETIRED
+     * @throws CONFLICT where the id or the name is another's, or fleet.yaml was applied meanwhile; AGENT_RETIRED;
+     * CADENCE_TOO_FAST
      */
     async arrive({
       ownerId,
@@ -40,6 +50,7 @@ export function createPersonaStore(db: Database) {
       file,
       picture,
       seeds,
+      refuseOverload,
     }: PersonaArrival): Promise<{ born: boolean; memories: number }> {
       return db.transaction().execute(async (tx) => {
         await lockFleet(tx, fleetVersion);
@@ -47,6 +58,7 @@ export function createPersonaStore(db: Database) {
         if (known) {
           refuseUnlike(known, agent, file);
         } else {
+          await askForRoom(tx, agent, refuseOverload);
           // The plan's row before any agent's, as whoever computes one does.
           await requestReplan(tx, { ownerId, reason: `${agent.id} was imported` });
           await birth(tx, { ownerId, origin: 'import', fleetVersion, agents: [agent] });
@@ -86,16 +98,25 @@ export function createPersonaStore(db: Database) {
      * What `arrive` would do, as things stand.
      * @returns whether the agent would be born; else it is there already
      */
-    async wouldBeBorn(ownerId: string, agent: NewAgent, file: PersonaFile): Promise<boolean> {
+    async wouldBeBorn({
+      ownerId,
+      agent,
+      file,
+      refuseOverload,
+    }: Pick<PersonaArrival, 'ownerId' | 'agent' | 'file' | 'refuseOverload'>): Promise<boolean> {
       // One look at all of it: the same file that comes in meanwhile must not be taken for another's.
       return db
         .transaction()
         .setIsolationLevel('repeatable read')
         .execute(async (tx) => {
           const known = await knownAs(tx, ownerId, agent.id);
-          if (known) refuseUnlike(known, agent, file);
-          else await refuseTaken(tx, [agent]);
-          return known === undefined;
+          if (known) {
+            refuseUnlike(known, agent, file);
+            return false;
+          }
+          await refuseTaken(tx, [agent]);
+          await askForRoom(tx, agent, refuseOverload);
+          return true;
         });
     },
   };
@@ -126,4 +147,9 @@ function refuseUnlike(
     throw new DomainError('CONFLICT', `${id} came in from another file; import this one under another id`);
   }
   if (known.state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} is retired`);
+}
+
+async function askForRoom(tx: Executor, agent: NewAgent, refuseOverload: RefuseOverload): Promise<void> {
+  const own = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
+  refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx));
 }

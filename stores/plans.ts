@@ -6,6 +6,7 @@ import type { PlanState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
+import { takeLock } from './locks.ts';
 
 export interface StoredPlan {
   version: number;
@@ -115,7 +116,7 @@ export function createPlanStore(db: Database) {
     ): Promise<StoredPlan> {
       return db.transaction().execute(async (tx) => {
         // One planner at a time: two would read each other's half of the truth.
-        await sql`select pg_advisory_xact_lock(7205412)`.execute(tx);
+        await takeLock(tx, 'plan');
         const row = await tx
           .selectFrom('plans')
           .select([...planColumns, 'ownerId'])

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Role } from '../domain/states.ts';
 import type { Database } from './database.ts';
 import { newId } from './ids.ts';
+import { takeLock } from './locks.ts';
 
 export interface Principal {
   /** Owner of every row this principal sees or makes. */
@@ -58,7 +59,7 @@ export function createPrincipalStore(db: Database) {
     /** The first user is the operator; later starts find it. */
     async ensureOperator(): Promise<{ ownerId: string; created: boolean }> {
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205415)`.execute(tx);
+        await takeLock(tx, 'operator');
         const known = await tx
           .selectFrom('users')
           .select('id')

@@ -7,8 +7,10 @@ import type { Database, Executor } from './database.ts';
 import { egoOf, transferEgo } from './ego.ts';
 import { appendEvents } from './events.ts';
 import { heirOf } from './lineages.ts';
-import { measuredRates, placementAgents } from './placement.ts';
+import { measuredRates } from './placement.ts';
+import { demandOf } from './room.ts';
 import { requestReplan } from './plans.ts';
+import { takeLock } from './locks.ts';
 
 export interface Retired {
   /** Who holds its ego now; null where there was none to give, or it is a first agent, whose account is its lineage's. */
@@ -68,15 +70,14 @@ export function createRetirementStore(db: Database) {
       refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
     ): Promise<{ ego: number; egoFrom: string | null }> {
       return db.transaction().execute(async (tx) => {
-        // With those that look for room for a whisper: two who look at once would both find the last of it.
-        await sql`select pg_advisory_xact_lock(7205418)`.execute(tx);
+        const living = await demandOf(tx);
         const { agent, holderId } = await lockWith(tx, agentId, ownerId, () => holderOf(tx, agentId));
         if (agent.state !== 'retired') return { ego: 0, egoFrom: null };
         if (agent.retiredBy === 'file') {
           throw new DomainError('CONFLICT', `fleet.yaml no longer names ${agentId}; name it again and apply`);
         }
         const demand = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
-        const refusal = refusalOf([...(await placementAgents(tx)), demand], await measuredRates(tx));
+        const refusal = refusalOf([...living, demand], await measuredRates(tx));
         if (refusal !== undefined) throw new DomainError('CADENCE_TOO_FAST', refusal);
         const given = holderId === undefined ? undefined : await lastRetirement(tx, agentId);
         const ego = given === undefined ? 0 : Math.min(given.amount, await egoOf(tx, holderId!));
@@ -108,7 +109,7 @@ async function lockWith(tx: Executor, agentId: string, ownerId: string, holder: 
   if (!known) throw new DomainError('NOT_FOUND', `no agent ${agentId}`);
   await requestReplan(tx, { ownerId, reason: 'an agent was retired or revived' });
   // One change of a lineage at a time: between the look for the holder and its lock none retires.
-  await sql`select pg_advisory_xact_lock(7205420)`.execute(tx);
+  await takeLock(tx, 'lineage');
   const holderId = await holder();
   const rows = await tx
     .selectFrom('agents')

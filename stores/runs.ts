@@ -9,6 +9,8 @@ import { appendEvents } from './events.ts';
 import { deleteOrphanVectors } from './embeddings.ts';
 import { newId } from './ids.ts';
 import { askAgain } from './importance.ts';
+import { isDue } from './due-memories.ts';
+import { quotationSource } from './quotations.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
 /** Memories that one run reads at the most; what is left is the next period's. */
@@ -395,7 +397,7 @@ async function seqOfLived(tx: Executor, agentId: string, fromSeq: number, n: num
     .select('seq')
     .where('agentId', '=', agentId)
     .where('seq', '>', fromSeq)
-    .where('kind', '<>', 'reflection')
+    .where(isDue(fromSeq))
     .orderBy('seq')
     .offset(n - 1)
     .limit(1)
@@ -410,6 +412,7 @@ async function lookBackFrom(tx: Executor, agentId: string): Promise<number> {
     .select('seq')
     .where('agentId', '=', agentId)
     .where('kind', '<>', 'reflection')
+    .where('source', '<>', quotationSource)
     .orderBy('seq', 'desc')
     .offset(lookBackMemories)
     .limit(1)

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import type { Database } from './database.ts';
 import type { SourceRef } from './sources.ts';
+import { takeLock } from './locks.ts';
 
 /** Two, so that a sender can go over to the new one before the old one is revoked. */
 export const mostLiveSecrets = 2;
@@ -23,7 +24,7 @@ export function createSourceSecretStore(db: Database) {
     /** @throws CONFLICT where two are live already */
     async add({ ownerId, sourceId, id, sealed }: SourceRef & Omit<SealedSecret, 'ownerId'>): Promise<void> {
       await db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205416, hashtext(${`${ownerId} ${sourceId}`}))`.execute(tx);
+        await takeLock(tx, 'sourceSecrets', `${ownerId} ${sourceId}`);
         const live = await tx
           .selectFrom('sourceSecrets')
           .select('id')

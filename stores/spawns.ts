@@ -11,8 +11,10 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice } from './notices.ts';
 import { createOneAtATime } from './one-at-a-time.ts';
-import { measuredRates, placementAgents } from './placement.ts';
+import { measuredRates } from './placement.ts';
+import { demandOf } from './room.ts';
 import { isOpen, open, parentRetired, refuseWhisper, standing, whisperNotice } from './whispers.ts';
+import { takeLock } from './locks.ts';
 
 /** A whisper that is worked on, with what its parent gives. */
 export interface OpenSpawn {
@@ -79,7 +81,7 @@ export function createSpawnStore(db: Database) {
       return naming(() =>
         db.transaction().execute(async (tx) => {
           // One at a time: two who look at once would both find the same name free.
-          await sql`select pg_advisory_xact_lock(7205417)`.execute(tx);
+          await takeLock(tx, 'name');
           const row = await tx
             .selectFrom('whispers')
             .select(['draft', 'name'])
@@ -149,21 +151,26 @@ export function createSpawnStore(db: Database) {
     ): Promise<SpawnEnd | undefined> {
       const reason = await housing(() =>
         db.transaction().execute(async (tx) => {
-          await sql`select pg_advisory_xact_lock(7205418)`.execute(tx);
-          const rows = await tx
+          const demand = await demandOf(tx);
+          const own = await tx
             .selectFrom('whispers')
             .innerJoin('agents', 'agents.id', 'whispers.parentId')
-            .select(['whispers.id', 'roomAt'])
-            .select(['agents.modelId', 'cadence', 'expectedTokens', 'priority', 'mayDegrade', 'leastClass'])
+            .select([
+              'whispers.id',
+              'roomAt',
+              'agents.modelId',
+              'cadence',
+              'expectedTokens',
+              'priority',
+              'mayDegrade',
+              'leastClass',
+            ])
             .where('whispers.state', 'in', open)
-            .where((eb) => eb.or([eb('roomAt', 'is not', null), eb('whispers.id', '=', whisperId)]))
-            .execute();
-          const own = rows.find((row) => row.id === whisperId);
+            .where('whispers.id', '=', whisperId)
+            .executeTakeFirst();
           if (!own || own.roomAt !== null) return undefined;
-          const coming = rows.map((row) =>
-            placementAgent({ ...row, model: row.modelId, leastClass: row.leastClass as GpuClass }),
-          );
-          const refusal = refusalOf([...(await placementAgents(tx)), ...coming], await measuredRates(tx));
+          const child = placementAgent({ ...own, model: own.modelId, leastClass: own.leastClass as GpuClass });
+          const refusal = refusalOf([...demand, child], await measuredRates(tx));
           if (refusal !== undefined) return refusal;
           await tx.updateTable('whispers').set({ roomAt: sql<Date>`now()` }).where('id', '=', whisperId).execute();
           return undefined;

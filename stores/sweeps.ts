@@ -5,6 +5,7 @@ import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { askAgain } from './importance.ts';
+import { takeLock } from './locks.ts';
 
 export interface NewSweep {
   workflowId: string;
@@ -80,7 +81,7 @@ export function createSweepStore(db: Database) {
       const { sweepId, refill } = input;
       return db.transaction().execute(async (tx) => {
         // Sweeps of several cadences share the queues' windows, so they look one after the other.
-        await sql`select pg_advisory_xact_lock(7205414)`.execute(tx);
+        await takeLock(tx, 'sweep');
         const again = await tx
           .selectFrom('runs')
           .select(['agentId', 'workflowId'])

@@ -5,6 +5,7 @@ import { bestPerMemory, type KnownThread, regroup } from '../domain/threads.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { applyGroups } from './thread-groups.ts';
+import { takeLock } from './locks.ts';
 
 /** A thread of more memories would be about everything. */
 const mostThreadMembers = 64;
@@ -39,7 +40,7 @@ export function createThreadStore(db: Database) {
      */
     async weave(input: Weave): Promise<Woven> {
       return db.transaction().execute(async (tx) => {
-        await sql`select pg_advisory_xact_lock(7205417, hashtext(${input.ownerId}))`.execute(tx);
+        await takeLock(tx, 'threads', input.ownerId);
         const involved = [...new Set(input.links.flatMap(({ memoryId, otherId }) => [memoryId, otherId]))];
         // Who deletes or forgets one of them takes its agent's row first, so none of them leaves in between.
         await sql`select id from agents where owner_id = ${input.ownerId} and id in (

@@ -18,7 +18,8 @@ export interface ClusterAgentsResult {
 const { clusterPeriod } = proxyActivities<ClusterActivities>({
   startToCloseTimeout: '1 hour',
   heartbeatTimeout: '30 seconds',
-  retry: { maximumInterval: '1 minute' },
+  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
 /** Groups agents by what they say and how they drift, and follows the groups from run to run. */

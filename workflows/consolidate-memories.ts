@@ -18,7 +18,8 @@ export interface ConsolidateMemoriesResult {
 const { consolidateAgents } = proxyActivities<ConsolidationActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '30 seconds',
-  retry: { maximumInterval: '1 minute' },
+  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
 /** Brings every agent that remembers more than its limit back under it, the least useful memories first. */

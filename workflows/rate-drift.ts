@@ -18,7 +18,8 @@ export interface RateDriftResult {
 const { prepareDrift, ratePage } = proxyActivities<DriftActivities>({
   startToCloseTimeout: '30 minutes',
   heartbeatTimeout: '2 minutes',
-  retry: { maximumInterval: '1 minute' },
+  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
 /** Rates every agent that has said something new, page by page, against one basis for all of them. */

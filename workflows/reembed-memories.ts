@@ -14,7 +14,8 @@ const most = 2_000;
 const { embedMissing } = proxyActivities<EmbeddingActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '2 minutes',
-  retry: { maximumInterval: '1 minute' },
+  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
 /** Gives every living memory a vector of the model that fleet.yaml names, until none is left without. */

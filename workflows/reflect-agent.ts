@@ -38,7 +38,7 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
 });
 const { compareInsights } = proxyActivities<CompareActivities>({
   startToCloseTimeout: '5 minutes',
-  retry: { maximumInterval: '10 seconds' },
+  retry: { maximumInterval: '10 seconds', maximumAttempts: 20 },
   priority: { priorityKey: backgroundPriority },
 });
 /** A parked run looks again this often even if nobody tells it to. */
@@ -63,7 +63,7 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
   if (begun.kind === 'ended') return ended(begun);
   try {
     const { rung, toCompare } = await infer(begun, input.sweepWorkflowId);
-    const { repeated } = toCompare > 0 ? await compareInsights({ runId: begun.runId }) : { repeated: [] };
+    const repeated = toCompare > 0 ? await repeatedOf(begun.runId) : [];
     const stored = await storeReflections({ runId: begun.runId, ...(repeated.length > 0 ? { repeated } : {}) });
     const state = stored.state === 'ended' ? 'canceled' : stored.state;
     return { runId: begun.runId, state, reflections: stored.reflections, degraded: rung.degraded };
@@ -71,6 +71,17 @@ export async function reflectAgent(input: ReflectAgentInput): Promise<ReflectAge
     const state = isCancellation(err) ? 'canceled' : 'failed';
     await CancellationScope.nonCancellable(() => endRun({ runId: begun.runId, state, reason: reasonOf(err) }));
     throw err;
+  }
+}
+
+/** Places of insights that say nothing new; a comparison that keeps failing does not keep the agent from reflecting. */
+async function repeatedOf(runId: string): Promise<number[]> {
+  try {
+    return (await compareInsights({ runId })).repeated;
+  } catch (err) {
+    if (isCancellation(err)) throw err;
+    log.warn('insights are stored without having been compared', { runId, reason: reasonOf(err) });
+    return [];
   }
 }
 

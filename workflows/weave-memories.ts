@@ -23,7 +23,8 @@ const most = 4_000;
 const { weavePending, endQuietThreads } = proxyActivities<ThreadActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '30 seconds',
-  retry: { maximumInterval: '1 minute' },
+  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
 /** Links what agents remember of the same things into threads, until nothing is left unwoven; then ends the quiet ones. */

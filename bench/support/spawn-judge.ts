@@ -83,7 +83,7 @@ export async function halfPersonas(db: Database): Promise<string[]> {
     union all select c.id || ' does not remember what called it' from child c where not exists (
       select from memories m join whispers w on w.agent_id = c.id where m.agent_id = c.id and m.source = 'whisper:' || w.id)
     union all select c.id || ' inherited nothing' from child c where not exists (
-      select from memories m where m.agent_id = c.id and m.source = 'inherited:' || c.parent_id)
+      select from memories m where m.agent_id = c.id and m.source like 'inherited:' || c.parent_id || ':%')
     union all select c.id || ' counts its memories wrongly' from child c
       where c.memory_seq <> (select count(*) from memories m where m.agent_id = c.id)
     union all select c.id || ' was given no ego' from child c where not exists (

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { builtInModel, type Embedder, toUnitLength } from '../../domain/embeddings.ts';
+import { builtInModel, type Embedder, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 
 /** Texts a message: a call that is given up stops after so many. */
@@ -58,7 +58,15 @@ export function createBuiltInEmbedder(): Embedder & { close(): Promise<void> } {
       const vectors: Float32Array[] = [];
       for (let from = 0; from < texts.length; from += batch) {
         signal?.throwIfAborted();
-        vectors.push(...(await ask(texts.slice(from, from + batch))).map(toUnitLength));
+        const asked = texts.slice(from, from + batch);
+        const answered = await ask(asked);
+        vectors.push(
+          ...unitVectors(
+            builtInModel,
+            asked.map((_, i) => answered[i]),
+            from,
+          ),
+        );
       }
       return vectors;
     },

@@ -1,10 +1,12 @@
 import OpenAI from 'openai';
-import { type Embedder, toUnitLength } from '../../domain/embeddings.ts';
+import { type Embedder, UnusableText, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 
 /** Texts a request: what Ollama, vLLM and the hosted API all take. */
 const batch = 64;
 const requestMs = 60_000;
+/** Of a text: not taken, too long, or (Ollama's 500) made into numbers that JSON cannot hold. Whether it was the text, `embedEach` finds out. */
+const refusesText: ReadonlySet<number | undefined> = new Set([400, 413, 422, 500]);
 
 /** `/v1/embeddings` of any OpenAI-compatible server. */
 export function createOpenAiEmbedder(options: { baseUrl: string; model: string; apiKey?: string }): Embedder {
@@ -22,7 +24,7 @@ export function createOpenAiEmbedder(options: { baseUrl: string; model: string; 
       const vectors: Float32Array[] = [];
       for (let from = 0; from < texts.length; from += batch) {
         const input = texts.slice(from, from + batch);
-        vectors.push(...(await request(client, options.model, input, signal)));
+        vectors.push(...(await request(client, options.model, { input, from }, signal)));
       }
       return vectors;
     },
@@ -32,7 +34,7 @@ export function createOpenAiEmbedder(options: { baseUrl: string; model: string; 
 async function request(
   client: OpenAI,
   model: string,
-  input: string[],
+  { input, from }: { input: string[]; from: number },
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
   let answer: OpenAI.CreateEmbeddingResponse;
@@ -40,20 +42,14 @@ async function request(
     answer = await client.embeddings.create({ model, input, encoding_format: 'float' }, signal ? { signal } : {});
   } catch (err) {
     signal?.throwIfAborted();
-    throw new DomainError('EMBEDDINGS_FAILED', `${model}: ${err instanceof Error ? err.message : String(err)}`, {
-      cause: err,
-    });
+    const message = `${model}: ${err instanceof Error ? err.message : String(err)}`;
+    if (err instanceof OpenAI.APIError && refusesText.has(err.status)) throw new UnusableText(message, { cause: err });
+    throw new DomainError('EMBEDDINGS_FAILED', message, { cause: err });
   }
   const byIndex = new Map(answer.data.map(({ index, embedding }) => [index, embedding]));
-  const vectors = input.flatMap((_, index) => {
-    const embedding = byIndex.get(index);
-    return embedding ? [toUnitLength(embedding)] : [];
-  });
-  if (vectors.length !== input.length) {
-    throw new DomainError(
-      'EMBEDDINGS_FAILED',
-      `${model} answered ${answer.data.length} vectors for ${input.length} texts`,
-    );
-  }
-  return vectors;
+  return unitVectors(
+    model,
+    input.map((_, index) => byIndex.get(index)),
+    from,
+  );
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { LivingAgent } from '../../domain/fleet-changes.ts';
 import type { AgentOrigin, AgentState, DriftState, RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
+import { isDue } from '../due-memories.ts';
 import { egoOf } from '../ego.ts';
 import { iso, type PageRequest } from './page.ts';
 
@@ -89,7 +90,7 @@ function agentQuery(db: Executor, ownerId: string) {
         .select((count) => count.fn.countAll<number>().as('unread'))
         .whereRef('memories.agentId', '=', 'agents.id')
         .whereRef('memories.seq', '>', 'agents.reflectedToSeq')
-        .where('memories.kind', '<>', 'reflection')
+        .where(isDue(sql<number>`agents.reflected_to_seq`))
         .as('unread'),
     )
     .select([

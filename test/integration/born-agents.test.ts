@@ -32,6 +32,7 @@ const maren: NewAgent = {
   priority: 1,
   tokensPerDay: 5000,
   expectedTokens: 300,
+  importanceThreshold: 150,
 };
 
 async function bear(agent: NewAgent, parentId?: string): Promise<void> {

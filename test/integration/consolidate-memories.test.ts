@@ -1,3 +1,4 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { sql } from 'kysely';
 import { afterEach, expect, test } from 'vitest';
 import { createConsolidationActivities, type ConsolidationDeps } from '../../activities/consolidation.ts';
@@ -8,7 +9,7 @@ import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
-import type { NewMemory } from '../../stores/memories.ts';
+import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
 import type { ConsolidateMemoriesResult } from '../../workflows/consolidate-memories.ts';
@@ -210,6 +211,60 @@ test('evidence of a reflection, members of a live thread and reflections stay; w
   expect(await consolidate(stage)).toMatchObject({ agents: 1, over: 0 });
   const rest = new Set((await living(stage)).map(({ id }) => id));
   expect(evidence.every(({ memoryId }) => rest.has(memoryId))).toBe(false);
+});
+
+test('quotations of what has been reflected on are not new; of what has not, they are', async () => {
+  const stage = await open();
+  await stage.remember(memories(130));
+  const store = createMemoryStore(stage.db);
+  // A run that kept an insight: its memory lies behind what was read.
+  await sql`update agents set reflected_to_seq = 120 where id = ${agentId}`.execute(stage.db);
+  expect(await consolidate(stage)).toMatchObject({ freed: 40 });
+  const quotations = (await living(stage)).filter(({ source }) => source === 'consolidated');
+  expect(quotations.length).toBeGreaterThan(0);
+  const due = await store.between(agentId, 120, 10_000);
+  const { rows: unread } = await sql<{ id: string }>`
+    select distinct coalesce(superseded_by, id) as id from memories where agent_id = ${agentId} and deleted_at is null
+      and source <> 'consolidated' and seq > 120`.execute(stage.db);
+  expect(new Set(due.map(({ id }) => id))).toEqual(new Set(unread.map(({ id }) => id)));
+  expect(due.filter(({ source }) => source === 'consolidated').length).toBeLessThan(quotations.length);
+});
+
+test('an agent that fails again and again is passed over and told of; the next one is consolidated', async () => {
+  const stage = await open();
+  await stage.remember([...memories(130), ...memories(130, 'light-003')]);
+  const consolidation = createConsolidationStore(stage.db);
+  let broken = true;
+  const activities = createConsolidationActivities({
+    consolidation: {
+      ...consolidation,
+      consolidate: (ownerId, agent, groups) =>
+        broken && agent === agentId
+          ? Promise.reject(new Error('a bad row'))
+          : consolidation.consolidate(ownerId, agent, groups),
+    },
+    weaving: createWeavingStore(stage.db),
+    embeddings: createEmbeddingStore(stage.db),
+    fleet: createFleetReader(createFleetStore(stage.db)),
+  });
+  const run = (attempt: number) =>
+    new MockActivityEnvironment({ attempt }).run(
+      (input: { now: string; after: string }) => activities.consolidateAgents(input),
+      { now: new Date().toISOString(), after: '' },
+    );
+  const notices = () =>
+    stage.db
+      .selectFrom('notices')
+      .select(['subject', 'detail'])
+      .where('kind', '=', 'consolidation_failing')
+      .where('resolvedAt', 'is', null)
+      .execute();
+  await expect(run(1)).rejects.toThrow('a bad row');
+  expect(await run(8)).toMatchObject({ agents: 1, freed: 40 });
+  expect(await notices()).toEqual([{ subject: agentId, detail: 'a bad row' }]);
+  broken = false;
+  expect(await run(1)).toMatchObject({ freed: 40 });
+  expect(await notices()).toEqual([]);
 });
 
 test('while a reflection reads, nothing is touched', async () => {

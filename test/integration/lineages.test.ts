@@ -37,6 +37,7 @@ async function bear(id: string, parentId: string, share: number): Promise<void> 
     priority: 1,
     tokensPerDay: 5000,
     expectedTokens: 300,
+    importanceThreshold: 150,
   };
   const { ownerId } = api;
   await api.db.transaction().execute(async (tx) => {
@@ -131,6 +132,29 @@ test('retiring cancels the open run; reviving asks whether the cards have room',
   expect(refused.json).toMatchObject({ code: 'CADENCE_TOO_FAST' });
   expect(refused.json['detail']).toMatch(/loaded .* %; the limit is 85 %/);
   expect(await ego('b')).toBe(0);
+});
+
+test('room that a whisper was given is no longer there for who revives or imports', async () => {
+  await bear('b', 'vesper-001', 100_000);
+  await bear('c', 'vesper-001', 100_000);
+  await act('retire', 'b');
+  await act('retire', 'c');
+  // What the whisper will ask for is what its parent does.
+  await sql`update agents set cadence = '1s', expected_tokens = 9000 where id = 'c'`.execute(api.db);
+  await sql`insert into whispers (id, owner_id, source, parent_id, lineage_id, text, state, requested_by, request_id, body_hash,
+      received_at, admitted_at, room_at)
+    values ('whi_room', ${api.ownerId}, 'api', 'c', 'vesper-001', 'x', 'received', 't', 'room', '', now(), now(), now())`.execute(
+    api.db,
+  );
+  const importing = () =>
+    api.call('POST', '/v1/agents/import?dryRun=true', {
+      body: { name: 'Ada Reed', bio: ['Ada Reed keeps the ferry book.'], topics: ['ferries'] },
+    });
+  expect((await act('revive', 'b')).json).toMatchObject({ code: 'CADENCE_TOO_FAST' });
+  expect((await importing()).json).toMatchObject({ code: 'CADENCE_TOO_FAST' });
+  await sql`delete from whispers where id = 'whi_room'`.execute(api.db);
+  expect((await importing()).status).toBe(200);
+  expect((await act('revive', 'b')).status).toBe(200);
 });
 
 test('lineages that have children are listed, page by page, and no stranger’s', async () => {

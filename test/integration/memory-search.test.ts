@@ -1,7 +1,11 @@
 import { sql } from 'kysely';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { Embedder } from '../../domain/embeddings.ts';
+import { createEmbeddingActivities } from '../../activities/embeddings.ts';
+import { createFleetReader } from '../../activities/fleet-view.ts';
+import { embedEach, type Embedder, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
+import { createFleetStore } from '../../stores/fleets.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMemoryStore } from '../../stores/memories.ts';
@@ -17,6 +21,15 @@ const embedder: Embedder = {
   model: hashedEmbedder.model,
   embed(texts) {
     asked.push([...texts]);
+    if (texts.some((text) => text.includes('unspeakable'))) {
+      return Promise.resolve().then(() =>
+        unitVectors(
+          'use-lite-en',
+          texts.map((text) => (text.includes('unspeakable') ? [0, Number.NaN] : [1, 0])),
+          0,
+        ),
+      );
+    }
     if (!answers) return Promise.reject(new DomainError('EMBEDDINGS_FAILED', 'it does not answer'));
     return hashedEmbedder.embed(texts);
   },
@@ -41,7 +54,7 @@ beforeEach(async () => {
   asked = [];
   answers = true;
   failures.length = 0;
-  await sql`truncate memories, embeddings cascade`.execute(store.db);
+  await sql`truncate memories, embeddings, embedding_models, unusable_texts cascade`.execute(store.db);
 });
 
 const agentId = 'light-001';
@@ -77,6 +90,58 @@ test('what is alike comes first; new memories are embedded by the first search t
   const second = await search.search(about('storm'));
   expect(second.scored).toBe(5);
   expect(asked[1]).toEqual(['storm', 'a storm at night']);
+});
+
+test('a text without a usable vector stops nobody: it is passed over, found by its words, and a change of model ends', async () => {
+  await remember(['the lamp went out', 'an unspeakable lamp', 'bread was baked']);
+  const search = searchWith(1 << 24);
+  const first = await search.search(about('lamp'));
+  expect(first).toMatchObject({ scored: 3, unembedded: 1, model: 'use-lite-en' });
+  expect(first.found.map(({ text }) => text)).toContain('an unspeakable lamp');
+  expect(failures).toEqual([]);
+  const askedOnce = asked.flat().filter((text) => text.includes('unspeakable')).length;
+  await search.search(about('lamp'));
+  expect(asked.flat().filter((text) => text.includes('unspeakable'))).toHaveLength(askedOnce);
+  // A week later it is asked for again; what a person has forgotten is not even known by its hash.
+  await sql`update unusable_texts set marked_at = marked_at - interval '8 days'`.execute(store.db);
+  const embeddings = createEmbeddingStore(store.db);
+  const again = await embeddings.missing({ ownerId: testOwner, model: embedder.model, limit: 9 });
+  expect(again.map(({ text }) => text)).toEqual(['an unspeakable lamp']);
+  await memories.forget(testOwner, await idOf('an unspeakable lamp'), 'asked');
+  const { rows } = await sql`select content_hash from unusable_texts`.execute(store.db);
+  expect(rows).toEqual([]);
+});
+
+test('embedMissing ends a change of model although one text has no usable vector of it', async () => {
+  await remember(['the lamp went out', 'an unspeakable lamp', 'bread was baked']);
+  const embeddings = createEmbeddingStore(store.db);
+  await embeddings.models(testOwner, { kind: 'openai', url: 'http://localhost:1/v1', model: 'old' });
+  const activities = createEmbeddingActivities({
+    embeddings,
+    embedderOf: () => embedder,
+    fleet: createFleetReader(createFleetStore(store.db)),
+  });
+  const environment = new MockActivityEnvironment();
+  await environment.run((input: { most: number }) => activities.embedMissing(input), { most: 100 });
+  expect(await embeddings.serving(testOwner)).toMatchObject({ model: 'use-lite-en' });
+});
+
+test('where the model has no usable vector for any text, none is marked', async () => {
+  const broken: Embedder = {
+    model: 'm',
+    embed: (texts) =>
+      Promise.resolve().then(() =>
+        unitVectors(
+          'm',
+          texts.map(() => [0]),
+          0,
+        ),
+      ),
+  };
+  await expect(embedEach(broken, ['a', 'b'])).rejects.toMatchObject({
+    code: 'EMBEDDINGS_FAILED',
+    message: expect.stringContaining('text 1'),
+  });
 });
 
 test('deleted and superseded memories never come to mind, also where they were cached; their successor does', async () => {

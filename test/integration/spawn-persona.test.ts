@@ -86,7 +86,14 @@ async function expectWhole(agentId: string, whisperId: string, parentId: string)
   expect(agent.persona).toContain(agent.name);
   const memories = await memoriesOf(agentId);
   expect(memories.map(({ seq }) => seq)).toEqual(memories.map((_, i) => i + 1));
-  expect(memories.filter(({ source }) => source === `inherited:${parentId}`)).toHaveLength(8);
+  expect(memories.filter(({ source }) => source.startsWith(`inherited:${parentId}:`))).toHaveLength(8);
+  // What it was handed on it has not said itself; and no reflection stands there without what it rests on.
+  expect(new Set(memories.slice(0, -1).map(({ kind }) => kind))).toEqual(new Set(['observation']));
+  const { rows: groundless } = await sql`select id from memories m where kind = 'reflection' and agent_id = ${agentId}
+    and not exists (select from reflections r where r.memory_id = m.id)`.execute(stage.db);
+  expect(groundless).toEqual([]);
+  const parent = await agentOf(parentId);
+  expect(agent.importanceThreshold).toBe(parent.importanceThreshold);
   expect(memories.at(-1)).toMatchObject({ kind: 'whisper', source: `whisper:${whisperId}` });
   const { rows } = await sql<{ sides: number; sum: number }>`
     select count(*) as sides, sum(amount)::bigint as sum from ego_entries where transfer_id = ${`spawn:${whisperId}`}`.execute(
@@ -104,6 +111,12 @@ async function expectWhole(agentId: string, whisperId: string, parentId: string)
 
 test('an admitted whisper becomes one whole persona, of its parent’s words and its own', async () => {
   const { id, parentId } = await whisper('Someone should keep a ledger of the drowned lanterns.');
+  // Also what the parent said and concluded is handed on, and a threshold of its own.
+  await stage.db.updateTable('agents').set({ importanceThreshold: 77 }).where('id', '=', parentId).execute();
+  await sql`update memories set kind = 'reply' where agent_id = ${parentId} and seq % 2 = 0`.execute(stage.db);
+  await sql`update memories set kind = 'reflection', depth = 1 where agent_id = ${parentId} and seq % 3 = 0`.execute(
+    stage.db,
+  );
   const result = await (await stage.spawn(id)).result();
   expect(result.state).toBe('spawned');
   const agentId = (result as { agentId: string }).agentId;

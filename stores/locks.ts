@@ -1,0 +1,44 @@
+import { sql } from 'kysely';
+import type { Executor } from './database.ts';
+
+/**
+ * Every advisory lock there is, each with a number of its own: any would do, these are ours, so that we wait for each other
+ * and not for strangers. Numbers of released versions stay, since two versions may run side by side for a moment.
+ */
+export const lockNumbers = {
+  /** The schema is brought up by one starter at a time. */
+  migration: 7_205_411,
+  /** One plan is computed at a time. */
+  plan: 7_205_412,
+  /** The version of fleet.yaml in force stays. */
+  fleet: 7_205_413,
+  /** One sweep at a time fills the windows of the queues. */
+  sweep: 7_205_414,
+  /** One starter makes the first user. */
+  operator: 7_205_415,
+  /** Of an owner: one run of clusters follows another. */
+  clusters: 7_205_416,
+  /** Of an owner: threads are woven by one at a time. */
+  threads: 7_205_417,
+  /** Who looks for room on the cards, and who takes it. */
+  room: 7_205_418,
+  /** One birth of a whisper at a time. */
+  birth: 7_205_419,
+  /** Who holds whose ego: one agent retires or comes back at a time. */
+  lineage: 7_205_420,
+  /** Of an owner: whispers are counted one after the other. */
+  admission: 7_205_421,
+  /** Of an owner: which model serves and which is built. */
+  embeddingModels: 7_205_422,
+  /** Of a source: its live secrets. */
+  sourceSecrets: 7_205_423,
+  /** One name of a draft is taken at a time. */
+  name: 7_205_424,
+} as const;
+
+/** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */
+export async function takeLock(tx: Executor, lock: keyof typeof lockNumbers, of?: string): Promise<void> {
+  const number = lockNumbers[lock];
+  if (of === undefined) await sql`select pg_advisory_xact_lock(${number}::bigint)`.execute(tx);
+  else await sql`select pg_advisory_xact_lock(${number}::integer, hashtext(${of}))`.execute(tx);
+}
