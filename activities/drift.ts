@@ -44,7 +44,12 @@ export interface RatedPage {
 
 export function createDriftActivities({ drift, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
   /** The vectors of texts, from the store where it has them; what is embedded stays stored. */
-  async function embed(ownerId: string, model: string, texts: ReadonlyArray<Omit<Unembedded, 'ownerId'>>) {
+  async function embed(
+    ownerId: string,
+    model: string,
+    texts: ReadonlyArray<Omit<Unembedded, 'ownerId'>>,
+    put: 'put' | 'putAhead' = 'put',
+  ) {
     const context = Context.current();
     const { settings } = await servingModel(ownerId, model);
     const found = new Map<string, Float32Array>();
@@ -54,7 +59,7 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
         batch.map(({ text }) => text),
         context.cancellationSignal,
       );
-      await embeddings.put(
+      await embeddings[put](
         model,
         batch.map((each, i) => ({ ...each, ownerId, vector: vectors[i]! })),
       );
@@ -104,6 +109,8 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
       ownerId,
       model,
       texts.filter((each) => !known.has(each.contentHash.toString('hex'))),
+      // With their traits they are the text of no row.
+      'putAhead',
     );
     return new Map(
       texts.map((each) => {

@@ -189,7 +189,7 @@ export function createSpawnActivities(deps: {
     }
     const [vector] = await embedder.embed([text], context.cancellationSignal);
     // Stored too: the birth compares with those that are born meanwhile.
-    await embeddings.put(model, [{ ownerId, contentHash: contentHash(text), vector: vector! }]);
+    await embeddings.putAhead(model, [{ ownerId, contentHash: contentHash(text), vector: vector! }]);
     return vector!;
   }
 

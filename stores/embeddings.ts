@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import {
   embedEach,
   type Embedder,
@@ -45,6 +45,27 @@ export async function deleteOrphanVectors(tx: Executor, ownerId: string, hashes:
     and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash)`.execute(
     tx,
   );
+}
+
+export interface NewVector {
+  ownerId: string;
+  contentHash: Buffer;
+  vector: Float32Array;
+}
+
+async function insertVectors(
+  db: Executor,
+  model: string,
+  rows: readonly NewVector[],
+  where: RawBuilder<unknown>,
+): Promise<void> {
+  if (rows.length === 0) return;
+  await sql`
+    insert into embeddings (owner_id, model, content_hash, vector)
+    select v.owner_id, ${model}, v.hash, v.vector
+    from unnest(${rows.map((row) => row.ownerId)}::text[], ${rows.map((row) => row.contentHash)}::bytea[],
+      ${rows.map((row) => vectorBytes(row.vector))}::bytea[]) as v (owner_id, hash, vector)
+    where ${where} on conflict do nothing`.execute(db);
 }
 
 export function createEmbeddingStore(db: Database) {
@@ -220,24 +241,23 @@ export function createEmbeddingStore(db: Database) {
       return rows;
     },
 
-    /** A vector that is there stays: two who embed the same text at once do no harm. */
-    async put(
-      model: string,
-      rows: ReadonlyArray<{ ownerId: string; contentHash: Buffer; vector: Float32Array }>,
-    ): Promise<void> {
-      if (rows.length === 0) return;
-      await db
-        .insertInto('embeddings')
-        .values(
-          rows.map((row) => ({
-            ownerId: row.ownerId,
-            model,
-            contentHash: row.contentHash,
-            vector: vectorBytes(row.vector),
-          })),
-        )
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+    /**
+     * A vector that is there stays: two who embed the same text at once do no harm. A text that was forgotten while it was
+     * embedded gets none: only what a living memory or a persona still says is stored.
+     */
+    async put(model: string, rows: readonly NewVector[]): Promise<void> {
+      await insertVectors(
+        db,
+        model,
+        rows,
+        sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash and m.deleted_at is null)
+          or exists (select from agents a where a.owner_id = v.owner_id and sha256(convert_to(a.persona, 'UTF8')) = v.hash)`,
+      );
+    },
+
+    /** Of texts that are not stored yet, such as drafts; where they never are, retention takes the vectors away. */
+    async putAhead(model: string, rows: readonly NewVector[]): Promise<void> {
+      await insertVectors(db, model, rows, sql`true`);
     },
 
     /** Marks texts that the model has no usable vector for: for a week they are not asked for again. */

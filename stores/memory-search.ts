@@ -100,7 +100,7 @@ export function createMemorySearch(options: MemorySearchOptions) {
       try {
         const vectors = await options.embedderOf(settings).embed(texts, signal);
         const rows = texts.map((text, i) => ({ ownerId, contentHash: contentHash(text), vector: vectors[i]! }));
-        await embeddings.put(model, rows);
+        await embeddings.putAhead(model, rows);
         return { model, vectors };
       } catch (err) {
         if (!isDomainError(err, 'EMBEDDINGS_FAILED')) throw err;

@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
+import { contentHash, createEmbeddingStore } from '../../stores/embeddings.ts';
 import { newId } from '../../stores/ids.ts';
 import { createOutputStore, outputTexts } from '../../stores/outputs.ts';
 import { createSourceDropStore } from '../../stores/source-drops.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { testFleet } from '../support/fleets.ts';
+import { applyRetention } from '../support/retention.ts';
 import { until } from '../support/lab.ts';
 import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
 
@@ -177,4 +179,33 @@ test('a whisper goes with the memory that tells it: its notice, its drafts, and 
   expect(rows).toEqual([]);
   const kept = await sql<{ text: string }>`select text from whispers where id = ${other}`.execute(store.db);
   expect(kept.rows).toEqual([{ text: 'Somebody who can whistle.' }]);
+});
+
+test('a vector that comes after its text was forgotten is not stored; one that nobody has a text for is taken away', async () => {
+  const embeddings = createEmbeddingStore(store.db);
+  const [kept, gone] = ['The heron is grey.', 'Anneliese owes me a boat.'];
+  await tell(kept);
+  const id = await tell(gone);
+  const vectors = [kept, gone].map((text) => ({
+    ownerId: testOwner,
+    contentHash: contentHash(text),
+    vector: Float32Array.of(1, 0),
+  }));
+  await memories.forget(testOwner, id, 'asked for');
+  const stored = async () => [
+    ...(
+      await embeddings.known(
+        testOwner,
+        'm',
+        vectors.map((row) => row.contentHash),
+      )
+    ).keys(),
+  ];
+  await embeddings.put('m', vectors);
+  expect(await stored()).toEqual([contentHash(kept).toString('hex')]);
+  await embeddings.putAhead('m', vectors);
+  expect(await stored()).toHaveLength(2);
+  await sql`update embeddings set created_at = now() - interval '2 days'`.execute(store.db);
+  await applyRetention(store.db);
+  expect(await stored()).toEqual([contentHash(kept).toString('hex')]);
 });
