@@ -9,8 +9,6 @@ create table unusable_texts (
   primary key (owner_id, model, content_hash)
 );
 
--- By content: whether anybody still has a text whose vector is to go, and whose copies are to be forgotten.
-create index memories_content on memories (owner_id, content_hash);
 create index memories_successor on memories (superseded_by) where superseded_by is not null;
 create index whispers_retry on whispers (retry_of) where retry_of is not null;
 create index agent_drift_rating on agent_drift (rating_id);
