@@ -17,18 +17,14 @@ export interface AgentOutput {
 }
 
 /**
- * What agents said themselves: reflections, and memories of their own words. A text that is told twice, such as a
- * reflection that is remembered too, counts once, when it was said first.
+ * What agents said themselves: living memories of their own words, reflections among them. A text that is told twice
+ * counts once, when it was said first.
  */
 const saidBy = (agentIds: readonly string[]) => sql`
-  select distinct on (agent_id, content_hash) agent_id, owner_id, content_hash, id, text, at from (
-    select agent_id, owner_id, sha256(convert_to(text, 'UTF8')) as content_hash, id, text, created_at as at
-    from reflections where agent_id = any(${[...agentIds]})
-    union all
-    select agent_id, owner_id, content_hash, id, text, recorded_at from memories
-    where agent_id = any(${[...agentIds]}) and kind = any(${[...outputMemoryKinds]})
-      and deleted_at is null and superseded_at is null
-  ) each_said order by agent_id, content_hash, at, id`;
+  select distinct on (agent_id, content_hash) agent_id, owner_id, content_hash, id, text, recorded_at as at from memories
+  where agent_id = any(${[...agentIds]}) and kind = any(${[...outputMemoryKinds]})
+    and deleted_at is null and superseded_at is null
+  order by agent_id, content_hash, recorded_at, id`;
 
 export function createOutputStore(db: Database) {
   return {
@@ -87,8 +83,6 @@ export async function outputTexts(
   ids: readonly string[],
 ): Promise<Map<string, { agentId: string; text: string }>> {
   const { rows } = await sql<{ id: string; agentId: string; text: string }>`
-    select id, agent_id, text from reflections where owner_id = ${ownerId} and id = any(${[...ids]})
-    union all
     select id, agent_id, text from memories
     where owner_id = ${ownerId} and id = any(${[...ids]}) and deleted_at is null and superseded_at is null`.execute(db);
   return new Map(rows.map(({ id, ...said }) => [id, said]));
