@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { judgementLimits } from '../domain/consistency.ts';
 import { driftLimits, driftOf, driftSpans, nextDriftState, personaText, teaches } from '../domain/drift.ts';
 import { type Embedder, type EmbeddingSettings, toUnitLength } from '../domain/embeddings.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -240,10 +241,18 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
               ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
             ].join('; '),
             newestOutput: own.at(-1)!.id,
+            lastOutputs: own.slice(-judgementLimits.lines).map(({ id }) => id),
             vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
           };
         });
-        const result = await drift.store({ ownerId, period, model, spaceId, ratings });
+        const result = await drift.store({
+          ownerId,
+          period,
+          model,
+          spaceId,
+          ratings,
+          judged: { most: settings.judgedPerPeriod, samples: settings.samples },
+        });
         for (const { agentId } of ratings) await drift.noteFailure(ownerId, agentId, undefined);
         return result;
       }

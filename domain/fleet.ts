@@ -180,6 +180,10 @@ const driftSchema = z.strictObject({
   /** Deviations over an agent's own usual from which it drifts, and from which it is estranged. */
   driftingAt: z.number().positive().max(1000).default(3.5),
   estrangedAt: z.number().positive().max(1000).default(7),
+  /** Agents a period that a model judges, of those that drift; 0 for none. */
+  judgedPerPeriod: z.int().min(0).max(1000).default(10),
+  /** How often each judgement is asked for: identical calls differ. */
+  samples: z.int().min(3).max(9).default(3),
 });
 
 const clustersSchema = z.strictObject({

@@ -116,6 +116,9 @@ export function reflectScheduleId(cadence: string): string {
 export function driftWorkflowId(period: string): string {
   return `drift:${period}`;
 }
+export function judgeWorkflowId(ratingId: string): string {
+  return `judge:${ratingId}`;
+}
 export function clusterWorkflowId(period: string): string {
   return `clusters:${period}`;
 }

@@ -104,6 +104,23 @@ export interface Clusters {
   terms: Generated<Json>;
 }
 
+export interface DriftJudgements {
+  agentId: string;
+  endedAt: Timestamp | null;
+  madeAt: Generated<Timestamp>;
+  modelId: string | null;
+  outputs: string[];
+  ownerId: string;
+  period: string;
+  promptVersion: string | null;
+  ratingId: string;
+  reason: Generated<string>;
+  samples: number;
+  scores: Json | null;
+  state: Generated<string>;
+  tokens: Generated<number>;
+}
+
 export interface DriftRatings {
   agentId: string;
   drift: number;
@@ -580,6 +597,7 @@ export interface DB {
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
   clusters: Clusters;
+  driftJudgements: DriftJudgements;
   driftRatings: DriftRatings;
   driftSpaces: DriftSpaces;
   egoEntries: EgoEntries;

@@ -86,10 +86,6 @@ export async function outputTexts(
   ids: readonly string[],
 ): Promise<Map<string, { agentId: string; text: string }>> {
   const { rows } = await sql<{ id: string; agentId: string; text: string }>`
-    select r.id, r.agent_id, r.text from reflections r join memories m on m.id = r.memory_id
-    where r.owner_id = ${ownerId} and r.id = any(${[...ids]}) and r.text <> ''
-      and m.deleted_at is null and m.superseded_at is null
-    union all
     select id, agent_id, text from memories
     where owner_id = ${ownerId} and id = any(${[...ids]}) and ${ownWords}`.execute(db);
   return new Map(rows.map(({ id, ...said }) => [id, said]));

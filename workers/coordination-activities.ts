@@ -8,6 +8,7 @@ import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
+import { createJudgementActivities } from '../activities/judgements.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
@@ -27,6 +28,7 @@ import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
+import { createJudgementStore } from '../stores/judgements.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
@@ -61,6 +63,7 @@ export function createWorkerStores(db: Database) {
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
+    judgements: createJudgementStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     steps: createStepResultStore(db),
@@ -104,6 +107,7 @@ export function createCoordinationActivities(
     ...createThreadActivities({ ...stores, fleet, embedderOf }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf }),
+    ...createJudgementActivities({ ...stores, fleet }),
     ...createClusterActivities({ ...stores, fleet, openClusterer }),
     ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
   };

@@ -4,6 +4,7 @@ export { checkFleetHealth } from './check-fleet-health.ts';
 export { consolidateMemories } from './consolidate-memories.ts';
 export { clusterAgents } from './cluster-agents.ts';
 export { drainMachine } from './drain-machine.ts';
+export { judgeDrift } from './judge-drift.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
 export { rateDrift } from './rate-drift.ts';

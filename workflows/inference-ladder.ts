@@ -114,7 +114,7 @@ export function reasonOf(err: unknown): string {
 }
 
 /** By the type of the time-out: its retry state differs between server versions. */
-function waitedTooLong(err: unknown): boolean {
+export function waitedTooLong(err: unknown): boolean {
   return (
     err instanceof ActivityFailure &&
     err.cause instanceof TimeoutFailure &&
@@ -122,11 +122,11 @@ function waitedTooLong(err: unknown): boolean {
   );
 }
 
-function timedOut(err: unknown): boolean {
+export function timedOut(err: unknown): boolean {
   return err instanceof ActivityFailure && err.cause instanceof TimeoutFailure;
 }
 
-function mayTryAgain(err: unknown): boolean {
+export function mayTryAgain(err: unknown): boolean {
   if (isCancellation(err) || !(err instanceof ActivityFailure)) return false;
   const { cause } = err;
   if (cause instanceof ApplicationFailure) return cause.type === 'FENCED' || !cause.nonRetryable;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { judgementKinds, judgementStates } from '../../domain/consistency.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, driftWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
 import { driftStates } from '../../domain/states.ts';
@@ -32,6 +33,27 @@ const driftRatingSchema = z
     spaceId: z.string().nullable().describe('The persona space they were compared in; null: plain vectors'),
     reason: z.string(),
     ratedAt: timeSchema,
+    judgement: z
+      .object({
+        state: z.enum(judgementStates).describe('none: nothing was judged, `reason` says why'),
+        scores: z
+          .record(
+            z.enum(judgementKinds),
+            z.object({
+              mean: z.number().describe('1 is consistent throughout'),
+              spread: z.number().describe('Standard deviation over the samples'),
+              samples: z.array(z.number()),
+            }),
+          )
+          .nullable(),
+        samples: z.int().describe('How often each was asked for'),
+        modelId: z.string().nullable(),
+        promptVersion: z.string().nullable(),
+        tokens: z.int(),
+        reason: z.string(),
+      })
+      .nullable()
+      .describe('What a model says of an agent that drifts; null where none was asked'),
   })
   .meta({ id: 'DriftRating' });
 

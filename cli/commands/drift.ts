@@ -23,6 +23,13 @@ interface Rating {
   model: string;
   reason: string;
   ratedAt: string;
+  judgement: {
+    state: string;
+    scores: Record<string, { mean: number; spread: number }> | null;
+    samples: number;
+    modelId: string | null;
+    reason: string;
+  } | null;
 }
 
 export function driftCommands(program: Command): void {
@@ -65,6 +72,7 @@ export function driftCommands(program: Command): void {
       );
       line(dim(`  ${rating.windowSize} recent outputs against ${rating.history} before them · ${rating.model}`));
       if (rating.reason !== '') line(dim(`  ${plain(rating.reason)}`));
+      if (rating.judgement) line(dim(`  ${judgementLine(rating.judgement)}`));
     }
   });
 
@@ -82,6 +90,14 @@ export function driftCommands(program: Command): void {
           : `would ${answer.would}`,
       );
     });
+}
+
+function judgementLine({ state, scores, samples, modelId, reason }: NonNullable<Rating['judgement']>): string {
+  if (scores === null) return state === 'pending' ? 'waits to be judged by a model' : `not judged: ${plain(reason)}`;
+  const each = Object.entries(scores).map(
+    ([kind, { mean, spread }]) => `${kind.replaceAll('_', ' ')} ${number(mean)} ± ${number(spread)}`,
+  );
+  return `judged by ${modelId}, ${samples} times: ${each.join(', ')} (1 is consistent)`;
 }
 
 function number(value: number | null): string {

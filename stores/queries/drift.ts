@@ -1,3 +1,4 @@
+import type { JudgementState, Scores } from '../../domain/consistency.ts';
 import type { DriftState } from '../../domain/states.ts';
 import { driftLimits } from '../../domain/drift.ts';
 import type { Executor } from '../database.ts';
@@ -18,6 +19,18 @@ export interface DriftRatingView {
   spaceId: string | null;
   reason: string;
   ratedAt: string;
+  /** Null where none was asked for: the agent was calm, or enough others were judged. */
+  judgement: JudgementView | null;
+}
+
+export interface JudgementView {
+  state: JudgementState;
+  scores: Scores | null;
+  samples: number;
+  modelId: string | null;
+  promptVersion: string | null;
+  tokens: number;
+  reason: string;
 }
 
 export interface AgentDriftView {
@@ -41,13 +54,33 @@ export async function listDriftRatings(
 ): Promise<DriftRatingView[]> {
   let query = db
     .selectFrom('driftRatings')
-    .select(['id', 'agentId', 'period', 'state', 'drift', 'weighted', 'z', 'windowSize', 'history', 'model', 'spaceId'])
-    .select(['reason', 'ratedAt'])
-    .where('ownerId', '=', page.ownerId)
-    .where('agentId', '=', page.agentId);
+    .leftJoin('driftJudgements', 'driftJudgements.ratingId', 'driftRatings.id')
+    .select(['id', 'driftRatings.agentId as agentId', 'driftRatings.period as period', 'driftRatings.state as state'])
+    .select(['drift', 'weighted', 'z', 'windowSize', 'history', 'model', 'spaceId', 'ratedAt'])
+    .select('driftRatings.reason as reason')
+    .select(['driftJudgements.state as judged', 'scores', 'samples', 'modelId', 'promptVersion', 'tokens'])
+    .select('driftJudgements.reason as judgedReason')
+    .where('driftRatings.ownerId', '=', page.ownerId)
+    .where('driftRatings.agentId', '=', page.agentId);
   if (page.after !== undefined) query = query.where('id', '<', page.after);
   const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
-  return rows.map((row) => ({ ...row, state: row.state as DriftState, ratedAt: iso(row.ratedAt) }));
+  return rows.map(({ judged, scores, samples, modelId, promptVersion, tokens, judgedReason, ...row }) => ({
+    ...row,
+    state: row.state as DriftState,
+    ratedAt: iso(row.ratedAt),
+    judgement:
+      judged === null
+        ? null
+        : {
+            state: judged as JudgementState,
+            scores: scores as unknown as Scores | null,
+            samples: samples!,
+            modelId,
+            promptVersion,
+            tokens: tokens!,
+            reason: judgedReason!,
+          },
+  }));
 }
 
 /** How living agents stand, by id; those without a rating too, unless a state is asked for. */

@@ -174,6 +174,7 @@ test('two at once make one rating an agent, and one overtaken by another is drop
     model: 'use-lite-en',
     spaceId: null,
     ratings: [late(agentIds[4]!, 'drt_long-gone')],
+    judged: { most: 0, samples: 3 },
   });
   expect(stale).toEqual({ stored: 0, changed: 0 });
   expect((await ratingsOf(agentIds[4]!)).length).toBe(before);
@@ -190,6 +191,7 @@ const late = (agentId: string, after: string | null) => ({
   history: 20,
   reason: '',
   newestOutput: 'mem_x',
+  lastOutputs: [],
   vector: new Float32Array(64).fill(0.125),
 });
 
@@ -198,7 +200,14 @@ test('an agent that is retired between the reading and the storing is left out, 
   const standing = await stage.drift.agentsAfter(testOwner, agentIds[17]!, 2);
   await sql`update agents set state = 'retired', retired_by = 'file' where id = ${leaving}`.execute(stage.db);
   const ratings = standing.map((agent) => late(agent.agentId, agent.standing!.ratingId));
-  const input = { ownerId: testOwner, period: 'leaving', model: 'use-lite-en', spaceId: null, ratings };
+  const input = {
+    ownerId: testOwner,
+    period: 'leaving',
+    model: 'use-lite-en',
+    spaceId: null,
+    ratings,
+    judged: { most: 0, samples: 3 },
+  };
   expect(await stage.drift.store(input)).toEqual({ stored: 1, changed: 1 });
   expect((await ratingsOf(leaving))[0]!.period).not.toBe('leaving');
   expect((await ratingsOf(staying))[0]!.period).toBe('leaving');

@@ -9,6 +9,7 @@ import { findDevServer } from '../../bench/support/dev-server.ts';
 import {
   fleetHealthWorkflowId,
   idOf,
+  judgeWorkflowId,
   messageWorkflowId,
   pollSourceWorkflowId,
   reflectWorkflowId,
@@ -16,6 +17,7 @@ import {
 } from '../../domain/ids.ts';
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import { createDriftStore } from '../../stores/drift.ts';
 import { newId } from '../../stores/ids.ts';
 import { decideWhisperUpdate } from '../../domain/messages.ts';
 import type { Spawning } from '../../domain/spawn-policy.ts';
@@ -195,6 +197,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{ period: 'recorded' }],
   });
   await save('rate-drift-done', 'drift:recorded');
+  await save('judge-drift-none', await judged());
   await client.workflow.execute('clusterAgents', {
     workflowId: 'clusters:recorded',
     taskQueue: coordinationQueue,
@@ -202,6 +205,35 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   });
   await save('cluster-agents-done', 'clusters:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
+
+  /** An agent is flagged, and the relay starts its judgement; the machine is simulated, so nothing is judged. */
+  async function judged(): Promise<string> {
+    const drift = createDriftStore(db);
+    const standing = (await drift.agentsAfter(labOwner, 'light-', 1))[0]!;
+    const rating = {
+      agentId: standing.agentId,
+      after: standing.standing?.ratingId ?? null,
+      state: 'drifting' as const,
+      drift: 0.5,
+      weighted: 0.5,
+      z: 5,
+      windowSize: 3,
+      history: 20,
+      reason: '',
+      newestOutput: 'recorded',
+      lastOutputs: ['mem_recorded'],
+      vector: new Float32Array([1, 0]),
+    };
+    const judgement = { most: 1, samples: 3 };
+    const flagged = { ownerId: labOwner, period: 'flagged', model: 'use-lite-en', spaceId: null };
+    await drift.store({ ...flagged, ratings: [rating], judged: judgement });
+    const row = await db.selectFrom('driftJudgements').select('ratingId').executeTakeFirstOrThrow();
+    const ended = () => db.selectFrom('driftJudgements').select('state').where('state', '<>', 'pending').execute();
+    await until('judged', async () => (await ended()).length > 0);
+    const workflowId = judgeWorkflowId(row.ratingId);
+    await client.workflow.getHandle(workflowId).result();
+    return workflowId;
+  }
 
   await recordSources();
 

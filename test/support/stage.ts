@@ -18,6 +18,7 @@ import { createInferenceActivities } from '../../activities/inference.ts';
 import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
+import { createJudgementActivities } from '../../activities/judgements.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
@@ -38,6 +39,7 @@ import { createDriftStore } from '../../stores/drift.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
+import { createJudgementStore } from '../../stores/judgements.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
@@ -115,6 +117,7 @@ export async function openStage(
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
     spawns: createSpawnStore(db),
+    judgements: createJudgementStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -378,6 +381,7 @@ type Stores = Omit<
     Parameters<typeof createThreadActivities>[0] &
     Parameters<typeof createConsolidationActivities>[0] &
     Parameters<typeof createDriftActivities>[0] &
+    Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0],
   'fleet' | 'embedderOf' | 'openClusterer'
@@ -395,6 +399,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    ...createJudgementActivities({ ...stores, fleet }),
     ...createClusterActivities({ ...stores, fleet, openClusterer }),
     ...createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
   };
