@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { judgementStates } from '../../domain/consistency.ts';
 import { egoKinds } from '../../domain/ego.ts';
 import {
   agentOrigins,
@@ -33,6 +34,7 @@ const words: Record<string, readonly string[]> = {
   'agent_drift.state': driftStates,
   'clusters.state': clusterStates,
   'drift_ratings.state': driftStates,
+  'drift_judgements.state': judgementStates,
   'ego_entries.kind': egoKinds,
   'embedding_models.state': ['serving', 'building'],
   'machines.runs_as': runsAs,
