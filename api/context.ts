@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import { fleetSchema } from '../domain/fleet.ts';
+import { type Fleet, fleetSchema } from '../domain/fleet.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createMachineStore } from '../stores/machines.ts';
@@ -19,11 +19,9 @@ import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
 
-/** The API's share of `limits.memoryCacheMiB` is its default: it must come up before any fleet is applied. */
-const memoryCacheBytes = fleetSchema.shape.limits.parse({}).memoryCacheMiB * 2 ** 20;
-
 /** What every route is given: the connections, and the stores made over them once. */
 export function createContext(deps: ApiDeps) {
+  const limits = createLimitReader(deps);
   return {
     ...deps,
     principals: createPrincipalStore(deps.db),
@@ -45,10 +43,10 @@ export function createContext(deps: ApiDeps) {
       db: deps.db,
       embedderOf: deps.embedderOf,
       settings: async (ownerId) => (await fleetOf(deps, ownerId)).fleet.embeddings,
-      cacheBytes: memoryCacheBytes,
+      cacheBytes: async () => (await limits()).memoryCacheMiB * 2 ** 20,
       onFailure: (err) => deps.log.warn({ err }, 'memories searched by words alone'),
     }),
-    requestsPerMinute: createLimitReader(deps),
+    requestsPerMinute: async () => (await limits()).requestsPerMinute,
   };
 }
 export type ApiContext = ReturnType<typeof createContext>;
@@ -61,18 +59,18 @@ export async function fleetOf({ db }: Pick<ApiDeps, 'db'>, ownerId: string): Pro
 }
 
 const limitKeptMs = 10_000;
-const defaultLimit = fleetSchema.shape.limits.parse({}).requestsPerMinute;
+type Limits = Fleet['limits'];
 
-/** The limit of fleet.yaml, read every few seconds; the last known one stays while Postgres is away. */
-function createLimitReader(deps: ApiDeps): () => Promise<number> {
+/** The limits of fleet.yaml, read every few seconds; the last known ones stay while Postgres is away. */
+function createLimitReader(deps: ApiDeps): () => Promise<Limits> {
   const fleets = createFleetStore(deps.db);
-  let known = defaultLimit;
+  let known = fleetSchema.shape.limits.parse({});
   let readAt = 0;
   let reading: Promise<void> | undefined;
 
   async function read(): Promise<void> {
     try {
-      known = (await fleets.current())?.fleet.limits.requestsPerMinute ?? defaultLimit;
+      known = (await fleets.current())?.fleet.limits ?? known;
     } catch (err) {
       deps.log.debug({ err }, 'limits not read again');
     } finally {

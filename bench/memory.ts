@@ -21,7 +21,7 @@ const model = 'bench';
 const now = new Date('2026-06-01T00:00:00Z');
 const dayMs = 86_400_000;
 const limits = fleetSchema.shape.limits.parse({});
-const cacheBytes = limits.memoryCacheMiB * 2 ** 20;
+const cacheBytes = () => limits.memoryCacheMiB * 2 ** 20;
 
 const base = await openLabServers();
 try {

@@ -39,6 +39,7 @@ const { values: args } = parseArgs({
 const [speed, phaseSeconds, rate] = [Number(args.speed), Number(args.seconds), Number(args.rate)];
 const seed = 20_262;
 const answerTokens = 120;
+const persons = 8;
 /** A phase is measured once its load has settled. */
 const settleSeconds = 15;
 
@@ -61,6 +62,8 @@ const lab0 = await openLabServers();
 const lab = await openLab(lab0.addresses, { logs: `${lab0.folder}/logs`, workerLogLevel: 'warn' });
 const stopping = new AbortController();
 let background: Promise<void>[] = [];
+/** Why an agent no longer reflects: what is measured then is not full load. */
+let broken: unknown;
 try {
   const [mainPort, pc2Port, apiPort] = await freePorts(3);
   const servers: Record<BenchMachine, BenchModelServer> = {
@@ -90,8 +93,20 @@ try {
   lab.startWorker('pc2');
   await lab.settled(['mainpc', 'pc2']);
   const { url, token } = await lab.startApi(apiPort!);
-  const client = createClient({ url, token, origin: 'the bench' });
-  background = agents.map((agent, i) => reflectOverAndOver(lab, agent.id, i));
+  const operator = createClient({ url, token, origin: 'the bench' });
+  // Persons, each with a token: one token may read only so many answers at once.
+  const clients = await Promise.all(
+    Array.from({ length: persons }, async (_, i) => {
+      const made = await operator.post<{ token: string }>('/tokens', { role: 'member', name: `person ${i}` });
+      return createClient({ url, token: made.token, origin: 'the bench' });
+    }),
+  );
+  let spoken = 0;
+  background = agents.map((agent, i) =>
+    reflectOverAndOver(lab, agent.id, i).catch((err: unknown) => {
+      broken ??= err;
+    }),
+  );
   await pause(30_000 / Math.min(speed, 3));
 
   const measure = (talks: boolean) => phase(talks);
@@ -160,6 +175,7 @@ try {
       all.slice(seen[i]),
     );
     await Promise.all(talking);
+    if (broken !== undefined) throw broken;
     const generation = new Map(
       [...new Set(modelOf.values())].map((modelId) => {
         const own = written.filter(({ model, json }) => json && model === modelId);
@@ -177,12 +193,13 @@ try {
       first ??= (performance.now() - startedAt) / 1000;
     };
     const saying = { text: 'What do you remember of the boats at the pier?' };
+    const client = clients[(spoken += 1) % persons]!;
     const message = await askAgent(client, agentId, saying, { onText }, AbortSignal.timeout(300_000));
     return message.state === 'answered' ? first : undefined;
   }
 } finally {
   stopping.abort();
-  await Promise.allSettled(background);
+  await Promise.all(background);
   await lab.close();
   await lab0.close();
 }
@@ -198,20 +215,15 @@ async function reflectOverAndOver({ client }: Lab, agentId: string, place: numbe
       workflowTaskTimeout: '2 seconds',
     });
     try {
-      await Promise.race([handle.result(), aborted(stopping.signal)]);
+      // Ended with its calls: one left waiting would outlive the connection.
+      await client.withAbortSignal(stopping.signal, () => handle.result());
     } catch (err) {
-      if (!(err instanceof WorkflowFailedError)) return;
+      if (stopping.signal.aborted) return;
+      if (!(err instanceof WorkflowFailedError)) throw err;
       report({ failed_run: agentId, why: err.cause?.message });
       await pause(1_000);
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason as Error);
-    else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
 }
 
 /** Output tokens of all reflections that have ended. */

@@ -9,7 +9,7 @@ const hourMs = 3_600_000;
 
 export interface MemoryIndexOptions {
   /** Bytes of vectors that may stand in memory, over all agents; those not asked for longest leave first. */
-  cacheBytes: number;
+  cacheBytes: () => number | Promise<number>;
 }
 
 export interface IndexQuery {
@@ -60,7 +60,7 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   ): Promise<FoundPlaces> {
     const columns = cached.get(key) ?? new MemoryColumns();
     cached.delete(key);
-    const { cosine, fits } = await refresh(columns, query);
+    const { cosine, fits } = await refresh(columns, query, await cacheBytes());
     if (fits) cached.set(key, columns);
     const living = columns.livingPlaces();
     const found = await retrieve(candidatesOf(columns, living, cosine, query), weights, limit);
@@ -110,6 +110,7 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   async function refresh(
     columns: MemoryColumns,
     { ownerId, agentId, model, vector }: IndexQuery,
+    allowed: number,
   ): Promise<{ cosine: ArrayLike<number> | undefined; fits: boolean }> {
     let early: number[] | undefined;
     const takeVector = (place: number, bytes: Buffer) => {
@@ -129,7 +130,7 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
         if (early) early[place] = Number.NaN;
         if (row.vector) takeVector(place, row.vector);
       }
-      if (!early && !makeRoom(columns.bytes)) {
+      if (!early && !makeRoom(columns.bytes, allowed)) {
         early = vector ? [...columns.cosines(vector)] : [];
         columns.dropVectors();
       }
@@ -148,15 +149,15 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   }
 
   /** Lets others go until `bytes` fit beside what is cached. @returns whether they do */
-  function makeRoom(bytes: number): boolean {
+  function makeRoom(bytes: number, allowed: number): boolean {
     let all = bytes;
     for (const each of cached.values()) all += each.bytes;
     for (const [key, each] of cached) {
-      if (all <= cacheBytes) break;
+      if (all <= allowed) break;
       cached.delete(key);
       all -= each.bytes;
     }
-    return all <= cacheBytes;
+    return all <= allowed;
   }
 
   return {

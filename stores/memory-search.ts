@@ -42,7 +42,8 @@ export interface MemorySearchOptions {
   embedderOf: (settings: EmbeddingSettings) => Embedder;
   /** `embeddings` of the fleet in force. */
   settings: (ownerId: string) => Promise<EmbeddingSettings>;
-  cacheBytes: number;
+  /** Asked at each search, so that a fleet applied meanwhile counts. */
+  cacheBytes: () => number | Promise<number>;
   /** The model did not answer; the search went on without it. */
   onFailure: (err: unknown) => void;
 }

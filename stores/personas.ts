@@ -87,10 +87,16 @@ export function createPersonaStore(db: Database) {
      * @returns whether the agent would be born; else it is there already
      */
     async wouldBeBorn(ownerId: string, agent: NewAgent, file: PersonaFile): Promise<boolean> {
-      const known = await knownAs(db, ownerId, agent.id);
-      if (known) refuseUnlike(known, agent, file);
-      else await refuseTaken(db, [agent]);
-      return known === undefined;
+      // One look at all of it: the same file that comes in meanwhile must not be taken for another's.
+      return db
+        .transaction()
+        .setIsolationLevel('repeatable read')
+        .execute(async (tx) => {
+          const known = await knownAs(tx, ownerId, agent.id);
+          if (known) refuseUnlike(known, agent, file);
+          else await refuseTaken(tx, [agent]);
+          return known === undefined;
+        });
     },
   };
 }

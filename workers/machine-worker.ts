@@ -84,7 +84,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     db,
     embedderOf: embedders.of,
     settings: async () => (await fleet()).fleet.embeddings,
-    cacheBytes: view.fleet.limits.memoryCacheMiB * 2 ** 20,
+    cacheBytes: () => view.fleet.limits.memoryCacheMiB * 2 ** 20,
     onFailure: (err) => log.warn({ err }, 'memories searched by words alone'),
   });
   const models = createMachineModels(() => view, machineId, options.modelKey);

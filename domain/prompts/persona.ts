@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { estimateMessageTokens, estimateTokens } from '../token-estimate.ts';
-import type { ChatMessage } from './chat.ts';
+import { asData, type ChatMessage } from './chat.ts';
 
 /** Bump with every change of wording: each whisper keeps the version that its persona was asked for with. */
 export const personaPromptVersion = 'persona/1';
@@ -75,11 +75,6 @@ function messagesFor({ name, text, parent }: PersonaPromptInput, memories: reado
     { role: 'system', content: frame },
     { role: 'user', content: user },
   ];
-}
-
-/** JSON on one line in which no text can close the tag around it. */
-function asData(value: unknown): string {
-  return JSON.stringify(value).replaceAll('<', '\\u003c');
 }
 
 /** One line of visible characters: a persona is shown in terminals and stands in prompts of its own. */

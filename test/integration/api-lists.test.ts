@@ -87,9 +87,12 @@ test('every list takes limit, cursor and format', async () => {
   );
   expect(lists.map(([url]) => url).sort()).toEqual([
     '/v1/agents',
+    '/v1/agents/{id}/drift',
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/agents/{id}/messages',
+    '/v1/clusters',
+    '/v1/drift',
     '/v1/fleet/versions',
     '/v1/inbox',
     '/v1/lineages',

@@ -276,6 +276,8 @@ test('a cluster that is born beside others whispers once, to one of its members;
   const whispers = () => stage.db.selectFrom('whispers').selectAll().where('source', '=', 'cluster').execute();
   const [one, two, three] = [agentIds.slice(0, 10), agentIds.slice(10, 20), agentIds.slice(20, 30)];
   await sql`update clusters set state = 'gone', ended_at = now() where state = 'living'`.execute(stage.db);
+  await sql`delete from whispers`.execute(stage.db);
+  await sql`delete from intents`.execute(stage.db);
   await run('whisper-first', [one], policy);
   expect(await whispers()).toEqual([]);
   await run('whisper-quiet', [one, two], undefined);

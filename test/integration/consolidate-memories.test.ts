@@ -139,7 +139,7 @@ test('brings an agent under its limit, the least useful first; what it drops is 
     db: stage.db,
     embedderOf: () => hashedEmbedder,
     settings: () => Promise.resolve({ kind: 'built-in' }),
-    cacheBytes: 1 << 24,
+    cacheBytes: () => 1 << 24,
     onFailure: (err) => {
       throw err;
     },

@@ -27,7 +27,7 @@ const searchWith = (cacheBytes: number) =>
     db: store.db,
     embedderOf: () => embedder,
     settings: () => Promise.resolve({ kind: 'built-in' }),
-    cacheBytes,
+    cacheBytes: () => cacheBytes,
     onFailure: (err) => failures.push(err),
   });
 

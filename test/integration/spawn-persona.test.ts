@@ -213,15 +213,22 @@ describe('an operator’s word', () => {
       kind: 'whisper_waiting',
       action: `soulfra whispers approve ${id} · soulfra whispers refuse ${id}`,
     });
+    const answer = await decide(id, { draft: 1, approve: true });
+    expect(answer).toMatchObject({ state: 'spawned' });
+    await expectWhole((answer as { agentId: string }).agentId, id, parentId);
+    expect(await stage.openNotice(`whisper:${id}`)).toBeUndefined();
+  });
+
+  test('two words at once: the first stands, the other is answered with what came of it', async () => {
+    const { id, parentId } = await waiting();
     const answers = await Promise.all([
       decide(id, { draft: 1, approve: true }),
       decide(id, { draft: 1, approve: false, reason: 'no' }),
     ]);
-    expect(answers[0]).toMatchObject({ state: 'spawned' });
-    // The first word stands; the second is answered with what came of it.
     expect(answers[1]).toEqual(answers[0]);
-    await expectWhole((answers[0] as { agentId: string }).agentId, id, parentId);
-    expect(await stage.openNotice(`whisper:${id}`)).toBeUndefined();
+    if (answers[0].state === 'spawned') {
+      await expectWhole((answers[0] as { agentId: string }).agentId, id, parentId);
+    } else expect(answers[0]).toMatchObject({ state: 'refused', code: 'NOT_APPROVED' });
   });
 
   test('refuses it with a reason', async () => {

@@ -35,7 +35,8 @@ beforeAll(async () => {
     tokensPerSecond: 200,
     models: ['llama8b_q4'],
     replies: ({ messages }) => {
-      const asked = messages.at(-1)!.content;
+      // What is said now: what was said before may come to mind too.
+      const asked = messages.at(-1)!.content.split('<message>')[1]!;
       return asked.includes('bell')
         ? { text: 'It rang \u001b[31mred\u0007 [m1].', tokens: 8 }
         : { tokens: asked.includes('slowly') ? 700 : 30 };

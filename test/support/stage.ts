@@ -100,7 +100,7 @@ export async function openStage(
       db,
       embedderOf: () => hashedEmbedder,
       settings: () => Promise.resolve({ kind: 'built-in' }),
-      cacheBytes: 1 << 24,
+      cacheBytes: () => 1 << 24,
       onFailure: (err) => {
         throw err;
       },

@@ -1,0 +1,67 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { egoKinds } from '../../domain/ego.ts';
+import {
+  agentOrigins,
+  agentStates,
+  clusterStates,
+  driftStates,
+  machineStates,
+  memoryKinds,
+  messageStates,
+  planStates,
+  roles,
+  runsAs,
+  runStates,
+  threadEnds,
+  threadKinds,
+  threadStates,
+} from '../../domain/states.ts';
+import { whisperSources, whisperStates } from '../../domain/whispers.ts';
+import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
+
+let store: StoreScope;
+beforeAll(async () => {
+  store = await openStoreScope();
+});
+afterAll(() => store?.close());
+
+/** Words that the database and the code must both know. */
+const words: Record<string, readonly string[]> = {
+  'agents.origin': agentOrigins,
+  'agents.state': agentStates,
+  'agent_drift.state': driftStates,
+  'clusters.state': clusterStates,
+  'drift_ratings.state': driftStates,
+  'ego_entries.kind': egoKinds,
+  'embedding_models.state': ['serving', 'building'],
+  'machines.runs_as': runsAs,
+  'machines.state': machineStates,
+  'memories.kind': memoryKinds,
+  'messages.state': messageStates,
+  'plans.state': planStates,
+  'runs.state': runStates,
+  'sweeps.state': ['running', 'done', 'canceled'],
+  'threads.ended_by': threadEnds,
+  'threads.kind': threadKinds,
+  'threads.state': threadStates,
+  'tokens.role': roles,
+  'users.role': roles,
+  'whispers.source': whisperSources,
+  'whispers.state': whisperStates,
+};
+
+test('states are the same words in the code and in the checks of the database', async () => {
+  const { rows } = await sql<{ place: string; definition: string }>`
+    select c.conrelid::regclass || '.' || a.attname as place, pg_get_constraintdef(c.oid) as definition
+    from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+    where c.contype = 'c' and cardinality(c.conkey) = 1 and pg_get_constraintdef(c.oid) like '%= ANY (ARRAY[%'`.execute(
+    store.db,
+  );
+  const checks = Object.fromEntries(
+    rows.map(({ place, definition }) => [place, [...definition.matchAll(/'([^']*)'::text/g)].map(([, word]) => word)]),
+  );
+  expect(checks).toMatchObject(words);
+  const states = Object.keys(checks).filter((place) => place.endsWith('.state'));
+  expect(states.filter((place) => !(place in words))).toEqual([]);
+});
