@@ -8,7 +8,8 @@ import { testFleet } from '../support/fleets.ts';
 import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
 
 let store: StoreScope;
-/** As many connections as many processes would have. */
+/** As many connections as many processes would have, all of them asking all the time. */
+const lanes = 24;
 let crowd: Database;
 beforeAll(async () => {
   store = await openStoreScope();
@@ -16,7 +17,7 @@ beforeAll(async () => {
   crowd = createDatabase({
     url: store.scope.databaseUrl,
     name: 'crowd',
-    connections: 24,
+    connections: lanes,
     onIdleError: () => undefined,
   });
 });
@@ -58,12 +59,17 @@ async function crowded(
   policy: Partial<Spawning>,
   change: (i: number) => Partial<NewWhisper> = () => ({}),
 ) {
-  const all = await Promise.all(Array.from({ length: count }, (_, i) => whisper(policy, change(i))));
   const codes: Record<string, number> = {};
-  for (const { state, reasonCode } of all) {
-    const code = state === 'received' ? 'admitted' : reasonCode;
-    codes[code] = (codes[code] ?? 0) + 1;
-  }
+  const left = Array.from({ length: count }, (_, i) => i);
+  await Promise.all(
+    Array.from({ length: lanes }, async () => {
+      for (let i = left.pop(); i !== undefined; i = left.pop()) {
+        const { state, reasonCode } = await whisper(policy, change(i));
+        const code = state === 'received' ? 'admitted' : reasonCode;
+        codes[code] = (codes[code] ?? 0) + 1;
+      }
+    }),
+  );
   return codes;
 }
 const agent = (i: number) => `light-${String((i % 12) + 1).padStart(3, '0')}`;
