@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-const stack = { globalSetup: ['test/support/stack.ts'], setupFiles: ['test/support/leaks.ts'] };
+const setup = ['test/support/properties.ts'];
+const stack = { globalSetup: ['test/support/stack.ts'], setupFiles: [...setup, 'test/support/leaks.ts'] };
 
 /** Groups run one after the other, so that nothing disturbs what the chaos tests measure. */
 export default defineConfig({
@@ -11,6 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
+          setupFiles: setup,
           pool: 'forks',
           isolate: false,
           // A guard, not a claim: properties on a busy machine take longer than the default of 5 s.
