@@ -56,23 +56,35 @@ function machinesWith({ problem, resident }: FillState, v: number): Set<number> 
 
 type Need = 'first' | 'second' | 'spare';
 
-/** Adds a replica on the card where most memory stays free, one that has held it before going first. */
+/**
+ * Adds a replica: on a card that has held it before; else where it drives out what is asked for least, and among those where most
+ * memory stays free.
+ */
 function addWhere(state: FillState, v: number, notOn: ReadonlySet<number>, need: Need): void {
   const { problem } = state;
-  let best = -1;
-  let bestFree = Number.NEGATIVE_INFINITY;
+  let best: { g: number; held: boolean; drivenOut: number; free: number } | undefined;
   problem.gpus.forEach((gpu, g) => {
     if (notOn.has(gpu.machine)) return;
     const free = freeGiB(state, g, need);
     if (!addable(state, v, g, free)) return;
     const held = problem.slotsBefore[v * problem.gpus.length + g]! > 0;
-    const rank = free + (held ? 1e6 : 0);
-    if (rank > bestFree) {
-      best = g;
-      bestFree = rank;
+    const one = { g, held, drivenOut: held ? 0 : drivenOutBy(state, v, g, free), free };
+    if (!best || (Number(one.held) - Number(best.held) || best.drivenOut - one.drivenOut || one.free - best.free) > 0) {
+      best = one;
     }
   });
-  if (best >= 0) add(state, v, best);
+  if (best) add(state, v, best.g);
+}
+
+/** Tokens a second asked of models that the card held and that would not fit beside `v`. */
+function drivenOutBy(state: FillState, v: number, g: number, free: number): number {
+  const { problem, resident, wanted } = state;
+  const left = free - problem.models[v]!.fixedGiB - problem.models[v]!.sequenceGiB;
+  return problem.models.reduce((sum, model, other) => {
+    const at = other * problem.gpus.length + g;
+    if (other === v || resident[at] || problem.slotsBefore[at] === 0 || wanted[other] === 0) return sum;
+    return fits(model, left) ? sum : sum + wanted[other]!;
+  }, 0);
 }
 
 /** Memory left on a card once the residents have what they must keep. */
