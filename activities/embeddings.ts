@@ -18,7 +18,7 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
     /**
      * Embeds living memories that have no vector of the fleet's model, the newest first. What is stored stays stored, so
      * another execution goes on from there. A new model serves from the moment in which nothing is left; then the
-     * vectors of the one before are deleted. A text that it has no usable vector for is marked and passed over.
+     * vectors of the one before are deleted. A text that it has no usable vector for is marked, passed over and told of; it is asked for again after a week.
      * @returns how many texts it embedded, at most about `most`
      */
     async embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
@@ -33,6 +33,7 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
         if (missing.length === 0) {
           if (building) await embeddings.serve(ownerId, model);
           while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) context.heartbeat({ embedded });
+          await embeddings.tellUnusable(ownerId, model);
           break;
         }
         await embedAndKeep(embeddings, embedder, missing, context.cancellationSignal);

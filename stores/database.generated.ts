@@ -550,6 +550,8 @@ export interface UnwovenMemories {
   memoryId: string;
   occurredAt: Timestamp;
   ownerId: string;
+  passedOver: Timestamp | null;
+  reason: Generated<string>;
 }
 
 export interface Users {

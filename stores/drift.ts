@@ -241,7 +241,8 @@ export function createDriftStore(db: Database) {
         key,
         subject: agentId,
         title: `The drift of ${agentId} could not be rated`,
-        detail: reason,
+        detail: `${reason}. Each period tries again.`,
+        action: 'delete a damaged row from embeddings, which makes it anew, or supersede what the model cannot read',
       });
     },
   };

@@ -9,7 +9,12 @@ import {
 } from '../domain/embeddings.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
+import { replaceNotices } from './notices.ts';
+
+/** Memories that a notice names. */
+const named = 5;
 
 /** A text by its content: what is said twice is embedded once. */
 export function contentHash(text: string): Buffer {
@@ -52,6 +57,9 @@ export interface NewVector {
   contentHash: Buffer;
   vector: Float32Array;
 }
+
+/** Vectors that are looked at to learn how long those of a model are. */
+const sampledVectors = 200;
 
 async function insertVectors(
   db: Executor,
@@ -258,6 +266,39 @@ export function createEmbeddingStore(db: Database) {
     /** Of texts that are not stored yet, such as drafts; where they never are, retention takes the vectors away. */
     async putAhead(model: string, rows: readonly NewVector[]): Promise<void> {
       await insertVectors(db, model, rows, sql`true`);
+    },
+
+    /** How many numbers the vectors of a model have: most of a sample, the longer of two that are as many; 0 without any. */
+    async dimensions(ownerId: string, model: string): Promise<number> {
+      const { rows } = await sql<{ bytes: number | null }>`
+        select mode() within group (order by octet_length(vector) desc) as bytes from (
+          select vector from embeddings where owner_id = ${ownerId} and model = ${model}
+          order by content_hash limit ${sampledVectors}) sampled`.execute(db);
+      return Math.floor((rows[0]?.bytes ?? 0) / 4);
+    },
+
+    /** One notice for all living memories that a model has no usable vector for; closed once it has one for each. */
+    async tellUnusable(ownerId: string, model: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        await takeLock(tx, 'embeddingModels', ownerId);
+        const { rows } = await sql<{ count: number; ids: string[] | null }>`
+          select count(*) as count, (array_agg(m.id order by m.id))[1:${named}::int] as ids
+          from unusable_texts u join memories m on m.owner_id = u.owner_id and m.content_hash = u.content_hash
+          where u.owner_id = ${ownerId} and u.model = ${model} and m.deleted_at is null
+            and not exists (select from embeddings e
+              where e.owner_id = u.owner_id and e.model = u.model and e.content_hash = u.content_hash)`.execute(tx);
+        const { count, ids } = rows[0]!;
+        const notice = {
+          id: newId('notice'),
+          key: `embedding_failing:${ownerId}:${model}`,
+          subject: model,
+          title: `${model} has no usable vector for ${count} memories`,
+          detail: `${(ids ?? []).join(', ')}${count > named ? ', …' : ''}. They are found by their words alone and stand in no thread; each is asked for again after a week.`,
+          action:
+            'supersede the memories with texts that it can read, or name another model under embeddings in fleet.yaml',
+        };
+        await replaceNotices(tx, { ownerId, kind: 'embedding_failing' }, count > 0 ? [notice] : []);
+      });
     },
 
     /** Marks texts that the model has no usable vector for: for a week they are not asked for again. */

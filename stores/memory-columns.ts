@@ -120,6 +120,17 @@ export function vectorOf(bytes: Buffer): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
+/** @throws RangeError where the bytes are no vector of unit length of so many numbers: what was stored is damaged */
+export function soundVector(bytes: Buffer, dimensions: number): Float32Array {
+  const vector = vectorOf(bytes);
+  if (vector.length !== dimensions) {
+    throw new RangeError(`its vector has ${vector.length} numbers, those of its model ${dimensions}`);
+  }
+  const squares = dot(vector, 0, vector);
+  if (!(Math.abs(squares - 1) < 0.01)) throw new RangeError(`its vector has the length ${Math.sqrt(squares)}, not 1`);
+  return vector;
+}
+
 /** Four sums at once, in double precision: the processor need not wait for each addition. */
 export function dot(vectors: Float32Array, from: number, query: Float32Array): number {
   let a = 0;

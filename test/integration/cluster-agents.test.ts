@@ -1,6 +1,7 @@
 import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { toUnitLength } from '../../domain/embeddings.ts';
 import { clusterWorkflowId } from '../../domain/ids.ts';
 import { createRandom } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
@@ -54,9 +55,8 @@ async function standAs(groupOf: (place: number) => number): Promise<void> {
   const random = createRandom(rated);
   for (const [place, agentId] of agentIds.entries()) {
     const group = groupOf(place);
-    const vector = Float32Array.from(
-      { length: dimensions },
-      (_, i) => 0.2 + (i === group ? 1 : 0) + 0.1 * (random.next() - 0.5),
+    const vector = toUnitLength(
+      Array.from({ length: dimensions }, (_, i) => 0.2 + (i === group ? 1 : 0) + 0.1 * (random.next() - 0.5)),
     );
     const id = `drt_${rated}-${agentId}`;
     await sql`insert into drift_ratings (id, owner_id, agent_id, period, state, drift, weighted, window_size, history, model)
