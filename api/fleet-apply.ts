@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { exportFleet, parseFleet } from '../config/fleet-file.ts';
 import { DomainError } from '../domain/errors.ts';
-import { bornOutside, fileOwned, type FleetChange, fleetChanges, type LivingAgent } from '../domain/fleet-changes.ts';
+import {
+  bornOutside,
+  fileOwned,
+  fleetActions,
+  type FleetChange,
+  fleetChanges,
+  fleetKinds,
+  type LivingAgent,
+} from '../domain/fleet-changes.ts';
 import { type Fleet, fleetAgents, modelVariants } from '../domain/fleet.ts';
 import { personaOf } from '../domain/personas.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
@@ -19,19 +27,8 @@ import { planSummary, planSummarySchema } from './plan-views.ts';
 
 const changeSchema = z
   .object({
-    action: z.enum(['create', 'change', 'retire', 'revive', 'keep']),
-    kind: z.enum([
-      'fleet',
-      'machine',
-      'model',
-      'agent',
-      'schedule',
-      'spawning',
-      'limit',
-      'talk',
-      'retention',
-      'source',
-    ]),
+    action: z.enum(fleetActions),
+    kind: z.enum(fleetKinds),
     id: z.string(),
     fields: z.array(z.object({ field: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })),
     note: z.string().optional(),

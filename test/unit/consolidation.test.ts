@@ -147,7 +147,7 @@ test('an apply that changes only windows of threads or a limit of memories is to
   windows.threads.eventWindow = '1h';
   const limit = testFleet();
   limit.archetypes[2]!.memoriesPerAgent = 500;
-  const told = (next: typeof before) => fleetChanges(before, next, []).filter(({ kind }) => kind === 'limit');
+  const told = (next: typeof before) => fleetChanges(before, next, []).filter(({ kind }) => kind === 'setting');
   expect(told(before)).toEqual([]);
   expect(told(windows)).toMatchObject([{ id: 'threads', fields: [{ field: 'eventWindow', from: '2h', to: '1h' }] }]);
   expect(told(limit)).toMatchObject([{ id: 'memoriesPerAgent', fields: [{ field: 'light', to: 500 }] }]);
