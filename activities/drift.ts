@@ -1,5 +1,4 @@
 import { Context } from '@temporalio/activity';
-import { judgementLimits } from '../domain/consistency.ts';
 import { driftLimits, driftOf, driftSpans, nextDriftState, personaText, teaches } from '../domain/drift.ts';
 import { embedEach, type Embedder, type EmbeddingSettings, toUnitLength, UnusableText } from '../domain/embeddings.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -7,6 +6,7 @@ import { createSpaceBuilder, spaceLimits } from '../domain/persona-space.ts';
 import type { DriftStore, NewRating, RatedAgent, StoredSpace } from '../stores/drift.ts';
 import { contentHash, type EmbeddingStore, type Unembedded } from '../stores/embeddings.ts';
 import { soundVector } from '../stores/memory-columns.ts';
+import type { JudgementStore } from '../stores/judgements.ts';
 import type { AgentOutput, OutputStore } from '../stores/outputs.ts';
 import type { FleetReader } from './fleet-view.ts';
 import { togetherOrAlone } from './passing-over.ts';
@@ -20,6 +20,7 @@ const growth = 2;
 
 export interface DriftDeps {
   drift: DriftStore;
+  judgements: JudgementStore;
   outputs: OutputStore;
   embeddings: EmbeddingStore;
   embedderOf: (settings: EmbeddingSettings) => Embedder;
@@ -42,7 +43,7 @@ export interface RatedPage {
   left: number;
 }
 
-export function createDriftActivities({ drift, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
+export function createDriftActivities({ drift, judgements, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
   /** The vectors of texts; what is embedded stays stored. A text that the model has no usable vector for has none here. */
   async function embed(
     ownerId: string,
@@ -253,7 +254,6 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
               ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
             ].join('; '),
             newestOutput: own.at(-1)!.id,
-            lastOutputs: own.slice(-judgementLimits.lines).map(({ id }) => id),
             vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
           };
         });
@@ -263,11 +263,17 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
           model,
           spaceId,
           ratings,
-          judged: { most: settings.judgedPerPeriod, samples: settings.samples },
         });
         for (const { agentId } of ratings) await drift.noteFailure(ownerId, agentId, undefined);
         return result;
       }
+    },
+
+    /** All agents of the period are rated: those that drift are judged by their model, the furthest first. @returns how many */
+    async askJudgements({ period }: { period: string }): Promise<number> {
+      const { fleet: wanted, ownerId } = await fleet();
+      const { judgedPerPeriod: most, samples } = wanted.drift;
+      return judgements.ask({ ownerId, period, most, samples });
     },
   };
 }

@@ -6,7 +6,6 @@ import type { Database, Executor } from './database.ts';
 import { vectorBytes } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
-import { askJudgements } from './judgements.ts';
 import { vectorOf } from './memory-columns.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
@@ -28,8 +27,6 @@ export interface NewRating extends Drift {
   history: number;
   reason: string;
   newestOutput: string;
-  /** Ids of the last outputs, by time: what a model would judge. */
-  lastOutputs: readonly string[];
   /** Mean of the window, unit length. */
   vector: Float32Array;
 }
@@ -98,8 +95,6 @@ export function createDriftStore(db: Database) {
       model: string;
       spaceId: string | null;
       ratings: readonly NewRating[];
-      /** What a model is asked of those that are flagged. */
-      judged: { most: number; samples: number };
     }): Promise<{ stored: number; changed: number }> {
       const { ownerId, period, model, spaceId } = input;
       if (input.ratings.length === 0) return { stored: 0, changed: 0 };
@@ -174,14 +169,6 @@ export function createDriftStore(db: Database) {
             subject: rating.agentId,
             data: { from: standing.get(rating.agentId)!.state ?? 'calm', to: rating.state, z: rating.z, ratingId: id },
           })),
-        );
-        const flagged = stored
-          .filter(({ rating }) => rating.state !== 'calm')
-          .toSorted((a, b) => (b.rating.z ?? 0) - (a.rating.z ?? 0));
-        await askJudgements(
-          tx,
-          flagged.map(({ id, rating }) => ({ ratingId: id, agentId: rating.agentId, outputs: rating.lastOutputs })),
-          { ownerId, period, ...input.judged },
         );
         return { stored: stored.length, changed: changed.length };
       });

@@ -174,7 +174,6 @@ test('two at once make one rating an agent, and one overtaken by another is drop
     model: 'use-lite-en',
     spaceId: null,
     ratings: [late(agentIds[4]!, 'drt_long-gone')],
-    judged: { most: 0, samples: 3 },
   });
   expect(stale).toEqual({ stored: 0, changed: 0 });
   expect((await ratingsOf(agentIds[4]!)).length).toBe(before);
@@ -191,7 +190,6 @@ const late = (agentId: string, after: string | null) => ({
   history: 20,
   reason: '',
   newestOutput: 'mem_x',
-  lastOutputs: [],
   vector: new Float32Array(64).fill(0.125),
 });
 
@@ -206,7 +204,6 @@ test('an agent that is retired between the reading and the storing is left out, 
     model: 'use-lite-en',
     spaceId: null,
     ratings,
-    judged: { most: 0, samples: 3 },
   };
   expect(await stage.drift.store(input)).toEqual({ stored: 1, changed: 1 });
   expect((await ratingsOf(leaving))[0]!.period).not.toBe('leaving');

@@ -18,6 +18,7 @@ import {
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createDriftStore } from '../../stores/drift.ts';
+import { createJudgementStore } from '../../stores/judgements.ts';
 import { newId } from '../../stores/ids.ts';
 import { decideWhisperUpdate } from '../../domain/messages.ts';
 import type { Spawning } from '../../domain/spawn-policy.ts';
@@ -221,12 +222,11 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       history: 20,
       reason: '',
       newestOutput: 'recorded',
-      lastOutputs: ['mem_recorded'],
       vector: new Float32Array([1, 0]),
     };
-    const judgement = { most: 1, samples: 3 };
     const flagged = { ownerId: labOwner, period: 'flagged', model: 'use-lite-en', spaceId: null };
-    await drift.store({ ...flagged, ratings: [rating], judged: judgement });
+    await drift.store({ ...flagged, ratings: [rating] });
+    await createJudgementStore(db).ask({ ...flagged, most: 1, samples: 3 });
     const row = await db.selectFrom('driftJudgements').select('ratingId').executeTakeFirstOrThrow();
     const ended = () => db.selectFrom('driftJudgements').select('state').where('state', '<>', 'pending').execute();
     await until('judged', async () => (await ended()).length > 0);
