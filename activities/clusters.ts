@@ -20,7 +20,7 @@ export interface ClusterDeps {
   clusters: ClusterStore;
   outputs: OutputStore;
   embeddings: EmbeddingStore;
-  openClusterer: (limitMiB: number, signal: AbortSignal) => Clusterer;
+  openClusterer: (signal: AbortSignal) => Clusterer;
   fleet: FleetReader;
 }
 
@@ -97,7 +97,7 @@ export function createClusterActivities({ clusters, outputs, embeddings, openClu
       if (drawn.length < 2 * leastMembersOf(drawn.length)) {
         throw new DomainError('CONFLICT', `clusters.memoryMiB (${limit}) is too little for any two clusters; raise it`);
       }
-      const clusterer = openClusterer(limit, context.cancellationSignal);
+      const clusterer = openClusterer(context.cancellationSignal);
       const leftOut = new Map<string, string>();
       const beat = setInterval(() => context.heartbeat(), beatMs);
       try {

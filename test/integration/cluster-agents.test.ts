@@ -234,7 +234,7 @@ test('beyond the limit of memory a sample is clustered and the others are assign
       .where('agentId', '=', agentId)
       .execute();
   }
-  await stage.apply({ ...fleet, clusters: { memoryMiB: 52 } });
+  await stage.apply({ ...fleet, clusters: { memoryMiB: 64 } });
   const run = await find('sampled');
   expect(run.sampledShare).toBe(27 / 60);
   const { reason } = (await stage.db
