@@ -242,7 +242,7 @@ test('beyond the limit of memory a sample is clustered and the others are assign
     .select('reason')
     .where('period', '=', 'sampled')
     .executeTakeFirst())!;
-  expect(reason).toMatch(/^\d+ of 60 agents were clustered within 52 MiB, the others assigned$/);
+  expect(reason).toMatch(/^\d+ of 60 agents were clustered within 64 MiB, the others assigned$/);
   expect(run.clusters).toBe(3);
   expect(run.apart).toBeLessThan(6);
 });
