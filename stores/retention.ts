@@ -48,12 +48,6 @@ export function createRetentionStore(db: Database) {
         sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
           and w.ended_at < ${ago(keep.whispers)}
           and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
-        // What was forgotten while it was embedded, or embedded ahead and never said. Personas are told with traits, too, so
-        // that a rating may embed them again.
-        sql`delete from embeddings where ctid in (select e.ctid from embeddings e where e.created_at < now() - interval '1 day'
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash and m.deleted_at is null)
-          and not exists (select from agents a where a.owner_id = e.owner_id
-            and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -172,7 +172,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     taskQueue: coordinationQueue,
     args: [{}],
   });
-  await save('apply-retention-done', 'apply-retention:recorded');
+  // apply-retention-done is of 0.1.0, before vectors were walked.
+  await save('apply-retention-walked', 'apply-retention:recorded');
 
   await client.workflow.execute('reembedMemories', {
     workflowId: 'reembed-memories:recorded',
