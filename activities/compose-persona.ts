@@ -1,11 +1,7 @@
+import { cleanLine } from '../domain/clean-text.ts';
 import { DomainError } from '../domain/errors.ts';
-import {
-  oneLine,
-  personaMaxTokens,
-  personaOutputSchema,
-  personaPrompt,
-  personaPromptVersion,
-} from '../domain/prompts/persona.ts';
+import { personaMaxTokens, personaOutputSchema, personaPrompt } from '../domain/prompts/fit-persona.ts';
+import { personaVersion } from '../domain/prompts/versions.ts';
 import { seedOf } from '../domain/random.ts';
 import {
   childMaskSeed,
@@ -85,11 +81,11 @@ async function byModel(
   wrote(tokens);
   return {
     name: seed.name,
-    persona: oneLine(value.persona),
-    traits: [...new Set(value.traits.map(oneLine))].filter((trait) => trait !== ''),
+    persona: cleanLine(value.persona),
+    traits: [...new Set(value.traits.map(cleanLine))].filter((trait) => trait !== ''),
     maskSeed: childMaskSeed(seed),
     source: 'model',
-    promptVersion: personaPromptVersion,
+    promptVersion: personaVersion,
     tokens,
   };
 }

@@ -1,7 +1,7 @@
 import type { AnswerOutcome, AnswerQuestion, RecalledMemory } from './conversations.ts';
 import { clipped } from './extractive.ts';
 import { normalisedText } from './plain-text.ts';
-import { aliasOf } from './prompts/prompt-input.ts';
+import { aliasOf } from './prompts/records.ts';
 import { termsOf } from './terms.ts';
 
 const extractiveAnswerVersion = 'extractive-answer/1';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { cleanText, nearlySameWords, normalisedText } from './plain-text.ts';
+import { cleanLine } from './clean-text.ts';
+import { nearlySameWords, normalisedText } from './plain-text.ts';
 
 /** What a reflection is made of, where it came from, and which insights are worth keeping. */
 
@@ -89,7 +90,7 @@ export function acceptInsights(
   const refused: RefusedInsight[] = [];
   let droppedEvidence = 0;
   for (const { text: raw, evidence: claimed } of output.insights) {
-    const text = cleanText(raw);
+    const text = cleanLine(raw);
     const named = [...new Set(claimed)];
     const known = named.filter((id) => texts.has(id));
     droppedEvidence += named.length - known.length;

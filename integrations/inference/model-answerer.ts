@@ -7,7 +7,8 @@ import {
   resolveCitations,
 } from '../../domain/conversations.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { talkPrompt, talkPromptVersion } from '../../domain/prompts/talk.ts';
+import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
+import { talkVersion } from '../../domain/prompts/versions.ts';
 import type { TextModel, Watch } from './inference.ts';
 
 export interface AnswerRequest extends AnswerQuestion {
@@ -52,7 +53,7 @@ export async function answerByModel(
     citations,
     tokens: generation.tokens,
     ...(generation.promptTokens === undefined ? {} : { promptTokens: generation.promptTokens }),
-    promptVersion: talkPromptVersion,
+    promptVersion: talkVersion,
     seed,
     cut: generation.finishReason === 'length',
   };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cleanedAnswer, createThoughtFilter, resolveCitations, seedOf } from '../../domain/conversations.ts';
 import { extractiveAnswer } from '../../domain/extractive-answer.ts';
-import { talkPrompt } from '../../domain/prompts/talk.ts';
+import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
 
 const memory = (n: number, text: string) => ({ id: `mem_${n}`, text, occurredAt: `2026-01-0${n}T00:00:00.000Z` });
 const aliases = { m1: 'mem_1', m2: 'mem_2' };
