@@ -1,4 +1,3 @@
-import { cleanLine } from '../domain/clean-text.ts';
 import { DomainError } from '../domain/errors.ts';
 import { personaMaxTokens, personaOutputSchema, personaPrompt } from '../domain/prompts/fit-persona.ts';
 import { personaVersion } from '../domain/prompts/versions.ts';
@@ -81,8 +80,8 @@ async function byModel(
   wrote(tokens);
   return {
     name: seed.name,
-    persona: cleanLine(value.persona),
-    traits: [...new Set(value.traits.map(cleanLine))].filter((trait) => trait !== ''),
+    persona: value.persona,
+    traits: [...new Set(value.traits)],
     maskSeed: childMaskSeed(seed),
     source: 'model',
     promptVersion: personaVersion,

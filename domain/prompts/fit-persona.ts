@@ -1,13 +1,21 @@
 import { z } from 'zod';
+import { addressesIn } from '../addresses.ts';
+import { cleanLine } from '../clean-text.ts';
 import { estimateMessageTokens } from '../token-estimate.ts';
 import { jsonSchemaOf } from './answer-schema.ts';
 import { firstThatFit, repairReserveTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
 import { persona1, persona1Limits, persona1Memory, type PersonaPromptInput } from './persona-1.ts';
 
+/** Measured as it will be stored: one clean line. */
+const lineSchema = z
+  .string()
+  .overwrite(cleanLine)
+  .refine((text) => addressesIn(text).length === 0, { error: 'holds an address' });
+
 export const personaOutputSchema = z.strictObject({
-  persona: z.string().trim().min(60).max(persona1Limits.personaChars),
-  traits: z.array(z.string().trim().min(2).max(30)).min(1).max(persona1Limits.traits),
+  persona: lineSchema.min(60).max(persona1Limits.personaChars),
+  traits: z.array(lineSchema.min(2).max(30)).min(1).max(persona1Limits.traits),
 });
 
 /** Answer tokens of the longest persona that the schema allows. */

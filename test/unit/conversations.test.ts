@@ -19,8 +19,8 @@ describe('citations', () => {
   });
 
   test('several in one bracket count each; what was never shown is taken out', () => {
-    expect(resolveCitations('Both [m1, m2]. Neither [m9]. One of them [m1; m7].', aliases)).toEqual({
-      text: 'Both [m1][m2]. Neither. One of them [m1].',
+    expect(resolveCitations('Both [m1, m2]. Neither [m9] nor [m1000]. One of them [m1; m7].', aliases)).toEqual({
+      text: 'Both [m1][m2]. Neither nor. One of them [m1].',
       citations: [
         { alias: 'm1', memoryId: 'mem_1' },
         { alias: 'm2', memoryId: 'mem_2' },
