@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { stirring } from '../../domain/importance.ts';
+import { countedImportance } from '../../domain/importance.ts';
 import { nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
 
 describe('the same words', () => {
@@ -46,12 +46,12 @@ describe('a quote', () => {
 test('what moves an agent: lived and told within a day; not its own thoughts, not history', () => {
   const now = new Date('2026-11-21T12:00:00Z');
   const at = (occurredAt: string, kind: 'observation' | 'reflection' = 'observation') =>
-    stirring({ kind, importance: 7, occurredAt }, now);
+    countedImportance({ kind, importance: 7, occurredAt }, now);
   expect(at('2026-11-21T11:00:00Z')).toBe(7);
   expect(at('2026-11-20T12:00:00Z')).toBe(7);
   expect(at('2026-11-20T11:59:59Z')).toBe(0);
   expect(at('2026-12-01T00:00:00Z')).toBe(7);
   expect(at('2026-11-21T11:00:00Z', 'reflection')).toBe(0);
   const told = { kind: 'observation' as const, importance: 7, occurredAt: '2026-11-21T11:00:00Z', past: {} };
-  expect(stirring(told, now)).toBe(0);
+  expect(countedImportance(told, now)).toBe(0);
 });
