@@ -146,7 +146,7 @@ export function createSpawnActivities(deps: {
     async bearPersona(input: DraftInput & { memoryIds: string[] }): Promise<SpawnEnd | null> {
       const { name, persona, traits, maskSeed } = await draftOf(input.whisperId, input.draft);
       const view = await fleet();
-      const end = await spawns.bear({
+      const end = await spawns.giveBirth({
         whisperId: input.whisperId,
         persona: { name, persona, traits, maskSeed },
         memoryIds: input.memoryIds,

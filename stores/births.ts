@@ -16,7 +16,7 @@ import { requestReplan } from './plans.ts';
 import { isOpen, parentRetired, refuseWhisper, standing, whisperNotice } from './whispers.ts';
 import { takeLock } from './locks.ts';
 
-export interface Bear {
+export interface BirthOfWhisper {
   whisperId: string;
   persona: Persona;
   /** Memories of the parent that the child is born with. */
@@ -40,20 +40,20 @@ class Undone extends Error {
  * the wish for a plan. A second call finds the agent that is there.
  * @returns undefined where the draft no longer stands alone (its name is taken, or one born since is too alike)
  */
-export async function bear(db: Database, input: Bear): Promise<SpawnEnd | undefined> {
+export async function giveBirth(db: Database, input: BirthOfWhisper): Promise<SpawnEnd | undefined> {
   const memories = createMemoryStore(db);
   try {
-    return await db.transaction().execute((tx) => bearIn(tx, memories, input));
+    return await db.transaction().execute((tx) => giveBirthIn(tx, memories, input));
   } catch (err) {
     if (!(err instanceof Undone)) throw err;
     return err.refusal && refuseWhisper(db, input.whisperId, err.refusal);
   }
 }
 
-async function bearIn(
+async function giveBirthIn(
   tx: DatabaseTransaction,
   memories: ReturnType<typeof createMemoryStore>,
-  { whisperId, persona, memoryIds, policy, fleetVersion }: Bear,
+  { whisperId, persona, memoryIds, policy, fleetVersion }: BirthOfWhisper,
 ): Promise<SpawnEnd | undefined> {
   // One birth at a time, so that each sees the personas born before it.
   await takeLock(tx, 'birth');
@@ -76,7 +76,7 @@ async function bearIn(
     .forUpdate()
     .executeTakeFirstOrThrow();
   if (parent.state === 'retired') throw new Undone(parentRetired(parentId));
-  if (await fallen(tx, whisper, persona, agentId, policy.mostAlike)) throw new Undone();
+  if (await isNoLongerNew(tx, whisper, persona, agentId, policy.mostAlike)) throw new Undone();
   const ego = await egoOf(tx, parentId);
   const share = egoShareOf(ego, policy);
   if (share === undefined) {
@@ -132,7 +132,7 @@ async function bearIn(
 const bornUnseen = '15 seconds';
 
 /** Whether the name was taken since, or a persona was born since that is too alike. */
-async function fallen(
+async function isNoLongerNew(
   tx: Executor,
   whisper: { ownerId: string; judgedAt: Date | null; judgedBy: string | null },
   persona: Persona,

@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { stirring } from '../domain/importance.ts';
+import { countedImportance } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
 import { forgetMemory } from './forgetting.ts';
 import { newId } from './ids.ts';
-import { stir } from './importance.ts';
+import { addImportance } from './importance.ts';
 import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
@@ -94,8 +94,8 @@ export function createMemoryStore(db: Database) {
             where agents.id = new.id`.execute(tx);
           const now = new Date();
           const moved = new Map<string, number>();
-          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + stirring(row, now));
-          await stir(tx, moved);
+          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + countedImportance(row, now));
+          await addImportance(tx, moved);
           await appendEvents(
             tx,
             touched.map((agentId) => ({
@@ -183,7 +183,7 @@ export function createMemoryStore(db: Database) {
           .where('id', '=', id)
           .execute();
         const kind = old.kind as MemoryKind;
-        await stir(tx, new Map([[old.agentId, stirring({ ...successor, kind }, new Date())]]));
+        await addImportance(tx, new Map([[old.agentId, countedImportance({ ...successor, kind }, new Date())]]));
         await appendEvents(tx, [
           { ownerId, type: 'memory.superseded', subject: id, data: { agentId: old.agentId, by: next } },
         ]);

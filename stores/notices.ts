@@ -10,6 +10,7 @@ export interface NewNotice {
     | 'model_server_down'
     | 'gpu_differs'
     | 'source_failing'
+    | 'source_secret_unreadable'
     | 'memory_limit'
     | 'consolidation_failing'
     | 'drift_failing'

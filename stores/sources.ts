@@ -74,7 +74,7 @@ export function createSourceStore(db: Database) {
           update source_states set stopped_at = case when source_id = any(${sourceIds}) then null else now() end
           where owner_id = ${ownerId} and (stopped_at is null) <> (source_id = any(${sourceIds}))`.execute(tx);
         await sql`
-          update notices set resolved_at = now() where owner_id = ${ownerId} and kind = 'source_failing'
+          update notices set resolved_at = now() where owner_id = ${ownerId} and kind in ('source_failing', 'source_secret_unreadable')
             and resolved_at is null and subject <> all(${sourceIds})`.execute(tx);
         const { rows } = await sql<{ sourceId: string }>`
           update source_states s set claimed_by = ${claimedBy},
@@ -92,6 +92,12 @@ export function createSourceStore(db: Database) {
             and received_at < now() - interval '1 minute'`.execute(tx);
         return [...rows, ...lying].map((row) => row.sourceId).sort();
       });
+    },
+
+    /** Whether any is not stopped, also one that fleet.yaml no longer names. */
+    async underWay(): Promise<boolean> {
+      const { rows } = await sql`select from source_states where stopped_at is null limit 1`.execute(db);
+      return rows.length > 0;
     },
 
     /** Of a source that was never polled: the beginning. */
@@ -120,7 +126,7 @@ export function createSourceStore(db: Database) {
         left: number;
         note: string;
         limit: number;
-        /** Whether an item whose words have changed is stored as its next version. */
+        /** Whether an item whose words or importance have changed is stored as its next version. */
         updates: boolean;
         /** Whether the same words under another id are the same item. */
         byContent: boolean;
@@ -267,7 +273,7 @@ async function storeItems(
       if (input.byContent && known.contents.has(content)) continue;
       known.contents.add(content);
       fresh.push(item);
-    } else if (!input.updates || row.forgotten || row.contentHash.equals(item.contentHash)) seen.push(row.id);
+    } else if (!input.updates || row.forgotten || isSame(row, item)) seen.push(row.id);
     else changed.push({ ...item, id: row.id });
   }
   const come = await notForgotten(tx, input, fresh);
@@ -277,7 +283,7 @@ async function storeItems(
   for (const item of changes) {
     await sql`
       update source_items set version = version + 1, content_hash = ${item.contentHash}, title = ${item.title}, url = ${item.url},
-        text = ${item.text}, occurred_at = ${item.changedAt}, received_at = now(), seen_at = now(), delivered_to = '', delivered_at = null, agents = 0
+        text = ${item.text}, importance = ${item.importance ?? null}, occurred_at = ${item.changedAt}, received_at = now(), seen_at = now(), delivered_to = '', delivered_at = null, agents = 0
       where id = ${item.id} and forgotten_at is null`.execute(tx);
   }
   // Once a day is enough to know that it is still there.
@@ -291,14 +297,26 @@ async function storeItems(
   };
 }
 
+interface KnownItem {
+  id: number;
+  itemHash: string;
+  contentHash: Buffer;
+  importance: number | null;
+  forgotten: boolean;
+}
+
+function isSame(known: KnownItem, item: NewSourceItem): boolean {
+  return known.contentHash.equals(item.contentHash) && known.importance === (item.importance ?? null);
+}
+
 /** An id that stands twice in one document is the later one. */
 function onceEach(items: readonly NewSourceItem[]): NewSourceItem[] {
   return [...new Map(items.map((item) => [item.itemHash, item])).values()];
 }
 
 async function knownItems(tx: Executor, { ownerId, sourceId }: SourceRef, items: readonly NewSourceItem[]) {
-  const { rows } = await sql<{ id: number; itemHash: string; contentHash: Buffer; forgotten: boolean }>`
-    select id, item_hash, content_hash, forgotten_at is not null as forgotten from source_items
+  const { rows } = await sql<KnownItem>`
+    select id, item_hash, content_hash, importance, forgotten_at is not null as forgotten from source_items
     where owner_id = ${ownerId} and source_id = ${sourceId}
       and (item_hash = any(${items.map((item) => item.itemHash)}) or content_hash = any(${items.map((item) => item.contentHash)}::bytea[]))`.execute(
     tx,

@@ -5,7 +5,7 @@ import { type PlacementAgent, placementAgent } from '../domain/placement-input.t
 import type { MeasuredRate } from '../domain/rates.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
-import { type Bear, bear } from './births.ts';
+import { type BirthOfWhisper, giveBirth } from './births.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
@@ -48,7 +48,7 @@ export interface Nearest {
 export function createSpawnStore(db: Database) {
   const naming = createOneAtATime();
   const housing = createOneAtATime();
-  const bearing = createOneAtATime();
+  const oneBirth = createOneAtATime();
 
   const refuse = (whisperId: string, refusal: Refusal, state?: 'refused' | 'expired') =>
     refuseWhisper(db, whisperId, refusal, state);
@@ -212,7 +212,7 @@ export function createSpawnStore(db: Database) {
     },
 
     /** The birth, one at a time. @returns undefined where the draft no longer stands alone */
-    bear: (input: Bear) => bearing(() => bear(db, input)),
+    giveBirth: (input: BirthOfWhisper) => oneBirth(() => giveBirth(db, input)),
   };
 }
 export type SpawnStore = ReturnType<typeof createSpawnStore>;

@@ -98,7 +98,11 @@ export function createCoordinationActivities(
     ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
-      reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),
+      reconcileSchedules: () =>
+        reconcileSchedules(client, fleet, {
+          cadences: stores.agents.livingCadences,
+          sources: () => stores.sources.underWay(),
+        }),
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
