@@ -576,6 +576,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/machines',
     '/v1/runs',
     '/v1/clusters',
+    '/v1/cluster-runs',
     '/v1/drift',
     '/v1/inbox',
     '/v1/threads',
