@@ -29,7 +29,7 @@ export function personaStep(draft: number): string {
 }
 
 export interface ComposeDeps {
-  spawns: Pick<SpawnStore, 'underWay'>;
+  spawns: Pick<SpawnStore, 'underWay' | 'dropForgottenDrafts'>;
   memories: Pick<MemoryStore, 'byIds'>;
   steps: StepResultStore;
 }
@@ -42,7 +42,7 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
      */
     async composePersona({ whisperId, draft, name, memoryIds, modelId, queue }: ComposeInput): Promise<void> {
       const key = { workId: whisperId, step: personaStep(draft) };
-      if (await steps.read<DraftedPersona>(key)) return;
+      if (await steps.read<DraftedPersona>(key)) return spawns.dropForgottenDrafts(whisperId);
       const spawn = await spawns.underWay(whisperId);
       if ('state' in spawn) throw new DomainError('CONFLICT', `${whisperId} has ended`);
       await onMachine({ modelId, queue }, async (at) => {
@@ -53,6 +53,7 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
             : await byModel(at, seed, await memories.byIds(spawn.ownerId, memoryIds));
         const result: DraftedPersona = { ...composed, modelId };
         await steps.store(key, at.held, result);
+        await spawns.dropForgottenDrafts(whisperId);
       });
     },
   };

@@ -16,6 +16,8 @@ const shared = {
   importance: z.int().min(1).max(10).default(5),
   /** A longer text is cut. */
   charactersPerItem: z.int().min(50).max(8_000).default(2_000),
+  /** So many of its new items within 24 hours also whisper for a persona, the first ones; 0: none does. */
+  whispersPerDay: z.int().min(0).max(100).default(0),
 };
 
 const polled = {

@@ -4,7 +4,7 @@ import { bornAgentId } from '../domain/ids.ts';
 import type { Persona } from '../domain/personas.ts';
 import { egoShareOf, type Spawning } from '../domain/spawn-policy.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
-import { birth } from './agents.ts';
+import { birth, lockAgents } from './agents.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { egoOf, transferEgo } from './ego.ts';
 import { contentHash } from './embeddings.ts';
@@ -57,24 +57,27 @@ async function giveBirthIn(
 ): Promise<SpawnEnd | undefined> {
   // One birth at a time, so that each sees the personas born before it.
   await takeLock(tx, 'birth');
-  const whisper = await tx
+  const asked = await tx
     .selectFrom('whispers')
-    .select(['ownerId', 'parentId', 'text', 'state', 'receivedAt', 'judgedAt', 'judgedBy'])
+    .select(['ownerId', 'parentId', 'lineageId', 'state'])
     .where('id', '=', whisperId)
-    .forUpdate()
     .executeTakeFirstOrThrow();
-  if (!isOpen(whisper.state)) return standing(tx, whisperId);
-  const { ownerId, parentId } = whisper;
+  if (!isOpen(asked.state)) return standing(tx, whisperId);
+  const { ownerId, parentId, lineageId } = asked;
   const agentId = bornAgentId(persona.name);
   if (agentId === undefined) throw new Undone({ code: 'NO_NAME', reason: `${persona.name} makes no id` });
   // The plan's row before any agent's, as whoever computes one does.
   await requestReplan(tx, { ownerId, reason: 'a persona was born' });
-  const parent = await tx
-    .selectFrom('agents')
-    .selectAll()
-    .where('id', '=', parentId)
+  // Agents before the whisper, as whoever forgets what it says.
+  await lockAgents(tx, [parentId, lineageId]);
+  const parent = await tx.selectFrom('agents').selectAll().where('id', '=', parentId).executeTakeFirstOrThrow();
+  const whisper = await tx
+    .selectFrom('whispers')
+    .select(['ownerId', 'text', 'state', 'receivedAt', 'judgedAt', 'judgedBy'])
+    .where('id', '=', whisperId)
     .forUpdate()
     .executeTakeFirstOrThrow();
+  if (!isOpen(whisper.state)) throw new Undone({ code: 'CANCELED', reason: 'it has ended meanwhile' });
   if (parent.state === 'retired') throw new Undone(parentRetired(parentId));
   if (await isNoLongerNew(tx, whisper, persona, agentId, policy.mostAlike)) throw new Undone();
   const ego = await egoOf(tx, parentId);

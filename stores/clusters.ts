@@ -93,6 +93,8 @@ export function createClusterStore(db: Database) {
         if (run.spawning !== undefined) await takeLock(tx, 'admission', ownerId);
         const known = await runResult(tx, ownerId, period);
         if (known) return known;
+        // Births whisper; whoever is admitted holds it before any agent's row.
+        if (run.spawning !== undefined) await takeLock(tx, 'admission', ownerId);
         const living = await livingOf(
           tx,
           ownerId,

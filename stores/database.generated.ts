@@ -286,6 +286,7 @@ export interface Messages {
   text: string;
   tokens: number | null;
   wantedModelId: string;
+  whisper: Generated<boolean>;
 }
 
 export interface ModelRates {

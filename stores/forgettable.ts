@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { quoteFinder } from '../domain/plain-text.ts';
+import { requestIdOfMemory } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { messagesOf } from './forgotten-messages.ts';
 import { livingAgain, type Quoted, quotationsOf, quotedBy } from './quotations.ts';
@@ -17,7 +18,7 @@ export interface Forgotten {
    * memory was asked for, the memories that it quotes.
    */
   forgotten: string[];
-  /** Memories of the owner with the very same text: told twice, or inherited. Each is for its own request. */
+  /** Memories of the owner with the very same text: told twice, or inherited; and of it as a whisper. Each is for its own request. */
   copies: string[];
 }
 
@@ -92,7 +93,14 @@ async function copiesOf(
   going: ReadonlySet<string>,
 ): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
-    select id from memories where owner_id = ${ownerId} and text <> '' and id <> all(${[...going]})
-      and content_hash = any(${asked.map(({ contentHash }) => contentHash)}::bytea[]) order by id`.execute(tx);
+    select id from (
+      select id from memories where owner_id = ${ownerId} and text <> ''
+        and content_hash = any(${asked.map((memory) => memory.contentHash)}::bytea[])
+      union
+      select m.id from whispers w join memories m on m.agent_id = w.agent_id and m.external_key = w.id
+      where w.owner_id = ${ownerId} and m.text <> ''
+        and w.request_id = any(${asked.flatMap(({ externalKey }) => requestIdOfMemory(externalKey) ?? [])}::text[])
+    ) copies where id <> all(${[...going]})
+    order by id`.execute(tx);
   return rows.map(({ id }) => id);
 }

@@ -8,6 +8,7 @@ import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
 import { type BirthOfWhisper, giveBirth } from './births.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
+import { dropForgottenDrafts } from './forgotten-whispers.ts';
 import { newId } from './ids.ts';
 import { openNotice } from './notices.ts';
 import { createOneAtATime } from './one-at-a-time.ts';
@@ -125,20 +126,27 @@ export function createSpawnStore(db: Database) {
       drafted: Pick<DraftedPersona, 'source' | 'modelId' | 'promptVersion'>,
       { nearest, judgedBy }: { nearest: Nearest | undefined; judgedBy: string },
     ): Promise<void> {
-      await db
-        .updateTable('whispers')
-        .set({
-          personaSource: drafted.source,
-          modelId: drafted.modelId,
-          promptVersion: drafted.promptVersion,
-          nearestId: nearest?.agentId ?? null,
-          nearestCosine: nearest?.cosine ?? null,
-          judgedBy,
-        })
-        .where('id', '=', whisperId)
-        .where('state', 'in', open)
-        .execute();
+      await db.transaction().execute(async (tx) => {
+        // The agent that it will name before the whisper, as whoever forgets what it says.
+        if (nearest !== undefined)
+          await tx.selectFrom('agents').select('id').where('id', '=', nearest.agentId).forKeyShare().execute();
+        await tx
+          .updateTable('whispers')
+          .set({
+            personaSource: drafted.source,
+            modelId: drafted.modelId,
+            promptVersion: drafted.promptVersion,
+            nearestId: nearest?.agentId ?? null,
+            nearestCosine: nearest?.cosine ?? null,
+            judgedBy,
+          })
+          .where('id', '=', whisperId)
+          .where('state', 'in', open)
+          .execute();
+      });
     },
+
+    dropForgottenDrafts: (whisperId: string) => db.transaction().execute((tx) => dropForgottenDrafts(tx, whisperId)),
 
     /**
      * Asks whether the fleet has room for one more, those that have been given room and are still under way counted too,

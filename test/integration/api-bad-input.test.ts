@@ -310,6 +310,20 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  {
+    name: 'a message that whispers more than a whisper holds',
+    url: talk,
+    body: { text: 'x'.repeat(2_001), whisper: true },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a message that perhaps whispers',
+    url: talk,
+    body: { text: 'a', whisper: 'yes' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'a speaker without a name', url: talk, body: { text: 'a', author: '' }, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'an agent that is none',

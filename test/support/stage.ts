@@ -268,7 +268,7 @@ export async function openStage(
     async say(
       agentId: string,
       text: string,
-      options: { messageId?: string; conversationId?: string; author?: string } = {},
+      options: { messageId?: string; conversationId?: string; author?: string; whisper?: boolean } = {},
     ): Promise<WorkflowHandle & { messageId: string; result(): Promise<AnswerMessageResult> }> {
       const { messageId = newId('message') } = options;
       const input: AnswerMessageInput = {
@@ -280,6 +280,7 @@ export async function openStage(
         author: options.author ?? 'Ada',
         text,
         contentHash: text,
+        ...(options.whisper === undefined ? {} : { whisper: options.whisper }),
       };
       const handle = await client.workflow.start('answerMessage', {
         workflowId: messageWorkflowId(messageId),

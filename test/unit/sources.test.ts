@@ -28,6 +28,7 @@ describe('fleet.yaml', () => {
         importance: 5,
         itemsPerPoll: 50,
         charactersPerItem: 2_000,
+        whispersPerDay: 0,
         allowPrivate: [],
         updates: 'replace',
       },
