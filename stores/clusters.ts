@@ -89,8 +89,6 @@ export function createClusterStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         // Runs follow each other: two at once would both follow the same one.
         await takeLock(tx, 'clusters', ownerId);
-        // Before the members' rows: a whisper that is admitted meanwhile waits for its parent's row.
-        if (run.spawning !== undefined) await takeLock(tx, 'admission', ownerId);
         const known = await runResult(tx, ownerId, period);
         if (known) return known;
         // Births whisper; whoever is admitted holds it before any agent's row.

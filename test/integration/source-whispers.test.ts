@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { personaPrompt } from '../../domain/prompts/persona.ts';
+import { personaPrompt } from '../../domain/prompts/fit-persona.ts';
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { type Spawning, spawningSchema } from '../../domain/spawn-policy.ts';
 import { receiveWhisper } from '../../stores/admission.ts';

@@ -142,9 +142,9 @@ test('a birth takes its parent and its lineage before the whisper, a judgement t
     () => spawns.judged(whisperId, drafted, { nearest, judgedBy: 'x' }),
     whisperRow(whisperId),
   );
-  const bear = () => spawns.bear({ whisperId, persona, memoryIds: [], policy: spawning, fleetVersion: 1 });
+  const birth = () => spawns.giveBirth({ whisperId, persona, memoryIds: [], policy: spawning, fleetVersion: 1 });
   // The copy of an agent holds no ego: what counts here is that it waited without the whisper.
-  expect(await heldBack(agent('light-001'), bear, whisperRow(whisperId))).toMatchObject({ code: 'EGO_TOO_LOW' });
+  expect(await heldBack(agent('light-001'), birth, whisperRow(whisperId))).toMatchObject({ code: 'EGO_TOO_LOW' });
 });
 
 test('a draft that comes while its whisper is being forgotten is thrown away', async () => {
