@@ -37,6 +37,11 @@ export type BegunSpawn =
 
 export type PlacedDraft = { kind: 'draft'; name: string; step: LadderStep } | { kind: 'ended'; end: SpawnEnd };
 
+/** Somebody was born since it was judged whom it cannot be compared with: it is to be judged again. */
+export interface Unjudged {
+  state: 'unjudged';
+}
+
 export interface DraftInput {
   whisperId: string;
   draft: number;
@@ -143,7 +148,7 @@ export function createSpawnActivities(deps: {
     },
 
     /** The birth. @returns null where the draft no longer stands alone and another is needed */
-    async bearPersona(input: DraftInput & { memoryIds: string[] }): Promise<SpawnEnd | null> {
+    async bearPersona(input: DraftInput & { memoryIds: string[] }): Promise<SpawnEnd | Unjudged | null> {
       const { name, persona, traits, maskSeed } = await draftOf(input.whisperId, input.draft);
       const view = await fleet();
       const end = await spawns.bear({
@@ -153,7 +158,8 @@ export function createSpawnActivities(deps: {
         policy: view.fleet.spawning,
         fleetVersion: view.version,
       });
-      return end ?? null;
+      if (end === 'unjudged') return { state: 'unjudged' };
+      return end === 'fallen' ? null : end;
     },
 
     async refuseWhisper({

@@ -211,7 +211,7 @@ export function createSpawnStore(db: Database) {
       });
     },
 
-    /** The birth, one at a time. @returns undefined where the draft no longer stands alone */
+    /** The birth, one at a time. */
     bear: (input: Bear) => bearing(() => bear(db, input)),
   };
 }
