@@ -381,6 +381,33 @@ test('a word on a draft that has given way to another is refused', async () => {
   expect((await rowOf(id)).draft).toBe(2);
 });
 
+test('one that is refused while it is parked ends as it was refused, and one that is refused beside its birth ends one way', async () => {
+  const parked = await whisper('Nobody hears this.');
+  await sql`update machines set lease_until = '-infinity', state = 'lost' where id = 'mainpc'`.execute(stage.db);
+  const handle = await stage.spawn(parked.id);
+  await until('its draft has a name', async () => (await rowOf(parked.id)).name !== null);
+  const refusal = { code: 'NOT_APPROVED', reason: 'it hangs' } as const;
+  expect(await stage.spawns.refuse(parked.id, refusal)).toEqual({ state: 'refused', ...refusal });
+  await handle.cancel();
+  expect(await handle.result()).toEqual({ state: 'refused', ...refusal });
+  await sql`update machines set lease_until = 'infinity', state = 'ready' where id = 'mainpc'`.execute(stage.db);
+
+  const born = await whisper('Born in time.');
+  let late: Promise<SpawnEnd> | undefined;
+  dying.add('bearPersona');
+  before.set('bearPersona', () => {
+    late = stage.spawns.refuse(born.id, refusal);
+    return Promise.resolve();
+  });
+  const result = await (await stage.spawn(born.id)).result();
+  expect(await late).toEqual(result);
+  if (result.state === 'spawned') await expectWhole((result as { agentId: string }).agentId, born.id, born.parentId);
+  else
+    expect(await stage.db.selectFrom('agents').select('id').where('parentId', '=', born.parentId).execute()).toEqual(
+      [],
+    );
+});
+
 test('while no machine serves the parent’s model, it waits and goes on where one comes', async () => {
   const parked = await whisper('A patient one.');
   await sql`update machines set lease_until = '-infinity', state = 'lost' where id = 'mainpc'`.execute(stage.db);
