@@ -124,6 +124,8 @@ export interface SourceItem {
   changedAt: string | null;
   /** Absent: as its source says. */
   importance?: number;
+  /** What of the source holds it, such as a file; absent: the source has no parts. */
+  part?: string;
 }
 
 /** Where more came than one poll takes, the next one follows after this. */

@@ -427,6 +427,7 @@ export interface SourceItems {
   itemHash: string;
   occurredAt: Timestamp;
   ownerId: string;
+  partHash: string | null;
   receivedAt: Generated<Timestamp>;
   seenAt: Generated<Timestamp>;
   sourceId: string;
@@ -458,6 +459,7 @@ export interface SourceStates {
   note: Generated<string>;
   ownerId: string;
   polls: Generated<number>;
+  shownAt: Timestamp | null;
   sourceId: string;
   stoppedAt: Timestamp | null;
 }

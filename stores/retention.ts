@@ -40,9 +40,13 @@ export function createRetentionStore(db: Database) {
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
         sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
           and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
-        // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
-        sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
-          and delivered_at is not null and forgotten_at is null limit ${batch})`,
+        // As long as the source still shows it, it must be known again. Time in which nobody was told what it shows (it
+        // answers 304, cannot be read, is stopped) counts for nothing: then nothing comes in either. What a person had
+        // forgotten is never let in anew.
+        sql`delete from source_items where id in (select i.id from source_items i
+          join source_states s on s.owner_id = i.owner_id and s.source_id = i.source_id
+          where i.seen_at < ${ago(keep.sourceItems)} and i.seen_at < s.shown_at - make_interval(secs => ${keep.sourceItems})
+          and i.delivered_at is not null and i.forgotten_at is null limit ${batch})`,
         sql`delete from threads where id in (select id from threads where state = 'ended' and ended_at < ${ago(keep.threads)} limit ${batch})`,
         // What was refused; a persona keeps the whisper that called it. One that a later whisper names stays as long as that.
         sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')

@@ -148,7 +148,8 @@ export function newSourceItem(
   const text = joinText(title, cleanText(item.text));
   if (text === '') return undefined;
   return {
-    itemHash: createHash('sha256').update(item.key).digest('hex'),
+    itemHash: nameHash(item.key),
+    ...(item.part === undefined ? {} : { partHash: nameHash(item.part) }),
     // Before it is cut, so that another limit does not make every item a changed one.
     contentHash: createHash('sha256')
       .update(`${item.url ?? ''}\0${title}\0${text}`)
@@ -160,6 +161,11 @@ export function newSourceItem(
     changedAt: happenedAt(item.changedAt, now),
     ...(item.importance === undefined ? {} : { importance: item.importance }),
   };
+}
+
+/** Of an item's or a part's own name, in hex: names may hold what a person wants forgotten. */
+export function nameHash(name: string): string {
+  return createHash('sha256').update(name).digest('hex');
 }
 
 /**

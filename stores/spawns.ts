@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { bornAgentId } from '../domain/ids.ts';
+import type { Fleet } from '../domain/fleet.ts';
 import type { Persona } from '../domain/personas.ts';
 import { type PlacementAgent, placementAgent } from '../domain/placement-input.ts';
 import type { MeasuredRate } from '../domain/rates.ts';
@@ -8,6 +9,7 @@ import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
 import { type BirthOfWhisper, giveBirth } from './births.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
+import { currentFleet } from './fleets.ts';
 import { dropForgottenDrafts } from './forgotten-whispers.ts';
 import { newId } from './ids.ts';
 import { openNotice } from './notices.ts';
@@ -151,11 +153,11 @@ export function createSpawnStore(db: Database) {
     /**
      * Asks whether the fleet has room for one more, those that have been given room and are still under way counted too,
      * and keeps that room until the whisper ends.
-     * @param refusalOf says why there is none
+     * @param refusalOf says why there is none, under the fleet in force
      */
     async takeRoom(
       whisperId: string,
-      refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
+      refusalOf: (fleet: Fleet, agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
     ): Promise<SpawnEnd | undefined> {
       const reason = await housing(() =>
         db.transaction().execute(async (tx) => {
@@ -178,7 +180,9 @@ export function createSpawnStore(db: Database) {
             .executeTakeFirst();
           if (!own || own.roomAt !== null) return undefined;
           const child = placementAgent({ ...own, model: own.modelId, leastClass: own.leastClass as GpuClass });
-          const refusal = refusalOf([...demand, child], await measuredRates(tx));
+          // Read under the lock: an apply that came first is held to, one that comes later counts this one.
+          const { fleet } = (await currentFleet(tx))!;
+          const refusal = refusalOf(fleet, [...demand, child], await measuredRates(tx));
           if (refusal !== undefined) return refusal;
           await tx.updateTable('whispers').set({ roomAt: sql<Date>`now()` }).where('id', '=', whisperId).execute();
           return undefined;
@@ -219,7 +223,7 @@ export function createSpawnStore(db: Database) {
       });
     },
 
-    /** The birth, one at a time. @returns undefined where the draft no longer stands alone */
+    /** The birth, one at a time. */
     giveBirth: (input: BirthOfWhisper) => oneBirth(() => giveBirth(db, input)),
   };
 }

@@ -91,7 +91,11 @@ export function whisperCommands(program: Command): void {
       .command(verb)
       .argument('<whisper>', 'its id')
       .option('--dry-run', 'check only')
-      .description(verb === 'approve' ? 'lets the persona that waits be born' : 'does not let it be born');
+      .description(
+        verb === 'approve'
+          ? 'lets the persona that waits be born'
+          : 'ends one that is under way, whether it waits or not',
+      );
     if (verb === 'refuse') decide.option('--reason <text>', 'why');
     decide.action(async (id: string, { dryRun, reason }: { dryRun?: boolean; reason?: string }, command: Command) => {
       const { client, json } = sessionOf(command);

@@ -6,6 +6,7 @@ import type { GenerateRequest, TextModel } from '../../integrations/inference/in
 import { listDriftRatings } from '../../stores/queries/drift.ts';
 import type { JudgeDriftResult } from '../../workflows/judge-drift.ts';
 import { testFleet } from '../support/fleets.ts';
+import { until } from '../support/lab.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -217,8 +218,21 @@ test('a lease that passes in between costs a try, not the judgement', async () =
   expect(await judged(ratingId)).toEqual({ state: 'done' });
 });
 
-test('without a model nothing is judged and nothing is made up', async () => {
+test('without a model nothing is judged and nothing is made up; canceled, it does not stay pending', async () => {
   await machine.leave();
+  const canceled = (await flag(['light-005'])).get('light-005')!;
+  const handle = await stage.client.workflow.start('judgeDrift', {
+    workflowId: judgeWorkflowId(canceled),
+    taskQueue: coordinationQueue,
+    args: [{ ratingId: canceled }],
+  });
+  await until('it waits for a machine', async () => {
+    const { raw } = await handle.describe();
+    return (raw.pendingActivities ?? []).length > 0;
+  });
+  await handle.cancel();
+  await expect(handle.result()).rejects.toThrow();
+  expect(await judgementOf('light-005')).toMatchObject({ state: 'none', scores: null, reason: 'canceled by hand' });
   const nobody = (await flag(['light-006'])).get('light-006')!;
   expect(await judged(nobody)).toEqual({ state: 'none' });
   expect((await judgementOf('light-006'))!.reason).toBe('no machine took a call to light_q4 in time');
