@@ -30,8 +30,18 @@ export function quoteFinder(source: string): (text: string) => boolean {
   const words = wordsOf(source);
   const length = Math.min(quotedWords, words.length);
   if (length === 0) return () => false;
+  const known = new Set(words);
   const runs = new Set(runsOf(words, length));
-  return (text) => runsOf(wordsOf(text), length).some((run) => runs.has(run));
+  return (text) => {
+    const others = wordsOf(text);
+    // Most texts never say so many of its words in a row: only then the run itself is looked up.
+    let streak = 0;
+    for (let i = 0; i < others.length; i += 1) {
+      streak = known.has(others[i]!) ? streak + 1 : 0;
+      if (streak >= length && runs.has(others.slice(i - length + 1, i + 1).join(' '))) return true;
+    }
+    return false;
+  };
 }
 
 function wordsOf(text: string): string[] {

@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
-import { quoteFinder } from '../domain/plain-text.ts';
 import { requestIdOfMemory } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { messagesOf } from './forgotten-messages.ts';
 import { livingAgain, type Quoted, quotationsOf, quotedBy } from './quotations.ts';
+import { type QuoteSearch, searchFor } from './quote-search.ts';
 
 /** `forget`: also what rests on it without quoting it, and what rests on that. */
 export type ForgottenDependents = 'keep' | 'forget';
@@ -41,17 +41,16 @@ interface Going {
 
 /**
  * What goes with a memory: to a fixpoint, since a quotation may quote what goes only because it quotes something else.
- * The words of what was asked for are looked for, no others: what a reflection says beside its quote is its own.
+ * `ahead` only saves time under the lock; without it everything is looked at here. The words of what was asked for are looked for, no others: what a reflection says beside its quote is its own.
  */
 export async function whatGoes(
   tx: Executor,
   memory: ForgettableMemory,
-  dependents: ForgottenDependents,
+  { dependents, ahead }: { dependents: ForgottenDependents; ahead: QuoteSearch | undefined },
 ): Promise<Going> {
   const { agentId } = memory;
   const asked = [memory, ...(await quotedBy(tx, memory))];
-  const finders = asked.map(({ text }) => quoteFinder(text));
-  const quotes = (text: string) => finders.some((finds) => finds(text));
+  const { says: quotes } = searchFor(asked, ahead);
   const { rows: reflections } = await sql<{ id: string; memoryId: string; text: string }>`
     select id, memory_id, text from reflections where agent_id = ${agentId} and text <> '' order by id`.execute(tx);
   const going = new Set(asked.map(({ id }) => id));

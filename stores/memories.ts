@@ -11,6 +11,7 @@ import { addImportance } from './importance.ts';
 import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
+import { searchAhead } from './quote-search.ts';
 
 export type { NewMemory };
 
@@ -250,17 +251,19 @@ export function createMemoryStore(db: Database) {
       reason: string,
       dependents: ForgottenDependents = 'keep',
     ): Promise<Forgotten> {
+      const ahead = await searchAhead(db, { ownerId, id });
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents });
+        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents, ahead });
       });
     },
 
     /** What `forget` would take; changes nothing. */
     async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep'): Promise<Forgotten> {
+      const ahead = await searchAhead(db, { ownerId, id });
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return (await whatGoes(tx, { ...memory, ownerId, id }, dependents)).told;
+        return (await whatGoes(tx, { ...memory, ownerId, id }, { dependents, ahead })).told;
       });
     },
 

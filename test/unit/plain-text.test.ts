@@ -41,6 +41,19 @@ describe('a quote', () => {
       }),
     );
   });
+
+  test('of few words, said in all orders, exactly the runs are found', () => {
+    const texts = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 24 });
+    fc.assert(
+      fc.property(texts, texts, (words, said) => {
+        const length = Math.min(5, words.length);
+        const runs = (of: string[]) => of.flatMap((_, i) => (i + length > of.length ? [] : [of.slice(i, i + length)]));
+        const own = new Set(runs(words).map(String));
+        expect(quoteFinder(words.join(' '))(said.join(' '))).toBe(runs(said).some((run) => own.has(String(run))));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
 });
 
 test('what moves an agent: lived and told within a day; not its own thoughts, not history', () => {
