@@ -137,7 +137,7 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
       if (whisper.state !== 'awaiting_approval')
         throw new DomainError('CONFLICT', `${id} is ${whisper.state}; it does not wait for an operator`);
       if (request.query.dryRun) return { dryRun: true as const, would: `approve ${id}, ${whisper.name}` };
-      const answered = await decide(id, { draft: whisper.draft, approve: true });
+      const answered = await decide(ownerId, id, { draft: whisper.draft, approve: true });
       void reply.header('location', `/v1/whispers/${id}`);
       return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
     },
@@ -165,7 +165,7 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
       const reason = request.body?.reason ?? 'refused by an operator';
       const answered =
         whisper.state === 'awaiting_approval'
-          ? await decide(id, { draft: whisper.draft, approve: false, reason })
+          ? await decide(ownerId, id, { draft: whisper.draft, approve: false, reason })
           : await end(id, reason);
       void reply.header('location', `/v1/whispers/${id}`);
       return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
@@ -173,7 +173,7 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
   });
 
   /** @returns false where the workflow has not ended in the time an answer may take */
-  async function decide(id: string, decision: WhisperDecision): Promise<boolean> {
+  async function decide(ownerId: string, id: string, decision: WhisperDecision): Promise<boolean> {
     const workflow = temporal.workflow.getHandle(spawnWorkflowId(id));
     try {
       // Accepted, the word stands in the workflow's history, whatever becomes of this process.
@@ -192,6 +192,8 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
       }
     } catch (err) {
       if (err instanceof WorkflowNotFoundError) {
+        // Another word came first, and with it the end.
+        if ((await existing(ownerId, id)).endedAt !== null) return true;
         // Terminated by hand: nobody waits any more who could say no.
         if (decision.approve)
           throw new DomainError('CONFLICT', `the workflow of ${id} is gone; refuse it and ask again`);
