@@ -1,11 +1,6 @@
 import { DomainError } from '../domain/errors.ts';
-import {
-  oneLine,
-  personaMaxTokens,
-  personaOutputSchema,
-  personaPrompt,
-  personaPromptVersion,
-} from '../domain/prompts/persona.ts';
+import { personaMaxTokens, personaOutputSchema, personaPrompt } from '../domain/prompts/fit-persona.ts';
+import { personaVersion } from '../domain/prompts/versions.ts';
 import { seedOf } from '../domain/random.ts';
 import {
   childMaskSeed,
@@ -85,11 +80,11 @@ async function byModel(
   wrote(tokens);
   return {
     name: seed.name,
-    persona: oneLine(value.persona),
-    traits: [...new Set(value.traits.map(oneLine))].filter((trait) => trait !== ''),
+    persona: value.persona,
+    traits: [...new Set(value.traits)],
     maskSeed: childMaskSeed(seed),
     source: 'model',
-    promptVersion: personaPromptVersion,
+    promptVersion: personaVersion,
     tokens,
   };
 }

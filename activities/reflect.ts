@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import { byWeight, reflectionPrompt } from '../domain/prompts/fitting.ts';
+import { byWeight, reflectPrompt } from '../domain/prompts/fit-reflect.ts';
 import {
   asksQuestions,
   callSeed,
@@ -204,7 +204,7 @@ export function createReflect(
       written: () => written,
       /** Whether one prompt shows them all. */
       fit: (fresh: readonly ReflectableMemory[]) =>
-        reflectionPrompt({ agent, memories: fresh, contextTokens, maxTokens }).left.length === 0,
+        reflectPrompt({ agent, memories: fresh, contextTokens, maxTokens }).left.length === 0,
 
       ask: (fresh: readonly ReflectableMemory[]) =>
         once<QuestionsStep>(questionsStep, () =>
@@ -229,7 +229,7 @@ export function createReflect(
             memories: shown,
             ...(question === undefined ? {} : { question }),
           });
-          if (at.call.inference.source === 'model' && reflectionPrompt(request).used.length === 0) return undefined;
+          if (at.call.inference.source === 'model' && reflectPrompt(request).used.length === 0) return undefined;
           return timed(step, request, (each, on) => inference.reflect(each, on));
         });
       },

@@ -1,7 +1,8 @@
+import { cleanLine } from './clean-text.ts';
 import type { AnswerOutcome, AnswerQuestion, RecalledMemory } from './conversations.ts';
 import { clipped } from './extractive.ts';
 import { normalisedText } from './plain-text.ts';
-import { aliasOf } from './prompts/prompt-input.ts';
+import { aliasOf } from './prompts/records.ts';
 import { termsOf } from './terms.ts';
 
 const extractiveAnswerVersion = 'extractive-answer/1';
@@ -51,10 +52,10 @@ export function extractiveAnswer({ text, memories }: Pick<AnswerQuestion, 'text'
 
 /** The sentence of a memory that shares most words with the question, the first among equals. */
 function sentenceFor(memory: RecalledMemory, asked: ReadonlySet<string>): { sentence: string; shared: number } {
-  const sentences = (memory.text.replace(/\s+/gu, ' ').match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? []).map((part) =>
+  const sentences = (cleanLine(memory.text).match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? []).map((part) =>
     part.trim(),
   );
-  let best = { sentence: sentences[0] ?? memory.text, shared: 0 };
+  let best = { sentence: sentences[0] ?? cleanLine(memory.text), shared: 0 };
   for (const sentence of sentences) {
     const shared = new Set(
       termsOf(sentence)

@@ -1,16 +1,3 @@
-/** What a model wrote, as it may be stored: whole Unicode on one line, without controls and marks that only hide or turn text. */
-export function cleanText(text: string): string {
-  return text
-    .toWellFormed()
-    .normalize('NFC')
-    .replace(
-      /[\u{00ad}\u{180e}\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{206f}\u{feff}\u{fff9}-\u{fffb}\u{e000}-\u{f8ff}\u{e0000}-\u{10ffff}]/gu,
-      '',
-    )
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim();
-}
-
 /** The words of a text, whatever its case, marks, spaces and widths. */
 export function normalisedText(text: string): string {
   return text

@@ -1,6 +1,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { cleanText, cutText, joinText } from '../domain/source-text.ts';
+import { cleanText } from '../domain/clean-text.ts';
+import { cutText, joinText } from '../domain/source-text.ts';
 import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
 import type { Database, Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';

@@ -1,24 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stirring } from '../../domain/importance.ts';
-import { cleanText, nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
-
-describe('what a model wrote', () => {
-  test('comes on one line, without what hides or turns it, and is told apart by what can be read', () => {
-    expect(cleanText('  a\u0000b\n\u202ec\u202c\u200bd \ud800 \u{e0041}e ')).toBe('a b cd \ufffd e');
-  });
-
-  test('for any text: well-formed, without controls, and the same when cleaned again', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
-        const clean = cleanText(text);
-        expect(clean.isWellFormed()).toBe(true);
-        expect(clean).not.toMatch(/\p{Cc}/u);
-        expect(cleanText(clean)).toBe(clean);
-      }),
-    );
-  });
-});
+import { nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
 
 describe('the same words', () => {
   test.each([

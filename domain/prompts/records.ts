@@ -1,8 +1,8 @@
 import type { ReflectableMemory, ReflectingAgent } from '../reflections.ts';
 import { asData } from './chat.ts';
 
-/** What a prompt is made of, in every version. */
-export interface PromptInput {
+/** What a prompt of reflection (questions/N, reflect/N) is made of. */
+export interface ReflectPromptInput {
   agent: ReflectingAgent;
   /** What the records were looked up for; null: they are what is new. */
   question: string | null;
