@@ -7,6 +7,7 @@ import { memoryBody, memoryLineSchema } from '../../domain/memory-lines.ts';
 import { memoryKinds } from '../../domain/states.ts';
 import { generativeAgentsImporter } from '../../integrations/importers/generative-agents.ts';
 import { ndjsonImporter } from '../../integrations/importers/ndjson.ts';
+import type { AsOf } from '../../domain/validity.ts';
 import type { NewMemory } from '../../stores/memories.ts';
 import { exportedLines } from '../../stores/queries/memory-export.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
@@ -42,6 +43,10 @@ const memorySchema = z
   })
   .meta({ id: 'Memory' });
 
+const asOfShape = {
+  at: timeSchema.optional().describe('Only what held then'),
+  knownAt: timeSchema.optional().describe('Only what was known then: recorded, and not deleted or superseded yet'),
+};
 const agentParams = z.strictObject({ id: slugSchema });
 const memoryParams = z.strictObject({ id: idSchema('memory') });
 const reasonSchema = textSchema(500);
@@ -57,11 +62,12 @@ const foundSchema = z.object({
       importance: z.int(),
       source: z.string(),
       occurredAt: timeSchema,
+      validTo: timeSchema.nullable().describe('Until when it held; null: it still does'),
       score: z.number().describe('recency + importance + relevance'),
       parts: z.object({ recency: share, importance: share, relevance: share }),
     }),
   ),
-  scored: z.int().describe('Living memories, all of which were scored'),
+  scored: z.int().describe('Living memories, or those that held and were known then; all of them were scored'),
   unembedded: z.int().describe('Of these, without a vector: found by their words alone'),
   model: z.string().nullable().describe('Whose vectors were compared; null: it did not answer, words alone were'),
 });
@@ -96,15 +102,15 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     url: '/v1/agents/:id/memories',
     role: 'reader',
     tag: 'memories',
-    summary: 'Memories of an agent, the last recorded first',
+    summary: 'Memories of an agent, the last recorded first; with a time those that held or were known then',
     item: memorySchema,
-    filters: {},
+    filters: asOfShape,
     params: agentParams,
     key: z.string().regex(/^\d{1,15}$/),
     keyOf: (memory) => String(memory.seq),
-    rows: async (page, _filters, { id }) => {
+    rows: async (page, times, { id }) => {
       await existingAgent(page.ownerId, id);
-      return listMemories(db, { ...page, agentId: id });
+      return listMemories(db, { ...page, agentId: id, asOf: asOfOf(times) });
     },
   });
 
@@ -127,11 +133,12 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader' },
     schema: {
       tags: ['memories'],
-      summary: 'What an agent remembers of something: every living memory scored, the best answered',
+      summary: 'What an agent remembers of something, now or as of a time: every such memory scored, the best answered',
       params: agentParams,
       querystring: z.strictObject({
         q: textSchema(2_000).describe('In plain words'),
         limit: z.coerce.number().int().min(1).max(200).default(10),
+        ...asOfShape,
       }),
       response: { 200: foundSchema, ...problemResponses },
     },
@@ -139,7 +146,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
       const { ownerId } = callerOf(request);
       const { id } = request.params;
       await existingAgent(ownerId, id);
-      const { q, limit } = request.query;
+      const { q, limit, ...times } = request.query;
       const { found, ...about } = await memorySearch.search({
         ownerId,
         agentId: id,
@@ -147,6 +154,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
         limit,
         now: new Date(),
         used: false,
+        asOf: asOfOf(times),
       });
       return { items: found, ...about };
     },
@@ -335,6 +343,11 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     if (!agent) throw new DomainError('NOT_FOUND', `no agent ${id}`);
     return agent;
   }
+}
+
+function asOfOf({ at, knownAt }: { at?: string | undefined; knownAt?: string | undefined }): AsOf | undefined {
+  if (at === undefined && knownAt === undefined) return undefined;
+  return { at: at === undefined ? at : new Date(at), knownAt: knownAt === undefined ? knownAt : new Date(knownAt) };
 }
 
 function refuseRetired({ id, state }: { id: string; state: string }): void {

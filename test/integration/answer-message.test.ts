@@ -74,7 +74,7 @@ test('is answered by the model, cites the agent’s memories, and both sides are
     machineId: 'mainpc',
     degraded: false,
     attempt: 1,
-    promptVersion: 'talk/1',
+    promptVersion: 'talk/2',
     reason: '',
   });
   expect(message.seed).toBe(model.calls[0]!.seed);
@@ -95,6 +95,18 @@ test('is answered by the model, cites the agent’s memories, and both sides are
   expect(await stage.activities.storeAnswer({ messageId: said.messageId })).toBe('answered');
   expect(await remembered(agentId)).toEqual(kept);
   expect(await cited(said.messageId)).toEqual(citations);
+});
+
+test('what no longer holds comes to mind, and the model is told until when it did', async () => {
+  const agentId = await agentWith(3);
+  await sql`update memories set valid_to = '2020-01-02T00:00:00Z', occurred_at = '2020-01-01T00:00:00Z' where agent_id = ${agentId}
+    and seq = 1`.execute(stage.db);
+  model.answer(writes('Many once [m1].'));
+  await (await stage.say(agentId, 'How many boats were at the pier?')).result();
+  const lines = model.calls[0]!.messages[1]!.content.split('\n').filter((line) => line.startsWith('{"id":"m'));
+  const ends = lines.map((line) => JSON.parse(line) as { at: string; until?: string });
+  expect(ends).toHaveLength(3);
+  expect(ends.filter(({ until }) => until !== undefined)).toMatchObject([{ at: '2020-01-01', until: '2020-01-02' }]);
 });
 
 test('the next message of a conversation is shown the earlier turns, and not once more as memories', async () => {

@@ -195,6 +195,12 @@ test('searches, deletes and forgets memories', async () => {
   const shown = await soulfra(['memories', 'search', 'rook-001', 'birds']);
   expect(shown.out).toMatch(/SCORE +RECENT +IMPORTANT +RELEVANT/);
   expect(shown.out).toContain('3 memories scored');
+  const ago = ['--at', '2020-01-01T00:00:00Z'];
+  expect((await soulfra(['memories', 'search', 'rook-001', 'birds', ...ago])).out).toContain('0 memories scored');
+  expect((await soulfra(['memories', 'list', 'rook-001', ...ago])).out).not.toContain('birds');
+  const known = ['--known-at', new Date().toISOString()];
+  expect((await soulfra(['memories', 'list', 'rook-001', ...known])).out).toContain('birds');
+  expect((await soulfra(['memories', 'search', 'rook-001', 'birds', '--at', 'yesterday'])).code).toBe(2);
   expect((await soulfra(['memories', 'delete', first!.id])).code).toBe(2);
   const tried = await soulfra(['memories', 'delete', first!.id, '--reason', 'miscounted', '--dry-run']);
   expect(tried.out.trim()).toBe(`would delete ${first!.id}`);

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { explainReflection } from '../../api/explain-reflection.ts';
 import { contentHash } from '../../stores/embeddings.ts';
 import { createModelReflector, createTextModel } from '../../integrations/inference/model-reflector.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
@@ -8,6 +9,7 @@ import { plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { ChatBody, Reply } from '../support/model-server-replies.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
+import { testOwner } from '../support/store-scope.ts';
 
 /** The whole path of a reflection with a model: real Postgres and Temporal, a model server's sockets, its answers to order. */
 let stage: Stage;
@@ -149,7 +151,7 @@ test('a reflection over a reflection lies one deeper; what would lie over the ca
   instead = (request) =>
     Promise.resolve({
       source: 'model',
-      promptVersion: 'reflect/2',
+      promptVersion: 'reflect/3',
       insights: [{ text: 'Deeper and deeper.', evidence: [request.memories[0]!.id, deep.id] }],
       refused: [],
       droppedEvidence: 0,
@@ -297,6 +299,34 @@ test('what was forgotten while the model thought takes the insights of that call
   const { run } = await reflected(agentId, 'call-forgotten');
   expect(run).toMatchObject({ state: 'empty', droppedOther: 1 });
   expect(run.reason).toContain('a memory that the run had read was forgotten');
+});
+
+test('what no longer holds is shown with its end, and explained as it was shown also when more has ended since', async () => {
+  const agentId = await agentWith(4);
+  const [first, second] = await memoriesOf(agentId);
+  await sql`update memories set valid_to = occurred_at + interval '2 days' where id = ${first!.id}`.execute(stage.db);
+  // Its end lies ahead: it holds as long as anybody can tell.
+  await sql`update memories set valid_to = now() + interval '2 days' where id = ${second!.id}`.execute(stage.db);
+  const { runId } = await reflected(agentId, 'call-ended');
+  const shown = asked[0]!.messages[1]!.content.split('\n').flatMap((line) => {
+    if (!line.startsWith('{"id":"m')) return [];
+    const { text, until } = JSON.parse(line) as { text: string; until?: string };
+    return until === undefined ? [] : [{ text, until }];
+  });
+  const end = new Date(first!.occurredAt.getTime() + 2 * 86_400_000);
+  expect(shown).toEqual([{ text: first!.text, until: end.toISOString().slice(0, 10) }]);
+
+  await sql`update memories set valid_to = occurred_at where agent_id = ${agentId} and kind <> 'reflection'`.execute(
+    stage.db,
+  );
+  const { id } = await stage.db
+    .selectFrom('reflections')
+    .select('id')
+    .where('runId', '=', runId)
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  const explained = await explainReflection(stage.db, testOwner, id);
+  expect(explained!.prompt).toEqual({ messages: asked[0]!.messages, exact: true });
 });
 
 test('once a run has ended, no text stands in the results of its steps', async () => {
