@@ -6,10 +6,11 @@ import { fieldError } from '../../domain/field-errors.ts';
 import { memoryBody, memoryLineSchema } from '../../domain/memory-lines.ts';
 import { memoryKinds } from '../../domain/states.ts';
 import { generativeAgentsImporter } from '../../integrations/importers/generative-agents.ts';
+import { writeMemoryStream } from '../../integrations/importers/generative-agents-writer.ts';
 import { ndjsonImporter } from '../../integrations/importers/ndjson.ts';
 import type { AsOf } from '../../domain/validity.ts';
 import type { NewMemory } from '../../stores/memories.ts';
-import { exportedLines } from '../../stores/queries/memory-export.ts';
+import { exportedLines, exportedRows } from '../../stores/queries/memory-export.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findMemory, findMemoryByKey, listMemories } from '../../stores/queries/memories.ts';
 import type { ApiContext } from '../context.ts';
@@ -87,9 +88,10 @@ const importers = {
   ndjson: () => ndjsonImporter({ lineLimit: bodyLimit }),
   'generative-agents': () => generativeAgentsImporter({ fileLimit }),
 } as const;
+const memoryFormats = Object.keys(importers) as [keyof typeof importers];
 const importQuery = writeQuery.extend({
   format: z
-    .enum(Object.keys(importers) as [keyof typeof importers])
+    .enum(memoryFormats)
     .default('ndjson')
     .describe('ndjson: lines of MemoryLine; generative-agents: associative_memory/nodes.json, as application/json'),
   agentId: slugSchema.optional().describe('Everything goes to this agent, whoever the lines name'),
@@ -321,16 +323,39 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader' },
     schema: {
       tags: ['memories'],
-      summary: 'Everything an agent remembers, as lines that POST /v1/memories takes in again',
+      summary:
+        'What an agent remembers, as POST /v1/memories takes it in again; `x-soulfra-lost` names what has no place in the format',
       params: agentParams,
+      querystring: z.strictObject({
+        format: z
+          .enum(memoryFormats)
+          .default('ndjson')
+          .describe(
+            'ndjson: everything, as lines of MemoryLine; generative-agents: what is in mind, as associative_memory/nodes.json',
+          ),
+      }),
       response: {
-        200: { description: 'Lines of MemoryLine', content: { 'application/x-ndjson': { schema: memoryLineSchema } } },
+        200: {
+          description: 'Lines of MemoryLine, or nodes by their number',
+          content: {
+            'application/x-ndjson': { schema: memoryLineSchema },
+            'application/json': { schema: z.looseObject({}) },
+          },
+        },
         ...problemResponses,
       },
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
       const agent = await existingAgent(ownerId, request.params.id);
+      if (request.query.format === 'generative-agents') {
+        const { pieces, lost } = writeMemoryStream(agent.name, await exportedRows(db, ownerId, agent.id));
+        void reply
+          .type('application/json; charset=utf-8')
+          .header('content-disposition', `attachment; filename="${agent.id}.nodes.json"`)
+          .header('x-soulfra-lost', lost.map(({ field }) => encodeURIComponent(field)).join(','));
+        return reply.send(Readable.from(pieces) as never);
+      }
       void reply
         .type('application/x-ndjson; charset=utf-8')
         .header('content-disposition', `attachment; filename="${agent.id}.memories.ndjson"`);

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
+import { tellLost } from '../lost.ts';
 import { confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
@@ -109,12 +110,15 @@ export function memoryCommands(program: Command): void {
   memories
     .command('export')
     .argument('<agent>', 'id of the agent')
+    .addOption(new Option('--format <format>', 'of the file').choices(Object.keys(mediaTypes)).default('ndjson'))
     .option('--to <file>', 'default: the standard output')
-    .description('everything an agent remembers, as lines that import takes in again')
-    .action(async (agent: string, { to }: { to?: string }, command: Command) => {
+    .description('what an agent remembers, as import takes it in again; all of it as ndjson')
+    .action(async (agent: string, { format, to }: { format: string; to?: string }, command: Command) => {
       const { client } = sessionOf(command);
       const path = `/agents/${encodeURIComponent(agent)}/memories/export`;
-      await save((await client.download(path)).body, to);
+      const { body, headers } = await client.download(path, { format });
+      await save(body, to);
+      tellLost(headers);
     });
 
   timeOptions(

@@ -151,6 +151,13 @@ const refusals: Array<{
     code: 'INVALID_INPUT',
   },
   {
+    name: 'an export in no known format',
+    method: 'GET',
+    url: `${memories}/export?format=xml`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
     name: 'an export of nobody',
     method: 'GET',
     url: '/v1/agents/nobody-001/memories/export',

@@ -181,6 +181,9 @@ test('what one agent remembers goes out into a file and into another agent, told
   expect(told.out).toContain('nodes.json:1 node_2 INVALID_INPUT description must not be blank. Write what');
   expect(told.out).toContain('Taken as 10.');
   expect(told.out).toContain('not taken: keywords of 1, the words of the text are searched');
+  const sent = await soulfra(['memories', 'export', 'vesper-001', '--format', 'generative-agents', '--to', 'out.json']);
+  expect(sent.err).toContain('no place in this format: ');
+  expect(readFileSync(join(folder, 'out.json'), 'utf8')).toContain('"description":"The kettle sings."');
   const nobody = await soulfra(['memories', 'export', 'nobody-001', '--to', 'nobody.ndjson']);
   expect(nobody.code).toBe(2);
   expect(existsSync(join(folder, 'nobody.ndjson'))).toBe(false);
