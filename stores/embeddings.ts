@@ -12,6 +12,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, replaceNotices } from './notices.ts';
+import { quotationSource } from './quotations.ts';
 
 /** Memories that a notice names. */
 const named = 5;
@@ -259,14 +260,15 @@ export function createEmbeddingStore(db: Database) {
 
     /**
      * A vector that is there stays: two who embed the same text at once do no harm. A text that was forgotten while it was
-     * embedded gets none: only what a living memory or a persona still says is stored.
+     * embedded gets none: only what a memory or a persona still says is stored; drift compares also what a limit took.
      */
     async put(model: string, rows: readonly NewVector[]): Promise<void> {
       await insertVectors(
         db,
         model,
         rows,
-        sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash and m.deleted_at is null)
+        sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash
+            and (m.deleted_at is null or m.deleted_reason = ${quotationSource}))
           or exists (select from agents a where a.owner_id = v.owner_id and sha256(convert_to(a.persona, 'UTF8')) = v.hash)`,
       );
     },

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Fleet } from '../domain/fleet.ts';
 import type { Database } from './database.ts';
+import { quotationSource } from './quotations.ts';
 
 /** Rows deleted in one statement: a transaction must end within 10 s. */
 const batch = 5_000;
@@ -51,7 +52,8 @@ export function createRetentionStore(db: Database) {
         // What was forgotten while it was embedded, or embedded ahead and never said. Personas are told with traits, too, so
         // that a rating may embed them again.
         sql`delete from embeddings where ctid in (select e.ctid from embeddings e where e.created_at < now() - interval '1 day'
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash and m.deleted_at is null)
+          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash
+            and (m.deleted_at is null or m.deleted_reason = ${quotationSource}))
           and not exists (select from agents a where a.owner_id = e.owner_id
             and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
