@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFleetReader, type FleetReader } from '../../activities/fleet-view.ts';
 import type { Fleet } from '../../domain/fleet.ts';
+import { embeddingScheduleId, retentionScheduleId } from '../../domain/ids.ts';
 import type { FleetStore } from '../../stores/fleets.ts';
 import { reconcileSchedules } from '../../workers/schedules.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -86,6 +87,17 @@ test('two at once agree, and a fleet that says so has new ones made paused', asy
   );
   expect((await described('reflect-2h')).state.paused).toBe(true);
   expect((await described('reflect-6h')).state).toMatchObject({ paused: true, note: 'harvest' });
+});
+
+test('the upkeep of a fleet begins running and is made up for, whatever the file says of reflections', async () => {
+  for (const id of [retentionScheduleId, embeddingScheduleId]) await client.schedule.getHandle(id).delete();
+  await reconcileSchedules(client, readerOf({ paused: true, catchUp: '1m' }), living());
+  for (const id of [retentionScheduleId, embeddingScheduleId]) {
+    const { policies, state } = await described(id);
+    expect(state.paused, id).toBe(false);
+    // Off each night is no reason not to be kept.
+    expect(policies.catchupWindow, id).toBeGreaterThan(300 * 86_400_000);
+  }
 });
 
 test('while a sweep runs, the next time of its Schedule is skipped', async () => {
