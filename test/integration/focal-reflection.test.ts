@@ -6,6 +6,7 @@ import { createModelReflector, createTextModel } from '../../integrations/infere
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { testFleet } from '../support/fleets.ts';
 import { plainMemories } from '../support/memories.ts';
+import { createMortal } from '../support/mortal.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { ChatBody, Reply } from '../support/model-server-replies.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
@@ -15,6 +16,7 @@ import { testOwner } from '../support/store-scope.ts';
 let stage: Stage;
 let server: ModelServer;
 let mainpc: StageMachine;
+const { dying, mortal } = createMortal();
 let asked: ChatBody[] = [];
 let reply: (body: ChatBody) => Partial<Reply> = () => ({});
 let instead: Inference['reflect'] | undefined;
@@ -33,7 +35,7 @@ beforeAll(async () => {
   const model = createModelReflector(
     createTextModel({ kind: 'openai', baseUrl: server.url, stallMs: 900, callMs: 20_000 }),
   );
-  stage = await openStage(testFleet({ heavy: 0, light: 24 }));
+  stage = await openStage(testFleet({ heavy: 0, light: 24 }), mortal);
   mainpc = await stage.join('mainpc', {
     ...model,
     reflect: (request, watch) => (instead ? instead(request, watch) : model.reflect(request, watch)),
@@ -263,6 +265,30 @@ test('what says nothing new is dropped and counted: by vector against earlier re
     .execute();
   expect(vectors).toEqual([]);
 });
+
+test.each(['compareInsights', 'storeReflections'])(
+  'a crash after %s: the insights are stored once, and no call is paid for twice',
+  async (step) => {
+    const agentId = await agentWith(8);
+    reply = () =>
+      insights(
+        { text: 'I count boats when I am lonely.', evidence: ['m1', 'm2'] },
+        { text: 'I count boats, when I am lonely!', evidence: ['m3'] },
+        { text: 'The pier is where I am quiet.', evidence: ['m4'] },
+      );
+    dying.add(step);
+    const { run, reflections } = await reflected(agentId, `call-${step}`);
+    expect(dying.size).toBe(0);
+    expect(run).toMatchObject({ state: 'done', reflections: 2, droppedDuplicates: 1, modelCalls: 1 });
+    expect(reflections).toBe(2);
+    expect(asked).toHaveLength(1);
+    const made = (await memoriesOf(agentId)).filter(({ kind }) => kind === 'reflection');
+    expect(made.map(({ text }) => text).sort()).toEqual([
+      'I count boats when I am lonely.',
+      'The pier is where I am quiet.',
+    ]);
+  },
+);
 
 test('an answer that follows no schema is repaired once; five calls are never exceeded', async () => {
   const agentId = await agentWith(30);
