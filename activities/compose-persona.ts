@@ -1,5 +1,6 @@
 import { DomainError } from '../domain/errors.ts';
 import { personaMaxTokens, personaOutputSchema, personaPrompt } from '../domain/prompts/fit-persona.ts';
+import type { PersonaMemory } from '../domain/prompts/persona-2.ts';
 import { personaVersion } from '../domain/prompts/versions.ts';
 import { seedOf } from '../domain/random.ts';
 import {
@@ -8,6 +9,7 @@ import {
   inheritedPersonaVersion,
   type PersonaSeed,
 } from '../domain/spawned-personas.ts';
+import { ending } from '../domain/validity.ts';
 import { generateStructured } from '../integrations/inference/structured.ts';
 import type { MemoryStore } from '../stores/memories.ts';
 import type { DraftedPersona, SpawnStore } from '../stores/spawns.ts';
@@ -35,6 +37,11 @@ export interface ComposeDeps {
 }
 
 export function createComposePersona({ spawns, memories, steps }: ComposeDeps, onMachine: OnMachineFrame) {
+  async function remembered(ownerId: string, ids: readonly string[]): Promise<PersonaMemory[]> {
+    const now = new Date();
+    return (await memories.byIds(ownerId, ids)).map((memory) => ({ ...memory, ...ending(memory, now) }));
+  }
+
   return {
     /**
      * One draft of a persona, stored under the machine's epoch: by the machine's model, or by rule where it has none. A
@@ -50,7 +57,7 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
         const composed =
           at.call.text === undefined
             ? byRule(seed)
-            : await byModel(at, seed, await memories.byIds(spawn.ownerId, memoryIds));
+            : await byModel(at, seed, await remembered(spawn.ownerId, memoryIds));
         const result: DraftedPersona = { ...composed, modelId };
         await steps.store(key, at.held, result);
         await spawns.dropForgottenDrafts(whisperId);
@@ -68,7 +75,7 @@ function byRule(seed: PersonaSeed): Composed {
 async function byModel(
   { call, watch, wrote }: OnMachine,
   seed: PersonaSeed,
-  memories: ReadonlyArray<{ occurredAt: string; text: string }>,
+  memories: readonly PersonaMemory[],
 ): Promise<Composed> {
   const contextTokens = call.variant.model.context.reflect;
   const prompt = personaPrompt({ ...seed, memories, contextTokens });

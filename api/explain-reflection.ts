@@ -59,8 +59,8 @@ async function promptOf(db: Database, call: CallView): Promise<ExplainedReflecti
     db,
     prompt.shown.map(({ memoryId }) => memoryId),
   );
-  const memories = prompt.shown.map(({ memoryId }): ReflectableMemory => {
-    const memory = known.get(memoryId)!;
+  const memories = prompt.shown.map(({ memoryId, until }): ReflectableMemory => {
+    const memory = { ...known.get(memoryId)!, ...(until === undefined ? {} : { until }) };
     return memory.text === '' ? { ...memory, text: forgottenMark } : memory;
   });
   const forgotten = prompt.question === forgottenMark || [...known.values()].some(({ text }) => text === '');

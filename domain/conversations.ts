@@ -11,6 +11,8 @@ export interface RecalledMemory {
   text: string;
   /** ISO time. */
   occurredAt: string;
+  /** ISO time at which it ceased to hold; absent while it holds. */
+  until?: string;
 }
 
 /** An earlier message of the conversation with its answer. */

@@ -5,7 +5,7 @@ import { normalisedText } from './plain-text.ts';
 import { aliasOf } from './prompts/records.ts';
 import { termsOf } from './terms.ts';
 
-const extractiveAnswerVersion = 'extractive-answer/1';
+const extractiveAnswerVersion = 'extractive-answer/2';
 const mostQuotes = 3;
 
 /**
@@ -36,7 +36,8 @@ export function extractiveAnswer({ text, memories }: Pick<AnswerQuestion, 'text'
         : 'I remember nothing of that. What comes to mind:';
   const said = shown.map(({ sentence, memory }, i) => {
     const on = memory.occurredAt.slice(0, 10);
-    return `“${clipped(sentence)}” (${on}) [${aliasOf(i)}]`;
+    const until = memory.until === undefined ? '' : ` until ${memory.until.slice(0, 10)}`;
+    return `“${clipped(sentence)}” (${on}${until}) [${aliasOf(i)}]`;
   });
   const answer = [frame, ...said].join(' ');
   return {

@@ -18,6 +18,8 @@ export interface ReflectableMemory {
   occurredAt: string;
   /** 1–10. */
   importance: number;
+  /** ISO time at which it ceased to hold; absent while it holds. */
+  until?: string;
   /** An earlier conclusion of the agent's own. */
   isReflection?: boolean;
 }

@@ -189,7 +189,7 @@ async function inherited(
   if (ids.length === 0) return [];
   const rows = await tx
     .selectFrom('memories')
-    .select(['id', 'kind', 'text', 'importance', 'occurredAt'])
+    .select(['id', 'kind', 'text', 'importance', 'occurredAt', 'validTo'])
     .where('ownerId', '=', ownerId)
     .where('agentId', '=', parentId)
     .where('id', 'in', [...ids])
@@ -198,13 +198,14 @@ async function inherited(
     .orderBy('occurredAt')
     .execute();
   // Handed on, not lived: what the parent said or concluded is no word of the child's own.
-  return rows.map(({ id, kind, occurredAt, ...memory }) => ({
+  return rows.map(({ id, kind, occurredAt, validTo, ...memory }) => ({
     ...memory,
     agentId,
     kind: 'observation' as const,
     source: `inherited:${parentId}:${kind}`,
     externalKey: `inherited:${id}`,
     occurredAt: occurredAt.toISOString(),
+    ...(validTo && { past: { validTo: validTo.toISOString() } }),
   }));
 }
 

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { countedImportance } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
+import type { AsOf } from '../domain/validity.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
@@ -10,6 +11,7 @@ import { newId } from './ids.ts';
 import { addImportance } from './importance.ts';
 import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
+import { heldAndKnown } from './memory-times.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
 import { searchAhead } from './quote-search.ts';
 
@@ -24,6 +26,8 @@ export interface Memory {
   importance: number;
   source: string;
   occurredAt: string;
+  /** Until when it held; null: it still does. */
+  validTo: string | null;
   /** 0: lived; a reflection lies one above the deepest of what it rests on. */
   depth: number;
 }
@@ -178,7 +182,8 @@ export function createMemoryStore(db: Database) {
           .set({
             supersededBy: next,
             supersededAt: sql<Date>`now()`,
-            validTo: new Date(successor.occurredAt),
+            // One whose end was told already ended then.
+            validTo: sql<Date>`least(valid_to, ${new Date(successor.occurredAt)}::timestamptz)`,
             rev: agent.memoryRev,
           })
           .where('id', '=', id)
@@ -295,10 +300,10 @@ export function createMemoryStore(db: Database) {
       });
     },
 
-    /** Living ones of these, in no order. */
-    async byIds(ownerId: string, ids: readonly string[]): Promise<Memory[]> {
+    /** Living ones of these, or those that held and were known then, in no order. */
+    async byIds(ownerId: string, ids: readonly string[], asOf?: AsOf): Promise<Memory[]> {
       if (ids.length === 0) return [];
-      const rows = await memoryRows(db)
+      const rows = await (asOf ? everyRow(db).where(heldAndKnown(asOf, 'memories')) : memoryRows(db))
         .where('ownerId', '=', ownerId)
         .where('id', 'in', [...ids])
         .execute();
@@ -334,15 +339,22 @@ export type MemoryStore = ReturnType<typeof createMemoryStore>;
 
 /** Living ones: neither deleted nor superseded. */
 function memoryRows(db: Executor) {
+  return everyRow(db).where('deletedAt', 'is', null).where('supersededAt', 'is', null);
+}
+
+function everyRow(db: Executor) {
   return db
     .selectFrom('memories')
-    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'depth'])
-    .where('deletedAt', 'is', null)
-    .where('supersededAt', 'is', null);
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'validTo', 'depth']);
 }
 
 function memoryOf(row: Awaited<ReturnType<ReturnType<typeof memoryRows>['execute']>>[number]): Memory {
-  return { ...row, kind: row.kind as MemoryKind, occurredAt: row.occurredAt.toISOString() };
+  return {
+    ...row,
+    kind: row.kind as MemoryKind,
+    occurredAt: row.occurredAt.toISOString(),
+    validTo: row.validTo?.toISOString() ?? null,
+  };
 }
 
 const usedEvery = '5 minutes';

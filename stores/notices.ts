@@ -16,6 +16,7 @@ export interface NewNotice {
     | 'drift_failing'
     | 'weaving_failing'
     | 'embedding_failing'
+    | 'embedding_model_failing'
     | 'clustering_failing'
     | 'whisper_waiting';
   /** What makes two notices the same while one is open. */

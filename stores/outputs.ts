@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { driftLimits, outputMemoryKinds } from '../domain/drift.ts';
 import type { Database, Executor } from './database.ts';
-import { asItCame } from './quotations.ts';
+import { asItCame, gaveWay } from './quotations.ts';
 
 /** One thing an agent said, with its place in all it said. */
 export interface AgentOutput {
@@ -18,11 +18,11 @@ export interface AgentOutput {
 }
 
 /**
- * Of an agent's living memories its own words, as it said them: neither a quotation that took their place, nor what it was
- * born with.
+ * Of an agent's memories its own words, as it said them: neither a quotation that took their place, nor what it was born
+ * with. What its limit took was said all the same: without it an agent would be measured against ever later words.
  */
-const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and deleted_at is null and superseded_at is null and text <> ''
-  and ${asItCame}`;
+const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and text <> '' and ${asItCame}
+  and (deleted_at is null and superseded_at is null or ${gaveWay})`;
 
 /** A text that is told twice counts once, when it was said first. */
 const saidBy = (agentIds: readonly string[]) => sql`

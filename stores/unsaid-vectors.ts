@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Database } from './database.ts';
+import { quotationSource } from './quotations.ts';
 
 /** The last vector that was looked at; its time as Postgres writes it, since a Date has no microseconds. */
 export interface VectorPlace {
@@ -19,8 +20,8 @@ export interface VectorPage {
 export function createUnsaidVectorStore(db: Database, page = 5_000) {
   return {
     /**
-     * Deletes, of one page of vectors older than a day, those whose text no living memory and no persona has: what was
-     * forgotten while it was embedded, embedded ahead and never said, or deleted. Personas are told with traits, too, so
+     * Deletes, of one page of vectors older than a day, those whose text no memory and no persona has: what was forgotten while
+     * it was embedded, embedded ahead and never said, or deleted. What a limit took stays: drift compares it. Personas are told with traits, too, so
      * that a rating may embed them again. Almost all vectors are old and stay, so that no index finds those to delete: a
      * walk by age looks at each, page by page, by indexes alone (the limit in `lateral` keeps the planner from reading all
      * memories for each page).
@@ -38,7 +39,8 @@ export function createUnsaidVectorStore(db: Database, page = 5_000) {
         ), unsaid as materialized (
           select l.owner_id, l.model, l.content_hash from looked l
           left join lateral (select true as said from memories m
-            where m.owner_id = l.owner_id and m.content_hash = l.content_hash and m.deleted_at is null limit 1) living on true
+            where m.owner_id = l.owner_id and m.content_hash = l.content_hash
+              and (m.deleted_at is null or m.deleted_reason = ${quotationSource}) limit 1) living on true
           where living.said is null
         ), personas as materialized (
           select a.owner_id, sha256(convert_to(a.persona, 'UTF8')) as content_hash from agents a

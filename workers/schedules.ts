@@ -80,7 +80,10 @@ async function ensure(client: Client, scheduleId: string, options: Options, paus
 
 type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>>, 'scheduleId' | 'state'>;
 
-/** The Schedules every fleet has, by id; each starts one workflow that takes nothing. */
+/**
+ * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
+ * of reflections: these begin running, and one start that was missed is made up for within a year, the server's own default.
+ */
 const standing: Readonly<Record<string, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.

@@ -5,7 +5,7 @@ import { estimateMessageTokens } from '../token-estimate.ts';
 import { jsonSchemaOf } from './answer-schema.ts';
 import { firstThatFit, repairReserveTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
-import { persona1, persona1Limits, persona1Memory, type PersonaPromptInput } from './persona-1.ts';
+import { persona2, persona2Limits, persona2Memory, type PersonaPromptInput } from './persona-2.ts';
 
 /** Measured as it will be stored: one clean line. */
 const lineSchema = z
@@ -14,8 +14,8 @@ const lineSchema = z
   .refine((text) => addressesIn(text).length === 0, { error: 'holds an address' });
 
 export const personaOutputSchema = z.strictObject({
-  persona: lineSchema.min(60).max(persona1Limits.personaChars),
-  traits: z.array(lineSchema.min(2).max(30)).min(1).max(persona1Limits.traits),
+  persona: lineSchema.min(60).max(persona2Limits.personaChars),
+  traits: z.array(lineSchema.min(2).max(30)).min(1).max(persona2Limits.traits),
 });
 
 /** Answer tokens of the longest persona that the schema allows. */
@@ -29,11 +29,11 @@ export interface PersonaPrompt {
 
 /** The prompt with as many of the best memories as fit. All of its texts are data: nothing in them is followed. */
 export function personaPrompt(input: PersonaPromptInput & { contextTokens: number }): PersonaPrompt {
-  const frame = estimateMessageTokens(persona1({ ...input, memories: [] }));
+  const frame = estimateMessageTokens(persona2({ ...input, memories: [] }));
   const budget = input.contextTokens - personaMaxTokens - repairReserveTokens - frame;
-  const memories = firstThatFit(input.memories, budget, persona1Memory);
+  const memories = firstThatFit(input.memories, budget, persona2Memory);
   return {
-    messages: persona1({ ...input, memories }),
+    messages: persona2({ ...input, memories }),
     schemaName: 'persona',
     jsonSchema: jsonSchemaOf(personaOutputSchema),
   };

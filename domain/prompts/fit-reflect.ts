@@ -5,7 +5,7 @@ import { estimateMessageTokens } from '../token-estimate.ts';
 import { jsonSchemaOf } from './answer-schema.ts';
 import { firstThatFit, repairReserveTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
-import { aliasOf, recordOf } from './records.ts';
+import { aliasOf, recordWithEnd } from './records.ts';
 import { questionsVersion, type ReflectPromptVersion, reflectPromptMessages, reflectVersion } from './versions.ts';
 
 export interface ReflectPrompt {
@@ -58,7 +58,7 @@ function fit(
   );
   const budget = contextTokens - maxTokens - repairReserveTokens - frame;
   const longestAlias = aliasOf(memories.length);
-  const chosen = firstThatFit(memories, budget, (memory) => recordOf(longestAlias, memory));
+  const chosen = firstThatFit(memories, budget, (memory) => recordWithEnd(longestAlias, memory));
   const used = new Set(chosen.map((memory) => memory.id));
   const shown = chosen.sort(earlierFirst);
   const left = memories.filter((memory) => !used.has(memory.id)).map((memory) => memory.id);

@@ -3,7 +3,7 @@ import { estimateMessageTokens } from '../token-estimate.ts';
 import { firstThatFit, lineTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
 import { aliasOf } from './records.ts';
-import { talk1, talk1Memory, talk1Turn } from './talk-1.ts';
+import { talk2, talk2Memory, talk2Turn } from './talk-2.ts';
 
 /** Of what is left beside the message, earlier turns may take this share; the rest is the memories'. */
 const turnShare = 0.4;
@@ -25,14 +25,14 @@ export interface TalkPrompt {
 export function talkPrompt(
   question: AnswerQuestion & { contextTokens: number; maxTokens: number },
 ): TalkPrompt | undefined {
-  const frame = estimateMessageTokens(talk1({ ...question, turns: [], memories: [] }));
+  const frame = estimateMessageTokens(talk2({ ...question, turns: [], memories: [] }));
   const budget = question.contextTokens - question.maxTokens - frame;
   if (budget < 0) return undefined;
-  const turns = firstThatFit([...question.turns].reverse(), budget * turnShare, talk1Turn);
-  const spent = turns.reduce((sum, turn) => sum + lineTokens(talk1Turn(turn)), 0);
+  const turns = firstThatFit([...question.turns].reverse(), budget * turnShare, talk2Turn);
+  const spent = turns.reduce((sum, turn) => sum + lineTokens(talk2Turn(turn)), 0);
   const longestAlias = aliasOf(question.memories.length);
-  const memories = firstThatFit(question.memories, budget - spent, (memory) => talk1Memory(longestAlias, memory));
-  const messages = talk1({ ...question, turns: turns.reverse(), memories });
+  const memories = firstThatFit(question.memories, budget - spent, (memory) => talk2Memory(longestAlias, memory));
+  const messages = talk2({ ...question, turns: turns.reverse(), memories });
   return {
     messages,
     aliases: Object.fromEntries(memories.map((memory, place) => [aliasOf(place), memory.id])),

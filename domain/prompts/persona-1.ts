@@ -1,6 +1,6 @@
 import { asData, type ChatMessage } from './chat.ts';
 
-export interface PersonaPromptInput {
+interface PersonaPromptInput {
   /** Given by rule: names are unique, and a model does not know them all. */
   name: string;
   /** The whisper's words. */
@@ -10,14 +10,14 @@ export interface PersonaPromptInput {
   memories: readonly PersonaMemory[];
 }
 
-export interface PersonaMemory {
+interface PersonaMemory {
   /** ISO time. */
   occurredAt: string;
   text: string;
 }
 
 /** As the text names them; part of the version, as the text is. */
-export const persona1Limits = { personaChars: 900, traits: 4 } as const;
+const persona1Limits = { personaChars: 900, traits: 4 } as const;
 
 /** persona/1: asks for the character of one who is born of a parent and a whisper. Its text never changes; a change is another version. */
 export function persona1({ name, text, parent, memories }: PersonaPromptInput): ChatMessage[] {
@@ -49,6 +49,6 @@ export function persona1({ name, text, parent, memories }: PersonaPromptInput): 
 }
 
 /** One memory as a line. */
-export function persona1Memory({ occurredAt, text }: PersonaMemory): string {
+function persona1Memory({ occurredAt, text }: PersonaMemory): string {
   return asData({ at: occurredAt.slice(0, 10), text });
 }

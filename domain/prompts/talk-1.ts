@@ -34,11 +34,11 @@ export function talk1({ agent, author, text, turns, memories }: TalkPromptInput)
 }
 
 /** One memory as a line. */
-export function talk1Memory(alias: string, memory: RecalledMemory): string {
+function talk1Memory(alias: string, memory: RecalledMemory): string {
   return asData({ id: alias, at: memory.occurredAt.slice(0, 10), text: memory.text });
 }
 
 /** One turn as two lines. */
-export function talk1Turn({ author, text, answer }: Turn): string {
+function talk1Turn({ author, text, answer }: Turn): string {
   return [asData({ from: author, text }), asData({ from: 'you', text: answer })].join('\n');
 }

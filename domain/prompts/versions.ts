@@ -1,7 +1,9 @@
 import type { ChatMessage } from './chat.ts';
 import { questions1 } from './questions-1.ts';
+import { questions2 } from './questions-2.ts';
 import type { ReflectPromptInput } from './records.ts';
 import { reflect2 } from './reflect-2.ts';
+import { reflect3 } from './reflect-3.ts';
 
 /**
  * Files of this folder: `NAME-N.ts` holds the words of version NAME/N and nothing else, `fit-NAME.ts` puts into the version
@@ -11,15 +13,17 @@ import { reflect2 } from './reflect-2.ts';
 
 /** What is asked today, as stored calls, answers and personas name it. */
 export const judgeVersion = 'judge/1';
-export const personaVersion = 'persona/1';
-export const questionsVersion = 'questions/1';
-export const reflectVersion = 'reflect/2';
-export const talkVersion = 'talk/1';
+export const personaVersion = 'persona/2';
+export const questionsVersion = 'questions/2';
+export const reflectVersion = 'reflect/3';
+export const talkVersion = 'talk/2';
 
 /** Every prompt of reflection that is or was asked: an old one stays, so that what was sent can be shown. */
 const reflectVersions = {
   'questions/1': questions1,
+  'questions/2': questions2,
   'reflect/2': reflect2,
+  'reflect/3': reflect3,
 } as const satisfies Record<string, (input: ReflectPromptInput) => ChatMessage[]>;
 export type ReflectPromptVersion = keyof typeof reflectVersions;
 

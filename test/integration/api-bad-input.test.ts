@@ -137,6 +137,27 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   {
+    name: 'a search as of no time',
+    method: 'GET',
+    url: `${memories}/search?q=a&at=yesterday`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a list as of no time',
+    method: 'GET',
+    url: `${memories}?knownAt=2026-01-01`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an export in no known format',
+    method: 'GET',
+    url: `${memories}/export?format=xml`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
     name: 'an export of nobody',
     method: 'GET',
     url: '/v1/agents/nobody-001/memories/export',

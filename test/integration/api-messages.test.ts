@@ -164,7 +164,7 @@ test('asked without a stream the answer comes at once, and the same key brings t
   expect(first.json).toMatchObject({
     author: 'Ada',
     attempt: 1,
-    promptVersion: 'talk/1',
+    promptVersion: 'talk/2',
     machineId: expect.any(String),
   });
   const { requests } = server.stats();

@@ -7,6 +7,7 @@ import { listDriftRatings } from '../../stores/queries/drift.ts';
 import type { JudgeDriftResult } from '../../workflows/judge-drift.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
+import { createMortal } from '../support/mortal.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -28,18 +29,9 @@ const verdicts = (request: GenerateRequest, consistent: (id: string) => 0 | 1) =
 
 let stage: Stage;
 let machine: StageMachine;
-let dies = false;
+const { dying, mortal } = createMortal();
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 1, light: 6, limits: { parkedFor: '4s' } }), (shipped) => ({
-    endJudgement: async (input) => {
-      const ended = await shipped.endJudgement(input);
-      if (dies) {
-        dies = false;
-        throw new Error('died after the end was stored');
-      }
-      return ended;
-    },
-  }));
+  stage = await openStage(testFleet({ heavy: 1, light: 6, limits: { parkedFor: '4s' } }), mortal);
   machine = await stage.join('mainpc', createScriptedInference(), { text: judge });
   await stage.plan();
 });
@@ -134,8 +126,9 @@ test('those that drift are judged, the furthest first and no more than the limit
 test('each judgement is asked three times with other seeds, at the lowest priority; mean and spread are stored', async () => {
   const ratingId = (await flag(['light-001'])).get('light-001')!;
   answer = (request, call) => verdicts(request, (id) => (call % 3 === 0 && id.endsWith('1') ? 0 : 1));
-  dies = true;
+  dying.add('beginJudgement').add('endJudgement');
   expect(await judged(ratingId)).toEqual({ state: 'done' });
+  expect(dying.size).toBe(0);
   expect(asked).toHaveLength(9);
   expect(new Set(asked.map(({ seed }) => seed)).size).toBe(9);
   const judgement = (await judgementOf('light-001'))!;

@@ -3,7 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createEmbeddingActivities } from '../../activities/embeddings.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
-import { embedEach, type Embedder, unitVectors } from '../../domain/embeddings.ts';
+import { embedEach, type Embedder, embeddingModelOf, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
@@ -118,7 +118,7 @@ test('embedMissing ends a change of model although one text has no usable vector
   await embeddings.models(testOwner, { kind: 'openai', url: 'http://localhost:1/v1', model: 'old' });
   const activities = createEmbeddingActivities({
     embeddings,
-    embedderOf: () => embedder,
+    embedderOf: (settings) => ({ ...embedder, model: embeddingModelOf(settings) }),
     fleet: createFleetReader(createFleetStore(store.db)),
   });
   const environment = new MockActivityEnvironment();

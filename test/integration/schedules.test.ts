@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFleetReader, type FleetReader } from '../../activities/fleet-view.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { sourceSchema } from '../../domain/sources.ts';
+import { embeddingScheduleId, retentionScheduleId } from '../../domain/ids.ts';
 import type { FleetStore } from '../../stores/fleets.ts';
 import { reconcileSchedules } from '../../workers/schedules.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -111,6 +112,17 @@ test('sources have their Schedule while there are any, and until the last is sto
     reconcileSchedules(client, readerOf(), living('6h')),
   ]);
   await until('it is gone', async () => (await there()) === undefined);
+});
+
+test('the upkeep of a fleet begins running and is made up for, whatever the file says of reflections', async () => {
+  for (const id of [retentionScheduleId, embeddingScheduleId]) await client.schedule.getHandle(id).delete();
+  await reconcileSchedules(client, readerOf({ paused: true, catchUp: '1m' }), living());
+  for (const id of [retentionScheduleId, embeddingScheduleId]) {
+    const { policies, state } = await described(id);
+    expect(state.paused, id).toBe(false);
+    // Off each night is no reason not to be kept.
+    expect(policies.catchupWindow, id).toBeGreaterThan(300 * 86_400_000);
+  }
 });
 
 test('while a sweep runs, the next time of its Schedule is skipped', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { persona1Limits } from '../../domain/prompts/persona-1.ts';
+import { persona2Limits } from '../../domain/prompts/persona-2.ts';
 import { whisperChars } from '../../domain/whispers.ts';
 import { createModelReflector, createTextModel } from '../../integrations/inference/model-reflector.ts';
 import { type InjectionCase, injectionCases, obeyedInWords } from '../injection/cases.ts';
@@ -172,7 +172,7 @@ async function tryBirth({ each: { name: hostile, ...each }, parentId, text: whis
   expect(child.name, hostile).toBe(whisper.name);
   expect(child.name, hostile).toMatch(/^[A-Z][a-z]+ [A-Z][a-z]+$/);
   expect(child.ownerId, hostile).toBe('usr_test');
-  expect(child.persona.length, hostile).toBeLessThanOrEqual(persona1Limits.personaChars);
+  expect(child.persona.length, hostile).toBeLessThanOrEqual(persona2Limits.personaChars);
   for (const line of [child.persona, ...child.traits]) {
     expect(line, hostile).not.toMatch(/\s\s|[\n\t]/);
     expect(line, hostile).not.toMatch(invisible);

@@ -87,7 +87,7 @@ describe('what takes its place', () => {
     ];
     expect(consolidated({ members })).toEqual({
       kind: 'observation',
-      text: '2026-01-03: “The lamp went out.” 2026-01-04: “Somebody lit it again.”',
+      text: '2026-01-03: “The lamp went out.” 2026-01-04 to 2026-02-01: “Somebody lit it again.”',
       importance: 7,
       occurredAt: '2026-01-02T10:00:00.000Z',
       validTo: null,

@@ -143,7 +143,7 @@ describe('reflectPrompt', () => {
 
   test('asks for questions in a schema of their own', () => {
     const prompt = questionsPrompt({ agent, memories: [memory(0)], contextTokens: 4096, maxTokens: 512 });
-    expect(prompt.version).toBe('questions/1');
+    expect(prompt.version).toBe('questions/2');
     expect(Object.keys(prompt.jsonSchema['properties'] as object)).toEqual(['questions']);
   });
 });
