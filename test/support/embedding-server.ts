@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hashedEmbedder } from './hashed-embedder.ts';
@@ -9,7 +9,10 @@ export type EmbeddingServer = Awaited<ReturnType<typeof startEmbeddingServer>>;
 export async function startEmbeddingServer() {
   const asked = new Map<string, string[]>();
   const slow = new Map<string, number>();
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
+    answer(request, response).catch((err: unknown) => response.destroy(err instanceof Error ? err : undefined));
+  });
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const { model, input } = JSON.parse(Buffer.concat(parts).toString()) as { model: string; input: string[] };
@@ -19,7 +22,7 @@ export async function startEmbeddingServer() {
     const data = vectors.map((vector, index) => ({ object: 'embedding', index, embedding: [...vector] }));
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ object: 'list', model, data, usage: { prompt_tokens: 1, total_tokens: 1 } }));
-  });
+  }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,

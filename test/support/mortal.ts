@@ -7,8 +7,8 @@ export function createMortal() {
   const dying = new Set<string>();
   return {
     dying,
-    mortal<Activities extends object>(shipped: Activities): Activities {
-      return Object.fromEntries(
+    mortal: <Activities extends object>(shipped: Activities): Activities =>
+      Object.fromEntries(
         Object.entries(shipped).map(([name, activity]) => [
           name,
           async (...args: unknown[]) => {
@@ -17,7 +17,6 @@ export function createMortal() {
             return result;
           },
         ]),
-      ) as Activities;
-    },
+      ) as Activities,
   };
 }
