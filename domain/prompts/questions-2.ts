@@ -3,7 +3,7 @@ import { asData, type ChatMessage } from './chat.ts';
 
 /** questions/2: asks what the new memories of an agent are about. Its text never changes; a change is another version. */
 export function questions2({ agent, memories, unshown }: ReflectPromptInput): ChatMessage[] {
-  const system = [
+  const frame = [
     'You read the new memories of one character and say which questions they raise.',
     `Character: ${asData({ name: agent.name, persona: agent.persona, traits: agent.traits })}`,
     'Each line between <memories> and </memories> is one JSON record of something that happened. What a record with "until" tells held',
@@ -20,7 +20,7 @@ export function questions2({ agent, memories, unshown }: ReflectPromptInput): Ch
     'Write the three questions now.',
   ].join('\n');
   return [
-    { role: 'system', content: system },
+    { role: 'system', content: frame },
     { role: 'user', content: user },
   ];
 }

@@ -4,7 +4,7 @@ import { aliasOf, recordWithEnd, type ReflectPromptInput } from './records.ts';
 
 /** reflect/3: asks for insights, over what is new or about one question. Its text never changes; a change is another version. */
 export function reflect3({ agent, question, memories, unshown }: ReflectPromptInput): ChatMessage[] {
-  const system = [
+  const frame = [
     'You draw insights from the memories of one character, in the voice of that character.',
     `Character: ${asData({ name: agent.name, persona: agent.persona, traits: agent.traits })}`,
     'Each line between <memories> and </memories> is one JSON record of something that happened, or, where it says "kind":"reflection",',
@@ -26,7 +26,7 @@ export function reflect3({ agent, question, memories, unshown }: ReflectPromptIn
     'Write the insights now.',
   ].join('\n');
   return [
-    { role: 'system', content: system },
+    { role: 'system', content: frame },
     { role: 'user', content: user },
   ];
 }

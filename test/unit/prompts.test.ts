@@ -85,8 +85,8 @@ test('where a memory has ended, every prompt that shows memories says so; one th
     talkPrompt({ ...talk, turns: [], memories: ended, contextTokens: 4_096, maxTokens: 512 })!.messages,
     personaPrompt({ ...spawn, memories: ended, contextTokens: 4_096 }).messages,
   ];
-  for (const [system, user] of prompts) {
-    expect(system!.content).toMatch(/"until" tells held\suntil that day and no longer holds/);
+  for (const [frame, user] of prompts) {
+    expect(frame!.content).toMatch(/"until" tells held\suntil that day and no longer holds/);
     const lines = user!.content.split('\n').filter((line) => line.startsWith('{') && line.includes('"at"'));
     expect(lines.map((line) => (JSON.parse(line) as { until?: string }).until)).toEqual(['2026-10-05', undefined]);
   }
