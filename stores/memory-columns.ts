@@ -61,12 +61,11 @@ export class MemoryColumns {
     return this.places.get(id);
   }
 
-  takeVector(place: number, bytes: Buffer): void {
+  /** @param dimensions of the model; a damaged vector, of another length, is as good as none */
+  takeVector(place: number, bytes: Buffer, dimensions: number): void {
+    if (bytes.length !== dimensions * 4) return;
     const vector = vectorOf(bytes);
-    this.dimensions ||= vector.length;
-    if (vector.length !== this.dimensions) {
-      throw new RangeError(`a vector of ${vector.length} numbers among vectors of ${this.dimensions}`);
-    }
+    this.dimensions = dimensions;
     const at = Math.floor(place / chunkPlaces);
     while (this.chunks.length <= at) this.chunks.push(new Float32Array(chunkPlaces * this.dimensions));
     this.vectorAt(place).set(vector);

@@ -131,8 +131,10 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
     const wanted = asOf ? heldAndKnown(asOf, 'm') : sql<boolean>`true`;
     const living = asOf ? sql<boolean>`true` : sql<boolean>`m.deleted_at is null and m.superseded_at is null`;
     const takeVector = (place: number, bytes: Buffer) => {
-      if (!early) columns.takeVector(place, bytes);
-      else if (vector) early[place] = dot(vectorOf(bytes), 0, vector);
+      // Nothing to compare with, nothing to keep: a later search reads it.
+      if (!vector) return;
+      if (!early) columns.takeVector(place, bytes, vector.length);
+      else if (bytes.length === vector.length * 4) early[place] = dot(vectorOf(bytes), 0, vector);
     };
     for (;;) {
       const { rows } = await sql<MemoryRow>`

@@ -11,14 +11,12 @@ import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { plainMemories } from '../support/memories.ts';
 import { applyRetention } from '../support/retention.ts';
+import { createMortal } from '../support/mortal.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
 let stage: Stage;
-/** Activities whose next execution commits and then fails, as when the process dies before it can say so. */
-const dying = new Set<string>();
-/** What happens once, just before an activity begins. */
-const before = new Map<string, () => Promise<unknown>>();
+const { dying, before, mortal } = createMortal();
 const open: Partial<Spawning> = {
   fleet: { burst: 1000, perHour: 0 },
   lineage: { burst: 1000, perHour: 0 },
@@ -53,23 +51,6 @@ function fleetWith(spawning: Partial<Spawning>, cadence = '6h') {
 async function applySpawning(spawning: Partial<Spawning>, cadence?: string): Promise<void> {
   await stage.apply(fleetWith(spawning, cadence));
   await stage.plan();
-}
-
-/** Every activity of the shipped ones, each able to die once after it has committed. */
-function mortal<Activities extends object>(shipped: Activities): Activities {
-  return Object.fromEntries(
-    Object.entries(shipped).map(([name, activity]) => [
-      name,
-      async (...args: unknown[]) => {
-        const event = before.get(name);
-        before.delete(name);
-        await event?.();
-        const result: unknown = await (activity as (...args: unknown[]) => Promise<unknown>)(...args);
-        if (dying.delete(name)) throw new Error(`${name} died after its work was done`);
-        return result;
-      },
-    ]),
-  ) as Activities;
 }
 
 let asked = 0;
