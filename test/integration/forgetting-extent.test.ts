@@ -178,7 +178,7 @@ test('two who forget what stands in the same threads never wait for each other i
   expect(await textsOf([...own, ...theirs])).toEqual(['', '', '', '']);
 });
 
-test('what is forgotten, deleted, quoted in place of others or inherited is no output, and no drop to feed on', async () => {
+test('what is forgotten, deleted, quoting others or inherited is no output, and no drop to feed on; what the limit took was said all the same', async () => {
   const speaker = 'light-003';
   const outputs = createOutputStore(store.db);
   const own = (text: string, of: Partial<NewMemory> = {}) =>
@@ -187,12 +187,13 @@ test('what is forgotten, deleted, quoted in place of others or inherited is no o
   const gone = await own('Owls owe Wendeline nine crowns.', { kind: 'reflection' });
   const deleted = await own('Owls left.', { kind: 'reflection' });
   await own('Owls of my parent.', { source: 'inherited:light-002', externalKey: 'inherited:mem_x' });
-  const quotation = await quote([await own('Owls here.'), await own('Owls there.')], speaker);
+  const [here, there] = [await own('Owls here.'), await own('Owls there.')];
+  const quotation = await quote([here, there], speaker);
   await memories.forget(testOwner, gone, 'asked for');
   await memories.delete(testOwner, deleted, 'a mistake');
-  expect(await outputs.last([speaker], 10)).toEqual([{ id: said, agentId: speaker, text: 'Owls are late.' }]);
+  expect((await outputs.last([speaker], 10)).map(({ id }) => id)).toEqual([there, here, said]);
   const placed = await outputs.firstAndLast({ agentIds: [speaker], model: 'none', first: 10, last: 10 });
-  expect(placed.map(({ id, total }) => [id, total])).toEqual([[said, 1]]);
+  expect(placed.map(({ id, total }) => [id, total])).toEqual([said, here, there].map((id) => [id, 3]));
   expect([...(await outputTexts(store.db, testOwner, [said, gone, deleted, quotation])).keys()]).toEqual([said]);
   const drops = await createSourceDropStore(store.db).after({
     ownerId: testOwner,
