@@ -2,6 +2,7 @@ import { type AnswerOutcome, seedOf } from '../domain/conversations.ts';
 import { DomainError } from '../domain/errors.ts';
 import { extractiveAnswer } from '../domain/extractive-answer.ts';
 import { answerStep } from '../domain/messages.ts';
+import { ending } from '../domain/validity.ts';
 import { answerByModel } from '../integrations/inference/model-answerer.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import type { AnswerStep, MessageStore } from '../stores/messages.ts';
@@ -50,13 +51,17 @@ export function createAnswerActivities(deps: AnswerDeps) {
     const { ownerId, agentId, text, author } = message;
     const limit = (await fleet()).fleet.talk.memories;
     const [agent, { turns, memoryIds }] = await Promise.all([runs.reflectingAgent(agentId), messages.turns(message)]);
+    const now = new Date();
     const { found } = await memorySearch.search(
       // As many more as the conversation itself has left behind: it is shown as such.
-      { ownerId, agentId, text, limit: limit + memoryIds.length, now: new Date(), used: true },
+      { ownerId, agentId, text, limit: limit + memoryIds.length, now, used: true },
       signal,
     );
     const shown = new Set(memoryIds);
-    const memories = found.filter(({ id }) => !shown.has(id)).slice(0, limit);
+    const memories = found
+      .filter(({ id }) => !shown.has(id))
+      .slice(0, limit)
+      .map((memory) => ({ ...memory, ...ending(memory, now) }));
     return { agent, author, text, turns, memories, shown: [...memoryIds, ...memories.map(({ id }) => id)] };
   }
 

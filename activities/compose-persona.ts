@@ -1,11 +1,7 @@
 import { DomainError } from '../domain/errors.ts';
-import {
-  oneLine,
-  personaMaxTokens,
-  personaOutputSchema,
-  personaPrompt,
-  personaPromptVersion,
-} from '../domain/prompts/persona.ts';
+import { personaMaxTokens, personaOutputSchema, personaPrompt } from '../domain/prompts/fit-persona.ts';
+import type { PersonaMemory } from '../domain/prompts/persona-2.ts';
+import { personaVersion } from '../domain/prompts/versions.ts';
 import { seedOf } from '../domain/random.ts';
 import {
   childMaskSeed,
@@ -13,6 +9,7 @@ import {
   inheritedPersonaVersion,
   type PersonaSeed,
 } from '../domain/spawned-personas.ts';
+import { ending } from '../domain/validity.ts';
 import { generateStructured } from '../integrations/inference/structured.ts';
 import type { MemoryStore } from '../stores/memories.ts';
 import type { DraftedPersona, SpawnStore } from '../stores/spawns.ts';
@@ -34,12 +31,17 @@ export function personaStep(draft: number): string {
 }
 
 export interface ComposeDeps {
-  spawns: Pick<SpawnStore, 'underWay'>;
+  spawns: Pick<SpawnStore, 'underWay' | 'dropForgottenDrafts'>;
   memories: Pick<MemoryStore, 'byIds'>;
   steps: StepResultStore;
 }
 
 export function createComposePersona({ spawns, memories, steps }: ComposeDeps, onMachine: OnMachineFrame) {
+  async function remembered(ownerId: string, ids: readonly string[]): Promise<PersonaMemory[]> {
+    const now = new Date();
+    return (await memories.byIds(ownerId, ids)).map((memory) => ({ ...memory, ...ending(memory, now) }));
+  }
+
   return {
     /**
      * One draft of a persona, stored under the machine's epoch: by the machine's model, or by rule where it has none. A
@@ -47,7 +49,7 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
      */
     async composePersona({ whisperId, draft, name, memoryIds, modelId, queue }: ComposeInput): Promise<void> {
       const key = { workId: whisperId, step: personaStep(draft) };
-      if (await steps.read<DraftedPersona>(key)) return;
+      if (await steps.read<DraftedPersona>(key)) return spawns.dropForgottenDrafts(whisperId);
       const spawn = await spawns.underWay(whisperId);
       if ('state' in spawn) throw new DomainError('CONFLICT', `${whisperId} has ended`);
       await onMachine({ modelId, queue }, async (at) => {
@@ -55,9 +57,10 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
         const composed =
           at.call.text === undefined
             ? byRule(seed)
-            : await byModel(at, seed, await memories.byIds(spawn.ownerId, memoryIds));
+            : await byModel(at, seed, await remembered(spawn.ownerId, memoryIds));
         const result: DraftedPersona = { ...composed, modelId };
         await steps.store(key, at.held, result);
+        await spawns.dropForgottenDrafts(whisperId);
       });
     },
   };
@@ -72,7 +75,7 @@ function byRule(seed: PersonaSeed): Composed {
 async function byModel(
   { call, watch, wrote }: OnMachine,
   seed: PersonaSeed,
-  memories: ReadonlyArray<{ occurredAt: string; text: string }>,
+  memories: readonly PersonaMemory[],
 ): Promise<Composed> {
   const contextTokens = call.variant.model.context.reflect;
   const prompt = personaPrompt({ ...seed, memories, contextTokens });
@@ -85,11 +88,11 @@ async function byModel(
   wrote(tokens);
   return {
     name: seed.name,
-    persona: oneLine(value.persona),
-    traits: [...new Set(value.traits.map(oneLine))].filter((trait) => trait !== ''),
+    persona: value.persona,
+    traits: [...new Set(value.traits)],
     maskSeed: childMaskSeed(seed),
     source: 'model',
-    promptVersion: personaPromptVersion,
+    promptVersion: personaVersion,
     tokens,
   };
 }

@@ -5,13 +5,12 @@ import type { EmbeddingStore } from '../stores/embeddings.ts';
 import { dot } from '../stores/memory-columns.ts';
 import type { WeavingStore } from '../stores/weaving.ts';
 import type { FleetReader } from './fleet-view.ts';
+import { isPassedOver, reasonOf } from './passing-over.ts';
 
 /** Memories that one transaction frees, and among how many of the least useful they are looked for. */
 const freedAtOnce = 200;
 const pool = 600;
 const agentsAtOnce = 100;
-/** From this attempt on an agent that fails is passed over: the database has had minutes to come back. */
-const passedOverFrom = 8;
 
 export interface ConsolidationDeps {
   consolidation: ConsolidationStore;
@@ -82,16 +81,15 @@ export function createConsolidationActivities({ consolidation, weaving, embeddin
       if (agents.length === agentsAtOnce) result.after = agents.at(-1)!.id;
       return result;
 
-      /** What fails for one agent again and again is told and does not keep the others waiting. */
+      /** What fails for one agent and will again is told and does not keep the others waiting. */
       async function passingOver<Done>(agentId: string, work: () => Promise<Done>): Promise<Done | undefined> {
-        const { info, cancellationSignal } = Context.current();
         try {
           const done = await work();
           await consolidation.noteFailure(ownerId, agentId, undefined);
           return done;
         } catch (err) {
-          if (cancellationSignal.aborted || info.attempt < passedOverFrom) throw err;
-          await consolidation.noteFailure(ownerId, agentId, err instanceof Error ? err.message : String(err));
+          if (!isPassedOver(err)) throw err;
+          await consolidation.noteFailure(ownerId, agentId, reasonOf(err));
           return undefined;
         }
       }
@@ -115,9 +113,9 @@ export function createConsolidationActivities({ consolidation, weaving, embeddin
         const order = leastUsefulFirst(new Date(now));
         const ranked = (await consolidation.unprotected(agentId)).sort(order).slice(0, pool);
         const memories = (await consolidation.read(ranked.map(({ id }) => id))).sort(order);
-        const vectors = await weaving.vectors(
-          ownerId,
-          serving.model,
+        // A memory whose vector is damaged is like one without.
+        const { vectors } = await weaving.vectors(
+          { ownerId, model: serving.model, dimensions: await embeddings.dimensions(ownerId, serving.model) },
           memories.map(({ id }) => id),
         );
         const byPlace = memories.map(({ id }) => vectors.get(id));

@@ -1,26 +1,26 @@
 import { Context } from '@temporalio/activity';
-import { judgementLimits } from '../domain/consistency.ts';
 import { driftLimits, driftOf, driftSpans, nextDriftState, personaText, teaches } from '../domain/drift.ts';
-import { type Embedder, type EmbeddingSettings, toUnitLength } from '../domain/embeddings.ts';
+import { embedEach, type Embedder, type EmbeddingSettings, toUnitLength, UnusableText } from '../domain/embeddings.ts';
 import { DomainError } from '../domain/errors.ts';
 import { createSpaceBuilder, spaceLimits } from '../domain/persona-space.ts';
 import type { DriftStore, NewRating, RatedAgent, StoredSpace } from '../stores/drift.ts';
 import { contentHash, type EmbeddingStore, type Unembedded } from '../stores/embeddings.ts';
-import { vectorOf } from '../stores/memory-columns.ts';
+import { soundVector } from '../stores/memory-columns.ts';
+import type { JudgementStore } from '../stores/judgements.ts';
 import type { AgentOutput, OutputStore } from '../stores/outputs.ts';
 import type { FleetReader } from './fleet-view.ts';
+import { togetherOrAlone } from './passing-over.ts';
 
 /** Agents rated in one go: their vectors stand in memory together. */
 const page = 16;
 /** Texts between two heartbeats. */
 const embedBatch = 32;
-/** From this attempt on agents are rated one by one, and one that fails is passed over. */
-const oneByOneFrom = 8;
 /** A space is learnt anew once there is this much more to learn from. */
 const growth = 2;
 
 export interface DriftDeps {
   drift: DriftStore;
+  judgements: JudgementStore;
   outputs: OutputStore;
   embeddings: EmbeddingStore;
   embedderOf: (settings: EmbeddingSettings) => Embedder;
@@ -43,8 +43,8 @@ export interface RatedPage {
   left: number;
 }
 
-export function createDriftActivities({ drift, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
-  /** The vectors of texts, from the store where it has them; what is embedded stays stored. */
+export function createDriftActivities({ drift, judgements, outputs, embeddings, embedderOf, fleet }: DriftDeps) {
+  /** The vectors of texts; what is embedded stays stored. A text that the model has no usable vector for has none here. */
   async function embed(
     ownerId: string,
     model: string,
@@ -56,15 +56,14 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
     const found = new Map<string, Float32Array>();
     for (let from = 0; from < texts.length; from += embedBatch) {
       const batch = texts.slice(from, from + embedBatch);
-      const vectors = await embedderOf(settings).embed(
+      const vectors = await embedEach(
+        embedderOf(settings),
         batch.map(({ text }) => text),
         context.cancellationSignal,
       );
-      await embeddings[put](
-        model,
-        batch.map((each, i) => ({ ...each, ownerId, vector: vectors[i]! })),
-      );
-      for (const [i, each] of batch.entries()) found.set(each.contentHash.toString('hex'), vectors[i]!);
+      const usable = batch.flatMap((each, i) => (vectors[i] ? [{ ...each, ownerId, vector: vectors[i] }] : []));
+      await embeddings[put](model, usable);
+      for (const each of usable) found.set(each.contentHash.toString('hex'), each.vector);
       context.heartbeat();
     }
     return found;
@@ -82,13 +81,18 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
     return serving;
   }
 
-  /** Outputs by agent, each with its vector. */
+  /**
+   * Outputs by agent, each with its vector.
+   * @throws RangeError or `UnusableText` where one of them has none that can be used
+   */
   async function withVectors(ownerId: string, model: string, rows: readonly AgentOutput[]) {
     const missing = new Map(rows.filter(({ vector }) => !vector).map((row) => [row.contentHash.toString('hex'), row]));
     const made = await embed(ownerId, model, [...missing.values()]);
+    const dimensions = await embeddings.dimensions(ownerId, model);
     const byAgent = new Map<string, Array<AgentOutput & { at: Float32Array }>>();
     for (const row of rows) {
-      const at = row.vector ? vectorOf(row.vector) : made.get(row.contentHash.toString('hex'))!;
+      const at = row.vector ? soundAt(row.id, row.vector, dimensions) : made.get(row.contentHash.toString('hex'));
+      if (!at) throw new UnusableText(`${model} has no usable vector for ${row.id}`);
       const own = byAgent.get(row.agentId);
       if (own) own.push({ ...row, at });
       else byAgent.set(row.agentId, [{ ...row, at }]);
@@ -113,10 +117,15 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
       // With their traits they are the text of no row.
       'putAhead',
     );
+    const dimensions = await embeddings.dimensions(ownerId, model);
     return new Map(
       texts.map((each) => {
         const key = each.contentHash.toString('hex');
-        return [each.agentId, made.get(key) ?? vectorOf(known.get(key)!)];
+        const stored = known.get(key);
+        const what = `the persona of ${each.agentId}`;
+        const at = stored ? soundAt(what, stored, dimensions) : made.get(key);
+        if (!at) throw new UnusableText(`${model} has no usable vector for ${what}`);
+        return [each.agentId, at];
       }),
     );
   }
@@ -132,7 +141,8 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
   return {
     /**
      * What the agents of this period are compared by. The persona space is learnt anew where there is twice as much to
-     * learn from; a second execution finds the new one.
+     * learn from; a second execution finds the new one. It is learnt without agents that cannot be read, which are told of
+     * as by `ratePage`; the next space is learnt from all again.
      */
     async prepareDrift(): Promise<DriftBasis> {
       const context = Context.current();
@@ -153,19 +163,31 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
       }
       let builder: ReturnType<typeof createSpaceBuilder> | undefined;
       for (const agentIds of pages(sampled)) {
-        const rows = await outputs.firstAndLast({ agentIds, model, first: driftLimits.calibration, last: 0 });
-        for (const own of (await withVectors(ownerId, model, rows)).values()) {
-          builder ??= createSpaceBuilder(own[0]!.at.length);
-          builder.add(own.filter(({ place }) => teaches(place)).map(({ at }) => at));
-        }
+        await togetherOrAlone(agentIds, {
+          work: learnFrom,
+          tell: (agentId, why) => drift.noteFailure(ownerId, agentId, why),
+        });
         context.heartbeat();
       }
       const space = builder?.build();
       if (!builder || !space) return { model, spaceId: current?.id ?? null };
       return { model, spaceId: await drift.keepSpace(ownerId, model, { space, ...builder.counts() }) };
+
+      async function learnFrom(agentIds: readonly string[]): Promise<void> {
+        const rows = await outputs.firstAndLast({ agentIds, model, first: driftLimits.calibration, last: 0 });
+        // All of them, or none: who is read twice must not count twice.
+        const read = [...(await withVectors(ownerId, model, rows)).values()];
+        for (const own of read) {
+          builder ??= createSpaceBuilder(own[0]!.at.length);
+          builder.add(own.filter(({ place }) => teaches(place)).map(({ at }) => at));
+        }
+      }
     },
 
-    /** Rates one page of agents after `after`. A rating of this period that is there already stays. */
+    /**
+     * Rates one page of agents after `after`. A rating of this period that is there already stays. An agent that cannot be
+     * rated is passed over with a notice, and tried again each period until it can.
+     */
     async ratePage(input: DriftBasis & { period: string; after: string }): Promise<RatedPage> {
       const { model, spaceId, period } = input;
       const { fleet: wanted, ownerId } = await fleet();
@@ -173,24 +195,15 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
       const agents = await drift.agentsAfter(ownerId, input.after, page);
       const next = agents.length < page ? null : agents.at(-1)!.agentId;
       const space = await spaceOf(ownerId, input);
-      const { info, cancellationSignal } = Context.current();
-      let done = { stored: 0, changed: 0 };
-      if (info.attempt < oneByOneFrom) {
-        done = await rate(agents);
-      } else {
-        for (const agent of agents) {
-          try {
-            const { stored, changed } = await rate([agent]);
-            done = { stored: done.stored + stored, changed: done.changed + changed };
-            await drift.noteFailure(ownerId, agent.agentId, undefined);
-          } catch (err) {
-            if (cancellationSignal.aborted) throw err;
-            // Told, and the others are rated all the same.
-            await drift.noteFailure(ownerId, agent.agentId, err instanceof Error ? err.message : String(err));
-          }
-          Context.current().heartbeat();
-        }
-      }
+      const done = { stored: 0, changed: 0 };
+      await togetherOrAlone(agents, {
+        async work(some) {
+          const { stored, changed } = await rate(some);
+          done.stored += stored;
+          done.changed += changed;
+        },
+        tell: ({ agentId }, why) => drift.noteFailure(ownerId, agentId, why),
+      });
       return { next, rated: done.stored, changed: done.changed, left: agents.length - done.stored };
 
       async function rate(rated: readonly RatedAgent[]) {
@@ -241,7 +254,6 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
               ...(space ? [] : ['the fleet has said too little to tell personas apart: plain vectors are compared']),
             ].join('; '),
             newestOutput: own.at(-1)!.id,
-            lastOutputs: own.slice(-judgementLimits.lines).map(({ id }) => id),
             vector: meanVector(own.filter(({ place }) => place >= spans.windowFrom).map((output) => output.at)),
           };
         });
@@ -251,15 +263,31 @@ export function createDriftActivities({ drift, outputs, embeddings, embedderOf, 
           model,
           spaceId,
           ratings,
-          judged: { most: settings.judgedPerPeriod, samples: settings.samples },
         });
         for (const { agentId } of ratings) await drift.noteFailure(ownerId, agentId, undefined);
         return result;
       }
     },
+
+    /** All agents of the period are rated: those that drift are judged by their model, the furthest first. @returns how many */
+    async askJudgements({ period }: { period: string }): Promise<number> {
+      const { fleet: wanted, ownerId } = await fleet();
+      const { judgedPerPeriod: most, samples } = wanted.drift;
+      return judgements.ask({ ownerId, period, most, samples });
+    },
   };
 }
 export type DriftActivities = ReturnType<typeof createDriftActivities>;
+
+/** @throws RangeError that says whose vector is damaged */
+function soundAt(what: string, bytes: Buffer, dimensions: number): Float32Array {
+  try {
+    return soundVector(bytes, dimensions);
+  } catch (err) {
+    if (!(err instanceof RangeError)) throw err;
+    throw new RangeError(`${what}: ${err.message}`, { cause: err });
+  }
+}
 
 function meanVector(vectors: readonly Float32Array[]): Float32Array {
   const sum = new Float64Array(vectors[0]!.length);

@@ -1,9 +1,11 @@
 import { Context } from '@temporalio/activity';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
-import { embedAndKeep, type EmbeddingStore } from '../stores/embeddings.ts';
+import { isDomainError } from '../domain/errors.ts';
+import { embedAndKeep, type EmbeddingModel, type EmbeddingStore } from '../stores/embeddings.ts';
+import { beating } from './beating.ts';
 import type { FleetReader } from './fleet-view.ts';
+import { reasonOf } from './passing-over.ts';
 
-/** Texts between two heartbeats. */
 const batch = 64;
 const deletedAtOnce = 5_000;
 
@@ -17,30 +19,56 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
   return {
     /**
      * Embeds living memories that have no vector of the fleet's model, the newest first. What is stored stays stored, so
-     * another execution goes on from there. A new model serves from the moment in which nothing is left; then the
-     * vectors of the one before are deleted. A text that it has no usable vector for is marked and passed over.
+     * another execution goes on from there. The model that searches go by comes before the one that is to follow it: a new
+     * one that does not answer takes nothing from searches, and an old one that is gone keeps the new one from nothing. Which
+     * of them does not answer is told. A new model serves from the moment in which nothing is left; then the vectors of the
+     * one before are deleted. A text that it has no usable vector for is marked, passed over and told of; it is asked for again after a week.
      * @returns how many texts it embedded, at most about `most`
+     * @throws EMBEDDINGS_FAILED where the model that is wanted does not answer
      */
-    async embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
-      const context = Context.current();
-      const { fleet: wanted, ownerId } = await fleet();
-      const { serving, building } = await embeddings.models(ownerId, wanted.embeddings);
-      const { model, settings } = building ?? serving;
-      const embedder = embedderOf(settings);
-      let embedded = 0;
-      while (embedded < most) {
-        const missing = await embeddings.missing({ ownerId, model, limit: batch });
-        if (missing.length === 0) {
-          if (building) await embeddings.serve(ownerId, model);
-          while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) context.heartbeat({ embedded });
-          break;
-        }
-        await embedAndKeep(embeddings, embedder, missing, context.cancellationSignal);
-        embedded += missing.length;
-        context.heartbeat({ embedded });
-      }
-      return { embedded };
+    embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
+      return beating(() => embedMissing(most, Context.current().cancellationSignal));
     },
   };
+
+  async function embedMissing(most: number, signal: AbortSignal): Promise<{ embedded: number }> {
+    const { fleet: wanted, ownerId } = await fleet();
+    const { serving, building } = await embeddings.models(ownerId, wanted.embeddings);
+    const answered: EmbeddingModel[] = [];
+    const failed = new Map<EmbeddingModel, unknown>();
+    let embedded = 0;
+    let whole = false;
+    for (const each of building ? [serving, building] : [serving]) {
+      // The model wanted is the last of them: whether nothing is left of it decides.
+      whole = false;
+      const before = embedded;
+      try {
+        while (embedded < most && !whole) {
+          const missing = await embeddings.missing({ ownerId, model: each.model, limit: batch });
+          whole = missing.length === 0;
+          if (whole) break;
+          await embedAndKeep(embeddings, embedderOf(each.settings), missing, signal);
+          embedded += missing.length;
+        }
+        // Where nothing is left to ask of it, there is nothing to tell of it either.
+        if (whole || embedded > before) answered.push(each);
+      } catch (err) {
+        if (signal.aborted || !isDomainError(err, 'EMBEDDINGS_FAILED')) throw err;
+        failed.set(each, err);
+      }
+    }
+    if (whole) {
+      if (building) await embeddings.serve(ownerId, building.model);
+      while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) signal.throwIfAborted();
+      await embeddings.tellUnusable(ownerId, (building ?? serving).model);
+    }
+    await embeddings.tellModels(ownerId, {
+      answered: answered.map(({ model }) => model),
+      failed: [...failed].map(([{ model }, err]) => ({ model, reason: reasonOf(err) })),
+    });
+    const ofWanted = failed.get(building ?? serving);
+    if (ofWanted !== undefined) throw ofWanted;
+    return { embedded };
+  }
 }
 export type EmbeddingActivities = ReturnType<typeof createEmbeddingActivities>;

@@ -7,7 +7,8 @@ import {
   verdictsSchema,
 } from '../domain/consistency.ts';
 import { DomainError } from '../domain/errors.ts';
-import { judgementPrompt, judgePrompt } from '../domain/prompts/judging.ts';
+import { judgePrompt } from '../domain/prompts/fit-judge.ts';
+import { judgeVersion } from '../domain/prompts/versions.ts';
 import { callSeed } from '../domain/reflection-calls.ts';
 import { generateStructured } from '../integrations/inference/structured.ts';
 import type { JudgementStore } from '../stores/judgements.ts';
@@ -42,7 +43,7 @@ export function createJudge({ judgements, steps }: JudgeDeps, onMachine: OnMachi
       const agent = await judgements.judged(ratingId);
       if (!agent || agent.lines.length === 0) return { kind: 'none', reason: 'what was to be judged is gone' };
       const contextTokens = call.variant.model.context.reflect;
-      const prompt = judgementPrompt({ kind, agent, lines: agent.lines, contextTokens });
+      const prompt = judgePrompt({ kind, agent, lines: agent.lines, contextTokens });
       if (!prompt) return { kind: 'none', reason: `not one line fits the context of ${contextTokens} tokens` };
       const { value, tokens } = await generateStructured(
         call.text,
@@ -67,7 +68,7 @@ export function createJudge({ judgements, steps }: JudgeDeps, onMachine: OnMachi
         tokens,
         modelId,
         machineId: held.machineId,
-        promptVersion: judgePrompt,
+        promptVersion: judgeVersion,
       };
       await steps.store(key, held, result);
       return { kind: 'sampled' };

@@ -81,7 +81,9 @@ export function createMessageActivities(deps: {
      * @returns `answering` where a person has had forgotten what the answer was made of: it is to be asked for anew
      */
     async storeAnswer({ messageId }: { messageId: string }): Promise<MessageState> {
-      return messages.complete(messageId, await steps.read<AnswerStep>({ workId: messageId, step: answerStep }));
+      const { spawning } = (await fleet()).fleet;
+      const step = await steps.read<AnswerStep>({ workId: messageId, step: answerStep });
+      return messages.complete(messageId, step, spawning);
     },
 
     async endMessage({ messageId, ...end }: { messageId: string } & MessageEnd): Promise<void> {

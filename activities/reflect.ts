@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import { byWeight, reflectionPrompt } from '../domain/prompts/fitting.ts';
+import { byWeight, reflectPrompt } from '../domain/prompts/fit-reflect.ts';
 import {
   asksQuestions,
   callSeed,
@@ -18,6 +18,7 @@ import {
   type ShownMemory,
   whole,
 } from '../domain/run-steps.ts';
+import { ending } from '../domain/validity.ts';
 import type { ReflectRequest, Watch } from '../integrations/inference/inference.ts';
 import { type FoundMemory, type MemorySearch } from '../stores/memory-search.ts';
 import type { Memory, MemoryStore } from '../stores/memories.ts';
@@ -81,7 +82,8 @@ export function createReflect(
   };
 
   async function draw(run: OpenRun, due: readonly Memory[], calls: Calls): Promise<ReflectionStep> {
-    const fresh = byWeight(due.map(reflectable));
+    const now = new Date();
+    const fresh = byWeight(due.map((memory) => reflectable(memory, now)));
     const asked = calls.canAsk && asksQuestions(fresh.length, calls.fit(fresh)) ? await calls.ask(fresh) : undefined;
     if (asked && asked.questions.length > 0) {
       const about: FocusStep[] = [];
@@ -99,7 +101,7 @@ export function createReflect(
     const earlier = calls.canAsk ? await memories.lastReflections(run.agentId, mostDepth(), earlierReflections) : [];
     const spent = asked?.call.modelCalls ?? 0;
     const one = await calls.focus(0, callsForStep(spent, 0), {
-      memories: async () => [...fresh, ...earlier.map(reflectable)],
+      memories: async () => [...fresh, ...earlier.map((memory) => reflectable(memory, now))],
     });
     if (!one) throw new DomainError('MODEL_REFUSED', `none of ${due.length} memories fits the context`);
     const shown = new Set(one.call.prompt.shown.map(({ memoryId }) => memoryId));
@@ -108,6 +110,7 @@ export function createReflect(
 
   /** What a question brings to mind counts as used. Nothing may rest on what lies at the cap, so that is not shown. */
   async function recall(run: OpenRun, question: string, calls: Calls): Promise<Recalled[]> {
+    const now = new Date();
     const { found } = await calls.between((signal) =>
       memorySearch.search(
         {
@@ -115,7 +118,7 @@ export function createReflect(
           agentId: run.agentId,
           text: question,
           limit: recalledPerQuestion,
-          now: new Date(),
+          now,
           used: true,
         },
         signal,
@@ -123,7 +126,7 @@ export function createReflect(
     );
     return found
       .filter(({ depth }) => depth < mostDepth())
-      .map((memory) => ({ ...reflectable(memory), scored: scoreOf(memory) }));
+      .map((memory) => ({ ...reflectable(memory, now), scored: scoreOf(memory) }));
   }
 
   /** The calls of this attempt; what an earlier attempt has stored is not asked again. */
@@ -174,10 +177,10 @@ export function createReflect(
       const outcome = await ask(request, watch());
       const { used, left, repair, invalid, source, promptVersion, modelCalls, tokens, promptTokens, ...brought } =
         outcome;
-      const scores = new Map((request.memories as Recalled[]).map(({ id, scored }) => [id, scored]));
+      const given = new Map((request.memories as Recalled[]).map((memory) => [memory.id, memory]));
       const shown = used.map((memoryId): ShownMemory => {
-        const scored = scores.get(memoryId);
-        return scored === undefined ? { memoryId } : { memoryId, scored };
+        const { until, scored } = given.get(memoryId) ?? {};
+        return { memoryId, ...(until === undefined ? {} : { until }), ...(scored === undefined ? {} : { scored }) };
       });
       return {
         ...brought,
@@ -204,7 +207,7 @@ export function createReflect(
       written: () => written,
       /** Whether one prompt shows them all. */
       fit: (fresh: readonly ReflectableMemory[]) =>
-        reflectionPrompt({ agent, memories: fresh, contextTokens, maxTokens }).left.length === 0,
+        reflectPrompt({ agent, memories: fresh, contextTokens, maxTokens }).left.length === 0,
 
       ask: (fresh: readonly ReflectableMemory[]) =>
         once<QuestionsStep>(questionsStep, () =>
@@ -229,7 +232,7 @@ export function createReflect(
             memories: shown,
             ...(question === undefined ? {} : { question }),
           });
-          if (at.call.inference.source === 'model' && reflectionPrompt(request).used.length === 0) return undefined;
+          if (at.call.inference.source === 'model' && reflectPrompt(request).used.length === 0) return undefined;
           return timed(step, request, (each, on) => inference.reflect(each, on));
         });
       },
@@ -243,8 +246,16 @@ function resultOf(step: ReflectionStep): ReflectResult {
   return { tokens: step.tokens, toCompare: step.insights.length };
 }
 
-function reflectable({ id, text, occurredAt, importance, kind }: Memory): ReflectableMemory {
-  return { id, text, occurredAt, importance, ...(kind === 'reflection' ? { isReflection: true } : {}) };
+function reflectable(memory: Memory, now: Date): ReflectableMemory {
+  const { id, text, occurredAt, importance, kind } = memory;
+  return {
+    id,
+    text,
+    occurredAt,
+    importance,
+    ...ending(memory, now),
+    ...(kind === 'reflection' ? { isReflection: true } : {}),
+  };
 }
 
 function scoreOf({ score, parts }: FoundMemory): NonNullable<ShownMemory['scored']> {

@@ -20,13 +20,15 @@ export function createSourceDeliveryActivities({ sourceItems, memories, fleet }:
   return {
     /**
      * Gives what was read to the agents of the source, oldest first, up to about a thousand memories a call. Each memory
-     * has its key from source, item and version: whatever is done twice is there once.
+     * has its key from source, item and version: whatever is done twice is there once. What a source is told to whisper is
+     * asked for where the last agent has it.
      */
     async deliverSourceItems({ sourceId }: { sourceId: string }): Promise<{ given: number; left: boolean }> {
       const { fleet: wanted, ownerId } = await fleet();
       const source = sourceOf(wanted, sourceId);
       if (source === undefined) return { given: 0, left: false };
       const pending = await sourceItems.pending({ ownerId, sourceId }, itemsAtOnce);
+      const from = { ownerId, source, spawning: wanted.spawning };
       let given = 0;
       for (const first of pending) {
         let item = first;
@@ -37,7 +39,8 @@ export function createSourceDeliveryActivities({ sourceItems, memories, fleet }:
           done = agentIds.length < agentsAtOnce;
           const to = agentIds.at(-1) ?? item.deliveredTo;
           // Somebody else gives it too, or it has changed meanwhile: what is left is looked up anew.
-          if (!(await sourceItems.delivered(item, { to, agents: agentIds.length, done }))) return { given, left: true };
+          const progress = { to, agents: agentIds.length, done };
+          if (!(await sourceItems.delivered(from, item, progress))) return { given, left: true };
           item = { ...item, deliveredTo: to };
         }
       }

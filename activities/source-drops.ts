@@ -28,6 +28,8 @@ export function createDropsReader({ drops }: { drops: SourceDropStore }): Source
         cursor: next,
         again: { agent: source.agent, seq },
         left: found.length - taken.length,
+        // Each is shown once.
+        shownParts: [],
         note: '',
       };
     },

@@ -73,6 +73,7 @@ export function createSourceReadActivities({ sources, fleet, read, machineId }: 
         cursor: found.cursor,
         again: found.again,
         left: found.left,
+        ...(found.shownParts === undefined ? {} : { shownParts: found.shownParts }),
         note: found.note,
         limit: source.itemsPerPoll,
         // Some feeds make new ids each time; everybody else means what an id says.

@@ -37,6 +37,11 @@ export type BegunSpawn =
 
 export type PlacedDraft = { kind: 'draft'; name: string; step: LadderStep } | { kind: 'ended'; end: SpawnEnd };
 
+/** Somebody was born since it was judged whom it cannot be compared with: it is to be judged again. */
+export interface Unjudged {
+  state: 'unjudged';
+}
+
 export interface DraftInput {
   whisperId: string;
   draft: number;
@@ -130,8 +135,9 @@ export function createSpawnActivities(deps: {
 
     /** @returns how the whisper ended where the cards have no room for one more */
     async takeRoom({ whisperId }: { whisperId: string }): Promise<SpawnEnd | null> {
-      const { fleet: settings } = await fleet();
-      const end = await spawns.takeRoom(whisperId, (agents, rates) => roomRefusal(settings, rates, agents, whisperId));
+      const end = await spawns.takeRoom(whisperId, (settings, agents, rates) =>
+        roomRefusal(settings, rates, agents, whisperId),
+      );
       return end ?? null;
     },
 
@@ -143,17 +149,18 @@ export function createSpawnActivities(deps: {
     },
 
     /** The birth. @returns null where the draft no longer stands alone and another is needed */
-    async bearPersona(input: DraftInput & { memoryIds: string[] }): Promise<SpawnEnd | null> {
+    async bearPersona(input: DraftInput & { memoryIds: string[] }): Promise<SpawnEnd | Unjudged | null> {
       const { name, persona, traits, maskSeed } = await draftOf(input.whisperId, input.draft);
       const view = await fleet();
-      const end = await spawns.bear({
+      const end = await spawns.giveBirth({
         whisperId: input.whisperId,
         persona: { name, persona, traits, maskSeed },
         memoryIds: input.memoryIds,
         policy: view.fleet.spawning,
         fleetVersion: view.version,
       });
-      return end ?? null;
+      if (end === 'unjudged') return { state: 'unjudged' };
+      return end === 'fallen' ? null : end;
     },
 
     async refuseWhisper({

@@ -9,6 +9,7 @@ import type { ThreadStore, Woven } from '../stores/threads.ts';
 import { dot } from '../stores/memory-columns.ts';
 import type { PendingMemories, WeavingStore } from '../stores/weaving.ts';
 import type { FleetReader } from './fleet-view.ts';
+import { togetherOrAlone } from './passing-over.ts';
 
 /** Most time between the memories that are woven in one transaction. */
 const batchSpanMs = 86_400_000;
@@ -32,7 +33,7 @@ export interface ThreadDeps {
 }
 
 export interface WeavePendingInput {
-  /** ISO time by which a thread is judged over: the workflow's period. */
+  /** ISO time by which a thread is judged over, and what is passed over is left for the next: the workflow's period. */
   now: string;
   /** Memories that one execution weaves, about so many. */
   most: number;
@@ -49,7 +50,8 @@ export function createThreadActivities(deps: ThreadDeps) {
   return {
     /**
      * Weaves what waits, in order of when it happened, a batch a transaction: what is woven stays woven, and another
-     * execution goes on from there. Embeds what has no vector yet.
+     * execution goes on from there. Embeds what has no vector yet. What cannot be woven stays on the list and is passed over
+     * until the next period, with a notice.
      * @throws EMBEDDINGS_FAILED, retryable: a memory is woven with its vector or later; one whose text has no usable vector is in no thread
      */
     async weavePending({ now, most }: WeavePendingInput): Promise<WeavePendingResult> {
@@ -60,6 +62,7 @@ export function createThreadActivities(deps: ThreadDeps) {
       const { serving } = await embeddings.models(ownerId, view.fleet.embeddings);
       const embedder = embedderOf(serving.settings);
       const around = createSlidingWindow(weaving, ownerId, times);
+      const period = { ownerId, period: now };
       const done: WeavePendingResult = {
         woven: 0,
         opened: 0,
@@ -70,24 +73,48 @@ export function createThreadActivities(deps: ThreadDeps) {
         narrowed: 0,
       };
       while (done.woven < most) {
-        const pending = await weaving.pending(ownerId, batch, batchSpanMs);
-        if (!pending) return { ...done, more: false };
-        await embed(ownerId, embedder, pending.living);
-        const { window, waiting, narrowed } = await around(pending);
-        if (narrowed) done.narrowed += 1;
-        const links = await linksOf(ownerId, serving.model, { window, waiting, memoryIds: pending.living });
+        const pending = await weaving.pending(period, batch, batchSpanMs);
+        if (!pending) {
+          await weaving.tellPassedOver(ownerId);
+          return { ...done, more: false };
+        }
+        await weaving.passOver(
+          period,
+          new Map(pending.untimed.map((id) => [id, 'it happened at no time that can be told'])),
+        );
+        await togetherOrAlone(pending.ids, {
+          work: (ids) => weaveTogether(pending, ids),
+          tell: (id, reason) => weaving.passOver(period, new Map([[id, reason]])),
+        });
+        context.heartbeat({ woven: done.woven });
+        context.cancellationSignal.throwIfAborted();
+      }
+      // The next execution may be long in coming.
+      await weaving.tellPassedOver(ownerId);
+      return done;
+
+      async function weaveTogether(pending: PendingMemories, ids: readonly string[]): Promise<void> {
+        const { model } = serving;
+        const within = new Set(ids);
+        const memoryIds = pending.living.filter((id) => within.has(id));
+        await embed(ownerId, embedder, memoryIds);
+        const { window, waiting, narrowed, faults: unread } = await around(pending);
+        const { links, faults } = await linksOf(
+          { ownerId, model, dimensions: await embeddings.dimensions(ownerId, model) },
+          { window, waiting, memoryIds },
+        );
+        for (const id of memoryIds) if (unread.has(id)) faults.set(id, unread.get(id)!);
+        await weaving.passOver(period, faults);
         const woven = await threads.weave({
           ownerId,
-          memoryIds: pending.ids,
+          memoryIds: ids.filter((id) => !faults.has(id)),
           links,
           quietBefore: times.quietBefore,
           reachMs: { same_event: times.eventMs, contradiction: times.eventMs, echo: times.echoMs },
         });
+        if (narrowed) done.narrowed += 1;
         for (const key of ['woven', 'opened', 'grown', 'split', 'ended'] as const) done[key] += woven[key];
-        context.heartbeat({ woven: done.woven });
-        context.cancellationSignal.throwIfAborted();
       }
-      return done;
     },
 
     /** Ends the threads to which nothing came for as long as fleet.yaml says. */
@@ -117,29 +144,33 @@ export function createThreadActivities(deps: ThreadDeps) {
   /**
    * Each memory with what has been woven before it: a pair is looked at once, when the second of the two is woven. Block by
    * block, so that only the vectors of one block's candidates are in memory.
+   * @returns also which of the memories cannot be compared, since their vectors are damaged
    */
   async function linksOf(
-    ownerId: string,
-    model: string,
+    of: Parameters<WeavingStore['vectors']>[0],
     { window, waiting, memoryIds }: { window: ThreadWindow; waiting: Set<string>; memoryIds: readonly string[] },
-  ): Promise<ThreadLink[]> {
+  ): Promise<{ links: ThreadLink[]; faults: Map<string, string> }> {
     const links: ThreadLink[] = [];
+    const faults = new Map<string, string>();
     for (let from = 0; from < memoryIds.length; from += block) {
-      const candidates = memoryIds.slice(from, from + block).flatMap((id) => {
+      const own = memoryIds.slice(from, from + block);
+      const candidates = own.flatMap((id) => {
         waiting.delete(id);
         return window.candidates(id, (otherId) => waiting.has(otherId));
       });
-      const ids = [...new Set(candidates.flatMap(({ memoryId, otherId }) => [memoryId, otherId]))];
-      const vectors = await weaving.vectors(ownerId, model, ids);
+      // Their own also where nothing is to be compared with them yet: what comes later will be.
+      const ids = [...new Set([...own, ...candidates.map(({ otherId }) => otherId)])];
+      const { vectors, faults: damaged } = await weaving.vectors(of, ids);
+      for (const id of own) if (damaged.has(id)) faults.set(id, damaged.get(id)!);
       for (const candidate of candidates) {
         const [one, other] = [vectors.get(candidate.memoryId), vectors.get(candidate.otherId)];
-        // Forgotten since the window was read.
+        // Forgotten since the window was read, or damaged since it was woven itself.
         if (!one || !other) continue;
         const link = linkOf(candidate, dot(one, 0, other));
         if (link) links.push(link);
       }
     }
-    return links;
+    return { links, faults };
   }
 }
 export type ThreadActivities = ReturnType<typeof createThreadActivities>;
@@ -163,15 +194,19 @@ function createSlidingWindow(weaving: WeavingStore, ownerId: string, times: Weav
   let window = new ThreadWindow(times);
   /** What is read of time. */
   let held = { fromMs: Number.POSITIVE_INFINITY, toMs: Number.NEGATIVE_INFINITY };
+  /** What the rules could not take of what was read. */
+  let faults = new Map<string, string>();
 
   async function read(fromMs: number, toMs: number): Promise<void> {
-    for await (const memories of weaving.between(ownerId, fromMs, toMs)) {
-      window.add(memories);
+    for await (const page of weaving.between(ownerId, fromMs, toMs)) {
+      window.add(page.memories);
+      for (const [id, reason] of page.faults) faults.set(id, reason);
       Context.current().heartbeat();
     }
   }
   async function readAnew(fromMs: number, toMs: number): Promise<void> {
     window = new ThreadWindow(times);
+    faults = new Map();
     await read(fromMs, toMs);
   }
 
@@ -192,14 +227,16 @@ function createSlidingWindow(weaving: WeavingStore, ownerId: string, times: Weav
       if (toMs > held.toMs) await read(held.toMs, toMs);
     }
     // What came in late lies within what was read already.
-    if (batched.living.some((id) => !window.has(id))) await readAnew(fromMs, toMs);
+    if (batched.living.some((id) => !window.has(id) && !faults.has(id))) await readAnew(fromMs, toMs);
     held = { fromMs, toMs };
-    return { window, waiting: await weaving.unwovenBetween(ownerId, fromMs, toMs), narrowed: reach < full };
+    return { window, faults, waiting: await weaving.unwovenBetween(ownerId, fromMs, toMs), narrowed: reach < full };
   };
 }
 
 interface Around {
   window: ThreadWindow;
+  /** Memories that are not in it, since the rules cannot take them, and why. */
+  faults: ReadonlyMap<string, string>;
   /** Ids of its memories that are still to be woven. */
   waiting: Set<string>;
   narrowed: boolean;

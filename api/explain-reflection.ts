@@ -1,6 +1,6 @@
 import type { ChatMessage } from '../domain/prompts/chat.ts';
-import { aliasOf } from '../domain/prompts/prompt-input.ts';
-import { isPromptVersion, promptMessages } from '../domain/prompts/versions.ts';
+import { aliasOf } from '../domain/prompts/records.ts';
+import { isReflectPromptVersion, reflectPromptMessages } from '../domain/prompts/versions.ts';
 import type { ReflectableMemory } from '../domain/reflections.ts';
 import { forgottenMark, type ShownMemory } from '../domain/run-steps.ts';
 import type { Database } from '../stores/database.ts';
@@ -54,18 +54,18 @@ export async function explainReflection(
 
 async function promptOf(db: Database, call: CallView): Promise<ExplainedReflection['prompt']> {
   const { promptVersion, prompt } = call;
-  if (!isPromptVersion(promptVersion) || prompt.agent === null) return null;
+  if (!isReflectPromptVersion(promptVersion) || prompt.agent === null) return null;
   const known = await shownMemories(
     db,
     prompt.shown.map(({ memoryId }) => memoryId),
   );
-  const memories = prompt.shown.map(({ memoryId }): ReflectableMemory => {
-    const memory = known.get(memoryId)!;
+  const memories = prompt.shown.map(({ memoryId, until }): ReflectableMemory => {
+    const memory = { ...known.get(memoryId)!, ...(until === undefined ? {} : { until }) };
     return memory.text === '' ? { ...memory, text: forgottenMark } : memory;
   });
   const forgotten = prompt.question === forgottenMark || [...known.values()].some(({ text }) => text === '');
   const input = { agent: prompt.agent, question: prompt.question, memories, unshown: prompt.unshown };
-  return { messages: promptMessages(promptVersion, input, prompt.repair), exact: !forgotten };
+  return { messages: reflectPromptMessages(promptVersion, input, prompt.repair), exact: !forgotten };
 }
 
 /** A repaired answer was asked for with the next seed. */

@@ -1,14 +1,24 @@
 import { z } from 'zod';
 import { exportFleet, parseFleet } from '../config/fleet-file.ts';
 import { DomainError } from '../domain/errors.ts';
-import { bornOutside, fileOwned, type FleetChange, fleetChanges, type LivingAgent } from '../domain/fleet-changes.ts';
+import {
+  bornOutside,
+  fileOwned,
+  fleetActions,
+  type FleetChange,
+  fleetChanges,
+  fleetKinds,
+  type LivingAgent,
+} from '../domain/fleet-changes.ts';
 import { type Fleet, fleetAgents, modelVariants } from '../domain/fleet.ts';
 import { personaOf } from '../domain/personas.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
 import { planPlacement } from '../domain/placement.ts';
 import { type PlacementAgent, placementAgent, placementInputOf } from '../domain/placement-input.ts';
 import type { NewAgent } from '../stores/agents.ts';
+import type { Executor } from '../stores/database.ts';
 import { measuredRates } from '../stores/placement.ts';
+import { type ComingChild, comingChildren, demandOfChild } from '../stores/room.ts';
 import { livingAgents } from '../stores/queries/agents.ts';
 import { findFleet } from '../stores/queries/fleets.ts';
 import { listOwnMachines } from '../stores/queries/machines.ts';
@@ -19,19 +29,8 @@ import { planSummary, planSummarySchema } from './plan-views.ts';
 
 const changeSchema = z
   .object({
-    action: z.enum(['create', 'change', 'retire', 'revive', 'keep']),
-    kind: z.enum([
-      'fleet',
-      'machine',
-      'model',
-      'agent',
-      'schedule',
-      'spawning',
-      'limit',
-      'talk',
-      'retention',
-      'source',
-    ]),
+    action: z.enum(fleetActions),
+    kind: z.enum(fleetKinds),
     id: z.string(),
     fields: z.array(z.object({ field: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })),
     note: z.string().optional(),
@@ -70,13 +69,8 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
   }
   const { fleet } = parsed;
   const { db } = context;
-  const [previous, living] = await Promise.all([findFleet(db, ownerId), livingAgents(db, ownerId)]);
-  const others = living.filter(bornOutside);
-  refuseModelsTaken(fleet, others);
-  const demand = others.map((agent) =>
-    placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass }),
-  );
-  checkCadence(fleet, await measuredRates(db), demand);
+  const previous = await findFleet(db, ownerId);
+  const { living, demand } = await fitting(db, ownerId, fleet);
 
   const changes = fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet));
   if (dryRun) {
@@ -91,6 +85,8 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
     fleet,
     agents: newAgents(fleet),
     changes,
+    // Again, now that nobody takes room: a whisper may have been given some meanwhile.
+    fits: (tx) => fitting(tx, ownerId, fleet),
     ...(undoOf === undefined ? {} : { undoOf }),
   });
   return { changes: answerable(changes), ...applied };
@@ -102,6 +98,41 @@ export function applyChangedFleet(
   { fleet, ...rest }: Omit<ApplyFleet, 'source'> & { fleet: Fleet },
 ): Promise<Applied> {
   return applyFleet(context, { ...rest, source: exportFleet(fleet) });
+}
+
+/**
+ * Holds the file against all that the cards are asked for: by its agents, by those born outside of it, and by the children
+ * of whispers that were given room.
+ * @returns all agents there are, and the demand of those born outside
+ * @throws CONFIG_INVALID, CADENCE_TOO_FAST
+ */
+async function fitting(
+  db: Executor,
+  ownerId: string,
+  fleet: Fleet,
+): Promise<{ living: LivingAgent[]; demand: PlacementAgent[] }> {
+  // Before the agents: who is born in between counts twice rather than not at all.
+  const coming = await comingChildren(db);
+  const living = await livingAgents(db, ownerId);
+  const others = living.filter(bornOutside);
+  refuseModelsTaken(fleet, others);
+  const demand = others.map((agent) =>
+    placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass }),
+  );
+  checkCadence(fleet, await measuredRates(db), [...demand, ...childrenUnder(fleet, coming, others)]);
+  return { living, demand };
+}
+
+/** A child is born as its parent is by then: as the file has it, where it names the parent; of one that it retires there is none. */
+function childrenUnder(fleet: Fleet, coming: readonly ComingChild[], others: readonly LivingAgent[]): PlacementAgent[] {
+  const named = new Map(fleetAgents(fleet).map((agent) => [agent.id, agent]));
+  const outside = new Set(others.map(({ id }) => id));
+  return coming.flatMap((child) => {
+    const parent = named.get(child.parentId);
+    if (parent === undefined) return outside.has(child.parentId) ? [demandOfChild(child)] : [];
+    const { model: modelId, cadence, priority, mayDegrade, leastClass } = parent;
+    return [demandOfChild({ ...child, modelId, cadence, priority, mayDegrade, leastClass })];
+  });
 }
 
 /** Agents born outside the file keep their model; without it their every run would fail. */

@@ -23,12 +23,17 @@ import { plantedGroups } from './support/planted-groups.ts';
 const planted = { agents: 10_000, groups: 24, dimensions: 512, spread: 2, noise: 0.1 };
 const seeds = [1, 2, 3];
 const limit = fleetSchema.shape.clusters.parse({}).memoryMiB;
-const tightLimit = 60;
+const tightLimit = 72;
+/** What the issue asks for. */
+const bounds = { ari: 0.8, peakMib: 512 };
 const file = fileURLToPath(import.meta.url);
 
 interface Measured {
   ari: number;
+  /** Of the whole process. */
   peakMib: number;
+  /** What clustering added to it: the process before, with the planted groups in it, taken off. */
+  addedMib: number;
   seconds: number;
   sampledShare: number;
 }
@@ -44,24 +49,31 @@ async function report(): Promise<void> {
   const tight = await inProcess<Measured>('product', seeds[0]!, tightLimit);
   const known = await inTurn(seeds, (seed) => inProcess<{ ari: number }>('k-means', seed));
   const fleet = await inProcess<Awaited<ReturnType<typeof shippedFleet>>>('fleet');
+  const ari = Math.min(...runs.map((run) => run.ari));
+  const peak = Math.max(...runs.map(({ peakMib }) => peakMib));
+  const added = Math.max(...runs.map(({ addedMib }) => addedMib));
   say({
-    ari_10k: Math.min(...runs.map(({ ari }) => ari)),
+    ari_10k: ari,
     sampled_share: Math.min(...runs.map(({ sampledShare }) => sampledShare)),
-    peak_mib_10k: Math.max(...runs.map(({ peakMib }) => peakMib)),
+    peak_mib_10k: peak,
+    added_mib_10k: added,
     seconds_297: fleet.seconds,
     ari_by_seed: runs.map(({ ari }) => ari),
     seconds_10k: Math.max(...runs.map(({ seconds }) => seconds)),
     ari_k_means_told_k: Math.max(...known.map(({ ari }) => ari)),
-    tight: { limit_mib: tightLimit, ari: tight.ari, sampled_share: tight.sampledShare, peak_mib: tight.peakMib },
+    tight: { limit_mib: tightLimit, ari: tight.ari, sampled_share: tight.sampledShare, added_mib: tight.addedMib },
     fleet: { agents: fleet.agents, clusters: fleet.clusters, apart: fleet.apart, embedding_seconds: fleet.embedding },
     limit_mib: limit,
   });
+  const kept = added <= limit && tight.addedMib <= tightLimit;
+  process.exitCode = ari >= bounds.ari && peak <= bounds.peakMib && kept ? 0 : 1;
 }
 
 /** What the activity does with the store's pages: draw within the limit, cluster in the thread, assign the others. */
 async function product(seed: number, limitMiB: number): Promise<Measured> {
   const { vectors, truth } = plantedGroups({ ...planted, seed });
-  const clusterer = openClusterer(limitMiB, new AbortController().signal);
+  const before = process.memoryUsage.rss();
+  const clusterer = openClusterer(new AbortController().signal);
   const startedAt = performance.now();
   const drawn = evenlyDrawn(planted.agents, agentsWithin(limitMiB, planted.dimensions));
   const sampled = new Set(drawn);
@@ -83,6 +95,7 @@ async function product(seed: number, limitMiB: number): Promise<Measured> {
   return {
     ari: rounded(adjustedRandIndex(truth, labels)),
     peakMib: Math.ceil(process.resourceUsage().maxRSS / 1024),
+    addedMib: Math.ceil(process.resourceUsage().maxRSS / 1024 - before / 2 ** 20),
     seconds,
     sampledShare: rounded(drawn.length / planted.agents),
   };
@@ -129,7 +142,7 @@ async function shippedFleet() {
   await embedder.close();
   const embedding = rounded((performance.now() - embeddingFrom) / 1000);
   const startedAt = performance.now();
-  const clusterer = openClusterer(limit, new AbortController().signal);
+  const clusterer = openClusterer(new AbortController().signal);
   const dimensions = values[0]!.length;
   const all = new Float32Array(values.length * dimensions);
   for (const [row, vector] of values.entries()) all.set(vector, row * dimensions);

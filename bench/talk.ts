@@ -34,9 +34,12 @@ const { values: args } = parseArgs({
     seconds: { type: 'string', default: '120' },
     /** Messages a second, over all agents. */
     rate: { type: 'string', default: '0.8' },
+    /** Of each machine; default: the reference pair's 16 and 6. With few of them a message waits for one to become free. */
+    sequences: { type: 'string' },
   },
 });
 const [speed, phaseSeconds, rate] = [Number(args.speed), Number(args.seconds), Number(args.rate)];
+const sequences = args.sequences === undefined ? {} : { sequences: Number(args.sequences) };
 const seed = 20_262;
 const answerTokens = 120;
 const persons = 8;
@@ -67,11 +70,23 @@ let broken: unknown;
 try {
   const [mainPort, pc2Port, apiPort] = await freePorts(3);
   const servers: Record<BenchMachine, BenchModelServer> = {
-    mainpc: await startBenchModelServer(lab, 'mainpc', { speed, models: ['heavy_q4', 'light_q4'], port: mainPort! }),
-    pc2: await startBenchModelServer(lab, 'pc2', { speed, models: ['light_q4'], port: pc2Port! }),
+    mainpc: await startBenchModelServer(lab, 'mainpc', {
+      speed,
+      models: ['heavy_q4', 'light_q4'],
+      port: mainPort!,
+      ...sequences,
+    }),
+    pc2: await startBenchModelServer(lab, 'pc2', { speed, models: ['light_q4'], port: pc2Port!, ...sequences }),
   };
   const fleet = (keepFor: string): Fleet => {
-    const pair = pairFleet({ mainpc: servers.mainpc.url, pc2: servers.pc2.url }, { heavy: 70, light: 227 });
+    const pair = pairFleet(
+      { mainpc: servers.mainpc.url, pc2: servers.pc2.url },
+      {
+        heavy: 70,
+        light: 227,
+        ...sequences,
+      },
+    );
     return fleetSchema.parse({ ...pair, talk: { keepFor } });
   };
   const agents = fleetAgents(fleet('0s'));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client, StreamEvent } from './client.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
+import type { MadeWhisper } from './whisper-lines.ts';
 
 export interface Message {
   id: string;
@@ -16,12 +17,14 @@ export interface Message {
   modelId: string;
   degraded: boolean;
   machineId: string | null;
+  whisper: MadeWhisper | null;
 }
 
 export interface Saying {
   text: string;
   conversationId?: string | undefined;
   author?: string | undefined;
+  whisper?: boolean | undefined;
 }
 
 /** What is told while an answer is written. */

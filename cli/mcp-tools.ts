@@ -14,6 +14,7 @@ const memorySchema = z.object({
   kind: z.string(),
   text: z.string(),
   occurredAt: z.string(),
+  validTo: z.string().nullable().describe('Until when it held; null: it still does'),
   importance: z.number(),
   score: z.number(),
 });
@@ -66,7 +67,8 @@ export function createMcpServer(client: Client, version: string): McpServer {
       );
       const memories = found.items.map((memory) => memorySchema.parse(memory));
       const lines = memories.map(
-        ({ occurredAt, text, id: memoryId }) => `${occurredAt.slice(0, 10)}  ${text}  (${memoryId})`,
+        ({ occurredAt, validTo, text, id: memoryId }) =>
+          `${occurredAt.slice(0, 10)}${validTo === null ? '' : ` to ${validTo.slice(0, 10)}`}  ${text}  (${memoryId})`,
       );
       return answer(lines.join('\n') || 'It remembers nothing of that.', { memories, scored: found.scored });
     }),

@@ -38,6 +38,7 @@ export function table<Row>(rows: readonly Row[], columns: ReadonlyArray<Column<R
       const cut = text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text;
       return i === 0 ? dim(cut) : cut;
     })
+    .concat(rows.length === 0 ? [dim('none')] : [])
     .join('\n');
 }
 

@@ -17,8 +17,11 @@ const minSamples = 5;
 /** Fewer agents alike than this are chance. */
 const leastMembers = 5;
 const mib = 2 ** 20;
-/** A thread with nothing in it yet. */
-const threadMiB = 48;
+/** A thread with an empty heap, and what its heap may take; the arrays that are counted for each agent lie outside of it. */
+export const threadHeapMiB = 32;
+const threadMiB = threadHeapMiB + 16;
+/** What is read and not yet handed to the thread: a page of vectors, as it came and as numbers. */
+const readMiB = 12;
 
 /** A larger fleet has larger groups: half the root of the agents, five at least. */
 export function leastMembersOf(agents: number): number {
@@ -34,7 +37,7 @@ function bytesPerAgent(dimensions: number): number {
 /** How many agents may be clustered within a limit of memory; the others are then only assigned. */
 export function agentsWithin(limitMiB: number, dimensions: number): number {
   const components = followedComponents * dimensions * 8 * 3;
-  return Math.max(0, Math.floor(((limitMiB - threadMiB) * mib - components) / bytesPerAgent(dimensions)));
+  return Math.max(0, Math.floor(((limitMiB - threadMiB - readMiB) * mib - components) / bytesPerAgent(dimensions)));
 }
 
 /** Of `all` places the `count` that lie evenly among them, in order: strata that stand together are drawn from alike. */

@@ -150,11 +150,16 @@ export function consolidated({ members }: ConsolidationGroup): Consolidated {
   };
 }
 
-/** Each text once with its day, in order of time; what is too long is cut, and shows it. */
+/** Each text once with its day, and with that of its end where it has one, in order of time; what is too long is cut, and shows it. */
 function quotation(members: readonly KeptMemory[]): string {
   const texts = [...new Map(members.map((member) => [member.text, member])).values()];
-  const room = Math.min(mostQuoteLetters, Math.floor(mostTextLetters / texts.length) - 16);
-  return texts.map(({ text, occurredAt }) => `${occurredAt.slice(0, 10)}: “${clipped(text, room)}”`).join(' ');
+  const longest = Math.max(...texts.map((each) => days(each).length));
+  const room = Math.min(mostQuoteLetters, Math.floor(mostTextLetters / texts.length) - longest - 6);
+  return texts.map((each) => `${days(each)}: “${clipped(each.text, room)}”`).join(' ');
+}
+
+function days({ occurredAt, validTo }: KeptMemory): string {
+  return validTo === null ? occurredAt.slice(0, 10) : `${occurredAt.slice(0, 10)} to ${validTo.slice(0, 10)}`;
 }
 
 function clipped(text: string, most: number): string {

@@ -1,3 +1,4 @@
+import { cleanText } from './clean-text.ts';
 import type { ReflectingAgent } from './reflections.ts';
 
 /** What a conversation with an agent is made of: what was said, what came to mind, what was answered and on what it rests. */
@@ -10,6 +11,8 @@ export interface RecalledMemory {
   text: string;
   /** ISO time. */
   occurredAt: string;
+  /** ISO time at which it ceased to hold; absent while it holds. */
+  until?: string;
 }
 
 /** An earlier message of the conversation with its answer. */
@@ -62,7 +65,7 @@ export function answerMaxTokens(contextTokens: number): number {
   return Math.min(768, Math.floor(contextTokens / 4));
 }
 
-const bracketed = /\s?\[(m\d{1,3}(?:\s*[,;]\s*m\d{1,3})*)\]/g;
+const bracketed = /\s?\[(m\d+(?:\s*[,;]\s*m\d+)*)\]/g;
 
 /** The memories an answer names, each once and in the order of its text; a name that was never shown is taken out of the text. */
 export function resolveCitations(
@@ -79,12 +82,9 @@ export function resolveCitations(
   return { text: resolved.trim(), citations: [...cited].map(([alias, memoryId]) => ({ alias, memoryId })) };
 }
 
-/** What a character may not hold to be shown or stored: NUL and control characters other than line breaks and tabs. */
+/** An answer as it may be shown and stored: clean text, at most a page of it. */
 export function cleanedAnswer(text: string): string {
-  return text
-    .replaceAll('\r\n', '\n')
-    .replaceAll(/[^\P{Cc}\n\t]/gu, '')
-    .toWellFormed()
+  return cleanText(text)
     .slice(0, messageLimits.answerChars)
     .replace(/[\uD800-\uDBFF]$/, '');
 }

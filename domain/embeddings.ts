@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DomainError } from './errors.ts';
+import { DomainError, isDomainError } from './errors.ts';
 
 /** Turns texts into vectors: what means much the same points much the same way. Implementations: integrations/embeddings. */
 export interface Embedder {
@@ -36,7 +36,7 @@ export async function embedEach(
   try {
     return await embedder.embed(texts, signal);
   } catch (err) {
-    if (!(err instanceof UnusableText)) throw err;
+    if (!isOfTexts(err, signal)) throw err;
     const vectors: Array<Float32Array | undefined> = [];
     let works = false;
     for (const text of texts) {
@@ -54,9 +54,15 @@ async function embedOne(embedder: Embedder, text: string, signal: AbortSignal | 
   try {
     return (await embedder.embed([text], signal))[0];
   } catch (err) {
-    if (err instanceof UnusableText) return undefined;
+    if (isOfTexts(err, signal)) return undefined;
     throw err;
   }
+}
+
+/** A model that does not answer says so by its code; what else goes wrong with a text, goes wrong with it each time. */
+function isOfTexts(err: unknown, signal: AbortSignal | undefined): boolean {
+  if (signal?.aborted) return false;
+  return err instanceof UnusableText || !isDomainError(err);
 }
 
 /** `embeddings` of fleet.yaml. */

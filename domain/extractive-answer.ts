@@ -1,10 +1,11 @@
+import { cleanLine } from './clean-text.ts';
 import type { AnswerOutcome, AnswerQuestion, RecalledMemory } from './conversations.ts';
 import { clipped } from './extractive.ts';
 import { normalisedText } from './plain-text.ts';
-import { aliasOf } from './prompts/prompt-input.ts';
+import { aliasOf } from './prompts/records.ts';
 import { termsOf } from './terms.ts';
 
-const extractiveAnswerVersion = 'extractive-answer/1';
+const extractiveAnswerVersion = 'extractive-answer/2';
 const mostQuotes = 3;
 
 /**
@@ -35,7 +36,8 @@ export function extractiveAnswer({ text, memories }: Pick<AnswerQuestion, 'text'
         : 'I remember nothing of that. What comes to mind:';
   const said = shown.map(({ sentence, memory }, i) => {
     const on = memory.occurredAt.slice(0, 10);
-    return `“${clipped(sentence)}” (${on}) [${aliasOf(i)}]`;
+    const until = memory.until === undefined ? '' : ` until ${memory.until.slice(0, 10)}`;
+    return `“${clipped(sentence)}” (${on}${until}) [${aliasOf(i)}]`;
   });
   const answer = [frame, ...said].join(' ');
   return {
@@ -51,10 +53,10 @@ export function extractiveAnswer({ text, memories }: Pick<AnswerQuestion, 'text'
 
 /** The sentence of a memory that shares most words with the question, the first among equals. */
 function sentenceFor(memory: RecalledMemory, asked: ReadonlySet<string>): { sentence: string; shared: number } {
-  const sentences = (memory.text.replace(/\s+/gu, ' ').match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? []).map((part) =>
+  const sentences = (cleanLine(memory.text).match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? []).map((part) =>
     part.trim(),
   );
-  let best = { sentence: sentences[0] ?? memory.text, shared: 0 };
+  let best = { sentence: sentences[0] ?? cleanLine(memory.text), shared: 0 };
   for (const sentence of sentences) {
     const shared = new Set(
       termsOf(sentence)

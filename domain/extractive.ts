@@ -1,3 +1,4 @@
+import { cleanLine } from './clean-text.ts';
 import { normalisedText } from './plain-text.ts';
 import { earlierFirst, type Insight, type ReflectableMemory } from './reflections.ts';
 import { termsOf } from './terms.ts';
@@ -138,11 +139,7 @@ function sentencesOf(
   ownName: ReadonlySet<string>,
   surface: Map<string, string>,
 ): Sentence[] {
-  const parts =
-    memory.text
-      .replace(/\s+/gu, ' ')
-      .trim()
-      .match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? [];
+  const parts = cleanLine(memory.text).match(/[^.!?。！？]+[.!?。！？]*["”’)]*/gu) ?? [];
   return parts
     .map((part) => part.trim())
     .filter((text) => normalisedText(text) !== '')

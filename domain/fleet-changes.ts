@@ -7,18 +7,10 @@ import type { AgentOrigin, AgentState } from './states.ts';
  * What an apply would do. Nothing is ever deleted: what the file no longer names is retired and keeps all it has, and comes
  * back as it was when it is named again. `keep` tells of a wish of the file that the database does not follow.
  */
-export type FleetAction = 'create' | 'change' | 'retire' | 'revive' | 'keep';
-export type FleetKind =
-  | 'fleet'
-  | 'machine'
-  | 'model'
-  | 'agent'
-  | 'schedule'
-  | 'spawning'
-  | 'limit'
-  | 'talk'
-  | 'retention'
-  | 'source';
+export const fleetActions = ['create', 'change', 'retire', 'revive', 'keep'] as const;
+export type FleetAction = (typeof fleetActions)[number];
+export const fleetKinds = ['fleet', 'machine', 'model', 'agent', 'schedule', 'source', 'setting'] as const;
+export type FleetKind = (typeof fleetKinds)[number];
 
 export interface FieldChange {
   /** Dotted path inside the thing. */
@@ -57,6 +49,19 @@ export interface LivingAgent {
   importanceThreshold: number;
 }
 
+type Listed = 'version' | 'name' | 'machines' | 'models' | 'archetypes' | 'agents' | 'schedules' | 'sources';
+/** Parts of the file that are single blocks. One that is missing here does not compile: an apply would leave it out unseen. */
+const settings = Object.keys({
+  embeddings: true,
+  spawning: true,
+  limits: true,
+  talk: true,
+  threads: true,
+  drift: true,
+  clusters: true,
+  retention: true,
+} satisfies Record<Exclude<keyof Fleet, Listed>, true>) as Exclude<keyof Fleet, Listed>[];
+
 /**
  * What an apply of `next` changes; agents born outside the file are none of its business.
  * Order of the parts: machines and models first, since agents lean on them. Without `previous` it is the first apply.
@@ -69,12 +74,8 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
-    ...changed('spawning', 'spawning', previous?.spawning, next.spawning, previous !== undefined),
-    ...changed('limit', 'limits', previous?.limits, next.limits, previous !== undefined),
-    ...changed('talk', 'talk', previous?.talk, next.talk, previous !== undefined),
-    ...changed('limit', 'threads', previous?.threads, next.threads, previous !== undefined),
+    ...settings.flatMap((part) => changed('setting', part, previous?.[part], next[part], previous !== undefined)),
     ...memoryLimitChanges(previous, next),
-    ...changed('retention', 'retention', previous?.retention, next.retention, previous !== undefined),
     ...agentChanges(previous, next, living),
   ];
 }
@@ -160,7 +161,7 @@ function memoryLimitChanges(previous: Fleet | undefined, next: Fleet): FleetChan
         each.memoriesPerAgent === undefined ? [] : [[each.id, each.memoriesPerAgent]],
       ),
     );
-  return previous === undefined ? [] : changed('limit', 'memoriesPerAgent', given(previous), given(next), true);
+  return previous === undefined ? [] : changed('setting', 'memoriesPerAgent', given(previous), given(next), true);
 }
 
 function scheduleChanges(previous: Fleet | undefined, next: Fleet, living: readonly LivingAgent[]): FleetChange[] {

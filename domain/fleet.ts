@@ -188,7 +188,7 @@ const driftSchema = z.strictObject({
 
 const clustersSchema = z.strictObject({
   /** What clustering may hold in memory; more agents than fit are drawn from evenly, and the others assigned. */
-  memoryMiB: z.int().min(50).max(65_536).default(256),
+  memoryMiB: z.int().min(64).max(65_536).default(256),
 });
 
 const retentionSchema = z.strictObject({

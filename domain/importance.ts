@@ -8,8 +8,8 @@ import { isLived, type MemoryKind } from './states.ts';
 /** What is told later than this is history: it is read at the next run, and moves nobody to reflect at once. */
 const toldInTimeMs = 24 * 3_600_000;
 
-/** What a memory adds to the sum: its importance, where it was lived and told in time. An import of years stirs nobody. */
-export function stirring(
+/** What a memory adds to the sum: its importance, where it was lived and told in time. An import of years moves nobody. */
+export function countedImportance(
   memory: { kind: MemoryKind; importance: number; occurredAt: string; past?: object },
   now: Date,
 ): number {

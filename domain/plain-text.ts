@@ -1,16 +1,3 @@
-/** What a model wrote, as it may be stored: whole Unicode on one line, without controls and marks that only hide or turn text. */
-export function cleanText(text: string): string {
-  return text
-    .toWellFormed()
-    .normalize('NFC')
-    .replace(
-      /[\u{00ad}\u{180e}\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{206f}\u{feff}\u{fff9}-\u{fffb}\u{e000}-\u{f8ff}\u{e0000}-\u{10ffff}]/gu,
-      '',
-    )
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim();
-}
-
 /** The words of a text, whatever its case, marks, spaces and widths. */
 export function normalisedText(text: string): string {
   return text
@@ -43,8 +30,18 @@ export function quoteFinder(source: string): (text: string) => boolean {
   const words = wordsOf(source);
   const length = Math.min(quotedWords, words.length);
   if (length === 0) return () => false;
+  const known = new Set(words);
   const runs = new Set(runsOf(words, length));
-  return (text) => runsOf(wordsOf(text), length).some((run) => runs.has(run));
+  return (text) => {
+    const others = wordsOf(text);
+    // Most texts never say so many of its words in a row: only then the run itself is looked up.
+    let streak = 0;
+    for (let i = 0; i < others.length; i += 1) {
+      streak = known.has(others[i]!) ? streak + 1 : 0;
+      if (streak >= length && runs.has(others.slice(i - length + 1, i + 1).join(' '))) return true;
+    }
+    return false;
+  };
 }
 
 function wordsOf(text: string): string[] {

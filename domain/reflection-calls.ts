@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { nearlySameWords, cleanText, normalisedText } from './plain-text.ts';
+import { cleanLine } from './clean-text.ts';
+import { nearlySameWords, normalisedText } from './plain-text.ts';
 import { seedOf } from './random.ts';
 
 /** How a run spends its model calls: focal questions → retrieval → insights (Park et al. 2023, arXiv 2304.03442), in five calls at most. */
@@ -44,7 +45,7 @@ export const questionsOutputSchema = z.object({
 export function acceptQuestions(questions: readonly string[]): string[] {
   const accepted: string[] = [];
   for (const raw of questions) {
-    const question = cleanText(raw);
+    const question = cleanLine(raw);
     if (normalisedText(question) === '' || accepted.some((other) => nearlySameWords(other, question))) continue;
     accepted.push(question);
   }

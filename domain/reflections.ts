@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { cleanText, nearlySameWords, normalisedText } from './plain-text.ts';
+import { addressesIn } from './addresses.ts';
+import { cleanLine } from './clean-text.ts';
+import { nearlySameWords, normalisedText } from './plain-text.ts';
 
 /** What a reflection is made of, where it came from, and which insights are worth keeping. */
 
@@ -16,6 +18,8 @@ export interface ReflectableMemory {
   occurredAt: string;
   /** 1–10. */
   importance: number;
+  /** ISO time at which it ceased to hold; absent while it holds. */
+  until?: string;
   /** An earlier conclusion of the agent's own. */
   isReflection?: boolean;
 }
@@ -89,7 +93,7 @@ export function acceptInsights(
   const refused: RefusedInsight[] = [];
   let droppedEvidence = 0;
   for (const { text: raw, evidence: claimed } of output.insights) {
-    const text = cleanText(raw);
+    const text = cleanLine(raw);
     const named = [...new Set(claimed)];
     const known = named.filter((id) => texts.has(id));
     droppedEvidence += named.length - known.length;
@@ -116,19 +120,11 @@ function refusalOf(
   if (accepted.some((other) => nearlySameWords(other.text, text)))
     return { kind: 'duplicates', reason: 'says the same as another insight' };
   const held = evidence.map((id) => texts.get(id)!);
-  if (linksIn(text).some((link) => !held.some((of) => of.includes(link))))
+  if (addressesIn(text).some((link) => !held.some((of) => of.includes(link))))
     return { kind: 'other', reason: 'holds a link that its evidence does not' };
   if (accepted.length >= insightLimits.count)
     return { kind: 'other', reason: `more than ${insightLimits.count} insights` };
   return undefined;
-}
-
-/**
- * Addresses in a text, whole. One that no memory holds was put together by the model, and who shows the text as Markdown
- * or makes links of addresses would send what is in it to whoever asked for it in a memory.
- */
-function linksIn(text: string): string[] {
-  return text.match(/(?:[a-z][a-z\d+.-]*:\/\/|www\.|data:[a-z]+\/|javascript:|mailto:)[^\s"'“”<>)\]…]+/giu) ?? [];
 }
 
 /** The depth of a reflection: one above the deepest of what it rests on. */

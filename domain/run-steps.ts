@@ -5,6 +5,8 @@ import type { Insight, RefusedInsight, ReflectingAgent, ReflectionSource } from 
 
 export interface ShownMemory {
   memoryId: string;
+  /** ISO time at which what it tells had ceased to hold when it was shown; its row may end later. */
+  until?: string;
   /** Why a question brought it to mind; not there for what is simply new. */
   scored?: { score: number; recency: number; importance: number; relevance: number };
 }

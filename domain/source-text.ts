@@ -1,25 +1,3 @@
-/** What other people's text becomes before an agent remembers it: words, and nothing that hides or turns them. */
-
-/**
- * Control characters but line feed and tab; what turns the direction of reading; what has no width (but the joiners that
- * emoji and Indic and Persian words need); tag characters and variation selectors, in which text can be hidden.
- */
-const unseen =
-  /[[\p{Cc}--[\t\n]]\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gv;
-
-/** Well-formed, without unseen characters, no space at the ends of lines, at most one empty line in a row. */
-export function cleanText(text: string): string {
-  return text
-    .toWellFormed()
-    .replace(/\r\n?|[\u0085\u2028\u2029]/g, '\n')
-    .replace(unseen, '')
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n')
-    .replace(/\n{3,}/g, '\n\n')
-    .trim();
-}
-
 /** At most `most` characters, cut between two words where one ends near. */
 export function cutText(text: string, most: number): string {
   if (text.length <= most) return text;

@@ -16,6 +16,8 @@ const shared = {
   importance: z.int().min(1).max(10).default(5),
   /** A longer text is cut. */
   charactersPerItem: z.int().min(50).max(8_000).default(2_000),
+  /** So many of its new items within 24 hours also whisper for a persona, the first ones; 0: none does. */
+  whispersPerDay: z.int().min(0).max(100).default(0),
 };
 
 const polled = {
@@ -122,6 +124,8 @@ export interface SourceItem {
   changedAt: string | null;
   /** Absent: as its source says. */
   importance?: number;
+  /** What of the source holds it, such as a file; absent: the source has no parts. */
+  part?: string;
 }
 
 /** Where more came than one poll takes, the next one follows after this. */

@@ -1,3 +1,4 @@
+import { cleanLine } from './clean-text.ts';
 import { givenNames } from './persona-words.ts';
 import { houseOf, type Persona, personaText } from './personas.ts';
 import { createRandom, seedOf } from './random.ts';
@@ -85,7 +86,7 @@ const mostQuoted = 160;
 
 /** The whisper on one line, cut at a word. */
 function quoted(text: string): string {
-  const line = text.replaceAll(/\s+/g, ' ').replaceAll(/[“”]/g, '"').trim();
+  const line = cleanLine(text).replaceAll(/[“”]/g, '"');
   if (line.length <= mostQuoted) return line.replace(/[.!?…]+$/, '');
   return `${line.slice(0, mostQuoted).replace(/\s+\S*$/, '')}…`;
 }

@@ -1,3 +1,5 @@
+import { sourceItemOfKey } from './sources.ts';
+
 /** A whisper is a request that may call a new persona into being; the same words as the SQL checks. */
 export const whisperSources = ['api', 'reply', 'guild', 'source', 'cluster'] as const;
 export type WhisperSource = (typeof whisperSources)[number];
@@ -7,6 +9,24 @@ export type WhisperState = (typeof whisperStates)[number];
 export const openWhisperStates = ['received', 'awaiting_approval'] as const satisfies readonly WhisperState[];
 
 export const whisperChars = 2_000;
+
+/** The request that a message makes: the same message asks once. */
+export function replyRequestId(messageId: string): string {
+  return `message:${messageId}`;
+}
+
+/** The request that an item of a source makes, in whatever version: the same item asks once. */
+export function sourceRequestId(sourceId: string, itemHash: string): string {
+  return `source:${sourceId}:${itemHash}`;
+}
+
+/** The request made of the same words as the memory with this key: what was said to an agent, or came from a source. */
+export function requestIdOfMemory(externalKey: string): string | undefined {
+  const [, messageId] = /^message:([^:]+):said$/.exec(externalKey) ?? [];
+  if (messageId !== undefined) return replyRequestId(messageId);
+  const item = sourceItemOfKey(externalKey);
+  return item && sourceRequestId(item.sourceId, item.itemHash);
+}
 
 /** What the birth of a cluster whispers, in the words that set it apart; nothing where there are none. */
 export function clusterWhisper(members: number, terms: readonly string[]): string | undefined {

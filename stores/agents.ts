@@ -71,6 +71,17 @@ export async function birth(tx: Executor, input: Birth): Promise<void> {
   }
 }
 
+/** Takes rows of agents in the order of their ids, as everybody does. */
+export async function lockAgents(tx: Executor, ids: readonly string[]): Promise<void> {
+  await tx
+    .selectFrom('agents')
+    .select('id')
+    .where('id', 'in', [...ids])
+    .orderBy('id')
+    .forUpdate()
+    .execute();
+}
+
 async function livingParent(tx: Executor, ownerId: string, parentId: string) {
   const parent = await tx
     .selectFrom('agents')

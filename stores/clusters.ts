@@ -7,6 +7,7 @@ import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
+import { replaceNotices } from './notices.ts';
 
 export interface ClusterableAgent {
   agentId: string;
@@ -29,6 +30,8 @@ export interface NewClusterRun {
   clusters: ReadonlyArray<{ members: readonly string[]; terms: readonly ClusterTerm[] }>;
   /** How whispers of births are admitted; left out where births do not whisper. */
   spawning?: Spawning;
+  /** Agents that could not be clustered, and why; told in notices, which the next run without them closes. */
+  leftOut?: ReadonlyMap<string, string>;
 }
 
 export interface ClusterRunResult {
@@ -51,9 +54,11 @@ export function createClusterStore(db: Database) {
       return runResult(db, ownerId, period);
     },
 
+    /** Agents, and bytes of a vector as most have it: one that is damaged does not set the measure. */
     async count(ownerId: string, model: string): Promise<{ agents: number; bytes: number }> {
       const { rows } = await sql<{ agents: number; bytes: number }>`
-        select count(*) as agents, coalesce(max(length(d.vector)), 0) as bytes ${clusterable(ownerId, model)}`.execute(
+        select count(*) as agents,
+          coalesce(mode() within group (order by octet_length(d.vector) desc), 0) as bytes ${clusterable(ownerId, model)}`.execute(
         db,
       );
       return rows[0]!;
@@ -86,6 +91,8 @@ export function createClusterStore(db: Database) {
         await takeLock(tx, 'clusters', ownerId);
         const known = await runResult(tx, ownerId, period);
         if (known) return known;
+        // Births whisper; whoever is admitted holds it before any agent's row.
+        if (run.spawning !== undefined) await takeLock(tx, 'admission', ownerId);
         const living = await livingOf(
           tx,
           ownerId,
@@ -120,6 +127,7 @@ export function createClusterStore(db: Database) {
           })
           .execute();
         await writeClusters(tx, ownerId, runId, clusters, ids, changes);
+        if (run.leftOut) await tellLeftOut(tx, ownerId, run.leftOut);
         await appendEvents(
           tx,
           changes.flatMap((change) => eventsOf(ownerId, runId, change)),
@@ -141,6 +149,21 @@ export function createClusterStore(db: Database) {
   };
 }
 export type ClusterStore = ReturnType<typeof createClusterStore>;
+
+async function tellLeftOut(tx: Executor, ownerId: string, leftOut: ReadonlyMap<string, string>): Promise<void> {
+  await replaceNotices(
+    tx,
+    { ownerId, kind: 'clustering_failing' },
+    [...leftOut].map(([agentId, reason]) => ({
+      id: newId('notice'),
+      key: `clustering_failing:${agentId}`,
+      subject: agentId,
+      title: `${agentId} was left out of the clusters`,
+      detail: `${reason}. Each run looks at it again.`,
+      action: 'delete its row of agent_drift: the next rating makes it anew',
+    })),
+  );
+}
 
 async function runResult(db: Executor, ownerId: string, period: string): Promise<ClusterRunResult | undefined> {
   return db

@@ -240,7 +240,7 @@ async function insertConsolidated(
 async function entomb(tx: Executor, id: string, rev: number): Promise<void> {
   await tx
     .updateTable('memories')
-    .set({ deletedAt: sql<Date>`now()`, deletedReason: 'consolidated', rev })
+    .set({ deletedAt: sql<Date>`now()`, deletedReason: quotationSource, rev })
     .where('id', '=', id)
     .execute();
 }

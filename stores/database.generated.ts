@@ -286,6 +286,7 @@ export interface Messages {
   text: string;
   tokens: number | null;
   wantedModelId: string;
+  whisper: Generated<boolean>;
 }
 
 export interface ModelRates {
@@ -426,6 +427,7 @@ export interface SourceItems {
   itemHash: string;
   occurredAt: Timestamp;
   ownerId: string;
+  partHash: string | null;
   receivedAt: Generated<Timestamp>;
   seenAt: Generated<Timestamp>;
   sourceId: string;
@@ -457,6 +459,7 @@ export interface SourceStates {
   note: Generated<string>;
   ownerId: string;
   polls: Generated<number>;
+  shownAt: Timestamp | null;
   sourceId: string;
   stoppedAt: Timestamp | null;
 }
@@ -550,6 +553,8 @@ export interface UnwovenMemories {
   memoryId: string;
   occurredAt: Timestamp;
   ownerId: string;
+  passedOver: Timestamp | null;
+  reason: Generated<string>;
 }
 
 export interface Users {

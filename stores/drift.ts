@@ -6,7 +6,6 @@ import type { Database, Executor } from './database.ts';
 import { vectorBytes } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
-import { askJudgements } from './judgements.ts';
 import { vectorOf } from './memory-columns.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
@@ -28,8 +27,6 @@ export interface NewRating extends Drift {
   history: number;
   reason: string;
   newestOutput: string;
-  /** Ids of the last outputs, by time: what a model would judge. */
-  lastOutputs: readonly string[];
   /** Mean of the window, unit length. */
   vector: Float32Array;
 }
@@ -98,8 +95,6 @@ export function createDriftStore(db: Database) {
       model: string;
       spaceId: string | null;
       ratings: readonly NewRating[];
-      /** What a model is asked of those that are flagged. */
-      judged: { most: number; samples: number };
     }): Promise<{ stored: number; changed: number }> {
       const { ownerId, period, model, spaceId } = input;
       if (input.ratings.length === 0) return { stored: 0, changed: 0 };
@@ -175,14 +170,6 @@ export function createDriftStore(db: Database) {
             data: { from: standing.get(rating.agentId)!.state ?? 'calm', to: rating.state, z: rating.z, ratingId: id },
           })),
         );
-        const flagged = stored
-          .filter(({ rating }) => rating.state !== 'calm')
-          .toSorted((a, b) => (b.rating.z ?? 0) - (a.rating.z ?? 0));
-        await askJudgements(
-          tx,
-          flagged.map(({ id, rating }) => ({ ratingId: id, agentId: rating.agentId, outputs: rating.lastOutputs })),
-          { ownerId, period, ...input.judged },
-        );
         return { stored: stored.length, changed: changed.length };
       });
     },
@@ -241,7 +228,8 @@ export function createDriftStore(db: Database) {
         key,
         subject: agentId,
         title: `The drift of ${agentId} could not be rated`,
-        detail: reason,
+        detail: `${reason}. Each period tries again.`,
+        action: 'delete a damaged row from embeddings, which makes it anew, or supersede what the model cannot read',
       });
     },
   };

@@ -9,7 +9,13 @@ import {
 } from '../domain/embeddings.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
+import { openNotice, replaceNotices } from './notices.ts';
+import { quotationSource } from './quotations.ts';
+
+/** Memories that a notice names. */
+const named = 5;
 
 /** A text by its content: what is said twice is embedded once. */
 export function contentHash(text: string): Buffer {
@@ -52,6 +58,9 @@ export interface NewVector {
   contentHash: Buffer;
   vector: Float32Array;
 }
+
+/** Vectors that are looked at to learn how long those of a model are. */
+const sampledVectors = 200;
 
 async function insertVectors(
   db: Executor,
@@ -112,6 +121,14 @@ export function createEmbeddingStore(db: Database) {
             .where('state', '=', 'building')
             .execute();
           await tx.insertInto('embeddingModels').values({ ownerId, model, settings, state: 'building' }).execute();
+        } else {
+          // It may have been mended since: what is stored is what searches will go by.
+          await tx
+            .updateTable('embeddingModels')
+            .set({ settings })
+            .where('ownerId', '=', ownerId)
+            .where('model', '=', model)
+            .execute();
         }
         return {
           serving: { model: serving.model, settings: embeddingSettingsSchema.parse(serving.settings) },
@@ -243,14 +260,15 @@ export function createEmbeddingStore(db: Database) {
 
     /**
      * A vector that is there stays: two who embed the same text at once do no harm. A text that was forgotten while it was
-     * embedded gets none: only what a living memory or a persona still says is stored.
+     * embedded gets none: only what a memory or a persona still says is stored; drift compares also what a limit took.
      */
     async put(model: string, rows: readonly NewVector[]): Promise<void> {
       await insertVectors(
         db,
         model,
         rows,
-        sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash and m.deleted_at is null)
+        sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash
+            and (m.deleted_at is null or m.deleted_reason = ${quotationSource}))
           or exists (select from agents a where a.owner_id = v.owner_id and sha256(convert_to(a.persona, 'UTF8')) = v.hash)`,
       );
     },
@@ -258,6 +276,88 @@ export function createEmbeddingStore(db: Database) {
     /** Of texts that are not stored yet, such as drafts; where they never are, retention takes the vectors away. */
     async putAhead(model: string, rows: readonly NewVector[]): Promise<void> {
       await insertVectors(db, model, rows, sql`true`);
+    },
+
+    /** How many numbers the vectors of a model have: most of a sample, the longer of two that are as many; 0 without any. */
+    async dimensions(ownerId: string, model: string): Promise<number> {
+      const { rows } = await sql<{ bytes: number | null }>`
+        select mode() within group (order by octet_length(vector) desc) as bytes from (
+          select vector from embeddings where owner_id = ${ownerId} and model = ${model}
+          order by content_hash limit ${sampledVectors}) sampled`.execute(db);
+      return Math.floor((rows[0]?.bytes ?? 0) / 4);
+    },
+
+    /** One notice for all living memories that a model has no usable vector for; closed once it has one for each. */
+    async tellUnusable(ownerId: string, model: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        await takeLock(tx, 'embeddingModels', ownerId);
+        const { rows } = await sql<{ count: number; ids: string[] | null }>`
+          select count(*) as count, (array_agg(m.id order by m.id))[1:${named}::int] as ids
+          from unusable_texts u join memories m on m.owner_id = u.owner_id and m.content_hash = u.content_hash
+          where u.owner_id = ${ownerId} and u.model = ${model} and m.deleted_at is null
+            and not exists (select from embeddings e
+              where e.owner_id = u.owner_id and e.model = u.model and e.content_hash = u.content_hash)`.execute(tx);
+        const { count, ids } = rows[0]!;
+        const notice = {
+          id: newId('notice'),
+          key: `embedding_failing:${ownerId}:${model}`,
+          subject: model,
+          title: `${model} has no usable vector for ${count} memories`,
+          detail: `${(ids ?? []).join(', ')}${count > named ? ', …' : ''}. They are found by their words alone and stand in no thread; each is asked for again after a week.`,
+          action:
+            'supersede the memories with texts that it can read, or name another model under embeddings in fleet.yaml',
+        };
+        await replaceNotices(tx, { ownerId, kind: 'embedding_failing' }, count > 0 ? [notice] : []);
+      });
+    },
+
+    /**
+     * One notice for each model in use that gave no vectors; closed once it did or none are missing, and where it is in use no
+     * more. A model that was not asked keeps its notice.
+     */
+    async tellModels(
+      ownerId: string,
+      { answered, failed }: { answered: readonly string[]; failed: ReadonlyArray<{ model: string; reason: string }> },
+    ): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        await takeLock(tx, 'embeddingModels', ownerId);
+        const inUse = await tx
+          .selectFrom('embeddingModels')
+          .select(['model', 'state'])
+          .where('ownerId', '=', ownerId)
+          .execute();
+        const serving = inUse.find(({ state }) => state === 'serving')?.model;
+        const building = inUse.find(({ state }) => state === 'building')?.model;
+        for (const { model, reason } of failed) {
+          if (model !== serving && model !== building) continue;
+          await openNotice(tx, {
+            id: newId('notice'),
+            ownerId,
+            kind: 'embedding_model_failing',
+            key: `embedding_model_failing:${ownerId}:${model}`,
+            subject: model,
+            title:
+              model === building
+                ? `The change of embeddings to ${model} does not go on`
+                : `The embedding model ${model} gives no vectors`,
+            detail:
+              model === building
+                ? `${reason}. Searches go by ${serving} until every memory has its vector of ${model}; new memories get theirs of ${serving}.`
+                : `${reason}. Searches go by words alone meanwhile, and new memories get no vector of it.`,
+            action:
+              'start the server that embeddings names in fleet.yaml, or mend embeddings.url and embeddings.model there; it is tried again every 10 minutes',
+          });
+        }
+        const kept = inUse.map(({ model }) => model).filter((model) => !answered.includes(model));
+        await tx
+          .updateTable('notices')
+          .set({ resolvedAt: sql<Date>`now()` })
+          .where('ownerId', '=', ownerId)
+          .where('kind', '=', 'embedding_model_failing')
+          .where('resolvedAt', 'is', null)
+          .where((eb) => eb.not(eb('subject', '=', sql<string>`any(${kept}::text[])`)))
+          .execute();
+      });
     },
 
     /** Marks texts that the model has no usable vector for: for a week they are not asked for again. */

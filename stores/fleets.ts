@@ -6,6 +6,7 @@ import { birth, type NewAgent } from './agents.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { requestReplan } from './plans.ts';
+import { lockRoom } from './room.ts';
 import { takeLock } from './locks.ts';
 
 export interface FleetVersion {
@@ -87,10 +88,14 @@ export function createFleetStore(db: Database) {
       agents: readonly NewAgent[];
       changes: unknown[];
       undoOf?: number;
+      /** Throws where the cards could not keep up; nobody takes room between this and the apply. */
+      fits?: (tx: Executor) => Promise<unknown>;
     }): Promise<AppliedFleet> {
-      const { ownerId, source, fleet, agents, changes } = input;
+      const { ownerId, source, fleet, agents, changes, fits } = input;
       return db.transaction().execute(async (tx) => {
         await lockFleet(tx, input.basedOn);
+        await lockRoom(tx);
+        await fits?.(tx);
         const { version } = await tx
           .insertInto('fleetVersions')
           .values({

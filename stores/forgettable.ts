@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
-import { quoteFinder } from '../domain/plain-text.ts';
+import { requestIdOfMemory } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { messagesOf } from './forgotten-messages.ts';
 import { livingAgain, type Quoted, quotationsOf, quotedBy } from './quotations.ts';
+import { type QuoteSearch, searchFor } from './quote-search.ts';
 
 /** `forget`: also what rests on it without quoting it, and what rests on that. */
 export type ForgottenDependents = 'keep' | 'forget';
@@ -17,7 +18,7 @@ export interface Forgotten {
    * memory was asked for, the memories that it quotes.
    */
   forgotten: string[];
-  /** Memories of the owner with the very same text: told twice, or inherited. Each is for its own request. */
+  /** Memories of the owner with the very same text: told twice, or inherited; and of it as a whisper. Each is for its own request. */
   copies: string[];
 }
 
@@ -40,17 +41,16 @@ interface Going {
 
 /**
  * What goes with a memory: to a fixpoint, since a quotation may quote what goes only because it quotes something else.
- * The words of what was asked for are looked for, no others: what a reflection says beside its quote is its own.
+ * `ahead` only saves time under the lock; without it everything is looked at here. The words of what was asked for are looked for, no others: what a reflection says beside its quote is its own.
  */
 export async function whatGoes(
   tx: Executor,
   memory: ForgettableMemory,
-  dependents: ForgottenDependents,
+  { dependents, ahead }: { dependents: ForgottenDependents; ahead: QuoteSearch | undefined },
 ): Promise<Going> {
   const { agentId } = memory;
   const asked = [memory, ...(await quotedBy(tx, memory))];
-  const finders = asked.map(({ text }) => quoteFinder(text));
-  const quotes = (text: string) => finders.some((finds) => finds(text));
+  const { says: quotes } = searchFor(asked, ahead);
   const { rows: reflections } = await sql<{ id: string; memoryId: string; text: string }>`
     select id, memory_id, text from reflections where agent_id = ${agentId} and text <> '' order by id`.execute(tx);
   const going = new Set(asked.map(({ id }) => id));
@@ -92,7 +92,14 @@ async function copiesOf(
   going: ReadonlySet<string>,
 ): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
-    select id from memories where owner_id = ${ownerId} and text <> '' and id <> all(${[...going]})
-      and content_hash = any(${asked.map(({ contentHash }) => contentHash)}::bytea[]) order by id`.execute(tx);
+    select id from (
+      select id from memories where owner_id = ${ownerId} and text <> ''
+        and content_hash = any(${asked.map((memory) => memory.contentHash)}::bytea[])
+      union
+      select m.id from whispers w join memories m on m.agent_id = w.agent_id and m.external_key = w.id
+      where w.owner_id = ${ownerId} and m.text <> ''
+        and w.request_id = any(${asked.flatMap(({ externalKey }) => requestIdOfMemory(externalKey) ?? [])}::text[])
+    ) copies where id <> all(${[...going]})
+    order by id`.execute(tx);
   return rows.map(({ id }) => id);
 }

@@ -12,6 +12,7 @@ import { appendEvents } from './events.ts';
 import { type ForgettableMemory, type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
 import { forgetInMessages, forgetUnsaidAnswers } from './forgotten-messages.ts';
 import { forgetWhisper } from './forgotten-whispers.ts';
+import type { QuoteSearch } from './quote-search.ts';
 import { forgetSourceItem } from './source-items.ts';
 import { leaveThreads } from './threads.ts';
 
@@ -25,10 +26,10 @@ import { leaveThreads } from './threads.ts';
 export async function forgetMemory(
   tx: Executor,
   memory: ForgettableMemory,
-  { reason, dependents }: { reason: string; dependents: ForgottenDependents },
+  { reason, ...how }: { reason: string; dependents: ForgottenDependents; ahead: QuoteSearch | undefined },
 ): Promise<Forgotten> {
   const { ownerId, agentId, id } = memory;
-  const { asked, quotes, memoryIds, back, told } = await whatGoes(tx, memory, dependents);
+  const { asked, quotes, memoryIds, back, told } = await whatGoes(tx, memory, how);
   await redactQuestions(tx, agentId, quotes);
   await redactOpenRuns(tx, agentId, new Set(memoryIds));
   for (const each of asked) {

@@ -26,8 +26,9 @@ export async function messagesOf(
     select m.id, m.answer, m.reply_memory_id,
       exists (select from message_citations c where c.message_id = m.id and c.memory_id = any(${[...memoryIds]})) as cites
     from messages m where m.agent_id = ${agentId} and m.answer <> '' order by m.id`.execute(tx);
-  const quoting = rows.filter((row) => !memoryIds.includes(row.replyMemoryId ?? '') && quotes(row.answer));
-  const gone = new Set(rows.filter((row) => memoryIds.includes(row.replyMemoryId ?? '') || quotes(row.answer)));
+  const going = new Set(memoryIds);
+  const quoting = rows.filter((row) => !going.has(row.replyMemoryId ?? '') && quotes(row.answer));
+  const gone = new Set(rows.filter((row) => going.has(row.replyMemoryId ?? '') || quotes(row.answer)));
   return {
     quoting: quoting.map((row) => row.id),
     replies: quoting.flatMap(({ replyMemoryId }) => (replyMemoryId === null ? [] : [replyMemoryId])),

@@ -5,9 +5,9 @@ import { insertIntent } from './intents.ts';
 
 /**
  * Adds to what has moved these agents, under their row locks, and asks for a run of each that has passed another full
- * threshold. Where a run is open, the asked-for one finds that and ends; the open run asks again when it ends (`askAgain`).
+ * threshold. Where a run is open, the asked-for one finds that and ends; the open run asks again when it ends (`askForMissedRuns`).
  */
-export async function stir(tx: Executor, moved: ReadonlyMap<string, number>): Promise<void> {
+export async function addImportance(tx: Executor, moved: ReadonlyMap<string, number>): Promise<void> {
   const rows = [...moved].filter(([, importance]) => importance > 0);
   if (rows.length === 0) return;
   const { rows: all } = await sql<{ id: string; memorySeq: number; asks: boolean }>`
@@ -23,17 +23,17 @@ export async function stir(tx: Executor, moved: ReadonlyMap<string, number>): Pr
 }
 
 /** Takes off what a run that has ended well began with. */
-export async function takeOff(tx: Executor, runId: string): Promise<void> {
+export async function subtractImportance(tx: Executor, runId: string): Promise<void> {
   await sql`update agents a set importance_sum = greatest(0, a.importance_sum - r.importance_sum)
     from runs r where r.id = ${runId} and a.id = r.agent_id`.execute(tx);
 }
 
 /**
  * Asks for what could not begin while these runs were open, now that they have ended; under the locks of their agents,
- * so that nobody adds in between. A run that ended well (`takeOff`) has taken its part off; one that did not leaves the sum,
+ * so that nobody adds in between. A run that ended well (`subtractImportance`) has taken its part off; one that did not leaves the sum,
  * and only what came while it was open asks again, or a model that always fails would be asked for ever.
  */
-export async function askAgain(tx: Executor, runIds: readonly string[]): Promise<void> {
+export async function askForMissedRuns(tx: Executor, runIds: readonly string[]): Promise<void> {
   if (runIds.length === 0) return;
   const { rows } = await sql<{ agentId: string; runId: string; memorySeq: number }>`
     select agents.id as agent_id, r.id as run_id, memory_seq from runs r join agents on agents.id = r.agent_id

@@ -1,10 +1,11 @@
 import { sql } from 'kysely';
-import { type JudgementSample, scoresOf } from '../domain/consistency.ts';
+import { judgementLimits, type JudgementSample, scoresOf } from '../domain/consistency.ts';
 import { judgeWorkflowId } from '../domain/ids.ts';
 import type { JudgementState } from '../domain/consistency.ts';
-import type { Database, Executor } from './database.ts';
+import type { Database } from './database.ts';
 import { insertIntent } from './intents.ts';
-import { outputTexts } from './outputs.ts';
+import { takeLock } from './locks.ts';
+import { lastOutputs, outputTexts } from './outputs.ts';
 
 export interface OpenJudgement {
   ratingId: string;
@@ -23,36 +24,55 @@ export interface JudgedAgent {
   lines: string[];
 }
 
-export interface AskedJudgement {
-  ratingId: string;
-  agentId: string;
-  outputs: readonly string[];
-}
-
-/**
- * Asks for judgements of flagged agents in the transaction that flags them, no more than `most` a period: the furthest
- * first, as they are given.
- */
-export async function askJudgements(
-  tx: Executor,
-  asked: readonly AskedJudgement[],
-  { ownerId, period, most, samples }: { ownerId: string; period: string; most: number; samples: number },
-): Promise<void> {
-  if (asked.length === 0) return;
-  const { rows } = await sql<{ count: number }>`
-    select count(*) from drift_judgements where owner_id = ${ownerId} and period = ${period}`.execute(tx);
-  const chosen = asked.slice(0, Math.max(0, most - rows[0]!.count));
-  for (const { ratingId, agentId, outputs } of chosen) {
-    await tx
-      .insertInto('driftJudgements')
-      .values({ ratingId, ownerId, agentId, period, outputs: [...outputs], samples })
-      .execute();
-    await insertIntent(tx, { workflowId: judgeWorkflowId(ratingId), type: 'judgeDrift', args: [{ ratingId }] });
-  }
+export interface AskedJudgements {
+  ownerId: string;
+  period: string;
+  most: number;
+  /** How often each judgement is asked for. */
+  samples: number;
 }
 
 export function createJudgementStore(db: Database) {
   return {
+    /**
+     * Asks, once all agents of a period are rated, for judgements of those that drift: the furthest first, no more than
+     * `most`. What was asked for stays, so that a second execution adds nothing.
+     * @returns how many are asked for
+     */
+    async ask({ ownerId, period, most, samples }: AskedJudgements): Promise<number> {
+      return db.transaction().execute(async (tx) => {
+        await takeLock(tx, 'judgements', ownerId);
+        const { rows } = await sql<{ count: number }>`
+          select count(*) from drift_judgements where owner_id = ${ownerId} and period = ${period}`.execute(tx);
+        const asked = rows[0]!.count;
+        if (asked > 0) return asked;
+        const furthest = await tx
+          .selectFrom('driftRatings')
+          .select(['id', 'agentId'])
+          .where('ownerId', '=', ownerId)
+          .where('period', '=', period)
+          .where('state', '<>', 'calm')
+          .orderBy('z', (order) => order.desc().nullsLast())
+          .orderBy('id')
+          .limit(most)
+          .execute();
+        const said = await lastOutputs(
+          tx,
+          furthest.map(({ agentId }) => agentId),
+          judgementLimits.lines,
+        );
+        for (const { id: ratingId, agentId } of furthest) {
+          const outputs = said.flatMap((output) => (output.agentId === agentId ? [output.id] : [])).toReversed();
+          await tx
+            .insertInto('driftJudgements')
+            .values({ ratingId, ownerId, agentId, period, outputs, samples })
+            .execute();
+          await insertIntent(tx, { workflowId: judgeWorkflowId(ratingId), type: 'judgeDrift', args: [{ ratingId }] });
+        }
+        return furthest.length;
+      });
+    },
+
     /** Undefined where it has ended, or its rating has outlived its retention. */
     async open(ratingId: string): Promise<OpenJudgement | undefined> {
       return db

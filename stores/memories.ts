@@ -1,16 +1,19 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { stirring } from '../domain/importance.ts';
+import { countedImportance } from '../domain/importance.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
+import type { AsOf } from '../domain/validity.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { type Forgotten, type ForgottenDependents, whatGoes } from './forgettable.ts';
 import { forgetMemory } from './forgetting.ts';
 import { newId } from './ids.ts';
-import { stir } from './importance.ts';
+import { addImportance } from './importance.ts';
 import { isDue } from './due-memories.ts';
 import { leaveThreads } from './threads.ts';
+import { heldAndKnown } from './memory-times.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
+import { searchAhead } from './quote-search.ts';
 
 export type { NewMemory };
 
@@ -23,6 +26,8 @@ export interface Memory {
   importance: number;
   source: string;
   occurredAt: string;
+  /** Until when it held; null: it still does. */
+  validTo: string | null;
   /** 0: lived; a reflection lies one above the deepest of what it rests on. */
   depth: number;
 }
@@ -94,8 +99,8 @@ export function createMemoryStore(db: Database) {
             where agents.id = new.id`.execute(tx);
           const now = new Date();
           const moved = new Map<string, number>();
-          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + stirring(row, now));
-          await stir(tx, moved);
+          for (const row of rows) moved.set(row.agentId, (moved.get(row.agentId) ?? 0) + countedImportance(row, now));
+          await addImportance(tx, moved);
           await appendEvents(
             tx,
             touched.map((agentId) => ({
@@ -177,13 +182,14 @@ export function createMemoryStore(db: Database) {
           .set({
             supersededBy: next,
             supersededAt: sql<Date>`now()`,
-            validTo: new Date(successor.occurredAt),
+            // One whose end was told already ended then.
+            validTo: sql<Date>`least(valid_to, ${new Date(successor.occurredAt)}::timestamptz)`,
             rev: agent.memoryRev,
           })
           .where('id', '=', id)
           .execute();
         const kind = old.kind as MemoryKind;
-        await stir(tx, new Map([[old.agentId, stirring({ ...successor, kind }, new Date())]]));
+        await addImportance(tx, new Map([[old.agentId, countedImportance({ ...successor, kind }, new Date())]]));
         await appendEvents(tx, [
           { ownerId, type: 'memory.superseded', subject: id, data: { agentId: old.agentId, by: next } },
         ]);
@@ -250,17 +256,19 @@ export function createMemoryStore(db: Database) {
       reason: string,
       dependents: ForgottenDependents = 'keep',
     ): Promise<Forgotten> {
+      const ahead = await searchAhead(db, { ownerId, id });
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents });
+        return forgetMemory(tx, { ...memory, ownerId, id }, { reason, dependents, ahead });
       });
     },
 
     /** What `forget` would take; changes nothing. */
     async forgettable(ownerId: string, id: string, dependents: ForgottenDependents = 'keep'): Promise<Forgotten> {
+      const ahead = await searchAhead(db, { ownerId, id });
       return db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        return (await whatGoes(tx, { ...memory, ownerId, id }, dependents)).told;
+        return (await whatGoes(tx, { ...memory, ownerId, id }, { dependents, ahead })).told;
       });
     },
 
@@ -292,10 +300,10 @@ export function createMemoryStore(db: Database) {
       });
     },
 
-    /** Living ones of these, in no order. */
-    async byIds(ownerId: string, ids: readonly string[]): Promise<Memory[]> {
+    /** Living ones of these, or those that held and were known then, in no order. */
+    async byIds(ownerId: string, ids: readonly string[], asOf?: AsOf): Promise<Memory[]> {
       if (ids.length === 0) return [];
-      const rows = await memoryRows(db)
+      const rows = await (asOf ? everyRow(db).where(heldAndKnown(asOf, 'memories')) : memoryRows(db))
         .where('ownerId', '=', ownerId)
         .where('id', 'in', [...ids])
         .execute();
@@ -331,15 +339,22 @@ export type MemoryStore = ReturnType<typeof createMemoryStore>;
 
 /** Living ones: neither deleted nor superseded. */
 function memoryRows(db: Executor) {
+  return everyRow(db).where('deletedAt', 'is', null).where('supersededAt', 'is', null);
+}
+
+function everyRow(db: Executor) {
   return db
     .selectFrom('memories')
-    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'depth'])
-    .where('deletedAt', 'is', null)
-    .where('supersededAt', 'is', null);
+    .select(['id', 'agentId', 'seq', 'kind', 'text', 'importance', 'source', 'occurredAt', 'validTo', 'depth']);
 }
 
 function memoryOf(row: Awaited<ReturnType<ReturnType<typeof memoryRows>['execute']>>[number]): Memory {
-  return { ...row, kind: row.kind as MemoryKind, occurredAt: row.occurredAt.toISOString() };
+  return {
+    ...row,
+    kind: row.kind as MemoryKind,
+    occurredAt: row.occurredAt.toISOString(),
+    validTo: row.validTo?.toISOString() ?? null,
+  };
 }
 
 const usedEvery = '5 minutes';

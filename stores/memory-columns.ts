@@ -61,12 +61,11 @@ export class MemoryColumns {
     return this.places.get(id);
   }
 
-  takeVector(place: number, bytes: Buffer): void {
+  /** @param dimensions of the model; a damaged vector, of another length, is as good as none */
+  takeVector(place: number, bytes: Buffer, dimensions: number): void {
+    if (bytes.length !== dimensions * 4) return;
     const vector = vectorOf(bytes);
-    this.dimensions ||= vector.length;
-    if (vector.length !== this.dimensions) {
-      throw new RangeError(`a vector of ${vector.length} numbers among vectors of ${this.dimensions}`);
-    }
+    this.dimensions = dimensions;
     const at = Math.floor(place / chunkPlaces);
     while (this.chunks.length <= at) this.chunks.push(new Float32Array(chunkPlaces * this.dimensions));
     this.vectorAt(place).set(vector);
@@ -118,6 +117,17 @@ export function vectorOf(bytes: Buffer): Float32Array {
   // Buffers of the driver begin anywhere in their memory, a Float32Array only at a multiple of four.
   if (bytes.byteOffset % 4 !== 0) return vectorOf(Buffer.from(new Uint8Array(bytes).buffer));
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+}
+
+/** @throws RangeError where the bytes are no vector of unit length of so many numbers: what was stored is damaged */
+export function soundVector(bytes: Buffer, dimensions: number): Float32Array {
+  const vector = vectorOf(bytes);
+  if (vector.length !== dimensions) {
+    throw new RangeError(`its vector has ${vector.length} numbers, those of its model ${dimensions}`);
+  }
+  const squares = dot(vector, 0, vector);
+  if (!(Math.abs(squares - 1) < 0.01)) throw new RangeError(`its vector has the length ${Math.sqrt(squares)}, not 1`);
+  return vector;
 }
 
 /** Four sums at once, in double precision: the processor need not wait for each addition. */

@@ -1,7 +1,9 @@
 import { sql } from 'kysely';
 import { type Candidates, type RetrievalWeights, retrieve, type Retrieved } from '../domain/retrieval.ts';
+import type { AsOf } from '../domain/validity.ts';
 import type { Database } from './database.ts';
 import { dot, MemoryColumns, type MemoryRow, vectorOf } from './memory-columns.ts';
+import { heldAndKnown } from './memory-times.ts';
 
 /** Rows read at a time: what is read must not stand in memory twice. */
 const page = 2_000;
@@ -21,11 +23,13 @@ export interface IndexQuery {
   /** Matched by Postgres full text; empty for cosine alone. */
   text: string;
   now: Date;
+  /** What held or was known then, instead of what is living now. */
+  asOf?: AsOf | undefined;
 }
 
 export interface FoundPlaces {
   found: Array<Retrieved & { id: string }>;
-  /** Living memories, all of which were scored. */
+  /** Living memories, or those that held and were known then; all of them were scored. */
   scored: number;
   /** Of these, without a vector of the model yet: found by their words alone. */
   unembedded: number;
@@ -34,7 +38,8 @@ export interface FoundPlaces {
 /**
  * All memories of an agent against a query, by brute force: exact, and for what an agent comes to in years faster than a
  * service to ask. What is cached is brought up to date at each query by what has changed since (`memories.rev`); an agent
- * whose vectors alone are over the limit is read anew each time, and only its cosines are kept.
+ * whose vectors alone are over the limit is read anew each time, and only its cosines are kept. So is what held or was
+ * known at another time: it is asked for seldom, and takes no room from what is asked for often.
  */
 export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptions) {
   /** By owner, agent and model; the one asked for last stands last. */
@@ -62,6 +67,16 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
     cached.delete(key);
     const { cosine, fits } = await refresh(columns, query, await cacheBytes());
     if (fits) cached.set(key, columns);
+    return scored(columns, cosine, query, weights, limit);
+  }
+
+  async function scored(
+    columns: MemoryColumns,
+    cosine: ArrayLike<number> | undefined,
+    query: IndexQuery,
+    weights: RetrievalWeights,
+    limit: number,
+  ): Promise<FoundPlaces> {
     const living = columns.livingPlaces();
     const found = await retrieve(candidatesOf(columns, living, cosine, query), weights, limit);
     return {
@@ -105,25 +120,29 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
 
   /**
    * Takes in what has changed since the columns' revision. Where the vectors do not fit into the cache their cosines are
-   * made while they are read, and the columns are good for this query alone.
+   * made while they are read, and the columns are good for this query alone; for another time always.
    */
   async function refresh(
     columns: MemoryColumns,
-    { ownerId, agentId, model, vector }: IndexQuery,
+    { ownerId, agentId, model, vector, asOf }: IndexQuery,
     allowed: number,
   ): Promise<{ cosine: ArrayLike<number> | undefined; fits: boolean }> {
-    let early: number[] | undefined;
+    let early: number[] | undefined = asOf && [];
+    const wanted = asOf ? heldAndKnown(asOf, 'm') : sql<boolean>`true`;
+    const living = asOf ? sql<boolean>`true` : sql<boolean>`m.deleted_at is null and m.superseded_at is null`;
     const takeVector = (place: number, bytes: Buffer) => {
-      if (!early) columns.takeVector(place, bytes);
-      else if (vector) early[place] = dot(vectorOf(bytes), 0, vector);
+      // Nothing to compare with, nothing to keep: a later search reads it.
+      if (!vector) return;
+      if (!early) columns.takeVector(place, bytes, vector.length);
+      else if (bytes.length === vector.length * 4) early[place] = dot(vectorOf(bytes), 0, vector);
     };
     for (;;) {
       const { rows } = await sql<MemoryRow>`
         select m.id, m.seq, m.rev, m.importance, coalesce(m.last_used_at, m.occurred_at) as used_at,
-          m.deleted_at is null and m.superseded_at is null as living, e.vector
+          ${living} as living, e.vector
         from memories m
         left join embeddings e on e.owner_id = m.owner_id and e.model = ${model} and e.content_hash = m.content_hash
-        where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.rev > ${columns.rev}
+        where m.agent_id = ${agentId} and m.owner_id = ${ownerId} and m.rev > ${columns.rev} and ${wanted}
         order by m.rev limit ${page}`.execute(db);
       for (const row of rows) {
         const place = columns.take(row);
@@ -161,8 +180,12 @@ export function createMemoryIndex(db: Database, { cacheBytes }: MemoryIndexOptio
   }
 
   return {
-    /** The best of all living memories of the agent, best first. */
+    /** The best of all living memories of the agent, or of those that held and were known then, best first. */
     search(query: IndexQuery, { weights, limit }: { weights: RetrievalWeights; limit: number }): Promise<FoundPlaces> {
+      if (query.asOf) {
+        const columns = new MemoryColumns();
+        return refresh(columns, query, 0).then(({ cosine }) => scored(columns, cosine, query, weights, limit));
+      }
       const key = `${query.ownerId} ${query.agentId} ${query.model}`;
       return inTurn(key, () => search(key, query, weights, limit));
     },

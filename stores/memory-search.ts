@@ -1,6 +1,7 @@
 import { embedEach, type Embedder, type EmbeddingSettings } from '../domain/embeddings.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { evenWeights, type RetrievalWeights } from '../domain/retrieval.ts';
+import type { AsOf } from '../domain/validity.ts';
 import type { Database } from './database.ts';
 import { contentHash, createEmbeddingStore } from './embeddings.ts';
 import { createMemoryIndex } from './memory-index.ts';
@@ -19,6 +20,8 @@ export interface MemorySearchRequest {
   weights?: RetrievalWeights;
   /** Whether what is found was used, which makes it recent again; not for a look from outside. */
   used: boolean;
+  /** What held or was known then, instead of what is living now; scored as of now all the same. */
+  asOf?: AsOf | undefined;
 }
 
 export interface FoundMemory extends Memory {
@@ -29,7 +32,7 @@ export interface FoundMemory extends Memory {
 
 export interface FoundMemories {
   found: FoundMemory[];
-  /** Living memories, all of which were scored. */
+  /** Living memories, or those that held and were known then; all of them were scored. */
   scored: number;
   /** Of these, without a vector: found by their words alone. */
   unembedded: number;
@@ -110,15 +113,15 @@ export function createMemorySearch(options: MemorySearchOptions) {
     },
 
     async search(request: MemorySearchRequest, signal?: AbortSignal): Promise<FoundMemories> {
-      const { ownerId, agentId, text, limit, now } = request;
+      const { ownerId, agentId, text, limit, now, asOf } = request;
       const { model, settings } = await serving(ownerId);
       const vector = await vectorOf(request, options.embedderOf(settings), signal);
       const { found, scored, unembedded } = await index.search(
-        { ownerId, agentId, model, vector, text, now },
+        { ownerId, agentId, model, vector, text, now, asOf },
         { weights: request.weights ?? evenWeights, limit },
       );
       const ids = found.map(({ id }) => id);
-      const byId = new Map((await memories.byIds(ownerId, ids)).map((memory) => [memory.id, memory]));
+      const byId = new Map((await memories.byIds(ownerId, ids, asOf)).map((memory) => [memory.id, memory]));
       if (request.used) await memories.markUsed(ownerId, agentId, ids, now);
       return {
         // What was deleted between the two reads is left out.

@@ -8,9 +8,14 @@ import {
 } from '../domain/conversations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { Rung } from '../domain/ladder.ts';
+import type { Spawning } from '../domain/spawn-policy.ts';
 import { endedMessageStates, isEndedMessage, type MessageState } from '../domain/states.ts';
+import { replyRequestId } from '../domain/whispers.ts';
+import { receiveWhisper } from './admission.ts';
+import { lockAgents } from './agents.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { takeLock } from './locks.ts';
 import { createMemoryStore, type NewMemory } from './memories.ts';
 
 export interface NewMessage {
@@ -22,6 +27,8 @@ export interface NewMessage {
   author: string;
   text: string;
   contentHash: string;
+  /** Once it is answered, its words also whisper for a child of the agent. Whoever said it asked for that. */
+  whisper?: boolean;
 }
 
 export interface OpenMessage {
@@ -196,19 +203,18 @@ export function createMessageStore(db: Database) {
     /**
      * One transaction: the answer, the memories it cites that are there and the agent's own, what the agent remembers of
      * both sides, and the message's end. A message that has ended already is left alone, so a second execution changes
-     * nothing. An answer that was shown what a person has had forgotten since is thrown away.
+     * nothing. An answer that was shown what a person has had forgotten since is thrown away. Where whoever spoke asked for it,
+     * the words that were said whisper in the same transaction; what was answered has no part in that.
      * @param step absent: a person had something forgotten that it was shown
      * @returns `answering` where no answer is left: it is to be asked for anew
      */
-    async complete(messageId: string, step: AnswerStep | undefined): Promise<MessageState> {
+    async complete(messageId: string, step: AnswerStep | undefined, spawning: Spawning): Promise<MessageState> {
       return db.transaction().execute(async (tx) => {
         // The agent's row first, as whoever forgets takes it: nothing is forgotten between the look and the end.
-        await sql`select id from agents where id = (select agent_id from messages where id = ${messageId}) for update`.execute(
-          tx,
-        );
+        await lockForEnd(tx, messageId);
         const message = await tx
           .selectFrom('messages')
-          .select(['ownerId', 'agentId', 'author', 'text', 'state', 'createdAt', 'degraded'])
+          .select(['ownerId', 'agentId', 'authorId', 'author', 'text', 'state', 'createdAt', 'degraded', 'whisper'])
           .where('id', '=', messageId)
           .forUpdate()
           .executeTakeFirst();
@@ -267,6 +273,12 @@ export function createMessageStore(db: Database) {
             data: { agentId, degraded: message.degraded, source, machineId },
           },
         ]);
+        if (message.whisper) {
+          const { authorId: requestedBy, text } = message;
+          const requestId = replyRequestId(messageId);
+          const whisper = { ownerId, source: 'reply' as const, parentId: agentId, text, requestedBy, requestId };
+          await receiveWhisper(tx, whisper, spawning);
+        }
         return 'answered';
       });
     },
@@ -291,6 +303,18 @@ export function createMessageStore(db: Database) {
   };
 }
 export type MessageStore = ReturnType<typeof createMessageStore>;
+
+/** What the end of a message changes besides its row, in the order of everybody else. */
+async function lockForEnd(tx: Executor, messageId: string): Promise<void> {
+  const { rows } = await sql<{ ownerId: string; agentId: string; lineageId: string; whisper: boolean }>`
+    select a.owner_id, a.id as agent_id, a.lineage_id, m.whisper from messages m join agents a on a.id = m.agent_id
+    where m.id = ${messageId}`.execute(tx);
+  const [of] = rows;
+  if (!of) return;
+  // Whoever is admitted holds it before any agent's row.
+  if (of.whisper) await takeLock(tx, 'admission', of.ownerId);
+  await lockAgents(tx, of.whisper ? [of.agentId, of.lineageId] : [of.agentId]);
+}
 
 /** Whether a person has had forgotten what the answer was made of. */
 async function forgottenSince(tx: Executor, { shown, citations }: AnswerStep): Promise<boolean> {

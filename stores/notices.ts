@@ -10,9 +10,14 @@ export interface NewNotice {
     | 'model_server_down'
     | 'gpu_differs'
     | 'source_failing'
+    | 'source_secret_unreadable'
     | 'memory_limit'
     | 'consolidation_failing'
     | 'drift_failing'
+    | 'weaving_failing'
+    | 'embedding_failing'
+    | 'embedding_model_failing'
+    | 'clustering_failing'
     | 'whisper_waiting';
   /** What makes two notices the same while one is open. */
   key: string;
@@ -34,6 +39,23 @@ export async function openNotice(db: Executor, notice: NewNotice): Promise<void>
         .where('resolvedAt', 'is', null)
         .doUpdateSet({ seen: sql<number>`notices.seen + 1`, title: notice.title, detail: notice.detail ?? '' }),
     )
+    .execute();
+}
+
+/** Opens a notice for each, and closes those of the kind that are not among them any more. In the caller's transaction. */
+export async function replaceNotices(
+  tx: Executor,
+  { ownerId, kind }: Pick<NewNotice, 'ownerId' | 'kind'>,
+  notices: ReadonlyArray<Omit<NewNotice, 'ownerId' | 'kind'>>,
+): Promise<void> {
+  for (const notice of notices) await openNotice(tx, { ...notice, ownerId, kind });
+  await tx
+    .updateTable('notices')
+    .set({ resolvedAt: sql<Date>`now()` })
+    .where('ownerId', '=', ownerId)
+    .where('kind', '=', kind)
+    .where('resolvedAt', 'is', null)
+    .where((eb) => eb.not(eb('key', '=', sql<string>`any(${notices.map(({ key }) => key)}::text[])`)))
     .execute();
 }
 

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { driftLimits, outputMemoryKinds } from '../domain/drift.ts';
 import type { Database, Executor } from './database.ts';
-import { asItCame } from './quotations.ts';
+import { asItCame, gaveWay } from './quotations.ts';
 
 /** One thing an agent said, with its place in all it said. */
 export interface AgentOutput {
@@ -18,11 +18,11 @@ export interface AgentOutput {
 }
 
 /**
- * Of an agent's living memories its own words, as it said them: neither a quotation that took their place, nor what it was
- * born with.
+ * Of an agent's memories its own words, as it said them: neither a quotation that took their place, nor what it was born
+ * with. What its limit took was said all the same: without it an agent would be measured against ever later words.
  */
-const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and deleted_at is null and superseded_at is null and text <> ''
-  and ${asItCame}`;
+const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and text <> '' and ${asItCame}
+  and (deleted_at is null and superseded_at is null or ${gaveWay})`;
 
 /** A text that is told twice counts once, when it was said first. */
 const saidBy = (agentIds: readonly string[]) => sql`
@@ -55,18 +55,8 @@ export function createOutputStore(db: Database) {
       return rows;
     },
 
-    /** The last `most` things each of the agents said. */
-    async last(
-      agentIds: readonly string[],
-      most: number,
-    ): Promise<Array<{ id: string; agentId: string; text: string }>> {
-      const { rows } = await sql<{ id: string; agentId: string; text: string }>`
-        select id, agent_id, text from (
-          select s.*, row_number() over (partition by agent_id order by at desc, id desc) as n
-          from (${saidBy(agentIds)}) s
-        ) numbered where n <= ${most}::int order by agent_id, n`.execute(db);
-      return rows;
-    },
+    /** The last `most` things each of the agents said, the newest first. */
+    last: (agentIds: readonly string[], most: number) => lastOutputs(db, agentIds, most),
 
     /** How many outputs of agents teach a persona space: of the first ones every other, see `teaches` of domain/drift.ts. */
     async count(agentIds: readonly string[]): Promise<number> {
@@ -78,6 +68,20 @@ export function createOutputStore(db: Database) {
   };
 }
 export type OutputStore = ReturnType<typeof createOutputStore>;
+
+/** The last `most` things each of the agents said, the newest first. */
+export async function lastOutputs(
+  db: Executor,
+  agentIds: readonly string[],
+  most: number,
+): Promise<Array<{ id: string; agentId: string; text: string }>> {
+  const { rows } = await sql<{ id: string; agentId: string; text: string }>`
+    select id, agent_id, text from (
+      select s.*, row_number() over (partition by agent_id order by at desc, id desc) as n
+      from (${saidBy(agentIds)}) s
+    ) numbered where n <= ${most}::int order by agent_id, n`.execute(db);
+  return rows;
+}
 
 /** Texts of outputs by id, as far as they are still there. */
 export async function outputTexts(

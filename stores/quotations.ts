@@ -4,6 +4,10 @@ import type { Executor } from './database.ts';
 /** Where a memory came from that quotes what it took the place of; see domain/consolidation.ts. */
 export const quotationSource = 'consolidated';
 
+/** Of a row of `memories`: its agent's limit took it, whether a quotation tells it or nothing does; nobody took it away. */
+export const gaveWay = sql<boolean>`(memories.deleted_reason = ${quotationSource} or exists (select from memories q
+  where q.id = memories.superseded_by and q.source = ${quotationSource}))`;
+
 /** Of a row of `memories`: neither a quotation nor inherited, so that nobody takes it for something new. */
 export const asItCame = sql<boolean>`source <> ${quotationSource} and source not like 'inherited:%'`;
 

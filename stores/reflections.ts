@@ -5,7 +5,7 @@ import { forgottenMark, type ReflectionStep, type RunCall } from '../domain/run-
 import { expectationRuns, expectedTokens } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
-import { askAgain, takeOff } from './importance.ts';
+import { askForMissedRuns, subtractImportance } from './importance.ts';
 import { vectorOf } from './memory-columns.ts';
 import { insertMemoryRows } from './memory-rows.ts';
 import { endRun, lockAgentOf, type RunTook } from './runs.ts';
@@ -75,8 +75,8 @@ export function createReflectionStore(db: Database) {
         const repeats = refused.some(({ kind }) => kind === 'duplicates');
         const state = kept.length > 0 || repeats ? 'done' : 'empty';
         await endRun(tx, runId, state, reasonOf(step, kept.length, refused), took(step, kept.length, refused));
-        await takeOff(tx, runId);
-        await askAgain(tx, [runId]);
+        await subtractImportance(tx, runId);
+        await askForMissedRuns(tx, [runId]);
         await updateExpectation(tx, run.agentId);
         return { state, reflections: kept.length };
       });

@@ -40,20 +40,18 @@ export function createRetentionStore(db: Database) {
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
         sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
           and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
-        // As long as the source still shows it, it must be known again; what a person had forgotten is never let in anew.
-        sql`delete from source_items where id in (select id from source_items where seen_at < ${ago(keep.sourceItems)}
-          and delivered_at is not null and forgotten_at is null limit ${batch})`,
+        // As long as the source still shows it, it must be known again. Time in which nobody was told what it shows (it
+        // answers 304, cannot be read, is stopped) counts for nothing: then nothing comes in either. What a person had
+        // forgotten is never let in anew.
+        sql`delete from source_items where id in (select i.id from source_items i
+          join source_states s on s.owner_id = i.owner_id and s.source_id = i.source_id
+          where i.seen_at < ${ago(keep.sourceItems)} and i.seen_at < s.shown_at - make_interval(secs => ${keep.sourceItems})
+          and i.delivered_at is not null and i.forgotten_at is null limit ${batch})`,
         sql`delete from threads where id in (select id from threads where state = 'ended' and ended_at < ${ago(keep.threads)} limit ${batch})`,
         // What was refused; a persona keeps the whisper that called it. One that a later whisper names stays as long as that.
         sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
           and w.ended_at < ${ago(keep.whispers)}
           and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
-        // What was forgotten while it was embedded, or embedded ahead and never said. Personas are told with traits, too, so
-        // that a rating may embed them again.
-        sql`delete from embeddings where ctid in (select e.ctid from embeddings e where e.created_at < now() - interval '1 day'
-          and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash and m.deleted_at is null)
-          and not exists (select from agents a where a.owner_id = e.owner_id
-            and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -8,7 +8,7 @@ import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { deleteOrphanVectors } from './embeddings.ts';
 import { newId } from './ids.ts';
-import { askAgain } from './importance.ts';
+import { askForMissedRuns } from './importance.ts';
 import { isDue } from './due-memories.ts';
 import { quotationSource } from './quotations.ts';
 import { openNotice, resolveNotice } from './notices.ts';
@@ -276,7 +276,7 @@ export function createRunStore(db: Database) {
     async end(runId: string, { state, reason }: RunEnd): Promise<void> {
       await db.transaction().execute(async (tx) => {
         await lockAgentOf(tx, runId);
-        if (await endRun(tx, runId, state, reason)) await askAgain(tx, [runId]);
+        if (await endRun(tx, runId, state, reason)) await askForMissedRuns(tx, [runId]);
       });
     },
 
@@ -296,7 +296,7 @@ export function createRunStore(db: Database) {
         await lockAgentOf(tx, found.id);
         const row = await open.where('id', '=', found.id).forUpdate().executeTakeFirst();
         if (!row || (row.temporalRunId !== null && row.temporalRunId !== temporalRunId)) return;
-        if (await endRun(tx, row.id, state, reason)) await askAgain(tx, [row.id]);
+        if (await endRun(tx, row.id, state, reason)) await askForMissedRuns(tx, [row.id]);
       });
     },
 

@@ -1,9 +1,13 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { cleanText, cutText, joinText } from '../domain/source-text.ts';
+import { cleanText } from '../domain/clean-text.ts';
+import { cutText, joinText } from '../domain/source-text.ts';
 import { happenedAt, type Source, type SourceItem, sourceItemOfKey } from '../domain/sources.ts';
+import type { Spawning } from '../domain/spawn-policy.ts';
+import { boundAgents } from './bound-agents.ts';
 import type { Database, Executor } from './database.ts';
 import { contentHash } from './embeddings.ts';
+import { lockItemParent, whisperOfItem } from './source-whispers.ts';
 import type { NewSourceItem, SourceRef } from './sources.ts';
 
 /** One that not every agent has been given yet. */
@@ -53,33 +57,12 @@ export function createSourceItemStore(db: Database) {
       { deliveredTo, text }: Pick<PendingItem, 'deliveredTo' | 'text'>,
       limit: number,
     ): Promise<string[]> {
-      let query = db
-        .selectFrom('agents')
+      const rows = await boundAgents(db, ownerId, source, text)
         .select('id')
-        .where('ownerId', '=', ownerId)
-        .where('state', '<>', 'retired')
-        .where('id', '>', deliveredTo);
-      const { agents } = source;
-      if (source.kind === 'drops') {
-        query = query
-          .where('id', '<>', source.agent)
-          .where((eb) =>
-            eb.not(
-              eb.exists(
-                eb
-                  .selectFrom('memories')
-                  .select('memories.id')
-                  .whereRef('memories.agentId', '=', 'agents.id')
-                  .where('memories.kind', '=', 'drop')
-                  .where('memories.contentHash', '=', contentHash(text)),
-              ),
-            ),
-          );
-      }
-      if (agents !== 'all') {
-        query = query.where((eb) => eb.or([eb('id', 'in', agents), eb('archetype', 'in', agents)]));
-      }
-      const rows = await query.orderBy('id').limit(limit).execute();
+        .where('id', '>', deliveredTo)
+        .orderBy('id')
+        .limit(limit)
+        .execute();
       return rows.map((row) => row.id);
     },
 
@@ -105,26 +88,55 @@ export function createSourceItemStore(db: Database) {
 
     /**
      * Agents from `item.deliveredTo` up to `to` have this version; with `done` all have, and the memories hold the text from
-     * now on. Nothing where somebody else was faster, or another version has followed meanwhile.
+     * now on. Nothing where somebody else was faster, or another version has followed meanwhile. A new item that all have
+     * may whisper, in the same transaction: once, whatever runs twice.
      */
     async delivered(
-      item: Pick<PendingItem, 'id' | 'version' | 'deliveredTo'>,
-      progress: { to: string; agents: number; done: boolean },
+      { ownerId, source, spawning }: GivenSource,
+      item: PendingItem,
+      progress: DeliveryProgress,
     ): Promise<boolean> {
-      const { done } = progress;
-      const { numAffectedRows } = await sql`
-        update source_items set delivered_to = ${progress.to}, agents = agents + ${progress.agents},
-          delivered_version = case when ${done} then version else delivered_version end,
-          delivered_at = case when ${done} then now() end,
-          text = case when ${done} then null else text end
-        where id = ${item.id} and version = ${item.version} and delivered_to = ${item.deliveredTo} and text is not null`.execute(
-        db,
-      );
-      return numAffectedRows === 1n;
+      if (!progress.done || item.deliveredVersion > 0 || source.whispersPerDay === 0) return moveOn(db, item, progress);
+      return db.transaction().execute(async (tx) => {
+        const whisper = { ownerId, source, item };
+        const parentId = await lockItemParent(tx, whisper);
+        if (!(await moveOn(tx, item, progress))) return false;
+        if (parentId !== undefined) await whisperOfItem(tx, { ...whisper, parentId }, spawning);
+        return true;
+      });
     },
   };
 }
 export type SourceItemStore = ReturnType<typeof createSourceItemStore>;
+
+/** A source as fleet.yaml has it, and how whispers of its items are admitted. */
+export interface GivenSource {
+  ownerId: string;
+  source: Source;
+  spawning: Spawning;
+}
+
+interface DeliveryProgress {
+  to: string;
+  agents: number;
+  done: boolean;
+}
+
+async function moveOn(
+  db: Executor,
+  item: Pick<PendingItem, 'id' | 'version' | 'deliveredTo'>,
+  { to, agents, done }: DeliveryProgress,
+): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update source_items set delivered_to = ${to}, agents = agents + ${agents},
+      delivered_version = case when ${done} then version else delivered_version end,
+      delivered_at = case when ${done} then now() end,
+      text = case when ${done} then null else text end
+    where id = ${item.id} and version = ${item.version} and delivered_to = ${item.deliveredTo} and text is not null`.execute(
+    db,
+  );
+  return numAffectedRows === 1n;
+}
 
 /** As it is stored: cleaned, cut, dated; undefined for what holds no words then. */
 export function newSourceItem(
@@ -136,7 +148,8 @@ export function newSourceItem(
   const text = joinText(title, cleanText(item.text));
   if (text === '') return undefined;
   return {
-    itemHash: createHash('sha256').update(item.key).digest('hex'),
+    itemHash: nameHash(item.key),
+    ...(item.part === undefined ? {} : { partHash: nameHash(item.part) }),
     // Before it is cut, so that another limit does not make every item a changed one.
     contentHash: createHash('sha256')
       .update(`${item.url ?? ''}\0${title}\0${text}`)
@@ -148,6 +161,11 @@ export function newSourceItem(
     changedAt: happenedAt(item.changedAt, now),
     ...(item.importance === undefined ? {} : { importance: item.importance }),
   };
+}
+
+/** Of an item's or a part's own name, in hex: names may hold what a person wants forgotten. */
+export function nameHash(name: string): string {
+  return createHash('sha256').update(name).digest('hex');
 }
 
 /**

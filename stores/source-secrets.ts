@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import type { Database } from './database.ts';
-import type { SourceRef } from './sources.ts';
+import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
+import { openNotice, resolveNotice } from './notices.ts';
+import type { SourceRef } from './sources.ts';
 
 /** Two, so that a sender can go over to the new one before the old one is revoked. */
 export const mostLiveSecrets = 2;
@@ -18,6 +20,8 @@ export interface SourceSecret {
   lastUsedAt: string | null;
   revokedAt: string | null;
 }
+
+const noticeKey = (secretId: string) => `source-secret:${secretId}`;
 
 export function createSourceSecretStore(db: Database) {
   return {
@@ -67,10 +71,25 @@ export function createSourceSecretStore(db: Database) {
       }));
     },
 
-    /** Noted once a minute at most. */
+    /** Noted once a minute at most. Whoever was told that it cannot be opened need do nothing more. */
     async used(id: string): Promise<void> {
       await sql`update source_secrets set last_used_at = now()
         where id = ${id} and (last_used_at is null or last_used_at < now() - interval '1 minute')`.execute(db);
+      await resolveNotice(db, noticeKey(id));
+    },
+
+    /** Tells a person that events came and it could not be opened to check them. */
+    async unreadable({ ownerId, sourceId, id }: SourceRef & { id: string }, reason: string): Promise<void> {
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId,
+        kind: 'source_secret_unreadable',
+        key: noticeKey(id),
+        subject: sourceId,
+        title: `Events for ${sourceId} cannot be checked`,
+        detail: `${id} cannot be opened: ${reason}. Start the API with the key that it was made under, or revoke it and make another.`,
+        action: `soulfra sources secret revoke ${sourceId} ${id}`,
+      });
     },
 
     /** It opens nothing from now on, and cannot be read again. @throws NOT_FOUND */
@@ -84,6 +103,7 @@ export function createSourceSecretStore(db: Database) {
         .returning('id')
         .executeTakeFirst();
       if (!row) throw new DomainError('NOT_FOUND', `no secret ${id} of ${sourceId}`);
+      await resolveNotice(db, noticeKey(id));
     },
   };
 }

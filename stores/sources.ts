@@ -6,7 +6,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { notForgotten } from './source-items.ts';
+import { nameHash, notForgotten } from './source-items.ts';
 
 export interface SourceRef {
   ownerId: string;
@@ -22,6 +22,8 @@ export interface SourceState {
 
 export interface NewSourceItem {
   itemHash: string;
+  /** Absent: the source has no parts. */
+  partHash?: string;
   contentHash: Buffer;
   title: string;
   text: string;
@@ -74,7 +76,7 @@ export function createSourceStore(db: Database) {
           update source_states set stopped_at = case when source_id = any(${sourceIds}) then null else now() end
           where owner_id = ${ownerId} and (stopped_at is null) <> (source_id = any(${sourceIds}))`.execute(tx);
         await sql`
-          update notices set resolved_at = now() where owner_id = ${ownerId} and kind = 'source_failing'
+          update notices set resolved_at = now() where owner_id = ${ownerId} and kind in ('source_failing', 'source_secret_unreadable')
             and resolved_at is null and subject <> all(${sourceIds})`.execute(tx);
         const { rows } = await sql<{ sourceId: string }>`
           update source_states s set claimed_by = ${claimedBy},
@@ -92,6 +94,12 @@ export function createSourceStore(db: Database) {
             and received_at < now() - interval '1 minute'`.execute(tx);
         return [...rows, ...lying].map((row) => row.sourceId).sort();
       });
+    },
+
+    /** Whether any is not stopped, also one that fleet.yaml no longer names. */
+    async underWay(): Promise<boolean> {
+      const { rows } = await sql`select from source_states where stopped_at is null limit 1`.execute(db);
+      return rows.length > 0;
     },
 
     /** Of a source that was never polled: the beginning. */
@@ -118,9 +126,11 @@ export function createSourceStore(db: Database) {
         again: unknown;
         /** What was not even read. */
         left: number;
+        /** With it the items are all that the source shows, beside what is known of these parts; absent: it was not told. */
+        shownParts?: readonly string[];
         note: string;
         limit: number;
-        /** Whether an item whose words have changed is stored as its next version. */
+        /** Whether an item whose words or importance have changed is stored as its next version. */
         updates: boolean;
         /** Whether the same words under another id are the same item. */
         byContent: boolean;
@@ -128,8 +138,10 @@ export function createSourceStore(db: Database) {
       },
     ): Promise<Intake> {
       return db.transaction().execute(async (tx) => {
-        if (!(await lockedState(tx, input))) return { stored: false, added: 0, updated: 0, left: 0 };
-        const { added, updated, ...kept } = await storeItems(tx, input);
+        const state = await lockedState(tx, input);
+        if (!state) return { stored: false, added: 0, updated: 0, left: 0 };
+        const { added, updated, known, ...kept } = await storeItems(tx, input);
+        await noteShown(tx, input, known, state.shownToday);
         const left = kept.left + input.left;
         await tx
           .updateTable('sourceStates')
@@ -162,8 +174,8 @@ export function createSourceStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         // Held until the end, as whoever forgets holds it.
         await sql`
-          insert into source_states (owner_id, source_id, last_ok_at) values (${ownerId}, ${sourceId}, now())
-          on conflict (owner_id, source_id) do update set last_ok_at = now()`.execute(tx);
+          insert into source_states (owner_id, source_id, last_ok_at, shown_at) values (${ownerId}, ${sourceId}, now(), now())
+          on conflict (owner_id, source_id) do update set last_ok_at = now(), shown_at = now()`.execute(tx);
         const come = await notForgotten(tx, { ownerId, sourceId }, [item]);
         const [row] = await insertItems(tx, { ownerId, sourceId }, come);
         if (row === undefined) return true;
@@ -239,10 +251,11 @@ async function ensureState(db: Executor, { ownerId, sourceId }: SourceRef): Prom
 async function lockedState(
   tx: Executor,
   { ownerId, sourceId, polls }: SourceRef & { polls?: number },
-): Promise<{ failures: number } | undefined> {
+): Promise<{ failures: number; shownToday: boolean } | undefined> {
   const state = await tx
     .selectFrom('sourceStates')
     .select(['polls', 'failures'])
+    .select(sql<boolean>`coalesce(shown_at > now() - interval '1 day', false)`.as('shownToday'))
     .where('ownerId', '=', ownerId)
     .where('sourceId', '=', sourceId)
     .forUpdate()
@@ -253,22 +266,26 @@ async function lockedState(
 async function storeItems(
   tx: Executor,
   input: SourceRef & { items: readonly NewSourceItem[]; limit: number; updates: boolean; byContent: boolean },
-): Promise<{ added: number; updated: number; left: number }> {
+): Promise<{ added: number; updated: number; left: number; known: ShownItem[] }> {
   const { ownerId, sourceId } = input;
   const items = onceEach(input.items);
   const known = await knownItems(tx, input, items);
   const fresh: NewSourceItem[] = [];
+  const told = new Set<string>();
   const changed: Array<NewSourceItem & { id: number }> = [];
-  const seen: number[] = [];
+  const seen: ShownItem[] = [];
   for (const item of items) {
+    const content = item.contentHash.toString('hex');
     const row = known.byItem.get(item.itemHash);
-    if (row === undefined) {
-      const content = item.contentHash.toString('hex');
-      if (input.byContent && known.contents.has(content)) continue;
-      known.contents.add(content);
+    const same = row ?? (input.byContent ? known.byContent.get(content) : undefined);
+    if (same !== undefined) seen.push({ id: same.id, partHash: item.partHash ?? null });
+    if (row !== undefined) {
+      const stays = !input.updates || row.forgotten || isSame(row, item);
+      if (!stays) changed.push({ ...item, id: row.id });
+    } else if (same === undefined && !(input.byContent && told.has(content))) {
+      told.add(content);
       fresh.push(item);
-    } else if (!input.updates || row.forgotten || row.contentHash.equals(item.contentHash)) seen.push(row.id);
-    else changed.push({ ...item, id: row.id });
+    }
   }
   const come = await notForgotten(tx, input, fresh);
   const news = come.slice(0, input.limit);
@@ -277,18 +294,57 @@ async function storeItems(
   for (const item of changes) {
     await sql`
       update source_items set version = version + 1, content_hash = ${item.contentHash}, title = ${item.title}, url = ${item.url},
-        text = ${item.text}, occurred_at = ${item.changedAt}, received_at = now(), seen_at = now(), delivered_to = '', delivered_at = null, agents = 0
+        text = ${item.text}, importance = ${item.importance ?? null}, occurred_at = ${item.changedAt}, received_at = now(), seen_at = now(), delivered_to = '', delivered_at = null, agents = 0
       where id = ${item.id} and forgotten_at is null`.execute(tx);
   }
-  // Once a day is enough to know that it is still there.
-  await sql`update source_items set seen_at = now() where id = any(${seen}::bigint[]) and seen_at < now() - interval '1 day'`.execute(
-    tx,
-  );
   return {
+    known: seen,
     added: news.length,
     updated: changes.length,
     left: come.length - news.length + (changed.length - changes.length),
   };
+}
+
+/** A known item that the source still shows. */
+interface ShownItem {
+  id: number;
+  partHash: string | null;
+}
+interface KnownItem {
+  id: number;
+  itemHash: string;
+  contentHash: Buffer;
+  importance: number | null;
+  forgotten: boolean;
+}
+
+function isSame(known: KnownItem, item: NewSourceItem): boolean {
+  return known.contentHash.equals(item.contentHash) && known.importance === (item.importance ?? null);
+}
+
+/**
+ * Notes which known items the source still shows, so that they stay known. Once a day is enough; then `shown_at` says that
+ * whatever was seen before it is not shown any more. Where a source does not tell, nothing moves.
+ */
+async function noteShown(
+  tx: Executor,
+  { ownerId, sourceId, shownParts }: SourceRef & { shownParts?: readonly string[] },
+  known: readonly ShownItem[],
+  shownToday: boolean,
+): Promise<void> {
+  const due = shownParts !== undefined && !shownToday;
+  await sql`
+    update source_items i set seen_at = now(), part_hash = coalesce(shown.part_hash, i.part_hash)
+    from unnest(${known.map(({ id }) => id)}::bigint[], ${known.map(({ partHash }) => partHash)}::text[]) as shown (id, part_hash)
+    where i.id = shown.id and (${due} or i.seen_at < now() - interval '1 day' or i.part_hash is distinct from shown.part_hash)`.execute(
+    tx,
+  );
+  if (!due) return;
+  await sql`
+    update source_items set seen_at = now() where owner_id = ${ownerId} and source_id = ${sourceId}
+      and part_hash = any(${shownParts.map(nameHash)}::text[]) and seen_at < now()`.execute(tx);
+  await sql`
+    update source_states set shown_at = now() where owner_id = ${ownerId} and source_id = ${sourceId}`.execute(tx);
 }
 
 /** An id that stands twice in one document is the later one. */
@@ -297,15 +353,15 @@ function onceEach(items: readonly NewSourceItem[]): NewSourceItem[] {
 }
 
 async function knownItems(tx: Executor, { ownerId, sourceId }: SourceRef, items: readonly NewSourceItem[]) {
-  const { rows } = await sql<{ id: number; itemHash: string; contentHash: Buffer; forgotten: boolean }>`
-    select id, item_hash, content_hash, forgotten_at is not null as forgotten from source_items
+  const { rows } = await sql<KnownItem>`
+    select id, item_hash, content_hash, importance, forgotten_at is not null as forgotten from source_items
     where owner_id = ${ownerId} and source_id = ${sourceId}
       and (item_hash = any(${items.map((item) => item.itemHash)}) or content_hash = any(${items.map((item) => item.contentHash)}::bytea[]))`.execute(
     tx,
   );
   return {
     byItem: new Map(rows.map((row) => [row.itemHash, row])),
-    contents: new Set(rows.map((row) => row.contentHash.toString('hex'))),
+    byContent: new Map(rows.map((row) => [row.contentHash.toString('hex'), row])),
   };
 }
 
@@ -314,10 +370,11 @@ async function insertItems(tx: Executor, { ownerId, sourceId }: SourceRef, items
   return tx
     .insertInto('sourceItems')
     .values(
-      items.map(({ itemHash, contentHash, title, text, url, occurredAt, importance = null }) => ({
+      items.map(({ itemHash, partHash = null, contentHash, title, text, url, occurredAt, importance = null }) => ({
         ownerId,
         sourceId,
         itemHash,
+        partHash,
         contentHash,
         title,
         text,

@@ -1,13 +1,16 @@
 import { sql } from 'kysely';
 import { bornAgentId } from '../domain/ids.ts';
+import type { Fleet } from '../domain/fleet.ts';
 import type { Persona } from '../domain/personas.ts';
 import { type PlacementAgent, placementAgent } from '../domain/placement-input.ts';
 import type { MeasuredRate } from '../domain/rates.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
-import { type Bear, bear } from './births.ts';
+import { type BirthOfWhisper, giveBirth } from './births.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
+import { currentFleet } from './fleets.ts';
+import { dropForgottenDrafts } from './forgotten-whispers.ts';
 import { newId } from './ids.ts';
 import { openNotice } from './notices.ts';
 import { createOneAtATime } from './one-at-a-time.ts';
@@ -48,7 +51,7 @@ export interface Nearest {
 export function createSpawnStore(db: Database) {
   const naming = createOneAtATime();
   const housing = createOneAtATime();
-  const bearing = createOneAtATime();
+  const oneBirth = createOneAtATime();
 
   const refuse = (whisperId: string, refusal: Refusal, state?: 'refused' | 'expired') =>
     refuseWhisper(db, whisperId, refusal, state);
@@ -125,29 +128,36 @@ export function createSpawnStore(db: Database) {
       drafted: Pick<DraftedPersona, 'source' | 'modelId' | 'promptVersion'>,
       { nearest, judgedBy }: { nearest: Nearest | undefined; judgedBy: string },
     ): Promise<void> {
-      await db
-        .updateTable('whispers')
-        .set({
-          personaSource: drafted.source,
-          modelId: drafted.modelId,
-          promptVersion: drafted.promptVersion,
-          nearestId: nearest?.agentId ?? null,
-          nearestCosine: nearest?.cosine ?? null,
-          judgedBy,
-        })
-        .where('id', '=', whisperId)
-        .where('state', 'in', open)
-        .execute();
+      await db.transaction().execute(async (tx) => {
+        // The agent that it will name before the whisper, as whoever forgets what it says.
+        if (nearest !== undefined)
+          await tx.selectFrom('agents').select('id').where('id', '=', nearest.agentId).forKeyShare().execute();
+        await tx
+          .updateTable('whispers')
+          .set({
+            personaSource: drafted.source,
+            modelId: drafted.modelId,
+            promptVersion: drafted.promptVersion,
+            nearestId: nearest?.agentId ?? null,
+            nearestCosine: nearest?.cosine ?? null,
+            judgedBy,
+          })
+          .where('id', '=', whisperId)
+          .where('state', 'in', open)
+          .execute();
+      });
     },
+
+    dropForgottenDrafts: (whisperId: string) => db.transaction().execute((tx) => dropForgottenDrafts(tx, whisperId)),
 
     /**
      * Asks whether the fleet has room for one more, those that have been given room and are still under way counted too,
      * and keeps that room until the whisper ends.
-     * @param refusalOf says why there is none
+     * @param refusalOf says why there is none, under the fleet in force
      */
     async takeRoom(
       whisperId: string,
-      refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
+      refusalOf: (fleet: Fleet, agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
     ): Promise<SpawnEnd | undefined> {
       const reason = await housing(() =>
         db.transaction().execute(async (tx) => {
@@ -170,7 +180,9 @@ export function createSpawnStore(db: Database) {
             .executeTakeFirst();
           if (!own || own.roomAt !== null) return undefined;
           const child = placementAgent({ ...own, model: own.modelId, leastClass: own.leastClass as GpuClass });
-          const refusal = refusalOf([...demand, child], await measuredRates(tx));
+          // Read under the lock: an apply that came first is held to, one that comes later counts this one.
+          const { fleet } = (await currentFleet(tx))!;
+          const refusal = refusalOf(fleet, [...demand, child], await measuredRates(tx));
           if (refusal !== undefined) return refusal;
           await tx.updateTable('whispers').set({ roomAt: sql<Date>`now()` }).where('id', '=', whisperId).execute();
           return undefined;
@@ -211,8 +223,8 @@ export function createSpawnStore(db: Database) {
       });
     },
 
-    /** The birth, one at a time. @returns undefined where the draft no longer stands alone */
-    bear: (input: Bear) => bearing(() => bear(db, input)),
+    /** The birth, one at a time. */
+    giveBirth: (input: BirthOfWhisper) => oneBirth(() => giveBirth(db, input)),
   };
 }
 export type SpawnStore = ReturnType<typeof createSpawnStore>;

@@ -4,7 +4,7 @@ import { type QueueLoad, roomByQueue, skipReason } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
-import { askAgain } from './importance.ts';
+import { askForMissedRuns } from './importance.ts';
 import { takeLock } from './locks.ts';
 
 export interface NewSweep {
@@ -123,7 +123,7 @@ export function createSweepStore(db: Database) {
           update runs set state = 'canceled', reason = ${reason}, ended_at = now() where ${unbegun} returning id`.execute(
           tx,
         );
-        await askAgain(
+        await askForMissedRuns(
           tx,
           rows.map(({ id }) => id),
         );

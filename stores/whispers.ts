@@ -25,23 +25,31 @@ export function parentRetired(parentId: string): Refusal {
 export async function refuseWhisper(
   db: Database,
   whisperId: string,
+  refusal: Refusal,
+  state: 'refused' | 'expired' = 'refused',
+): Promise<SpawnEnd> {
+  return db.transaction().execute((tx) => endUnborn(tx, whisperId, refusal, state));
+}
+
+/** The same in the caller's transaction. */
+export async function endUnborn(
+  tx: Executor,
+  whisperId: string,
   { code, reason }: Refusal,
   state: 'refused' | 'expired' = 'refused',
 ): Promise<SpawnEnd> {
-  return db.transaction().execute(async (tx) => {
-    const row = await tx
-      .updateTable('whispers')
-      .set({ state, reasonCode: code, reason, endedAt: sql<Date>`clock_timestamp()` })
-      .where('id', '=', whisperId)
-      .where('state', 'in', open)
-      .returning(['ownerId', 'parentId'])
-      .executeTakeFirst();
-    if (!row) return standing(tx, whisperId);
-    const data = { parentId: row.parentId, code };
-    await appendEvents(tx, [{ ownerId: row.ownerId, type: `whisper.${state}`, subject: whisperId, data }]);
-    await resolveNotice(tx, whisperNotice(whisperId));
-    return { state, code, reason };
-  });
+  const row = await tx
+    .updateTable('whispers')
+    .set({ state, reasonCode: code, reason, endedAt: sql<Date>`clock_timestamp()` })
+    .where('id', '=', whisperId)
+    .where('state', 'in', open)
+    .returning(['ownerId', 'parentId'])
+    .executeTakeFirst();
+  if (!row) return standing(tx, whisperId);
+  const data = { parentId: row.parentId, code };
+  await appendEvents(tx, [{ ownerId: row.ownerId, type: `whisper.${state}`, subject: whisperId, data }]);
+  await resolveNotice(tx, whisperNotice(whisperId));
+  return { state, code, reason };
 }
 
 /** How a whisper that is no longer under way ended. */

@@ -45,6 +45,7 @@ import { createSpawnStore } from '../stores/spawns.ts';
 import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createThreadStore } from '../stores/threads.ts';
+import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
 import { reconcileSchedules } from './schedules.ts';
 
@@ -66,6 +67,7 @@ export function createWorkerStores(db: Database) {
     judgements: createJudgementStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
+    unsaidVectors: createUnsaidVectorStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
     sources: createSourceStore(db),
@@ -96,7 +98,11 @@ export function createCoordinationActivities(
     ...createCompareActivities({ ...stores, memorySearch }),
     ...createPlanActivities({
       ...stores,
-      reconcileSchedules: () => reconcileSchedules(client, fleet, stores.agents.livingCadences),
+      reconcileSchedules: () =>
+        reconcileSchedules(client, fleet, {
+          cadences: stores.agents.livingCadences,
+          sources: () => stores.sources.underWay(),
+        }),
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),

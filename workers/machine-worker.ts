@@ -263,7 +263,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }, fleetHealthEveryMs);
   if (weight) {
     await startFleetHealth(client);
-    background(reconcileSchedules(client, fleet, stores.agents.livingCadences));
+    background(
+      reconcileSchedules(client, fleet, {
+        cadences: stores.agents.livingCadences,
+        sources: () => stores.sources.underWay(),
+      }),
+    );
   }
   log.info({ epoch: lease.held().epoch }, 'machine works');
 

@@ -23,19 +23,27 @@ import {
 import { coordinationQueue } from '../domain/task-queues.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
+/** What is there, whatever the applied fleet names. */
+export interface Living {
+  /** That some living agent has, whoever gave birth to it. */
+  cadences: () => Promise<string[]>;
+  /** Whether a source that the fleet no longer names has yet to be stopped. */
+  sources: () => Promise<boolean>;
+}
+
 /**
- * Brings Temporal's Schedules to what the applied fleet and its agents say: one per cadence that some living agent has,
- * whoever gave birth to it. Made, updated where
- * catch-up differs, orphans removed. Whether a Schedule is paused stays as its operator left it.
+ * Brings Temporal's Schedules to what the applied fleet, its agents and its sources say: one per cadence, and one for all
+ * sources where there are any. Made, updated where catch-up differs, orphans removed. Whether a Schedule is paused stays as
+ * its operator left it.
  */
-export async function reconcileSchedules(
-  client: Client,
-  readFleet: FleetReader,
-  livingCadences: () => Promise<string[]>,
-): Promise<void> {
+export async function reconcileSchedules(client: Client, readFleet: FleetReader, living: Living): Promise<void> {
   const { fleet } = await readFleet();
   for (const [scheduleId, options] of Object.entries(standing)) await ensure(client, scheduleId, options, false);
-  const cadences = new Set(await livingCadences());
+  // Also for webhooks: it takes up what was received and not given to the agents.
+  if (fleet.sources.length > 0 || (await living.sources())) {
+    await ensure(client, sourcesScheduleId, sourcesSchedule, false);
+  } else await remove(client, sourcesScheduleId);
+  const cadences = new Set(await living.cadences());
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
     const cadence = schedule.scheduleId.slice('reflect-'.length);
@@ -72,10 +80,12 @@ async function ensure(client: Client, scheduleId: string, options: Options, paus
 
 type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>>, 'scheduleId' | 'state'>;
 
-/** The Schedules every fleet has, by id; each starts one workflow that takes nothing. */
+/**
+ * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
+ * of reflections: these begin running, and one start that was missed is made up for within a year, the server's own default.
+ */
 const standing: Readonly<Record<string, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
-  [sourcesScheduleId]: startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
   // Half an hour after the weaving, so that what has just come into a thread is known to be in it.
@@ -86,6 +96,8 @@ const standing: Readonly<Record<string, Options>> = {
   [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
   [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
 };
+
+const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] });
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {
   return {

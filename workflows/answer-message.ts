@@ -20,6 +20,7 @@ export interface AnswerMessageInput {
   author: string;
   text: string;
   contentHash: string;
+  whisper?: boolean;
 }
 export interface AnswerMessageResult {
   messageId: string;

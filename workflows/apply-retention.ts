@@ -1,4 +1,4 @@
-import { continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import { continueAsNew, patched, proxyActivities, workflowInfo } from '@temporalio/workflow';
 import type { RetentionActivities } from '../activities/retention.ts';
 
 export interface ApplyRetentionInput {
@@ -14,13 +14,23 @@ const { deleteExpired } = proxyActivities<RetentionActivities>({
   retry: { maximumInterval: '30 seconds' },
 });
 
-/** Deletes rows that have outlived their retention, batch by batch, until none is left. */
+const { deleteUnsaidVectors } = proxyActivities<RetentionActivities>({
+  startToCloseTimeout: '1 hour',
+  heartbeatTimeout: '30 seconds',
+  // Then the run fails, and the next day begins anew: a Schedule starts none while one is open.
+  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+});
+
+/** Deletes rows that have outlived their retention, batch by batch, until none is left; then vectors that nothing says any more. */
 export async function applyRetention(input: ApplyRetentionInput): Promise<ApplyRetentionResult> {
   let total = input.deleted ?? 0;
   for (;;) {
     const { deleted } = await deleteExpired();
     total += deleted;
-    if (deleted === 0) return { deleted: total };
+    if (deleted === 0) break;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof applyRetention>({ deleted: total });
   }
+  // Runs of 0.1.0 had them deleted among the rows.
+  if (patched('unsaid-vectors')) total += (await deleteUnsaidVectors()).deleted;
+  return { deleted: total };
 }

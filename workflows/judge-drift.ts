@@ -1,8 +1,15 @@
-import { ActivityFailure, isCancellation, proxyActivities, proxyLocalActivities, sleep } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  CancellationScope,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  sleep,
+} from '@temporalio/workflow';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { BegunJudgement, JudgementActivities } from '../activities/judgements.ts';
 import { type JudgementKind, judgementKinds, type JudgementState } from '../domain/consistency.ts';
-import { mayTryAgain, timedOut, waitedTooLong } from './inference-ladder.ts';
+import { mayTryAgain, reasonOf, timedOut, waitedTooLong } from './inference-ladder.ts';
 
 export interface JudgeDriftInput {
   ratingId: string;
@@ -23,15 +30,28 @@ type Open = Extract<BegunJudgement, { kind: 'open' }>;
 
 /** Has a model judge an agent that drifts, several times over; where none is there, says so and judges nothing. */
 export async function judgeDrift({ ratingId }: JudgeDriftInput): Promise<JudgeDriftResult> {
-  const begun = await beginJudgement({ ratingId });
-  if (begun.kind === 'ended') return { state: 'ended' };
-  let reason = '';
+  let reason: string;
+  try {
+    const begun = await beginJudgement({ ratingId });
+    if (begun.kind === 'ended') return { state: 'ended' };
+    reason = await samples(ratingId, begun);
+  } catch (err) {
+    // Canceled or failed, it does not stay pending: nobody comes back to it.
+    await CancellationScope.nonCancellable(() => endJudgement({ ratingId, reason: reasonOf(err) }));
+    throw err;
+  }
+  return CancellationScope.nonCancellable(() => endJudgement({ ratingId, reason }));
+}
+
+/** @returns why they are not all there; empty where they are */
+async function samples(ratingId: string, begun: Open): Promise<string> {
   for (const kind of judgementKinds) {
-    for (let sample = 1; sample <= begun.samples && reason === ''; sample += 1) {
-      reason = await sampled(ratingId, begun, kind, sample);
+    for (let sample = 1; sample <= begun.samples; sample += 1) {
+      const reason = await sampled(ratingId, begun, kind, sample);
+      if (reason !== '') return reason;
     }
   }
-  return endJudgement({ ratingId, reason });
+  return '';
 }
 
 /** @returns why there is no sample; empty where there is one */

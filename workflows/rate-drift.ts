@@ -15,14 +15,14 @@ export interface RateDriftResult {
   left: number;
 }
 
-const { prepareDrift, ratePage } = proxyActivities<DriftActivities>({
+const { prepareDrift, ratePage, askJudgements } = proxyActivities<DriftActivities>({
   startToCloseTimeout: '30 minutes',
   heartbeatTimeout: '2 minutes',
   // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });
 
-/** Rates every agent that has said something new, page by page, against one basis for all of them. */
+/** Rates every agent that has said something new, page by page, against one basis for all of them; then has the furthest judged. */
 export async function rateDrift(input: RateDriftInput): Promise<RateDriftResult> {
   const { resume } = input;
   const period = resume?.period ?? input.period ?? scheduledPeriod();
@@ -35,10 +35,12 @@ export async function rateDrift(input: RateDriftInput): Promise<RateDriftResult>
     setCurrentDetails(
       `${done.rated} agents rated, ${done.changed} changed their state, ${done.left} left as they were`,
     );
-    if (next === null) return done;
+    if (next === null) break;
     after = next;
     if (workflowInfo().continueAsNewSuggested) {
       await continueAsNew<typeof rateDrift>({ resume: { period, basis, after, done } });
     }
   }
+  await askJudgements({ period });
+  return done;
 }

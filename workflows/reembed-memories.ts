@@ -13,7 +13,8 @@ export interface ReembedMemoriesResult {
 const most = 2_000;
 const { embedMissing } = proxyActivities<EmbeddingActivities>({
   startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '2 minutes',
+  // It beats every second, also while a model thinks.
+  heartbeatTimeout: '20 seconds',
   // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
 });

@@ -5,6 +5,7 @@ import {
   condition,
   defineUpdate,
   isCancellation,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
@@ -35,6 +36,10 @@ const { beginSpawn, judgeNovelty, takeRoom } = proxyActivities<SpawnActivities>(
   retry: { maximumInterval: '10 seconds' },
 });
 const decide = defineUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate);
+/** A draft that waited for a person is judged again before it is born. */
+const judgedAfterWait = 'judged-after-wait';
+/** Times that one draft is held against those born meanwhile. */
+const mostJudgements = 5;
 /** A parked draft looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;
 
@@ -70,18 +75,15 @@ export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<Sp
       current = draft;
       const composed = await compose(draft, begun);
       if (composed !== undefined) return composed;
-      const judged = await judgeNovelty({ whisperId, draft });
-      if (!judged.novel) {
-        nearest = `the nearest is ${judged.nearest?.agentId}, cosine ${judged.nearest?.cosine.toFixed(3)}`;
-        continue;
-      }
+      nearest = await alike(draft);
+      if (nearest !== '') continue;
       const full = await takeRoom({ whisperId });
       if (full !== null) return full;
-      const refused = await approval(draft);
-      if (refused !== undefined) return refused;
-      const borne = await bearPersona({ whisperId, draft, memoryIds });
-      if (borne !== null) return borne;
-      nearest = 'one like it was born meanwhile';
+      const word = await approval(draft);
+      if (typeof word !== 'string') return word;
+      const borne = await bear(draft, memoryIds, word);
+      if (typeof borne !== 'string') return borne;
+      nearest = borne;
     }
     return refuse('TOO_ALIKE', `${begun.drafts} drafts stood too near to personas there are: ${nearest}`);
   }
@@ -106,16 +108,37 @@ export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<Sp
     return undefined;
   }
 
-  /** Waits for a person where one is to be asked. @returns how the whisper ended, where it did */
-  async function approval(draft: number): Promise<SpawnEnd | undefined> {
+  /** @returns what the draft is too alike to; empty where it is new */
+  async function alike(draft: number): Promise<string> {
+    const { novel, nearest } = await judgeNovelty({ whisperId, draft });
+    return novel ? '' : `the nearest is ${nearest?.agentId}, cosine ${nearest?.cosine.toFixed(3)}`;
+  }
+
+  /** The birth of a draft that was found to be new. @returns why another is needed, where the whisper has not ended */
+  async function bear(draft: number, memoryIds: string[], word: 'approved' | 'unasked'): Promise<SpawnEnd | string> {
+    // A person may take days. Its vector does not stay that long, and others were born.
+    let again = word === 'approved' && patched(judgedAfterWait);
+    for (let judgements = 1; judgements <= mostJudgements; judgements += 1) {
+      const nearest = again ? await alike(draft) : '';
+      if (nearest !== '') return nearest;
+      const borne = await bearPersona({ whisperId, draft, memoryIds });
+      if (borne === null) return 'one like it was born meanwhile';
+      if (borne.state !== 'unjudged') return borne;
+      again = true;
+    }
+    return `each of ${mostJudgements} times that it was judged others were born meanwhile`;
+  }
+
+  /** Waits for a person where one is to be asked. */
+  async function approval(draft: number): Promise<SpawnEnd | 'approved' | 'unasked'> {
     const deadline = await askApproval({ whisperId, draft });
-    if (deadline === null) return undefined;
+    if (deadline === null) return 'unasked';
     setCurrentDetails(`Waits for an operator until ${deadline}`);
     await condition(() => decisions.has(draft), Math.max(0, Date.parse(deadline) - Date.now()));
     setCurrentDetails('');
     const decision = decisions.get(draft);
     if (decision === undefined) return refuse('APPROVAL_EXPIRED', `nobody decided until ${deadline}`, 'expired');
-    return decision.approve ? undefined : refuse('NOT_APPROVED', decision.reason);
+    return decision.approve ? 'approved' : refuse('NOT_APPROVED', decision.reason);
   }
 
   function refuse(

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, clusterWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
 import { clusterStates, driftStates } from '../../domain/states.ts';
-import { findCluster, listClusters } from '../../stores/queries/clusters.ts';
+import { findCluster, listClusterRuns, listClusters } from '../../stores/queries/clusters.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -47,6 +47,22 @@ const clusterDetailSchema = clusterSchema
   })
   .meta({ id: 'ClusterDetail' });
 
+const clusterRunSchema = z
+  .object({
+    id: idSchema('clusterRun'),
+    period: z.string(),
+    agents: z.int().describe('Agents that were looked at'),
+    clusters: z.int(),
+    apart: z.int().describe('Agents in no cluster'),
+    sampledShare: z.number().describe('Of the agents were clustered themselves; under 1 the others were assigned'),
+    memoryLimitMib: z.int(),
+    skipped: z.boolean().describe('Too few agents had a vector: the clusters there are stayed'),
+    reason: z.string(),
+    seconds: z.number(),
+    madeAt: timeSchema,
+  })
+  .meta({ id: 'ClusterRun' });
+
 export function clusterRoutes(app: Api, context: ApiContext): void {
   const { db } = context;
 
@@ -61,6 +77,19 @@ export function clusterRoutes(app: Api, context: ApiContext): void {
     key: clusterId,
     keyOf: (cluster) => cluster.id,
     rows: (page, filters) => listClusters(db, { ...page, ...filters }),
+  });
+
+  listRoute(app, {
+    url: '/v1/cluster-runs',
+    role: 'reader',
+    tag: 'clusters',
+    summary: 'What each run of clustering looked at and found, the newest first',
+    item: clusterRunSchema,
+    filters: {},
+    params: z.object({}),
+    key: idSchema('clusterRun'),
+    keyOf: (run) => run.id,
+    rows: (page) => listClusterRuns(db, page),
   });
 
   app.route({

@@ -6,9 +6,11 @@ import { fieldError } from '../../domain/field-errors.ts';
 import { memoryBody, memoryLineSchema } from '../../domain/memory-lines.ts';
 import { memoryKinds } from '../../domain/states.ts';
 import { generativeAgentsImporter } from '../../integrations/importers/generative-agents.ts';
+import { writeMemoryStream } from '../../integrations/importers/generative-agents-writer.ts';
 import { ndjsonImporter } from '../../integrations/importers/ndjson.ts';
+import type { AsOf } from '../../domain/validity.ts';
 import type { NewMemory } from '../../stores/memories.ts';
-import { exportedLines } from '../../stores/queries/memory-export.ts';
+import { exportedLines, exportedRows } from '../../stores/queries/memory-export.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findMemory, findMemoryByKey, listMemories } from '../../stores/queries/memories.ts';
 import type { ApiContext } from '../context.ts';
@@ -42,6 +44,10 @@ const memorySchema = z
   })
   .meta({ id: 'Memory' });
 
+const asOfShape = {
+  at: timeSchema.optional().describe('Only what held then'),
+  knownAt: timeSchema.optional().describe('Only what was known then: recorded, and not deleted or superseded yet'),
+};
 const agentParams = z.strictObject({ id: slugSchema });
 const memoryParams = z.strictObject({ id: idSchema('memory') });
 const reasonSchema = textSchema(500);
@@ -57,11 +63,12 @@ const foundSchema = z.object({
       importance: z.int(),
       source: z.string(),
       occurredAt: timeSchema,
+      validTo: timeSchema.nullable().describe('Until when it held; null: it still does'),
       score: z.number().describe('recency + importance + relevance'),
       parts: z.object({ recency: share, importance: share, relevance: share }),
     }),
   ),
-  scored: z.int().describe('Living memories, all of which were scored'),
+  scored: z.int().describe('Living memories, or those that held and were known then; all of them were scored'),
   unembedded: z.int().describe('Of these, without a vector: found by their words alone'),
   model: z.string().nullable().describe('Whose vectors were compared; null: it did not answer, words alone were'),
 });
@@ -81,9 +88,10 @@ const importers = {
   ndjson: () => ndjsonImporter({ lineLimit: bodyLimit }),
   'generative-agents': () => generativeAgentsImporter({ fileLimit }),
 } as const;
+const memoryFormats = Object.keys(importers) as [keyof typeof importers];
 const importQuery = writeQuery.extend({
   format: z
-    .enum(Object.keys(importers) as [keyof typeof importers])
+    .enum(memoryFormats)
     .default('ndjson')
     .describe('ndjson: lines of MemoryLine; generative-agents: associative_memory/nodes.json, as application/json'),
   agentId: slugSchema.optional().describe('Everything goes to this agent, whoever the lines name'),
@@ -96,15 +104,15 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     url: '/v1/agents/:id/memories',
     role: 'reader',
     tag: 'memories',
-    summary: 'Memories of an agent, the last recorded first',
+    summary: 'Memories of an agent, the last recorded first; with a time those that held or were known then',
     item: memorySchema,
-    filters: {},
+    filters: asOfShape,
     params: agentParams,
     key: z.string().regex(/^\d{1,15}$/),
     keyOf: (memory) => String(memory.seq),
-    rows: async (page, _filters, { id }) => {
+    rows: async (page, times, { id }) => {
       await existingAgent(page.ownerId, id);
-      return listMemories(db, { ...page, agentId: id });
+      return listMemories(db, { ...page, agentId: id, asOf: asOfOf(times) });
     },
   });
 
@@ -127,11 +135,12 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader' },
     schema: {
       tags: ['memories'],
-      summary: 'What an agent remembers of something: every living memory scored, the best answered',
+      summary: 'What an agent remembers of something, now or as of a time: every such memory scored, the best answered',
       params: agentParams,
       querystring: z.strictObject({
         q: textSchema(2_000).describe('In plain words'),
         limit: z.coerce.number().int().min(1).max(200).default(10),
+        ...asOfShape,
       }),
       response: { 200: foundSchema, ...problemResponses },
     },
@@ -139,7 +148,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
       const { ownerId } = callerOf(request);
       const { id } = request.params;
       await existingAgent(ownerId, id);
-      const { q, limit } = request.query;
+      const { q, limit, ...times } = request.query;
       const { found, ...about } = await memorySearch.search({
         ownerId,
         agentId: id,
@@ -147,6 +156,7 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
         limit,
         now: new Date(),
         used: false,
+        asOf: asOfOf(times),
       });
       return { items: found, ...about };
     },
@@ -313,16 +323,39 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader' },
     schema: {
       tags: ['memories'],
-      summary: 'Everything an agent remembers, as lines that POST /v1/memories takes in again',
+      summary:
+        'What an agent remembers, as POST /v1/memories takes it in again; `x-soulfra-lost` names what has no place in the format',
       params: agentParams,
+      querystring: z.strictObject({
+        format: z
+          .enum(memoryFormats)
+          .default('ndjson')
+          .describe(
+            'ndjson: everything, as lines of MemoryLine; generative-agents: what is in mind, as associative_memory/nodes.json',
+          ),
+      }),
       response: {
-        200: { description: 'Lines of MemoryLine', content: { 'application/x-ndjson': { schema: memoryLineSchema } } },
+        200: {
+          description: 'Lines of MemoryLine, or nodes by their number',
+          content: {
+            'application/x-ndjson': { schema: memoryLineSchema },
+            'application/json': { schema: z.looseObject({}) },
+          },
+        },
         ...problemResponses,
       },
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
       const agent = await existingAgent(ownerId, request.params.id);
+      if (request.query.format === 'generative-agents') {
+        const { pieces, lost } = writeMemoryStream(agent.name, await exportedRows(db, ownerId, agent.id));
+        void reply
+          .type('application/json; charset=utf-8')
+          .header('content-disposition', `attachment; filename="${agent.id}.nodes.json"`)
+          .header('x-soulfra-lost', lost.map(({ field }) => encodeURIComponent(field)).join(','));
+        return reply.send(Readable.from(pieces) as never);
+      }
       void reply
         .type('application/x-ndjson; charset=utf-8')
         .header('content-disposition', `attachment; filename="${agent.id}.memories.ndjson"`);
@@ -335,6 +368,11 @@ export function memoryRoutes(app: Api, context: ApiContext): void {
     if (!agent) throw new DomainError('NOT_FOUND', `no agent ${id}`);
     return agent;
   }
+}
+
+function asOfOf({ at, knownAt }: { at?: string | undefined; knownAt?: string | undefined }): AsOf | undefined {
+  if (at === undefined && knownAt === undefined) return undefined;
+  return { at: at === undefined ? at : new Date(at), knownAt: knownAt === undefined ? knownAt : new Date(knownAt) };
 }
 
 function refuseRetired({ id, state }: { id: string; state: string }): void {

@@ -5,6 +5,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { idOf, idSchema, messageWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { talkPriority } from '../../domain/ladder.ts';
 import { isEndedMessage, messageStates } from '../../domain/states.ts';
+import { refusalCodes, whisperChars, whisperStates } from '../../domain/whispers.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findMessage, listMessages, messageContent, type MessageView } from '../../stores/queries/messages.ts';
 import { createAnswerFeed } from '../answer-feed.ts';
@@ -46,6 +47,16 @@ const messageSchema = z
     seconds: z.number().nullable(),
     saidMemoryId: idSchema('memory').nullable().describe('What the agent remembers of the message'),
     replyMemoryId: idSchema('memory').nullable().describe('What the agent remembers of its answer'),
+    whisper: z
+      .object({
+        id: idSchema('whisper'),
+        state: z.enum(whisperStates),
+        code: z.enum(refusalCodes).nullable().describe('Why it ended without a persona'),
+        reason: z.string(),
+        agentId: slugSchema.nullable().describe('The persona it became'),
+      })
+      .nullable()
+      .describe('The whisper made of its text; null where none was asked for, or it is not answered'),
     createdAt: timeSchema,
     startedAt: timeSchema.nullable(),
     endedAt: timeSchema.nullable(),
@@ -79,11 +90,25 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       querystring: writeQuery,
       params: agentParams,
       headers: idempotencyHeaders,
-      body: z.strictObject({
-        text: textSchema(messageLimits.textChars),
-        conversationId: idSchema('conversation').optional().describe('Of an earlier message; default: a new one'),
-        author: textSchema(messageLimits.authorChars).optional().describe('Who speaks; default: the name of the token'),
-      }),
+      body: z
+        .strictObject({
+          text: textSchema(messageLimits.textChars),
+          conversationId: idSchema('conversation').optional().describe('Of an earlier message; default: a new one'),
+          author: textSchema(messageLimits.authorChars)
+            .optional()
+            .describe('Who speaks; default: the name of the token'),
+          whisper: z
+            .boolean()
+            .optional()
+            .describe(
+              'Once answered, the text is also a whisper (request) for a child of the agent; what is answered has no part in it',
+            ),
+        })
+        .refine(whispersWords, {
+          path: ['text'],
+          error: `must be 1 to ${whisperChars} characters of words to whisper`,
+          params: { mend: 'Say it shorter, or without whisper.' },
+        }),
       response: {
         200: {
           description: 'The answer, or a stream',
@@ -96,13 +121,13 @@ export function messageRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const { ownerId, tokenId } = callerOf(request);
       const agentId = request.params.id;
-      const { text, author } = request.body;
+      const { text, author, whisper = false } = request.body;
       const agent = await findAgent(db, ownerId, agentId);
       if (!agent) throw new DomainError('NOT_FOUND', `no agent ${agentId}`);
       const messageId = startedId('message', request);
       const conversationId = request.body.conversationId ?? idOf('conversation', messageId.slice('msg_'.length));
       const contentHash = createHash('sha256')
-        .update(JSON.stringify([agentId, text, conversationId, author ?? null]))
+        .update(JSON.stringify([agentId, text, conversationId, author ?? null, ...(whisper ? ['whisper'] : [])]))
         .digest('hex');
       const known = await messageContent(db, ownerId, messageId);
       if (known !== undefined && known !== contentHash)
@@ -110,7 +135,12 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       if (known === undefined && agent.state === 'retired')
         throw new DomainError('AGENT_RETIRED', `${agentId} is retired`);
       if (request.query.dryRun)
-        return { dryRun: true as const, would: known ? `answer with ${messageId}` : `ask ${agentId}` };
+        return {
+          dryRun: true as const,
+          would: known
+            ? `answer with ${messageId}`
+            : `ask ${agentId}${whisper ? ', and whisper for a child of it' : ''}`,
+        };
       const streams = wantsStream(request.headers.accept);
       if (streams) feed.admit(tokenId);
       if (known === undefined) {
@@ -123,6 +153,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
           contentHash,
           authorId: tokenId,
           author: author ?? (await principals.nameOf(tokenId)).slice(0, messageLimits.authorChars),
+          ...(whisper ? { whisper } : {}),
         };
         await starter.start({
           type: 'answerMessage',
@@ -269,10 +300,15 @@ function notBegun(id: string, memo: Record<string, unknown>, startedAt: Date): M
     seconds: null,
     saidMemoryId: null,
     replyMemoryId: null,
+    whisper: null,
     createdAt: startedAt.toISOString(),
     startedAt: null,
     endedAt: null,
   };
+}
+
+function whispersWords({ text, whisper }: { text: string; whisper?: boolean | undefined }): boolean {
+  return whisper !== true || (text.length <= whisperChars && text.trim() !== '');
 }
 
 function wantsStream(accept = ''): boolean {

@@ -72,7 +72,13 @@ const explainedSchema = reflectionSchema
         promptTokens: z.int().nullable(),
         seconds: z.number(),
         question: z.string().nullable().describe('The focal question it answers; null: what was new was read as it is'),
-        shown: z.array(z.object({ memoryId: idSchema('memory'), scored: scoredSchema.optional() })),
+        shown: z.array(
+          z.object({
+            memoryId: idSchema('memory'),
+            until: timeSchema.optional().describe('Had ceased to hold then, and the prompt said so'),
+            scored: scoredSchema.optional(),
+          }),
+        ),
       })
       .nullable()
       .describe('The call it came of; null where that was not kept'),

@@ -5,6 +5,7 @@ import { slugSchema } from '../../domain/ids.ts';
 import { isSigned } from '../../integrations/standard-webhooks.ts';
 import { newSourceItem } from '../../stores/source-items.ts';
 import { findSource } from '../../stores/queries/sources.ts';
+import type { SealedSecret } from '../../stores/source-secrets.ts';
 import type { ApiContext } from '../context.ts';
 import { createLimitCounter } from '../plugins/rate-limit.ts';
 import { dryRunSchema, problemResponses, writeQuery } from '../schemas.ts';
@@ -20,10 +21,14 @@ const receivedSchema = z.object({
 /** Every refusal of who is not known to be the sender: which of all it was is for nobody to learn. */
 const refused = 'the signature does not fit';
 
+const tellAgainMs = 60_000;
+
 /** Incoming webhooks: outside the tokens, since their senders have none; each is signed by a secret of its source. */
 export function sourceEventRoutes(app: Api, context: ApiContext): void {
   const { db, sources, sourceSecrets, secretBox, log } = context;
   const count = createLimitCounter(context.redis);
+  /** By secret, when a person was told last that it cannot be opened: anybody may send, and each event would tell it again. */
+  const toldAt = new Map<string, number>();
 
   app.register(async (scope) => {
     // The signature is over the bytes as they came.
@@ -71,10 +76,11 @@ export function sourceEventRoutes(app: Api, context: ApiContext): void {
     const now = new Date();
     // The id is part of a key: what it holds must be seen.
     const whole = /^[\x21-\x7e]{1,200}$/.test(id);
-    const signed = live.filter(({ id: secretId, sealed }) => {
-      const secret = opened(secretId, sealed);
-      return isSigned(secret === undefined ? [] : [secret], { id, timestamp, signature, body }, now);
-    });
+    const signed: SealedSecret[] = [];
+    for (const each of live) {
+      const secret = await opened(sourceId, each);
+      if (isSigned(secret === undefined ? [] : [secret], { id, timestamp, signature, body }, now)) signed.push(each);
+    }
     // Who sends to a source that is none waits as long.
     if (live.length === 0) isSigned([], { id, timestamp, signature, body }, now);
     const [by] = signed;
@@ -83,13 +89,19 @@ export function sourceEventRoutes(app: Api, context: ApiContext): void {
     return { ownerId: by.ownerId, webhookId: id };
   }
 
-  function opened(secretId: string, sealed: Buffer): string | undefined {
+  /** Undefined where it cannot be: the sender cannot mend that, the operator can. */
+  async function opened(sourceId: string, { id, ownerId, sealed }: SealedSecret): Promise<string | undefined> {
+    let reason = 'SOULFRA_SECRET_KEY is not set';
     try {
-      return secretBox?.open(sealed, secretAbout(secretId));
+      if (secretBox) return secretBox.open(sealed, secretAbout(id));
     } catch (err) {
-      // Another SOULFRA_SECRET_KEY than it was made under: the sender cannot mend that, the operator can.
-      log.error({ err, secretId }, 'a secret of a source cannot be read');
-      return undefined;
+      log.error({ err, secretId: id }, 'a secret of a source cannot be read');
+      reason = 'SOULFRA_SECRET_KEY is another than it was made under';
     }
+    if (Date.now() - (toldAt.get(id) ?? 0) >= tellAgainMs) {
+      toldAt.set(id, Date.now());
+      await sourceSecrets.unreadable({ ownerId, sourceId, id }, reason);
+    }
+    return undefined;
   }
 }

@@ -48,7 +48,7 @@ const whisperSchema = z
 const whisperParams = z.strictObject({ id: idSchema('whisper') });
 
 export function whisperRoutes(app: Api, context: ApiContext): void {
-  const { db, starter, spawns, temporal } = context;
+  const { db, starter, spawns, temporal, log } = context;
 
   app.route({
     method: 'POST',
@@ -118,46 +118,62 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
     handler: (request) => existing(callerOf(request).ownerId, request.params.id),
   });
 
-  for (const [verb, body, decisionOf] of [
-    ['approve', z.strictObject({}).nullish(), (draft: number): WhisperDecision => ({ draft, approve: true })],
-    [
-      'refuse',
-      z.strictObject({ reason: textSchema(300).optional() }).nullish(),
-      (draft: number, said: { reason?: string | undefined } | null | undefined): WhisperDecision => ({
-        draft,
-        approve: false,
-        reason: said?.reason ?? 'refused by an operator',
-      }),
-    ],
-  ] as const) {
-    app.route({
-      method: 'POST',
-      url: `/v1/whispers/:id/${verb}`,
-      config: { role: 'operator' },
-      schema: {
-        tags: ['whispers'],
-        summary: `${verb === 'approve' ? 'Lets' : 'Does not let'} the persona that waits be born; 202 where its end takes longer than an answer may`,
-        querystring: writeQuery,
-        params: whisperParams,
-        body,
-        response: { 200: whisperSchema.or(dryRunSchema), 202: whisperSchema, ...problemResponses },
-      },
-      handler: async (request, reply) => {
-        const { ownerId } = callerOf(request);
-        const { id } = request.params;
-        const whisper = await existing(ownerId, id);
-        if (whisper.state !== 'awaiting_approval')
-          throw new DomainError('CONFLICT', `${id} is ${whisper.state}; it does not wait for an operator`);
-        if (request.query.dryRun) return { dryRun: true as const, would: `${verb} ${id}, ${whisper.name}` };
-        const answered = await decide(id, decisionOf(whisper.draft, request.body as Parameters<typeof decisionOf>[1]));
-        void reply.header('location', `/v1/whispers/${id}`);
-        return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
-      },
-    });
-  }
+  app.route({
+    method: 'POST',
+    url: '/v1/whispers/:id/approve',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['whispers'],
+      summary: 'Lets the persona that waits be born; 202 where its end takes longer than an answer may',
+      querystring: writeQuery,
+      params: whisperParams,
+      body: z.strictObject({}).nullish(),
+      response: { 200: whisperSchema.or(dryRunSchema), 202: whisperSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { id } = request.params;
+      const whisper = await existing(ownerId, id);
+      if (whisper.state !== 'awaiting_approval')
+        throw new DomainError('CONFLICT', `${id} is ${whisper.state}; it does not wait for an operator`);
+      if (request.query.dryRun) return { dryRun: true as const, would: `approve ${id}, ${whisper.name}` };
+      const answered = await decide(ownerId, id, { draft: whisper.draft, approve: true });
+      void reply.header('location', `/v1/whispers/${id}`);
+      return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/whispers/:id/refuse',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['whispers'],
+      summary:
+        'Ends a whisper that is under way, whether it waits for an operator or not; 202 where its end takes longer than an answer may',
+      querystring: writeQuery,
+      params: whisperParams,
+      body: z.strictObject({ reason: textSchema(300).optional() }).nullish(),
+      response: { 200: whisperSchema.or(dryRunSchema), 202: whisperSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { id } = request.params;
+      const whisper = await existing(ownerId, id);
+      if (whisper.endedAt !== null) throw new DomainError('CONFLICT', `${id} is ${whisper.state}; it has ended`);
+      if (request.query.dryRun) return { dryRun: true as const, would: `refuse ${id}` };
+      const reason = request.body?.reason ?? 'refused by an operator';
+      const answered =
+        whisper.state === 'awaiting_approval'
+          ? await decide(ownerId, id, { draft: whisper.draft, approve: false, reason })
+          : await end(id, reason);
+      void reply.header('location', `/v1/whispers/${id}`);
+      return reply.code(answered ? 200 : 202).send(await existing(ownerId, id));
+    },
+  });
 
   /** @returns false where the workflow has not ended in the time an answer may take */
-  async function decide(id: string, decision: WhisperDecision): Promise<boolean> {
+  async function decide(ownerId: string, id: string, decision: WhisperDecision): Promise<boolean> {
     const workflow = temporal.workflow.getHandle(spawnWorkflowId(id));
     try {
       // Accepted, the word stands in the workflow's history, whatever becomes of this process.
@@ -176,6 +192,8 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
       }
     } catch (err) {
       if (err instanceof WorkflowNotFoundError) {
+        // Another word came first, and with it the end.
+        if ((await existing(ownerId, id)).endedAt !== null) return true;
         // Terminated by hand: nobody waits any more who could say no.
         if (decision.approve)
           throw new DomainError('CONFLICT', `the workflow of ${id} is gone; refuse it and ask again`);
@@ -190,6 +208,22 @@ export function whisperRoutes(app: Api, context: ApiContext): void {
       }
       throw err;
     }
+  }
+
+  /**
+   * The row first: whoever works on it finds it ended and stops, also a workflow that begins later; one that was terminated
+   * cannot. A birth that was faster stands.
+   */
+  async function end(id: string, reason: string): Promise<true> {
+    const { state } = await spawns.refuse(id, { code: 'NOT_APPROVED', reason });
+    if (state === 'spawned') throw new DomainError('CONFLICT', `${id} has become a persona by now`);
+    try {
+      await starter.within(() => temporal.workflow.getHandle(spawnWorkflowId(id)).cancel());
+    } catch (err) {
+      // Not begun, or over. Where Temporal does not answer, the workflow meets the row at its next step.
+      if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, whisperId: id }, 'the workflow was not told');
+    }
+    return true;
   }
 
   async function refuseEarlyRetry(ownerId: string, retryOf: string): Promise<void> {

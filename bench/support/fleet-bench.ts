@@ -33,7 +33,7 @@ export interface BenchModelServer {
 export async function startBenchModelServer(
   lab: Lab,
   machineId: BenchMachine,
-  options: { speed: number; models: readonly string[]; port: number },
+  options: { speed: number; models: readonly string[]; port: number; sequences?: number },
 ): Promise<BenchModelServer> {
   const card = cards[machineId];
   const process = lab.startProcess(
@@ -43,7 +43,7 @@ export async function startBenchModelServer(
       '--port',
       String(options.port),
       '--slots',
-      String(card.sequences),
+      String(options.sequences ?? card.sequences),
       '--speed',
       String(card.tokensPerSecond * options.speed),
       '--slowdown',
@@ -91,7 +91,7 @@ export async function freePorts(count: number): Promise<number[]> {
 /** 70 heavy agents whose model only the 24 GiB card holds, 227 light ones whose model both hold. */
 export function pairFleet(
   urls: Record<BenchMachine, string>,
-  options: { heavy: number; light: number; limits?: Partial<Fleet['limits']> },
+  options: { heavy: number; light: number; limits?: Partial<Fleet['limits']>; sequences?: number },
 ): Fleet {
   const rates = {
     '24g': { tokensPerSecond: cards.mainpc.tokensPerSecond, slowdown: cards.mainpc.slowdown },
@@ -106,13 +106,13 @@ export function pairFleet(
       {
         id: 'mainpc',
         gpus: [{ name: 'RTX 4090', class: '24g', vramGiB: 24 }],
-        modelServer: { kind: 'openai', url: urls.mainpc, sequences: cards.mainpc.sequences },
+        modelServer: { kind: 'openai', url: urls.mainpc, sequences: options.sequences ?? cards.mainpc.sequences },
         roles: { coordination: { pollers: 2, workflowSlots: 4, activitySlots: 1 } },
       },
       {
         id: 'pc2',
         gpus: [{ name: 'RTX 3060', class: '12g', vramGiB: 12 }],
-        modelServer: { kind: 'openai', url: urls.pc2, sequences: cards.pc2.sequences },
+        modelServer: { kind: 'openai', url: urls.pc2, sequences: options.sequences ?? cards.pc2.sequences },
         roles: { coordination: { pollers: 8, workflowSlots: 20, activitySlots: 8 } },
       },
     ],

@@ -18,6 +18,20 @@ interface ClusterDetail extends Cluster {
   run: { agents: number; sampledShare: number; madeAt: string } | null;
 }
 
+interface ClusterRun {
+  agents: number;
+  clusters: number;
+  apart: number;
+  skipped: boolean;
+  reason: string;
+  madeAt: string;
+}
+
+function runLine({ agents, clusters, apart, skipped, reason, madeAt }: ClusterRun): string {
+  const found = skipped ? 'nothing was looked for' : `${agents} agents: ${clusters} clusters, ${apart} in none`;
+  return `last looked for ${ago(madeAt)}, ${found}${reason === '' ? '' : ` (${plain(reason)})`}`;
+}
+
 export function clusterCommands(program: Command): void {
   const clusters = program.command('clusters').description('groups of agents that speak and drift alike');
 
@@ -39,6 +53,8 @@ export function clusterCommands(program: Command): void {
         ['WORDS', (cluster) => cluster.terms.join(', ')],
       ]),
     );
+    const [last] = (await client.list<ClusterRun>('/cluster-runs', {}, 1)).items;
+    line(dim(last ? runLine(last) : 'agents were never clustered; now: soulfra clusters find'));
   });
 
   clusters

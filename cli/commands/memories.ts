@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
+import { tellLost } from '../lost.ts';
 import { confirm, dim, good, line, plain, printJson, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
@@ -12,6 +13,7 @@ interface Memory {
   text: string;
   importance: number;
   occurredAt: string;
+  validTo: string | null;
 }
 interface Found {
   items: Array<Memory & { score: number; parts: { recency: number; importance: number; relevance: number } }>;
@@ -108,25 +110,30 @@ export function memoryCommands(program: Command): void {
   memories
     .command('export')
     .argument('<agent>', 'id of the agent')
+    .addOption(new Option('--format <format>', 'of the file').choices(Object.keys(mediaTypes)).default('ndjson'))
     .option('--to <file>', 'default: the standard output')
-    .description('everything an agent remembers, as lines that import takes in again')
-    .action(async (agent: string, { to }: { to?: string }, command: Command) => {
+    .description('what an agent remembers, as import takes it in again; all of it as ndjson')
+    .action(async (agent: string, { format, to }: { format: string; to?: string }, command: Command) => {
       const { client } = sessionOf(command);
       const path = `/agents/${encodeURIComponent(agent)}/memories/export`;
-      await save((await client.download(path)).body, to);
+      const { body, headers } = await client.download(path, { format });
+      await save(body, to);
+      tellLost(headers);
     });
 
-  limitOption(
+  timeOptions(
     memories
       .command('search')
       .argument('<agent>', 'id of the agent')
       .argument('<words...>', 'what it is about')
       .description('what an agent remembers of something, and why it comes to mind'),
-  ).action(async (agent: string, words: string[], { limit }: { limit: number }, command: Command) => {
+  ).action(async (agent: string, words: string[], { limit, at, knownAt }: ListOptions, command: Command) => {
     const { client, json } = sessionOf(command);
     const found = await client.get<Found>(`/agents/${encodeURIComponent(agent)}/memories/search`, {
       q: words.join(' '),
       limit: Math.min(limit, 200),
+      at,
+      knownAt,
     });
     if (json) return printJson(found);
     line(
@@ -136,6 +143,7 @@ export function memoryCommands(program: Command): void {
         ['IMPORTANT', (memory) => memory.parts.importance.toFixed(2)],
         ['RELEVANT', (memory) => memory.parts.relevance.toFixed(2)],
         ['HAPPENED', (memory) => memory.occurredAt.slice(0, 16).replace('T', ' ')],
+        ['UNTIL', untilOf],
         ['TEXT', (memory) => memory.text],
       ]),
     );
@@ -185,22 +193,39 @@ export function memoryCommands(program: Command): void {
     if (verb === 'forget') taking.option('--dependents', 'also reflections that rest on it without quoting it');
   }
 
-  limitOption(
+  timeOptions(
     memories.command('list').argument('<agent>', 'id of the agent').description('memories of an agent, the last first'),
-  ).action(async (agent: string, { limit }: { limit: number }, command: Command) => {
+  ).action(async (agent: string, { limit, at, knownAt }: ListOptions, command: Command) => {
     const { client, json } = sessionOf(command);
-    const page = await client.list<Memory>(`/agents/${encodeURIComponent(agent)}/memories`, {}, limit);
+    const page = await client.list<Memory>(`/agents/${encodeURIComponent(agent)}/memories`, { at, knownAt }, limit);
     if (json) return printJson(page);
     line(
       table(page.items, [
         ['SEQ', (memory) => memory.seq],
         ['HAPPENED', (memory) => memory.occurredAt.slice(0, 16).replace('T', ' ')],
+        ['UNTIL', untilOf],
         ['KIND', (memory) => memory.kind],
         ['IMPORTANCE', (memory) => memory.importance],
         ['TEXT', (memory) => memory.text],
       ]),
     );
   });
+}
+
+interface ListOptions {
+  limit: number;
+  at?: string;
+  knownAt?: string;
+}
+
+function timeOptions(command: Command): Command {
+  return limitOption(command)
+    .option('--at <time>', 'only what held then, ISO 8601')
+    .option('--known-at <time>', 'only what was known then, ISO 8601');
+}
+
+function untilOf({ validTo }: Memory): string {
+  return validTo === null ? '' : validTo.slice(0, 16).replace('T', ' ');
 }
 
 function tellImport(imported: Imported, file: string, dryRun: boolean): void {

@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { personaExports } from '../../domain/persona-files.ts';
 import { badInput } from '../failures.ts';
+import { tellLost } from '../lost.ts';
 import { bold, dim, good, line, plain, printJson } from '../output.ts';
 import { sessionOf } from '../program.ts';
 import { save } from '../save.ts';
@@ -59,12 +60,7 @@ export function personaCommands(program: Command): void {
       const { client } = sessionOf(command);
       const { body, headers } = await client.download(`/agents/${encodeURIComponent(id)}/export`, { format });
       await save(body, to);
-      const lost = (headers.get('x-soulfra-lost') ?? '').split(',').filter((field) => field !== '');
-      if (lost.length > 0) {
-        process.stderr.write(
-          `${dim(`no place in this format: ${lost.map((field) => plain(decodeURIComponent(field))).join(', ')}`)}\n`,
-        );
-      }
+      tellLost(headers);
     });
 }
 

@@ -6,13 +6,18 @@ import type { Client } from '../client.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
 import { bad, bold, dim, line, plain, plainLines, printJson, warn } from '../output.ts';
 import { type Session, sessionOf } from '../program.ts';
+import { whisperLine } from '../whisper-lines.ts';
 
 const quoteChars = 90;
 
 interface TalkOptions {
   conversation?: string;
   as?: string;
+  whisper?: boolean;
 }
+
+/** Before a line: it also whispers. */
+const whisperMark = '/whisper';
 
 export function talkCommand(program: Command): void {
   program
@@ -21,6 +26,7 @@ export function talkCommand(program: Command): void {
     .argument('[message...]', 'what you say; without it you talk line by line')
     .option('--conversation <id>', 'go on with an earlier conversation')
     .option('--as <name>', 'who speaks; default: the name of the token')
+    .option('--whisper', 'once it is answered, what you say is also a whisper (request) for a child of the agent')
     .description('talk to an agent: it answers from what it remembers, and remembers it')
     .action(async (agentId: string, words: string[], options: TalkOptions, command: Command) => {
       const session = sessionOf(command);
@@ -35,8 +41,8 @@ export function talkCommand(program: Command): void {
     });
 }
 
-function sayingOf(text: string, { conversation, as }: TalkOptions): Saying {
-  return { text, conversationId: conversation, author: as };
+function sayingOf(text: string, { conversation, as, whisper }: TalkOptions): Saying {
+  return { text, conversationId: conversation, author: as, whisper };
 }
 
 /** One message; Ctrl-C cancels it at the server too, once more leaves without waiting for that. */
@@ -54,17 +60,23 @@ async function talkOn({ client }: Session, agentId: string, options: TalkOptions
   const agent = await client.get<{ name: string }>(`/agents/${encodeURIComponent(agentId)}`);
   const reader = createInterface({ input: process.stdin, output: process.stdout, prompt: bold('you › ') });
   let { conversation } = options;
-  line(dim(`${plain(agent.name)} listens. Ctrl-C cancels an answer, /quit ends.`));
+  line(
+    dim(
+      `${plain(agent.name)} listens. Ctrl-C cancels an answer, /quit ends, ${whisperMark} before a line asks for a child.`,
+    ),
+  );
   reader.prompt();
   try {
     for await (const typed of reader) {
       const text = typed.trim();
       if (text === '/quit') return;
-      if (text !== '') {
+      const asks = text === whisperMark || text.startsWith(`${whisperMark} `);
+      const words = asks ? text.slice(whisperMark.length).trim() : text;
+      if (words !== '') {
         process.stdout.write(bold(`${plain(agent.name)} › `));
-        const message = await answered(text);
+        const message = await answered(words, asks || options.whisper === true);
         conversation = message?.conversationId ?? conversation;
-      }
+      } else if (asks) line(dim(`say after ${whisperMark} whom it should call into being`));
       reader.prompt();
     }
   } finally {
@@ -72,10 +84,15 @@ async function talkOn({ client }: Session, agentId: string, options: TalkOptions
   }
 
   /** A message that fails ends nothing but itself. */
-  async function answered(text: string): Promise<Message | undefined> {
+  async function answered(text: string, whisper: boolean): Promise<Message | undefined> {
     const stop = interruption(reader);
     try {
-      const saying = sayingOf(text, { ...options, ...(conversation === undefined ? {} : { conversation }) });
+      const of = {
+        ...options,
+        ...(conversation === undefined ? {} : { conversation }),
+        ...(whisper ? { whisper } : {}),
+      };
+      const saying = sayingOf(text, of);
       const message = await ask(client, agentId, saying, stop, true);
       if (message.state === 'answered') showGrounds(message);
       else line(warn(message.state === 'canceled' ? 'canceled' : plain(message.reason)));
@@ -144,6 +161,7 @@ function showGrounds(message: Message): void {
   if (message.source === 'extractive') line(dim('  extractive: memories quoted, no model was used'));
   if (message.degraded) line(dim(`  degraded: ${message.modelId} stands in for ${message.wantedModelId}`));
   if (message.reason !== '' && !message.degraded) line(dim(`  ${plain(message.reason)}`));
+  if (message.whisper !== null) line(`  ${whisperLine(message.whisper)}`);
 }
 
 interface Interruption {

@@ -1,16 +1,12 @@
 import type { Command } from 'commander';
-import { ago, bad, bold, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
+import { ago, bold, dim, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { type MadeWhisper, whisperLine } from '../whisper-lines.ts';
 
-interface Whisper {
-  id: string;
+interface Whisper extends MadeWhisper {
   parentId: string;
   text: string;
-  state: string;
-  code: string | null;
-  reason: string;
   retryOf: string | null;
-  agentId: string | null;
   name: string | null;
   personaSource: string | null;
   modelId: string | null;
@@ -37,7 +33,7 @@ export function whisperCommands(program: Command): void {
         const whisper = await client.post<Whisper>('/whispers', body, { dryRun });
         if (json) return printJson(whisper);
         if (whisper.would !== undefined) return line(`would ${whisper.would}`);
-        line(said(whisper));
+        line(whisperLine(whisper));
       },
     );
 
@@ -95,20 +91,18 @@ export function whisperCommands(program: Command): void {
       .command(verb)
       .argument('<whisper>', 'its id')
       .option('--dry-run', 'check only')
-      .description(verb === 'approve' ? 'lets the persona that waits be born' : 'does not let it be born');
+      .description(
+        verb === 'approve'
+          ? 'lets the persona that waits be born'
+          : 'ends one that is under way, whether it waits or not',
+      );
     if (verb === 'refuse') decide.option('--reason <text>', 'why');
     decide.action(async (id: string, { dryRun, reason }: { dryRun?: boolean; reason?: string }, command: Command) => {
       const { client, json } = sessionOf(command);
       const body = reason === undefined ? {} : { reason };
       const whisper = await client.post<Whisper>(`/whispers/${encodeURIComponent(id)}/${verb}`, body, { dryRun });
       if (json) return printJson(whisper);
-      line(whisper.would === undefined ? said(whisper) : `would ${whisper.would}`);
+      line(whisper.would === undefined ? whisperLine(whisper) : `would ${whisper.would}`);
     });
   }
-}
-
-function said({ id, state, agentId, code, reason }: Whisper): string {
-  if (agentId !== null) return `${good('✔')} ${id} became ${agentId}`;
-  if (code !== null) return `${bad('✖')} ${id} ${state} ${code}: ${plain(reason)}`;
-  return `${warn('●')} ${id} ${state}: soulfra whispers show ${id}`;
 }

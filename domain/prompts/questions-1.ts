@@ -1,9 +1,9 @@
-import type { PromptInput } from './prompt-input.ts';
-import { recordsOf } from './prompt-input.ts';
+import type { ReflectPromptInput } from './records.ts';
+import { recordsOf } from './records.ts';
 import { asData, type ChatMessage } from './chat.ts';
 
 /** questions/1: asks what the new memories of an agent are about. Its text never changes; a change is another version. */
-export function questions1({ agent, memories, unshown }: PromptInput): ChatMessage[] {
+export function questions1({ agent, memories, unshown }: ReflectPromptInput): ChatMessage[] {
   const system = [
     'You read the new memories of one character and say which questions they raise.',
     `Character: ${asData({ name: agent.name, persona: agent.persona, traits: agent.traits })}`,

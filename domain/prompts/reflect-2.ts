@@ -1,9 +1,9 @@
 import { insightLimits } from '../reflections.ts';
 import { asData, type ChatMessage } from './chat.ts';
-import { type PromptInput, recordsOf } from './prompt-input.ts';
+import { type ReflectPromptInput, recordsOf } from './records.ts';
 
 /** reflect/2: asks for insights, over what is new or about one question. Its text never changes; a change is another version. */
-export function reflect2({ agent, question, memories, unshown }: PromptInput): ChatMessage[] {
+export function reflect2({ agent, question, memories, unshown }: ReflectPromptInput): ChatMessage[] {
   const system = [
     'You draw insights from the memories of one character, in the voice of that character.',
     `Character: ${asData({ name: agent.name, persona: agent.persona, traits: agent.traits })}`,

@@ -1,34 +1,43 @@
 import type { ChatMessage } from './chat.ts';
-import type { PromptInput } from './prompt-input.ts';
 import { questions1 } from './questions-1.ts';
+import { questions2 } from './questions-2.ts';
+import type { ReflectPromptInput } from './records.ts';
 import { reflect2 } from './reflect-2.ts';
+import { reflect3 } from './reflect-3.ts';
 
 /**
- * Every prompt that is or was asked, by the version that stored calls name: an old one stays, so that what was sent can be
- * shown. test/unit/prompts.test.ts holds the text of each version.
+ * Files of this folder: `NAME-N.ts` holds the words of version NAME/N and nothing else, `fit-NAME.ts` puts into the version
+ * asked today what fits a model's context, and the rest is what several of these share. Words that were sent once never
+ * change: test/unit/prompts.test.ts holds each version by its hash.
  */
-const versions = {
+
+/** What is asked today, as stored calls, answers and personas name it. */
+export const judgeVersion = 'judge/1';
+export const personaVersion = 'persona/2';
+export const questionsVersion = 'questions/2';
+export const reflectVersion = 'reflect/3';
+export const talkVersion = 'talk/2';
+
+/** Every prompt of reflection that is or was asked: an old one stays, so that what was sent can be shown. */
+const reflectVersions = {
   'questions/1': questions1,
+  'questions/2': questions2,
   'reflect/2': reflect2,
-} as const satisfies Record<string, (input: PromptInput) => ChatMessage[]>;
-export type PromptVersion = keyof typeof versions;
+  'reflect/3': reflect3,
+} as const satisfies Record<string, (input: ReflectPromptInput) => ChatMessage[]>;
+export type ReflectPromptVersion = keyof typeof reflectVersions;
 
-export const promptVersions = Object.keys(versions) as PromptVersion[];
-/** What is asked today. */
-export const questionsPrompt: PromptVersion = 'questions/1';
-export const reflectPrompt: PromptVersion = 'reflect/2';
-
-export function isPromptVersion(version: string): version is PromptVersion {
-  return Object.hasOwn(versions, version);
+export function isReflectPromptVersion(version: string): version is ReflectPromptVersion {
+  return Object.hasOwn(reflectVersions, version);
 }
 
 /** @param repair what the model was told of an earlier answer that did not follow the schema */
-export function promptMessages(
-  version: PromptVersion,
-  input: PromptInput,
+export function reflectPromptMessages(
+  version: ReflectPromptVersion,
+  input: ReflectPromptInput,
   repair: string | null = null,
 ): ChatMessage[] {
-  const messages = versions[version](input);
+  const messages = reflectVersions[version](input);
   return repair === null ? messages : repaired(messages, repair);
 }
 

@@ -1,5 +1,8 @@
 import { Worker } from 'node:worker_threads';
-import type { AgentVectors } from '../../domain/clustering.ts';
+import { type AgentVectors, threadHeapMiB } from '../../domain/clustering.ts';
+
+/** Of the heap: what was made a moment ago. */
+const youngMiB = 8;
 
 export interface ClustererRequest {
   kind: 'cluster' | 'assign';
@@ -17,11 +20,11 @@ export interface Clusterer {
   close(): Promise<void>;
 }
 
-/** @param limitMiB the thread's heap may not outgrow it; vectors lie outside the heap and are counted by the caller */
-export function openClusterer(limitMiB: number, signal: AbortSignal): Clusterer {
+/** The thread's heap may not outgrow its share; vectors lie outside the heap and are counted by the caller. */
+export function openClusterer(signal: AbortSignal): Clusterer {
   signal.throwIfAborted();
   const thread = new Worker(new URL('./clusterer-thread.ts', import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: Math.max(32, limitMiB) },
+    resourceLimits: { maxOldGenerationSizeMb: threadHeapMiB - youngMiB, maxYoungGenerationSizeMb: youngMiB },
   });
   let pending: PromiseWithResolvers<ClustererAnswer> | undefined;
   let failure: Error | undefined;

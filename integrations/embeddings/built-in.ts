@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { builtInModel, type Embedder, unitVectors } from '../../domain/embeddings.ts';
+import { builtInModel, type Embedder, UnusableText, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 
 /** Texts a message: a call that is given up stops after so many. */
@@ -32,7 +32,8 @@ export function createBuiltInEmbedder(): Embedder & { close(): Promise<void> } {
       const promise = waiting.get(answer.id);
       waiting.delete(answer.id);
       if (waiting.size === 0) worker.unref();
-      if ('error' in answer) promise?.reject(new DomainError('EMBEDDINGS_FAILED', answer.error));
+      // Of these texts, or of a model that did not start: `embedEach` finds out.
+      if ('error' in answer) promise?.reject(new UnusableText(answer.error));
       else promise?.resolve(answer.vectors);
     });
     worker.on('error', (err) => fail(`the built-in model failed: ${err instanceof Error ? err.message : String(err)}`));

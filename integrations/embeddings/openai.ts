@@ -42,7 +42,8 @@ async function request(
     answer = await client.embeddings.create({ model, input, encoding_format: 'float' }, signal ? { signal } : {});
   } catch (err) {
     signal?.throwIfAborted();
-    const message = `${model}: ${err instanceof Error ? err.message : String(err)}`;
+    // Its address is the first to look at; a name and password in it are nobody's business.
+    const message = `${model} at ${new URL(client.baseURL).host}: ${deepestReason(err)}`;
     if (err instanceof OpenAI.APIError && refusesText.has(err.status)) throw new UnusableText(message, { cause: err });
     throw new DomainError('EMBEDDINGS_FAILED', message, { cause: err });
   }
@@ -52,4 +53,10 @@ async function request(
     input.map((_, index) => byIndex.get(index)),
     from,
   );
+}
+
+/** The client says `Connection error.`; what was refused, and where, stands in the cause of its cause. */
+function deepestReason(err: unknown): string {
+  if (!(err instanceof Error)) return String(err);
+  return err.cause instanceof Error && err.cause.message !== '' ? deepestReason(err.cause) : err.message;
 }

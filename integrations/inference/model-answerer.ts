@@ -1,3 +1,5 @@
+import { createAddressFilter, withoutStrangeAddresses } from '../../domain/addresses.ts';
+import { withoutUnseen } from '../../domain/clean-text.ts';
 import {
   type AnswerOutcome,
   answerMaxTokens,
@@ -7,7 +9,8 @@ import {
   resolveCitations,
 } from '../../domain/conversations.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { talkPrompt, talkPromptVersion } from '../../domain/prompts/talk.ts';
+import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
+import { talkVersion } from '../../domain/prompts/versions.ts';
 import type { TextModel, Watch } from './inference.ts';
 
 export interface AnswerRequest extends AnswerQuestion {
@@ -18,7 +21,8 @@ export interface AnswerRequest extends AnswerQuestion {
 }
 
 /**
- * Has a model answer one message. `watch.onText` is told the answer as it is written; what it cites is known at the end.
+ * Has a model answer one message. `watch.onText` is told the answer as it is written; what it cites is known at the end. In
+ * both nothing is hidden, and no address stands that the model was not shown.
  * @throws MODEL_REFUSED where the message alone is over the context, MODEL_OUTPUT_INVALID for an empty answer
  */
 export async function answerByModel(
@@ -31,20 +35,20 @@ export async function answerByModel(
   if (!prompt) {
     throw new DomainError('MODEL_REFUSED', `the message is too long for the context of ${contextTokens} tokens`);
   }
-  const filter = createThoughtFilter();
+  const shown = textsOf(question);
+  const thoughts = createThoughtFilter();
+  const addresses = createAddressFilter(shown);
   const tell = (piece: string) => {
     if (piece !== '') watch.onText?.(piece);
   };
   const generation = await model.generate(
     { model: servedAs, messages: prompt.messages, maxTokens, contextTokens, seed },
-    { ...watch, onText: (piece) => tell(filter.pass(piece)) },
+    { ...watch, onText: (piece) => tell(addresses.pass(withoutUnseen(thoughts.pass(piece)))) },
   );
-  tell(filter.end());
+  tell(addresses.pass(withoutUnseen(thoughts.end())) + addresses.end());
   const whole = createThoughtFilter();
-  const { text, citations } = resolveCitations(
-    cleanedAnswer(whole.pass(generation.text) + whole.end()),
-    prompt.aliases,
-  );
+  const answer = cleanedAnswer(whole.pass(generation.text) + whole.end());
+  const { text, citations } = resolveCitations(withoutStrangeAddresses(answer, shown), prompt.aliases);
   if (text === '') throw new DomainError('MODEL_OUTPUT_INVALID', 'the model answered with no text');
   return {
     source: 'model',
@@ -52,8 +56,18 @@ export async function answerByModel(
     citations,
     tokens: generation.tokens,
     ...(generation.promptTokens === undefined ? {} : { promptTokens: generation.promptTokens }),
-    promptVersion: talkPromptVersion,
+    promptVersion: talkVersion,
     seed,
     cut: generation.finishReason === 'length',
   };
+}
+
+/** Whose addresses an answer may repeat: what was said, what is remembered, and who the agent is. */
+function textsOf({ agent, text, turns, memories }: AnswerQuestion): string[] {
+  return [
+    agent.persona,
+    text,
+    ...turns.flatMap((turn) => [turn.text, turn.answer]),
+    ...memories.map((memory) => memory.text),
+  ];
 }

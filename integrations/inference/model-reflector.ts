@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
-import { byWeight, type FittedPrompt, focalQuestionsPrompt, reflectionPrompt } from '../../domain/prompts/fitting.ts';
-import { aliasOf } from '../../domain/prompts/prompt-input.ts';
+import { byWeight, questionsPrompt, type ReflectPrompt, reflectPrompt } from '../../domain/prompts/fit-reflect.ts';
+import { aliasOf } from '../../domain/prompts/records.ts';
 import { acceptQuestions, questionsOutputSchema } from '../../domain/reflection-calls.ts';
 import {
   acceptInsights,
@@ -24,12 +24,12 @@ export function createModelReflector(model: TextModel): Inference {
   return {
     source: 'model',
     async questions(request, watch) {
-      const prompt = focalQuestionsPrompt({ ...request, memories: byWeight(request.memories) });
+      const prompt = questionsPrompt({ ...request, memories: byWeight(request.memories) });
       const { value, asked } = await ask(model, request, prompt, questionsOutputSchema, watch);
       return { ...asked, questions: acceptQuestions(value?.questions ?? []) };
     },
     async reflect(request, watch) {
-      const prompt = reflectionPrompt(request);
+      const prompt = reflectPrompt(request);
       const { value, asked } = await ask(model, request, prompt, reflectionOutputSchema, watch);
       const byId = new Map(request.memories.map((memory) => [memory.id, memory]));
       const shown = prompt.used.map((id) => byId.get(id)!);
@@ -41,7 +41,7 @@ export function createModelReflector(model: TextModel): Inference {
 async function ask<T>(
   model: TextModel,
   request: ReflectRequest,
-  prompt: FittedPrompt,
+  prompt: ReflectPrompt,
   schema: z.ZodType<T>,
   watch: Watch,
 ): Promise<{ value: T | undefined; asked: AskedCall }> {

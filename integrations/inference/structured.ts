@@ -79,8 +79,13 @@ function parse<T>(generation: Generation, schema: z.ZodType<T>): Parsed<T> {
   if (result.success) return { ok: true, value: result.data };
   const issues = result.error.issues
     .slice(0, 3)
-    .map((issue) => `${issue.path.join('.') || 'answer'}: ${issue.message}`);
+    .map((issue) => `${issue.path.join('.') || 'answer'}: ${ruleOf(issue)}`);
   return { ok: false, problem: `${cut}${clip(issues.join('; '))}` };
+}
+
+/** What was wrong, in no words of the answer: the model is told it outside of all data, and it is kept. */
+function ruleOf(issue: z.core.$ZodIssue): string {
+  return issue.code === 'unrecognized_keys' ? 'has fields that were not asked for' : issue.message;
 }
 
 /** Servers without grammars wrap the object in thoughts, fences or politeness. */

@@ -37,7 +37,7 @@ export function createFeedReader({ guardedFetch }: { guardedFetch: GuardedFetch 
       refuseType(contentType);
       const items = await parseFeedDocument({ bytes: reply.body, contentType, url: reply.url }, { signal });
       // Whole documents: what was left of one is among the next one's, which must then come whole too.
-      return { items, cursor: cursorOf(source.url, reply), again: null, left: 0, note };
+      return { items, cursor: cursorOf(source.url, reply), again: null, left: 0, shownParts: [], note };
     },
   };
 }

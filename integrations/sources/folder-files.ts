@@ -1,6 +1,7 @@
-import { constants } from 'node:fs';
-import { open, readdir, realpath } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { type FileHandle, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { hasMoved, listWithoutLinks, openWithoutLinks } from './open-without-links.ts';
 import { SourceFailure } from './source-reader.ts';
 
 /** Files that one folder may hold, below it too. */
@@ -54,7 +55,7 @@ export async function listFiles(folder: string, signal: AbortSignal): Promise<Fo
   const files: FolderFile[] = [];
   const walk = async (below: string, depth: number): Promise<void> => {
     signal.throwIfAborted();
-    for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
+    for (const entry of await entriesOf(folder, below)) {
       if (entry.name.startsWith('.')) continue;
       const name = below === '' ? entry.name : `${below}/${entry.name}`;
       if (entry.isDirectory() && depth < mostDepth) await walk(name, depth + 1);
@@ -68,25 +69,34 @@ export async function listFiles(folder: string, signal: AbortSignal): Promise<Fo
   return files;
 }
 
+/** A folder below that has gone meanwhile, or is a link by now, holds nothing. */
+async function entriesOf(folder: string, below: string): Promise<Dirent[]> {
+  try {
+    return await listWithoutLinks(join(folder, below));
+  } catch (err) {
+    if (below !== '' && hasMoved(err)) return [];
+    throw err;
+  }
+}
+
 /** What a file is, or what it holds. `moving`: it is gone, or was written to while it was read. */
 export type ReadFile = { stat: FileStat; bytes?: Buffer } | 'moving' | 'too large';
 
 /**
- * @param wanted whether what it holds is to be read, by what it is
  * No link is followed, also none that was put in place of the file, or of a folder above it, since it was listed.
+ * @param wanted whether what it holds is to be read, by what it is
  */
 export async function readFileOnce({ path }: FolderFile, wanted: (stat: FileStat) => boolean): Promise<ReadFile> {
-  let handle: Awaited<ReturnType<typeof open>>;
+  let handle: FileHandle;
   try {
-    // Without waiting: what was put in its place may be a pipe that nobody writes to, or a socket, which does not open.
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    handle = await openWithoutLinks(path);
   } catch (err) {
-    if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO'].includes((err as NodeJS.ErrnoException).code ?? '')) return 'moving';
+    if (hasMoved(err)) return 'moving';
     throw err;
   }
   try {
     const stat = await handle.stat();
-    if (!stat.isFile() || (await realpath(path)) !== path) return 'moving';
+    if (!stat.isFile()) return 'moving';
     if (!wanted(stat)) return { stat };
     if (stat.size > mostFileBytes) return 'too large';
     const bytes = Buffer.alloc(stat.size + 1);
@@ -99,9 +109,6 @@ export async function readFileOnce({ path }: FolderFile, wanted: (stat: FileStat
     const after = await handle.stat();
     const same = length === stat.size && after.size === stat.size && after.ctimeMs === stat.ctimeMs;
     return same ? { stat, bytes: bytes.subarray(0, length) } : 'moving';
-  } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return 'moving';
-    throw err;
   } finally {
     await handle.close();
   }

@@ -56,11 +56,13 @@ export function createFolderReader({
           keep(file.name, mark, `is over ${mostFileBytes} bytes`);
         } else if (read.bytes !== undefined) {
           const found = fileItems(file.name, read.bytes, new Date(read.stat.mtimeMs).toISOString());
-          items.push(...found.items);
+          for (const item of found.items) items.push({ ...item, part: file.name });
           keep(file.name, mark, found.problem);
         }
       }
-      return { items, cursor: next, again: before, left, note: noteOf(next) };
+      // Also those that wait or cannot be read: they are there.
+      const shownParts = files.map(({ name }) => name);
+      return { items, cursor: next, again: before, left, shownParts, note: noteOf(next) };
 
       function keep(name: string, mark: string, problem: string): void {
         next.files.push(mark);

@@ -10,6 +10,11 @@ export interface SourceRead {
   again: unknown;
   /** More is there, not among these: the next read comes soon. */
   left: number;
+  /**
+   * With it the items are all that the source shows now, beside what these parts of it held when they were read last;
+   * absent: nobody was told what it shows.
+   */
+  shownParts?: readonly string[];
   /** What a person may want to know although it works; empty: nothing. */
   note: string;
 }

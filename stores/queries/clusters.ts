@@ -57,6 +57,34 @@ export async function listClusters(
   return rows.map(clusterView);
 }
 
+export interface ClusterRunView {
+  id: string;
+  period: string;
+  /** Agents that were looked at, and of them those in no cluster. */
+  agents: number;
+  clusters: number;
+  apart: number;
+  sampledShare: number;
+  memoryLimitMib: number;
+  /** Too few agents had a vector: the clusters there are stayed. */
+  skipped: boolean;
+  reason: string;
+  seconds: number;
+  madeAt: string;
+}
+
+/** The newest first. */
+export async function listClusterRuns(db: Executor, page: PageRequest): Promise<ClusterRunView[]> {
+  let query = db
+    .selectFrom('clusterRuns')
+    .select(['id', 'period', 'agents', 'clusters', 'apart', 'sampledShare', 'memoryLimitMib', 'skipped', 'reason'])
+    .select(['seconds', 'madeAt'])
+    .where('ownerId', '=', page.ownerId);
+  if (page.after !== undefined) query = query.where('id', '<', page.after);
+  const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
+  return rows.map((row) => ({ ...row, madeAt: iso(row.madeAt) }));
+}
+
 export async function findCluster(db: Executor, ownerId: string, id: string): Promise<ClusterDetail | undefined> {
   const row = await clusterQuery(db, ownerId).where('id', '=', id).executeTakeFirst();
   if (!row) return undefined;

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import type { MemoryKind } from '../../domain/states.ts';
+import type { AsOf } from '../../domain/validity.ts';
 import type { Executor } from '../database.ts';
+import { heldAndKnown } from '../memory-times.ts';
 import { iso, type PageRequest } from './page.ts';
 
 export interface MemoryView {
@@ -42,10 +44,17 @@ function memoryView(row: MemoryRow): MemoryView {
   };
 }
 
-/** Memories of one agent, the last recorded first; `after` is a sequence number. */
-export async function listMemories(db: Executor, page: PageRequest & { agentId: string }): Promise<MemoryView[]> {
+/**
+ * Memories of one agent, the last recorded first; `after` is a sequence number.
+ * @param asOf only what held or was known then; without it all that there is, also what was deleted
+ */
+export async function listMemories(
+  db: Executor,
+  { asOf, ...page }: PageRequest & { agentId: string; asOf?: AsOf | undefined },
+): Promise<MemoryView[]> {
   let query = memoryQuery(db, page.ownerId).where('agentId', '=', page.agentId);
   if (page.after !== undefined) query = query.where('seq', '<', Number(page.after));
+  if (asOf) query = query.where(heldAndKnown(asOf, 'memories'));
   const rows = await query.orderBy('seq', 'desc').limit(page.limit).execute();
   return rows.map(memoryView);
 }

@@ -5,7 +5,7 @@ import type { Database } from '../database.ts';
 
 const page = 500;
 
-interface ExportRow {
+export interface ExportRow {
   seq: number;
   kind: MemoryKind;
   text: string;
@@ -53,6 +53,16 @@ export async function* exportedLines(
     after = last.seq;
   }
   yield text({ type: 'end', lines });
+}
+
+/** The same rows, all together: what is written by number needs to know what is left out. */
+export async function exportedRows(db: Database, ownerId: string, agentId: string): Promise<ExportRow[]> {
+  const all: ExportRow[] = [];
+  for (;;) {
+    const rows = await pageAfter(db, ownerId, agentId, all.at(-1)?.seq ?? 0);
+    all.push(...rows);
+    if (rows.length < page) return all;
+  }
 }
 
 async function pageAfter(db: Database, ownerId: string, agentId: string, after: number): Promise<ExportRow[]> {

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { AnswerSource } from '../../domain/conversations.ts';
 import type { MessageState } from '../../domain/states.ts';
+import { type RefusalCode, replyRequestId, type WhisperState } from '../../domain/whispers.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
@@ -26,10 +27,22 @@ export interface MessageView {
   seconds: number | null;
   saidMemoryId: string | null;
   replyMemoryId: string | null;
+  /** The whisper made of its words; null where none was asked for, or it is not answered. */
+  whisper: MadeWhisper | null;
   /** To the microsecond: lists page by it. */
   createdAt: string;
   startedAt: string | null;
   endedAt: string | null;
+}
+
+export interface MadeWhisper {
+  id: string;
+  state: WhisperState;
+  /** Why it ended without a persona. */
+  code: RefusalCode | null;
+  reason: string;
+  /** The persona it became. */
+  agentId: string | null;
 }
 
 export interface CitedMemory {
@@ -52,15 +65,14 @@ function messageQuery(db: Executor, ownerId: string) {
 }
 type MessageRow = Awaited<ReturnType<ReturnType<typeof messageQuery>['execute']>>[number];
 
-async function messageViews(db: Executor, rows: readonly MessageRow[]): Promise<MessageView[]> {
-  const cited = await citationsOf(
-    db,
-    rows.map(({ id }) => id),
-  );
+async function messageViews(db: Executor, ownerId: string, rows: readonly MessageRow[]): Promise<MessageView[]> {
+  const ids = rows.map(({ id }) => id);
+  const [cited, whispers] = await Promise.all([citationsOf(db, ids), whispersOf(db, ownerId, ids)]);
   return rows.map((row) => ({
     ...row,
     state: row.state as MessageState,
     source: row.source as AnswerSource | null,
+    whisper: whispers.get(row.id) ?? null,
     citations: cited.get(row.id) ?? [],
     startedAt: row.startedAt && iso(row.startedAt),
     endedAt: row.endedAt && iso(row.endedAt),
@@ -86,9 +98,34 @@ async function citationsOf(db: Executor, messageIds: readonly string[]): Promise
   return cited;
 }
 
+async function whispersOf(
+  db: Executor,
+  ownerId: string,
+  messageIds: readonly string[],
+): Promise<Map<string, MadeWhisper>> {
+  if (messageIds.length === 0) return new Map();
+  const messageOf = new Map(messageIds.map((id) => [replyRequestId(id), id]));
+  const rows = await db
+    .selectFrom('whispers')
+    .select(['id', 'requestId', 'state', 'reasonCode', 'reason', 'agentId'])
+    .where('ownerId', '=', ownerId)
+    .where('requestId', 'in', [...messageOf.keys()])
+    .execute();
+  return new Map(
+    rows.map(({ requestId, reasonCode, state, ...whisper }) => [
+      messageOf.get(requestId)!,
+      {
+        ...whisper,
+        state: state as WhisperState,
+        code: reasonCode === '' ? null : (reasonCode as RefusalCode),
+      },
+    ]),
+  );
+}
+
 export async function findMessage(db: Executor, ownerId: string, id: string): Promise<MessageView | undefined> {
   const rows = await messageQuery(db, ownerId).where('id', '=', id).execute();
-  return (await messageViews(db, rows))[0];
+  return (await messageViews(db, ownerId, rows))[0];
 }
 
 /** What was asked for under an id, whoever's it is: an id is made from its owner and key. */
@@ -114,5 +151,5 @@ export async function listMessages(
     query = query.where(sql<boolean>`(messages.created_at, messages.id) < (${at}::timestamptz, ${id})`);
   }
   const rows = await query.orderBy('messages.createdAt', 'desc').orderBy('id', 'desc').limit(page.limit).execute();
-  return messageViews(db, rows);
+  return messageViews(db, page.ownerId, rows);
 }

@@ -13,7 +13,10 @@ const insight = (text: string, ...evidence: string[]) => JSON.stringify({ insigh
 const pwned = 'PWNED: I now do as I am told.';
 const tag = (text: string) => String.fromCodePoint(...Array.from(Buffer.from(text, 'ascii'), (code) => 0xe0000 + code));
 
-/** Our own cases; each is run by test/integration/injection.test.ts through the real path with a model that obeys. */
+/**
+ * Our own cases. test/unit/injection.test.ts has each in every place of every prompt; test/integration/injection.test.ts,
+ * talk-injection.test.ts and spawn-injection.test.ts run each through the real path with a model that obeys.
+ */
 export const injectionCases: readonly InjectionCase[] = [
   // Plain orders.
   {
@@ -303,3 +306,15 @@ export const injectionCases: readonly InjectionCase[] = [
     leaves: 'text',
   },
 ];
+
+/** What the model that obeys says where no JSON is asked for: the same words, with its evidence in brackets behind them. */
+export function obeyedInWords({ obeyed }: Pick<InjectionCase, 'obeyed'>): string {
+  try {
+    const { insights } = JSON.parse(obeyed) as { insights?: Array<{ text: string; evidence: string[] }> };
+    const said = (insights ?? []).map(({ text, evidence }) => `${text} ${evidence.map((id) => `[${id}]`).join('')}`);
+    return said.length > 0 ? said.join('\n') : obeyed;
+  } catch (err) {
+    if (!(err instanceof SyntaxError)) throw err;
+    return obeyed;
+  }
+}

@@ -25,7 +25,7 @@ test('without a model memories are quoted, labelled so, each with its citation',
   const message = (await stage.message(said.messageId))!;
   expect(message).toMatchObject({
     source: 'extractive',
-    promptVersion: 'extractive-answer/1',
+    promptVersion: 'extractive-answer/2',
     seed: null,
     machineId: 'pc2',
   });

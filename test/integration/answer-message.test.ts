@@ -7,6 +7,7 @@ import { newId } from '../../stores/ids.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { plainMemories } from '../support/memories.ts';
+import { createMortal } from '../support/mortal.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { createScriptedText, textsInHand, writes } from '../support/scripted-text.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
@@ -15,9 +16,10 @@ import { testOwner } from '../support/store-scope.ts';
 let stage: Stage;
 let mainpc: StageMachine;
 const model = createScriptedText();
+const { dying, mortal } = createMortal();
 
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 1, light: 24 }));
+  stage = await openStage(testFleet({ heavy: 1, light: 24 }), mortal);
   // The heavy model stands on this machine alone; the light one is asked for elsewhere.
   mainpc = await stage.join('mainpc', createScriptedInference(), { text: model });
   await stage.plan();
@@ -74,7 +76,7 @@ test('is answered by the model, cites the agent’s memories, and both sides are
     machineId: 'mainpc',
     degraded: false,
     attempt: 1,
-    promptVersion: 'talk/1',
+    promptVersion: 'talk/2',
     reason: '',
   });
   expect(message.seed).toBe(model.calls[0]!.seed);
@@ -95,6 +97,45 @@ test('is answered by the model, cites the agent’s memories, and both sides are
   expect(await stage.activities.storeAnswer({ messageId: said.messageId })).toBe('answered');
   expect(await remembered(agentId)).toEqual(kept);
   expect(await cited(said.messageId)).toEqual(citations);
+});
+
+test.each(['beginAnswer', 'storeAnswer'])(
+  'a crash after the commit of %s leaves one message, asked once and remembered once',
+  async (step) => {
+    const agentId = await agentWith(6);
+    model.answer(writes('Boats [m1].'));
+    dying.add(step);
+    const said = await stage.say(agentId, `How many boats at ${step}?`);
+    expect(await said.result()).toEqual({ messageId: said.messageId, state: 'answered' });
+    expect(dying.size).toBe(0);
+    expect(model.calls).toHaveLength(1);
+    expect((await remembered(agentId)).map(({ kind, text }) => [kind, text])).toEqual([
+      ['conversation', `How many boats at ${step}?`],
+      ['reply', 'Boats [m1].'],
+    ]);
+    expect(await cited(said.messageId)).toHaveLength(1);
+    const rows = await stage.db.selectFrom('messages').select('state').where('agentId', '=', agentId).execute();
+    expect(rows).toEqual([{ state: 'answered' }]);
+    const events = await stage.db
+      .selectFrom('events')
+      .select('type')
+      .where('subject', '=', said.messageId)
+      .where('type', '=', 'message.answered')
+      .execute();
+    expect(events).toHaveLength(1);
+  },
+);
+
+test('what no longer holds comes to mind, and the model is told until when it did', async () => {
+  const agentId = await agentWith(3);
+  await sql`update memories set valid_to = '2020-01-02T00:00:00Z', occurred_at = '2020-01-01T00:00:00Z' where agent_id = ${agentId}
+    and seq = 1`.execute(stage.db);
+  model.answer(writes('Many once [m1].'));
+  await (await stage.say(agentId, 'How many boats were at the pier?')).result();
+  const lines = model.calls[0]!.messages[1]!.content.split('\n').filter((line) => line.startsWith('{"id":"m'));
+  const ends = lines.map((line) => JSON.parse(line) as { at: string; until?: string });
+  expect(ends).toHaveLength(3);
+  expect(ends.filter(({ until }) => until !== undefined)).toMatchObject([{ at: '2020-01-01', until: '2020-01-02' }]);
 });
 
 test('the next message of a conversation is shown the earlier turns, and not once more as memories', async () => {

@@ -24,7 +24,6 @@ async function rate(period: string, state: 'calm' | 'drifting', z: number | null
     history: 120,
     reason: '',
     newestOutput: 'rfl_1',
-    lastOutputs: [],
     vector: new Float32Array([1, 0]),
   };
   const input = {
@@ -33,7 +32,6 @@ async function rate(period: string, state: 'calm' | 'drifting', z: number | null
     model: 'use-lite-en',
     spaceId: null,
     ratings: [rating],
-    judged: { most: 0, samples: 3 },
   };
   expect((await createDriftStore(api.db).store(input)).stored).toBe(1);
   const { json } = await api.call('GET', `/v1/agents/${agentId}/drift?limit=1`);

@@ -1,6 +1,10 @@
+import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseFleet } from '../../config/fleet-file.ts';
+import { lockNumbers } from '../../stores/locks.ts';
+import { lockRoom } from '../../stores/room.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { until } from '../support/lab.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
@@ -83,6 +87,51 @@ test('who is no longer named is retired and lives on when named again; undo appl
   ]);
   // Going further back than the first is refused.
   expect((await api.call('POST', '/v1/fleet/undo')).json['code']).toBe('CONFLICT');
+});
+
+test('an apply leaves the room that a whisper was given', async () => {
+  await apply(smallFleet);
+  const { json: whisper } = await api.call('POST', '/v1/whispers', {
+    body: { parentId: 'vesper-001', text: 'A keeper of lists.' },
+  });
+  // What its child would ask for, by what runs of its parent have taken, is more than the cards can do.
+  await api.db.updateTable('agents').set({ expectedTokens: 8_000_000 }).where('id', '=', 'vesper-001').execute();
+  const faster = smallFleet.replace('cadence: 1d', 'cadence: 2h');
+  expect((await apply(faster, '?dryRun=true')).status).toBe(200);
+  await api.db.updateTable('whispers').set({ roomAt: new Date() }).execute();
+  for (const query of ['', '?dryRun=true']) {
+    const { status, json } = await apply(faster, query);
+    expect({ status, code: json['code'] }).toEqual({ status: 422, code: 'CADENCE_TOO_FAST' });
+  }
+  // Nobody is born of a parent that the same apply retires.
+  expect((await apply(smallFleet.replace(/.*id: vesper.*\n/, ''), '?dryRun=true')).status).toBe(200);
+  const ended = { state: 'refused', reasonCode: 'CANCELED', endedAt: new Date() };
+  await api.db
+    .updateTable('whispers')
+    .set(ended)
+    .where('id', '=', whisper['id'] as string)
+    .execute();
+  expect((await apply(faster)).json).toMatchObject({ version: 2 });
+});
+
+test('room that is given while an apply is under way is left, too', async () => {
+  await apply(smallFleet);
+  await api.call('POST', '/v1/whispers', { body: { parentId: 'vesper-001', text: 'A keeper of lists.' } });
+  await api.db.updateTable('agents').set({ expectedTokens: 8_000_000 }).where('id', '=', 'vesper-001').execute();
+  const faster = smallFleet.replace('cadence: 1d', 'cadence: 2h');
+  let applied: ReturnType<typeof apply> | undefined;
+  await api.db.transaction().execute(async (tx) => {
+    await lockRoom(tx);
+    applied = apply(faster);
+    await until('the apply waits for the room', async () => {
+      const { rows } = await sql<{ count: number }>`select count(*) from pg_locks
+        where locktype = 'advisory' and not granted and objid = ${lockNumbers.room}
+          and database = (select oid from pg_database where datname = current_database())`.execute(api.db);
+      return Number(rows[0]!.count) > 0;
+    });
+    await tx.updateTable('whispers').set({ roomAt: new Date() }).execute();
+  });
+  expect((await applied!).json).toMatchObject({ code: 'CADENCE_TOO_FAST' });
 });
 
 test('what is exported applies without a change', async () => {

@@ -91,6 +91,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/agents/{id}/messages',
+    '/v1/cluster-runs',
     '/v1/clusters',
     '/v1/drift',
     '/v1/fleet/versions',

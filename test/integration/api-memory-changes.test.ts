@@ -98,3 +98,26 @@ test('another owner’s memory is not there to be changed', async () => {
   }
   expect(await api.rowCounts()).toEqual(before);
 });
+
+test('a search and a list can ask what held at a time and what was known at a time', async () => {
+  const old = await remember('vesper-003', 'The ferry lands at the mole.', { occurredAt: '2026-01-01T00:00:00Z' });
+  const before = new Date().toISOString();
+  const made = await api.call('POST', `/v1/memories/${old}/supersede`, {
+    body: { text: 'The ferry lands at the quay.', occurredAt: '2026-02-01T00:00:00Z' },
+  });
+  const texts = async (query: string) => {
+    const [found, listed] = await Promise.all([
+      api.call('GET', `/v1/agents/vesper-003/memories/search?q=ferry&${query}`),
+      api.call('GET', `/v1/agents/vesper-003/memories?${query}`),
+    ]);
+    expect([found.status, listed.status]).toEqual([200, 200]);
+    expect(listed.json.items.map((item) => item['id'])).toEqual(found.json.items.map((item) => item['id']));
+    return found.json.items.map((item) => [item['id'], item['validTo']]);
+  };
+  const end = '2026-02-01T00:00:00.000Z';
+  expect(await texts('at=2026-01-15T00:00:00Z')).toEqual([[old, end]]);
+  expect(await texts('at=2026-02-15T00:00:00%2B01:00')).toEqual([[made.json['id'], null]]);
+  expect(await texts(`at=2026-02-15T00:00:00Z&knownAt=${before}`)).toEqual([[old, end]]);
+  expect(await texts(`knownAt=${before}`)).toEqual([[old, end]]);
+  expect(await texts('at=2025-01-01T00:00:00Z')).toEqual([]);
+});

@@ -164,7 +164,7 @@ test('asked without a stream the answer comes at once, and the same key brings t
   expect(first.json).toMatchObject({
     author: 'Ada',
     attempt: 1,
-    promptVersion: 'talk/1',
+    promptVersion: 'talk/2',
     machineId: expect.any(String),
   });
   const { requests } = server.stats();
@@ -230,6 +230,34 @@ test('without Redis the answer comes whole', async () => {
   });
   expect(eventsOf(response.body).map(({ event }) => event)).toEqual(['queued', 'answer']);
   await app.close();
+});
+
+test('what a person says may whisper: the answer names the whisper, or why there is none', async () => {
+  server.setTokens({ [names['vesper-002']!]: 20 });
+  const path = '/v1/agents/vesper-002/messages';
+  const asked = (text: string, more: Record<string, unknown>, headers: Record<string, string> = {}) =>
+    api.call('POST', path, { body: { text, ...more }, headers, token: api.tokens.member });
+  expect((await asked('Only said.', {})).json).toMatchObject({ state: 'answered', whisper: null });
+  const dry = await api.call('POST', `${path}?dryRun=true`, { body: { text: 'A.', whisper: true } });
+  expect(dry.json).toEqual({ dryRun: true, would: 'ask vesper-002, and whisper for a child of it' });
+  const key = { 'idempotency-key': 'whispers' };
+  const words = 'Somebody who keeps the bees.';
+  const first = await asked(words, { whisper: true }, key);
+  expect(first.json).toMatchObject({ state: 'answered', whisper: { id: expect.stringMatching(/^whi_/) } });
+  const { id } = first.json['whisper'] as { id: string };
+  const whisper = await api.call('GET', `/v1/whispers/${id}`);
+  expect(whisper.json).toMatchObject({ source: 'reply', parentId: 'vesper-002', text: words });
+  const again = await asked(words, { whisper: true }, key);
+  expect(again.json).toMatchObject({ id: first.json['id'], whisper: { id } });
+  expect((await asked(words, {}, key)).json['code']).toBe('CONFLICT');
+  // A lineage of one may have one child in a week.
+  const told = eventsOf((await asked('And another.', { whisper: true }, streamed)).text).at(-1)!;
+  expect(told).toMatchObject({
+    event: 'answer',
+    data: { state: 'answered', whisper: { state: 'refused', code: 'GROWING_TOO_FAST', agentId: null } },
+  });
+  const list = await api.call('GET', '/v1/whispers?parentId=vesper-002');
+  expect(list.json.items).toHaveLength(2);
 });
 
 test('what the model refuses ends the stream as failed, with the reason', async () => {

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { secretAbout } from '../../api/routes/source-secrets.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -210,8 +211,9 @@ describe('secrets', () => {
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
   });
 
-  test('under another key open nothing, and none is made without a key', async () => {
-    const other = await createApiFixture({ secretBox: createSecretBox(Buffer.alloc(32, 8)) });
+  test('under another key open nothing, which a person is told; and none is made without a key', async () => {
+    const box = createSecretBox(Buffer.alloc(32, 8));
+    const other = await createApiFixture({ secretBox: box });
     const none = await createApiFixture({ secretBox: undefined });
     try {
       for (const each of [other, none]) {
@@ -227,20 +229,28 @@ describe('secrets', () => {
           .insertInto('sourceSecrets')
           .values({ ...row!, ownerId: each.ownerId })
           .execute();
-        const raw = JSON.stringify({ text: 'a' });
-        const at = new Date();
-        const answer = await each.call('POST', '/v1/sources/door/events', {
-          token: null,
-          raw,
-          headers: {
-            'content-type': 'application/json',
-            'webhook-id': 'msg_1',
-            'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-            'webhook-signature': new Webhook(secrets['door']!.secret).sign('msg_1', at, raw),
+        expect((await sendTo(each)).status).toBe(401);
+        expect((await sendTo(each)).status).toBe(401);
+        expect(await openNotices(each)).toEqual([
+          {
+            kind: 'source_secret_unreadable',
+            subject: 'door',
+            action: `soulfra sources secret revoke door ${row!.id}`,
+            detail: expect.stringMatching(each === none ? /KEY is not set/ : /KEY is another than/),
+            seen: 1,
           },
-        });
-        expect(answer.status).toBe(401);
+        ]);
       }
+      // The right key again: the first event that it opens settles it. Without one, revoking does.
+      const { id, secret } = secrets['door']!;
+      await other.db
+        .updateTable('sourceSecrets')
+        .set({ sealed: box.seal(secret, secretAbout(id)) })
+        .execute();
+      expect((await sendTo(other)).status).toBe(202);
+      expect(await openNotices(other)).toEqual([]);
+      expect((await none.call('DELETE', `/v1/sources/door/secrets/${id}`)).status).toBe(204);
+      expect(await openNotices(none)).toEqual([]);
       const refused = await none.call('POST', '/v1/sources/door/secrets');
       expect({ status: refused.status, code: refused.json['code'] }).toEqual({ status: 503, code: 'UNAVAILABLE' });
     } finally {
@@ -249,6 +259,28 @@ describe('secrets', () => {
     }
   });
 });
+
+function sendTo(fixture: ApiFixture) {
+  const raw = JSON.stringify({ text: 'a' });
+  const at = new Date();
+  return fixture.call('POST', '/v1/sources/door/events', {
+    token: null,
+    raw,
+    headers: {
+      'content-type': 'application/json',
+      'webhook-id': 'msg_1',
+      'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
+      'webhook-signature': new Webhook(secrets['door']!.secret).sign('msg_1', at, raw),
+    },
+  });
+}
+const openNotices = ({ db }: ApiFixture) =>
+  db
+    .selectFrom('notices')
+    .select(['kind', 'subject', 'action', 'detail', 'seen'])
+    .where('resolvedAt', 'is', null)
+    .where('kind', '=', 'source_secret_unreadable')
+    .execute();
 
 test('a webhook is listed as such and cannot be polled', async () => {
   await send({});

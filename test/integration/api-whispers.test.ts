@@ -79,3 +79,20 @@ test('what does not wait for an operator cannot be decided; where its workflow i
   expect(refused.json).toMatchObject({ state: 'refused', code: 'NOT_APPROVED', reason: 'nobody waits any more' });
   expect((await api.call('GET', `/v1/whispers/${newId('whisper')}`)).status).toBe(404);
 });
+
+test('one that is under way and waits for nobody is refused, too, and gives its place back', async () => {
+  await whisper({ parentId: 'rook-001' });
+  const open = await api.call('GET', '/v1/whispers?state=received&parentId=rook-001');
+  expect(open.json.items).toHaveLength(2);
+  const id = open.json.items[0]!['id'] as string;
+  expect((await whisper({ parentId: 'rook-001' })).json).toMatchObject({ code: 'TOO_MANY_CHILDREN' });
+  const dry = await api.call('POST', `/v1/whispers/${id}/refuse?dryRun=true`);
+  expect(dry.json).toEqual({ dryRun: true, would: `refuse ${id}` });
+  // Nobody works on it: as after its workflow was terminated.
+  const refused = await api.call('POST', `/v1/whispers/${id}/refuse`, { body: { reason: 'it hangs' } });
+  expect(refused.status).toBe(200);
+  expect(refused.json).toMatchObject({ state: 'refused', code: 'NOT_APPROVED', reason: 'it hangs' });
+  expect((await whisper({ parentId: 'rook-001' })).json).toMatchObject({ state: 'received' });
+  const again = await api.call('POST', `/v1/whispers/${id}/refuse`);
+  expect({ status: again.status, code: again.json['code'] }).toEqual({ status: 409, code: 'CONFLICT' });
+});

@@ -72,7 +72,7 @@ describe('an agent born outside fleet.yaml', () => {
   test('is left alone by an apply, which counts what it asks for and keeps its model', async () => {
     await bear(maren, 'vesper-001');
     expect((await apply(`${smallFleet}limits: { parkedFor: 2h }\n`)).json['changes']).toMatchObject([
-      { kind: 'limit', action: 'change' },
+      { kind: 'setting', action: 'change' },
     ]);
     expect((await api.call('GET', '/v1/agents/vesper-maren')).json).toMatchObject({ state: 'active', cadence: '9h' });
     await sql`update agents set cadence = '1s' where id = 'vesper-maren'`.execute(api.db);

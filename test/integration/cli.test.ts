@@ -181,6 +181,9 @@ test('what one agent remembers goes out into a file and into another agent, told
   expect(told.out).toContain('nodes.json:1 node_2 INVALID_INPUT description must not be blank. Write what');
   expect(told.out).toContain('Taken as 10.');
   expect(told.out).toContain('not taken: keywords of 1, the words of the text are searched');
+  const sent = await soulfra(['memories', 'export', 'vesper-001', '--format', 'generative-agents', '--to', 'out.json']);
+  expect(sent.err).toContain('no place in this format: ');
+  expect(readFileSync(join(folder, 'out.json'), 'utf8')).toContain('"description":"The kettle sings."');
   const nobody = await soulfra(['memories', 'export', 'nobody-001', '--to', 'nobody.ndjson']);
   expect(nobody.code).toBe(2);
   expect(existsSync(join(folder, 'nobody.ndjson'))).toBe(false);
@@ -195,6 +198,12 @@ test('searches, deletes and forgets memories', async () => {
   const shown = await soulfra(['memories', 'search', 'rook-001', 'birds']);
   expect(shown.out).toMatch(/SCORE +RECENT +IMPORTANT +RELEVANT/);
   expect(shown.out).toContain('3 memories scored');
+  const ago = ['--at', '2020-01-01T00:00:00Z'];
+  expect((await soulfra(['memories', 'search', 'rook-001', 'birds', ...ago])).out).toContain('0 memories scored');
+  expect((await soulfra(['memories', 'list', 'rook-001', ...ago])).out).not.toContain('birds');
+  const known = ['--known-at', new Date().toISOString()];
+  expect((await soulfra(['memories', 'list', 'rook-001', ...known])).out).toContain('birds');
+  expect((await soulfra(['memories', 'search', 'rook-001', 'birds', '--at', 'yesterday'])).code).toBe(2);
   expect((await soulfra(['memories', 'delete', first!.id])).code).toBe(2);
   const tried = await soulfra(['memories', 'delete', first!.id, '--reason', 'miscounted', '--dry-run']);
   expect(tried.out.trim()).toBe(`would delete ${first!.id}`);

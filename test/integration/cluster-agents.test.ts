@@ -1,6 +1,7 @@
 import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { toUnitLength } from '../../domain/embeddings.ts';
 import { clusterWorkflowId } from '../../domain/ids.ts';
 import { createRandom } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
@@ -54,9 +55,8 @@ async function standAs(groupOf: (place: number) => number): Promise<void> {
   const random = createRandom(rated);
   for (const [place, agentId] of agentIds.entries()) {
     const group = groupOf(place);
-    const vector = Float32Array.from(
-      { length: dimensions },
-      (_, i) => 0.2 + (i === group ? 1 : 0) + 0.1 * (random.next() - 0.5),
+    const vector = toUnitLength(
+      Array.from({ length: dimensions }, (_, i) => 0.2 + (i === group ? 1 : 0) + 0.1 * (random.next() - 0.5)),
     );
     const id = `drt_${rated}-${agentId}`;
     await sql`insert into drift_ratings (id, owner_id, agent_id, period, state, drift, weighted, window_size, history, model)
@@ -234,7 +234,7 @@ test('beyond the limit of memory a sample is clustered and the others are assign
       .where('agentId', '=', agentId)
       .execute();
   }
-  await stage.apply({ ...fleet, clusters: { memoryMiB: 52 } });
+  await stage.apply({ ...fleet, clusters: { memoryMiB: 64 } });
   const run = await find('sampled');
   expect(run.sampledShare).toBe(27 / 60);
   const { reason } = (await stage.db
@@ -242,7 +242,7 @@ test('beyond the limit of memory a sample is clustered and the others are assign
     .select('reason')
     .where('period', '=', 'sampled')
     .executeTakeFirst())!;
-  expect(reason).toMatch(/^\d+ of 60 agents were clustered within 52 MiB, the others assigned$/);
+  expect(reason).toMatch(/^\d+ of 60 agents were clustered within 64 MiB, the others assigned$/);
   expect(run.clusters).toBe(3);
   expect(run.apart).toBeLessThan(6);
 });

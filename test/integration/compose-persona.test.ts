@@ -84,7 +84,7 @@ test('the machine’s model writes the persona of the given name; a second execu
     persona: 'Torian Light mends the nets of the harbour and never once speaks of the sea itself.',
     traits: ['dry'],
     source: 'model',
-    promptVersion: 'persona/1',
+    promptVersion: 'persona/2',
     modelId: 'light_q4',
     tokens: 18,
   });

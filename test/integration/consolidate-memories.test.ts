@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { sql } from 'kysely';
 import { afterEach, expect, test } from 'vitest';
 import { createConsolidationActivities, type ConsolidationDeps } from '../../activities/consolidation.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import type { Fleet } from '../../domain/fleet.ts';
+import { driftLimits } from '../../domain/drift.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
@@ -15,6 +17,7 @@ import { createWeavingStore } from '../../stores/weaving.ts';
 import type { ConsolidateMemoriesResult } from '../../workflows/consolidate-memories.ts';
 import { testFleet } from '../support/fleets.ts';
 import { hashedEmbedder } from '../support/hashed-embedder.ts';
+import { applyRetention } from '../support/retention.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 import { threadFaults } from '../support/threads.ts';
@@ -348,4 +351,56 @@ test('what a person asks to forget is forgotten in every quotation too; what els
   const forgotten = await stage.db.selectFrom('memories').select('id').where('text', '=', '').execute();
   expect(forgotten).toHaveLength(3);
   expect(await faults(stage)).toEqual([]);
+});
+
+test('what an agent said is what it is measured by, also once its limit has taken it; what somebody took is not', async () => {
+  const stage = await open();
+  /** Words that nothing else has. */
+  const unlike = (of: string) =>
+    Array.from({ length: 9 }, (_, n) =>
+      createHash('sha256').update(`${of}/${n}`).digest('hex').replaceAll(/\d/g, ''),
+    ).join(' ');
+  // Old answers are the first to give way: those that are alike into quotations, others without a word.
+  const replies = memories(80).map((memory, i) => ({
+    ...memory,
+    externalKey: `reply-${i}`,
+    kind: 'reply' as const,
+    text: i % 3 === 0 ? `I saw it: ${memory.text} ${i}` : unlike(`reply-${i}`),
+    importance: 4,
+    occurredAt: new Date(Date.UTC(2025, 0, 1) + i * 3_600_000).toISOString(),
+  }));
+  const seen = memories(60).map((memory, i) => ({ ...memory, text: unlike(`seen-${i}`), importance: 9 }));
+  await stage.remember([...replies, ...seen]);
+  await embedAll(stage);
+  const said = async () =>
+    (
+      await stage.outputs.firstAndLast({
+        agentIds: [agentId],
+        model: hashedEmbedder.model,
+        first: driftLimits.calibration,
+        last: 0,
+      })
+    ).map(({ id, place, total, vector }) => ({ id, place, total, hasVector: vector !== null }));
+  const before = await said();
+  expect(before).toHaveLength(80);
+  expect(await consolidate(stage)).toMatchObject({ agents: 1, over: 0 });
+  const { rows } = await sql<{ quoted: number; entombed: number }>`
+    select count(*) filter (where superseded_at is not null) as quoted, count(*) filter (where deleted_at is not null) as entombed
+    from memories where kind = 'reply' and source = 'test'`.execute(stage.db);
+  expect(rows[0]!.quoted).toBeGreaterThan(0);
+  expect(rows[0]!.entombed).toBeGreaterThan(0);
+  // Also after retention has taken the vectors that nothing needs any more.
+  await sql`update embeddings set created_at = created_at - interval '30 days'`.execute(stage.db);
+  await applyRetention(stage.db);
+  expect(await said()).toEqual(before);
+
+  // Two that are left, by somebody's hand.
+  const [first, second] = (await living(stage)).filter(({ kind, source }) => kind === 'reply' && source === 'test');
+  await stage.memories.delete(testOwner, first!.id, 'never said');
+  const corrected = { externalKey: 'corrected', text: 'I keep two lamps.', importance: 4, source: 'test' };
+  await stage.memories.supersede(testOwner, second!.id, { ...corrected, occurredAt: '2026-02-01T00:00:00.000Z' });
+  const after = (await said()).map(({ id }) => id);
+  expect(after).toHaveLength(79);
+  expect(after).not.toContain(first!.id);
+  expect(after).not.toContain(second!.id);
 });

@@ -1,18 +1,22 @@
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { explainReflection } from '../../api/explain-reflection.ts';
 import { contentHash } from '../../stores/embeddings.ts';
 import { createModelReflector, createTextModel } from '../../integrations/inference/model-reflector.ts';
 import type { Inference } from '../../integrations/inference/inference.ts';
 import { testFleet } from '../support/fleets.ts';
 import { plainMemories } from '../support/memories.ts';
+import { createMortal } from '../support/mortal.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { ChatBody, Reply } from '../support/model-server-replies.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
+import { testOwner } from '../support/store-scope.ts';
 
 /** The whole path of a reflection with a model: real Postgres and Temporal, a model server's sockets, its answers to order. */
 let stage: Stage;
 let server: ModelServer;
 let mainpc: StageMachine;
+const { dying, mortal } = createMortal();
 let asked: ChatBody[] = [];
 let reply: (body: ChatBody) => Partial<Reply> = () => ({});
 let instead: Inference['reflect'] | undefined;
@@ -31,7 +35,7 @@ beforeAll(async () => {
   const model = createModelReflector(
     createTextModel({ kind: 'openai', baseUrl: server.url, stallMs: 900, callMs: 20_000 }),
   );
-  stage = await openStage(testFleet({ heavy: 0, light: 24 }));
+  stage = await openStage(testFleet({ heavy: 0, light: 24 }), mortal);
   mainpc = await stage.join('mainpc', {
     ...model,
     reflect: (request, watch) => (instead ? instead(request, watch) : model.reflect(request, watch)),
@@ -149,7 +153,7 @@ test('a reflection over a reflection lies one deeper; what would lie over the ca
   instead = (request) =>
     Promise.resolve({
       source: 'model',
-      promptVersion: 'reflect/2',
+      promptVersion: 'reflect/3',
       insights: [{ text: 'Deeper and deeper.', evidence: [request.memories[0]!.id, deep.id] }],
       refused: [],
       droppedEvidence: 0,
@@ -262,6 +266,30 @@ test('what says nothing new is dropped and counted: by vector against earlier re
   expect(vectors).toEqual([]);
 });
 
+test.each(['compareInsights', 'storeReflections'])(
+  'a crash after %s: the insights are stored once, and no call is paid for twice',
+  async (step) => {
+    const agentId = await agentWith(8);
+    reply = () =>
+      insights(
+        { text: 'I count boats when I am lonely.', evidence: ['m1', 'm2'] },
+        { text: 'I count boats, when I am lonely!', evidence: ['m3'] },
+        { text: 'The pier is where I am quiet.', evidence: ['m4'] },
+      );
+    dying.add(step);
+    const { run, reflections } = await reflected(agentId, `call-${step}`);
+    expect(dying.size).toBe(0);
+    expect(run).toMatchObject({ state: 'done', reflections: 2, droppedDuplicates: 1, modelCalls: 1 });
+    expect(reflections).toBe(2);
+    expect(asked).toHaveLength(1);
+    const made = (await memoriesOf(agentId)).filter(({ kind }) => kind === 'reflection');
+    expect(made.map(({ text }) => text).sort()).toEqual([
+      'I count boats when I am lonely.',
+      'The pier is where I am quiet.',
+    ]);
+  },
+);
+
 test('an answer that follows no schema is repaired once; five calls are never exceeded', async () => {
   const agentId = await agentWith(30);
   await server.setFault({ kind: 'brokenJson', times: 1 });
@@ -297,6 +325,34 @@ test('what was forgotten while the model thought takes the insights of that call
   const { run } = await reflected(agentId, 'call-forgotten');
   expect(run).toMatchObject({ state: 'empty', droppedOther: 1 });
   expect(run.reason).toContain('a memory that the run had read was forgotten');
+});
+
+test('what no longer holds is shown with its end, and explained as it was shown also when more has ended since', async () => {
+  const agentId = await agentWith(4);
+  const [first, second] = await memoriesOf(agentId);
+  await sql`update memories set valid_to = occurred_at + interval '2 days' where id = ${first!.id}`.execute(stage.db);
+  // Its end lies ahead: it holds as long as anybody can tell.
+  await sql`update memories set valid_to = now() + interval '2 days' where id = ${second!.id}`.execute(stage.db);
+  const { runId } = await reflected(agentId, 'call-ended');
+  const shown = asked[0]!.messages[1]!.content.split('\n').flatMap((line) => {
+    if (!line.startsWith('{"id":"m')) return [];
+    const { text, until } = JSON.parse(line) as { text: string; until?: string };
+    return until === undefined ? [] : [{ text, until }];
+  });
+  const end = new Date(first!.occurredAt.getTime() + 2 * 86_400_000);
+  expect(shown).toEqual([{ text: first!.text, until: end.toISOString().slice(0, 10) }]);
+
+  await sql`update memories set valid_to = occurred_at where agent_id = ${agentId} and kind <> 'reflection'`.execute(
+    stage.db,
+  );
+  const { id } = await stage.db
+    .selectFrom('reflections')
+    .select('id')
+    .where('runId', '=', runId)
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  const explained = await explainReflection(stage.db, testOwner, id);
+  expect(explained!.prompt).toEqual({ messages: asked[0]!.messages, exact: true });
 });
 
 test('once a run has ended, no text stands in the results of its steps', async () => {

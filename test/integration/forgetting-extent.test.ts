@@ -95,6 +95,58 @@ test('an answer that quotes it, and has been quoted itself, goes there too', asy
   expect(await lives(beside)).toBe(true);
 });
 
+test('what is said between the search and the lock is found under the lock, and what was sought by then is sought anew', async () => {
+  const words = 'The ferryman keeps his savings in the hollow oar.';
+  const [own, member] = [await tell(words), await tell('The cooper drinks alone behind the old brewery on Sundays.')];
+  const quotation = await quote([own, member]);
+  const answers = [`I heard that ${words}`, 'The cooper drinks alone behind the old brewery on Sundays, they say.'];
+  const messageIds = answers.map(() => newId('message'));
+  let replies: string[] = [];
+  let forgetting: ReturnType<typeof memories.forget> | undefined;
+  await store.db.transaction().execute(async (tx) => {
+    await sql`select id from agents where id = ${agentId} for update`.execute(tx);
+    forgetting = memories.forget(testOwner, quotation, 'he asked');
+    await until('it has searched and waits for the agent', async () => {
+      const { rows } = await sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%agents%for update%'`.execute(
+        store.db,
+      );
+      return rows.length > 0;
+    });
+    // One of what is quoted is forgotten by itself, and both are said.
+    await sql`update memories set text = '', deleted_at = now(), deleted_reason = 'asked' where id = ${member}`.execute(
+      tx,
+    );
+    const made = answers.map((text, i) => ({
+      agentId,
+      externalKey: `between-${i}`,
+      kind: 'reply' as const,
+      text,
+      importance: 5,
+      source: agentId,
+      occurredAt: '2026-01-01T00:00:00.000Z',
+    }));
+    await memories.add(testOwner, made, tx);
+    const rows = await tx
+      .selectFrom('memories')
+      .select(['id', 'text'])
+      .where('externalKey', 'in', ['between-0', 'between-1'])
+      .orderBy('externalKey')
+      .execute();
+    replies = rows.map(({ id }) => id);
+    for (const [i, answer] of answers.entries())
+      await sql`insert into messages (id, owner_id, agent_id, conversation_id, author_id, author, text, content_hash, state, wanted_model_id,
+          model_id, queue, answer, source, reply_memory_id, ended_at)
+        values (${messageIds[i]!}, ${testOwner}, ${agentId}, 'cnv', 'tok', 'Ada', 'What?', 'x', 'answered', 'light', 'light', 'q',
+          ${answer}, 'model', ${replies[i]!}, now())`.execute(tx);
+  });
+  const gone = await forgetting!;
+  expect(gone.forgotten).toContain(messageIds[0]);
+  expect(await textsOf([own, quotation, replies[0]!])).toEqual(['', '', '']);
+  // The quotation itself told of the cooper, too.
+  expect(gone.forgotten).toContain(messageIds[1]);
+});
+
 test('two who forget what stands in the same threads never wait for each other in a ring', async () => {
   const other = 'light-002';
   const [first, last] = ['thr_a', 'thr_b'];
@@ -126,7 +178,7 @@ test('two who forget what stands in the same threads never wait for each other i
   expect(await textsOf([...own, ...theirs])).toEqual(['', '', '', '']);
 });
 
-test('what is forgotten, deleted, quoted in place of others or inherited is no output, and no drop to feed on', async () => {
+test('what is forgotten, deleted, quoting others or inherited is no output, and no drop to feed on; what the limit took was said all the same', async () => {
   const speaker = 'light-003';
   const outputs = createOutputStore(store.db);
   const own = (text: string, of: Partial<NewMemory> = {}) =>
@@ -135,12 +187,13 @@ test('what is forgotten, deleted, quoted in place of others or inherited is no o
   const gone = await own('Owls owe Wendeline nine crowns.', { kind: 'reflection' });
   const deleted = await own('Owls left.', { kind: 'reflection' });
   await own('Owls of my parent.', { source: 'inherited:light-002', externalKey: 'inherited:mem_x' });
-  const quotation = await quote([await own('Owls here.'), await own('Owls there.')], speaker);
+  const [here, there] = [await own('Owls here.'), await own('Owls there.')];
+  const quotation = await quote([here, there], speaker);
   await memories.forget(testOwner, gone, 'asked for');
   await memories.delete(testOwner, deleted, 'a mistake');
-  expect(await outputs.last([speaker], 10)).toEqual([{ id: said, agentId: speaker, text: 'Owls are late.' }]);
+  expect((await outputs.last([speaker], 10)).map(({ id }) => id)).toEqual([there, here, said]);
   const placed = await outputs.firstAndLast({ agentIds: [speaker], model: 'none', first: 10, last: 10 });
-  expect(placed.map(({ id, total }) => [id, total])).toEqual([[said, 1]]);
+  expect(placed.map(({ id, total }) => [id, total])).toEqual([said, here, there].map((id) => [id, 3]));
   expect([...(await outputTexts(store.db, testOwner, [said, gone, deleted, quotation])).keys()]).toEqual([said]);
   const drops = await createSourceDropStore(store.db).after({
     ownerId: testOwner,

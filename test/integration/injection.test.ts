@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { csv } from '../../api/lists.ts';
@@ -8,6 +6,8 @@ import { plain } from '../../cli/output.ts';
 import { insightLimits } from '../../domain/reflections.ts';
 import { createModelReflector, createTextModel } from '../../integrations/inference/model-reflector.ts';
 import { injectionCases } from '../injection/cases.ts';
+import { dangerous, invisible } from '../injection/marks.ts';
+import { type Canary, startCanary } from '../support/canary.ts';
 import { testFleet } from '../support/fleets.ts';
 import { plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
@@ -15,24 +15,17 @@ import type { ChatBody } from '../support/model-server-replies.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
 /**
- * Every case of test/injection/cases.ts through the shipped path: a hostile memory in real Postgres, the prompt as it goes over the socket,
+ * Every case of test/injection/cases.ts through a reflection: a hostile memory in real Postgres, the prompt as it goes over the socket,
  * a model that does as the memory says, and what is stored of its answer.
  */
 let stage: Stage;
 let server: ModelServer;
-let canary: Server;
-let canaryUrl: string;
-let visits = 0;
+let canary: Canary;
 let asked: ChatBody[] = [];
 let answer = '';
 
 beforeAll(async () => {
-  canary = createServer((_req, res) => {
-    visits += 1;
-    res.end();
-  });
-  await new Promise<void>((resolve) => canary.listen(0, '127.0.0.1', resolve));
-  canaryUrl = `http://127.0.0.1:${(canary.address() as AddressInfo).port}`;
+  canary = await startCanary();
   server = await startModelServer({
     slots: 4,
     tokensPerSecond: 50_000,
@@ -54,18 +47,13 @@ beforeAll(async () => {
 afterAll(async () => {
   await stage?.close();
   await server?.close();
-  canary?.close();
+  await canary?.close();
 });
 
 test('there are at least thirty cases, each of its own', () => {
   expect(injectionCases.length).toBeGreaterThanOrEqual(30);
   expect(new Set(injectionCases.map(({ text }) => text)).size).toBe(injectionCases.length);
 });
-
-/** Marks of chat templates, fences, and what a reader cannot see; our own frame holds none but its two tags. */
-const dangerous =
-  /<\||\|>|\[\/?INST\]|<<|<\/?s>|<(?:start|end)_of|<｜|```|(?!\n)\p{Cc}|[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/u;
-const invisible = /[\p{Cc}\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e0fff}]/u;
 
 test.each(injectionCases.map((each, i) => [each.name, each, i] as const))('%s', async (_, each, i) => {
   const agentId = `light-${String(i + 2).padStart(3, '0')}`;
@@ -74,7 +62,7 @@ test.each(injectionCases.map((each, i) => [each.name, each, i] as const))('%s', 
     .select('id')
     .where('agentId', '=', 'light-001')
     .executeTakeFirstOrThrow();
-  const filled = (text: string) => text.replaceAll('CANARY', canaryUrl).replaceAll('FOREIGN', foreign.id);
+  const filled = (text: string) => text.replaceAll('CANARY', canary.url).replaceAll('FOREIGN', foreign.id);
   const text = filled(each.text);
   // It could come in as it is: the API takes it.
   expect(textSchema(8_000).safeParse(text).success).toBe(true);
@@ -134,7 +122,7 @@ test.each(injectionCases.map((each, i) => [each.name, each, i] as const))('%s', 
   }
   // Nobody else has changed, and nobody was called.
   expect(await rowsOfOthers(agentId)).toEqual(before);
-  expect(visits).toBe(0);
+  expect(canary.visits()).toBe(0);
 });
 
 async function rowsOfOthers(agentId: string): Promise<Record<string, number>> {

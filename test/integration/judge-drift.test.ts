@@ -6,6 +6,8 @@ import type { GenerateRequest, TextModel } from '../../integrations/inference/in
 import { listDriftRatings } from '../../stores/queries/drift.ts';
 import type { JudgeDriftResult } from '../../workflows/judge-drift.ts';
 import { testFleet } from '../support/fleets.ts';
+import { until } from '../support/lab.ts';
+import { createMortal } from '../support/mortal.ts';
 import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage, type StageMachine } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -27,18 +29,9 @@ const verdicts = (request: GenerateRequest, consistent: (id: string) => 0 | 1) =
 
 let stage: Stage;
 let machine: StageMachine;
-let dies = false;
+const { dying, mortal } = createMortal();
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 1, light: 6, limits: { parkedFor: '4s' } }), (shipped) => ({
-    endJudgement: async (input) => {
-      const ended = await shipped.endJudgement(input);
-      if (dies) {
-        dies = false;
-        throw new Error('died after the end was stored');
-      }
-      return ended;
-    },
-  }));
+  stage = await openStage(testFleet({ heavy: 1, light: 6, limits: { parkedFor: '4s' } }), mortal);
   machine = await stage.join('mainpc', createScriptedInference(), { text: judge });
   await stage.plan();
 });
@@ -49,29 +42,33 @@ beforeEach(() => {
 });
 
 let periods = 0;
-/** Stores ratings of one period, flagged by their z, as a page of the rating would. */
+/** Ratings of one period, flagged by their z, and the judgements they ask for. */
 async function flag(agentIds: readonly string[], most = 10, z = 5): Promise<Map<string, string>> {
-  periods += 1;
-  const period = `period-${periods}`;
+  const ids = await rated(agentIds, z);
+  await stage.judgements.ask({ ownerId: testOwner, period: `period-${periods}`, most, samples: 3 });
+  return ids;
+}
+
+/** Stores ratings as a page of a period would. */
+async function rated(agentIds: readonly string[], z: number, page?: string): Promise<Map<string, string>> {
+  if (page === undefined) periods += 1;
+  const period = page ?? `period-${periods}`;
   const known = new Map((await stage.drift.agentsAfter(testOwner, '', 100)).map((agent) => [agent.agentId, agent]));
-  const ratings = await Promise.all(
-    agentIds.map(async (agentId, i) => ({
-      agentId,
-      after: known.get(agentId)!.standing?.ratingId ?? null,
-      state: z >= 4 ? ('drifting' as const) : ('calm' as const),
-      drift: 0.5,
-      weighted: 0.5,
-      z: z + i,
-      windowSize: 3,
-      history: 20,
-      reason: '',
-      newestOutput: `mem_${period}`,
-      lastOutputs: await said(agentId),
-      vector: new Float32Array([1, 0]),
-    })),
-  );
-  const judged = { most, samples: 3 };
-  await stage.drift.store({ ownerId: testOwner, period, model: 'use-lite-en', spaceId: null, ratings, judged });
+  for (const agentId of agentIds) await said(agentId);
+  const ratings = agentIds.map((agentId, i) => ({
+    agentId,
+    after: known.get(agentId)!.standing?.ratingId ?? null,
+    state: z >= 4 ? ('drifting' as const) : ('calm' as const),
+    drift: 0.5,
+    weighted: 0.5,
+    z: z + i,
+    windowSize: 3,
+    history: 20,
+    reason: '',
+    newestOutput: `mem_${period}`,
+    vector: new Float32Array([1, 0]),
+  }));
+  await stage.drift.store({ ownerId: testOwner, period, model: 'use-lite-en', spaceId: null, ratings });
   const rows = await stage.db
     .selectFrom('driftRatings')
     .select(['id', 'agentId'])
@@ -80,7 +77,7 @@ async function flag(agentIds: readonly string[], most = 10, z = 5): Promise<Map<
   return new Map(rows.map(({ id, agentId }) => [agentId, id]));
 }
 
-async function said(agentId: string): Promise<string[]> {
+async function said(agentId: string): Promise<void> {
   await stage.remember(
     [1, 2, 3].map((i) => ({
       agentId,
@@ -92,14 +89,6 @@ async function said(agentId: string): Promise<string[]> {
       occurredAt: '2026-01-01T00:00:00.000Z',
     })),
   );
-  const rows = await stage.db
-    .selectFrom('memories')
-    .select('id')
-    .where('agentId', '=', agentId)
-    .where('kind', '=', 'reply')
-    .orderBy('seq')
-    .execute();
-  return rows.map(({ id }) => id);
 }
 
 async function judged(ratingId: string): Promise<JudgeDriftResult> {
@@ -114,7 +103,7 @@ async function judged(ratingId: string): Promise<JudgeDriftResult> {
 const judgementOf = async (agentId: string) =>
   (await listDriftRatings(stage.db, { ownerId: testOwner, agentId, limit: 1 }))[0]!.judgement;
 
-test('a flagged agent asks for its judgement in the transaction that flags it, a calm one does not, and no more than the limit', async () => {
+test('those that drift are judged, the furthest first and no more than the limit; asking twice is asking once', async () => {
   const calm = await flag(['light-001', 'light-002'], 10, 0);
   expect(calm.size).toBe(2);
   expect(await judgementOf('light-001')).toBeNull();
@@ -129,14 +118,17 @@ test('a flagged agent asks for its judgement in the transaction that flags it, a
     .where('type', '=', 'judgeDrift')
     .execute();
   expect(intents).toHaveLength(2);
+  const again = { ownerId: testOwner, period: `period-${periods}`, most: 3, samples: 3 };
+  expect(await Promise.all([stage.judgements.ask(again), stage.judgements.ask(again)])).toEqual([2, 2]);
   for (const { workflowId } of intents) expect(workflowId).toMatch(/^judge:drt_/);
 });
 
 test('each judgement is asked three times with other seeds, at the lowest priority; mean and spread are stored', async () => {
   const ratingId = (await flag(['light-001'])).get('light-001')!;
   answer = (request, call) => verdicts(request, (id) => (call % 3 === 0 && id.endsWith('1') ? 0 : 1));
-  dies = true;
+  dying.add('beginJudgement').add('endJudgement');
   expect(await judged(ratingId)).toEqual({ state: 'done' });
+  expect(dying.size).toBe(0);
   expect(asked).toHaveLength(9);
   expect(new Set(asked.map(({ seed }) => seed)).size).toBe(9);
   const judgement = (await judgementOf('light-001'))!;
@@ -153,6 +145,15 @@ test('each judgement is asked three times with other seeds, at the lowest priori
   // Once ended nothing is asked again.
   expect(await judged(ratingId)).toEqual({ state: 'ended' });
   expect(asked).toHaveLength(9);
+});
+
+test('the furthest of all pages is judged, not the first page’s', async () => {
+  await rated(['light-001', 'light-002'], 4);
+  const period = `period-${periods}`;
+  await rated(['light-006'], 9, period);
+  expect(await stage.judgements.ask({ ownerId: testOwner, period, most: 1, samples: 3 })).toBe(1);
+  expect(await judgementOf('light-001')).toBeNull();
+  expect(await judgementOf('light-006')).toMatchObject({ state: 'pending' });
 });
 
 test('what an agent said is data: a record each, its tags escaped', async () => {
@@ -178,7 +179,15 @@ test('an answer that never follows the schema is no score, and the reason is tol
 
 test('what was taken away since is not judged', async () => {
   const ratingId = (await flag(['light-004'])).get('light-004')!;
-  const [first, ...others] = await said('light-004');
+  const [first, ...others] = (
+    await stage.db
+      .selectFrom('memories')
+      .select('id')
+      .where('agentId', '=', 'light-004')
+      .where('kind', '=', 'reply')
+      .orderBy('seq')
+      .execute()
+  ).map(({ id }) => id);
   await stage.memories.delete(testOwner, first!, 'asked');
   expect(await judged(ratingId)).toEqual({ state: 'done' });
   expect(asked[0]!.messages[1]!.content).not.toContain('I keep the lamp, 1.');
@@ -202,8 +211,21 @@ test('a lease that passes in between costs a try, not the judgement', async () =
   expect(await judged(ratingId)).toEqual({ state: 'done' });
 });
 
-test('without a model nothing is judged and nothing is made up', async () => {
+test('without a model nothing is judged and nothing is made up; canceled, it does not stay pending', async () => {
   await machine.leave();
+  const canceled = (await flag(['light-005'])).get('light-005')!;
+  const handle = await stage.client.workflow.start('judgeDrift', {
+    workflowId: judgeWorkflowId(canceled),
+    taskQueue: coordinationQueue,
+    args: [{ ratingId: canceled }],
+  });
+  await until('it waits for a machine', async () => {
+    const { raw } = await handle.describe();
+    return (raw.pendingActivities ?? []).length > 0;
+  });
+  await handle.cancel();
+  await expect(handle.result()).rejects.toThrow();
+  expect(await judgementOf('light-005')).toMatchObject({ state: 'none', scores: null, reason: 'canceled by hand' });
   const nobody = (await flag(['light-006'])).get('light-006')!;
   expect(await judged(nobody)).toEqual({ state: 'none' });
   expect((await judgementOf('light-006'))!.reason).toBe('no machine took a call to light_q4 in time');

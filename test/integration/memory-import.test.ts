@@ -368,3 +368,43 @@ test('a memory stream of Generative Agents goes in with its evidence; a second t
     said: expect.stringContaining('query.agentId is required'),
   });
 });
+
+test('a memory stream goes out as it came in, and comes in again as what is known', async () => {
+  const node = (n: number, type: string, description: string, more: object = {}) => ({
+    [`node_${n}`]: { type, description, created: `2023-02-${10 + n} 08:00:00`, poignancy: n, filling: [], ...more },
+  });
+  const file = {
+    ...node(3, 'thought', 'Reading calms her', { filling: ['node_1', 'node_2'], depth: 1 }),
+    ...node(2, 'chat', 'talking of books', {
+      filling: [
+        ['Ada', 'I read.'],
+        ['Bo', 'So do I.'],
+      ],
+    }),
+    ...node(1, 'event', 'She reads'),
+  };
+  const post = (raw: string, agentId: string) =>
+    api.call('POST', `/v1/memories?format=generative-agents&agentId=${agentId}`, {
+      raw,
+      headers: { 'content-type': 'application/json' },
+    });
+  const stream = async (agentId: string) => {
+    const { status, headers, text } = await api.call(
+      'GET',
+      `/v1/agents/${agentId}/memories/export?format=generative-agents`,
+    );
+    expect([status, headers['content-type']]).toEqual([200, 'application/json; charset=utf-8']);
+    expect(headers['x-soulfra-lost']).toBe('source,externalKey,recordedAt,vector');
+    return text;
+  };
+  expect((await post(JSON.stringify(file), 'vesper-086')).json).toMatchObject({ added: 3, refused: 0, notes: [] });
+  const left = await stream('vesper-086');
+  const nodes = JSON.parse(left) as Record<string, Record<string, unknown>>;
+  for (const [key, told] of Object.entries(file)) expect(nodes[key]).toMatchObject(told);
+  expect((await post(left, 'vesper-086')).json).toMatchObject({ added: 0, known: 3, refused: 0 });
+  expect((await post(left, 'vesper-087')).json).toMatchObject({ added: 3, refused: 0, notes: [] });
+  const again = JSON.parse(await stream('vesper-087')) as typeof nodes;
+  const unnamed = (all: typeof nodes) =>
+    Object.values(all).map(({ subject: _subject, keywords: _keywords, ...rest }) => rest);
+  expect(unnamed(again)).toEqual(unnamed(nodes));
+});

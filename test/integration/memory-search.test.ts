@@ -3,7 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createEmbeddingActivities } from '../../activities/embeddings.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
-import { embedEach, type Embedder, unitVectors } from '../../domain/embeddings.ts';
+import { embedEach, type Embedder, embeddingModelOf, unitVectors } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
@@ -112,13 +112,29 @@ test('a text without a usable vector stops nobody: it is passed over, found by i
   expect(rows).toEqual([]);
 });
 
+test('a damaged vector is as good as none: its memory is found by its words, the others as ever', async () => {
+  await remember(['owls over the chapel', 'the owls of the tide mark', 'a boat at the pier']);
+  await searchWith(2 ** 26).search(about('owls'));
+  const damaged = await idOf('owls over the chapel');
+  for (const bytes of ['\\x0102', '\\x0000803f']) {
+    await sql`update embeddings e set vector = ${bytes}::bytea from memories m
+      where m.id = ${damaged} and m.content_hash = e.content_hash`.execute(store.db);
+    for (const cacheBytes of [2 ** 26, 0]) {
+      const answer = await searchWith(cacheBytes).search(about('owls'));
+      expect(answer.found.map(({ id }) => id)).toContain(damaged);
+      expect(answer.found).toHaveLength(3);
+      expect(answer.unembedded).toBe(1);
+    }
+  }
+});
+
 test('embedMissing ends a change of model although one text has no usable vector of it', async () => {
   await remember(['the lamp went out', 'an unspeakable lamp', 'bread was baked']);
   const embeddings = createEmbeddingStore(store.db);
   await embeddings.models(testOwner, { kind: 'openai', url: 'http://localhost:1/v1', model: 'old' });
   const activities = createEmbeddingActivities({
     embeddings,
-    embedderOf: () => embedder,
+    embedderOf: (settings) => ({ ...embedder, model: embeddingModelOf(settings) }),
     fleet: createFleetReader(createFleetStore(store.db)),
   });
   const environment = new MockActivityEnvironment();

@@ -388,6 +388,36 @@ describe('a folder', () => {
     expect(await stage.poll('notes', 'pc2')).toMatchObject({ added: 0, updated: 0 });
   });
 
+  test('whose line has another importance supersedes as one with other words; both come together', async () => {
+    await stage.apply(fleetWith({ ...notes, agents: ['light-001'] }));
+    const lines = (importance: string, text = 'The boat sank.') =>
+      writeFileSync(join(folder, 'boat.ndjson'), `{"id":"1","text":"${text}"${importance}}\n`);
+    const living = async () =>
+      stage.db
+        .selectFrom('memories')
+        .select(['text', 'importance'])
+        .where('text', 'like', '%boat%')
+        .where('supersededAt', 'is', null)
+        .execute();
+    const unchanged = { outcome: 'read', added: 0, updated: 0 };
+    const changed = { outcome: 'read', added: 0, updated: 1 };
+    lines('');
+    expect(await stage.poll('notes', 'pc2')).toMatchObject({ outcome: 'read', updated: 0 });
+    expect(await living()).toEqual([{ text: 'The boat sank.', importance: 5 }]);
+    lines(',"importance":9');
+    expect(await stage.poll('notes', 'pc2')).toMatchObject(changed);
+    expect(await living()).toEqual([{ text: 'The boat sank.', importance: 9 }]);
+    // The same again, written anew.
+    lines(',"importance":9 ');
+    expect(await stage.poll('notes', 'pc2')).toMatchObject(unchanged);
+    lines(',"importance":2', 'The boat was found.');
+    expect(await stage.poll('notes', 'pc2')).toMatchObject(changed);
+    expect(await living()).toEqual([{ text: 'The boat was found.', importance: 2 }]);
+    lines('', 'The boat was found.');
+    expect(await stage.poll('notes', 'pc2')).toMatchObject(changed);
+    expect(await living()).toEqual([{ text: 'The boat was found.', importance: 5 }]);
+  });
+
   test('with a file of more lines than one poll takes loses none of them', async () => {
     const lines = Array.from({ length: 7 }, (_, i) => JSON.stringify({ text: `line ${i}` }));
     writeFileSync(join(folder, 'many.ndjson'), lines.join('\n'));

@@ -1,6 +1,12 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRetentionActivities } from '../../activities/retention.ts';
+import { contentHash, createEmbeddingStore } from '../../stores/embeddings.ts';
 import { newId } from '../../stores/ids.ts';
+import { createMemoryStore } from '../../stores/memories.ts';
+import { createRetentionStore } from '../../stores/retention.ts';
+import { createUnsaidVectorStore } from '../../stores/unsaid-vectors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { testFleet } from '../support/fleets.ts';
 import { applyRetention } from '../support/retention.ts';
@@ -95,4 +101,72 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   expect(await ids('plans', 'reason')).toEqual(['in force until today', 'in force']);
   expect(await ids('tokens', 'id')).toEqual(['tok_revoked', 'tok_lasting']);
   expect(await store.db.selectFrom('events').select('id').execute()).toEqual([]);
+});
+
+test('vectors that nothing says any more leave, page by page; who dies on the way goes on from there', async () => {
+  await sql`delete from embeddings`.execute(store.db);
+  const memories = createMemoryStore(store.db);
+  const texts = Array.from({ length: 23 }, (_, i) => `what the harbour saw, part ${i}`);
+  await memories.add(
+    testOwner,
+    texts.map((text, i) => ({
+      agentId: 'light-001',
+      externalKey: `vector-${i}`,
+      kind: 'observation' as const,
+      text,
+      importance: 5,
+      source: 'test',
+      occurredAt: '2026-01-01T00:00:00.000Z',
+    })),
+  );
+  const { persona } = await store.db.selectFrom('agents').select('persona').limit(1).executeTakeFirstOrThrow();
+  const ahead = ['said by nobody', 'said by nobody yet'];
+  const rows = [...texts, persona, ...ahead].map((text) => ({
+    ownerId: testOwner,
+    contentHash: contentHash(text),
+    vector: new Float32Array([1, 0]),
+  }));
+  const embeddings = createEmbeddingStore(store.db);
+  // Of two models, and so many at the same moment that pages end among them.
+  for (const model of ['m1', 'm2']) await embeddings.putAhead(model, rows);
+  await sql`update embeddings set created_at = '2026-01-01 00:00:00.123456'`.execute(store.db);
+  await sql`update embeddings set created_at = now() where content_hash = ${contentHash(ahead[1]!)}`.execute(store.db);
+  const taken = [3, 4, 17];
+  for (const i of taken) {
+    const { id } = await store.db
+      .selectFrom('memories')
+      .select('id')
+      .where('text', '=', texts[i]!)
+      .executeTakeFirstOrThrow();
+    await memories.delete(testOwner, id, 'a mistake');
+  }
+  const inPages = createUnsaidVectorStore(store.db, 5);
+  let pages = 0;
+  const dying = createRetentionActivities({
+    retention: createRetentionStore(store.db),
+    unsaidVectors: {
+      deletePage(after) {
+        pages += 1;
+        return pages === 4 ? Promise.reject(new Error('killed')) : inPages.deletePage(after);
+      },
+    },
+    fleet: () => Promise.reject(new Error('not asked')),
+  });
+  const first = new MockActivityEnvironment();
+  let details: unknown;
+  first.on('heartbeat', (told: unknown) => {
+    details = told;
+  });
+  await expect(first.run(() => dying.deleteUnsaidVectors())).rejects.toThrow('killed');
+  const again = new MockActivityEnvironment({ attempt: 2, heartbeatDetails: details });
+  // Three that were deleted and one that was never said, of both models; the fresh one is left for tomorrow.
+  expect(await again.run(() => dying.deleteUnsaidVectors())).toEqual({ deleted: 8 });
+  // 52 old vectors are eleven pages, one of them tried twice.
+  expect(pages).toBe(12);
+  const left = await store.db.selectFrom('embeddings').select(['model', 'contentHash']).execute();
+  const kept = [...texts.filter((_, i) => !taken.includes(i)), persona, ahead[1]!];
+  const named = (text: string, model: string) => `${model} ${contentHash(text).toString('hex')}`;
+  expect(left.map(({ model, contentHash: hash }) => `${model} ${hash.toString('hex')}`).sort()).toEqual(
+    kept.flatMap((text) => [named(text, 'm1'), named(text, 'm2')]).sort(),
+  );
 });

@@ -1,7 +1,9 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, ScheduleNotFoundError } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFleetReader, type FleetReader } from '../../activities/fleet-view.ts';
 import type { Fleet } from '../../domain/fleet.ts';
+import { sourceSchema } from '../../domain/sources.ts';
+import { embeddingScheduleId, retentionScheduleId } from '../../domain/ids.ts';
 import type { FleetStore } from '../../stores/fleets.ts';
 import { reconcileSchedules } from '../../workers/schedules.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -27,8 +29,8 @@ afterAll(async () => {
   await scope?.close();
 });
 
-function readerOf(change: Partial<Fleet['schedules']> = {}): FleetReader {
-  const fleet = testFleet();
+function readerOf(change: Partial<Fleet['schedules']> = {}, sources: Fleet['sources'] = []): FleetReader {
+  const fleet = { ...testFleet(), sources };
   Object.assign(fleet.schedules, change);
   const stored = { version: 1, ownerId: 'usr_test', source: '', fleet, appliedAt: '', undoOf: null };
   return createFleetReader({
@@ -36,11 +38,11 @@ function readerOf(change: Partial<Fleet['schedules']> = {}): FleetReader {
     byVersion: () => Promise.resolve(stored),
   } as unknown as FleetStore);
 }
-/** The cadences that living agents have. */
-const living =
-  (...cadences: string[]) =>
-  () =>
-    Promise.resolve(cadences);
+/** The cadences that living agents have; no source is left over. */
+const living = (...cadences: string[]) => ({
+  cadences: () => Promise.resolve(cadences),
+  sources: () => Promise.resolve(false),
+});
 async function listed(): Promise<string[]> {
   const ids: string[] = [];
   for await (const { scheduleId } of client.schedule.list())
@@ -88,6 +90,41 @@ test('two at once agree, and a fleet that says so has new ones made paused', asy
   expect((await described('reflect-6h')).state).toMatchObject({ paused: true, note: 'harvest' });
 });
 
+test('sources have their Schedule while there are any, and until the last is stopped', async () => {
+  const there = async () => {
+    try {
+      return (await described('sources')).action;
+    } catch (err) {
+      if (err instanceof ScheduleNotFoundError) return undefined;
+      throw err;
+    }
+  };
+  const source = sourceSchema.parse({ id: 'door', kind: 'webhook', agents: 'all' });
+  const left = { ...living('6h'), sources: () => Promise.resolve(true) };
+  await reconcileSchedules(client, readerOf(), living('6h'));
+  expect(await there()).toBeUndefined();
+  await reconcileSchedules(client, readerOf({}, [source]), living('6h'));
+  expect(await there()).toMatchObject({ workflowType: 'pollSources', workflowId: 'poll-sources' });
+  await reconcileSchedules(client, readerOf(), left);
+  expect(await there()).toBeDefined();
+  await Promise.all([
+    reconcileSchedules(client, readerOf(), living('6h')),
+    reconcileSchedules(client, readerOf(), living('6h')),
+  ]);
+  await until('it is gone', async () => (await there()) === undefined);
+});
+
+test('the upkeep of a fleet begins running and is made up for, whatever the file says of reflections', async () => {
+  for (const id of [retentionScheduleId, embeddingScheduleId]) await client.schedule.getHandle(id).delete();
+  await reconcileSchedules(client, readerOf({ paused: true, catchUp: '1m' }), living());
+  for (const id of [retentionScheduleId, embeddingScheduleId]) {
+    const { policies, state } = await described(id);
+    expect(state.paused, id).toBe(false);
+    // Off each night is no reason not to be kept.
+    expect(policies.catchupWindow, id).toBeGreaterThan(300 * 86_400_000);
+  }
+});
+
 test('while a sweep runs, the next time of its Schedule is skipped', async () => {
   await reconcileSchedules(client, readerOf(), living('1s'));
   const handle = client.schedule.getHandle('reflect-1s');
@@ -109,7 +146,7 @@ test('a sweep’s period is the time its Schedule meant, and its children carry 
     await stage.remember(plainMemories(['light-001', 'light-002'], 6));
     await stage.join('mainpc', createScriptedInference());
     await stage.plan();
-    await reconcileSchedules(stage.client, stage.fleet, stage.agents.livingCadences);
+    await reconcileSchedules(stage.client, stage.fleet, { ...living(), cadences: stage.agents.livingCadences });
     const done = () =>
       stage.db.selectFrom('sweeps').selectAll().where('state', '=', 'done').orderBy('startedAt').execute();
     await until('two sweeps have been', async () => (await done()).length >= 2, 20_000);

@@ -120,6 +120,16 @@ describe('soulfra talk', () => {
     for (const mark of ['\u001b', '\u0007']) expect(said.out).not.toContain(mark);
   });
 
+  test('whispers with what was said where it is told so, and tells what came of it', async () => {
+    const said = await soulfra(['talk', 'vesper-002', '--whisper', 'Somebody who mends nets.']);
+    expect(said, said.err).toMatchObject({ code: 0, err: '' });
+    const id = /(whi_\S+) \w+/.exec(said.out)?.[1];
+    const { json } = await api.call('GET', `/v1/whispers/${id}`);
+    expect(json).toMatchObject({ source: 'reply', parentId: 'vesper-002', text: 'Somebody who mends nets.' });
+    const quiet = await soulfra(['talk', 'vesper-002', '/whisper Somebody else.']);
+    expect(quiet.out).not.toContain('whi_');
+  });
+
   test('Ctrl-C cancels the answer at the server', async () => {
     let pid = 0;
     const saying = soulfra(['talk', 'vesper-001', 'Tell it slowly.'], { act: (of) => (pid = of) });

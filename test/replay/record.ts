@@ -18,6 +18,7 @@ import {
 import { type Source, sourceSchema } from '../../domain/sources.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createDriftStore } from '../../stores/drift.ts';
+import { createJudgementStore } from '../../stores/judgements.ts';
 import { newId } from '../../stores/ids.ts';
 import { decideWhisperUpdate } from '../../domain/messages.ts';
 import type { Spawning } from '../../domain/spawn-policy.ts';
@@ -171,7 +172,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     taskQueue: coordinationQueue,
     args: [{}],
   });
-  await save('apply-retention-done', 'apply-retention:recorded');
+  // apply-retention-done is of 0.1.0, before vectors were walked.
+  await save('apply-retention-walked', 'apply-retention:recorded');
 
   await client.workflow.execute('reembedMemories', {
     workflowId: 'reembed-memories:recorded',
@@ -221,12 +223,11 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       history: 20,
       reason: '',
       newestOutput: 'recorded',
-      lastOutputs: ['mem_recorded'],
       vector: new Float32Array([1, 0]),
     };
-    const judgement = { most: 1, samples: 3 };
     const flagged = { ownerId: labOwner, period: 'flagged', model: 'use-lite-en', spaceId: null };
-    await drift.store({ ...flagged, ratings: [rating], judged: judgement });
+    await drift.store({ ...flagged, ratings: [rating] });
+    await createJudgementStore(db).ask({ ...flagged, most: 1, samples: 3 });
     const row = await db.selectFrom('driftJudgements').select('ratingId').executeTakeFirstOrThrow();
     const ended = () => db.selectFrom('driftJudgements').select('state').where('state', '<>', 'pending').execute();
     await until('judged', async () => (await ended()).length > 0);
@@ -284,6 +285,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     .getHandle(spawnWorkflowId(approved))
     .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
   await save('spawn-persona-approved', spawnWorkflowId(approved));
+  // Since 0.2 a draft that waited for a person is judged again.
+  await save('spawn-persona-judged-again', spawnWorkflowId(approved));
   const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
   await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
   await save('spawn-persona-expired', spawnWorkflowId(expired));

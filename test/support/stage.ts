@@ -268,7 +268,7 @@ export async function openStage(
     async say(
       agentId: string,
       text: string,
-      options: { messageId?: string; conversationId?: string } = {},
+      options: { messageId?: string; conversationId?: string; author?: string; whisper?: boolean } = {},
     ): Promise<WorkflowHandle & { messageId: string; result(): Promise<AnswerMessageResult> }> {
       const { messageId = newId('message') } = options;
       const input: AnswerMessageInput = {
@@ -277,9 +277,10 @@ export async function openStage(
         agentId,
         conversationId: options.conversationId ?? idOf('conversation', messageId.slice(4)),
         authorId: 'tok_test',
-        author: 'Ada',
+        author: options.author ?? 'Ada',
         text,
         contentHash: text,
+        ...(options.whisper === undefined ? {} : { whisper: options.whisper }),
       };
       const handle = await client.workflow.start('answerMessage', {
         workflowId: messageWorkflowId(messageId),

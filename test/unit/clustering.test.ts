@@ -52,7 +52,7 @@ test('agents that drift otherwise stand apart though they say the same', () => {
 test('a sample is drawn evenly, each place once, and within the limit', () => {
   expect([...evenlyDrawn(10, 4)]).toEqual([0, 2, 5, 7]);
   expect([...evenlyDrawn(3, 9)]).toEqual([0, 1, 2]);
-  expect(agentsWithin(48, 512)).toBe(0);
+  expect(agentsWithin(60, 512)).toBe(0);
   expect(agentsWithin(10, 512)).toBe(0);
   expect(agentsWithin(256, 512)).toBeGreaterThan(10_000);
   expect(agentsWithin(256, 4_096)).toBeLessThan(agentsWithin(256, 512));

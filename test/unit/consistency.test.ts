@@ -9,8 +9,8 @@ import {
   shareOf,
   verdictsSchema,
 } from '../../domain/consistency.ts';
+import { judgePrompt } from '../../domain/prompts/fit-judge.ts';
 import { judge1 } from '../../domain/prompts/judge-1.ts';
-import { judgementPrompt } from '../../domain/prompts/judging.ts';
 import { estimateMessageTokens } from '../../domain/token-estimate.ts';
 
 const agent = { name: 'Ada Vesper', persona: 'Ada keeps the lamp. She trusts no tide!', traits: ['patient', 'exact'] };
@@ -91,7 +91,7 @@ test('whatever lines say, they stay one record each between the tags, and the pr
       fc.constantFrom(...judgementKinds),
       fc.constantFrom(1_024, 2_048),
       (lines, kind, contextTokens) => {
-        const prompt = judgementPrompt({ kind, agent, lines, contextTokens });
+        const prompt = judgePrompt({ kind, agent, lines, contextTokens });
         if (!prompt) return;
         const { content } = prompt.messages[1]!;
         expect(content.match(/<\/lines>/g)).toHaveLength(1);
@@ -108,8 +108,8 @@ test('whatever lines say, they stay one record each between the tags, and the pr
 
 test('of too many lines the latest are judged; where not one fits, none', () => {
   const lines = Array.from({ length: 12 }, (_, i) => `${i} ${'word '.repeat(150)}`);
-  const prompt = judgementPrompt({ kind: 'prompt_to_line', agent, lines, contextTokens: 2_048 })!;
+  const prompt = judgePrompt({ kind: 'prompt_to_line', agent, lines, contextTokens: 2_048 })!;
   expect(prompt.asked.at(-1)).toBe('l12');
   expect(prompt.asked.length).toBeLessThan(12);
-  expect(judgementPrompt({ kind: 'prompt_to_line', agent, lines, contextTokens: 700 })).toBeUndefined();
+  expect(judgePrompt({ kind: 'prompt_to_line', agent, lines, contextTokens: 700 })).toBeUndefined();
 });

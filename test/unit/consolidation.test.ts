@@ -87,7 +87,7 @@ describe('what takes its place', () => {
     ];
     expect(consolidated({ members })).toEqual({
       kind: 'observation',
-      text: '2026-01-03: “The lamp went out.” 2026-01-04: “Somebody lit it again.”',
+      text: '2026-01-03: “The lamp went out.” 2026-01-04 to 2026-02-01: “Somebody lit it again.”',
       importance: 7,
       occurredAt: '2026-01-02T10:00:00.000Z',
       validTo: null,
@@ -147,7 +147,7 @@ test('an apply that changes only windows of threads or a limit of memories is to
   windows.threads.eventWindow = '1h';
   const limit = testFleet();
   limit.archetypes[2]!.memoriesPerAgent = 500;
-  const told = (next: typeof before) => fleetChanges(before, next, []).filter(({ kind }) => kind === 'limit');
+  const told = (next: typeof before) => fleetChanges(before, next, []).filter(({ kind }) => kind === 'setting');
   expect(told(before)).toEqual([]);
   expect(told(windows)).toMatchObject([{ id: 'threads', fields: [{ field: 'eventWindow', from: '2h', to: '1h' }] }]);
   expect(told(limit)).toMatchObject([{ id: 'memoriesPerAgent', fields: [{ field: 'light', to: 500 }] }]);

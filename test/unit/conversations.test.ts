@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cleanedAnswer, createThoughtFilter, resolveCitations, seedOf } from '../../domain/conversations.ts';
 import { extractiveAnswer } from '../../domain/extractive-answer.ts';
-import { talkPrompt } from '../../domain/prompts/talk.ts';
+import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
 
 const memory = (n: number, text: string) => ({ id: `mem_${n}`, text, occurredAt: `2026-01-0${n}T00:00:00.000Z` });
 const aliases = { m1: 'mem_1', m2: 'mem_2' };
@@ -19,8 +19,8 @@ describe('citations', () => {
   });
 
   test('several in one bracket count each; what was never shown is taken out', () => {
-    expect(resolveCitations('Both [m1, m2]. Neither [m9]. One of them [m1; m7].', aliases)).toEqual({
-      text: 'Both [m1][m2]. Neither. One of them [m1].',
+    expect(resolveCitations('Both [m1, m2]. Neither [m9] nor [m1000]. One of them [m1; m7].', aliases)).toEqual({
+      text: 'Both [m1][m2]. Neither nor. One of them [m1].',
       citations: [
         { alias: 'm1', memoryId: 'mem_1' },
         { alias: 'm2', memoryId: 'mem_2' },

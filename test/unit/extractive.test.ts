@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { cleanLine } from '../../domain/clean-text.ts';
 import { extractInsights } from '../../domain/extractive.ts';
 import { insightLimits, type ReflectableMemory } from '../../domain/reflections.ts';
 import { createExtractiveReflector } from '../../integrations/inference/extractive.ts';
@@ -93,7 +94,7 @@ describe('extractInsights', () => {
     fc.assert(
       fc.property(fc.array(text, { maxLength: 20 }), (texts) => {
         const memories = memoriesOf(...texts);
-        const told = new Map(memories.map(({ id, text: whole }) => [id, whole.replace(/\s+/gu, ' ')]));
+        const told = new Map(memories.map(({ id, text: whole }) => [id, cleanLine(whole)]));
         for (const insight of extractInsights(memories, 'Vesper')) {
           const framed =
             /^(?:“(?<word>[^”]*)” comes back|What weighed most) (?:on [\d-]{10}|from [\d-]{10} to [\d-]{10}): /u.exec(

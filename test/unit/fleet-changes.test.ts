@@ -27,6 +27,16 @@ function changedFleet(change: (draft: Fleet) => void): Fleet {
   return draft;
 }
 
+/** The same with another value in its first leaf; a list with its last entry gone. */
+function otherwise(value: unknown): unknown {
+  if (Array.isArray(value)) return value.length > 0 ? value.slice(0, -1) : [{ id: 'another', kind: 'drops' }];
+  if (typeof value !== 'object' || value === null)
+    return typeof value === 'number' ? value + 1 : `other ${String(value)}`;
+  const [first] = Object.keys(value);
+  if (first === undefined) return { 'vesper-001': { cadence: '1h' } };
+  return { ...value, [first]: otherwise((value as Record<string, unknown>)[first]) };
+}
+
 const brief = ({ action, kind, id }: FleetChange) => `${action} ${kind} ${id}`;
 
 describe('what an apply would change', () => {
@@ -39,10 +49,18 @@ describe('what an apply would change', () => {
         'create machine mainpc',
         'create model qwen32b',
         'create schedule reflect-6h',
-        'create limit limits',
+        'create setting limits',
       ]),
     );
     expect(fleetChanges(fleet, fleet, born(fleet))).toEqual([]);
+  });
+
+  test.each(Object.keys(fleet) as Array<keyof Fleet>)('leaves out nothing that the file says: %s', (part) => {
+    if (part === 'version') return;
+    const next = changedFleet((draft) => {
+      (draft as Record<string, unknown>)[part] = otherwise(draft[part]);
+    });
+    expect(fleetChanges(fleet, next, born(fleet))).not.toEqual([]);
   });
 
   test('names each field with what it was and what it becomes', () => {
@@ -61,7 +79,7 @@ describe('what an apply would change', () => {
     expect(changes.map(brief)).toEqual([
       'change machine pc2',
       'create schedule reflect-3h',
-      'change limit limits',
+      'change setting limits',
       ...Array.from({ length: 8 }, (_, i) => `change agent oracle-00${i + 1}`),
     ]);
     expect(changes.at(-1)!.fields).toEqual([{ field: 'cadence', from: '12h', to: '3h' }]);

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  constants,
   mkdirSync,
   mkdtempSync,
   realpathSync,
@@ -9,9 +11,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type FolderSource, sourceSchema } from '../../domain/sources.ts';
 import { fileItems } from '../../integrations/sources/file-items.ts';
@@ -194,6 +198,33 @@ describe('nothing outside is read:', () => {
     rmSync(join(root, 'notes', 'b.txt'));
     symlinkSync(join(outside, 'a.txt'), join(root, 'notes', 'b.txt'));
     for (const file of files) expect(await readFileOnce(file, () => true)).toBe('moving');
+  });
+
+  test('and nothing behind such a link is opened, not even to look at it', async () => {
+    // Whoever opens a pipe for writing waits until somebody opens it for reading: so it tells of it.
+    const pipe = join(outside, 'a.txt');
+    execFileSync('sh', ['-c', 'mkfifo "$0"', pipe]);
+    let wasOpened = false;
+    const writer = open(pipe, 'w').then((handle) => {
+      wasOpened = true;
+      return handle.close();
+    });
+    write('sub/a.txt', 'a');
+    write('b.txt', 'b');
+    const files = await listFiles(join(root, 'notes'), signal);
+    expect(files.map(({ name }) => name).sort()).toEqual(['b.txt', 'sub/a.txt']);
+    renameSync(join(root, 'notes', 'sub'), join(root, 'away'));
+    symlinkSync(outside, join(root, 'notes', 'sub'));
+    rmSync(join(root, 'notes', 'b.txt'));
+    symlinkSync(pipe, join(root, 'notes', 'b.txt'));
+    for (const file of files) expect(await readFileOnce(file, () => true)).toBe('moving');
+    expect((await listFiles(join(root, 'notes'), signal)).map(({ name }) => name)).toEqual([]);
+    await setTimeout(50);
+    expect(wasOpened).toBe(false);
+    const reader = await open(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    await writer;
+    await reader.close();
+    expect(wasOpened).toBe(true);
   });
 
   test('what is no file any more is passed over', async () => {

@@ -225,7 +225,7 @@ describe('structured answers', () => {
   test('focal questions come back as they were asked for', async () => {
     const server = await start();
     const outcome = await createModelReflector(modelOf(subjectOf(server))).questions!(reflectRequest(), watchOf([]));
-    expect(outcome).toMatchObject({ promptVersion: 'questions/1', modelCalls: 1, repair: null });
+    expect(outcome).toMatchObject({ promptVersion: 'questions/2', modelCalls: 1, repair: null });
     expect(outcome.questions).toHaveLength(3);
     expect(outcome.questions.every((question) => question.endsWith('?'))).toBe(true);
   });

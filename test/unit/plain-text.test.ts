@@ -1,24 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { stirring } from '../../domain/importance.ts';
-import { cleanText, nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
-
-describe('what a model wrote', () => {
-  test('comes on one line, without what hides or turns it, and is told apart by what can be read', () => {
-    expect(cleanText('  a\u0000b\n\u202ec\u202c\u200bd \ud800 \u{e0041}e ')).toBe('a b cd \ufffd e');
-  });
-
-  test('for any text: well-formed, without controls, and the same when cleaned again', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
-        const clean = cleanText(text);
-        expect(clean.isWellFormed()).toBe(true);
-        expect(clean).not.toMatch(/\p{Cc}/u);
-        expect(cleanText(clean)).toBe(clean);
-      }),
-    );
-  });
-});
+import { countedImportance } from '../../domain/importance.ts';
+import { nearlySameWords, quoteFinder } from '../../domain/plain-text.ts';
 
 describe('the same words', () => {
   test.each([
@@ -58,17 +41,30 @@ describe('a quote', () => {
       }),
     );
   });
+
+  test('of few words, said in all orders, exactly the runs are found', () => {
+    const texts = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 24 });
+    fc.assert(
+      fc.property(texts, texts, (words, said) => {
+        const length = Math.min(5, words.length);
+        const runs = (of: string[]) => of.flatMap((_, i) => (i + length > of.length ? [] : [of.slice(i, i + length)]));
+        const own = new Set(runs(words).map(String));
+        expect(quoteFinder(words.join(' '))(said.join(' '))).toBe(runs(said).some((run) => own.has(String(run))));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
 });
 
 test('what moves an agent: lived and told within a day; not its own thoughts, not history', () => {
   const now = new Date('2026-11-21T12:00:00Z');
   const at = (occurredAt: string, kind: 'observation' | 'reflection' = 'observation') =>
-    stirring({ kind, importance: 7, occurredAt }, now);
+    countedImportance({ kind, importance: 7, occurredAt }, now);
   expect(at('2026-11-21T11:00:00Z')).toBe(7);
   expect(at('2026-11-20T12:00:00Z')).toBe(7);
   expect(at('2026-11-20T11:59:59Z')).toBe(0);
   expect(at('2026-12-01T00:00:00Z')).toBe(7);
   expect(at('2026-11-21T11:00:00Z', 'reflection')).toBe(0);
   const told = { kind: 'observation' as const, importance: 7, occurredAt: '2026-11-21T11:00:00Z', past: {} };
-  expect(stirring(told, now)).toBe(0);
+  expect(countedImportance(told, now)).toBe(0);
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bornAgentId } from '../../domain/ids.ts';
 import { givenNames } from '../../domain/persona-words.ts';
-import { oneLine, personaOutputSchema, personaPrompt } from '../../domain/prompts/persona.ts';
+import { personaOutputSchema, personaPrompt } from '../../domain/prompts/fit-persona.ts';
 import { childNames, inheritedPersona, type PersonaSeed } from '../../domain/spawned-personas.ts';
 import { lineageTree } from '../../cli/lineage-tree.ts';
 
@@ -78,7 +78,6 @@ describe('the prompt of a persona', () => {
     expect(personaOutputSchema.safeParse({ persona: 'x'.repeat(80), traits: ['calm'], url: 'http://x' }).success).toBe(
       false,
     );
-    expect(oneLine('A\u001b[31m red\nline\u202e ')).toBe('A [31m red line');
   });
 });
 

@@ -1,8 +1,8 @@
 import type { ReflectableMemory, ReflectingAgent } from '../reflections.ts';
 import { asData } from './chat.ts';
 
-/** What a prompt is made of, in every version. */
-export interface PromptInput {
+/** What a prompt of reflection (questions/N, reflect/N) is made of. */
+export interface ReflectPromptInput {
   agent: ReflectingAgent;
   /** What the records were looked up for; null: they are what is new. */
   question: string | null;
@@ -20,9 +20,17 @@ export function recordsOf(memories: readonly ReflectableMemory[]): string[] {
   return memories.map((memory, place) => recordOf(aliasOf(place), memory));
 }
 
-/** One memory as a line; an earlier reflection says that it is one. */
-export function recordOf(alias: string, memory: ReflectableMemory): string {
+/** One memory as a line of the versions before an end was told. */
+function recordOf(alias: string, memory: ReflectableMemory): string {
   const { occurredAt, importance, text, isReflection } = memory;
   const kind = isReflection === true ? { kind: 'reflection' } : {};
   return asData({ id: alias, at: occurredAt.slice(0, 10), ...kind, importance, text });
+}
+
+/** One memory as a line; an earlier reflection says that it is one, and what no longer holds until when it did. */
+export function recordWithEnd(alias: string, memory: ReflectableMemory): string {
+  const { occurredAt, until, importance, text, isReflection } = memory;
+  const end = until === undefined ? {} : { until: until.slice(0, 10) };
+  const kind = isReflection === true ? { kind: 'reflection' } : {};
+  return asData({ id: alias, at: occurredAt.slice(0, 10), ...end, ...kind, importance, text });
 }

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { earlierFirst, insightLimits, type ReflectableMemory, type ReflectingAgent } from '../reflections.ts';
 import { questionLimits } from '../reflection-calls.ts';
-import { estimateMessageTokens, estimateTokens } from '../token-estimate.ts';
+import { estimateMessageTokens } from '../token-estimate.ts';
+import { jsonSchemaOf } from './answer-schema.ts';
+import { firstThatFit, repairReserveTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
-import { aliasOf, recordOf } from './prompt-input.ts';
-import { promptMessages, type PromptVersion, questionsPrompt, reflectPrompt } from './versions.ts';
+import { aliasOf, recordWithEnd } from './records.ts';
+import { questionsVersion, type ReflectPromptVersion, reflectPromptMessages, reflectVersion } from './versions.ts';
 
-export interface FittedPrompt {
-  version: PromptVersion;
+export interface ReflectPrompt {
+  version: ReflectPromptVersion;
   messages: ChatMessage[];
   schemaName: string;
   /** JSON schema of the answer, with the aliases of this prompt as the only evidence there is. */
@@ -18,7 +20,7 @@ export interface FittedPrompt {
   estimatedTokens: number;
 }
 
-export interface PromptRequest {
+export interface ReflectPromptRequest {
   agent: ReflectingAgent;
   /** The first are kept first where not all fit. */
   memories: readonly ReflectableMemory[];
@@ -27,18 +29,15 @@ export interface PromptRequest {
   maxTokens: number;
 }
 
-/** Kept free for the sentence that tells a model what was wrong with its first answer. */
-export const repairReserveTokens = 192;
-
 /** Asks for insights over as many of the memories as fit the context, in order of time; what does not fit is said. */
-export function reflectionPrompt(request: PromptRequest): FittedPrompt {
-  const fitted = fit(reflectPrompt, request);
+export function reflectPrompt(request: ReflectPromptRequest): ReflectPrompt {
+  const fitted = fit(reflectVersion, request);
   return { ...fitted, schemaName: 'reflection', jsonSchema: insightsSchema(fitted.used.map((_, i) => aliasOf(i))) };
 }
 
 /** Asks for focal questions over as many of the new memories as fit. */
-export function focalQuestionsPrompt(request: PromptRequest): FittedPrompt {
-  return { ...fit(questionsPrompt, request), schemaName: 'questions', jsonSchema: questionsSchema() };
+export function questionsPrompt(request: ReflectPromptRequest): ReflectPrompt {
+  return { ...fit(questionsVersion, request), schemaName: 'questions', jsonSchema: questionsSchema() };
 }
 
 /** Heaviest first: importance and lateness count alike, each scaled to 0–1. */
@@ -50,22 +49,20 @@ export function byWeight(memories: readonly ReflectableMemory[]): ReflectableMem
   return [...memories].sort((a, b) => weight(b) - weight(a) || earlierFirst(b, a));
 }
 
-function fit(version: PromptVersion, { agent, memories, question = null, contextTokens, maxTokens }: PromptRequest) {
+function fit(
+  version: ReflectPromptVersion,
+  { agent, memories, question = null, contextTokens, maxTokens }: ReflectPromptRequest,
+) {
   const frame = estimateMessageTokens(
-    promptMessages(version, { agent, question, memories: [], unshown: memories.length }),
+    reflectPromptMessages(version, { agent, question, memories: [], unshown: memories.length }),
   );
   const budget = contextTokens - maxTokens - repairReserveTokens - frame;
-  const chosen = new Set<string>();
-  let spent = 0;
-  for (const memory of memories) {
-    const cost = estimateTokens(recordOf(aliasOf(memories.length), memory)) + 1;
-    if (spent + cost > budget) continue;
-    spent += cost;
-    chosen.add(memory.id);
-  }
-  const shown = memories.filter((memory) => chosen.has(memory.id)).sort(earlierFirst);
-  const left = memories.filter((memory) => !chosen.has(memory.id)).map((memory) => memory.id);
-  const messages = promptMessages(version, { agent, question, memories: shown, unshown: left.length });
+  const longestAlias = aliasOf(memories.length);
+  const chosen = firstThatFit(memories, budget, (memory) => recordWithEnd(longestAlias, memory));
+  const used = new Set(chosen.map((memory) => memory.id));
+  const shown = chosen.sort(earlierFirst);
+  const left = memories.filter((memory) => !used.has(memory.id)).map((memory) => memory.id);
+  const messages = reflectPromptMessages(version, { agent, question, memories: shown, unshown: left.length });
   return {
     version,
     messages,
@@ -93,9 +90,4 @@ function insightsSchema(aliases: readonly string[]): Record<string, unknown> {
 function questionsSchema(): Record<string, unknown> {
   const question = z.string().min(1).max(questionLimits.textChars);
   return jsonSchemaOf(z.object({ questions: z.array(question).min(1).max(questionLimits.count) }));
-}
-
-function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
-  const { $schema: _draft, ...json } = z.toJSONSchema(schema);
-  return json;
 }

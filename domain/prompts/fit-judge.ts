@@ -1,14 +1,12 @@
 import { z } from 'zod';
 import { judgementLimits, personaQuestions } from '../consistency.ts';
 import { estimateMessageTokens } from '../token-estimate.ts';
+import { jsonSchemaOf } from './answer-schema.ts';
+import { repairReserveTokens } from './budget.ts';
 import type { ChatMessage } from './chat.ts';
-import { repairReserveTokens } from './fitting.ts';
 import { judge1, type JudgePromptInput } from './judge-1.ts';
 
-/** What is asked today. */
-export const judgePrompt = 'judge/1';
-
-export interface FittedJudgement {
+export interface JudgePrompt {
   messages: ChatMessage[];
   jsonSchema: Record<string, unknown>;
   /** Ids that a verdict is asked on. */
@@ -16,9 +14,9 @@ export interface FittedJudgement {
 }
 
 /** The prompt with as many of the latest lines as fit; undefined where not even one does. */
-export function judgementPrompt(
+export function judgePrompt(
   input: Pick<JudgePromptInput, 'kind' | 'agent'> & { lines: readonly string[]; contextTokens: number },
-): FittedJudgement | undefined {
+): JudgePrompt | undefined {
   const { kind, agent, contextTokens } = input;
   const questions = personaQuestions(agent).map((text, i) => ({ id: `q${i + 1}`, text }));
   const all = input.lines.map((text, i) => ({ id: `l${i + 1}`, text }));
@@ -28,16 +26,15 @@ export function judgementPrompt(
     const messages = judge1({ kind, agent, lines, questions });
     if (estimateMessageTokens(messages) > room) continue;
     const asked = (kind === 'answers' ? questions : lines).map(({ id }) => id);
-    return { messages, asked, jsonSchema: answerSchema(asked) };
+    return { messages, asked, jsonSchema: jsonSchemaOf(verdictsOn(asked)) };
   }
   return undefined;
 }
 
-function answerSchema(ids: readonly string[]): Record<string, unknown> {
+function verdictsOn(ids: readonly string[]): z.ZodType {
   const verdict = z.object({
     id: z.enum(ids as [string, ...string[]]),
     consistent: z.union([z.literal(0), z.literal(1)]),
   });
-  const { $schema: _draft, ...json } = z.toJSONSchema(z.object({ verdicts: z.array(verdict).max(ids.length) }));
-  return json;
+  return z.object({ verdicts: z.array(verdict).max(ids.length) });
 }
