@@ -34,6 +34,10 @@ export const lockNumbers = {
   sourceSecrets: 7_205_423,
   /** One name of a draft is taken at a time. */
   name: 7_205_424,
+  /** Of a purchase: what is left of its sale. */
+  sale: 7_205_425,
+  /** Of an owner: what a pass over the books has found is told by one at a time. */
+  reconciliation: 7_205_426,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

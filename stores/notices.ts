@@ -13,7 +13,8 @@ export interface NewNotice {
     | 'memory_limit'
     | 'consolidation_failing'
     | 'drift_failing'
-    | 'whisper_waiting';
+    | 'whisper_waiting'
+    | 'ledger_unbalanced';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

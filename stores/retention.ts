@@ -54,6 +54,10 @@ export function createRetentionStore(db: Database) {
           and not exists (select from memories m where m.owner_id = e.owner_id and m.content_hash = e.content_hash and m.deleted_at is null)
           and not exists (select from agents a where a.owner_id = e.owner_id
             and e.content_hash = sha256(convert_to(a.persona, 'UTF8'))) limit ${batch})`,
+        // The newest pass over the books stays: it is what they are known by.
+        sql`delete from ledger_reconciliations where ctid in (select r.ctid from ledger_reconciliations r
+          where r.made_at < ${ago(keep.reconciliations)} and exists (select 1 from ledger_reconciliations n
+            where n.owner_id = r.owner_id and n.made_at > r.made_at) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;
