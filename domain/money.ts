@@ -22,12 +22,12 @@ export const currencySchema = z
 export const amountSchema = z.int().describe('Whole minor units of the currency: 1250 is 12.50 EUR');
 
 /** @throws INVALID_INPUT for what is no currency of ISO 4217 */
-export function decimalsOf(currency: string, path = 'currency'): number {
+function decimalsOf(currency: string): number {
   const decimals = currencyDecimals.get(currency);
   if (decimals !== undefined) return decimals;
   const meant = nearest(currency.toUpperCase(), [...currencyDecimals.keys()]);
   throw fieldError(
-    path,
+    'currency',
     'must be a currency of ISO 4217, three capital letters',
     meant === undefined ? 'Write its code, such as EUR, USD or JPY.' : `Did you mean \`${meant}\`?`,
   );

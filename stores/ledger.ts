@@ -183,7 +183,11 @@ async function readPostings(db: Executor, which: ReturnType<typeof sql>): Promis
   return [...byId.values()].map((entries) => {
     const { id, kind, currency, purchaseId, reason } = entries[0]!;
     return {
-      ...{ id, kind, currency, purchaseId, reason },
+      id,
+      kind,
+      currency,
+      purchaseId,
+      reason,
       entries: entries.map(({ accountKind, holder, amount }) => ({ account: { kind: accountKind, holder }, amount })),
     };
   });

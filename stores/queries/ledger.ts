@@ -107,7 +107,10 @@ export async function findLedgerTransfer(
   return { ...transferView(row), madeBy: row.madeBy, entries: entries.rows };
 }
 
-type TransferRow = Omit<LedgerTransferDetail, 'entries' | 'at'> & { at: Date };
+interface TransferRow extends Omit<LedgerTransferView, 'at'> {
+  at: Date;
+  madeBy: string | null;
+}
 
 function transferColumns(ownerId: string) {
   return sql`
@@ -121,6 +124,7 @@ function transferColumns(ownerId: string) {
     ) sides`;
 }
 
-function transferView({ madeBy: _, ...row }: TransferRow): LedgerTransferView {
-  return { ...row, at: iso(row.at) };
+function transferView(row: TransferRow): LedgerTransferView {
+  const { id, seq, kind, currency, purchaseId, reason, credited, debited } = row;
+  return { id, seq, kind, currency, purchaseId, reason, credited, debited, at: iso(row.at) };
 }

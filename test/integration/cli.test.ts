@@ -299,6 +299,22 @@ test('lists drift with what is missing, shows ratings, and would rate', async ()
   expect((await soulfra(['clusters', 'find', '--dry-run'])).out).toContain('would cluster the agents');
 });
 
+test('grants credits once a key, and shows them in the ledger', async () => {
+  const grant = ['credits', 'grant', api.ownerId, '12.50', 'eur', '--reason', 'to try it', '--key', 'k1'];
+  expect(json(await soulfra(['--json', ...grant]))).toMatchObject({ userId: api.ownerId, amount: 1250, balance: 1250 });
+  expect((await soulfra(grant)).out).toMatch(/12\.50 EUR to usr_\S+ \(grant:grt_\S+\)\n +credits now 12\.50 EUR/);
+  expect((await soulfra(['credits', 'grant', api.ownerId, '1.005', 'EUR', '--reason', 'a'])).err).toContain(
+    'amount must have at most 2 decimals in EUR',
+  );
+  const dry = await soulfra(['credits', 'grant', api.ownerId, '500', 'JPY', '--reason', 'a', '--dry-run']);
+  expect(dry.out).toContain(`would give ${api.ownerId} credits of 500 JPY`);
+  expect((await soulfra(['ledger', 'accounts', '--kind', 'credits'])).out).toMatch(/credits +usr_\S+ +12\.50 +EUR +1/);
+  const transfers = await soulfra(['--json', 'ledger', 'transfers']);
+  const [transfer] = json(transfers)['items'] as Array<{ id: string }>;
+  expect((await soulfra(['ledger', 'show', transfer!.id])).out).toMatch(/outside +credits +-12\.50/);
+  expect((await soulfra(['ledger', 'reconcile', '--dry-run'])).out).toContain('would pass over every account');
+});
+
 test('tells bad input, refusals and silence apart by exit code', async () => {
   expect((await soulfra(['agents', 'show', 'nobody-001'])).code).toBe(2);
   expect((await soulfra(['fly'])).code).toBe(2);
