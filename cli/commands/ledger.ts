@@ -132,9 +132,12 @@ export function ledgerCommands(program: Command): void {
       if (json) printJson(result);
       else tell(result);
       if (result.discrepancies > 0) {
-        throw new CommandFailure(`the books do not add up in ${result.discrepancies} places`, {
-          exitCode: exitCodes.failed,
-        });
+        throw new CommandFailure(
+          `the books do not add up in ${result.discrepancies} ${result.discrepancies === 1 ? 'place' : 'places'}`,
+          {
+            exitCode: exitCodes.failed,
+          },
+        );
       }
 
       async function awaitResult(): Promise<Reconciliation> {

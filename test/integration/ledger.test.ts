@@ -9,6 +9,8 @@ import {
   disputeEnded,
   disputeOpened,
   feeTaken,
+  moneyHeld,
+  moneyReleased,
   payoutEnded,
   payoutStarted,
   refunded,
@@ -240,6 +242,28 @@ test('refund and chargeback cross, the payout has gone: a dispute that is lost t
   }
   // Owing 30 % of the one and all of the other; later sales settle it.
   expect(await balance(accountOf.creator(eve))).toBe(-210 - 700);
+  expect(await faults()).toEqual([]);
+});
+
+test('what is held for a purchase is sold or released, one of both, though the buyer has more in escrow', async () => {
+  const buyer = await user(store.db, 'holder');
+  const money = { amount: 100, currency: 'EUR' };
+  const held = (purchaseId: string) => ({ purchaseId, userId: buyer, money });
+  await post([grant(buyer, 300)]);
+  for (const id of ['pur_h1', 'pur_h2', 'pur_h3']) await post([moneyHeld(held(id), accountOf.credits(buyer))]);
+  await post([moneyReleased(held('pur_h1'), accountOf.credits(buyer))]);
+  await post([sale('pur_h2', accountOf.escrow(buyer), 100)]);
+  const within = { code: '23514', constraint: 'ledger_transfers_within_purchase' };
+  expect(await refusal(post([sale('pur_h1', accountOf.escrow(buyer), 100)]))).toEqual(within);
+  expect(await refusal(post([moneyReleased(held('pur_h2'), accountOf.credits(buyer))]))).toEqual(within);
+  expect(await balance(accountOf.escrow(buyer))).toBe(100);
+  expect(await balance(accountOf.credits(buyer))).toBe(100);
+  // The refund finds who paid behind the escrow.
+  await store.db.transaction().execute(async (tx) => {
+    const state = (await lockSale(tx, testOwner, 'pur_h2'))!;
+    await postTransfers(tx, by, [refunded(state, { refundId: 're_h2', amount: 100, reason: '' })]);
+  });
+  expect(await balance(accountOf.credits(buyer))).toBe(200);
   expect(await faults()).toEqual([]);
 });
 
