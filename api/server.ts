@@ -12,10 +12,12 @@ import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { clusterRoutes } from './routes/clusters.ts';
+import { creditRoutes } from './routes/credits.ts';
 import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
+import { ledgerRoutes } from './routes/ledger.ts';
 import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
@@ -102,6 +104,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     threadRoutes,
     sourceSecretRoutes,
     sourceEventRoutes,
+    creditRoutes,
+    ledgerRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -16,13 +16,14 @@ import { callerOf } from './plugins/roles.ts';
 /** Temporal answers within this or the caller gets UNAVAILABLE. */
 const deadlineMs = 5_000;
 
-export const idempotencyHeaders = z.looseObject({
-  'idempotency-key': z
-    .string()
-    .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 visible ASCII characters')
-    .optional()
-    .describe('The same key starts the same work once; with other content it is refused'),
-});
+const idempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 visible ASCII characters')
+  .describe('The same key starts the same work once; with other content it is refused');
+
+export const idempotencyHeaders = z.looseObject({ 'idempotency-key': idempotencyKey.optional() });
+/** Where money moves: who asks again without a key would pay again. */
+export const requiredIdempotencyHeaders = z.looseObject({ 'idempotency-key': idempotencyKey });
 
 /** Named by the caller's key where one came, so that a repeated request means the same work. */
 export function requestIdOf(request: FastifyRequest): string {
@@ -52,7 +53,8 @@ export interface WorkflowStart {
     | 'pollSource'
     | 'weaveMemories'
     | 'rateDrift'
-    | 'clusterAgents';
+    | 'clusterAgents'
+    | 'reconcileLedger';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */

@@ -3,9 +3,11 @@ import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
+import { creditCommands } from './commands/credits.ts';
 import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
+import { ledgerCommands } from './commands/ledger.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -43,6 +45,8 @@ export function createProgram(): Command {
     runCommands,
     sourceCommands,
     whisperCommands,
+    creditCommands,
+    ledgerCommands,
     inboxCommands,
     tokenCommands,
   ]) {

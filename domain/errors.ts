@@ -175,6 +175,12 @@ export const errorTable = {
     cause: 'The model that turns texts into vectors did not answer, or answered something else than vectors.',
     mend: 'Look at the server of `embeddings` in fleet.yaml; memories without vectors are found by their words alone.',
   },
+  BALANCE_TOO_LOW: {
+    status: 409,
+    retryable: false,
+    cause: 'An account of the ledger holds less than this would take.',
+    mend: 'Take less, or have credits granted first: `soulfra credits grant`.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

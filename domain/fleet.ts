@@ -204,6 +204,7 @@ const retentionSchema = z.strictObject({
   driftRatings: durationSchema.default('365d'),
   clusterRuns: durationSchema.default('365d'),
   whispers: durationSchema.default('90d'),
+  reconciliations: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */

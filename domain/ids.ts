@@ -20,6 +20,8 @@ export const idPrefixes = {
   cluster: 'cls',
   clusterRun: 'crn',
   sourceSecret: 'whs',
+  ledgerAccount: 'lac',
+  grant: 'grt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -138,3 +140,8 @@ export function weaveWorkflowId(period: string): string {
 }
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';
+export const reconcileScheduleId = 'reconcile';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function reconcileWorkflowId(period: string): string {
+  return `reconcile:${period}`;
+}

@@ -33,6 +33,11 @@ export function createApiMetrics() {
     pendingSourceItems: plain('soulfra_source_items_pending', 'Items of sources not yet given to every agent.'),
     openNotices: plain('soulfra_open_notices', 'What waits for a person.'),
     unplacedAgents: plain('soulfra_placement_unplaced', 'Active agents without a home machine.'),
+    ledgerDiscrepancies: plain(
+      'soulfra_ledger_discrepancies',
+      'Places where the books did not add up in the last pass over them; anything but 0 needs a person.',
+    ),
+    ledgerReconciled: plain('soulfra_ledger_reconciled_seconds', 'How long ago the books were last passed over.'),
     oldestIntent: plain('soulfra_intents_oldest_seconds', 'How long the oldest intent has waited to be started.'),
     eventHorizon: plain(
       'soulfra_event_horizon_seconds',

@@ -209,6 +209,53 @@ export interface Intents {
   workflowId: string;
 }
 
+export interface LedgerAccounts {
+  balance: Generated<number>;
+  createdAt: Generated<Timestamp>;
+  currency: string;
+  holder: string;
+  id: string;
+  kind: string;
+  ownerId: string;
+  userId: Generated<string | null>;
+  version: Generated<number>;
+}
+
+export interface LedgerEntries {
+  accountId: string;
+  amount: number;
+  balance: Generated<number>;
+  currency: string;
+  ordinal: number;
+  transferId: string;
+  version: Generated<number>;
+}
+
+export interface LedgerReconciliations {
+  accounts: number;
+  discrepancies: number;
+  entries: number;
+  found: Generated<Json>;
+  madeAt: Generated<Timestamp>;
+  ownerId: string;
+  period: string;
+  transfers: number;
+}
+
+export interface LedgerTransfers {
+  at: Generated<Timestamp>;
+  contentHash: Buffer;
+  currency: string;
+  id: string;
+  kind: string;
+  madeBy: string;
+  ownerId: string;
+  purchaseId: string | null;
+  reason: Generated<string>;
+  seq: Generated<number>;
+  xid: Generated<string>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   drains: Generated<number>;
@@ -612,6 +659,10 @@ export interface DB {
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
   intents: Intents;
+  ledgerAccounts: LedgerAccounts;
+  ledgerEntries: LedgerEntries;
+  ledgerReconciliations: LedgerReconciliations;
+  ledgerTransfers: LedgerTransfers;
   machines: Machines;
   memories: Memories;
   messageCitations: MessageCitations;

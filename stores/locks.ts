@@ -36,6 +36,10 @@ export const lockNumbers = {
   name: 7_205_424,
   /** Of an owner: judgements of a period are asked for once. */
   judgements: 7_205_425,
+  /** Of a purchase: what is left of its sale. */
+  sale: 7_205_426,
+  /** Of an owner: what a pass over the books has found is told by one at a time. */
+  reconciliation: 7_205_427,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

@@ -18,7 +18,8 @@ export interface NewNotice {
     | 'embedding_failing'
     | 'embedding_model_failing'
     | 'clustering_failing'
-    | 'whisper_waiting';
+    | 'whisper_waiting'
+    | 'ledger_unbalanced';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

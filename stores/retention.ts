@@ -52,6 +52,10 @@ export function createRetentionStore(db: Database) {
         sql`delete from whispers where id in (select w.id from whispers w where w.state in ('refused', 'expired')
           and w.ended_at < ${ago(keep.whispers)}
           and not exists (select 1 from whispers r where r.retry_of = w.id) limit ${batch})`,
+        // The newest pass over the books stays: it is what they are known by.
+        sql`delete from ledger_reconciliations where ctid in (select r.ctid from ledger_reconciliations r
+          where r.made_at < ${ago(keep.reconciliations)} and exists (select 1 from ledger_reconciliations n
+            where n.owner_id = r.owner_id and n.made_at > r.made_at) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

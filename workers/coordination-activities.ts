@@ -10,6 +10,7 @@ import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
 import { createPlanActivities } from '../activities/plans.ts';
+import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
@@ -35,6 +36,7 @@ import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
 import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
+import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
@@ -76,6 +78,7 @@ export function createWorkerStores(db: Database) {
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
     sourceDrops: createSourceDropStore(db),
+    reconciliations: createReconciliationStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -106,6 +109,7 @@ export function createCoordinationActivities(
     }),
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
+    ...createReconciliationActivities(stores),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

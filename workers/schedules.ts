@@ -14,6 +14,7 @@ import {
   consolidateScheduleId,
   driftScheduleId,
   embeddingScheduleId,
+  reconcileScheduleId,
   reflectScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
@@ -95,6 +96,9 @@ const standing: Readonly<Record<string, Options>> = {
   [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
   [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
   [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
+  [reconcileScheduleId]: startOf('reconcileLedger', 'reconcile', {
+    intervals: [{ every: '1 hour', offset: '15 minutes' }],
+  }),
 };
 
 const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] });

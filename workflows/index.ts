@@ -8,6 +8,7 @@ export { judgeDrift } from './judge-drift.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
 export { rateDrift } from './rate-drift.ts';
+export { reconcileLedger } from './reconcile-ledger.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';

@@ -98,6 +98,8 @@ function setFigures(metrics: ApiMetrics, figures: Figures): void {
   metrics.pendingSourceItems.set(figures.pendingSourceItems);
   metrics.openNotices.set(figures.openNotices);
   metrics.unplacedAgents.set(figures.unplacedAgents);
+  metrics.ledgerDiscrepancies.set(figures.ledgerDiscrepancies);
+  metrics.ledgerReconciled.set(figures.ledgerReconciledSeconds);
   metrics.oldestIntent.set(figures.oldestIntentSeconds);
   metrics.eventHorizon.set(figures.eventHorizonSeconds);
 }

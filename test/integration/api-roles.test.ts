@@ -46,6 +46,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');
   if (url.includes('/tokens/')) return newId('token');
+  if (url.startsWith('/v1/ledger/')) return 'sale:none';
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }

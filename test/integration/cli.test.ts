@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { until } from '../support/lab.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
@@ -306,6 +307,62 @@ test('lists drift with what is missing, shows ratings, and would rate', async ()
   expect((await soulfra(['clusters', 'list'])).code).toBe(0);
   expect((await soulfra(['clusters', 'show', 'cls_none'])).code).toBe(2);
   expect((await soulfra(['clusters', 'find', '--dry-run'])).out).toContain('would cluster the agents');
+});
+
+test('grants credits once a key, and shows them in the ledger', async () => {
+  const grant = ['credits', 'grant', api.ownerId, '12.50', 'eur', '--reason', 'to try it', '--key', 'k1'];
+  expect(json(await soulfra(['--json', ...grant]))).toMatchObject({ userId: api.ownerId, amount: 1250, balance: 1250 });
+  expect((await soulfra(grant)).out).toMatch(/12\.50 EUR to usr_\S+ \(grant:grt_\S+\)\n +credits now 12\.50 EUR/);
+  expect((await soulfra(['credits', 'grant', api.ownerId, '1.005', 'EUR', '--reason', 'a'])).err).toContain(
+    'amount must have at most 2 decimals in EUR',
+  );
+  const dry = await soulfra(['credits', 'grant', api.ownerId, '500', 'JPY', '--reason', 'a', '--dry-run']);
+  expect(dry.out).toContain(`would give ${api.ownerId} credits of 500 JPY`);
+  expect((await soulfra(['ledger', 'accounts', '--kind', 'credits'])).out).toMatch(/credits +usr_\S+ +12\.50 +EUR +1/);
+  const transfers = await soulfra(['--json', 'ledger', 'transfers']);
+  const [transfer] = json(transfers)['items'] as Array<{ id: string }>;
+  expect((await soulfra(['ledger', 'show', transfer!.id])).out).toMatch(/outside +credits +-12\.50/);
+  expect((await soulfra(['ledger', 'reconcile', '--dry-run'])).out).toContain('would pass over every account');
+});
+
+test('waits for a pass over the books, and fails where they do not add up', async () => {
+  const found = [{ kind: 'sum', subject: 'EUR', expected: '0', found: '5' }];
+  const passes = [
+    { discrepancies: 0, found: [] },
+    { discrepancies: 1, found },
+  ];
+  const ended: Ended[] = [];
+  const periods = new Set<string>();
+  for (const pass of passes) {
+    const command = soulfra(['ledger', 'reconcile']);
+    // No worker is here, so the test stores what its pass has found.
+    let period: string | undefined;
+    await until('the pass was asked for', async () => {
+      for await (const { workflowId } of api.deps.temporal.workflow.list({ query: "WorkflowType = 'reconcileLedger'" }))
+        if (!periods.has(workflowId)) period = workflowId;
+      return period !== undefined;
+    });
+    periods.add(period!);
+    await api.db
+      .insertInto('ledgerReconciliations')
+      .values({
+        ownerId: api.ownerId,
+        period: period!.slice('reconcile:'.length),
+        accounts: 2,
+        transfers: 1,
+        entries: 2,
+        discrepancies: pass.discrepancies,
+        found: JSON.stringify(pass.found),
+      })
+      .execute();
+    ended.push(await command);
+  }
+  expect(ended[0]).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('2 accounts, 1 transfers, 2 entries: all add up'),
+  });
+  expect(ended[1]).toMatchObject({ code: 1, err: expect.stringContaining('the books do not add up in 1 place') });
+  expect(ended[1]!.out).toMatch(/sum +EUR +0 +5/);
 });
 
 test('tells bad input, refusals and silence apart by exit code', async () => {

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { judgementStates } from '../../domain/consistency.ts';
 import { egoKinds } from '../../domain/ego.ts';
+import { accountKinds, transferKinds } from '../../domain/ledger.ts';
 import {
   agentOrigins,
   agentStates,
@@ -37,6 +38,8 @@ const words: Record<string, readonly string[]> = {
   'drift_judgements.state': judgementStates,
   'ego_entries.kind': egoKinds,
   'embedding_models.state': ['serving', 'building'],
+  'ledger_accounts.kind': accountKinds,
+  'ledger_transfers.kind': transferKinds,
   'machines.runs_as': runsAs,
   'machines.state': machineStates,
   'memories.kind': memoryKinds,

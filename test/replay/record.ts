@@ -206,6 +206,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{ period: 'recorded' }],
   });
   await save('cluster-agents-done', 'clusters:recorded');
+  await client.workflow.execute('reconcileLedger', {
+    workflowId: 'reconcile:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('reconcile-ledger-done', 'reconcile:recorded');
   await save('check-fleet-health-running', fleetHealthWorkflowId);
 
   /** An agent is flagged, and the relay starts its judgement; the machine is simulated, so nothing is judged. */

@@ -20,6 +20,7 @@ import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
+import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
 import { createSweepActivities } from '../../activities/sweeps.ts';
@@ -46,6 +47,7 @@ import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMessageStore } from '../../stores/messages.ts';
 import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
+import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
 import { createSpawnStore } from '../../stores/spawns.ts';
@@ -118,6 +120,7 @@ export async function openStage(
     clusters: createClusterStore(db),
     spawns: createSpawnStore(db),
     judgements: createJudgementStore(db),
+    reconciliations: createReconciliationStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -384,7 +387,8 @@ type Stores = Omit<
     Parameters<typeof createDriftActivities>[0] &
     Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
-    Parameters<typeof createSpawnActivities>[0],
+    Parameters<typeof createSpawnActivities>[0] &
+    Parameters<typeof createReconciliationActivities>[0],
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
@@ -397,6 +401,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createCompareActivities(stores),
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
+    ...createReconciliationActivities(stores),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
