@@ -175,6 +175,12 @@ export const errorTable = {
     cause: 'The model that turns texts into vectors did not answer, or answered something else than vectors.',
     mend: 'Look at the server of `embeddings` in fleet.yaml; memories without vectors are found by their words alone.',
   },
+  SIGNING_KEY_MISSING: {
+    status: 503,
+    retryable: false,
+    cause: 'There is no private key that could sign, or it cannot be opened.',
+    mend: 'Set SOULFRA_SECRET_KEY (the one that sealed the key) or SOULFRA_SIGNING_KEY_FILE for the API and start it again; if the old one is lost, `soulfra keys rotate`.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
