@@ -16,6 +16,10 @@ import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
+import { licenseChangeRoutes } from './routes/license-changes.ts';
+import { licenseFileRoutes } from './routes/license-files.ts';
+import { licenseUseRoutes } from './routes/license-uses.ts';
+import { licenseRoutes } from './routes/licenses.ts';
 import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
@@ -104,6 +108,10 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceSecretRoutes,
     sourceEventRoutes,
     signingKeyRoutes,
+    licenseRoutes,
+    licenseUseRoutes,
+    licenseChangeRoutes,
+    licenseFileRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -7,6 +7,7 @@ import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { keyCommands } from './commands/keys.ts';
+import { licenseCommands } from './commands/licenses.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     sourceCommands,
     whisperCommands,
     inboxCommands,
+    licenseCommands,
     keyCommands,
     tokenCommands,
   ]) {

@@ -20,6 +20,8 @@ export const idPrefixes = {
   cluster: 'cls',
   clusterRun: 'crn',
   sourceSecret: 'whs',
+  license: 'lic',
+  licenseEvent: 'lev',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

@@ -15,6 +15,15 @@ export interface SigningKey extends Signer {
   readonly publicKey: Buffer;
 }
 
+/**
+ * `FORM.<base64url of the content>.<base64url of the signature>`; the signature is over all before the last dot, so that what is
+ * signed as one form is never taken for another. verifier/ reads it.
+ */
+export function signedText(form: string, content: string, signer: Signer): string {
+  const text = `${form}.${Buffer.from(content, 'utf8').toString('base64url')}`;
+  return `${text}.${Buffer.from(signer.sign(Buffer.from(text, 'ascii'))).toString('base64url')}`;
+}
+
 export interface KeptKey {
   id: string;
   ownerId: string;
