@@ -142,10 +142,14 @@ export async function recordChange(
       ...by,
       data: JSON.stringify(data),
       holding: ended?.holding ?? null,
-      filesUntil: ended?.filesUntil == null ? null : new Date(ended.filesUntil),
+      filesUntil: dateOf(ended?.filesUntil ?? null),
     })
     .execute();
   await tellOf(tx, { id, ownerId, issuerId }, `license.${change}`, { ...data, from, to, reason: by.reason });
+}
+
+function dateOf(ms: number | null): Date | null {
+  return ms === null ? null : new Date(ms);
 }
 
 export async function tellOf(

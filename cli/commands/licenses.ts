@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { CommandFailure, exitCodes } from '../failures.ts';
-import { type VerifyOptions, verifyFile } from '../offline-licenses.ts';
-import { ago, bad, bold, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
-import { limitOption, outputOf, sessionOf } from '../program.ts';
+import { licensePath as pathOf, type Would } from '../licenses.ts';
+import { ago, bad, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
+import { limitOption, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
+import { licenseChangeCommands } from './license-changes.ts';
+import { licenseFileCommands } from './license-files.ts';
 
 interface License {
   id: string;
@@ -208,45 +209,6 @@ export function licenseCommands(program: Command): void {
       line(`${good('✔')} ${id} is not in use on ${plain(answer.place)} any more`);
     });
 
-  for (const [verb, description] of [
-    ['suspend', 'it permits nothing until it is reinstated'],
-    ['reinstate', 'take back a suspension by hand'],
-    ['revoke', 'take it back for good'],
-  ] as const) {
-    licenses
-      .command(verb)
-      .argument('<license>', 'its id')
-      .requiredOption('--reason <text>', 'why')
-      .option('--dry-run', 'check only')
-      .description(description)
-      .action((id: string, { reason, dryRun }: Said, command: Command) =>
-        change(id, verb, { reason }, dryRun, command),
-      );
-  }
-
-  licenses
-    .command('extend')
-    .argument('<license>', 'its id')
-    .requiredOption('--reason <text>', 'why')
-    .option('--until <time>', 'new end of its term, ISO 8601')
-    .option('--uses <n>', 'uses in all', (text) => Number.parseInt(text, 10))
-    .option('--dry-run', 'check only')
-    .description('more time or more uses')
-    .action((id: string, { reason, until, uses, dryRun }: Said & { until?: string; uses?: number }, command: Command) =>
-      change(id, 'extend', { reason, expiresAt: until, uses }, dryRun, command),
-    );
-
-  licenses
-    .command('transfer')
-    .argument('<license>', 'its id')
-    .argument('<user>', 'who gets it')
-    .requiredOption('--reason <text>', 'why')
-    .option('--dry-run', 'check only')
-    .description('pass it on; its activations end')
-    .action((id: string, to: string, { reason, dryRun }: Said, command: Command) =>
-      change(id, 'transfer', { to, reason }, dryRun, command),
-    );
-
   licenses
     .command('usage')
     .argument('<license>', 'its id')
@@ -271,83 +233,8 @@ export function licenseCommands(program: Command): void {
       );
     });
 
-  licenses
-    .command('file')
-    .argument('<license>', 'its id')
-    .option('--activation <id>', 'whose place it holds in')
-    .option('--ttl <seconds>', 'how long it holds')
-    .option('-o, --output <file>', 'default: the standard output')
-    .description('a signed file that proves it offline')
-    .action(
-      async (
-        id: string,
-        { activation: activationId, ttl: ttlSeconds, output }: { activation?: string; ttl?: string; output?: string },
-        command: Command,
-      ) => {
-        const { client } = sessionOf(command);
-        await save((await client.download(pathOf(id, 'file'), { activationId, ttlSeconds })).body, output);
-      },
-    );
-
-  licenses
-    .command('revocations')
-    .option('--issuer <user>', 'default: the operator of the installation')
-    .option('-o, --output <file>', 'default: the standard output')
-    .description('the signed list of what is not to be honoured')
-    .action(async ({ issuer, output }: { issuer?: string; output?: string }, command: Command) => {
-      await save((await sessionOf(command).client.download('/revocations', { issuer })).body, output);
-    });
-
-  licenses
-    .command('verify')
-    .argument('<file>', 'made by `soulfra license file`')
-    .option('--keys <file>', 'made by `soulfra keys export`; default: what `soulfra keys pin` has pinned')
-    .option('--revocations <file>', 'made by `soulfra license revocations`')
-    .option('--package <sha256>', 'whether it is of this package')
-    .option('--place <machine>', 'where it is to be used')
-    .option('--commercial', 'whether it permits commercial use')
-    .description('verify a license file offline, with pinned keys alone')
-    .action(async (file: string, options: VerifyOptions, command: Command) => {
-      const verdict = await verifyFile(file, options);
-      const { code, holds, explanation, license } = verdict;
-      if (outputOf(command).json) printJson(verdict);
-      else {
-        line(`${holds ? (code === 'VALID' ? good('✔') : warn('●')) : bad('✖')} ${code}: ${explanation}`);
-        if (license !== undefined) {
-          line(`license  ${plain(license.license)} (${plain(license.kind)}) of ${plain(license.holder)}`);
-          line(`package  ${plain(license.package)}`);
-          if (license.activation !== null) line(`place    ${plain(license.activation.place)}`);
-          line(`until    ${new Date(license.fileExpiresAt * 1000).toISOString()}`);
-        }
-      }
-      if (!holds)
-        throw new CommandFailure(`${file} does not hold: ${explanation}`, { exitCode: exitCodes.failed, code });
-    });
-}
-
-interface Would {
-  would?: string;
-}
-interface Said {
-  reason: string;
-  dryRun?: boolean;
-}
-
-async function change(
-  id: string,
-  verb: string,
-  body: Record<string, unknown>,
-  dryRun: boolean | undefined,
-  command: Command,
-): Promise<void> {
-  const { client, json } = sessionOf(command);
-  const license = await client.post<License & Would>(pathOf(id, verb), body, { dryRun });
-  if (json) return printJson(license);
-  line(license.would === undefined ? `${good('✔')} ${license.id} is ${license.state}` : `would ${license.would}`);
-}
-
-function pathOf(id: string, below?: string): string {
-  return `/licenses/${encodeURIComponent(id)}${below === undefined ? '' : `/${below}`}`;
+  licenseChangeCommands(licenses);
+  licenseFileCommands(licenses);
 }
 
 function share(count: number, limit: number | null): string {

@@ -18,6 +18,8 @@ afterAll(() => api?.close());
 const memories = '/v1/agents/vesper-001/memories';
 const talk = '/v1/agents/vesper-001/messages';
 const json = { 'content-type': 'application/json' };
+const gift = { kind: 'personal', packageHash: 'a'.repeat(64), reason: 'a gift' };
+const noLicense = `/v1/licenses/${newId('license')}`;
 
 const refusals: Array<{
   name: string;
@@ -492,6 +494,141 @@ const refusals: Array<{
     url: '/v1/lineages?cursor=abc',
     status: 400,
     code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a license of no kind',
+    url: '/v1/licenses',
+    body: { ...gift, kind: 'eternal' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a license for nobody',
+    url: '/v1/licenses',
+    body: { ...gift, holder: newId('user') },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a license of a package that is no hash',
+    url: '/v1/licenses',
+    body: { ...gift, packageHash: 'A'.repeat(64) },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a license without a reason',
+    url: '/v1/licenses',
+    body: { ...gift, reason: ' ' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'an unknown license', method: 'GET', url: noLicense, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a license by an id of another kind',
+    method: 'GET',
+    url: `/v1/licenses/${newId('run')}`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a check of an unknown license', url: `${noLicense}/check`, body: {}, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'a check for no purpose there is',
+    url: `${noLicense}/check`,
+    body: { purpose: 'resell' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a redemption without an id',
+    url: `${noLicense}/redeem`,
+    body: {},
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a redemption id of blanks',
+    url: `${noLicense}/redeem`,
+    body: { redemptionId: 'a b' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an activation nowhere',
+    url: `${noLicense}/activate`,
+    body: { activationId: 'a', place: ' ' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an end of an activation of an unknown license',
+    url: `${noLicense}/deactivate`,
+    body: { activationId: 'a' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'an extension by nothing',
+    url: `${noLicense}/extend`,
+    body: { reason: 'a' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an extension until no day there is',
+    url: `${noLicense}/extend`,
+    body: { reason: 'a', expiresAt: '2026-02-30T00:00:00Z' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a transfer to a name',
+    url: `${noLicense}/transfer`,
+    body: { to: 'ada', reason: 'a' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a revocation without a reason',
+    url: `${noLicense}/revoke`,
+    body: {},
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a file that holds for a minute',
+    method: 'GET',
+    url: `${noLicense}/file?ttlSeconds=60`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'licenses in a state that is none',
+    method: 'GET',
+    url: '/v1/licenses?state=lost',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a cursor of usage that is none',
+    method: 'GET',
+    url: `${noLicense}/usage?cursor=${Buffer.from('yesterday').toString('base64url')}`,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a revocation list of an issuer that cannot be',
+    method: 'GET',
+    url: '/v1/revocations?issuer=me',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a revocation list of who has signed nothing',
+    method: 'GET',
+    url: `/v1/revocations?issuer=${newId('user')}`,
+    status: 404,
+    code: 'NOT_FOUND',
   },
   { name: 'a rotation of nothing', url: '/v1/signing-keys/rotate', body: {}, status: 400, code: 'INVALID_INPUT' },
   {

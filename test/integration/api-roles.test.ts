@@ -26,6 +26,7 @@ afterAll(() => api?.close());
 const open = [
   'GET /v1/health/live',
   'GET /v1/health/ready',
+  'GET /v1/revocations',
   'GET /v1/signing-keys',
   'POST /v1/sessions',
   'POST /v1/sources/harbour-news/events',
@@ -47,6 +48,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');
   if (url.includes('/tokens/')) return newId('token');
+  if (url.includes('/licenses/')) return newId('license');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }

@@ -7,6 +7,7 @@ import {
   agentStates,
   clusterStates,
   driftStates,
+  licenseStates,
   machineStates,
   memoryKinds,
   messageStates,
@@ -18,6 +19,8 @@ import {
   threadKinds,
   threadStates,
 } from '../../domain/states.ts';
+import { licenseChanges } from '../../domain/licenses.ts';
+import { signingKeySources } from '../../domain/signing-keys.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
@@ -36,6 +39,9 @@ const words: Record<string, readonly string[]> = {
   'drift_ratings.state': driftStates,
   'drift_judgements.state': judgementStates,
   'ego_entries.kind': egoKinds,
+  'license_events.change': licenseChanges,
+  'licenses.state': licenseStates,
+  'signing_keys.source': signingKeySources,
   'embedding_models.state': ['serving', 'building'],
   'machines.runs_as': runsAs,
   'machines.state': machineStates,
