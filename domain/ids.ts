@@ -140,3 +140,4 @@ export function weaveWorkflowId(period: string): string {
 }
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';
+export const licensesScheduleId = 'licenses';

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { licenseRefused, mayCome, permissionOf, runningState, stateAt } from '../domain/licenses.ts';
+import { licenseRefused, mayCome, permissionOf, runningState } from '../domain/licenses.ts';
 import type { LicenseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -208,22 +208,26 @@ export async function transferLicense(
   return readLicense(tx, id, null, now);
 }
 
-/** Writes down what time has ended, a batch a transaction; nothing waits for it, since `permissionOf` goes by time. @returns how many */
-export async function expireLicenses(db: Database, limit: number, now: Moment = databaseNow): Promise<number> {
-  return db.transaction().execute(async (tx) => {
-    const due = await sql<{ id: string }>`select id from licenses where state = 'active' and expires_at is not null
-      and expires_at + grace_seconds * interval '1 second' <= ${now} order by expires_at limit ${limit}
-      for update skip locked`.execute(tx);
-    for (const { id } of due.rows) {
-      const license = await readLicense(tx, id, null, now);
-      if (stateAt(license, license.now) !== 'expired') continue;
-      await setState(tx, id, 'expired', []);
-      const by = { actor: 'expireLicenses', reason: 'term and grace are over' };
-      await recordChange(tx, license, { change: 'expired', from: 'active', to: 'expired', by });
-    }
-    return due.rows.length;
-  });
+export function createLicenseStore(db: Database) {
+  return {
+    /** Writes down what time has ended, one batch; nothing waits for it, since `permissionOf` goes by time. @returns how many */
+    async expireDue(limit: number, now: Moment = databaseNow): Promise<number> {
+      return db.transaction().execute(async (tx) => {
+        const due = await sql<{ id: string }>`select id from licenses where state = 'active' and expires_at <= ${now}
+          and expires_at + grace_seconds * interval '1 second' <= ${now} order by expires_at limit ${limit}
+          for update skip locked`.execute(tx);
+        for (const { id } of due.rows) {
+          const license = await readLicense(tx, id, null, now);
+          await setState(tx, id, 'expired', []);
+          const by = { actor: 'expireLicenses', reason: 'term and grace are over' };
+          await recordChange(tx, license, { change: 'expired', from: 'active', to: 'expired', by });
+        }
+        return due.rows.length;
+      });
+    },
+  };
 }
+export type LicenseStore = ReturnType<typeof createLicenseStore>;
 
 async function setState(
   tx: DatabaseTransaction,

@@ -15,6 +15,7 @@ import {
   driftScheduleId,
   embeddingScheduleId,
   reflectScheduleId,
+  licensesScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
@@ -85,6 +86,7 @@ const standing: Readonly<Record<string, Options>> = {
   [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
   [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
   [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
+  [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {

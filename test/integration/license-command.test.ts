@@ -4,11 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { packageHash } from '../support/licenses.ts';
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+// A guard, not a claim: each command is a process of its own.
+vi.setConfig({ testTimeout: 300_000 });
+
 let api: ApiFixture;
 let url: string;
 let folder: string;

@@ -104,7 +104,7 @@ describe('redeeming', () => {
     ]);
     const [old, moved, fresh] = [all.slice(0, 30), all[30]!, all.slice(31)];
     expect({ status: moved.status, holder: moved.json['holder'] }).toEqual({ status: 200, holder: third });
-    expect(new Set([...old, ...fresh].map(({ status }) => status))).toEqual(new Set([200, 404]));
+    for (const { status } of [...old, ...fresh]) expect([200, 404]).toContain(status);
     const stored = await api.db
       .selectFrom('redemptions')
       .select(['id', 'ownerId'])
@@ -117,6 +117,7 @@ describe('redeeming', () => {
     expect(storedOf(api.stranger.ownerId)).toEqual(answered(old));
     expect(storedOf(third)).toEqual(answered(fresh));
     expect((await row(id)).uses).toBe(stored.length);
+    expect(stored.length).toBeGreaterThan(0);
     expect((await redeem(id, 'old-0', api.stranger.token)).status).toBe(404);
   });
 });

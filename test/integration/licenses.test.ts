@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstLicenseKinds } from '../../domain/license-kinds.ts';
 import {
   activateLicense,
-  expireLicenses,
+  createLicenseStore,
   issueLicense,
   reinstateLicense,
   revokeLicense,
@@ -163,9 +163,10 @@ test('extended by time and by uses, said as what shall be; nothing is taken away
 
 test('what time has ended is written down once, by whoever comes first, and can be extended', async () => {
   const id = await giveLicense(api, 'commercial');
-  const inTwoYears: Moment = sql<Date>`${databaseNow} + interval '2 years'`;
-  expect(await expireLicenses(api.db, 100)).toBe(0);
-  const found = await Promise.all([1, 2, 3].map(() => expireLicenses(api.db, 100, inTwoYears)));
+  const inTwoYears: Moment = sql<Date>`(${databaseNow} + interval '2 years')`;
+  const licenses = createLicenseStore(api.db);
+  expect(await licenses.expireDue(100)).toBe(0);
+  const found = await Promise.all([1, 2, 3].map(() => licenses.expireDue(100, inTwoYears)));
   expect(found.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
   expect((await changesOf(id)).filter((change) => change.startsWith('expired'))).toEqual(['expired active→expired']);
   expect(await codeOf(id)).toBe('EXPIRED');

@@ -172,6 +172,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('apply-retention-done', 'apply-retention:recorded');
+  await client.workflow.execute('expireLicenses', {
+    workflowId: 'expire-licenses:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('expire-licenses-done', 'expire-licenses:recorded');
 
   await client.workflow.execute('reembedMemories', {
     workflowId: 'reembed-memories:recorded',
