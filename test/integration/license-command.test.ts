@@ -88,7 +88,7 @@ test('given, used, and proved offline by pinned keys alone; revoked, the list sa
 
   writeFileSync(
     join(folder, 'changed.license'),
-    readFileSync(join(folder, 'my.license'), 'utf8').replace(/.\n$/, 'A\n'),
+    readFileSync(join(folder, 'my.license'), 'utf8').replace(/.\n$/, (last) => (last === 'A\n' ? 'Q\n' : 'A\n')),
   );
   const changed = await wrong(verify('changed.license', '--place', 'desk'));
   expect(changed.code).toBe(1);
