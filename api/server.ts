@@ -18,6 +18,10 @@ import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
+import { licenseChangeRoutes } from './routes/license-changes.ts';
+import { licenseFileRoutes } from './routes/license-files.ts';
+import { licenseUseRoutes } from './routes/license-uses.ts';
+import { licenseRoutes } from './routes/licenses.ts';
 import { lineageRoutes } from './routes/lineages.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
@@ -29,6 +33,7 @@ import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
 import { sourceRoutes } from './routes/sources.ts';
@@ -106,6 +111,11 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceEventRoutes,
     creditRoutes,
     ledgerRoutes,
+    signingKeyRoutes,
+    licenseRoutes,
+    licenseUseRoutes,
+    licenseChangeRoutes,
+    licenseFileRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

@@ -8,6 +8,8 @@ import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { ledgerCommands } from './commands/ledger.ts';
+import { keyCommands } from './commands/keys.ts';
+import { licenseCommands } from './commands/licenses.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -48,6 +50,8 @@ export function createProgram(): Command {
     creditCommands,
     ledgerCommands,
     inboxCommands,
+    licenseCommands,
+    keyCommands,
     tokenCommands,
   ]) {
     add(program);

@@ -181,6 +181,18 @@ export const errorTable = {
     cause: 'An account of the ledger holds less than this would take.',
     mend: 'Take less, or have credits granted first: `soulfra credits grant`.',
   },
+  SIGNING_KEY_MISSING: {
+    status: 503,
+    retryable: false,
+    cause: 'There is no private key that could sign, or it cannot be opened.',
+    mend: 'Set SOULFRA_SECRET_KEY (the one that sealed the key) or SOULFRA_SIGNING_KEY_FILE for the API and start it again; if the old one is lost, `soulfra keys rotate`.',
+  },
+  LICENSE_REFUSED: {
+    status: 409,
+    retryable: false,
+    cause: 'The license does not permit it now.',
+    mend: '`errors` has the code, such as USED_UP, and what to do; docs/licenses.md lists them.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -22,6 +22,8 @@ export const idPrefixes = {
   sourceSecret: 'whs',
   ledgerAccount: 'lac',
   grant: 'grt',
+  license: 'lic',
+  licenseEvent: 'lev',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -145,3 +147,4 @@ export const reconcileScheduleId = 'reconcile';
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
+export const licensesScheduleId = 'licenses';

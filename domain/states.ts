@@ -69,3 +69,7 @@ export type DriftState = (typeof driftStates)[number];
 
 export const clusterStates = ['living', 'merged', 'gone'] as const;
 export type ClusterState = (typeof clusterStates)[number];
+
+/** What stands against a holder's right to use a package; a revoked license stays so. */
+export const licenseStates = ['pending', 'active', 'suspended', 'revoked', 'expired', 'used_up'] as const;
+export type LicenseState = (typeof licenseStates)[number];

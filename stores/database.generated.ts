@@ -24,6 +24,18 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface Activations {
+  activatedAt: Generated<Timestamp>;
+  actor: string;
+  endedAt: Timestamp | null;
+  filesUntil: Timestamp | null;
+  id: string;
+  licenseId: string;
+  ownerId: string;
+  place: string;
+  seat: string;
+}
+
 export interface AgentDrift {
   agentId: string;
   model: string;
@@ -256,6 +268,66 @@ export interface LedgerTransfers {
   xid: Generated<string>;
 }
 
+export interface LicenseEvents {
+  actor: string;
+  at: Generated<Timestamp>;
+  change: string;
+  data: Generated<Json>;
+  filesUntil: Timestamp | null;
+  fromState: string | null;
+  holding: number | null;
+  id: string;
+  licenseId: string;
+  ownerId: string;
+  reason: string;
+  toState: string;
+}
+
+export interface LicenseKinds {
+  activations: number | null;
+  commercial: boolean;
+  graceSeconds: number;
+  id: string;
+  seats: number | null;
+  summary: string;
+  termSeconds: number | null;
+  transferable: boolean;
+  uses: number | null;
+}
+
+export interface Licenses {
+  activationsLimit: number | null;
+  commercial: boolean;
+  expiresAt: Timestamp | null;
+  filesUntil: Timestamp | null;
+  graceSeconds: number;
+  holding: Generated<number>;
+  id: string;
+  issuedAt: Generated<Timestamp>;
+  issuerId: string;
+  kind: string;
+  ownerId: string;
+  packageHash: string;
+  purchaseId: string | null;
+  seatsLimit: number | null;
+  startsAt: Timestamp | null;
+  state: Generated<string>;
+  suspendedBy: Generated<string[]>;
+  termSeconds: number | null;
+  transferable: boolean;
+  uses: Generated<number>;
+  usesLimit: number | null;
+}
+
+export interface LicenseUsage {
+  activations: Generated<number>;
+  day: Timestamp;
+  files: Generated<number>;
+  licenseId: string;
+  ownerId: string;
+  redemptions: Generated<number>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   drains: Generated<number>;
@@ -380,6 +452,15 @@ export interface Plans {
   version: Generated<number>;
 }
 
+export interface Redemptions {
+  actor: string;
+  id: string;
+  licenseId: string;
+  ownerId: string;
+  redeemedAt: Generated<Timestamp>;
+  useNumber: number;
+}
+
 export interface ReflectionEvidence {
   memoryId: string;
   ordinal: number;
@@ -459,6 +540,16 @@ export interface Runs {
   trigger: string;
   wantedModelId: string;
   workflowId: string;
+}
+
+export interface SigningKeys {
+  id: string;
+  madeAt: Generated<Timestamp>;
+  ownerId: string;
+  publicKey: Buffer;
+  retiredAt: Timestamp | null;
+  sealed: Buffer | null;
+  source: string;
 }
 
 export interface SourceItems {
@@ -644,6 +735,7 @@ export interface Whispers {
 }
 
 export interface DB {
+  activations: Activations;
   agentDrift: AgentDrift;
   agents: Agents;
   clusterMembers: ClusterMembers;
@@ -663,6 +755,10 @@ export interface DB {
   ledgerEntries: LedgerEntries;
   ledgerReconciliations: LedgerReconciliations;
   ledgerTransfers: LedgerTransfers;
+  licenseEvents: LicenseEvents;
+  licenseKinds: LicenseKinds;
+  licenses: Licenses;
+  licenseUsage: LicenseUsage;
   machines: Machines;
   memories: Memories;
   messageCitations: MessageCitations;
@@ -671,10 +767,12 @@ export interface DB {
   notices: Notices;
   personaFiles: PersonaFiles;
   plans: Plans;
+  redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   runCalls: RunCalls;
   runs: Runs;
+  signingKeys: SigningKeys;
   sourceItems: SourceItems;
   sourceSecrets: SourceSecrets;
   sourceStates: SourceStates;

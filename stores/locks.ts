@@ -40,6 +40,8 @@ export const lockNumbers = {
   sale: 7_205_426,
   /** Of an owner: what a pass over the books has found is told by one at a time. */
   reconciliation: 7_205_427,
+  /** Of an owner: which key signs. */
+  signingKeys: 7_205_440,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

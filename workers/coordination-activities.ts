@@ -6,6 +6,7 @@ import { createDriftActivities } from '../activities/drift.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
+import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
@@ -30,6 +31,7 @@ import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createJudgementStore } from '../stores/judgements.ts';
+import { createLicenseStore } from '../stores/licenses.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
@@ -70,6 +72,7 @@ export function createWorkerStores(db: Database) {
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
     unsaidVectors: createUnsaidVectorStore(db),
+    licenses: createLicenseStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
     sources: createSourceStore(db),
@@ -110,6 +113,7 @@ export function createCoordinationActivities(
     ...createDrainActivities(stores),
     ...createRetentionActivities({ ...stores, fleet }),
     ...createReconciliationActivities(stores),
+    ...createLicenseActivities(stores),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

@@ -16,6 +16,7 @@ import {
   embeddingScheduleId,
   reconcileScheduleId,
   reflectScheduleId,
+  licensesScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
@@ -99,6 +100,7 @@ const standing: Readonly<Record<string, Options>> = {
   [reconcileScheduleId]: startOf('reconcileLedger', 'reconcile', {
     intervals: [{ every: '1 hour', offset: '15 minutes' }],
   }),
+  [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 
 const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] });

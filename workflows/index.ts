@@ -1,4 +1,5 @@
 export { answerMessage } from './answer-message.ts';
+export { expireLicenses } from './expire-licenses.ts';
 export { applyRetention } from './apply-retention.ts';
 export { checkFleetHealth } from './check-fleet-health.ts';
 export { consolidateMemories } from './consolidate-memories.ts';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { giveLicense } from '../support/licenses.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
@@ -99,12 +100,18 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/ledger/accounts',
     '/v1/ledger/reconciliations',
     '/v1/ledger/transfers',
+    '/v1/license-kinds',
+    '/v1/licenses',
+    '/v1/licenses/{id}/activations',
+    '/v1/licenses/{id}/events',
+    '/v1/licenses/{id}/usage',
     '/v1/lineages',
     '/v1/machines',
     '/v1/models',
     '/v1/reflections',
     '/v1/runs',
     '/v1/schedules',
+    '/v1/signing-keys',
     '/v1/sources',
     '/v1/sources/{id}/items',
     '/v1/sources/{id}/secrets',
@@ -113,11 +120,14 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/tokens',
     '/v1/whispers',
   ]);
+  const license = await giveLicense(api, 'personal');
+  const idOf = (path: string) => {
+    if (path.startsWith('/v1/licenses')) return license;
+    if (path.startsWith('/v1/sources')) return path.endsWith('/secrets') ? 'door' : 'news';
+    return 'vesper-001';
+  };
   for (const [path] of lists) {
-    const url = path.replace(
-      '{id}',
-      path.endsWith('/secrets') ? 'door' : path.startsWith('/v1/sources') ? 'news' : 'vesper-001',
-    );
+    const url = path.replace('{id}', idOf(path));
     for (const format of ['json', 'ndjson', 'csv']) {
       const answer = await api.call('GET', `${url}?limit=2&format=${format}`);
       expect({ url, format, status: answer.status }).toEqual({ url, format, status: 200 });

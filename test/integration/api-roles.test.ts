@@ -26,6 +26,8 @@ afterAll(() => api?.close());
 const open = [
   'GET /v1/health/live',
   'GET /v1/health/ready',
+  'GET /v1/revocations',
+  'GET /v1/signing-keys',
   'POST /v1/sessions',
   'POST /v1/sources/harbour-news/events',
 ];
@@ -47,6 +49,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/threads/')) return newId('thread');
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
+  if (url.includes('/licenses/')) return newId('license');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }

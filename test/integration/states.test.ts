@@ -8,6 +8,7 @@ import {
   agentStates,
   clusterStates,
   driftStates,
+  licenseStates,
   machineStates,
   memoryKinds,
   messageStates,
@@ -19,6 +20,8 @@ import {
   threadKinds,
   threadStates,
 } from '../../domain/states.ts';
+import { licenseChanges } from '../../domain/licenses.ts';
+import { signingKeySources } from '../../domain/signing-keys.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
@@ -37,6 +40,9 @@ const words: Record<string, readonly string[]> = {
   'drift_ratings.state': driftStates,
   'drift_judgements.state': judgementStates,
   'ego_entries.kind': egoKinds,
+  'license_events.change': licenseChanges,
+  'licenses.state': licenseStates,
+  'signing_keys.source': signingKeySources,
   'embedding_models.state': ['serving', 'building'],
   'ledger_accounts.kind': accountKinds,
   'ledger_transfers.kind': transferKinds,

@@ -174,6 +174,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   });
   // apply-retention-done is of 0.1.0, before vectors were walked.
   await save('apply-retention-walked', 'apply-retention:recorded');
+  await client.workflow.execute('expireLicenses', {
+    workflowId: 'expire-licenses:recorded',
+    taskQueue: coordinationQueue,
+    args: [{}],
+  });
+  await save('expire-licenses-done', 'expire-licenses:recorded');
 
   await client.workflow.execute('reembedMemories', {
     workflowId: 'reembed-memories:recorded',

@@ -1,0 +1,64 @@
+import type { Command } from 'commander';
+import { licensePath, type Would } from '../licenses.ts';
+import { good, line, printJson } from '../output.ts';
+import { sessionOf } from '../program.ts';
+
+interface Said {
+  reason: string;
+  dryRun?: boolean;
+}
+
+/** What issuers and holders change, each with a reason. */
+export function licenseChangeCommands(licenses: Command): void {
+  for (const [verb, description] of [
+    ['suspend', 'it permits nothing until it is reinstated'],
+    ['reinstate', 'take back a suspension by hand'],
+    ['revoke', 'take it back for good'],
+  ] as const) {
+    licenses
+      .command(verb)
+      .argument('<license>', 'its id')
+      .requiredOption('--reason <text>', 'why')
+      .option('--dry-run', 'check only')
+      .description(description)
+      .action((id: string, { reason, dryRun }: Said, command: Command) =>
+        change(id, verb, { reason }, dryRun, command),
+      );
+  }
+
+  licenses
+    .command('extend')
+    .argument('<license>', 'its id')
+    .requiredOption('--reason <text>', 'why')
+    .option('--until <time>', 'new end of its term, ISO 8601')
+    .option('--uses <n>', 'uses in all', (text) => Number.parseInt(text, 10))
+    .option('--dry-run', 'check only')
+    .description('more time or more uses')
+    .action((id: string, { reason, until, uses, dryRun }: Said & { until?: string; uses?: number }, command: Command) =>
+      change(id, 'extend', { reason, expiresAt: until, uses }, dryRun, command),
+    );
+
+  licenses
+    .command('transfer')
+    .argument('<license>', 'its id')
+    .argument('<user>', 'who gets it')
+    .requiredOption('--reason <text>', 'why')
+    .option('--dry-run', 'check only')
+    .description('pass it on; its activations end')
+    .action((id: string, to: string, { reason, dryRun }: Said, command: Command) =>
+      change(id, 'transfer', { to, reason }, dryRun, command),
+    );
+}
+
+async function change(
+  id: string,
+  verb: string,
+  body: Record<string, unknown>,
+  dryRun: boolean | undefined,
+  command: Command,
+): Promise<void> {
+  const { client, json } = sessionOf(command);
+  const license = await client.post<{ id: string; state: string } & Would>(licensePath(id, verb), body, { dryRun });
+  if (json) return printJson(license);
+  line(license.would === undefined ? `${good('✔')} ${license.id} is ${license.state}` : `would ${license.would}`);
+}

@@ -1,0 +1,166 @@
+import { type RawBuilder, sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import { clockSkewMs, type LicenseChange, type LicenseFacts } from '../domain/licenses.ts';
+import type { LicenseState } from '../domain/states.ts';
+import type { DatabaseTransaction, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+
+/** A moment as Postgres tells it, for all who write; in whole milliseconds, so that rules and SQL compare the same time. */
+export type Moment = RawBuilder<Date>;
+export const databaseNow: Moment = sql<Date>`date_trunc('milliseconds', now())`;
+
+/** Who changed a license, and why. */
+export interface By {
+  /** Id of the token, the purchase, or the part of Soulfra. */
+  actor: string;
+  reason: string;
+}
+
+export interface LicenseRow extends LicenseFacts {
+  id: string;
+  ownerId: string;
+  issuerId: string;
+  kind: string;
+  purchaseId: string | null;
+  suspendedBy: string[];
+  termSeconds: number | null;
+  issuedAt: number;
+  /** How often it was transferred. */
+  holding: number;
+  filesUntil: number | null;
+  /** When it was read, by the database's clock. */
+  now: number;
+}
+
+/** Rows that a caller may see: what they hold and what they issued. Null: of whoever, for who has the id from a row of theirs. */
+export type Viewer = { ownerId: string } | null;
+
+export function seenBy(viewer: Viewer): RawBuilder<boolean> {
+  if (viewer === null) return sql<boolean>`true`;
+  return sql<boolean>`(l.owner_id = ${viewer.ownerId} or l.issuer_id = ${viewer.ownerId})`;
+}
+
+/** What permits something new, in SQL as `permissionOf` says it; a test holds them together. */
+export function mayBegin(now: Moment): RawBuilder<boolean> {
+  return sql<boolean>`l.state = 'active' and l.starts_at <= ${now} + ${clockSkewMs} * interval '1 millisecond'
+    and (l.expires_at is null or ${now} < l.expires_at)`;
+}
+
+/** The row with its live activations counted. @throws NOT_FOUND */
+export async function readLicense(tx: Executor, id: string, viewer: Viewer, now: Moment): Promise<LicenseRow> {
+  const { rows } = await selectLicenses(tx, sql`l.id = ${id} and ${seenBy(viewer)}`, sql``, now);
+  if (rows[0] === undefined) throw new DomainError('NOT_FOUND', `no license ${id}`);
+  return licenseRow(rows[0]);
+}
+
+/** Waits for the row and holds it until the transaction ends, then reads it: what is counted was committed before. @throws NOT_FOUND */
+export async function lockLicense(
+  tx: DatabaseTransaction,
+  id: string,
+  viewer: Viewer,
+  now: Moment,
+): Promise<LicenseRow> {
+  await sql`select from licenses l where l.id = ${id} and ${seenBy(viewer)} for update`.execute(tx);
+  return readLicense(tx, id, viewer, now);
+}
+
+export function selectLicenses(db: Executor, where: RawBuilder<unknown>, tail: RawBuilder<unknown>, now: Moment) {
+  return sql<SelectedLicense>`select l.*, live.activations, live.seats, ${now} as now from licenses l, lateral (
+    select count(*)::int as activations, count(distinct a.seat)::int as seats
+    from activations a where a.license_id = l.id and a.ended_at is null) live where ${where} ${tail}`.execute(db);
+}
+
+interface SelectedLicense
+  extends Omit<LicenseRow, 'startsAt' | 'expiresAt' | 'issuedAt' | 'filesUntil' | 'now' | 'state'> {
+  state: string;
+  startsAt: Date | null;
+  expiresAt: Date | null;
+  issuedAt: Date;
+  filesUntil: Date | null;
+  now: Date;
+}
+
+export function licenseRow(row: SelectedLicense): LicenseRow {
+  return {
+    ...row,
+    state: row.state as LicenseState,
+    startsAt: row.startsAt?.getTime() ?? null,
+    expiresAt: row.expiresAt?.getTime() ?? null,
+    issuedAt: row.issuedAt.getTime(),
+    filesUntil: row.filesUntil?.getTime() ?? null,
+    now: row.now.getTime(),
+  };
+}
+
+/** What of a named activation and seat is in use now, for `permissionOf`. */
+export async function useOf(
+  db: Executor,
+  { id, ownerId }: Pick<LicenseRow, 'id' | 'ownerId'>,
+  { activationId, seat }: { activationId?: string | undefined; seat?: string | undefined },
+): Promise<{ inUse?: boolean; seatTaken?: boolean }> {
+  const { rows } = await sql<{ inUse: boolean | null; seatTaken: boolean | null }>`
+    select bool_or(id = ${activationId ?? null} and owner_id = ${ownerId}) as in_use, bool_or(seat = ${seat ?? null}) as seat_taken
+    from activations where license_id = ${id} and ended_at is null`.execute(db);
+  const { inUse, seatTaken } = rows[0]!;
+  return {
+    ...(activationId === undefined ? {} : { inUse: inUse ?? false }),
+    ...(seat === undefined ? {} : { seatTaken: seatTaken ?? false }),
+  };
+}
+
+/** As revocation lists name what they bar. */
+export function hashOf(text: RawBuilder<unknown>): RawBuilder<string> {
+  return sql<string>`encode(sha256(convert_to(${text}, 'UTF8')), 'hex')`;
+}
+
+export interface Change {
+  change: LicenseChange;
+  from: LicenseState | null;
+  to: LicenseState;
+  by: By;
+  data?: Record<string, unknown>;
+  /** Of a transfer: what ended, and until when its files may hold. */
+  ended?: { holding: number; filesUntil: number | null };
+}
+
+/** Writes down what became of a license, for good, and tells its holder and its issuer. */
+export async function recordChange(
+  tx: DatabaseTransaction,
+  { id, ownerId, issuerId }: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
+  { change, from, to, by, data = {}, ended }: Change,
+): Promise<void> {
+  await tx
+    .insertInto('licenseEvents')
+    .values({
+      id: newId('licenseEvent'),
+      licenseId: id,
+      ownerId,
+      change,
+      fromState: from,
+      toState: to,
+      ...by,
+      data: JSON.stringify(data),
+      holding: ended?.holding ?? null,
+      filesUntil: dateOf(ended?.filesUntil ?? null),
+    })
+    .execute();
+  await tellOf(tx, { id, ownerId, issuerId }, `license.${change}`, { ...data, from, to, reason: by.reason });
+}
+
+function dateOf(ms: number | null): Date | null {
+  return ms === null ? null : new Date(ms);
+}
+
+export async function tellOf(
+  tx: DatabaseTransaction,
+  { id, ownerId, issuerId }: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
+  type: string,
+  data: Record<string, unknown>,
+): Promise<void> {
+  const owners = ownerId === issuerId ? [ownerId] : [ownerId, issuerId];
+  await appendEvents(
+    tx,
+    owners.map((owner) => ({ ownerId: owner, type, subject: id, data })),
+  );
+}

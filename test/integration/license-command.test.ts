@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { packageHash } from '../support/licenses.ts';
+
+const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+// A guard, not a claim: each command is a process of its own.
+vi.setConfig({ testTimeout: 300_000 });
+
+let api: ApiFixture;
+let url: string;
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'soulfra-license-'));
+  api = await createApiFixture();
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
+});
+afterAll(async () => {
+  await api?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Ended {
+  code: number;
+  out: string;
+  err: string;
+}
+function soulfra(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [launcher, ...args], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
+    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
+    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
+  });
+}
+const json = (ended: Ended) => JSON.parse(ended.out) as Record<string, unknown>;
+/** With nothing that it could ask. */
+const offline = { SOULFRA_URL: 'http://127.0.0.1:9', SOULFRA_TOKEN: 'sfr_nothing-of-use' };
+const verify = (...args: string[]) => soulfra(['license', 'verify', ...args], offline);
+const wrong = async (ended: Promise<Ended>) => {
+  const { code, err } = await ended;
+  return { code, says: /\[(\w+)\]/.exec(err)?.[1] };
+};
+
+test('given, used, and proved offline by pinned keys alone; revoked, the list says so', async () => {
+  const given = await soulfra(['--json', 'license', 'give', 'personal', packageHash, '--reason', 'a gift']);
+  expect(given).toMatchObject({ code: 0 });
+  const id = json(given)['id'] as string;
+  expect((await soulfra(['license', 'list', '--kind', 'personal'])).out).toContain(id);
+  expect((await soulfra(['license', 'redeem', id, 'r-1'])).out).toContain(`use 1 of ${id}`);
+  expect((await soulfra(['license', 'activate', id, 'a-1', '--place', 'desk'])).out).toContain('is in use on desk');
+  expect((await soulfra(['license', 'check', id, '--activation', 'a-1'])).out).toContain('VALID');
+  expect((await soulfra(['license', 'check', id, '--commercial'])).out).toContain('SCOPE_MISSING');
+  expect(await soulfra(['license', 'file', id, '--activation', 'a-1', '-o', 'my.license'])).toMatchObject({ code: 0 });
+  expect((await soulfra(['license', 'usage', id, '--csv'])).out).toContain(',1,1,1\r\n');
+  expect((await soulfra(['license', 'show', id])).out).toContain('a gift');
+
+  // Nothing is trusted until a person says so.
+  const nothing = await verify('my.license', '--place', 'desk');
+  expect({ code: nothing.code, err: nothing.err }).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('no key is pinned'),
+  });
+  expect((await soulfra(['keys', 'pin'])).code).toBe(2);
+  expect(await soulfra(['--yes', 'keys', 'pin'])).toMatchObject({ code: 0 });
+  const holds = await verify('my.license', '--place', 'desk', '--package', packageHash);
+  expect(holds).toMatchObject({ code: 0, out: expect.stringContaining('VALID') });
+  expect(holds.out).toContain(id);
+  expect(await wrong(verify('my.license'))).toEqual({ code: 1, says: 'SCOPE_MISSING' });
+  expect(await wrong(verify('my.license', '--place', 'desk', '--commercial'))).toEqual({
+    code: 1,
+    says: 'SCOPE_MISSING',
+  });
+  expect(await wrong(verify('none.license'))).toEqual({ code: 2, says: 'INVALID_INPUT' });
+
+  writeFileSync(
+    join(folder, 'changed.license'),
+    readFileSync(join(folder, 'my.license'), 'utf8').replace(/.\n$/, (last) => (last === 'A\n' ? 'Q\n' : 'A\n')),
+  );
+  const changed = await wrong(verify('changed.license', '--place', 'desk'));
+  expect(changed.code).toBe(1);
+  expect(['MALFORMED', 'SIGNATURE_INVALID']).toContain(changed.says);
+
+  expect(await soulfra(['license', 'revocations', '-o', 'before.list'])).toMatchObject({ code: 0 });
+  expect(await soulfra(['license', 'revoke', id, '--reason', 'taken back'])).toMatchObject({ code: 0 });
+  expect(await soulfra(['license', 'revocations', '-o', 'after.list'])).toMatchObject({ code: 0 });
+  expect((await verify('my.license', '--place', 'desk', '--revocations', 'before.list')).code).toBe(0);
+  expect(await wrong(verify('my.license', '--place', 'desk', '--revocations', 'after.list'))).toEqual({
+    code: 1,
+    says: 'REVOKED',
+  });
+  expect(await wrong(verify('my.license', '--place', 'desk', '--revocations', 'my.license'))).toEqual({
+    code: 1,
+    says: 'REVOCATIONS_INVALID',
+  });
+});
+
+test('keys are exported, rotated, pinned from a file, and unpinned; a key file that lies is refused', async () => {
+  expect(await soulfra(['keys', 'export', '-o', 'old.json'])).toMatchObject({ code: 0 });
+  const rotated = json(await soulfra(['--json', '--yes', 'keys', 'rotate']));
+  expect((await soulfra(['keys', 'list'])).out).toContain(rotated['keyId']);
+  expect(await soulfra(['keys', 'export', '-o', 'new.json'])).toMatchObject({ code: 0 });
+  const given = json(await soulfra(['--json', 'license', 'give', 'unlimited', packageHash, '--reason', 'a gift']));
+  await soulfra(['license', 'file', given['id'] as string, '-o', 'fresh.license']);
+  expect(await wrong(verify('fresh.license', '--keys', 'old.json'))).toEqual({ code: 1, says: 'KEY_UNKNOWN' });
+  expect((await verify('fresh.license', '--keys', 'new.json')).code).toBe(0);
+  const home = { ...offline, SOULFRA_HOME: join(folder, 'elsewhere') };
+  expect((await soulfra(['--yes', 'keys', 'pin', 'new.json'], home)).code).toBe(0);
+  expect((await soulfra(['license', 'verify', 'fresh.license'], home)).code).toBe(0);
+  expect((await soulfra(['keys', 'unpin', rotated['keyId'] as string], home)).code).toBe(0);
+  expect(await wrong(soulfra(['license', 'verify', 'fresh.license'], home))).toEqual({ code: 1, says: 'KEY_UNKNOWN' });
+
+  const file = JSON.parse(readFileSync(join(folder, 'new.json'), 'utf8')) as { keys: Array<Record<string, unknown>> };
+  const [first, second] = file.keys;
+  writeFileSync(join(folder, 'lie.json'), JSON.stringify({ keys: [{ ...first, publicKey: second!['publicKey'] }] }));
+  const lie = await verify('fresh.license', '--keys', 'lie.json');
+  expect({ code: lie.code, err: lie.err }).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('is not the id of its key'),
+  });
+  writeFileSync(join(folder, 'empty.json'), '{}');
+  expect(await wrong(verify('fresh.license', '--keys', 'empty.json'))).toEqual({ code: 2, says: 'INVALID_INPUT' });
+});
