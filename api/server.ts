@@ -17,6 +17,7 @@ import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
 import { lineageRoutes } from './routes/lineages.ts';
+import { loopRoutes } from './routes/loops.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
@@ -92,6 +93,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     lineageRoutes,
     whisperRoutes,
     memoryRoutes,
+    loopRoutes,
     messageRoutes,
     reflectionRoutes,
     driftRoutes,

@@ -175,6 +175,18 @@ export const errorTable = {
     cause: 'The model that turns texts into vectors did not answer, or answered something else than vectors.',
     mend: 'Look at the server of `embeddings` in fleet.yaml; memories without vectors are found by their words alone.',
   },
+  LOOP_TAMPERED: {
+    status: 422,
+    retryable: false,
+    cause: 'The loop package is not what was signed: its signature, a hash or its form does not hold.',
+    mend: 'Ask who gave it to you for it anew; never install this one.',
+  },
+  KEY_NOT_PINNED: {
+    status: 422,
+    retryable: false,
+    cause: 'The signature holds, but nobody here has said that its key is to be trusted.',
+    mend: 'Pin the key once you know whose it is, or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

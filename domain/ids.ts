@@ -20,6 +20,7 @@ export const idPrefixes = {
   cluster: 'cls',
   clusterRun: 'crn',
   sourceSecret: 'whs',
+  loopPackage: 'lpk',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

@@ -40,11 +40,25 @@ const quotedWords = 5;
 
 /** Finds out whether a text quotes this one word for word, whatever its case and marks. Of scripts without spaces a sign is a word. */
 export function quoteFinder(source: string): (text: string) => boolean {
-  const words = wordsOf(source);
-  const length = Math.min(quotedWords, words.length);
-  if (length === 0) return () => false;
-  const runs = new Set(runsOf(words, length));
-  return (text) => runsOf(wordsOf(text), length).some((run) => runs.has(run));
+  return anyQuoteFinder([source]);
+}
+
+/** The same for many texts, each of which is read once. */
+export function anyQuoteFinder(sources: Iterable<string>): (text: string) => boolean {
+  const runsByLength = new Map<number, Set<string>>();
+  for (const source of sources) {
+    const words = wordsOf(source);
+    const length = Math.min(quotedWords, words.length);
+    if (length === 0) continue;
+    const runs = runsByLength.get(length) ?? new Set();
+    for (const run of runsOf(words, length)) runs.add(run);
+    runsByLength.set(length, runs);
+  }
+  return (text) => {
+    const words = wordsOf(text);
+    for (const [length, runs] of runsByLength) if (runsOf(words, length).some((run) => runs.has(run))) return true;
+    return false;
+  };
 }
 
 function wordsOf(text: string): string[] {

@@ -34,6 +34,8 @@ export const lockNumbers = {
   sourceSecrets: 7_205_423,
   /** One name of a draft is taken at a time. */
   name: 7_205_424,
+  /** Of an owner: loop packages are kept one after the other. */
+  loopPackages: 7_205_460,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

@@ -4,6 +4,9 @@ import type { Executor } from './database.ts';
 /** Where a memory came from that quotes what it took the place of; see domain/consolidation.ts. */
 export const quotationSource = 'consolidated';
 
+/** Reason of a tombstone that nobody asked for: the memory was the least useful, and nothing was like it. */
+export const consolidatedAway = 'consolidated';
+
 /** Of a row of `memories`: neither a quotation nor inherited, so that nobody takes it for something new. */
 export const asItCame = sql<boolean>`source <> ${quotationSource} and source not like 'inherited:%'`;
 

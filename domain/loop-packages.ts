@@ -1,0 +1,261 @@
+import { z } from 'zod';
+import { canonicalJson } from './canonical-json.ts';
+import { durationSchema } from './durations.ts';
+import { DomainError } from './errors.ts';
+import { invalidInput } from './field-errors.ts';
+import { nameSchema, slugSchema } from './ids.ts';
+import { decodeUtf8, parseJsonText } from './json-text.ts';
+import { createArchiveReader, type LoopMember, loopMembers, writeArchive } from './loop-archive.ts';
+import { type LoopLine, readLoopLines, type Sha256, writeLoopLines } from './loop-memories.ts';
+import { commercialUses } from './model-licenses.ts';
+import { personaLimits } from './persona-files.ts';
+import { gpuClasses } from './task-queues.ts';
+import { textSchema } from './text.ts';
+
+/** The `.loop` file: docs/loops.md. */
+export const loopFormat = 'soulfra-loop';
+export const loopFormatVersion = 1;
+export const loopMediaType = 'application/octet-stream';
+
+/** Memories of a package at the most: as many as one transaction can take in on a slow machine. */
+export const mostLoopMemories = 20_000;
+
+const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
+const keyIdSchema = z.string().regex(/^key_[0-9a-f]{32}$/, 'must be key_ followed by 32 lower-case hex digits');
+
+/** What signs and checks; crypto is the caller's, since the domain has none. */
+export interface LoopChecks {
+  sha256: Sha256;
+  /** Made of the public key alone, so that none can stand for another. */
+  keyIdOf: (publicKey: Uint8Array) => string;
+  /** Ed25519. */
+  isSignedBy: (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean;
+}
+
+/** Who signs: integrations/signing.ts. */
+export interface LoopSigner {
+  keyId: string;
+  /** 32 bytes. */
+  publicKey: Uint8Array;
+  sign: (bytes: Uint8Array) => Uint8Array;
+}
+
+const termsSchema = z.strictObject({
+  license: z.string().max(120).nullable(),
+  commercialUse: z.enum(commercialUses),
+});
+
+export const loopPersonaSchema = z.strictObject({
+  name: textSchema(personaLimits.nameChars),
+  persona: textSchema(personaLimits.personaChars),
+  traits: z.array(textSchema(personaLimits.traitChars)).max(personaLimits.traits),
+  mask: z.strictObject({ seed: z.int().nonnegative() }),
+});
+export type LoopPersona = z.output<typeof loopPersonaSchema>;
+
+/** The versions of the prompts that the agent is asked by; what stands in them is code. */
+const promptsSchema = z.record(nameSchema, z.string().regex(/^[a-z][a-z0-9-]*\/\d{1,6}$/));
+export type LoopPrompts = z.output<typeof promptsSchema>;
+
+/** How the agent works, and what it needs for that. */
+const needsSchema = z.strictObject({
+  archetype: slugSchema,
+  cadence: durationSchema,
+  /** Model id `<model>_<quantisation>`. */
+  model: nameSchema,
+  leastClass: z.enum(gpuClasses),
+  mayDegrade: z.boolean(),
+  expectedTokens: z.int().positive().max(32_768),
+  importanceThreshold: z.int().min(0).max(1_000_000),
+});
+export type LoopNeeds = z.output<typeof needsSchema>;
+
+const modelSchema = termsSchema.extend({ id: z.string().min(1).max(200) });
+export type LoopModel = z.output<typeof modelSchema>;
+
+const contentSchema = z.strictObject({
+  agentId: slugSchema,
+  name: z.string(),
+  memories: z.int().min(0).max(mostLoopMemories).describe('Reflections among them'),
+  reflections: z.int().min(0).max(mostLoopMemories),
+  needs: needsSchema,
+  /** The model that it needs, first, and every model whose words stand in its reflections. */
+  models: z.array(modelSchema).min(1).max(100),
+  /** Where the agent itself came with a package. */
+  madeFrom: z.strictObject({ contentHash: hashSchema, keyId: keyIdSchema }).optional(),
+  members: z
+    .array(z.strictObject({ name: z.enum(loopMembers), size: z.int().min(0), sha256: hashSchema }))
+    .length(loopMembers.length - 2),
+});
+export type LoopContent = z.output<typeof contentSchema>;
+
+export const loopManifestSchema = contentSchema
+  .extend({
+    format: z.literal(loopFormat),
+    version: z.literal(loopFormatVersion, {
+      error: (issue) => `is ${String(issue.input)}; this Soulfra reads ${loopFormatVersion}`,
+    }),
+    agentHash: hashSchema.describe('Of persona and memories: an equal agent has the same, whatever it is called by'),
+    contentHash: hashSchema.describe('Of all that the package says: what a package is known by'),
+    madeBy: z.strictObject({ keyId: keyIdSchema }),
+  })
+  .meta({ id: 'LoopManifest' });
+export type LoopManifest = z.output<typeof loopManifestSchema>;
+
+const signatureSchema = z.strictObject({
+  algorithm: z.literal('Ed25519'),
+  keyId: keyIdSchema,
+  publicKey: z.base64url(),
+  signature: z.base64url(),
+});
+
+export interface LoopParts {
+  agentId: string;
+  persona: LoopPersona;
+  prompts: LoopPrompts;
+  lines: readonly LoopLine[];
+  needs: LoopNeeds;
+  models: readonly LoopModel[];
+  madeFrom?: LoopContent['madeFrom'];
+}
+
+/** What a package holds before anybody signs it: for a preview, and to find one that is there already. */
+export interface UnsignedLoop {
+  content: Omit<LoopManifest, 'madeBy'>;
+  members: Readonly<Record<Exclude<LoopMember, 'manifest.json' | 'signature.json'>, Uint8Array>>;
+}
+
+/** @throws INVALID_INPUT where more was chosen than a package takes */
+export function assembleLoop(parts: LoopParts, sha256: Sha256): UnsignedLoop {
+  const { agentId, persona, prompts, lines, needs, models, madeFrom } = parts;
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const members = {
+    'persona.json': bytes(canonicalJson(persona)),
+    'prompts.json': bytes(canonicalJson(prompts)),
+    'memories.ndjson': bytes(writeLoopLines(lines)),
+  };
+  const content: LoopContent = {
+    agentId,
+    name: persona.name,
+    memories: lines.length,
+    reflections: lines.filter(({ type }) => type === 'reflection').length,
+    needs,
+    models: [...models],
+    ...(madeFrom === undefined ? {} : { madeFrom }),
+    members: contentMembers.map((name) => ({ name, size: members[name].length, sha256: sha256(members[name]) })),
+  };
+  return { content: { ...content, ...hashesOf(content, sha256) }, members };
+}
+
+const contentMembers = ['persona.json', 'prompts.json', 'memories.ndjson'] as const;
+
+function hashesOf(content: LoopContent, sha256: Sha256) {
+  const bytes = (value: unknown) => new TextEncoder().encode(canonicalJson(value));
+  const own = content.members.filter(({ name }) => name !== 'prompts.json').map((member) => member.sha256);
+  const shared = { format: loopFormat, version: loopFormatVersion } as const;
+  const agentHash = sha256(bytes({ ...shared, agent: own }));
+  return { ...shared, agentHash, contentHash: sha256(bytes({ ...shared, ...content })) };
+}
+
+/** The archive: the same parts and the same key give the same bytes. */
+export function signLoop({ content, members }: UnsignedLoop, signer: LoopSigner): { manifest: LoopManifest; archive: Uint8Array } {
+  const bytes = (value: unknown) => new TextEncoder().encode(canonicalJson(value));
+  const manifest: LoopManifest = { ...content, madeBy: { keyId: signer.keyId } };
+  const signed = bytes(manifest);
+  const signature = bytes({
+    algorithm: 'Ed25519',
+    keyId: signer.keyId,
+    publicKey: base64url(signer.publicKey),
+    signature: base64url(signer.sign(signed)),
+  });
+  return { manifest, archive: writeArchive({ ...members, 'manifest.json': signed, 'signature.json': signature }) };
+}
+
+export interface ReadLoop {
+  manifest: LoopManifest;
+  persona: LoopPersona;
+  prompts: LoopPrompts;
+  lines: LoopLine[];
+  /** Whether the key that signed it was pinned here before. */
+  trusted: boolean;
+}
+
+/**
+ * Reads a package as it comes, and believes nothing before its signature: manifest, then signature, then each member by the
+ * size and the hash that the manifest gives.
+ * @param isPinned whether this key is trusted; a key that comes with a package never is
+ * @throws MALFORMED_BODY, BODY_TOO_LARGE, INVALID_INPUT, LOOP_TAMPERED · KEY_NOT_PINNED unless `trustUnknown`
+ */
+export async function readLoop(
+  stream: AsyncIterable<Uint8Array>,
+  { checks, isPinned, trustUnknown = false }: {
+    checks: LoopChecks;
+    isPinned: (keyId: string) => boolean;
+    trustUnknown?: boolean;
+  },
+): Promise<ReadLoop> {
+  const archive = createArchiveReader(stream);
+  const manifestBytes = await archive.member('manifest.json');
+  const manifest = jsonOf(manifestBytes, loopManifestSchema, 'manifest.json');
+  const { keyId } = manifest.madeBy;
+  refuseUnsigned(manifestBytes, jsonOf(await archive.member('signature.json'), signatureSchema, 'signature.json'), keyId, checks);
+  const trusted = isPinned(keyId);
+  if (!trusted && !trustUnknown) {
+    throw new DomainError('KEY_NOT_PINNED', `the package was signed with ${keyId}, which is not pinned here`);
+  }
+  const { format: _f, version: _v, agentHash, contentHash, madeBy: _m, ...content } = manifest;
+  const hashes = hashesOf(content, checks.sha256);
+  if (hashes.agentHash !== agentHash || hashes.contentHash !== contentHash) throw tampered('the hashes of its manifest are of another one');
+  const members = new Map<string, Uint8Array>();
+  for (const [i, name] of contentMembers.entries()) {
+    const told = manifest.members[i]!;
+    if (told.name !== name) throw tampered('its manifest names other members');
+    const bytes = await archive.member(name, told.size);
+    if (checks.sha256(bytes) !== told.sha256) throw tampered(`${name} is not what was signed`);
+    members.set(name, bytes);
+  }
+  await archive.end();
+  const persona = jsonOf(members.get('persona.json')!, loopPersonaSchema, 'persona.json');
+  const prompts = jsonOf(members.get('prompts.json')!, promptsSchema, 'prompts.json');
+  const lines = readLoopLines(decodeUtf8(members.get('memories.ndjson')!), checks.sha256);
+  const reflections = lines.filter(({ type }) => type === 'reflection').length;
+  if (lines.length !== manifest.memories || reflections !== manifest.reflections || persona.name !== manifest.name) {
+    throw tampered('its manifest tells of another content');
+  }
+  return { manifest, persona, prompts, lines, trusted };
+}
+
+function refuseUnsigned(
+  signed: Uint8Array,
+  { keyId, publicKey, signature }: z.output<typeof signatureSchema>,
+  madeBy: string,
+  { keyIdOf, isSignedBy }: LoopChecks,
+): void {
+  const key = fromBase64url(publicKey);
+  if (base64url(key) !== publicKey || base64url(fromBase64url(signature)) !== signature)
+    throw tampered('its signature is not written as it must be');
+  if (keyId !== madeBy || keyIdOf(key) !== keyId) throw tampered('its key is not the one that its manifest names');
+  if (!isSignedBy(key, signed, fromBase64url(signature))) throw tampered('its signature does not hold');
+}
+
+function jsonOf<Schema extends z.ZodType>(bytes: Uint8Array, schema: Schema, name: LoopMember): z.output<Schema> {
+  const text = decodeUtf8(bytes);
+  const json = parseJsonText(text);
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw invalidInput(parsed.error, json, schema, `${name}.`);
+  // One meaning has one text, so that none stands behind another's hash.
+  if (canonicalJson(parsed.data) !== text) throw tampered(`${name} is not written as it must be`);
+  return parsed.data;
+}
+
+function tampered(why: string): DomainError {
+  return new DomainError('LOOP_TAMPERED', `the package is not as it was signed: ${why}`);
+}
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+function fromBase64url(text: string): Uint8Array {
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
+}

@@ -1,0 +1,90 @@
+import type { LoopManifest } from '../../domain/loop-packages.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface LoopPackageView {
+  id: string;
+  agentId: string;
+  name: string;
+  contentHash: string;
+  agentHash: string;
+  keyId: string;
+  memories: number;
+  reflections: number;
+  bytes: number;
+  madeAt: string;
+}
+
+function packageQuery(db: Executor, ownerId: string) {
+  return db
+    .selectFrom('loopPackages')
+    .select(['id', 'agentId', 'contentHash', 'agentHash', 'manifest', 'bytes', 'keyId', 'madeAt'])
+    .where('ownerId', '=', ownerId);
+}
+type Row = Awaited<ReturnType<ReturnType<typeof packageQuery>['execute']>>[number];
+
+function packageView(row: Row): LoopPackageView & { manifest: LoopManifest } {
+  const { id, agentId, bytes, keyId } = row;
+  // Written by us from a manifest that was judged.
+  const manifest = row.manifest as unknown as LoopManifest;
+  const { name, memories, reflections } = manifest;
+  return {
+    id,
+    agentId,
+    name,
+    contentHash: row.contentHash.toString('hex'),
+    agentHash: row.agentHash.toString('hex'),
+    keyId,
+    memories,
+    reflections,
+    bytes,
+    madeAt: iso(row.madeAt),
+    manifest,
+  };
+}
+
+/** The last made first; `after` is an id. */
+export async function listLoopPackages(
+  db: Executor,
+  page: PageRequest & { agentId?: string | undefined },
+): Promise<LoopPackageView[]> {
+  let query = packageQuery(db, page.ownerId);
+  if (page.agentId !== undefined) query = query.where('agentId', '=', page.agentId);
+  if (page.after !== undefined) query = query.where('id', '<', page.after);
+  const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
+  return rows.map((row) => {
+    const { manifest: _manifest, ...view } = packageView(row);
+    return view;
+  });
+}
+
+export async function findLoopPackage(
+  db: Executor,
+  ownerId: string,
+  id: string,
+): Promise<(LoopPackageView & { manifest: LoopManifest }) | undefined> {
+  const row = await packageQuery(db, ownerId).where('id', '=', id).executeTakeFirst();
+  return row && packageView(row);
+}
+
+/** The file itself. */
+export async function loopArchive(db: Executor, ownerId: string, id: string): Promise<Buffer | undefined> {
+  const row = await db
+    .selectFrom('loopPackages')
+    .select('archive')
+    .where('ownerId', '=', ownerId)
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return row?.archive;
+}
+
+/** What an agent came with; undefined where it came with no package. */
+export async function installOf(db: Executor, ownerId: string, agentId: string): Promise<LoopManifest | undefined> {
+  const row = await db
+    .selectFrom('loopInstalls')
+    .select('manifest')
+    .where('ownerId', '=', ownerId)
+    .where('agentId', '=', agentId)
+    .executeTakeFirst();
+  return row && (row.manifest as unknown as LoopManifest);
+}
