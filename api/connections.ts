@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { createSecretBox } from '../integrations/secret-box.ts';
+import { openSigningKey } from '../integrations/signing.ts';
 import { createApiMetrics } from '../observability/metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -17,6 +18,8 @@ export interface ConnectionSettings {
   modelKey?: string | undefined;
   /** 32 bytes, base64url. */
   secretKey?: string | undefined;
+  /** PKCS8 PEM of an Ed25519 key. */
+  signingKey?: string | undefined;
   log: Logger;
 }
 
@@ -41,6 +44,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     embedderOf: embedders.of,
     secretBox:
       settings.secretKey === undefined ? undefined : createSecretBox(Buffer.from(settings.secretKey, 'base64url')),
+    signingKey: settings.signingKey === undefined ? undefined : openSigningKey(settings.signingKey),
     log,
     metrics: createApiMetrics(),
   };

@@ -12,10 +12,12 @@ import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
 import { createRetirementStore } from '../stores/retirement.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createSigningKeyStore } from '../stores/signing-keys.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
+import { createSigners } from '../integrations/signing.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
@@ -23,9 +25,18 @@ import { createWorkflowStarter } from './workflow-starts.ts';
 /** What every route is given: the connections, and the stores made over them once. */
 export function createContext(deps: ApiDeps) {
   const limits = createLimitReader(deps);
+  const principals = createPrincipalStore(deps.db);
+  const signingKeys = createSigningKeyStore(deps.db);
   return {
     ...deps,
-    principals: createPrincipalStore(deps.db),
+    principals,
+    signingKeys,
+    signers: createSigners({
+      keys: signingKeys,
+      secretBox: deps.secretBox,
+      file: deps.signingKey,
+      operatorId: principals.firstOperator,
+    }),
     agents: createAgentStore(deps.db),
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),

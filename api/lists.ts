@@ -32,6 +32,11 @@ export function decodeCursor(cursor: string, keySchema: z.ZodType<string>): stri
   throw new DomainError('INVALID_INPUT', `${field.path} ${field.rule}`, { fields: [field] });
 }
 
+interface OpenPage {
+  limit: number;
+  after: string | undefined;
+}
+
 export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType> {
   url: string;
   role: Role;
@@ -45,16 +50,42 @@ export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape
   key: z.ZodType<string>;
   keyOf: (item: z.output<Item>) => string;
   rows: (
-    page: { ownerId: string; limit: number; after: string | undefined },
+    page: OpenPage & { ownerId: string },
     filters: z.output<z.ZodObject<Extra>>,
     params: z.output<Params>,
   ) => Promise<z.output<Item>[]>;
 }
 
-/** Registers `GET url` as a list: pages by cursor, as JSON, NDJSON or CSV. */
+type OpenListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType> = Omit<
+  ListRoute<Item, Extra, Params>,
+  'role' | 'rows'
+> & {
+  rows: (page: OpenPage, filters: z.output<z.ZodObject<Extra>>, params: z.output<Params>) => Promise<z.output<Item>[]>;
+};
+
+/** Registers `GET url` as a list of the caller's rows: pages by cursor, as JSON, NDJSON or CSV. */
 export function listRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType>(
   app: Api,
   list: ListRoute<Item, Extra, Params>,
+): void {
+  registerList(app, list, (request, page) => ({ ...page, ownerId: callerOf(request).ownerId }));
+}
+
+/** The same for what everybody may read without signing in, so that its rows are of no owner in particular. */
+export function openListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType>(
+  app: Api,
+  list: OpenListRoute<Item, Extra, Params>,
+): void {
+  registerList(app, { ...list, role: 'none' }, (_request, page) => page);
+}
+
+function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType, Page>(
+  app: Api,
+  list: Omit<ListRoute<Item, Extra, Params>, 'role' | 'rows'> & {
+    role: Role | 'none';
+    rows: (page: Page, filters: z.output<z.ZodObject<Extra>>, params: z.output<Params>) => Promise<z.output<Item>[]>;
+  },
+  pageOf: (request: FastifyRequest, page: OpenPage) => Page,
 ): void {
   const querystring = z.strictObject({ ...listShape, ...list.filters });
   const page = z.object({ items: z.array(list.item), nextCursor: z.string().nullable() });
@@ -86,7 +117,7 @@ export function listRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape,
       const after = cursor === undefined ? undefined : decodeCursor(cursor, list.key);
       const rows = await list.rows(
         // One more than asked for tells whether another page follows.
-        { ownerId: callerOf(request).ownerId, limit: limit + 1, after },
+        pageOf(request, { limit: limit + 1, after }),
         filters as unknown as z.output<z.ZodObject<Extra>>,
         request.params as z.output<Params>,
       );

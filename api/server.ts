@@ -28,6 +28,7 @@ import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
 import { sourceRoutes } from './routes/sources.ts';
@@ -104,6 +105,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     threadRoutes,
     sourceSecretRoutes,
     sourceEventRoutes,
+    signingKeyRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

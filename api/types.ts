@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Role } from '../domain/states.ts';
 import type { SecretBox } from '../integrations/secret-box.ts';
+import type { SigningKey } from '../integrations/signing.ts';
 import type { ApiMetrics } from '../observability/metrics.ts';
 import type { Database } from '../stores/database.ts';
 import type { ListenerFactory } from '../stores/listen.ts';
@@ -29,8 +30,10 @@ export interface ApiDeps {
   controlSocket: string | undefined;
   /** What turns texts into vectors, by what fleet.yaml says of it. */
   embedderOf: (settings: EmbeddingSettings) => Embedder;
-  /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender can be kept. */
+  /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender and no key to sign with can be kept. */
   secretBox: SecretBox | undefined;
+  /** The operator's key out of SOULFRA_SIGNING_KEY_FILE; absent: one is made and kept sealed. */
+  signingKey?: SigningKey | undefined;
   log: Logger;
   metrics: ApiMetrics;
   /** Where an Ollama of this host would listen. */

@@ -6,6 +6,7 @@ import { configCommands } from './commands/config.ts';
 import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
+import { keyCommands } from './commands/keys.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
     sourceCommands,
     whisperCommands,
     inboxCommands,
+    keyCommands,
     tokenCommands,
   ]) {
     add(program);

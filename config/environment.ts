@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,14 @@ import { frozen } from './frozen.ts';
 export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Secrets also come as NAME_FILE, the path of a file that holds nothing else. */
-const secretNames = ['DATABASE_URL', 'REDIS_URL', 'SOULFRA_MODEL_KEY', 'SOULFRA_SECRET_KEY', 'SOULFRA_TOKEN'] as const;
+const secretNames = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'SOULFRA_MODEL_KEY',
+  'SOULFRA_SECRET_KEY',
+  'SOULFRA_SIGNING_KEY',
+  'SOULFRA_TOKEN',
+] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
 const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
@@ -33,6 +41,10 @@ const apiSchema = z.object({
   SOULFRA_SECRET_KEY: z
     .string()
     .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
+    .optional(),
+  SOULFRA_SIGNING_KEY: z
+    .string()
+    .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
     .optional(),
   SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
   SOULFRA_TEMPORAL_UI: z.url().optional(),
@@ -124,6 +136,15 @@ function withSecretFiles(variables: Variables): { values: Record<string, string>
   return { values, errors };
 }
 
+function isEd25519(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'ed25519';
+  } catch {
+    // What it is instead must not be told: it may be another secret.
+    return false;
+  }
+}
+
 function isSecret(name: string): boolean {
   return (secretNames as readonly string[]).includes(name);
 }
@@ -135,6 +156,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
     secretKey: env.SOULFRA_SECRET_KEY,
+    signingKey: env.SOULFRA_SIGNING_KEY,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,

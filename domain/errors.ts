@@ -186,6 +186,11 @@ export const errorTable = {
     retryable: false,
     cause: 'The signature holds, but nobody here has said that its key is to be trusted.',
     mend: 'Pin the key once you know whose it is, or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
+  SIGNING_KEY_MISSING: {
+    status: 503,
+    retryable: false,
+    cause: 'There is no private key that could sign, or it cannot be opened.',
+    mend: 'Set SOULFRA_SECRET_KEY (the one that sealed the key) or SOULFRA_SIGNING_KEY_FILE for the API and start it again; if the old one is lost, `soulfra keys rotate`.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 

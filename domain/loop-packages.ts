@@ -9,6 +9,7 @@ import { createArchiveReader, type LoopMember, loopMembers, writeArchive } from 
 import { type LoopLine, readLoopLines, type Sha256, writeLoopLines } from './loop-memories.ts';
 import { commercialUses } from './model-licenses.ts';
 import { personaLimits } from './persona-files.ts';
+import { signingKeyIdSchema } from './signing-keys.ts';
 import { gpuClasses } from './task-queues.ts';
 import { textSchema } from './text.ts';
 
@@ -21,7 +22,6 @@ export const loopMediaType = 'application/octet-stream';
 export const mostLoopMemories = 20_000;
 
 const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
-const keyIdSchema = z.string().regex(/^key_[0-9a-f]{32}$/, 'must be key_ followed by 32 lower-case hex digits');
 
 /** What signs and checks; crypto is the caller's, since the domain has none. */
 export interface LoopChecks {
@@ -82,7 +82,7 @@ const contentSchema = z.strictObject({
   /** The model that it needs, first, and every model whose words stand in its reflections. */
   models: z.array(modelSchema).min(1).max(100),
   /** Where the agent itself came with a package. */
-  madeFrom: z.strictObject({ contentHash: hashSchema, keyId: keyIdSchema }).optional(),
+  madeFrom: z.strictObject({ contentHash: hashSchema, keyId: signingKeyIdSchema }).optional(),
   members: z
     .array(z.strictObject({ name: z.enum(loopMembers), size: z.int().min(0), sha256: hashSchema }))
     .length(loopMembers.length - 2),
@@ -97,14 +97,14 @@ export const loopManifestSchema = contentSchema
     }),
     agentHash: hashSchema.describe('Of persona and memories: an equal agent has the same, whatever it is called by'),
     contentHash: hashSchema.describe('Of all that the package says: what a package is known by'),
-    madeBy: z.strictObject({ keyId: keyIdSchema }),
+    madeBy: z.strictObject({ keyId: signingKeyIdSchema }),
   })
   .meta({ id: 'LoopManifest' });
 export type LoopManifest = z.output<typeof loopManifestSchema>;
 
 const signatureSchema = z.strictObject({
   algorithm: z.literal('Ed25519'),
-  keyId: keyIdSchema,
+  keyId: signingKeyIdSchema,
   publicKey: z.base64url(),
   signature: z.base64url(),
 });

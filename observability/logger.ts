@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino';
 
 /** Values under these names never reach a log line. */
-const secretPaths = ['authorization', 'cookie', 'token', 'secret', 'password', 'apiKey', 'once'];
+const secretPaths = ['authorization', 'cookie', 'token', 'secret', 'password', 'apiKey', 'privateKey', 'once'];
 
 export interface LoggerSettings {
   /** Which part writes: api, worker. */

@@ -413,6 +413,16 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface SigningKeys {
+  id: string;
+  madeAt: Generated<Timestamp>;
+  ownerId: string;
+  publicKey: Buffer;
+  retiredAt: Timestamp | null;
+  sealed: Buffer | null;
+  source: string;
+}
+
 export interface SourceItems {
   agents: Generated<number>;
   contentHash: Buffer;
@@ -619,6 +629,7 @@ export interface DB {
   reflections: Reflections;
   runCalls: RunCalls;
   runs: Runs;
+  signingKeys: SigningKeys;
   sourceItems: SourceItems;
   sourceSecrets: SourceSecrets;
   sourceStates: SourceStates;

@@ -36,6 +36,8 @@ export const lockNumbers = {
   name: 7_205_424,
   /** Of an owner: loop packages are kept one after the other. */
   loopPackages: 7_205_460,
+  /** Of an owner: which key signs. */
+  signingKeys: 7_205_440,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import type { Role } from '../domain/states.ts';
-import type { Database } from './database.ts';
+import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 
@@ -35,6 +35,19 @@ function newSecret(): string {
   return `sfr_${randomBytes(32).toString('base64url')}`;
 }
 
+/** The first user with this role is the one whom the installation itself speaks for. */
+async function firstOperator(executor: Executor): Promise<string | undefined> {
+  const row = await executor
+    .selectFrom('users')
+    .select('id')
+    .where('role', '=', 'operator')
+    .orderBy('createdAt')
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id;
+}
+
 export function createPrincipalStore(db: Database) {
   async function issue(token: NewToken): Promise<{ id: string; secret: string }> {
     const secret = newSecret();
@@ -56,19 +69,14 @@ export function createPrincipalStore(db: Database) {
   return {
     issue,
 
+    firstOperator: () => firstOperator(db),
+
     /** The first user is the operator; later starts find it. */
     async ensureOperator(): Promise<{ ownerId: string; created: boolean }> {
       return db.transaction().execute(async (tx) => {
         await takeLock(tx, 'operator');
-        const known = await tx
-          .selectFrom('users')
-          .select('id')
-          .where('role', '=', 'operator')
-          .orderBy('createdAt')
-          .orderBy('id')
-          .limit(1)
-          .executeTakeFirst();
-        if (known) return { ownerId: known.id, created: false };
+        const known = await firstOperator(tx);
+        if (known !== undefined) return { ownerId: known, created: false };
         const id = newId('user');
         await tx.insertInto('users').values({ id, name: 'operator', role: 'operator' }).execute();
         return { ownerId: id, created: true };

@@ -27,6 +27,8 @@ import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
 /** Memories that a preview names one by one, of those that go in and of those that stay out; all are counted. */
 const mostNamed = 500;
 const namedChars = 160;
+/** Keys of one owner, retired ones among them. */
+const mostKeys = 1_000;
 
 const hashSchema = z.string().describe('SHA-256, hex');
 const packageShape = {
@@ -122,8 +124,9 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
-      const signer = await signers.of(ownerId);
-      const signed = signLoop(packed.loop, signer);
+      const { keyId, sign } = await signers.of(ownerId);
+      const { publicKey } = (await ownKeys(ownerId)).find((key) => key.keyId === keyId)!;
+      const signed = signLoop(packed.loop, { keyId, sign, publicKey: Buffer.from(publicKey, 'base64url') });
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: startedId('loopPackage', request),
@@ -213,10 +216,10 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         const { dryRun = false, trustKey, trustUnknown = false, ...wish } = request.query;
         if (request.body === undefined || request.body === null)
           throw new DomainError('MALFORMED_BODY', 'the request has no body');
-        const own = await signingKeys.idsOf(ownerId);
+        const own = await ownKeys(ownerId);
         const read = await readLoop(unclosing(request.body as Readable), {
           checks: loopChecks,
-          isPinned: (keyId) => keyId === trustKey || own.includes(keyId),
+          isPinned: (keyId) => keyId === trustKey || own.some((key) => key.keyId === keyId),
           trustUnknown,
         });
         const { manifest, trusted } = read;
@@ -239,6 +242,10 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       },
     });
   });
+
+  async function ownKeys(ownerId: string) {
+    return signingKeys.list({ issuer: ownerId, limit: mostKeys });
+  }
 
   async function existing(ownerId: string, id: string) {
     const found = await findLoopPackage(db, ownerId, id);

@@ -493,6 +493,21 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  { name: 'a rotation of nothing', url: '/v1/signing-keys/rotate', body: {}, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a rotation of a key that does not sign',
+    url: '/v1/signing-keys/rotate',
+    body: { retires: `key_${'0'.repeat(32)}` },
+    status: 409,
+    code: 'CONFLICT',
+  },
+  {
+    name: 'keys of an issuer that cannot be',
+    method: 'GET',
+    url: '/v1/signing-keys?issuer=me',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'a token of no role', url: '/v1/tokens', body: { role: 'king' }, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'a sign-in link that is none',

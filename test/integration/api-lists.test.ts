@@ -101,6 +101,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/reflections',
     '/v1/runs',
     '/v1/schedules',
+    '/v1/signing-keys',
     '/v1/sources',
     '/v1/sources/{id}/items',
     '/v1/sources/{id}/secrets',

@@ -26,6 +26,7 @@ afterAll(() => api?.close());
 const open = [
   'GET /v1/health/live',
   'GET /v1/health/ready',
+  'GET /v1/signing-keys',
   'POST /v1/sessions',
   'POST /v1/sources/harbour-news/events',
 ];
