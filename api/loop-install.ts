@@ -18,7 +18,11 @@ export interface InstallWish {
  * thresholds come with it, priority and tokens a day are this fleet's own. With another archetype it works like that.
  * @throws INVALID_INPUT where the fleet has no such model and nobody says what to work like
  */
-export function loopAgent(fleet: Fleet, { manifest, persona }: Pick<ReadLoop, 'manifest' | 'persona'>, wish: InstallWish): NewAgent {
+export function loopAgent(
+  fleet: Fleet,
+  { manifest, persona }: Pick<ReadLoop, 'manifest' | 'persona'>,
+  wish: InstallWish,
+): NewAgent {
   const { needs } = manifest;
   const name = wish.name ?? persona.name;
   const own = { id: importedId(name, wish.as), name, persona: persona.persona, traits: persona.traits };

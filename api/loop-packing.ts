@@ -18,7 +18,7 @@ import { installOf } from '../stores/queries/loop-packages.ts';
 import { loopChecks } from '../verifier/loop-checks.ts';
 
 /** All memories of an agent are judged together, and what is private among them by every five words in a row. */
-const mostTextBytes = 16 * 1024 * 1024;
+const mostTextBytes = 12 * 1024 * 1024;
 
 export interface PackedLoop {
   loop: UnsignedLoop;

@@ -7,6 +7,7 @@ import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { keyCommands } from './commands/keys.ts';
+import { loopCommands } from './commands/loops.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -46,6 +47,7 @@ export function createProgram(): Command {
     whisperCommands,
     inboxCommands,
     keyCommands,
+    loopCommands,
     tokenCommands,
   ]) {
     add(program);

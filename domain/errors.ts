@@ -28,7 +28,7 @@ export const errorTable = {
     status: 415,
     retryable: false,
     cause: 'The content type is not one this route reads.',
-    mend: 'Send application/json, or application/x-ndjson or image/png where the route takes it.',
+    mend: 'Send application/json, or application/x-ndjson, image/png or application/octet-stream where the route takes it.',
   },
   BODY_TOO_LARGE: {
     status: 413,
@@ -186,6 +186,7 @@ export const errorTable = {
     retryable: false,
     cause: 'The signature holds, but nobody here has said that its key is to be trusted.',
     mend: 'Pin the key once you know whose it is, or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
+  },
   SIGNING_KEY_MISSING: {
     status: 503,
     retryable: false,

@@ -6,7 +6,13 @@ import { DomainError } from './errors.ts';
  * makes the one that must stand there and compares. Nothing is compressed, since what a compressor writes differs by version
  * and processor, and what is not compressed cannot swell.
  */
-export const loopMembers = ['manifest.json', 'signature.json', 'persona.json', 'prompts.json', 'memories.ndjson'] as const;
+export const loopMembers = [
+  'manifest.json',
+  'signature.json',
+  'persona.json',
+  'prompts.json',
+  'memories.ndjson',
+] as const;
 export type LoopMember = (typeof loopMembers)[number];
 
 /** Bytes of each member at the most. */
@@ -15,7 +21,7 @@ export const memberLimits: Readonly<Record<LoopMember, number>> = {
   'signature.json': 4 * 1024,
   'persona.json': 64 * 1024,
   'prompts.json': 16 * 1024,
-  'memories.ndjson': 32 * 1024 * 1024,
+  'memories.ndjson': 16 * 1024 * 1024,
 };
 
 const block = 512;

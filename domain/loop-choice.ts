@@ -15,7 +15,8 @@ export const leftOutReasons = {
   superseded: 'another memory took its place, or it gave way for room',
   private_kind: 'talk with people, whispers, votes and sales are private',
   private_source: 'its source is private in fleet.yaml',
-  unknown_source: 'its source is not in fleet.yaml any more, or what it was made of is not here: it cannot be told from a private one',
+  unknown_source:
+    'its source is not in fleet.yaml any more, or what it was made of is not here: it cannot be told from a private one',
   rests_on_private: 'it rests on a memory that may not go out',
   rests_on_superseded: 'it rests on a memory whose place another took',
   quotes_private: 'it says what a private or deleted memory says',

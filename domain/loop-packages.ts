@@ -158,7 +158,10 @@ function hashesOf(content: LoopContent, sha256: Sha256) {
 }
 
 /** The archive: the same parts and the same key give the same bytes. */
-export function signLoop({ content, members }: UnsignedLoop, signer: LoopSigner): { manifest: LoopManifest; archive: Uint8Array } {
+export function signLoop(
+  { content, members }: UnsignedLoop,
+  signer: LoopSigner,
+): { manifest: LoopManifest; archive: Uint8Array } {
   const bytes = (value: unknown) => new TextEncoder().encode(canonicalJson(value));
   const manifest: LoopManifest = { ...content, madeBy: { keyId: signer.keyId } };
   const signed = bytes(manifest);
@@ -188,7 +191,11 @@ export interface ReadLoop {
  */
 export async function readLoop(
   stream: AsyncIterable<Uint8Array>,
-  { checks, isPinned, trustUnknown = false }: {
+  {
+    checks,
+    isPinned,
+    trustUnknown = false,
+  }: {
     checks: LoopChecks;
     isPinned: (keyId: string) => boolean;
     trustUnknown?: boolean;
@@ -198,14 +205,20 @@ export async function readLoop(
   const manifestBytes = await archive.member('manifest.json');
   const manifest = jsonOf(manifestBytes, loopManifestSchema, 'manifest.json');
   const { keyId } = manifest.madeBy;
-  refuseUnsigned(manifestBytes, jsonOf(await archive.member('signature.json'), signatureSchema, 'signature.json'), keyId, checks);
+  refuseUnsigned(
+    manifestBytes,
+    jsonOf(await archive.member('signature.json'), signatureSchema, 'signature.json'),
+    keyId,
+    checks,
+  );
   const trusted = isPinned(keyId);
   if (!trusted && !trustUnknown) {
     throw new DomainError('KEY_NOT_PINNED', `the package was signed with ${keyId}, which is not pinned here`);
   }
   const { format: _f, version: _v, agentHash, contentHash, madeBy: _m, ...content } = manifest;
   const hashes = hashesOf(content, checks.sha256);
-  if (hashes.agentHash !== agentHash || hashes.contentHash !== contentHash) throw tampered('the hashes of its manifest are of another one');
+  if (hashes.agentHash !== agentHash || hashes.contentHash !== contentHash)
+    throw tampered('the hashes of its manifest are of another one');
   const members = new Map<string, Uint8Array>();
   for (const [i, name] of contentMembers.entries()) {
     const told = manifest.members[i]!;
@@ -253,7 +266,10 @@ function tampered(why: string): DomainError {
 }
 
 function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 }
 
 function fromBase64url(text: string): Uint8Array {

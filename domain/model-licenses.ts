@@ -10,7 +10,10 @@ export type CommercialUse = (typeof commercialUses)[number];
  */
 const known: ReadonlyArray<readonly [RegExp, Exclude<CommercialUse, 'unknown'>]> = [
   [/\bnc\b|non-?commercial|research/, 'barred'],
-  [/^(apache-2\.0|mit|mit-0|bsd-[23]-clause|isc|unlicense|cc0-1\.0|cc-by(-sa)?-[34]\.0|openrail\+?\+?-?m?)$/, 'allowed'],
+  [
+    /^(apache-2\.0|mit|mit-0|bsd-[23]-clause|isc|unlicense|cc0-1\.0|cc-by(-sa)?-[34]\.0|openrail\+?\+?-?m?)$/,
+    'allowed',
+  ],
   [/^llama[ -]?[234](\.\d)?([ -]community)?([ -]license)?$/, 'allowed'],
   [/^gemma([ -]terms)?$/, 'allowed'],
   [/^qwen([ -]license)?$/, 'allowed'],
@@ -30,7 +33,8 @@ export function modelTerms({
   license?: string | undefined;
   commercialUse?: boolean | undefined;
 }): ModelTerms {
-  if (commercialUse !== undefined) return { license: license ?? null, commercialUse: commercialUse ? 'allowed' : 'barred' };
+  if (commercialUse !== undefined)
+    return { license: license ?? null, commercialUse: commercialUse ? 'allowed' : 'barred' };
   const name = (license ?? '').trim().toLowerCase();
   const [, use] = known.find(([names]) => names.test(name)) ?? [undefined, 'unknown' as const];
   return { license: license ?? null, commercialUse: use };

@@ -180,7 +180,9 @@ export function sourceItemOfKey(externalKey: string): { sourceId: string; itemHa
 
 /** The source that a memory came from: by its key, and where that was told otherwise by the name that it gives as its source. */
 export function sourceIdOf({ externalKey, source }: { externalKey: string; source: string }): string | undefined {
-  return sourceItemOfKey(externalKey)?.sourceId ?? /^(?:feed|webhook|folder|drops):([a-z0-9-]{1,63})$/.exec(source)?.[1];
+  return (
+    sourceItemOfKey(externalKey)?.sourceId ?? /^(?:feed|webhook|folder|drops):([a-z0-9-]{1,63})$/.exec(source)?.[1]
+  );
 }
 
 /** When it happened: what the other side says, but never later than we heard of it, and never before years of four digits. */

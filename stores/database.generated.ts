@@ -209,6 +209,37 @@ export interface Intents {
   workflowId: string;
 }
 
+export interface LoopInstalls {
+  agentId: string;
+  contentHash: Buffer;
+  installedAt: Generated<Timestamp>;
+  keyId: string;
+  manifest: Json;
+  ownerId: string;
+  trusted: boolean;
+}
+
+export interface LoopPackageRequests {
+  at: Generated<Timestamp>;
+  bodyHash: Buffer;
+  id: string;
+  ownerId: string;
+  packageId: string;
+}
+
+export interface LoopPackages {
+  agentHash: Buffer;
+  agentId: string;
+  archive: Buffer;
+  bytes: number;
+  contentHash: Buffer;
+  id: string;
+  keyId: string;
+  madeAt: Generated<Timestamp>;
+  manifest: Json;
+  ownerId: string;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   drains: Generated<number>;
@@ -617,6 +648,9 @@ export interface DB {
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
   intents: Intents;
+  loopInstalls: LoopInstalls;
+  loopPackageRequests: LoopPackageRequests;
+  loopPackages: LoopPackages;
   machines: Machines;
   memories: Memories;
   messageCitations: MessageCitations;

@@ -177,12 +177,7 @@ export function createLoopPackageStore(db: Database) {
 }
 export type LoopPackageStore = ReturnType<typeof createLoopPackageStore>;
 
-async function madeBy(
-  db: Executor,
-  ownerId: string,
-  requestId: string,
-  bodyHash: Buffer,
-): Promise<string | undefined> {
+async function madeBy(db: Executor, ownerId: string, requestId: string, bodyHash: Buffer): Promise<string | undefined> {
   const row = await db
     .selectFrom('loopPackageRequests')
     .select(['packageId', 'bodyHash'])

@@ -149,7 +149,12 @@ function refuseUnlike(
 /** The birth of an agent that comes from elsewhere, and the plan that makes room for it, under the fleet's lock. */
 export async function admitArrival(
   tx: Executor,
-  { ownerId, fleetVersion, agent, refuseOverload }: Pick<PersonaArrival, 'ownerId' | 'fleetVersion' | 'agent' | 'refuseOverload'>,
+  {
+    ownerId,
+    fleetVersion,
+    agent,
+    refuseOverload,
+  }: Pick<PersonaArrival, 'ownerId' | 'fleetVersion' | 'agent' | 'refuseOverload'>,
 ): Promise<void> {
   await askForRoom(tx, agent, refuseOverload);
   // The plan's row before any agent's, as whoever computes one does.

@@ -10,6 +10,7 @@ import type { PackedMemory } from '../../domain/loop-memories.ts';
 import { personaLimits } from '../../domain/persona-files.ts';
 import { signingKeyIdSchema } from '../../domain/signing-keys.ts';
 import { memoryKinds } from '../../domain/states.ts';
+import { newId } from '../../stores/ids.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findLoopPackage, listLoopPackages, loopArchive } from '../../stores/queries/loop-packages.ts';
 import { loopChecks } from '../../verifier/loop-checks.ts';
@@ -44,9 +45,7 @@ const packageShape = {
   madeAt: timeSchema,
 };
 const listedSchema = z.object(packageShape).meta({ id: 'LoopPackage' });
-const packageSchema = z
-  .object({ ...packageShape, manifest: loopManifestSchema })
-  .meta({ id: 'LoopPackageInFull' });
+const packageSchema = z.object({ ...packageShape, manifest: loopManifestSchema }).meta({ id: 'LoopPackageInFull' });
 
 const choiceSchema = z.strictObject({
   memories: z.boolean().default(true).describe('false: the persona alone'),
@@ -129,7 +128,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const signed = signLoop(packed.loop, { keyId, sign, publicKey: Buffer.from(publicKey, 'base64url') });
       const { id, made } = await loopPackages.keep({
         ...signed,
-        id: startedId('loopPackage', request),
+        id: newId('loopPackage'),
         requestId,
         bodyHash,
         ownerId,
@@ -206,7 +205,9 @@ export function loopRoutes(app: Api, context: ApiContext): void {
           as: slugSchema.optional().describe('Id of the agent; default: made of its name'),
           name: textSchema(personaLimits.nameChars).optional().describe('In the place of the name in the package'),
           archetype: slugSchema.optional().describe('Whose model, cadence and limits it gets; default: its own'),
-          trustKey: signingKeyIdSchema.optional().describe('A key that the caller has pinned; the owner’s own always are'),
+          trustKey: signingKeyIdSchema
+            .optional()
+            .describe('A key that the caller has pinned; the owner’s own always are'),
           trustUnknown: switchSchema.optional().describe('Install it whoever signed it; it must be whole all the same'),
         }),
         response: { 200: installedSchema, 201: installedSchema, ...problemResponses },
@@ -233,7 +234,14 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         if (dryRun) {
           const known = await loopPackages.wouldInstall({ ...arrival, wished });
           const { id: agentId, name } = known ?? agent;
-          return { ...about, agentId, name, installed: !known, memories: known ? 0 : memories.length, dryRun: true as const };
+          return {
+            ...about,
+            agentId,
+            name,
+            installed: !known,
+            memories: known ? 0 : memories.length,
+            dryRun: true as const,
+          };
         }
         const arrived = await loopPackages.install({ ...arrival, wished, fleetVersion: version, memories });
         metrics.memories.inc(arrived.memories);

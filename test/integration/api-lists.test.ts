@@ -96,6 +96,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/fleet/versions',
     '/v1/inbox',
     '/v1/lineages',
+    '/v1/loops',
     '/v1/machines',
     '/v1/models',
     '/v1/reflections',

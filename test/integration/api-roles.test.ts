@@ -46,6 +46,7 @@ function idFor(url: string): string {
   if (url.includes('/reflections/')) return newId('reflection');
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');
+  if (url.startsWith('/v1/loops/')) return newId('loopPackage');
   if (url.includes('/tokens/')) return newId('token');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
