@@ -105,7 +105,6 @@ export function createArchiveReader(stream: AsyncIterable<Uint8Array>) {
     },
   };
 }
-export type ArchiveReader = ReturnType<typeof createArchiveReader>;
 
 function sizeIn(header: Uint8Array, name: string): number {
   const text = String.fromCharCode(...header.subarray(sizeAt.from, sizeAt.to));

@@ -14,8 +14,8 @@ import { gpuClasses } from './task-queues.ts';
 import { textSchema } from './text.ts';
 
 /** The `.loop` file: docs/loops.md. */
-export const loopFormat = 'soulfra-loop';
-export const loopFormatVersion = 1;
+const loopFormat = 'soulfra-loop';
+const loopFormatVersion = 1;
 export const loopMediaType = 'application/octet-stream';
 
 /** Memories of a package at the most: as many as one transaction can take in on a slow machine. */

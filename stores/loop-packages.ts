@@ -175,7 +175,6 @@ export function createLoopPackageStore(db: Database) {
     return added;
   }
 }
-export type LoopPackageStore = ReturnType<typeof createLoopPackageStore>;
 
 async function madeBy(db: Executor, ownerId: string, requestId: string, bodyHash: Buffer): Promise<string | undefined> {
   const row = await db

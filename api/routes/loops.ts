@@ -123,9 +123,13 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
-      const { keyId, sign } = await signers.of(ownerId);
-      const { publicKey } = (await ownKeys(ownerId)).find((key) => key.keyId === keyId)!;
-      const signed = signLoop(packed.loop, { keyId, sign, publicKey: Buffer.from(publicKey, 'base64url') });
+      const signer = await signers.of(ownerId);
+      const { publicKey } = (await ownKeys(ownerId)).find(({ keyId }) => keyId === signer.keyId)!;
+      const signed = signLoop(packed.loop, {
+        keyId: signer.keyId,
+        publicKey: Buffer.from(publicKey, 'base64url'),
+        sign: (bytes) => signer.sign(bytes),
+      });
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: newId('loopPackage'),

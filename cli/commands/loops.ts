@@ -127,7 +127,9 @@ export function loopCommands(program: Command): void {
             ? 'would be born'
             : 'is born'
           : 'came with this package before';
-        const added = installed.installed ? ` with ${installed.memories} memories` : '; nothing is added';
+        const added = installed.installed
+          ? ` with ${installed.memories} ${installed.memories === 1 ? 'memory' : 'memories'}`
+          : '; nothing is added';
         line(`${good('✔')} ${bold(plain(installed.name))} (${installed.agentId}) ${verb}${added}`);
       },
     );

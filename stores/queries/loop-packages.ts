@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { LoopManifest } from '../../domain/loop-packages.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -87,4 +88,19 @@ export async function installOf(db: Executor, ownerId: string, agentId: string):
     .where('agentId', '=', agentId)
     .executeTakeFirst();
   return row && (row.manifest as unknown as LoopManifest);
+}
+
+/** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */
+export async function packagesTelling(
+  db: Executor,
+  { ownerId, agentId }: { ownerId: string; agentId: string },
+  texts: readonly string[],
+): Promise<string[]> {
+  const written = texts.filter((text) => text !== '').map((text) => Buffer.from(JSON.stringify(text)));
+  if (written.length === 0) return [];
+  const { rows } = await sql<{ id: string }>`
+    select id from loop_packages p where owner_id = ${ownerId} and agent_id = ${agentId}
+      and exists (select from unnest(${written}::bytea[]) as told (text) where position(told.text in p.archive) > 0)
+    order by id`.execute(db);
+  return rows.map(({ id }) => id);
 }

@@ -356,6 +356,20 @@ test('one’s own packages are trusted; a choice is kept to; a persona that says
   expect(least.json).toMatchObject({ goesInCount: 1 });
 });
 
+test('who forgets a memory is told of the packages that hold it', async () => {
+  const text = 'He said: “the 7 crates\\ropes”, and left.';
+  await createMemoryStore(maker.db).add(maker.ownerId, [memory('vesper-003', 'crates', text)]);
+  const holding = (await pack('vesper-003')).json['id'] as string;
+  const { items } = (await maker.call('GET', '/v1/agents/vesper-003/memories')).json;
+  const id = items.find((each) => each['text'] === text)!['id'] as string;
+  const forgotten = await maker.call('POST', `/v1/memories/${id}/forget`, { body: { reason: 'asked for' } });
+  expect(forgotten).toMatchObject({ status: 200, json: { packages: [holding] } });
+  expect((await pack('vesper-003', {}, '?dryRun=true')).json).toMatchObject({
+    goesInCount: 0,
+    reasons: [{ reason: 'forgotten', count: 1 }],
+  });
+});
+
 test('who may do what', async () => {
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.member })).status).toBe(403);
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.creator })).status).toBe(200);
