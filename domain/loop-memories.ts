@@ -1,4 +1,4 @@
-import { canonicalJson } from './canonical-json.ts';
+import { canonicalJson, type CanonicalValue } from './canonical-json.ts';
 import { DomainError, isDomainError } from './errors.ts';
 import { settleClaims } from './evidence-order.ts';
 import { packableKinds, type JudgedMemory, type LeftOutReason } from './loop-choice.ts';
@@ -59,7 +59,7 @@ export function loopLines<Memory extends PackedMemory>(
   for (const memory of evidenceFirst(memories)) {
     const evidence = memory.evidence.flatMap((id) => made.get(id) ?? []);
     const line = lineOf(memory, [...new Set(evidence.map((each) => each.line.externalKey))]);
-    const key = `loop:${sha256(new TextEncoder().encode(canonicalJson(line)))}`;
+    const key = `loop:${sha256(new TextEncoder().encode(textOf(line)))}`;
     const known = byKey.get(key);
     if (known) {
       made.set(memory.id, known);
@@ -107,8 +107,12 @@ function lineOf(memory: PackedMemory, evidence: string[]): LoopLine {
   };
 }
 
+function textOf(line: LoopLine): string {
+  return canonicalJson(line as unknown as CanonicalValue);
+}
+
 export function writeLoopLines(lines: readonly LoopLine[]): string {
-  return lines.map((line) => `${canonicalJson(line)}\n`).join('');
+  return lines.map((line) => `${textOf(line)}\n`).join('');
 }
 
 const lineLimit = 64 * 1024;
@@ -128,8 +132,8 @@ export function readLoopLines(text: string, sha256: Sha256): LoopLine[] {
     .map((written, i) => {
       if (written.length > lineLimit) throw unsound(i + 1, 'is too long');
       const line = loopLineOf(parsed(written, i + 1), i + 1);
-      if (canonicalJson(line) !== written) throw unsound(i + 1, 'is not written as such a line is');
-      const own = `loop:${sha256(new TextEncoder().encode(canonicalJson({ ...line, externalKey: '' })))}`;
+      if (textOf(line) !== written) throw unsound(i + 1, 'is not written as such a line is');
+      const own = `loop:${sha256(new TextEncoder().encode(textOf({ ...line, externalKey: '' })))}`;
       if (line.externalKey !== own) throw unsound(i + 1, 'has a key that is not made of what it says');
       if (keys.has(own)) throw unsound(i + 1, 'says what a line before it says');
       if (line.type === 'reflection' && line.evidence.some((key) => !keys.has(key)))

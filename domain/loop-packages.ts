@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalJson } from './canonical-json.ts';
+import { canonicalJson, type CanonicalValue } from './canonical-json.ts';
 import { durationSchema } from './durations.ts';
 import { DomainError } from './errors.ts';
 import { invalidInput } from './field-errors.ts';
@@ -41,7 +41,7 @@ export interface LoopSigner {
 }
 
 const termsSchema = z.strictObject({
-  license: z.string().max(120).nullable(),
+  license: textSchema(120).nullable(),
   commercialUse: z.enum(commercialUses),
 });
 
@@ -70,12 +70,12 @@ const needsSchema = z.strictObject({
 });
 export type LoopNeeds = z.output<typeof needsSchema>;
 
-const modelSchema = termsSchema.extend({ id: z.string().min(1).max(200) });
+const modelSchema = termsSchema.extend({ id: textSchema(200) });
 export type LoopModel = z.output<typeof modelSchema>;
 
 const contentSchema = z.strictObject({
   agentId: slugSchema,
-  name: z.string(),
+  name: textSchema(personaLimits.nameChars),
   memories: z.int().min(0).max(mostLoopMemories).describe('Reflections among them'),
   reflections: z.int().min(0).max(mostLoopMemories),
   needs: needsSchema,
@@ -128,11 +128,10 @@ export interface UnsignedLoop {
 /** @throws INVALID_INPUT where more was chosen than a package takes */
 export function assembleLoop(parts: LoopParts, sha256: Sha256): UnsignedLoop {
   const { agentId, persona, prompts, lines, needs, models, madeFrom } = parts;
-  const bytes = (text: string) => new TextEncoder().encode(text);
   const members = {
-    'persona.json': bytes(canonicalJson(persona)),
-    'prompts.json': bytes(canonicalJson(prompts)),
-    'memories.ndjson': bytes(writeLoopLines(lines)),
+    'persona.json': bytesOf(persona),
+    'prompts.json': bytesOf(prompts),
+    'memories.ndjson': new TextEncoder().encode(writeLoopLines(lines)),
   };
   const content: LoopContent = {
     agentId,
@@ -150,11 +149,10 @@ export function assembleLoop(parts: LoopParts, sha256: Sha256): UnsignedLoop {
 const contentMembers = ['persona.json', 'prompts.json', 'memories.ndjson'] as const;
 
 function hashesOf(content: LoopContent, sha256: Sha256) {
-  const bytes = (value: unknown) => new TextEncoder().encode(canonicalJson(value));
   const own = content.members.filter(({ name }) => name !== 'prompts.json').map((member) => member.sha256);
   const shared = { format: loopFormat, version: loopFormatVersion } as const;
-  const agentHash = sha256(bytes({ ...shared, agent: own }));
-  return { ...shared, agentHash, contentHash: sha256(bytes({ ...shared, ...content })) };
+  const agentHash = sha256(bytesOf({ ...shared, agent: own }));
+  return { ...shared, agentHash, contentHash: sha256(bytesOf({ ...shared, ...content })) };
 }
 
 /** The archive: the same parts and the same key give the same bytes. */
@@ -162,10 +160,9 @@ export function signLoop(
   { content, members }: UnsignedLoop,
   signer: LoopSigner,
 ): { manifest: LoopManifest; archive: Uint8Array } {
-  const bytes = (value: unknown) => new TextEncoder().encode(canonicalJson(value));
   const manifest: LoopManifest = { ...content, madeBy: { keyId: signer.keyId } };
-  const signed = bytes(manifest);
-  const signature = bytes({
+  const signed = bytesOf(manifest);
+  const signature = bytesOf({
     algorithm: 'Ed25519',
     keyId: signer.keyId,
     publicKey: base64url(signer.publicKey),
@@ -230,7 +227,7 @@ export async function readLoop(
   await archive.end();
   const persona = jsonOf(members.get('persona.json')!, loopPersonaSchema, 'persona.json');
   const prompts = jsonOf(members.get('prompts.json')!, promptsSchema, 'prompts.json');
-  const lines = readLoopLines(decodeUtf8(members.get('memories.ndjson')!), checks.sha256);
+  const lines = readLoopLines(plainUtf8(members.get('memories.ndjson')!, 'memories.ndjson'), checks.sha256);
   const reflections = lines.filter(({ type }) => type === 'reflection').length;
   if (lines.length !== manifest.memories || reflections !== manifest.reflections || persona.name !== manifest.name) {
     throw tampered('its manifest tells of another content');
@@ -252,13 +249,24 @@ function refuseUnsigned(
 }
 
 function jsonOf<Schema extends z.ZodType>(bytes: Uint8Array, schema: Schema, name: LoopMember): z.output<Schema> {
-  const text = decodeUtf8(bytes);
+  const text = plainUtf8(bytes, name);
   const json = parseJsonText(text);
   const parsed = schema.safeParse(json);
   if (!parsed.success) throw invalidInput(parsed.error, json, schema, `${name}.`);
   // One meaning has one text, so that none stands behind another's hash.
-  if (canonicalJson(parsed.data) !== text) throw tampered(`${name} is not written as it must be`);
+  if (canonicalJson(parsed.data as CanonicalValue) !== text) throw tampered(`${name} is not written as it must be`);
   return parsed.data;
+}
+
+/** A byte order mark would be left out in reading, and the same content would have two forms. */
+function plainUtf8(bytes: Uint8Array, name: LoopMember): string {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
+    throw tampered(`${name} is not written as it must be`);
+  return decodeUtf8(bytes);
+}
+
+function bytesOf(value: object): Uint8Array {
+  return new TextEncoder().encode(canonicalJson(value as unknown as CanonicalValue));
 }
 
 function tampered(why: string): DomainError {

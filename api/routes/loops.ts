@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson } from '../../domain/canonical-json.ts';
+import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { type LeftOutReason, leftOutReasons, packableKinds } from '../../domain/loop-choice.ts';
@@ -115,7 +115,9 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       if (!agent) throw new DomainError('NOT_FOUND', `no agent ${request.params.id}`);
       const requestId = startedId('request', request);
       const asked = { agentId: agent.id, ...request.body };
-      const bodyHash = createHash('sha256').update(canonicalJson(asked)).digest();
+      const bodyHash = createHash('sha256')
+        .update(canonicalJson(asked as CanonicalValue))
+        .digest();
       // What a key brought stays, also when the agent has lived on since.
       const before = request.query.dryRun ? undefined : await loopPackages.madeBy(ownerId, requestId, bodyHash);
       if (before !== undefined) return existing(ownerId, before);

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { canonicalJson } from '../../domain/canonical-json.ts';
+import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { archiveLimit, loopMembers, memberLimits, writeArchive } from '../../domain/loop-archive.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { type LoopSigner, readLoop, signLoop } from '../../domain/loop-packages.ts';
@@ -144,10 +144,14 @@ function resigned(change: (parts: Record<string, unknown>) => void, lines?: stri
   const { contentHash: _c, agentHash: _a, madeBy: _m, format, version, ...content } = manifest;
   if (manifest['contentHash'] === unsigned.content.contentHash) {
     const own = told.filter(({ name }) => name !== 'prompts.json').map(({ sha256 }) => sha256);
-    manifest['contentHash'] = loopChecks.sha256(Buffer.from(canonicalJson({ format, version, ...content })));
-    manifest['agentHash'] = loopChecks.sha256(Buffer.from(canonicalJson({ format, version, agent: own })));
+    manifest['contentHash'] = loopChecks.sha256(
+      Buffer.from(canonicalJson({ format, version, ...content } as CanonicalValue)),
+    );
+    manifest['agentHash'] = loopChecks.sha256(
+      Buffer.from(canonicalJson({ format, version, agent: own } as CanonicalValue)),
+    );
   }
-  const bytes = Buffer.from(canonicalJson(manifest));
+  const bytes = Buffer.from(canonicalJson(manifest as CanonicalValue));
   const signature = canonicalJson({
     algorithm: 'Ed25519',
     keyId: signer.keyId,
@@ -158,7 +162,8 @@ function resigned(change: (parts: Record<string, unknown>) => void, lines?: stri
 }
 
 const good = Buffer.from(unsignedLoop(memories).members['memories.ndjson']).toString().trimEnd().split('\n');
-const line = (change: object) => `${canonicalJson({ ...(JSON.parse(good[0]!) as object), ...change })}\n`;
+const line = (change: object) =>
+  `${canonicalJson({ ...(JSON.parse(good[0]!) as object), ...change } as CanonicalValue)}\n`;
 
 test('a signed package that says what none may say is refused', async () => {
   expect(await refusal(read(resigned(() => undefined)))).toBe('read');
@@ -186,8 +191,9 @@ test('a signed package that says what none may say is refused', async () => {
     ['a line that is no JSON', resigned(() => undefined, 'x\n')],
     ['a line with spaces', resigned(() => undefined, `${good[0]!.replace(',', ', ')}\n`)],
     ['a last line without its end', resigned(() => undefined, good[0]!)],
+    ['a byte order mark', resigned(() => undefined, `\ufeff${good[0]!}\n`)],
     ['a header line', resigned(() => undefined, '{"type":"header"}\n')],
-    ['text of half a surrogate', resigned(() => undefined, line({ text: '\ud800' }))],
+    ['text of half a surrogate', resigned(() => undefined, line({ text: 'WHOLE' }).replace('WHOLE', '\\ud800'))],
   ];
   for (const [name, archive] of cases) {
     const code = await refusal(read(archive));
