@@ -95,9 +95,9 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
         needed: agent.modelId,
         writers,
         termsOf: (modelId) => termsInFleet(fleet, modelId),
-        origin: origin?.models ?? [],
+        origin: origin?.manifest.models ?? [],
       }),
-      ...(origin && { madeFrom: { contentHash: origin.contentHash, keyId: origin.madeBy.keyId } }),
+      ...(origin && { madeFrom: { contentHash: origin.contentHash, keyId: origin.keyId } }),
     },
     loopChecks.sha256,
   );

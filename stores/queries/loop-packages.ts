@@ -79,15 +79,31 @@ export async function loopArchive(db: Executor, ownerId: string, id: string): Pr
   return row?.archive;
 }
 
-/** What an agent came with; undefined where it came with no package. */
-export async function installOf(db: Executor, ownerId: string, agentId: string): Promise<LoopManifest | undefined> {
+export interface LoopInstall {
+  contentHash: string;
+  keyId: string;
+  trusted: boolean;
+  installedAt: string;
+  manifest: LoopManifest;
+}
+
+/** The package that an agent came with; undefined where it came with none. */
+export async function installOf(db: Executor, ownerId: string, agentId: string): Promise<LoopInstall | undefined> {
   const row = await db
     .selectFrom('loopInstalls')
-    .select('manifest')
+    .select(['contentHash', 'keyId', 'trusted', 'installedAt', 'manifest'])
     .where('ownerId', '=', ownerId)
     .where('agentId', '=', agentId)
     .executeTakeFirst();
-  return row && (row.manifest as unknown as LoopManifest);
+  return (
+    row && {
+      ...row,
+      contentHash: row.contentHash.toString('hex'),
+      installedAt: iso(row.installedAt),
+      // Written by us from a manifest that was judged.
+      manifest: row.manifest as unknown as LoopManifest,
+    }
+  );
 }
 
 /** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */

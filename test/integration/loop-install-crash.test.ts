@@ -82,6 +82,12 @@ test('an API that is killed in the middle of an install leaves nothing of it; th
     status: 200,
     answer: { installed: false, memories: 0 },
   });
+  // What is refused at its first byte is told so, although the client is still sending.
+  const junk = await install(Buffer.alloc(12 * 1024 * 1024, 1));
+  expect({ status: junk.status, answer: await junk.json() }).toMatchObject({
+    status: 400,
+    answer: { code: 'MALFORMED_BODY' },
+  });
   expect(await rows()).toEqual(after);
   await second.kill();
 });

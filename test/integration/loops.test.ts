@@ -253,6 +253,13 @@ describe('a package on another fleet', () => {
     ])
       expect({ field, value: ours.json[field] }).toEqual({ field, value: theirs.json[field] });
     expect(ours.json).toMatchObject({ origin: 'import', ego: 1_000_000 });
+    expect(theirs.json['loop']).toBeNull();
+    expect(ours.json['loop']).toEqual({
+      contentHash: made.contentHash,
+      keyId,
+      trusted: true,
+      installedAt: expect.any(String),
+    });
 
     const lines = await buyer.call('GET', '/v1/agents/night-watch/memories/export');
     const told = lines.text
