@@ -1,10 +1,11 @@
 import { extractiveVersion } from '../domain/extractive.ts';
+import { DomainError } from '../domain/errors.ts';
 import { fieldError } from '../domain/field-errors.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { chooseMemories, type LeftOutReason, type LoopChoice } from '../domain/loop-choice.ts';
 import { loopLines, type PackedMemory } from '../domain/loop-memories.ts';
 import { loopModels } from '../domain/loop-models.ts';
-import { assembleLoop, mostLoopMemories, type UnsignedLoop } from '../domain/loop-packages.ts';
+import { assembleLoop, type LoopSigner, readLoop, signLoop, type UnsignedLoop } from '../domain/loop-packages.ts';
 import { termsInFleet } from '../domain/model-licenses.ts';
 import { personaPromptVersion } from '../domain/prompts/persona.ts';
 import { talkPromptVersion } from '../domain/prompts/talk.ts';
@@ -64,10 +65,6 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
     );
   }
   const { lines, leftOut: again } = loopLines(chosen, loopChecks.sha256);
-  if (lines.length > mostLoopMemories) {
-    const rule = `must choose ${mostLoopMemories} memories at most, and chooses ${lines.length}`;
-    throw fieldError('leastImportance', rule, 'Choose fewer, by importance, kind or time.');
-  }
   const repeated = new Set(again.map(({ memory }) => memory));
   const goesIn = chosen.filter((memory) => !repeated.has(memory));
   const writers = [...goesIn.flatMap(writersOf), ...(writer === undefined ? [] : [writer])];
@@ -107,4 +104,21 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
 /** The extractive summariser repeats words; no model wrote them. */
 function writersOf({ modelId, promptVersion }: PackedMemory): string[] {
   return modelId === '' || promptVersion === extractiveVersion ? [] : [modelId];
+}
+
+/**
+ * The signed package, read back as whoever installs it would: none is kept that could not be.
+ * @throws what reading throws, which then is a fault of ours
+ */
+export async function signReadable(loop: UnsignedLoop, signer: LoopSigner): Promise<ReturnType<typeof signLoop>> {
+  const signed = signLoop(loop, signer);
+  const pieces = (async function* () {
+    yield signed.archive;
+  })();
+  try {
+    await readLoop(pieces, { checks: loopChecks, isPinned: () => true });
+  } catch (cause) {
+    throw new DomainError('INTERNAL', 'the package that was made cannot be read', { cause });
+  }
+  return signed;
 }

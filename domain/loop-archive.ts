@@ -21,7 +21,7 @@ export const memberLimits: Readonly<Record<LoopMember, number>> = {
   'signature.json': 4 * 1024,
   'persona.json': 64 * 1024,
   'prompts.json': 16 * 1024,
-  'memories.ndjson': 16 * 1024 * 1024,
+  'memories.ndjson': 8 * 1024 * 1024,
 };
 
 const block = 512;

@@ -1,4 +1,4 @@
-import type { LoopModel } from './loop-packages.ts';
+import type { LoopModel } from './loop-manifest.ts';
 import type { ModelTerms } from './model-licenses.ts';
 
 export interface WritingModels {

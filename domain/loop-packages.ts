@@ -1,27 +1,29 @@
 import { z } from 'zod';
 import { canonicalJson, type CanonicalValue } from './canonical-json.ts';
-import { durationSchema } from './durations.ts';
 import { DomainError } from './errors.ts';
-import { invalidInput } from './field-errors.ts';
-import { nameSchema, slugSchema } from './ids.ts';
+import { fieldError, invalidInput } from './field-errors.ts';
 import { decodeUtf8, parseJsonText } from './json-text.ts';
-import { createArchiveReader, type LoopMember, loopMembers, writeArchive } from './loop-archive.ts';
+import { createArchiveReader, type LoopMember, memberLimits, writeArchive } from './loop-archive.ts';
+import {
+  canonicalBytes,
+  contentMembers,
+  hashesOf,
+  type LoopContent,
+  type LoopManifest,
+  loopManifestSchema,
+  type LoopModel,
+  type LoopNeeds,
+  type LoopPersona,
+  loopPersonaSchema,
+  type LoopPrompts,
+  loopPromptsSchema,
+  mostLoopMemories,
+} from './loop-manifest.ts';
 import { type LoopLine, readLoopLines, type Sha256, writeLoopLines } from './loop-memories.ts';
-import { commercialUses } from './model-licenses.ts';
-import { personaLimits } from './persona-files.ts';
 import { signingKeyIdSchema } from './signing-keys.ts';
-import { gpuClasses } from './task-queues.ts';
-import { textSchema } from './text.ts';
 
-/** The `.loop` file: docs/loops.md. */
-const loopFormat = 'soulfra-loop';
-const loopFormatVersion = 1;
+/** The `.loop` file, made and read: docs/loops.md. */
 export const loopMediaType = 'application/octet-stream';
-
-/** Memories of a package at the most: as many as one transaction can take in on a slow machine. */
-export const mostLoopMemories = 20_000;
-
-const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 
 /** What signs and checks; crypto is the caller's, since the domain has none. */
 export interface LoopChecks {
@@ -39,68 +41,6 @@ export interface LoopSigner {
   publicKey: Uint8Array;
   sign: (bytes: Uint8Array) => Uint8Array;
 }
-
-const termsSchema = z.strictObject({
-  license: textSchema(120).nullable(),
-  commercialUse: z.enum(commercialUses),
-});
-
-export const loopPersonaSchema = z.strictObject({
-  name: textSchema(personaLimits.nameChars),
-  persona: textSchema(personaLimits.personaChars),
-  traits: z.array(textSchema(personaLimits.traitChars)).max(personaLimits.traits),
-  mask: z.strictObject({ seed: z.int().nonnegative() }),
-});
-export type LoopPersona = z.output<typeof loopPersonaSchema>;
-
-/** The versions of the prompts that the agent is asked by; what stands in them is code. */
-const promptsSchema = z.record(nameSchema, z.string().regex(/^[a-z][a-z0-9-]*\/\d{1,6}$/));
-export type LoopPrompts = z.output<typeof promptsSchema>;
-
-/** How the agent works, and what it needs for that. */
-const needsSchema = z.strictObject({
-  archetype: slugSchema,
-  cadence: durationSchema,
-  /** Model id `<model>_<quantisation>`. */
-  model: nameSchema,
-  leastClass: z.enum(gpuClasses),
-  mayDegrade: z.boolean(),
-  expectedTokens: z.int().positive().max(32_768),
-  importanceThreshold: z.int().min(0).max(1_000_000),
-});
-export type LoopNeeds = z.output<typeof needsSchema>;
-
-const modelSchema = termsSchema.extend({ id: textSchema(200) });
-export type LoopModel = z.output<typeof modelSchema>;
-
-const contentSchema = z.strictObject({
-  agentId: slugSchema,
-  name: textSchema(personaLimits.nameChars),
-  memories: z.int().min(0).max(mostLoopMemories).describe('Reflections among them'),
-  reflections: z.int().min(0).max(mostLoopMemories),
-  needs: needsSchema,
-  /** The model that it needs, first, and every model whose words stand in its reflections. */
-  models: z.array(modelSchema).min(1).max(100),
-  /** Where the agent itself came with a package. */
-  madeFrom: z.strictObject({ contentHash: hashSchema, keyId: signingKeyIdSchema }).optional(),
-  members: z
-    .array(z.strictObject({ name: z.enum(loopMembers), size: z.int().min(0), sha256: hashSchema }))
-    .length(loopMembers.length - 2),
-});
-export type LoopContent = z.output<typeof contentSchema>;
-
-export const loopManifestSchema = contentSchema
-  .extend({
-    format: z.literal(loopFormat),
-    version: z.literal(loopFormatVersion, {
-      error: (issue) => `is ${String(issue.input)}; this Soulfra reads ${loopFormatVersion}`,
-    }),
-    agentHash: hashSchema.describe('Of persona and memories: an equal agent has the same, whatever it is called by'),
-    contentHash: hashSchema.describe('Of all that the package says: what a package is known by'),
-    madeBy: z.strictObject({ keyId: signingKeyIdSchema }),
-  })
-  .meta({ id: 'LoopManifest' });
-export type LoopManifest = z.output<typeof loopManifestSchema>;
 
 const signatureSchema = z.strictObject({
   algorithm: z.literal('Ed25519'),
@@ -129,10 +69,11 @@ export interface UnsignedLoop {
 export function assembleLoop(parts: LoopParts, sha256: Sha256): UnsignedLoop {
   const { agentId, persona, prompts, lines, needs, models, madeFrom } = parts;
   const members = {
-    'persona.json': bytesOf(persona),
-    'prompts.json': bytesOf(prompts),
+    'persona.json': canonicalBytes(persona),
+    'prompts.json': canonicalBytes(prompts),
     'memories.ndjson': new TextEncoder().encode(writeLoopLines(lines)),
   };
+  refuseTooMuch(lines.length, members['memories.ndjson'].length);
   const content: LoopContent = {
     agentId,
     name: persona.name,
@@ -146,13 +87,14 @@ export function assembleLoop(parts: LoopParts, sha256: Sha256): UnsignedLoop {
   return { content: { ...content, ...hashesOf(content, sha256) }, members };
 }
 
-const contentMembers = ['persona.json', 'prompts.json', 'memories.ndjson'] as const;
-
-function hashesOf(content: LoopContent, sha256: Sha256) {
-  const own = content.members.filter(({ name }) => name !== 'prompts.json').map((member) => member.sha256);
-  const shared = { format: loopFormat, version: loopFormatVersion } as const;
-  const agentHash = sha256(bytesOf({ ...shared, agent: own }));
-  return { ...shared, agentHash, contentHash: sha256(bytesOf({ ...shared, ...content })) };
+function refuseTooMuch(memories: number, bytes: number): void {
+  const limit = memberLimits['memories.ndjson'];
+  if (memories <= mostLoopMemories && bytes <= limit) return;
+  throw fieldError(
+    'leastImportance',
+    `must leave ${mostLoopMemories} memories and ${limit} bytes of them at most; they are ${memories} and ${bytes}`,
+    'Choose fewer, by importance, kind or time.',
+  );
 }
 
 /** The archive: the same parts and the same key give the same bytes. */
@@ -161,8 +103,8 @@ export function signLoop(
   signer: LoopSigner,
 ): { manifest: LoopManifest; archive: Uint8Array } {
   const manifest: LoopManifest = { ...content, madeBy: { keyId: signer.keyId } };
-  const signed = bytesOf(manifest);
-  const signature = bytesOf({
+  const signed = canonicalBytes(manifest);
+  const signature = canonicalBytes({
     algorithm: 'Ed25519',
     keyId: signer.keyId,
     publicKey: base64url(signer.publicKey),
@@ -226,7 +168,7 @@ export async function readLoop(
   }
   await archive.end();
   const persona = jsonOf(members.get('persona.json')!, loopPersonaSchema, 'persona.json');
-  const prompts = jsonOf(members.get('prompts.json')!, promptsSchema, 'prompts.json');
+  const prompts = jsonOf(members.get('prompts.json')!, loopPromptsSchema, 'prompts.json');
   const lines = readLoopLines(plainUtf8(members.get('memories.ndjson')!, 'memories.ndjson'), checks.sha256);
   const reflections = lines.filter(({ type }) => type === 'reflection').length;
   if (lines.length !== manifest.memories || reflections !== manifest.reflections || persona.name !== manifest.name) {
@@ -263,10 +205,6 @@ function plainUtf8(bytes: Uint8Array, name: LoopMember): string {
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
     throw tampered(`${name} is not written as it must be`);
   return decodeUtf8(bytes);
-}
-
-function bytesOf(value: object): Uint8Array {
-  return new TextEncoder().encode(canonicalJson(value as unknown as CanonicalValue));
 }
 
 function tampered(why: string): DomainError {

@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import type { LoopManifest } from '../domain/loop-packages.ts';
+import type { LoopManifest } from '../domain/loop-manifest.ts';
 import { type NewAgent, refuseTaken } from './agents.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';

@@ -5,7 +5,8 @@ import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { type LeftOutReason, leftOutReasons, packableKinds } from '../../domain/loop-choice.ts';
-import { loopManifestSchema, loopMediaType, readLoop, signLoop } from '../../domain/loop-packages.ts';
+import { loopManifestSchema } from '../../domain/loop-manifest.ts';
+import { loopMediaType, readLoop } from '../../domain/loop-packages.ts';
 import type { PackedMemory } from '../../domain/loop-memories.ts';
 import { personaLimits } from '../../domain/persona-files.ts';
 import { signingKeyIdSchema } from '../../domain/signing-keys.ts';
@@ -17,7 +18,7 @@ import { loopChecks } from '../../verifier/loop-checks.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { loopAgent, loopMemories } from '../loop-install.ts';
-import { packLoop } from '../loop-packing.ts';
+import { packLoop, signReadable } from '../loop-packing.ts';
 import { overloadOf } from '../persona-import.ts';
 import { registerStreamBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -127,7 +128,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       if (request.query.dryRun) return preview(packed, here);
       const signer = await signers.of(ownerId);
       const { publicKey } = (await ownKeys(ownerId)).find(({ keyId }) => keyId === signer.keyId)!;
-      const signed = signLoop(packed.loop, {
+      const signed = await signReadable(packed.loop, {
         keyId: signer.keyId,
         publicKey: Buffer.from(publicKey, 'base64url'),
         sign: (bytes) => signer.sign(bytes),

@@ -1,7 +1,8 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import { packableKinds } from '../../domain/loop-choice.ts';
-import { loopMediaType, type LoopManifest, type ReadLoop, readLoop } from '../../domain/loop-packages.ts';
+import type { LoopManifest } from '../../domain/loop-manifest.ts';
+import { loopMediaType, type ReadLoop, readLoop } from '../../domain/loop-packages.ts';
 import { loopChecks } from '../../verifier/loop-checks.ts';
 import { badInput } from '../failures.ts';
 import { ago, bold, dim, good, line, plain, printJson, table, warn } from '../output.ts';

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { LoopManifest } from '../../domain/loop-packages.ts';
+import type { LoopManifest } from '../../domain/loop-manifest.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 

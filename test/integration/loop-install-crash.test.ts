@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { mostLoopMemories } from '../../domain/loop-packages.ts';
+import { mostLoopMemories } from '../../domain/loop-manifest.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
 import { type ApiProcesses, createApiProcesses } from '../support/api-process.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
