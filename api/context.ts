@@ -2,6 +2,7 @@ import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -40,6 +41,7 @@ export function createContext(deps: ApiDeps) {
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),
     memories: createMemoryStore(deps.db),
+    loopPackages: createLoopPackageStore(deps.db),
     messages: createMessageStore(deps.db),
     personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),

@@ -23,6 +23,7 @@ import { licenseFileRoutes } from './routes/license-files.ts';
 import { licenseUseRoutes } from './routes/license-uses.ts';
 import { licenseRoutes } from './routes/licenses.ts';
 import { lineageRoutes } from './routes/lineages.ts';
+import { loopRoutes } from './routes/loops.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
@@ -99,6 +100,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     lineageRoutes,
     whisperRoutes,
     memoryRoutes,
+    loopRoutes,
     messageRoutes,
     reflectionRoutes,
     driftRoutes,

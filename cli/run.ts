@@ -10,6 +10,7 @@ import { inboxCommands } from './commands/inbox.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { keyCommands } from './commands/keys.ts';
 import { licenseCommands } from './commands/licenses.ts';
+import { loopCommands } from './commands/loops.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
 import { memoryCommands } from './commands/memories.ts';
@@ -52,6 +53,7 @@ export function createProgram(): Command {
     inboxCommands,
     licenseCommands,
     keyCommands,
+    loopCommands,
     tokenCommands,
   ]) {
     add(program);

@@ -28,7 +28,7 @@ export const errorTable = {
     status: 415,
     retryable: false,
     cause: 'The content type is not one this route reads.',
-    mend: 'Send application/json, or application/x-ndjson or image/png where the route takes it.',
+    mend: 'Send application/json, or application/x-ndjson, image/png or application/octet-stream where the route takes it.',
   },
   BODY_TOO_LARGE: {
     status: 413,
@@ -180,6 +180,18 @@ export const errorTable = {
     retryable: false,
     cause: 'An account of the ledger holds less than this would take.',
     mend: 'Take less, or have credits granted first: `soulfra credits grant`.',
+  },
+  LOOP_TAMPERED: {
+    status: 422,
+    retryable: false,
+    cause: 'The loop package is not what was signed: its signature, a hash or its form does not hold.',
+    mend: 'Ask who gave it to you for it anew; never install this one.',
+  },
+  KEY_NOT_PINNED: {
+    status: 422,
+    retryable: false,
+    cause: 'The signature holds, but nobody here has said that its key is to be trusted.',
+    mend: 'Pin the key once you know whose it is, or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
   },
   SIGNING_KEY_MISSING: {
     status: 503,

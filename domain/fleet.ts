@@ -73,7 +73,10 @@ const quantisationSchema = z.strictObject({
 const modelSchema = z.strictObject({
   id: nameSchema,
   family: z.string().min(1).max(60),
+  /** SPDX identifier or the name it is published under: domain/model-licenses.ts. */
   license: z.string().max(120).optional(),
+  /** Whether the license lets what the model writes be sold; default: what is known of the license by its name. */
+  commercialUse: z.boolean().optional(),
   layers: z.int().positive(),
   queryHeads: z.int().positive(),
   kvHeads: z.int().positive(),

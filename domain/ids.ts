@@ -24,6 +24,7 @@ export const idPrefixes = {
   grant: 'grt',
   license: 'lic',
   licenseEvent: 'lev',
+  loopPackage: 'lpk',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

@@ -27,18 +27,31 @@ const quotedWords = 5;
 
 /** Finds out whether a text quotes this one word for word, whatever its case and marks. Of scripts without spaces a sign is a word. */
 export function quoteFinder(source: string): (text: string) => boolean {
-  const words = wordsOf(source);
-  const length = Math.min(quotedWords, words.length);
-  if (length === 0) return () => false;
-  const known = new Set(words);
-  const runs = new Set(runsOf(words, length));
+  return anyQuoteFinder([source]);
+}
+
+/** The same for many texts, each of which is read once. */
+export function anyQuoteFinder(sources: Iterable<string>): (text: string) => boolean {
+  const known = new Set<string>();
+  const runsByLength = new Map<number, Set<string>>();
+  for (const source of sources) {
+    const words = wordsOf(source);
+    const length = Math.min(quotedWords, words.length);
+    if (length === 0) continue;
+    for (const word of words) known.add(word);
+    const runs = runsByLength.get(length) ?? new Set();
+    for (const run of runsOf(words, length)) runs.add(run);
+    runsByLength.set(length, runs);
+  }
   return (text) => {
-    const others = wordsOf(text);
-    // Most texts never say so many of its words in a row: only then the run itself is looked up.
+    const words = wordsOf(text);
+    // Most texts never say so many of the known words in a row: only then the run itself is looked up.
     let streak = 0;
-    for (let i = 0; i < others.length; i += 1) {
-      streak = known.has(others[i]!) ? streak + 1 : 0;
-      if (streak >= length && runs.has(others.slice(i - length + 1, i + 1).join(' '))) return true;
+    for (let i = 0; i < words.length; i += 1) {
+      streak = known.has(words[i]!) ? streak + 1 : 0;
+      for (const [length, runs] of runsByLength) {
+        if (streak >= length && runs.has(words.slice(i - length + 1, i + 1).join(' '))) return true;
+      }
     }
     return false;
   };

@@ -18,6 +18,11 @@ const shared = {
   charactersPerItem: z.int().min(50).max(8_000).default(2_000),
   /** So many of its new items within 24 hours also whisper for a persona, the first ones; 0: none does. */
   whispersPerDay: z.int().min(0).max(100).default(0),
+  /**
+   * What comes from it never leaves in a loop package, nor does what was made of that. Default: what is the owner's own is
+   * private (folders, webhooks, feeds of their own network), what the world or an agent says openly is not.
+   */
+  private: z.boolean().optional(),
 };
 
 const polled = {
@@ -104,6 +109,13 @@ export function isPolled(source: Source): source is PolledSource {
   return source.kind !== 'webhook';
 }
 
+/** Whether what comes from it must stay in this fleet. */
+export function isPrivate(source: Source): boolean {
+  if (source.private !== undefined) return source.private;
+  if (source.kind === 'feed') return source.allowPrivate.length > 0;
+  return source.kind !== 'drops';
+}
+
 /** The machine that a source must be read on; undefined: any. */
 export function machineOf(source: Source | undefined): string | undefined {
   return source?.kind === 'folder' ? source.machine : undefined;
@@ -168,6 +180,13 @@ export function sourceMemoryKey(sourceId: string, itemHash: string, version: num
 export function sourceItemOfKey(externalKey: string): { sourceId: string; itemHash: string } | undefined {
   const [, sourceId, itemHash] = /^source:([a-z0-9-]{1,63}):([0-9a-f]{64}):\d+$/.exec(externalKey) ?? [];
   return sourceId === undefined || itemHash === undefined ? undefined : { sourceId, itemHash };
+}
+
+/** The source that a memory came from: by its key, and where that was told otherwise by the name that it gives as its source. */
+export function sourceIdOf({ externalKey, source }: { externalKey: string; source: string }): string | undefined {
+  return (
+    sourceItemOfKey(externalKey)?.sourceId ?? /^(?:feed|webhook|folder|drops):([a-z0-9-]{1,63})$/.exec(source)?.[1]
+  );
 }
 
 /** When it happened: what the other side says, but never later than we heard of it, and never before years of four digits. */

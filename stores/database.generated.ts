@@ -328,6 +328,37 @@ export interface LicenseUsage {
   redemptions: Generated<number>;
 }
 
+export interface LoopInstalls {
+  agentId: string;
+  contentHash: Buffer;
+  installedAt: Generated<Timestamp>;
+  keyId: string;
+  manifest: Json;
+  ownerId: string;
+  trusted: boolean;
+}
+
+export interface LoopPackageRequests {
+  at: Generated<Timestamp>;
+  bodyHash: Buffer;
+  id: string;
+  ownerId: string;
+  packageId: string;
+}
+
+export interface LoopPackages {
+  agentHash: Buffer;
+  agentId: string;
+  archive: Buffer;
+  bytes: number;
+  contentHash: Buffer;
+  id: string;
+  keyId: string;
+  madeAt: Generated<Timestamp>;
+  manifest: Json;
+  ownerId: string;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   drains: Generated<number>;
@@ -759,6 +790,9 @@ export interface DB {
   licenseKinds: LicenseKinds;
   licenses: Licenses;
   licenseUsage: LicenseUsage;
+  loopInstalls: LoopInstalls;
+  loopPackageRequests: LoopPackageRequests;
+  loopPackages: LoopPackages;
   machines: Machines;
   memories: Memories;
   messageCitations: MessageCitations;

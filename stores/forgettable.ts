@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { requestIdOfMemory } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { messagesOf } from './forgotten-messages.ts';
+import { packagesTelling } from './queries/loop-packages.ts';
 import { livingAgain, type Quoted, quotationsOf, quotedBy } from './quotations.ts';
 import { type QuoteSearch, searchFor } from './quote-search.ts';
 
@@ -20,6 +21,8 @@ export interface Forgotten {
   forgotten: string[];
   /** Memories of the owner with the very same text: told twice, or inherited; and of it as a whisper. Each is for its own request. */
   copies: string[];
+  /** Loop packages made of the agent that hold the very text: files that were given away keep it. */
+  packages: string[];
 }
 
 export interface ForgettableMemory extends Quoted {
@@ -72,6 +75,11 @@ export async function whatGoes(
       ...asked.slice(1).map(({ id }) => id),
     ],
     copies: await copiesOf(tx, memory.ownerId, asked, going),
+    packages: await packagesTelling(
+      tx,
+      memory,
+      asked.map(({ text }) => text),
+    ),
   };
   return { asked, quotes, memoryIds, back: await livingAgain(tx, memoryIds), told };
 }

@@ -40,6 +40,8 @@ export const lockNumbers = {
   sale: 7_205_426,
   /** Of an owner: what a pass over the books has found is told by one at a time. */
   reconciliation: 7_205_427,
+  /** Of an owner: loop packages are kept one after the other. */
+  loopPackages: 7_205_460,
   /** Of an owner: which key signs. */
   signingKeys: 7_205_440,
 } as const;

@@ -58,10 +58,7 @@ export function createPersonaStore(db: Database) {
         if (known) {
           refuseUnlike(known, agent, file);
         } else {
-          await askForRoom(tx, agent, refuseOverload);
-          // The plan's row before any agent's, as whoever computes one does.
-          await requestReplan(tx, { ownerId, reason: `${agent.id} was imported` });
-          await birth(tx, { ownerId, origin: 'import', fleetVersion, agents: [agent] });
+          await admitArrival(tx, { ownerId, fleetVersion, agent, refuseOverload });
           await sql`insert into persona_files (agent_id, owner_id, format, document, content_hash, picture)
             values (${agent.id}, ${ownerId}, ${file.format}, ${JSON.stringify(file.document)}::json, ${hashOf(file)}, ${picture ?? null})`.execute(
             tx,
@@ -149,7 +146,24 @@ function refuseUnlike(
   if (known.state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} is retired`);
 }
 
-async function askForRoom(tx: Executor, agent: NewAgent, refuseOverload: RefuseOverload): Promise<void> {
+/** The birth of an agent that comes from elsewhere, and the plan that makes room for it, under the fleet's lock. */
+export async function admitArrival(
+  tx: Executor,
+  {
+    ownerId,
+    fleetVersion,
+    agent,
+    refuseOverload,
+  }: Pick<PersonaArrival, 'ownerId' | 'fleetVersion' | 'agent' | 'refuseOverload'>,
+): Promise<void> {
+  await askForRoom(tx, agent, refuseOverload);
+  // The plan's row before any agent's, as whoever computes one does.
+  await requestReplan(tx, { ownerId, reason: `${agent.id} was imported` });
+  await birth(tx, { ownerId, origin: 'import', fleetVersion, agents: [agent] });
+}
+
+/** @throws CADENCE_TOO_FAST */
+export async function askForRoom(tx: Executor, agent: NewAgent, refuseOverload: RefuseOverload): Promise<void> {
   const own = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
   refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx));
 }

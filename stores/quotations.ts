@@ -7,6 +7,8 @@ export const quotationSource = 'consolidated';
 /** Of a row of `memories`: its agent's limit took it, whether a quotation tells it or nothing does; nobody took it away. */
 export const gaveWay = sql<boolean>`(memories.deleted_reason = ${quotationSource} or exists (select from memories q
   where q.id = memories.superseded_by and q.source = ${quotationSource}))`;
+/** Reason of a tombstone that nobody asked for: the memory was the least useful, and nothing was like it. */
+export const consolidatedAway = 'consolidated';
 
 /** Of a row of `memories`: neither a quotation nor inherited, so that nobody takes it for something new. */
 export const asItCame = sql<boolean>`source <> ${quotationSource} and source not like 'inherited:%'`;

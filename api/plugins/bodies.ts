@@ -19,8 +19,8 @@ export function registerBodies(app: Api): void {
 }
 
 /** For the scope of routes that read a body as it comes in, and bound it themselves. */
-export function registerStreamBodies(app: Api): void {
-  for (const type of ['application/x-ndjson', 'application/json']) {
+export function registerStreamBodies(app: Api, types = ['application/x-ndjson', 'application/json']): void {
+  for (const type of types) {
     app.addContentTypeParser(type, (_request, payload, done) => done(null, payload));
   }
 }

@@ -7,6 +7,7 @@ import { agentOrigins, agentStates, driftStates, runStates } from '../../domain/
 import { gpuClasses } from '../../domain/task-queues.ts';
 import { type AgentView, findAgent, listAgents } from '../../stores/queries/agents.ts';
 import { listEgoEntries } from '../../stores/queries/ego.ts';
+import { installOf } from '../../stores/queries/loop-packages.ts';
 import { findRunByWorkflow, openRunOf } from '../../stores/queries/runs.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -76,6 +77,15 @@ const agentDetailSchema = agentSchema
       .object({ format: z.enum(personaFormats), document: z.looseObject({}) })
       .nullish()
       .describe('With `?include=file`: what it was imported from, as it came; null where it was not'),
+    loop: z
+      .object({
+        contentHash: z.string(),
+        keyId: z.string(),
+        trusted: z.boolean().describe('False: nobody had pinned the key'),
+        installedAt: timeSchema,
+      })
+      .nullable()
+      .describe('The loop package that it came with'),
   })
   .meta({ id: 'AgentDetail' });
 
@@ -145,7 +155,9 @@ export function agentRoutes(app: Api, context: ApiContext): void {
       const { ownerId } = callerOf(request);
       const agent = await existing(context, ownerId, request.params.id);
       const [view] = await withNextRun([agent]);
-      const shown = { ...view!, leastClass: agent.leastClass as (typeof gpuClasses)[number] };
+      const install = await installOf(db, ownerId, agent.id);
+      const loop = install ?? null;
+      const shown = { ...view!, leastClass: agent.leastClass as (typeof gpuClasses)[number], loop };
       if (request.query.include === undefined) return shown;
       const file = await context.personas.file(ownerId, agent.id);
       return { ...shown, file: file ? { format: file.format, document: file.document } : null };

@@ -80,6 +80,7 @@ const forgottenSchema = z.object({
     .describe('Quoted it, or rested on it where dependents are forgotten: lost their texts'),
   copies: z.array(idSchema('memory')).describe('Memories with the very same text; each is for a request of its own'),
   messages: z.array(idSchema('message')).describe('Their answers cite it and keep their texts'),
+  packages: z.array(idSchema('loopPackage')).describe('Loop packages that hold the very text, and keep it'),
 });
 
 /** A whole memory stream of a simulated persona is a few MB. */

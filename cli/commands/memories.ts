@@ -27,6 +27,7 @@ interface Taken {
   forgotten?: string[];
   copies?: string[];
   messages?: string[];
+  packages?: string[];
 }
 interface Place {
   line: number;
@@ -186,6 +187,8 @@ export function memoryCommands(program: Command): void {
           for (const reflection of answer.forgotten ?? []) line(`  ${reflection} is forgotten with it`);
           for (const reflection of answer.reflections ?? []) line(`  ${reflection} rests on it and stays`);
           for (const message of answer.messages ?? []) line(`  the answer to ${message} cites it`);
+          for (const loop of answer.packages ?? [])
+            line(`  the loop package ${loop} holds it, and so does every copy of it`);
           for (const copy of answer.copies ?? [])
             line(`  ${copy} says the very same; forget it, too, if that is meant`);
         },

@@ -20,6 +20,8 @@ const talk = '/v1/agents/vesper-001/messages';
 const json = { 'content-type': 'application/json' };
 const gift = { kind: 'personal', packageHash: 'a'.repeat(64), reason: 'a gift' };
 const noLicense = `/v1/licenses/${newId('license')}`;
+const loops = '/v1/agents/vesper-001/loops';
+const octets = { 'content-type': 'application/octet-stream' };
 
 const refusals: Array<{
   name: string;
@@ -429,6 +431,67 @@ const refusals: Array<{
     status: 422,
     code: 'CONFIG_INVALID',
   },
+  { name: 'a package of talk', url: loops, body: { kinds: ['conversation'] }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a package of no kinds', url: loops, body: { kinds: [] }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a package since a word', url: loops, body: { since: 'yesterday' }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a package over ten', url: loops, body: { leastImportance: 11 }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a package with a wish', url: loops, body: { private: true }, status: 400, code: 'INVALID_INPUT' },
+  { name: 'a package of nobody', url: '/v1/agents/nobody-001/loops', body: {}, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'an unknown package',
+    method: 'GET',
+    url: `/v1/loops/${newId('loopPackage')}`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'the file of an unknown package',
+    method: 'GET',
+    url: `/v1/loops/${newId('loopPackage')}/archive`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a package by an id that cannot be',
+    method: 'GET',
+    url: '/v1/loops/1',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'an install of nothing', url: '/v1/loops', status: 400, code: 'MALFORMED_BODY' },
+  { name: 'an install of JSON', url: '/v1/loops', body: {}, status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' },
+  {
+    name: 'an install of zeros',
+    url: '/v1/loops',
+    raw: Buffer.alloc(4_096),
+    headers: octets,
+    status: 400,
+    code: 'MALFORMED_BODY',
+  },
+  {
+    name: 'an install of something else',
+    url: '/v1/loops?trustUnknown=true',
+    raw: Buffer.from('PK\x03\x04 and so on'.repeat(500), 'latin1'),
+    headers: octets,
+    status: 400,
+    code: 'MALFORMED_BODY',
+  },
+  {
+    name: 'an install that trusts a word',
+    url: '/v1/loops?trustKey=mine',
+    raw: Buffer.alloc(512),
+    headers: octets,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an install under a word that is no id',
+    url: '/v1/loops?as=No%20Id',
+    raw: Buffer.alloc(512),
+    headers: octets,
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'an unknown thread', method: 'GET', url: `/v1/threads/${newId('thread')}`, status: 404, code: 'NOT_FOUND' },
   {
     name: 'a kind of thread that is none',
@@ -808,6 +871,7 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/sources/harbour-news/items'],
     ['POST', '/v1/sources/harbour-news/poll', {}],
     ['POST', '/v1/threads/weave', {}],
+    ['POST', loops, {}],
     ['POST', '/v1/sources/harbour-news/secrets', {}],
     ['GET', '/v1/sources/harbour-news/secrets'],
     ['DELETE', `/v1/sources/harbour-news/secrets/${newId('sourceSecret')}`],
@@ -825,6 +889,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/cluster-runs',
     '/v1/drift',
     '/v1/inbox',
+    '/v1/loops',
     '/v1/threads',
     '/v1/fleet/versions',
     '/v1/schedules',

@@ -106,6 +106,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/licenses/{id}/events',
     '/v1/licenses/{id}/usage',
     '/v1/lineages',
+    '/v1/loops',
     '/v1/machines',
     '/v1/models',
     '/v1/reflections',

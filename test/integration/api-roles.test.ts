@@ -47,6 +47,7 @@ function idFor(url: string): string {
   if (url.includes('/reflections/')) return newId('reflection');
   if (url.startsWith('/v1/memories/')) return newId('memory');
   if (url.startsWith('/v1/threads/')) return newId('thread');
+  if (url.startsWith('/v1/loops/')) return newId('loopPackage');
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
   if (url.includes('/licenses/')) return newId('license');

@@ -119,6 +119,59 @@ test('shows the fleet as a table and as JSON', async () => {
   expect(simulated.out).toMatch(/what moves\n {2}(load|move|slots)/);
 });
 
+test('packs an agent, checks the file with nothing running, installs it once', async () => {
+  await soulfra(['memories', 'add', 'vesper-002', 'The lamp burned until five.']);
+  await soulfra(['memories', 'add', 'vesper-002', 'Tell nobody of it.', '--kind', 'conversation']);
+  const preview = await soulfra(['loop', 'pack', 'vesper-002', '--dry-run']);
+  expect(preview.out).toContain('goes in: 1 memory, 0 of them reflections');
+  expect(preview.out).toMatch(/private_kind +Tell nobody of it\./);
+  expect(existsSync(join(folder, 'vesper-002.loop'))).toBe(false);
+  const made = await soulfra(['loop', 'pack', 'vesper-002']);
+  expect({ code: made.code, out: made.out }).toEqual({
+    code: 0,
+    out: expect.stringContaining('in vesper-002.loop: 1 memory'),
+  });
+
+  const offline = { SOULFRA_URL: 'http://127.0.0.1:9' };
+  const unpinned = await soulfra(['loop', 'verify', 'vesper-002.loop'], offline);
+  expect({ code: unpinned.code, err: unpinned.err }).toEqual({
+    code: 2,
+    err: expect.stringContaining('[KEY_NOT_PINNED]'),
+  });
+  const loud = await soulfra(['loop', 'verify', 'vesper-002.loop', '--trust-unknown'], offline);
+  expect({ code: loud.code, err: loud.err }).toEqual({
+    code: 0,
+    err: expect.stringContaining('WARNING: nobody here has pinned'),
+  });
+  await soulfra(['keys', 'pin', '--yes']);
+  const sound = await soulfra(['loop', 'verify', 'vesper-002.loop', '--json'], offline);
+  expect(json(sound)).toMatchObject({ valid: true, trusted: true, manifest: { agentId: 'vesper-002', memories: 1 } });
+  const bytes = readFileSync(join(folder, 'vesper-002.loop'));
+  bytes.write('X', bytes.indexOf('The lamp'), 'latin1');
+  writeFileSync(join(folder, 'tampered.loop'), bytes);
+  for (const args of [
+    ['verify', 'tampered.loop', '--trust-unknown'],
+    ['install', 'tampered.loop', '--trust-unknown', '--as', 'x'],
+  ]) {
+    const refused = await soulfra(['loop', ...args]);
+    expect({ code: refused.code, err: refused.err }).toEqual({
+      code: 2,
+      err: expect.stringContaining('[LOOP_TAMPERED]'),
+    });
+  }
+
+  const taken = await soulfra(['loop', 'install', 'vesper-002.loop']);
+  expect(taken.err).toContain('--as ID --name NAME');
+  const asked = ['loop', 'install', 'vesper-002.loop', '--as', 'lamp-keeper', '--name', 'Una of the Lamp'];
+  expect((await soulfra([...asked, '--dry-run'])).out).toContain('would be born with 1 memory');
+  expect((await soulfra(asked)).out).toContain('Una of the Lamp (lamp-keeper) is born with 1 memory');
+  expect((await soulfra(asked)).out).toContain('came with this package before; nothing is added');
+  const listed = await soulfra(['loop', 'list']);
+  const id = /lpk_[\w-]+/.exec(listed.out)![0];
+  await soulfra(['loop', 'download', id, '--to', 'again.loop']);
+  expect(readFileSync(join(folder, 'again.loop')).equals(readFileSync(join(folder, 'vesper-002.loop')))).toBe(true);
+});
+
 test('whispers, shows what became of it, and draws who descends from whom', async () => {
   const asked = await soulfra(['whisper', 'vesper-001', 'Somebody must keep the lamps.']);
   expect(asked.out).toMatch(/^● whi_\S+ received: soulfra whispers show whi_/);

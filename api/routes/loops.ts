@@ -1,0 +1,303 @@
+import type { Readable } from 'node:stream';
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { idSchema, slugSchema } from '../../domain/ids.ts';
+import { type LeftOutReason, leftOutReasons, packableKinds } from '../../domain/loop-choice.ts';
+import { loopManifestSchema } from '../../domain/loop-manifest.ts';
+import { loopMediaType, readLoop } from '../../domain/loop-packages.ts';
+import type { PackedMemory } from '../../domain/loop-memories.ts';
+import { personaLimits } from '../../domain/persona-files.ts';
+import { signingKeyIdSchema } from '../../domain/signing-keys.ts';
+import { memoryKinds } from '../../domain/states.ts';
+import { newId } from '../../stores/ids.ts';
+import { findAgent } from '../../stores/queries/agents.ts';
+import { findLoopPackage, listLoopPackages, loopArchive } from '../../stores/queries/loop-packages.ts';
+import { hostCrypto } from '../../config/host-crypto.ts';
+import { type ApiContext, fleetOf } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { loopAgent, loopMemories } from '../loop-install.ts';
+import { packLoop, signReadable } from '../loop-packing.ts';
+import { overloadOf } from '../persona-import.ts';
+import { registerStreamBodies } from '../plugins/bodies.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { problemResponses, switchSchema, textSchema, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
+
+/** Memories that a preview names one by one, of those that go in and of those that stay out; all are counted. */
+const mostNamed = 500;
+const namedChars = 160;
+/** Keys of one owner, retired ones among them. */
+const mostKeys = 1_000;
+
+const hashSchema = z.string().describe('SHA-256, hex');
+const packageShape = {
+  id: idSchema('loopPackage'),
+  agentId: z.string(),
+  name: z.string(),
+  contentHash: hashSchema,
+  agentHash: hashSchema.describe('Of persona and memories alone'),
+  keyId: z.string().describe('Signed with'),
+  memories: z.int(),
+  reflections: z.int(),
+  bytes: z.int(),
+  madeAt: timeSchema,
+};
+const listedSchema = z.object(packageShape).meta({ id: 'LoopPackage' });
+const packageSchema = z.object({ ...packageShape, manifest: loopManifestSchema }).meta({ id: 'LoopPackageInFull' });
+
+const choiceSchema = z.strictObject({
+  memories: z.boolean().default(true).describe('false: the persona alone'),
+  kinds: z.array(z.enum(packableKinds)).min(1).max(packableKinds.length).optional(),
+  since: timeSchema.optional().describe('What happened before stays out'),
+  leastImportance: z.int().min(1).max(10).default(1),
+  personaQuotes: z.boolean().default(false).describe('The persona goes out although it says what is private'),
+});
+
+const reasonSchema = z.enum(Object.keys(leftOutReasons) as [LeftOutReason]);
+const namedShape = {
+  id: idSchema('memory'),
+  kind: z.enum(memoryKinds),
+  occurredAt: timeSchema,
+  importance: z.int(),
+  text: z.string().describe(`Its first ${namedChars} characters`),
+};
+const previewSchema = z
+  .object({
+    dryRun: z.literal(true),
+    packageId: idSchema('loopPackage').nullable().describe('The package of this content that is here already'),
+    manifest: loopManifestSchema.omit({ madeBy: true }),
+    goesIn: z.array(z.object(namedShape)).describe(`The first ${mostNamed} by time`),
+    goesInCount: z.int(),
+    staysOut: z.array(z.object({ ...namedShape, reason: reasonSchema })).describe(`The first ${mostNamed} by time`),
+    staysOutCount: z.int(),
+    reasons: z.array(z.object({ reason: reasonSchema, why: z.string(), count: z.int() })),
+  })
+  .meta({ id: 'LoopPreview' });
+
+const installedSchema = z
+  .object({
+    agentId: slugSchema,
+    name: z.string(),
+    installed: z.boolean().describe('False: this package had been installed before, and nothing was added'),
+    memories: z.int().describe('Added'),
+    contentHash: hashSchema,
+    agentHash: hashSchema,
+    keyId: z.string(),
+    trusted: z.boolean().describe('False: nobody here pinned the key'),
+    manifest: loopManifestSchema,
+    dryRun: z.literal(true).optional(),
+  })
+  .meta({ id: 'LoopInstall' });
+
+const loopParams = z.strictObject({ id: idSchema('loopPackage') });
+
+export function loopRoutes(app: Api, context: ApiContext): void {
+  const { db, loopPackages, signers, signingKeys, metrics } = context;
+
+  app.route({
+    method: 'POST',
+    url: '/v1/agents/:id/loops',
+    config: { role: 'creator' },
+    schema: {
+      tags: ['loops'],
+      summary: 'Packs an agent as a signed .loop file; a dry run lists what goes in, what stays out and why',
+      querystring: writeQuery,
+      headers: idempotencyHeaders,
+      params: z.strictObject({ id: slugSchema }),
+      body: choiceSchema,
+      response: { 200: packageSchema.or(previewSchema), 201: packageSchema, ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const agent = await findAgent(db, ownerId, request.params.id);
+      if (!agent) throw new DomainError('NOT_FOUND', `no agent ${request.params.id}`);
+      const requestId = startedId('request', request);
+      const asked = { agentId: agent.id, ...request.body };
+      const bodyHash = createHash('sha256')
+        .update(canonicalJson(asked as CanonicalValue))
+        .digest();
+      // What a key brought stays, also when the agent has lived on since.
+      const before = request.query.dryRun ? undefined : await loopPackages.madeBy(ownerId, requestId, bodyHash);
+      if (before !== undefined) return existing(ownerId, before);
+      const { fleet } = await fleetOf(context, ownerId);
+      const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
+      const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
+      if (request.query.dryRun) return preview(packed, here);
+      const signer = await signers.of(ownerId);
+      const { publicKey } = (await ownKeys(ownerId)).find(({ keyId }) => keyId === signer.keyId)!;
+      const signed = await signReadable(packed.loop, {
+        keyId: signer.keyId,
+        publicKey: Buffer.from(publicKey, 'base64url'),
+        sign: (bytes) => signer.sign(bytes),
+      });
+      const { id, made } = await loopPackages.keep({
+        ...signed,
+        id: newId('loopPackage'),
+        requestId,
+        bodyHash,
+        ownerId,
+        agentId: agent.id,
+      });
+      void reply.header('location', `/v1/loops/${id}`);
+      return reply.code(made ? 201 : 200).send(await existing(ownerId, id));
+    },
+  });
+
+  listRoute(app, {
+    url: '/v1/loops',
+    role: 'member',
+    tag: 'loops',
+    summary: 'Loop packages, the last made first',
+    item: listedSchema,
+    filters: { agentId: slugSchema.optional() },
+    params: z.object({}),
+    key: idSchema('loopPackage'),
+    keyOf: ({ id }) => id,
+    rows: (page, filters) => listLoopPackages(db, { ...page, ...filters }),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/loops/:id',
+    config: { role: 'member' },
+    schema: {
+      tags: ['loops'],
+      summary: 'One loop package with its manifest',
+      params: loopParams,
+      response: { 200: packageSchema, ...problemResponses },
+    },
+    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/loops/:id/archive',
+    config: { role: 'member' },
+    schema: {
+      tags: ['loops'],
+      summary: 'The .loop file',
+      params: loopParams,
+      response: {
+        200: { description: 'The file', content: { [loopMediaType]: { schema: z.string() } } },
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { id, agentId, contentHash } = await existing(ownerId, request.params.id);
+      const archive = await loopArchive(db, ownerId, id);
+      void reply
+        .type(loopMediaType)
+        .header('etag', `"${contentHash}"`)
+        .header('content-disposition', `attachment; filename="${agentId}-${contentHash.slice(0, 12)}.loop"`);
+      return reply.send(archive as never);
+    },
+  });
+
+  app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    registerStreamBodies(scope as unknown as Api, [loopMediaType]);
+    (scope as unknown as Api).route({
+      method: 'POST',
+      url: '/v1/loops',
+      config: { role: 'operator' },
+      schema: {
+        tags: ['loops'],
+        summary: 'Installs a .loop file: an equal agent with its memories, whole or not at all; twice adds nothing',
+        consumes: [loopMediaType],
+        querystring: writeQuery.extend({
+          as: slugSchema.optional().describe('Id of the agent; default: made of its name'),
+          name: textSchema(personaLimits.nameChars).optional().describe('In the place of the name in the package'),
+          archetype: slugSchema.optional().describe('Whose model, cadence and limits it gets; default: its own'),
+          trustKey: signingKeyIdSchema
+            .optional()
+            .describe('A key that the caller has pinned; the owner’s own always are'),
+          trustUnknown: switchSchema.optional().describe('Install it whoever signed it; it must be whole all the same'),
+        }),
+        response: { 200: installedSchema, 201: installedSchema, ...problemResponses },
+      },
+      handler: async (request, reply) => {
+        const { ownerId } = callerOf(request);
+        const { dryRun = false, trustKey, trustUnknown = false, ...wish } = request.query;
+        if (request.body === undefined || request.body === null)
+          throw new DomainError('MALFORMED_BODY', 'the request has no body');
+        const own = await ownKeys(ownerId);
+        const read = await readLoop(unclosing(request.body as Readable), {
+          checks: hostCrypto,
+          isPinned: (keyId) => keyId === trustKey || own.some((key) => key.keyId === keyId),
+          trustUnknown,
+        });
+        const { manifest, trusted } = read;
+        const { version, fleet } = await fleetOf(context, ownerId);
+        const agent = loopAgent(fleet, read, wish);
+        const memories = loopMemories(agent.id, read.lines, new Date());
+        const arrival = { ownerId, agent, manifest, trusted, refuseOverload: overloadOf(fleet) };
+        const { contentHash, agentHash, madeBy } = manifest;
+        const about = { contentHash, agentHash, keyId: madeBy.keyId, trusted, manifest };
+        const wished = { id: wish.as, name: wish.name };
+        if (dryRun) {
+          const known = await loopPackages.wouldInstall({ ...arrival, wished });
+          const { id: agentId, name } = known ?? agent;
+          return {
+            ...about,
+            agentId,
+            name,
+            installed: !known,
+            memories: known ? 0 : memories.length,
+            dryRun: true as const,
+          };
+        }
+        const arrived = await loopPackages.install({ ...arrival, wished, fleetVersion: version, memories });
+        metrics.memories.inc(arrived.memories);
+        void reply.header('location', `/v1/agents/${arrived.agentId}`);
+        return reply.code(arrived.installed ? 201 : 200).send({ ...about, ...arrived });
+      },
+    });
+  });
+
+  async function ownKeys(ownerId: string) {
+    return signingKeys.list({ issuer: ownerId, limit: mostKeys });
+  }
+
+  async function existing(ownerId: string, id: string) {
+    const found = await findLoopPackage(db, ownerId, id);
+    if (!found) throw new DomainError('NOT_FOUND', `no loop package ${id}`);
+    return found;
+  }
+}
+
+/** A body that is refused half-read must leave the connection open, or the refusal would not arrive. */
+function unclosing(body: Readable): AsyncIterable<Uint8Array> {
+  return body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+}
+
+function preview({ loop, goesIn, leftOut }: Awaited<ReturnType<typeof packLoop>>, here: string | undefined) {
+  const byTime = (a: PackedMemory, b: PackedMemory) => (a.occurredAt < b.occurredAt ? -1 : 1);
+  const named = ({ id, kind, occurredAt, importance, text }: PackedMemory) => ({
+    id,
+    kind,
+    occurredAt,
+    importance,
+    text: text.length <= namedChars ? text : `${text.slice(0, namedChars).toWellFormed()}…`,
+  });
+  const counts = Map.groupBy(leftOut, ({ reason }) => reason);
+  return {
+    dryRun: true as const,
+    packageId: here ?? null,
+    manifest: loop.content,
+    goesIn: goesIn.toSorted(byTime).slice(0, mostNamed).map(named),
+    goesInCount: goesIn.length,
+    staysOut: leftOut
+      .toSorted((a, b) => byTime(a.memory, b.memory))
+      .slice(0, mostNamed)
+      .map(({ memory, reason }) => ({ ...named(memory), reason })),
+    staysOutCount: leftOut.length,
+    reasons: (Object.keys(leftOutReasons) as LeftOutReason[]).flatMap((reason) => {
+      const count = counts.get(reason)?.length ?? 0;
+      return count === 0 ? [] : [{ reason, why: leftOutReasons[reason], count }];
+    }),
+  };
+}

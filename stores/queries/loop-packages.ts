@@ -1,0 +1,122 @@
+import { sql } from 'kysely';
+import type { LoopManifest } from '../../domain/loop-manifest.ts';
+import type { Executor } from '../database.ts';
+import { iso, type PageRequest } from './page.ts';
+
+export interface LoopPackageView {
+  id: string;
+  agentId: string;
+  name: string;
+  contentHash: string;
+  agentHash: string;
+  keyId: string;
+  memories: number;
+  reflections: number;
+  bytes: number;
+  madeAt: string;
+}
+
+function packageQuery(db: Executor, ownerId: string) {
+  return db
+    .selectFrom('loopPackages')
+    .select(['id', 'agentId', 'contentHash', 'agentHash', 'manifest', 'bytes', 'keyId', 'madeAt'])
+    .where('ownerId', '=', ownerId);
+}
+type Row = Awaited<ReturnType<ReturnType<typeof packageQuery>['execute']>>[number];
+
+function packageView(row: Row): LoopPackageView & { manifest: LoopManifest } {
+  const { id, agentId, bytes, keyId } = row;
+  // Written by us from a manifest that was judged.
+  const manifest = row.manifest as unknown as LoopManifest;
+  const { name, memories, reflections } = manifest;
+  return {
+    id,
+    agentId,
+    name,
+    contentHash: row.contentHash.toString('hex'),
+    agentHash: row.agentHash.toString('hex'),
+    keyId,
+    memories,
+    reflections,
+    bytes,
+    madeAt: iso(row.madeAt),
+    manifest,
+  };
+}
+
+/** The last made first; `after` is an id. */
+export async function listLoopPackages(
+  db: Executor,
+  page: PageRequest & { agentId?: string | undefined },
+): Promise<LoopPackageView[]> {
+  let query = packageQuery(db, page.ownerId);
+  if (page.agentId !== undefined) query = query.where('agentId', '=', page.agentId);
+  if (page.after !== undefined) query = query.where('id', '<', page.after);
+  const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
+  return rows.map((row) => {
+    const { manifest: _manifest, ...view } = packageView(row);
+    return view;
+  });
+}
+
+export async function findLoopPackage(
+  db: Executor,
+  ownerId: string,
+  id: string,
+): Promise<(LoopPackageView & { manifest: LoopManifest }) | undefined> {
+  const row = await packageQuery(db, ownerId).where('id', '=', id).executeTakeFirst();
+  return row && packageView(row);
+}
+
+/** The file itself. */
+export async function loopArchive(db: Executor, ownerId: string, id: string): Promise<Buffer | undefined> {
+  const row = await db
+    .selectFrom('loopPackages')
+    .select('archive')
+    .where('ownerId', '=', ownerId)
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return row?.archive;
+}
+
+export interface LoopInstall {
+  contentHash: string;
+  keyId: string;
+  trusted: boolean;
+  installedAt: string;
+  manifest: LoopManifest;
+}
+
+/** The package that an agent came with; undefined where it came with none. */
+export async function installOf(db: Executor, ownerId: string, agentId: string): Promise<LoopInstall | undefined> {
+  const row = await db
+    .selectFrom('loopInstalls')
+    .select(['contentHash', 'keyId', 'trusted', 'installedAt', 'manifest'])
+    .where('ownerId', '=', ownerId)
+    .where('agentId', '=', agentId)
+    .executeTakeFirst();
+  return (
+    row && {
+      ...row,
+      contentHash: row.contentHash.toString('hex'),
+      installedAt: iso(row.installedAt),
+      // Written by us from a manifest that was judged.
+      manifest: row.manifest as unknown as LoopManifest,
+    }
+  );
+}
+
+/** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */
+export async function packagesTelling(
+  db: Executor,
+  { ownerId, agentId }: { ownerId: string; agentId: string },
+  texts: readonly string[],
+): Promise<string[]> {
+  const written = texts.filter((text) => text !== '').map((text) => Buffer.from(JSON.stringify(text)));
+  if (written.length === 0) return [];
+  const { rows } = await sql<{ id: string }>`
+    select id from loop_packages p where owner_id = ${ownerId} and agent_id = ${agentId}
+      and exists (select from unnest(${written}::bytea[]) as told (text) where position(told.text in p.archive) > 0)
+    order by id`.execute(db);
+  return rows.map(({ id }) => id);
+}
