@@ -147,6 +147,11 @@ test('a birth takes its parent and its lineage before the whisper, a judgement t
   expect(await heldBack(agent('light-001'), birth, whisperRow(whisperId))).toBe('unjudged');
 });
 
+test('a whisper takes the first of its lineage and its parent by their ids', async () => {
+  const whispering = () => underWay();
+  expect(await heldBack(agent('light-001'), whispering, agent(child))).toMatch(/^whi_/);
+});
+
 test('a draft that comes while its whisper is being forgotten is thrown away', async () => {
   const spawns = createSpawnStore(store.db);
   const whisperId = await underWay();
