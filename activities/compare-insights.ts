@@ -7,6 +7,7 @@ import type { MemorySearch } from '../stores/memory-search.ts';
 import type { ReflectionStore } from '../stores/reflections.ts';
 import type { RunStore } from '../stores/runs.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
+import { beating } from './beating.ts';
 
 export interface CompareDeps {
   runs: Pick<RunStore, 'openRun'>;
@@ -31,31 +32,33 @@ export function createCompareActivities({ runs, steps, reflections, memorySearch
      * are those of the memories that the insights become. Quotes (`extractive`) are held by their words: no model is asked.
      * @returns places of insights that say nothing new
      */
-    async compareInsights({ runId }: { runId: string }): Promise<{ repeated: number[] }> {
-      const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
-      const run = await runs.openRun(runId);
-      // Ended meanwhile: what follows finds that out and stores nothing.
-      if (!step || !run || step.insights.length === 0) return { repeated: [] };
-      const { ownerId, agentId } = run;
-      const { cancellationSignal: signal, info } = Context.current();
-      const texts = step.insights.map(({ text }) => text);
-      const byModel = step.calls.some(({ source }) => source === 'model');
-      const embedded =
-        byModel && info.attempt < byWordsFrom ? await memorySearch.embed({ ownerId, texts }, signal) : undefined;
-      const fresh = texts.map((text, place): Said => ({ text, vector: embedded?.vectors[place] }));
-      const repeated = new Set<number>();
-      for await (const earlier of reflections.earlier({ ownerId, agentId, model: embedded?.model })) {
-        for (const [place, insight] of fresh.entries()) {
-          if (!repeated.has(place) && earlier.some((other) => saysTheSame(insight, other))) repeated.add(place);
-        }
-      }
-      for (const [place, insight] of fresh.entries()) {
-        const before = fresh.slice(0, place).filter((_, i) => !repeated.has(i));
-        if (before.some((other) => saysTheSame(insight, other))) repeated.add(place);
-      }
-      return { repeated: [...repeated].sort((a, b) => a - b) };
-    },
+    compareInsights: ({ runId }: { runId: string }): Promise<{ repeated: number[] }> => beating(() => compared(runId)),
   };
+
+  async function compared(runId: string): Promise<{ repeated: number[] }> {
+    const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
+    const run = await runs.openRun(runId);
+    // Ended meanwhile: what follows finds that out and stores nothing.
+    if (!step || !run || step.insights.length === 0) return { repeated: [] };
+    const { ownerId, agentId } = run;
+    const { cancellationSignal: signal, info } = Context.current();
+    const texts = step.insights.map(({ text }) => text);
+    const byModel = step.calls.some(({ source }) => source === 'model');
+    const embedded =
+      byModel && info.attempt < byWordsFrom ? await memorySearch.embed({ ownerId, texts }, signal) : undefined;
+    const fresh = texts.map((text, place): Said => ({ text, vector: embedded?.vectors[place] }));
+    const repeated = new Set<number>();
+    for await (const earlier of reflections.earlier({ ownerId, agentId, model: embedded?.model })) {
+      for (const [place, insight] of fresh.entries()) {
+        if (!repeated.has(place) && earlier.some((other) => saysTheSame(insight, other))) repeated.add(place);
+      }
+    }
+    for (const [place, insight] of fresh.entries()) {
+      const before = fresh.slice(0, place).filter((_, i) => !repeated.has(i));
+      if (before.some((other) => saysTheSame(insight, other))) repeated.add(place);
+    }
+    return { repeated: [...repeated].sort((a, b) => a - b) };
+  }
 }
 export type CompareActivities = ReturnType<typeof createCompareActivities>;
 

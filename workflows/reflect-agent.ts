@@ -38,6 +38,8 @@ const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivitie
 });
 const { compareInsights } = proxyActivities<CompareActivities>({
   startToCloseTimeout: '5 minutes',
+  // A machine that is killed with it in hand must not hold a run for all of that.
+  heartbeatTimeout: '5 seconds',
   retry: { maximumInterval: '10 seconds', maximumAttempts: 20 },
   priority: { priorityKey: backgroundPriority },
 });
