@@ -19,7 +19,7 @@ import {
 
 interface Use {
   licenseId: string;
-  /** Holder or issuer. */
+  /** Who asks: holder or issuer. */
   ownerId: string;
   actor: string;
 }
@@ -53,10 +53,10 @@ export async function redeemLicense(
     with l as materialized (
       select * from licenses l where l.id = ${licenseId} and ${seenBy({ ownerId })} for update
     ), put as (
-      insert into redemptions (license_id, id, owner_id, use_number, actor, redeemed_at)
-      select l.id, ${redemptionId}, l.owner_id, l.uses + 1, ${actor}, ${now} from l
+      insert into redemptions (license_id, id, caller_id, owner_id, use_number, actor, redeemed_at)
+      select l.id, ${redemptionId}, ${ownerId}, l.owner_id, l.uses + 1, ${actor}, ${now} from l
       where ${mayBegin(now)} and (l.uses_limit is null or l.uses < l.uses_limit)
-      on conflict (license_id, owner_id, id) do nothing returning license_id, owner_id
+      on conflict (license_id, caller_id, id) do nothing returning license_id, owner_id
     ), counted as (${countUse(now, 'redemptions')})
     update licenses set uses = uses + 1,
       state = case when uses + 1 >= uses_limit then 'used_up' else state end
@@ -67,7 +67,7 @@ export async function redeemLicense(
     .selectFrom('redemptions')
     .select(['useNumber', 'redeemedAt'])
     .where('licenseId', '=', licenseId)
-    .where('ownerId', '=', license.ownerId)
+    .where('callerId', '=', ownerId)
     .where('id', '=', redemptionId)
     .executeTakeFirst();
   if (known === undefined) throw refusal(license, 'redeem');
@@ -88,7 +88,8 @@ function left({ usesLimit, uses }: LicenseRow): number | null {
 
 /**
  * Puts the license to use in a place. The row is locked before the statement begins, so that it counts every activation there is.
- * @throws NOT_FOUND · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
+ * Only its holder does: files and revocations name an activation by the id that the holder gave it.
+ * @throws NOT_FOUND · FORBIDDEN · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
  */
 export async function startActivation(
   tx: DatabaseTransaction,
@@ -96,6 +97,7 @@ export async function startActivation(
   now: Moment = databaseNow,
 ): Promise<Activation> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
+  if (license.ownerId !== ownerId) throw new DomainError('FORBIDDEN', `only the holder of ${licenseId} puts it to use`);
   const stored = await sql`
     with live as (
       select count(*) as activations, count(distinct seat) as seats, coalesce(bool_or(seat = ${seat}), false) as taken

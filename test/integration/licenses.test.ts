@@ -11,6 +11,7 @@ import {
 } from '../../stores/licenses.ts';
 import { databaseNow, type Moment } from '../../stores/license-rows.ts';
 import { newId } from '../../stores/ids.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { giveLicense, packageHash, refusedCode } from '../support/licenses.ts';
 
@@ -196,8 +197,14 @@ describe('transfers', () => {
     // An issuer is not its holder.
     expect((await post(id, 'transfer', { to: api.ownerId, reason })).status).toBe(403);
     // The new holder's redemption under an id that the old one used is a use of its own.
-    const mine = await post(id, 'redeem', { redemptionId: 'r' });
-    expect(mine.json).toMatchObject({ use: 2 });
+    const { secret } = await createPrincipalStore(api.db).issue({
+      ownerId: third,
+      kind: 'bearer',
+      role: 'member',
+      name: 'third',
+    });
+    const theirOwn = await post(id, 'redeem', { redemptionId: 'r' }, secret);
+    expect(theirOwn.json).toMatchObject({ use: 2 });
   });
 
   test.each([
