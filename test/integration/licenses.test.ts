@@ -139,6 +139,23 @@ test('a dispute that is won does not lift what an operator has suspended, nor th
   expect((await post(id, 'reinstate')).json).toMatchObject({ state: 'used_up', uses: 1 });
 });
 
+test('a dispute that is told of late, after it was won, suspends nothing; an operator may suspend again', async () => {
+  const id = await giveLicense(api, 'personal');
+  const dispute = { id, cause: 'dispute:dp_2', by };
+  const inTurn = (change: typeof suspendLicense, of: typeof dispute) =>
+    api.db.transaction().execute(async (tx) => (await change(tx, of)).changed);
+  expect(await inTurn(suspendLicense, dispute)).toBe(true);
+  expect(await inTurn(reinstateLicense, dispute)).toBe(true);
+  expect(await inTurn(suspendLicense, dispute)).toBe(false);
+  expect(await codeOf(id)).toBe('VALID');
+  expect(await inTurn(suspendLicense, { ...dispute, cause: 'dispute:dp_3' })).toBe(true);
+  expect(await inTurn(reinstateLicense, { ...dispute, cause: 'dispute:dp_3' })).toBe(true);
+  for (let i = 0; i < 2; i += 1) {
+    expect((await post(id, 'suspend')).json['state']).toBe('suspended');
+    expect((await post(id, 'reinstate')).json['state']).toBe('active');
+  }
+});
+
 test('extended by time and by uses, said as what shall be; nothing is taken away', async () => {
   const id = await giveLicense(api, 'commercial');
   const { json } = await api.call('GET', `/v1/licenses/${id}`);
