@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { fileSeconds, type LicenseFile } from '../domain/license-files.ts';
+import { fileSeconds, type LicenseFile, mostListed } from '../domain/license-files.ts';
 import { endOf, isPermitted, licenseRefused, needsActivation, permissionOf } from '../domain/licenses.ts';
 import type { DatabaseTransaction } from './database.ts';
 import {
@@ -166,7 +166,8 @@ export async function openFile(
   const found = activationId === undefined ? undefined : await findActivation(tx, license, activationId);
   const isAsked = activationId !== undefined || needsActivation(license);
   const inUse = isAsked ? found !== undefined && found.endedAt === null : undefined;
-  const code = permissionOf(license, license.now, { purpose: 'use', inUse });
+  const mayHaveFile = await hasRoomInList(tx, license, activationId, now);
+  const code = permissionOf(license, license.now, { purpose: 'use', inUse, mayHaveFile });
   if (!isPermitted(code)) throw licenseRefused(licenseId, code);
   const end = endOf(license);
   const until = Math.min(license.now + ttlSeconds * 1000, end ?? Number.POSITIVE_INFINITY);
@@ -186,6 +187,25 @@ export async function openFile(
     graceUntil: end === null || license.graceSeconds === 0 ? null : seconds(end),
     revocation: await revocationHashes(tx, license, activationId),
   };
+}
+
+/** Whether its files take no more entries of a revocation list than they may, whatever ends later. */
+async function hasRoomInList(
+  tx: DatabaseTransaction,
+  { id, ownerId, filesUntil, now: readAt }: LicenseRow,
+  activationId: string | undefined,
+  now: Moment,
+): Promise<boolean> {
+  const { rows } = await sql<{ entries: number; known: boolean }>`
+    select count(*)::int as entries, coalesce(bool_or(known), false) as known from (
+      select owner_id = ${ownerId} and id = ${activationId ?? null} as known
+      from activations where license_id = ${id} and files_until > ${now}
+      union all select false from license_events where license_id = ${id} and files_until > ${now}) listable`.execute(
+    tx,
+  );
+  const { entries, known } = rows[0]!;
+  const isKnown = activationId === undefined ? filesUntil !== null && filesUntil > readAt : known;
+  return isKnown || entries < mostListed;
 }
 
 async function noteFile(
