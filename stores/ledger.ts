@@ -43,22 +43,24 @@ export async function postTransfers(
   if (unposted.length > 0) {
     const accounts = await lockAccounts(tx, by.ownerId, unposted);
     refuseOverdrawn(unposted, accounts);
-    await tx
-      .insertInto('ledgerEntries')
-      .values(
-        unposted.flatMap(({ id, currency, entries }) =>
-          entries.map(({ account, amount }, i) => ({
-            transferId: id,
-            ordinal: i + 1,
-            accountId: accounts.get(keyIn(currency, account))!.id,
-            currency,
-            amount,
-          })),
-        ),
-      )
-      .execute();
+    const rows = unposted.flatMap(({ id, currency, entries }) =>
+      entries.map(({ account, amount }, i) => ({
+        transferId: id,
+        ordinal: i + 1,
+        accountId: accounts.get(keyIn(currency, account))!.id,
+        currency,
+        amount,
+      })),
+    );
+    for (const batch of batchesOf(rows)) await tx.insertInto('ledgerEntries').values(batch).execute();
   }
   return postings.map(({ id }) => fresh.has(id));
+}
+
+/** A statement has 65,535 parameters at most; a pool is shared out among any number. */
+function batchesOf<Row>(rows: readonly Row[]): Row[][] {
+  const most = 1_000;
+  return Array.from({ length: Math.ceil(rows.length / most) }, (_, i) => rows.slice(i * most, (i + 1) * most));
 }
 
 async function insertTransfer(tx: DatabaseTransaction, { ownerId, madeBy }: PostedBy, each: Posting): Promise<boolean> {
@@ -109,11 +111,13 @@ async function lockAccounts(
     ),
   );
   const wanted = [...named].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, account]) => account);
-  await tx
-    .insertInto('ledgerAccounts')
-    .values(wanted.map((account) => ({ ...account, id: newId('ledgerAccount'), ownerId })))
-    .onConflict((conflict) => conflict.columns(['ownerId', 'kind', 'holder', 'currency']).doNothing())
-    .execute();
+  for (const batch of batchesOf(wanted)) {
+    await tx
+      .insertInto('ledgerAccounts')
+      .values(batch.map((account) => ({ ...account, id: newId('ledgerAccount'), ownerId })))
+      .onConflict((conflict) => conflict.columns(['ownerId', 'kind', 'holder', 'currency']).doNothing())
+      .execute();
+  }
   const column = (name: 'kind' | 'holder' | 'currency') => wanted.map((account) => account[name]);
   const { rows } = await sql<LockedAccount>`
     select id, kind, holder, currency, balance from ledger_accounts a

@@ -145,9 +145,11 @@ test('the pool is shared with those who were blessed; what does not divide stays
     { userId: 'bea', blessings: 1 },
     { userId: 'cyd', blessings: 0 },
   ];
-  const shared = blessingsShared({ period: '2026-11-01', pool: eur(100), received })!;
+  const shared = blessingsShared({ ownerId: 'ops', period: '2026-11-01', pool: eur(100), received })!;
   expect(sides(shared)).toEqual({ 'blessings:': -99, 'creator:ada': 66, 'creator:bea': 33 });
-  expect(blessingsShared({ period: 'p', pool: eur(0), received })).toBe(undefined);
+  const elsewhere = blessingsShared({ ownerId: 'others', period: '2026-11-01', pool: eur(100), received })!;
+  expect([shared.id, elsewhere.id]).toEqual(['blessings:ops:2026-11-01:EUR', 'blessings:others:2026-11-01:EUR']);
+  expect(blessingsShared({ ownerId: 'ops', period: 'p', pool: eur(0), received })).toBe(undefined);
 });
 
 test('only what is taken back leaves a creator or the pool owing', () => {
