@@ -161,6 +161,14 @@ test('only what is taken back leaves a creator or the pool owing', () => {
   expect(mayOverdraw('sale', 'outside')).toBe(true);
 });
 
+test('a reason is cut to what the database keeps', () => {
+  const reasonOf = (reason: string) =>
+    creditsGranted({ grantId: 'grt_1', userId: 'bob', money: eur(500), reason }).reason;
+  expect(reasonOf('a\0b')).toBe('ab');
+  expect(reasonOf(`${'x'.repeat(299)}🎁 and more`)).toBe(`${'x'.repeat(299)}\ufffd`);
+  expect(reasonOf(`\0${'x'.repeat(298)}🎁 and more`)).toBe(`${'x'.repeat(298)}🎁`);
+});
+
 test('entries that do not add up are no posting; those of one account become one', () => {
   const draft = { id: 'x', kind: 'sale' as const, currency: 'EUR', purchaseId: null, reason: '' };
   const side = (amount: number, account = accountOf.platform()) => ({ account, amount });
