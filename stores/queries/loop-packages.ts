@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { LoopManifest } from '../../domain/loop-manifest.ts';
+import type { LoopManifest, LoopModel } from '../../domain/loop-manifest.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
@@ -104,6 +104,25 @@ export async function installOf(db: Executor, ownerId: string, agentId: string):
       manifest: row.manifest as unknown as LoopManifest,
     }
   );
+}
+
+/** What the packages that an agent and its ancestors came with say of models; of one model what bars its use first. */
+export async function originModels(
+  db: Executor,
+  { ownerId, agentId }: { ownerId: string; agentId: string },
+): Promise<LoopModel[]> {
+  const { rows } = await sql<{ models: LoopModel[] }>`
+    with recursive line as (
+      select id, parent_id from agents where id = ${agentId} and owner_id = ${ownerId}
+      union select a.id, a.parent_id from line join agents a on a.id = line.parent_id and a.owner_id = ${ownerId}
+    )
+    select i.manifest -> 'models' as models from line join loop_installs i on i.agent_id = line.id
+    where i.owner_id = ${ownerId}`.execute(db);
+  const byId = new Map<string, LoopModel>();
+  for (const model of rows.flatMap(({ models }) => models)) {
+    if (byId.get(model.id)?.commercialUse !== 'barred') byId.set(model.id, model);
+  }
+  return [...byId.values()];
 }
 
 /** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */
