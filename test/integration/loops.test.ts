@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { birth } from '../../stores/agents.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { newSigner, packed, signedLoop } from '../support/loops.ts';
@@ -361,6 +362,66 @@ test('one’s own packages are trusted; a choice is kept to; a persona that says
   expect((await pack('rook-001', { personaQuotes: true })).status).toBe(201);
   const least = await pack('vesper-001', { leastImportance: 6 }, '?dryRun=true');
   expect(least.json).toMatchObject({ goesInCount: 1 });
+});
+
+/** A child of an agent, with a persona of the test's. */
+async function bornOf(parentId: string, id: string, persona: string): Promise<void> {
+  const parent = await maker.db.selectFrom('agents').selectAll().where('id', '=', parentId).executeTakeFirstOrThrow();
+  const { archetype, cadence, modelId, leastClass, mayDegrade, priority, fleetVersion } = parent;
+  const { tokensPerDay, expectedTokens, importanceThreshold } = parent;
+  const works = { archetype, cadence, modelId, leastClass, mayDegrade, priority };
+  const limits = { tokensPerDay, expectedTokens, importanceThreshold };
+  const agent = { id, name: `Child ${id}`, persona, traits: ['calm'], maskSeed: 7, ...works, ...limits };
+  await maker.db
+    .transaction()
+    .execute((tx) => birth(tx, { ownerId: maker.ownerId, origin: 'spawn', fleetVersion, parentId, agents: [agent] }));
+}
+
+test('a child’s package names the model that wrote what it inherited, whoever’s words they were first', async () => {
+  const store = createMemoryStore(maker.db);
+  await bornOf('vesper-002', 'heir-1', 'Keeps the morning watch.');
+  await bornOf('heir-1', 'heir-2', 'Keeps the noon watch.');
+  await store.add(maker.ownerId, [
+    memory('vesper-002', 'gulls', 'Gulls rest on the mast.'),
+    memory('vesper-002', 'r-gulls', 'Where gulls rest, fish are near.', {
+      kind: 'reflection',
+      source: 'reflection',
+      reflection: { evidence: ['gulls'], modelId: 'barred_q8', promptVersion: 'reflect/2' },
+    }),
+  ]);
+  const told = await maker.db
+    .selectFrom('memories')
+    .select('id')
+    .where('externalKey', '=', 'r-gulls')
+    .executeTakeFirstOrThrow();
+  let from = { id: told.id, agentId: 'vesper-002' };
+  for (const agentId of ['heir-1', 'heir-2']) {
+    const externalKey = `inherited:${from.id}`;
+    const source = `inherited:${from.agentId}:reflection`;
+    await store.add(maker.ownerId, [memory(agentId, externalKey, 'Where gulls rest, fish are near.', { source })]);
+    const { id } = await maker.db
+      .selectFrom('memories')
+      .select('id')
+      .where('externalKey', '=', externalKey)
+      .executeTakeFirstOrThrow();
+    from = { id, agentId };
+  }
+  const made = await pack('heir-2');
+  expect(made).toMatchObject({ status: 201, json: { memories: 1 } });
+  const { manifest } = (await maker.call('GET', `/v1/loops/${made.json['id'] as string}`)).json;
+  expect((manifest as { models: Array<{ id: string }> }).models.map(({ id }) => id)).toContain('barred_q8');
+});
+
+test('what an ancestor was called for stays out of a persona, too', async () => {
+  const whisper = 'Somebody must look after my sister Una while she is ill.';
+  await createMemoryStore(maker.db).add(maker.ownerId, [
+    memory('vesper-002', 'whi_2', whisper, { kind: 'whisper', source: 'whisper:whi_2' }),
+  ]);
+  await bornOf('vesper-002', 'heir-3', 'Kind and patient.');
+  await bornOf('heir-3', 'heir-4', 'Born of one who must look after my sister Una while she is ill.');
+  expect((await pack('heir-3')).status).toBe(201);
+  expect(await pack('heir-4')).toMatchObject({ status: 400, json: { errors: [{ path: 'personaQuotes' }] } });
+  expect((await pack('heir-4', { personaQuotes: true })).status).toBe(201);
 });
 
 test('who forgets a memory is told of the packages that hold it', async () => {
