@@ -189,7 +189,7 @@ export async function openFile(
   };
 }
 
-/** Whether its files take no more entries of a revocation list than they may, whatever ends later. */
+/** Whether its files take no more entries of a revocation list than they may, whatever ends later; a transfer makes those of a holding one. */
 async function hasRoomInList(
   tx: DatabaseTransaction,
   { id, ownerId, filesUntil, now: readAt }: LicenseRow,
@@ -198,8 +198,8 @@ async function hasRoomInList(
 ): Promise<boolean> {
   const { rows } = await sql<{ entries: number; known: boolean }>`
     select count(*)::int as entries, coalesce(bool_or(known), false) as known from (
-      select owner_id = ${ownerId} and id = ${activationId ?? null} as known
-      from activations where license_id = ${id} and files_until > ${now}
+      select id = ${activationId ?? null} as known
+      from activations where license_id = ${id} and owner_id = ${ownerId} and files_until > ${now}
       union all select false from license_events where license_id = ${id} and files_until > ${now}) listable`.execute(
     tx,
   );

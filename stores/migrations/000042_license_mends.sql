@@ -6,4 +6,4 @@ alter table redemptions alter column caller_id set not null,
   add primary key (license_id, caller_id, id);
 
 -- Each file asks how many entries of a revocation list its license may take.
-create index activations_listable on activations (license_id, files_until) where files_until is not null;
+create index activations_listable on activations (license_id, owner_id, files_until) where files_until is not null;

@@ -172,6 +172,10 @@ test('changing machines and passing on take so many entries of the list and no m
   expect(refusedCode((await use('still-beyond')).json)).toBe('TOO_MANY_FILES');
   await sql`update activations set files_until = now() where license_id = ${id} and id = 'past-1'`.execute(api.db);
   expect((await fileOf(id, '?activationId=still-beyond')).status).toBe(200);
+  // Of a holding that was passed on the list has one entry: the new holder begins anew.
+  expect((await post(id, 'transfer', { to: api.stranger.ownerId, reason })).status).toBe(200);
+  await post(id, 'activate', { activationId: 'theirs', place: 'desk' }, api.stranger.token);
+  expect((await fileOf(id, '?activationId=theirs', api.stranger.token)).status).toBe(200);
 
   const passedOn = await activated();
   await sql`insert into license_events (id, license_id, owner_id, change, to_state, actor, reason, holding, files_until)
