@@ -125,16 +125,30 @@ export async function originModels(
   return [...byId.values()];
 }
 
-/** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */
-export async function packagesTelling(
+export async function packagesOf(
   db: Executor,
   { ownerId, agentId }: { ownerId: string; agentId: string },
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('loopPackages')
+    .select('id')
+    .where('ownerId', '=', ownerId)
+    .where('agentId', '=', agentId)
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Which of these packages hold one of these texts whole: nothing in them is compressed, so it can be looked for. */
+export async function packagesTelling(
+  db: Executor,
+  ids: readonly string[],
   texts: readonly string[],
 ): Promise<string[]> {
   const written = texts.filter((text) => text !== '').map((text) => Buffer.from(JSON.stringify(text)));
   if (written.length === 0) return [];
   const { rows } = await sql<{ id: string }>`
-    select id from loop_packages p where owner_id = ${ownerId} and agent_id = ${agentId}
+    select id from loop_packages p where id = any(${[...ids]})
       and exists (select from unnest(${written}::bytea[]) as told (text) where position(told.text in p.archive) > 0)
     order by id`.execute(db);
   return rows.map(({ id }) => id);
