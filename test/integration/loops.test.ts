@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { birth } from '../../stores/agents.ts';
+import { whatGoes } from '../../stores/forgettable.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { searchAhead } from '../../stores/quote-search.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { newSigner, packed, signedLoop } from '../support/loops.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -438,9 +440,67 @@ test('who forgets a memory is told of the packages that hold it', async () => {
   });
 });
 
+test('archives that were looked through before the lock are not read under it; what was made since is', async () => {
+  const text = 'The bell of the old ferry is in the chapel.';
+  const store = createMemoryStore(maker.db);
+  await store.add(maker.ownerId, [memory('heir-3', 'bell', text)]);
+  const before = (await pack('heir-3')).json['id'] as string;
+  const whose = { ownerId: maker.ownerId, agentId: 'heir-3' };
+  const row = await maker.db
+    .selectFrom('memories')
+    .select(['id', 'text', 'externalKey', 'contentHash'])
+    .where('agentId', '=', 'heir-3')
+    .where('externalKey', '=', 'bell')
+    .executeTakeFirstOrThrow();
+  const ahead = (await searchAhead(maker.db, { ...whose, id: row.id }))!;
+  await store.add(maker.ownerId, [memory('heir-3', 'rope', 'Its rope is gone.')]);
+  const since = (await pack('heir-3')).json['id'] as string;
+  const telling = (search: typeof ahead | undefined) =>
+    whatGoes(maker.db, { ...row, ...whose }, { dependents: 'keep', ahead: search }).then(({ told }) => told.packages);
+  // Were it read again, nothing would be found in it.
+  await maker.db
+    .updateTable('loopPackages')
+    .set({ archive: Buffer.from('-'), bytes: 1 })
+    .where('id', '=', before)
+    .execute();
+  expect(await telling(ahead)).toEqual([before, since].sort());
+  expect(await telling(undefined)).toEqual([since]);
+});
+
+test('known content under another key is answered as it was installed', async () => {
+  const [pinned, other] = [newSigner(), newSigner()];
+  const memories = [packed('a')];
+  const asked = `trustKey=${pinned.keyId}&as=known&name=Known`;
+  const first = await install(buyer, signedLoop(memories, pinned), `?${asked}`);
+  expect(first).toMatchObject({ status: 201, json: { trusted: true, keyId: pinned.keyId } });
+  for (const query of ['?trustUnknown=true', '?trustUnknown=true&dryRun=true']) {
+    const again = await install(buyer, signedLoop(memories, other), query);
+    expect(again).toMatchObject({
+      status: 200,
+      json: { agentId: 'known', installed: false, trusted: true, keyId: pinned.keyId },
+    });
+  }
+});
+
 test('who may do what', async () => {
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.member })).status).toBe(403);
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.creator })).status).toBe(200);
   expect((await pack('vesper-001', {}, '', { token: maker.stranger.token })).status).toBe(404);
   expect((await install(maker, Buffer.alloc(10), '', maker.tokens.creator)).status).toBe(403);
+});
+
+test('after a rotation the same content is packed anew, under the new key', async () => {
+  const first = (await pack('vesper-002')).json;
+  const dry = async () => (await pack('vesper-002', {}, '?dryRun=true')).json['packageId'];
+  expect(await dry()).toBe(first['id']);
+  const rotated = await maker.call('POST', '/v1/signing-keys/rotate', { body: { retires: first['keyId'] } });
+  expect(rotated.status).toBe(200);
+  expect(await dry()).toBe(null);
+  const again = await pack('vesper-002');
+  expect(again).toMatchObject({
+    status: 201,
+    json: { contentHash: first['contentHash'], keyId: rotated.json['keyId'] },
+  });
+  expect(await dry()).toBe(again.json['id']);
+  expect(await pack('vesper-002')).toMatchObject({ status: 200, json: { id: again.json['id'] } });
 });
