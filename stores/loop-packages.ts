@@ -115,9 +115,7 @@ export function createLoopPackageStore(db: Database) {
      * @throws CONFLICT where the id or the name is another's, the package lives here under another id, or fleet.yaml was
      * applied meanwhile; AGENT_RETIRED; CADENCE_TOO_FAST
      */
-    async install(
-      arrival: LoopArrival,
-    ): Promise<{
+    async install(arrival: LoopArrival): Promise<{
       agentId: string;
       name: string;
       installed: boolean;
