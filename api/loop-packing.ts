@@ -1,10 +1,9 @@
-import { extractiveVersion } from '../domain/extractive.ts';
 import { DomainError } from '../domain/errors.ts';
 import { fieldError } from '../domain/field-errors.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { chooseMemories, type LeftOutReason, type LoopChoice } from '../domain/loop-choice.ts';
 import { loopLines, type PackedMemory } from '../domain/loop-memories.ts';
-import { loopModels } from '../domain/loop-models.ts';
+import { loopModels, memoryWriters } from '../domain/loop-models.ts';
 import { assembleLoop, type LoopSigner, readLoop, signLoop, type UnsignedLoop } from '../domain/loop-packages.ts';
 import { termsInFleet } from '../domain/model-licenses.ts';
 
@@ -14,7 +13,7 @@ import type { GpuClass } from '../domain/task-queues.ts';
 import type { Database } from '../stores/database.ts';
 import type { AgentDetail } from '../stores/queries/agents.ts';
 import { loopMemoriesOf, memoryBytes, personaWriter } from '../stores/queries/loop-memories.ts';
-import { installOf } from '../stores/queries/loop-packages.ts';
+import { installOf, originModels } from '../stores/queries/loop-packages.ts';
 import { hostCrypto } from '../config/host-crypto.ts';
 
 /** All memories of an agent are judged together, and what is private among them by every five words in a row. */
@@ -40,7 +39,7 @@ export interface Packing {
 export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: Packing): Promise<PackedLoop> {
   const privacy = new Map(fleet.sources.map((source) => [source.id, isPrivate(source)]));
   const whose = { ownerId, agentId: agent.id };
-  const { memories, origin, writer } = await db
+  const { memories, origin, said, writer } = await db
     .transaction()
     .setIsolationLevel('repeatable read')
     .execute(async (tx) => {
@@ -52,6 +51,7 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
       return {
         memories: await loopMemoriesOf(tx, { ...whose, isPrivateSource: (id) => privacy.get(id) }),
         origin: await installOf(tx, ownerId, agent.id),
+        said: await originModels(tx, whose),
         writer: await personaWriter(tx, whose),
       };
     });
@@ -66,7 +66,7 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
   const { lines, leftOut: again } = loopLines(chosen, hostCrypto.sha256);
   const repeated = new Set(again.map(({ memory }) => memory));
   const goesIn = chosen.filter((memory) => !repeated.has(memory));
-  const writers = [...goesIn.flatMap(writersOf), ...(writer === undefined ? [] : [writer])];
+  const writers = [...memoryWriters(goesIn, memories), ...(writer === undefined ? [] : [writer])];
   const loop = assembleLoop(
     {
       agentId: agent.id,
@@ -91,18 +91,13 @@ export async function packLoop(db: Database, { ownerId, agent, fleet, choice }: 
         needed: agent.modelId,
         writers,
         termsOf: (modelId) => termsInFleet(fleet, modelId),
-        origin: origin?.manifest.models ?? [],
+        origin: said,
       }),
       ...(origin && { madeFrom: { contentHash: origin.contentHash, keyId: origin.keyId } }),
     },
     hostCrypto.sha256,
   );
   return { loop, goesIn, leftOut: [...leftOut, ...again] };
-}
-
-/** The extractive summariser repeats words; no model wrote them. */
-function writersOf({ modelId, promptVersion }: PackedMemory): string[] {
-  return modelId === '' || promptVersion === extractiveVersion ? [] : [modelId];
 }
 
 /**

@@ -40,6 +40,8 @@ export interface ApiDeps {
   ollamaUrl?: string;
   /** Seconds an SSE stream waits before it looks by itself. @default 10 */
   eventPollSeconds?: number;
+  /** Seconds for which a revocation list is answered as it was. @default 10 */
+  revocationsKeptSeconds?: number;
 }
 
 export type Api = FastifyInstance<

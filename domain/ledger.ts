@@ -104,5 +104,10 @@ export function posting(draft: Posting): Posting | undefined {
   if (entries.reduce((sum, { amount }) => sum + BigInt(amount), 0n) !== 0n) {
     throw new DomainError('INTERNAL', `the entries of ${draft.id} do not add up to zero`);
   }
-  return entries.length === 0 ? undefined : { ...draft, reason: draft.reason.slice(0, reasonChars), entries };
+  return entries.length === 0 ? undefined : { ...draft, reason: storable(draft.reason), entries };
+}
+
+/** As Postgres keeps text: what came from elsewhere may hold NUL, and its cut may have split a character. */
+function storable(reason: string): string {
+  return reason.replaceAll('\0', '').slice(0, reasonChars).toWellFormed();
 }

@@ -2,6 +2,11 @@ import { canonicalJson, type CanonicalValue } from './canonical-json.ts';
 
 /** Files hold offline for as long as this, whatever happens: so long is a revocation listed. */
 export const fileSeconds = { least: 3_600, usual: 30 * 86_400, most: 90 * 86_400 } as const;
+/**
+ * Places and past holdings of one license that have files which still hold: each may come to be an entry of its issuer's list, which
+ * verifiers take up to 16 MiB of, some 188,000 entries. Who changes machines without end stops here.
+ */
+export const mostListed = 200;
 /** A revocation list is to be fetched anew within this. */
 export const listSeconds = 86_400;
 

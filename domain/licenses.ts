@@ -71,6 +71,10 @@ export const permissions = {
   },
   NO_SEAT: { explanation: 'all its seats are taken', mend: 'End all activations of a seat, or use one that is taken.' },
   NOT_ACTIVATED: { explanation: 'it is not in use there', mend: 'Activate it there first.' },
+  TOO_MANY_FILES: {
+    explanation: 'as many of its places as may be have had files that still hold',
+    mend: 'Wait until one of them is over, and ask for files that hold for less time.',
+  },
   SCOPE_MISSING: {
     explanation: 'it is of another package, or does not permit commercial use',
     mend: 'Get a license that covers it.',
@@ -98,6 +102,8 @@ export interface Asked {
   inUse?: boolean | undefined;
   /** Whether the seat that was named is taken already, so that it needs no new one. */
   seatTaken?: boolean | undefined;
+  /** Whether another place or holding may have a file: see `mostListed`. */
+  mayHaveFile?: boolean | undefined;
 }
 
 /** Clocks of servers may be apart by this. */
@@ -123,6 +129,7 @@ export function permissionOf(license: LicenseFacts, now: number, asked: Asked): 
   if (asked.packageHash !== undefined && asked.packageHash !== license.packageHash) return 'SCOPE_MISSING';
   if (asked.commercial === true && !license.commercial) return 'SCOPE_MISSING';
   if (asked.inUse === false) return 'NOT_ACTIVATED';
+  if (asked.mayHaveFile === false) return 'TOO_MANY_FILES';
   if (asked.purpose === 'activate') {
     if (isReached(license.activationsLimit, license.activations)) return 'TOO_MANY_ACTIVATIONS';
     if (asked.seatTaken !== true && isReached(license.seatsLimit, license.seats)) return 'NO_SEAT';

@@ -1,4 +1,6 @@
 import type { LoopModel } from './loop-manifest.ts';
+import type { PackedMemory } from './loop-memories.ts';
+import { extractiveVersion } from './extractive.ts';
 import type { ModelTerms } from './model-licenses.ts';
 
 export interface WritingModels {
@@ -26,4 +28,28 @@ export function loopModels({ needed, writers, termsOf, origin }: WritingModels):
     const { license, commercialUse } = barred ?? (told && told.commercialUse !== 'unknown' ? told : own);
     return { id, license, commercialUse };
   });
+}
+
+/**
+ * Whose words go out in these memories: also of what was handed on to the agent, or has another in its place now, since that
+ * stands here without the model that wrote it.
+ * @param memories all of the agent's, with everything that theirs came from
+ */
+export function memoryWriters(goesIn: readonly PackedMemory[], memories: readonly PackedMemory[]): string[] {
+  const byId = new Map(memories.map((memory) => [memory.id, memory]));
+  const open = [...goesIn];
+  const seen = new Set(open.map(({ id }) => id));
+  const writers = new Set<string>();
+  for (let memory = open.pop(); memory !== undefined; memory = open.pop()) {
+    const { modelId, promptVersion, inheritedFrom, replaced } = memory;
+    // The extractive summariser repeats words; no model wrote them.
+    if (modelId !== '' && promptVersion !== extractiveVersion) writers.add(modelId);
+    for (const id of inheritedFrom === undefined ? replaced : [inheritedFrom, ...replaced]) {
+      const before = byId.get(id);
+      if (before === undefined || seen.has(id)) continue;
+      seen.add(id);
+      open.push(before);
+    }
+  }
+  return [...writers];
 }

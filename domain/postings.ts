@@ -182,6 +182,8 @@ export function payoutEnded(started: Posting, end: { paidBy: string } | { failed
  * @returns undefined where nobody gets a unit
  */
 export function blessingsShared(share: {
+  /** Whose books: each marketplace shares its own pool, of the same period too. */
+  ownerId: string;
   /** Makes the sharing of a period the same one. */
   period: string;
   pool: Money;
@@ -194,7 +196,7 @@ export function blessingsShared(share: {
   const entries = share.received.map(({ userId }, i) => ({ account: accountOf.creator(userId), amount: parts[i]! }));
   const all = sumOf(parts);
   return posting({
-    id: `blessings:${share.period}:${share.pool.currency}`,
+    id: `blessings:${share.ownerId}:${share.period}:${share.pool.currency}`,
     kind: 'blessings_shared',
     currency: share.pool.currency,
     purchaseId: null,

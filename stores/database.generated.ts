@@ -485,6 +485,7 @@ export interface Plans {
 
 export interface Redemptions {
   actor: string;
+  callerId: string;
   id: string;
   licenseId: string;
   ownerId: string;

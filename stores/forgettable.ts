@@ -2,9 +2,8 @@ import { sql } from 'kysely';
 import { requestIdOfMemory } from '../domain/whispers.ts';
 import type { Executor } from './database.ts';
 import { messagesOf } from './forgotten-messages.ts';
-import { packagesTelling } from './queries/loop-packages.ts';
 import { livingAgain, type Quoted, quotationsOf, quotedBy } from './quotations.ts';
-import { type QuoteSearch, searchFor } from './quote-search.ts';
+import { packagesSaying, type QuoteSearch, searchFor } from './quote-search.ts';
 
 /** `forget`: also what rests on it without quoting it, and what rests on that. */
 export type ForgottenDependents = 'keep' | 'forget';
@@ -53,7 +52,8 @@ export async function whatGoes(
 ): Promise<Going> {
   const { agentId } = memory;
   const asked = [memory, ...(await quotedBy(tx, memory))];
-  const { says: quotes } = searchFor(asked, ahead);
+  const search = searchFor(asked, ahead);
+  const { says: quotes } = search;
   const { rows: reflections } = await sql<{ id: string; memoryId: string; text: string }>`
     select id, memory_id, text from reflections where agent_id = ${agentId} and text <> '' order by id`.execute(tx);
   const going = new Set(asked.map(({ id }) => id));
@@ -75,11 +75,7 @@ export async function whatGoes(
       ...asked.slice(1).map(({ id }) => id),
     ],
     copies: await copiesOf(tx, memory.ownerId, asked, going),
-    packages: await packagesTelling(
-      tx,
-      memory,
-      asked.map(({ text }) => text),
-    ),
+    packages: await packagesSaying(tx, memory, search),
   };
   return { asked, quotes, memoryIds, back: await livingAgain(tx, memoryIds), told };
 }

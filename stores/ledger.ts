@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { DomainError } from '../domain/errors.ts';
 import { fieldError } from '../domain/field-errors.ts';
 import {
@@ -28,7 +29,8 @@ export interface PostedBy {
  * transaction: locks are taken in one order here (transfers by id, new accounts by name, accounts by id), and an account is
  * locked until the commit.
  * @returns for each whether it was posted now; false where the same posting was there already
- * @throws CONFLICT where an id was posted before with other content, BALANCE_TOO_LOW where an account holds too little
+ * @throws CONFLICT where an id was posted before with other content or more leaves a purchase than came in, as where what was
+ * held for it ends twice; BALANCE_TOO_LOW where an account holds too little
  */
 export async function postTransfers(
   tx: DatabaseTransaction,
@@ -43,22 +45,36 @@ export async function postTransfers(
   if (unposted.length > 0) {
     const accounts = await lockAccounts(tx, by.ownerId, unposted);
     refuseOverdrawn(unposted, accounts);
-    await tx
-      .insertInto('ledgerEntries')
-      .values(
-        unposted.flatMap(({ id, currency, entries }) =>
-          entries.map(({ account, amount }, i) => ({
-            transferId: id,
-            ordinal: i + 1,
-            accountId: accounts.get(keyIn(currency, account))!.id,
-            currency,
-            amount,
-          })),
-        ),
-      )
-      .execute();
+    const rows = unposted.flatMap(({ id, currency, entries }) =>
+      entries.map(({ account, amount }, i) => ({
+        transferId: id,
+        ordinal: i + 1,
+        accountId: accounts.get(keyIn(currency, account))!.id,
+        currency,
+        amount,
+      })),
+    );
+    for (const batch of batchesOf(rows)) await tx.insertInto('ledgerEntries').values(batch).execute();
+    await refuseBeyondPurchase(tx);
   }
   return postings.map(({ id }) => fresh.has(id));
+}
+
+/** What the database would say at the commit, now, while it can be told as what it is. */
+async function refuseBeyondPurchase(tx: DatabaseTransaction): Promise<void> {
+  try {
+    await sql`set constraints ledger_transfers_add_up immediate`.execute(tx);
+    await sql`set constraints ledger_transfers_add_up deferred`.execute(tx);
+  } catch (err) {
+    if (!(err instanceof pg.DatabaseError) || err.constraint !== 'ledger_transfers_within_purchase') throw err;
+    throw new DomainError('CONFLICT', err.message, { cause: err });
+  }
+}
+
+/** A statement has 65,535 parameters at most; a pool is shared out among any number. */
+function batchesOf<Row>(rows: readonly Row[]): Row[][] {
+  const most = 1_000;
+  return Array.from({ length: Math.ceil(rows.length / most) }, (_, i) => rows.slice(i * most, (i + 1) * most));
 }
 
 async function insertTransfer(tx: DatabaseTransaction, { ownerId, madeBy }: PostedBy, each: Posting): Promise<boolean> {
@@ -109,11 +125,13 @@ async function lockAccounts(
     ),
   );
   const wanted = [...named].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, account]) => account);
-  await tx
-    .insertInto('ledgerAccounts')
-    .values(wanted.map((account) => ({ ...account, id: newId('ledgerAccount'), ownerId })))
-    .onConflict((conflict) => conflict.columns(['ownerId', 'kind', 'holder', 'currency']).doNothing())
-    .execute();
+  for (const batch of batchesOf(wanted)) {
+    await tx
+      .insertInto('ledgerAccounts')
+      .values(batch.map((account) => ({ ...account, id: newId('ledgerAccount'), ownerId })))
+      .onConflict((conflict) => conflict.columns(['ownerId', 'kind', 'holder', 'currency']).doNothing())
+      .execute();
+  }
   const column = (name: 'kind' | 'holder' | 'currency') => wanted.map((account) => account[name]);
   const { rows } = await sql<LockedAccount>`
     select id, kind, holder, currency, balance from ledger_accounts a

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { fileSeconds, type LicenseFile } from '../domain/license-files.ts';
+import { fileSeconds, type LicenseFile, mostListed } from '../domain/license-files.ts';
 import { endOf, isPermitted, licenseRefused, needsActivation, permissionOf } from '../domain/licenses.ts';
 import type { DatabaseTransaction } from './database.ts';
 import {
@@ -19,7 +19,7 @@ import {
 
 interface Use {
   licenseId: string;
-  /** Holder or issuer. */
+  /** Who asks: holder or issuer. */
   ownerId: string;
   actor: string;
 }
@@ -53,10 +53,10 @@ export async function redeemLicense(
     with l as materialized (
       select * from licenses l where l.id = ${licenseId} and ${seenBy({ ownerId })} for update
     ), put as (
-      insert into redemptions (license_id, id, owner_id, use_number, actor, redeemed_at)
-      select l.id, ${redemptionId}, l.owner_id, l.uses + 1, ${actor}, ${now} from l
+      insert into redemptions (license_id, id, caller_id, owner_id, use_number, actor, redeemed_at)
+      select l.id, ${redemptionId}, ${ownerId}, l.owner_id, l.uses + 1, ${actor}, ${now} from l
       where ${mayBegin(now)} and (l.uses_limit is null or l.uses < l.uses_limit)
-      on conflict (license_id, owner_id, id) do nothing returning license_id, owner_id
+      on conflict (license_id, caller_id, id) do nothing returning license_id, owner_id
     ), counted as (${countUse(now, 'redemptions')})
     update licenses set uses = uses + 1,
       state = case when uses + 1 >= uses_limit then 'used_up' else state end
@@ -67,7 +67,7 @@ export async function redeemLicense(
     .selectFrom('redemptions')
     .select(['useNumber', 'redeemedAt'])
     .where('licenseId', '=', licenseId)
-    .where('ownerId', '=', license.ownerId)
+    .where('callerId', '=', ownerId)
     .where('id', '=', redemptionId)
     .executeTakeFirst();
   if (known === undefined) throw refusal(license, 'redeem');
@@ -88,7 +88,8 @@ function left({ usesLimit, uses }: LicenseRow): number | null {
 
 /**
  * Puts the license to use in a place. The row is locked before the statement begins, so that it counts every activation there is.
- * @throws NOT_FOUND · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
+ * Only its holder does: files and revocations name an activation by the id that the holder gave it.
+ * @throws NOT_FOUND · FORBIDDEN · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
  */
 export async function startActivation(
   tx: DatabaseTransaction,
@@ -96,6 +97,7 @@ export async function startActivation(
   now: Moment = databaseNow,
 ): Promise<Activation> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
+  if (license.ownerId !== ownerId) throw new DomainError('FORBIDDEN', `only the holder of ${licenseId} puts it to use`);
   const stored = await sql`
     with live as (
       select count(*) as activations, count(distinct seat) as seats, coalesce(bool_or(seat = ${seat}), false) as taken
@@ -164,7 +166,8 @@ export async function openFile(
   const found = activationId === undefined ? undefined : await findActivation(tx, license, activationId);
   const isAsked = activationId !== undefined || needsActivation(license);
   const inUse = isAsked ? found !== undefined && found.endedAt === null : undefined;
-  const code = permissionOf(license, license.now, { purpose: 'use', inUse });
+  const mayHaveFile = await hasRoomInList(tx, license, activationId, now);
+  const code = permissionOf(license, license.now, { purpose: 'use', inUse, mayHaveFile });
   if (!isPermitted(code)) throw licenseRefused(licenseId, code);
   const end = endOf(license);
   const until = Math.min(license.now + ttlSeconds * 1000, end ?? Number.POSITIVE_INFINITY);
@@ -184,6 +187,25 @@ export async function openFile(
     graceUntil: end === null || license.graceSeconds === 0 ? null : seconds(end),
     revocation: await revocationHashes(tx, license, activationId),
   };
+}
+
+/** Whether its files take no more entries of a revocation list than they may, whatever ends later; a transfer makes those of a holding one. */
+async function hasRoomInList(
+  tx: DatabaseTransaction,
+  { id, ownerId, filesUntil, now: readAt }: LicenseRow,
+  activationId: string | undefined,
+  now: Moment,
+): Promise<boolean> {
+  const { rows } = await sql<{ entries: number; known: boolean }>`
+    select count(*)::int as entries, coalesce(bool_or(known), false) as known from (
+      select id = ${activationId ?? null} as known
+      from activations where license_id = ${id} and owner_id = ${ownerId} and files_until > ${now}
+      union all select false from license_events where license_id = ${id} and files_until > ${now}) listable`.execute(
+    tx,
+  );
+  const { entries, known } = rows[0]!;
+  const isKnown = activationId === undefined ? filesUntil !== null && filesUntil > readAt : known;
+  return isKnown || entries < mostListed;
 }
 
 async function noteFile(

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { licenseRefused, mayCome, permissionOf, runningState } from '../domain/licenses.ts';
+import { licenseRefused, mayCome, operatorCause, permissionOf, runningState } from '../domain/licenses.ts';
 import type { LicenseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -104,7 +104,11 @@ export async function activateLicense(
   return { license: await readLicense(tx, id, null, now), changed: true };
 }
 
-/** Each cause suspends once, and until it is gone. A revoked or pending license is left as it is. @throws NOT_FOUND */
+/**
+ * Each cause suspends once, and until it is gone: told late, what is over already suspends nothing. Only an operator may suspend
+ * again. A revoked or pending license is left as it is.
+ * @throws NOT_FOUND
+ */
 export async function suspendLicense(
   tx: DatabaseTransaction,
   { id, viewer = null, cause, by }: Target & { cause: string },
@@ -112,9 +116,16 @@ export async function suspendLicense(
 ): Promise<Changed> {
   const license = await lockLicense(tx, id, viewer, now);
   if (!mayCome('suspended', license.state) || license.suspendedBy.includes(cause)) return { license, changed: false };
+  if (cause !== operatorCause && (await wasLifted(tx, id, cause))) return { license, changed: false };
   await setState(tx, id, 'suspended', [...license.suspendedBy, cause]);
   await recordChange(tx, license, { change: 'suspended', from: license.state, to: 'suspended', by, data: { cause } });
   return { license: await readLicense(tx, id, null, now), changed: true };
+}
+
+async function wasLifted(tx: DatabaseTransaction, id: string, cause: string): Promise<boolean> {
+  const { rows } = await sql`select from license_events
+    where license_id = ${id} and change = 'reinstated' and data ->> 'cause' = ${cause} limit 1`.execute(tx);
+  return rows.length > 0;
 }
 
 /** Takes one cause away; with the last one the license goes on where it was. @throws NOT_FOUND */

@@ -48,18 +48,21 @@ export function createLoopPackageStore(db: Database) {
       return madeBy(db, ownerId, requestId, bodyHash);
     },
 
+    /** The package that packing this content would find, signed by the owner's live key. */
     async byContent(ownerId: string, contentHash: string): Promise<string | undefined> {
       const row = await db
         .selectFrom('loopPackages')
-        .select('id')
-        .where('ownerId', '=', ownerId)
+        .innerJoin('signingKeys', 'signingKeys.id', 'loopPackages.keyId')
+        .select('loopPackages.id')
+        .where('loopPackages.ownerId', '=', ownerId)
         .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+        .where('retiredAt', 'is', null)
         .executeTakeFirst();
       return row?.id;
     },
 
     /**
-     * Keeps a package, once per content and once per request.
+     * Keeps a package, once per content and key, and once per request.
      * @returns the package that is there, which may be one of an earlier request
      * @throws CONFLICT where the same key came with another body
      */
@@ -83,7 +86,7 @@ export function createLoopPackageStore(db: Database) {
             bytes: archive.length,
             keyId: manifest.madeBy.keyId,
           })
-          .onConflict((conflict) => conflict.columns(['ownerId', 'contentHash']).doNothing())
+          .onConflict((conflict) => conflict.columns(['ownerId', 'contentHash', 'keyId']).doNothing())
           .returning('id')
           .executeTakeFirst();
         const packageId =
@@ -94,6 +97,7 @@ export function createLoopPackageStore(db: Database) {
               .select('id')
               .where('ownerId', '=', ownerId)
               .where('contentHash', '=', contentHash)
+              .where('keyId', '=', manifest.madeBy.keyId)
               .executeTakeFirstOrThrow()
           ).id;
         await tx.insertInto('loopPackageRequests').values({ id: requestId, ownerId, bodyHash, packageId }).execute();
@@ -111,14 +115,23 @@ export function createLoopPackageStore(db: Database) {
      * @throws CONFLICT where the id or the name is another's, the package lives here under another id, or fleet.yaml was
      * applied meanwhile; AGENT_RETIRED; CADENCE_TOO_FAST
      */
-    async install(
-      arrival: LoopArrival,
-    ): Promise<{ agentId: string; name: string; installed: boolean; memories: number }> {
+    async install(arrival: LoopArrival): Promise<{
+      agentId: string;
+      name: string;
+      installed: boolean;
+      memories: number;
+      keyId: string;
+      trusted: boolean;
+    }> {
       const { ownerId, fleetVersion, agent, manifest, trusted } = arrival;
+      const { keyId } = manifest.madeBy;
       return db.transaction().execute(async (tx) => {
         await lockFleet(tx, fleetVersion);
         const known = await installedAs(tx, arrival);
-        if (known) return { agentId: known.id, name: known.name, installed: false, memories: 0 };
+        if (known) {
+          const { id: agentId, ...before } = known;
+          return { agentId, ...before, installed: false, memories: 0 };
+        }
         await namingWhatToChange(() => admitArrival(tx, arrival));
         await tx
           .insertInto('loopInstalls')
@@ -127,7 +140,7 @@ export function createLoopPackageStore(db: Database) {
             ownerId,
             contentHash: Buffer.from(manifest.contentHash, 'hex'),
             manifest: JSON.stringify(manifest),
-            keyId: manifest.madeBy.keyId,
+            keyId,
             trusted,
           })
           .execute();
@@ -136,11 +149,11 @@ export function createLoopPackageStore(db: Database) {
             ownerId,
             type: 'agent.installed',
             subject: agent.id,
-            data: { contentHash: manifest.contentHash, keyId: manifest.madeBy.keyId, trusted },
+            data: { contentHash: manifest.contentHash, keyId, trusted },
           },
         ]);
         const added = await addAll(tx, ownerId, arrival.memories);
-        return { agentId: agent.id, name: agent.name, installed: true, memories: added };
+        return { agentId: agent.id, name: agent.name, installed: true, memories: added, keyId, trusted };
       });
     },
 
@@ -148,9 +161,7 @@ export function createLoopPackageStore(db: Database) {
      * What `install` would do, as things stand.
      * @returns the agent that came with the package before
      */
-    async wouldInstall(
-      arrival: Omit<LoopArrival, 'fleetVersion' | 'memories'>,
-    ): Promise<{ id: string; name: string } | undefined> {
+    async wouldInstall(arrival: Omit<LoopArrival, 'fleetVersion' | 'memories'>): Promise<Installed | undefined> {
       // One look at all of it: the same package that comes in meanwhile must not be taken for another's name.
       return db
         .transaction()
@@ -189,24 +200,32 @@ async function madeBy(db: Executor, ownerId: string, requestId: string, bodyHash
   return row?.packageId;
 }
 
+/** An agent that came with a package: under whose key, and whether anybody had pinned it then. */
+interface Installed {
+  id: string;
+  name: string;
+  keyId: string;
+  trusted: boolean;
+}
+
 async function installedAs(
   db: Executor,
   { ownerId, wished, manifest }: Pick<LoopArrival, 'ownerId' | 'wished' | 'manifest'>,
-): Promise<{ id: string; name: string } | undefined> {
+): Promise<Installed | undefined> {
   const row = await db
     .selectFrom('loopInstalls')
     .innerJoin('agents', 'agents.id', 'loopInstalls.agentId')
-    .select(['agents.id', 'agents.name', 'agents.state'])
+    .select(['agents.id', 'agents.name', 'agents.state', 'loopInstalls.keyId', 'loopInstalls.trusted'])
     .where('loopInstalls.ownerId', '=', ownerId)
     .where('contentHash', '=', Buffer.from(manifest.contentHash, 'hex'))
     .executeTakeFirst();
   if (!row) return undefined;
-  const { id, name, state } = row;
+  const { id, name, state, keyId, trusted } = row;
   if ((wished.id ?? id) !== id || (wished.name ?? name) !== name) {
     throw new DomainError('CONFLICT', `this package lives here already, as ${id} (${name})`);
   }
   if (state === 'retired') throw new DomainError('AGENT_RETIRED', `${id} came with this package and is retired`);
-  return { id, name };
+  return { id, name, keyId, trusted };
 }
 
 /** A name that is taken can be told otherwise by who installs. */

@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { quoteFinder } from '../domain/plain-text.ts';
-import type { Database } from './database.ts';
+import type { Database, Executor } from './database.ts';
+import { packagesOf, packagesTelling } from './queries/loop-packages.ts';
 import { type Quoted, quotedBy } from './quotations.ts';
 
 /** Texts looked at before the process turns to others. */
@@ -11,6 +12,10 @@ const atOnce = 200;
 export interface QuoteSearch {
   of: readonly string[];
   says: (text: string) => boolean;
+  /** Loop packages of the agent that were looked through; they never change. */
+  looked: Set<string>;
+  /** Those of them that hold it. */
+  telling: Set<string>;
 }
 
 function quoteSearch(of: readonly string[]): QuoteSearch {
@@ -18,6 +23,8 @@ function quoteSearch(of: readonly string[]): QuoteSearch {
   const known = new Map<string, boolean>();
   return {
     of,
+    looked: new Set(),
+    telling: new Set(),
     says(text) {
       let found = known.get(text);
       if (found === undefined) {
@@ -45,6 +52,7 @@ export async function searchAhead(
   if (!memory) return undefined;
   const { agentId } = memory;
   const search = quoteSearch([memory, ...(await quotedBy(db, memory))].map(({ text }) => text));
+  await packagesSaying(db, { ownerId, agentId }, search);
   for (const texts of [
     sql<{ text: string }>`select text from reflections where agent_id = ${agentId} and text <> ''`,
     sql<{ text: string }>`select answer as text from messages where agent_id = ${agentId} and answer <> ''`,
@@ -57,6 +65,24 @@ export async function searchAhead(
     }
   }
   return search;
+}
+
+/** Archives read by one statement; each has up to some MiB. */
+const archivesAtOnce = 4;
+
+/** Packages of the agent that hold the very text; what was looked through before is not read again. */
+export async function packagesSaying(
+  db: Executor,
+  whose: { ownerId: string; agentId: string },
+  { of, looked, telling }: QuoteSearch,
+): Promise<string[]> {
+  const fresh = (await packagesOf(db, whose)).filter((id) => !looked.has(id));
+  for (let from = 0; from < fresh.length; from += archivesAtOnce) {
+    const ids = fresh.slice(from, from + archivesAtOnce);
+    for (const id of await packagesTelling(db, ids, of)) telling.add(id);
+    for (const id of ids) looked.add(id);
+  }
+  return [...telling].sort();
 }
 
 /** The search that was made ahead, unless something else is looked for by now, such as after a consolidation. */

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
-import { fileSeconds, listSeconds, signedContent, signedForms } from '../../domain/license-files.ts';
+import { fileSeconds, signedContent, signedForms } from '../../domain/license-files.ts';
 import { signedText } from '../../integrations/signing.ts';
 import { databaseNow, readLicense } from '../../stores/license-rows.ts';
 import { openFile } from '../../stores/license-uses.ts';
-import { revocationsOf } from '../../stores/queries/licenses.ts';
 import type { ApiContext } from '../context.ts';
 import { licenseParams, useIdSchema } from '../license-schemas.ts';
 import { callerOf } from '../plugins/roles.ts';
+import { createRevocationLists } from '../revocation-lists.ts';
 import { problemResponses } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
@@ -18,7 +18,9 @@ const textAnswer = (description: string) => ({
 });
 
 /** What is verified offline: files of licenses, and the list of what is not to be honoured. */
-export function licenseFileRoutes(app: Api, { db, signers, signingKeys, principals }: ApiContext): void {
+export function licenseFileRoutes(app: Api, context: ApiContext): void {
+  const { db, signers, principals } = context;
+  const listOf = createRevocationLists(context);
   app.route({
     method: 'GET',
     url: '/v1/licenses/:id/file',
@@ -71,15 +73,8 @@ export function licenseFileRoutes(app: Api, { db, signers, signingKeys, principa
     },
     handler: async (request, reply) => {
       const issuer = request.query.issuer ?? (await principals.firstOperator());
-      // Who has never signed anything has nothing to revoke, and gets no key because a stranger asks.
-      if (issuer === undefined || (await signingKeys.live(issuer)) === undefined)
-        throw new DomainError('NOT_FOUND', `${issuer ?? 'nobody'} has issued no files`);
-      const signer = await signers.of(issuer);
-      const { now, revoked, suspended } = await revocationsOf(db, issuer);
-      const issuedAt = Math.floor(now / 1000);
-      const list = { issuer, issuedAt, expiresAt: issuedAt + listSeconds, revoked, suspended };
-      const text = signedText(signedForms.revocations, signedContent(list, signer.keyId), signer);
-      return reply.type('text/plain; charset=utf-8').send(`${text}\n`);
+      if (issuer === undefined) throw new DomainError('NOT_FOUND', 'nobody has issued files');
+      return reply.type('text/plain; charset=utf-8').send(await listOf(issuer));
     },
   });
 }

@@ -243,6 +243,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
           const { id: agentId, name } = known ?? agent;
           return {
             ...about,
+            ...(known && { keyId: known.keyId, trusted: known.trusted }),
             agentId,
             name,
             installed: !known,

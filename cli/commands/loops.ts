@@ -121,7 +121,7 @@ export function loopCommands(program: Command): void {
         const { keyId } = manifest.madeBy;
         const query = { ...options, ...(trusted ? { trustKey: keyId } : {}) };
         const installed = await client.file<Installed>('/loops', file, loopMediaType, query);
-        if (!installed.trusted) warnOfKey(keyId);
+        if (!installed.trusted) warnOfKey(installed.keyId);
         if (json) return printJson(installed);
         const verb = installed.installed
           ? installed.dryRun

@@ -44,12 +44,14 @@ export async function memoryBytes(db: Executor, { ownerId, agentId }: { ownerId:
 
 /**
  * Everything an agent remembers, gone or not, and what of other agents' memories it was inherited from, down to the first: what
- * may be packed is judged by all of it.
+ * may be packed is judged by all of it. Also what its ancestors were called for, which a persona that was made of theirs may say.
  */
 export async function loopMemoriesOf(db: Executor, of: LoopMemoriesOf): Promise<PackedMemory[]> {
   const own = await rowsOf(db, sql`m.owner_id = ${of.ownerId} and m.agent_id = ${of.agentId}`);
   const heritage = own.flatMap(({ externalKey }) => inheritedKey.exec(externalKey)?.[1] ?? []);
   const others = await ancestors(db, of.ownerId, heritage);
+  const known = new Set(others.map(({ id }) => id));
+  others.push(...(await lineageWhispers(db, of)).filter(({ id }) => !known.has(id)));
   const here = new Set([...own, ...others].map(({ id }) => id));
   return [
     ...own.map((row) => judged(row, true, here, of)),
@@ -81,6 +83,17 @@ async function ancestors(db: Executor, ownerId: string, ids: readonly string[]):
       ) came join memories m on m.id = came.id and m.owner_id = ${ownerId}
     ) select id from reach`.execute(db);
   return rowsOf(db, sql`m.id = any(${rows.map(({ id }) => id)})`);
+}
+
+async function lineageWhispers(db: Executor, { ownerId, agentId }: LoopMemoriesOf): Promise<Row[]> {
+  return rowsOf(
+    db,
+    sql`m.owner_id = ${ownerId} and m.kind = 'whisper' and m.agent_id in (
+      with recursive line as (
+        select parent_id as id from agents where id = ${agentId} and owner_id = ${ownerId}
+        union select a.parent_id from line join agents a on a.id = line.id and a.owner_id = ${ownerId}
+      ) select id from line where id is not null)`,
+  );
 }
 
 function judged(row: Row, own: boolean, here: ReadonlySet<string>, { isPrivateSource }: LoopMemoriesOf): PackedMemory {

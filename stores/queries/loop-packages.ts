@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { LoopManifest } from '../../domain/loop-manifest.ts';
+import type { LoopManifest, LoopModel } from '../../domain/loop-manifest.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
@@ -106,16 +106,49 @@ export async function installOf(db: Executor, ownerId: string, agentId: string):
   );
 }
 
-/** Packages of an agent in which one of these texts stands whole: nothing in them is compressed, so it can be looked for. */
-export async function packagesTelling(
+/** What the packages that an agent and its ancestors came with say of models; of one model what bars its use first. */
+export async function originModels(
   db: Executor,
   { ownerId, agentId }: { ownerId: string; agentId: string },
+): Promise<LoopModel[]> {
+  const { rows } = await sql<{ models: LoopModel[] }>`
+    with recursive line as (
+      select id, parent_id from agents where id = ${agentId} and owner_id = ${ownerId}
+      union select a.id, a.parent_id from line join agents a on a.id = line.parent_id and a.owner_id = ${ownerId}
+    )
+    select i.manifest -> 'models' as models from line join loop_installs i on i.agent_id = line.id
+    where i.owner_id = ${ownerId}`.execute(db);
+  const byId = new Map<string, LoopModel>();
+  for (const model of rows.flatMap(({ models }) => models)) {
+    if (byId.get(model.id)?.commercialUse !== 'barred') byId.set(model.id, model);
+  }
+  return [...byId.values()];
+}
+
+export async function packagesOf(
+  db: Executor,
+  { ownerId, agentId }: { ownerId: string; agentId: string },
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('loopPackages')
+    .select('id')
+    .where('ownerId', '=', ownerId)
+    .where('agentId', '=', agentId)
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Which of these packages hold one of these texts whole: nothing in them is compressed, so it can be looked for. */
+export async function packagesTelling(
+  db: Executor,
+  ids: readonly string[],
   texts: readonly string[],
 ): Promise<string[]> {
   const written = texts.filter((text) => text !== '').map((text) => Buffer.from(JSON.stringify(text)));
   if (written.length === 0) return [];
   const { rows } = await sql<{ id: string }>`
-    select id from loop_packages p where owner_id = ${ownerId} and agent_id = ${agentId}
+    select id from loop_packages p where id = any(${[...ids]})
       and exists (select from unnest(${written}::bytea[]) as told (text) where position(told.text in p.archive) > 0)
     order by id`.execute(db);
   return rows.map(({ id }) => id);

@@ -253,9 +253,9 @@ test('what is held for a purchase is sold or released, one of both, though the b
   for (const id of ['pur_h1', 'pur_h2', 'pur_h3']) await post([moneyHeld(held(id), accountOf.credits(buyer))]);
   await post([moneyReleased(held('pur_h1'), accountOf.credits(buyer))]);
   await post([sale('pur_h2', accountOf.escrow(buyer), 100)]);
-  const within = { code: '23514', constraint: 'ledger_transfers_within_purchase' };
-  expect(await refusal(post([sale('pur_h1', accountOf.escrow(buyer), 100)]))).toEqual(within);
-  expect(await refusal(post([moneyReleased(held('pur_h2'), accountOf.credits(buyer))]))).toEqual(within);
+  const twice = { code: 'CONFLICT' };
+  expect(await refusal(post([sale('pur_h1', accountOf.escrow(buyer), 100)]))).toMatchObject(twice);
+  expect(await refusal(post([moneyReleased(held('pur_h2'), accountOf.credits(buyer))]))).toMatchObject(twice);
   expect(await balance(accountOf.escrow(buyer))).toBe(100);
   expect(await balance(accountOf.credits(buyer))).toBe(100);
   // The refund finds who paid behind the escrow.
@@ -273,7 +273,12 @@ test('the pool is left owing by a refund after it was shared out, and shares not
   const split = splitSale(100, 0, { weights: defaultSaleWeights, creators });
   await post([sold({ purchaseId: 'pur_sek', currency: 'SEK', from: accountOf.outside('stripe'), split })!]);
   const share = (period: string, amount: number) =>
-    blessingsShared({ period, pool: { amount, currency: 'SEK' }, received: [{ userId: users[1]!, blessings: 1 }] })!;
+    blessingsShared({
+      ownerId: testOwner,
+      period,
+      pool: { amount, currency: 'SEK' },
+      received: [{ userId: users[1]!, blessings: 1 }],
+    })!;
   expect(await refusal(post([share('p0', 11)]))).toMatchObject({ code: 'BALANCE_TOO_LOW' });
   await post([share('p1', 10)]);
   expect(await pool()).toBe(0);
@@ -282,6 +287,23 @@ test('the pool is left owing by a refund after it was shared out, and shares not
     await postTransfers(tx, by, [refunded(state, { refundId: 're_sek', amount: 100, reason: '' })]);
   });
   expect(await pool()).toBe(-10);
+});
+
+test('one transfer has more parties than one statement has parameters for', async () => {
+  const parties = 15_000;
+  const split = splitSale(parties, 0, { weights: { creator: 0, platform: 0, blessings: 1 }, creators: [] });
+  await post([sold({ purchaseId: 'pur_isk', currency: 'ISK', from: accountOf.outside('stripe'), split })!]);
+  await sql`insert into users (id, name, role) select 'usr_' || n, 'user ' || n, 'member'
+    from generate_series(0, ${parties - 1}) n`.execute(store.db);
+  const received = Array.from({ length: parties }, (_, i) => ({ userId: `usr_${i}`, blessings: 1 }));
+  const pool = { amount: parties, currency: 'ISK' };
+  const shared = blessingsShared({ ownerId: testOwner, period: 'many', pool, received })!;
+  expect(await post([shared])).toEqual([true]);
+  expect(await post([shared])).toEqual([false]);
+  expect(await balance(accountOf.creator(`usr_${parties - 1}`), 'ISK')).toBe(1);
+  expect(await balance(accountOf.blessings(), 'ISK')).toBe(0);
+  expect(await findPosting(store.db, testOwner, shared.id)).toEqual(shared);
+  expect(await faults()).toEqual([]);
 });
 
 test('the books refuse to be rewritten, whoever tries', async () => {
@@ -415,6 +437,23 @@ test('a transfer that does not add up, mixes currencies or takes more of a purch
       .execute();
   });
   expect(await refusal(early)).toEqual(addUp);
+  // The last entry adds up for all: none slips in before it.
+  const between = db.transaction().execute(async (tx) => {
+    await postTransfers(tx, by, [grant(bob, 5)]);
+    for (const ordinal of [9, 8]) {
+      await tx
+        .insertInto('ledgerEntries')
+        .values({
+          transferId: `grant:g${made}`,
+          ordinal,
+          accountId: idOf(ordinal === 9 ? 'fees' : 'platform'),
+          currency: 'EUR',
+          amount: 5,
+        })
+        .execute();
+    }
+  });
+  expect(await refusal(between)).toEqual({ code: '23514', constraint: 'ledger_entries_in_order' });
   expect(await transfers('raw:%')).toBe(0);
   expect(await faults()).toEqual([]);
 });

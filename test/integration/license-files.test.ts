@@ -1,6 +1,9 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mostListed } from '../../domain/license-files.ts';
 import { newId } from '../../stores/ids.ts';
+import { createContext } from '../../api/context.ts';
+import { createRevocationLists } from '../../api/revocation-lists.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
 import { openVerifier } from '../../verifier/index.js';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
@@ -142,6 +145,68 @@ test('a transfer takes the old holder’s files along; the new one’s hold', as
   const again = await fileOf(id, '?activationId=again', api.stranger.token);
   expect((await verdictOf(again.text)).code).toBe('VALID');
   for (const { text } of [theirs, mine]) expect((await verdictOf(text)).code).toBe('REVOKED');
+});
+
+test('changing machines and passing on take so many entries of the list and no more', async () => {
+  const id = await activated();
+  const use = async (activationId: string) => {
+    const body = { activationId, place: 'desk', seat: 'ada' };
+    expect((await post(id, 'activate', body)).status).toBe(200);
+    return fileOf(id, `?activationId=${activationId}&ttlSeconds=3600`);
+  };
+  const past = mostListed - 2;
+  await sql`insert into activations (license_id, id, owner_id, place, seat, actor, ended_at, files_until)
+    select ${id}, 'past-' || n, ${api.ownerId}, 'desk', 'ada', 'test', now(), now() + interval '1 hour'
+    from generate_series(1, ${past}) n`.execute(api.db);
+  expect((await fileOf(id, '?activationId=a')).status).toBe(200);
+  expect((await use('last')).status).toBe(200);
+  const before = await api.rowCounts();
+  expect(refusedCode((await use('beyond')).json)).toBe('TOO_MANY_FILES');
+  expect((await api.rowCounts())['activations']).toBe(before['activations']! + 1);
+  // Who has a file gets it anew, and nothing that ends later makes the list longer than that.
+  expect((await fileOf(id, '?activationId=last')).status).toBe(200);
+  for (const activationId of ['a', 'last', 'beyond']) await post(id, 'deactivate', { activationId });
+  const listed = await sql<{ count: number }>`select count(*)::int as count from activations
+    where license_id = ${id} and ended_at is not null and files_until > now()`.execute(api.db);
+  expect(listed.rows[0]!.count).toBe(mostListed);
+  expect(refusedCode((await use('still-beyond')).json)).toBe('TOO_MANY_FILES');
+  await sql`update activations set files_until = now() where license_id = ${id} and id = 'past-1'`.execute(api.db);
+  expect((await fileOf(id, '?activationId=still-beyond')).status).toBe(200);
+  // Of a holding that was passed on the list has one entry: the new holder begins anew.
+  expect((await post(id, 'transfer', { to: api.stranger.ownerId, reason })).status).toBe(200);
+  await post(id, 'activate', { activationId: 'theirs', place: 'desk' }, api.stranger.token);
+  expect((await fileOf(id, '?activationId=theirs', api.stranger.token)).status).toBe(200);
+
+  const passedOn = await activated();
+  await sql`insert into license_events (id, license_id, owner_id, change, to_state, actor, reason, holding, files_until)
+    select 'lev_test_' || n, ${passedOn}, ${api.ownerId}, 'transferred', 'active', 'test', 'test', n, now() + interval '1 hour'
+    from generate_series(1, ${mostListed}) n`.execute(api.db);
+  expect(refusedCode((await fileOf(passedOn, '?activationId=a')).json)).toBe('TOO_MANY_FILES');
+});
+
+test('a list is kept for a while, and what failed is asked anew', async () => {
+  const id = await giveLicense(api, 'unlimited');
+  await fileOf(id);
+  let gathered = 0;
+  const { signingKeys } = createContext(api.deps);
+  const counting = {
+    ...createContext({ ...api.deps, revocationsKeptSeconds: 60 }),
+    signingKeys: {
+      ...signingKeys,
+      live: async (issuer: string) => {
+        gathered += 1;
+        if (gathered === 1) throw new Error('away');
+        return signingKeys.live(issuer);
+      },
+    },
+  };
+  const listed = createRevocationLists(counting);
+  await expect(listed(api.ownerId)).rejects.toThrow('away');
+  const lists = await Promise.all(Array.from({ length: 20 }, () => listed(api.ownerId)));
+  await post(id, 'revoke');
+  expect(new Set([...lists, await listed(api.ownerId)]).size).toBe(1);
+  expect(gathered).toBe(2);
+  expect(await listOf()).not.toBe(lists[0]);
 });
 
 test('files race a revocation: each that was given out is listed', async () => {

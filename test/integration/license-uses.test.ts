@@ -122,6 +122,32 @@ describe('redeeming', () => {
   });
 });
 
+describe('an issuer and the holder come with one id', () => {
+  test('each redemption is a use, and each again is the same', async () => {
+    const id = await giveLicense(api, 'tickets', { holder: api.stranger.ownerId });
+    const holder = await redeem(id, 'order-1', api.stranger.token);
+    const gate = await redeem(id, 'order-1');
+    expect([holder, gate].map(({ status, json }) => [status, json['use']])).toEqual([
+      [200, 1],
+      [200, 2],
+    ]);
+    expect((await redeem(id, 'order-1')).text).toBe(gate.text);
+    expect((await redeem(id, 'order-1', api.stranger.token)).text).toBe(holder.text);
+    expect((await row(id)).uses).toBe(2);
+    // It is the gate's own also after the license was passed on.
+    expect((await post(id, 'transfer', { to: api.ownerId, reason: 'sold' }, api.stranger.token)).status).toBe(200);
+    expect((await redeem(id, 'order-1')).text).toBe(gate.text);
+  });
+
+  test('only the holder puts it to use on a machine', async () => {
+    const id = await giveLicense(api, 'personal', { holder: api.stranger.ownerId });
+    const { status, json } = await activate(id, 'desk');
+    expect({ status, code: json['code'] }).toEqual({ status: 403, code: 'FORBIDDEN' });
+    const place = { activationId: 'desk', place: 'machine of desk' };
+    expect((await post(id, 'activate', place, api.stranger.token)).status).toBe(200);
+  });
+});
+
 describe('activating', () => {
   test('many at once stop at the limit', async () => {
     const id = await giveLicense(api, 'personal');

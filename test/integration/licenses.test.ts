@@ -11,6 +11,7 @@ import {
 } from '../../stores/licenses.ts';
 import { databaseNow, type Moment } from '../../stores/license-rows.ts';
 import { newId } from '../../stores/ids.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { giveLicense, packageHash, refusedCode } from '../support/licenses.ts';
 
@@ -138,6 +139,23 @@ test('a dispute that is won does not lift what an operator has suspended, nor th
   expect((await post(id, 'reinstate')).json).toMatchObject({ state: 'used_up', uses: 1 });
 });
 
+test('a dispute that is told of late, after it was won, suspends nothing; an operator may suspend again', async () => {
+  const id = await giveLicense(api, 'personal');
+  const dispute = { id, cause: 'dispute:dp_2', by };
+  const inTurn = (change: typeof suspendLicense, of: typeof dispute) =>
+    api.db.transaction().execute(async (tx) => (await change(tx, of)).changed);
+  expect(await inTurn(suspendLicense, dispute)).toBe(true);
+  expect(await inTurn(reinstateLicense, dispute)).toBe(true);
+  expect(await inTurn(suspendLicense, dispute)).toBe(false);
+  expect(await codeOf(id)).toBe('VALID');
+  expect(await inTurn(suspendLicense, { ...dispute, cause: 'dispute:dp_3' })).toBe(true);
+  expect(await inTurn(reinstateLicense, { ...dispute, cause: 'dispute:dp_3' })).toBe(true);
+  for (let i = 0; i < 2; i += 1) {
+    expect((await post(id, 'suspend')).json['state']).toBe('suspended');
+    expect((await post(id, 'reinstate')).json['state']).toBe('active');
+  }
+});
+
 test('extended by time and by uses, said as what shall be; nothing is taken away', async () => {
   const id = await giveLicense(api, 'commercial');
   const { json } = await api.call('GET', `/v1/licenses/${id}`);
@@ -196,8 +214,14 @@ describe('transfers', () => {
     // An issuer is not its holder.
     expect((await post(id, 'transfer', { to: api.ownerId, reason })).status).toBe(403);
     // The new holder's redemption under an id that the old one used is a use of its own.
-    const mine = await post(id, 'redeem', { redemptionId: 'r' });
-    expect(mine.json).toMatchObject({ use: 2 });
+    const { secret } = await createPrincipalStore(api.db).issue({
+      ownerId: third,
+      kind: 'bearer',
+      role: 'member',
+      name: 'third',
+    });
+    const theirOwn = await post(id, 'redeem', { redemptionId: 'r' }, secret);
+    expect(theirOwn.json).toMatchObject({ use: 2 });
   });
 
   test.each([

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { birth } from '../../stores/agents.ts';
+import { whatGoes } from '../../stores/forgettable.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
+import { searchAhead } from '../../stores/quote-search.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { newSigner, packed, signedLoop } from '../support/loops.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -363,6 +366,66 @@ test('one’s own packages are trusted; a choice is kept to; a persona that says
   expect(least.json).toMatchObject({ goesInCount: 1 });
 });
 
+/** A child of an agent, with a persona of the test's. */
+async function bornOf(parentId: string, id: string, persona: string): Promise<void> {
+  const parent = await maker.db.selectFrom('agents').selectAll().where('id', '=', parentId).executeTakeFirstOrThrow();
+  const { archetype, cadence, modelId, leastClass, mayDegrade, priority, fleetVersion } = parent;
+  const { tokensPerDay, expectedTokens, importanceThreshold } = parent;
+  const works = { archetype, cadence, modelId, leastClass, mayDegrade, priority };
+  const limits = { tokensPerDay, expectedTokens, importanceThreshold };
+  const agent = { id, name: `Child ${id}`, persona, traits: ['calm'], maskSeed: 7, ...works, ...limits };
+  await maker.db
+    .transaction()
+    .execute((tx) => birth(tx, { ownerId: maker.ownerId, origin: 'spawn', fleetVersion, parentId, agents: [agent] }));
+}
+
+test('a child’s package names the model that wrote what it inherited, whoever’s words they were first', async () => {
+  const store = createMemoryStore(maker.db);
+  await bornOf('vesper-002', 'heir-1', 'Keeps the morning watch.');
+  await bornOf('heir-1', 'heir-2', 'Keeps the noon watch.');
+  await store.add(maker.ownerId, [
+    memory('vesper-002', 'gulls', 'Gulls rest on the mast.'),
+    memory('vesper-002', 'r-gulls', 'Where gulls rest, fish are near.', {
+      kind: 'reflection',
+      source: 'reflection',
+      reflection: { evidence: ['gulls'], modelId: 'barred_q8', promptVersion: 'reflect/2' },
+    }),
+  ]);
+  const told = await maker.db
+    .selectFrom('memories')
+    .select('id')
+    .where('externalKey', '=', 'r-gulls')
+    .executeTakeFirstOrThrow();
+  let from = { id: told.id, agentId: 'vesper-002' };
+  for (const agentId of ['heir-1', 'heir-2']) {
+    const externalKey = `inherited:${from.id}`;
+    const source = `inherited:${from.agentId}:reflection`;
+    await store.add(maker.ownerId, [memory(agentId, externalKey, 'Where gulls rest, fish are near.', { source })]);
+    const { id } = await maker.db
+      .selectFrom('memories')
+      .select('id')
+      .where('externalKey', '=', externalKey)
+      .executeTakeFirstOrThrow();
+    from = { id, agentId };
+  }
+  const made = await pack('heir-2');
+  expect(made).toMatchObject({ status: 201, json: { memories: 1 } });
+  const { manifest } = (await maker.call('GET', `/v1/loops/${made.json['id'] as string}`)).json;
+  expect((manifest as { models: Array<{ id: string }> }).models.map(({ id }) => id)).toContain('barred_q8');
+});
+
+test('what an ancestor was called for stays out of a persona, too', async () => {
+  const whisper = 'Somebody must look after my sister Una while she is ill.';
+  await createMemoryStore(maker.db).add(maker.ownerId, [
+    memory('vesper-002', 'whi_2', whisper, { kind: 'whisper', source: 'whisper:whi_2' }),
+  ]);
+  await bornOf('vesper-002', 'heir-3', 'Kind and patient.');
+  await bornOf('heir-3', 'heir-4', 'Born of one who must look after my sister Una while she is ill.');
+  expect((await pack('heir-3')).status).toBe(201);
+  expect(await pack('heir-4')).toMatchObject({ status: 400, json: { errors: [{ path: 'personaQuotes' }] } });
+  expect((await pack('heir-4', { personaQuotes: true })).status).toBe(201);
+});
+
 test('who forgets a memory is told of the packages that hold it', async () => {
   const text = 'He said: “the 7 crates\\ropes”, and left.';
   await createMemoryStore(maker.db).add(maker.ownerId, [memory('vesper-003', 'crates', text)]);
@@ -377,9 +440,67 @@ test('who forgets a memory is told of the packages that hold it', async () => {
   });
 });
 
+test('archives that were looked through before the lock are not read under it; what was made since is', async () => {
+  const text = 'The bell of the old ferry is in the chapel.';
+  const store = createMemoryStore(maker.db);
+  await store.add(maker.ownerId, [memory('heir-3', 'bell', text)]);
+  const before = (await pack('heir-3')).json['id'] as string;
+  const whose = { ownerId: maker.ownerId, agentId: 'heir-3' };
+  const row = await maker.db
+    .selectFrom('memories')
+    .select(['id', 'text', 'externalKey', 'contentHash'])
+    .where('agentId', '=', 'heir-3')
+    .where('externalKey', '=', 'bell')
+    .executeTakeFirstOrThrow();
+  const ahead = (await searchAhead(maker.db, { ...whose, id: row.id }))!;
+  await store.add(maker.ownerId, [memory('heir-3', 'rope', 'Its rope is gone.')]);
+  const since = (await pack('heir-3')).json['id'] as string;
+  const telling = (search: typeof ahead | undefined) =>
+    whatGoes(maker.db, { ...row, ...whose }, { dependents: 'keep', ahead: search }).then(({ told }) => told.packages);
+  // Were it read again, nothing would be found in it.
+  await maker.db
+    .updateTable('loopPackages')
+    .set({ archive: Buffer.from('-'), bytes: 1 })
+    .where('id', '=', before)
+    .execute();
+  expect(await telling(ahead)).toEqual([before, since].sort());
+  expect(await telling(undefined)).toEqual([since]);
+});
+
+test('known content under another key is answered as it was installed', async () => {
+  const [pinned, other] = [newSigner(), newSigner()];
+  const memories = [packed('a')];
+  const asked = `trustKey=${pinned.keyId}&as=known&name=Known`;
+  const first = await install(buyer, signedLoop(memories, pinned), `?${asked}`);
+  expect(first).toMatchObject({ status: 201, json: { trusted: true, keyId: pinned.keyId } });
+  for (const query of ['?trustUnknown=true', '?trustUnknown=true&dryRun=true']) {
+    const again = await install(buyer, signedLoop(memories, other), query);
+    expect(again).toMatchObject({
+      status: 200,
+      json: { agentId: 'known', installed: false, trusted: true, keyId: pinned.keyId },
+    });
+  }
+});
+
 test('who may do what', async () => {
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.member })).status).toBe(403);
   expect((await pack('vesper-001', {}, '', { token: maker.tokens.creator })).status).toBe(200);
   expect((await pack('vesper-001', {}, '', { token: maker.stranger.token })).status).toBe(404);
   expect((await install(maker, Buffer.alloc(10), '', maker.tokens.creator)).status).toBe(403);
+});
+
+test('after a rotation the same content is packed anew, under the new key', async () => {
+  const first = (await pack('vesper-002')).json;
+  const dry = async () => (await pack('vesper-002', {}, '?dryRun=true')).json['packageId'];
+  expect(await dry()).toBe(first['id']);
+  const rotated = await maker.call('POST', '/v1/signing-keys/rotate', { body: { retires: first['keyId'] } });
+  expect(rotated.status).toBe(200);
+  expect(await dry()).toBe(null);
+  const again = await pack('vesper-002');
+  expect(again).toMatchObject({
+    status: 201,
+    json: { contentHash: first['contentHash'], keyId: rotated.json['keyId'] },
+  });
+  expect(await dry()).toBe(again.json['id']);
+  expect(await pack('vesper-002')).toMatchObject({ status: 200, json: { id: again.json['id'] } });
 });

@@ -70,6 +70,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     log,
     metrics: createApiMetrics(),
     ollamaUrl: 'http://127.0.0.1:9',
+    revocationsKeptSeconds: 0,
     ...change,
   };
   const principals = createPrincipalStore(db);

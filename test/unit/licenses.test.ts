@@ -52,6 +52,7 @@ describe('a license permits', () => {
     ['commercial use where it says so', 'VALID', { commercial: true }, { commercial: true }, start],
     ['use where it is active', 'VALID', {}, { inUse: true }, start],
     ['no use elsewhere', 'NOT_ACTIVATED', {}, { inUse: false }, start],
+    ['no file more', 'TOO_MANY_FILES', {}, { inUse: true, mayHaveFile: false }, start],
     ['another place of a seat', 'VALID', {}, { purpose: 'activate', seatTaken: true }, start],
     ['no seat more', 'NO_SEAT', {}, { purpose: 'activate' }, start],
     ['no place more', 'TOO_MANY_ACTIVATIONS', { activations: 3 }, { purpose: 'activate', seatTaken: true }, start],

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { extractiveVersion } from '../../domain/extractive.ts';
 import { chooseMemories, type JudgedMemory, type LoopChoice, packableKinds } from '../../domain/loop-choice.ts';
 import { loopLines, packedSource, type PackedMemory } from '../../domain/loop-memories.ts';
 import { type MemoryKind, memoryKinds } from '../../domain/states.ts';
 import { isPrivate, type Source } from '../../domain/sources.ts';
-import { loopModels } from '../../domain/loop-models.ts';
+import { loopModels, memoryWriters } from '../../domain/loop-models.ts';
 import { modelTerms } from '../../domain/model-licenses.ts';
 import { hostCrypto } from '../../config/host-crypto.ts';
 import { packed } from '../support/loops.ts';
@@ -235,6 +236,26 @@ test('what is the owner’s own is private unless fleet.yaml says otherwise', ()
   expect(source({ kind: 'webhook', private: false })).toBe(false);
   expect(source({ kind: 'drops' })).toBe(false);
   expect(source({ kind: 'feed', allowPrivate: [], private: true })).toBe(true);
+});
+
+test('who wrote what goes out: also what was handed on, over any number of steps, and what another stands for', () => {
+  const memories = [
+    packed('child', { inheritedFrom: 'parent' }),
+    packed('parent', { own: false, inheritedFrom: 'first' }),
+    packed('first', { own: false, kind: 'reflection', modelId: 'barred_q4', promptVersion: 'reflect/2' }),
+    packed('whole', { quotes: true, replaced: ['part', 'whole'] }),
+    packed('part', { kind: 'reflection', modelId: 'part_q4', promptVersion: 'reflect/2' }),
+    packed('other', { kind: 'reflection', modelId: 'other_q4', promptVersion: 'reflect/2' }),
+    packed('rule', { kind: 'reflection', modelId: 'none', promptVersion: extractiveVersion }),
+  ];
+  const writersOf = (...ids: string[]) =>
+    memoryWriters(
+      memories.filter(({ id }) => ids.includes(id)),
+      memories,
+    ).sort();
+  expect(writersOf('child')).toEqual(['barred_q4']);
+  expect(writersOf('child', 'whole', 'rule')).toEqual(['barred_q4', 'part_q4']);
+  expect(writersOf()).toEqual([]);
 });
 
 test('terms of models: fleet.yaml first, then the name of the license; what was barred stays barred', () => {

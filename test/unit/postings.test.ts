@@ -145,9 +145,11 @@ test('the pool is shared with those who were blessed; what does not divide stays
     { userId: 'bea', blessings: 1 },
     { userId: 'cyd', blessings: 0 },
   ];
-  const shared = blessingsShared({ period: '2026-11-01', pool: eur(100), received })!;
+  const shared = blessingsShared({ ownerId: 'ops', period: '2026-11-01', pool: eur(100), received })!;
   expect(sides(shared)).toEqual({ 'blessings:': -99, 'creator:ada': 66, 'creator:bea': 33 });
-  expect(blessingsShared({ period: 'p', pool: eur(0), received })).toBe(undefined);
+  const elsewhere = blessingsShared({ ownerId: 'others', period: '2026-11-01', pool: eur(100), received })!;
+  expect([shared.id, elsewhere.id]).toEqual(['blessings:ops:2026-11-01:EUR', 'blessings:others:2026-11-01:EUR']);
+  expect(blessingsShared({ ownerId: 'ops', period: 'p', pool: eur(0), received })).toBe(undefined);
 });
 
 test('only what is taken back leaves a creator or the pool owing', () => {
@@ -157,6 +159,14 @@ test('only what is taken back leaves a creator or the pool owing', () => {
   expect(mayOverdraw('blessings_shared', 'blessings')).toBe(false);
   expect(mayOverdraw('refund', 'credits')).toBe(false);
   expect(mayOverdraw('sale', 'outside')).toBe(true);
+});
+
+test('a reason is cut to what the database keeps', () => {
+  const reasonOf = (reason: string) =>
+    creditsGranted({ grantId: 'grt_1', userId: 'bob', money: eur(500), reason }).reason;
+  expect(reasonOf('a\0b')).toBe('ab');
+  expect(reasonOf(`${'x'.repeat(299)}🎁 and more`)).toBe(`${'x'.repeat(299)}\ufffd`);
+  expect(reasonOf(`\0${'x'.repeat(298)}🎁 and more`)).toBe(`${'x'.repeat(298)}🎁`);
 });
 
 test('entries that do not add up are no posting; those of one account become one', () => {
