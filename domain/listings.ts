@@ -32,7 +32,7 @@ const leastPrices: ReadonlyMap<string, number> = new Map([
 const leastAnywhere = 10;
 
 /** Minor units. */
-export function leastPrice(currency: string): number {
+function leastPrice(currency: string): number {
   return leastPrices.get(currency) ?? leastAnywhere;
 }
 

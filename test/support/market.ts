@@ -101,13 +101,14 @@ export async function openShop({
   const pinned = await addPackage(db, { ownerId: seller.ownerId, agentId: 'vesper-001' });
   installRuntime(createLogger({ part: 'worker', level: 'silent' }));
   const connection = await NativeConnection.connect({ address: scope.temporalAddress });
+  const activities = createPurchaseActivities({ purchases: createPurchaseStore(db), providers });
   const worker = await createCoordinationWorker({
     connection,
     namespace: scope.namespace,
     identity: 'shop/coordination/0',
     bundlePath: scope.workflowBundlePath(),
     weight: { pollers: 4, workflowSlots: 40, activitySlots: 8 },
-    activities: change(createPurchaseActivities({ purchases: createPurchaseStore(db), providers })),
+    activities: change(activities),
   });
   const running = worker.run();
   let keys = 0;
@@ -116,6 +117,7 @@ export async function openShop({
     api,
     db,
     client: deps.temporal,
+    activities,
     seller,
     buyer,
     ...pinned,
