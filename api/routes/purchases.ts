@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
+import { fieldError } from '../../domain/field-errors.ts';
 import { idSchema, nameSchema, purchaseWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { moneyText } from '../../domain/money.ts';
 import { creditsPayment, isEndedPurchase, refusalOf } from '../../domain/purchases.ts';
@@ -68,6 +69,8 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
       if (known === undefined) {
         const listing = await findListing(db, ownerId, listingId);
         if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
+        if (!listing.kinds.includes(kind))
+          throw fieldError('kind', `must be one of ${listing.kinds.join(', ')}`, 'Choose one that the listing sells.');
         if (buyerAgentId !== undefined && !(await findAgent(db, ownerId, buyerAgentId)))
           throw new DomainError('NOT_FOUND', `no agent ${buyerAgentId}`);
         if (request.query.dryRun)
