@@ -238,7 +238,7 @@ function startWorker(lab: Lab, name: string, folder: string | undefined, more: s
     TEMPORAL_ADDRESS: addresses.temporalAddress,
     TEMPORAL_NAMESPACE: addresses.namespace,
   };
-  return lab.startProcess(name, ['bench/support/purchase-worker.ts', '--name', name, ...more], env, folder);
+  return lab.startProcess(name, ['test/support/purchase-worker-process.ts', '--name', name, ...more], env, folder);
 }
 
 /** SIGKILL to a process at random, at random moments of the whole run; each is started again at once. */

@@ -20,6 +20,7 @@ const rooms = [
   'observability',
   // Workers that a bench starts, with a provider of payments that is its own.
   'bench',
+  'test/support',
   'package.json',
 ];
 

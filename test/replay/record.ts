@@ -257,7 +257,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     await createBenchPayments(db);
     const { buyers, listings } = await openBenchShop(lab, 2, (i) => (i === 0 ? 1 : 1_000_000));
     const { databaseUrl, temporalAddress, namespace } = base.addresses;
-    const worker = rest.startProcess('purchases', ['bench/support/purchase-worker.ts', '--name', 'recorded'], {
+    const worker = rest.startProcess('purchases', ['test/support/purchase-worker-process.ts', '--name', 'recorded'], {
       DATABASE_URL: databaseUrl,
       TEMPORAL_ADDRESS: temporalAddress,
       TEMPORAL_NAMESPACE: namespace,

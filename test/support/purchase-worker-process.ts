@@ -9,7 +9,7 @@ import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { workflowBundle } from '../../workers/bundle.ts';
 import { createCoordinationWorker, pollers } from '../../workers/coordination.ts';
 import { installRuntime } from '../../workers/runtime.ts';
-import { benchPayments } from './bench-payments.ts';
+import { benchPayments } from '../../bench/support/bench-payments.ts';
 
 /**
  * A worker of `npm run bench -- purchases`: the shipped coordination worker, workflows, steps and stores, with a provider of
@@ -45,7 +45,7 @@ const workers = [
 ];
 if (args.bare === true) {
   const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('./four-steps.ts', import.meta.url)),
+    workflowsPath: fileURLToPath(new URL('../../bench/support/four-steps.ts', import.meta.url)),
     logger: new DefaultLogger('WARN'),
   });
   workers.push(
