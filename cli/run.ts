@@ -9,6 +9,8 @@ import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { keyCommands } from './commands/keys.ts';
+import { purchaseCommands } from './commands/purchases.ts';
+import { listingCommands } from './commands/listings.ts';
 import { licenseCommands } from './commands/licenses.ts';
 import { loopCommands } from './commands/loops.ts';
 import { machineCommands } from './commands/machines.ts';
@@ -52,6 +54,8 @@ export function createProgram(): Command {
     ledgerCommands,
     inboxCommands,
     licenseCommands,
+    listingCommands,
+    purchaseCommands,
     keyCommands,
     loopCommands,
     tokenCommands,

@@ -25,6 +25,9 @@ export const idPrefixes = {
   license: 'lic',
   licenseEvent: 'lev',
   loopPackage: 'lpk',
+  listing: 'lst',
+  purchase: 'pur',
+  refund: 'rfd',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -149,3 +152,6 @@ export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
 export const licensesScheduleId = 'licenses';
+export function purchaseWorkflowId(purchaseId: string): string {
+  return `purchase:${purchaseId}`;
+}

@@ -19,7 +19,8 @@ export interface NewNotice {
     | 'embedding_model_failing'
     | 'clustering_failing'
     | 'whisper_waiting'
-    | 'ledger_unbalanced';
+    | 'ledger_unbalanced'
+    | 'purchase_stuck';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

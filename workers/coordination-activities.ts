@@ -11,6 +11,7 @@ import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
 import { createPlanActivities } from '../activities/plans.ts';
+import { createPurchaseActivities } from '../activities/purchases.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
@@ -38,6 +39,7 @@ import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
 import { createOutputStore } from '../stores/outputs.ts';
 import { createPlanStore } from '../stores/plans.ts';
+import { createPurchaseStore } from '../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -73,6 +75,7 @@ export function createWorkerStores(db: Database) {
     retention: createRetentionStore(db),
     unsaidVectors: createUnsaidVectorStore(db),
     licenses: createLicenseStore(db),
+    purchases: createPurchaseStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
     sources: createSourceStore(db),
@@ -114,6 +117,8 @@ export function createCoordinationActivities(
     ...createRetentionActivities({ ...stores, fleet }),
     ...createReconciliationActivities(stores),
     ...createLicenseActivities(stores),
+    // Providers of payments come in here by their names; credits are the ledger's own.
+    ...createPurchaseActivities({ ...stores, providers: {} }),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

@@ -20,6 +20,7 @@ import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
+import { createPurchaseActivities } from '../../activities/purchases.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
@@ -47,6 +48,7 @@ import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMessageStore } from '../../stores/messages.ts';
 import { createOutputStore } from '../../stores/outputs.ts';
 import { createPlanStore } from '../../stores/plans.ts';
+import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
@@ -121,6 +123,7 @@ export async function openStage(
     spawns: createSpawnStore(db),
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
+    purchases: createPurchaseStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -388,7 +391,8 @@ type Stores = Omit<
     Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
-    Parameters<typeof createReconciliationActivities>[0],
+    Parameters<typeof createReconciliationActivities>[0] &
+    Omit<Parameters<typeof createPurchaseActivities>[0], 'providers'>,
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
@@ -402,6 +406,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
     ...createReconciliationActivities(stores),
+    ...createPurchaseActivities({ ...stores, providers: {} }),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
