@@ -29,6 +29,8 @@ import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { paymentEventRoutes } from './routes/payment-events.ts';
+import { payoutRoutes } from './routes/payouts.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
@@ -113,6 +115,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceEventRoutes,
     creditRoutes,
     ledgerRoutes,
+    paymentEventRoutes,
+    payoutRoutes,
     signingKeyRoutes,
     licenseRoutes,
     licenseUseRoutes,

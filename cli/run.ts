@@ -7,6 +7,7 @@ import { creditCommands } from './commands/credits.ts';
 import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
+import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { keyCommands } from './commands/keys.ts';
 import { licenseCommands } from './commands/licenses.ts';
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     whisperCommands,
     creditCommands,
     ledgerCommands,
+    payoutCommands,
     inboxCommands,
     licenseCommands,
     keyCommands,

@@ -25,6 +25,8 @@ export const idPrefixes = {
   license: 'lic',
   licenseEvent: 'lev',
   loopPackage: 'lpk',
+  refund: 'rfd',
+  payout: 'pyt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -149,3 +151,18 @@ export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
 export const licensesScheduleId = 'licenses';
+export function purchaseWorkflowId(purchaseId: string): string {
+  return `purchase:${purchaseId}`;
+}
+export const payoutsScheduleId = 'payouts';
+export const blessingsScheduleId = 'blessings';
+/** `eventId` is the provider's. */
+export function paymentEventWorkflowId(provider: string, eventId: string): string {
+  return `payment-event:${provider}:${eventId}`;
+}
+export function refundWorkflowId(refundId: string): string {
+  return `refund:${refundId}`;
+}
+export function payoutWorkflowId(payoutId: string): string {
+  return `payout:${payoutId}`;
+}

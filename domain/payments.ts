@@ -14,6 +14,11 @@ export type RefundState = (typeof refundStates)[number];
 export const disputeStates = ['open', 'won', 'lost'] as const;
 export type DisputeState = (typeof disputeStates)[number];
 
+export const payoutStates = ['started', 'paid', 'failed'] as const;
+export type PayoutState = (typeof payoutStates)[number];
+/** In place of a provider: an operator pays, and says so. */
+export const byHand = 'by_hand';
+
 /** A payment is never less far than it was: what comes late, or twice, tells nothing new. */
 const mayFollow: Record<PaymentState, readonly PaymentState[]> = {
   opened: ['authorized', 'captured', 'canceled'],

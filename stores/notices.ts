@@ -19,7 +19,14 @@ export interface NewNotice {
     | 'embedding_model_failing'
     | 'clustering_failing'
     | 'whisper_waiting'
-    | 'ledger_unbalanced';
+    | 'ledger_unbalanced'
+    | 'dispute_open'
+    | 'dispute_differs'
+    | 'refund_failed'
+    | 'payment_beyond'
+    | 'payment_stuck'
+    | 'payout_waiting'
+    | 'payout_failing';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

@@ -10,6 +10,8 @@ import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
+import { createPaymentActivities, type PaymentProviders } from '../activities/payments.ts';
+import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
@@ -23,9 +25,11 @@ import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { createBlessingStore } from '../stores/blessings.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
 import { openClusterer } from '../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../stores/clusters.ts';
+import { createDisputeStore } from '../stores/disputes.ts';
 import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
@@ -37,7 +41,11 @@ import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
 import { createOutputStore } from '../stores/outputs.ts';
+import { createPaymentEventStore } from '../stores/payment-events.ts';
+import { createPaymentStore } from '../stores/payments.ts';
+import { createPayoutStore } from '../stores/payouts.ts';
 import { createPlanStore } from '../stores/plans.ts';
+import { createProviderRefundStore } from '../stores/provider-refunds.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -82,6 +90,12 @@ export function createWorkerStores(db: Database) {
     consolidation: createConsolidationStore(db),
     sourceDrops: createSourceDropStore(db),
     reconciliations: createReconciliationStore(db),
+    payments: createPaymentStore(db),
+    paymentEvents: createPaymentEventStore(db),
+    providerRefunds: createProviderRefundStore(db),
+    disputes: createDisputeStore(db),
+    payouts: createPayoutStore(db),
+    blessings: createBlessingStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -95,6 +109,7 @@ export function createCoordinationActivities(
   embedderOf: (settings: EmbeddingSettings) => Embedder,
   memorySearch: MemorySearch,
   sourceReads: SourceReadActivities,
+  providers: PaymentProviders,
 ) {
   return {
     ...createFleetHealthActivities(stores),
@@ -114,6 +129,8 @@ export function createCoordinationActivities(
     ...createRetentionActivities({ ...stores, fleet }),
     ...createReconciliationActivities(stores),
     ...createLicenseActivities(stores),
+    ...createPaymentActivities({ ...stores, providers }),
+    ...createPayoutActivities({ ...stores, providers, fleet }),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

@@ -19,6 +19,8 @@ import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
+import { createPaymentActivities, type PaymentProviders } from '../../activities/payments.ts';
+import { createPayoutActivities } from '../../activities/payouts.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
@@ -33,9 +35,11 @@ import type { Inference, TextModel } from '../../integrations/inference/inferenc
 import { createLogger } from '../../observability/logger.ts';
 import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { createBlessingStore } from '../../stores/blessings.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { openClusterer } from '../../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
+import { createDisputeStore } from '../../stores/disputes.ts';
 import { createDriftStore } from '../../stores/drift.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -46,7 +50,11 @@ import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMessageStore } from '../../stores/messages.ts';
 import { createOutputStore } from '../../stores/outputs.ts';
+import { createPaymentEventStore } from '../../stores/payment-events.ts';
+import { createPaymentStore } from '../../stores/payments.ts';
+import { createPayoutStore } from '../../stores/payouts.ts';
 import { createPlanStore } from '../../stores/plans.ts';
+import { createProviderRefundStore } from '../../stores/provider-refunds.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
@@ -85,7 +93,7 @@ interface Ended {
 export async function openStage(
   fleet: Fleet,
   change: (shipped: Coordination) => Partial<Coordination> = () => ({}),
-  { coordinatedBy = 'pc2' }: { coordinatedBy?: string } = {},
+  { coordinatedBy = 'pc2', providers = {} }: { coordinatedBy?: string; providers?: PaymentProviders } = {},
 ) {
   if (!runtime) installRuntime(log);
   runtime = true;
@@ -121,10 +129,16 @@ export async function openStage(
     spawns: createSpawnStore(db),
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
+    payments: createPaymentStore(db),
+    paymentEvents: createPaymentEventStore(db),
+    providerRefunds: createProviderRefundStore(db),
+    disputes: createDisputeStore(db),
+    payouts: createPayoutStore(db),
+    blessings: createBlessingStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
-  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy }, reader);
+  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });
@@ -388,7 +402,9 @@ type Stores = Omit<
     Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
-    Parameters<typeof createReconciliationActivities>[0],
+    Parameters<typeof createReconciliationActivities>[0] &
+    Parameters<typeof createPaymentActivities>[0] &
+    Parameters<typeof createPayoutActivities>[0],
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
@@ -402,6 +418,8 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
     ...createReconciliationActivities(stores),
+    ...createPaymentActivities(stores),
+    ...createPayoutActivities({ ...stores, fleet }),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
