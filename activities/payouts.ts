@@ -5,7 +5,7 @@ import { byHand, type PayoutState } from '../domain/payments.ts';
 import type { BlessingStore } from '../stores/blessings.ts';
 import type { PayoutStore } from '../stores/payouts.ts';
 import type { FleetReader } from './fleet-view.ts';
-import { type PaymentProviders, providerOf } from './payments.ts';
+import { type PaymentProviders, providerOf } from './hosted-payments.ts';
 
 /** Accounts of a page: each is a transaction of its own. */
 const page = 50;

@@ -13,6 +13,7 @@ import { registerRoles } from './plugins/roles.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
+import { downloadRoutes } from './routes/downloads.ts';
 import { driftRoutes } from './routes/drift.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
@@ -23,6 +24,7 @@ import { licenseFileRoutes } from './routes/license-files.ts';
 import { licenseUseRoutes } from './routes/license-uses.ts';
 import { licenseRoutes } from './routes/licenses.ts';
 import { lineageRoutes } from './routes/lineages.ts';
+import { listingRoutes } from './routes/listings.ts';
 import { loopRoutes } from './routes/loops.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { memoryRoutes } from './routes/memories.ts';
@@ -33,6 +35,8 @@ import { paymentEventRoutes } from './routes/payment-events.ts';
 import { payoutRoutes } from './routes/payouts.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
+import { purchaseRoutes } from './routes/purchases.ts';
+import { refundRoutes } from './routes/refunds.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
@@ -122,6 +126,10 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     licenseUseRoutes,
     licenseChangeRoutes,
     licenseFileRoutes,
+    listingRoutes,
+    purchaseRoutes,
+    refundRoutes,
+    downloadRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

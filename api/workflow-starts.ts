@@ -54,7 +54,8 @@ export interface WorkflowStart {
     | 'weaveMemories'
     | 'rateDrift'
     | 'clusterAgents'
-    | 'reconcileLedger';
+    | 'reconcileLedger'
+    | 'purchaseLicense';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */

@@ -69,6 +69,8 @@ export function createClient({ url, token, origin }: { url: string; token: strin
     get: <T>(path: string, query: Query = {}) => json<T>('GET', path, query),
     post: <T>(path: string, body: unknown = {}, query: Query = {}, headers: Record<string, string> = {}) =>
       json<T>('POST', path, query, body, headers),
+    patch: <T>(path: string, body: unknown, query: Query = {}, headers: Record<string, string> = {}) =>
+      json<T>('PATCH', path, query, body, headers),
     delete: <Answer = undefined>(path: string, query: Query = {}) => json<Answer>('DELETE', path, query),
     text: async (path: string) => (await ask('GET', path, {})).text(),
 

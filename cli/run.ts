@@ -10,6 +10,8 @@ import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { keyCommands } from './commands/keys.ts';
+import { purchaseCommands } from './commands/purchases.ts';
+import { listingCommands } from './commands/listings.ts';
 import { licenseCommands } from './commands/licenses.ts';
 import { loopCommands } from './commands/loops.ts';
 import { machineCommands } from './commands/machines.ts';
@@ -54,6 +56,8 @@ export function createProgram(): Command {
     payoutCommands,
     inboxCommands,
     licenseCommands,
+    listingCommands,
+    purchaseCommands,
     keyCommands,
     loopCommands,
     tokenCommands,

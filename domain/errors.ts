@@ -181,6 +181,24 @@ export const errorTable = {
     cause: 'An account of the ledger holds less than this would take.',
     mend: 'Take less, or have credits granted first: `soulfra credits grant`.',
   },
+  LISTING_REFUSED: {
+    status: 422,
+    retryable: false,
+    cause: 'What is offered may not be sold as it is.',
+    mend: '`errors` names each thing that stands against it.',
+  },
+  PRECONDITION_REQUIRED: {
+    status: 428,
+    retryable: false,
+    cause: 'A change of this needs the version that it is made of.',
+    mend: 'Read it, and send its `ETag` as `If-Match`.',
+  },
+  PRECONDITION_FAILED: {
+    status: 412,
+    retryable: false,
+    cause: 'It was changed since it was read.',
+    mend: 'Read it again, and decide anew.',
+  },
   PAYMENT_REFUSED: {
     status: 402,
     retryable: false,

@@ -25,6 +25,8 @@ export const idPrefixes = {
   license: 'lic',
   licenseEvent: 'lev',
   loopPackage: 'lpk',
+  listing: 'lst',
+  purchase: 'pur',
   refund: 'rfd',
   payout: 'pyt',
 } as const;

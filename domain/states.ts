@@ -73,3 +73,10 @@ export type ClusterState = (typeof clusterStates)[number];
 /** What stands against a holder's right to use a package; a revoked license stays so. */
 export const licenseStates = ['pending', 'active', 'suspended', 'revoked', 'expired', 'used_up'] as const;
 export type LicenseState = (typeof licenseStates)[number];
+
+export const listingStates = ['draft', 'listed', 'paused', 'retired'] as const;
+export type ListingState = (typeof listingStates)[number];
+
+/** authorized: the money is set aside. captured: it is taken, and from there on it only goes forward. */
+export const purchaseStates = ['pending', 'authorized', 'captured', 'completed', 'canceled', 'failed'] as const;
+export type PurchaseState = (typeof purchaseStates)[number];

@@ -360,6 +360,26 @@ export interface LicenseUsage {
   redemptions: Generated<number>;
 }
 
+export interface Listings {
+  amount: number;
+  changedAt: Generated<Timestamp>;
+  contentHash: Buffer;
+  createdAt: Generated<Timestamp>;
+  creators: Json;
+  currency: string;
+  id: string;
+  kinds: string[];
+  modelStatement: Generated<string>;
+  ownerId: string;
+  packageId: string;
+  requestHash: Buffer;
+  state: Generated<string>;
+  summary: string;
+  termsVersion: string;
+  title: string;
+  version: Generated<number>;
+}
+
 export interface LoopInstalls {
   agentId: string;
   contentHash: Buffer;
@@ -587,6 +607,48 @@ export interface ProviderRefunds {
   purchaseId: string;
   reason: string;
   state: string;
+}
+
+export interface PurchaseRefunds {
+  amount: number;
+  at: Generated<Timestamp>;
+  forced: boolean;
+  id: string;
+  madeBy: string;
+  ownerId: string;
+  purchaseId: string;
+  reason: string;
+  requestHash: Buffer;
+  whole: boolean;
+}
+
+export interface Purchases {
+  amount: number;
+  booksId: string;
+  buyerAgentId: string | null;
+  contentHash: Buffer;
+  createdAt: Generated<Timestamp>;
+  currency: string;
+  endedAt: Timestamp | null;
+  id: string;
+  licenseId: string | null;
+  licenseKind: string;
+  listingId: string;
+  listingVersion: number;
+  madeBy: string;
+  ownerId: string;
+  packageId: string;
+  payment: string;
+  paymentReference: string | null;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  requestHash: Buffer;
+  sellerId: string;
+  split: Json;
+  state: string;
+  tax: number;
+  terms: Json;
+  termsVersion: string;
 }
 
 export interface Redemptions {
@@ -899,6 +961,7 @@ export interface DB {
   licenseKinds: LicenseKinds;
   licenses: Licenses;
   licenseUsage: LicenseUsage;
+  listings: Listings;
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
@@ -915,6 +978,8 @@ export interface DB {
   personaFiles: PersonaFiles;
   plans: Plans;
   providerRefunds: ProviderRefunds;
+  purchaseRefunds: PurchaseRefunds;
+  purchases: Purchases;
   redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;

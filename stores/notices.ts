@@ -26,7 +26,8 @@ export interface NewNotice {
     | 'payment_beyond'
     | 'payment_stuck'
     | 'payout_waiting'
-    | 'payout_failing';
+    | 'payout_failing'
+    | 'purchase_stuck';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

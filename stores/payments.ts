@@ -116,6 +116,31 @@ export async function paymentFees(tx: DatabaseTransaction, purchaseId: string): 
 export function createPaymentStore(db: Database) {
   return {
     find: (purchaseId: string) => findPayment(db, { purchaseId }),
+    add: (payment: NewPayment) => addPayment(db, payment),
+
+    /** What is bought, as its listing calls it. */
+    async titleOf(purchaseId: string): Promise<string> {
+      const row = await db
+        .selectFrom('purchases')
+        .innerJoin('listings', 'listings.id', 'purchases.listingId')
+        .select('title')
+        .where('purchases.id', '=', purchaseId)
+        .executeTakeFirst();
+      if (!row) throw new DomainError('NOT_FOUND', `no purchase ${purchaseId}`);
+      return row.title;
+    },
+
+    /** Ends a payment that has no page yet, so that an attempt that is late opens none. @returns the row as it is then */
+    async cancelUnopened(purchaseId: string): Promise<PaymentRow | undefined> {
+      await db
+        .updateTable('payments')
+        .set({ state: 'canceled', changedAt: sql<Date>`now()` })
+        .where('purchaseId', '=', purchaseId)
+        .where('checkoutId', 'is', null)
+        .where('state', '=', 'opened')
+        .execute();
+      return findPayment(db, { purchaseId });
+    },
 
     /** The provider's page for it, where there is none yet. */
     async noteCheckout(purchaseId: string, checkout: { checkoutId: string; url: string | null }): Promise<void> {

@@ -36,7 +36,7 @@ function newSecret(): string {
 }
 
 /** The first user with this role is the one whom the installation itself speaks for. */
-async function firstOperator(executor: Executor): Promise<string | undefined> {
+export async function firstOperator(executor: Executor): Promise<string | undefined> {
   const row = await executor
     .selectFrom('users')
     .select('id')

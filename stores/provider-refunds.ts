@@ -3,6 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { moneyText, requireAmount } from '../domain/money.ts';
 import { type PaymentProviderName, refundCause, type RefundFacts, type RefundState } from '../domain/payments.ts';
 import { refunded } from '../domain/postings.ts';
+import { refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, type SaleState } from '../domain/sale-state.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -76,7 +77,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   if (amount === left) {
     const license = await licenseOf(tx, purchaseId);
     if (license) {
-      if (!force) refuseSpent(license);
+      if (!force) refuseSpentLicense(license);
       const by = { actor: refundId, reason: 'its price goes back' };
       await suspendLicense(tx, { id: license.id, cause: refundCause(refundId), by });
     }
@@ -103,17 +104,6 @@ export async function pendingOf(tx: Executor, purchaseId: string, but?: string):
 export async function licenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
   const row = await tx.selectFrom('licenses').select('id').where('purchaseId', '=', purchaseId).executeTakeFirst();
   return row && lockLicense(tx, row.id, null, databaseNow);
-}
-
-function refuseSpent({ id, uses, usesLimit, holding }: LicenseRow): void {
-  const why =
-    usesLimit !== null && uses > 0
-      ? `${id} was used ${uses} of ${usesLimit} times`
-      : holding > 0
-        ? `${id} was passed on to somebody else`
-        : undefined;
-  if (why === undefined) return;
-  throw new DomainError('CONFLICT', `${why}; an operator may refund it all the same with \`force\``);
 }
 
 export type RefundOutcome = RefundState | 'foreign';

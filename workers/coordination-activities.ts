@@ -9,10 +9,12 @@ import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
+import { createHostedPayments, type PaymentProviders } from '../activities/hosted-payments.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
-import { createPaymentActivities, type PaymentProviders } from '../activities/payments.ts';
+import { createPaymentActivities } from '../activities/payments.ts';
 import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
+import { createPurchaseActivities } from '../activities/purchases.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
@@ -46,6 +48,7 @@ import { createPaymentStore } from '../stores/payments.ts';
 import { createPayoutStore } from '../stores/payouts.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createProviderRefundStore } from '../stores/provider-refunds.ts';
+import { createPurchaseStore } from '../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -81,6 +84,7 @@ export function createWorkerStores(db: Database) {
     retention: createRetentionStore(db),
     unsaidVectors: createUnsaidVectorStore(db),
     licenses: createLicenseStore(db),
+    purchases: createPurchaseStore(db),
     steps: createStepResultStore(db),
     intents: createIntentStore(db),
     sources: createSourceStore(db),
@@ -131,6 +135,11 @@ export function createCoordinationActivities(
     ...createLicenseActivities(stores),
     ...createPaymentActivities({ ...stores, providers }),
     ...createPayoutActivities({ ...stores, providers, fleet }),
+    // Credits are the ledger's own.
+    ...createPurchaseActivities({
+      ...stores,
+      providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', providers, fleet }) },
+    }),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

@@ -8,6 +8,7 @@ export { drainMachine } from './drain-machine.ts';
 export { judgeDrift } from './judge-drift.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
+export { purchaseLicense } from './purchase-license.ts';
 export { rateDrift } from './rate-drift.ts';
 export { reconcileLedger } from './reconcile-ledger.ts';
 export { reflectAgent } from './reflect-agent.ts';

@@ -27,6 +27,17 @@ export function licenseFileCommands(licenses: Command): void {
     );
 
   licenses
+    .command('download')
+    .argument('<license>', 'its id')
+    .option('-o, --output <file>', 'default: the standard output')
+    .description('the package that it permits, a .loop file')
+    .action(async (id: string, { output }: { output?: string }, command: Command) => {
+      const { client } = sessionOf(command);
+      const { url } = await client.post<{ url: string }>(licensePath(id, 'download'));
+      await save((await client.download(url.slice('/v1'.length))).body, output);
+    });
+
+  licenses
     .command('revocations')
     .option('--issuer <user>', 'default: the operator of the installation')
     .option('-o, --output <file>', 'default: the standard output')

@@ -156,7 +156,8 @@ export function createStripe({ secretKey, url, callMs = 20_000 }: StripeSettings
       }
       if (target === undefined) return checkoutFacts(await ask(() => session(checkoutId)));
       const now = await ask(() => intent(target));
-      if (now.status === 'succeeded' || now.status === 'canceled') return paymentFacts(now, checkoutId);
+      // Where nobody has paid, the page was all there was: Stripe itself ends what hangs on it.
+      if (now.status !== 'requires_capture') return checkoutFacts(await ask(() => session(checkoutId)));
       const canceled = await change(
         key,
         (options) => stripe.paymentIntents.cancel(target, {}, options),

@@ -120,3 +120,18 @@ export async function packagesTelling(
     order by id`.execute(db);
   return rows.map(({ id }) => id);
 }
+
+/** The file by what it is known by, of who made it. */
+export async function archiveByContent(
+  db: Executor,
+  ownerId: string,
+  contentHash: string,
+): Promise<Buffer | undefined> {
+  const row = await db
+    .selectFrom('loopPackages')
+    .select('archive')
+    .where('ownerId', '=', ownerId)
+    .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .executeTakeFirst();
+  return row?.archive;
+}

@@ -19,6 +19,12 @@ const memories = '/v1/agents/vesper-001/memories';
 const talk = '/v1/agents/vesper-001/messages';
 const json = { 'content-type': 'application/json' };
 const gift = { kind: 'personal', packageHash: 'a'.repeat(64), reason: 'a gift' };
+const offer = {
+  packageId: newId('loopPackage'),
+  price: { amount: 1000, currency: 'EUR' },
+  termsVersion: '1',
+  kinds: ['personal'],
+};
 const noLicense = `/v1/licenses/${newId('license')}`;
 const loops = '/v1/agents/vesper-001/loops';
 const octets = { 'content-type': 'application/octet-stream' };
@@ -593,6 +599,96 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  {
+    name: 'a listing of an unknown package',
+    url: '/v1/listings',
+    body: offer,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a listing for nothing',
+    url: '/v1/listings',
+    body: { ...offer, price: { amount: 0, currency: 'EUR' } },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a listing whose shares do not add up',
+    url: '/v1/listings',
+    body: { ...offer, creators: [{ userId: newId('user'), weight: 1 }] },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a change of an unknown listing',
+    method: 'PATCH',
+    url: `/v1/listings/${newId('listing')}`,
+    body: { title: 'Another' },
+    headers: { 'if-match': '"1"' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'an offer of an unknown listing',
+    url: `/v1/listings/${newId('listing')}/list`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'listings in a state that is none',
+    method: 'GET',
+    url: '/v1/listings?state=sold',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a purchase without a key',
+    url: '/v1/purchases',
+    body: { listingId: newId('listing'), kind: 'personal' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a purchase of an unknown listing',
+    url: '/v1/purchases',
+    body: { listingId: newId('listing'), kind: 'personal' },
+    headers: { 'idempotency-key': 'none' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a purchase by a provider that is none',
+    url: '/v1/purchases',
+    body: { listingId: newId('listing'), kind: 'personal', payment: 'barter' },
+    headers: { 'idempotency-key': 'none' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a cancel of an unknown purchase',
+    url: `/v1/purchases/${newId('purchase')}/cancel`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a refund of an unknown purchase',
+    url: `/v1/purchases/${newId('purchase')}/refunds`,
+    body: { reason: 'a mistake' },
+    headers: { 'idempotency-key': 'none' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a refund without a reason',
+    url: `/v1/purchases/${newId('purchase')}/refunds`,
+    body: { amount: 1 },
+    headers: { 'idempotency-key': 'none' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a download of an unknown license', url: `${noLicense}/download`, status: 404, code: 'NOT_FOUND' },
+  { name: 'a link that nobody signed', method: 'GET', url: '/v1/downloads/abc', status: 404, code: 'NOT_FOUND' },
   {
     name: 'a license of no kind',
     url: '/v1/licenses',

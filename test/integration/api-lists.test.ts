@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { newId } from '../../stores/ids.ts';
+import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { giveLicense } from '../support/licenses.ts';
+import { addListing } from '../support/market.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
@@ -106,9 +109,12 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/licenses/{id}/events',
     '/v1/licenses/{id}/usage',
     '/v1/lineages',
+    '/v1/listings',
     '/v1/loops',
     '/v1/machines',
     '/v1/models',
+    '/v1/purchases',
+    '/v1/purchases/{id}/refunds',
     '/v1/reflections',
     '/v1/runs',
     '/v1/schedules',
@@ -122,8 +128,19 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/whispers',
   ]);
   const license = await giveLicense(api, 'personal');
+  const purchaseId = newId('purchase');
+  await createPurchaseStore(api.db).settleByCredits({
+    purchaseId,
+    ownerId: api.ownerId,
+    listingId: await addListing(api.db, { ownerId: api.ownerId, agentId: 'vesper-001' }),
+    licenseKind: 'personal',
+    payment: 'credits',
+    requestHash: 'ab',
+    madeBy: 'tok_test',
+  });
   const idOf = (path: string) => {
     if (path.startsWith('/v1/licenses')) return license;
+    if (path.startsWith('/v1/purchases')) return purchaseId;
     if (path.startsWith('/v1/sources')) return path.endsWith('/secrets') ? 'door' : 'news';
     return 'vesper-001';
   };

@@ -24,6 +24,7 @@ beforeAll(async () => {
 afterAll(() => api?.close());
 
 const open = [
+  'GET /v1/downloads/{token}',
   'GET /v1/health/live',
   'GET /v1/health/ready',
   'GET /v1/revocations',
@@ -51,6 +52,8 @@ function idFor(url: string): string {
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
   if (url.includes('/licenses/')) return newId('license');
+  if (url.startsWith('/v1/listings/')) return newId('listing');
+  if (url.startsWith('/v1/purchases/')) return newId('purchase');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }

@@ -29,24 +29,56 @@ const refusal = (work: Promise<unknown>) =>
   );
 
 describe('a payment', () => {
-  test('is opened, authorised, captured and canceled once, however often each step is done and whatever is lost', async () => {
-    const { double, activities } = market;
-    double.fail('POST /v1/payment_intents/:id/capture', 'cut-after');
-    const purchase = await market.captured().catch(async (err: unknown) => {
-      expect(String(err)).toContain('Stripe');
-      return undefined;
-    });
-    expect(purchase).toBe(undefined);
-    const { purchaseId } = await market.db
-      .selectFrom('payments')
-      .select('purchaseId')
-      .where('state', '=', 'authorized')
-      .executeTakeFirstOrThrow();
-    for (let i = 0; i < 3; i += 1) expect(await activities.capturePayment({ purchaseId })).toBe('captured');
-    const { paymentId } = (await findPayment(market.db, { purchaseId }))!;
-    expect(double.done.filter(({ what, id }) => what === 'capture' && id === paymentId)).toHaveLength(1);
-    // An undo that comes too late says so, and takes nothing back.
-    expect(await activities.cancelPayment({ purchaseId })).toBe('captured');
+  test.each<[string, string, Fault | undefined]>([
+    ['openPurchase', '', undefined],
+    ['authorizePayment', '', undefined],
+    ['issuePending', '', undefined],
+    ['capturePayment', '', undefined],
+    ['completePurchase', '', undefined],
+    ['nothing', 'POST /v1/checkout/sessions', 'cut-after'],
+    ['nothing', 'POST /v1/checkout/sessions', '500-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', 'silent-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', '500-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', '500-before'],
+    ['nothing', 'GET /v1/payment_intents/:id', '429'],
+  ])('goes through once when %s dies and %s answers %s', async (step, route, fault) => {
+    if (step !== 'nothing') market.dying.add(step);
+    if (fault !== undefined) market.double.fail(route, fault);
+    const sale = await market.buy({ amount: 2_000 });
+    expect(market.dying.size).toBe(0);
+    const captures = market.double.done.filter(({ what, id }) => what === 'capture' && id === sale.paymentId);
+    expect(captures).toHaveLength(1);
+    expect((await market.license(sale.licenseId)).state).toBe('active');
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
+    expect(await market.held(sale.purchaseId)).toBe(2_000);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('that nobody pays in time is undone, and nothing is taken', async () => {
+    const { purchaseId, checkoutId, result } = await market.begin();
+    const page = market.double.objects.get(checkoutId)!;
+    Object.assign(page, { status: 'expired', url: null });
+    const { event } = {
+      event: {
+        ...market.double.events[0]!,
+        id: `evt_expired`,
+        type: 'checkout.session.expired',
+        data: { object: page },
+      },
+    };
+    await market.tell(event as unknown as Stripe.Event);
+    expect(await result).toMatchObject({ state: 'canceled' });
+    expect(await market.postings(purchaseId)).toEqual([]);
+    expect((await market.payments.find(purchaseId))?.state).toBe('canceled');
+  });
+
+  test('that is canceled while its buyer is on the page ends the page; nobody can pay on it any more', async () => {
+    const { purchaseId, checkoutId, handle, result } = await market.begin();
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    expect(market.double.objects.get(checkoutId)).toMatchObject({ status: 'expired' });
+    expect((await market.payments.find(purchaseId))?.state).toBe('canceled');
+    expect(await market.postings(purchaseId)).toEqual([]);
   });
 
   test('tells its fee, which comes out of the platform’s part once the sale is posted, also where it is told first or again', async () => {
@@ -55,7 +87,7 @@ describe('a payment', () => {
     expect(await market.balance(accountOf.platform())).toBe(platform + 400 - 88);
     for (const type of ['charge.captured', 'payment_intent.succeeded'])
       await market.settled(await told(type, sale.paymentId));
-    expect(await market.postings(sale.purchaseId)).toEqual(['fee_taken', 'sale']);
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
   });
 
   async function told(type: string, paymentId: string): Promise<Stripe.Event> {
@@ -89,7 +121,12 @@ describe('events of Stripe', () => {
     expect(count(401)).toBeGreaterThan(60);
     expect(answers.filter((answer) => answer.statusCode === 200 && answer.json().known === false)).toHaveLength(1);
     expect(await market.settled(event)).toBe('open');
-    expect(await market.postings(sale.purchaseId)).toEqual(['fee_taken', 'sale', 'dispute_opened', 'fee_taken']);
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual([
+      'dispute_opened',
+      'fee_taken',
+      'fee_taken',
+      'sale',
+    ]);
     expect(await market.license(sale.licenseId)).toEqual({ state: 'suspended', suspendedBy: [`dispute:${id}`] });
     const rows = await market.db.selectFrom('paymentEvents').select('id').where('id', '=', event.id).execute();
     expect(rows).toHaveLength(1);
@@ -111,17 +148,23 @@ describe('events of Stripe', () => {
   });
 
   test('one that overtakes the posting of its sale waits for it; one of a stranger’s payment is nothing to us', async () => {
-    const bought = await market.captured();
-    const { event } = market.double.dispute(bought.paymentId);
+    const { checkoutId, purchaseId, result } = await market.begin();
+    let complete: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (complete = resolve));
+    market.before.set('completePurchase', () => held);
+    await market.tell(market.double.pay(checkoutId));
+    await market.until('it is captured', async () => (await market.payments.find(purchaseId))?.state === 'captured');
+    const { event } = market.double.dispute((await market.payments.find(purchaseId))!.paymentId!);
     let failed = false;
     const again = () => Promise.resolve((failed = true));
     market.before.set('settlePaymentObject', () => Promise.resolve(market.before.set('settlePaymentObject', again)));
     await market.tell(event);
     await market.until('it was tried, and is tried again', () => Promise.resolve(failed));
     expect((await market.eventRow(event.id))?.settledAt).toBe(null);
-    const licenseId = await market.post(bought);
+    complete();
+    const { licenseId } = await result;
     expect(await market.settled(event)).toBe('open');
-    expect((await market.license(licenseId)).state).toBe('suspended');
+    expect((await market.license(licenseId!)).state).toBe('suspended');
 
     const foreign = structuredClone(event) as unknown as { id: string; data: { object: { id: string } } };
     Object.assign(foreign, { id: 'evt_foreign' });

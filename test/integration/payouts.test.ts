@@ -6,7 +6,6 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import { giveBlessing } from '../../stores/blessings.ts';
 import { newId } from '../../stores/ids.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
-import { testFleet } from '../support/fleets.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 import type { Fault } from '../support/stripe-double.ts';
@@ -194,7 +193,6 @@ describe('a payout', () => {
 describe('the blessing pool', () => {
   let agents: Record<string, { id: string; ownerId: string }>;
   beforeAll(async () => {
-    await market.apply(testFleet({ heavy: 0, light: 4 }));
     agents = {};
     for (const [i, name] of ['ada', 'bea', 'cyd'].entries()) {
       const ownerId = newId('user');
@@ -222,9 +220,13 @@ describe('the blessing pool', () => {
     await expect(bless('drop-1', ada.id, { userId: ada.ownerId })).rejects.toThrow("giver's own");
     await expect(bless('drop-1', ada.id, { agentId: ada.id })).rejects.toThrow("giver's own");
     // Of another owner, and of the same lineage.
-    await sql`update agents set lineage_id = ${ada.id}, parent_id = ${ada.id}, generation = 1 where id = ${bea.id}`.execute(market.db);
+    await sql`update agents set lineage_id = ${ada.id}, parent_id = ${ada.id}, generation = 1, origin = 'spawn' where id = ${bea.id}`.execute(
+      market.db,
+    );
     await expect(bless('drop-1', ada.id, { agentId: bea.id })).rejects.toThrow('lineage');
-    await sql`update agents set lineage_id = ${bea.id}, parent_id = null, generation = 0 where id = ${bea.id}`.execute(market.db);
+    await sql`update agents set lineage_id = ${bea.id}, parent_id = null, generation = 0, origin = 'fleet' where id = ${bea.id}`.execute(
+      market.db,
+    );
     expect(await bless('drop-1', ada.id, { agentId: bea.id })).toBe(true);
     await expect(bless('drop-1', 'nobody-001', giver)).rejects.toThrow('no agent');
   });
@@ -232,6 +234,7 @@ describe('the blessing pool', () => {
   test('is shared out by blessings, once a period however often it is done; what does not divide stays', async () => {
     const { ada, bea } = agents as Record<'ada' | 'bea', { id: string; ownerId: string }>;
     await market.buy({ amount: 1_000 });
+    // Others sold before, and what they put in is shared out too.
     expect(await bless('drop-3', bea.id, { userId: market.buyer })).toBe(true);
     const pool = await market.balance(accountOf.blessings());
     const each = Math.floor(pool / 4);

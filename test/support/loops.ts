@@ -1,5 +1,6 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { loopLines, type PackedMemory } from '../../domain/loop-memories.ts';
+import type { LoopModel } from '../../domain/loop-manifest.ts';
 import { assembleLoop, type LoopSigner, signLoop } from '../../domain/loop-packages.ts';
 import { hostCrypto } from '../../config/host-crypto.ts';
 
@@ -32,7 +33,9 @@ export function packed(id: string, more: Partial<PackedMemory> = {}): PackedMemo
   };
 }
 
-export function unsignedLoop(memories: readonly PackedMemory[]) {
+const harmless: readonly LoopModel[] = [{ id: 'llama8b_q4', license: 'MIT', commercialUse: 'allowed' }];
+
+export function unsignedLoop(memories: readonly PackedMemory[], models = harmless) {
   return assembleLoop(
     {
       agentId: 'vesper-001',
@@ -48,7 +51,7 @@ export function unsignedLoop(memories: readonly PackedMemory[]) {
         expectedTokens: 400,
         importanceThreshold: 150,
       },
-      models: [{ id: 'llama8b_q4', license: 'MIT', commercialUse: 'allowed' }],
+      models: [...models],
     },
     hostCrypto.sha256,
   );

@@ -1,25 +1,24 @@
 import { sql } from 'kysely';
 import { createServer } from '../../api/server.ts';
-import { accountOf, type AccountRef } from '../../domain/ledger.ts';
+import { purchaseWorkflowId } from '../../domain/ids.ts';
+import type { AccountRef } from '../../domain/ledger.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
-import { sold } from '../../domain/postings.ts';
-import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 import { createStripe } from '../../integrations/payments/stripe.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createApiMetrics } from '../../observability/metrics.ts';
 import { newId } from '../../stores/ids.ts';
 import { createIntentStore } from '../../stores/intents.ts';
-import { balanceOf, lockSale, postTransfers } from '../../stores/ledger.ts';
+import { balanceOf } from '../../stores/ledger.ts';
 import { createListenerFactory } from '../../stores/listen.ts';
-import { activateLicense, issueLicense } from '../../stores/licenses.ts';
-import { addPayment, paymentFees } from '../../stores/payments.ts';
+import { createListing, moveListing } from '../../stores/listings.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { relayIntents } from '../../workers/intents-relay.ts';
+import type { PurchaseLicenseResult } from '../../workflows/purchase-license.ts';
 import type { SettleRefundInput, SettleRefundResult } from '../../workflows/settle-refund.ts';
 import { testFleet } from './fleets.ts';
 import { hashedEmbedder } from './hashed-embedder.ts';
 import { until } from './lab.ts';
-import { packageHash } from './licenses.ts';
+import { addPackage } from './market.ts';
 import { createMortal } from './mortal.ts';
 import { openStage } from './stage.ts';
 import { testOwner } from './store-scope.ts';
@@ -34,8 +33,10 @@ export async function openMarketStage() {
   const double = await startStripeDouble();
   const { dying, before, mortal } = createMortal();
   const stripe = createStripe({ secretKey: double.secretKey, url: double.url, callMs: 1_000 });
-  const stage = await openStage(testFleet({ heavy: 0, light: 1 }), mortal, { providers: { stripe } });
+  const fleet = testFleet({ heavy: 0, light: 4 });
+  const stage = await openStage(fleet, mortal, { providers: { stripe } });
   const { db, client, scope } = stage;
+  await stage.apply({ ...fleet, market: { ...fleet.market, returnUrl: 'https://shop.example/back' } });
   const listen = createListenerFactory(scope.databaseUrl, () => undefined);
   const relay = relayIntents({ client, intents: createIntentStore(db), listen, log });
   const app = await createServer({
@@ -64,64 +65,50 @@ export async function openMarketStage() {
     name: 'test',
   });
 
-  /** Authorised and captured at the double; the sale is posted by `post`, as the end of a purchase does. */
-  async function captured({ amount = 1_000, kind = 'personal', currency = 'EUR' } = {}) {
-    const purchaseId = `pur_${newId('payout').slice(4)}`;
-    const money = { amount, currency };
-    await addPayment(db, {
-      purchaseId,
-      ownerId: testOwner,
-      buyerId: buyer,
-      provider: 'stripe',
-      money,
-      payWithinSeconds: 3_600,
-    });
-    await stage.activities.openCheckout({ purchaseId, title: 'A loop', returnUrl: 'https://shop.example/back' });
-    const { checkoutId } = (await stage.payments.find(purchaseId))!;
-    double.pay(checkoutId!);
-    await stage.activities.readPayment({ purchaseId });
-    const state = await stage.activities.capturePayment({ purchaseId });
-    if (state !== 'captured') throw new Error(`it is ${state}`);
-    const { paymentId } = (await stage.payments.find(purchaseId))!;
-    return { purchaseId, paymentId: paymentId!, money, kind };
-  }
+  const { packageId } = await addPackage(db, { ownerId: testOwner, agentId: 'light-001' });
 
-  async function post({
-    purchaseId,
-    money,
-    kind,
-  }: {
-    purchaseId: string;
-    money: { amount: number; currency: string };
-    kind: string;
-  }): Promise<string> {
-    const terms = {
-      weights: defaultSaleWeights,
-      creators: [
-        { userId: market.ada, weight: 2 },
-        { userId: market.bea, weight: 1 },
-      ],
-    };
-    const split = splitSale(money.amount, 0, terms);
-    return db.transaction().execute(async (tx) => {
-      await lockSale(tx, testOwner, purchaseId);
-      const by = { actor: purchaseId, reason: 'bought' };
-      const license = await issueLicense(tx, {
-        holderId: buyer,
-        issuerId: testOwner,
-        kind,
-        packageHash,
-        purchaseId,
-        by,
+  /** A purchase by card up to the page where the buyer pays. */
+  async function begin({ amount = 1_000, kind = 'personal', currency = 'EUR' } = {}) {
+    const listingId = newId('listing');
+    const creators = [
+      { userId: market.ada, weight: 6_667 },
+      { userId: market.bea, weight: 3_333 },
+    ];
+    await db.transaction().execute(async (tx) => {
+      const said = { title: 'A loop', summary: '', terms: '1', kinds: [kind], creators, modelStatement: '' };
+      const { terms: termsVersion, ...rest } = said;
+      const price = { amount, currency };
+      const requestHash = Buffer.from(listingId);
+      await createListing(tx, {
+        ...rest,
+        termsVersion,
+        price,
+        id: listingId,
+        ownerId: testOwner,
+        packageId,
+        requestHash,
       });
-      await activateLicense(tx, { id: license.id, by });
-      const sale = sold({ purchaseId, currency: money.currency, from: accountOf.outside('stripe'), split })!;
-      await postTransfers(tx, { ownerId: testOwner, madeBy: purchaseId }, [
-        sale,
-        ...(await paymentFees(tx, purchaseId)),
-      ]);
-      return license.id;
+      await moveListing(tx, { id: listingId, ownerId: testOwner, version: undefined }, 'listed');
     });
+    const purchaseId = newId('purchase');
+    const handle = await client.workflow.start('purchaseLicense', {
+      workflowId: purchaseWorkflowId(purchaseId),
+      taskQueue: coordinationQueue,
+      args: [
+        {
+          purchaseId,
+          ownerId: buyer,
+          listingId,
+          licenseKind: kind,
+          payment: 'stripe',
+          requestHash: 'aa',
+          madeBy: 'tok_test',
+        },
+      ],
+    });
+    await until('the page is open', async () => (await stage.payments.find(purchaseId))?.checkoutId != null);
+    const { checkoutId } = (await stage.payments.find(purchaseId))!;
+    return { purchaseId, handle, checkoutId: checkoutId!, result: handle.result() as Promise<PurchaseLicenseResult> };
   }
 
   const market = {
@@ -134,14 +121,17 @@ export async function openMarketStage() {
     ada: first,
     bea: second,
     buyer,
-    captured,
-    post,
+    begin,
     until,
 
-    /** A sale by card, whole. */
-    async buy(what: Parameters<typeof captured>[0] = {}) {
-      const bought = await captured(what);
-      return { ...bought, licenseId: await post(bought) };
+    /** A sale by card, whole: the buyer pays, Stripe tells it, and the purchase goes through. */
+    async buy(what: Parameters<typeof begin>[0] = {}) {
+      const { purchaseId, checkoutId, result } = await begin(what);
+      await market.tell(double.pay(checkoutId));
+      const { state, licenseId } = await result;
+      if (state !== 'completed' || licenseId === null) throw new Error(`the purchase is ${state}`);
+      const { paymentId } = (await stage.payments.find(purchaseId))!;
+      return { purchaseId, paymentId: paymentId!, licenseId };
     },
 
     /** An event as Stripe sends it; any time and secret. */

@@ -18,10 +18,12 @@ import { createInferenceActivities } from '../../activities/inference.ts';
 import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
+import { createHostedPayments, type PaymentProviders } from '../../activities/hosted-payments.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
-import { createPaymentActivities, type PaymentProviders } from '../../activities/payments.ts';
+import { createPaymentActivities } from '../../activities/payments.ts';
 import { createPayoutActivities } from '../../activities/payouts.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
+import { createPurchaseActivities } from '../../activities/purchases.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
@@ -55,6 +57,7 @@ import { createPaymentStore } from '../../stores/payments.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createProviderRefundStore } from '../../stores/provider-refunds.ts';
+import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
 import { createRunStore } from '../../stores/runs.ts';
@@ -135,6 +138,7 @@ export async function openStage(
     disputes: createDisputeStore(db),
     payouts: createPayoutStore(db),
     blessings: createBlessingStore(db),
+    purchases: createPurchaseStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -404,7 +408,8 @@ type Stores = Omit<
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
     Parameters<typeof createPaymentActivities>[0] &
-    Parameters<typeof createPayoutActivities>[0],
+    Parameters<typeof createPayoutActivities>[0] &
+    Omit<Parameters<typeof createPurchaseActivities>[0], 'providers'>,
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
@@ -420,6 +425,10 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createReconciliationActivities(stores),
     ...createPaymentActivities(stores),
     ...createPayoutActivities({ ...stores, fleet }),
+    ...createPurchaseActivities({
+      ...stores,
+      providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', fleet }) },
+    }),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),

@@ -53,6 +53,7 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
   const done: Array<{ what: string; id: string }> = [];
   const requests: Array<{ route: string; key: string | undefined }> = [];
   const events: Stripe.Event[] = [];
+  const intentsToBe = new Map<string, Fields>();
   const open = new Set<ServerResponse>();
   let made = 0;
   const newId = (prefix: string) => `${prefix}_${String((made += 1)).padStart(6, '0')}`;
@@ -107,26 +108,20 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       if (!(amount > 0)) throw invalid('line_items[0][price_data][unit_amount]');
       const expiresAt = number(fields, 'expires_at');
       if (!(expiresAt >= seconds() + 1700)) throw invalid('expires_at');
-      const intent = put('pi', 'payment_intent', {
-        amount,
-        amount_received: 0,
-        currency: price['currency'],
-        status: 'requires_payment_method',
-        capture_method: data['capture_method'],
-        transfer_group: data['transfer_group'] ?? null,
-        metadata: of(data, 'metadata'),
-        latest_charge: null,
-      });
       const session = put('cs', 'checkout.session', {
         mode: fields['mode'],
         status: 'open',
         payment_status: 'unpaid',
         client_reference_id: fields['client_reference_id'] ?? null,
         metadata: of(fields, 'metadata'),
-        payment_intent: intent.id,
+        amount_total: amount,
+        currency: price['currency'],
+        payment_intent: null as string | null,
         expires_at: expiresAt,
         url: null as string | null,
       });
+      // Stripe makes the payment itself only when the buyer pays.
+      intentsToBe.set(session.id, data);
       session.url = `https://checkout.stripe.example/c/${session.id}`;
       done.push({ what: 'checkout', id: session.id });
       return session;
@@ -346,7 +341,17 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
     /** The buyer pays on the page. */
     pay(checkoutId: string): Stripe.Event {
       const session = get(checkoutId, 'checkout.session');
-      const intent = get(session['payment_intent'] as string);
+      const data = intentsToBe.get(checkoutId)!;
+      const intent = put('pi', 'payment_intent', {
+        amount: session['amount_total'] as number,
+        amount_received: 0,
+        currency: session['currency'],
+        status: 'requires_capture',
+        capture_method: data['capture_method'],
+        transfer_group: data['transfer_group'] ?? null,
+        metadata: of(data, 'metadata'),
+        latest_charge: null as string | null,
+      });
       const charge = put('ch', 'charge', {
         amount: intent['amount'],
         amount_refunded: 0,
@@ -356,8 +361,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
         payment_intent: intent.id,
         balance_transaction: null,
       });
-      Object.assign(intent, { status: 'requires_capture', latest_charge: charge.id });
-      Object.assign(session, { status: 'complete', url: null });
+      intent.latest_charge = charge.id;
+      Object.assign(session, { status: 'complete', url: null, payment_intent: intent.id });
       tell('payment_intent.amount_capturable_updated', intent);
       return tell('checkout.session.completed', session);
     },

@@ -1,0 +1,153 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  defineSignal,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  setHandler,
+  sleep,
+} from '@temporalio/workflow';
+import type { PurchaseActivities } from '../activities/purchases.ts';
+import { paymentChangedSignal } from '../domain/payments.ts';
+import { type Captured, creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
+import type { PurchaseState } from '../domain/states.ts';
+import { reasonOf } from './inference-ladder.ts';
+
+export interface PurchaseLicenseInput {
+  purchaseId: string;
+  /** Who buys. */
+  ownerId: string;
+  listingId: string;
+  licenseKind: string;
+  payment: string;
+  requestHash: string;
+  madeBy: string;
+  buyerAgentId?: string;
+  price?: { amount: number; currency: string };
+}
+export interface PurchaseLicenseResult {
+  purchaseId: string;
+  state: PurchaseState;
+  licenseId: string | null;
+}
+
+/** Steps that only touch Postgres. What is tried so often in vain is stuck, and told. */
+const steps = proxyLocalActivities<PurchaseActivities>({
+  startToCloseTimeout: '12 seconds',
+  retry: { initialInterval: '200 milliseconds', maximumInterval: '2 seconds', maximumAttempts: 15 },
+});
+const { tellStuck, tellUnstuck } = proxyLocalActivities<PurchaseActivities>({
+  startToCloseTimeout: '12 seconds',
+  retry: { maximumInterval: '10 seconds' },
+});
+/** These leave the database. Canceled, they are waited for: an authorization that nobody waits for would come after its undo. */
+const { authorizePayment, voidPayment, capturePayment } = proxyActivities<PurchaseActivities>({
+  startToCloseTimeout: '30 seconds',
+  scheduleToCloseTimeout: '5 minutes',
+  cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+  retry: { initialInterval: '500 milliseconds', maximumInterval: '20 seconds', maximumAttempts: 12 },
+});
+
+/** An event of the provider may be lost. */
+const lookAgainMs = 600_000;
+
+/** Pauses between rounds of a stuck step, in milliseconds. */
+const pauses = { least: 5_000, most: 3_600_000 };
+
+/**
+ * One purchase. By credits it is one transaction in one step. By a provider: price and split frozen → money authorized →
+ * license pending → captured → license active, money split. Each undo is registered before its step, since a step that broke
+ * off may have happened. Capture is the pivot: before it all is undone, after it there is only forward.
+ */
+export async function purchaseLicense(input: PurchaseLicenseInput): Promise<PurchaseLicenseResult> {
+  const { purchaseId } = input;
+  // One transaction has happened or not, whoever cancels meanwhile.
+  if (input.payment === creditsPayment)
+    return CancellationScope.nonCancellable(() => begin(() => steps.settleByCredits(input)));
+  const opened = await CancellationScope.nonCancellable(() => begin(() => steps.openPurchase(input)));
+  if (isEndedPurchase(opened)) return opened;
+
+  const undos: Array<{ name: string; undo: () => Promise<unknown> }> = [];
+  let captured: Captured;
+  try {
+    undos.unshift({ name: 'voidPayment', undo: () => voidPayment({ purchaseId }) });
+    await untilAuthorized();
+    undos.unshift({ name: 'dropLicense', undo: () => steps.dropLicense({ purchaseId }) });
+    await steps.issuePending({ purchaseId });
+    captured = await CancellationScope.nonCancellable(() =>
+      untilDone('capturePayment', () => capturePayment({ purchaseId }), isRefused),
+    );
+  } catch (err) {
+    const end = await CancellationScope.nonCancellable(async () => {
+      for (const { name, undo } of undos) await untilDone(name, undo);
+      return untilDone('endPurchase', () => steps.endPurchase({ purchaseId, ...endOf(err) }));
+    });
+    if (isCancellation(err)) throw err;
+    return end;
+  }
+  return CancellationScope.nonCancellable(() =>
+    untilDone('completePurchase', () => steps.completePurchase({ purchaseId, ...captured })),
+  );
+
+  /** Where it is up to the buyer to pay, it is looked at again when the provider tells, or its time is over. */
+  async function untilAuthorized(): Promise<void> {
+    let changed = false;
+    setHandler(defineSignal(paymentChangedSignal), () => {
+      changed = true;
+    });
+    for (;;) {
+      const awaited = await authorizePayment({ purchaseId });
+      if (awaited === null) return;
+      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + 1_000));
+      changed = false;
+    }
+  }
+
+  /** The first step, which writes the row: what can never be ends the workflow, with nothing to undo. */
+  function begin(work: () => Promise<PurchaseLicenseResult>): Promise<PurchaseLicenseResult> {
+    return untilDone('begin', work, (err) => causeOf(err)?.nonRetryable === true);
+  }
+
+  /** Tries a step until it is done. One that does not come through opens a notice, which closes once it has. */
+  async function untilDone<Result>(
+    step: string,
+    work: () => Promise<Result>,
+    isFinal: (err: unknown) => boolean = () => false,
+  ): Promise<Result> {
+    for (let round = 0; ; round += 1) {
+      try {
+        const result = await work();
+        if (round > 0) await tellUnstuck({ purchaseId });
+        return result;
+      } catch (err) {
+        if (isFinal(err)) {
+          if (round > 0) await tellUnstuck({ purchaseId });
+          throw err;
+        }
+        await tellStuck({ purchaseId, step, reason: reasonOf(err) });
+        await sleep(Math.min(pauses.least * 2 ** round, pauses.most));
+      }
+    }
+  }
+}
+
+function causeOf(err: unknown): ApplicationFailure | undefined {
+  return err instanceof ActivityFailure && err.cause instanceof ApplicationFailure ? err.cause : undefined;
+}
+
+/** The provider has said that the money was not taken, and will not be; anything else may have happened. */
+function isRefused(err: unknown): boolean {
+  return causeOf(err)?.type === 'PAYMENT_REFUSED';
+}
+
+/** What a refusal or a person ends is canceled; what broke is failed. */
+function endOf(err: unknown): { state: 'canceled' | 'failed'; code: string; reason: string } {
+  const reason = reasonOf(err);
+  if (isCancellation(err)) return { state: 'canceled', code: 'CONFLICT', reason };
+  const cause = causeOf(err);
+  if (cause?.nonRetryable === true) return { state: 'canceled', code: cause.type ?? 'CONFLICT', reason };
+  return { state: 'failed', code: cause?.type ?? 'UNAVAILABLE', reason };
+}
