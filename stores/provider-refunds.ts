@@ -272,6 +272,12 @@ export function createProviderRefundStore(db: Database) {
 }
 export type ProviderRefundStore = ReturnType<typeof createProviderRefundStore>;
 
+/** Undefined before it is opened. */
+export async function refundState(db: Executor, refundId: string): Promise<RefundState | undefined> {
+  const row = await db.selectFrom('providerRefunds').select('state').where('id', '=', refundId).executeTakeFirst();
+  return row?.state as RefundState | undefined;
+}
+
 async function stateOf(db: Executor, refundId: string): Promise<RefundState> {
   const row = await db
     .selectFrom('providerRefunds')
