@@ -11,6 +11,7 @@ import { createPrincipalStore } from '../stores/principals.ts';
 import { type Lab, labOwner, type LabProcess, openLab, openLabServers, until } from '../test/support/lab.ts';
 import { everyAgentId, plainMemories } from '../test/support/memories.ts';
 import { freePorts } from './support/fleet-bench.ts';
+import { startLabApi, untilItAnswers } from './support/lab-api.ts';
 import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
 import { runClient, type WhisperCount } from './support/spawn-clients.ts';
 import { spawnFleet } from './support/spawn-fleet.ts';
@@ -172,17 +173,14 @@ async function attack(
   await lab.remember(plainMemories(await everyAgentId(db), 10));
   const [port = 0] = await freePorts(1);
   const start: Record<string, () => LabProcess> = {
-    api: () => startApi(lab, port, folder),
+    api: () => startLabApi(lab, port, folder),
     mainpc: () => lab.startWorker('mainpc'),
     pc2: () => lab.startWorker('pc2'),
   };
   const processes = Object.fromEntries(Object.entries(start).map(([name, begin]) => [name, begin()]));
   await lab.settled(['mainpc', 'pc2']);
   const url = `http://127.0.0.1:${port}`;
-  await until(
-    'the API answers',
-    async () => (await fetch(`${url}/v1/health/live`).catch(() => undefined))?.ok === true,
-  );
+  await untilItAnswers(url);
   const { secret: token } = await createPrincipalStore(db).issue({
     ownerId: labOwner,
     kind: 'bearer',
@@ -305,19 +303,6 @@ async function workAgain({ db, client }: Lab, random: Random): Promise<void> {
       }),
     ),
   );
-}
-
-function startApi(lab: Lab, port: number, folder: string | undefined): LabProcess {
-  const { addresses } = lab;
-  const env = {
-    DATABASE_URL: addresses.databaseUrl,
-    REDIS_URL: addresses.redisUrl,
-    TEMPORAL_ADDRESS: addresses.temporalAddress,
-    TEMPORAL_NAMESPACE: addresses.namespace,
-    SOULFRA_LOG_LEVEL: 'warn',
-    SOULFRA_API_PORT: String(port),
-  };
-  return lab.startProcess('api', ['api/main.ts'], env, folder);
 }
 
 async function refusalsOf({ db }: Lab): Promise<Record<string, number>> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
+import { fieldError } from '../../domain/field-errors.ts';
 import { idSchema, nameSchema, purchaseWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { moneyText } from '../../domain/money.ts';
 import { paymentProviders } from '../../domain/payments.ts';
@@ -75,6 +76,8 @@ export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: A
           throw new DomainError('PAYMENTS_NOT_SET_UP', 'STRIPE_WEBHOOK_SECRET is not set for the API');
         const listing = await findListing(db, ownerId, listingId);
         if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
+        if (!listing.kinds.includes(kind))
+          throw fieldError('kind', `must be one of ${listing.kinds.join(', ')}`, 'Choose one that the listing sells.');
         if (buyerAgentId !== undefined && !(await findAgent(db, ownerId, buyerAgentId)))
           throw new DomainError('NOT_FOUND', `no agent ${buyerAgentId}`);
         if (request.query.dryRun)

@@ -18,6 +18,9 @@ const rooms = [
   'integrations',
   'config',
   'observability',
+  // Workers that a bench starts, with a provider of payments that is its own.
+  'bench',
+  'test/support',
   'package.json',
 ];
 

@@ -49,7 +49,8 @@ create table purchases (
   -- All that is below is as it was when the purchase began: a change of the listing never touches it.
   listing_version integer not null,
   terms_version text not null,
-  license_kind text not null references license_kinds (id),
+  -- As it was asked for: one that is none is refused, and stands here all the same.
+  license_kind text not null,
   package_id text not null references loop_packages (id),
   content_hash bytea not null check (octet_length(content_hash) = 32),
   amount bigint not null check (amount between 1 and 9007199254740991),

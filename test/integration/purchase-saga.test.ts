@@ -109,14 +109,8 @@ test('a refused authorization cancels the purchase, and its undo has run', async
 });
 
 test('an authorization that happened and was never heard of is given back', async () => {
-  // Dies with a failure that is not tried again: for the workflow it never happened.
-  const { provider } = payments;
-  const { authorize } = provider;
-  provider.authorize = async (payment) => {
-    await authorize(payment);
-    provider.authorize = authorize;
-    breakDown();
-  };
+  // It breaks with a failure that is not tried again: for the workflow it never happened.
+  payments.script.set('authorized', breakDown);
   const { id, result } = await begin();
   expect(await result()).toMatchObject({ state: 'canceled' });
   await expectUndone(id, { state: 'canceled', code: 'BROKEN' });
@@ -137,7 +131,7 @@ test.each(['voidPayment', 'dropLicense', 'endPurchase'])(
 
 test('canceled before the pivot, while the provider thinks, all is undone once it has thought', async () => {
   const thinks = gate();
-  payments.script.set('authorize', thinks.pass);
+  payments.script.set('authorize', () => thinks.pass());
   const { id, handle, result } = await begin();
   await thinks.reached;
   await handle.cancel();
@@ -148,7 +142,7 @@ test('canceled before the pivot, while the provider thinks, all is undone once i
 
 test('canceled once it is being captured it goes on to the end', async () => {
   const thinks = gate();
-  payments.script.set('capture', thinks.pass);
+  payments.script.set('capture', () => thinks.pass());
   const { id, handle, result } = await begin();
   await thinks.reached;
   await handle.cancel();

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
+import { createBenchPayments } from '../../bench/support/bench-payments.ts';
 import { findDevServer } from '../../bench/support/dev-server.ts';
+import { startOf } from '../../bench/support/purchase-clients.ts';
+import { openBenchShop } from '../../bench/support/purchase-shop.ts';
 import {
   fleetHealthWorkflowId,
   idOf,
@@ -100,6 +103,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
 
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
+  await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
 
@@ -246,6 +250,32 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     const workflowId = judgeWorkflowId(row.ratingId);
     await client.workflow.getHandle(workflowId).result();
     return workflowId;
+  }
+
+  /** By a worker of the bench's own, since it has a provider: one in seven payments is refused at each step, by its key. */
+  async function recordPurchases(): Promise<void> {
+    await createBenchPayments(db);
+    const { buyers, listings } = await openBenchShop(lab, 2, (i) => (i === 0 ? 1 : 1_000_000));
+    const { databaseUrl, temporalAddress, namespace } = base.addresses;
+    const worker = rest.startProcess('purchases', ['test/support/purchase-worker-process.ts', '--name', 'recorded'], {
+      DATABASE_URL: databaseUrl,
+      TEMPORAL_ADDRESS: temporalAddress,
+      TEMPORAL_NAMESPACE: namespace,
+    });
+    const buy = async (name: string, buyer: number, payment: string, refusedAt?: number) => {
+      const at = (id: string) => [0, 1].find((salt) => (Number.parseInt(id.slice(-8), 16) + salt) % 7 === 0);
+      let id = newId('purchase');
+      while (at(id) !== refusedAt) id = newId('purchase');
+      const start = startOf(id, buyers[buyer]!, listings[0]!, payment);
+      await client.workflow.execute('purchaseLicense', start);
+      await save(`purchase-license-${name}`, start.workflowId);
+    };
+    await buy('credits', 1, 'credits');
+    await buy('credits-too-low', 0, 'credits');
+    await buy('captured', 1, 'bench');
+    await buy('declined', 1, 'bench', 0);
+    await buy('undone', 1, 'bench', 1);
+    await worker.end();
   }
 
   await recordSources();

@@ -1,11 +1,11 @@
 import { DomainError } from '../../domain/errors.ts';
 import type { PaymentProvider } from '../../domain/purchases.ts';
 
-type Step = 'authorize' | 'void' | 'capture';
+type Step = 'authorize' | 'authorized' | 'void' | 'capture';
 
 /**
  * A provider that keeps the contract of `PaymentProvider`: one payment a key, an undo that also holds for what comes later.
- * What a step does before or instead of its work is scripted, once each.
+ * What a step does before or instead of its work, or once it is authorized, is scripted, once each.
  */
 export function scriptedPayments(fee = 30) {
   const payments = new Map<string, { state: 'authorized' | 'void' | 'captured'; amount: number }>();
@@ -23,6 +23,7 @@ export function scriptedPayments(fee = 30) {
       const known = payments.get(key);
       if (known?.state === 'void') throw new DomainError('PAYMENT_REFUSED', `${key} was voided`);
       if (!known) payments.set(key, { state: 'authorized', amount });
+      await scripted('authorized');
     },
     async void({ key }) {
       await scripted('void');
