@@ -71,7 +71,7 @@ export function createHostedPayments({
     async void({ key: purchaseId }) {
       const row = await payments.cancelUnopened(purchaseId);
       // Nobody was told of a page: what may yet be opened finds that it is over.
-      if (row?.checkoutId == null) return;
+      if (row === undefined || row.checkoutId === null) return;
       const { checkoutId, paymentId } = row;
       const facts = await providerOf(providers, name).cancel({ checkoutId, paymentId }, `${purchaseId}:cancel`);
       const { state } = await noted(facts);
@@ -80,7 +80,8 @@ export function createHostedPayments({
 
     async capture({ key: purchaseId }) {
       const row = await payments.find(purchaseId);
-      if (row?.paymentId == null) throw new DomainError('PAYMENT_REFUSED', `nobody has paid for ${purchaseId}`);
+      if (row === undefined || row.paymentId === null)
+        throw new DomainError('PAYMENT_REFUSED', `nobody has paid for ${purchaseId}`);
       const { paymentId, state } = await noted(
         await providerOf(providers, name).capture(row.paymentId, `${purchaseId}:capture`),
       );

@@ -23,7 +23,7 @@ export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
  * @returns `foreign` for one of a payment that is not ours
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
-export async function settleDispute(
+async function settleDispute(
   tx: DatabaseTransaction,
   provider: PaymentProviderName,
   facts: DisputeFacts,

@@ -64,7 +64,7 @@ export function createPaymentEventStore(db: Database) {
         .where('id', '=', eventId)
         .where('settledAt', 'is', null)
         .executeTakeFirst();
-      if (row?.objectKind == null || row.objectId === null) return undefined;
+      if (row === undefined || row.objectKind === null || row.objectId === null) return undefined;
       return { kind: row.objectKind as PaymentObjectKind, id: row.objectId };
     },
 

@@ -38,7 +38,7 @@ export interface NewPayment extends Pick<PaymentRow, 'purchaseId' | 'ownerId' | 
  * Writes down that a payment will be asked for, in the caller's transaction and before anybody is asked.
  * @throws CONFLICT where the purchase has another one
  */
-export async function addPayment(tx: Executor, payment: NewPayment): Promise<PaymentRow> {
+async function addPayment(tx: Executor, payment: NewPayment): Promise<PaymentRow> {
   const { purchaseId, ownerId, buyerId, provider, money, payWithinSeconds } = payment;
   await tx
     .insertInto('payments')

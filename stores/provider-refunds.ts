@@ -46,7 +46,7 @@ export interface OpenedRefund {
 export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): Promise<OpenedRefund> {
   const { refundId, purchaseId, reason, force, madeBy } = asked;
   const payment = await findPayment(tx, { purchaseId });
-  if (payment?.paymentId == null)
+  if (payment === undefined || payment.paymentId === null)
     throw new DomainError('NOT_FOUND', `nothing was paid through a provider for ${purchaseId}`);
   const { ownerId, provider, paymentId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
@@ -113,7 +113,7 @@ export type RefundOutcome = RefundState | 'foreign';
  * @returns `foreign` for one of a payment that is not ours
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
-export async function settleRefund(
+async function settleRefund(
   tx: DatabaseTransaction,
   provider: PaymentProviderName,
   facts: RefundFacts,
@@ -214,7 +214,7 @@ export async function settleRefund(
 }
 
 /** It came to nothing: what was reserved is free again, and the license goes on where it was. */
-export async function endRefund(
+async function endRefund(
   tx: DatabaseTransaction,
   {
     refundId,

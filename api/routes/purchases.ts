@@ -54,7 +54,7 @@ export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: A
         201: purchaseSchema,
         202: {
           description: 'Not done yet; Location has it',
-          content: { 'application/json': { schema: startedSchema.or(purchaseSchema) } },
+          content: { 'application/json': { schema: purchaseSchema.or(startedSchema) } },
         },
         ...problemResponses,
       },

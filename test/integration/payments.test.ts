@@ -54,6 +54,42 @@ describe('a payment', () => {
     expect(await market.sums()).toEqual([]);
   });
 
+  test('bought and given back through the API: 202 with the page, once by key, and its refund by Stripe', async () => {
+    const { purchaseId: other, handle, result } = await market.begin();
+    const { listingId } = await market.db
+      .selectFrom('purchases')
+      .select('listingId')
+      .where('id', '=', other)
+      .executeTakeFirstOrThrow();
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    const body = { listingId, kind: 'personal', payment: 'stripe' };
+    const asked = await Promise.all(
+      Array.from({ length: 5 }, () => market.call('POST', '/v1/purchases', body, { 'idempotency-key': 'by-card' })),
+    );
+    expect(new Set(asked.map(({ statusCode }) => statusCode))).toEqual(new Set([202]));
+    const { id, payUrl } = asked[0]!.json() as { id: string; payUrl: string };
+    expect(new Set(asked.map((each) => each.json().id))).toEqual(new Set([id]));
+    const { checkoutId } = (await market.payments.find(id))!;
+    expect(payUrl).toContain(checkoutId);
+    await market.tell(market.double.pay(checkoutId!));
+    const view = async () => (await market.call('GET', `/v1/purchases/${id}`)).json() as Record<string, unknown>;
+    await market.until('it is completed', async () => (await view())['state'] === 'completed');
+    expect(await view()).toMatchObject({ payUrl: null, refunded: 0 });
+    const refund = () =>
+      market.call('POST', `/v1/purchases/${id}/refunds`, { reason: 'asked' }, { 'idempotency-key': 'back' });
+    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    expect(await view()).toMatchObject({ refunded: 1_000 });
+    const more = await market.call(
+      'POST',
+      `/v1/purchases/${id}/refunds`,
+      { reason: 'more' },
+      { 'idempotency-key': 'more' },
+    );
+    expect([more.statusCode, more.json().code]).toEqual([409, 'CONFLICT']);
+  });
+
   test('that nobody pays in time is undone, and nothing is taken', async () => {
     const { purchaseId, checkoutId, result } = await market.begin();
     const page = market.double.objects.get(checkoutId)!;

@@ -64,7 +64,6 @@ const words: Record<string, readonly string[]> = {
   'memories.kind': memoryKinds,
   'messages.state': messageStates,
   'payment_events.object_kind': paymentObjectKinds,
-  'payment_events.provider': paymentProviders,
   'payments.state': paymentStates,
   'payouts.provider': [...paymentProviders, byHand],
   'payouts.state': payoutStates,

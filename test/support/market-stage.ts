@@ -106,9 +106,14 @@ export async function openMarketStage() {
         },
       ],
     });
-    await until('the page is open', async () => (await stage.payments.find(purchaseId))?.checkoutId != null);
-    const { checkoutId } = (await stage.payments.find(purchaseId))!;
-    return { purchaseId, handle, checkoutId: checkoutId!, result: handle.result() as Promise<PurchaseLicenseResult> };
+    const page = async () => (await stage.payments.find(purchaseId))?.checkoutId ?? null;
+    await until('the page is open', async () => (await page()) !== null);
+    return {
+      purchaseId,
+      handle,
+      checkoutId: (await page())!,
+      result: handle.result() as Promise<PurchaseLicenseResult>,
+    };
   }
 
   const market = {
@@ -141,16 +146,16 @@ export async function openMarketStage() {
     async send({ raw, headers }: { raw: string; headers: Record<string, string> }) {
       return app.inject({ method: 'POST', url: '/v1/payments/stripe/events', headers, payload: raw });
     },
-    async call(method: 'GET' | 'POST', url: string, body?: object) {
+    async call(method: 'GET' | 'POST', url: string, body?: object, headers: Record<string, string> = {}) {
       return app.inject({
         method,
         url,
-        headers: { authorization: `Bearer ${token}` },
+        headers: { authorization: `Bearer ${token}`, ...headers },
         ...(body === undefined ? {} : { payload: body }),
       });
     },
     async settled(event: { id: string }): Promise<string> {
-      await until(`${event.id} is settled`, async () => (await eventRow(event.id))?.settledAt != null);
+      await until(`${event.id} is settled`, async () => ((await eventRow(event.id))?.settledAt ?? null) !== null);
       return (await eventRow(event.id))!.outcome;
     },
     eventRow,

@@ -179,7 +179,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
     'POST /v1/transfers': (fields) => {
       const amount = number(fields, 'amount');
       if (!(amount > 0)) throw invalid('amount');
-      if (!String(fields['destination']).startsWith('acct_'))
+      const { destination } = fields;
+      if (typeof destination !== 'string' || !destination.startsWith('acct_'))
         throw new Refused(400, {
           type: 'invalid_request_error',
           code: 'account_invalid',
@@ -195,7 +196,7 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
         amount,
         amount_reversed: 0,
         currency: fields['currency'],
-        destination: fields['destination'],
+        destination,
         transfer_group: fields['transfer_group'] ?? null,
         metadata: of(fields, 'metadata'),
       });
