@@ -100,7 +100,7 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     });
     for (;;) {
       const awaited = await authorizePayment({ purchaseId });
-      if (awaited === null) return;
+      if (!awaited) return;
       await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + 1_000));
       changed = false;
     }
