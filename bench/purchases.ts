@@ -13,7 +13,7 @@ import { type Lab, type LabProcess, openLab, openLabServers, until } from '../te
 import { createBenchPayments } from './support/bench-payments.ts';
 import { freePorts, median } from './support/fleet-bench.ts';
 import { startLabApi, untilItAnswers } from './support/lab-api.ts';
-import { buyAll, startOf } from './support/purchase-clients.ts';
+import { buyAll, hasEnded, startOf } from './support/purchase-clients.ts';
 import { ledgerSum, wrongPurchases } from './support/purchase-judge.ts';
 import { type BenchShop, openBenchShop } from './support/purchase-shop.ts';
 import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
@@ -290,14 +290,15 @@ async function workAgain({ db, client }: Lab, random: Random): Promise<void> {
       .shuffle(rows)
       .slice(0, 20)
       .map(async ({ id, requestHash, ...row }) => {
-        const handle = await client.workflow.start('purchaseLicense', {
-          workflowId: `${purchaseWorkflowId(id)}:again`,
+        const workflowId = `${purchaseWorkflowId(id)}:again`;
+        await client.workflow.start('purchaseLicense', {
+          workflowId,
           taskQueue: coordinationQueue,
           workflowTaskTimeout: '2 seconds',
           args: [{ ...row, purchaseId: id, requestHash: requestHash.toString('hex') }],
         });
         // Sources that were sabotaged may not come to an end; what they have done is judged all the same.
-        await Promise.race([handle.result().catch(() => undefined), pause(20_000, undefined, { ref: false })]);
+        await hasEnded(client, workflowId, 30_000);
       }),
   );
 }

@@ -1,5 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowIdReusePolicy,
+} from '@temporalio/client';
 import { purchaseWorkflowId } from '../../domain/ids.ts';
 import type { Random } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
@@ -89,9 +94,20 @@ async function byProvider({ client }: BuyerRun, { buyer, listing }: Order): Prom
   } catch (err) {
     if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
   }
-  const result = client.workflow.getHandle(purchaseWorkflowId(purchaseId)).result();
-  const ended = await Promise.race([result.then(() => true), pause(patienceMs, false, { ref: false })]);
-  return ended ? purchaseId : undefined;
+  return (await hasEnded(client, purchaseWorkflowId(purchaseId), patienceMs)) ? purchaseId : undefined;
+}
+
+/** Waits for the end of a workflow, however it ends, and leaves no call open behind it. @returns false after so long */
+export async function hasEnded(client: Client, workflowId: string, withinMs: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(withinMs);
+  try {
+    await client.withAbortSignal(signal, () => client.workflow.getHandle(workflowId).result());
+    return true;
+  } catch (err) {
+    if (err instanceof WorkflowFailedError) return true;
+    if (signal.aborted) return false;
+    throw err;
+  }
 }
 
 /** A purchase as the API starts it. */

@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { openShop, type Shop } from '../support/market.ts';
+
+const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+// A guard, not a claim: each command is a process of its own.
+vi.setConfig({ testTimeout: 300_000 });
+
+let shop: Shop;
+let url: string;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'soulfra-market-'));
+  shop = await openShop();
+  await shop.api.app.listen({ host: '127.0.0.1', port: 0 });
+  url = `http://127.0.0.1:${(shop.api.app.server.address() as AddressInfo).port}`;
+}, 60_000);
+afterAll(async () => {
+  await shop?.close();
+  rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+interface Ended {
+  code: number;
+  out: string;
+  err: string;
+}
+function soulfra(token: string, args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [launcher, ...args], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: token },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
+    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
+    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
+  });
+}
+const idIn = ({ out }: Ended) => (JSON.parse(out) as { id: string }).id;
+
+test('offered, bought, downloaded and refunded by commands alone', async () => {
+  const { seller, buyer } = shop;
+  const sell = (...args: string[]) => soulfra(seller.token, ['listings', ...args]);
+  const price = ['--price', '12.50', '--currency', 'eur'];
+  const creators = ['--creator', `${seller.ownerId}=66.67`, `${buyer.ownerId}=33.33`];
+  const drafted = await soulfra(seller.token, ['--json', 'listings', 'create', shop.packageId, ...price, ...creators]);
+  expect(drafted).toMatchObject({ code: 0, err: '' });
+  const listing = idIn(drafted);
+  expect((await sell('create', shop.packageId, '--price', '12.50')).err).toContain(
+    '--price and --currency go together',
+  );
+  expect((await sell('publish', listing)).out).toContain('is listed');
+  expect((await sell('set', listing, '--price', '10', '--currency', 'EUR')).out).toContain('version 3, for 10.00 EUR');
+  expect((await sell('show', listing)).out).toContain(`${seller.ownerId} 66.67 %`);
+  expect((await soulfra(buyer.token, ['listings', 'list'])).out).toContain(listing);
+
+  const poor = await soulfra(buyer.token, ['purchases', 'buy', listing]);
+  expect(poor).toMatchObject({ code: 1 });
+  expect(poor.err).toContain('BALANCE_TOO_LOW');
+  await shop.grant(buyer.ownerId, 1_000);
+  const bought = await soulfra(buyer.token, ['--json', 'purchases', 'buy', listing, 'personal', '--key', 'once']);
+  const purchase = idIn(bought);
+  expect(idIn(await soulfra(buyer.token, ['--json', 'purchases', 'buy', listing, 'personal', '--key', 'once']))).toBe(
+    purchase,
+  );
+  const { licenseId } = JSON.parse(bought.out) as { licenseId: string };
+  expect((await soulfra(buyer.token, ['purchases', 'show', purchase])).out).toContain('platform  2.00 EUR');
+  expect(await soulfra(buyer.token, ['license', 'download', licenseId, '-o', 'my.loop'])).toMatchObject({ code: 0 });
+  expect(readFileSync(join(folder, 'my.loop')).equals(shop.archive)).toBe(true);
+
+  const refund = (...args: string[]) =>
+    soulfra(seller.token, ['purchases', 'refund', purchase, ...args, '--reason', 'a mistake']);
+  expect((await refund('4.00')).out).toContain('4.00 EUR given back');
+  expect((await refund()).out).toContain('its license is revoked');
+  expect((await soulfra(buyer.token, ['license', 'download', licenseId])).err).toContain('LICENSE_REFUSED');
+  expect((await soulfra(buyer.token, ['purchases', 'list', '--as', 'buyer'])).out).toContain(purchase);
+  expect((await sell('retire', listing)).out).toContain('is retired');
+});
