@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import { type Captured, isEndedPurchase, type PaymentProvider } from '../domain/purchases.ts';
+import { type AwaitedPayment, type Captured, isEndedPurchase, type PaymentProvider } from '../domain/purchases.ts';
 import type { PurchaseStore } from '../stores/purchase-steps.ts';
 import type { NewPurchase, PurchaseEnd } from '../stores/purchases.ts';
 
@@ -27,13 +27,16 @@ export function createPurchaseActivities({
 
     openPurchase: (input: NewPurchase): Promise<PurchaseEnd> => purchases.open(input),
 
-    async authorizePayment({ purchaseId }: PurchaseRef): Promise<void> {
+    /** @returns until when the buyer may pay, where it is up to the buyer still; null once the money is set aside */
+    async authorizePayment({ purchaseId }: PurchaseRef): Promise<AwaitedPayment | null> {
       const purchase = await purchases.find(purchaseId);
       if (isEndedPurchase(purchase)) throw new DomainError('CONFLICT', `${purchaseId} is ${purchase.state}`);
-      const { payment, amount, currency, ownerId: buyerId } = purchase;
+      const { payment, amount, currency, ownerId: buyerId, booksId } = purchase;
       const provider = providerOf(payment);
-      await provider.authorize({ key: purchaseId, amount, currency, buyerId });
-      if (await purchases.authorized(purchaseId)) return;
+      const awaited = await provider.authorize({ key: purchaseId, amount, currency, buyerId, booksId });
+      if (awaited) {
+        if (!isEndedPurchase(await purchases.find(purchaseId))) return awaited;
+      } else if (await purchases.authorized(purchaseId)) return null;
       // An attempt that nobody waited for any more: the purchase was undone while the provider thought.
       await provider.void({ key: purchaseId });
       throw new DomainError('CONFLICT', `${purchaseId} was undone meanwhile`);

@@ -20,6 +20,7 @@ export interface ConnectionSettings {
   secretKey?: string | undefined;
   /** PKCS8 PEM of an Ed25519 key. */
   signingKey?: string | undefined;
+  stripeWebhookSecret?: string | undefined;
   log: Logger;
 }
 
@@ -45,6 +46,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     secretBox:
       settings.secretKey === undefined ? undefined : createSecretBox(Buffer.from(settings.secretKey, 'base64url')),
     signingKey: settings.signingKey === undefined ? undefined : openSigningKey(settings.signingKey),
+    stripeWebhookSecret: settings.stripeWebhookSecret,
     log,
     metrics: createApiMetrics(),
   };

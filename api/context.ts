@@ -7,6 +7,8 @@ import { createMachineStore } from '../stores/machines.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createPaymentEventStore } from '../stores/payment-events.ts';
+import { createPayoutStore } from '../stores/payouts.ts';
 import { createPersonaStore } from '../stores/personas.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { findFleet, type OwnFleet } from '../stores/queries/fleets.ts';
@@ -43,6 +45,8 @@ export function createContext(deps: ApiDeps) {
     memories: createMemoryStore(deps.db),
     loopPackages: createLoopPackageStore(deps.db),
     messages: createMessageStore(deps.db),
+    paymentEvents: createPaymentEventStore(deps.db),
+    payouts: createPayoutStore(deps.db),
     personas: createPersonaStore(deps.db),
     runs: createRunStore(deps.db),
     sweeps: createSweepStore(deps.db),

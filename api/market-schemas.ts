@@ -25,6 +25,7 @@ export const purchaseSchema = z
     packageId: z.string(),
     contentHash: packageHashSchema,
     payment: z.string(),
+    payUrl: z.string().nullable().describe('Where its buyer pays, while that is open; shown to nobody else'),
     state: z.enum(purchaseStates),
     reasonCode: z.string().describe('Why it came to nothing; empty: it did not'),
     reason: z.string(),

@@ -31,6 +31,8 @@ import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { paymentEventRoutes } from './routes/payment-events.ts';
+import { payoutRoutes } from './routes/payouts.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { purchaseRoutes } from './routes/purchases.ts';
@@ -117,6 +119,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceEventRoutes,
     creditRoutes,
     ledgerRoutes,
+    paymentEventRoutes,
+    payoutRoutes,
     signingKeyRoutes,
     licenseRoutes,
     licenseUseRoutes,

@@ -34,6 +34,8 @@ export interface ApiDeps {
   secretBox: SecretBox | undefined;
   /** The operator's key out of SOULFRA_SIGNING_KEY_FILE; absent: one is made and kept sealed. */
   signingKey?: SigningKey | undefined;
+  /** What Stripe signs its events with; absent: none is taken. */
+  stripeWebhookSecret?: string | undefined;
   log: Logger;
   metrics: ApiMetrics;
   /** Where an Ollama of this host would listen. */

@@ -55,6 +55,7 @@ export interface WorkflowStart {
     | 'rateDrift'
     | 'clusterAgents'
     | 'reconcileLedger'
+    | 'settleRefund'
     | 'purchaseLicense';
   workflowId: string;
   args: [Record<string, unknown>];

@@ -7,6 +7,7 @@ import { creditCommands } from './commands/credits.ts';
 import { driftCommands } from './commands/drift.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { inboxCommands } from './commands/inbox.ts';
+import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { keyCommands } from './commands/keys.ts';
 import { purchaseCommands } from './commands/purchases.ts';
@@ -52,6 +53,7 @@ export function createProgram(): Command {
     whisperCommands,
     creditCommands,
     ledgerCommands,
+    payoutCommands,
     inboxCommands,
     licenseCommands,
     listingCommands,

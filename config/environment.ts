@@ -19,6 +19,8 @@ const secretNames = [
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SIGNING_KEY',
   'SOULFRA_TOKEN',
+  'STRIPE_SECRET_KEY',
+  'STRIPE_WEBHOOK_SECRET',
 ] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
@@ -46,6 +48,10 @@ const apiSchema = z.object({
     .string()
     .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
     .optional(),
+  STRIPE_WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_\S+$/, 'must begin with whsec_')
+    .optional(),
   SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
   SOULFRA_TEMPORAL_UI: z.url().optional(),
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
@@ -58,6 +64,11 @@ const workerSchema = z.object({
     .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
     .optional(),
   SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+  STRIPE_SECRET_KEY: z
+    .string()
+    .regex(/^[sr]k_\S+$/, 'must be a secret or restricted key: sk_… or rk_…')
+    .optional(),
+  SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
 });
 
@@ -157,6 +168,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     host: env.SOULFRA_API_HOST,
     secretKey: env.SOULFRA_SECRET_KEY,
     signingKey: env.SOULFRA_SIGNING_KEY,
+    stripeWebhookSecret: env.STRIPE_WEBHOOK_SECRET,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,
@@ -171,6 +183,9 @@ export function workerEnvironment(variables: Variables = process.env) {
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+    ...(env.STRIPE_SECRET_KEY === undefined
+      ? {}
+      : { stripe: { secretKey: env.STRIPE_SECRET_KEY, url: env.SOULFRA_STRIPE_URL } }),
   });
 }
 

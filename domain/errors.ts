@@ -205,6 +205,24 @@ export const errorTable = {
     cause: 'The payment was refused; nothing was taken.',
     mend: 'Pay in another way, under a new Idempotency-Key.',
   },
+  PAYMENT_PROVIDER_DOWN: {
+    status: 503,
+    retryable: true,
+    cause: 'The payment provider did not answer, or asked to be asked later; nothing was done there.',
+    mend: 'None needed: the step is tried again. If it stays, see the page of the provider’s state.',
+  },
+  PAYMENT_UNKNOWN: {
+    status: 504,
+    retryable: true,
+    cause: 'The payment provider broke off before it said whether it did what was asked.',
+    mend: 'None needed: the step is tried again under the same key, so that it is done once.',
+  },
+  PAYMENTS_NOT_SET_UP: {
+    status: 503,
+    retryable: true,
+    cause: 'A payment provider is asked for that has no keys here, or whose keys it does not take.',
+    mend: 'Set STRIPE_SECRET_KEY_FILE for the workers and STRIPE_WEBHOOK_SECRET_FILE for the API, and start them again: docs/security.md.',
+  },
   LOOP_TAMPERED: {
     status: 422,
     retryable: false,

@@ -54,6 +54,7 @@ type Listed = 'version' | 'name' | 'machines' | 'models' | 'archetypes' | 'agent
 const settings = Object.keys({
   embeddings: true,
   spawning: true,
+  market: true,
   limits: true,
   talk: true,
   threads: true,

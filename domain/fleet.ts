@@ -5,6 +5,7 @@ import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
+import { marketSchema } from './market.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
 
@@ -208,6 +209,7 @@ const retentionSchema = z.strictObject({
   clusterRuns: durationSchema.default('365d'),
   whispers: durationSchema.default('90d'),
   reconciliations: durationSchema.default('90d'),
+  paymentEvents: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -228,6 +230,8 @@ export const fleetShapeSchema = z.strictObject({
   drift: driftSchema.prefault({}),
   clusters: clustersSchema.prefault({}),
   spawning: spawningSchema.prefault({}),
+  /** What is sold, and what its creators are paid. */
+  market: marketSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */

@@ -28,6 +28,7 @@ export const idPrefixes = {
   listing: 'lst',
   purchase: 'pur',
   refund: 'rfd',
+  payout: 'pyt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -154,4 +155,16 @@ export function reconcileWorkflowId(period: string): string {
 export const licensesScheduleId = 'licenses';
 export function purchaseWorkflowId(purchaseId: string): string {
   return `purchase:${purchaseId}`;
+}
+export const payoutsScheduleId = 'payouts';
+export const blessingsScheduleId = 'blessings';
+/** `eventId` is the provider's. */
+export function paymentEventWorkflowId(provider: string, eventId: string): string {
+  return `payment-event:${provider}:${eventId}`;
+}
+export function refundWorkflowId(refundId: string): string {
+  return `refund:${refundId}`;
+}
+export function payoutWorkflowId(payoutId: string): string {
+  return `payout:${payoutId}`;
 }

@@ -13,9 +13,16 @@ export function isEndedPurchase({ state }: { state: PurchaseState }): boolean {
 export interface PaymentProvider {
   /**
    * Sets the money aside. Asked again under the same key it is the same payment.
+   * @returns until when the buyer may pay, where that is up to the buyer still: then it is to be asked again
    * @throws PAYMENT_REFUSED where it was surely not set aside, and will not be
    */
-  authorize(payment: { key: string; amount: number; currency: string; buyerId: string }): Promise<void>;
+  authorize(payment: {
+    key: string;
+    amount: number;
+    currency: string;
+    buyerId: string;
+    booksId: string;
+  }): Promise<AwaitedPayment | void>;
   /** Gives back what was set aside under the key, and whatever may yet come: an authorize that was late finds it void. */
   void(payment: { key: string }): Promise<void>;
   /**
@@ -23,6 +30,12 @@ export interface PaymentProvider {
    * @throws PAYMENT_REFUSED where it was surely not taken, and will not be; anything else leaves it open
    */
   capture(payment: { key: string }): Promise<Captured>;
+}
+
+/** A payment that waits for its buyer. */
+export interface AwaitedPayment {
+  /** Milliseconds since 1970. */
+  until: number;
 }
 
 export interface Captured {

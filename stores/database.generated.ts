@@ -82,6 +82,24 @@ export interface Agents {
   traits: string[];
 }
 
+export interface Blessings {
+  agentId: string;
+  day: Timestamp;
+  dropId: string;
+  givenAt: Generated<Timestamp>;
+  giver: string;
+  ownerId: string;
+  period: string | null;
+}
+
+export interface BlessingShares {
+  blessings: number;
+  madeAt: Generated<Timestamp>;
+  ownerId: string;
+  period: string;
+  shared: Generated<Json>;
+}
+
 export interface ClusterMembers {
   agentId: string;
   clusterId: string;
@@ -114,6 +132,20 @@ export interface Clusters {
   splitFrom: string | null;
   state: string;
   terms: Generated<Json>;
+}
+
+export interface Disputes {
+  amount: number;
+  currency: string;
+  endedAt: Timestamp | null;
+  id: string;
+  openedAt: Generated<Timestamp>;
+  ownerId: string;
+  provider: string;
+  purchaseId: string;
+  reason: string;
+  reserved: number;
+  state: string;
 }
 
 export interface DriftJudgements {
@@ -482,6 +514,64 @@ export interface Notices {
   title: string;
 }
 
+export interface PaymentEvents {
+  happenedAt: Timestamp;
+  id: string;
+  objectId: string | null;
+  objectKind: string | null;
+  outcome: Generated<string>;
+  ownerId: string;
+  provider: string;
+  receivedAt: Generated<Timestamp>;
+  settledAt: Timestamp | null;
+  type: string;
+}
+
+export interface Payments {
+  amount: number;
+  buyerId: string;
+  changedAt: Generated<Timestamp>;
+  chargeId: string | null;
+  checkoutId: string | null;
+  checkoutUrl: string | null;
+  currency: string;
+  expiresAt: Timestamp;
+  feeAmount: number | null;
+  feeCurrency: string | null;
+  feeId: string | null;
+  openedAt: Generated<Timestamp>;
+  ownerId: string;
+  paymentId: string | null;
+  provider: string;
+  purchaseId: string;
+  state: Generated<string>;
+}
+
+export interface PayoutAccounts {
+  account: string;
+  changedAt: Generated<Timestamp>;
+  ownerId: string;
+  provider: string;
+  setBy: string;
+  userId: string;
+}
+
+export interface Payouts {
+  account: string | null;
+  amount: number;
+  currency: string;
+  endedAt: Timestamp | null;
+  id: string;
+  ownerId: string;
+  period: string;
+  provider: string;
+  reason: Generated<string>;
+  reference: string | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  userId: string;
+}
+
 export interface PersonaFiles {
   agentId: string;
   contentHash: Buffer;
@@ -501,6 +591,22 @@ export interface Plans {
   reason: string;
   state: Generated<string>;
   version: Generated<number>;
+}
+
+export interface ProviderRefunds {
+  amount: number;
+  currency: string;
+  endedAt: Timestamp | null;
+  failure: Generated<string>;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  madeBy: string;
+  ownerId: string;
+  posted: Generated<number>;
+  providerRefundId: string | null;
+  purchaseId: string;
+  reason: string;
+  state: string;
 }
 
 export interface PurchaseRefunds {
@@ -832,9 +938,12 @@ export interface DB {
   activations: Activations;
   agentDrift: AgentDrift;
   agents: Agents;
+  blessings: Blessings;
+  blessingShares: BlessingShares;
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
   clusters: Clusters;
+  disputes: Disputes;
   driftJudgements: DriftJudgements;
   driftRatings: DriftRatings;
   driftSpaces: DriftSpaces;
@@ -863,8 +972,13 @@ export interface DB {
   messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  paymentEvents: PaymentEvents;
+  payments: Payments;
+  payoutAccounts: PayoutAccounts;
+  payouts: Payouts;
   personaFiles: PersonaFiles;
   plans: Plans;
+  providerRefunds: ProviderRefunds;
   purchaseRefunds: PurchaseRefunds;
   purchases: Purchases;
   redemptions: Redemptions;

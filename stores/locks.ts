@@ -42,6 +42,8 @@ export const lockNumbers = {
   reconciliation: 7_205_427,
   /** Of an owner: loop packages are kept one after the other. */
   loopPackages: 7_205_460,
+  /** Of a creator: what is on the way to them. */
+  payouts: 7_205_470,
   /** Of an owner: which key signs. */
   signingKeys: 7_205_440,
 } as const;

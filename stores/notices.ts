@@ -20,6 +20,13 @@ export interface NewNotice {
     | 'clustering_failing'
     | 'whisper_waiting'
     | 'ledger_unbalanced'
+    | 'dispute_open'
+    | 'dispute_differs'
+    | 'refund_failed'
+    | 'payment_beyond'
+    | 'payment_stuck'
+    | 'payout_waiting'
+    | 'payout_failing'
     | 'purchase_stuck';
   /** What makes two notices the same while one is open. */
   key: string;

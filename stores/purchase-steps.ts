@@ -7,9 +7,10 @@ import type { SaleSplit } from '../domain/shares.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { newId } from './ids.ts';
-import { postTransfers } from './ledger.ts';
+import { lockSale, postTransfers } from './ledger.ts';
 import { activateLicense, revokeLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { paymentFees } from './payments.ts';
 import { firstOperator } from './principals.ts';
 import { addPurchase, findOwn, freezeSale, issuePurchased, licenseOf } from './purchases.ts';
 import { type NewPurchase, type PurchaseEnd, settleByCredits, tellOfPurchase } from './purchases.ts';
@@ -108,10 +109,13 @@ export function createPurchaseStore(db: Database) {
         const { state, licenseId, booksId, payment, currency, split } = row;
         if (state === 'completed') return { purchaseId: id, state, licenseId };
         if (state !== 'captured' || licenseId === null) throw new DomainError('CONFLICT', `${id} is ${state}`);
+        // Who is told the provider's fee holds the same lock, so that one of us two sees both sale and fee.
+        await lockSale(tx, booksId, id);
         await activateLicense(tx, { id: licenseId, by: { actor: id, reason: 'its purchase is completed' } });
         await move(tx, row, 'completed');
         const postings = [
           sold({ purchaseId: id, currency, from: accountOf.outside(payment), split })!,
+          ...(await paymentFees(tx, id)),
           ...(fee === 0
             ? []
             : [feeTaken({ feeId: reference, purchaseId: id, provider: payment, money: { amount: fee, currency } })]),

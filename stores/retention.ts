@@ -56,6 +56,9 @@ export function createRetentionStore(db: Database) {
         sql`delete from ledger_reconciliations where ctid in (select r.ctid from ledger_reconciliations r
           where r.made_at < ${ago(keep.reconciliations)} and exists (select 1 from ledger_reconciliations n
             where n.owner_id = r.owner_id and n.made_at > r.made_at) limit ${batch})`,
+        // Long after the last time that a provider tells an event again; one that is not settled stays.
+        sql`delete from payment_events where ctid in (select ctid from payment_events
+          where received_at < ${ago(keep.paymentEvents)} and settled_at is not null limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -9,7 +9,10 @@ import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
+import { createHostedPayments, type PaymentProviders } from '../activities/hosted-payments.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
+import { createPaymentActivities } from '../activities/payments.ts';
+import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createPurchaseActivities } from '../activities/purchases.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
@@ -24,9 +27,11 @@ import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { createBlessingStore } from '../stores/blessings.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
 import { openClusterer } from '../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../stores/clusters.ts';
+import { createDisputeStore } from '../stores/disputes.ts';
 import { createDriftStore } from '../stores/drift.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
@@ -38,7 +43,11 @@ import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
 import { createOutputStore } from '../stores/outputs.ts';
+import { createPaymentEventStore } from '../stores/payment-events.ts';
+import { createPaymentStore } from '../stores/payments.ts';
+import { createPayoutStore } from '../stores/payouts.ts';
 import { createPlanStore } from '../stores/plans.ts';
+import { createProviderRefundStore } from '../stores/provider-refunds.ts';
 import { createPurchaseStore } from '../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
@@ -85,6 +94,12 @@ export function createWorkerStores(db: Database) {
     consolidation: createConsolidationStore(db),
     sourceDrops: createSourceDropStore(db),
     reconciliations: createReconciliationStore(db),
+    payments: createPaymentStore(db),
+    paymentEvents: createPaymentEventStore(db),
+    providerRefunds: createProviderRefundStore(db),
+    disputes: createDisputeStore(db),
+    payouts: createPayoutStore(db),
+    blessings: createBlessingStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -98,6 +113,7 @@ export function createCoordinationActivities(
   embedderOf: (settings: EmbeddingSettings) => Embedder,
   memorySearch: MemorySearch,
   sourceReads: SourceReadActivities,
+  providers: PaymentProviders,
 ) {
   return {
     ...createFleetHealthActivities(stores),
@@ -117,8 +133,13 @@ export function createCoordinationActivities(
     ...createRetentionActivities({ ...stores, fleet }),
     ...createReconciliationActivities(stores),
     ...createLicenseActivities(stores),
-    // Providers of payments come in here by their names; credits are the ledger's own.
-    ...createPurchaseActivities({ ...stores, providers: {} }),
+    ...createPaymentActivities({ ...stores, providers }),
+    ...createPayoutActivities({ ...stores, providers, fleet }),
+    // Credits are the ledger's own.
+    ...createPurchaseActivities({
+      ...stores,
+      providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', providers, fleet }) },
+    }),
     ...sourceReads,
     ...createSourceActivities({ ...stores, fleet }),
     ...createSourceDeliveryActivities({ ...stores, fleet }),

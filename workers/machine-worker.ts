@@ -13,6 +13,7 @@ import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
+import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -44,6 +45,8 @@ export interface MachineWorkerOptions {
   modelKey?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
+  /** Absent: nothing is paid through Stripe. */
+  stripe?: StripeSettings;
   log: Logger;
 }
 
@@ -232,6 +235,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
           embedders.of,
           memorySearch,
           sourceReads,
+          options.stripe === undefined ? {} : { stripe: createStripe(options.stripe) },
         ),
       }),
     );

@@ -10,9 +10,11 @@ import type { Workflow } from '@temporalio/common';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
+  blessingsScheduleId,
   clusterScheduleId,
   consolidateScheduleId,
   driftScheduleId,
+  payoutsScheduleId,
   embeddingScheduleId,
   reconcileScheduleId,
   reflectScheduleId,
@@ -100,6 +102,8 @@ const standing: Readonly<Record<string, Options>> = {
   [reconcileScheduleId]: startOf('reconcileLedger', 'reconcile', {
     intervals: [{ every: '1 hour', offset: '15 minutes' }],
   }),
+  [payoutsScheduleId]: startOf('payOutCreators', 'pay-out-creators', { calendars: [{ hour: 6 }] }),
+  [blessingsScheduleId]: startOf('shareBlessings', 'blessings', { calendars: [{ dayOfWeek: 'MONDAY', hour: 4 }] }),
   [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 

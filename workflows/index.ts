@@ -17,3 +17,8 @@ export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
 export { weaveMemories } from './weave-memories.ts';
 export { spawnPersona } from './spawn-persona.ts';
+export { payOutCreator } from './pay-out-creator.ts';
+export { payOutCreators } from './pay-out-creators.ts';
+export { settlePaymentEvent } from './settle-payment-event.ts';
+export { settleRefund } from './settle-refund.ts';
+export { shareBlessings } from './share-blessings.ts';

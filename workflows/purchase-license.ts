@@ -2,12 +2,16 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancellationScope,
+  condition,
+  defineSignal,
   isCancellation,
   proxyActivities,
   proxyLocalActivities,
+  setHandler,
   sleep,
 } from '@temporalio/workflow';
 import type { PurchaseActivities } from '../activities/purchases.ts';
+import { paymentChangedSignal } from '../domain/payments.ts';
 import { type Captured, creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import { reasonOf } from './inference-ladder.ts';
@@ -47,6 +51,9 @@ const { authorizePayment, voidPayment, capturePayment } = proxyActivities<Purcha
   retry: { initialInterval: '500 milliseconds', maximumInterval: '20 seconds', maximumAttempts: 12 },
 });
 
+/** An event of the provider may be lost. */
+const lookAgainMs = 600_000;
+
 /** Pauses between rounds of a stuck step, in milliseconds. */
 const pauses = { least: 5_000, most: 3_600_000 };
 
@@ -67,7 +74,7 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
   let captured: Captured;
   try {
     undos.unshift({ name: 'voidPayment', undo: () => voidPayment({ purchaseId }) });
-    await authorizePayment({ purchaseId });
+    await untilAuthorized();
     undos.unshift({ name: 'dropLicense', undo: () => steps.dropLicense({ purchaseId }) });
     await steps.issuePending({ purchaseId });
     captured = await CancellationScope.nonCancellable(() =>
@@ -84,6 +91,20 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
   return CancellationScope.nonCancellable(() =>
     untilDone('completePurchase', () => steps.completePurchase({ purchaseId, ...captured })),
   );
+
+  /** Where it is up to the buyer to pay, it is looked at again when the provider tells, or its time is over. */
+  async function untilAuthorized(): Promise<void> {
+    let changed = false;
+    setHandler(defineSignal(paymentChangedSignal), () => {
+      changed = true;
+    });
+    for (;;) {
+      const awaited = await authorizePayment({ purchaseId });
+      if (!awaited) return;
+      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + 1_000));
+      changed = false;
+    }
+  }
 
   /** The first step, which writes the row: what can never be ends the workflow, with nothing to undo. */
   function begin(work: () => Promise<PurchaseLicenseResult>): Promise<PurchaseLicenseResult> {

@@ -5,6 +5,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { idSchema, nameSchema, purchaseWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { moneyText } from '../../domain/money.ts';
+import { paymentProviders } from '../../domain/payments.ts';
 import { creditsPayment, isEndedPurchase, refusalOf } from '../../domain/purchases.ts';
 import { purchaseStates } from '../../domain/states.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
@@ -28,7 +29,7 @@ const startedSchema = z
   .meta({ id: 'StartedPurchase' });
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
 
-export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
+export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/purchases',
@@ -41,7 +42,10 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
       body: z.strictObject({
         listingId: idSchema('listing'),
         kind: nameSchema.describe('Kind of license, one that the listing sells'),
-        payment: z.enum([creditsPayment]).default(creditsPayment),
+        payment: z
+          .enum([creditsPayment, ...paymentProviders])
+          .default(creditsPayment)
+          .describe('By a provider: the answer is a 202 with `payUrl`, the page where you pay'),
         price: priceSchema.optional().describe('What you saw: bought at no other price'),
         buyerAgentId: slugSchema.optional().describe('Your agent that asked for it, on your budget'),
       }),
@@ -50,7 +54,7 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
         201: purchaseSchema,
         202: {
           description: 'Not done yet; Location has it',
-          content: { 'application/json': { schema: startedSchema.or(purchaseSchema) } },
+          content: { 'application/json': { schema: purchaseSchema.or(startedSchema) } },
         },
         ...problemResponses,
       },
@@ -67,6 +71,9 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
         throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
       void reply.header('location', `/v1/purchases/${purchaseId}`);
       if (known === undefined) {
+        // Without its events a purchase would be known as paid by the next look at it alone.
+        if (payment === 'stripe' && stripeWebhookSecret === undefined)
+          throw new DomainError('PAYMENTS_NOT_SET_UP', 'STRIPE_WEBHOOK_SECRET is not set for the API');
         const listing = await findListing(db, ownerId, listingId);
         if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
         if (!listing.kinds.includes(kind))
@@ -101,9 +108,9 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
         if (request.query.dryRun) return { dryRun: true as const, would: `answer with ${purchaseId}` };
         void reply.header('idempotent-replayed', 'true');
       }
-      const purchase = await ended(ownerId, purchaseId, answerMs);
-      if (purchase === undefined) {
-        const open = await findPurchase(db, ownerId, purchaseId);
+      const purchase = await answered(ownerId, purchaseId, answerMs);
+      if (purchase === undefined || !isEndedPurchase(purchase)) {
+        const open = purchase ?? (await findPurchase(db, ownerId, purchaseId));
         return reply.code(202).send(open ?? { id: purchaseId, state: 'pending' as const, listingId });
       }
       if (purchase.state !== 'completed') throw refusalOf(purchase);
@@ -166,6 +173,14 @@ export function purchaseRoutes(app: Api, { db, starter }: ApiContext): void {
       return reply.code(202).send((await ended(ownerId, id, cancelMs)) ?? (await existing(ownerId, id)));
     },
   });
+
+  /** It has ended, or it is up to the buyer to pay. */
+  function answered(ownerId: string, id: string, withinMs: number): Promise<PurchaseView | undefined> {
+    return awaitRow(async () => {
+      const purchase = await findPurchase(db, ownerId, id);
+      return purchase !== undefined && (isEndedPurchase(purchase) || purchase.payUrl !== null) ? purchase : undefined;
+    }, withinMs);
+  }
 
   function ended(ownerId: string, id: string, withinMs: number): Promise<PurchaseView | undefined> {
     return awaitRow(async () => {

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { idSchema } from '../../domain/ids.ts';
+import { idSchema, refundWorkflowId } from '../../domain/ids.ts';
 import { reasonChars } from '../../domain/ledger.ts';
 import { amountSchema, currencySchema, moneyText } from '../../domain/money.ts';
+import { refundStates } from '../../domain/payments.ts';
+import { creditsPayment } from '../../domain/purchases.ts';
+import { openRefund, refundState } from '../../stores/provider-refunds.ts';
 import { findPurchase } from '../../stores/queries/purchases.ts';
 import { findRefund, listRefunds } from '../../stores/queries/refunds.ts';
 import { refundPurchase } from '../../stores/refunds.ts';
@@ -14,7 +17,7 @@ import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { awaitRow, requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
 
 const tag = 'market';
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
@@ -31,7 +34,13 @@ const refundSchema = z
   })
   .meta({ id: 'Refund' });
 
-export function refundRoutes(app: Api, { db, principals }: ApiContext): void {
+/** So long a request waits for the provider's word. */
+const answerMs = 5_000;
+const askedSchema = z
+  .object({ id: idSchema('refund'), purchaseId: idSchema('purchase'), state: z.enum(refundStates) })
+  .meta({ id: 'AskedRefund' });
+
+export function refundRoutes(app: Api, { db, principals, starter }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/purchases/:id/refunds',
@@ -50,7 +59,15 @@ export function refundRoutes(app: Api, { db, principals }: ApiContext): void {
           .default(false)
           .describe('Also where the license was used or passed on; for who runs the marketplace alone'),
       }),
-      response: { 200: dryRunSchema, 201: refundSchema, ...problemResponses },
+      response: {
+        200: dryRunSchema,
+        201: refundSchema,
+        202: {
+          description: 'Of a purchase by a provider: asked for there; /v1/refunds says what came of it',
+          content: { 'application/json': { schema: askedSchema } },
+        },
+        ...problemResponses,
+      },
     },
     handler: async (request, reply) => {
       const { ownerId, role, tokenId } = callerOf(request);
@@ -65,6 +82,33 @@ export function refundRoutes(app: Api, { db, principals }: ApiContext): void {
       const requestHash = createHash('sha256')
         .update(canonicalJson({ purchaseId, ...request.body } as CanonicalValue))
         .digest();
+      if (purchase.payment !== creditsPayment) {
+        const asked = { refundId: id, purchaseId, amount, reason, force, madeBy: tokenId };
+        // What can be refused is refused here; the workflow opens it again, under the same locks.
+        const { currency, ...opened } = await writeOrTry(db, true, (tx) => openRefund(tx, asked));
+        if (request.query.dryRun)
+          return {
+            dryRun: true as const,
+            would: `give back ${moneyText({ amount: opened.amount, currency })} of ${purchaseId} through ${purchase.payment}`,
+          };
+        const { amount: part, ...rest } = asked;
+        const isNew = await starter.start({
+          type: 'settleRefund',
+          ownerId,
+          workflowId: refundWorkflowId(id),
+          args: [{ ...rest, ...(part === undefined ? {} : { amount: part }) }],
+          again: 'never',
+          summary: purchaseId,
+          content: requestHash.toString('hex'),
+        });
+        if (!isNew) void reply.header('idempotent-replayed', 'true');
+        const state = await awaitRow(async () => {
+          const row = await refundState(db, id);
+          return row === 'pending' ? undefined : row;
+        }, answerMs);
+        void reply.header('location', `/v1/refunds?purchaseId=${purchaseId}`);
+        return reply.code(202).send({ id, purchaseId, state: state ?? ('pending' as const) });
+      }
       const refund = { id, purchaseId, amount, reason, forced: force, requestHash, madeBy: tokenId };
       const made = await writeOrTry(db, request.query.dryRun, (tx) => refundPurchase(tx, refund));
       if (request.query.dryRun) {

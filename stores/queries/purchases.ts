@@ -17,6 +17,8 @@ export interface PurchaseView {
   packageId: string;
   contentHash: string;
   payment: string;
+  /** Where the buyer pays, while that is open; for the buyer's own eyes. */
+  payUrl: string | null;
   state: PurchaseState;
   /** Why it came to nothing. */
   reasonCode: string;
@@ -36,9 +38,16 @@ function purchaseQuery(db: Executor, ownerId: string) {
     .selectFrom('purchases')
     .selectAll()
     .select(
-      sql<number>`(select coalesce(sum(r.amount), 0)::bigint from purchase_refunds r where r.purchase_id = purchases.id)`.as(
+      sql<number>`((select coalesce(sum(r.amount), 0) from purchase_refunds r where r.purchase_id = purchases.id)
+        + (select coalesce(sum(r.posted), 0) from provider_refunds r where r.purchase_id = purchases.id))::bigint`.as(
         'refunded',
       ),
+    )
+    .select(
+      sql<
+        string | null
+      >`(select p.checkout_url from payments p where p.purchase_id = purchases.id and p.state = 'opened'
+        and purchases.state = 'pending' and purchases.owner_id = ${ownerId})`.as('payUrl'),
     )
     .where((eb) => eb.or([eb('ownerId', '=', ownerId), eb('sellerId', '=', ownerId), eb('booksId', '=', ownerId)]));
 }
@@ -57,6 +66,7 @@ function purchaseView(row: Row): PurchaseView {
     packageId: row.packageId,
     contentHash: row.contentHash.toString('hex'),
     payment: row.payment,
+    payUrl: row.payUrl,
     state: row.state as PurchaseState,
     reasonCode: row.reasonCode,
     reason: row.reason,

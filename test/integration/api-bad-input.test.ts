@@ -8,7 +8,7 @@ const sources = 'sources: [{ id: harbour-news, kind: feed, url: https://harbour.
 let theirs: { memoryId: string };
 
 beforeAll(async () => {
-  api = await createApiFixture();
+  api = await createApiFixture({ stripeWebhookSecret: 'whsec_test' });
   expect((await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet + sources } })).status).toBe(200);
   const { json } = await api.call('POST', '/v1/agents/vesper-001/memories', { body: { text: 'The tide turned.' } });
   theirs = { memoryId: json['id'] as string };
@@ -25,6 +25,7 @@ const offer = {
   termsVersion: '1',
   kinds: ['personal'],
 };
+const noPayout = `/v1/payouts/${newId('payout')}`;
 const noLicense = `/v1/licenses/${newId('license')}`;
 const loops = '/v1/agents/vesper-001/loops';
 const octets = { 'content-type': 'application/octet-stream' };
@@ -39,6 +40,52 @@ const refusals: Array<{
   status: number;
   code: string;
 }> = [
+  {
+    name: 'an event of Stripe without its signature',
+    url: '/v1/payments/stripe/events',
+    body: { id: 'evt_1' },
+    status: 401,
+    code: 'UNAUTHENTICATED',
+  },
+  {
+    name: 'an event of Stripe that is far too large',
+    url: '/v1/payments/stripe/events',
+    raw: 'x'.repeat(300_000),
+    headers: json,
+    status: 413,
+    code: 'BODY_TOO_LARGE',
+  },
+  { name: 'an unknown payout', url: `${noPayout}/paid`, body: { reference: 'x' }, status: 404, code: 'NOT_FOUND' },
+  { name: 'a payout paid without a reference', url: `${noPayout}/paid`, body: {}, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a payout failed without a reason',
+    url: `${noPayout}/failed`,
+    body: { reason: ' ' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an account that is none',
+    url: '/v1/payouts/accounts',
+    body: { userId: newId('user'), provider: 'stripe', account: 'DE89' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an account of nobody',
+    url: '/v1/payouts/accounts',
+    body: { userId: newId('user'), provider: 'stripe', account: 'acct_1' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a payment by nobody known',
+    url: '/v1/purchases',
+    body: { listingId: newId('listing'), kind: 'personal', payment: 'cash' },
+    headers: { ...json, 'idempotency-key': 'cash' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'JSON that does not parse', raw: '{"text": ', headers: json, status: 400, code: 'MALFORMED_BODY' },
   {
     name: 'bytes that are not UTF-8',

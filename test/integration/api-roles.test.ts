@@ -29,6 +29,7 @@ const open = [
   'GET /v1/health/ready',
   'GET /v1/revocations',
   'GET /v1/signing-keys',
+  'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
   'POST /v1/sources/harbour-news/events',
 ];
@@ -51,6 +52,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/loops/')) return newId('loopPackage');
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
+  if (url.includes('/payouts/')) return newId('payout');
   if (url.includes('/licenses/')) return newId('license');
   if (url.startsWith('/v1/listings/')) return newId('listing');
   if (url.startsWith('/v1/purchases/')) return newId('purchase');

@@ -4,6 +4,15 @@ import { judgementStates } from '../../domain/consistency.ts';
 import { egoKinds } from '../../domain/ego.ts';
 import { accountKinds, transferKinds } from '../../domain/ledger.ts';
 import {
+  byHand,
+  disputeStates,
+  paymentObjectKinds,
+  paymentProviders,
+  paymentStates,
+  payoutStates,
+  refundStates,
+} from '../../domain/payments.ts';
+import {
   agentOrigins,
   agentStates,
   clusterStates,
@@ -54,7 +63,13 @@ const words: Record<string, readonly string[]> = {
   'machines.state': machineStates,
   'memories.kind': memoryKinds,
   'messages.state': messageStates,
+  'payment_events.object_kind': paymentObjectKinds,
+  'payments.state': paymentStates,
+  'payouts.provider': [...paymentProviders, byHand],
+  'payouts.state': payoutStates,
   'plans.state': planStates,
+  'provider_refunds.state': refundStates,
+  'disputes.state': disputeStates,
   'runs.state': runStates,
   'sweeps.state': ['running', 'done', 'canceled'],
   'threads.ended_by': threadEnds,

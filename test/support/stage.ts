@@ -18,7 +18,10 @@ import { createInferenceActivities } from '../../activities/inference.ts';
 import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
+import { createHostedPayments, type PaymentProviders } from '../../activities/hosted-payments.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
+import { createPaymentActivities } from '../../activities/payments.ts';
+import { createPayoutActivities } from '../../activities/payouts.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createPurchaseActivities } from '../../activities/purchases.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
@@ -34,9 +37,11 @@ import type { Inference, TextModel } from '../../integrations/inference/inferenc
 import { createLogger } from '../../observability/logger.ts';
 import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { createBlessingStore } from '../../stores/blessings.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { openClusterer } from '../../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
+import { createDisputeStore } from '../../stores/disputes.ts';
 import { createDriftStore } from '../../stores/drift.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -47,7 +52,11 @@ import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMessageStore } from '../../stores/messages.ts';
 import { createOutputStore } from '../../stores/outputs.ts';
+import { createPaymentEventStore } from '../../stores/payment-events.ts';
+import { createPaymentStore } from '../../stores/payments.ts';
+import { createPayoutStore } from '../../stores/payouts.ts';
 import { createPlanStore } from '../../stores/plans.ts';
+import { createProviderRefundStore } from '../../stores/provider-refunds.ts';
 import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
@@ -87,7 +96,7 @@ interface Ended {
 export async function openStage(
   fleet: Fleet,
   change: (shipped: Coordination) => Partial<Coordination> = () => ({}),
-  { coordinatedBy = 'pc2' }: { coordinatedBy?: string } = {},
+  { coordinatedBy = 'pc2', providers = {} }: { coordinatedBy?: string; providers?: PaymentProviders } = {},
 ) {
   if (!runtime) installRuntime(log);
   runtime = true;
@@ -123,11 +132,17 @@ export async function openStage(
     spawns: createSpawnStore(db),
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
+    payments: createPaymentStore(db),
+    paymentEvents: createPaymentEventStore(db),
+    providerRefunds: createProviderRefundStore(db),
+    disputes: createDisputeStore(db),
+    payouts: createPayoutStore(db),
+    blessings: createBlessingStore(db),
     purchases: createPurchaseStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
-  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy }, reader);
+  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });
@@ -392,6 +407,8 @@ type Stores = Omit<
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
+    Parameters<typeof createPaymentActivities>[0] &
+    Parameters<typeof createPayoutActivities>[0] &
     Omit<Parameters<typeof createPurchaseActivities>[0], 'providers'>,
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
@@ -406,7 +423,12 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     ...createDrainActivities(stores),
     ...createReconciliationActivities(stores),
-    ...createPurchaseActivities({ ...stores, providers: {} }),
+    ...createPaymentActivities(stores),
+    ...createPayoutActivities({ ...stores, fleet }),
+    ...createPurchaseActivities({
+      ...stores,
+      providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', fleet }) },
+    }),
     ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     ...createConsolidationActivities({ ...stores, fleet }),
     ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),

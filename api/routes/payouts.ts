@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import { idSchema } from '../../domain/ids.ts';
+import { amountSchema, currencySchema } from '../../domain/money.ts';
+import { disputeStates, paymentProviders, payoutStates, refundStates } from '../../domain/payments.ts';
+import { listDisputes, listPayouts, listRefunds } from '../../stores/queries/payments.ts';
+import type { Payout } from '../../stores/payouts.ts';
+import type { ApiContext } from '../context.ts';
+import { listRoute } from '../lists.ts';
+import { callerOf } from '../plugins/roles.ts';
+import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
+import type { Api } from '../types.ts';
+
+const payoutId = idSchema('payout');
+const purchaseId = z.string().max(100);
+
+const payoutSchema = z
+  .object({
+    id: payoutId,
+    userId: idSchema('user'),
+    provider: z.string().describe('`by_hand`: an operator pays, and says so'),
+    amount: amountSchema,
+    currency: currencySchema,
+    state: z.enum(payoutStates),
+    reference: z.string().nullable(),
+    reason: z.string(),
+    startedAt: timeSchema,
+    endedAt: timeSchema.nullable(),
+  })
+  .meta({ id: 'Payout' });
+
+const refundSchema = z
+  .object({
+    id: idSchema('refund'),
+    purchaseId,
+    amount: amountSchema,
+    currency: currencySchema,
+    state: z.enum(refundStates),
+    posted: amountSchema.describe('What of it was left of the sale, and went back; the rest is the platform’s loss'),
+    reason: z.string(),
+    failure: z.string(),
+    madeAt: timeSchema,
+    endedAt: timeSchema.nullable(),
+  })
+  .meta({ id: 'ProviderRefund' });
+
+const disputeSchema = z
+  .object({
+    id: z.string().describe('The provider’s'),
+    purchaseId,
+    provider: z.string(),
+    amount: amountSchema,
+    currency: currencySchema,
+    reserved: amountSchema.describe('What of it was left of the sale to be set aside'),
+    reason: z.string(),
+    state: z.enum(disputeStates),
+    openedAt: timeSchema,
+    endedAt: timeSchema.nullable(),
+  })
+  .meta({ id: 'Dispute' });
+
+const endedSchema = z.object({ id: payoutId, state: z.enum(payoutStates) });
+const accountSchema = z.object({ userId: idSchema('user'), provider: z.string(), account: z.string().nullable() });
+
+/** Money on its way out: payouts to creators, refunds through providers, disputes. */
+export function payoutRoutes(app: Api, { db, payouts }: ApiContext): void {
+  listRoute(app, {
+    url: '/v1/payouts',
+    role: 'reader',
+    tag: 'payments',
+    summary: 'Payouts to creators: who runs the marketplace sees all, creators their own; the last first',
+    item: payoutSchema,
+    filters: { userId: idSchema('user').optional(), state: z.enum(payoutStates).optional() },
+    params: z.object({}),
+    key: payoutId,
+    keyOf: ({ id }) => id,
+    rows: (page, filters) => listPayouts(db, { ...page, ...filters }),
+  });
+  listRoute(app, {
+    url: '/v1/refunds',
+    role: 'reader',
+    tag: 'payments',
+    summary: 'Refunds through payment providers: of one’s own books, and of what one bought; the last first',
+    item: refundSchema,
+    filters: { purchaseId: purchaseId.optional(), state: z.enum(refundStates).optional() },
+    params: z.object({}),
+    key: idSchema('refund'),
+    keyOf: ({ id }) => id,
+    rows: (page, filters) => listRefunds(db, { ...page, ...filters }),
+  });
+  listRoute(app, {
+    url: '/v1/disputes',
+    role: 'operator',
+    tag: 'payments',
+    summary: 'Payments that buyers have disputed at their bank',
+    item: disputeSchema,
+    filters: { purchaseId: purchaseId.optional(), state: z.enum(disputeStates).optional() },
+    params: z.object({}),
+    key: z.string().regex(/^[\x21-\x7e]{1,100}$/),
+    keyOf: ({ id }) => id,
+    rows: (page, filters) => listDisputes(db, { ...page, ...filters }),
+  });
+
+  const params = z.strictObject({ id: payoutId });
+  const responses = { 200: endedSchema.or(dryRunSchema), ...problemResponses };
+  const ended = ({ id, state }: Payout) => ({ id, state });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/payouts/:id/paid',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['payments'],
+      summary: 'Says that a payout by hand has arrived; said again it is the same',
+      querystring: writeQuery,
+      params,
+      body: z.strictObject({ reference: textSchema(200).describe('What the bank calls it') }),
+      response: responses,
+    },
+    handler: async (request) => {
+      const { id } = request.params;
+      const { ownerId, tokenId: madeBy } = callerOf(request);
+      if (request.query.dryRun) return { dryRun: true as const, would: `say that ${id} was paid` };
+      return ended(await payouts.end(id, { paid: request.body }, { ownerId, madeBy }));
+    },
+  });
+  app.route({
+    method: 'POST',
+    url: '/v1/payouts/:id/failed',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['payments'],
+      summary: 'Says that a payout by hand could not be made: the money is the creator’s again',
+      querystring: writeQuery,
+      params,
+      body: z.strictObject({ reason: textSchema(300) }),
+      response: responses,
+    },
+    handler: async (request) => {
+      const { id } = request.params;
+      const { ownerId, tokenId: madeBy } = callerOf(request);
+      if (request.query.dryRun) return { dryRun: true as const, would: `give ${id} back to its creator` };
+      return ended(await payouts.end(id, { failed: request.body.reason }, { ownerId, madeBy }));
+    },
+  });
+  app.route({
+    method: 'POST',
+    url: '/v1/payouts/accounts',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['payments'],
+      summary: 'Where a creator is paid from now on; without an account, by hand',
+      querystring: writeQuery,
+      body: z.strictObject({
+        userId: idSchema('user'),
+        provider: z.enum(paymentProviders),
+        account: z
+          .string()
+          .regex(/^acct_[A-Za-z0-9]{1,60}$/, 'must be a connected account of Stripe, acct_…')
+          .nullable()
+          .describe('null: by hand'),
+      }),
+      response: { 200: accountSchema.or(dryRunSchema), ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId, tokenId: madeBy } = callerOf(request);
+      const { userId, provider, account } = request.body;
+      if (request.query.dryRun)
+        return { dryRun: true as const, would: `pay ${userId} ${account === null ? 'by hand' : `to ${account}`}` };
+      await payouts.setAccount({ ownerId, userId, madeBy }, account === null ? null : { provider, account });
+      return { userId, provider, account };
+    },
+  });
+}

@@ -1,0 +1,138 @@
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import type { Posting } from '../domain/ledger.ts';
+import { moneyText } from '../domain/money.ts';
+import { disputeCause, type DisputeFacts, type DisputeState, type PaymentProviderName } from '../domain/payments.ts';
+import { disputeEnded, disputeOpened } from '../domain/postings.ts';
+import { leftOf, type SaleState, saleStateOf } from '../domain/sale-state.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+import { lockSale, postTransfers } from './ledger.ts';
+import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
+import { openNotice, resolveNotice } from './notices.ts';
+import { tellBeyond } from './payment-notices.ts';
+import { feePosting, findPayment, type PaymentRow } from './payments.ts';
+import { licenseOf, pendingOf } from './provider-refunds.ts';
+
+export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
+
+/**
+ * What the provider says of a dispute now, told once however often and in whatever order it comes: the row only goes
+ * forward, and money and license go with it in the same transaction.
+ * @returns `foreign` for one of a payment that is not ours
+ * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
+ */
+async function settleDispute(
+  tx: DatabaseTransaction,
+  provider: PaymentProviderName,
+  facts: DisputeFacts,
+): Promise<DisputeOutcome> {
+  const { disputeId, paymentId, money, reason } = facts;
+  const payment = paymentId === null ? undefined : await findPayment(tx, { provider, paymentId });
+  if (!payment) return 'foreign';
+  const { purchaseId, ownerId, buyerId } = payment;
+  const sale = await lockSale(tx, ownerId, purchaseId);
+  if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  const row = await tx.selectFrom('disputes').select('state').where('id', '=', disputeId).executeTakeFirst();
+  const before = row?.state as DisputeState | undefined;
+  // An inquiry has taken nothing; one that became a dispute comes back as such.
+  if (facts.state === 'inquiry') return before ?? 'inquiry';
+  const postings: Posting[] = [];
+  if (before === undefined) postings.push(...(await open(sale)));
+  if ((before ?? 'open') === 'open') {
+    if (facts.state !== 'open') postings.push(...(await end(saleWith(sale, postings), facts.state)));
+  } else if (facts.state !== before && facts.state !== 'open') await tellOtherEnd(payment, facts, before!);
+  for (const fee of facts.fees) {
+    const posting = feePosting(payment, fee);
+    if (posting) postings.push(posting);
+  }
+  await postTransfers(tx, { ownerId, madeBy: provider }, postings);
+  return before === undefined || before === 'open' ? facts.state : before;
+
+  async function open(state: SaleState): Promise<Posting[]> {
+    // What is on its way back already is no longer there to be set aside.
+    const left = leftOf(state) - (await pendingOf(tx, purchaseId));
+    const reserved = Math.min(money.amount, Math.max(0, left));
+    await tx
+      .insertInto('disputes')
+      .values({ id: disputeId, provider, ownerId, purchaseId, ...money, reason, state: 'open', reserved })
+      .execute();
+    const license = await licenseOf(tx, purchaseId);
+    const by = { actor: disputeId, reason: 'its payment is disputed' };
+    if (license) await suspendLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });
+    await tell('dispute.opened');
+    await openNotice(tx, {
+      id: newId('notice'),
+      ownerId,
+      kind: 'dispute_open',
+      key: `dispute_open:${disputeId}`,
+      subject: purchaseId,
+      title: `${moneyText(money)} of ${purchaseId} is disputed: ${reason}`,
+      action: `Answer it at ${provider}; nobody does that for you.`,
+    });
+    await tellBeyond(tx, {
+      ownerId,
+      purchaseId,
+      what: disputeId,
+      money: { ...money, amount: money.amount - reserved },
+    });
+    if (reserved === 0) return [];
+    const opened = disputeOpened(state, { disputeId, userId: buyerId, amount: reserved, reason });
+    return opened.posting ? [opened.posting] : [];
+  }
+
+  async function end(state: SaleState, ended: 'won' | 'lost'): Promise<Posting[]> {
+    await tx
+      .updateTable('disputes')
+      .set({ state: ended, endedAt: sql<Date>`now()` })
+      .where('id', '=', disputeId)
+      .execute();
+    const license = await licenseOf(tx, purchaseId);
+    const by = { actor: disputeId, reason: `the dispute was ${ended}` };
+    if (license && ended === 'lost') await revokeLicense(tx, { id: license.id, by });
+    else if (license) await reinstateLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });
+    await tell(`dispute.${ended}`);
+    await resolveNotice(tx, `dispute_open:${disputeId}`);
+    const posting = disputeEnded(state, { disputeId, won: ended === 'won', reason });
+    return posting ? [posting] : [];
+  }
+
+  async function tell(type: string): Promise<void> {
+    const owners = [...new Set([ownerId, buyerId])];
+    const data = { disputeId, ...money };
+    await appendEvents(
+      tx,
+      owners.map((each) => ({ ownerId: each, type, subject: purchaseId, data })),
+    );
+  }
+
+  async function tellOtherEnd(
+    { ownerId: owner }: PaymentRow,
+    { state }: DisputeFacts,
+    was: DisputeState,
+  ): Promise<void> {
+    await openNotice(tx, {
+      id: newId('notice'),
+      ownerId: owner,
+      kind: 'dispute_differs',
+      key: `dispute_differs:${disputeId}`,
+      subject: purchaseId,
+      title: `${disputeId} was ${was}, and ${provider} says now that it is ${state}`,
+      action: 'Look it up at the provider; what was posted stays.',
+    });
+  }
+}
+
+/** The sale as it will stand once these are posted. */
+function saleWith(sale: SaleState, postings: readonly Posting[]): SaleState {
+  return saleStateOf(sale.purchaseId, [...sale.postings, ...postings])!;
+}
+
+export function createDisputeStore(db: Database) {
+  return {
+    settle: (provider: PaymentProviderName, facts: DisputeFacts) =>
+      db.transaction().execute((tx) => settleDispute(tx, provider, facts)),
+  };
+}
+export type DisputeStore = ReturnType<typeof createDisputeStore>;

@@ -1,0 +1,432 @@
+import type Stripe from 'stripe';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { accountOf } from '../../domain/ledger.ts';
+import { newId } from '../../stores/ids.ts';
+import { redeemLicense } from '../../stores/license-uses.ts';
+import { findPayment } from '../../stores/payments.ts';
+import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
+import type { Fault } from '../support/stripe-double.ts';
+
+let market: MarketStage;
+beforeAll(async () => {
+  market = await openMarketStage();
+});
+afterAll(() => market?.close());
+
+const seconds = () => Math.floor(Date.now() / 1000);
+const refundsOf = (paymentId: string) =>
+  [...market.double.objects.values()].filter(
+    (each) => each.object === 'refund' && each['payment_intent'] === paymentId,
+  );
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => 'nothing was refused',
+    (err: unknown) => {
+      let at = err as { message: string; cause?: unknown };
+      while (at.cause instanceof Error) at = at.cause;
+      return at.message;
+    },
+  );
+
+describe('a payment', () => {
+  test.each<[string, string, Fault | undefined]>([
+    ['openPurchase', '', undefined],
+    ['authorizePayment', '', undefined],
+    ['issuePending', '', undefined],
+    ['capturePayment', '', undefined],
+    ['completePurchase', '', undefined],
+    ['nothing', 'POST /v1/checkout/sessions', 'cut-after'],
+    ['nothing', 'POST /v1/checkout/sessions', '500-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', 'silent-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', '500-after'],
+    ['nothing', 'POST /v1/payment_intents/:id/capture', '500-before'],
+    ['nothing', 'GET /v1/payment_intents/:id', '429'],
+  ])('goes through once when %s dies and %s answers %s', async (step, route, fault) => {
+    if (step !== 'nothing') market.dying.add(step);
+    if (fault !== undefined) market.double.fail(route, fault);
+    const sale = await market.buy({ amount: 2_000 });
+    expect(market.dying.size).toBe(0);
+    const captures = market.double.done.filter(({ what, id }) => what === 'capture' && id === sale.paymentId);
+    expect(captures).toHaveLength(1);
+    expect((await market.license(sale.licenseId)).state).toBe('active');
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
+    expect(await market.held(sale.purchaseId)).toBe(2_000);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('bought and given back through the API: 202 with the page, once by key, and its refund by Stripe', async () => {
+    const { purchaseId: other, handle, result } = await market.begin();
+    const { listingId } = await market.db
+      .selectFrom('purchases')
+      .select('listingId')
+      .where('id', '=', other)
+      .executeTakeFirstOrThrow();
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    const body = { listingId, kind: 'personal', payment: 'stripe' };
+    const asked = await Promise.all(
+      Array.from({ length: 5 }, () => market.call('POST', '/v1/purchases', body, { 'idempotency-key': 'by-card' })),
+    );
+    expect(new Set(asked.map(({ statusCode }) => statusCode))).toEqual(new Set([202]));
+    const { id, payUrl } = asked[0]!.json() as { id: string; payUrl: string };
+    expect(new Set(asked.map((each) => each.json().id))).toEqual(new Set([id]));
+    const { checkoutId } = (await market.payments.find(id))!;
+    expect(payUrl).toContain(checkoutId);
+    await market.tell(market.double.pay(checkoutId!));
+    const view = async () => (await market.call('GET', `/v1/purchases/${id}`)).json() as Record<string, unknown>;
+    await market.until('it is completed', async () => (await view())['state'] === 'completed');
+    expect(await view()).toMatchObject({ payUrl: null, refunded: 0 });
+    const refund = () =>
+      market.call('POST', `/v1/purchases/${id}/refunds`, { reason: 'asked' }, { 'idempotency-key': 'back' });
+    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    expect(await view()).toMatchObject({ refunded: 1_000 });
+    const more = await market.call(
+      'POST',
+      `/v1/purchases/${id}/refunds`,
+      { reason: 'more' },
+      { 'idempotency-key': 'more' },
+    );
+    expect([more.statusCode, more.json().code]).toEqual([409, 'CONFLICT']);
+  });
+
+  test('that nobody pays in time is undone, and nothing is taken', async () => {
+    const { purchaseId, checkoutId, result } = await market.begin();
+    const page = market.double.objects.get(checkoutId)!;
+    Object.assign(page, { status: 'expired', url: null });
+    const { event } = {
+      event: {
+        ...market.double.events[0]!,
+        id: `evt_expired`,
+        type: 'checkout.session.expired',
+        data: { object: page },
+      },
+    };
+    await market.tell(event as unknown as Stripe.Event);
+    expect(await result).toMatchObject({ state: 'canceled' });
+    expect(await market.postings(purchaseId)).toEqual([]);
+    expect((await market.payments.find(purchaseId))?.state).toBe('canceled');
+  });
+
+  test('that is canceled while its buyer is on the page ends the page; nobody can pay on it any more', async () => {
+    const { purchaseId, checkoutId, handle, result } = await market.begin();
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    expect(market.double.objects.get(checkoutId)).toMatchObject({ status: 'expired' });
+    expect((await market.payments.find(purchaseId))?.state).toBe('canceled');
+    expect(await market.postings(purchaseId)).toEqual([]);
+  });
+
+  test('tells its fee, which comes out of the platform’s part once the sale is posted, also where it is told first or again', async () => {
+    const platform = await market.balance(accountOf.platform());
+    const sale = await market.buy({ amount: 2_000 });
+    expect(await market.balance(accountOf.platform())).toBe(platform + 400 - 88);
+    for (const type of ['charge.captured', 'payment_intent.succeeded'])
+      await market.settled(await told(type, sale.paymentId));
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
+  });
+
+  async function told(type: string, paymentId: string): Promise<Stripe.Event> {
+    const event = market.double.events.find(
+      (each) => each.type === type && JSON.stringify(each.data.object).includes(paymentId),
+    )!;
+    expect((await market.tell(event)).statusCode).toBe(200);
+    return event;
+  }
+});
+
+describe('events of Stripe', () => {
+  test('100 of them shuffled, doubled, stale, ahead of time, badly signed and written anew have one effect', async () => {
+    const sale = await market.buy({ amount: 1_500 });
+    const { id, event } = market.double.dispute(sale.paymentId);
+    const now = seconds();
+    const rewritten = market.double.signed(event);
+    rewritten.raw = JSON.stringify(JSON.parse(rewritten.raw));
+    const ways: Array<() => ReturnType<typeof market.tell>> = [
+      () => market.tell(event, now),
+      () => market.tell(event, now - 250),
+      () => market.tell(event, now - 301),
+      () => market.tell(event, now + 400),
+      () => market.tell(event, now, 'whsec_other'),
+      () => market.send(rewritten),
+      () => market.send({ raw: rewritten.raw, headers: { 'content-type': 'application/json' } }),
+    ];
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => ways[(i * 5) % ways.length]!()));
+    const count = (status: number) => answers.filter(({ statusCode }) => statusCode === status).length;
+    expect(count(200) + count(401)).toBe(100);
+    expect(count(401)).toBeGreaterThan(60);
+    expect(answers.filter((answer) => answer.statusCode === 200 && answer.json().known === false)).toHaveLength(1);
+    expect(await market.settled(event)).toBe('open');
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual([
+      'dispute_opened',
+      'fee_taken',
+      'fee_taken',
+      'sale',
+    ]);
+    expect(await market.license(sale.licenseId)).toEqual({ state: 'suspended', suspendedBy: [`dispute:${id}`] });
+    const rows = await market.db.selectFrom('paymentEvents').select('id').where('id', '=', event.id).execute();
+    expect(rows).toHaveLength(1);
+  });
+
+  test('the end before the beginning, and both again: the license and the money are where the end left them', async () => {
+    const sale = await market.buy();
+    const { id, event: opened } = market.double.dispute(sale.paymentId);
+    const closed = market.double.endDispute(id, 'won');
+    await market.tell(closed);
+    expect(await market.settled(closed)).toBe('won');
+    await market.tell(opened);
+    expect(await market.settled(opened)).toBe('won');
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+    expect(await market.license(sale.licenseId)).toEqual({ state: 'active', suspendedBy: [] });
+    const kinds = await market.postings(sale.purchaseId);
+    expect(kinds.filter((kind) => kind.startsWith('dispute'))).toEqual(['dispute_opened', 'dispute_won']);
+    expect(kinds.filter((kind) => kind === 'fee_returned')).toHaveLength(1);
+  });
+
+  test('one that overtakes the posting of its sale waits for it; one of a stranger’s payment is nothing to us', async () => {
+    const { checkoutId, purchaseId, result } = await market.begin();
+    let complete: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (complete = resolve));
+    market.before.set('completePurchase', () => held);
+    await market.tell(market.double.pay(checkoutId));
+    await market.until('it is captured', async () => (await market.payments.find(purchaseId))?.state === 'captured');
+    const { event } = market.double.dispute((await market.payments.find(purchaseId))!.paymentId!);
+    let failed = false;
+    const again = () => Promise.resolve((failed = true));
+    market.before.set('settlePaymentObject', () => Promise.resolve(market.before.set('settlePaymentObject', again)));
+    await market.tell(event);
+    await market.until('it was tried, and is tried again', () => Promise.resolve(failed));
+    expect((await market.eventRow(event.id))?.settledAt).toBe(null);
+    complete();
+    const { licenseId } = await result;
+    expect(await market.settled(event)).toBe('open');
+    expect((await market.license(licenseId!)).state).toBe('suspended');
+
+    const foreign = structuredClone(event) as unknown as { id: string; data: { object: { id: string } } };
+    Object.assign(foreign, { id: 'evt_foreign' });
+    foreign.data.object.id = 'dp_of_another_account';
+    await market.tell(foreign as unknown as Stripe.Event);
+    expect(await market.settled(foreign)).toContain('No such object');
+    const unknown = {
+      ...structuredClone(event),
+      id: 'evt_unknown',
+      type: 'customer.created',
+      data: { object: { id: 'cus_1', object: 'customer' } },
+    };
+    await market.tell(unknown as unknown as Stripe.Event);
+    expect(await market.settled(unknown)).toBe('nothing is done for it');
+  });
+
+  test.each(['paymentEventObject', 'fetchPaymentObject', 'settlePaymentObject', 'endPaymentEvent'])(
+    'a worker that dies after %s settles the dispute once',
+    async (step) => {
+      const sale = await market.buy();
+      const { event } = market.double.dispute(sale.paymentId);
+      market.dying.add(step);
+      await market.tell(event);
+      expect(await market.settled(event)).toBe('open');
+      expect(market.dying.size).toBe(0);
+      const kinds = await market.postings(sale.purchaseId);
+      expect(kinds.filter((kind) => kind === 'dispute_opened')).toHaveLength(1);
+      expect(await market.sums()).toEqual([]);
+    },
+  );
+});
+
+describe('a refund through Stripe', () => {
+  test.each<[string, Fault | undefined]>([
+    ['openRefund', undefined],
+    ['refundAtProvider', undefined],
+    ['settlePaymentObject', undefined],
+    ['nothing', 'silent-after'],
+    ['nothing', 'cut-after'],
+    ['nothing', '500-after'],
+    ['nothing', '500-before'],
+    ['nothing', '429'],
+  ])('is made and posted once when %s dies and Stripe answers %s', async (step, fault) => {
+    const sale = await market.buy();
+    if (step !== 'nothing') market.dying.add(step);
+    if (fault !== undefined) market.double.fail('POST /v1/refunds', fault);
+    expect(await market.refund({ purchaseId: sale.purchaseId })).toEqual({ state: 'done' });
+    expect(market.dying.size).toBe(0);
+    expect(refundsOf(sale.paymentId)).toHaveLength(1);
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    // What Stripe tells of it afterwards is known.
+    const event = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('done');
+    expect((await market.postings(sale.purchaseId)).filter((kind) => kind === 'refund')).toHaveLength(1);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('in parts gives back exactly what was paid; more is refused, in all and at once', async () => {
+    const sale = await market.buy({ amount: 999 });
+    const { purchaseId } = sale;
+    const outcomes = await Promise.allSettled(
+      [333, 333, 333, 333].map((amount) => market.refund({ purchaseId, amount })),
+    );
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+    expect(await market.held(purchaseId)).toBe(0);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    expect(await refusal(market.refund({ purchaseId }))).toContain('nothing is left');
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('of a license that was used is an operator’s decision; while the money is on its way nothing is used', async () => {
+    const used = await market.buy({ kind: 'single_use' });
+    const redeem = (licenseId: string) =>
+      market.db.transaction().execute((tx) =>
+        redeemLicense(tx, {
+          licenseId,
+          ownerId: market.buyer,
+          redemptionId: newId('request'),
+          actor: 'test',
+        }),
+      );
+    await redeem(used.licenseId);
+    expect(await refusal(market.refund({ purchaseId: used.purchaseId }))).toContain('was used 1 of 1 times');
+    expect(await market.refund({ purchaseId: used.purchaseId, force: true })).toEqual({ state: 'done' });
+
+    const fresh = await market.buy({ kind: 'single_use' });
+    market.before.set('refundAtProvider', async () => {
+      expect(await refusal(redeem(fresh.licenseId))).toContain('SUSPENDED');
+    });
+    expect(await market.refund({ purchaseId: fresh.purchaseId })).toEqual({ state: 'done' });
+    expect((await market.license(fresh.licenseId)).state).toBe('revoked');
+  });
+
+  test('that Stripe refuses leaves everything as it was', async () => {
+    const sale = await market.buy();
+    market.double.dispute(sale.paymentId);
+    expect(await market.refund({ purchaseId: sale.purchaseId })).toEqual({ state: 'failed' });
+    expect(await market.license(sale.licenseId)).toEqual({ state: 'active', suspendedBy: [] });
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+  });
+
+  test('that is on its way for long is ended by its event; one that fails gives the license back', async () => {
+    for (const [status, state, license] of [
+      ['succeeded', 'done', 'revoked'],
+      ['failed', 'failed', 'active'],
+    ] as const) {
+      const sale = await market.buy();
+      market.double.refundStatus = 'pending';
+      const refundId = newId('refund');
+      const asked = refusal(market.refund({ purchaseId: sale.purchaseId, refundId }));
+      await market.until('it is asked for', async () => refundsOf(sale.paymentId).length === 1);
+      market.double.refundStatus = undefined;
+      const event = market.double.endRefund(refundsOf(sale.paymentId)[0]!.id, status);
+      await market.tell(event);
+      expect(await market.settled(event)).toBe(state);
+      expect((await market.license(sale.licenseId)).state).toBe(license);
+      await market.client.workflow.getHandle(`refund:${refundId}`).terminate('the test has seen enough');
+      expect(await asked).toBe('the test has seen enough');
+    }
+  });
+
+  test('that somebody made at Stripe is posted too, and one that came back is told', async () => {
+    const sale = await market.buy();
+    market.double.refundOutside(sale.paymentId, 1_000);
+    const event = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('done');
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    const failed = market.double.endRefund(refundsOf(sale.paymentId)[0]!.id, 'failed');
+    await market.tell(failed);
+    expect(await market.settled(failed)).toBe('done');
+    expect((await market.notices('refund_failed')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
+  });
+});
+
+describe('a dispute', () => {
+  const disputed = async (sale: { paymentId: string }, amount?: number) => {
+    const { id, event } = market.double.dispute(sale.paymentId, amount);
+    await market.tell(event);
+    await market.settled(event);
+    return {
+      id,
+      end: async (how: 'won' | 'lost') => {
+        const closed = market.double.endDispute(id, how);
+        await market.tell(closed);
+        return market.settled(closed);
+      },
+    };
+  };
+
+  test('lost takes the money back for good and revokes the license; the notice closes with it', async () => {
+    const sale = await market.buy();
+    const { id, end } = await disputed(sale);
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    expect(await market.balance(accountOf.disputes(market.buyer))).toBeGreaterThanOrEqual(1_000);
+    expect(await end('lost')).toBe('lost');
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    const notice = (await market.notices('dispute_open')).find(({ key }) => key === `dispute_open:${id}`);
+    expect(notice?.resolvedAt).not.toBe(null);
+  });
+
+  test('after a refund takes no more than is left, and tells what is beyond; won, it gives that much back', async () => {
+    const sale = await market.buy();
+    await market.refund({ purchaseId: sale.purchaseId, amount: 600 });
+    const { id, end } = await disputed(sale, 1_000);
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    const beyond = (await market.notices('payment_beyond')).find(({ subject }) => subject === sale.purchaseId);
+    expect(beyond?.title).toBe(`${id} took 6.00 EUR more than was left of ${sale.purchaseId}`);
+    expect(await end('won')).toBe('won');
+    expect(await market.held(sale.purchaseId)).toBe(400);
+    expect((await market.license(sale.licenseId)).state).toBe('active');
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('that comes while a refund is on its way leaves the refund its part: both together take what was paid', async () => {
+    const sale = await market.buy();
+    let opened: { end(how: 'won' | 'lost'): Promise<string> } | undefined;
+    // The refund was made at Stripe, and the dispute is told before it is.
+    market.before.set('settlePaymentObject', async () => {
+      const payment = await findPayment(market.db, { purchaseId: sale.purchaseId });
+      const { id } = market.double.dispute(payment!.paymentId!, 1_000);
+      expect(
+        await market.disputes.settle('stripe', {
+          ...(
+            await market.activities.fetchPaymentObject({
+              provider: 'stripe',
+              kind: 'dispute',
+              id,
+              of: { refundId: 'none' },
+            })
+          ).facts,
+        } as never),
+      ).toBe('open');
+      opened = { end: async (how) => await disputedEnd(id, how) };
+    });
+    expect(await market.refund({ purchaseId: sale.purchaseId, amount: 700 })).toEqual({ state: 'done' });
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    const rows = await market.db
+      .selectFrom('disputes')
+      .select(['amount', 'reserved'])
+      .where('purchaseId', '=', sale.purchaseId)
+      .execute();
+    expect(rows).toEqual([{ amount: 1_000, reserved: 300 }]);
+    expect(await opened!.end('won')).toBe('won');
+    expect(await market.held(sale.purchaseId)).toBe(300);
+    expect(await market.sums()).toEqual([]);
+  });
+  const disputedEnd = async (id: string, how: 'won' | 'lost') => {
+    const closed = market.double.endDispute(id, how);
+    await market.tell(closed);
+    return market.settled(closed);
+  };
+
+  test('an inquiry takes nothing; a second, other end is told to a person and changes nothing', async () => {
+    const sale = await market.buy();
+    const { id, event } = market.double.dispute(sale.paymentId, 1_000, 'warning_needs_response');
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('inquiry');
+    expect((await market.license(sale.licenseId)).state).toBe('active');
+    market.double.objects.get(id)!['status'] = 'needs_response';
+    expect(await disputedEnd(id, 'lost')).toBe('lost');
+    expect(await disputedEnd(id, 'won')).toBe('lost');
+    expect((await market.notices('dispute_differs')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
+    expect(await market.held(sale.purchaseId)).toBe(0);
+  });
+});

@@ -1,0 +1,257 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { accountOf } from '../../domain/ledger.ts';
+import { payable, payoutUnit } from '../../domain/market.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
+import { giveBlessing } from '../../stores/blessings.ts';
+import { newId } from '../../stores/ids.ts';
+import { createPayoutStore } from '../../stores/payouts.ts';
+import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
+import { testOwner } from '../support/store-scope.ts';
+import type { Fault } from '../support/stripe-double.ts';
+
+let market: MarketStage;
+beforeAll(async () => {
+  market = await openMarketStage();
+});
+afterAll(() => market?.close());
+
+const transfers = () => market.double.done.filter(({ what }) => what === 'transfer').length;
+const payouts = (userId: string) =>
+  market.db.selectFrom('payouts').selectAll().where('userId', '=', userId).orderBy('startedAt').execute();
+const creator = (userId: string, currency = 'EUR') => market.balance(accountOf.creator(userId), currency);
+
+let sweeps = 0;
+async function sweep(period = `period-${(sweeps += 1)}`): Promise<number> {
+  const { started } = (await market.client.workflow.execute('payOutCreators', {
+    workflowId: `pay-out-creators:${newId('request')}`,
+    taskQueue: coordinationQueue,
+    args: [{ done: { period, after: '', started: 0 } }],
+  })) as { started: number };
+  return started;
+}
+/** As the hold time passes, which the ledger itself does not let anybody change. */
+async function older(purchaseId: string): Promise<void> {
+  await market.db.transaction().execute(async (tx) => {
+    await sql`set local session_replication_role = replica`.execute(tx);
+    await sql`update ledger_transfers set at = at - interval '20 days' where purchase_id = ${purchaseId}`.execute(tx);
+  });
+}
+const ended = (userId: string) =>
+  market.until('no payout is on the way', async () =>
+    (await payouts(userId)).every(({ state }) => state !== 'started'),
+  );
+
+describe('a payout', () => {
+  beforeEach(async () => {
+    market.double.balance = undefined;
+    // Each test has creators of its own to look at.
+    for (const key of ['ada', 'bea'] as const) {
+      const id = newId('user');
+      await market.db.insertInto('users').values({ id, name: key, role: 'creator' }).execute();
+      market[key] = id;
+    }
+  });
+  const account = (userId: string, name = 'acct_ada') =>
+    market.payouts.setAccount({ ownerId: testOwner, userId, madeBy: 'test' }, { provider: 'stripe', account: name });
+
+  test('waits for the hold time and the threshold, and then is all that is free', async () => {
+    await account(market.ada);
+    const sale = await market.buy({ amount: 6_000 });
+    expect(await creator(market.ada)).toBe(2_800);
+    expect(await sweep()).toBe(0);
+    await older(sale.purchaseId);
+    const young = await market.buy({ amount: 3_000 });
+    await sweep();
+    await ended(market.ada);
+    const [paid, ...others] = await payouts(market.ada);
+    expect(others).toEqual([]);
+    expect(paid).toMatchObject({ state: 'paid', amount: 2_800, currency: 'EUR', account: 'acct_ada' });
+    expect(market.double.objects.get(paid!.reference!)).toMatchObject({
+      amount: 2_800,
+      destination: 'acct_ada',
+      transfer_group: paid!.id,
+    });
+    expect(await creator(market.ada)).toBe(1_400);
+    // Under the threshold.
+    await older(young.purchaseId);
+    await sweep();
+    expect(await payouts(market.ada)).toHaveLength(1);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test.each<[string, Fault | undefined]>([
+    ['startDuePayouts', undefined],
+    ['sendPayout', undefined],
+    ['endPayout', undefined],
+    ['nothing', 'silent-after'],
+    ['nothing', 'cut-after'],
+    ['nothing', '500-after'],
+    ['nothing', '500-before'],
+    ['nothing', '429'],
+  ])('is sent once when %s dies and Stripe answers %s', async (step, fault) => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    const before = transfers();
+    if (step !== 'nothing') market.dying.add(step);
+    if (fault !== undefined) market.double.fail('POST /v1/transfers', fault);
+    const period = `once-${step}-${fault}`;
+    await Promise.all([sweep(period), sweep(period), sweep(`${period}-too`)]);
+    await ended(market.ada);
+    expect(market.dying.size).toBe(0);
+    expect(transfers() - before).toBe(1);
+    expect((await payouts(market.ada)).map(({ state, amount }) => [state, amount])).toEqual([['paid', 4_200]]);
+    expect(await creator(market.ada)).toBe(0);
+    expect(await market.balance(accountOf.payouts(market.ada))).toBe(0);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('that is refused gives the money back, and the next period tries anew under another id', async () => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    market.double.balance = 100;
+    await sweep();
+    await ended(market.ada);
+    expect(await payouts(market.ada)).toMatchObject([{ state: 'failed', reason: 'Stripe: Insufficient funds.' }]);
+    expect(await creator(market.ada)).toBe(4_200);
+    market.double.balance = undefined;
+    await sweep();
+    await ended(market.ada);
+    expect((await payouts(market.ada)).map(({ state }) => state)).toEqual(['failed', 'paid']);
+    expect(await creator(market.ada)).toBe(0);
+  });
+
+  test('that is gone leaves its creator owing after a refund, and later sales settle that before anything is paid', async () => {
+    await account(market.ada);
+    const sale = await market.buy({ amount: 9_000 });
+    await older(sale.purchaseId);
+    await sweep();
+    await ended(market.ada);
+    expect(await market.refund({ purchaseId: sale.purchaseId })).toEqual({ state: 'done' });
+    expect(await creator(market.ada)).toBe(-4_200);
+    // A chargeback of the same sale finds nothing left: it is not taken twice.
+    const { event } = market.double.dispute(sale.paymentId);
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('open');
+    expect(await creator(market.ada)).toBe(-4_200);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    expect(await creator(market.ada)).toBe(0);
+    await sweep();
+    expect(await payouts(market.ada)).toHaveLength(1);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    await sweep();
+    await ended(market.ada);
+    expect((await payouts(market.ada)).map(({ amount }) => amount)).toEqual([4_200, 4_200]);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('without an account is paid by hand: told, marked once by its own operator, or given back', async () => {
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    await sweep();
+    const [payout] = await payouts(market.ada);
+    expect(payout).toMatchObject({ provider: 'by_hand', state: 'started', amount: 4_200 });
+    const told = async () => (await market.notices('payout_waiting')).find(({ subject }) => subject === payout!.id);
+    expect((await told())?.resolvedAt).toBe(null);
+    // One is on the way: another sale waits for it.
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    await sweep();
+    expect(await payouts(market.ada)).toHaveLength(1);
+    const url = `/v1/payouts/${payout!.id}`;
+    expect((await market.call('POST', `${url}/paid?dryRun=true`, { reference: 'x' })).json()).toMatchObject({
+      dryRun: true,
+    });
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => market.call('POST', `${url}/paid`, { reference: 'SEPA 7' })),
+    );
+    expect(new Set(answers.map(({ statusCode, body }) => `${statusCode} ${body}`))).toEqual(
+      new Set([`200 {"id":"${payout!.id}","state":"paid"}`]),
+    );
+    expect((await market.call('POST', `${url}/failed`, { reason: 'no' })).statusCode).toBe(409);
+    expect((await told())?.resolvedAt).not.toBe(null);
+    await sweep();
+    const second = (await payouts(market.ada))[1]!;
+    expect((await market.call('POST', `/v1/payouts/${second.id}/failed`, { reason: 'wrong number' })).statusCode).toBe(
+      200,
+    );
+    expect(await creator(market.ada)).toBe(4_200);
+    const stranger = createPayoutStore(market.db).end(
+      second.id,
+      { failed: 'x' },
+      { ownerId: market.buyer, madeBy: 'x' },
+    );
+    await expect(stranger).rejects.toThrow(`no payout ${second.id}`);
+  });
+
+  test('is in units that the provider takes, and never of what is held', () => {
+    expect(payable({ balance: 1_000, held: 400 }, { threshold: 600, unit: 1 })).toBe(600);
+    expect(payable({ balance: 1_000, held: 401 }, { threshold: 600, unit: 1 })).toBe(0);
+    expect(payable({ balance: 8_129, held: -50 }, { threshold: 8_000, unit: payoutUnit('KWD') })).toBe(8_120);
+    expect(payable({ balance: -5, held: 0 }, { threshold: 1, unit: 1 })).toBe(0);
+  });
+});
+
+describe('the blessing pool', () => {
+  let agents: Record<string, { id: string; ownerId: string }>;
+  beforeAll(async () => {
+    agents = {};
+    for (const [i, name] of ['ada', 'bea', 'cyd'].entries()) {
+      const ownerId = newId('user');
+      await market.db.insertInto('users').values({ id: ownerId, name, role: 'creator' }).execute();
+      const id = `light-00${i + 1}`;
+      await market.db.updateTable('agents').set({ ownerId }).where('id', '=', id).execute();
+      agents[name] = { id, ownerId };
+    }
+  });
+  const bless = (dropId: string, agentId: string, giver: Parameters<typeof giveBlessing>[1]['giver']) =>
+    market.db.transaction().execute((tx) => giveBlessing(tx, { dropId, agentId, giver }));
+  const share = (period: string) =>
+    market.client.workflow.execute('shareBlessings', {
+      workflowId: `blessings:${newId('request')}`,
+      taskQueue: coordinationQueue,
+      args: [{ period }],
+    }) as Promise<{ books: number; blessings: number }>;
+
+  test('a blessing counts once a day per giver and drop, and never for one’s own', async () => {
+    const { ada, bea } = agents as Record<'ada' | 'bea', { id: string; ownerId: string }>;
+    const giver = { userId: market.buyer };
+    const all = await Promise.all(Array.from({ length: 20 }, () => bless('drop-1', ada.id, giver)));
+    expect(all.filter(Boolean)).toHaveLength(1);
+    expect(await bless('drop-2', ada.id, giver)).toBe(true);
+    await expect(bless('drop-1', ada.id, { userId: ada.ownerId })).rejects.toThrow("giver's own");
+    await expect(bless('drop-1', ada.id, { agentId: ada.id })).rejects.toThrow("giver's own");
+    // Of another owner, and of the same lineage.
+    await sql`update agents set lineage_id = ${ada.id}, parent_id = ${ada.id}, generation = 1, origin = 'spawn' where id = ${bea.id}`.execute(
+      market.db,
+    );
+    await expect(bless('drop-1', ada.id, { agentId: bea.id })).rejects.toThrow('lineage');
+    await sql`update agents set lineage_id = ${bea.id}, parent_id = null, generation = 0, origin = 'fleet' where id = ${bea.id}`.execute(
+      market.db,
+    );
+    expect(await bless('drop-1', ada.id, { agentId: bea.id })).toBe(true);
+    await expect(bless('drop-1', 'nobody-001', giver)).rejects.toThrow('no agent');
+  });
+
+  test('is shared out by blessings, once a period however often it is done; what does not divide stays', async () => {
+    const { ada, bea } = agents as Record<'ada' | 'bea', { id: string; ownerId: string }>;
+    await market.buy({ amount: 1_000 });
+    // Others sold before, and what they put in is shared out too.
+    expect(await bless('drop-3', bea.id, { userId: market.buyer })).toBe(true);
+    const pool = await market.balance(accountOf.blessings());
+    const each = Math.floor(pool / 4);
+    market.dying.add('sharePools');
+    await Promise.all([share('week-1'), share('week-1'), share('week-1')]);
+    expect(market.dying.size).toBe(0);
+    expect(await creator(ada.ownerId)).toBe(Math.floor((pool * 3) / 4));
+    expect(await creator(bea.ownerId)).toBe(each);
+    const left = pool - Math.floor((pool * 3) / 4) - each;
+    expect(await market.balance(accountOf.blessings())).toBe(left);
+    // Nobody was blessed since: the pool waits.
+    await market.buy({ amount: 1_000 });
+    expect(await share('week-2')).toMatchObject({ blessings: 0 });
+    expect(await market.balance(accountOf.blessings())).toBe(left + 100);
+    await bless('drop-4', bea.id, { userId: market.buyer });
+    expect(await share('week-3')).toMatchObject({ blessings: 1 });
+    expect(await market.balance(accountOf.blessings())).toBe(0);
+    expect(await market.sums()).toEqual([]);
+  });
+});
