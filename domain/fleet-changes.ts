@@ -55,6 +55,8 @@ const settings = Object.keys({
   embeddings: true,
   spawning: true,
   limits: true,
+  people: true,
+  webhooks: true,
   talk: true,
   threads: true,
   drift: true,

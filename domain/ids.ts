@@ -25,6 +25,11 @@ export const idPrefixes = {
   license: 'lic',
   licenseEvent: 'lev',
   loopPackage: 'lpk',
+  mail: 'mai',
+  webhook: 'whk',
+  webhookSecret: 'wsc',
+  webhookEvent: 'evt',
+  webhookDelivery: 'whd',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -149,3 +154,11 @@ export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
 export const licensesScheduleId = 'licenses';
+/** @param resend how often a person has asked for it to be sent again, 0 at first */
+export function mailWorkflowId(mailId: string, resend: number): string {
+  return `mail:${mailId}${resend === 0 ? '' : `:again-${resend}`}`;
+}
+/** @param redelivery how often a person has asked for it again, 0 at first */
+export function webhookDeliveryWorkflowId(deliveryId: string, redelivery: number): string {
+  return `webhook:${deliveryId}${redelivery === 0 ? '' : `:again-${redelivery}`}`;
+}

@@ -19,7 +19,11 @@ export interface NewNotice {
     | 'embedding_model_failing'
     | 'clustering_failing'
     | 'whisper_waiting'
-    | 'ledger_unbalanced';
+    | 'ledger_unbalanced'
+    | 'mail_failing'
+    | 'mail_unconfirmed'
+    | 'webhook_failing'
+    | 'webhook_disabled';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

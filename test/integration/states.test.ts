@@ -20,6 +20,8 @@ import {
   threadKinds,
   threadStates,
 } from '../../domain/states.ts';
+import { mailStates, mailTemplates } from '../../domain/mails.ts';
+import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
@@ -48,6 +50,8 @@ const words: Record<string, readonly string[]> = {
   'ledger_transfers.kind': transferKinds,
   'machines.runs_as': runsAs,
   'machines.state': machineStates,
+  'mails.state': mailStates,
+  'mails.template': mailTemplates,
   'memories.kind': memoryKinds,
   'messages.state': messageStates,
   'plans.state': planStates,
@@ -58,6 +62,8 @@ const words: Record<string, readonly string[]> = {
   'threads.state': threadStates,
   'tokens.role': roles,
   'users.role': roles,
+  'webhooks.state': webhookStates,
+  'webhook_deliveries.state': deliveryStates,
   'whispers.source': whisperSources,
   'whispers.state': whisperStates,
 };
