@@ -215,10 +215,11 @@ export function createDriftActivities({ drift, judgements, outputs, embeddings, 
           last: settings.window + driftLimits.history,
         });
         const totals = new Map(rows.map((row) => [row.agentId, row]));
-        const due = rated.filter(({ agentId, standing }) => {
+        const due = rated.filter(({ agentId, standing, failing }) => {
           const newest = totals.get(agentId);
           if (!newest || newest.total < driftLimits.leastOutputs) return false;
-          return standing?.newestOutput !== newest.id || standing.model !== model;
+          // Who was told of is looked at again, so that mending the row is enough.
+          return failing || standing?.newestOutput !== newest.id || standing.model !== model;
         });
         const dueIds = new Set(due.map(({ agentId }) => agentId));
         const byAgent = await withVectors(

@@ -42,11 +42,22 @@ export async function embedEach(
     for (const text of texts) {
       const vector = await embedOne(embedder, text, signal);
       // Without one vector that is good, the model may be the one that is broken: this throws if so.
-      if (vector === undefined && !works) await embedder.embed([plainText], signal);
+      if (vector === undefined && !works) await embedPlain(embedder, signal);
       works = true;
       vectors.push(vector);
     }
     return vectors;
+  }
+}
+
+/** @throws EMBEDDINGS_FAILED: what fails for plain words fails for the model's sake, whatever it says of the words */
+async function embedPlain(embedder: Embedder, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await embedder.embed([plainText], signal);
+  } catch (err) {
+    if (!isOfTexts(err, signal)) throw err;
+    const why = err instanceof Error ? err.message : String(err);
+    throw new DomainError('EMBEDDINGS_FAILED', `${embedder.model} embeds not even plain words: ${why}`, { cause: err });
   }
 }
 

@@ -46,6 +46,11 @@ export async function receiveWhisper(tx: Executor, whisper: NewWhisper, policy: 
   // Before the statement, not in it: under read committed a statement sees what was committed when it began, so one that
   // waited inside itself would count without the one it waited for.
   await takeLock(tx, 'admission', ownerId);
+  // In the order of their ids, as everybody takes agents; else the whisper's keys would take the parent first.
+  await sql`select from agents where owner_id = ${ownerId}
+    and (id = ${parentId} or id = (select lineage_id from agents where id = ${parentId})) order by id for key share`.execute(
+    tx,
+  );
   const id = newId('whisper');
   const workflowPrefix = spawnWorkflowId('');
   const { rows } = await sql<ReceivedWhisper & { bodyHash: Buffer | null }>`

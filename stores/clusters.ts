@@ -174,12 +174,15 @@ async function runResult(db: Executor, ownerId: string, period: string): Promise
     .executeTakeFirst();
 }
 
+/** With the firsts of their lineages, which whispers of births take too: all in the order of their ids. */
 async function livingOf(tx: Executor, ownerId: string, agentIds: readonly string[]): Promise<Set<string>> {
   if (agentIds.length === 0) return new Set();
-  const { rows } = await sql<{ id: string }>`
-    select id from agents where id = any(${[...agentIds]}) and owner_id = ${ownerId} and state <> 'retired'
+  const { rows } = await sql<{ id: string; state: string }>`
+    select id, state from agents where owner_id = ${ownerId}
+      and (id = any(${[...agentIds]}) or id in (select lineage_id from agents where id = any(${[...agentIds]})))
     order by id for share`.execute(tx);
-  return new Set(rows.map(({ id }) => id));
+  const asked = new Set(agentIds);
+  return new Set(rows.flatMap(({ id, state }) => (asked.has(id) && state !== 'retired' ? [id] : [])));
 }
 
 /** Living clusters with their members of the newest run that looked for any, by id. */

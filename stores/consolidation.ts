@@ -7,7 +7,7 @@ import { contentHash } from './embeddings.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { consolidatedAway, quotationSource } from './quotations.ts';
+import { quotationSource } from './quotations.ts';
 import { leaveThreads } from './threads.ts';
 
 export interface CountedAgent {
@@ -240,7 +240,7 @@ async function insertConsolidated(
 async function entomb(tx: Executor, id: string, rev: number): Promise<void> {
   await tx
     .updateTable('memories')
-    .set({ deletedAt: sql<Date>`now()`, deletedReason: consolidatedAway, rev })
+    .set({ deletedAt: sql<Date>`now()`, deletedReason: quotationSource, rev })
     .where('id', '=', id)
     .execute();
 }

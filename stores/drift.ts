@@ -14,6 +14,8 @@ export interface RatedAgent {
   agentId: string;
   persona: string;
   traits: string[];
+  /** It could not be read the last time, and somebody was told so. */
+  failing: boolean;
   /** Null before the first rating. */
   standing: { ratingId: string; state: DriftState; model: string; newestOutput: string; period: string } | null;
 }
@@ -41,6 +43,8 @@ export interface StoredSpace {
 /** A sweep in hand may still use the one before. */
 const spacesKept = 3;
 
+const failureKey = (agentId: string) => `drift_failing:${agentId}`;
+
 export function createDriftStore(db: Database) {
   return {
     /** Agents that are not retired, by id. */
@@ -51,14 +55,20 @@ export function createDriftStore(db: Database) {
         .leftJoin('driftRatings', 'driftRatings.id', 'agentDrift.ratingId')
         .select(['agents.id as agentId', 'persona', 'traits', 'ratingId', 'newestOutput'])
         .select(['agentDrift.state as state', 'agentDrift.model as model', 'period'])
+        .select(
+          sql<boolean>`exists (select from notices n where n.key = ${failureKey('')} || agents.id and n.resolved_at is null)`.as(
+            'failing',
+          ),
+        )
         .where('agents.ownerId', '=', ownerId)
         .where('agents.state', '<>', 'retired')
         .where('agents.id', '>', after)
         .orderBy('agents.id')
         .limit(limit)
         .execute();
-      return rows.map(({ agentId, persona, traits, ratingId, newestOutput, state, model, period }) => ({
+      return rows.map(({ agentId, persona, traits, ratingId, newestOutput, state, model, period, failing }) => ({
         agentId,
+        failing,
         persona,
         traits,
         standing:
@@ -219,7 +229,7 @@ export function createDriftStore(db: Database) {
 
     /** Says that an agent was passed over because it could not be rated; taken back once it could. */
     async noteFailure(ownerId: string, agentId: string, reason: string | undefined): Promise<void> {
-      const key = `drift_failing:${agentId}`;
+      const key = failureKey(agentId);
       if (reason === undefined) return resolveNotice(db, key);
       await openNotice(db, {
         id: newId('notice'),

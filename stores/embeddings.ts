@@ -12,7 +12,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, replaceNotices } from './notices.ts';
-import { quotationSource } from './quotations.ts';
+import { isCompared } from './quotations.ts';
 
 /** Memories that a notice names. */
 const named = 5;
@@ -268,7 +268,7 @@ export function createEmbeddingStore(db: Database) {
         model,
         rows,
         sql`exists (select from memories m where m.owner_id = v.owner_id and m.content_hash = v.hash
-            and (m.deleted_at is null or m.deleted_reason = ${quotationSource}))
+            and ${isCompared('m')})
           or exists (select from agents a where a.owner_id = v.owner_id and sha256(convert_to(a.persona, 'UTF8')) = v.hash)`,
       );
     },

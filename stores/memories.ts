@@ -10,6 +10,7 @@ import { forgetMemory } from './forgetting.ts';
 import { newId } from './ids.ts';
 import { addImportance } from './importance.ts';
 import { isDue } from './due-memories.ts';
+import { quotationSource } from './quotations.ts';
 import { leaveThreads } from './threads.ts';
 import { heldAndKnown } from './memory-times.ts';
 import { grounded, insertMemoryRows, type NewMemory } from './memory-rows.ts';
@@ -236,7 +237,8 @@ export function createMemoryStore(db: Database) {
     async delete(ownerId: string, id: string, reason: string): Promise<void> {
       await db.transaction().execute(async (tx) => {
         const memory = await lockedMemory(tx, ownerId, id);
-        if (memory.deletedAt !== null) return;
+        // What a limit took may still be taken away: it counts as said until then.
+        if (memory.deletedAt !== null && memory.deletedReason !== quotationSource) return;
         await tx
           .updateTable('memories')
           .set({ deletedAt: sql<Date>`now()`, deletedReason: reason, rev: await nextRev(tx, memory.agentId) })

@@ -1,14 +1,21 @@
 import { sql } from 'kysely';
+import { outputMemoryKinds } from '../domain/drift.ts';
 import type { Executor } from './database.ts';
 
 /** Where a memory came from that quotes what it took the place of; see domain/consolidation.ts. */
 export const quotationSource = 'consolidated';
 
 /** Of a row of `memories`: its agent's limit took it, whether a quotation tells it or nothing does; nobody took it away. */
-export const gaveWay = sql<boolean>`(memories.deleted_reason = ${quotationSource} or exists (select from memories q
-  where q.id = memories.superseded_by and q.source = ${quotationSource}))`;
-/** Reason of a tombstone that nobody asked for: the memory was the least useful, and nothing was like it. */
-export const consolidatedAway = 'consolidated';
+export const gaveWay = sql<boolean>`(memories.deleted_reason = ${quotationSource} or (memories.deleted_at is null
+  and exists (select from memories q where q.id = memories.superseded_by and q.source = ${quotationSource}
+    and (q.deleted_at is null or q.deleted_reason = ${quotationSource}))))`;
+
+/** Of a row of `memories` under this name: something compares its vector, a search or, of outputs that gave way, drift. */
+export function isCompared(memories: string) {
+  const column = (name: string) => sql.ref(`${memories}.${name}`);
+  return sql<boolean>`(${column('deleted_at')} is null or (${column('deleted_reason')} = ${quotationSource}
+    and ${column('kind')} = any(${[...outputMemoryKinds]})))`;
+}
 
 /** Of a row of `memories`: neither a quotation nor inherited, so that nobody takes it for something new. */
 export const asItCame = sql<boolean>`source <> ${quotationSource} and source not like 'inherited:%'`;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Database } from './database.ts';
-import { quotationSource } from './quotations.ts';
+import { isCompared } from './quotations.ts';
 
 /** The last vector that was looked at; its time as Postgres writes it, since a Date has no microseconds. */
 export interface VectorPlace {
@@ -40,7 +40,7 @@ export function createUnsaidVectorStore(db: Database, page = 5_000) {
           select l.owner_id, l.model, l.content_hash from looked l
           left join lateral (select true as said from memories m
             where m.owner_id = l.owner_id and m.content_hash = l.content_hash
-              and (m.deleted_at is null or m.deleted_reason = ${quotationSource}) limit 1) living on true
+              and ${isCompared('m')} limit 1) living on true
           where living.said is null
         ), personas as materialized (
           select a.owner_id, sha256(convert_to(a.persona, 'UTF8')) as content_hash from agents a

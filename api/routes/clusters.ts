@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
-import { callPeriod, clusterWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
+import { clusterWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
 import { clusterStates, driftStates } from '../../domain/states.ts';
 import { findCluster, listClusterRuns, listClusters } from '../../stores/queries/clusters.ts';
-import { type ApiContext, fleetOf } from '../context.ts';
+import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
+import { periodRoute } from '../period-routes.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { problemResponses, timeSchema } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
 const clusterId = idSchema('cluster');
 const clusterSchema = z
@@ -109,40 +109,14 @@ export function clusterRoutes(app: Api, context: ApiContext): void {
     },
   });
 
-  app.route({
-    method: 'POST',
+  periodRoute(app, context, {
     url: '/v1/clusters/find',
-    config: { role: 'member' },
-    schema: {
-      tags: ['clusters'],
-      summary: 'Clusters the agents now, by the drift ratings there are',
-      querystring: writeQuery,
-      headers: idempotencyHeaders,
-      body: emptyBody,
-      response: {
-        200: dryRunSchema,
-        202: z.object({ workflowId: z.string(), period: z.string(), started: z.boolean() }),
-        ...problemResponses,
-      },
-    },
-    handler: async (request, reply) => {
-      const { ownerId } = callerOf(request);
-      await fleetOf(context, ownerId);
-      if (request.query.dryRun)
-        return { dryRun: true as const, would: 'cluster the agents that have a rating of drift' };
-      const period = callPeriod(requestIdOf(request));
-      const workflowId = clusterWorkflowId(period);
-      const started = await context.starter.start({
-        type: 'clusterAgents',
-        ownerId,
-        workflowId,
-        args: [{ period }],
-        again: 'failed',
-        summary: 'clusters of agents, by hand',
-        content: 'all',
-      });
-      void reply.header('location', '/v1/clusters');
-      return reply.code(202).send({ workflowId, period, started });
-    },
+    tag: 'clusters',
+    summary: 'Clusters the agents now, by the drift ratings there are',
+    type: 'clusterAgents',
+    workflowIdOf: clusterWorkflowId,
+    title: 'clusters of agents, by hand',
+    would: 'cluster the agents that have a rating of drift',
+    location: '/v1/clusters',
   });
 }

@@ -1,16 +1,15 @@
 import { z } from 'zod';
 import { judgementKinds, judgementStates } from '../../domain/consistency.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { callPeriod, driftWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
+import { driftWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
 import { driftStates } from '../../domain/states.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { listAgentDrift, listDriftRatings } from '../../stores/queries/drift.ts';
-import { type ApiContext, fleetOf } from '../context.ts';
+import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
-import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { periodRoute } from '../period-routes.ts';
+import { timeSchema } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
 const distance = z.number().describe('1 − cosine of what was said of late and the anchor, 0 to 2');
 const deviations = z
@@ -104,39 +103,14 @@ export function driftRoutes(app: Api, context: ApiContext): void {
     },
   });
 
-  app.route({
-    method: 'POST',
+  periodRoute(app, context, {
     url: '/v1/drift/rate',
-    config: { role: 'member' },
-    schema: {
-      tags: ['drift'],
-      summary: 'Rates now every agent that has said something new',
-      querystring: writeQuery,
-      headers: idempotencyHeaders,
-      body: emptyBody,
-      response: {
-        200: dryRunSchema,
-        202: z.object({ workflowId: z.string(), period: z.string(), started: z.boolean() }),
-        ...problemResponses,
-      },
-    },
-    handler: async (request, reply) => {
-      const { ownerId } = callerOf(request);
-      await fleetOf(context, ownerId);
-      if (request.query.dryRun) return { dryRun: true as const, would: 'rate every agent that has said something new' };
-      const period = callPeriod(requestIdOf(request));
-      const workflowId = driftWorkflowId(period);
-      const started = await context.starter.start({
-        type: 'rateDrift',
-        ownerId,
-        workflowId,
-        args: [{ period }],
-        again: 'failed',
-        summary: 'drift of every agent, by hand',
-        content: 'all',
-      });
-      void reply.header('location', '/v1/drift');
-      return reply.code(202).send({ workflowId, period, started });
-    },
+    tag: 'drift',
+    summary: 'Rates now every agent that has said something new',
+    type: 'rateDrift',
+    workflowIdOf: driftWorkflowId,
+    title: 'drift of every agent, by hand',
+    would: 'rate every agent that has said something new',
+    location: '/v1/drift',
   });
 }

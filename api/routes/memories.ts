@@ -13,6 +13,7 @@ import type { NewMemory } from '../../stores/memories.ts';
 import { exportedLines, exportedRows } from '../../stores/queries/memory-export.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findMemory, findMemoryByKey, listMemories } from '../../stores/queries/memories.ts';
+import { quotationSource } from '../../stores/quotations.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { importReportSchema } from '../import-report.ts';
@@ -50,7 +51,9 @@ const asOfShape = {
 };
 const agentParams = z.strictObject({ id: slugSchema });
 const memoryParams = z.strictObject({ id: idSchema('memory') });
-const reasonSchema = textSchema(500);
+const reasonSchema = textSchema(500).refine((reason) => reason !== quotationSource, {
+  error: `must not be "${quotationSource}", which says that a limit took it`,
+});
 const share = z.number().min(0).max(1);
 const foundSchema = z.object({
   items: z.array(

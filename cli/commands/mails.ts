@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { cliEnvironment } from '../../config/environment.ts';
 import { ago, good, line, plainLines, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { readableMail } from '../readable-mail.ts';
 
 interface Mail {
   id: string;
@@ -59,7 +60,7 @@ export function mailCommands(program: Command): void {
           ['ANSWER', (attempt) => attempt.answer],
         ]),
       );
-      if (text !== undefined) line(`\n${plainLines(text.replaceAll('\r\n', '\n'))}`);
+      if (text !== undefined) line(`\n${plainLines(readableMail(text))}`);
     });
 
   mails

@@ -3,7 +3,7 @@ import { type PackedMemory, isLoopKey } from '../../domain/loop-memories.ts';
 import { sourceIdOf } from '../../domain/sources.ts';
 import type { MemoryKind } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
-import { consolidatedAway, quotationSource } from '../quotations.ts';
+import { quotationSource } from '../quotations.ts';
 
 interface Row {
   id: string;
@@ -86,7 +86,7 @@ async function ancestors(db: Executor, ownerId: string, ids: readonly string[]):
 function judged(row: Row, own: boolean, here: ReadonlySet<string>, { isPrivateSource }: LoopMemoriesOf): PackedMemory {
   const { id, kind, text, importance, source, externalKey, evidence, replaced } = row;
   // What gave way for room was good enough to be told; what somebody deleted was not.
-  const forRoom = row.deletedReason === consolidatedAway;
+  const forRoom = row.deletedReason === quotationSource;
   const inheritedFrom = inheritedKey.exec(externalKey)?.[1];
   return {
     id,

@@ -403,4 +403,14 @@ test('what an agent said is what it is measured by, also once its limit has take
   expect(after).toHaveLength(79);
   expect(after).not.toContain(first!.id);
   expect(after).not.toContain(second!.id);
+  // And two that gave way: one without a trace, one that a quotation tells.
+  const { rows: gone } = await sql<{ id: string }>`
+    (select id from memories where deleted_reason = 'consolidated' and kind = 'reply' and id = any(${after}) order by seq limit 1)
+    union all
+    (select m.id from memories m join memories q on q.id = m.superseded_by where q.source = 'consolidated' and m.deleted_at is null
+      and m.id = any(${after}) order by m.seq limit 1)`.execute(stage.db);
+  expect(gone).toHaveLength(2);
+  for (const { id } of gone) await stage.memories.delete(testOwner, id, 'taken back');
+  const left = (await said()).map(({ id }) => id);
+  expect(left).toEqual(after.filter((id) => !gone.some((each) => each.id === id)));
 });

@@ -3,7 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createEmbeddingActivities } from '../../activities/embeddings.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
-import { embedEach, type Embedder, embeddingModelOf, unitVectors } from '../../domain/embeddings.ts';
+import { embedEach, type Embedder, embeddingModelOf, unitVectors, UnusableText } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
@@ -140,6 +140,11 @@ test('embedMissing ends a change of model although one text has no usable vector
   const environment = new MockActivityEnvironment();
   await environment.run((input: { most: number }) => activities.embedMissing(input), { most: 100 });
   expect(await embeddings.serving(testOwner)).toMatchObject({ model: 'use-lite-en' });
+});
+
+test('a model that embeds not even plain words is broken, whatever it says of the texts', async () => {
+  const broken: Embedder = { model: 'broken', embed: () => Promise.reject(new UnusableText('no memory left')) };
+  await expect(embedEach(broken, ['one', 'two'])).rejects.toMatchObject({ code: 'EMBEDDINGS_FAILED' });
 });
 
 test('where the model has no usable vector for any text, none is marked', async () => {

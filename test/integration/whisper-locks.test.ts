@@ -143,8 +143,13 @@ test('a birth takes its parent and its lineage before the whisper, a judgement t
     whisperRow(whisperId),
   );
   const birth = () => spawns.giveBirth({ whisperId, persona, memoryIds: [], policy: spawning, fleetVersion: 1 });
-  // The copy of an agent holds no ego: what counts here is that it waited without the whisper.
-  expect(await heldBack(agent('light-001'), birth, whisperRow(whisperId))).toMatchObject({ code: 'EGO_TOO_LOW' });
+  // Nobody has vectors here, so it comes to no birth: what counts is that it waited without the whisper.
+  expect(await heldBack(agent('light-001'), birth, whisperRow(whisperId))).toBe('unjudged');
+});
+
+test('a whisper takes the first of its lineage and its parent by their ids', async () => {
+  const whispering = () => underWay();
+  expect(await heldBack(agent('light-001'), whispering, agent(child))).toMatch(/^whi_/);
 });
 
 test('a draft that comes while its whisper is being forgotten is thrown away', async () => {

@@ -302,8 +302,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await client.workflow
     .getHandle(spawnWorkflowId(approved))
     .executeUpdate(decideWhisperUpdate, { args: [{ draft: 1, approve: true }] });
-  await save('spawn-persona-approved', spawnWorkflowId(approved));
-  // Since 0.2 a draft that waited for a person is judged again.
+  // spawn-persona-approved is of before a draft that waited for a person was judged again.
   await save('spawn-persona-judged-again', spawnWorkflowId(approved));
   const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
   await until('nobody decided', async () => (await whisperState(expired)) === 'expired');

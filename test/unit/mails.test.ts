@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { mailAddressOf, mailAddressSchema } from '../../domain/mail-addresses.ts';
 import { inviteText, oneLine, receiptText, signInText } from '../../domain/mail-texts.ts';
 import { afterMailTry, type MailOutcome, mailOutcomes, mailTemplates } from '../../domain/mails.ts';
+import { readableMail } from '../../cli/readable-mail.ts';
 import { smtpSettingsOf } from '../../domain/smtp-settings.ts';
 import { mailBytes, type OutgoingMail } from '../../integrations/mail/mail-sender.ts';
 import '../support/properties.ts';
@@ -167,6 +168,15 @@ describe('words', () => {
     expect(raw).toContain('Content-Type: text/plain');
     expect(raw).toContain('Auto-Submitted: auto-generated\r\n');
     expect(raw).not.toMatch(/text\/html|multipart/i);
+  });
+
+  test('a link can be taken over from the file of a mail', async () => {
+    const link = `http://127.0.0.1:17000/#once=sfr_${'x'.repeat(43)}`;
+    const raw = (await mailBytes({ ...mail, ...signInText({ link, minutes: 15 }) })).toString('utf8');
+    expect(raw).not.toContain(link);
+    expect(readableMail(raw)).toContain(`\n${link}\n`);
+    const { text } = inviteText({ link, minutes: 60, fleet: 'Häfen 港', role: 'member' });
+    expect(readableMail((await mailBytes({ ...mail, text })).toString('utf8'))).toContain('Häfen 港');
   });
 
   test('names in other letters are encoded, not lost', async () => {
