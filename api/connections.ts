@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
-import { createSecretBox } from '../integrations/secret-box.ts';
+import { createSecretBox, type SecretBox } from '../integrations/secret-box.ts';
 import { openSigningKey } from '../integrations/signing.ts';
 import { createApiMetrics } from '../observability/metrics.ts';
 import { createDatabase } from '../stores/database.ts';
@@ -18,6 +18,8 @@ export interface ConnectionSettings {
   modelKey?: string | undefined;
   /** 32 bytes, base64url. */
   secretKey?: string | undefined;
+  /** 32 bytes, base64url. */
+  webhookKey?: string | undefined;
   /** PKCS8 PEM of an Ed25519 key. */
   signingKey?: string | undefined;
   stripeWebhookSecret?: string | undefined;
@@ -43,8 +45,8 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     embedderOf: embedders.of,
-    secretBox:
-      settings.secretKey === undefined ? undefined : createSecretBox(Buffer.from(settings.secretKey, 'base64url')),
+    secretBox: boxOf(settings.secretKey),
+    webhookBox: boxOf(settings.webhookKey),
     signingKey: settings.signingKey === undefined ? undefined : openSigningKey(settings.signingKey),
     stripeWebhookSecret: settings.stripeWebhookSecret,
     log,
@@ -57,6 +59,10 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
       await Promise.all([connection.close(), db.destroy(), embedders.close()]);
     },
   };
+}
+
+function boxOf(key: string | undefined): SecretBox | undefined {
+  return key === undefined ? undefined : createSecretBox(Buffer.from(key, 'base64url'));
 }
 
 /** Commands fail at once while it is away: whoever asks has a way without it. */

@@ -4,6 +4,7 @@ import { createAgentStore } from '../stores/agents.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import { createMailStore } from '../stores/mails.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMessageStore } from '../stores/messages.ts';
@@ -17,6 +18,7 @@ import { createRunStore } from '../stores/runs.ts';
 import { createSigningKeyStore } from '../stores/signing-keys.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSigners } from '../integrations/signing.ts';
@@ -42,6 +44,7 @@ export function createContext(deps: ApiDeps) {
     agents: createAgentStore(deps.db),
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),
+    mails: createMailStore(deps.db),
     memories: createMemoryStore(deps.db),
     loopPackages: createLoopPackageStore(deps.db),
     messages: createMessageStore(deps.db),
@@ -54,6 +57,7 @@ export function createContext(deps: ApiDeps) {
     retirement: createRetirementStore(deps.db),
     sources: createSourceStore(deps.db),
     sourceSecrets: createSourceSecretStore(deps.db),
+    webhookDeliveries: createWebhookDeliveryStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

@@ -27,6 +27,7 @@ import { lineageRoutes } from './routes/lineages.ts';
 import { listingRoutes } from './routes/listings.ts';
 import { loopRoutes } from './routes/loops.ts';
 import { machineRoutes } from './routes/machines.ts';
+import { mailRoutes } from './routes/mails.ts';
 import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
@@ -47,6 +48,9 @@ import { sourceRoutes } from './routes/sources.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
+import { userRoutes } from './routes/users.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
+import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts';
 import { whisperRoutes } from './routes/whispers.ts';
 import type { Api, ApiDeps } from './types.ts';
 
@@ -98,6 +102,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   for (const routes of [
     healthRoutes,
     principalRoutes,
+    userRoutes,
+    mailRoutes,
     fleetRoutes,
     machineRoutes,
     modelRoutes,
@@ -130,6 +136,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     purchaseRoutes,
     refundRoutes,
     downloadRoutes,
+    webhookRoutes,
+    webhookDeliveryRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

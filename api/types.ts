@@ -32,6 +32,8 @@ export interface ApiDeps {
   embedderOf: (settings: EmbeddingSettings) => Embedder;
   /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender and no key to sign with can be kept. */
   secretBox: SecretBox | undefined;
+  /** Absent: no SOULFRA_WEBHOOK_KEY, so no endpoint can have a secret. Another key than the other secrets': workers have it too. */
+  webhookBox?: SecretBox | undefined;
   /** The operator's key out of SOULFRA_SIGNING_KEY_FILE; absent: one is made and kept sealed. */
   signingKey?: SigningKey | undefined;
   /** What Stripe signs its events with; absent: none is taken. */

@@ -31,7 +31,7 @@ type Query = Record<string, string | number | boolean | undefined>;
 const inputStatuses = new Set([400, 404, 405, 413, 415, 422]);
 
 /** The API over fetch; a refusal becomes a CommandFailure with its code, detail and mend. */
-export function createClient({ url, token, origin }: { url: string; token: string; origin: string }) {
+export function createClient({ url, token, origin }: { url: string; token: string | undefined; origin: string }) {
   async function ask(method: string, path: string, query: Query, init: RequestInit = {}): Promise<Response> {
     const asked = Object.entries(query).flatMap(([key, value]): [string, string][] =>
       value === undefined ? [] : [[key, String(value)]],
@@ -42,7 +42,10 @@ export function createClient({ url, token, origin }: { url: string; token: strin
       response = await fetch(`${url}/v1${path}${search}`, {
         ...init,
         method,
-        headers: { authorization: `Bearer ${token}`, ...(init.headers as Record<string, string> | undefined) },
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(init.headers as Record<string, string> | undefined),
+        },
       });
     } catch (cause) {
       throw new CommandFailure(`nothing answers at ${url} (${origin})`, {

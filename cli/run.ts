@@ -16,6 +16,7 @@ import { licenseCommands } from './commands/licenses.ts';
 import { loopCommands } from './commands/loops.ts';
 import { machineCommands } from './commands/machines.ts';
 import { mcpCommand } from './commands/mcp.ts';
+import { mailCommands } from './commands/mails.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
 import { reflectionCommands } from './commands/reflections.ts';
@@ -24,6 +25,8 @@ import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
+import { userCommands } from './commands/users.ts';
+import { webhookCommands } from './commands/webhooks.ts';
 import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -60,6 +63,9 @@ export function createProgram(): Command {
     purchaseCommands,
     keyCommands,
     loopCommands,
+    webhookCommands,
+    userCommands,
+    mailCommands,
     tokenCommands,
   ]) {
     add(program);

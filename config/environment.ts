@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DomainError, type FieldError } from '../domain/errors.ts';
 import { explainIssues } from '../domain/field-errors.ts';
+import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
+import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
 
 /** Read only here: the one place that looks at the process's environment. */
@@ -15,17 +17,23 @@ export type Variables = Readonly<Record<string, string | undefined>>;
 const secretNames = [
   'DATABASE_URL',
   'REDIS_URL',
+  'SMTP_URL',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SIGNING_KEY',
   'SOULFRA_TOKEN',
   'STRIPE_SECRET_KEY',
   'STRIPE_WEBHOOK_SECRET',
+  'SOULFRA_WEBHOOK_KEY',
 ] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
 const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
 const port = z.coerce.number().int().min(1).max(65_535);
+const key = z
+  .string()
+  .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
+  .optional();
 
 const servers = {
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' }),
@@ -40,10 +48,8 @@ const apiSchema = z.object({
   SOULFRA_API_PORT: port.default(17_000),
   SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
   SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
-  SOULFRA_SECRET_KEY: z
-    .string()
-    .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
-    .optional(),
+  SOULFRA_SECRET_KEY: key,
+  SOULFRA_WEBHOOK_KEY: key,
   SOULFRA_SIGNING_KEY: z
     .string()
     .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
@@ -57,20 +63,38 @@ const apiSchema = z.object({
   SOULFRA_HOST_NAME: z.string().min(1).optional(),
 });
 
-const workerSchema = z.object({
-  ...servers,
-  SOULFRA_SOURCE_FOLDERS: z
-    .string()
-    .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
-    .optional(),
-  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
-  STRIPE_SECRET_KEY: z
-    .string()
-    .regex(/^[sr]k_\S+$/, 'must be a secret or restricted key: sk_… or rk_…')
-    .optional(),
-  SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
-  SOULFRA_HOST_NAME: z.string().min(1).optional(),
-});
+const workerSchema = z
+  .object({
+    ...servers,
+    SOULFRA_SOURCE_FOLDERS: z
+      .string()
+      .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
+      .optional(),
+    SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+    STRIPE_SECRET_KEY: z
+      .string()
+      .regex(/^[sr]k_\S+$/, 'must be a secret or restricted key: sk_… or rk_…')
+      .optional(),
+    SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
+    SOULFRA_HOST_NAME: z.string().min(1).optional(),
+    SOULFRA_WEBHOOK_KEY: key,
+    SMTP_URL: z
+      .string()
+      .refine((text) => smtpSettingsOf(text) !== undefined, 'must be smtp://user:password@host:port or smtps://…')
+      .optional(),
+    SOULFRA_MAILBOX: z.string().regex(/^\//, 'must be an absolute path').optional(),
+    SOULFRA_MAIL_FROM: z
+      .string()
+      .refine((text) => mailAddressOf(text) !== undefined, 'must be one bare mail address, such as market@example.org')
+      .optional(),
+    SOULFRA_PUBLIC_URL: z
+      .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+      .default('http://127.0.0.1:17000'),
+  })
+  .refine((env) => env.SMTP_URL === undefined || env.SOULFRA_MAIL_FROM !== undefined, {
+    path: ['SOULFRA_MAIL_FROM'],
+    error: 'must be set where SMTP_URL is',
+  });
 
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
@@ -167,6 +191,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
     secretKey: env.SOULFRA_SECRET_KEY,
+    webhookKey: env.SOULFRA_WEBHOOK_KEY,
     signingKey: env.SOULFRA_SIGNING_KEY,
     stripeWebhookSecret: env.STRIPE_WEBHOOK_SECRET,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
@@ -182,6 +207,13 @@ export function workerEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
+    outbound: {
+      smtpUrl: env.SMTP_URL,
+      mailbox: env.SOULFRA_MAILBOX,
+      mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
+      publicUrl: env.SOULFRA_PUBLIC_URL.replace(/\/+$/, ''),
+      webhookKey: env.SOULFRA_WEBHOOK_KEY,
+    },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
     ...(env.STRIPE_SECRET_KEY === undefined
       ? {}

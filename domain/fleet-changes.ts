@@ -56,6 +56,8 @@ const settings = Object.keys({
   spawning: true,
   market: true,
   limits: true,
+  people: true,
+  webhooks: true,
   talk: true,
   threads: true,
   drift: true,

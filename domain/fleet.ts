@@ -195,6 +195,16 @@ const clustersSchema = z.strictObject({
   memoryMiB: z.int().min(64).max(65_536).default(256),
 });
 
+const peopleSchema = z.strictObject({
+  /** Whether who asks for a sign-in link becomes a user; users that are there get theirs either way. */
+  signUp: z.enum(['open', 'closed']).default('closed'),
+});
+
+const webhooksSchema = z.strictObject({
+  /** Hosts of the owner's own that their endpoints, and nobody else's, may lie on, also by http: names or addresses. */
+  allowPrivate: z.array(z.string().min(1).max(253).toLowerCase()).max(50).default([]),
+});
+
 const retentionSchema = z.strictObject({
   events: durationSchema.default('90d'),
   runs: durationSchema.default('365d'),
@@ -210,6 +220,8 @@ const retentionSchema = z.strictObject({
   whispers: durationSchema.default('90d'),
   reconciliations: durationSchema.default('90d'),
   paymentEvents: durationSchema.default('90d'),
+  mails: durationSchema.default('90d'),
+  webhookDeliveries: durationSchema.default('30d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -233,6 +245,9 @@ export const fleetShapeSchema = z.strictObject({
   /** What is sold, and what its creators are paid. */
   market: marketSchema.prefault({}),
   limits: limitsSchema.prefault({}),
+  people: peopleSchema.prefault({}),
+  /** Where events for programs of others may go. */
+  webhooks: webhooksSchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),

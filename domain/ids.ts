@@ -29,6 +29,11 @@ export const idPrefixes = {
   purchase: 'pur',
   refund: 'rfd',
   payout: 'pyt',
+  mail: 'mai',
+  webhook: 'whk',
+  webhookSecret: 'wsc',
+  webhookEvent: 'evt',
+  webhookDelivery: 'whd',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -167,4 +172,12 @@ export function refundWorkflowId(refundId: string): string {
 }
 export function payoutWorkflowId(payoutId: string): string {
   return `payout:${payoutId}`;
+}
+/** @param resend how often a person has asked for it to be sent again, 0 at first */
+export function mailWorkflowId(mailId: string, resend: number): string {
+  return `mail:${mailId}${resend === 0 ? '' : `:again-${resend}`}`;
+}
+/** @param redelivery how often a person has asked for it again, 0 at first */
+export function webhookDeliveryWorkflowId(deliveryId: string, redelivery: number): string {
+  return `webhook:${deliveryId}${redelivery === 0 ? '' : `:again-${redelivery}`}`;
 }

@@ -23,3 +23,7 @@ export function talkQueue(queue: string): string {
 export function machineQueue(machineId: string): string {
   return `machine_${machineId.replaceAll('-', '_')}`;
 }
+
+/** What leaves for others, each kind on a queue of its own: what is slow there holds up nothing here. */
+export const channelQueues = { mail: 'channel_mail', webhooks: 'channel_webhooks' } as const;
+export type Channel = keyof typeof channelQueues;

@@ -16,10 +16,12 @@ export interface Address {
 export type Resolve = (hostname: string) => Promise<Address[]>;
 
 export interface GuardedRequest {
+  /** Sent by POST; no redirect is followed then, it is the answer. Default: GET. */
+  body?: Uint8Array;
   headers?: Readonly<Record<string, string>>;
   /** Hosts, as the address names them, whose private addresses the owner allows. @default none */
   allowPrivate?: readonly string[];
-  /** Most bytes of a body, before and after decompression. */
+  /** Most bytes of the answer's body, before and after decompression; 0: it is not read. */
   mostBytes: number;
   /** Milliseconds for all of it: names, redirects, headers, body. */
   timeoutMs: number;
@@ -50,7 +52,7 @@ const decoders: Readonly<Record<string, () => Transform>> = {
 };
 
 /**
- * GET for addresses that somebody else may choose. Every address of every hop is judged before anything is sent, and the
+ * GET and POST for addresses that somebody else may choose. Every address of every hop is judged before anything is sent, and the
  * connection goes to exactly the addresses that were judged: a name that answers otherwise the second time gains nothing.
  * No cookie, token or proxy of ours is used.
  * @throws ADDRESS_REFUSED, REMOTE_FAILED; no status is an error here
@@ -81,10 +83,10 @@ async function follow(
   let moved = true;
   for (let hop = 0; ; hop += 1) {
     const addresses = await judgedAddresses(url, allowPrivate, resolve, signal);
-    const response = await send(url, addresses, request.headers ?? {}, signal);
+    const response = await send(url, addresses, request, signal);
     const status = response.statusCode ?? 0;
     const { location } = response.headers;
-    if (!redirects.has(status) || location === undefined) {
+    if (!redirects.has(status) || location === undefined || request.body !== undefined) {
       const body = await wholeBody(response, mostBytes, signal);
       const movedTo = hop > 0 && moved ? { movedTo: url.href } : {};
       return { status, headers: response.headers, url: url.href, ...movedTo, body };
@@ -137,7 +139,7 @@ async function judgedAddresses(
 function send(
   url: URL,
   addresses: readonly Address[],
-  headers: Readonly<Record<string, string>>,
+  { headers, body }: Pick<GuardedRequest, 'headers' | 'body'>,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   // Node asks this in place of a name server; for an address written out it asks nobody.
@@ -153,15 +155,24 @@ function send(
       lookup,
       signal,
       maxHeaderSize: 32 * 1024,
-      headers: { 'accept-encoding': 'gzip, br', ...headers },
+      headers: {
+        'accept-encoding': 'gzip, br',
+        ...(body === undefined ? {} : { 'content-length': String(body.length) }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { method: 'POST' }),
     });
     sent.on('response', resolve);
     sent.on('error', reject);
-    sent.end();
+    sent.end(body);
   });
 }
 
 async function wholeBody(response: IncomingMessage, mostBytes: number, signal: AbortSignal): Promise<Buffer> {
+  if (mostBytes === 0) {
+    response.destroy();
+    return Buffer.alloc(0);
+  }
   const coding = (response.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
   const decode = coding === 'identity' || coding === '' ? undefined : decoders[coding];
   try {

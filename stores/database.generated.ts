@@ -429,6 +429,32 @@ export interface Machines {
   state: Generated<string>;
 }
 
+export interface MailAttempts {
+  answer: Generated<string>;
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  mailId: string;
+  outcome: string | null;
+  resend: number;
+}
+
+export interface Mails {
+  address: string | null;
+  data: Generated<Json>;
+  endedAt: Timestamp | null;
+  id: string;
+  key: string;
+  ownerId: string;
+  queuedAt: Generated<Timestamp>;
+  reason: Generated<string>;
+  resends: Generated<number>;
+  state: Generated<string>;
+  template: string;
+  templateVersion: number;
+  userId: string | null;
+}
+
 export interface Memories {
   agentId: string;
   contentHash: Buffer;
@@ -873,6 +899,7 @@ export interface Tokens {
   hash: Buffer;
   id: string;
   kind: string;
+  mailId: string | null;
   name: Generated<string>;
   ownerId: string;
   revokedAt: Timestamp | null;
@@ -896,10 +923,63 @@ export interface UnwovenMemories {
 }
 
 export interface Users {
+  address: string | null;
   createdAt: Generated<Timestamp>;
+  deletedAt: Timestamp | null;
   id: string;
   name: string;
+  operatorId: string | null;
   role: string;
+  verifiedAt: Timestamp | null;
+}
+
+export interface WebhookAttempts {
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  deliveryId: string;
+  endedAt: Timestamp | null;
+  reason: Generated<string>;
+  redelivery: number;
+  status: number | null;
+}
+
+export interface WebhookDeliveries {
+  createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  eventId: string;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  redeliveries: Generated<number>;
+  state: Generated<string>;
+  webhookId: string;
+}
+
+export interface WebhookEvents {
+  body: string;
+  createdAt: Generated<Timestamp>;
+  id: string;
+  key: string;
+  ownerId: string;
+  type: string;
+}
+
+export interface Webhooks {
+  createdAt: Generated<Timestamp>;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  state: Generated<string>;
+  types: string[];
+  url: string;
+}
+
+export interface WebhookSecrets {
+  createdAt: Generated<Timestamp>;
+  id: string;
+  ownerId: string;
+  sealed: Buffer;
+  webhookId: string;
 }
 
 export interface Whispers {
@@ -967,6 +1047,8 @@ export interface DB {
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
   machines: Machines;
+  mailAttempts: MailAttempts;
+  mails: Mails;
   memories: Memories;
   messageCitations: MessageCitations;
   messages: Messages;
@@ -1000,5 +1082,10 @@ export interface DB {
   unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;
+  webhookAttempts: WebhookAttempts;
+  webhookDeliveries: WebhookDeliveries;
+  webhookEvents: WebhookEvents;
+  webhooks: Webhooks;
+  webhookSecrets: WebhookSecrets;
   whispers: Whispers;
 }

@@ -15,6 +15,7 @@ import {
   recordChange,
   type Viewer,
 } from './license-rows.ts';
+import { queueWebhookEvent } from './webhook-events.ts';
 
 export interface NewLicense {
   /** Made before it, so that a repeated request means the same license. @default a new one */
@@ -86,7 +87,12 @@ async function refuseUnknown(tx: DatabaseTransaction, holderId: string, kind: st
 }
 
 async function refuseUnknownUser(tx: DatabaseTransaction, id: string): Promise<void> {
-  const known = await tx.selectFrom('users').select('id').where('id', '=', id).executeTakeFirst();
+  const known = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .where('deletedAt', 'is', null)
+    .executeTakeFirst();
   if (!known) throw new DomainError('NOT_FOUND', `no user ${id}`);
 }
 
@@ -153,7 +159,18 @@ export async function revokeLicense(
   if (!mayCome('revoked', license.state)) return { license, changed: false };
   await setState(tx, id, 'revoked', []);
   await recordChange(tx, license, { change: 'revoked', from: license.state, to: 'revoked', by });
-  return { license: await readLicense(tx, id, null, now), changed: true };
+  const revoked = await readLicense(tx, id, null, now);
+  for (const told of new Set([license.issuerId, license.ownerId])) {
+    await queueWebhookEvent(tx, told, 'license.revoked', {
+      licenseId: id,
+      holderId: license.ownerId,
+      packageHash: license.packageHash,
+      purchaseId: license.purchaseId,
+      reason: by.reason.slice(0, 1_000).toWellFormed(),
+      revokedAt: new Date(revoked.now).toISOString(),
+    });
+  }
+  return { license: revoked, changed: true };
 }
 
 /**

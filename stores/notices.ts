@@ -27,7 +27,11 @@ export interface NewNotice {
     | 'payment_stuck'
     | 'payout_waiting'
     | 'payout_failing'
-    | 'purchase_stuck';
+    | 'purchase_stuck'
+    | 'mail_failing'
+    | 'mail_unconfirmed'
+    | 'webhook_failing'
+    | 'webhook_disabled';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import type { Role } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
+import type { Database, DatabaseTransaction, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 
@@ -20,10 +21,14 @@ export interface NewToken {
   name: string;
   /** Default: never. */
   expiresInSeconds?: number;
+  /** Of a sign-in link that was mailed: whoever brings it back reads that mailbox. */
+  mailId?: string;
 }
 
 /** Sign-in links live this long and work once. */
 export const onceSeconds = 15 * 60;
+/** Who is invited does not wait for the mail. */
+export const inviteSeconds = 24 * 3600;
 export const sessionSeconds = 30 * 24 * 3600;
 
 /** The secrets are 256 random bits, so one round of SHA-256 keeps them: there is nothing to guess from a stolen hash. */
@@ -48,26 +53,35 @@ export async function firstOperator(executor: Executor): Promise<string | undefi
   return row?.id;
 }
 
-export function createPrincipalStore(db: Database) {
-  async function issue(token: NewToken): Promise<{ id: string; secret: string }> {
-    const secret = newSecret();
-    const id = newId('token');
-    const { expiresInSeconds, ...row } = token;
-    await db
-      .insertInto('tokens')
-      .values({
-        ...row,
-        id,
-        hash: tokenHash(secret),
-        expiresAt:
-          expiresInSeconds === undefined ? null : sql<Date>`now() + make_interval(secs => ${expiresInSeconds})`,
-      })
-      .execute();
-    return { id, secret };
-  }
+/** A new token; its secret is told this one time. */
+export async function issueToken(executor: Executor, token: NewToken): Promise<{ id: string; secret: string }> {
+  const secret = newSecret();
+  const id = newId('token');
+  const { expiresInSeconds, ...row } = token;
+  await executor
+    .insertInto('tokens')
+    .values({
+      ...row,
+      id,
+      hash: tokenHash(secret),
+      expiresAt: expiresInSeconds === undefined ? null : sql<Date>`now() + make_interval(secs => ${expiresInSeconds})`,
+    })
+    .execute();
+  return { id, secret };
+}
 
+/** A link that was mailed to the address and came back shows whose it is. */
+async function verifyAddress(tx: DatabaseTransaction, userId: string, mailId: string): Promise<void> {
+  const verified = await sql<{ operatorId: string }>`update users u set verified_at = now() from mails m
+    where u.id = ${userId} and u.verified_at is null and m.id = ${mailId} and m.address = u.address
+    returning u.operator_id as "operatorId"`.execute(tx);
+  const [user] = verified.rows;
+  if (user) await appendEvents(tx, [{ ownerId: user.operatorId, type: 'user.verified', subject: userId }]);
+}
+
+export function createPrincipalStore(db: Database) {
   return {
-    issue,
+    issue: (token: NewToken) => issueToken(db, token),
 
     firstOperator: () => firstOperator(db),
 
@@ -133,27 +147,43 @@ export function createPrincipalStore(db: Database) {
       return row !== undefined;
     },
 
-    /** Swaps a sign-in secret for a session; the update is the lock that makes it work once. */
-    async redeemOnce(once: string): Promise<{ secret: string; role: Role } | undefined> {
-      const row = await db
-        .updateTable('tokens')
-        .set({ usedAt: sql<Date>`now()`, revokedAt: sql<Date>`now()` })
-        .where('hash', '=', tokenHash(once))
-        .where('kind', '=', 'once')
-        .where('revokedAt', 'is', null)
-        .where('expiresAt', '>', sql<Date>`now()`)
-        .returning(['ownerId', 'role', 'name'])
-        .executeTakeFirst();
-      if (!row) return undefined;
-      const role = row.role as Role;
-      const session = await issue({
-        ownerId: row.ownerId,
-        kind: 'session',
-        role,
-        name: row.name,
-        expiresInSeconds: sessionSeconds,
+    /**
+     * Swaps a sign-in secret for a session, or for a token where a program asks; the update is the lock that makes it work
+     * once. A user that is being deleted is waited for: their row is locked before the token, as the deletion does.
+     */
+    async redeemOnce(
+      once: string,
+      kind: 'session' | 'bearer' = 'session',
+    ): Promise<{ secret: string; role: Role } | undefined> {
+      return db.transaction().execute(async (tx) => {
+        const known = await tx
+          .selectFrom('tokens')
+          .select('ownerId')
+          .where('hash', '=', tokenHash(once))
+          .executeTakeFirst();
+        if (!known) return undefined;
+        await sql`select from users where id = ${known.ownerId} for no key update`.execute(tx);
+        const row = await tx
+          .updateTable('tokens')
+          .set({ usedAt: sql<Date>`now()`, revokedAt: sql<Date>`now()` })
+          .where('hash', '=', tokenHash(once))
+          .where('kind', '=', 'once')
+          .where('revokedAt', 'is', null)
+          .where('expiresAt', '>', sql<Date>`now()`)
+          .returning(['ownerId', 'role', 'name', 'mailId'])
+          .executeTakeFirst();
+        if (!row) return undefined;
+        const role = row.role as Role;
+        if (row.mailId !== null) await verifyAddress(tx, row.ownerId, row.mailId);
+        const { secret } = await issueToken(tx, {
+          ownerId: row.ownerId,
+          kind,
+          role,
+          name: row.name,
+          expiresInSeconds: sessionSeconds,
+        });
+        return { secret, role };
       });
-      return { secret: session.secret, role };
     },
 
     async revoke(id: string, ownerId: string): Promise<boolean> {
@@ -178,7 +208,12 @@ export function createPrincipalStore(db: Database) {
     },
 
     async user(ownerId: string): Promise<{ id: string; name: string } | undefined> {
-      return db.selectFrom('users').select(['id', 'name']).where('id', '=', ownerId).executeTakeFirst();
+      return db
+        .selectFrom('users')
+        .select(['id', 'name'])
+        .where('id', '=', ownerId)
+        .where('deletedAt', 'is', null)
+        .executeTakeFirst();
     },
   };
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Fleet } from '../domain/fleet.ts';
 import type { Database } from './database.ts';
+import { deletedName } from './users.ts';
 
 /** Rows deleted in one statement: a transaction must end within 10 s. */
 const batch = 5_000;
@@ -59,6 +60,16 @@ export function createRetentionStore(db: Database) {
         // Long after the last time that a provider tells an event again; one that is not settled stays.
         sql`delete from payment_events where ctid in (select ctid from payment_events
           where received_at < ${ago(keep.paymentEvents)} and settled_at is not null limit ${batch})`,
+        sql`delete from mails where id in (select id from mails where ended_at < ${ago(keep.mails)} limit ${batch})`,
+        // Who never brought a link back: their address is kept no longer than the mail to it was.
+        sql`update users set address = null, name = ${deletedName}, deleted_at = now() where id in (select u.id from users u
+          where u.verified_at is null and u.address is not null and u.created_at < ${ago(keep.mails)}
+          and not exists (select 1 from mails m where m.user_id = u.id) limit ${batch})`,
+        sql`delete from webhook_deliveries where id in (select id from webhook_deliveries
+          where ended_at < ${ago(keep.webhookDeliveries)} limit ${batch})`,
+        sql`delete from webhook_events where id in (select e.id from webhook_events e
+          where e.created_at < ${ago(keep.webhookDeliveries)}
+          and not exists (select 1 from webhook_deliveries d where d.event_id = e.id) limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

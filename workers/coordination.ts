@@ -1,7 +1,7 @@
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
-import { coordinationQueue, machineQueue } from '../domain/task-queues.ts';
+import { type Channel, channelQueues, coordinationQueue, machineQueue } from '../domain/task-queues.ts';
 
 type Activities = NonNullable<WorkerOptions['activities']>;
 
@@ -54,6 +54,22 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
     interceptors: { activity: activityInterceptors },
     activityTaskPollerBehavior: pollers(1),
     maxConcurrentActivityTaskExecutions: 4,
+    shutdownGraceTime: '10 seconds',
+  });
+}
+
+/** Of this worker, on each channel: others answer slowly, and waiting costs little. */
+const channelSlots = 8;
+
+/** What leaves for others by one channel, apart from the work of the fleet: a receiver that hangs holds up neither it nor the other channels. */
+export function createChannelWorker(options: QueueWorker & { channel: Channel }): Promise<Worker> {
+  const { channel, ...rest } = options;
+  return Worker.create({
+    ...rest,
+    taskQueue: channelQueues[channel],
+    interceptors: { activity: activityInterceptors },
+    activityTaskPollerBehavior: pollers(1),
+    maxConcurrentActivityTaskExecutions: channelSlots,
     shutdownGraceTime: '10 seconds',
   });
 }

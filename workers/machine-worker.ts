@@ -20,6 +20,7 @@ import { createMemorySearch } from '../stores/memory-search.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
+import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
 import { createInferencePool } from './inference-pool.ts';
@@ -47,6 +48,8 @@ export interface MachineWorkerOptions {
   sourceFolders: readonly string[];
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
+  /** How mail and events for others leave; absent: not from here. */
+  outbound?: OutboundSettings;
   log: Logger;
 }
 
@@ -239,6 +242,11 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         ),
       }),
     );
+    const { outbound: settings } = options;
+    if (settings) {
+      const identityOf = (channel: string) => `${machineId}/${channel}/${process.pid}`;
+      workers.push(...(await createChannelWorkers(shared, identityOf, { db, fleet, settings })));
+    }
   }
   const running = workers.map((worker) =>
     worker.run().catch((err: unknown) => {

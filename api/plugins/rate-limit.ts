@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { DomainError } from '../../domain/errors.ts';
 import type { Api } from '../types.ts';
 
-const windowMs = 60_000;
+const minuteMs = 60_000;
 /** Without a token there is no limit of its own to go by. */
 const strangerShare = 0.5;
 const prefix = 'soulfra:limit:';
@@ -18,7 +18,10 @@ interface Counted {
 }
 
 /** Counts in Redis, so that every API process sees the same count; while Redis is away each counts for itself. */
-export function createLimitCounter(redis: Redis | undefined) {
+export function createLimitCounter(
+  redis: Redis | undefined,
+  { windowMs = minuteMs }: { /** Milliseconds. */ windowMs?: number } = {},
+) {
   const local = new Map<string, { count: number; until: number }>();
 
   function countHere(key: string, now: number): Counted {
@@ -72,7 +75,7 @@ export async function registerRateLimit(
     }
   }
   await app.register(fastifyRateLimit, {
-    timeWindow: windowMs,
+    timeWindow: minuteMs,
     store: LimitStore,
     keyGenerator: (request: FastifyRequest) => request.caller?.tokenId ?? request.ip,
     max: async (request: FastifyRequest) => {

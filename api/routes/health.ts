@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { errorTable } from '../../domain/errors.ts';
+import { DomainError, errorTable } from '../../domain/errors.ts';
 import type { ApiMetrics } from '../../observability/metrics.ts';
 import { type Figures, readFigures } from '../../stores/queries/figures.ts';
 import type { ApiContext } from '../context.ts';
 import { createReadiness } from '../health.ts';
+import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, problemSchema } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
@@ -72,8 +73,11 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     url: '/metrics',
     config: { role: 'reader' },
     schema: { hide: true },
-    handler: async (_request, reply) => {
+    handler: async (request, reply) => {
       const { metrics } = context;
+      // They are of the whole installation; who signed up here is no part of who runs it.
+      if (callerOf(request).ownerId !== (await context.principals.firstOperator()))
+        throw new DomainError('FORBIDDEN', 'metrics are for who runs the installation');
       try {
         setFigures(metrics, await readFigures(context.db));
       } catch (err) {

@@ -37,15 +37,23 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     config: { role: 'none' },
     schema: {
       tags: ['sign-in'],
-      summary: 'Swaps the secret of a sign-in link for a session cookie; works once',
+      summary: 'Swaps the secret of a sign-in link for a session cookie, or for a token of 30 days; works once',
       querystring: writeQuery,
-      body: z.strictObject({ once: z.string().min(8).max(256) }),
-      response: { 200: z.object({ role: roleSchema }).or(dryRunSchema), ...problemResponses },
+      body: z.strictObject({
+        once: z.string().min(8).max(256),
+        as: z.enum(['cookie', 'token']).default('cookie').describe('token: for a program, in the answer'),
+      }),
+      response: {
+        200: z.object({ role: roleSchema, token: z.string().optional() }).or(dryRunSchema),
+        ...problemResponses,
+      },
     },
     handler: async (request, reply) => {
       if (request.query.dryRun) return { dryRun: true as const, would: 'swap the secret for a session' };
-      const session = await principals.redeemOnce(request.body.once);
+      const { once, as } = request.body;
+      const session = await principals.redeemOnce(once, as === 'token' ? 'bearer' : 'session');
       if (!session) throw new DomainError('UNAUTHENTICATED', 'this sign-in link was used before, or is over its time');
+      if (as === 'token') return { role: session.role, token: session.secret };
       void reply.setCookie(sessionCookie, session.secret, {
         path: '/',
         httpOnly: true,

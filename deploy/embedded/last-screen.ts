@@ -32,6 +32,8 @@ export interface LastScreen {
   /** Parts that run outside have no port of ours. */
   outside: { postgres: boolean; redis: boolean; temporal: boolean };
   cycle: CycleFigures | undefined;
+  /** Where mail lies that no server sends; undefined: one does. */
+  mailbox: string | undefined;
   readySeconds: number;
 }
 
@@ -49,8 +51,8 @@ export async function lastScreen(of: LastScreen): Promise<string> {
     part('Temporal', ports.temporal, outside.temporal),
     part('API', ports.api),
   ].join('  ');
-  const below = relative(of.cwd, of.home.dir);
-  const data = below.startsWith('..') ? of.home.dir : `./${below}`;
+  const shown = (path: string) => (relative(of.cwd, path).startsWith('..') ? path : `./${relative(of.cwd, path)}`);
+  const data = shown(of.home.dir);
   const lines = [
     `${parts}    ${Math.round(of.readySeconds)} s · ${diskMegabytes(of.home.dir)} MB · data ${data}`,
     ...machineTable(fleet),
@@ -62,6 +64,7 @@ export async function lastScreen(of: LastScreen): Promise<string> {
       `  ${reflection.agentId}: "${shorten(reflection.text, 160)}"  ← ${evidence} memories     (soulfra reflections explain ${reflection.id})`,
     );
   }
+  if (of.mailbox !== undefined) lines.push(`Mail lies in ${shown(of.mailbox)} (soulfra mail list); SMTP_URL sends it`);
   const ui = outside.temporal ? '' : `   Temporal UI :${ports.temporalUi}`;
   lines.push(
     `Open http://localhost:${ports.api}/#once=${token}   API /docs${ui}   Stop Ctrl-C   Start over: npm start -- --reset`,

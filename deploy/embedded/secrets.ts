@@ -7,6 +7,8 @@ export interface Secrets {
   redisPassword: string;
   /** What the API seals secrets of senders with: 32 bytes, base64url. */
   secretKey: string;
+  /** What secrets of endpoints are sealed with, by the API, and opened by the workers: 32 bytes, base64url. */
+  webhookKey: string;
 }
 
 function newSecret(bytes = 24): string {
@@ -17,8 +19,14 @@ function newSecret(bytes = 24): string {
 export function openSecrets(home: Home): Secrets {
   const file = home.path('secrets.json');
   const kept = readJson<Partial<Secrets>>(file);
-  if (kept?.postgresPassword && kept.redisPassword && kept.secretKey) return kept as Secrets;
-  const secrets = { postgresPassword: newSecret(), redisPassword: newSecret(), secretKey: newSecret(32), ...kept };
+  if (kept?.postgresPassword && kept.redisPassword && kept.secretKey && kept.webhookKey) return kept as Secrets;
+  const secrets = {
+    postgresPassword: newSecret(),
+    redisPassword: newSecret(),
+    secretKey: newSecret(32),
+    webhookKey: newSecret(32),
+    ...kept,
+  };
   writeJson(file, secrets, 0o600);
   return secrets;
 }

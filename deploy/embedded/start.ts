@@ -73,8 +73,17 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),
       SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
     };
+    const webhookKey = given(env, 'SOULFRA_WEBHOOK_KEY') ? {} : { SOULFRA_WEBHOOK_KEY: secrets.webhookKey };
+    // Without a mail server of the operator's own, mail lies in a folder.
+    const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
+    const workerEnv: Env = {
+      SOULFRA_PUBLIC_URL: url,
+      ...partEnv,
+      ...webhookKey,
+      ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),
+    };
     const startMachine = (machineId: string) =>
-      parts.start(workerPart({ root: repositoryRoot, machineId, env: partEnv }));
+      parts.start(workerPart({ root: repositoryRoot, machineId, env: workerEnv }));
     control = await serveControl(controlSocketPath(home), {
       parts: () => parts.list(),
       killMachine: async (id) => ({ pid: await parts.kill(workerPartName(id)) }),
@@ -84,8 +93,10 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
-    const ownKey = env['SOULFRA_SECRET_KEY'] !== undefined || env['SOULFRA_SECRET_KEY_FILE'] !== undefined;
-    const apiEnv = ownKey ? partEnv : { ...partEnv, SOULFRA_SECRET_KEY: secrets.secretKey };
+    const secretKey = given(env, 'SOULFRA_SECRET_KEY') ? {} : { SOULFRA_SECRET_KEY: secrets.secretKey };
+    // Workers alone send mail.
+    const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...apiBase } = partEnv;
+    const apiEnv: Env = { ...apiBase, ...secretKey, ...webhookKey };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
@@ -114,7 +125,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       temporal: services.temporal === null,
     };
     const readySeconds = process.uptime();
-    screen.line(await lastScreen({ api, home, ports, cwd, outside, cycle, readySeconds }));
+    screen.line(await lastScreen({ api, home, ports, cwd, outside, cycle, mailbox, readySeconds }));
     if (!options.once) return;
     await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
   } catch (err) {
@@ -123,6 +134,11 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     screen.line(`✖ ${err instanceof Error ? err.message : String(err)}${mend}`);
     await ending.end(1);
   }
+}
+
+/** Whether the environment has it, as it is or as a file. */
+function given(env: Env, name: string): boolean {
+  return Boolean(env[name]) || Boolean(env[`${name}_FILE`]);
 }
 
 try {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
+import { retryAfterOf } from '../../domain/retry-after.ts';
 import type { FeedSource } from '../../domain/sources.ts';
 import type { GuardedFetch, GuardedReply } from '../guarded-fetch.ts';
 import { parseFeedDocument } from './feed-parsing.ts';
@@ -55,15 +56,6 @@ function refuseStatus({ status, headers }: GuardedReply): void {
   throw new SourceFailure('REMOTE_FAILED', `the server answered ${status}`, {
     retryAfterSeconds: retryAfterOf(headers['retry-after'], new Date()),
   });
-}
-
-/** Seconds or a date, by RFC 9110. */
-export function retryAfterOf(header: string | undefined, now: Date): number | undefined {
-  if (header === undefined) return undefined;
-  if (/^\d{1,9}$/.test(header.trim())) return Number(header);
-  // Date.parse takes many a number for a year.
-  const at = /^[a-z]{3}/i.test(header.trim()) ? Date.parse(header) : Number.NaN;
-  return Number.isNaN(at) ? undefined : Math.max(0, Math.round((at - now.getTime()) / 1000));
 }
 
 /** Servers name feeds in many ways; what is surely none is not tried. */

@@ -113,6 +113,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/listings',
     '/v1/loops',
     '/v1/machines',
+    '/v1/mails',
     '/v1/models',
     '/v1/payouts',
     '/v1/purchases',
@@ -128,6 +129,9 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/sweeps',
     '/v1/threads',
     '/v1/tokens',
+    '/v1/users',
+    '/v1/webhooks',
+    '/v1/webhooks/{id}/deliveries',
     '/v1/whispers',
   ]);
   const license = await giveLicense(api, 'personal');
@@ -141,7 +145,9 @@ test('every list takes limit, cursor and format', async () => {
     requestHash: 'ab',
     madeBy: 'tok_test',
   });
+  const hook = await api.call('POST', '/v1/webhooks', { body: { url: 'https://shop.example/hooks' } });
   const idOf = (path: string) => {
+    if (path.startsWith('/v1/webhooks')) return hook.json['id'] as string;
     if (path.startsWith('/v1/licenses')) return license;
     if (path.startsWith('/v1/purchases')) return purchaseId;
     if (path.startsWith('/v1/sources')) return path.endsWith('/secrets') ? 'door' : 'news';

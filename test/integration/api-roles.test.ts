@@ -16,7 +16,10 @@ beforeAll(async () => {
   routes = Object.entries(paths).flatMap(([url, methods]) =>
     Object.entries(methods as Record<string, { description?: string }>).map(([method, { description }]) => ({
       method: method.toUpperCase(),
-      url: url.replaceAll('{id}', idFor(url)),
+      url: url
+        .replaceAll('{id}', idFor(url))
+        .replace('{deliveryId}', newId('webhookDelivery'))
+        .replace('{secretId}', newId(url.includes('/webhooks/') ? 'webhookSecret' : 'sourceSecret')),
       role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
     })),
   );
@@ -31,6 +34,7 @@ const open = [
   'GET /v1/signing-keys',
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
+  'POST /v1/sign-ups',
   'POST /v1/sources/harbour-news/events',
 ];
 const lesser: Record<Role, Role | undefined> = {
@@ -56,6 +60,9 @@ function idFor(url: string): string {
   if (url.includes('/licenses/')) return newId('license');
   if (url.startsWith('/v1/listings/')) return newId('listing');
   if (url.startsWith('/v1/purchases/')) return newId('purchase');
+  if (url.includes('/webhooks/')) return newId('webhook');
+  if (url.includes('/users/')) return newId('user');
+  if (url.includes('/mails/')) return newId('mail');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }

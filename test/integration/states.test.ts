@@ -31,6 +31,8 @@ import {
   threadKinds,
   threadStates,
 } from '../../domain/states.ts';
+import { mailStates, mailTemplates } from '../../domain/mails.ts';
+import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
@@ -61,6 +63,8 @@ const words: Record<string, readonly string[]> = {
   'ledger_transfers.kind': transferKinds,
   'machines.runs_as': runsAs,
   'machines.state': machineStates,
+  'mails.state': mailStates,
+  'mails.template': mailTemplates,
   'memories.kind': memoryKinds,
   'messages.state': messageStates,
   'payment_events.object_kind': paymentObjectKinds,
@@ -77,6 +81,8 @@ const words: Record<string, readonly string[]> = {
   'threads.state': threadStates,
   'tokens.role': roles,
   'users.role': roles,
+  'webhooks.state': webhookStates,
+  'webhook_deliveries.state': deliveryStates,
   'whispers.source': whisperSources,
   'whispers.state': whisperStates,
 };

@@ -29,6 +29,7 @@ import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
+import { recordOutbound } from './record-outbound.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -48,6 +49,9 @@ const logs = mkdtempSync(join(tmpdir(), 'soulfra-record-'));
 const folder = mkdtempSync(join(tmpdir(), 'soulfra-record-folder-'));
 // Workers take it over with the rest of this process's environment.
 process.env['SOULFRA_SOURCE_FOLDERS'] = folder;
+const mailbox = join(logs, 'mail');
+const webhookKey = Buffer.alloc(32, 9).toString('base64url');
+Object.assign(process.env, { SOULFRA_MAILBOX: mailbox, SOULFRA_WEBHOOK_KEY: webhookKey });
 const lab = await openLab(base.addresses, { logs, workerLogLevel: 'warn' });
 try {
   await record(lab);
@@ -106,6 +110,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+
+  await recordOutbound({ client, db, ...rest }, { mailbox, webhookKey }, save);
 
   await (await rest.sweep('first')).result();
   await save('reflect-fleet-done', 'reflect-fleet:call-first');

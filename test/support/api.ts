@@ -67,6 +67,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,
     secretBox: createSecretBox(Buffer.alloc(32, 7)),
+    webhookBox: createSecretBox(Buffer.alloc(32, 9)),
     log,
     metrics: createApiMetrics(),
     ollamaUrl: 'http://127.0.0.1:9',

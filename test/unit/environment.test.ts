@@ -84,4 +84,27 @@ describe('the environment', () => {
     const fields = fieldsOf(() => apiEnvironment({ ...rest, DATABASE_URL_FILE: join(folder, 'none') }));
     expect(Object.keys(fields)).toEqual(['DATABASE_URL_FILE']);
   });
+
+  test('takes a mail server only with whom mail is from, and tells neither', () => {
+    const SMTP_URL = 'smtps://market:quiet-secret@mail.example';
+    expect(fieldsOf(() => workerEnvironment({ ...servers, SMTP_URL }))).toHaveProperty('SOULFRA_MAIL_FROM');
+    const set = { ...servers, SMTP_URL, SOULFRA_MAIL_FROM: 'market@example.org' };
+    const { outbound } = workerEnvironment({ ...set, SOULFRA_PUBLIC_URL: 'https://loops.example/' });
+    expect(outbound).toMatchObject({ smtpUrl: SMTP_URL, publicUrl: 'https://loops.example' });
+    const file = join(folder, 'smtp');
+    writeFileSync(file, `${SMTP_URL}\n`);
+    const { SMTP_URL: _, ...rest } = set;
+    expect(workerEnvironment({ ...rest, SMTP_URL_FILE: file }).outbound.smtpUrl).toBe(SMTP_URL);
+    for (const change of [
+      { SMTP_URL: 'smtp://mail.example/quiet-secret' },
+      { SOULFRA_MAIL_FROM: 'Market <quiet-secret@example.org>' },
+      { SOULFRA_MAILBOX: 'quiet-secret' },
+      { SOULFRA_PUBLIC_URL: 'javascript:quiet-secret' },
+      { SOULFRA_WEBHOOK_KEY: 'quiet-secret' },
+    ]) {
+      const told = JSON.stringify(fieldsOf(() => workerEnvironment({ ...set, ...change })));
+      expect(told).toContain(Object.keys(change)[0]);
+      expect(told).not.toContain('quiet-secret');
+    }
+  });
 });

@@ -2,7 +2,7 @@ import { TextDecoder } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { decodeText } from '../../integrations/sources/decode-text.ts';
 import { parseFeedDocument } from '../../integrations/sources/feed-parsing.ts';
-import { retryAfterOf } from '../../integrations/sources/feed.ts';
+import { retryAfterOf } from '../../domain/retry-after.ts';
 import { feedItems } from '../../integrations/sources/feed-items.ts';
 
 const base = 'https://harbour.example/feeds/news.xml';

@@ -1,0 +1,101 @@
+import type { Command } from 'commander';
+import { cliEnvironment } from '../../config/environment.ts';
+import { createClient } from '../client.ts';
+import { badInput } from '../failures.ts';
+import { ago, confirm, good, line, printJson, table } from '../output.ts';
+import { limitOption, outputOf, sessionOf } from '../program.ts';
+
+interface User {
+  id: string;
+  name: string;
+  role: string;
+  address: string | null;
+  state: string;
+  createdAt: string;
+}
+
+export function userCommands(program: Command): void {
+  const users = program.command('users').description('who was invited or signed up');
+
+  limitOption(users.command('list').description('users, the last one first')).action(
+    async ({ limit }: { limit: number }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const page = await client.list<User>('/users', {}, limit);
+      if (json) return printJson(page);
+      line(
+        table(page.items, [
+          ['USER', (user) => user.id],
+          ['ROLE', (user) => user.role],
+          ['NAME', (user) => user.name],
+          ['ADDRESS', (user) => user.address],
+          ['STATE', (user) => user.state],
+          ['SINCE', (user) => ago(user.createdAt)],
+        ]),
+      );
+    },
+  );
+
+  users
+    .command('invite')
+    .argument('<address>', 'their mail address')
+    .option('--role <role>', 'creator, member or reader', 'member')
+    .option('--name <name>', 'how they are called')
+    .option('--dry-run', 'check only')
+    .description('make a user and mail them a sign-in link')
+    .action(
+      async (
+        address: string,
+        { role, name, dryRun }: { role: string; name?: string; dryRun?: boolean },
+        command: Command,
+      ) => {
+        const { client, json } = sessionOf(command);
+        const made = await client.post<{ id: string; would?: string }>('/users', { address, role, name }, { dryRun });
+        if (json) return printJson(made);
+        line(made.would === undefined ? `${good('✔')} ${made.id} invited as ${role}` : `would ${made.would}`);
+      },
+    );
+
+  users
+    .command('delete')
+    .argument('<user>', 'id of the user')
+    .description('take away address, name, tokens and endpoints; the ledger keeps the id')
+    .action(async (id: string, _options: object, command: Command) => {
+      const session = sessionOf(command);
+      const path = `/users/${encodeURIComponent(id)}`;
+      const { would } = await session.client.delete<{ would: string }>(path, { dryRun: true });
+      if (!(await confirm(`${would}. Go on?`, session))) return;
+      await session.client.delete(path);
+      if (session.json) printJson({ id, deleted: true });
+      else line(`${good('✔')} deleted ${id}`);
+    });
+
+  program
+    .command('sign-up')
+    .argument('<address>', 'your mail address')
+    .description('have a sign-in link mailed, at SOULFRA_URL')
+    .action(async (address: string, _options: object, command: Command) => {
+      const { json } = outputOf(command);
+      const answer = await stranger().post('/sign-ups', { address });
+      if (json) return printJson(answer);
+      line('If the address may sign in, a link is on its way. Then: soulfra sign-in LINK');
+    });
+
+  program
+    .command('sign-in')
+    .argument('<link>', 'as it was mailed')
+    .description('swap a sign-in link for a token of 30 days, at SOULFRA_URL')
+    .action(async (link: string, _options: object, command: Command) => {
+      const { json } = outputOf(command);
+      const once = new URLSearchParams(URL.parse(link)?.hash.slice(1) ?? '').get('once') ?? link;
+      const signedIn = await stranger().post<{ role: string; token: string }>('/sessions', { once, as: 'token' });
+      if (json) return printJson(signedIn);
+      line(signedIn.token);
+    });
+}
+
+/** For who has no token yet. */
+function stranger() {
+  const { url } = cliEnvironment();
+  if (url === undefined) throw badInput('SOULFRA_URL is not set', 'Set it to the address of the installation.');
+  return createClient({ url: url.replace(/\/+$/, ''), token: undefined, origin: 'SOULFRA_URL' });
+}

@@ -1,0 +1,83 @@
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import type { Role } from '../domain/states.ts';
+import type { DatabaseTransaction } from './database.ts';
+import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+
+/** How who is gone is called wherever their name would stand. */
+export const deletedName = 'deleted user';
+
+interface NewUser {
+  /** Whose installation they belong to. */
+  operatorId: string;
+  address: string;
+  role: Role;
+  /** How they are called before they say so themselves. */
+  name: string;
+}
+
+/** @returns undefined where the address is somebody's already */
+async function addUser(tx: DatabaseTransaction, user: NewUser): Promise<string | undefined> {
+  const id = newId('user');
+  const added = await tx
+    .insertInto('users')
+    .values({ ...user, id })
+    .onConflict((conflict) => conflict.column('address').where('address', 'is not', null).doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  return added?.id;
+}
+
+/** Somebody who asked for a link; that the address is theirs is not known before the link comes back. */
+export async function signUp(
+  tx: DatabaseTransaction,
+  { operatorId, address }: Pick<NewUser, 'operatorId' | 'address'>,
+): Promise<string | undefined> {
+  const id = await addUser(tx, { operatorId, address, role: 'member', name: 'member' });
+  if (id !== undefined) await appendEvents(tx, [{ ownerId: operatorId, type: 'user.signed_up', subject: id }]);
+  return id;
+}
+
+/** @throws CONFLICT where the address is somebody's already */
+export async function inviteUser(tx: DatabaseTransaction, user: NewUser): Promise<string> {
+  const id = await addUser(tx, user);
+  if (id === undefined) throw new DomainError('CONFLICT', 'a user has this address already');
+  await appendEvents(tx, [{ ownerId: user.operatorId, type: 'user.invited', subject: id, data: { role: user.role } }]);
+  return id;
+}
+
+export interface Kept {
+  licenses: number;
+  ledgerAccounts: number;
+}
+
+/**
+ * Nobody signs in as the user any more, and no address, name or endpoint of theirs is kept. Their id stays where the ledger and
+ * licenses name it: books are never changed. The row is locked before anything that hangs on it.
+ * @throws NOT_FOUND
+ */
+export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id: string): Promise<Kept> {
+  const user = await sql<{
+    address: string | null;
+  }>`select address from users where id = ${id} and operator_id = ${operatorId}
+    and deleted_at is null for no key update`.execute(tx);
+  const [found] = user.rows;
+  if (!found) throw new DomainError('NOT_FOUND', `no user ${id}`);
+  const statements = [
+    sql`update tokens set revoked_at = coalesce(revoked_at, now()), name = '' where owner_id = ${id}`,
+    // What is under way finds no address; what has ended keeps its state.
+    sql`update mails set address = null, data = '{}', reason = case when ended_at is null then 'the user was deleted' else reason end,
+        state = case when ended_at is null then 'failed' else state end, ended_at = coalesce(ended_at, now())
+      where user_id = ${id} or address = ${found.address}`,
+    sql`delete from webhooks where owner_id = ${id}`,
+    sql`delete from webhook_events where owner_id = ${id}`,
+    sql`delete from notices where owner_id = ${id}`,
+    sql`update users set address = null, verified_at = null, name = ${deletedName}, deleted_at = now() where id = ${id}`,
+  ];
+  for (const statement of statements) await statement.execute(tx);
+  await appendEvents(tx, [{ ownerId: operatorId, type: 'user.deleted', subject: id }]);
+  const kept = await sql<Kept>`select (select count(*) from licenses where owner_id = ${id}) as licenses,
+    (select count(*) from ledger_accounts where holder = ${id}) as "ledgerAccounts"`.execute(tx);
+  return kept.rows[0]!;
+}

@@ -1,0 +1,209 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
+import { findMail } from '../../stores/queries/mails.ts';
+import { applyRetention } from '../support/retention.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { until } from '../support/lab.ts';
+import { giveLicense } from '../support/licenses.ts';
+import { type MailServer, startMailServer } from '../support/mail-server.ts';
+import { applyFleet, openOutbound } from '../support/outbound.ts';
+
+let api: ApiFixture;
+let server: MailServer;
+let outbound: Awaited<ReturnType<typeof openOutbound>>;
+
+beforeAll(async () => {
+  api = await createApiFixture();
+  await applyFleet(api.db, api.ownerId, { people: { signUp: 'closed' } });
+  server = await startMailServer();
+  outbound = await openOutbound(api, { smtpUrl: server.url });
+});
+afterAll(async () => {
+  await outbound?.close();
+  await server?.close();
+  await api?.close();
+});
+beforeEach(() => api.deps.redis!.flushdb());
+
+const signUp = (address: string) => api.call('POST', '/v1/sign-ups', { token: null, body: { address } });
+const mailed = (address: string) => server.to(address).length;
+const once = (address: string) => /#once=(sfr_[\w-]+)/.exec(server.to(address).at(-1)?.text ?? '')?.[1] ?? '';
+
+async function invite(address: string, body: Record<string, unknown> = {}) {
+  const made = await api.call('POST', '/v1/users', { body: { address, ...body } });
+  expect(made.status).toBe(201);
+  await until(`${address} was invited`, () => Promise.resolve(mailed(address.toLowerCase()) > 0));
+  return made.json['id'] as string;
+}
+
+/** @returns a token of the one who was mailed */
+async function signIn(address: string): Promise<string> {
+  const { status, json } = await api.call('POST', '/v1/sessions', {
+    token: null,
+    body: { once: once(address), as: 'token' },
+  });
+  expect(status).toBe(200);
+  return json['token'] as string;
+}
+
+/** Everything that was asked for has been sent or given up on. */
+const settled = () =>
+  until('no mail is under way', async () => {
+    const { rows } = await sql<{ open: number }>`select count(*) as open from mails where ended_at is null`.execute(
+      api.db,
+    );
+    return rows[0]?.open === 0;
+  });
+
+test('an invited user signs in as they were invited, and sees what is theirs', async () => {
+  const id = await invite('Ada@Harbour.example', { role: 'creator', name: 'Ada' });
+  const listed = async () => (await api.call('GET', '/v1/users')).json.items.find((user) => user['id'] === id);
+  expect(await listed()).toMatchObject({
+    address: 'ada@harbour.example',
+    role: 'creator',
+    state: 'invited',
+    name: 'Ada',
+  });
+  const token = await signIn('ada@harbour.example');
+  expect(await listed()).toMatchObject({ state: 'active' });
+  expect((await api.call('GET', '/v1/me', { token })).json).toMatchObject({ userId: id, role: 'creator', name: 'Ada' });
+  // Nothing of the installation is theirs.
+  for (const path of ['/v1/agents', '/v1/licenses', '/v1/inbox', '/v1/ledger/transfers', '/v1/webhooks'])
+    expect([path, (await api.call('GET', path, { token })).json.items]).toEqual([path, []]);
+  for (const path of ['/v1/users', '/v1/mails', '/v1/tokens', '/metrics'])
+    expect([path, (await api.call('GET', path, { token })).status]).toEqual([path, 403]);
+  expect((await api.call('GET', '/v1/fleet', { token })).status).toBe(404);
+  const license = await giveLicense(api, 'personal', { holder: id });
+  expect((await api.call('GET', '/v1/licenses', { token })).json.items.map((one) => one['id'])).toEqual([license]);
+
+  expect((await api.call('POST', '/v1/users', { body: { address: 'ADA@harbour.example' } })).json['code']).toBe(
+    'CONFLICT',
+  );
+  expect(
+    (await api.call('POST', '/v1/sessions', { token: null, body: { once: once('ada@harbour.example') } })).status,
+  ).toBe(401);
+});
+
+test('the answer to who asks for a link tells nothing of who has the address', async () => {
+  await invite('known@harbour.example');
+  const before = await api.rowCounts();
+  const answers = [await signUp('known@harbour.example'), await signUp('stranger@harbour.example')];
+  const seen = answers.map(({ status, text, headers }) => ({
+    status,
+    text,
+    headers: Object.keys(headers).sort(),
+  }));
+  expect(seen[0]).toEqual(seen[1]);
+  expect(seen[0]).toMatchObject({ status: 202, text: '{"accepted":true}' });
+  // Nor does what is done until the answer: both write the same rows.
+  expect((await api.rowCounts())['mails']).toBe(before['mails']! + 2);
+  await settled();
+  expect([mailed('known@harbour.example'), mailed('stranger@harbour.example')]).toEqual([2, 0]);
+  const left = await sql<{ held: boolean }>`select exists (select from mails where mails::text like '%stranger@%')
+    or exists (select from users where users::text like '%stranger@%') as held`.execute(api.db);
+  expect(left.rows[0]?.held).toBe(false);
+});
+
+test('links are limited by address and by who asks, whether there is somebody or not', async () => {
+  const statuses: number[] = [];
+  for (let i = 0; i < 4; i += 1) statuses.push((await signUp('nobody@harbour.example')).status);
+  expect(statuses).toEqual([202, 202, 202, 429]);
+  for (let i = 0; i < 7; i += 1) statuses.push((await signUp(`nobody-${i}@harbour.example`)).status);
+  expect(statuses.slice(4)).toEqual([202, 202, 202, 202, 202, 202, 429]);
+  const refused = await signUp('other@harbour.example');
+  expect(refused.json['code']).toBe('RATE_LIMITED');
+  expect(Number(refused.headers['retry-after'])).toBeGreaterThan(600);
+  // Redis holds no address.
+  expect((await api.deps.redis!.keys('*')).join()).not.toContain('harbour');
+  await settled();
+});
+
+test('an open sign-up makes a member of who brings the link back', async () => {
+  await applyFleet(api.db, api.ownerId, { people: { signUp: 'open' } });
+  const address = 'grace@harbour.example';
+  expect((await signUp(address)).status).toBe(202);
+  await until('the link is there', () => Promise.resolve(mailed(address) > 0));
+  const { json, headers } = await api.call('POST', '/v1/sessions', { token: null, body: { once: once(address) } });
+  expect(json).toEqual({ role: 'member' });
+  expect(String(headers['set-cookie'])).toMatch(/^soulfra_session=sfr_.*HttpOnly; SameSite=Strict/);
+  await applyFleet(api.db, api.ownerId, { people: { signUp: 'closed' } });
+});
+
+test('a link of the operator’s own making shows nobody’s address', async () => {
+  const id = await invite('linus@harbour.example');
+  await sql`update tokens set mail_id = null where owner_id = ${id}`.execute(api.db);
+  await signIn('linus@harbour.example');
+  const user = await api.db.selectFrom('users').select('verifiedAt').where('id', '=', id).executeTakeFirstOrThrow();
+  expect(user.verifiedAt).toBeNull();
+});
+
+test('a deletion takes the person and leaves the books', async () => {
+  const address = 'joan@harbour.example';
+  const id = await invite(address, { name: 'Joan Clarke' });
+  const token = await signIn(address);
+  const license = await giveLicense(api, 'personal', { holder: id });
+  const credits = { userId: id, amount: 500, currency: 'EUR', reason: 'welcome' };
+  await api.call('POST', '/v1/credits/grants', { body: credits, headers: { 'idempotency-key': 'joan' } });
+
+  const dry = await api.call('DELETE', `/v1/users/${id}?dryRun=true`);
+  expect(dry.json['would']).toContain('1 licenses and 1 accounts of the ledger stay');
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(200);
+  expect((await api.call('DELETE', `/v1/users/${id}`, { token: api.stranger.token })).status).toBe(404);
+  expect((await api.call('DELETE', `/v1/users/${api.ownerId}`)).status).toBe(404);
+
+  expect((await api.call('DELETE', `/v1/users/${id}`)).status).toBe(204);
+  expect((await api.call('DELETE', `/v1/users/${id}`)).status).toBe(404);
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);
+  const rows = await api.db.introspection.getTables();
+  for (const { name } of rows) {
+    const { rows: held } = await sql<{ text: string }>`select t::text as text from ${sql.table(name)} t
+      where t::text ilike '%joan@%' or t::text ilike '%Joan Clarke%'`.execute(api.db);
+    expect([name, held]).toEqual([name, []]);
+  }
+  expect((await api.call('GET', `/v1/licenses/${license}`)).json).toMatchObject({ holder: id });
+  const accounts = await api.call('GET', '/v1/ledger/accounts?kind=credits');
+  expect(accounts.json.items).toContainEqual(expect.objectContaining({ holder: id, balance: 500 }));
+  // Nothing more is given to who is gone, and the address is free.
+  const again = await api.call('POST', '/v1/credits/grants', {
+    body: credits,
+    headers: { 'idempotency-key': 'joan-2' },
+  });
+  expect(again.status).toBe(404);
+  expect((await api.call('POST', '/v1/users', { body: { address } })).status).toBe(201);
+  await settled();
+});
+
+test('an address that never brought a link back leaves with the mail to it', async () => {
+  const id = await invite('late@harbour.example');
+  await settled();
+  await sql`update users set created_at = now() - interval '100 days' where id = ${id}`.execute(api.db);
+  await applyRetention(api.db);
+  const user = () =>
+    api.db.selectFrom('users').select(['address', 'deletedAt']).where('id', '=', id).executeTakeFirst();
+  expect((await user())?.address).toBe('late@harbour.example');
+  await sql`update mails set ended_at = now() - interval '100 days' where user_id = ${id}`.execute(api.db);
+  await applyRetention(api.db);
+  expect(await user()).toMatchObject({ address: null, deletedAt: expect.any(Date) });
+});
+
+test('mails are listed with their tries, and only a receipt or an invitation is sent again', async () => {
+  server.script('tim@harbour.example', { recipient: { code: 550, say: 'no such mailbox' } });
+  await api.call('POST', '/v1/users', { body: { address: 'tim@harbour.example' } });
+  await settled();
+  const { json } = await api.call('GET', '/v1/mails?state=failed');
+  const mail = json.items.find((one) => one['address'] === 'tim@harbour.example')!;
+  expect(mail).toMatchObject({ template: 'invite', reason: expect.stringContaining('no such mailbox') });
+  const path = `/v1/mails/${mail['id'] as string}`;
+  expect((await api.call('GET', path)).json['attempts']).toMatchObject([{ attempt: 1, outcome: 'refused' }]);
+  expect((await api.call('GET', path, { token: api.stranger.token })).status).toBe(404);
+  expect((await api.call('POST', `${path}/resend`, { token: api.stranger.token })).status).toBe(404);
+  expect((await api.call('POST', `${path}/resend?dryRun=true`)).json).toMatchObject({ dryRun: true });
+  expect(mailed('tim@harbour.example')).toBe(0);
+  expect((await api.call('POST', `${path}/resend`)).status).toBe(202);
+  await settled();
+  expect(mailed('tim@harbour.example')).toBe(1);
+  expect((await api.call('POST', `${path}/resend`)).json['code']).toBe('CONFLICT');
+  expect((await api.call('POST', `/v1/mails/${newId('mail')}/resend`)).status).toBe(404);
+  expect(await findMail(api.db, api.stranger.ownerId, mail['id'] as string)).toBeUndefined();
+});
