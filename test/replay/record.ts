@@ -29,6 +29,8 @@ import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
+import { startStripeDouble } from '../support/stripe-double.ts';
+import { recordPayments } from './record-payments.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -48,12 +50,16 @@ const logs = mkdtempSync(join(tmpdir(), 'soulfra-record-'));
 const folder = mkdtempSync(join(tmpdir(), 'soulfra-record-folder-'));
 // Workers take it over with the rest of this process's environment.
 process.env['SOULFRA_SOURCE_FOLDERS'] = folder;
+const double = await startStripeDouble();
+process.env['STRIPE_SECRET_KEY'] = double.secretKey;
+process.env['SOULFRA_STRIPE_URL'] = double.url;
 const lab = await openLab(base.addresses, { logs, workerLogLevel: 'warn' });
 try {
   await record(lab);
 } finally {
   await lab.close();
   await base.close();
+  await double.close();
   rmSync(logs, { recursive: true, force: true });
   rmSync(folder, { recursive: true, force: true });
 }
@@ -105,6 +111,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await rest.remember(plainMemories(await everyAgentId(db), 8));
   await recordPurchases();
   rest.startWorker('pc2');
+  await rest.settled(['pc2']);
+  await recordPayments({ client, db, ...rest }, double, save);
+  await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.settled(['pc2']);
 
   await (await rest.sweep('first')).result();
