@@ -30,6 +30,8 @@ import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
 import { recordOutbound } from './record-outbound.ts';
+import { startStripeDouble } from '../support/stripe-double.ts';
+import { recordPayments } from './record-payments.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -52,12 +54,16 @@ process.env['SOULFRA_SOURCE_FOLDERS'] = folder;
 const mailbox = join(logs, 'mail');
 const webhookKey = Buffer.alloc(32, 9).toString('base64url');
 Object.assign(process.env, { SOULFRA_MAILBOX: mailbox, SOULFRA_WEBHOOK_KEY: webhookKey });
+const double = await startStripeDouble();
+process.env['STRIPE_SECRET_KEY'] = double.secretKey;
+process.env['SOULFRA_STRIPE_URL'] = double.url;
 const lab = await openLab(base.addresses, { logs, workerLogLevel: 'warn' });
 try {
   await record(lab);
 } finally {
   await lab.close();
   await base.close();
+  await double.close();
   rmSync(logs, { recursive: true, force: true });
   rmSync(folder, { recursive: true, force: true });
 }
@@ -109,6 +115,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await rest.remember(plainMemories(await everyAgentId(db), 8));
   await recordPurchases();
   rest.startWorker('pc2');
+  await rest.settled(['pc2']);
+  await recordPayments({ client, db, ...rest }, double, save);
+  await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.settled(['pc2']);
 
   await recordOutbound({ client, db, ...rest }, { mailbox, webhookKey }, save);

@@ -1,0 +1,100 @@
+import { purchaseWorkflowId } from '../../domain/ids.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
+import { newId } from '../../stores/ids.ts';
+import { createPaymentEventStore } from '../../stores/payment-events.ts';
+import { createPaymentStore } from '../../stores/payments.ts';
+import { createPayoutStore } from '../../stores/payouts.ts';
+import { testFleet } from '../support/fleets.ts';
+import { type Lab, labOwner, until } from '../support/lab.ts';
+import { addListing } from '../support/market.ts';
+import type { StripeDouble } from '../support/stripe-double.ts';
+
+/** A purchase by Stripe, what is told of it, its refund, a payout, and a sharing of the pool; all through a double. */
+export async function recordPayments(
+  { client, db, apply }: Lab,
+  double: StripeDouble,
+  save: (name: string, workflowId: string) => Promise<void>,
+): Promise<void> {
+  const fleet = testFleet({ heavy: 2, light: 3 });
+  const market = {
+    ...fleet.market,
+    returnUrl: 'https://shop.example/back',
+    payouts: { hold: '1s', threshold: { EUR: 100 } },
+  };
+  await apply({ ...fleet, market });
+  const payments = createPaymentStore(db);
+  const events = createPaymentEventStore(db);
+  const payouts = createPayoutStore(db);
+  const listingId = await addListing(db, { ownerId: labOwner, agentId: 'light-001' });
+  const run = (type: string, workflowId: string, args: object) =>
+    client.workflow.execute(type, { workflowId, taskQueue: coordinationQueue, args: [args] });
+
+  const buyer = newId('user');
+  await db.insertInto('users').values({ id: buyer, name: 'buyer', role: 'member' }).execute();
+  const purchaseId = newId('purchase');
+  const purchase = await client.workflow.start('purchaseLicense', {
+    workflowId: purchaseWorkflowId(purchaseId),
+    taskQueue: coordinationQueue,
+    args: [
+      {
+        purchaseId,
+        ownerId: buyer,
+        listingId,
+        licenseKind: 'personal',
+        payment: 'stripe',
+        requestHash: 'aa',
+        madeBy: 'tok',
+      },
+    ],
+  });
+  const page = async () => (await payments.find(purchaseId))?.checkoutId ?? null;
+  await until('the page is open', async () => (await page()) !== null);
+  const checkoutId = (await page())!;
+  const { id, type } = double.pay(checkoutId);
+  await events.receive({
+    provider: 'stripe',
+    id,
+    ownerId: labOwner,
+    type,
+    object: { kind: 'checkout', id: checkoutId },
+    happenedAt: new Date(),
+  });
+  await purchase.result();
+  await save('purchase-license-by-stripe', purchase.workflowId);
+  // The relay starts it.
+  const unsettled = () => db.selectFrom('paymentEvents').select('id').where('settledAt', 'is', null).execute();
+  await until('the event is settled', async () => (await unsettled()).length === 0);
+  await client.workflow.getHandle(`payment-event:stripe:${id}`).result();
+  await save('settle-payment-event-done', `payment-event:stripe:${id}`);
+
+  await until('the sale is older than its hold time', async () => {
+    const [account] = await payouts.accountsAfter('', ['EUR'], 1);
+    return account !== undefined && Date.now() - (await soldAt()) > 2_000;
+  });
+  const account = { provider: 'stripe', account: 'acct_recorded' } as const;
+  for (const { userId } of await payouts.accountsAfter('', ['EUR'], 10))
+    await payouts.setAccount({ ownerId: labOwner, userId, madeBy: 'recorded' }, account);
+  await run('payOutCreators', 'pay-out-creators:recorded', {});
+  await save('pay-out-creators-started', 'pay-out-creators:recorded');
+  const paid = () => db.selectFrom('payouts').select(['id', 'state']).executeTakeFirstOrThrow();
+  await until('it is paid', async () => (await paid()).state === 'paid');
+  const payout = await paid();
+  await client.workflow.getHandle(`payout:${payout.id}`).result();
+  await save('pay-out-creator-paid', `payout:${payout.id}`);
+  await run('shareBlessings', 'blessings:recorded', {});
+  await save('share-blessings-done', 'blessings:recorded');
+
+  const refundId = newId('refund');
+  const asked = { refundId, purchaseId, reason: 'recorded', force: false, madeBy: 'tok' };
+  await run('settleRefund', `refund:${refundId}`, asked);
+  await save('settle-refund-done', `refund:${refundId}`);
+
+  async function soldAt(): Promise<number> {
+    const row = await db
+      .selectFrom('ledgerTransfers')
+      .select('at')
+      .where('kind', '=', 'sale')
+      .executeTakeFirstOrThrow();
+    return row.at.getTime();
+  }
+}
