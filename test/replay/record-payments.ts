@@ -11,7 +11,7 @@ import type { StripeDouble } from '../support/stripe-double.ts';
 
 /** A purchase by Stripe, what is told of it, its refund, a payout, and a sharing of the pool; all through a double. */
 export async function recordPayments(
-  { client, db, apply }: Lab,
+  { client, db, ...lab }: Lab,
   double: StripeDouble,
   save: (name: string, workflowId: string) => Promise<void>,
 ): Promise<void> {
@@ -21,7 +21,7 @@ export async function recordPayments(
     returnUrl: 'https://shop.example/back',
     payouts: { hold: '1s', threshold: { EUR: 100 } },
   };
-  await apply({ ...fleet, market });
+  await lab.apply({ ...fleet, market });
   const payments = createPaymentStore(db);
   const events = createPaymentEventStore(db);
   const payouts = createPayoutStore(db);
