@@ -63,6 +63,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/loops/')) return newId('loopPackage');
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
+  if (url.startsWith('/v1/signing-keys/')) return `key_${'0'.repeat(32)}`;
   if (url.includes('/payouts/')) return newId('payout');
   if (url.includes('/licenses/')) return newId('license');
   if (url.startsWith('/v1/listings/')) return newId('listing');
