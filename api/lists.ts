@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { DomainError } from '../domain/errors.ts';
 import type { Role } from '../domain/states.ts';
+import type { Principal } from '../stores/principals.ts';
 import { callerOf } from './plugins/roles.ts';
 import { problemResponses } from './schemas.ts';
 import type { Api } from './types.ts';
@@ -53,6 +54,7 @@ export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape
     page: OpenPage & { ownerId: string },
     filters: z.output<z.ZodObject<Extra>>,
     params: z.output<Params>,
+    caller: Principal,
   ) => Promise<z.output<Item>[]>;
 }
 
@@ -68,7 +70,14 @@ export function listRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape,
   app: Api,
   list: ListRoute<Item, Extra, Params>,
 ): void {
-  registerList(app, list, (request, page) => ({ ...page, ownerId: callerOf(request).ownerId }));
+  const { rows, ...rest } = list;
+  registerList(app, {
+    ...rest,
+    rows: (request, page, filters, params) => {
+      const caller = callerOf(request);
+      return rows({ ...page, ownerId: caller.ownerId }, filters, params, caller);
+    },
+  });
 }
 
 /** The same for what everybody may read without signing in, so that its rows are of no owner in particular. */
@@ -76,16 +85,25 @@ export function openListRoute<Item extends z.ZodObject, Extra extends z.ZodRawSh
   app: Api,
   list: OpenListRoute<Item, Extra, Params>,
 ): void {
-  registerList(app, { ...list, role: 'none' }, (_request, page) => page);
+  const { rows, ...rest } = list;
+  registerList(app, {
+    ...rest,
+    role: 'none',
+    rows: (_request, page, filters, params) => rows(page, filters, params),
+  });
 }
 
-function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType, Page>(
+function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType>(
   app: Api,
   list: Omit<ListRoute<Item, Extra, Params>, 'role' | 'rows'> & {
     role: Role | 'none';
-    rows: (page: Page, filters: z.output<z.ZodObject<Extra>>, params: z.output<Params>) => Promise<z.output<Item>[]>;
+    rows: (
+      request: FastifyRequest,
+      page: OpenPage,
+      filters: z.output<z.ZodObject<Extra>>,
+      params: z.output<Params>,
+    ) => Promise<z.output<Item>[]>;
   },
-  pageOf: (request: FastifyRequest, page: OpenPage) => Page,
 ): void {
   const querystring = z.strictObject({ ...listShape, ...list.filters });
   const page = z.object({ items: z.array(list.item), nextCursor: z.string().nullable() });
@@ -116,8 +134,9 @@ function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Par
       const { limit, cursor, format, ...filters } = query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, list.key);
       const rows = await list.rows(
+        request,
         // One more than asked for tells whether another page follows.
-        pageOf(request, { limit: limit + 1, after }),
+        { limit: limit + 1, after },
         filters as unknown as z.output<z.ZodObject<Extra>>,
         request.params as z.output<Params>,
       );

@@ -25,7 +25,7 @@ import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
-import { userCommands } from './commands/users.ts';
+import { meCommands, userCommands } from './commands/users.ts';
 import { webhookCommands } from './commands/webhooks.ts';
 import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
@@ -65,6 +65,7 @@ export function createProgram(): Command {
     loopCommands,
     webhookCommands,
     userCommands,
+    meCommands,
     mailCommands,
     tokenCommands,
   ]) {

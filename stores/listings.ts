@@ -145,6 +145,19 @@ export async function moveListing(
   return true;
 }
 
+/** Nothing of a seller who is gone is on offer any more. */
+export async function retireListings(tx: DatabaseTransaction, ownerId: string): Promise<number> {
+  const retired = await tx
+    .updateTable('listings')
+    .set({ state: 'retired', version: sql<number>`version + 1`, changedAt: sql<Date>`now()` })
+    .where('ownerId', '=', ownerId)
+    .where('state', '<>', 'retired')
+    .returning(['id', 'ownerId'])
+    .execute();
+  for (const listing of retired) await tellOf(tx, listing, 'retired');
+  return retired.length;
+}
+
 async function refuseUnsaleable(
   tx: DatabaseTransaction,
   { ownerId, packageId, modelStatement }: { ownerId: string; packageId: string; modelStatement: string },

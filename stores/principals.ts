@@ -207,13 +207,14 @@ export function createPrincipalStore(db: Database) {
       return row !== undefined;
     },
 
-    async user(ownerId: string): Promise<{ id: string; name: string } | undefined> {
-      return db
+    async user(ownerId: string): Promise<{ id: string; name: string; role: Role } | undefined> {
+      const row = await db
         .selectFrom('users')
-        .select(['id', 'name'])
+        .select(['id', 'name', 'role'])
         .where('id', '=', ownerId)
         .where('deletedAt', 'is', null)
         .executeTakeFirst();
+      return row && { ...row, role: row.role as Role };
     },
   };
 }

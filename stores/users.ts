@@ -4,6 +4,7 @@ import type { Role } from '../domain/states.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { retireListings } from './listings.ts';
 
 /** How who is gone is called wherever their name would stand. */
 export const deletedName = 'deleted user';
@@ -47,9 +48,28 @@ export async function inviteUser(tx: DatabaseTransaction, user: NewUser): Promis
   return id;
 }
 
+/** What of who is deleted stays, under their id. */
 export interface Kept {
   licenses: number;
   ledgerAccounts: number;
+  /** Taken off the market with them. */
+  listings: number;
+}
+
+/**
+ * Whose installation a user belongs to, and so who may delete them, or be told that they have deleted themselves.
+ * @throws NOT_FOUND · CONFLICT for who runs an installation
+ */
+export async function operatorOf(tx: DatabaseTransaction, id: string): Promise<string> {
+  const user = await tx
+    .selectFrom('users')
+    .select('operatorId')
+    .where('id', '=', id)
+    .where('deletedAt', 'is', null)
+    .executeTakeFirst();
+  if (!user) throw new DomainError('NOT_FOUND', `no user ${id}`);
+  if (user.operatorId === null) throw new DomainError('CONFLICT', `${id} runs this installation, and stays with it`);
+  return user.operatorId;
 }
 
 /**
@@ -76,8 +96,17 @@ export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id
     sql`update users set address = null, verified_at = null, name = ${deletedName}, deleted_at = now() where id = ${id}`,
   ];
   for (const statement of statements) await statement.execute(tx);
+  const listings = await retireListings(tx, id);
   await appendEvents(tx, [{ ownerId: operatorId, type: 'user.deleted', subject: id }]);
-  const kept = await sql<Kept>`select (select count(*) from licenses where owner_id = ${id}) as licenses,
+  const kept = await sql<
+    Omit<Kept, 'listings'>
+  >`select (select count(*) from licenses where owner_id = ${id}) as licenses,
     (select count(*) from ledger_accounts where holder = ${id}) as "ledgerAccounts"`.execute(tx);
-  return kept.rows[0]!;
+  return { ...kept.rows[0]!, listings };
+}
+
+/** In words, for who is asked before it is done. */
+export function keptText({ licenses, ledgerAccounts, listings }: Kept): string {
+  const stays = `${licenses} licenses and ${ledgerAccounts} accounts of the ledger stay under the id`;
+  return listings === 0 ? stays : `${stays}, ${listings} listings are retired`;
 }

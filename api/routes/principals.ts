@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
-import { onceSeconds, sessionSeconds } from '../../stores/principals.ts';
+import { onceSeconds, type Principal, sessionSeconds } from '../../stores/principals.ts';
 import { listTokens } from '../../stores/queries/tokens.ts';
+import { deleteUser, keptText, operatorOf } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
+import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf, covers, sessionCookie } from '../plugins/roles.ts';
 import {
@@ -98,23 +100,62 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request) => {
       const { ownerId, role, tokenId } = callerOf(request);
-      const user = await principals.user(ownerId);
-      if (!user) throw new DomainError('NOT_FOUND', 'the user of this token is gone');
+      const user = await userOf(ownerId);
       return { userId: user.id, name: user.name, role, tokenId };
     },
   });
 
+  app.route({
+    method: 'DELETE',
+    url: '/v1/me',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Deletes yourself, for good: as an operator would delete you',
+      description:
+        'Takes away address, name, tokens and endpoints, and retires your listings; what the ledger and licenses name stays under the id. A token of a lesser role than its user’s does not do it, nor who runs the installation.',
+      querystring: writeQuery,
+      body: emptyBody,
+      response: { 200: dryRunSchema, 204: z.null(), ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const caller = callerOf(request);
+      const { dryRun } = request.query;
+      const kept = await writeOrTry(db, dryRun, async (tx) => {
+        const operatorId = await operatorOf(tx, caller.ownerId);
+        if (!(await isWhole(caller)))
+          throw new DomainError('FORBIDDEN', 'a token of a lesser role than its user’s does not delete the user');
+        return deleteUser(tx, operatorId, caller.ownerId);
+      });
+      if (dryRun) return { dryRun: true as const, would: `delete ${caller.ownerId}; ${keptText(kept)}` };
+      return reply.clearCookie(sessionCookie, { path: '/' }).code(204).send(null);
+    },
+  });
+
+  async function userOf(ownerId: string) {
+    const user = await principals.user(ownerId);
+    if (!user) throw new DomainError('NOT_FOUND', 'the user of this token is gone');
+    return user;
+  }
+
+  /** A token of a lesser role than its user's was made for a program, and stands for itself alone. */
+  async function isWhole({ ownerId, role }: Principal): Promise<boolean> {
+    return covers(role, (await userOf(ownerId)).role);
+  }
+
   listRoute(app, {
     url: '/v1/tokens',
-    role: 'operator',
+    role: 'reader',
     tag: 'sign-in',
-    summary: 'Tokens, sign-in links and sessions; their secrets are not kept',
+    summary:
+      'Your tokens, sign-in links and sessions; their secrets are not kept. A token of a lesser role than yours sees itself alone',
     item: tokenSchema,
     filters: {},
     params: z.object({}),
     key: idSchema('token'),
     keyOf: (token) => token.id,
-    rows: (page) => listTokens(db, page),
+    rows: async (page, _filters, _params, caller) =>
+      listTokens(db, { ...page, id: (await isWhole(caller)) ? undefined : caller.tokenId }),
   });
 
   app.route({
@@ -159,10 +200,10 @@ export function principalRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'DELETE',
     url: '/v1/tokens/:id',
-    config: { role: 'operator' },
+    config: { role: 'reader' },
     schema: {
       tags: ['sign-in'],
-      summary: 'Revokes a token or session at once',
+      summary: 'Revokes a token or session of yours at once; a token of a lesser role than yours ends itself alone',
       querystring: writeQuery,
       params: z.strictObject({ id: idSchema('token') }),
       body: emptyBody,
@@ -170,7 +211,9 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { id } = request.params;
-      const { ownerId } = callerOf(request);
+      const caller = callerOf(request);
+      const { ownerId } = caller;
+      if (id !== caller.tokenId && !(await isWhole(caller))) throw new DomainError('NOT_FOUND', `no token ${id}`);
       if (request.query.dryRun) {
         if (!(await principals.exists(id, ownerId))) throw new DomainError('NOT_FOUND', `no token ${id}`);
         return { dryRun: true as const, would: `revoke ${id}` };

@@ -7,7 +7,7 @@ import { mailAddressSchema } from '../../domain/mail-addresses.ts';
 import { newId } from '../../stores/ids.ts';
 import { queueMail } from '../../stores/mails.ts';
 import { listUsers } from '../../stores/queries/users.ts';
-import { deleteUser, inviteUser } from '../../stores/users.ts';
+import { deleteUser, inviteUser, keptText } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
@@ -144,8 +144,7 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       const { dryRun } = request.query;
       const kept = await writeOrTry(db, dryRun, (tx) => deleteUser(tx, ownerId, id));
       if (!dryRun) return reply.code(204).send(null);
-      const stays = `${kept.licenses} licenses and ${kept.ledgerAccounts} accounts of the ledger stay under the id`;
-      return { dryRun: true as const, would: `delete ${id}; ${stays}` };
+      return { dryRun: true as const, would: `delete ${id}; ${keptText(kept)}` };
     },
   });
 }

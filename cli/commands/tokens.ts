@@ -42,11 +42,12 @@ export function tokenCommands(program: Command): void {
 
   tokens
     .command('list')
-    .description('tokens, sign-in links and sessions')
+    .description('your tokens, sign-in links and sessions')
     .action(async (_options: object, command: Command) => {
       const { client, json } = sessionOf(command);
       const page = await client.list<Token>('/tokens', {}, 1000);
       if (json) return printJson(page);
+      const { tokenId } = await client.get<{ tokenId: string }>('/me');
       line(
         table(page.items, [
           ['TOKEN', (token) => token.id],
@@ -55,7 +56,7 @@ export function tokenCommands(program: Command): void {
           ['NAME', (token) => token.name],
           ['MADE', (token) => ago(token.createdAt)],
           ['USED', (token) => ago(token.usedAt)],
-          ['STATE', (token) => stateOf(token)],
+          ['STATE', (token) => (token.id === tokenId ? 'this one' : stateOf(token))],
         ]),
       );
     });

@@ -93,6 +93,53 @@ export function userCommands(program: Command): void {
     });
 }
 
+/** Who the token speaks for, and the end of it. */
+export function meCommands(program: Command): void {
+  program
+    .command('sign-out')
+    .description('end the token that SOULFRA_TOKEN holds; `soulfra token list` shows the others')
+    .action(async (_options: object, command: Command) => {
+      const session = sessionOf(command);
+      if (cliEnvironment().token === undefined)
+        throw badInput('SOULFRA_TOKEN is not set', 'The token of `npm start` is the installation’s own: keep it.');
+      const { tokenId } = await session.client.get<Me>('/me');
+      if (!(await confirm(`End ${tokenId}?`, session))) return;
+      await session.client.delete(`/tokens/${encodeURIComponent(tokenId)}`);
+      if (session.json) printJson({ id: tokenId, revoked: true });
+      else line(`${good('✔')} signed out`);
+    });
+
+  const me = program.command('me').description('who you are here');
+  me.command('show', { isDefault: true })
+    .description('whom the token speaks for')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const { userId, name, role, tokenId } = await client.get<Me>('/me');
+      if (json) return printJson({ userId, name, role, tokenId });
+      line(`${userId} ${name}, as ${role} by ${tokenId}`);
+    });
+
+  me.command('delete')
+    .option('--dry-run', 'say what would go and what stays')
+    .description('delete yourself: address, name, tokens and endpoints; the ledger keeps the id')
+    .action(async ({ dryRun }: { dryRun?: boolean }, command: Command) => {
+      const session = sessionOf(command);
+      const { would } = await session.client.delete<{ would: string }>('/me', { dryRun: true });
+      if (dryRun) return session.json ? printJson({ dryRun, would }) : line(`would ${would}`);
+      if (!(await confirm(`${would}. This cannot be undone. Go on?`, session))) return;
+      await session.client.delete('/me');
+      if (session.json) printJson({ deleted: true });
+      else line(`${good('✔')} you are gone from here`);
+    });
+}
+
+interface Me {
+  userId: string;
+  name: string;
+  role: string;
+  tokenId: string;
+}
+
 /** For who has no token yet. */
 function stranger() {
   const { url } = cliEnvironment();

@@ -13,12 +13,13 @@ export interface TokenView {
   revokedAt: string | null;
 }
 
-/** The last made first; never the secret, which is not kept. */
-export async function listTokens(db: Executor, page: PageRequest): Promise<TokenView[]> {
+/** The last made first; never the secret, which is not kept. @param page.id of the only one that is asked for */
+export async function listTokens(db: Executor, page: PageRequest & { id?: string | undefined }): Promise<TokenView[]> {
   let query = db
     .selectFrom('tokens')
     .select(['id', 'kind', 'role', 'name', 'createdAt', 'expiresAt', 'usedAt', 'revokedAt'])
     .where('ownerId', '=', page.ownerId);
+  if (page.id !== undefined) query = query.where('id', '=', page.id);
   if (page.after !== undefined) query = query.where('id', '<', page.after);
   const rows = await query.orderBy('id', 'desc').limit(page.limit).execute();
   return rows.map((row) => ({

@@ -423,7 +423,7 @@ test('tells bad input, refusals and silence apart by exit code', async () => {
   expect((await soulfra(['fly'])).code).toBe(2);
   expect((await soulfra(['agents', 'list', '--colour'])).code).toBe(2);
   expect((await soulfra(['--help'])).code).toBe(0);
-  const forbidden = await soulfra(['token', 'list'], { SOULFRA_TOKEN: api.tokens.reader });
+  const forbidden = await soulfra(['users', 'list'], { SOULFRA_TOKEN: api.tokens.reader });
   expect({ code: forbidden.code, err: forbidden.err }).toMatchObject({
     code: 1,
     err: expect.stringContaining('[FORBIDDEN]'),

@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
 import { findMail } from '../../stores/queries/mails.ts';
 import { applyRetention } from '../support/retention.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
 import { giveLicense } from '../support/licenses.ts';
+import { addListing } from '../support/market.ts';
 import { type MailServer, startMailServer } from '../support/mail-server.ts';
 import { applyFleet, openOutbound } from '../support/outbound.ts';
 
@@ -71,7 +73,7 @@ test('an invited user signs in as they were invited, and sees what is theirs', a
   // Nothing of the installation is theirs.
   for (const path of ['/v1/agents', '/v1/licenses', '/v1/inbox', '/v1/ledger/transfers', '/v1/webhooks'])
     expect([path, (await api.call('GET', path, { token })).json.items]).toEqual([path, []]);
-  for (const path of ['/v1/users', '/v1/mails', '/v1/tokens', '/metrics'])
+  for (const path of ['/v1/users', '/v1/mails', '/metrics'])
     expect([path, (await api.call('GET', path, { token })).status]).toEqual([path, 403]);
   expect((await api.call('GET', '/v1/fleet', { token })).status).toBe(404);
   const license = await giveLicense(api, 'personal', { holder: id });
@@ -172,6 +174,88 @@ test('a deletion takes the person and leaves the books', async () => {
   expect(again.status).toBe(404);
   expect((await api.call('POST', '/v1/users', { body: { address } })).status).toBe(201);
   await settled();
+});
+
+test('a member sees and ends their own sessions and tokens, and nobody else’s', async () => {
+  const address = 'mary@harbour.example';
+  await invite(address);
+  const token = await signIn(address);
+  await signUp(address);
+  await settled();
+  const opened = await api.call('POST', '/v1/sessions', { token: null, body: { once: once(address) } });
+  const cookie = String(opened.headers['set-cookie']).split(';')[0]!;
+  const own = async () => (await api.call('GET', '/v1/tokens', { token })).json.items;
+  const sessions = (await own()).filter(({ kind }) => kind === 'session');
+  expect(sessions).toHaveLength(1);
+  const session = sessions[0]!['id'] as string;
+  const { tokenId } = (await api.call('GET', '/v1/me', { token })).json as unknown as { tokenId: string };
+  const all = (await own()).map(({ id }) => id);
+  expect(all).toContain(tokenId);
+  const mine = (await api.call('GET', '/v1/tokens')).json.items.map(({ id }) => id as string);
+  expect(mine.filter((id) => all.includes(id))).toEqual([]);
+
+  // Nobody else's: neither the operator's by a member nor a member's by the operator.
+  for (const [id, by] of [
+    [mine[0]!, token],
+    [session, api.tokens.operator],
+  ] as const)
+    expect((await api.call('DELETE', `/v1/tokens/${id}`, { token: by })).status).toBe(404);
+  const withSession = () => api.call('GET', '/v1/me', { token: null, headers: { cookie } });
+  expect((await withSession()).status).toBe(200);
+  expect((await api.call('DELETE', `/v1/tokens/${session}?dryRun=true`, { token })).json).toMatchObject({
+    dryRun: true,
+  });
+  expect((await withSession()).status).toBe(200);
+  expect((await api.call('DELETE', `/v1/tokens/${session}`, { token })).status).toBe(204);
+  expect((await withSession()).status).toBe(401);
+  // The one that asks ends itself: signing out.
+  expect((await api.call('DELETE', `/v1/tokens/${tokenId}`, { token })).status).toBe(204);
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);
+});
+
+test('a token of a lesser role than its user’s sees and ends itself alone', async () => {
+  const made = await api.call('POST', '/v1/tokens', { body: { role: 'member', name: 'a program' } });
+  const { id, token } = made.json as unknown as { id: string; token: string };
+  const other = (await api.call('POST', '/v1/tokens', { body: { role: 'reader', name: 'another' } })).json['id'];
+  const seen = await api.call('GET', '/v1/tokens', { token });
+  expect(seen.json.items.map((one) => one['id'])).toEqual([id]);
+  expect((await api.call('DELETE', `/v1/tokens/${other as string}`, { token })).status).toBe(404);
+  expect((await api.call('DELETE', `/v1/tokens/${id}`, { token })).status).toBe(204);
+  expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);
+});
+
+test('a member deletes themselves; their offers go with them, and not by a token that was lent', async () => {
+  const address = 'katherine@harbour.example';
+  const id = await invite(address, { role: 'creator', name: 'Katherine Johnson' });
+  const token = await signIn(address);
+  const lent = await createPrincipalStore(api.db).issue({ ownerId: id, kind: 'bearer', role: 'member', name: 'lent' });
+  const agent = await api.db.selectFrom('agents').select('id').limit(1).executeTakeFirstOrThrow();
+  const listing = await addListing(api.db, { ownerId: id, agentId: agent.id });
+  const before = await api.rowCounts();
+  expect((await api.call('DELETE', '/v1/me', { token: lent.secret })).json['code']).toBe('FORBIDDEN');
+  expect((await api.call('DELETE', '/v1/me')).json['code']).toBe('CONFLICT');
+  const dry = await api.call('DELETE', '/v1/me?dryRun=true', { token });
+  expect(dry.json['would']).toContain(
+    `delete ${id}; 0 licenses and 0 accounts of the ledger stay under the id, 1 listings`,
+  );
+  expect(await api.rowCounts()).toEqual(before);
+  expect((await api.call('GET', `/v1/listings/${listing}`)).status).toBe(200);
+
+  // Twice at once, as a double click: once done, once nobody's any more.
+  const answers = await Promise.all([0, 1].map(() => api.call('DELETE', '/v1/me', { token })));
+  expect(answers.map(({ status }) => status)).toContain(204);
+  for (const { status } of answers) expect([204, 401, 404]).toContain(status);
+  for (const secret of [token, lent.secret])
+    expect((await api.call('GET', '/v1/me', { token: secret })).status).toBe(401);
+  expect((await api.call('GET', `/v1/listings/${listing}`)).status).toBe(404);
+  const told = await api.db.selectFrom('events').select('type').where('subject', '=', id).execute();
+  expect(told.filter(({ type }) => type === 'user.deleted')).toHaveLength(1);
+  const rows = await api.db.introspection.getTables();
+  for (const { name } of rows) {
+    const { rows: held } = await sql<{ text: string }>`select t::text as text from ${sql.table(name)} t
+      where t::text ilike '%katherine%'`.execute(api.db);
+    expect([name, held]).toEqual([name, []]);
+  }
 });
 
 test('an address that never brought a link back leaves with the mail to it', async () => {
