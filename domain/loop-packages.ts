@@ -57,10 +57,12 @@ export interface LoopParts {
   madeFrom?: LoopContent['madeFrom'];
 }
 
+type ContentMember = Exclude<LoopMember, 'manifest.json' | 'signature.json'>;
+
 /** What a package holds before anybody signs it: for a preview, and to find one that is there already. */
 export interface UnsignedLoop {
   content: Omit<LoopManifest, 'madeBy'>;
-  members: Readonly<Record<Exclude<LoopMember, 'manifest.json' | 'signature.json'>, Uint8Array>>;
+  members: Readonly<Record<ContentMember, Uint8Array>>;
 }
 
 /** @throws INVALID_INPUT where more was chosen than a package takes */
@@ -120,24 +122,36 @@ export interface ReadLoop {
   trusted: boolean;
 }
 
+/** Whole and signed, its members not read yet. */
+export interface OpenedLoop {
+  manifest: LoopManifest;
+  members: UnsignedLoop['members'];
+  /** Whether the key that signed it was pinned here before. */
+  trusted: boolean;
+}
+
+interface Reader {
+  checks: LoopChecks;
+  isPinned: (keyId: string) => boolean;
+  trustUnknown?: boolean;
+}
+
+/** Opens a package and reads what is in it. @throws what `openLoop` and `readMembers` throw */
+export async function readLoop(stream: AsyncIterable<Uint8Array>, reader: Reader): Promise<ReadLoop> {
+  const { manifest, members, trusted } = await openLoop(stream, reader);
+  return { manifest, ...readMembers(manifest, members, reader.checks.sha256), trusted };
+}
+
 /**
- * Reads a package as it comes, and believes nothing before its signature: manifest, then signature, then each member by the
+ * Takes a package as it comes, and believes nothing before its signature: manifest, then signature, then each member by the
  * size and the hash that the manifest gives.
  * @param isPinned whether this key is trusted; a key that comes with a package never is
  * @throws MALFORMED_BODY, BODY_TOO_LARGE, INVALID_INPUT, LOOP_TAMPERED · KEY_NOT_PINNED unless `trustUnknown`
  */
-export async function readLoop(
+export async function openLoop(
   stream: AsyncIterable<Uint8Array>,
-  {
-    checks,
-    isPinned,
-    trustUnknown = false,
-  }: {
-    checks: LoopChecks;
-    isPinned: (keyId: string) => boolean;
-    trustUnknown?: boolean;
-  },
-): Promise<ReadLoop> {
+  { checks, isPinned, trustUnknown = false }: Reader,
+): Promise<OpenedLoop> {
   const archive = createArchiveReader(stream);
   const manifestBytes = await archive.member('manifest.json');
   const manifest = jsonOf(manifestBytes, loopManifestSchema, 'manifest.json');
@@ -156,23 +170,34 @@ export async function readLoop(
   const hashes = hashesOf(content, checks.sha256);
   if (hashes.agentHash !== agentHash || hashes.contentHash !== contentHash)
     throw tampered('the hashes of its manifest are of another one');
-  const members = new Map<string, Uint8Array>();
+  const members: Partial<Record<ContentMember, Uint8Array>> = {};
   for (const [i, name] of contentMembers.entries()) {
     const told = manifest.members[i]!;
     if (told.name !== name) throw tampered('its manifest names other members');
     const bytes = await archive.member(name, told.size);
     if (checks.sha256(bytes) !== told.sha256) throw tampered(`${name} is not what was signed`);
-    members.set(name, bytes);
+    members[name] = bytes;
   }
   await archive.end();
-  const persona = jsonOf(members.get('persona.json')!, loopPersonaSchema, 'persona.json');
-  const prompts = jsonOf(members.get('prompts.json')!, loopPromptsSchema, 'prompts.json');
-  const lines = readLoopLines(plainUtf8(members.get('memories.ndjson')!, 'memories.ndjson'), checks.sha256);
-  const reflections = lines.filter(({ type }) => type === 'reflection').length;
-  if (lines.length !== manifest.memories || reflections !== manifest.reflections || persona.name !== manifest.name) {
+  return { manifest, members: members as OpenedLoop['members'], trusted };
+}
+
+/**
+ * What the members of a package say, every line judged: seconds of work for a large one.
+ * @throws INVALID_INPUT, LOOP_TAMPERED
+ */
+export function readMembers(
+  { memories, reflections, name }: Pick<LoopManifest, 'memories' | 'reflections' | 'name'>,
+  members: OpenedLoop['members'],
+  sha256: Sha256,
+): Pick<ReadLoop, 'persona' | 'prompts' | 'lines'> {
+  const persona = jsonOf(members['persona.json'], loopPersonaSchema, 'persona.json');
+  const prompts = jsonOf(members['prompts.json'], loopPromptsSchema, 'prompts.json');
+  const lines = readLoopLines(plainUtf8(members['memories.ndjson'], 'memories.ndjson'), sha256);
+  const reflected = lines.filter(({ type }) => type === 'reflection').length;
+  if (lines.length !== memories || reflected !== reflections || persona.name !== name)
     throw tampered('its manifest tells of another content');
-  }
-  return { manifest, persona, prompts, lines, trusted };
+  return { persona, prompts, lines };
 }
 
 function refuseUnsigned(

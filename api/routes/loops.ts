@@ -6,8 +6,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { type LeftOutReason, leftOutReasons, packableKinds } from '../../domain/loop-choice.ts';
 import { loopManifestSchema } from '../../domain/loop-manifest.ts';
-import { loopMediaType, readLoop } from '../../domain/loop-packages.ts';
-import type { PackedMemory } from '../../domain/loop-memories.ts';
+import { loopMediaType, openLoop } from '../../domain/loop-packages.ts';
 import { personaLimits } from '../../domain/persona-files.ts';
 import { signingKeyIdSchema } from '../../domain/signing-keys.ts';
 import { memoryKinds } from '../../domain/states.ts';
@@ -18,17 +17,15 @@ import { hostCrypto } from '../../config/host-crypto.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { loopAgent, loopMemories } from '../loop-install.ts';
+import { mostNamed, namedChars } from '../loop-choosing.ts';
 import { packLoop, signReadable } from '../loop-packing.ts';
+import { readInThread } from '../loop-threads.ts';
 import { overloadOf } from '../persona-import.ts';
 import { registerStreamBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, switchSchema, textSchema, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
-
-/** Memories that a preview names one by one, of those that go in and of those that stay out; all are counted. */
-const mostNamed = 500;
-const namedChars = 160;
 
 const hashSchema = z.string().describe('SHA-256, hex');
 const packageShape = {
@@ -123,7 +120,10 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const { fleet } = await fleetOf(context, ownerId);
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
-      if (request.query.dryRun) return preview(packed, here);
+      if (request.query.dryRun) {
+        const { loop, ...preview } = packed;
+        return { dryRun: true as const, packageId: here ?? null, manifest: loop.content, ...preview };
+      }
       const signer = await signers.of(ownerId);
       const signed = await signReadable(packed.loop, signer);
       const { id, made } = await loopPackages.keep({
@@ -220,11 +220,12 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         const trustedKeys = await signingKeys.trustedBy(ownerId, trustKey);
         if (trustKey !== undefined && !trustedKeys.has(trustKey) && !trustUnknown)
           throw new DomainError('KEY_NOT_PINNED', `${trustKey} was revoked by its owner: it leaked; unpin it`);
-        const read = await readLoop(unclosing(request.body as Readable), {
+        const opened = await openLoop(unclosing(request.body as Readable), {
           checks: hostCrypto,
           isPinned: (keyId) => trustedKeys.has(keyId),
           trustUnknown,
         });
+        const read = await readInThread(opened);
         const { manifest, trusted } = read;
         const { version, fleet } = await fleetOf(context, ownerId);
         const agent = loopAgent(fleet, read, wish);
@@ -264,32 +265,4 @@ export function loopRoutes(app: Api, context: ApiContext): void {
 /** A body that is refused half-read must leave the connection open, or the refusal would not arrive. */
 function unclosing(body: Readable): AsyncIterable<Uint8Array> {
   return body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-}
-
-function preview({ loop, goesIn, leftOut }: Awaited<ReturnType<typeof packLoop>>, here: string | undefined) {
-  const byTime = (a: PackedMemory, b: PackedMemory) => (a.occurredAt < b.occurredAt ? -1 : 1);
-  const named = ({ id, kind, occurredAt, importance, text }: PackedMemory) => ({
-    id,
-    kind,
-    occurredAt,
-    importance,
-    text: text.length <= namedChars ? text : `${text.slice(0, namedChars).toWellFormed()}…`,
-  });
-  const counts = Map.groupBy(leftOut, ({ reason }) => reason);
-  return {
-    dryRun: true as const,
-    packageId: here ?? null,
-    manifest: loop.content,
-    goesIn: goesIn.toSorted(byTime).slice(0, mostNamed).map(named),
-    goesInCount: goesIn.length,
-    staysOut: leftOut
-      .toSorted((a, b) => byTime(a.memory, b.memory))
-      .slice(0, mostNamed)
-      .map(({ memory, reason }) => ({ ...named(memory), reason })),
-    staysOutCount: leftOut.length,
-    reasons: (Object.keys(leftOutReasons) as LeftOutReason[]).flatMap((reason) => {
-      const count = counts.get(reason)?.length ?? 0;
-      return count === 0 ? [] : [{ reason, why: leftOutReasons[reason], count }];
-    }),
-  };
 }

@@ -5,9 +5,11 @@ import type { MemoryKind } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { quotationSource } from '../quotations.ts';
 
-interface Row {
+/** A memory as it is read for packing; plain, so that another thread can be told it. */
+export interface LoopRow {
   id: string;
   agentId: string;
+  seq: number;
   kind: MemoryKind;
   text: string;
   importance: number;
@@ -27,12 +29,16 @@ interface Row {
 /** Where a memory of a child was handed on from: stores/births.ts. */
 const inheritedKey = /^inherited:(mem_[0-9a-f-]{36})$/;
 
-export interface LoopMemoriesOf {
+interface Whose {
   ownerId: string;
   agentId: string;
-  /** Whether what comes from this source of fleet.yaml stays here; undefined: it names none of this id. */
-  isPrivateSource: (sourceId: string) => boolean | undefined;
 }
+
+/** Whether what comes from this source of fleet.yaml stays here. */
+type IsPrivateSource = (sourceId: string) => boolean | undefined;
+
+/** Memories that are read in one statement: what one takes of the event loop. */
+const page = 500;
 
 /** Bytes of text that one agent's memories may have to be packed: they are judged in memory. */
 export async function memoryBytes(db: Executor, { ownerId, agentId }: { ownerId: string; agentId: string }) {
@@ -45,32 +51,53 @@ export async function memoryBytes(db: Executor, { ownerId, agentId }: { ownerId:
 /**
  * Everything an agent remembers, gone or not, and what of other agents' memories it was inherited from, down to the first: what
  * may be packed is judged by all of it. Also what its ancestors were called for, which a persona that was made of theirs may say.
+ * @param take page after page, in order; of one look where the transaction gives it
  */
-export async function loopMemoriesOf(db: Executor, of: LoopMemoriesOf): Promise<PackedMemory[]> {
-  const own = await rowsOf(db, sql`m.owner_id = ${of.ownerId} and m.agent_id = ${of.agentId}`);
-  const heritage = own.flatMap(({ externalKey }) => inheritedKey.exec(externalKey)?.[1] ?? []);
+export async function readLoopRows(db: Executor, of: Whose, take: (rows: LoopRow[]) => void): Promise<void> {
+  const heritage: string[] = [];
+  for (let seq = 0; ; ) {
+    const rows = await rowsOf(
+      db,
+      sql`m.owner_id = ${of.ownerId} and m.agent_id = ${of.agentId} and m.seq > ${seq}`,
+      sql`limit ${page}`,
+    );
+    take(rows);
+    heritage.push(...rows.flatMap(({ externalKey }) => inheritedKey.exec(externalKey)?.[1] ?? []));
+    if (rows.length < page) break;
+    seq = rows.at(-1)!.seq;
+  }
   const others = await ancestors(db, of.ownerId, heritage);
   const known = new Set(others.map(({ id }) => id));
   others.push(...(await lineageWhispers(db, of)).filter(({ id }) => !known.has(id)));
-  const here = new Set([...own, ...others].map(({ id }) => id));
-  return [
-    ...own.map((row) => judged(row, true, here, of)),
-    ...others.filter(({ agentId }) => agentId !== of.agentId).map((row) => judged(row, false, here, of)),
-  ];
+  take(others.filter(({ agentId }) => agentId !== of.agentId));
 }
 
-async function rowsOf(db: Executor, where: ReturnType<typeof sql>): Promise<Row[]> {
-  const { rows } = await sql<Row>`
-    select m.id, m.agent_id, m.kind, m.text, m.importance, m.source, m.external_key, m.occurred_at, m.valid_to,
+/** What the rules of packing go by. @param isPrivateSource undefined: fleet.yaml names no source of this id */
+export function judgedMemories(
+  rows: readonly LoopRow[],
+  agentId: string,
+  isPrivateSource: IsPrivateSource,
+): PackedMemory[] {
+  const here = new Set(rows.map(({ id }) => id));
+  return rows.map((row) => judged(row, row.agentId === agentId, here, isPrivateSource));
+}
+
+async function rowsOf(
+  db: Executor,
+  where: ReturnType<typeof sql>,
+  tail: ReturnType<typeof sql> = sql``,
+): Promise<LoopRow[]> {
+  const { rows } = await sql<LoopRow>`
+    select m.id, m.agent_id, m.seq, m.kind, m.text, m.importance, m.source, m.external_key, m.occurred_at, m.valid_to,
       m.superseded_at, m.deleted_at, m.deleted_reason, r.model_id, r.prompt_version,
       array(select e.memory_id from reflection_evidence e where e.reflection_id = r.id order by e.ordinal) as evidence,
       array(select o.id from memories o where o.superseded_by = m.id order by o.id) as replaced
     from memories m left join reflections r on r.memory_id = m.id
-    where ${where} order by m.seq`.execute(db);
+    where ${where} order by m.seq ${tail}`.execute(db);
   return rows;
 }
 
-async function ancestors(db: Executor, ownerId: string, ids: readonly string[]): Promise<Row[]> {
+async function ancestors(db: Executor, ownerId: string, ids: readonly string[]): Promise<LoopRow[]> {
   if (ids.length === 0) return [];
   const { rows } = await sql<{ id: string }>`
     with recursive reach as (
@@ -85,7 +112,7 @@ async function ancestors(db: Executor, ownerId: string, ids: readonly string[]):
   return rowsOf(db, sql`m.id = any(${rows.map(({ id }) => id)})`);
 }
 
-async function lineageWhispers(db: Executor, { ownerId, agentId }: LoopMemoriesOf): Promise<Row[]> {
+async function lineageWhispers(db: Executor, { ownerId, agentId }: Whose): Promise<LoopRow[]> {
   return rowsOf(
     db,
     sql`m.owner_id = ${ownerId} and m.kind = 'whisper' and m.agent_id in (
@@ -96,7 +123,7 @@ async function lineageWhispers(db: Executor, { ownerId, agentId }: LoopMemoriesO
   );
 }
 
-function judged(row: Row, own: boolean, here: ReadonlySet<string>, { isPrivateSource }: LoopMemoriesOf): PackedMemory {
+function judged(row: LoopRow, own: boolean, here: ReadonlySet<string>, isPrivateSource: IsPrivateSource): PackedMemory {
   const { id, kind, text, importance, source, externalKey, evidence, replaced } = row;
   // What gave way for room was good enough to be told; what somebody deleted was not.
   const forRoom = row.deletedReason === quotationSource;
@@ -122,11 +149,7 @@ function judged(row: Row, own: boolean, here: ReadonlySet<string>, { isPrivateSo
   };
 }
 
-function originOf(
-  row: Row,
-  ancestorIsHere: boolean,
-  isPrivateSource: LoopMemoriesOf['isPrivateSource'],
-): PackedMemory['origin'] {
+function originOf(row: LoopRow, ancestorIsHere: boolean, isPrivateSource: IsPrivateSource): PackedMemory['origin'] {
   const sourceId = sourceIdOf(row);
   if (sourceId !== undefined) {
     const isPrivate = isPrivateSource(sourceId);

@@ -135,7 +135,10 @@ export async function openLab(
     },
 
     /** The API in a process of its own, with an operator's token; resolves once it answers. */
-    async startApi(port: number): Promise<{ url: string; token: string; process: LabProcess }> {
+    async startApi(
+      port: number,
+      env: Record<string, string> = {},
+    ): Promise<{ url: string; token: string; process: LabProcess }> {
       const token = `sfr_lab_${randomBytes(24).toString('base64url')}`;
       const file = join(options.logs, 'operator.token');
       writeFileSync(file, token, { mode: 0o600 });
@@ -143,6 +146,7 @@ export async function openLab(
         ...serversEnv(),
         SOULFRA_API_PORT: String(port),
         SOULFRA_BOOTSTRAP_TOKEN_FILE: file,
+        ...env,
       });
       const url = `http://127.0.0.1:${port}`;
       await until('the API answers', () =>
