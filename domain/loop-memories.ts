@@ -153,7 +153,8 @@ export function readLoopLines(text: string, sha256: Sha256): LoopLine[] {
     .map((written, i) => {
       if (written.length > lineLimit) throw unsound(i + 1, 'is too long');
       const line = loopLineOf(parsed(written, i + 1), i + 1);
-      if (textOf({ ...madeAnew(line), externalKey: line.externalKey }) !== written) throw unsound(i + 1, 'is not written as such a line is');
+      if (textOf({ ...madeAnew(line), externalKey: line.externalKey }) !== written)
+        throw unsound(i + 1, 'is not written as such a line is');
       const own = `loop:${sha256(new TextEncoder().encode(textOf({ ...line, externalKey: '' })))}`;
       if (line.externalKey !== own) throw unsound(i + 1, 'has a key that is not made of what it says');
       if (keys.has(own)) throw unsound(i + 1, 'says what a line before it says');

@@ -134,7 +134,7 @@ export function createSigners({
     mayRotate,
 
     /** The owner's key, asked for anew each time: another process may have rotated it. @throws SIGNING_KEY_MISSING */
-    async of(ownerId: string): Promise<Signer> {
+    async of(ownerId: string): Promise<SigningKey> {
       const given = await ofFile(ownerId);
       const live = await keys.live(ownerId);
       if (given !== undefined) {

@@ -73,6 +73,22 @@ export function createSigningKeyStore(db: Database) {
       });
     },
 
+    /** The key that signs for the owner, and those that did within the last seconds: what is short-lived is signed by no others. */
+    async signingWithin(ownerId: string, seconds: number): Promise<Buffer[]> {
+      const rows = await db
+        .selectFrom('signingKeys')
+        .select('publicKey')
+        .where('ownerId', '=', ownerId)
+        .where((eb) =>
+          eb.or([
+            eb('retiredAt', 'is', null),
+            eb('retiredAt', '>', sql<Date>`now() - ${seconds} * interval '1 second'`),
+          ]),
+        )
+        .execute();
+      return rows.map(({ publicKey }) => publicKey);
+    },
+
     /** Public halves, of everybody or of one issuer: who verifies is no owner of theirs. */
     async list(page: {
       issuer?: string | undefined;

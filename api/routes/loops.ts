@@ -126,13 +126,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
-      const signer = await signers.of(ownerId);
-      const { publicKey } = (await ownKeys(ownerId)).find(({ keyId }) => keyId === signer.keyId)!;
-      const signed = await signReadable(packed.loop, {
-        keyId: signer.keyId,
-        publicKey: Buffer.from(publicKey, 'base64url'),
-        sign: (bytes) => signer.sign(bytes),
-      });
+      const signed = await signReadable(packed.loop, await signers.of(ownerId));
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: newId('loopPackage'),
