@@ -1,17 +1,18 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { refusedByFee } from '../domain/least-prices.ts';
 import { accountOf } from '../domain/ledger.ts';
 import { type Money, moneyText } from '../domain/money.ts';
 import { sold } from '../domain/postings.ts';
-import { isEndedPurchase, isRefusal } from '../domain/purchases.ts';
-import { defaultSaleWeights, type SaleSplit, type SaleTerms, splitSale } from '../domain/shares.ts';
+import { creditsPayment, isEndedPurchase, isRefusal } from '../domain/purchases.ts';
+import { type SaleSplit, type SaleTerms, splitSale } from '../domain/shares.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { postTransfers } from './ledger.ts';
 import { activateLicense, issueLicense } from './licenses.ts';
 import { readListing } from './listings.ts';
-import { firstOperator } from './principals.ts';
+import { readMarket } from './market.ts';
 
 export interface NewPurchase {
   /** Made before it, so that a repeated request means the same purchase. */
@@ -133,13 +134,13 @@ export async function findOwn(
 
 /** Reads the listing under a lock that holds its price until the transaction ends. @throws NOT_FOUND */
 export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): Promise<Frozen> {
-  const { listingId, licenseKind } = input;
+  const { listingId, licenseKind, payment } = input;
   const listing = await readListing(tx, listingId, 'for share');
   if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
-  const booksId = await firstOperator(tx);
+  const { booksId, rules } = await readMarket(tx);
   if (booksId === undefined) throw new DomainError('INTERNAL', 'nobody runs the marketplace: there is no operator');
   const { price } = listing;
-  const terms: SaleTerms = { weights: defaultSaleWeights, creators: listing.creators };
+  const terms: SaleTerms = { weights: rules.saleWeights, creators: listing.creators };
   const seen = input.price;
   const refused =
     listing.state !== 'listed'
@@ -148,7 +149,9 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
         ? `${listingId} is sold as ${listing.kinds.join(', ')}, not as ${licenseKind}`
         : seen !== undefined && (seen.amount !== price.amount || seen.currency !== price.currency)
           ? `${listingId} costs ${moneyText(price)} by now, not ${moneyText(seen)}`
-          : undefined;
+          : payment === creditsPayment
+            ? undefined
+            : refusedByFee(price, rules);
   return {
     sellerId: listing.ownerId,
     booksId,
