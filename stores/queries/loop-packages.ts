@@ -163,7 +163,10 @@ export async function archiveByContent(
   return db
     .selectFrom('loopPackages')
     .leftJoin('signingKeys', (join) =>
-      join.onRef('signingKeys.id', '=', 'loopPackages.keyId').on('signingKeys.retiredAt', 'is', null),
+      join
+        .onRef('signingKeys.id', '=', 'loopPackages.keyId')
+        .on('signingKeys.retiredAt', 'is', null)
+        .on('signingKeys.signsSince', 'is not', null),
     )
     .select(['archive', sql<boolean>`signing_keys.id is not null`.as('isSignedNow')])
     .where('loopPackages.ownerId', '=', ownerId)
@@ -172,4 +175,16 @@ export async function archiveByContent(
     .orderBy('loopPackages.madeAt', 'desc')
     .limit(1)
     .executeTakeFirst();
+}
+
+/** Whether an owner has the package: only then can it ever be downloaded. */
+export async function hasPackage(db: Executor, ownerId: string, contentHash: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('loopPackages')
+    .select('id')
+    .where('ownerId', '=', ownerId)
+    .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }

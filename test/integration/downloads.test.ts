@@ -5,6 +5,7 @@ import { createContext } from '../../api/context.ts';
 import { hostCrypto } from '../../config/host-crypto.ts';
 import { downloadForm, downloadSeconds, linkContent } from '../../domain/download-links.ts';
 import { readLoop, signLoop } from '../../domain/loop-packages.ts';
+import { signingKeyIdOf } from '../../domain/signing-keys.ts';
 import { newId } from '../../stores/ids.ts';
 import { createLoopPackageStore } from '../../stores/loop-packages.ts';
 import { inPieces, packed, unsignedLoop } from '../support/loops.ts';
@@ -47,8 +48,8 @@ async function linkBy(sign: (bytes: Buffer) => Uint8Array, seconds: number): Pro
 async function leakedKey() {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
-  const id = hostCrypto.keyIdOf(raw);
-  const key = { id, ownerId: seller(), publicKey: raw, source: 'file', retiredAt: new Date() };
+  const id = signingKeyIdOf(raw, hostCrypto.sha256);
+  const key = { id, ownerId: seller(), publicKey: raw, source: 'file', signsSince: new Date(), retiredAt: new Date() };
   await shop.db.insertInto('signingKeys').values(key).execute();
   return {
     sign: (bytes: Buffer) => sign(null, bytes, privateKey),
