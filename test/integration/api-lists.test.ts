@@ -91,8 +91,8 @@ test('every list takes limit, cursor and format', async () => {
   );
   expect(lists.map(([url]) => url).sort()).toEqual([
     '/v1/agents',
-    '/v1/agents/{id}/drift',
     '/v1/agents/{id}/budgets',
+    '/v1/agents/{id}/drift',
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/agents/{id}/messages',
