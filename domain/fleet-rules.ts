@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { ordinalOf } from './ids.ts';
+import { leastPayable, usualFeePercent } from './least-prices.ts';
+import { saleWeightsSchema } from './market.ts';
 import { nearest } from './nearest.ts';
 import { classGiB, gpuClasses, machineQueue } from './task-queues.ts';
 
@@ -77,8 +79,24 @@ const looseFleetSchema = z
       .catch([]),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
     drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
+    market: z
+      .object({
+        saleWeights: saleWeightsSchema.prefault({}).optional().catch(undefined),
+        leastPrices: z.record(z.string(), readable.number).catch({}).default({}),
+      })
+      .catch({ leastPrices: {} })
+      .default({ leastPrices: {} }),
   })
-  .catch({ machines: undefined, models: [], archetypes: [], agents: {}, sources: [], limits: {}, drift: {} });
+  .catch({
+    machines: undefined,
+    models: [],
+    archetypes: [],
+    agents: {},
+    sources: [],
+    limits: {},
+    drift: {},
+    market: { leastPrices: {} },
+  });
 type LooseFleet = z.infer<typeof looseFleetSchema>;
 
 /** Rules that no single value can break: names that must meet, be unique, or stand in an order. */
@@ -91,6 +109,7 @@ export function breachesOf(source: unknown): RuleBreach[] {
     ...sourceBreaches(fleet),
     ...limitBreaches(fleet),
     ...driftBreaches(fleet),
+    ...marketBreaches(fleet),
   ];
 }
 
@@ -285,4 +304,16 @@ function driftBreaches({ drift }: LooseFleet): RuleBreach[] {
   const key = drift.estrangedAt === undefined ? 'driftingAt' : 'estrangedAt';
   const rule = `leaves estrangedAt (${estrangedAt}) not over driftingAt (${driftingAt})`;
   return [{ at: ['drift', key], rule, mend: 'An agent drifts before it is estranged: 3.5 and 7 are usual.' }];
+}
+
+/** A least price that is named pays the provider's fee out of the platform's part. */
+function marketBreaches({ market: { saleWeights, leastPrices } }: LooseFleet): RuleBreach[] {
+  if (saleWeights === undefined) return [];
+  return Object.entries(leastPrices).flatMap(([currency, amount]) => {
+    const least = leastPayable(currency, saleWeights);
+    if (amount === undefined || amount >= least) return [];
+    const rule = `must be at least ${least}: of less, somebody gets nothing or the platform's ${saleWeights.platform} % does not pay a fee of ${usualFeePercent} % and 0.30 EUR`;
+    const mend = `Write ${least} or more, or give the platform more in market.saleWeights.`;
+    return [{ at: ['market', 'leastPrices', currency], rule, mend }];
+  });
 }

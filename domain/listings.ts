@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { DomainError, type FieldError } from './errors.ts';
-import { fieldError } from './field-errors.ts';
 import { idSchema, nameSchema } from './ids.ts';
 import type { LoopModel } from './loop-manifest.ts';
-import { type Money, moneyText } from './money.ts';
 import type { ListingState } from './states.ts';
 import { textSchema } from './text.ts';
 
@@ -11,38 +9,6 @@ export const listingLimits = { titleChars: 120, summaryChars: 2_000, statementCh
 
 /** The creator part in hundredths of a percent. */
 export const wholeCreatorPart = 10_000;
-
-/**
- * A provider's fee comes out of the platform's 20 %. So that a card payment of usual cost (3 % and 0.30 of a euro) never costs
- * the platform more than it gets: 0.30 / (0.20 - 0.03) = 1.77, rounded up.
- */
-const leastPrices: ReadonlyMap<string, number> = new Map([
-  ['EUR', 200],
-  ['USD', 200],
-  ['GBP', 200],
-  ['CHF', 200],
-  ['CAD', 300],
-  ['AUD', 300],
-  ['JPY', 300],
-  ['KRW', 3_000],
-  ['KWD', 600],
-  ['BHD', 750],
-]);
-/** In other currencies: 70, 20 and 10 percent of less leave somebody without a unit. */
-const leastAnywhere = 10;
-
-/** Minor units. */
-function leastPrice(currency: string): number {
-  return leastPrices.get(currency) ?? leastAnywhere;
-}
-
-/** @throws INVALID_INPUT with field, rule and mend */
-export function refuseLowPrice(price: Money, path = 'price.amount'): void {
-  const amount = leastPrice(price.currency);
-  if (price.amount >= amount) return;
-  const least = moneyText({ amount, currency: price.currency });
-  throw fieldError(path, `must be at least ${amount} (${least})`, `Write ${amount} or more.`);
-}
 
 export const creatorsSchema = z
   .array(

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { currencyDecimals } from './currencies.ts';
 import { durationSchema, durationSeconds } from './durations.ts';
+import { usualFeePercent } from './least-prices.ts';
 import { amountSchema, currencySchema } from './money.ts';
+import { defaultSaleWeights } from './shares.ts';
 
 /** What a payout must reach, in minor units, where fleet.yaml names none: about 25 euros. */
 const usualThresholds: Readonly<Record<string, number>> = {
@@ -13,8 +15,32 @@ const usualThresholds: Readonly<Record<string, number>> = {
   KWD: 8_000,
 };
 
+/** Percent of a sale's price net of tax. */
+export const saleWeightsSchema = z
+  .strictObject({
+    creator: z.int().min(1).max(100).default(defaultSaleWeights.creator),
+    /** A provider's fee comes out of it. */
+    platform: z
+      .int()
+      .max(100)
+      .default(defaultSaleWeights.platform)
+      .refine((percent) => percent > usualFeePercent, {
+        error: `must be over ${usualFeePercent}: the provider's fee comes out of it`,
+        params: { mend: 'Write 20, for instance.' },
+      }),
+    blessings: z.int().min(0).max(100).default(defaultSaleWeights.blessings),
+  })
+  .refine(({ creator, platform, blessings }) => creator + platform + blessings === 100, {
+    error: 'must add up to 100',
+    params: { mend: 'Write percent of the price, such as creator 70, platform 20 and blessings 10.' },
+  });
+
 /** `market` of fleet.yaml. */
 export const marketSchema = z.strictObject({
+  /** Who gets what of a sale; frozen on each purchase, so that a change is of later ones alone. */
+  saleWeights: saleWeightsSchema.prefault({}),
+  /** By currency, in minor units. @default what the platform's part needs to pay a usual fee (domain/least-prices.ts) */
+  leastPrices: z.record(currencySchema, amountSchema.min(1)).default({}),
   /** How long a buyer may take on the provider's page. */
   payWithin: durationSchema
     .default('1h')
@@ -33,6 +59,8 @@ export const marketSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+export type Market = z.output<typeof marketSchema>;
 
 /** Providers take no less than this many minor units at a time, and multiples of it. */
 export function payoutUnit(currency: string): number {

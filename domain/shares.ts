@@ -9,7 +9,7 @@ export interface SaleWeights {
   blessings: number;
 }
 
-/** 70 % creator, 20 % platform, 10 % blessing pool. */
+/** 70 % creator, 20 % platform, 10 % blessing pool, where fleet.yaml names no others. */
 export const defaultSaleWeights: SaleWeights = { creator: 70, platform: 20, blessings: 10 };
 
 /** How a sale is split; frozen on the purchase, so that a change of the listing never touches what was sold. */

@@ -1,12 +1,14 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { fieldError } from '../domain/field-errors.ts';
-import { type Creators, mayBecome, refuseBarredModels, refuseLowPrice } from '../domain/listings.ts';
+import { refuseLowPrice } from '../domain/least-prices.ts';
+import { type Creators, mayBecome, refuseBarredModels } from '../domain/listings.ts';
 import type { LoopManifest } from '../domain/loop-manifest.ts';
 import type { Money } from '../domain/money.ts';
 import type { ListingState } from '../domain/states.ts';
 import type { DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { readMarket } from './market.ts';
 
 /** What a seller says of a listing; the package is pinned for good. */
 export interface Offer {
@@ -85,7 +87,7 @@ async function ownPackage(db: Executor, ownerId: string, id: string) {
 
 /** @throws INVALID_INPUT naming the kind or creator that is none, or the price that is too low */
 async function refuseWrong(tx: DatabaseTransaction, { price, kinds, creators }: Offer): Promise<void> {
-  refuseLowPrice(price);
+  refuseLowPrice(price, (await readMarket(tx)).rules);
   const knownKinds = await tx.selectFrom('licenseKinds').select('id').where('id', 'in', kinds).execute();
   for (const [i, kind] of kinds.entries()) {
     if (!knownKinds.some(({ id }) => id === kind))

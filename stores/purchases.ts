@@ -1,10 +1,11 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { refusedByFee } from '../domain/least-prices.ts';
 import { accountOf } from '../domain/ledger.ts';
 import { type Money, moneyText } from '../domain/money.ts';
 import { sold } from '../domain/postings.ts';
-import { isEndedPurchase, isRefusal } from '../domain/purchases.ts';
-import { defaultSaleWeights, type SaleSplit, type SaleTerms, splitSale } from '../domain/shares.ts';
+import { creditsPayment, isEndedPurchase, isRefusal } from '../domain/purchases.ts';
+import { type SaleSplit, type SaleTerms, splitSale } from '../domain/shares.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -12,7 +13,7 @@ import { postTransfers } from './ledger.ts';
 import { refusalOfBuyer } from './buyers.ts';
 import { activateLicense, issueLicense } from './licenses.ts';
 import { readListing } from './listings.ts';
-import { firstOperator } from './principals.ts';
+import { readMarket } from './market.ts';
 import { tellSold } from './sold-purchases.ts';
 
 export interface NewPurchase {
@@ -140,13 +141,13 @@ export async function findOwn(
 
 /** Reads the listing under a lock that holds its price until the transaction ends. @throws NOT_FOUND */
 export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): Promise<Frozen> {
-  const { listingId, licenseKind, ownerId: buyerId, buyerAgentId: agentId } = input;
+  const { listingId, licenseKind, payment, ownerId: buyerId, buyerAgentId: agentId } = input;
   const listing = await readListing(tx, listingId, 'for share');
   if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
-  const booksId = await firstOperator(tx);
+  const { booksId, rules } = await readMarket(tx);
   if (booksId === undefined) throw new DomainError('INTERNAL', 'nobody runs the marketplace: there is no operator');
   const { price } = listing;
-  const terms: SaleTerms = { weights: defaultSaleWeights, creators: listing.creators };
+  const terms: SaleTerms = { weights: rules.saleWeights, creators: listing.creators };
   const seen = input.price;
   const notForSale =
     listing.state !== 'listed'
@@ -155,7 +156,9 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
         ? `${listingId} is sold as ${listing.kinds.join(', ')}, not as ${licenseKind}`
         : seen !== undefined && (seen.amount !== price.amount || seen.currency !== price.currency)
           ? `${listingId} costs ${moneyText(price)} by now, not ${moneyText(seen)}`
-          : undefined;
+          : payment === creditsPayment
+            ? undefined
+            : refusedByFee(price, rules);
   const refused =
     notForSale === undefined
       ? await refusalOfBuyer(tx, { buyerId, booksId, agentId, price })
@@ -214,6 +217,7 @@ export async function addPurchase(
       endedAt: ended ? sql<Date>`now()` : null,
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
+    .returning('id')
     .returning('endedAt')
     .executeTakeFirst();
   if (!row) {

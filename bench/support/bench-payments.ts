@@ -12,15 +12,20 @@ export async function createBenchPayments(db: Database): Promise<void> {
   );
 }
 
+/** At which step a payment is refused, for good; undefined: at none. */
+export function refusedAt(key: string): 'authorize' | 'capture' | undefined {
+  const seventh = Number.parseInt(key.slice(-8), 16) % 7;
+  return seventh === 0 ? 'authorize' : seventh === 6 ? 'capture' : undefined;
+}
+
 /** A seventh of the payments is refused at each step, a fifth of the answers is lost after the work was done. */
 export function benchPayments(db: Database): PaymentProvider {
-  const isOne = (key: string, of: number, salt: number) => (Number.parseInt(key.slice(-8), 16) + salt) % of === 0;
   const maybeLost = () => {
     if (Math.random() < 0.2) throw new Error('the answer was lost');
   };
   return {
     async authorize({ key, amount }) {
-      if (isOne(key, 7, 0)) throw new DomainError('PAYMENT_REFUSED', `${key} was declined`);
+      if (refusedAt(key) === 'authorize') throw new DomainError('PAYMENT_REFUSED', `${key} was declined`);
       await sql`insert into bench_payments (key, state, amount) values (${key}, 'authorized', ${amount})
         on conflict (key) do nothing`.execute(db);
       const { rows } = await sql<{ state: string }>`select state from bench_payments where key = ${key}`.execute(db);
@@ -33,7 +38,7 @@ export function benchPayments(db: Database): PaymentProvider {
       maybeLost();
     },
     async capture({ key }) {
-      if (isOne(key, 7, 1)) throw new DomainError('PAYMENT_REFUSED', `${key} was declined after all`);
+      if (refusedAt(key) === 'capture') throw new DomainError('PAYMENT_REFUSED', `${key} was declined after all`);
       await sql`update bench_payments set state = 'captured', captures = captures + 1
         where key = ${key} and state = 'authorized'`.execute(db);
       const { rows } = await sql<{ state: string }>`select state from bench_payments where key = ${key}`.execute(db);

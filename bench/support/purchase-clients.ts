@@ -27,18 +27,20 @@ export interface BuyerCount {
   twice: number;
   /** Keys of which nobody ever said how they ended. */
   unanswered: number;
+  /** Purchases whose buyers asked to cancel them, whatever came of it. */
+  canceled: Set<string>;
 }
 
 /** After so long without an answer a purchase is given up, and judged as stuck. */
 const patienceMs = 180_000;
 
 /**
- * So many purchases in flight all the time, a third of them by a provider. What breaks off is sent again under its key, and
- * one in five is sent twice at once from the beginning.
+ * So many purchases in flight all the time, a third of them by a provider. What breaks off is sent again under its key, one
+ * in five is sent twice at once from the beginning, and one in five of those by a provider is canceled while it is under way.
  */
 export async function buyAll(run: BuyerRun): Promise<BuyerCount> {
   const { shop, random } = run;
-  const count: BuyerCount = { twice: 0, unanswered: 0 };
+  const count: BuyerCount = { twice: 0, unanswered: 0, canceled: new Set() };
   let next = 0;
   await Promise.all(
     Array.from({ length: run.inFlight }, async () => {
@@ -50,7 +52,7 @@ export async function buyAll(run: BuyerRun): Promise<BuyerCount> {
         const order = { key: `key-${i}`, buyer, listing };
         const ids =
           i % 3 === 2
-            ? [await byProvider(run, order)]
+            ? [await byProvider(run, order, count.canceled)]
             : await Promise.all(Array.from({ length: i % 5 === 0 ? 2 : 1 }, () => byCredits(run, order)));
         if (ids.includes(undefined)) count.unanswered += 1;
         if (new Set(ids).size > 1) count.twice += 1;
@@ -87,12 +89,26 @@ async function byCredits({ url }: BuyerRun, { key, buyer, listing }: Order): Pro
   return undefined;
 }
 
-async function byProvider({ client }: BuyerRun, { buyer, listing }: Order): Promise<string | undefined> {
+async function byProvider(
+  { client, url, random }: BuyerRun,
+  { buyer, listing }: Order,
+  canceled: Set<string>,
+): Promise<string | undefined> {
   const purchaseId = newId('purchase');
   try {
     await client.workflow.start('purchaseLicense', startOf(purchaseId, buyer, listing, 'bench'));
   } catch (err) {
     if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
+  }
+  if (random.int(5) === 0) {
+    await pause(random.int(500));
+    canceled.add(purchaseId);
+    // The API may be gone, and the purchase past its pivot: it goes on then.
+    await fetch(`${url}/v1/purchases/${purchaseId}/cancel`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${buyer.token}` },
+      signal: AbortSignal.timeout(15_000),
+    }).catch(() => undefined);
   }
   return (await hasEnded(client, purchaseWorkflowId(purchaseId), patienceMs)) ? purchaseId : undefined;
 }

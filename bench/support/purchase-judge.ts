@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Database } from '../../stores/database.ts';
+import { refusedAt } from './bench-payments.ts';
 import type { BenchShop } from './purchase-shop.ts';
 
 interface Judged {
@@ -13,15 +14,18 @@ interface Judged {
   usable: number;
   sales: string[] | null;
   transfers: number;
+  fees: number[] | null;
   captures: number | null;
   paymentState: string | null;
 }
 
 /**
  * What is wrong with the purchases, found without the product's rules: each is one row with one active license, one sale whose
- * sides are what this file counts, and one capture; or it is undone, and there is no trace of it but the row that says why.
+ * sides are what this file counts, and one capture with its fee; or it is undone, for a reason that it had, and there is no
+ * trace of it but the row that says why.
+ * @param canceled purchases that their buyers asked to cancel
  */
-export async function wrongPurchases(db: Database, shop: BenchShop): Promise<string[]> {
+export async function wrongPurchases(db: Database, shop: BenchShop, canceled: ReadonlySet<string>): Promise<string[]> {
   const wrong: string[] = [];
   const { rows } = await sql<Judged>`
     select p.id, p.state, p.payment, p.owner_id as buyer, p.listing_id,
@@ -32,8 +36,13 @@ export async function wrongPurchases(db: Database, shop: BenchShop): Promise<str
         from ledger_transfers t join ledger_entries e on e.transfer_id = t.id join ledger_accounts a on a.id = e.account_id
         where t.purchase_id = p.id and t.kind = 'sale') as sales,
       (select count(*)::int from ledger_transfers t where t.purchase_id = p.id and t.kind <> 'fee_taken') as transfers,
+      (select array_agg(e.amount) from ledger_transfers t join ledger_entries e on e.transfer_id = t.id and e.amount > 0
+        where t.purchase_id = p.id and t.kind = 'fee_taken') as fees,
       b.captures, b.state as payment_state
     from purchases p left join bench_payments b on b.key = p.id order by p.id`.execute(db);
+  const balances = await sql<{ holder: string; balance: number }>`
+    select holder, balance from ledger_accounts where kind = 'credits'`.execute(db);
+  const balanceOf = (buyer: string) => balances.rows.find(({ holder }) => holder === buyer)?.balance ?? 0;
   const seen = new Set<string>();
   for (const row of rows) {
     const { id, state, payment } = row;
@@ -45,11 +54,20 @@ export async function wrongPurchases(db: Database, shop: BenchShop): Promise<str
       const expected = sidesOf(shop, row);
       if (row.transfers !== 1 || row.sales?.join(' ') !== expected)
         wrong.push(`${id} has ${row.transfers} transfers, ${row.sales?.join(' ')} and not ${expected}`);
+      const fees = payment === 'bench' ? '30' : undefined;
+      if (row.fees?.join(' ') !== fees) wrong.push(`${id} has fees of ${row.fees?.join(' ')}`);
+      if (payment === 'bench' && refusedAt(id) !== undefined) wrong.push(`${id} is completed, its payment was refused`);
       if (payment === 'bench' && (row.captures !== 1 || row.paymentState !== 'captured'))
         wrong.push(`${id} was captured ${row.captures} times`);
     } else if (state === 'canceled') {
       if (row.usable > 0) wrong.push(`${id} was undone and has a license`);
-      if (row.transfers > 0) wrong.push(`${id} was undone and has ${row.transfers} transfers`);
+      if (row.transfers > 0 || row.fees) wrong.push(`${id} was undone and has ${row.transfers} transfers`);
+      // Balances only fall here: who could not pay then cannot now.
+      const hadCause =
+        payment === 'bench'
+          ? refusedAt(id) !== undefined || canceled.has(id)
+          : balanceOf(row.buyer) < priceOf(shop, row.listingId);
+      if (!hadCause) wrong.push(`${id} came to nothing for no cause`);
       if (payment === 'bench' && row.paymentState !== 'void')
         wrong.push(`${id} was undone, its payment is ${row.paymentState}`);
     } else wrong.push(`${id} is ${state}`);
@@ -61,13 +79,12 @@ export async function wrongPurchases(db: Database, shop: BenchShop): Promise<str
     union all select key || ' was captured for nothing' from bench_payments where state = 'captured'
       and key not in (select id from purchases where state = 'completed')`.execute(db);
   wrong.push(...orphans.rows.map(({ what }) => what));
-  const balances = await sql<{ holder: string; balance: number }>`
-    select holder, balance from ledger_accounts where kind = 'credits'`.execute(db);
   for (const { ownerId, granted } of shop.buyers) {
     const spent = rows
       .filter(({ buyer, state, payment }) => buyer === ownerId && state === 'completed' && payment === 'credits')
       .reduce((sum, { listingId }) => sum + priceOf(shop, listingId), 0);
-    const balance = balances.rows.find(({ holder }) => holder === ownerId)?.balance;
+    const balance = balanceOf(ownerId);
+    if (balance < 0) wrong.push(`${ownerId} has spent ${-balance} more than was granted`);
     if (balance !== granted - spent) wrong.push(`${ownerId} has ${balance} of ${granted} and spent ${spent}`);
   }
   return wrong;

@@ -317,7 +317,7 @@ test('the workflow gone, a message still ends once; a text that a person had for
   const message = (await stage.message(said.messageId))!;
   expect(message.state).toBe('answered');
   const gone = await stage.memories.forget(testOwner, message.saidMemoryId!, 'asked for');
-  expect(gone).toEqual({ reflections: [], messages: [], forgotten: [], copies: [] });
+  expect(gone).toEqual({ reflections: [], messages: [], forgotten: [], copies: [], packages: [] });
   const citation = await stage.db
     .selectFrom('messageCitations')
     .select('memoryId')

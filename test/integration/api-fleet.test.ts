@@ -206,12 +206,15 @@ test('before the first apply there is no fleet to show or work on', async () => 
   expect((await api.call('GET', '/v1/machines')).json.items).toEqual([]);
 });
 
+/** They ask by POST, and write nothing. */
+const questions = new Set(['/v1/licenses/{id}/check', '/v1/licenses/{id}/download']);
+
 test('every write takes dryRun, and with it writes nothing', async () => {
   await apply(smallFleet);
   const paths = api.app.swagger().paths as Record<string, Record<string, { parameters?: Array<{ name: string }> }>>;
   const writes = Object.entries(paths).flatMap(([url, methods]) =>
     Object.entries(methods)
-      .filter(([method]) => method !== 'get')
+      .filter(([method]) => method !== 'get' && !questions.has(url))
       .map(([method, { parameters = [] }]) => ({ method: method.toUpperCase(), url, parameters })),
   );
   expect(writes.length).toBeGreaterThan(15);
@@ -221,7 +224,7 @@ test('every write takes dryRun, and with it writes nothing', async () => {
     const body = url.endsWith('/memories') ? { text: 'never' } : url.endsWith('/simulate') ? { lose: ['big'] } : {};
     const id = url.includes('machines') ? 'big' : url.includes('schedules') ? 'reflect-6h' : 'rook-001';
     const answer = await api.call(method, `${url.replace('{id}', id)}?dryRun=true`, { body });
-    expect({ url, fault: answer.status >= 500 }, answer.text).toEqual({ url, fault: false });
+    expect({ url, fault: answer.json['code'] === 'INTERNAL' }, answer.text).toEqual({ url, fault: false });
   }
   expect(await api.rowCounts()).toEqual(before);
   expect(await api.db.selectFrom('agents').select('id').where('paused', '=', true).execute()).toEqual([]);

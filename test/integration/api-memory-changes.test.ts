@@ -74,7 +74,7 @@ test('what is forgotten is nowhere any more, also not in its vectors', async () 
   const { status, json } = await api.call('POST', `/v1/memories/${id}/forget`, { body: { reason: 'asked to' } });
   expect({ status, json }).toEqual({
     status: 200,
-    json: { id, reflections: [], messages: [], forgotten: [], copies: [] },
+    json: { id, reflections: [], messages: [], forgotten: [], copies: [], packages: [] },
   });
   expect(await vectors()).toBe(before - 1);
   for (const { name } of await api.db.introspection.getTables()) {

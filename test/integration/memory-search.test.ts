@@ -213,6 +213,7 @@ test('what a person asks to forget is gone: text, hash, vectors, and what a proc
     messages: [],
     forgotten: [],
     copies: [],
+    packages: [],
   });
   const { found, scored } = await search.search(about('letter'));
   expect({ scored, texts: found.map(({ text }) => text) }).toEqual({ scored: 1, texts: ['the drawer sticks'] });

@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { purchaseWorkflowId } from '../../domain/ids.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import type { Answer } from '../support/api.ts';
 import { addPerson, openShop, type Person, type Shop } from '../support/market.ts';
+import { smallFleet } from '../support/small-fleet.ts';
 
 let shop: Shop;
 beforeAll(async () => {
@@ -229,3 +231,44 @@ test('a purchase that is asked for past the retention of Temporal is answered by
   expect((await shop.balances('credits'))[ownerId]).toBe(1_000);
   expect(await transfersOf(id)).toHaveLength(1);
 });
+
+test('fleet.yaml owns weights and least prices: what is sold from then on goes by them, what was sold keeps its own', async () => {
+  const by = await rich(3_000);
+  const listing = await shop.list();
+  const before = (await shop.buy(listing, { by, key: 'before' })).json;
+  const apply = (market: string) =>
+    shop.api.call('POST', '/v1/fleet/apply', { body: { source: `${smallFleet}${market}` } });
+  const market = 'market:\n  saleWeights: { creator: 84, platform: 16, blessings: 0 }\n  leastPrices: { EUR: 900 }\n';
+  const cheap = await apply('market:\n  leastPrices: { EUR: 100 }\n');
+  expect(cheap.json).toMatchObject({ status: 422, code: 'CONFIG_INVALID' });
+  expect(cheap.text).toContain('market.leastPrices.EUR');
+  expect((await apply(market)).status).toBe(200);
+  try {
+    const after = (await shop.buy(listing, { by, key: 'after' })).json;
+    expect(after).toMatchObject({ state: 'completed', split: { platform: 160, blessings: 0 } });
+    const known = `/v1/purchases/${before['id'] as string}`;
+    expect((await get(known, by.token)).json).toEqual(before);
+    expect(before).toMatchObject({ split: { platform: 200, blessings: 100 } });
+    const under = await shop.draft({ price: { amount: 899, currency: 'EUR' } });
+    expect(under.json).toMatchObject({ status: 400, code: 'INVALID_INPUT' });
+    expect(under.text).toContain('must be at least 900');
+  } finally {
+    expect((await apply('')).status).toBe(200);
+  }
+}, 30_000);
+
+test('a provider is asked for nothing that does not pay its fee', async () => {
+  const by = await rich(1);
+  const listing = await shop.list({ price: { amount: 1_000, currency: 'SEK' } });
+  const purchaseId = newId('purchase');
+  const start = { purchaseId, ownerId: by.ownerId, listingId: listing, licenseKind: 'personal', payment: 'elsewhere' };
+  await shop.client.workflow.execute('purchaseLicense', {
+    taskQueue: coordinationQueue,
+    workflowId: purchaseWorkflowId(purchaseId),
+    args: [{ ...start, requestHash: 'ab', madeBy: 'tok_test' }],
+  });
+  expect((await get(`/v1/purchases/${purchaseId}`, by.token)).json).toMatchObject({
+    state: 'canceled',
+    reason: expect.stringContaining('market.leastPrices'),
+  });
+}, 30_000);

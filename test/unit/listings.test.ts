@@ -1,41 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { linkContent, readLink } from '../../domain/download-links.ts';
-import { currencyDecimals } from '../../domain/currencies.ts';
-import { isDomainError } from '../../domain/errors.ts';
-import {
-  creatorsSchema,
-  mayBecome,
-  refuseBarredModels,
-  refuseLowPrice,
-  wholeCreatorPart,
-} from '../../domain/listings.ts';
+import { creatorsSchema, mayBecome, refuseBarredModels } from '../../domain/listings.ts';
 import { refuseSpentLicense } from '../../domain/purchases.ts';
-import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 import { listingStates } from '../../domain/states.ts';
-
-function least(currency: string): number {
-  for (let amount = 1; ; amount += 1) {
-    try {
-      refuseLowPrice({ amount, currency });
-      return amount;
-    } catch (err) {
-      if (!isDomainError(err, 'INVALID_INPUT')) throw err;
-    }
-  }
-}
-
-test('at the least price of every currency each party gets at least a unit', () => {
-  const creators = [{ userId: 'usr_a', weight: wholeCreatorPart }];
-  for (const currency of currencyDecimals.keys()) {
-    const split = splitSale(least(currency), 0, { weights: defaultSaleWeights, creators });
-    expect({ currency, least: Math.min(split.creators[0]!.amount, split.platform, split.blessings) > 0 }).toEqual({
-      currency,
-      least: true,
-    });
-  }
-  expect([least('EUR'), least('JPY'), least('KWD'), least('TND')]).toEqual([200, 300, 600, 10]);
-});
 
 test('shares of creators add up to the whole, each creator once', () => {
   const userId = (n: number) => `usr_0192f0a0-0000-7000-8000-${String(n).padStart(12, '0')}`;
