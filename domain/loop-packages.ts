@@ -20,7 +20,7 @@ import {
   mostLoopMemories,
 } from './loop-manifest.ts';
 import { type LoopLine, readLoopLines, type Sha256, writeLoopLines } from './loop-memories.ts';
-import { signingKeyIdSchema } from './signing-keys.ts';
+import { signingKeyIdOf, signingKeyIdSchema } from './signing-keys.ts';
 
 /** The `.loop` file, made and read: docs/loops.md. */
 export const loopMediaType = 'application/octet-stream';
@@ -28,8 +28,6 @@ export const loopMediaType = 'application/octet-stream';
 /** What signs and checks; crypto is the caller's, since the domain has none. */
 export interface LoopChecks {
   sha256: Sha256;
-  /** Made of the public key alone, so that none can stand for another. */
-  keyIdOf: (publicKey: Uint8Array) => string;
   /** Ed25519. */
   isSignedBy: (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean;
 }
@@ -181,12 +179,13 @@ function refuseUnsigned(
   signed: Uint8Array,
   { keyId, publicKey, signature }: z.output<typeof signatureSchema>,
   madeBy: string,
-  { keyIdOf, isSignedBy }: LoopChecks,
+  { sha256, isSignedBy }: LoopChecks,
 ): void {
   const key = fromBase64url(publicKey);
   if (base64url(key) !== publicKey || base64url(fromBase64url(signature)) !== signature)
     throw tampered('its signature is not written as it must be');
-  if (keyId !== madeBy || keyIdOf(key) !== keyId) throw tampered('its key is not the one that its manifest names');
+  if (keyId !== madeBy || signingKeyIdOf(key, sha256) !== keyId)
+    throw tampered('its key is not the one that its manifest names');
   if (!isSignedBy(key, signed, fromBase64url(signature))) throw tampered('its signature does not hold');
 }
 

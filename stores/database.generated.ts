@@ -784,7 +784,9 @@ export interface SigningKeys {
   ownerId: string;
   publicKey: Buffer;
   retiredAt: Timestamp | null;
+  revokedAt: Timestamp | null;
   sealed: Buffer | null;
+  signsSince: Timestamp | null;
   source: string;
 }
 

@@ -103,10 +103,11 @@ export function downloadRoutes(app: Api, { db, signers, signingKeys }: ApiContex
     }
   }
 
-  /** By any key of the issuer that still stands: one that was rotated meanwhile has signed links that are not over. */
+  /** By any key of the issuer that still stands: one that retired meanwhile has signed links that are not over; one that leaked has not. */
   async function isSigned(issuer: string, content: string, signature: string): Promise<boolean> {
     const mark = Buffer.from(signature, 'base64url');
-    return (await signingKeys.list({ issuer, limit: 1_000 })).some(({ publicKey }) => {
+    return (await signingKeys.list({ issuer, limit: 1_000 })).some(({ publicKey, state }) => {
+      if (state !== 'signing' && state !== 'retired') return false;
       const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' });
       return verify(null, signedBytes(content), key, mark);
     });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Asked, isPermitted, permissionOf, permissions, purposes } from '../../domain/licenses.ts';
-import { databaseNow, readLicense, useOf } from '../../stores/license-rows.ts';
+import { databaseNow, readUse } from '../../stores/license-rows.ts';
 import { endActivation, redeemLicense, startActivation } from '../../stores/license-uses.ts';
 import { licenseView } from '../../stores/queries/licenses.ts';
 import type { ApiContext } from '../context.ts';
@@ -39,8 +39,9 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const { purpose = 'use', packageHash, commercial, activationId, seat } = request.body ?? {};
-      const license = await readLicense(db, request.params.id, { ownerId }, databaseNow);
-      const asked: Asked = { purpose, packageHash, commercial, ...(await useOf(db, license, { activationId, seat })) };
+      const named = { activationId, seat };
+      const { license, use } = await readUse(db, request.params.id, { ownerId }, named, databaseNow);
+      const asked: Asked = { purpose, packageHash, commercial, ...use };
       const code = permissionOf(license, license.now, asked);
       return { code, permitted: isPermitted(code), ...permissions[code], license: licenseView(license) };
     },

@@ -154,7 +154,7 @@ export async function packagesTelling(
   return rows.map(({ id }) => id);
 }
 
-/** The file by what it is known by, of who made it. */
+/** The file by what it is known by, of who made it: signed by the key that signs now, where it was made anew since a rotation. */
 export async function archiveByContent(
   db: Executor,
   ownerId: string,
@@ -162,9 +162,25 @@ export async function archiveByContent(
 ): Promise<Buffer | undefined> {
   const row = await db
     .selectFrom('loopPackages')
+    .innerJoin('signingKeys', 'signingKeys.id', 'loopPackages.keyId')
     .select('archive')
-    .where('ownerId', '=', ownerId)
+    .where('loopPackages.ownerId', '=', ownerId)
     .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .orderBy('revokedAt', (order) => order.desc().nullsFirst())
+    .orderBy('retiredAt', (order) => order.desc().nullsFirst())
+    .limit(1)
     .executeTakeFirst();
   return row?.archive;
+}
+
+/** Whether an owner has the package: only then can it ever be downloaded. */
+export async function hasPackage(db: Executor, ownerId: string, contentHash: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('loopPackages')
+    .select('id')
+    .where('ownerId', '=', ownerId)
+    .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }

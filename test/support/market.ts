@@ -46,7 +46,7 @@ export async function addPackage(
   const key = { id: signer.keyId, ownerId, publicKey: Buffer.from(signer.publicKey), source: 'file' };
   await db
     .insertInto('signingKeys')
-    .values({ ...key, retiredAt: new Date() })
+    .values({ ...key, signsSince: new Date(), retiredAt: new Date() })
     .execute();
   const { manifest, archive } = signLoop(unsignedLoop([packed(says)], models), signer);
   const { id } = await createLoopPackageStore(db).keep({
