@@ -82,9 +82,7 @@ test('only sign-in, health and what is signed otherwise are open to everybody', 
 
 test('every other route refuses without a token, with a wrong one, and with a lesser role', async () => {
   expect(routes.length).toBeGreaterThan(35);
-  for (const [i, { method, url, role }] of routes.entries()) {
-    // There are more routes than one address may ask for in a minute without a token that is known.
-    if (i % 50 === 0) await api.deps.redis!.flushdb();
+  for (const { method, url, role } of routes) {
     if (role === 'none') continue;
     const none = await api.call(method, url, { token: null });
     expect({ url, status: none.status, code: none.json['code'] }).toEqual({
