@@ -124,8 +124,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         const { loop, ...preview } = packed;
         return { dryRun: true as const, packageId: here ?? null, manifest: loop.content, ...preview };
       }
-      const signer = await signers.of(ownerId);
-      const signed = await signReadable(packed.loop, signer);
+      const signed = await signReadable(packed.loop, await signers.of(ownerId));
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: newId('loopPackage'),

@@ -916,6 +916,20 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  ...[
+    { name: 'a budget of less than nothing', body: { amount: -1, currency: 'EUR' } },
+    { name: 'a budget of half a cent', body: { amount: 0.5, currency: 'EUR' } },
+    { name: 'a budget in no currency', body: { amount: 1, currency: 'XYZ' } },
+    { name: 'a budget without an amount', body: { currency: 'EUR' } },
+    { name: 'a budget with a wish', body: { amount: 1, currency: 'EUR', period: 'day' } },
+  ].map((each) => ({ ...each, url: '/v1/agents/vesper-001/budgets', status: 400, code: 'INVALID_INPUT' as const })),
+  {
+    name: 'a budget of an agent that is none',
+    url: '/v1/agents/nobody/budgets',
+    body: { amount: 1, currency: 'EUR' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
   {
     name: 'a grant without a key',
     url: '/v1/credits/grants',

@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { hostCrypto } from '../../config/host-crypto.ts';
+import { readLoop } from '../../domain/loop-packages.ts';
+import { inPieces } from '../support/loops.ts';
 import { openShop, type Shop } from '../support/market.ts';
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
@@ -74,7 +77,9 @@ test('offered, bought, downloaded and refunded by commands alone', async () => {
   const { licenseId } = JSON.parse(bought.out) as { licenseId: string };
   expect((await soulfra(buyer.token, ['purchases', 'show', purchase])).out).toContain('platform  2.00 EUR');
   expect(await soulfra(buyer.token, ['license', 'download', licenseId, '-o', 'my.loop'])).toMatchObject({ code: 0 });
-  expect(readFileSync(join(folder, 'my.loop')).equals(shop.archive)).toBe(true);
+  const file = inPieces(readFileSync(join(folder, 'my.loop')));
+  const { manifest } = await readLoop(file, { checks: hostCrypto, isPinned: () => true });
+  expect(manifest.contentHash).toBe(shop.contentHash);
 
   const refund = (...args: string[]) =>
     soulfra(seller.token, ['purchases', 'refund', purchase, ...args, '--reason', 'a mistake']);
@@ -83,4 +88,11 @@ test('offered, bought, downloaded and refunded by commands alone', async () => {
   expect((await soulfra(buyer.token, ['license', 'download', licenseId])).err).toContain('LICENSE_REFUSED');
   expect((await soulfra(buyer.token, ['purchases', 'list', '--as', 'buyer'])).out).toContain(purchase);
   expect((await sell('retire', listing)).out).toContain('is retired');
+
+  const agents = (...args: string[]) => soulfra(shop.api.tokens.operator, ['agents', ...args]);
+  expect((await agents('budgets', 'vesper-001')).out).toContain('It has no budget');
+  expect((await agents('budget', 'vesper-001', '12.50', 'eur')).out).toContain(
+    'vesper-001 may spend 12.50 EUR a month; 0.00 EUR of it is spent',
+  );
+  expect((await agents('budgets', 'vesper-001')).out).toMatch(/12\.50 EUR\s+0\.00 EUR\s+12\.50 EUR/);
 });
