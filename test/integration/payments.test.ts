@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type Stripe from 'stripe';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accountOf } from '../../domain/ledger.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import { redeemLicense } from '../../stores/license-uses.ts';
 import { findPayment } from '../../stores/payments.ts';
@@ -553,4 +554,13 @@ describe('a dispute', () => {
     expect((await market.notices('dispute_differs')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
     expect(await market.held(sale.purchaseId)).toBe(0);
   });
+});
+
+test('after all of it purchases, licenses and money agree, by the pass that runs every hour', async () => {
+  const pass = market.client.workflow.execute('reconcileLedger', {
+    workflowId: 'reconcile:payments',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'payments' }],
+  });
+  expect(await pass).toMatchObject({ discrepancies: 0 });
 });
