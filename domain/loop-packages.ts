@@ -175,6 +175,36 @@ export async function readLoop(
   return { manifest, persona, prompts, lines, trusted };
 }
 
+/**
+ * The same package under another key: its members do not change, so it stays the package that it is known as.
+ * @param archive one that was made here; it is held against its own hashes once more
+ * @throws LOOP_TAMPERED where it is not the package of this hash
+ */
+export async function signAnew(
+  archive: Uint8Array,
+  { contentHash, signer, sha256 }: { contentHash: string; signer: LoopSigner; sha256: Sha256 },
+): Promise<Uint8Array> {
+  const reader = createArchiveReader(
+    (async function* () {
+      yield archive;
+    })(),
+  );
+  const manifest = jsonOf(await reader.member('manifest.json'), loopManifestSchema, 'manifest.json');
+  await reader.member('signature.json');
+  const { madeBy: _madeBy, ...content } = manifest;
+  const { format: _f, version: _v, agentHash: _a, contentHash: told, ...hashed } = content;
+  if (told !== contentHash || hashesOf(hashed, sha256).contentHash !== contentHash)
+    throw tampered('it is another package');
+  const members: Record<string, Uint8Array> = {};
+  for (const { name, size, sha256: hash } of manifest.members) {
+    const bytes = await reader.member(name, size);
+    if (sha256(bytes) !== hash) throw tampered(`${name} is not what was signed`);
+    members[name] = bytes;
+  }
+  await reader.end();
+  return signLoop({ content, members: members as UnsignedLoop['members'] }, signer).archive;
+}
+
 function refuseUnsigned(
   signed: Uint8Array,
   { keyId, publicKey, signature }: z.output<typeof signatureSchema>,

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { fileSeconds, type LicenseFile, mostListed } from '../domain/license-files.ts';
-import { endOf, isPermitted, licenseRefused, needsActivation, permissionOf } from '../domain/licenses.ts';
+import { endOf, isPermitted, licenseRefused, permissionOf, type Permitted } from '../domain/licenses.ts';
 import type { DatabaseTransaction } from './database.ts';
 import {
   databaseNow,
@@ -93,14 +93,15 @@ function left({ usesLimit, uses }: LicenseRow): number | null {
 
 /**
  * Puts the license to use in a place. The row is locked before the statement begins, so that it counts every activation there is.
- * Only its holder does: files and revocations name an activation by the id that the holder gave it.
+ * Only its holder does: files and revocations name an activation by the id that the holder gave it. A known id counts nothing
+ * anew, and is answered by what the license permits now.
  * @throws NOT_FOUND · FORBIDDEN · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
  */
 export async function startActivation(
   tx: DatabaseTransaction,
   { licenseId, ownerId, activationId, place, seat, actor }: Use & { activationId: string; place: string; seat: string },
   now: Moment = databaseNow,
-): Promise<Activation> {
+): Promise<Activation & { code: Permitted }> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
   if (license.ownerId !== ownerId) throw new DomainError('FORBIDDEN', `only the holder of ${licenseId} puts it to use`);
   const stored = await sql`
@@ -123,8 +124,10 @@ export async function startActivation(
   if (known.endedAt !== null) throw new DomainError('CONFLICT', `${activationId} has ended; activate under a new id`);
   if (known.place !== place || known.seat !== seat)
     throw new DomainError('CONFLICT', `${activationId} came before for another place or seat`);
+  const code = permissionOf(license, license.now, { purpose: 'use', inUse: true });
+  if (!isPermitted(code)) throw licenseRefused(licenseId, code);
   if (Number(stored.numAffectedRows) > 0) await tellOf(tx, license, 'license.place_added', { activationId, seat });
-  return { activationId, place, seat, activatedAt: known.activatedAt.toISOString() };
+  return { code, activationId, place, seat, activatedAt: known.activatedAt.toISOString() };
 }
 
 /** Its place is free again, in whatever state the license is. @throws NOT_FOUND */
@@ -169,8 +172,7 @@ export async function openFile(
 ): Promise<LicenseFile> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
   const found = activationId === undefined ? undefined : await findActivation(tx, license, activationId);
-  const isAsked = activationId !== undefined || needsActivation(license);
-  const inUse = isAsked ? found !== undefined && found.endedAt === null : undefined;
+  const inUse = activationId === undefined ? undefined : found !== undefined && found.endedAt === null;
   const mayHaveFile = await hasRoomInList(tx, license, activationId, now);
   const code = permissionOf(license, license.now, { purpose: 'use', inUse, mayHaveFile });
   if (!isPermitted(code)) throw licenseRefused(licenseId, code);

@@ -127,6 +127,26 @@ export function createSigningKeyStore(db: Database) {
     },
 
     /**
+     * The key that signs for the owner, and those that did within the last seconds: what is short-lived is signed by no others, nor by one that
+     * leaked. */
+    async signingWithin(ownerId: string, seconds: number): Promise<Buffer[]> {
+      const rows = await db
+        .selectFrom('signingKeys')
+        .select('publicKey')
+        .where('ownerId', '=', ownerId)
+        .where('signsSince', 'is not', null)
+        .where('revokedAt', 'is', null)
+        .where((eb) =>
+          eb.or([
+            eb('retiredAt', 'is', null),
+            eb('retiredAt', '>', sql<Date>`now() - ${seconds} * interval '1 second'`),
+          ]),
+        )
+        .execute();
+      return rows.map(({ publicKey }) => publicKey);
+    },
+
+    /**
      * Whose packages an owner takes: those of keys of their own that have signed, and of a key that they name; of neither where it
      * was revoked.
      */

@@ -27,10 +27,12 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
       params: licenseParams,
       body: z
         .strictObject({
-          purpose: z.enum(purposes).default('use').describe('redeem, activate and transfer begin something new'),
+          purpose: z.enum(purposes).default('use').describe('All but use begin something new'),
           packageHash: packageHashSchema.optional(),
           commercial: z.boolean().optional(),
-          activationId: useIdSchema.optional().describe('Whether it is in use there'),
+          activationId: useIdSchema
+            .optional()
+            .describe('Whether it is in use there; required to use a license whose places or seats are counted'),
           seat: seatSchema.optional().describe('For purpose activate'),
         })
         .nullish(),
@@ -92,7 +94,7 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
         seat: seatSchema.default('holder'),
       }),
       response: {
-        200: z.object({ code: z.literal('VALID'), ...activationShape }).or(dryRunSchema),
+        200: z.object({ code: z.enum(['VALID', 'IN_GRACE']), ...activationShape }).or(dryRunSchema),
         ...problemResponses,
       },
     },
@@ -104,7 +106,7 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
         startActivation(tx, { licenseId, ownerId, ...request.body, actor }),
       );
       if (dryRun) return { dryRun: true as const, would: `use ${licenseId} on ${activation.place}` };
-      return { code: 'VALID' as const, ...activation };
+      return activation;
     },
   });
 

@@ -124,8 +124,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
-      const signer = await signers.of(ownerId);
-      const signed = await signReadable(packed.loop, signer);
+      const signed = await signReadable(packed.loop, await signers.of(ownerId));
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: newId('loopPackage'),

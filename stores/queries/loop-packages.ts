@@ -154,23 +154,27 @@ export async function packagesTelling(
   return rows.map(({ id }) => id);
 }
 
-/** The file by what it is known by, of who made it: signed by the key that signs now, where it was made anew since a rotation. */
+/** The file by what it is known by, of who made it: the one of the key that signs now where there is one, else the last made. */
 export async function archiveByContent(
   db: Executor,
   ownerId: string,
   contentHash: string,
-): Promise<Buffer | undefined> {
-  const row = await db
+): Promise<{ isSignedNow: boolean; archive: Buffer } | undefined> {
+  return db
     .selectFrom('loopPackages')
-    .innerJoin('signingKeys', 'signingKeys.id', 'loopPackages.keyId')
-    .select('archive')
+    .leftJoin('signingKeys', (join) =>
+      join
+        .onRef('signingKeys.id', '=', 'loopPackages.keyId')
+        .on('signingKeys.retiredAt', 'is', null)
+        .on('signingKeys.signsSince', 'is not', null),
+    )
+    .select(['archive', sql<boolean>`signing_keys.id is not null`.as('isSignedNow')])
     .where('loopPackages.ownerId', '=', ownerId)
     .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
-    .orderBy('revokedAt', (order) => order.desc().nullsFirst())
-    .orderBy('retiredAt', (order) => order.desc().nullsFirst())
+    .orderBy('isSignedNow', 'desc')
+    .orderBy('loopPackages.madeAt', 'desc')
     .limit(1)
     .executeTakeFirst();
-  return row?.archive;
 }
 
 /** Whether an owner has the package: only then can it ever be downloaded. */

@@ -34,7 +34,7 @@ async function activated(kind = 'commercial', holder?: string): Promise<string> 
 const verdictOf = async (file: string, more: Record<string, unknown> = {}) => {
   const verifier = await pinnedVerifier(api);
   const revocations = await verifier.revocations(await listOf());
-  return verifier.verify(file, { place: 'desk', package: packageHash, revocations, ...more });
+  return verifier.verify(file, { issuer: api.ownerId, place: 'desk', package: packageHash, revocations, ...more });
 };
 
 test('nobody has a list before they have signed anything, and asking makes no key', async () => {
@@ -269,10 +269,13 @@ test('each issuer signs for themselves', async () => {
     body: { kind: 'unlimited', packageHash, holder: api.ownerId, reason },
   });
   const { text } = await fileOf(json['id'] as string);
-  const { code, license } = await (await pinnedVerifier(api)).verify(text);
+  const { code, license } = await (await pinnedVerifier(api)).verify(text, {
+    issuer: api.stranger.ownerId,
+  });
   expect({ code, issuer: license!.issuer }).toEqual({ code: 'VALID', issuer: api.stranger.ownerId });
   // My list says nothing of theirs.
-  expect((await verdictOf(text)).code).toBe('REVOCATIONS_INVALID');
+  expect((await verdictOf(text, { issuer: api.stranger.ownerId })).code).toBe('REVOCATIONS_INVALID');
+  expect((await verdictOf(text)).code).toBe('SCOPE_MISSING');
 });
 
 test('without a key to sign with there is no file, a code that says why, and nothing noted', async () => {
