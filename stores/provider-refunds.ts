@@ -68,6 +68,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   }
   const claims = await claimsOf(tx, purchaseId);
   const left = leftOf(sale) - onItsWay(claims);
+  // Where nothing is left any amount is refused, as what it is.
   const amount = asked.amount ?? Math.max(left, 1);
   const claim = { kind: 'refund', id: refundId, amount, state: 'pending' } as const;
   const { license: standing } = settleClaim(sale, claims, claim, { userId: buyerId, reason });
