@@ -4,6 +4,8 @@ import type { Reconciliation, ReconciliationStore } from '../stores/reconciliati
 
 /** Rows of a statement: a transaction must end within 10 s. */
 const page = 5_000;
+/** Each is read with all its postings. */
+const purchasePage = 500;
 
 export interface ReconciledBooks {
   books: number;
@@ -33,6 +35,22 @@ export function createReconciliationActivities({ reconciliations }: { reconcilia
       beat(0);
       return { next, rows };
     });
+    await inPages('', async (after) => {
+      const {
+        next,
+        purchases: rows,
+        found: differing,
+      } = await reconciliations.comparedAfter(ownerId, after, purchasePage);
+      add(differing);
+      beat(0);
+      return { next, rows };
+    });
+    await inPages(0, async (after) => {
+      const { next, sales: rows, found: unbought } = await reconciliations.unboughtAfter(ownerId, after, page);
+      add(unbought);
+      beat(0);
+      return { next, rows };
+    });
     let entries = 0;
     let before: WalkedEntry | undefined;
     for (;;) {
@@ -49,7 +67,7 @@ export function createReconciliationActivities({ reconciliations }: { reconcilia
   return {
     /**
      * One pass over the books of an owner, or of all: balances by currency and entries by transfer add up to zero, every
-     * account is what its entries make it. It only reads until it stores what it found, so a second execution begins anew,
+     * account is what its entries make it, and purchases, licenses and money agree. It only reads until it stores what it found, so a second execution begins anew,
      * and finds books that are done already as they were stored.
      */
     async reconcileBooks({ period, ownerId }: { period: string; ownerId?: string }): Promise<ReconciledBooks> {

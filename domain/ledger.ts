@@ -27,6 +27,9 @@ export const transferKinds = [
   'dispute_opened',
   'dispute_won',
   'dispute_lost',
+  'beyond_taken',
+  'beyond_returned',
+  'beyond_covered',
   'payout_started',
   'payout_paid',
   'payout_failed',
@@ -81,7 +84,7 @@ export function accountKey({ kind, holder }: AccountRef): string {
 }
 
 /** Money that the ledger took back from who had it: only this may leave a creator or the pool owing. */
-const clawbacks: readonly TransferKind[] = ['refund', 'dispute_opened'];
+const clawbacks: readonly TransferKind[] = ['refund', 'dispute_opened', 'beyond_covered'];
 
 /** Whether an entry of a transfer of this kind may leave an account of that kind below zero. */
 export function mayOverdraw(transfer: TransferKind, account: AccountKind): boolean {

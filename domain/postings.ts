@@ -96,62 +96,14 @@ export function feeReturned({ feeId, purchaseId, provider, money }: Fee): Postin
 export function refunded(sale: SaleState, refund: { refundId: string; amount: number; reason: string }): Posting {
   requireAmount(refund.amount, 1);
   const id = `refund:${refund.refundId}`;
-  const known = recorded(sale, id);
-  if (known) return same(known, refund.amount, ({ amount }) => amount > 0);
+  const known = sale.postings.find((each) => each.id === id);
+  if (known) {
+    if (known.entries.find(({ amount }) => amount > 0)?.amount === refund.amount) return known;
+    throw new DomainError('CONFLICT', `${id} is posted already, with another amount than ${refund.amount}`);
+  }
+  const { currency, purchaseId } = sale;
   const entries = takenBack(sale, refund.amount, sale.payer);
-  return posting({ ...draftOf(sale, id), kind: 'refund', reason: refund.reason, entries })!;
-}
-
-/**
- * A dispute sets what is disputed aside, out of what the parties still hold.
- * @returns `posting` is undefined where nothing is left to set aside; `beyond` is what the provider took over what was
- * left: refund and chargeback together never take more of the parties than was paid
- * @throws CONFLICT where more was set aside for it before
- */
-export function disputeOpened(
-  sale: SaleState,
-  dispute: { disputeId: string; userId: string; amount: number; reason: string },
-): { posting: Posting | undefined; beyond: number } {
-  requireAmount(dispute.amount, 1);
-  const id = `dispute:${dispute.disputeId}`;
-  const known = recorded(sale, id);
-  if (known) {
-    const reserved = known.entries.find(({ amount }) => amount > 0)!.amount;
-    if (reserved > dispute.amount) throw differs(known, dispute.amount);
-    return { posting: known, beyond: dispute.amount - reserved };
-  }
-  const amount = Math.min(dispute.amount, leftOf(sale));
-  const entries = takenBack(sale, amount, accountOf.disputes(dispute.userId));
-  return {
-    posting: posting({ ...draftOf(sale, id), kind: 'dispute_opened', reason: dispute.reason, entries }),
-    beyond: dispute.amount - amount,
-  };
-}
-
-/**
- * Won: the opening's own posting is turned round, so each party has exactly what was taken of it. Lost: the reserve goes
- * to who paid. The id is the same for both, so a dispute ends once.
- * @returns undefined where the opening found nothing to set aside
- * @throws CONFLICT where it ended the other way
- */
-export function disputeEnded(sale: SaleState, dispute: { disputeId: string; won: boolean; reason: string }) {
-  const id = `dispute:${dispute.disputeId}:ended`;
-  const kind = dispute.won ? 'dispute_won' : 'dispute_lost';
-  const known = recorded(sale, id);
-  if (known) {
-    if (known.kind === kind) return known;
-    throw new DomainError('CONFLICT', `${dispute.disputeId} has ended as ${known.kind}`);
-  }
-  const opened = recorded(sale, `dispute:${dispute.disputeId}`);
-  if (!opened) return undefined;
-  const entries = opened.entries.map(({ account, amount }) => ({ account, amount: -amount }));
-  const reserve = entries.find(({ account }) => account.kind === 'disputes')!;
-  return posting({
-    ...draftOf(sale, id),
-    kind,
-    reason: dispute.reason,
-    entries: dispute.won ? entries : [reserve, { account: sale.payer, amount: -reserve.amount }],
-  });
+  return posting({ id, currency, purchaseId, kind: 'refund', reason: refund.reason, entries })!;
 }
 
 /** What a creator is owed sets out for them; the ledger refuses more than there is. */
@@ -205,11 +157,11 @@ export function blessingsShared(share: {
   });
 }
 
-function draftOf({ currency, purchaseId }: SaleState, id: string) {
-  return { id, currency, purchaseId };
-}
-
-function takenBack(sale: SaleState, amount: number, to: AccountRef): Entry[] {
+/**
+ * Of each party by what it still holds of the sale.
+ * @throws CONFLICT where it is more than is left
+ */
+export function takenBack(sale: SaleState, amount: number, to: AccountRef): Entry[] {
   const left = leftOf(sale);
   if (amount > left) {
     const { currency } = sale;
@@ -223,17 +175,4 @@ function takenBack(sale: SaleState, amount: number, to: AccountRef): Entry[] {
     sale.held.map((party) => party.amount),
   );
   return [...sale.held.map(({ account }, i) => ({ account, amount: -parts[i]! })), { account: to, amount }];
-}
-
-function recorded(sale: SaleState, id: string): Posting | undefined {
-  return sale.postings.find((each) => each.id === id);
-}
-
-function same(known: Posting, amount: number, isReceiver: (entry: Entry) => boolean): Posting {
-  if (known.entries.find(isReceiver)?.amount !== amount) throw differs(known, amount);
-  return known;
-}
-
-function differs(known: Posting, amount: number): DomainError {
-  return new DomainError('CONFLICT', `${known.id} is posted already, with another amount than ${amount}`);
 }

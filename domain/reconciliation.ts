@@ -1,8 +1,13 @@
-/** A place where the books do not add up. */
+export const discrepancyKinds = ['sum', 'balance', 'version', 'transfer', 'purchase', 'license'] as const;
+
+/** A place where the books do not add up, or do not agree with what was sold. */
 export interface Discrepancy {
-  /** sum: a currency's balances; balance, version: an account; transfer: the entries of one. */
-  kind: 'sum' | 'balance' | 'version' | 'transfer';
-  /** The currency, account or transfer. */
+  /**
+   * sum: a currency's balances; balance, version: an account; transfer: the entries of one; purchase: its row, sale, refunds
+   * and disputes; license: what the money of its purchase says of it.
+   */
+  kind: (typeof discrepancyKinds)[number];
+  /** The currency, account, transfer, purchase, refund or dispute. */
   subject: string;
   /** As text: what is wrong need not be a safe integer. */
   expected: string;

@@ -1,5 +1,12 @@
 import { DomainError } from './errors.ts';
-import { accountKey, type AccountKind, type AccountRef, type Entry, type Posting } from './ledger.ts';
+import {
+  accountKey,
+  type AccountKind,
+  type AccountRef,
+  type Entry,
+  type Posting,
+  type TransferKind,
+} from './ledger.ts';
 import { sumOf } from './money.ts';
 
 /** What the ledger knows of one purchase, read from its postings; there is no second record that could differ. */
@@ -21,8 +28,9 @@ export interface SaleState {
 
 const payers: readonly AccountKind[] = ['outside', 'credits'];
 const parties: readonly AccountKind[] = ['creator', 'platform', 'blessings', 'tax'];
-/** The provider's fee is between it and the platform: it is no part of what a buyer can get back. */
-const countsFor = ({ kind }: Posting) => kind !== 'fee_taken' && kind !== 'fee_returned';
+/** Between provider and platform alone: no part of what the parties got, or of what a buyer can get back. */
+const besides: readonly TransferKind[] = ['fee_taken', 'fee_returned', 'beyond_taken', 'beyond_returned'];
+const countsFor = ({ kind }: Posting) => !besides.includes(kind);
 
 /** @returns undefined before the sale is posted */
 export function saleStateOf(purchaseId: string, postings: readonly Posting[]): SaleState | undefined {
@@ -52,6 +60,11 @@ export function saleStateOf(purchaseId: string, postings: readonly Posting[]): S
       .map(({ account }) => ({ account, amount: of(account) })),
     postings,
   };
+}
+
+/** The sale as it stands once these are posted too. */
+export function saleWith(sale: SaleState, postings: readonly Posting[]): SaleState {
+  return postings.length === 0 ? sale : saleStateOf(sale.purchaseId, [...sale.postings, ...postings])!;
 }
 
 /** What can still be refunded or disputed. */

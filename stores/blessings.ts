@@ -64,8 +64,8 @@ export function createBlessingStore(db: Database) {
     },
 
     /**
-     * Shares the pools of these books out by the blessings that no sharing has counted yet, in one transaction and once a
-     * period. Where there is nothing to share, or nobody was blessed, both wait for the next one.
+     * Shares the pools of these books out by the blessings of who belongs to them that no sharing has counted yet, in one
+     * transaction and once a period. Blessings of another marketplace's people are left for its own pool. Where there is nothing to share, or nobody was blessed, both wait for the next one.
      * @throws BALANCE_TOO_LOW where a pool shrank meanwhile: try again
      */
     async share(ownerId: string, period: string): Promise<BlessingShare> {
@@ -101,7 +101,10 @@ async function shareOutPools(tx: DatabaseTransaction, ownerId: string, period: s
     .execute();
   if (pools.length === 0) return { blessings: 0, shared: [] };
   const { rows: received } = await sql<{ userId: string; blessings: number }>`
-    with counted as (update blessings set period = ${period} where period is null returning owner_id)
+    with counted as (
+      update blessings b set period = ${period} from users u
+      where b.period is null and u.id = b.owner_id and coalesce(u.operator_id, u.id) = ${ownerId} returning b.owner_id
+    )
     select owner_id as user_id, count(*)::bigint as blessings from counted group by owner_id order by owner_id`.execute(
     tx,
   );

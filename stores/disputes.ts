@@ -1,19 +1,16 @@
 import { sql } from 'kysely';
+import { settleClaim } from '../domain/settle-claim.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { Posting } from '../domain/ledger.ts';
 import { moneyText } from '../domain/money.ts';
-import { disputeCause, type DisputeFacts, type DisputeState, type PaymentProviderName } from '../domain/payments.ts';
-import { disputeEnded, disputeOpened } from '../domain/postings.ts';
-import { leftOf, type SaleState, saleStateOf } from '../domain/sale-state.ts';
+import type { DisputeFacts, DisputeState, PaymentProviderName } from '../domain/payments.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { lockSale, postTransfers } from './ledger.ts';
-import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { tellBeyond } from './payment-notices.ts';
 import { feePosting, findPayment, type PaymentRow } from './payments.ts';
-import { licenseOf, pendingOf } from './provider-refunds.ts';
+import { claimsOf, followMoney, keepCovered, licenseOf } from './sale-claims.ts';
 
 export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
 
@@ -39,10 +36,8 @@ async function settleDispute(
   // An inquiry has taken nothing; one that became a dispute comes back as such.
   if (facts.state === 'inquiry') return before ?? 'inquiry';
   const postings: Posting[] = [];
-  if (before === undefined) postings.push(...(await open(sale)));
-  if ((before ?? 'open') === 'open') {
-    if (facts.state !== 'open') postings.push(...(await end(saleWith(sale, postings), facts.state)));
-  } else if (facts.state !== before && facts.state !== 'open') await tellOtherEnd(payment, facts, before!);
+  if (before === undefined || before === 'open') postings.push(...(await settle(facts.state)));
+  else if (facts.state !== before && facts.state !== 'open') await tellOtherEnd(payment, facts, before);
   for (const fee of facts.fees) {
     const posting = feePosting(payment, fee);
     if (posting) postings.push(posting);
@@ -50,17 +45,24 @@ async function settleDispute(
   await postTransfers(tx, { ownerId, madeBy: provider }, postings);
   return before === undefined || before === 'open' ? facts.state : before;
 
-  async function open(state: SaleState): Promise<Posting[]> {
-    // What is on its way back already is no longer there to be set aside.
-    const left = leftOf(state) - (await pendingOf(tx, purchaseId));
-    const reserved = Math.min(money.amount, Math.max(0, left));
+  async function settle(state: DisputeState): Promise<Posting[]> {
+    const { currency } = money;
+    const claim = { kind: 'dispute', id: disputeId, amount: money.amount, state } as const;
+    const by = { userId: buyerId, reason };
+    const settled = settleClaim(sale!, await claimsOf(tx, purchaseId), claim, by);
+    if (before === undefined) await opened();
+    if (state !== 'open' && before !== state) await ended(state);
+    await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency });
+    const why = state === 'open' ? 'its payment is disputed' : `the dispute was ${state}`;
+    await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, { actor: disputeId, reason: why });
+    return settled.postings;
+  }
+
+  async function opened(): Promise<void> {
     await tx
       .insertInto('disputes')
-      .values({ id: disputeId, provider, ownerId, purchaseId, ...money, reason, state: 'open', reserved })
+      .values({ id: disputeId, provider, ownerId, purchaseId, ...money, reason, state: 'open', reserved: 0 })
       .execute();
-    const license = await licenseOf(tx, purchaseId);
-    const by = { actor: disputeId, reason: 'its payment is disputed' };
-    if (license) await suspendLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });
     await tell('dispute.opened');
     await openNotice(tx, {
       id: newId('notice'),
@@ -71,31 +73,16 @@ async function settleDispute(
       title: `${moneyText(money)} of ${purchaseId} is disputed: ${reason}`,
       action: `Answer it at ${provider}; nobody does that for you.`,
     });
-    await tellBeyond(tx, {
-      ownerId,
-      purchaseId,
-      what: disputeId,
-      money: { ...money, amount: money.amount - reserved },
-    });
-    if (reserved === 0) return [];
-    const opened = disputeOpened(state, { disputeId, userId: buyerId, amount: reserved, reason });
-    return opened.posting ? [opened.posting] : [];
   }
 
-  async function end(state: SaleState, ended: 'won' | 'lost'): Promise<Posting[]> {
+  async function ended(how: 'won' | 'lost'): Promise<void> {
     await tx
       .updateTable('disputes')
-      .set({ state: ended, endedAt: sql<Date>`now()` })
+      .set({ state: how, endedAt: sql<Date>`now()` })
       .where('id', '=', disputeId)
       .execute();
-    const license = await licenseOf(tx, purchaseId);
-    const by = { actor: disputeId, reason: `the dispute was ${ended}` };
-    if (license && ended === 'lost') await revokeLicense(tx, { id: license.id, by });
-    else if (license) await reinstateLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });
-    await tell(`dispute.${ended}`);
+    await tell(`dispute.${how}`);
     await resolveNotice(tx, `dispute_open:${disputeId}`);
-    const posting = disputeEnded(state, { disputeId, won: ended === 'won', reason });
-    return posting ? [posting] : [];
   }
 
   async function tell(type: string): Promise<void> {
@@ -122,11 +109,6 @@ async function settleDispute(
       action: 'Look it up at the provider; what was posted stays.',
     });
   }
-}
-
-/** The sale as it will stand once these are posted. */
-function saleWith(sale: SaleState, postings: readonly Posting[]): SaleState {
-  return saleStateOf(sale.purchaseId, [...sale.postings, ...postings])!;
 }
 
 export function createDisputeStore(db: Database) {

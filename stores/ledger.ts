@@ -177,6 +177,11 @@ export async function lockSale(
   return saleStateOf(purchaseId, postings);
 }
 
+/** All postings of these purchases, those of each in the order of posting. */
+export async function postingsOf(db: Executor, ownerId: string, purchaseIds: readonly string[]): Promise<Posting[]> {
+  return readPostings(db, sql`t.owner_id = ${ownerId} and t.purchase_id = any(${purchaseIds})`);
+}
+
 /** A stored transfer as it was posted. */
 export async function findPosting(db: Executor, ownerId: string, id: string): Promise<Posting | undefined> {
   const [found] = await readPostings(db, sql`t.owner_id = ${ownerId} and t.id = ${id}`);

@@ -1,24 +1,28 @@
 import { type Money, moneyText } from '../domain/money.ts';
 import type { Executor } from './database.ts';
 import { newId } from './ids.ts';
-import { openNotice } from './notices.ts';
+import { openNotice, resolveNotice } from './notices.ts';
 
-/** A provider took more of a sale than was left of it: no party gives back more than it got, so somebody must know. */
+/**
+ * A provider took more of a sale than was left of it: no party gives back more than it got, so somebody must know.
+ * @param money what is beyond by now; nothing: the notice closes
+ */
 export async function tellBeyond(
   tx: Executor,
   { ownerId, purchaseId, what, money }: { ownerId: string; purchaseId: string; what: string; money: Money },
 ): Promise<void> {
-  if (money.amount === 0) return;
+  const key = `payment_beyond:${what}`;
+  if (money.amount === 0) return resolveNotice(tx, key);
   await openNotice(tx, {
     id: newId('notice'),
     ownerId,
     kind: 'payment_beyond',
-    key: `payment_beyond:${what}`,
+    key,
     subject: purchaseId,
     title: `${what} took ${moneyText(money)} more than was left of ${purchaseId}`,
     detail:
       'Refunds and disputes of a purchase together take no more of its parties than was paid; this is beyond that.',
-    action: 'Look it up at the provider: it is the platform’s loss unless the dispute is won.',
+    action: 'Look it up at the provider: it is booked as the platform’s loss until a dispute of it is won.',
   });
 }
 

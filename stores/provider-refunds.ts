@@ -1,19 +1,19 @@
 import { sql } from 'kysely';
+import { onItsWay } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
-import { moneyText, requireAmount } from '../domain/money.ts';
-import { type PaymentProviderName, refundCause, type RefundFacts, type RefundState } from '../domain/payments.ts';
-import { refunded } from '../domain/postings.ts';
+import { moneyText } from '../domain/money.ts';
+import type { PaymentProviderName, RefundFacts, RefundState } from '../domain/payments.ts';
 import { refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, type SaleState } from '../domain/sale-state.ts';
+import { settleClaim } from '../domain/settle-claim.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { lockSale, postTransfers } from './ledger.ts';
-import { type LicenseRow, lockLicense, databaseNow } from './license-rows.ts';
-import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { findPayment } from './payments.ts';
-import { stuckKey, tellBeyond, tellStuck } from './payment-notices.ts';
+import { findPayment, type PaymentRow } from './payments.ts';
+import { stuckKey, tellStuck } from './payment-notices.ts';
+import { claimsOf, followMoney, keepCovered, licenseOf } from './sale-claims.ts';
 
 export interface AskedRefund {
   /** Made before it, so that a repeated request means the same refund. */
@@ -48,7 +48,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   const payment = await findPayment(tx, { purchaseId });
   if (payment === undefined || payment.paymentId === null)
     throw new DomainError('NOT_FOUND', `nothing was paid through a provider for ${purchaseId}`);
-  const { ownerId, provider, paymentId } = payment;
+  const { ownerId, buyerId, provider, paymentId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
   if (!sale) throw new DomainError('CONFLICT', `the sale of ${purchaseId} is not posted yet`);
   const known = await tx.selectFrom('providerRefunds').selectAll().where('id', '=', refundId).executeTakeFirst();
@@ -66,44 +66,20 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
       state: known.state as RefundState,
     };
   }
-  const left = leftOf(sale) - (await pendingOf(tx, purchaseId));
-  const amount = asked.amount ?? left;
-  if (left === 0) throw new DomainError('CONFLICT', `nothing is left of ${purchaseId} to be refunded`);
-  requireAmount(amount, 1);
-  if (amount > left) {
-    const [more, most] = [amount, left].map((each) => moneyText({ amount: each, currency }));
-    throw new DomainError('CONFLICT', `${more} is more than the ${most} that is left of ${purchaseId}`);
-  }
-  if (amount === left) {
-    const license = await licenseOf(tx, purchaseId);
-    if (license) {
-      if (!force) refuseSpentLicense(license);
-      const by = { actor: refundId, reason: 'its price goes back' };
-      await suspendLicense(tx, { id: license.id, cause: refundCause(refundId), by });
-    }
-  }
+  const claims = await claimsOf(tx, purchaseId);
+  const left = leftOf(sale) - onItsWay(claims);
+  // Where nothing is left any amount is refused, as what it is.
+  const amount = asked.amount ?? Math.max(left, 1);
+  const claim = { kind: 'refund', id: refundId, amount, state: 'pending' } as const;
+  const { license: standing } = settleClaim(sale, claims, claim, { userId: buyerId, reason });
+  const license = await licenseOf(tx, purchaseId);
+  if (license && !force) refuseSpentLicense(license);
+  await followMoney(tx, license, standing, { actor: refundId, reason: 'its price goes back' });
   await tx
     .insertInto('providerRefunds')
     .values({ id: refundId, ownerId, purchaseId, amount, currency, reason, state: 'pending', madeBy })
     .execute();
   return { refundId, purchaseId, provider, paymentId, amount, currency, state: 'pending' };
-}
-
-/** What is on its way back and not posted yet. */
-export async function pendingOf(tx: Executor, purchaseId: string, but?: string): Promise<number> {
-  const row = await tx
-    .selectFrom('providerRefunds')
-    .select(sql<number>`coalesce(sum(amount), 0)::bigint`.as('pending'))
-    .where('purchaseId', '=', purchaseId)
-    .where('state', '=', 'pending')
-    .where('id', '<>', but ?? '')
-    .executeTakeFirstOrThrow();
-  return row.pending;
-}
-
-export async function licenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
-  const row = await tx.selectFrom('licenses').select('id').where('purchaseId', '=', purchaseId).executeTakeFirst();
-  return row && lockLicense(tx, row.id, null, databaseNow);
 }
 
 export type RefundOutcome = RefundState | 'foreign';
@@ -133,7 +109,7 @@ async function settleRefund(
   }
   if (facts.state === 'pending') return 'pending';
   if (facts.state === 'failed') {
-    await endRefund(tx, { refundId: row.id, purchaseId, ownerId, failure: facts.reason || 'the provider could not' });
+    await endRefund(tx, payment, sale, { id: row.id, failure: facts.reason || 'the provider could not' });
     return 'failed';
   }
   return done(sale);
@@ -166,20 +142,17 @@ async function settleRefund(
 
   async function done(before: SaleState): Promise<RefundOutcome> {
     await resolveNotice(tx, stuckKey(row.id));
-    // What others have reserved stays theirs: their money is on its way too.
-    const left = leftOf(before) - (await pendingOf(tx, purchaseId, row.id));
-    const amount = Math.min(row.amount, Math.max(0, left));
+    const claim = { kind: 'refund', id: row.id, amount: row.amount, state: 'done' } as const;
+    const by = { userId: buyerId, reason: row.reason };
+    const settled = settleClaim(before, await claimsOf(tx, purchaseId), claim, by);
     await tx
       .updateTable('providerRefunds')
-      .set({ state: 'done', posted: amount, endedAt: sql<Date>`now()` })
+      .set({ state: 'done', endedAt: sql<Date>`now()` })
       .where('id', '=', row.id)
       .execute();
-    const license = await licenseOf(tx, purchaseId);
-    if (license) {
-      const by = { actor: row.id, reason: 'its price went back' };
-      if (leftOf(before) === amount) await revokeLicense(tx, { id: license.id, by });
-      else await reinstateLicense(tx, { id: license.id, cause: refundCause(row.id), by });
-    }
+    await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: money.currency });
+    const why = { actor: row.id, reason: 'its price went back' };
+    await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, why);
     const data = { refundId: row.id, amount: row.amount, currency: money.currency };
     await appendEvents(
       tx,
@@ -190,11 +163,7 @@ async function settleRefund(
         data,
       })),
     );
-    await tellBeyond(tx, { ownerId, purchaseId, what: row.id, money: { ...money, amount: row.amount - amount } });
-    if (amount > 0) {
-      const posting = refunded(before, { refundId: row.id, amount, reason: row.reason });
-      await postTransfers(tx, { ownerId, madeBy: provider }, [posting]);
-    }
+    await postTransfers(tx, { ownerId, madeBy: provider }, settled.postings);
     return 'done';
   }
 
@@ -216,28 +185,27 @@ async function settleRefund(
 /** It came to nothing: what was reserved is free again, and the license goes on where it was. */
 async function endRefund(
   tx: DatabaseTransaction,
-  {
-    refundId,
-    purchaseId,
-    ownerId,
-    failure,
-  }: { refundId: string; purchaseId: string; ownerId: string; failure: string },
+  { purchaseId, ownerId, buyerId, provider }: PaymentRow,
+  sale: SaleState,
+  { id, failure }: { id: string; failure: string },
 ): Promise<void> {
-  const ended = await tx
+  const claims = await claimsOf(tx, purchaseId);
+  const pending = claims.find((each) => each.kind === 'refund' && each.id === id && each.state === 'pending');
+  if (!pending) return;
+  const told = { kind: 'refund', id, amount: pending.amount, state: 'failed' } as const;
+  const settled = settleClaim(sale, claims, told, { userId: buyerId, reason: failure });
+  await tx
     .updateTable('providerRefunds')
     .set({ state: 'failed', failure: failure.slice(0, 300), endedAt: sql<Date>`now()` })
-    .where('id', '=', refundId)
-    .where('state', '=', 'pending')
-    .returning('id')
-    .executeTakeFirst();
-  if (!ended) return;
-  await resolveNotice(tx, stuckKey(refundId));
-  const license = await licenseOf(tx, purchaseId);
-  const by = { actor: refundId, reason: 'its price did not go back' };
-  if (license) await reinstateLicense(tx, { id: license.id, cause: refundCause(refundId), by });
-  await appendEvents(tx, [
-    { ownerId, type: 'purchase.refund_failed', subject: purchaseId, data: { refundId, failure } },
-  ]);
+    .where('id', '=', id)
+    .execute();
+  await resolveNotice(tx, stuckKey(id));
+  await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: sale.currency });
+  const by = { actor: id, reason: 'its price did not go back' };
+  await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, by);
+  const data = { refundId: id, failure };
+  await appendEvents(tx, [{ ownerId, type: 'purchase.refund_failed', subject: purchaseId, data }]);
+  await postTransfers(tx, { ownerId, madeBy: provider }, settled.postings);
 }
 
 export function createProviderRefundStore(db: Database) {
@@ -250,12 +218,13 @@ export function createProviderRefundStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         const row = await tx
           .selectFrom('providerRefunds')
-          .select(['purchaseId', 'ownerId'])
+          .select('purchaseId')
           .where('id', '=', refundId)
           .executeTakeFirst();
-        if (!row) throw new DomainError('NOT_FOUND', `no refund ${refundId}`);
-        await lockSale(tx, row.ownerId, row.purchaseId);
-        await endRefund(tx, { refundId, ...row, failure });
+        const payment = row && (await findPayment(tx, row));
+        const sale = payment && (await lockSale(tx, payment.ownerId, payment.purchaseId));
+        if (!sale) throw new DomainError('NOT_FOUND', `no refund ${refundId}`);
+        await endRefund(tx, payment, sale, { id: refundId, failure });
         return stateOf(tx, refundId);
       });
     },

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
+import { comparePurchase } from '../domain/reconciled-purchases.ts';
 import type { Discrepancy, WalkedEntry } from '../domain/reconciliation.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { purchaseFactsAfter } from './queries/reconciled-purchases.ts';
 
 export interface Reconciliation {
   ownerId: string;
@@ -106,6 +108,39 @@ export function createReconciliationStore(db: Database) {
         next: transfers < limit ? null : last,
         transfers,
         found: wrong.map(({ id, total }) => ({ kind: 'transfer', subject: id, expected: '0', found: total })),
+      };
+    },
+
+    /** Purchases behind `after` that do not agree with their license or their money; `next` is null after the last. */
+    async comparedAfter(
+      ownerId: string,
+      after: string,
+      limit: number,
+    ): Promise<{ next: string | null; purchases: number; found: Discrepancy[] }> {
+      const facts = await purchaseFactsAfter(db, ownerId, after, limit);
+      return {
+        next: facts.length < limit ? null : facts.at(-1)!.id,
+        purchases: facts.length,
+        found: facts.flatMap(comparePurchase),
+      };
+    },
+
+    /** Sales behind `after` of which there is no purchase; `next` is null after the last. */
+    async unboughtAfter(
+      ownerId: string,
+      after: number,
+      limit: number,
+    ): Promise<{ next: number | null; sales: number; found: Discrepancy[] }> {
+      const { rows } = await sql<{ seq: number; id: string; isBought: boolean }>`
+        select t.seq, t.id, exists (select from purchases p where p.id = t.purchase_id and p.books_id = t.owner_id) as is_bought
+        from ledger_transfers t where t.owner_id = ${ownerId} and t.kind = 'sale' and t.seq > ${after}
+        order by t.seq limit ${limit}`.execute(db);
+      return {
+        next: rows.length < limit ? null : rows.at(-1)!.seq,
+        sales: rows.length,
+        found: rows
+          .filter(({ isBought }) => !isBought)
+          .map(({ id }) => ({ kind: 'purchase', subject: id, expected: 'one that is completed', found: 'none' })),
       };
     },
 

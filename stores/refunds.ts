@@ -1,13 +1,14 @@
 import { DomainError } from '../domain/errors.ts';
+import { licenseByMoney } from '../domain/license-standing.ts';
 import { refunded } from '../domain/postings.ts';
 import { creditsPayment, refuseSpentLicense } from '../domain/purchases.ts';
-import { leftOf } from '../domain/sale-state.ts';
+import { leftOf, saleWith } from '../domain/sale-state.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { databaseNow, lockLicense } from './license-rows.ts';
-import { revokeLicense } from './licenses.ts';
 import { lockPurchase } from './purchase-steps.ts';
 import { tellOfPurchase } from './purchases.ts';
+import { followMoney } from './sale-claims.ts';
 
 export interface NewRefund {
   /** Made before it, so that a repeated request means the same refund. */
@@ -55,9 +56,9 @@ export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund):
   const license = await lockLicense(tx, licenseId, null, databaseNow);
   if (!forced) refuseSpentLicense(license);
   const posting = refunded(sale, { refundId: id, amount, reason });
-  const whole = amount === left;
-  if (whole)
-    await revokeLicense(tx, { id: licenseId, by: { actor: id, reason: `its purchase is refunded: ${reason}` } });
+  const standing = licenseByMoney(saleWith(sale, [posting]), []);
+  const { revoked: whole } = standing;
+  await followMoney(tx, license, standing, { actor: id, reason: `its purchase is refunded: ${reason}` });
   await tx
     .insertInto('purchaseRefunds')
     .values({ id, purchaseId, ownerId: purchase.ownerId, amount, reason, forced, whole, requestHash, madeBy })

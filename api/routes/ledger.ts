@@ -3,6 +3,7 @@ import { DomainError } from '../../domain/errors.ts';
 import { callPeriod, idSchema, reconcileWorkflowId } from '../../domain/ids.ts';
 import { accountKinds, transferKinds } from '../../domain/ledger.ts';
 import { amountSchema, currencySchema } from '../../domain/money.ts';
+import { discrepancyKinds } from '../../domain/reconciliation.ts';
 import { findLedgerTransfer, listLedgerAccounts, listLedgerTransfers } from '../../stores/queries/ledger.ts';
 import { listReconciliations } from '../../stores/queries/reconciliations.ts';
 import type { ApiContext } from '../context.ts';
@@ -72,7 +73,7 @@ const reconciliationSchema = z
     found: z
       .array(
         z.object({
-          kind: z.enum(['sum', 'balance', 'version', 'transfer']),
+          kind: z.enum(discrepancyKinds),
           subject: z.string(),
           expected: z.string(),
           found: z.string(),

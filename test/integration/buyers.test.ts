@@ -126,6 +126,17 @@ test.each([
   expect(await budgetOf(agent)).toMatchObject({ spent: spent + 3_000 });
 });
 
+test('100 equal keys on the last of a budget are one purchase and 100 equal answers', async () => {
+  const spent = (await budgetOf('vesper-001'))!['spent'] as number;
+  await setBudget('vesper-001', spent + 1_000);
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, () => through({ by: owner, key: 'last', buyerAgentId: 'vesper-001' })),
+  );
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
+  expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+  expect(await budgetOf('vesper-001')).toMatchObject({ spent: spent + 1_000 });
+});
+
 test('what came to nothing is free again, what was bought in another month does not count', async () => {
   const agent = 'vesper-003';
   await setBudget(agent, 1_000);

@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Claim } from '../../domain/claims.ts';
+import { settleClaim } from '../../domain/settle-claim.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { accountOf, type Posting } from '../../domain/ledger.ts';
 import {
   blessingsShared,
   creditsGranted,
-  disputeEnded,
-  disputeOpened,
   feeTaken,
   moneyHeld,
   moneyReleased,
@@ -223,23 +223,29 @@ test('refund and chargeback cross, the payout has gone: a dispute that is lost t
 
   for (const purchaseId of ['pur_won', 'pur_lost']) {
     const won = purchaseId === 'pur_won';
-    const step = (rule: (state: NonNullable<Awaited<ReturnType<typeof lockSale>>>) => Posting | undefined) =>
+    const claims: Claim[] = [];
+    const step = (told: Parameters<typeof settleClaim>[2]) =>
       store.db.transaction().execute(async (tx) => {
-        const posting = rule((await lockSale(tx, testOwner, purchaseId))!);
-        await postTransfers(tx, by, posting ? [posting] : []);
+        const state = (await lockSale(tx, testOwner, purchaseId))!;
+        const settled = settleClaim(state, claims, told, { userId: users[2]!, reason: '' });
+        await postTransfers(tx, by, settled.postings);
+        for (const each of settled.changed) {
+          const at = claims.findIndex(({ id }) => id === each.id);
+          claims.splice(at === -1 ? claims.length : at, at === -1 ? 0 : 1, each);
+        }
       });
-    await step((state) => refunded(state, { refundId: `re_${purchaseId}`, amount: 300, reason: '' }));
+    await step({ kind: 'refund', id: `re_${purchaseId}`, amount: 300, state: 'done' });
     // Twice, as a webhook comes.
-    for (let i = 0; i < 2; i += 1)
-      await step(
-        (state) =>
-          disputeOpened(state, { disputeId: `dp_${purchaseId}`, userId: users[2]!, amount: 1000, reason: '' }).posting,
-      );
-    for (let i = 0; i < 2; i += 1)
-      await step((state) => disputeEnded(state, { disputeId: `dp_${purchaseId}`, won, reason: '' }));
+    const dispute = { kind: 'dispute', id: `dp_${purchaseId}`, amount: 1000 } as const;
+    for (const state of ['open', 'open', won ? 'won' : 'lost', won ? 'won' : 'lost'] as const)
+      await step({ ...dispute, state });
+    expect(claims.map(({ covered }) => covered)).toEqual([300, 700]);
     const state = (await store.db.transaction().execute((tx) => lockSale(tx, testOwner, purchaseId)))!;
     expect(state).toMatchObject({ paid: 1000, returned: won ? 300 : 1000, reserved: 0 });
   }
+  // What the provider took beyond is the platform's loss, until the dispute is won.
+  expect(await transfers('dispute:dp_pur_won:beyond%')).toBe(2);
+  expect(await transfers('dispute:dp_pur_lost:beyond%')).toBe(1);
   // Owing 30 % of the one and all of the other; later sales settle it.
   expect(await balance(accountOf.creator(eve))).toBe(-210 - 700);
   expect(await faults()).toEqual([]);
@@ -403,6 +409,23 @@ test('a transfer that does not add up, mixes currencies or takes more of a purch
     { purchaseId: 'pur_bounds' },
   );
   expect(await refusal(party)).toEqual(within);
+  // Back to the platform more than was taken of it beyond the sale.
+  for (const [kind, refused] of [
+    ['beyond_taken', false],
+    ['beyond_returned', false],
+    ['beyond_returned', true],
+  ] as const) {
+    const out = kind === 'beyond_taken' ? 500 : -250 - (refused ? 1 : 0);
+    const moved = raw(
+      [
+        [idOf('platform'), 'EUR', -out],
+        [idOf('outside'), 'EUR', out],
+      ],
+      { kind, purchaseId: 'pur_bounds' },
+    );
+    if (refused) expect(await refusal(moved)).toEqual(within);
+    else await moved;
+  }
   // Below zero where that may not be.
   const broke = raw([
     [idOf('credits', 'EUR', bob), 'EUR', -100_000_000],
@@ -454,7 +477,7 @@ test('a transfer that does not add up, mixes currencies or takes more of a purch
     }
   });
   expect(await refusal(between)).toEqual({ code: '23514', constraint: 'ledger_entries_in_order' });
-  expect(await transfers('raw:%')).toBe(0);
+  expect(await transfers('raw:%')).toBe(2);
   expect(await faults()).toEqual([]);
 });
 

@@ -1,10 +1,13 @@
+import { sql } from 'kysely';
 import type Stripe from 'stripe';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accountOf } from '../../domain/ledger.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import { redeemLicense } from '../../stores/license-uses.ts';
 import { findPayment } from '../../stores/payments.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
+import { testOwner } from '../support/store-scope.ts';
 import type { Fault } from '../support/stripe-double.ts';
 
 let market: MarketStage;
@@ -18,6 +21,23 @@ const refundsOf = (paymentId: string) =>
   [...market.double.objects.values()].filter(
     (each) => each.object === 'refund' && each['payment_intent'] === paymentId,
   );
+/** From here on the issuer and the buyer are told of revoked licenses. */
+async function listening(): Promise<void> {
+  await sql`delete from webhooks`.execute(market.db);
+  for (const ownerId of [testOwner, market.buyer])
+    await market.db
+      .insertInto('webhooks')
+      .values({ id: newId('webhook'), ownerId, url: 'https://shop.example/hooks', types: ['license.revoked'] })
+      .execute();
+}
+/** Who was told that it is revoked. */
+async function told(licenseId: string): Promise<string[]> {
+  const { rows } = await sql<{ ownerId: string }>`
+    select owner_id from webhook_events where key = ${`license.revoked:${licenseId}`} order by owner_id = ${market.buyer}`.execute(
+    market.db,
+  );
+  return rows.map(({ ownerId }) => ownerId);
+}
 const refusal = (work: Promise<unknown>) =>
   work.then(
     () => 'nothing was refused',
@@ -263,12 +283,14 @@ describe('a refund through Stripe', () => {
   test('in parts gives back exactly what was paid; more is refused, in all and at once', async () => {
     const sale = await market.buy({ amount: 999 });
     const { purchaseId } = sale;
+    await listening();
     const outcomes = await Promise.allSettled(
       [333, 333, 333, 333].map((amount) => market.refund({ purchaseId, amount })),
     );
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
     expect(await market.held(purchaseId)).toBe(0);
     expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    expect(await told(sale.licenseId)).toEqual([testOwner, market.buyer]);
     expect(await refusal(market.refund({ purchaseId }))).toContain('nothing is left');
     expect(await market.sums()).toEqual([]);
   });
@@ -359,8 +381,10 @@ describe('a dispute', () => {
     const { id, end } = await disputed(sale);
     expect(await market.held(sale.purchaseId)).toBe(0);
     expect(await market.balance(accountOf.disputes(market.buyer))).toBeGreaterThanOrEqual(1_000);
+    await listening();
     expect(await end('lost')).toBe('lost');
     expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    expect(await told(sale.licenseId)).toEqual([testOwner, market.buyer]);
     const notice = (await market.notices('dispute_open')).find(({ key }) => key === `dispute_open:${id}`);
     expect(notice?.resolvedAt).not.toBe(null);
   });
@@ -370,10 +394,20 @@ describe('a dispute', () => {
     await market.refund({ purchaseId: sale.purchaseId, amount: 600 });
     const { id, end } = await disputed(sale, 1_000);
     expect(await market.held(sale.purchaseId)).toBe(0);
-    const beyond = (await market.notices('payment_beyond')).find(({ subject }) => subject === sale.purchaseId);
-    expect(beyond?.title).toBe(`${id} took 6.00 EUR more than was left of ${sale.purchaseId}`);
+    const notice = async () =>
+      (await market.notices('payment_beyond')).find(({ subject }) => subject === sale.purchaseId);
+    expect(await notice()).toMatchObject({
+      title: `${id} took 6.00 EUR more than was left of ${sale.purchaseId}`,
+      resolvedAt: null,
+    });
+    expect(await beyond(sale.purchaseId)).toEqual({ [`dispute:${id}:beyond`]: 600 });
     expect(await end('won')).toBe('won');
     expect(await market.held(sale.purchaseId)).toBe(400);
+    expect(await beyond(sale.purchaseId)).toEqual({
+      [`dispute:${id}:beyond`]: 600,
+      [`dispute:${id}:beyond:ended`]: -600,
+    });
+    expect((await notice())?.resolvedAt).not.toBe(null);
     expect((await market.license(sale.licenseId)).state).toBe('active');
     expect(await market.sums()).toEqual([]);
   });
@@ -411,6 +445,97 @@ describe('a dispute', () => {
     expect(await market.held(sale.purchaseId)).toBe(300);
     expect(await market.sums()).toEqual([]);
   });
+
+  test.each(['won', 'lost'] as const)(
+    'that is won covers what a later open one lacks, once, though workers die; that one is then %s',
+    async (how) => {
+      const sale = await market.buy();
+      expect(await platformOf(sale.purchaseId)).toBe(200);
+      const first = await disputed(sale, 1_000);
+      const second = await disputed(sale, 300);
+      const rows = async () =>
+        (
+          await market.db
+            .selectFrom('disputes')
+            .select('reserved')
+            .where('purchaseId', '=', sale.purchaseId)
+            .orderBy('openedAt')
+            .execute()
+        ).map(({ reserved }) => reserved);
+      expect(await rows()).toEqual([1_000, 0]);
+      expect(await platformOf(sale.purchaseId)).toBe(-300);
+      market.dying.add('settlePaymentObject');
+      expect(await first.end('won')).toBe('won');
+      expect(market.dying.size).toBe(0);
+      expect(await rows()).toEqual([1_000, 300]);
+      expect(await market.held(sale.purchaseId)).toBe(700);
+      expect(await beyond(sale.purchaseId)).toEqual({
+        [`dispute:${second.id}:beyond`]: 300,
+        [`dispute:${second.id}:beyond:${first.id}`]: -300,
+      });
+      expect(await market.license(sale.licenseId)).toEqual({
+        state: 'suspended',
+        suspendedBy: [`dispute:${second.id}`],
+      });
+      expect(await second.end(how)).toBe(how);
+      expect(await market.held(sale.purchaseId)).toBe(how === 'won' ? 1_000 : 700);
+      expect((await market.license(sale.licenseId)).state).toBe(how === 'won' ? 'active' : 'revoked');
+      expect(await platformOf(sale.purchaseId)).toBe(how === 'won' ? 200 : 140);
+      const open = (await market.notices('payment_beyond')).filter(({ resolvedAt }) => resolvedAt === null);
+      expect(open.filter(({ subject }) => subject === sale.purchaseId)).toEqual([]);
+      expect(await market.sums()).toEqual([]);
+    },
+  );
+
+  test('that stands in the way of a refund gets what was reserved for it once Stripe refuses the refund', async () => {
+    const sale = await market.buy();
+    const seen: unknown[] = [];
+    market.before.set('refundAtProvider', async () => {
+      await disputed(sale, 1_000);
+      seen.push(await market.held(sale.purchaseId), Object.values(await beyond(sale.purchaseId)));
+    });
+    expect(await market.refund({ purchaseId: sale.purchaseId })).toEqual({ state: 'failed' });
+    expect(seen).toEqual([1_000, [1_000]]);
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    expect(Object.values(await beyond(sale.purchaseId))).toEqual([1_000, -1_000]);
+    expect(await market.license(sale.licenseId)).toMatchObject({ state: 'suspended' });
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('beyond leaves a platform without revenue owing: the loss is in the books, and events are settled', async () => {
+    const sale = await market.buy({ amount: 10_000, currency: 'CHF' });
+    const { id } = await disputed(sale, 10_000);
+    market.double.refundOutside(sale.paymentId, 4_000);
+    const event = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('done');
+    expect(await platformOf(sale.purchaseId)).toBe(-4_000);
+    expect(await market.balance(accountOf.platform(), 'CHF')).toBeLessThan(0);
+    expect(await market.balance(accountOf.outside('stripe'), 'CHF')).toBe(-10_000 + 4_000);
+    expect(await disputedEnd(id, 'won')).toBe('won');
+    expect(await market.held(sale.purchaseId)).toBe(6_000);
+    expect(await platformOf(sale.purchaseId)).toBe(2_000 - 800);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  /** By transfer: what went from the platform to the provider, below zero where it came back. */
+  async function beyond(purchaseId: string): Promise<Record<string, number>> {
+    const { rows } = await sql<{ id: string; amount: number }>`
+      select t.id, e.amount from ledger_transfers t join ledger_entries e on e.transfer_id = t.id
+      join ledger_accounts a on a.id = e.account_id and a.kind = 'outside'
+      where t.purchase_id = ${purchaseId} and t.kind in ('beyond_taken', 'beyond_returned') order by t.seq`.execute(
+      market.db,
+    );
+    return Object.fromEntries(rows.map((row) => [row.id, row.amount]));
+  }
+  /** What the platform has of a purchase, without the provider's fees. */
+  async function platformOf(purchaseId: string): Promise<number> {
+    const { rows } = await sql<{ sum: number }>`
+      select sum(e.amount)::bigint as sum from ledger_transfers t join ledger_entries e on e.transfer_id = t.id
+      join ledger_accounts a on a.id = e.account_id and a.kind = 'platform'
+      where t.purchase_id = ${purchaseId} and t.kind not in ('fee_taken', 'fee_returned')`.execute(market.db);
+    return rows[0]!.sum;
+  }
   const disputedEnd = async (id: string, how: 'won' | 'lost') => {
     const closed = market.double.endDispute(id, how);
     await market.tell(closed);
@@ -429,4 +554,13 @@ describe('a dispute', () => {
     expect((await market.notices('dispute_differs')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
     expect(await market.held(sale.purchaseId)).toBe(0);
   });
+});
+
+test('after all of it purchases, licenses and money agree, by the pass that runs every hour', async () => {
+  const pass = market.client.workflow.execute('reconcileLedger', {
+    workflowId: 'reconcile:payments',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'payments' }],
+  });
+  expect(await pass).toMatchObject({ discrepancies: 0 });
 });

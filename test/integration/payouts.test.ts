@@ -2,9 +2,12 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { accountOf } from '../../domain/ledger.ts';
 import { payable, payoutUnit } from '../../domain/market.ts';
+import { sold } from '../../domain/postings.ts';
+import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { giveBlessing } from '../../stores/blessings.ts';
 import { newId } from '../../stores/ids.ts';
+import { balanceOf, postTransfers } from '../../stores/ledger.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -196,7 +199,10 @@ describe('the blessing pool', () => {
     agents = {};
     for (const [i, name] of ['ada', 'bea', 'cyd'].entries()) {
       const ownerId = newId('user');
-      await market.db.insertInto('users').values({ id: ownerId, name, role: 'creator' }).execute();
+      await market.db
+        .insertInto('users')
+        .values({ id: ownerId, name, role: 'creator', operatorId: testOwner })
+        .execute();
       const id = `light-00${i + 1}`;
       await market.db.updateTable('agents').set({ ownerId }).where('id', '=', id).execute();
       agents[name] = { id, ownerId };
@@ -252,6 +258,38 @@ describe('the blessing pool', () => {
     await bless('drop-4', bea.id, { userId: market.buyer });
     expect(await share('week-3')).toMatchObject({ blessings: 1 });
     expect(await market.balance(accountOf.blessings())).toBe(0);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('of one marketplace counts the blessings of its own people alone; the others wait for theirs', async () => {
+    const { ada, cyd } = agents as Record<'ada' | 'cyd', { id: string; ownerId: string }>;
+    const other = newId('user');
+    await market.db.insertInto('users').values({ id: other, name: 'elsewhere', role: 'operator' }).execute();
+    await market.db.updateTable('users').set({ operatorId: other }).where('id', '=', cyd.ownerId).execute();
+    const split = splitSale(1_000, 0, {
+      weights: defaultSaleWeights,
+      creators: [{ userId: cyd.ownerId, weight: 1 }],
+    });
+    const from = accountOf.outside('stripe');
+    const sale = sold({ purchaseId: 'pur_elsewhere', currency: 'EUR', from, split })!;
+    await market.buy({ amount: 1_000 });
+    await bless('drop-5', ada.id, { userId: market.buyer });
+    await bless('drop-6', cyd.id, { userId: market.buyer });
+    const before = await creator(ada.ownerId);
+    const pool = await market.balance(accountOf.blessings());
+    // Their pool is empty: what their people were given waits.
+    expect(await share('week-4')).toMatchObject({ blessings: 1 });
+    expect(await creator(ada.ownerId)).toBe(before + pool);
+    const uncounted = async () =>
+      (await market.db.selectFrom('blessings').select('dropId').where('period', 'is', null).execute()).map(
+        ({ dropId }) => dropId,
+      );
+    expect(await uncounted()).toEqual(['drop-6']);
+    await market.db.transaction().execute((tx) => postTransfers(tx, { ownerId: other, madeBy: 'test' }, [sale]));
+    expect(await share('week-5')).toMatchObject({ books: 1, blessings: 1 });
+    expect(await uncounted()).toEqual([]);
+    expect(await balanceOf(market.db, other, accountOf.creator(cyd.ownerId), 'EUR')).toBe(700 + 100);
+    expect(await creator(cyd.ownerId)).toBe(0);
     expect(await market.sums()).toEqual([]);
   });
 });

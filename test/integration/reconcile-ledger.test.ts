@@ -1,41 +1,57 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { accountOf } from '../../domain/ledger.ts';
-import { creditsGranted, sold } from '../../domain/postings.ts';
-import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
+import { creditsGranted } from '../../domain/postings.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { postTransfers } from '../../stores/ledger.ts';
+import { revokeLicense } from '../../stores/licenses.ts';
+import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { readFigures } from '../../stores/queries/figures.ts';
+import { refundPurchase } from '../../stores/refunds.ts';
 import type { ReconcileLedgerInput, ReconcileLedgerResult } from '../../workflows/reconcile-ledger.ts';
 import { testFleet } from '../support/fleets.ts';
+import { addListing } from '../support/market.ts';
 import { applyRetention } from '../support/retention.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 
 let stage: Stage;
-const buyer = newId('user');
-const creator = newId('user');
+const [buyer, creator] = [newId('user'), newId('user')];
+interface Bought {
+  purchaseId: string;
+  licenseId: string;
+}
+let bought: Bought[];
 
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 0, light: 1 }));
-  for (const id of [buyer, creator])
-    await stage.db.insertInto('users').values({ id, name: id, role: 'member' }).execute();
-  const by = { ownerId: testOwner, madeBy: 'test' };
-  const split = splitSale(100, 0, { weights: defaultSaleWeights, creators: [{ userId: creator, weight: 1 }] });
-  for (let i = 0; i < 20; i += 1) {
-    const grant = creditsGranted({
-      grantId: `g${i}`,
-      userId: buyer,
-      money: { amount: 100, currency: 'EUR' },
-      reason: '',
-    });
-    const sale = sold({ purchaseId: `pur_${i}`, currency: 'EUR', from: accountOf.credits(buyer), split })!;
-    await stage.db.transaction().execute((tx) => postTransfers(tx, by, [grant, sale]));
+  const fleet = testFleet({ heavy: 0, light: 1 });
+  stage = await openStage(fleet);
+  const { db } = stage;
+  await stage.apply(fleet);
+  for (const id of [buyer, creator]) {
+    const known = { operatorId: testOwner, address: `${id}@people.example`, verifiedAt: new Date() };
+    await db
+      .insertInto('users')
+      .values({ id, name: id, role: 'member', ...known })
+      .execute();
   }
+  const listingId = await addListing(db, { ownerId: creator, agentId: 'light-001' });
+  bought = [];
+  for (let i = 0; i < 20; i += 1) bought.push(await buy(listingId, i));
 });
 afterAll(() => stage?.close());
+
+async function buy(listingId: string, i: number): Promise<Bought> {
+  const money = { amount: 1_000, currency: 'EUR' };
+  const grant = creditsGranted({ grantId: `g${i}`, userId: buyer, money, reason: '' });
+  const by = { ownerId: testOwner, madeBy: 'test' };
+  await stage.db.transaction().execute((tx) => postTransfers(tx, by, [grant]));
+  const asked = { listingId, licenseKind: 'personal', payment: 'credits', requestHash: 'ab', madeBy: 'tok_test' };
+  const purchaseId = newId('purchase');
+  const end = await createPurchaseStore(stage.db).settleByCredits({ ...asked, purchaseId, ownerId: buyer });
+  return { purchaseId, licenseId: end.licenseId! };
+}
 
 let runs = 0;
 async function reconcile(input: ReconcileLedgerInput = {}): Promise<ReconcileLedgerResult> {
@@ -52,6 +68,7 @@ const events = async () =>
   (await stage.db.selectFrom('events').select('type').where('type', 'like', 'ledger.%').orderBy('id').execute()).map(
     ({ type }) => type,
   );
+const sale3 = () => `sale:${bought[3]!.purchaseId}`;
 const notice = () => stage.openNotice(`ledger_unbalanced:${testOwner}`);
 
 /** As somebody does who is superuser and has the triggers disabled. */
@@ -72,26 +89,27 @@ test('books that add up are passed over whole, and nobody is told', async () => 
 
 test('what a superuser has changed is found in every place, told once, and closed when it is mended', async () => {
   await spoil((tx) =>
-    sql`update ledger_entries set amount = amount + 7 where transfer_id = 'sale:pur_3' and ordinal = 2`.execute(tx),
+    sql`update ledger_entries set amount = amount + 7 where transfer_id = ${sale3()} and ordinal = 2`.execute(tx),
   );
   await spoil((tx) => sql`update ledger_accounts set balance = balance + 5 where kind = 'platform'`.execute(tx));
-  expect(await reconcile({ period: 'spoilt-1' })).toMatchObject({ discrepancies: 4 });
+  expect(await reconcile({ period: 'spoilt-1' })).toMatchObject({ discrepancies: 5 });
   const { found } = await row('spoilt-1');
   const accounts = await stage.db.selectFrom('ledgerAccounts').select(['id', 'kind']).execute();
   const idOf = (kind: string) => accounts.find((account) => account.kind === kind)!.id;
   expect(found).toEqual(
     expect.arrayContaining([
       { kind: 'sum', subject: 'EUR', expected: '0', found: '5' },
-      { kind: 'transfer', subject: 'sale:pur_3', expected: '0', found: '7' },
-      { kind: 'balance', subject: idOf('creator'), expected: '287', found: '280' },
-      { kind: 'balance', subject: idOf('platform'), expected: '400', found: '405' },
+      { kind: 'transfer', subject: sale3(), expected: '0', found: '7' },
+      { kind: 'purchase', subject: bought[3]!.purchaseId, expected: '1000 EUR paid', found: '1007 EUR' },
+      { kind: 'balance', subject: idOf('creator'), expected: '2807', found: '2800' },
+      { kind: 'balance', subject: idOf('platform'), expected: '4000', found: '4005' },
     ]),
   );
   const told = (await notice())!;
-  expect(told).toMatchObject({ kind: 'ledger_unbalanced', seen: 1, title: 'the ledger does not add up in 4 places' });
+  expect(told).toMatchObject({ kind: 'ledger_unbalanced', seen: 1, title: 'the ledger does not add up in 5 places' });
   expect(told.detail).toContain('sum of EUR is 5, not 0');
   const figures = await readFigures(stage.db);
-  expect(figures.ledgerDiscrepancies).toBe(4);
+  expect(figures.ledgerDiscrepancies).toBe(5);
   expect(figures.ledgerReconciledSeconds).toBeGreaterThanOrEqual(0);
 
   // The next pass finds the same: one notice, one event.
@@ -103,13 +121,95 @@ test('what a superuser has changed is found in every place, told once, and close
   expect(await notice()).toMatchObject({ seen: 2 });
 
   await spoil((tx) =>
-    sql`update ledger_entries set amount = amount - 7 where transfer_id = 'sale:pur_3' and ordinal = 2`.execute(tx),
+    sql`update ledger_entries set amount = amount - 7 where transfer_id = ${sale3()} and ordinal = 2`.execute(tx),
   );
   await spoil((tx) => sql`update ledger_accounts set balance = balance - 5 where kind = 'platform'`.execute(tx));
   expect(await reconcile({ period: 'mended' })).toMatchObject({ discrepancies: 0 });
   expect(await notice()).toBe(undefined);
   expect(await events()).toEqual(['ledger.unbalanced', 'ledger.balanced']);
   expect((await readFigures(stage.db)).ledgerDiscrepancies).toBe(0);
+});
+
+test('where purchase, license and money do not agree is found, each with what it should be', async () => {
+  const [active, gone, bare, undone, unknown, given] = bought as [Bought, Bought, Bought, Bought, Bought, Bought];
+  const refund = (purchaseId: string, amount?: number) =>
+    stage.db.transaction().execute((tx) =>
+      refundPurchase(tx, {
+        id: newId('refund'),
+        purchaseId,
+        amount,
+        reason: 'test',
+        forced: true,
+        requestHash: Buffer.from('ab'),
+        madeBy: 'tok_test',
+      }),
+    );
+  await refund(active.purchaseId);
+  await refund(gone.purchaseId, 400);
+  await refund(given.purchaseId);
+  expect(await reconcile({ period: 'refunded' })).toMatchObject({ discrepancies: 0 });
+
+  const revoke = (id: string, actor: string) =>
+    stage.db.transaction().execute((tx) => revokeLicense(tx, { id, by: { actor, reason: 'test' } }));
+  // By hand is nobody's mistake.
+  await revoke(bought[6]!.licenseId, 'tok_test');
+  expect(await reconcile({ period: 'by-hand' })).toMatchObject({ discrepancies: 0 });
+  const refunds = await stage.db.selectFrom('purchaseRefunds').select(['id', 'purchaseId']).execute();
+  const ofGone = refunds.find(({ purchaseId }) => purchaseId === gone.purchaseId)!.id;
+  await revoke(gone.licenseId, ofGone);
+  await spoil(async (tx) => {
+    await sql`update licenses set state = 'active' where id = ${active.licenseId}`.execute(tx);
+    await sql`update licenses set purchase_id = null where id = ${bare.licenseId}`.execute(tx);
+    await sql`update purchases set state = 'canceled', reason_code = 'CONFLICT' where id = ${undone.purchaseId}`.execute(
+      tx,
+    );
+    await sql`update ledger_transfers set purchase_id = 'pur_none' where id = ${`sale:${unknown.purchaseId}`}`.execute(
+      tx,
+    );
+    await sql`update purchase_refunds set amount = 900 where purchase_id = ${given.purchaseId}`.execute(tx);
+  });
+  await reconcile({ period: 'disagreeing' });
+  const { found } = await row('disagreeing');
+  expect(found).toEqual(
+    expect.arrayContaining([
+      { kind: 'license', subject: active.purchaseId, expected: 'revoked, for its money went back', found: 'active' },
+      {
+        kind: 'license',
+        subject: gone.purchaseId,
+        expected: 'in force, for money is left of its sale',
+        found: 'revoked',
+      },
+      { kind: 'license', subject: bare.purchaseId, expected: 'one, for it was paid', found: 'none' },
+      {
+        kind: 'purchase',
+        subject: undone.purchaseId,
+        expected: 'completed, for its sale is posted',
+        found: 'canceled',
+      },
+      {
+        kind: 'license',
+        subject: undone.purchaseId,
+        expected: `pending or revoked, for ${undone.purchaseId} is canceled`,
+        found: 'active',
+      },
+      { kind: 'purchase', subject: unknown.purchaseId, expected: 'a sale in the ledger', found: 'none' },
+      { kind: 'purchase', subject: `sale:${unknown.purchaseId}`, expected: 'one that is completed', found: 'none' },
+      { kind: 'purchase', subject: expect.stringMatching(/^refund:/), expected: '900 covered', found: '1000' },
+    ]),
+  );
+  expect(found).toHaveLength(8);
+  expect((await notice())!.detail).toContain('not');
+  await spoil(async (tx) => {
+    await sql`update licenses set state = 'revoked' where id = ${active.licenseId}`.execute(tx);
+    await sql`update licenses set state = 'active' where id = ${gone.licenseId}`.execute(tx);
+    await sql`update licenses set purchase_id = ${bare.purchaseId} where id = ${bare.licenseId}`.execute(tx);
+    await sql`update purchases set state = 'completed', reason_code = '' where id = ${undone.purchaseId}`.execute(tx);
+    await sql`update ledger_transfers set purchase_id = ${unknown.purchaseId} where id = ${`sale:${unknown.purchaseId}`}`.execute(
+      tx,
+    );
+    await sql`update purchase_refunds set amount = 1000 where purchase_id = ${given.purchaseId}`.execute(tx);
+  });
+  expect(await reconcile({ period: 'agreeing' })).toMatchObject({ discrepancies: 0 });
 });
 
 test('a deleted entry, a deleted transfer and an account that moved by itself are found', async () => {

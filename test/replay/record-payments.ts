@@ -30,7 +30,11 @@ export async function recordPayments(
     client.workflow.execute(type, { workflowId, taskQueue: coordinationQueue, args: [args] });
 
   const buyer = newId('user');
-  await db.insertInto('users').values({ id: buyer, name: 'buyer', role: 'member' }).execute();
+  const known = { operatorId: labOwner, address: 'buyer@people.example', verifiedAt: new Date() };
+  await db
+    .insertInto('users')
+    .values({ id: buyer, name: 'buyer', role: 'member', ...known })
+    .execute();
   const purchaseId = newId('purchase');
   const purchase = await client.workflow.start('purchaseLicense', {
     workflowId: purchaseWorkflowId(purchaseId),

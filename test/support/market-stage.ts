@@ -192,7 +192,7 @@ export async function openMarketStage() {
         held: number;
       }>`select coalesce(sum(e.amount), 0)::bigint as held from ledger_entries e
         join ledger_transfers t on t.id = e.transfer_id join ledger_accounts a on a.id = e.account_id
-        where t.purchase_id = ${purchaseId} and t.kind not in ('fee_taken', 'fee_returned')
+        where t.purchase_id = ${purchaseId} and t.kind not in ('fee_taken', 'fee_returned', 'beyond_taken', 'beyond_returned')
         and a.kind in ('creator', 'platform', 'blessings', 'tax')`.execute(db);
       return rows[0]!.held;
     },

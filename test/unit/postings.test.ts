@@ -3,8 +3,6 @@ import { accountKey, accountOf, mayOverdraw, posting, type Posting } from '../..
 import {
   blessingsShared,
   creditsGranted,
-  disputeEnded,
-  disputeOpened,
   feeReturned,
   feeTaken,
   moneyHeld,
@@ -14,7 +12,7 @@ import {
   refunded,
   sold,
 } from '../../domain/postings.ts';
-import { leftOf, saleStateOf } from '../../domain/sale-state.ts';
+import { saleStateOf } from '../../domain/sale-state.ts';
 import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 
 const eur = (amount: number) => ({ amount, currency: 'EUR' });
@@ -31,7 +29,6 @@ const sale = (paid: number, tax = 0, from = accountOf.credits('bob')) =>
 const sides = ({ entries }: Posting) =>
   Object.fromEntries(entries.map(({ account, amount }) => [accountKey(account), amount]));
 const stateOf = (...postings: Posting[]) => saleStateOf(purchaseId, postings)!;
-const dispute = (disputeId: string, amount: number) => ({ disputeId, userId: 'bob', amount, reason: 'fraudulent' });
 
 test('credits are granted from outside', () => {
   const grant = creditsGranted({ grantId: 'grt_1', userId: 'bob', money: eur(500), reason: 'hello' });
@@ -89,40 +86,6 @@ test('a refund that is asked for again is the same posting, though less is left;
   expect(() => refunded(state, { refundId: 'r2', amount: 41, reason: '' })).toThrow(
     '0.41 EUR is more than the 0.40 EUR that is left of pur_1',
   );
-});
-
-test('refund and chargeback together take no more than was paid', () => {
-  const first = sale(100);
-  const refund = refunded(stateOf(first), { refundId: 'r1', amount: 30, reason: '' });
-  const opened = disputeOpened(stateOf(first, refund), dispute('d1', 100));
-  expect(opened.beyond).toBe(30);
-  const state = stateOf(first, refund, opened.posting!);
-  expect(state).toMatchObject({ reserved: 70, returned: 30 });
-  expect(leftOf(state)).toBe(0);
-  expect(() => refunded(state, { refundId: 'r2', amount: 1, reason: '' })).toThrow('0.01 EUR is more than the 0.00');
-  // A second dispute of the same payment finds nothing, and ends without a posting.
-  expect(disputeOpened(state, dispute('d2', 100))).toEqual({ posting: undefined, beyond: 100 });
-  expect(disputeEnded(state, { disputeId: 'd2', won: true, reason: '' })).toBe(undefined);
-  // Told of again, it is the same.
-  expect(disputeOpened(state, dispute('d1', 100))).toEqual(opened);
-  expect(() => disputeOpened(state, dispute('d1', 10))).toThrow('with another amount');
-});
-
-test('a dispute that is won gives each party exactly what was taken of it; a dispute ends once', () => {
-  const first = sale(101, 7);
-  const refund = refunded(stateOf(first), { refundId: 'r1', amount: 33, reason: '' });
-  const before = stateOf(first, refund);
-  const opened = disputeOpened(before, dispute('d1', 50)).posting!;
-  const disputed = stateOf(first, refund, opened);
-  const won = disputeEnded(disputed, { disputeId: 'd1', won: true, reason: '' })!;
-  expect(stateOf(first, refund, opened, won)).toMatchObject({ held: before.held, reserved: 0, returned: 33 });
-  const lost = disputeEnded(disputed, { disputeId: 'd1', won: false, reason: '' })!;
-  expect(sides(lost)).toEqual({ 'disputes:bob': -50, 'credits:bob': 50 });
-  expect(stateOf(first, refund, opened, lost)).toMatchObject({ reserved: 0, returned: 83 });
-  expect(lost.id).toBe(won.id);
-  const ended = stateOf(first, refund, opened, won);
-  expect(disputeEnded(ended, { disputeId: 'd1', won: true, reason: 'again' })).toEqual(won);
-  expect(() => disputeEnded(ended, { disputeId: 'd1', won: false, reason: '' })).toThrow('has ended as dispute_won');
 });
 
 test('a payout sets out, and arrives or comes back: one of both', () => {
