@@ -10,6 +10,7 @@ import { registerDocs } from './plugins/docs.ts';
 import { createMethodsByPath } from './plugins/methods.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
+import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
@@ -108,6 +109,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     machineRoutes,
     modelRoutes,
     agentRoutes,
+    agentBudgetRoutes,
     personaRoutes,
     lineageRoutes,
     whisperRoutes,

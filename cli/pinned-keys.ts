@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { cliEnvironment } from '../config/environment.ts';
-import { signingKeyIdSchema } from '../domain/signing-keys.ts';
+import { hostCrypto } from '../config/host-crypto.ts';
+import { signingKeyIdOf, signingKeyIdSchema } from '../domain/signing-keys.ts';
 import { badInput } from './failures.ts';
 
 const keySchema = z.looseObject({
@@ -52,8 +52,8 @@ export function readKeyFile(file: string): PinnedKey[] | undefined {
 
 /** The id is made from the key: one under another's id would be trusted in its place. */
 function refuseMisnamed({ keyId, publicKey }: PinnedKey, file: string): void {
-  const hash = createHash('sha256').update(Buffer.from(publicKey, 'base64url')).digest('hex');
-  if (keyId !== `key_${hash.slice(0, 32)}`) throw badInput(`${file}: ${keyId} is not the id of its key`);
+  const id = signingKeyIdOf(Buffer.from(publicKey, 'base64url'), hostCrypto.sha256);
+  if (keyId !== id) throw badInput(`${file}: ${keyId} is not the id of its key`);
 }
 
 /** Whole or not at all. */

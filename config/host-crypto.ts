@@ -4,9 +4,6 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 export const hostCrypto = {
   sha256: (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex'),
 
-  keyIdOf: (publicKey: Uint8Array): string =>
-    `key_${createHash('sha256').update(publicKey).digest('hex').slice(0, 32)}`,
-
   /** Ed25519 (RFC 8032); false for a key of another length, too. */
   isSignedBy(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
     if (publicKey.length !== 32 || signature.length !== 64) return false;

@@ -181,6 +181,18 @@ export const errorTable = {
     cause: 'An account of the ledger holds less than this would take.',
     mend: 'Take less, or have credits granted first: `soulfra credits grant`.',
   },
+  ADDRESS_NOT_VERIFIED: {
+    status: 403,
+    retryable: false,
+    cause: 'Who buys has no verified mail address.',
+    mend: 'Open a link that was mailed to the address (`soulfra sign-up ADDRESS`), then buy under a new Idempotency-Key.',
+  },
+  BUDGET_EXCEEDED: {
+    status: 409,
+    retryable: false,
+    cause: 'The agent has no budget in the currency, or less than this is left of it this month.',
+    mend: 'Raise it with `soulfra agents budget`, or buy without the agent.',
+  },
   LISTING_REFUSED: {
     status: 422,
     retryable: false,

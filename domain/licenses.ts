@@ -70,7 +70,10 @@ export const permissions = {
     mend: 'End an activation that is not needed.',
   },
   NO_SEAT: { explanation: 'all its seats are taken', mend: 'End all activations of a seat, or use one that is taken.' },
-  NOT_ACTIVATED: { explanation: 'it is not in use there', mend: 'Activate it there first.' },
+  NOT_ACTIVATED: {
+    explanation: 'it is not in use there, or nobody said where',
+    mend: 'Activate it there, and name the activation.',
+  },
   TOO_MANY_FILES: {
     explanation: 'as many of its places as may be have had files that still hold',
     mend: 'Wait until one of them is over, and ask for files that hold for less time.',
@@ -88,17 +91,18 @@ export const permissions = {
 export type PermissionCode = keyof typeof permissions;
 export const permissionCodes = Object.keys(permissions) as [PermissionCode, ...PermissionCode[]];
 
-export function isPermitted(code: PermissionCode): boolean {
+export type Permitted = 'VALID' | 'IN_GRACE';
+export function isPermitted(code: PermissionCode): code is Permitted {
   return code === 'VALID' || code === 'IN_GRACE';
 }
 
-export const purposes = ['use', 'redeem', 'activate', 'transfer'] as const;
+export const purposes = ['use', 'redeem', 'activate', 'download', 'transfer'] as const;
 export interface Asked {
-  /** redeem, activate and transfer begin something new, which the grace does not permit. */
+  /** All but use begin something new, which the grace does not permit. */
   purpose: (typeof purposes)[number];
   packageHash?: string | undefined;
   commercial?: boolean | undefined;
-  /** Whether an activation that was named is in use. */
+  /** Whether an activation that was named is in use; absent: none was named. */
   inUse?: boolean | undefined;
   /** Whether the seat that was named is taken already, so that it needs no new one. */
   seatTaken?: boolean | undefined;
@@ -128,7 +132,8 @@ export function permissionOf(license: LicenseFacts, now: number, asked: Asked): 
   if (state === 'used_up') return 'USED_UP';
   if (asked.packageHash !== undefined && asked.packageHash !== license.packageHash) return 'SCOPE_MISSING';
   if (asked.commercial === true && !license.commercial) return 'SCOPE_MISSING';
-  if (asked.inUse === false) return 'NOT_ACTIVATED';
+  const inUse = asked.inUse ?? !(asked.purpose === 'use' && needsActivation(license));
+  if (!inUse) return 'NOT_ACTIVATED';
   if (asked.mayHaveFile === false) return 'TOO_MANY_FILES';
   if (asked.purpose === 'activate') {
     if (isReached(license.activationsLimit, license.activations)) return 'TOO_MANY_ACTIVATIONS';
@@ -157,8 +162,8 @@ export function runningState({ uses, usesLimit }: Pick<LicenseFacts, 'uses' | 'u
 }
 
 /**
- * Whether a file must be of one activation: where places or people are counted and uses are not, a file that held anywhere
- * would take the limits away. Where uses are counted no file permits one.
+ * Whether a use must name its activation: where places or people are counted and uses are not, a use (or a file) that held
+ * anywhere would take the limits away. Where uses are counted, each is a redemption, and no file permits one.
  */
 export function needsActivation({ usesLimit, activationsLimit, seatsLimit }: LicenseTerms): boolean {
   return usesLimit === null && (activationsLimit !== null || seatsLimit !== null);

@@ -87,7 +87,12 @@ function evidenceFirst<Memory extends PackedMemory>(memories: readonly Memory[])
   return [...lived, ...settleClaims(claims, (id) => here.has(id)).map(({ claim }) => resting[claim]!)];
 }
 
-function lineOf(memory: PackedMemory, evidence: string[]): LoopLine {
+type Telling = Pick<
+  PackedMemory,
+  'kind' | 'text' | 'importance' | 'source' | 'occurredAt' | 'validTo' | 'modelId' | 'promptVersion'
+>;
+
+function lineOf(memory: Telling, evidence: string[]): LoopLine {
   const { kind, text, importance, occurredAt, validTo, modelId, promptVersion } = memory;
   const told = {
     text,
@@ -118,8 +123,24 @@ export function writeLoopLines(lines: readonly LoopLine[]): string {
 const lineLimit = 64 * 1024;
 
 /**
- * The lines of a package, each judged like a line of any import, and by what only a package promises: a public kind, a key
- * made of what it says, evidence in the lines before.
+ * The line as we would have written it. What a package never tells (whose it is, an end, a use, a source of this fleet) is not in
+ * it, and a time or source in another spelling is another text: so whoever signs, nothing but a memory comes out of a line.
+ */
+function madeAnew(line: LoopLine): LoopLine {
+  const { text, importance, source, occurredAt, validTo } = line;
+  const told = { text, importance, source, occurredAt: iso(occurredAt), validTo: validTo ? iso(validTo) : null };
+  if (line.type === 'memory') return lineOf({ ...told, kind: line.kind, modelId: '', promptVersion: '' }, []);
+  const { evidence, model = '', promptVersion = '' } = line;
+  return lineOf({ ...told, kind: 'reflection', modelId: model, promptVersion }, [...new Set(evidence)]);
+}
+
+function iso(at: string): string {
+  return new Date(at).toISOString();
+}
+
+/**
+ * The lines of a package, each judged like a line of any import, and by what only a package promises: a public kind, no field but
+ * those that packing writes, a key made of what it says, evidence in the lines before.
  * @throws INVALID_INPUT with the line that is to blame
  */
 export function readLoopLines(text: string, sha256: Sha256): LoopLine[] {
@@ -132,7 +153,8 @@ export function readLoopLines(text: string, sha256: Sha256): LoopLine[] {
     .map((written, i) => {
       if (written.length > lineLimit) throw unsound(i + 1, 'is too long');
       const line = loopLineOf(parsed(written, i + 1), i + 1);
-      if (textOf(line) !== written) throw unsound(i + 1, 'is not written as such a line is');
+      if (textOf({ ...madeAnew(line), externalKey: line.externalKey }) !== written)
+        throw unsound(i + 1, 'is not written as such a line is');
       const own = `loop:${sha256(new TextEncoder().encode(textOf({ ...line, externalKey: '' })))}`;
       if (line.externalKey !== own) throw unsound(i + 1, 'has a key that is not made of what it says');
       if (keys.has(own)) throw unsound(i + 1, 'says what a line before it says');

@@ -20,7 +20,7 @@ import {
   mostLoopMemories,
 } from './loop-manifest.ts';
 import { type LoopLine, readLoopLines, type Sha256, writeLoopLines } from './loop-memories.ts';
-import { signingKeyIdSchema } from './signing-keys.ts';
+import { signingKeyIdOf, signingKeyIdSchema } from './signing-keys.ts';
 
 /** The `.loop` file, made and read: docs/loops.md. */
 export const loopMediaType = 'application/octet-stream';
@@ -28,8 +28,6 @@ export const loopMediaType = 'application/octet-stream';
 /** What signs and checks; crypto is the caller's, since the domain has none. */
 export interface LoopChecks {
   sha256: Sha256;
-  /** Made of the public key alone, so that none can stand for another. */
-  keyIdOf: (publicKey: Uint8Array) => string;
   /** Ed25519. */
   isSignedBy: (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean;
 }
@@ -177,16 +175,47 @@ export async function readLoop(
   return { manifest, persona, prompts, lines, trusted };
 }
 
+/**
+ * The same package under another key: its members do not change, so it stays the package that it is known as.
+ * @param archive one that was made here; it is held against its own hashes once more
+ * @throws LOOP_TAMPERED where it is not the package of this hash
+ */
+export async function signAnew(
+  archive: Uint8Array,
+  { contentHash, signer, sha256 }: { contentHash: string; signer: LoopSigner; sha256: Sha256 },
+): Promise<Uint8Array> {
+  const reader = createArchiveReader(
+    (async function* () {
+      yield archive;
+    })(),
+  );
+  const manifest = jsonOf(await reader.member('manifest.json'), loopManifestSchema, 'manifest.json');
+  await reader.member('signature.json');
+  const { madeBy: _madeBy, ...content } = manifest;
+  const { format: _f, version: _v, agentHash: _a, contentHash: told, ...hashed } = content;
+  if (told !== contentHash || hashesOf(hashed, sha256).contentHash !== contentHash)
+    throw tampered('it is another package');
+  const members: Record<string, Uint8Array> = {};
+  for (const { name, size, sha256: hash } of manifest.members) {
+    const bytes = await reader.member(name, size);
+    if (sha256(bytes) !== hash) throw tampered(`${name} is not what was signed`);
+    members[name] = bytes;
+  }
+  await reader.end();
+  return signLoop({ content, members: members as UnsignedLoop['members'] }, signer).archive;
+}
+
 function refuseUnsigned(
   signed: Uint8Array,
   { keyId, publicKey, signature }: z.output<typeof signatureSchema>,
   madeBy: string,
-  { keyIdOf, isSignedBy }: LoopChecks,
+  { sha256, isSignedBy }: LoopChecks,
 ): void {
   const key = fromBase64url(publicKey);
   if (base64url(key) !== publicKey || base64url(fromBase64url(signature)) !== signature)
     throw tampered('its signature is not written as it must be');
-  if (keyId !== madeBy || keyIdOf(key) !== keyId) throw tampered('its key is not the one that its manifest names');
+  if (keyId !== madeBy || signingKeyIdOf(key, sha256) !== keyId)
+    throw tampered('its key is not the one that its manifest names');
   if (!isSignedBy(key, signed, fromBase64url(signature))) throw tampered('its signature does not hold');
 }
 

@@ -1,6 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { DomainError } from '../domain/errors.ts';
-import type { SigningKeySource } from '../domain/signing-keys.ts';
+import { type SigningKeySource, signingKeyIdOf } from '../domain/signing-keys.ts';
 import type { SecretBox } from './secret-box.ts';
 
 /** What others take to sign with: Ed25519, 64 bytes. What is signed names its own kind, so that it is never taken for another. */
@@ -36,15 +36,16 @@ export interface KeptKey {
 export interface KeyShelf {
   /** The owner's key that signs. */
   live(ownerId: string): Promise<KeptKey | undefined>;
+  /** The one that is published ahead. */
+  next(ownerId: string): Promise<KeptKey | undefined>;
   /** Adds the first; where there is one already it stays. */
   add(key: KeptKey): Promise<void>;
-  /** @param retires the key that must be the live one; null: none is. @throws CONFLICT where another is, or the new one was there before */
+  /** The key signs, also where it was published ahead. @param retires the key that must be the live one; null: none is. @throws CONFLICT where another is, or the new one was there before */
   replace(key: KeptKey, retires: string | null): Promise<void>;
 }
 
-/** Of the public half alone, so that it names no other key. */
-export function signingKeyId(publicKey: Uint8Array): string {
-  return `key_${createHash('sha256').update(publicKey).digest('hex').slice(0, 32)}`;
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 /** @param privateKey PKCS8 PEM, not encrypted. @throws Error where it is no Ed25519 key */
@@ -56,7 +57,7 @@ export function openSigningKey(privateKey: string): SigningKey {
 
 function signingKey(privateKey: KeyObject): SigningKey {
   const publicKey = Buffer.from(createPublicKey(privateKey).export({ format: 'jwk' }).x!, 'base64url');
-  return { keyId: signingKeyId(publicKey), publicKey, sign: (bytes) => sign(null, bytes, privateKey) };
+  return { keyId: signingKeyIdOf(publicKey, sha256), publicKey, sign: (bytes) => sign(null, bytes, privateKey) };
 }
 
 /**
@@ -117,24 +118,55 @@ export function createSigners({
     return found;
   }
 
-  /** @throws CONFLICT · SIGNING_KEY_MISSING */
-  async function mayRotate(ownerId: string, retires: string | null): Promise<void> {
+  /** The key that a rotation would make sign. @throws CONFLICT · SIGNING_KEY_MISSING */
+  async function successor(ownerId: string, retires: string | null): Promise<KeptKey> {
     if ((await ofFile(ownerId)) !== undefined) {
       throw new DomainError(
         'CONFLICT',
         'the key comes from SOULFRA_SIGNING_KEY_FILE: replace it and start the API anew',
       );
     }
-    box();
     const live = (await keys.live(ownerId))?.id ?? null;
     if (live !== retires) throw new DomainError('CONFLICT', `${live ?? 'no key'} signs, not ${retires ?? 'none'}`);
+    const next = await keys.next(ownerId);
+    if (next === undefined) return made(ownerId);
+    if (next.source === 'file') {
+      throw new DomainError(
+        'CONFLICT',
+        `${next.id} was published ahead: start the API with it as SOULFRA_SIGNING_KEY_FILE, or revoke it`,
+      );
+    }
+    // One that cannot be opened must not come to sign.
+    open(next);
+    return next;
   }
 
   return {
-    mayRotate,
+    /**
+     * A key to be published before it signs.
+     * @param publicKey of the next SOULFRA_SIGNING_KEY_FILE. Default: a key is made, and kept sealed
+     * @throws INVALID_INPUT · FORBIDDEN · SIGNING_KEY_MISSING
+     */
+    async ahead(ownerId: string, publicKey?: Buffer): Promise<KeptKey> {
+      if (publicKey !== undefined) {
+        if (ownerId !== (await operatorId()))
+          throw new DomainError('FORBIDDEN', 'only who runs the installation signs with a key out of a file');
+        const id = signingKeyIdOf(publicKey, sha256);
+        return { id, ownerId, publicKey, source: 'file', sealed: null };
+      }
+      if ((await ofFile(ownerId)) === undefined) return made(ownerId);
+      const rule = 'is needed while the key comes from SOULFRA_SIGNING_KEY_FILE, as the next one will';
+      const mend = 'Make the next file and give its public half: 32 bytes as base64url.';
+      throw new DomainError('INVALID_INPUT', `publicKey ${rule}`, { fields: [{ path: 'body.publicKey', rule, mend }] });
+    },
+
+    /** @throws as `rotate` does */
+    async mayRotate(ownerId: string, retires: string | null): Promise<void> {
+      await successor(ownerId, retires);
+    },
 
     /** The owner's key, asked for anew each time: another process may have rotated it. @throws SIGNING_KEY_MISSING */
-    async of(ownerId: string): Promise<Signer> {
+    async of(ownerId: string): Promise<SigningKey> {
       const given = await ofFile(ownerId);
       const live = await keys.live(ownerId);
       if (given !== undefined) {
@@ -150,13 +182,12 @@ export function createSigners({
     },
 
     /**
-     * The old key verifies from now on, a new one signs.
+     * The old key verifies from now on; the next one signs, or a new one where none was published.
      * @param retires the key that the caller saw, so that a repeated request rotates once
      * @throws CONFLICT where another key signs, or the key comes from a file · SIGNING_KEY_MISSING
      */
     async rotate(ownerId: string, retires: string | null): Promise<{ keyId: string }> {
-      await mayRotate(ownerId, retires);
-      const key = made(ownerId);
+      const key = await successor(ownerId, retires);
       await keys.replace(key, retires);
       return { keyId: key.id };
     },

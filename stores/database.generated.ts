@@ -36,6 +36,15 @@ export interface Activations {
   seat: string;
 }
 
+export interface AgentBudgets {
+  agentId: string;
+  amount: number;
+  changedAt: Generated<Timestamp>;
+  currency: string;
+  madeBy: string;
+  ownerId: string;
+}
+
 export interface AgentDrift {
   agentId: string;
   model: string;
@@ -675,6 +684,7 @@ export interface Purchases {
   tax: number;
   terms: Json;
   termsVersion: string;
+  title: string;
 }
 
 export interface Redemptions {
@@ -774,7 +784,9 @@ export interface SigningKeys {
   ownerId: string;
   publicKey: Buffer;
   retiredAt: Timestamp | null;
+  revokedAt: Timestamp | null;
   sealed: Buffer | null;
+  signsSince: Timestamp | null;
   source: string;
 }
 
@@ -1016,6 +1028,7 @@ export interface Whispers {
 
 export interface DB {
   activations: Activations;
+  agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
   blessings: Blessings;

@@ -49,25 +49,68 @@ export function mayBegin(now: Moment): RawBuilder<boolean> {
 
 /** The row with its live activations counted. @throws NOT_FOUND */
 export async function readLicense(tx: Executor, id: string, viewer: Viewer, now: Moment): Promise<LicenseRow> {
-  const { rows } = await selectLicenses(tx, sql`l.id = ${id} and ${seenBy(viewer)}`, sql``, now);
-  if (rows[0] === undefined) throw new DomainError('NOT_FOUND', `no license ${id}`);
-  return licenseRow(rows[0]);
+  return (await readUse(tx, id, viewer, {}, now)).license;
 }
 
-/** Waits for the row and holds it until the transaction ends, then reads it: what is counted was committed before. @throws NOT_FOUND */
+/** An activation and a seat that are asked for. */
+export interface Named {
+  activationId?: string | undefined;
+  seat?: string | undefined;
+}
+
+/**
+ * The row, and what of a named activation and seat is in use, for `permissionOf`: one statement, so that a transfer is in both of
+ * them or in neither.
+ * @throws NOT_FOUND
+ */
+export async function readUse(
+  tx: Executor,
+  id: string,
+  viewer: Viewer,
+  named: Named,
+  now: Moment,
+): Promise<{ license: LicenseRow; use: { inUse?: boolean; seatTaken?: boolean } }> {
+  const { rows } = await selectLicenses(tx, sql`l.id = ${id} and ${seenBy(viewer)}`, sql``, now, named);
+  if (rows[0] === undefined) throw notFound(id);
+  const { inUse, seatTaken } = rows[0];
+  const use = {
+    ...(named.activationId === undefined ? {} : { inUse: inUse ?? false }),
+    ...(named.seat === undefined ? {} : { seatTaken: seatTaken ?? false }),
+  };
+  return { license: licenseRow(rows[0]), use };
+}
+
+/**
+ * Waits for the row and holds it until the transaction ends, then reads it: what is counted was committed before. Who may see it
+ * is asked once, as it is locked: asked again, whoever comes to hold it in between would read it without holding the lock.
+ * @throws NOT_FOUND
+ */
 export async function lockLicense(
   tx: DatabaseTransaction,
   id: string,
   viewer: Viewer,
   now: Moment,
 ): Promise<LicenseRow> {
-  await sql`select from licenses l where l.id = ${id} and ${seenBy(viewer)} for update`.execute(tx);
-  return readLicense(tx, id, viewer, now);
+  const locked = await sql`select l.id from licenses l where l.id = ${id} and ${seenBy(viewer)} for update`.execute(tx);
+  if (locked.rows.length === 0) throw notFound(id);
+  return readLicense(tx, id, null, now);
 }
 
-export function selectLicenses(db: Executor, where: RawBuilder<unknown>, tail: RawBuilder<unknown>, now: Moment) {
-  return sql<SelectedLicense>`select l.*, live.activations, live.seats, ${now} as now from licenses l, lateral (
-    select count(*)::int as activations, count(distinct a.seat)::int as seats
+export function notFound(id: string): DomainError {
+  return new DomainError('NOT_FOUND', `no license ${id}`);
+}
+
+export function selectLicenses(
+  db: Executor,
+  where: RawBuilder<unknown>,
+  tail: RawBuilder<unknown>,
+  now: Moment,
+  { activationId, seat }: Named = {},
+) {
+  return sql<SelectedLicense>`select l.*, live.*, ${now} as now from licenses l, lateral (
+    select count(*)::int as activations, count(distinct a.seat)::int as seats,
+      bool_or(a.id = ${activationId ?? null} and a.owner_id = l.owner_id) as in_use,
+      bool_or(a.seat = ${seat ?? null}) as seat_taken
     from activations a where a.license_id = l.id and a.ended_at is null) live where ${where} ${tail}`.execute(db);
 }
 
@@ -79,9 +122,11 @@ interface SelectedLicense
   issuedAt: Date;
   filesUntil: Date | null;
   now: Date;
+  inUse: boolean | null;
+  seatTaken: boolean | null;
 }
 
-export function licenseRow(row: SelectedLicense): LicenseRow {
+export function licenseRow({ inUse: _inUse, seatTaken: _seatTaken, ...row }: SelectedLicense): LicenseRow {
   return {
     ...row,
     state: row.state as LicenseState,
@@ -90,22 +135,6 @@ export function licenseRow(row: SelectedLicense): LicenseRow {
     issuedAt: row.issuedAt.getTime(),
     filesUntil: row.filesUntil?.getTime() ?? null,
     now: row.now.getTime(),
-  };
-}
-
-/** What of a named activation and seat is in use now, for `permissionOf`. */
-export async function useOf(
-  db: Executor,
-  { id, ownerId }: Pick<LicenseRow, 'id' | 'ownerId'>,
-  { activationId, seat }: { activationId?: string | undefined; seat?: string | undefined },
-): Promise<{ inUse?: boolean; seatTaken?: boolean }> {
-  const { rows } = await sql<{ inUse: boolean | null; seatTaken: boolean | null }>`
-    select bool_or(id = ${activationId ?? null} and owner_id = ${ownerId}) as in_use, bool_or(seat = ${seat ?? null}) as seat_taken
-    from activations where license_id = ${id} and ended_at is null`.execute(db);
-  const { inUse, seatTaken } = rows[0]!;
-  return {
-    ...(activationId === undefined ? {} : { inUse: inUse ?? false }),
-    ...(seat === undefined ? {} : { seatTaken: seatTaken ?? false }),
   };
 }
 

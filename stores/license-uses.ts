@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { fileSeconds, type LicenseFile, mostListed } from '../domain/license-files.ts';
-import { endOf, isPermitted, licenseRefused, needsActivation, permissionOf } from '../domain/licenses.ts';
+import { endOf, isPermitted, licenseRefused, permissionOf, type Permitted } from '../domain/licenses.ts';
 import type { DatabaseTransaction } from './database.ts';
 import {
   databaseNow,
@@ -10,11 +10,12 @@ import {
   lockLicense,
   mayBegin,
   type Moment,
+  notFound,
   readLicense,
+  readUse,
   recordChange,
   seenBy,
   tellOf,
-  useOf,
 } from './license-rows.ts';
 
 interface Use {
@@ -41,7 +42,8 @@ export interface Activation {
 
 /**
  * Uses the license once. The statement locks the row, then inserts and counts by what the row is by then: two with one id, and two
- * who want the last use, come one after the other, and a use is counted exactly where its redemption is stored.
+ * who want the last use, come one after the other, and a use is counted exactly where its redemption is stored. It also says
+ * whether it found the row: who comes to hold the license only after it had no license then, and did not lock it.
  * @throws NOT_FOUND · LICENSE_REFUSED
  */
 export async function redeemLicense(
@@ -49,7 +51,7 @@ export async function redeemLicense(
   { licenseId, ownerId, redemptionId, actor }: Use & { redemptionId: string },
   now: Moment = databaseNow,
 ): Promise<Redemption> {
-  const stored = await sql`
+  const { rows } = await sql<{ found: boolean; isNew: boolean }>`
     with l as materialized (
       select * from licenses l where l.id = ${licenseId} and ${seenBy({ ownerId })} for update
     ), put as (
@@ -57,12 +59,15 @@ export async function redeemLicense(
       select l.id, ${redemptionId}, ${ownerId}, l.owner_id, l.uses + 1, ${actor}, ${now} from l
       where ${mayBegin(now)} and (l.uses_limit is null or l.uses < l.uses_limit)
       on conflict (license_id, caller_id, id) do nothing returning license_id, owner_id
-    ), counted as (${countUse(now, 'redemptions')})
-    update licenses set uses = uses + 1,
-      state = case when uses + 1 >= uses_limit then 'used_up' else state end
-    from put where licenses.id = put.license_id`.execute(tx);
-  const isNew = Number(stored.numAffectedRows) > 0;
-  const license = await readLicense(tx, licenseId, { ownerId }, now);
+    ), counted as (${countUse(now, 'redemptions')}
+    ), used as (
+      update licenses set uses = uses + 1,
+        state = case when uses + 1 >= uses_limit then 'used_up' else state end
+      from put where licenses.id = put.license_id returning licenses.id
+    ) select exists (select from l) as found, exists (select from used) as is_new`.execute(tx);
+  const { found, isNew } = rows[0]!;
+  if (!found) throw notFound(licenseId);
+  const license = await readLicense(tx, licenseId, null, now);
   const known = await tx
     .selectFrom('redemptions')
     .select(['useNumber', 'redeemedAt'])
@@ -88,14 +93,15 @@ function left({ usesLimit, uses }: LicenseRow): number | null {
 
 /**
  * Puts the license to use in a place. The row is locked before the statement begins, so that it counts every activation there is.
- * Only its holder does: files and revocations name an activation by the id that the holder gave it.
+ * Only its holder does: files and revocations name an activation by the id that the holder gave it. A known id counts nothing
+ * anew, and is answered by what the license permits now.
  * @throws NOT_FOUND · FORBIDDEN · LICENSE_REFUSED · CONFLICT where the id was used for another place, or has ended
  */
 export async function startActivation(
   tx: DatabaseTransaction,
   { licenseId, ownerId, activationId, place, seat, actor }: Use & { activationId: string; place: string; seat: string },
   now: Moment = databaseNow,
-): Promise<Activation> {
+): Promise<Activation & { code: Permitted }> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
   if (license.ownerId !== ownerId) throw new DomainError('FORBIDDEN', `only the holder of ${licenseId} puts it to use`);
   const stored = await sql`
@@ -112,14 +118,16 @@ export async function startActivation(
     ) ${countUse(now, 'activations')}`.execute(tx);
   const known = await findActivation(tx, license, activationId);
   if (known === undefined) {
-    const { seatTaken } = await useOf(tx, license, { seat });
-    throw refusal(license, 'activate', seatTaken);
+    const { use } = await readUse(tx, licenseId, null, { seat }, now);
+    throw refusal(license, 'activate', use.seatTaken);
   }
   if (known.endedAt !== null) throw new DomainError('CONFLICT', `${activationId} has ended; activate under a new id`);
   if (known.place !== place || known.seat !== seat)
     throw new DomainError('CONFLICT', `${activationId} came before for another place or seat`);
+  const code = permissionOf(license, license.now, { purpose: 'use', inUse: true });
+  if (!isPermitted(code)) throw licenseRefused(licenseId, code);
   if (Number(stored.numAffectedRows) > 0) await tellOf(tx, license, 'license.place_added', { activationId, seat });
-  return { activationId, place, seat, activatedAt: known.activatedAt.toISOString() };
+  return { code, activationId, place, seat, activatedAt: known.activatedAt.toISOString() };
 }
 
 /** Its place is free again, in whatever state the license is. @throws NOT_FOUND */
@@ -164,8 +172,7 @@ export async function openFile(
 ): Promise<LicenseFile> {
   const license = await lockLicense(tx, licenseId, { ownerId }, now);
   const found = activationId === undefined ? undefined : await findActivation(tx, license, activationId);
-  const isAsked = activationId !== undefined || needsActivation(license);
-  const inUse = isAsked ? found !== undefined && found.endedAt === null : undefined;
+  const inUse = activationId === undefined ? undefined : found !== undefined && found.endedAt === null;
   const mayHaveFile = await hasRoomInList(tx, license, activationId, now);
   const code = permissionOf(license, license.now, { purpose: 'use', inUse, mayHaveFile });
   if (!isPermitted(code)) throw licenseRefused(licenseId, code);

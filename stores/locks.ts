@@ -47,7 +47,7 @@ export const lockNumbers = {
   /** Of an owner: which key signs. */
   signingKeys: 7_205_440,
   /** Of an owner: endpoints are counted one after the other. */
-  webhooks: 7_205_470,
+  webhooks: 7_205_471,
 } as const;
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */

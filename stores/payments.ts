@@ -118,14 +118,9 @@ export function createPaymentStore(db: Database) {
     find: (purchaseId: string) => findPayment(db, { purchaseId }),
     add: (payment: NewPayment) => addPayment(db, payment),
 
-    /** What is bought, as its listing calls it. */
+    /** What is bought, as its listing called it. */
     async titleOf(purchaseId: string): Promise<string> {
-      const row = await db
-        .selectFrom('purchases')
-        .innerJoin('listings', 'listings.id', 'purchases.listingId')
-        .select('title')
-        .where('purchases.id', '=', purchaseId)
-        .executeTakeFirst();
+      const row = await db.selectFrom('purchases').select('title').where('id', '=', purchaseId).executeTakeFirst();
       if (!row) throw new DomainError('NOT_FOUND', `no purchase ${purchaseId}`);
       return row.title;
     },

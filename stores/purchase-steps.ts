@@ -14,6 +14,7 @@ import { paymentFees } from './payments.ts';
 import { firstOperator } from './principals.ts';
 import { addPurchase, findOwn, freezeSale, issuePurchased, licenseOf } from './purchases.ts';
 import { type NewPurchase, type PurchaseEnd, settleByCredits, tellOfPurchase } from './purchases.ts';
+import { tellSold } from './sold-purchases.ts';
 
 /** Of a purchase by a provider, as it stands while its row is locked. */
 export interface PurchaseRow {
@@ -21,11 +22,14 @@ export interface PurchaseRow {
   ownerId: string;
   sellerId: string;
   booksId: string;
+  listingId: string;
+  title: string;
   licenseKind: string;
   contentHash: Buffer;
   payment: string;
   amount: number;
   currency: string;
+  tax: number;
   split: SaleSplit;
   state: PurchaseState;
   licenseId: string | null;
@@ -48,7 +52,7 @@ export function createPurchaseStore(db: Database) {
         const standing =
           frozen.refused === undefined
             ? ({ state: 'pending', code: '', reason: '' } as const)
-            : ({ state: 'canceled', code: 'CONFLICT', reason: frozen.refused } as const);
+            : ({ state: 'canceled', code: frozen.refused.code, reason: frozen.refused.message } as const);
         return (await addPurchase(tx, input, frozen, standing)).end;
       });
     },
@@ -112,7 +116,14 @@ export function createPurchaseStore(db: Database) {
         // Who is told the provider's fee holds the same lock, so that one of us two sees both sale and fee.
         await lockSale(tx, booksId, id);
         await activateLicense(tx, { id: licenseId, by: { actor: id, reason: 'its purchase is completed' } });
-        await move(tx, row, 'completed');
+        const endedAt = await move(tx, row, 'completed');
+        await tellSold(tx, {
+          ...row,
+          buyerId: row.ownerId,
+          licenseId,
+          price: { amount: row.amount, currency },
+          paidAt: endedAt!,
+        });
         const postings = [
           sold({ purchaseId: id, currency, from: accountOf.outside(payment), split })!,
           ...(await paymentFees(tx, id)),
@@ -167,10 +178,17 @@ export type PurchaseStore = ReturnType<typeof createPurchaseStore>;
 
 const stuckKey = (id: string) => `purchase_stuck:${id}`;
 
-async function move(tx: DatabaseTransaction, row: PurchaseRow, to: PurchaseState): Promise<void> {
+/** @returns when it ended, where it has */
+async function move(tx: DatabaseTransaction, row: PurchaseRow, to: PurchaseState): Promise<Date | null> {
   const endedAt = isEndedPurchase({ state: to }) ? sql<Date>`now()` : null;
-  await tx.updateTable('purchases').set({ state: to, endedAt }).where('id', '=', row.id).execute();
+  const moved = await tx
+    .updateTable('purchases')
+    .set({ state: to, endedAt })
+    .where('id', '=', row.id)
+    .returning('endedAt')
+    .executeTakeFirstOrThrow();
   await tellOfPurchase(tx, row, to, {});
+  return moved.endedAt;
 }
 
 function refusePastPivot({ id, state }: PurchaseRow): void {
@@ -183,7 +201,7 @@ export async function lockPurchase(tx: DatabaseTransaction, id: string): Promise
   const row = await tx
     .selectFrom('purchases')
     .select(['id', 'ownerId', 'sellerId', 'booksId', 'licenseKind', 'contentHash', 'payment', 'amount', 'currency'])
-    .select(['split', 'state', 'licenseId'])
+    .select(['split', 'state', 'licenseId', 'listingId', 'title', 'tax'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirst();

@@ -10,9 +10,11 @@ import type { PurchaseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { postTransfers } from './ledger.ts';
+import { refusalOfBuyer } from './buyers.ts';
 import { activateLicense, issueLicense } from './licenses.ts';
 import { readListing } from './listings.ts';
 import { readMarket } from './market.ts';
+import { tellSold } from './sold-purchases.ts';
 
 export interface NewPurchase {
   /** Made before it, so that a repeated request means the same purchase. */
@@ -44,14 +46,15 @@ export interface Frozen {
   booksId: string;
   listingVersion: number;
   termsVersion: string;
+  title: string;
   packageId: string;
   contentHash: Buffer;
   price: Money;
   tax: number;
   terms: SaleTerms;
   split: SaleSplit;
-  /** Why it is not for sale so; undefined: it is. */
-  refused: string | undefined;
+  /** Why it is not for sale so, or not to this buyer; undefined: it is. */
+  refused: DomainError | undefined;
 }
 
 /** The license of a purchase has the purchase's own id in another form, so that both can be written before either is read. */
@@ -84,15 +87,19 @@ async function sellForCredits(tx: DatabaseTransaction, input: NewPurchase): Prom
   const known = await findOwn(tx, input);
   if (known) return known;
   const frozen = await freezeSale(tx, input);
-  if (frozen.refused !== undefined) throw new DomainError('CONFLICT', frozen.refused);
-  const { end, added } = await addPurchase(tx, input, frozen, { state: 'completed', code: '', reason: '' });
+  if (frozen.refused !== undefined) throw frozen.refused;
+  const { end, added, endedAt } = await addPurchase(tx, input, frozen, { state: 'completed', code: '', reason: '' });
   if (!added) return end;
   await issuePurchased(tx, input, frozen);
   await activateLicense(tx, {
     id: licenseOf(purchaseId),
     by: { actor: purchaseId, reason: 'its purchase is completed' },
   });
-  const { booksId, split, price } = frozen;
+  const { booksId, sellerId, split, price, title, tax } = frozen;
+  const { listingId, licenseKind } = input;
+  const licenseId = licenseOf(purchaseId);
+  const of = { id: purchaseId, buyerId, sellerId, booksId, listingId, licenseId, licenseKind, title, price, tax };
+  await tellSold(tx, { ...of, paidAt: endedAt! });
   const sale = sold({ purchaseId, currency: price.currency, from: accountOf.credits(buyerId), split });
   // Accounts of the platform are everybody's: taken last, they are held for no longer than the commit takes.
   await postTransfers(tx, { ownerId: booksId, madeBy: purchaseId }, sale === undefined ? [] : [sale]);
@@ -134,7 +141,7 @@ export async function findOwn(
 
 /** Reads the listing under a lock that holds its price until the transaction ends. @throws NOT_FOUND */
 export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): Promise<Frozen> {
-  const { listingId, licenseKind, payment } = input;
+  const { listingId, licenseKind, payment, ownerId: buyerId, buyerAgentId: agentId } = input;
   const listing = await readListing(tx, listingId, 'for share');
   if (!listing) throw new DomainError('NOT_FOUND', `no listing ${listingId}`);
   const { booksId, rules } = await readMarket(tx);
@@ -142,7 +149,7 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
   const { price } = listing;
   const terms: SaleTerms = { weights: rules.saleWeights, creators: listing.creators };
   const seen = input.price;
-  const refused =
+  const notForSale =
     listing.state !== 'listed'
       ? `${listingId} is ${listing.state}, not for sale`
       : !listing.kinds.includes(licenseKind)
@@ -152,11 +159,16 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
           : payment === creditsPayment
             ? undefined
             : refusedByFee(price, rules);
+  const refused =
+    notForSale === undefined
+      ? await refusalOfBuyer(tx, { buyerId, booksId, agentId, price })
+      : new DomainError('CONFLICT', notForSale);
   return {
     sellerId: listing.ownerId,
     booksId,
     listingVersion: listing.version,
     termsVersion: listing.termsVersion,
+    title: listing.title,
     packageId: listing.packageId,
     contentHash: listing.contentHash,
     price,
@@ -179,7 +191,7 @@ export async function addPurchase(
   input: NewPurchase,
   { price, terms, split, refused: _refused, ...frozen }: Frozen,
   { state, code, reason }: Standing,
-): Promise<{ end: PurchaseEnd; added: boolean }> {
+): Promise<{ end: PurchaseEnd; added: boolean; endedAt: Date | null }> {
   const { purchaseId, ownerId, listingId, licenseKind, payment, requestHash, madeBy, buyerAgentId = null } = input;
   const licenseId = state === 'completed' ? licenseOf(purchaseId) : null;
   const ended = isEndedPurchase({ state });
@@ -206,16 +218,17 @@ export async function addPurchase(
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .returning('id')
+    .returning('endedAt')
     .executeTakeFirst();
   if (!row) {
     // Another execution of the same step was first.
     const known = await findOwn(tx, input);
     if (!known) throw new DomainError('INTERNAL', `${purchaseId} was added and is not there`);
-    return { end: known, added: false };
+    return { end: known, added: false, endedAt: null };
   }
   const told = { listingId, payment, ...(code === '' ? {} : { code, reason }) };
   await tellOfPurchase(tx, { id: purchaseId, ownerId, sellerId: frozen.sellerId }, state, told);
-  return { end: { purchaseId, state, licenseId }, added: true };
+  return { end: { purchaseId, state, licenseId }, added: true, endedAt: row.endedAt };
 }
 
 /** Buyer and seller. */

@@ -22,6 +22,9 @@ export async function queueReceipt(
     .select('address')
     .where('id', '=', buyerId)
     .where('verifiedAt', 'is not', null)
+    .where('deletedAt', 'is', null)
+    // Who is being deleted is waited for: no address comes in behind the deletion.
+    .forShare()
     .executeTakeFirst();
   if (typeof buyer?.address !== 'string') return false;
   const key = `receipt:${receipt.purchaseId}`;

@@ -57,12 +57,17 @@ export interface Verdict {
   license: License | undefined;
 }
 
-/** Times in milliseconds, as Date.now() gives them. */
+/** Times in milliseconds, as Date.now() gives them; what is no finite number is a TypeError. */
 export interface Asked {
   /** @default Date.now() */
   now?: number;
   /** A time that is known to have passed, such as the last run of the program. */
   knownTime?: number;
+  /**
+   * Whose license it must be: the user who sells the package. Everybody whose key is pinned can sign a license of any package.
+   * @default the one issuer of the pinned keys; where they are of several, nothing holds
+   */
+  issuer?: string;
   /** As `revocations` gave it. */
   revocations?: Revocations;
   /** SHA-256 of the package that is to be used. */
@@ -73,7 +78,7 @@ export interface Asked {
   commercial?: boolean;
 }
 
-/** A list that was verified; it is used up where `verify` is given it. */
+/** A list that was verified. Only this very object counts, for any number of `verify` of the verifier that made it. */
 export interface Revocations {
   readonly code: Code;
   readonly holds: boolean;
@@ -90,5 +95,5 @@ export interface Verifier {
 
 export const codes: readonly Code[];
 
-/** @param options.clockSkewSeconds how far clocks may be apart. @default 60 */
+/** @param options.clockSkewSeconds how far clocks may be apart, 0 or more. @default 60 */
 export function openVerifier(options: { keys: readonly PinnedKey[]; clockSkewSeconds?: number }): Promise<Verifier>;

@@ -15,12 +15,12 @@ const explanations = {
   SIGNATURE_INVALID: 'the signature does not fit: it was changed, or signed by somebody else',
   CLOCK_SET_BACK: 'it was issued later than the clock of this computer says it is',
   REVOCATIONS_INVALID: 'the revocation list was not verified, or is of another issuer',
-  REVOCATIONS_STALE: 'the revocation list is too old: get a new one',
+  REVOCATIONS_STALE: 'the revocation list is over its time: get a new one',
   REVOKED: 'the license was taken back',
   SUSPENDED: 'the license is suspended',
   EXPIRED: 'the license is over its term',
   FILE_EXPIRED: 'the file is over its time: get a new one of the same license',
-  SCOPE_MISSING: 'the license does not cover what is asked for',
+  SCOPE_MISSING: 'the license does not cover what is asked for, or is of another issuer than asked for',
 };
 export const codes = Object.freeze(Object.keys(explanations));
 
@@ -29,6 +29,9 @@ export const codes = Object.freeze(Object.keys(explanations));
  * @param {{ keys: import('./index.d.ts').PinnedKey[], clockSkewSeconds?: number }} options
  */
 export async function openVerifier({ keys, clockSkewSeconds = 60 }) {
+  // Compared with what is no number, every time would be fine.
+  refuseUnlessTime({ clockSkewSeconds });
+  if (clockSkewSeconds < 0) throw new TypeError('clockSkewSeconds is less than 0');
   const pinned = new Map();
   for (const { keyId, issuer, publicKey } of keys) {
     const raw = bytesOf(publicKey);
@@ -39,6 +42,8 @@ export async function openVerifier({ keys, clockSkewSeconds = 60 }) {
     const key = await crypto.subtle.importKey('raw', raw, algorithm, false, ['verify']);
     pinned.set(keyId, { issuer, key });
   }
+  const issuers = new Set(Array.from(pinned.values(), ({ issuer }) => issuer));
+  const onlyIssuer = issuers.size === 1 ? [...issuers][0] : undefined;
   /** What is in lists that were verified here: an object that only looks like one opens nothing. */
   const lists = new WeakMap();
 
@@ -58,25 +63,34 @@ export async function openVerifier({ keys, clockSkewSeconds = 60 }) {
 
   return {
     /** Verifies a license file. @returns {Promise<import('./index.d.ts').Verdict>} */
-    async verify(text, asked = {}) {
+    async verify(text, { now = Date.now(), knownTime = 0, ...asked } = {}) {
+      refuseUnlessTime({ now, knownTime });
       const { code, content } = await openText(text, licenseForm, isLicense);
       if (code !== 'VALID') return verdict(code);
-      return verdict(judge(content, asked), content);
+      return verdict(judge(content, { now, knownTime, ...asked }), content);
     },
 
     /** Verifies a revocation list. @returns {Promise<import('./index.d.ts').Revocations>} */
     async revocations(text, { now = Date.now() } = {}) {
+      refuseUnlessTime({ now });
       const { code, content } = await openText(text, revocationsForm, isRevocations);
       if (code !== 'VALID') return Object.freeze({ ...verdict(code), license: undefined });
       const { issuer, issuedAt, expiresAt, revoked, suspended } = content;
-      const late = now / 1000 + clockSkewSeconds < issuedAt;
-      const list = Object.freeze({ ...verdict(late ? 'CLOCK_SET_BACK' : 'VALID'), issuer, issuedAt, expiresAt });
+      const state =
+        now / 1000 + clockSkewSeconds < issuedAt
+          ? 'CLOCK_SET_BACK'
+          : now / 1000 >= expiresAt
+            ? 'REVOCATIONS_STALE'
+            : 'VALID';
+      const list = Object.freeze({ ...verdict(state), issuer, issuedAt, expiresAt });
       lists.set(list, { issuer, issuedAt, expiresAt, revoked: new Set(revoked), suspended: new Set(suspended) });
       return list;
     },
   };
 
-  function judge(license, { now = Date.now(), knownTime = 0, revocations, ...scope }) {
+  function judge(license, { now, knownTime, revocations, issuer = onlyIssuer, ...scope }) {
+    // Whoever is pinned can sign a license of any package: whose it must be is for the one who asks to say.
+    if (license.issuer !== issuer) return 'SCOPE_MISSING';
     const seconds = now / 1000;
     const list = revocations === undefined ? undefined : lists.get(revocations);
     if (revocations !== undefined && list?.issuer !== license.issuer) return 'REVOCATIONS_INVALID';
@@ -92,6 +106,12 @@ export async function openVerifier({ keys, clockSkewSeconds = 60 }) {
     if (license.uses !== null) return 'REDEEM_ONLINE';
     return inTerm ? 'VALID' : 'IN_GRACE';
   }
+}
+
+/** @throws TypeError for NaN, Infinity, texts and the like, which no comparison would refuse */
+function refuseUnlessTime(times) {
+  for (const [name, value] of Object.entries(times))
+    if (!Number.isFinite(value)) throw new TypeError(`${name} is no number`);
 }
 
 /** A file of an activation holds in its place only, also where the caller forgot to say which that is. */

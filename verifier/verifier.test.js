@@ -194,6 +194,42 @@ test('a file holds for its package, place and purpose alone', async () => {
   equal(await codeOf(file({ activation: null }), { place: undefined }), 'VALID');
 });
 
+test('a license of another issuer than asked for does not hold, whoever is pinned besides', async () => {
+  const other = newKey('usr_other');
+  const both = await openVerifier({ keys: [key.pin, other.pin] });
+  const theirs = file({ issuer: 'usr_other', keyId: other.pin.keyId }, { by: other });
+  const asked = { now, place: 'desk', package: license.package };
+  const codes = async (of) => [
+    (await both.verify(file(), { ...asked, ...of })).code,
+    (await both.verify(theirs, { ...asked, ...of })).code,
+  ];
+  deepEqual(await codes({ issuer }), ['VALID', 'SCOPE_MISSING']);
+  deepEqual(await codes({ issuer: 'usr_other' }), ['SCOPE_MISSING', 'VALID']);
+  // Nobody said whose it must be, and it could be either's.
+  deepEqual(await codes({}), ['SCOPE_MISSING', 'SCOPE_MISSING']);
+  deepEqual(await codes({ issuer: null }), ['SCOPE_MISSING', 'SCOPE_MISSING']);
+  equal(await codeOf(file(), { issuer: 'usr_other' }), 'SCOPE_MISSING');
+});
+
+test('a time that is none is an error, and never passes for any time', async () => {
+  for (const none of [
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    'soon',
+    String(now),
+    null,
+    {},
+    BigInt(now),
+  ]) {
+    await rejects(verifier.verify(file(), { now: none, place: 'desk' }), TypeError);
+    await rejects(verifier.verify(file(), { now, knownTime: none, place: 'desk' }), TypeError);
+    await rejects(verifier.revocations(listOf(), { now: none }), TypeError);
+    await rejects(openVerifier({ keys: [key.pin], clockSkewSeconds: none }), TypeError);
+  }
+  await rejects(openVerifier({ keys: [key.pin], clockSkewSeconds: -1 }), TypeError);
+});
+
 test('where uses are counted a file permits none', async () => {
   const { code, holds } = await verifier.verify(file({ uses: 1 }), { now, place: 'desk' });
   deepEqual({ code, holds }, { code: 'REDEEM_ONLINE', holds: false });
@@ -215,6 +251,9 @@ test('a list that is stale, forged, of another issuer or only looks like one doe
   const open = await verifier.revocations(listOf(), { now });
   equal(open.code, 'VALID');
   equal(await codeOf(file(), { revocations: open, now: now + 500_000 }), 'REVOCATIONS_STALE');
+  equal((await verifier.revocations(listOf(), { now: now + 499_000 })).code, 'VALID');
+  const stale = await verifier.revocations(listOf(), { now: now + 500_000 });
+  deepEqual({ code: stale.code, holds: stale.holds }, { code: 'REVOCATIONS_STALE', holds: false });
   equal(await codeOf(file(), { revocations: { ...open } }), 'REVOCATIONS_INVALID');
   const own = newKey();
   const forged = await verifier.revocations(listOf({}, { by: own }), { now });
@@ -222,11 +261,12 @@ test('a list that is stale, forged, of another issuer or only looks like one doe
   equal(await codeOf(file(), { revocations: forged }), 'REVOCATIONS_INVALID');
   const other = newKey('usr_other');
   const both = await openVerifier({ keys: [key.pin, other.pin] });
+  const asked = { now, place: 'desk', issuer };
   const theirs = await both.revocations(listOf({ issuer: 'usr_other', keyId: other.pin.keyId }, { by: other }), {
     now,
   });
   equal(theirs.code, 'VALID');
-  equal((await both.verify(file(), { now, place: 'desk', revocations: theirs })).code, 'REVOCATIONS_INVALID');
+  equal((await both.verify(file(), { ...asked, revocations: theirs })).code, 'REVOCATIONS_INVALID');
   for (const change of [{ revoked: 'all' }, { revoked: [7] }, { suspended: undefined }, { expiresAt: null }])
     equal((await verifier.revocations(listOf(change), { now })).code, 'MALFORMED');
 });

@@ -59,7 +59,17 @@ export function createLimitCounter(
   };
 }
 
-/** A token's limit a minute is that of fleet.yaml; requests without one share half of it by address. */
+/**
+ * Whom a request counts for: its token; without one its address, each open route by itself and all that nobody was let in to
+ * together. Many people share an address: what one of them guesses or signs in with locks nobody else out of reading.
+ */
+function limitKey(request: FastifyRequest): string {
+  if (request.caller !== null) return request.caller.tokenId;
+  const { config, method, url } = request.routeOptions;
+  return `${request.ip} ${config?.role === 'none' ? `${String(method)} ${url}` : 'refused'}`;
+}
+
+/** A token's limit a minute is that of fleet.yaml; who comes without one has half of it, see `limitKey`. */
 export async function registerRateLimit(
   app: Api,
   options: { redis: Redis | undefined; requestsPerMinute: () => Promise<number> },
@@ -77,7 +87,7 @@ export async function registerRateLimit(
   await app.register(fastifyRateLimit, {
     timeWindow: minuteMs,
     store: LimitStore,
-    keyGenerator: (request: FastifyRequest) => request.caller?.tokenId ?? request.ip,
+    keyGenerator: limitKey,
     max: async (request: FastifyRequest) => {
       const most = await options.requestsPerMinute();
       return request.caller === null ? Math.max(1, Math.round(most * strangerShare)) : most;

@@ -1,4 +1,3 @@
-import { createPublicKey, verify } from 'node:crypto';
 import { z } from 'zod';
 import {
   downloadForm,
@@ -8,8 +7,9 @@ import {
   readLink,
 } from '../../domain/download-links.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { licenseRefused, permissionOf } from '../../domain/licenses.ts';
-import { loopMediaType } from '../../domain/loop-packages.ts';
+import { isPermitted, licenseRefused, permissionOf } from '../../domain/licenses.ts';
+import { hostCrypto } from '../../config/host-crypto.ts';
+import { loopMediaType, signAnew } from '../../domain/loop-packages.ts';
 import { databaseNow, type LicenseRow, readLicense } from '../../stores/license-rows.ts';
 import { archiveByContent } from '../../stores/queries/loop-packages.ts';
 import type { ApiContext } from '../context.ts';
@@ -71,8 +71,7 @@ export function downloadRoutes(app: Api, { db, signers, signingKeys }: ApiContex
     handler: async (request, reply) => {
       const license = await licenseOf(request.params.token);
       refuseInvalid(license);
-      const archive = await archiveByContent(db, license.issuerId, license.packageHash);
-      if (!archive) throw new DomainError('NOT_FOUND', `the package of ${license.id} is not here`);
+      const archive = await archiveOf(license);
       void reply
         .type(loopMediaType)
         .header('cache-control', 'private, no-store')
@@ -89,7 +88,9 @@ export function downloadRoutes(app: Api, { db, signers, signingKeys }: ApiContex
     const license = read && (await found(read.link));
     if (!read || !license || !(await isSigned(license.issuerId, read.content, read.signature)))
       throw new DomainError('NOT_FOUND', 'no such link');
-    if (license.now >= read.link.expiresAt * 1000 || license.holding !== read.link.holding)
+    const left = read.link.expiresAt * 1000 - license.now;
+    // No link of ours has a later end, whoever signed this one.
+    if (left <= 0 || left > downloadSeconds * 1000 || license.holding !== read.link.holding)
       throw new DomainError('NOT_FOUND', 'this link is over; ask for another');
     return license;
   }
@@ -103,13 +104,20 @@ export function downloadRoutes(app: Api, { db, signers, signingKeys }: ApiContex
     }
   }
 
-  /** By any key of the issuer that still stands: one that was rotated meanwhile has signed links that are not over. */
+  /** By the issuer's key: one that was rotated meanwhile has signed links that are not over, and none after them. */
   async function isSigned(issuer: string, content: string, signature: string): Promise<boolean> {
     const mark = Buffer.from(signature, 'base64url');
-    return (await signingKeys.list({ issuer, limit: 1_000 })).some(({ publicKey }) => {
-      const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' });
-      return verify(null, signedBytes(content), key, mark);
-    });
+    const keys = await signingKeys.signingWithin(issuer, downloadSeconds);
+    return keys.some((publicKey) => hostCrypto.isSignedBy(publicKey, signedBytes(content), mark));
+  }
+
+  /** Signed by the key that the issuer has now: who pinned that one must not be given what a leaked one may have signed. */
+  async function archiveOf({ id, issuerId, packageHash: contentHash }: LicenseRow): Promise<Uint8Array> {
+    const kept = await archiveByContent(db, issuerId, contentHash);
+    if (!kept) throw new DomainError('NOT_FOUND', `the package of ${id} is not here`);
+    if (kept.isSignedNow) return kept.archive;
+    const signer = await signers.of(issuerId);
+    return signAnew(kept.archive, { contentHash, signer, sha256: hostCrypto.sha256 });
   }
 }
 
@@ -119,6 +127,6 @@ function signedBytes(content: string): Buffer {
 
 /** In its grace what is in use goes on, and nothing new is fetched. */
 function refuseInvalid(license: LicenseRow): void {
-  const code = permissionOf(license, license.now, { purpose: 'use' });
-  if (code !== 'VALID') throw licenseRefused(license.id, code);
+  const code = permissionOf(license, license.now, { purpose: 'download' });
+  if (!isPermitted(code)) throw licenseRefused(license.id, code);
 }

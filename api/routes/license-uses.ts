@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Asked, isPermitted, permissionOf, permissions, purposes } from '../../domain/licenses.ts';
-import { databaseNow, readLicense, useOf } from '../../stores/license-rows.ts';
+import { databaseNow, readUse } from '../../stores/license-rows.ts';
 import { endActivation, redeemLicense, startActivation } from '../../stores/license-uses.ts';
 import { licenseView } from '../../stores/queries/licenses.ts';
 import type { ApiContext } from '../context.ts';
@@ -27,10 +27,12 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
       params: licenseParams,
       body: z
         .strictObject({
-          purpose: z.enum(purposes).default('use').describe('redeem, activate and transfer begin something new'),
+          purpose: z.enum(purposes).default('use').describe('All but use begin something new'),
           packageHash: packageHashSchema.optional(),
           commercial: z.boolean().optional(),
-          activationId: useIdSchema.optional().describe('Whether it is in use there'),
+          activationId: useIdSchema
+            .optional()
+            .describe('Whether it is in use there; required to use a license whose places or seats are counted'),
           seat: seatSchema.optional().describe('For purpose activate'),
         })
         .nullish(),
@@ -39,8 +41,9 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const { purpose = 'use', packageHash, commercial, activationId, seat } = request.body ?? {};
-      const license = await readLicense(db, request.params.id, { ownerId }, databaseNow);
-      const asked: Asked = { purpose, packageHash, commercial, ...(await useOf(db, license, { activationId, seat })) };
+      const named = { activationId, seat };
+      const { license, use } = await readUse(db, request.params.id, { ownerId }, named, databaseNow);
+      const asked: Asked = { purpose, packageHash, commercial, ...use };
       const code = permissionOf(license, license.now, asked);
       return { code, permitted: isPermitted(code), ...permissions[code], license: licenseView(license) };
     },
@@ -91,7 +94,7 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
         seat: seatSchema.default('holder'),
       }),
       response: {
-        200: z.object({ code: z.literal('VALID'), ...activationShape }).or(dryRunSchema),
+        200: z.object({ code: z.enum(['VALID', 'IN_GRACE']), ...activationShape }).or(dryRunSchema),
         ...problemResponses,
       },
     },
@@ -103,7 +106,7 @@ export function licenseUseRoutes(app: Api, { db }: ApiContext): void {
         startActivation(tx, { licenseId, ownerId, ...request.body, actor }),
       );
       if (dryRun) return { dryRun: true as const, would: `use ${licenseId} on ${activation.place}` };
-      return { code: 'VALID' as const, ...activation };
+      return activation;
     },
   });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { fieldError } from '../../domain/field-errors.ts';
 import { idSchema, nameSchema } from '../../domain/ids.ts';
 import { licenseKindSchema } from '../../domain/license-kinds.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
@@ -13,6 +14,7 @@ import {
   listLicenses,
   listUsage,
 } from '../../stores/queries/licenses.ts';
+import { hasPackage } from '../../stores/queries/loop-packages.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { licenseParams, licenseSchema, packageHashSchema, reasonSchema, useIdSchema } from '../license-schemas.ts';
@@ -92,6 +94,10 @@ export function licenseRoutes(app: Api, { db }: ApiContext): void {
       const by = { actor: tokenId, reason };
       const id = startedId('license', request);
       const license = await writeOrTry(db, request.query.dryRun, async (tx) => {
+        if (!(await hasPackage(tx, ownerId, packageHash))) {
+          const mend = 'Pack the agent first; `soulfra loop list` shows the content hashes of your packages.';
+          throw fieldError('packageHash', 'must be the content hash of a loop package of your own', mend);
+        }
         await issueLicense(tx, { id, holderId: holder, issuerId: ownerId, kind, packageHash, by });
         return (await activateLicense(tx, { id, by })).license;
       });

@@ -29,8 +29,6 @@ import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
 /** Memories that a preview names one by one, of those that go in and of those that stay out; all are counted. */
 const mostNamed = 500;
 const namedChars = 160;
-/** Keys of one owner, retired ones among them. */
-const mostKeys = 1_000;
 
 const hashSchema = z.string().describe('SHA-256, hex');
 const packageShape = {
@@ -126,13 +124,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
-      const signer = await signers.of(ownerId);
-      const { publicKey } = (await ownKeys(ownerId)).find(({ keyId }) => keyId === signer.keyId)!;
-      const signed = await signReadable(packed.loop, {
-        keyId: signer.keyId,
-        publicKey: Buffer.from(publicKey, 'base64url'),
-        sign: (bytes) => signer.sign(bytes),
-      });
+      const signed = await signReadable(packed.loop, await signers.of(ownerId));
       const { id, made } = await loopPackages.keep({
         ...signed,
         id: newId('loopPackage'),
@@ -214,7 +206,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
           archetype: slugSchema.optional().describe('Whose model, cadence and limits it gets; default: its own'),
           trustKey: signingKeyIdSchema
             .optional()
-            .describe('A key that the caller has pinned; the owner’s own always are'),
+            .describe('A key that the caller has pinned; the owner’s own are, but for revoked ones'),
           trustUnknown: switchSchema.optional().describe('Install it whoever signed it; it must be whole all the same'),
         }),
         response: { 200: installedSchema, 201: installedSchema, ...problemResponses },
@@ -224,10 +216,12 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         const { dryRun = false, trustKey, trustUnknown = false, ...wish } = request.query;
         if (request.body === undefined || request.body === null)
           throw new DomainError('MALFORMED_BODY', 'the request has no body');
-        const own = await ownKeys(ownerId);
+        const trustedKeys = await signingKeys.trustedBy(ownerId, trustKey);
+        if (trustKey !== undefined && !trustedKeys.has(trustKey) && !trustUnknown)
+          throw new DomainError('KEY_NOT_PINNED', `${trustKey} was revoked by its owner: it leaked; unpin it`);
         const read = await readLoop(unclosing(request.body as Readable), {
           checks: hostCrypto,
-          isPinned: (keyId) => keyId === trustKey || own.some((key) => key.keyId === keyId),
+          isPinned: (keyId) => trustedKeys.has(keyId),
           trustUnknown,
         });
         const { manifest, trusted } = read;
@@ -258,10 +252,6 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       },
     });
   });
-
-  async function ownKeys(ownerId: string) {
-    return signingKeys.list({ issuer: ownerId, limit: mostKeys });
-  }
 
   async function existing(ownerId: string, id: string) {
     const found = await findLoopPackage(db, ownerId, id);

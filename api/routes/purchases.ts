@@ -8,6 +8,7 @@ import { moneyText } from '../../domain/money.ts';
 import { paymentProviders } from '../../domain/payments.ts';
 import { creditsPayment, isEndedPurchase, refusalOf } from '../../domain/purchases.ts';
 import { purchaseStates } from '../../domain/states.ts';
+import { refusalOfBuyerNow } from '../../stores/buyers.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findListing } from '../../stores/queries/listings.ts';
 import { findPurchase, listPurchases, purchaseRequest, type PurchaseView } from '../../stores/queries/purchases.ts';
@@ -29,7 +30,7 @@ const startedSchema = z
   .meta({ id: 'StartedPurchase' });
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
 
-export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: ApiContext): void {
+export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhookSecret }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/purchases',
@@ -47,7 +48,7 @@ export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: A
           .default(creditsPayment)
           .describe('By a provider: the answer is a 202 with `payUrl`, the page where you pay'),
         price: priceSchema.optional().describe('What you saw: bought at no other price'),
-        buyerAgentId: slugSchema.optional().describe('Your agent that asked for it, on your budget'),
+        buyerAgentId: slugSchema.optional().describe('Your agent that asked for it, within its budget'),
       }),
       response: {
         200: dryRunSchema,
@@ -80,6 +81,9 @@ export function purchaseRoutes(app: Api, { db, starter, stripeWebhookSecret }: A
           throw fieldError('kind', `must be one of ${listing.kinds.join(', ')}`, 'Choose one that the listing sells.');
         if (buyerAgentId !== undefined && !(await findAgent(db, ownerId, buyerAgentId)))
           throw new DomainError('NOT_FOUND', `no agent ${buyerAgentId}`);
+        const buying = { buyerId: ownerId, agentId: buyerAgentId, price: listing.price };
+        const refusal = await refusalOfBuyerNow(db, { ...buying, booksId: await principals.firstOperator() });
+        if (refusal) throw refusal;
         if (request.query.dryRun)
           return { dryRun: true as const, would: `buy ${listingId} as ${kind} for ${moneyText(listing.price)}` };
         const isNew = await starter.start({

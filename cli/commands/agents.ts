@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ago, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { agentBudgetCommands } from './agent-budgets.ts';
 import { lineageCommands } from './lineages.ts';
 
 interface LastRun {
@@ -49,6 +50,7 @@ interface EgoEntry {
 export function agentCommands(program: Command): void {
   const agents = program.command('agents').description('the agents');
   lineageCommands(agents);
+  agentBudgetCommands(agents);
 
   limitOption(
     agents

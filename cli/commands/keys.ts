@@ -1,12 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { SigningKeyState } from '../../domain/signing-keys.ts';
 import type { Client } from '../client.ts';
 import { badInput } from '../failures.ts';
-import { ago, confirm, good, line, printJson, table } from '../output.ts';
+import { ago, confirm, good, line, printJson, table, warn } from '../output.ts';
 import { keyFileText, type PinnedKey, pinFile, readKeyFile, writePins } from '../pinned-keys.ts';
 import { outputOf, sessionOf } from '../program.ts';
 
-type Key = PinnedKey & { madeAt: string; retiredAt: string | null };
+type Key = PinnedKey & { state: SigningKeyState; madeAt: string; signsSince: string | null };
+interface Answer {
+  keyId: string;
+  would?: string;
+}
 const most = 1000;
 
 export function keyCommands(program: Command): void {
@@ -15,7 +20,7 @@ export function keyCommands(program: Command): void {
   keys
     .command('list')
     .option('--issuer <user>', 'only those of this user')
-    .description('public keys; a retired one only verifies')
+    .description('public keys; the next one is published before it signs, a retired one only verifies')
     .action(async ({ issuer }: { issuer?: string }, command: Command) => {
       const { client, json } = sessionOf(command);
       const page = await client.list<Key>('/signing-keys', { issuer }, most);
@@ -24,40 +29,71 @@ export function keyCommands(program: Command): void {
         table(page.items, [
           ['KEY', (key) => key.keyId],
           ['ISSUER', (key) => key.issuer],
+          ['STATE', (key) => key.state],
           ['MADE', (key) => ago(key.madeAt)],
-          ['RETIRED', (key) => ago(key.retiredAt)],
+          ['SIGNS SINCE', (key) => ago(key.signsSince)],
           ['PUBLIC KEY', (key) => key.publicKey],
         ]),
       );
     });
 
   keys
+    .command('prepare')
+    .option('--public-key <key>', 'of your next SOULFRA_SIGNING_KEY_FILE: 32 bytes as base64url')
+    .option('--dry-run', 'check only')
+    .description('publish the next key, so that all who verify pin it before it signs')
+    .action(async ({ publicKey, dryRun }: { publicKey?: string; dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const answer = await client.post<Answer>('/signing-keys/next', { publicKey }, { dryRun });
+      if (json) return printJson(answer);
+      if (answer.would !== undefined) return line(`would ${answer.would}`);
+      line(`${good('✔')} ${answer.keyId} is published, and signs nothing yet`);
+      line('Let all who verify pin it (`soulfra keys export`); then `soulfra keys rotate`.');
+    });
+
+  keys
     .command('rotate')
     .option('--dry-run', 'check only')
-    .description('a new key signs from now on; the old one goes on verifying')
+    .description('the next key signs from now on, or a new one where none was prepared; the old one goes on verifying')
     .action(async ({ dryRun }: { dryRun?: boolean }, command: Command) => {
       const session = sessionOf(command);
       const { client, json } = session;
-      const { userId } = await client.get<{ userId: string }>('/me');
-      const retires = (await keysOf(client, userId)).find((key) => key.retiredAt === null)?.keyId ?? null;
-      const question = `Retire ${retires ?? 'no key'}? Who pins keys must pin the new one, too.`;
-      if (!dryRun && !(await confirm(question, session))) return;
-      const answer = await client.post<{ keyId: string; would?: string }>(
-        '/signing-keys/rotate',
-        { retires },
-        { dryRun },
-      );
+      const { signing, next } = await ownKeys(client);
+      const ahead = next
+        ? `${next.keyId} was published ${ago(next.madeAt)}; who has not pinned it by now verifies nothing that it signs.`
+        : 'Nobody has pinned the new one yet: without haste, `soulfra keys prepare` first.';
+      if (!dryRun && !(await confirm(`Retire ${signing?.keyId ?? 'no key'}? ${ahead}`, session))) return;
+      const body = { retires: signing?.keyId ?? null };
+      const answer = await client.post<Answer>('/signing-keys/rotate', body, { dryRun });
       if (json) return printJson(answer);
       line(answer.would === undefined ? `${good('✔')} ${answer.keyId} signs from now on` : `would ${answer.would}`);
+    });
+
+  keys
+    .command('revoke')
+    .argument('<key>', 'its id')
+    .requiredOption('--reason <text>', 'why')
+    .option('--dry-run', 'check only')
+    .description(
+      'say that a key of yours leaked: nothing that it signed is taken here any more; rotate first if it signs',
+    )
+    .action(async (keyId: string, { reason, dryRun }: { reason: string; dryRun?: boolean }, command: Command) => {
+      const session = sessionOf(command);
+      const question = `Revoke ${keyId}? This cannot be undone, and programs that have pinned it must unpin it themselves.`;
+      if (!dryRun && !(await confirm(question, session))) return;
+      const path = `/signing-keys/${encodeURIComponent(keyId)}/revoke`;
+      const answer = await session.client.post<Answer>(path, { reason }, { dryRun });
+      if (session.json) return printJson(answer);
+      line(answer.would === undefined ? `${good('✔')} ${keyId} is revoked` : `would ${answer.would}`);
     });
 
   keys
     .command('export')
     .option('--issuer <user>', 'only those of this user')
     .option('-o, --output <file>', 'default: the standard output')
-    .description('public keys as a file that `soulfra keys pin` and verifiers take')
+    .description('public keys as a file that `soulfra keys pin` and verifiers take; without revoked ones')
     .action(async ({ issuer, output }: { issuer?: string; output?: string }, command: Command) => {
-      const text = keyFileText(await keysOf(sessionOf(command).client, issuer));
+      const text = keyFileText((await keysOf(sessionOf(command).client, issuer)).filter(isTrustworthy));
       if (output === undefined) process.stdout.write(text);
       else writeFileSync(output, text);
     });
@@ -67,10 +103,15 @@ export function keyCommands(program: Command): void {
     .argument('[file]', 'made by `soulfra keys export`; default: ask the API')
     .description('trust these keys: `soulfra license verify` takes no others')
     .action(async (file: string | undefined, _options: object, command: Command) => {
-      const found = file === undefined ? await keysOf(sessionOf(command).client) : readKeyFile(file);
-      if (found === undefined) throw badInput(`there is no ${file}`);
+      const told = file === undefined ? await keysOf(sessionOf(command).client) : readKeyFile(file);
+      if (told === undefined) throw badInput(`there is no ${file}`);
       const pinned = readKeyFile(pinFile()) ?? [];
-      const fresh = found.filter(({ keyId }) => !pinned.some((key) => key.keyId === keyId));
+      const leaked = told.filter((key) => !isTrustworthy(key) && pinned.some(({ keyId }) => keyId === key.keyId));
+      for (const { keyId } of leaked) {
+        const mend = `soulfra keys unpin ${keyId}`;
+        process.stderr.write(`${warn(`WARNING: ${keyId} is pinned here and was revoked by its owner: ${mend}`)}\n`);
+      }
+      const fresh = told.filter(isTrustworthy).filter(({ keyId }) => !pinned.some((key) => key.keyId === keyId));
       const output = outputOf(command);
       const names = fresh.map(({ keyId, issuer }) => `  ${keyId} of ${issuer}`).join('\n');
       if (fresh.length > 0 && !(await confirm(`Trust what these sign?\n${names}\n`, output))) return;
@@ -91,6 +132,18 @@ export function keyCommands(program: Command): void {
       if (outputOf(command).json) printJson({ unpinned: keyId });
       else line(`${good('✔')} ${keyId} is not trusted any more`);
     });
+}
+
+/** Files of before know no states; what leaked is never pinned anew. */
+function isTrustworthy(key: PinnedKey): boolean {
+  return key['state'] !== ('revoked' satisfies SigningKeyState);
+}
+
+async function ownKeys(client: Client): Promise<{ signing: Key | undefined; next: Key | undefined }> {
+  const { userId } = await client.get<{ userId: string }>('/me');
+  const keys = await keysOf(client, userId);
+  const inState = (state: SigningKeyState) => keys.find((key) => key.state === state);
+  return { signing: inState('signing'), next: inState('next') };
 }
 
 async function keysOf(client: Client, issuer?: string): Promise<Key[]> {

@@ -154,17 +154,37 @@ export async function packagesTelling(
   return rows.map(({ id }) => id);
 }
 
-/** The file by what it is known by, of who made it. */
+/** The file by what it is known by, of who made it: the one of the key that signs now where there is one, else the last made. */
 export async function archiveByContent(
   db: Executor,
   ownerId: string,
   contentHash: string,
-): Promise<Buffer | undefined> {
+): Promise<{ isSignedNow: boolean; archive: Buffer } | undefined> {
+  return db
+    .selectFrom('loopPackages')
+    .leftJoin('signingKeys', (join) =>
+      join
+        .onRef('signingKeys.id', '=', 'loopPackages.keyId')
+        .on('signingKeys.retiredAt', 'is', null)
+        .on('signingKeys.signsSince', 'is not', null),
+    )
+    .select(['archive', sql<boolean>`signing_keys.id is not null`.as('isSignedNow')])
+    .where('loopPackages.ownerId', '=', ownerId)
+    .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .orderBy('isSignedNow', 'desc')
+    .orderBy('loopPackages.madeAt', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** Whether an owner has the package: only then can it ever be downloaded. */
+export async function hasPackage(db: Executor, ownerId: string, contentHash: string): Promise<boolean> {
   const row = await db
     .selectFrom('loopPackages')
-    .select('archive')
+    .select('id')
     .where('ownerId', '=', ownerId)
     .where('contentHash', '=', Buffer.from(contentHash, 'hex'))
+    .limit(1)
     .executeTakeFirst();
-  return row?.archive;
+  return row !== undefined;
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { ownPackage, packageHash } from '../support/licenses.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
@@ -11,6 +12,7 @@ beforeAll(async () => {
   api = await createApiFixture({ stripeWebhookSecret: 'whsec_test' });
   expect((await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet + sources } })).status).toBe(200);
   const { json } = await api.call('POST', '/v1/agents/vesper-001/memories', { body: { text: 'The tide turned.' } });
+  await ownPackage(api.db, api.ownerId);
   theirs = { memoryId: json['id'] as string };
 });
 afterAll(() => api?.close());
@@ -18,7 +20,7 @@ afterAll(() => api?.close());
 const memories = '/v1/agents/vesper-001/memories';
 const talk = '/v1/agents/vesper-001/messages';
 const json = { 'content-type': 'application/json' };
-const gift = { kind: 'personal', packageHash: 'a'.repeat(64), reason: 'a gift' };
+const gift = { kind: 'personal', packageHash, reason: 'a gift' };
 const offer = {
   packageId: newId('loopPackage'),
   price: { amount: 1000, currency: 'EUR' },
@@ -758,6 +760,13 @@ const refusals: Array<{
     code: 'INVALID_INPUT',
   },
   {
+    name: 'a license of a package that is not one’s own',
+    url: '/v1/licenses',
+    body: { ...gift, packageHash: 'a'.repeat(64) },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
     name: 'a license without a reason',
     url: '/v1/licenses',
     body: { ...gift, reason: ' ' },
@@ -880,11 +889,46 @@ const refusals: Array<{
     code: 'CONFLICT',
   },
   {
+    name: 'a next key that is none',
+    url: '/v1/signing-keys/next',
+    body: { publicKey: 'A'.repeat(42) },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an unknown key that leaked',
+    url: `/v1/signing-keys/key_${'0'.repeat(32)}/revoke`,
+    body: { reason: 'it leaked' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a key that leaked for no reason',
+    url: `/v1/signing-keys/key_${'0'.repeat(32)}/revoke`,
+    body: {},
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
     name: 'keys of an issuer that cannot be',
     method: 'GET',
     url: '/v1/signing-keys?issuer=me',
     status: 400,
     code: 'INVALID_INPUT',
+  },
+  ...[
+    { name: 'a budget of less than nothing', body: { amount: -1, currency: 'EUR' } },
+    { name: 'a budget of half a cent', body: { amount: 0.5, currency: 'EUR' } },
+    { name: 'a budget in no currency', body: { amount: 1, currency: 'XYZ' } },
+    { name: 'a budget without an amount', body: { currency: 'EUR' } },
+    { name: 'a budget with a wish', body: { amount: 1, currency: 'EUR', period: 'day' } },
+  ].map((each) => ({ ...each, url: '/v1/agents/vesper-001/budgets', status: 400, code: 'INVALID_INPUT' as const })),
+  {
+    name: 'a budget of an agent that is none',
+    url: '/v1/agents/nobody/budgets',
+    body: { amount: 1, currency: 'EUR' },
+    status: 404,
+    code: 'NOT_FOUND',
   },
   {
     name: 'a grant without a key',

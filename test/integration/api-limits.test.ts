@@ -46,6 +46,21 @@ test('guesses without a token are counted by address', async () => {
   expect(statuses.at(-1)).toBe(429);
 });
 
+test('one address has many people: sign-ins and guesses of some take reading and signing in from nobody else', async () => {
+  await api.deps.redis!.flushdb();
+  const other = await createServerAgain();
+  const signIn = () => other('POST', '/v1/sessions', null, { once: 'a-link-of-nobody' });
+  const statuses: number[] = [];
+  for (let i = 0; i < 12; i += 1) statuses.push((await signIn()).statusCode);
+  expect(statuses).toEqual([...Array.from({ length: 10 }, () => 401), 429, 429]);
+  for (let i = 0; i < 12; i += 1) await other('GET', '/v1/me', `sfr_guess-number-${i}`);
+  expect((await other('GET', '/v1/me', null)).statusCode).toBe(429);
+  expect((await other('GET', '/v1/nowhere', null)).statusCode).toBe(429);
+  for (const url of ['/', '/status.js', '/status.css', '/v1/signing-keys'])
+    expect({ url, status: (await other('GET', url, null)).statusCode }).toEqual({ url, status: 200 });
+  expect((await other('GET', '/v1/me', api.tokens.member)).statusCode).toBe(200);
+});
+
 test('counts live in Redis, so that two processes share them; a flush only forgets them', async () => {
   const counters = [createLimitCounter(api.deps.redis), createLimitCounter(api.deps.redis)] as const;
   await api.deps.redis!.flushdb();
@@ -101,6 +116,11 @@ test('a part that does not answer is named with 503', async () => {
 async function createServerAgain(redis = api.deps.redis) {
   const app = await createServer({ ...api.deps, redis });
   others.push(app);
-  return (method: 'GET' | 'POST', url: string, token: string | null = api.tokens.operator) =>
-    app.inject({ method, url, headers: token === null ? {} : { authorization: `Bearer ${token}` } });
+  return (method: 'GET' | 'POST', url: string, token: string | null = api.tokens.operator, payload?: object) =>
+    app.inject({
+      method,
+      url,
+      headers: token === null ? {} : { authorization: `Bearer ${token}` },
+      ...(payload && { payload }),
+    });
 }

@@ -91,6 +91,7 @@ test('every list takes limit, cursor and format', async () => {
   );
   expect(lists.map(([url]) => url).sort()).toEqual([
     '/v1/agents',
+    '/v1/agents/{id}/budgets',
     '/v1/agents/{id}/drift',
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Role } from '../../domain/states.ts';
 import { registerRoles } from '../../api/plugins/roles.ts';
+import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { bornAgents } from '../support/born-agents.ts';
+import { testFleet } from '../support/fleets.ts';
 import Fastify from 'fastify';
 import type { Api } from '../../api/types.ts';
 
@@ -12,6 +15,10 @@ let routes: Array<{ method: string; url: string; role: Role | 'none' }>;
 
 beforeAll(async () => {
   api = await createApiFixture();
+  // Every route is asked with nothing and with a guess: more than an address may within a minute, see api-limits.test.ts.
+  const fleet = testFleet({ heavy: 0, light: 1, limits: { requestsPerMinute: 1_000_000 } });
+  const agents = bornAgents(fleet);
+  await createFleetStore(api.db).apply({ ownerId: api.ownerId, source: '', fleet, agents, changes: [] });
   const paths = api.app.swagger().paths ?? {};
   routes = Object.entries(paths).flatMap(([url, methods]) =>
     Object.entries(methods as Record<string, { description?: string }>).map(([method, { description }]) => ({
@@ -56,6 +63,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/loops/')) return newId('loopPackage');
   if (url.includes('/tokens/')) return newId('token');
   if (url.startsWith('/v1/ledger/')) return 'sale:none';
+  if (url.startsWith('/v1/signing-keys/')) return `key_${'0'.repeat(32)}`;
   if (url.includes('/payouts/')) return newId('payout');
   if (url.includes('/licenses/')) return newId('license');
   if (url.startsWith('/v1/listings/')) return newId('listing');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
-import { packageHash } from '../support/licenses.ts';
+import { ownPackage, packageHash } from '../support/licenses.ts';
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
 // A guard, not a claim: each command is a process of its own.
@@ -19,6 +19,7 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'soulfra-license-'));
   api = await createApiFixture();
+  await ownPackage(api.db, api.ownerId);
   await api.app.listen({ host: '127.0.0.1', port: 0 });
   url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
 });
@@ -110,18 +111,35 @@ test('given, used, and proved offline by pinned keys alone; revoked, the list sa
 
 test('keys are exported, rotated, pinned from a file, and unpinned; a key file that lies is refused', async () => {
   expect(await soulfra(['keys', 'export', '-o', 'old.json'])).toMatchObject({ code: 0 });
+  const prepared = json(await soulfra(['--json', 'keys', 'prepare']));
+  expect((await soulfra(['keys', 'prepare'])).out).toContain(prepared['keyId']);
+  expect((await soulfra(['keys', 'list'])).out).toMatch(new RegExp(`${String(prepared['keyId'])}.* next `));
+  expect(await soulfra(['keys', 'export', '-o', 'ahead.json'])).toMatchObject({ code: 0 });
   const rotated = json(await soulfra(['--json', '--yes', 'keys', 'rotate']));
+  expect(rotated['keyId']).toBe(prepared['keyId']);
   expect((await soulfra(['keys', 'list'])).out).toContain(rotated['keyId']);
   expect(await soulfra(['keys', 'export', '-o', 'new.json'])).toMatchObject({ code: 0 });
   const given = json(await soulfra(['--json', 'license', 'give', 'unlimited', packageHash, '--reason', 'a gift']));
   await soulfra(['license', 'file', given['id'] as string, '-o', 'fresh.license']);
   expect(await wrong(verify('fresh.license', '--keys', 'old.json'))).toEqual({ code: 1, says: 'KEY_UNKNOWN' });
-  expect((await verify('fresh.license', '--keys', 'new.json')).code).toBe(0);
+  for (const keys of ['ahead.json', 'new.json']) expect((await verify('fresh.license', '--keys', keys)).code).toBe(0);
   const home = { ...offline, SOULFRA_HOME: join(folder, 'elsewhere') };
   expect((await soulfra(['--yes', 'keys', 'pin', 'new.json'], home)).code).toBe(0);
   expect((await soulfra(['license', 'verify', 'fresh.license'], home)).code).toBe(0);
   expect((await soulfra(['keys', 'unpin', rotated['keyId'] as string], home)).code).toBe(0);
   expect(await wrong(soulfra(['license', 'verify', 'fresh.license'], home))).toEqual({ code: 1, says: 'KEY_UNKNOWN' });
+
+  // It leaked: another one signs, it is not exported or pinned any more, and who has pinned it is told.
+  expect((await soulfra(['--yes', 'keys', 'pin', 'new.json'])).code).toBe(0);
+  const leaked = rotated['keyId'] as string;
+  const revoke = ['--yes', 'keys', 'revoke', leaked, '--reason', 'it leaked'];
+  expect(await wrong(soulfra(revoke))).toEqual({ code: 1, says: 'CONFLICT' });
+  expect((await soulfra(['--yes', 'keys', 'rotate'])).code).toBe(0);
+  expect((await soulfra(revoke)).out).toContain(`${leaked} is revoked`);
+  expect((await soulfra(['keys', 'export'])).out).not.toContain(leaked);
+  expect((await soulfra(['--yes', 'keys', 'pin'])).err).toContain(`soulfra keys unpin ${leaked}`);
+  expect((await soulfra(['--yes', 'keys', 'pin'], { SOULFRA_HOME: join(folder, 'third') })).code).toBe(0);
+  expect(readFileSync(join(folder, 'third', 'pinned-keys.json'), 'utf8')).not.toContain(leaked);
 
   const file = JSON.parse(readFileSync(join(folder, 'new.json'), 'utf8')) as { keys: Array<Record<string, unknown>> };
   const [first, second] = file.keys;

@@ -7,7 +7,7 @@ import { createRevocationLists } from '../../api/revocation-lists.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
 import { openVerifier } from '../../verifier/index.js';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
-import { giveLicense, packageHash, pinnedVerifier, refusedCode } from '../support/licenses.ts';
+import { giveLicense, ownPackage, packageHash, pinnedVerifier, refusedCode } from '../support/licenses.ts';
 
 let api: ApiFixture;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ async function activated(kind = 'commercial', holder?: string): Promise<string> 
 const verdictOf = async (file: string, more: Record<string, unknown> = {}) => {
   const verifier = await pinnedVerifier(api);
   const revocations = await verifier.revocations(await listOf());
-  return verifier.verify(file, { place: 'desk', package: packageHash, revocations, ...more });
+  return verifier.verify(file, { issuer: api.ownerId, place: 'desk', package: packageHash, revocations, ...more });
 };
 
 test('nobody has a list before they have signed anything, and asking makes no key', async () => {
@@ -227,8 +227,9 @@ test('after a rotation old files verify and new ones are of the new key; who has
   const id = await activated();
   const old = await fileOf(id, '?activationId=a');
   const { json } = await api.call('GET', `/v1/signing-keys?issuer=${api.ownerId}`, { token: null });
-  const before = json.items as unknown as Array<{ keyId: string; issuer: string; publicKey: string }>;
-  const rotated = await api.call('POST', '/v1/signing-keys/rotate', { body: { retires: before[0]!.keyId } });
+  const before = json.items as unknown as Array<{ keyId: string; issuer: string; publicKey: string; state: string }>;
+  const signing = before.find(({ state }) => state === 'signing')!.keyId;
+  const rotated = await api.call('POST', '/v1/signing-keys/rotate', { body: { retires: signing } });
   expect(rotated.status).toBe(200);
   const fresh = await fileOf(id, '?activationId=a');
   expect((await verdictOf(old.text)).code).toBe('VALID');
@@ -239,16 +240,42 @@ test('after a rotation old files verify and new ones are of the new key; who has
   expect((await pinnedBefore.verify(fresh.text, { place: 'desk' })).code).toBe('KEY_UNKNOWN');
 });
 
+test('who pins the next key beforehand verifies files and lists through the rotation', async () => {
+  const id = await activated();
+  const prepared = await api.call('POST', '/v1/signing-keys/next', { body: {} });
+  const shipped = await pinnedVerifier(api);
+  const old = await fileOf(id, '?activationId=a');
+  const { json } = await api.call('GET', `/v1/signing-keys?issuer=${api.ownerId}`, { token: null });
+  const signing = json.items.find(({ state }) => state === 'signing')!['keyId'];
+  const rotated = await api.call('POST', '/v1/signing-keys/rotate', { body: { retires: signing } });
+  expect(rotated.json['keyId']).toBe(prepared.json['keyId']);
+  const fresh = await fileOf(id, '?activationId=a');
+  const list = await api.call('GET', '/v1/revocations', { token: null });
+  const revocations = await shipped.revocations(list.text);
+  expect(revocations.code).toBe('VALID');
+  for (const [{ text }, keyId] of [
+    [old, signing],
+    [fresh, prepared.json['keyId']],
+  ] as const) {
+    const { code, license } = await shipped.verify(text, { place: 'desk', revocations });
+    expect({ code, keyId: license!.keyId }).toEqual({ code: 'VALID', keyId });
+  }
+});
+
 test('each issuer signs for themselves', async () => {
+  await ownPackage(api.db, api.stranger.ownerId);
   const { json } = await api.call('POST', '/v1/licenses', {
     token: api.stranger.token,
     body: { kind: 'unlimited', packageHash, holder: api.ownerId, reason },
   });
   const { text } = await fileOf(json['id'] as string);
-  const { code, license } = await (await pinnedVerifier(api)).verify(text);
+  const { code, license } = await (await pinnedVerifier(api)).verify(text, {
+    issuer: api.stranger.ownerId,
+  });
   expect({ code, issuer: license!.issuer }).toEqual({ code: 'VALID', issuer: api.stranger.ownerId });
   // My list says nothing of theirs.
-  expect((await verdictOf(text)).code).toBe('REVOCATIONS_INVALID');
+  expect((await verdictOf(text, { issuer: api.stranger.ownerId })).code).toBe('REVOCATIONS_INVALID');
+  expect((await verdictOf(text)).code).toBe('SCOPE_MISSING');
 });
 
 test('without a key to sign with there is no file, a code that says why, and nothing noted', async () => {

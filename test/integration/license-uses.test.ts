@@ -157,7 +157,9 @@ describe('activating', () => {
       new Set(['TOO_MANY_ACTIVATIONS']),
     );
     expect(await codeOf(id, { purpose: 'activate' })).toBe('TOO_MANY_ACTIVATIONS');
-    expect(await codeOf(id)).toBe('VALID');
+    // Places are counted, so who does not say which one is in none.
+    expect(await codeOf(id)).toBe('NOT_ACTIVATED');
+    expect(await codeOf(id, { purpose: 'download' })).toBe('VALID');
     const live = await api.call('GET', `/v1/licenses/${id}/activations`);
     expect(live.json.items).toHaveLength(3);
     const [first] = live.json.items.map(({ activationId }) => activationId as string);
@@ -182,6 +184,28 @@ describe('activating', () => {
     const late = await activate(id, 'desk');
     expect({ status: late.status, code: late.json['code'] }).toEqual({ status: 409, code: 'CONFLICT' });
     expect((await api.call('GET', `/v1/licenses/${id}`)).json).toMatchObject({ activations: 0, seats: 0 });
+  });
+
+  test('a known activation is answered by what the license permits now, and counts nothing anew', async () => {
+    const id = await giveLicense(api, 'commercial');
+    const first = await activate(id, 'desk');
+    expect(first.json['code']).toBe('VALID');
+    const ended = async (secondsAgo: number) => {
+      await sql`update licenses set starts_at = now() - interval '3 years', expires_at = now() - ${secondsAgo} * interval '1 second'
+        where id = ${id}`.execute(api.db);
+      return activate(id, 'desk');
+    };
+    expect((await ended(60)).json).toEqual({ ...first.json, code: 'IN_GRACE' });
+    expect(refusedCode((await ended(15 * 86_400)).json)).toBe('EXPIRED');
+    const issuer = (verb: string) => post(id, verb, { reason: 'a look' }, api.tokens.operator);
+    await ended(-3600);
+    expect((await issuer('suspend')).status).toBe(200);
+    expect(refusedCode((await activate(id, 'desk')).json)).toBe('SUSPENDED');
+    expect((await issuer('reinstate')).status).toBe(200);
+    expect((await activate(id, 'desk')).json).toEqual(first.json);
+    expect((await issuer('revoke')).status).toBe(200);
+    expect(refusedCode((await activate(id, 'desk')).json)).toBe('REVOKED');
+    expect((await api.call('GET', `/v1/licenses/${id}/usage`)).json.items).toMatchObject([{ activations: 1 }]);
   });
 
   test('seats are people: the machines of five fit, a sixth does not', async () => {
@@ -229,7 +253,7 @@ describe('time', () => {
     const grace = 14 * 86_400;
     const codeAt = async (seconds: number, purpose: 'use' | 'redeem' = 'use') => {
       const license = await readLicense(api.db, id, null, moved(seconds));
-      return permissionOf(license, license.now, { purpose });
+      return permissionOf(license, license.now, { purpose, inUse: true });
     };
     expect(await codeAt(-3600)).toBe('CLOCK_SET_BACK');
     expect(await codeAt(0)).toBe('VALID');

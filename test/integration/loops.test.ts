@@ -504,3 +504,28 @@ test('after a rotation the same content is packed anew, under the new key', asyn
   expect(await dry()).toBe(again.json['id']);
   expect(await pack('vesper-002')).toMatchObject({ status: 200, json: { id: again.json['id'] } });
 });
+
+test('one’s own key that retired is taken, one that leaked is not, by nobody who knows of it', async () => {
+  const packedBefore = (await pack('vesper-001', { memories: false })).json;
+  const keyId = packedBefore['keyId'] as string;
+  const archive = await archiveOf(maker, packedBefore['id'] as string);
+  const dry = (query: string, api = maker) => install(api, archive, `?dryRun=true&as=again&name=Again${query}`);
+  const trusted = { status: 200, json: { trusted: true, dryRun: true } };
+  expect(await dry('')).toMatchObject(trusted);
+  await maker.call('POST', '/v1/signing-keys/rotate', { body: { retires: keyId } });
+  expect(await dry('')).toMatchObject(trusted);
+  const revoked = await maker.call('POST', `/v1/signing-keys/${keyId}/revoke`, { body: { reason: 'it leaked' } });
+  expect(revoked.status).toBe(200);
+  const refused = { status: 422, json: { code: 'KEY_NOT_PINNED' } };
+  expect(await dry('')).toMatchObject(refused);
+  // Named as pinned it is refused, too, whoever asks: its owner has said here that it leaked.
+  expect(await dry(`&trustKey=${keyId}`)).toMatchObject({
+    ...refused,
+    json: { detail: expect.stringContaining('revoked') },
+  });
+  const other = { token: maker.stranger.token, raw: archive, headers: { 'content-type': 'application/octet-stream' } };
+  expect(await maker.call('POST', `/v1/loops?dryRun=true&trustKey=${keyId}`, other)).toMatchObject(refused);
+  expect(await dry('&trustUnknown=true')).toMatchObject({ status: 200, json: { trusted: false } });
+  // Who has not heard of it goes by their pin.
+  expect(await dry(`&trustKey=${keyId}`, buyer)).toMatchObject(trusted);
+});

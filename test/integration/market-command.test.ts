@@ -83,4 +83,11 @@ test('offered, bought, downloaded and refunded by commands alone', async () => {
   expect((await soulfra(buyer.token, ['license', 'download', licenseId])).err).toContain('LICENSE_REFUSED');
   expect((await soulfra(buyer.token, ['purchases', 'list', '--as', 'buyer'])).out).toContain(purchase);
   expect((await sell('retire', listing)).out).toContain('is retired');
+
+  const agents = (...args: string[]) => soulfra(shop.api.tokens.operator, ['agents', ...args]);
+  expect((await agents('budgets', 'vesper-001')).out).toContain('It has no budget');
+  expect((await agents('budget', 'vesper-001', '12.50', 'eur')).out).toContain(
+    'vesper-001 may spend 12.50 EUR a month; 0.00 EUR of it is spent',
+  );
+  expect((await agents('budgets', 'vesper-001')).out).toMatch(/12\.50 EUR\s+0\.00 EUR\s+12\.50 EUR/);
 });

@@ -214,18 +214,6 @@ test('other people’s and unknown ids, and what is no purchase, are refused wit
   );
 });
 
-test('an agent buys on its owner’s budget', async () => {
-  await shop.grant(shop.api.ownerId, 1_000);
-  const listing = await shop.list();
-  const by = { ownerId: shop.api.ownerId, token: shop.api.tokens.member };
-  const { status, json } = await shop.buy(listing, { by, buyerAgentId: 'vesper-002' });
-  expect({ status, agent: json['buyerAgentId'], buyer: json['buyer'] }).toEqual({
-    status: 201,
-    agent: 'vesper-002',
-    buyer: shop.api.ownerId,
-  });
-});
-
 test('a purchase that is asked for past the retention of Temporal is answered by its row', async () => {
   const by = await rich(2_000);
   const listing = await shop.list();

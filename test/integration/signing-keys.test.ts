@@ -15,6 +15,8 @@ interface Key {
   keyId: string;
   issuer: string;
   publicKey: string;
+  state: string;
+  signsSince: string | null;
   retiredAt: string | null;
 }
 async function keysOf(issuer: string): Promise<Key[]> {
@@ -80,6 +82,88 @@ test('another owner’s key is another key, and nobody rotates it but them', asy
   expect(await api.rowCounts()).toEqual(before);
   expect((await rotate(theirs.keyId, api.stranger.token)).status).toBe(200);
   expect((await signers.of(api.ownerId)).keyId).toBe(mine.keyId);
+});
+
+const publish = (body: object = {}, token = api.tokens.operator) =>
+  api.call('POST', '/v1/signing-keys/next', { token, body });
+const revoke = (id: string, token = api.tokens.operator) =>
+  api.call('POST', `/v1/signing-keys/${id}/revoke`, { token, body: { reason: 'it leaked' } });
+
+test('the next key is published before it signs: who pins then verifies what it signs after the rotation', async () => {
+  const { signers } = createContext(api.deps);
+  const old = await signers.of(api.ownerId);
+  const rows = await api.rowCounts();
+  const dry = await api.call('POST', '/v1/signing-keys/next?dryRun=true', { body: {} });
+  expect(dry.json).toEqual({ dryRun: true, would: 'publish the next key' });
+  expect(await api.rowCounts()).toEqual(rows);
+  const answers = await Promise.all(Array.from({ length: 10 }, () => publish()));
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  const [next, ...others] = new Set(answers.map(({ json }) => json['keyId'] as string));
+  expect(others).toEqual([]);
+  const pinned = (await keysOf(api.ownerId)).find(({ keyId }) => keyId === next)!;
+  expect(pinned).toMatchObject({ state: 'next', signsSince: null, retiredAt: null });
+  // It signs nothing yet, in no process.
+  expect((await signers.of(api.ownerId)).keyId).toBe(old.keyId);
+  expect((await createContext(api.deps).signers.of(api.ownerId)).keyId).toBe(old.keyId);
+  const rotations = await Promise.all(Array.from({ length: 5 }, () => rotate(old.keyId)));
+  // Who asked for the same before it was done is told the same: one rotation, told once below.
+  const rotated = rotations.filter(({ status }) => status === 200);
+  expect(new Set(rotated.map(({ json }) => json['keyId']))).toEqual(new Set([next]));
+  const signer = await signers.of(api.ownerId);
+  expect(verifies(signer, pinned)).toBe(true);
+  const states = new Map((await keysOf(api.ownerId)).map(({ keyId, state }) => [keyId, state]));
+  expect([states.get(next!), states.get(old.keyId)]).toEqual(['signing', 'retired']);
+  const told = await api.db.selectFrom('events').select('type').where('subject', '=', next!).orderBy('id').execute();
+  expect(told.map(({ type }) => type)).toEqual(['key.published', 'key.rotated']);
+});
+
+test('a key that leaked is revoked: once it signs no more, for good, by its owner alone', async () => {
+  const { signers } = createContext(api.deps);
+  const leaked = (await signers.of(api.ownerId)).keyId;
+  expect((await revoke(leaked)).status).toBe(409);
+  await rotate(leaked);
+  expect((await revoke(leaked, api.stranger.token)).status).toBe(404);
+  expect(
+    (await api.call('POST', `/v1/signing-keys/${leaked}/revoke?dryRun=true`, { body: { reason: 'r' } })).json,
+  ).toEqual({ dryRun: true, would: `revoke ${leaked}` });
+  const stateOf = async () => (await keysOf(api.ownerId)).find(({ keyId }) => keyId === leaked)!;
+  expect((await stateOf()).state).toBe('retired');
+  const answers = await Promise.all(Array.from({ length: 5 }, () => revoke(leaked)));
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  const revoked = await stateOf();
+  expect(revoked.state).toBe('revoked');
+  await revoke(leaked);
+  expect(await stateOf()).toEqual(revoked);
+  const told = await api.db.selectFrom('events').select('data').where('type', '=', 'key.revoked').execute();
+  expect(told).toEqual([{ data: { reason: 'it leaked' } }]);
+  // What was published and leaked before its turn never signs.
+  const next = (await publish()).json['keyId'] as string;
+  expect((await revoke(next)).status).toBe(200);
+  const sealed = await api.db.selectFrom('signingKeys').select('sealed').where('id', '=', next).executeTakeFirst();
+  expect(sealed).toEqual({ sealed: null });
+  const signing = (await signers.of(api.ownerId)).keyId;
+  expect((await rotate(signing)).json['keyId']).not.toBe(next);
+});
+
+test('the next file of the operator is published by its public half, and signs once the API starts with it', async () => {
+  const file = openSigningKey(
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  );
+  const publicKey = file.publicKey.toString('base64url');
+  expect((await publish({ publicKey }, api.stranger.token)).status).toBe(403);
+  const answers = await Promise.all(Array.from({ length: 3 }, () => publish({ publicKey })));
+  expect(answers.map(({ status, json }) => ({ status, keyId: json['keyId'] }))).toEqual(
+    Array.from({ length: 3 }, () => ({ status: 200, keyId: file.keyId })),
+  );
+  const other = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x!;
+  expect((await publish({ publicKey: other })).status).toBe(409);
+  const signing = (await createContext(api.deps).signers.of(api.ownerId)).keyId;
+  // Its private half is not here.
+  expect((await rotate(signing)).status).toBe(409);
+  const restarted = createContext({ ...api.deps, signingKey: file });
+  expect((await restarted.signers.of(api.ownerId)).keyId).toBe(file.keyId);
+  const states = (await keysOf(api.ownerId)).flatMap(({ keyId, state }) => (state === 'signing' ? [keyId] : []));
+  expect(states).toEqual([file.keyId]);
 });
 
 test('a key out of a file takes over, once, and one that was retired does not come back', async () => {

@@ -2,12 +2,17 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { loopLines, type PackedMemory } from '../../domain/loop-memories.ts';
 import type { LoopModel } from '../../domain/loop-manifest.ts';
 import { assembleLoop, type LoopSigner, signLoop } from '../../domain/loop-packages.ts';
+import { signingKeyIdOf } from '../../domain/signing-keys.ts';
 import { hostCrypto } from '../../config/host-crypto.ts';
 
 export function newSigner(): LoopSigner {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
-  return { keyId: hostCrypto.keyIdOf(raw), publicKey: raw, sign: (bytes) => sign(null, bytes, privateKey) };
+  return {
+    keyId: signingKeyIdOf(raw, hostCrypto.sha256),
+    publicKey: raw,
+    sign: (bytes) => sign(null, bytes, privateKey),
+  };
 }
 
 /** A public observation of the agent's own; the rest as the test says. */

@@ -54,7 +54,11 @@ export async function openMarketStage() {
   await app.ready();
   const user = async (name: string) => {
     const id = newId('user');
-    await db.insertInto('users').values({ id, name, role: 'creator' }).execute();
+    const known = { operatorId: testOwner, address: `${id}@people.example`, verifiedAt: new Date() };
+    await db
+      .insertInto('users')
+      .values({ id, name, role: 'creator', ...known })
+      .execute();
     return id;
   };
   const [first, second, buyer] = [await user('ada'), await user('bea'), await user('buyer')];

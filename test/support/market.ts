@@ -11,7 +11,7 @@ import type { Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { createListing, moveListing } from '../../stores/listings.ts';
 import { createLoopPackageStore } from '../../stores/loop-packages.ts';
-import { createPrincipalStore } from '../../stores/principals.ts';
+import { createPrincipalStore, firstOperator } from '../../stores/principals.ts';
 import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { installRuntime } from '../../workers/runtime.ts';
@@ -24,9 +24,14 @@ export interface Person {
   token: string;
 }
 
+/** Somebody who may buy: of the first operator's installation, with an address that is verified. */
 export async function addPerson(db: Database, name: string, role: Role = 'member'): Promise<Person> {
   const ownerId = newId('user');
-  await db.insertInto('users').values({ id: ownerId, name, role }).execute();
+  const operatorId = (await firstOperator(db)) ?? null;
+  await db
+    .insertInto('users')
+    .values({ id: ownerId, name, role, operatorId, address: `${ownerId}@people.example`, verifiedAt: new Date() })
+    .execute();
   const { secret } = await createPrincipalStore(db).issue({ ownerId, kind: 'bearer', role, name });
   return { ownerId, token: secret };
 }
@@ -41,7 +46,7 @@ export async function addPackage(
   const key = { id: signer.keyId, ownerId, publicKey: Buffer.from(signer.publicKey), source: 'file' };
   await db
     .insertInto('signingKeys')
-    .values({ ...key, retiredAt: new Date() })
+    .values({ ...key, signsSince: new Date(), retiredAt: new Date() })
     .execute();
   const { manifest, archive } = signLoop(unsignedLoop([packed(says)], models), signer);
   const { id } = await createLoopPackageStore(db).keep({
@@ -59,9 +64,14 @@ export async function addPackage(
 /** A package on offer, by the stores alone. */
 export async function addListing(
   db: Database,
-  { ownerId, agentId, price = { amount: 1000, currency: 'EUR' } }: { ownerId: string; agentId: string; price?: Money },
+  {
+    ownerId,
+    agentId,
+    price = { amount: 1000, currency: 'EUR' },
+    says = 'one',
+  }: { ownerId: string; agentId: string; price?: Money; says?: string },
 ): Promise<string> {
-  const { packageId } = await addPackage(db, { ownerId, agentId });
+  const { packageId } = await addPackage(db, { ownerId, agentId, says });
   const id = newId('listing');
   await db.transaction().execute(async (tx) => {
     const creators = [{ userId: ownerId, weight: wholeCreatorPart }];

@@ -30,11 +30,17 @@ const facts: LicenseFacts = {
   transferable: false,
 };
 const ask = (change: Partial<LicenseFacts>, asked = {}, at = start) =>
-  permissionOf({ ...facts, ...change }, at, { purpose: 'use', ...asked });
+  permissionOf({ ...facts, ...change }, at, { purpose: 'use', inUse: true, ...asked });
+const nothingCounted = { activationsLimit: null, seatsLimit: null };
 
 describe('a license permits', () => {
   test.each([
     ['use while it is active', 'VALID', {}, {}, start],
+    ['no use of who does not say where, where places are counted', 'NOT_ACTIVATED', {}, { inUse: undefined }, start],
+    ['use of who does not say where, where none are', 'VALID', nothingCounted, { inUse: undefined }, start],
+    ['a use that is counted without a place', 'VALID', { usesLimit: 5 }, { inUse: undefined }, start],
+    ['a download without a place', 'VALID', {}, { purpose: 'download', inUse: undefined }, start],
+    ['no download in its grace', 'EXPIRED', {}, { purpose: 'download' }, start + 10 * hour],
     ['use in its grace', 'IN_GRACE', {}, {}, start + 10 * hour],
     ['nothing after it', 'EXPIRED', {}, {}, start + 11 * hour],
     ['nothing new in its grace', 'EXPIRED', {}, { purpose: 'redeem' }, start + 10 * hour],

@@ -164,6 +164,44 @@ function resigned(change: (parts: Record<string, unknown>) => void, lines?: stri
 const good = Buffer.from(unsignedLoop(memories).members['memories.ndjson']).toString().trimEnd().split('\n');
 const line = (change: object) =>
   `${canonicalJson({ ...(JSON.parse(good[0]!) as object), ...change } as CanonicalValue)}\n`;
+/** With the key of what it says then: a hostile creator makes it as we do. */
+const keyed = (change: object, of = good[0]!) => {
+  const said = { ...(JSON.parse(of) as object), ...change, externalKey: '' };
+  const externalKey = `loop:${hostCrypto.sha256(Buffer.from(canonicalJson(said as CanonicalValue)))}`;
+  return `${canonicalJson({ ...said, externalKey } as CanonicalValue)}\n`;
+};
+const lived = `${good[0]}\n${good[1]}\n`;
+const oneLine = (text: string, reflections = 0) =>
+  resigned((manifest) => Object.assign(manifest, { memories: text.split('\n').length - 1, reflections }), text);
+
+test('a line that says more than packing writes is refused, although its key fits and its hash is signed', async () => {
+  expect(await refusal(read(oneLine(keyed({ text: 'Something else.' }))))).toBe('read');
+  expect(await refusal(read(oneLine(`${lived}${keyed({}, good[2]!)}`, 1)))).toBe('read');
+  const forged: object[] = [
+    { kind: 'conversation' },
+    { kind: 'whisper' },
+    { source: 'feed:harbour-news' },
+    { source: 'inherited:vesper-002' },
+    { source: 'somebody' },
+    { agentId: 'vesper-002' },
+    { deletedAt: '2026-01-02T00:00:00.000Z', deletedReason: 'x' },
+    { supersededAt: '2026-01-02T00:00:00.000Z' },
+    { supersededBy: 'mine' },
+    { lastUsedAt: '2026-01-02T00:00:00.000Z' },
+    { recordedAt: '2026-01-02T00:00:00.000Z' },
+    { occurredAt: '2026-01-01T01:00:00+01:00' },
+    { occurredAt: '2026-01-01T00:00:00Z' },
+    { validTo: '2026-02-01T00:00:00Z' },
+    { validTo: '2026-02-01T01:00:00.000+01:00' },
+  ];
+  for (const change of forged)
+    expect({ change, code: await refusal(read(oneLine(keyed(change)))) }).toEqual({ change, code: 'INVALID_INPUT' });
+  const { evidence } = JSON.parse(good[2]!) as { evidence: string[] };
+  for (const change of [{ depth: 7 }, { evidence: [...evidence, evidence[0]] }, { source: 'reflection:x' }]) {
+    const code = await refusal(read(oneLine(`${lived}${keyed(change, good[2]!)}`, 1)));
+    expect({ change, code }).toEqual({ change, code: 'INVALID_INPUT' });
+  }
+});
 
 test('a signed package that says what none may say is refused', async () => {
   expect(await refusal(read(resigned(() => undefined)))).toBe('read');
@@ -180,10 +218,6 @@ test('a signed package that says what none may say is refused', async () => {
     ],
     ['members in another order', resigned((manifest) => void (manifest['members'] as unknown[]).reverse())],
     ['fewer members', resigned((manifest) => void (manifest['members'] as unknown[]).pop())],
-    ['a line of talk', resigned(() => undefined, line({ kind: 'conversation' }))],
-    ['a whisper', resigned(() => undefined, line({ kind: 'whisper' }))],
-    ['a deleted memory', resigned(() => undefined, line({ deletedAt: '2026-01-02T00:00:00Z', deletedReason: 'x' }))],
-    ['a superseded memory', resigned(() => undefined, line({ supersededAt: '2026-01-02T00:00:00Z' }))],
     ['a key of another text', resigned(() => undefined, line({ text: 'Something else.' }))],
     ['a key of no package', resigned(() => undefined, line({ externalKey: 'mine' }))],
     ['the same line twice', resigned(() => undefined, `${good[0]}\n${good[0]}\n`)],

@@ -1,15 +1,11 @@
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { apiEnvironment } from '../../config/environment.ts';
+import { hostCrypto } from '../../config/host-crypto.ts';
 import { isDomainError } from '../../domain/errors.ts';
+import { signingKeyIdOf } from '../../domain/signing-keys.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
-import {
-  createSigners,
-  type KeptKey,
-  type KeyShelf,
-  openSigningKey,
-  signingKeyId,
-} from '../../integrations/signing.ts';
+import { createSigners, type KeptKey, type KeyShelf, openSigningKey } from '../../integrations/signing.ts';
 
 function pemOf(type: 'ed25519' | 'x25519' = 'ed25519'): string {
   const { privateKey } = type === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('x25519');
@@ -23,7 +19,7 @@ test('what a signer signs is Ed25519 that others verify, under an id made from t
   const signature = signer.sign(bytes);
   expect(signature).toHaveLength(64);
   expect(verify(null, bytes, createPublicKey(pem), signature)).toBe(true);
-  expect(signer.keyId).toBe(signingKeyId(signer.publicKey));
+  expect(signer.keyId).toBe(signingKeyIdOf(signer.publicKey, hostCrypto.sha256));
   expect(openSigningKey(pem).keyId).toBe(signer.keyId);
   expect(openSigningKey(pemOf()).keyId).not.toBe(signer.keyId);
 });
@@ -48,19 +44,25 @@ test('a key of another kind is refused, at start and without repeating it', () =
   expect(apiEnvironment({ ...servers, SOULFRA_SIGNING_KEY: pem }).signingKey).toBe(pem);
 });
 
-function shelf(): KeyShelf & { rows: Array<KeptKey & { retired: boolean }> } {
-  const rows: Array<KeptKey & { retired: boolean }> = [];
-  const live = (ownerId: string) => rows.find((row) => row.ownerId === ownerId && !row.retired);
+type Shelved = KeptKey & { state: 'next' | 'signing' | 'retired' };
+
+function shelf(): KeyShelf & { rows: Shelved[] } {
+  const rows: Shelved[] = [];
+  const find = (ownerId: string, state: Shelved['state']) =>
+    rows.find((row) => row.ownerId === ownerId && row.state === state);
   return {
     rows,
-    live: async (ownerId) => live(ownerId),
+    live: async (ownerId) => find(ownerId, 'signing'),
+    next: async (ownerId) => find(ownerId, 'next'),
     async add(key) {
-      if (!live(key.ownerId)) rows.push({ ...key, retired: false });
+      if (!find(key.ownerId, 'signing')) rows.push({ ...key, state: 'signing' });
     },
     async replace(key) {
-      const before = live(key.ownerId);
-      if (before) before.retired = true;
-      rows.push({ ...key, retired: false });
+      const before = find(key.ownerId, 'signing');
+      if (before) before.state = 'retired';
+      const next = rows.find(({ id }) => id === key.id);
+      if (next) next.state = 'signing';
+      else rows.push({ ...key, state: 'signing' });
     },
   };
 }
@@ -113,4 +115,45 @@ test('the file is the operator’s; without it again the key that came from it i
   expect(await codeOf(without.of('usr_a'))).toBe('SIGNING_KEY_MISSING');
   expect((await without.rotate('usr_a', file.keyId)).keyId).not.toBe(file.keyId);
   expect((await without.of('usr_a')).keyId).not.toBe(file.keyId);
+});
+
+test('a key that was published ahead and cannot be opened does not come to sign', async () => {
+  const keys = shelf();
+  const signers = (byte: number) =>
+    createSigners({
+      keys,
+      secretBox: createSecretBox(Buffer.alloc(32, byte)),
+      file: undefined,
+      operatorId: async () => 'usr_a',
+    });
+  const first = await signers(7).of('usr_a');
+  const next = await signers(8).ahead('usr_a');
+  keys.rows.push({ ...next, state: 'next' });
+  expect(await codeOf(signers(7).rotate('usr_a', first.keyId))).toBe('SIGNING_KEY_MISSING');
+  expect((await signers(7).of('usr_a')).keyId).toBe(first.keyId);
+  expect(keys.rows.find(({ id }) => id === next.id)?.state).toBe('next');
+});
+
+test('the next file is published by its public half, and signs once the API starts with it', async () => {
+  const keys = shelf();
+  const [file, nextFile] = [openSigningKey(pemOf()), openSigningKey(pemOf())];
+  const secretBox = createSecretBox(Buffer.alloc(32, 7));
+  const operatorId = async () => 'usr_a';
+  const today = createSigners({ keys, secretBox, file, operatorId });
+  await today.of('usr_a');
+  // Without it a sealed key would be made, which the file keeps from ever signing.
+  expect(await codeOf(today.ahead('usr_a'))).toBe('INVALID_INPUT');
+  const next = await today.ahead('usr_a', nextFile.publicKey);
+  expect(next).toMatchObject({ id: nextFile.keyId, source: 'file', sealed: null });
+  keys.rows.push({ ...next, state: 'next' });
+  expect((await today.of('usr_a')).keyId).toBe(file.keyId);
+  // What is in a file that is not there cannot be made to sign by a rotation.
+  const without = createSigners({ keys, secretBox, file: undefined, operatorId });
+  expect(await codeOf(without.rotate('usr_a', file.keyId))).toBe('CONFLICT');
+  const tomorrow = createSigners({ keys, secretBox, file: nextFile, operatorId });
+  expect((await tomorrow.of('usr_a')).keyId).toBe(nextFile.keyId);
+  expect(keys.rows.map(({ id, state }) => [id, state])).toEqual([
+    [file.keyId, 'retired'],
+    [nextFile.keyId, 'signing'],
+  ]);
 });
