@@ -24,6 +24,8 @@ export interface AskedRefund {
   reason: string;
   /** Also where the license was used or passed on. */
   force: boolean;
+  /** Hex; another request under the same id is refused. */
+  requestHash?: string;
   madeBy: string;
 }
 
@@ -44,17 +46,18 @@ export interface OpenedRefund {
  * @throws NOT_FOUND before the sale is posted · CONFLICT where more is asked for than is left, or the license was spent
  */
 export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): Promise<OpenedRefund> {
-  const { refundId, purchaseId, reason, force, madeBy } = asked;
+  const { refundId, purchaseId, reason, force, requestHash, madeBy } = asked;
   const payment = await findPayment(tx, { purchaseId });
   if (payment === undefined || payment.paymentId === null)
     throw new DomainError('NOT_FOUND', `nothing was paid through a provider for ${purchaseId}`);
   const { ownerId, provider, paymentId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
   if (!sale) throw new DomainError('CONFLICT', `the sale of ${purchaseId} is not posted yet`);
-  const known = await tx.selectFrom('providerRefunds').selectAll().where('id', '=', refundId).executeTakeFirst();
+  const known = await tx.selectFrom('refunds').selectAll().where('id', '=', refundId).executeTakeFirst();
   const { currency } = sale;
   if (known) {
-    if (known.purchaseId !== purchaseId || (asked.amount !== undefined && asked.amount !== known.amount))
+    const isOther = requestHash !== undefined && known.requestHash?.toString('hex') !== requestHash;
+    if (isOther || known.purchaseId !== purchaseId || (asked.amount !== undefined && asked.amount !== known.amount))
       throw new DomainError('CONFLICT', `${refundId} was asked for before with other content`);
     return {
       refundId,
@@ -83,8 +86,19 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
     }
   }
   await tx
-    .insertInto('providerRefunds')
-    .values({ id: refundId, ownerId, purchaseId, amount, currency, reason, state: 'pending', madeBy })
+    .insertInto('refunds')
+    .values({
+      id: refundId,
+      ownerId,
+      purchaseId,
+      amount,
+      currency,
+      reason,
+      forced: force,
+      state: 'pending',
+      requestHash: requestHash === undefined ? null : Buffer.from(requestHash, 'hex'),
+      madeBy,
+    })
     .execute();
   return { refundId, purchaseId, provider, paymentId, amount, currency, state: 'pending' };
 }
@@ -92,7 +106,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
 /** What is on its way back and not posted yet. */
 export async function pendingOf(tx: Executor, purchaseId: string, but?: string): Promise<number> {
   const row = await tx
-    .selectFrom('providerRefunds')
+    .selectFrom('refunds')
     .select(sql<number>`coalesce(sum(amount), 0)::bigint`.as('pending'))
     .where('purchaseId', '=', purchaseId)
     .where('state', '=', 'pending')
@@ -126,7 +140,7 @@ async function settleRefund(
   if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
   const row = await rowOf();
   if (row.providerRefundId === null)
-    await tx.updateTable('providerRefunds').set({ providerRefundId }).where('id', '=', row.id).execute();
+    await tx.updateTable('refunds').set({ providerRefundId }).where('id', '=', row.id).execute();
   if (row.state !== 'pending') {
     if (row.state === 'done' && facts.state === 'failed') await tellFailed(row.id);
     return row.state as RefundState;
@@ -141,7 +155,7 @@ async function settleRefund(
   async function rowOf() {
     const find = () =>
       tx
-        .selectFrom('providerRefunds')
+        .selectFrom('refunds')
         .select(['id', 'state', 'amount', 'reason', 'providerRefundId'])
         .where('purchaseId', '=', purchaseId)
         .where((eb) => eb.or([eb('providerRefundId', '=', providerRefundId), eb('id', '=', facts.refundId ?? '')]))
@@ -149,7 +163,7 @@ async function settleRefund(
     const known = await find();
     if (known) return known;
     await tx
-      .insertInto('providerRefunds')
+      .insertInto('refunds')
       .values({
         id: newId('refund'),
         ownerId,
@@ -170,7 +184,7 @@ async function settleRefund(
     const left = leftOf(before) - (await pendingOf(tx, purchaseId, row.id));
     const amount = Math.min(row.amount, Math.max(0, left));
     await tx
-      .updateTable('providerRefunds')
+      .updateTable('refunds')
       .set({ state: 'done', posted: amount, endedAt: sql<Date>`now()` })
       .where('id', '=', row.id)
       .execute();
@@ -224,7 +238,7 @@ async function endRefund(
   }: { refundId: string; purchaseId: string; ownerId: string; failure: string },
 ): Promise<void> {
   const ended = await tx
-    .updateTable('providerRefunds')
+    .updateTable('refunds')
     .set({ state: 'failed', failure: failure.slice(0, 300), endedAt: sql<Date>`now()` })
     .where('id', '=', refundId)
     .where('state', '=', 'pending')
@@ -249,7 +263,7 @@ export function createProviderRefundStore(db: Database) {
     async refuse({ refundId, failure }: { refundId: string; failure: string }): Promise<RefundState> {
       return db.transaction().execute(async (tx) => {
         const row = await tx
-          .selectFrom('providerRefunds')
+          .selectFrom('refunds')
           .select(['purchaseId', 'ownerId'])
           .where('id', '=', refundId)
           .executeTakeFirst();
@@ -261,28 +275,14 @@ export function createProviderRefundStore(db: Database) {
     },
     /** It does not get done: somebody is told. */
     async stuck(refundId: string, reason: string): Promise<void> {
-      const row = await db
-        .selectFrom('providerRefunds')
-        .select('ownerId')
-        .where('id', '=', refundId)
-        .executeTakeFirst();
+      const row = await db.selectFrom('refunds').select('ownerId').where('id', '=', refundId).executeTakeFirst();
       if (row) await tellStuck(db, { ownerId: row.ownerId, subject: refundId, reason });
     },
   };
 }
 export type ProviderRefundStore = ReturnType<typeof createProviderRefundStore>;
 
-/** Undefined before it is opened. */
-export async function refundState(db: Executor, refundId: string): Promise<RefundState | undefined> {
-  const row = await db.selectFrom('providerRefunds').select('state').where('id', '=', refundId).executeTakeFirst();
-  return row?.state as RefundState | undefined;
-}
-
 async function stateOf(db: Executor, refundId: string): Promise<RefundState> {
-  const row = await db
-    .selectFrom('providerRefunds')
-    .select('state')
-    .where('id', '=', refundId)
-    .executeTakeFirstOrThrow();
+  const row = await db.selectFrom('refunds').select('state').where('id', '=', refundId).executeTakeFirstOrThrow();
   return row.state as RefundState;
 }
