@@ -90,6 +90,17 @@ export function createClient({ url, token, origin }: { url: string; token: strin
       }
     },
 
+    /** All pages of a list as one table: the column names once. */
+    async *csv(path: string, query: Query = {}): AsyncGenerator<string> {
+      let cursor: string | undefined;
+      do {
+        const page = await ask('GET', path, { ...query, format: 'csv', limit: 200, cursor });
+        const text = await page.text();
+        yield cursor === undefined ? text : text.slice(text.indexOf('\r\n') + 2);
+        cursor = page.headers.get('x-next-cursor') ?? undefined;
+      } while (cursor !== undefined);
+    },
+
     /** Sends a file as it is read. */
     file: async <T>(path: string, file: string, mediaType: string, query: Query = {}): Promise<T> => {
       const response = await ask('POST', path, query, {

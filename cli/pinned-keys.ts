@@ -6,11 +6,17 @@ import { hostCrypto } from '../config/host-crypto.ts';
 import { signingKeyIdOf, signingKeyIdSchema } from '../domain/signing-keys.ts';
 import { badInput } from './failures.ts';
 
+/** What a key may be pinned for: who may license is not by that who may make agents here. */
+export const pinPurposes = ['licenses', 'packages'] as const;
+export type PinPurpose = (typeof pinPurposes)[number];
+
 const keySchema = z.looseObject({
   keyId: signingKeyIdSchema,
   issuer: z.string().min(1),
   algorithm: z.literal('Ed25519'),
   publicKey: z.string().regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url'),
+  /** Absent: for both, as in a file of `soulfra keys export`. */
+  for: z.array(z.enum(pinPurposes)).optional(),
 });
 const fileSchema = z.looseObject({ keys: z.array(keySchema) });
 
@@ -20,6 +26,32 @@ export type PinnedKey = z.infer<typeof keySchema>;
 /** Where `soulfra keys pin` keeps them. */
 export function pinFile(): string {
   return join(resolve(cliEnvironment().home), 'pinned-keys.json');
+}
+
+/**
+ * Keys of a file (default: those that are pinned) that are trusted for this purpose; of one issuer where one is named.
+ * @throws bad input where a named file is not there
+ */
+export function keysFor(
+  purpose: PinPurpose,
+  { file, issuer }: { file?: string | undefined; issuer?: string | undefined },
+): PinnedKey[] {
+  const keys = readKeyFile(file ?? pinFile());
+  if (keys === undefined && file !== undefined) throw badInput(`there is no ${file}`);
+  return (keys ?? []).filter(
+    (key) => purposesOf(key).includes(purpose) && (issuer === undefined || key.issuer === issuer),
+  );
+}
+
+export function purposesOf(key: PinnedKey): readonly PinPurpose[] {
+  return key.for ?? pinPurposes;
+}
+
+/** The one whose keys these are. @throws bad input where they are of several: whom to trust is for a person to say */
+export function issuerOf(keys: readonly PinnedKey[]): string | undefined {
+  const [issuer, ...more] = new Set(keys.map((key) => key.issuer));
+  if (more.length === 0) return issuer;
+  throw badInput(`there are keys of ${[issuer, ...more].join(', ')}`, 'Say whose you mean: --issuer USER.');
 }
 
 /** The text of a key file; the same text for the same keys. */

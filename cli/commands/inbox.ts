@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
-import { limitOption, sessionOf } from '../program.ts';
+import { limitOption, sessionOf, wholeNumber } from '../program.ts';
 
 interface Notice {
   id: string;
@@ -32,7 +32,7 @@ export function inboxCommands(program: Command): void {
 
   program
     .command('events')
-    .option('--last <n>', 'begin with the last ones', (text) => Number.parseInt(text, 10), 10)
+    .option('--last <n>', 'begin with the last ones', wholeNumber, 10)
     .option('--type <type>', 'a noun such as run, or a type such as run.done')
     .option('--no-follow', 'end after the last ones')
     .description('what happens, as it happens; Ctrl-C ends it')

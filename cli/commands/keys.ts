@@ -1,10 +1,20 @@
 import { writeFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { SigningKeyState } from '../../domain/signing-keys.ts';
 import type { Client } from '../client.ts';
 import { badInput } from '../failures.ts';
-import { ago, confirm, good, line, printJson, table, warn } from '../output.ts';
-import { keyFileText, type PinnedKey, pinFile, readKeyFile, writePins } from '../pinned-keys.ts';
+import { ago, confirm, good, line, plain, printJson, table, warn } from '../output.ts';
+import {
+  issuerOf,
+  keyFileText,
+  type PinnedKey,
+  pinFile,
+  pinPurposes,
+  type PinPurpose,
+  purposesOf,
+  readKeyFile,
+  writePins,
+} from '../pinned-keys.ts';
 import { outputOf, sessionOf } from '../program.ts';
 
 type Key = PinnedKey & { state: SigningKeyState; madeAt: string; signsSince: string | null };
@@ -12,7 +22,6 @@ interface Answer {
   keyId: string;
   would?: string;
 }
-const most = 1000;
 
 export function keyCommands(program: Command): void {
   const keys = program.command('keys').description('keys that licenses and loop packages are signed with');
@@ -23,7 +32,7 @@ export function keyCommands(program: Command): void {
     .description('public keys; the next one is published before it signs, a retired one only verifies')
     .action(async ({ issuer }: { issuer?: string }, command: Command) => {
       const { client, json } = sessionOf(command);
-      const page = await client.list<Key>('/signing-keys', { issuer }, most);
+      const page = await client.list<Key>('/signing-keys', { issuer }, Number.POSITIVE_INFINITY);
       if (json) return printJson(page);
       line(
         table(page.items, [
@@ -89,7 +98,7 @@ export function keyCommands(program: Command): void {
 
   keys
     .command('export')
-    .option('--issuer <user>', 'only those of this user')
+    .option('--issuer <user>', 'whose; default: your own')
     .option('-o, --output <file>', 'default: the standard output')
     .description('public keys as a file that `soulfra keys pin` and verifiers take; without revoked ones')
     .action(async ({ issuer, output }: { issuer?: string; output?: string }, command: Command) => {
@@ -101,23 +110,32 @@ export function keyCommands(program: Command): void {
   keys
     .command('pin')
     .argument('[file]', 'made by `soulfra keys export`; default: ask the API')
-    .description('trust these keys: `soulfra license verify` takes no others')
-    .action(async (file: string | undefined, _options: object, command: Command) => {
-      const told = file === undefined ? await keysOf(sessionOf(command).client) : readKeyFile(file);
-      if (told === undefined) throw badInput(`there is no ${file}`);
+    .option('--issuer <user>', 'whose; default: of a file the one it is of, else your own')
+    .addOption(new Option('--for <purpose>', 'what they are trusted to sign; default: both').choices([...pinPurposes]))
+    .description('trust these keys: `soulfra license verify` and `soulfra loop verify` take no others')
+    .action(async (file: string | undefined, options: { issuer?: string; for?: PinPurpose }, command: Command) => {
+      const told = file === undefined ? await keysOf(sessionOf(command).client, options.issuer) : keysIn(file, options);
       const pinned = readKeyFile(pinFile()) ?? [];
       const leaked = told.filter((key) => !isTrustworthy(key) && pinned.some(({ keyId }) => keyId === key.keyId));
       for (const { keyId } of leaked) {
         const mend = `soulfra keys unpin ${keyId}`;
         process.stderr.write(`${warn(`WARNING: ${keyId} is pinned here and was revoked by its owner: ${mend}`)}\n`);
       }
-      const fresh = told.filter(isTrustworthy).filter(({ keyId }) => !pinned.some((key) => key.keyId === keyId));
+      const wanted: readonly PinPurpose[] = options.for === undefined ? pinPurposes : [options.for];
+      const known = (keyId: string) => pinned.find((key) => key.keyId === keyId);
+      const fresh = told.filter(isTrustworthy).flatMap((key) => {
+        const { for: _told, ...own } = key;
+        const before = known(key.keyId);
+        const had = before === undefined ? [] : purposesOf(before);
+        const all = pinPurposes.filter((purpose) => had.includes(purpose) || wanted.includes(purpose));
+        return all.length === had.length ? [] : [{ ...own, for: all }];
+      });
       const output = outputOf(command);
-      const names = fresh.map(({ keyId, issuer }) => `  ${keyId} of ${issuer}`).join('\n');
+      const names = fresh.map((key) => `  ${key.keyId} of ${plain(key.issuer)}: ${key.for.join(', ')}`).join('\n');
       if (fresh.length > 0 && !(await confirm(`Trust what these sign?\n${names}\n`, output))) return;
-      writePins([...pinned, ...fresh]);
+      writePins([...pinned.filter(({ keyId }) => !fresh.some((key) => key.keyId === keyId)), ...fresh]);
       if (output.json) return printJson({ pinned: fresh.map(({ keyId }) => keyId) });
-      line(`${good('✔')} ${fresh.length} pinned, ${pinned.length} before`);
+      line(`${good('✔')} ${fresh.length} pinned${fresh.length === 0 ? '' : `:\n${names}`}`);
     });
 
   keys
@@ -140,12 +158,21 @@ function isTrustworthy(key: PinnedKey): boolean {
 }
 
 async function ownKeys(client: Client): Promise<{ signing: Key | undefined; next: Key | undefined }> {
-  const { userId } = await client.get<{ userId: string }>('/me');
-  const keys = await keysOf(client, userId);
+  const keys = await keysOf(client, undefined);
   const inState = (state: SigningKeyState) => keys.find((key) => key.state === state);
   return { signing: inState('signing'), next: inState('next') };
 }
 
-async function keysOf(client: Client, issuer?: string): Promise<Key[]> {
-  return (await client.list<Key>('/signing-keys', { issuer }, most)).items;
+/** All of one issuer, revoked and retired ones among them; of nobody named, the caller's own. */
+async function keysOf(client: Client, named: string | undefined): Promise<Key[]> {
+  const issuer = named ?? (await client.get<{ userId: string }>('/me')).userId;
+  return (await client.list<Key>('/signing-keys', { issuer }, Number.POSITIVE_INFINITY)).items;
+}
+
+/** Keys of a file, of one issuer. */
+function keysIn(file: string, { issuer }: { issuer?: string }): PinnedKey[] {
+  const keys = readKeyFile(file);
+  if (keys === undefined) throw badInput(`there is no ${file}`);
+  const whose = issuer ?? issuerOf(keys);
+  return keys.filter((key) => key.issuer === whose);
 }

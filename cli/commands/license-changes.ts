@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { licensePath, type Would } from '../licenses.ts';
-import { good, line, printJson } from '../output.ts';
-import { sessionOf } from '../program.ts';
+import { confirm, good, line, printJson } from '../output.ts';
+import { sessionOf, wholeNumber } from '../program.ts';
 
 interface Said {
   reason: string;
@@ -10,10 +10,10 @@ interface Said {
 
 /** What issuers and holders change, each with a reason. */
 export function licenseChangeCommands(licenses: Command): void {
-  for (const [verb, description] of [
-    ['suspend', 'it permits nothing until it is reinstated'],
-    ['reinstate', 'take back a suspension by hand'],
-    ['revoke', 'take it back for good'],
+  for (const [verb, description, warning] of [
+    ['suspend', 'it permits nothing until it is reinstated', undefined],
+    ['reinstate', 'take back a suspension by hand', undefined],
+    ['revoke', 'take it back for good', 'Nothing brings it back.'],
   ] as const) {
     licenses
       .command(verb)
@@ -22,7 +22,7 @@ export function licenseChangeCommands(licenses: Command): void {
       .option('--dry-run', 'check only')
       .description(description)
       .action((id: string, { reason, dryRun }: Said, command: Command) =>
-        change(id, verb, { reason }, dryRun, command),
+        change({ id, verb, body: { reason }, dryRun, warning }, command),
       );
   }
 
@@ -31,11 +31,11 @@ export function licenseChangeCommands(licenses: Command): void {
     .argument('<license>', 'its id')
     .requiredOption('--reason <text>', 'why')
     .option('--until <time>', 'new end of its term, ISO 8601')
-    .option('--uses <n>', 'uses in all', (text) => Number.parseInt(text, 10))
+    .option('--uses <n>', 'uses in all', wholeNumber)
     .option('--dry-run', 'check only')
     .description('more time or more uses')
     .action((id: string, { reason, until, uses, dryRun }: Said & { until?: string; uses?: number }, command: Command) =>
-      change(id, 'extend', { reason, expiresAt: until, uses }, dryRun, command),
+      change({ id, verb: 'extend', body: { reason, expiresAt: until, uses }, dryRun }, command),
     );
 
   licenses
@@ -46,18 +46,30 @@ export function licenseChangeCommands(licenses: Command): void {
     .option('--dry-run', 'check only')
     .description('pass it on; its activations end')
     .action((id: string, to: string, { reason, dryRun }: Said, command: Command) =>
-      change(id, 'transfer', { to, reason }, dryRun, command),
+      change({ id, verb: 'transfer', body: { to, reason }, dryRun, warning: `Only ${to} can give it back.` }, command),
     );
 }
 
 async function change(
-  id: string,
-  verb: string,
-  body: Record<string, unknown>,
-  dryRun: boolean | undefined,
+  {
+    id,
+    verb,
+    body,
+    dryRun,
+    warning,
+  }: {
+    id: string;
+    verb: string;
+    body: Record<string, unknown>;
+    dryRun: boolean | undefined;
+    /** Of what cannot be undone: then it is asked about first. */
+    warning?: string | undefined;
+  },
   command: Command,
 ): Promise<void> {
-  const { client, json } = sessionOf(command);
+  const session = sessionOf(command);
+  const { client, json } = session;
+  if (warning !== undefined && !dryRun && !(await confirm(`${verb} ${id}? ${warning}`, session))) return;
   const license = await client.post<{ id: string; state: string } & Would>(licensePath(id, verb), body, { dryRun });
   if (json) return printJson(license);
   line(license.would === undefined ? `${good('✔')} ${license.id} is ${license.state}` : `would ${license.would}`);

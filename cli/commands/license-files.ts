@@ -3,7 +3,7 @@ import { CommandFailure, exitCodes } from '../failures.ts';
 import { licensePath } from '../licenses.ts';
 import { type VerifyOptions, verifyFile } from '../offline-licenses.ts';
 import { good, line, plain, printJson, warn } from '../output.ts';
-import { outputOf, sessionOf } from '../program.ts';
+import { durationOption, outputOf, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
 
 /** What proves a license offline, and its proof. */
@@ -12,13 +12,13 @@ export function licenseFileCommands(licenses: Command): void {
     .command('file')
     .argument('<license>', 'its id')
     .option('--activation <id>', 'whose place it holds in')
-    .option('--ttl <seconds>', 'how long it holds')
+    .option('--ttl <duration>', 'how long it holds, such as 12h or 30d', durationOption)
     .option('-o, --output <file>', 'default: the standard output')
     .description('a signed file that proves it offline')
     .action(
       async (
         id: string,
-        { activation: activationId, ttl: ttlSeconds, output }: { activation?: string; ttl?: string; output?: string },
+        { activation: activationId, ttl: ttlSeconds, output }: { activation?: string; ttl?: number; output?: string },
         command: Command,
       ) => {
         const { client } = sessionOf(command);
@@ -50,6 +50,7 @@ export function licenseFileCommands(licenses: Command): void {
     .command('verify')
     .argument('<file>', 'made by `soulfra license file`')
     .option('--keys <file>', 'made by `soulfra keys export`; default: what `soulfra keys pin` has pinned')
+    .option('--issuer <user>', 'whose license it must be; default: the one whose keys are pinned')
     .option('--revocations <file>', 'made by `soulfra license revocations`')
     .option('--package <sha256>', 'whether it is of this package')
     .option('--place <machine>', 'where it is to be used')
@@ -63,6 +64,7 @@ export function licenseFileCommands(licenses: Command): void {
         if (holds) line(`${code === 'VALID' ? good('✔') : warn('●')} ${code}: ${explanation}`);
         if (license !== undefined) {
           line(`license  ${plain(license.license)} (${plain(license.kind)}) of ${plain(license.holder)}`);
+          line(`issuer   ${plain(license.issuer)}`);
           line(`package  ${plain(license.package)}`);
           if (license.activation !== null) line(`place    ${plain(license.activation.place)}`);
           line(`until    ${new Date(license.fileExpiresAt * 1000).toISOString()}`);

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { licensePath as pathOf, type Would } from '../licenses.ts';
 import { ago, bad, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
@@ -34,6 +35,12 @@ interface LicenseEvent {
   actor: string;
   reason: string;
   at: string;
+}
+interface Activation {
+  activationId: string;
+  place: string;
+  seat: string;
+  activatedAt: string;
 }
 interface Permission {
   code: string;
@@ -79,7 +86,8 @@ export function licenseCommands(program: Command): void {
       const { client, json } = sessionOf(command);
       const license = await client.get<License>(pathOf(id));
       const events = await client.list<LicenseEvent>(pathOf(id, 'events'), {}, 200);
-      if (json) return printJson({ ...license, events: events.items });
+      const activations = await client.list<Activation>(pathOf(id, 'activations'), {}, 200);
+      if (json) return printJson({ ...license, inUse: activations.items, events: events.items });
       line(`${bold(license.id)} ${license.kind}, ${styledState(license.state)}`);
       line(`package  ${license.packageHash}`);
       line(`holder   ${license.holder}`);
@@ -91,6 +99,17 @@ export function licenseCommands(program: Command): void {
       line(
         `permits  ${license.commercial ? 'commercial use' : 'no commercial use'}${license.transferable ? ', to be passed on' : ''}`,
       );
+      if (activations.items.length > 0) {
+        line();
+        line(
+          table(activations.items, [
+            ['ACTIVATION', (each) => each.activationId],
+            ['PLACE', (each) => each.place],
+            ['SEAT', (each) => each.seat],
+            ['SINCE', (each) => ago(each.activatedAt)],
+          ]),
+        );
+      }
       line();
       line(
         table(events.items, [
@@ -136,7 +155,7 @@ export function licenseCommands(program: Command): void {
   licenses
     .command('check')
     .argument('<license>', 'its id')
-    .option('--purpose <purpose>', 'use, redeem, activate or transfer')
+    .option('--purpose <purpose>', 'use, redeem, activate, download or transfer')
     .option('--package <sha256>', 'whether it is of this package')
     .option('--commercial', 'whether it permits commercial use')
     .option('--activation <id>', 'whether it is in use there')
@@ -216,11 +235,11 @@ export function licenseCommands(program: Command): void {
     .description('what was used of it on each day')
     .action(async (id: string, { csv }: { csv?: boolean }, command: Command) => {
       const { client, json } = sessionOf(command);
-      if (csv) return save((await client.download(pathOf(id, 'usage'), { format: 'csv', limit: 200 })).body, undefined);
+      if (csv) return save(Readable.from(client.csv(pathOf(id, 'usage'))), undefined);
       const page = await client.list<{ day: string; redemptions: number; activations: number; files: number }>(
         pathOf(id, 'usage'),
         {},
-        1000,
+        Number.POSITIVE_INFINITY,
       );
       if (json) return printJson(page);
       line(

@@ -6,7 +6,7 @@ import { loopMediaType, type ReadLoop, readLoop } from '../../domain/loop-packag
 import { hostCrypto } from '../../config/host-crypto.ts';
 import { badInput } from '../failures.ts';
 import { ago, bold, dim, good, line, plain, printJson, table, warn } from '../output.ts';
-import { pinFile, readKeyFile } from '../pinned-keys.ts';
+import { keysFor } from '../pinned-keys.ts';
 import { limitOption, outputOf, sessionOf } from '../program.ts';
 import { save } from '../save.ts';
 
@@ -90,13 +90,14 @@ export function loopCommands(program: Command): void {
     .command('verify')
     .argument('<file>', 'a .loop file')
     .option('--keys <file>', 'trust these keys, made by `soulfra keys export`; default: those that are pinned')
+    .option('--issuer <user>', 'whose package it must be; default: of any whose keys are pinned')
     .option('--trust-unknown', 'say what it holds whoever signed it')
     .description('whether a package is whole and signed by a pinned key; needs nothing running')
-    .action(async (file: string, options: { keys?: string; trustUnknown?: boolean }, command: Command) => {
-      const read = await readFile(file, pinnedIn(options.keys), options.trustUnknown === true);
-      const { manifest, trusted } = read;
+    .action(async (file: string, options: Trust & { keys?: string }, command: Command) => {
+      const read = await readFile(file, options);
+      const { manifest, trusted, issuer } = read;
       if (!trusted) warnOfKey(manifest.madeBy.keyId);
-      if (outputOf(command).json) return printJson({ valid: true, trusted, manifest });
+      if (outputOf(command).json) return printJson({ valid: true, trusted, issuer: issuer ?? null, manifest });
       tellPackage(read);
     });
 
@@ -106,23 +107,26 @@ export function loopCommands(program: Command): void {
     .option('--as <id>', 'id of the agent; default: made of its name')
     .option('--name <name>', 'in the place of the name in the package')
     .option('--archetype <archetype>', 'whose model, cadence and limits it gets; default: its own')
+    .option('--issuer <user>', 'whose package it must be; default: of any whose keys are pinned, or your own')
     .option('--trust-unknown', 'install it although its key is not pinned')
     .option('--dry-run', 'say what would happen; make nothing')
     .description('an equal agent is born of a package, with its memories; twice adds nothing')
     .action(
       async (
         file: string,
-        options: { as?: string; name?: string; archetype?: string; trustUnknown?: boolean; dryRun?: boolean },
+        { issuer: wanted, ...options }: Trust & { as?: string; name?: string; archetype?: string; dryRun?: boolean },
         command: Command,
       ) => {
         const { client, json } = sessionOf(command);
         // Read here first: what was tampered with is not even sent, and the API is told of a pin that is this person's.
-        const { manifest, trusted } = await readFile(file, pinnedIn(undefined), true);
+        // Nobody named: an own key that is not pinned here is known to the API.
+        const trustUnknown = options.trustUnknown === true || wanted === undefined;
+        const { manifest, trusted, issuer } = await readFile(file, { issuer: wanted, trustUnknown });
         const { keyId } = manifest.madeBy;
         const query = { ...options, ...(trusted ? { trustKey: keyId } : {}) };
         const installed = await client.file<Installed>('/loops', file, loopMediaType, query);
         if (!installed.trusted) warnOfKey(installed.keyId);
-        if (json) return printJson(installed);
+        if (json) return printJson({ ...installed, issuer: issuer ?? null });
         const verb = installed.installed
           ? installed.dryRun
             ? 'would be born'
@@ -132,6 +136,7 @@ export function loopCommands(program: Command): void {
           ? ` with ${installed.memories} ${installed.memories === 1 ? 'memory' : 'memories'}`
           : '; nothing is added';
         line(`${good('✔')} ${bold(plain(installed.name))} (${installed.agentId}) ${verb}${added}`);
+        line(dim(`signed with ${keyId}${issuer === undefined ? '' : ` of ${plain(issuer)}`}`));
       },
     );
 
@@ -170,19 +175,24 @@ function importance(text: string): number {
   return value;
 }
 
-function pinnedIn(file: string | undefined): ReadonlySet<string> {
-  const keys = readKeyFile(file ?? pinFile());
-  if (keys === undefined && file !== undefined) throw badInput(`there is no ${file}`);
-  return new Set((keys ?? []).map(({ keyId }) => keyId));
+interface Trust {
+  issuer?: string | undefined;
+  trustUnknown?: boolean | undefined;
 }
+/** `issuer`: as whose its key is pinned. */
+type TrustedLoop = ReadLoop & { issuer: string | undefined };
 
-async function readFile(file: string, pinned: ReadonlySet<string>, trustUnknown: boolean): Promise<ReadLoop> {
+/** @throws KEY_NOT_PINNED, also where the key is pinned as one of another issuer than asked for */
+async function readFile(
+  file: string,
+  { keys: keyFile, issuer: wanted, trustUnknown = false }: Trust & { keys?: string },
+): Promise<TrustedLoop> {
   if (!existsSync(file)) throw badInput(`there is no ${file}`);
-  return readLoop(createReadStream(file), {
-    checks: hostCrypto,
-    isPinned: (keyId) => pinned.has(keyId),
-    trustUnknown,
-  });
+  const pinned = new Map(keysFor('packages', { file: keyFile }).map(({ keyId, issuer }) => [keyId, issuer]));
+  const isPinned = (keyId: string) => pinned.has(keyId) && (wanted === undefined || pinned.get(keyId) === wanted);
+  const read = await readLoop(createReadStream(file), { checks: hostCrypto, isPinned, trustUnknown });
+  const { keyId } = read.manifest.madeBy;
+  return { ...read, issuer: read.trusted ? pinned.get(keyId) : undefined };
 }
 
 /** On the standard error, so that no pipe swallows it. */
@@ -196,13 +206,14 @@ function countsOf({ memories, reflections }: { memories: number; reflections: nu
   return `${memories} ${memories === 1 ? 'memory' : 'memories'}, ${reflections} of them reflections`;
 }
 
-function tellPackage({ manifest, persona }: ReadLoop): void {
+function tellPackage({ manifest, persona, issuer }: TrustedLoop): void {
   const { agentId, madeBy, contentHash, models } = manifest;
   line(`${good('✔')} ${bold(plain(persona.name))} (${agentId}): ${countsOf(manifest)}`);
   line(plain(persona.persona));
   for (const { id, license, commercialUse } of models)
     line(dim(`${plain(id)}: ${plain(license ?? 'no license named')}, commercial use ${commercialUse}`));
-  line(dim(`content ${contentHash} · signed with ${madeBy.keyId}`));
+  const whose = issuer === undefined ? '' : ` of ${plain(issuer)}`;
+  line(dim(`content ${contentHash} · signed with ${madeBy.keyId}${whose}`));
 }
 
 function tellPreview({ manifest, goesIn, goesInCount, staysOut, staysOutCount, reasons, packageId }: Preview): void {

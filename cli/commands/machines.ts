@@ -3,7 +3,7 @@ import type { FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { confirm, good, line, printJson, table } from '../output.ts';
 import type { MachineView } from '../fleets.ts';
-import { sessionOf } from '../program.ts';
+import { sessionOf, wholeNumber } from '../program.ts';
 
 interface Applied {
   changes: FleetChange[];
@@ -55,7 +55,7 @@ export function machineCommands(program: Command): void {
     .requiredOption('--model-server <url>', 'its model server, such as http://10.0.0.5:11434/v1')
     .option('--gpu <card>', 'card of a new machine as name:GiB, such as "RTX 4090:24"')
     .option('--kind <kind>', 'ollama, vllm, llamacpp or openai; default: what answers there says')
-    .option('--sequences <n>', 'most sequences at once', (text) => Number.parseInt(text, 10))
+    .option('--sequences <n>', 'most sequences at once', wholeNumber)
     .option('--dry-run', 'say what would change; change nothing')
     .description('use a box that runs a model server; its worker may run anywhere')
     .action(
@@ -119,7 +119,7 @@ export function machineCommands(program: Command): void {
   models
     .command('use')
     .argument('<server>', 'ollama')
-    .requiredOption('--agents <n>', 'how many agents it serves', (text) => Number.parseInt(text, 10))
+    .requiredOption('--agents <n>', 'how many agents it serves', wholeNumber)
     .option('--model <name>', 'as Ollama calls it; default: the fastest installed one that fits')
     .option('--dry-run', 'say what would change; change nothing')
     .description('have an installed model serve so many agents; 0 gives them back')

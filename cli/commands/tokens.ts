@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { CommandFailure, exitCodes } from '../failures.ts';
 import { ago, confirm, good, line, printJson, table } from '../output.ts';
-import { sessionOf } from '../program.ts';
+import { sessionOf, wholeNumber } from '../program.ts';
 import { findTarget } from '../target.ts';
 
 interface Token {
@@ -24,7 +24,7 @@ export function tokenCommands(program: Command): void {
     .command('create')
     .option('--role <role>', 'operator, creator, member or reader; default: reader, for --once your own')
     .option('--name <name>', 'to know it again by')
-    .option('--days <n>', 'until it expires; default: never', (text) => Number.parseInt(text, 10))
+    .option('--days <n>', 'until it expires; default: never', wholeNumber)
     .option('--once', 'a sign-in link for a browser instead; works once, within 15 minutes')
     .description('make a token; its secret is shown this one time')
     .action(async (options: { role?: string; name?: string; days?: number; once?: boolean }, command: Command) => {

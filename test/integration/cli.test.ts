@@ -145,6 +145,17 @@ test('packs an agent, checks the file with nothing running, installs it once', a
   });
   await soulfra(['keys', 'pin', '--yes']);
   const sound = await soulfra(['loop', 'verify', 'vesper-002.loop', '--json'], offline);
+  const { issuer } = json(sound) as { issuer: string };
+  expect((await soulfra(['loop', 'verify', 'vesper-002.loop', '--issuer', issuer], offline)).out).toContain(
+    `of ${issuer}`,
+  );
+  for (const verb of ['verify', 'install']) {
+    const others = await soulfra(['loop', verb, 'vesper-002.loop', '--issuer', 'usr_somebody-else']);
+    expect({ code: others.code, err: others.err }).toEqual({
+      code: 2,
+      err: expect.stringContaining('[KEY_NOT_PINNED]'),
+    });
+  }
   expect(json(sound)).toMatchObject({ valid: true, trusted: true, manifest: { agentId: 'vesper-002', memories: 1 } });
   const bytes = readFileSync(join(folder, 'vesper-002.loop'));
   bytes.write('X', bytes.indexOf('The lamp'), 'latin1');
