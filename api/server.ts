@@ -34,6 +34,7 @@ import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
+import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
@@ -129,6 +130,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     ledgerRoutes,
     paymentEventRoutes,
     payoutRoutes,
+    disputeRoutes,
     signingKeyRoutes,
     licenseRoutes,
     licenseUseRoutes,

@@ -628,35 +628,6 @@ export interface Plans {
   version: Generated<number>;
 }
 
-export interface ProviderRefunds {
-  amount: number;
-  currency: string;
-  endedAt: Timestamp | null;
-  failure: Generated<string>;
-  id: string;
-  madeAt: Generated<Timestamp>;
-  madeBy: string;
-  ownerId: string;
-  posted: Generated<number>;
-  providerRefundId: string | null;
-  purchaseId: string;
-  reason: string;
-  state: string;
-}
-
-export interface PurchaseRefunds {
-  amount: number;
-  at: Generated<Timestamp>;
-  forced: boolean;
-  id: string;
-  madeBy: string;
-  ownerId: string;
-  purchaseId: string;
-  reason: string;
-  requestHash: Buffer;
-  whole: boolean;
-}
-
 export interface Purchases {
   amount: number;
   booksId: string;
@@ -722,6 +693,24 @@ export interface Reflections {
   source: string;
   text: string;
   tokens: number;
+}
+
+export interface Refunds {
+  amount: number;
+  currency: string;
+  endedAt: Timestamp | null;
+  failure: Generated<string>;
+  forced: Generated<boolean>;
+  id: string;
+  madeAt: Generated<Timestamp>;
+  madeBy: string;
+  ownerId: string;
+  posted: Generated<number>;
+  providerRefundId: string | null;
+  purchaseId: string;
+  reason: string;
+  requestHash: Buffer | null;
+  state: string;
 }
 
 export interface RunCalls {
@@ -1073,12 +1062,11 @@ export interface DB {
   payouts: Payouts;
   personaFiles: PersonaFiles;
   plans: Plans;
-  providerRefunds: ProviderRefunds;
-  purchaseRefunds: PurchaseRefunds;
   purchases: Purchases;
   redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
+  refunds: Refunds;
   runCalls: RunCalls;
   runs: Runs;
   signingKeys: SigningKeys;

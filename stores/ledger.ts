@@ -55,12 +55,21 @@ export async function postTransfers(
       })),
     );
     for (const batch of batchesOf(rows)) await tx.insertInto('ledgerEntries').values(batch).execute();
-    await refuseBeyondPurchase(tx);
+    if (unposted.some(takesBack)) await refuseBeyondPurchase(tx);
   }
   return postings.map(({ id }) => fresh.has(id));
 }
 
-/** What the database would say at the commit, now, while it can be told as what it is. */
+/** Whether it takes of what a purchase has brought to somebody: only such a posting can take too much of it. */
+function takesBack({ purchaseId, entries }: Posting): boolean {
+  const isPayer = ({ kind }: AccountRef) => kind === 'credits' || kind === 'outside';
+  return purchaseId !== null && entries.some(({ account, amount }) => (isPayer(account) ? amount > 0 : amount < 0));
+}
+
+/**
+ * What the database would say at the commit, now, while it can be told as what it is. A plain sale is spared it: accounts of
+ * the platform are locked meanwhile, and every sale waits for them.
+ */
 async function refuseBeyondPurchase(tx: DatabaseTransaction): Promise<void> {
   try {
     await sql`set constraints ledger_transfers_add_up immediate`.execute(tx);

@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { clockSkewMs, type LicenseChange, type LicenseFacts } from '../domain/licenses.ts';
 import type { LicenseState } from '../domain/states.ts';
 import type { DatabaseTransaction, Executor } from './database.ts';
-import { appendEvents } from './events.ts';
+import { appendEvents, type NewEvent } from './events.ts';
 import { newId } from './ids.ts';
 
 /** A moment as Postgres tells it, for all who write; in whole milliseconds, so that rules and SQL compare the same time. */
@@ -153,28 +153,34 @@ export interface Change {
   ended?: { holding: number; filesUntil: number | null };
 }
 
-/** Writes down what became of a license, for good, and tells its holder and its issuer. */
+/** Writes down what became of a license, in this order and for good, and tells its holder and its issuer. */
 export async function recordChange(
   tx: DatabaseTransaction,
-  { id, ownerId, issuerId }: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
-  { change, from, to, by, data = {}, ended }: Change,
+  license: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
+  ...changes: [Change, ...Change[]]
 ): Promise<void> {
+  const { id, ownerId } = license;
   await tx
     .insertInto('licenseEvents')
-    .values({
-      id: newId('licenseEvent'),
-      licenseId: id,
-      ownerId,
-      change,
-      fromState: from,
-      toState: to,
-      ...by,
-      data: JSON.stringify(data),
-      holding: ended?.holding ?? null,
-      filesUntil: dateOf(ended?.filesUntil ?? null),
-    })
+    .values(
+      changes.map(({ change, from, to, by, data = {}, ended }) => ({
+        id: newId('licenseEvent'),
+        licenseId: id,
+        ownerId,
+        change,
+        fromState: from,
+        toState: to,
+        ...by,
+        data: JSON.stringify(data),
+        holding: ended?.holding ?? null,
+        filesUntil: dateOf(ended?.filesUntil ?? null),
+      })),
+    )
     .execute();
-  await tellOf(tx, { id, ownerId, issuerId }, `license.${change}`, { ...data, from, to, reason: by.reason });
+  const events = changes.flatMap(({ change, from, to, by, data }) =>
+    eventsOf(license, `license.${change}`, { ...data, from, to, reason: by.reason }),
+  );
+  await appendEvents(tx, events);
 }
 
 function dateOf(ms: number | null): Date | null {
@@ -183,13 +189,17 @@ function dateOf(ms: number | null): Date | null {
 
 export async function tellOf(
   tx: DatabaseTransaction,
-  { id, ownerId, issuerId }: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
+  license: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
   type: string,
   data: Record<string, unknown>,
 ): Promise<void> {
-  const owners = ownerId === issuerId ? [ownerId] : [ownerId, issuerId];
-  await appendEvents(
-    tx,
-    owners.map((owner) => ({ ownerId: owner, type, subject: id, data })),
-  );
+  await appendEvents(tx, eventsOf(license, type, data));
+}
+
+function eventsOf(
+  { id, ownerId, issuerId }: Pick<LicenseRow, 'id' | 'ownerId' | 'issuerId'>,
+  type: string,
+  data: Record<string, unknown>,
+): NewEvent[] {
+  return [...new Set([ownerId, issuerId])].map((owner) => ({ ownerId: owner, type, subject: id, data }));
 }

@@ -7,6 +7,7 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import {
   type By,
+  type Change,
   databaseNow,
   type LicenseRow,
   lockLicense,
@@ -28,6 +29,8 @@ export interface NewLicense {
   /** Has one license, however often it is asked for. */
   purchaseId?: string;
   by: By;
+  /** Active at once, its term running from now on, and why. @default pending until `activateLicense` */
+  activated?: By;
 }
 
 export interface Changed {
@@ -44,31 +47,37 @@ interface Target {
 }
 
 /**
- * A license with the terms of its kind as they are now, pending until `activateLicense`. The same id or purchase again is the same license.
+ * A license with the terms of its kind as they are now. The same id or purchase again is the same license.
  * @throws NOT_FOUND for an unknown kind or holder · CONFLICT where the id or purchase came before with other content
  */
 export async function issueLicense(
   tx: DatabaseTransaction,
-  { id = newId('license'), holderId, issuerId, kind, packageHash, purchaseId, by }: NewLicense,
+  { id = newId('license'), holderId, issuerId, kind, packageHash, purchaseId, by, activated }: NewLicense,
+  now: Moment = databaseNow,
 ): Promise<LicenseRow> {
   await refuseUnknown(tx, holderId, kind);
+  const startsAt = activated ? now : sql<Date>`null::timestamptz`;
   const added = await sql<{ id: string }>`
     insert into licenses (id, owner_id, issuer_id, kind, package_hash, purchase_id, uses_limit, activations_limit, seats_limit,
-      term_seconds, grace_seconds, transferable, commercial)
+      term_seconds, grace_seconds, transferable, commercial, state, starts_at, expires_at)
     select ${id}, ${holderId}, ${issuerId}, k.id, ${packageHash}, ${purchaseId ?? null}, k.uses, k.activations, k.seats,
-      k.term_seconds, k.grace_seconds, k.transferable, k.commercial from license_kinds k where k.id = ${kind}
-    on conflict do nothing returning id`.execute(tx);
+      k.term_seconds, k.grace_seconds, k.transferable, k.commercial, ${activated ? 'active' : 'pending'},
+      ${startsAt}, ${startsAt} + k.term_seconds * interval '1 second'
+    from license_kinds k where k.id = ${kind} on conflict do nothing returning id`.execute(tx);
   if (added.rows.length > 0) {
-    const license = await readLicense(tx, id, null, databaseNow);
-    await recordChange(tx, license, { change: 'issued', from: null, to: 'pending', by, data: { kind, purchaseId } });
-    return license;
+    const issued: Change = { change: 'issued', from: null, to: 'pending', by, data: { kind, purchaseId } };
+    const changes: [Change, ...Change[]] = activated
+      ? [issued, { change: 'activated', from: 'pending', to: 'active', by: activated }]
+      : [issued];
+    await recordChange(tx, { id, ownerId: holderId, issuerId }, ...changes);
+    return readLicense(tx, id, null, now);
   }
   const before = await tx
     .selectFrom('licenses')
     .select('id')
     .where((eb) => eb.or([eb('id', '=', id), ...(purchaseId === undefined ? [] : [eb('purchaseId', '=', purchaseId)])]))
     .executeTakeFirstOrThrow();
-  const license = await readLicense(tx, before.id, null, databaseNow);
+  const license = await readLicense(tx, before.id, null, now);
   const same =
     license.issuerId === issuerId &&
     license.kind === kind &&
@@ -77,13 +86,16 @@ export async function issueLicense(
     // It may have been passed on since.
     (license.ownerId === holderId || license.holding > 0);
   if (!same) throw new DomainError('CONFLICT', `${before.id} was issued before with other content`);
-  return license;
+  return activated ? (await activateLicense(tx, { id: before.id, by: activated }, now)).license : license;
 }
 
 async function refuseUnknown(tx: DatabaseTransaction, holderId: string, kind: string): Promise<void> {
-  await refuseUnknownUser(tx, holderId);
-  const known = await tx.selectFrom('licenseKinds').select('id').where('id', '=', kind).executeTakeFirst();
-  if (!known) throw new DomainError('NOT_FOUND', `no license kind ${kind}`);
+  const { rows } = await sql<{ user: boolean; kind: boolean }>`
+    select exists (select from users where id = ${holderId} and deleted_at is null) as user,
+      exists (select from license_kinds where id = ${kind}) as kind`.execute(tx);
+  const known = rows[0]!;
+  if (!known.user) throw new DomainError('NOT_FOUND', `no user ${holderId}`);
+  if (!known.kind) throw new DomainError('NOT_FOUND', `no license kind ${kind}`);
 }
 
 async function refuseUnknownUser(tx: DatabaseTransaction, id: string): Promise<void> {

@@ -24,6 +24,8 @@ export interface AskedRefund {
   reason: string;
   /** Also where the license was used or passed on. */
   force: boolean;
+  /** Hex; another request under the same id is refused. */
+  requestHash?: string;
   madeBy: string;
 }
 
@@ -44,17 +46,18 @@ export interface OpenedRefund {
  * @throws NOT_FOUND before the sale is posted · CONFLICT where more is asked for than is left, or the license was spent
  */
 export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): Promise<OpenedRefund> {
-  const { refundId, purchaseId, reason, force, madeBy } = asked;
+  const { refundId, purchaseId, reason, force, requestHash, madeBy } = asked;
   const payment = await findPayment(tx, { purchaseId });
   if (payment === undefined || payment.paymentId === null)
     throw new DomainError('NOT_FOUND', `nothing was paid through a provider for ${purchaseId}`);
   const { ownerId, buyerId, provider, paymentId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
   if (!sale) throw new DomainError('CONFLICT', `the sale of ${purchaseId} is not posted yet`);
-  const known = await tx.selectFrom('providerRefunds').selectAll().where('id', '=', refundId).executeTakeFirst();
+  const known = await tx.selectFrom('refunds').selectAll().where('id', '=', refundId).executeTakeFirst();
   const { currency } = sale;
   if (known) {
-    if (known.purchaseId !== purchaseId || (asked.amount !== undefined && asked.amount !== known.amount))
+    const isOther = requestHash !== undefined && known.requestHash?.toString('hex') !== requestHash;
+    if (isOther || known.purchaseId !== purchaseId || (asked.amount !== undefined && asked.amount !== known.amount))
       throw new DomainError('CONFLICT', `${refundId} was asked for before with other content`);
     return {
       refundId,
@@ -76,8 +79,19 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   if (license && !force) refuseSpentLicense(license);
   await followMoney(tx, license, standing, { actor: refundId, reason: 'its price goes back' });
   await tx
-    .insertInto('providerRefunds')
-    .values({ id: refundId, ownerId, purchaseId, amount, currency, reason, state: 'pending', madeBy })
+    .insertInto('refunds')
+    .values({
+      id: refundId,
+      ownerId,
+      purchaseId,
+      amount,
+      currency,
+      reason,
+      forced: force,
+      state: 'pending',
+      requestHash: requestHash === undefined ? null : Buffer.from(requestHash, 'hex'),
+      madeBy,
+    })
     .execute();
   return { refundId, purchaseId, provider, paymentId, amount, currency, state: 'pending' };
 }
@@ -102,7 +116,7 @@ async function settleRefund(
   if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
   const row = await rowOf();
   if (row.providerRefundId === null)
-    await tx.updateTable('providerRefunds').set({ providerRefundId }).where('id', '=', row.id).execute();
+    await tx.updateTable('refunds').set({ providerRefundId }).where('id', '=', row.id).execute();
   if (row.state !== 'pending') {
     if (row.state === 'done' && facts.state === 'failed') await tellFailed(row.id);
     return row.state as RefundState;
@@ -117,7 +131,7 @@ async function settleRefund(
   async function rowOf() {
     const find = () =>
       tx
-        .selectFrom('providerRefunds')
+        .selectFrom('refunds')
         .select(['id', 'state', 'amount', 'reason', 'providerRefundId'])
         .where('purchaseId', '=', purchaseId)
         .where((eb) => eb.or([eb('providerRefundId', '=', providerRefundId), eb('id', '=', facts.refundId ?? '')]))
@@ -125,7 +139,7 @@ async function settleRefund(
     const known = await find();
     if (known) return known;
     await tx
-      .insertInto('providerRefunds')
+      .insertInto('refunds')
       .values({
         id: newId('refund'),
         ownerId,
@@ -146,7 +160,7 @@ async function settleRefund(
     const by = { userId: buyerId, reason: row.reason };
     const settled = settleClaim(before, await claimsOf(tx, purchaseId), claim, by);
     await tx
-      .updateTable('providerRefunds')
+      .updateTable('refunds')
       .set({ state: 'done', endedAt: sql<Date>`now()` })
       .where('id', '=', row.id)
       .execute();
@@ -195,7 +209,7 @@ async function endRefund(
   const told = { kind: 'refund', id, amount: pending.amount, state: 'failed' } as const;
   const settled = settleClaim(sale, claims, told, { userId: buyerId, reason: failure });
   await tx
-    .updateTable('providerRefunds')
+    .updateTable('refunds')
     .set({ state: 'failed', failure: failure.slice(0, 300), endedAt: sql<Date>`now()` })
     .where('id', '=', id)
     .execute();
@@ -217,7 +231,7 @@ export function createProviderRefundStore(db: Database) {
     async refuse({ refundId, failure }: { refundId: string; failure: string }): Promise<RefundState> {
       return db.transaction().execute(async (tx) => {
         const row = await tx
-          .selectFrom('providerRefunds')
+          .selectFrom('refunds')
           .select('purchaseId')
           .where('id', '=', refundId)
           .executeTakeFirst();
@@ -230,28 +244,14 @@ export function createProviderRefundStore(db: Database) {
     },
     /** It does not get done: somebody is told. */
     async stuck(refundId: string, reason: string): Promise<void> {
-      const row = await db
-        .selectFrom('providerRefunds')
-        .select('ownerId')
-        .where('id', '=', refundId)
-        .executeTakeFirst();
+      const row = await db.selectFrom('refunds').select('ownerId').where('id', '=', refundId).executeTakeFirst();
       if (row) await tellStuck(db, { ownerId: row.ownerId, subject: refundId, reason });
     },
   };
 }
 export type ProviderRefundStore = ReturnType<typeof createProviderRefundStore>;
 
-/** Undefined before it is opened. */
-export async function refundState(db: Executor, refundId: string): Promise<RefundState | undefined> {
-  const row = await db.selectFrom('providerRefunds').select('state').where('id', '=', refundId).executeTakeFirst();
-  return row?.state as RefundState | undefined;
-}
-
 async function stateOf(db: Executor, refundId: string): Promise<RefundState> {
-  const row = await db
-    .selectFrom('providerRefunds')
-    .select('state')
-    .where('id', '=', refundId)
-    .executeTakeFirstOrThrow();
+  const row = await db.selectFrom('refunds').select('state').where('id', '=', refundId).executeTakeFirstOrThrow();
   return row.state as RefundState;
 }

@@ -11,7 +11,8 @@ import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { postTransfers } from './ledger.ts';
 import { refusalOfBuyer } from './buyers.ts';
-import { activateLicense, issueLicense } from './licenses.ts';
+import type { By } from './license-rows.ts';
+import { issueLicense } from './licenses.ts';
 import { readListing } from './listings.ts';
 import { readMarket } from './market.ts';
 import { tellSold } from './sold-purchases.ts';
@@ -90,11 +91,7 @@ async function sellForCredits(tx: DatabaseTransaction, input: NewPurchase): Prom
   if (frozen.refused !== undefined) throw frozen.refused;
   const { end, added, endedAt } = await addPurchase(tx, input, frozen, { state: 'completed', code: '', reason: '' });
   if (!added) return end;
-  await issuePurchased(tx, input, frozen);
-  await activateLicense(tx, {
-    id: licenseOf(purchaseId),
-    by: { actor: purchaseId, reason: 'its purchase is completed' },
-  });
+  await issuePurchased(tx, input, frozen, { actor: purchaseId, reason: 'its purchase is completed' });
   const { booksId, sellerId, split, price, title, tax } = frozen;
   const { listingId, licenseKind } = input;
   const licenseId = licenseOf(purchaseId);
@@ -106,11 +103,12 @@ async function sellForCredits(tx: DatabaseTransaction, input: NewPurchase): Prom
   return end;
 }
 
-/** The license as it was sold, pending. */
+/** The license as it was sold; pending, where it is not `activated` at once. */
 export async function issuePurchased(
   tx: DatabaseTransaction,
   { purchaseId, ownerId, licenseKind }: Pick<NewPurchase, 'purchaseId' | 'ownerId' | 'licenseKind'>,
   { sellerId, contentHash }: Pick<Frozen, 'sellerId' | 'contentHash'>,
+  activated?: By,
 ): Promise<void> {
   await issueLicense(tx, {
     id: licenseOf(purchaseId),
@@ -120,6 +118,7 @@ export async function issuePurchased(
     packageHash: contentHash.toString('hex'),
     purchaseId,
     by: { actor: purchaseId, reason: 'it was bought' },
+    ...(activated === undefined ? {} : { activated }),
   });
 }
 

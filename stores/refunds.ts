@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { licenseByMoney } from '../domain/license-standing.ts';
 import { refunded } from '../domain/postings.ts';
@@ -33,13 +34,9 @@ export interface NewRefund {
 export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund): Promise<boolean> {
   const { id, purchaseId, reason, forced, requestHash, madeBy } = input;
   const purchase = await lockPurchase(tx, purchaseId);
-  const known = await tx
-    .selectFrom('purchaseRefunds')
-    .select(['requestHash', 'purchaseId'])
-    .where('id', '=', id)
-    .executeTakeFirst();
+  const known = await tx.selectFrom('refunds').select('requestHash').where('id', '=', id).executeTakeFirst();
   if (known) {
-    if (known.requestHash.equals(requestHash)) return false;
+    if (known.requestHash?.equals(requestHash)) return false;
     throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
   }
   const { state, payment, licenseId, booksId } = purchase;
@@ -60,8 +57,21 @@ export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund):
   const { revoked: whole } = standing;
   await followMoney(tx, license, standing, { actor: id, reason: `its purchase is refunded: ${reason}` });
   await tx
-    .insertInto('purchaseRefunds')
-    .values({ id, purchaseId, ownerId: purchase.ownerId, amount, reason, forced, whole, requestHash, madeBy })
+    .insertInto('refunds')
+    .values({
+      id,
+      purchaseId,
+      ownerId: booksId,
+      amount,
+      posted: amount,
+      currency: purchase.currency,
+      reason,
+      forced,
+      state: 'done',
+      requestHash,
+      madeBy,
+      endedAt: sql<Date>`now()`,
+    })
     .execute();
   await tellOfPurchase(tx, purchase, 'refunded', { refundId: id, amount, whole, reason });
   await postTransfers(tx, { ownerId: booksId, madeBy }, [posting]);

@@ -14,7 +14,7 @@ export async function claimsOf(tx: DatabaseTransaction, purchaseId: string): Pro
     .where('purchaseId', '=', purchaseId)
     .execute();
   const refunds = await tx
-    .selectFrom('providerRefunds')
+    .selectFrom('refunds')
     .select(['id', 'amount', 'state', 'posted as covered', 'madeAt as at'])
     .where('purchaseId', '=', purchaseId)
     .execute();
@@ -41,7 +41,7 @@ export async function keepCovered(
   for (const claim of changed) {
     const { id, kind, covered } = claim;
     if (kind === 'dispute') await tx.updateTable('disputes').set({ reserved: covered }).where('id', '=', id).execute();
-    else await tx.updateTable('providerRefunds').set({ posted: covered }).where('id', '=', id).execute();
+    else await tx.updateTable('refunds').set({ posted: covered }).where('id', '=', id).execute();
     await tellBeyond(tx, { ...of, what: id, money: { amount: beyondOf(claim), currency: of.currency } });
   }
 }

@@ -2,6 +2,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancellationScope,
+  CancelledFailure,
   condition,
   defineSignal,
   isCancellation,
@@ -80,7 +81,9 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     captured = await CancellationScope.nonCancellable(() =>
       untilDone('capturePayment', () => capturePayment({ purchaseId }), isRefused),
     );
-  } catch (err) {
+  } catch (caught) {
+    // A step that breaks off once it was asked to end is not tried again, and tells how it broke instead.
+    const err = CancellationScope.current().consideredCancelled ? canceled(caught) : caught;
     const end = await CancellationScope.nonCancellable(async () => {
       for (const { name, undo } of undos) await untilDone(name, undo);
       return untilDone('endPurchase', () => steps.endPurchase({ purchaseId, ...endOf(err) }));
@@ -136,6 +139,11 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
 
 function causeOf(err: unknown): ApplicationFailure | undefined {
   return err instanceof ActivityFailure && err.cause instanceof ApplicationFailure ? err.cause : undefined;
+}
+
+/** As its buyer's doing, which it is unless it was refused in any case. */
+function canceled(err: unknown): unknown {
+  return isCancellation(err) || causeOf(err)?.nonRetryable === true ? err : new CancelledFailure(reasonOf(err));
 }
 
 /** The provider has said that the money was not taken, and will not be; anything else may have happened. */

@@ -11,6 +11,8 @@ export interface SettleRefundInput {
   reason: string;
   /** Also where the license was used or passed on. */
   force: boolean;
+  /** Hex; another request under the same id is refused. */
+  requestHash?: string;
   madeBy: string;
 }
 export interface SettleRefundResult {

@@ -5,7 +5,7 @@ import { licenseKindSchema } from '../../domain/license-kinds.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { licenseStates } from '../../domain/states.ts';
 import { databaseNow, type LicenseRow, readLicense } from '../../stores/license-rows.ts';
-import { activateLicense, issueLicense } from '../../stores/licenses.ts';
+import { issueLicense } from '../../stores/licenses.ts';
 import {
   licenseView,
   listActivations,
@@ -98,8 +98,7 @@ export function licenseRoutes(app: Api, { db }: ApiContext): void {
           const mend = 'Pack the agent first; `soulfra loop list` shows the content hashes of your packages.';
           throw fieldError('packageHash', 'must be the content hash of a loop package of your own', mend);
         }
-        await issueLicense(tx, { id, holderId: holder, issuerId: ownerId, kind, packageHash, by });
-        return (await activateLicense(tx, { id, by })).license;
+        return issueLicense(tx, { id, holderId: holder, issuerId: ownerId, kind, packageHash, by, activated: by });
       });
       if (request.query.dryRun) return { dryRun: true as const, would: `give ${holder} a license of kind ${kind}` };
       void reply.header('location', `/v1/licenses/${license.id}`);

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { idSchema } from '../../domain/ids.ts';
 import { amountSchema, currencySchema } from '../../domain/money.ts';
-import { disputeStates, paymentProviders, payoutStates, refundStates } from '../../domain/payments.ts';
-import { listDisputes, listPayouts, listRefunds } from '../../stores/queries/payments.ts';
+import { paymentProviders, payoutStates } from '../../domain/payments.ts';
+import { listPayouts } from '../../stores/queries/payments.ts';
 import type { Payout } from '../../stores/payouts.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -11,7 +11,6 @@ import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } fr
 import type { Api } from '../types.ts';
 
 const payoutId = idSchema('payout');
-const purchaseId = z.string().max(100);
 
 const payoutSchema = z
   .object({
@@ -28,40 +27,10 @@ const payoutSchema = z
   })
   .meta({ id: 'Payout' });
 
-const refundSchema = z
-  .object({
-    id: idSchema('refund'),
-    purchaseId,
-    amount: amountSchema,
-    currency: currencySchema,
-    state: z.enum(refundStates),
-    posted: amountSchema.describe('What of it was left of the sale, and went back; the rest is the platform’s loss'),
-    reason: z.string(),
-    failure: z.string(),
-    madeAt: timeSchema,
-    endedAt: timeSchema.nullable(),
-  })
-  .meta({ id: 'ProviderRefund' });
-
-const disputeSchema = z
-  .object({
-    id: z.string().describe('The provider’s'),
-    purchaseId,
-    provider: z.string(),
-    amount: amountSchema,
-    currency: currencySchema,
-    reserved: amountSchema.describe('What of it was left of the sale to be set aside'),
-    reason: z.string(),
-    state: z.enum(disputeStates),
-    openedAt: timeSchema,
-    endedAt: timeSchema.nullable(),
-  })
-  .meta({ id: 'Dispute' });
-
 const endedSchema = z.object({ id: payoutId, state: z.enum(payoutStates) });
 const accountSchema = z.object({ userId: idSchema('user'), provider: z.string(), account: z.string().nullable() });
 
-/** Money on its way out: payouts to creators, refunds through providers, disputes. */
+/** Money on its way to creators. */
 export function payoutRoutes(app: Api, { db, payouts }: ApiContext): void {
   listRoute(app, {
     url: '/v1/payouts',
@@ -74,30 +43,6 @@ export function payoutRoutes(app: Api, { db, payouts }: ApiContext): void {
     key: payoutId,
     keyOf: ({ id }) => id,
     rows: (page, filters) => listPayouts(db, { ...page, ...filters }),
-  });
-  listRoute(app, {
-    url: '/v1/refunds',
-    role: 'reader',
-    tag: 'payments',
-    summary: 'Refunds through payment providers: of one’s own books, and of what one bought; the last first',
-    item: refundSchema,
-    filters: { purchaseId: purchaseId.optional(), state: z.enum(refundStates).optional() },
-    params: z.object({}),
-    key: idSchema('refund'),
-    keyOf: ({ id }) => id,
-    rows: (page, filters) => listRefunds(db, { ...page, ...filters }),
-  });
-  listRoute(app, {
-    url: '/v1/disputes',
-    role: 'operator',
-    tag: 'payments',
-    summary: 'Payments that buyers have disputed at their bank',
-    item: disputeSchema,
-    filters: { purchaseId: purchaseId.optional(), state: z.enum(disputeStates).optional() },
-    params: z.object({}),
-    key: z.string().regex(/^[\x21-\x7e]{1,100}$/),
-    keyOf: ({ id }) => id,
-    rows: (page, filters) => listDisputes(db, { ...page, ...filters }),
   });
 
   const params = z.strictObject({ id: payoutId });

@@ -7,10 +7,10 @@ import { reasonChars } from '../../domain/ledger.ts';
 import { amountSchema, currencySchema, moneyText } from '../../domain/money.ts';
 import { refundStates } from '../../domain/payments.ts';
 import { creditsPayment } from '../../domain/purchases.ts';
-import { openRefund, refundState } from '../../stores/provider-refunds.ts';
+import { openRefund } from '../../stores/provider-refunds.ts';
 import { findPurchase } from '../../stores/queries/purchases.ts';
 import { findRefund, listRefunds } from '../../stores/queries/refunds.ts';
-import { refundPurchase } from '../../stores/refunds.ts';
+import { type NewRefund, refundPurchase } from '../../stores/refunds.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
@@ -21,24 +21,30 @@ import { awaitRow, requiredIdempotencyHeaders, startedId } from '../workflow-sta
 
 const tag = 'market';
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
+const refundParams = z.strictObject({ id: idSchema('refund') });
 const refundSchema = z
   .object({
     id: idSchema('refund'),
     purchaseId: idSchema('purchase'),
+    payment: z.string().describe('As the purchase was paid, so it goes back'),
     amount: amountSchema,
     currency: currencySchema,
-    reason: z.string(),
+    state: z.enum(refundStates).describe('By credits it is done at once'),
+    posted: amountSchema.describe('What of it was left of the sale, and went back; the rest is the platform’s loss'),
+    revokedLicense: z.boolean().describe('Nothing was left of the sale with it, so the license was revoked'),
     forced: z.boolean().describe('Although the license was used or passed on'),
-    whole: z.boolean().describe('Nothing was left of the sale then, so the license was revoked'),
-    at: timeSchema,
+    reason: z.string(),
+    failure: z.string().describe('Why the provider did not make it; empty: it did, or may yet'),
+    madeAt: timeSchema,
+    endedAt: timeSchema.nullable(),
   })
   .meta({ id: 'Refund' });
 
 /** So long a request waits for the provider's word. */
 const answerMs = 5_000;
-const askedSchema = z
-  .object({ id: idSchema('refund'), purchaseId: idSchema('purchase'), state: z.enum(refundStates) })
-  .meta({ id: 'AskedRefund' });
+const startedSchema = z
+  .object({ id: idSchema('refund'), purchaseId: idSchema('purchase'), state: z.literal('pending') })
+  .meta({ id: 'StartedRefund' });
 
 export function refundRoutes(app: Api, { db, principals, starter }: ApiContext): void {
   app.route({
@@ -63,85 +69,129 @@ export function refundRoutes(app: Api, { db, principals, starter }: ApiContext):
         200: dryRunSchema,
         201: refundSchema,
         202: {
-          description: 'Of a purchase by a provider: asked for there; /v1/refunds says what came of it',
-          content: { 'application/json': { schema: askedSchema } },
+          description: 'On its way through the provider; Location has it',
+          content: { 'application/json': { schema: refundSchema.or(startedSchema) } },
         },
         ...problemResponses,
       },
     },
     handler: async (request, reply) => {
-      const { ownerId, role, tokenId } = callerOf(request);
+      const { ownerId, role, tokenId: madeBy } = callerOf(request);
+      const { dryRun } = request.query;
       const { id: purchaseId } = request.params;
-      const { amount, reason, force } = request.body;
-      const purchase = await seen(ownerId, purchaseId);
+      const { amount, reason, force: forced } = request.body;
+      const { payment, price, seller } = await seen(ownerId, purchaseId);
       const runs = role === 'operator' && ownerId === (await principals.firstOperator());
-      if (!runs && purchase.seller !== ownerId)
+      if (!runs && seller !== ownerId)
         throw new DomainError('FORBIDDEN', `only its seller, or who runs the marketplace, refunds ${purchaseId}`);
-      if (force && !runs) throw new DomainError('FORBIDDEN', 'only who runs the marketplace may force a refund');
+      if (forced && !runs) throw new DomainError('FORBIDDEN', 'only who runs the marketplace may force a refund');
       const id = startedId('refund', request);
       const requestHash = createHash('sha256')
         .update(canonicalJson({ purchaseId, ...request.body } as CanonicalValue))
         .digest();
-      if (purchase.payment !== creditsPayment) {
-        const asked = { refundId: id, purchaseId, amount, reason, force, madeBy: tokenId };
-        // What can be refused is refused here; the workflow opens it again, under the same locks.
-        const { currency, ...opened } = await writeOrTry(db, true, (tx) => openRefund(tx, asked));
-        if (request.query.dryRun)
-          return {
-            dryRun: true as const,
-            would: `give back ${moneyText({ amount: opened.amount, currency })} of ${purchaseId} through ${purchase.payment}`,
-          };
-        const { amount: part, ...rest } = asked;
-        const isNew = await starter.start({
-          type: 'settleRefund',
-          ownerId,
-          workflowId: refundWorkflowId(id),
-          args: [{ ...rest, ...(part === undefined ? {} : { amount: part }) }],
-          again: 'never',
-          summary: purchaseId,
-          content: requestHash.toString('hex'),
-        });
-        if (!isNew) void reply.header('idempotent-replayed', 'true');
-        const state = await awaitRow(async () => {
-          const row = await refundState(db, id);
-          return row === 'pending' ? undefined : row;
-        }, answerMs);
-        void reply.header('location', `/v1/refunds?purchaseId=${purchaseId}`);
-        return reply.code(202).send({ id, purchaseId, state: state ?? ('pending' as const) });
+      const refund = { id, purchaseId, amount, reason, forced, requestHash, madeBy };
+      if (dryRun) {
+        const part = payment === creditsPayment ? await tryCredits(refund) : await tryProvider(refund);
+        const what = part === undefined ? 'all that is left' : moneyText({ ...price, amount: part });
+        const how = payment === creditsPayment ? '' : ` through ${payment}`;
+        return { dryRun: true as const, would: `give back ${what} of ${purchaseId}${how}` };
       }
-      const refund = { id, purchaseId, amount, reason, forced: force, requestHash, madeBy: tokenId };
-      const made = await writeOrTry(db, request.query.dryRun, (tx) => refundPurchase(tx, refund));
-      if (request.query.dryRun) {
-        const { currency } = purchase.price;
-        const what = amount === undefined ? 'all that is left' : moneyText({ amount, currency });
-        return { dryRun: true as const, would: `give back ${what} of ${purchaseId}` };
+      void reply.header('location', `/v1/refunds/${id}`);
+      const isNew =
+        payment === creditsPayment
+          ? await writeOrTry(db, false, (tx) => refundPurchase(tx, refund))
+          : await startAtProvider(ownerId, refund);
+      if (!isNew) void reply.header('idempotent-replayed', 'true');
+      const made = await awaitRow(async () => {
+        const row = await findRefund(db, ownerId, id);
+        return row?.state === 'pending' ? undefined : row;
+      }, answerMs);
+      if (made === undefined) {
+        const open = await findRefund(db, ownerId, id);
+        return reply.code(202).send(open ?? { id, purchaseId, state: 'pending' as const });
       }
-      if (!made) void reply.header('idempotent-replayed', 'true');
-      const view = await findRefund(db, purchaseId, id);
-      if (!view) throw new DomainError('INTERNAL', `${id} was made and is not there`);
-      return reply.code(201).send(view);
+      if (made.state === 'failed')
+        throw new DomainError('CONFLICT', `${payment} did not give it back: ${made.failure}`);
+      return reply.code(201).send(made);
     },
   });
 
+  const list = { role: 'reader', tag, item: refundSchema, key: idSchema('refund'), keyOf: refundId } as const;
   listRoute(app, {
+    ...list,
+    url: '/v1/refunds',
+    summary: 'Refunds of purchases that you made or sold, the last first; who runs the marketplace sees all',
+    filters: { purchaseId: idSchema('purchase').optional(), state: z.enum(refundStates).optional() },
+    params: z.object({}),
+    rows: (page, filters) => listRefunds(db, { ...page, ...filters }),
+  });
+  listRoute(app, {
+    ...list,
     url: '/v1/purchases/:id/refunds',
-    role: 'reader',
-    tag,
-    summary: 'What was given back of a purchase, the last first',
-    item: refundSchema,
+    summary: 'Refunds of a purchase, by credits or through its provider, the last first',
     filters: {},
     params: purchaseParams,
-    key: idSchema('refund'),
-    keyOf: ({ id }) => id,
-    rows: async ({ ownerId, ...page }, _filters, { id }) => {
-      await seen(ownerId, id);
+    rows: async (page, _filters, { id }) => {
+      await seen(page.ownerId, id);
       return listRefunds(db, { ...page, purchaseId: id });
     },
   });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/refunds/:id',
+    config: { role: 'reader' },
+    schema: {
+      tags: [tag],
+      summary: 'One refund',
+      params: refundParams,
+      response: { 200: refundSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { id } = request.params;
+      const found = await findRefund(db, callerOf(request).ownerId, id);
+      if (!found) throw new DomainError('NOT_FOUND', `no refund ${id}`);
+      return found;
+    },
+  });
+
+  async function tryCredits(refund: NewRefund): Promise<number | undefined> {
+    await writeOrTry(db, true, (tx) => refundPurchase(tx, refund));
+    return refund.amount;
+  }
+
+  /** @returns what would go back */
+  async function tryProvider(refund: NewRefund): Promise<number> {
+    return (await writeOrTry(db, true, (tx) => openRefund(tx, askedOf(refund)))).amount;
+  }
+
+  /** @returns false where it was started before */
+  async function startAtProvider(ownerId: string, refund: NewRefund): Promise<boolean> {
+    // What can be refused is refused here; the workflow opens it again, under the same locks.
+    await tryProvider(refund);
+    return starter.start({
+      type: 'settleRefund',
+      ownerId,
+      workflowId: refundWorkflowId(refund.id),
+      args: [askedOf(refund)],
+      again: 'never',
+      summary: refund.purchaseId,
+      content: refund.requestHash.toString('hex'),
+    });
+  }
 
   async function seen(ownerId: string, id: string) {
     const found = await findPurchase(db, ownerId, id);
     if (!found) throw new DomainError('NOT_FOUND', `no purchase ${id}`);
     return found;
   }
+}
+
+function refundId({ id }: { id: string }): string {
+  return id;
+}
+
+function askedOf({ id, purchaseId, amount, reason, forced, requestHash, madeBy }: NewRefund) {
+  const asked = { refundId: id, purchaseId, reason, force: forced, requestHash: requestHash.toString('hex'), madeBy };
+  return { ...asked, ...(amount === undefined ? {} : { amount }) };
 }

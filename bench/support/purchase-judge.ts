@@ -6,6 +6,8 @@ import type { BenchShop } from './purchase-shop.ts';
 interface Judged {
   id: string;
   state: string;
+  reasonCode: string;
+  reason: string;
   payment: string;
   buyer: string;
   listingId: string;
@@ -28,7 +30,7 @@ interface Judged {
 export async function wrongPurchases(db: Database, shop: BenchShop, canceled: ReadonlySet<string>): Promise<string[]> {
   const wrong: string[] = [];
   const { rows } = await sql<Judged>`
-    select p.id, p.state, p.payment, p.owner_id as buyer, p.listing_id,
+    select p.id, p.state, p.reason_code, p.reason, p.payment, p.owner_id as buyer, p.listing_id,
       (select count(*)::int from licenses l where l.purchase_id = p.id) as licenses,
       (select count(*)::int from licenses l where l.purchase_id = p.id and l.state = 'active' and l.owner_id = p.owner_id) as active,
       (select count(*)::int from licenses l where l.purchase_id = p.id and l.state <> 'revoked') as usable,
@@ -70,7 +72,7 @@ export async function wrongPurchases(db: Database, shop: BenchShop, canceled: Re
       if (!hadCause) wrong.push(`${id} came to nothing for no cause`);
       if (payment === 'bench' && row.paymentState !== 'void')
         wrong.push(`${id} was undone, its payment is ${row.paymentState}`);
-    } else wrong.push(`${id} is ${state}`);
+    } else wrong.push(`${id} is ${state}: ${row.reasonCode} ${row.reason}`);
   }
   const orphans = await sql<{ what: string }>`
     select id || ' is of no purchase' as what from licenses where purchase_id is null or purchase_id not in (select id from purchases)

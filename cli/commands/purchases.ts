@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { moneyText, parseMoney } from '../../domain/money.ts';
+import { moneyText } from '../../domain/money.ts';
 import type { Would } from '../licenses.ts';
 import { ago, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { refundCommands } from './refunds.ts';
 
 interface Price {
   amount: number;
@@ -106,40 +107,6 @@ export function purchaseCommands(program: Command): void {
     });
 
   purchases
-    .command('refund')
-    .argument('<purchase>', 'its id')
-    .argument('[amount]', 'in decimal, in the currency of the purchase; default: all that is left')
-    .requiredOption('--reason <text>', 'why; it stands in the ledger')
-    .option('--force', 'also where the license was used or passed on')
-    .option('--key <key>', 'the same key refunds once, however often it is sent; default: a new one')
-    .option('--dry-run', 'check only')
-    .description('give back what was paid; all of it revokes the license')
-    .action(
-      async (
-        id: string,
-        text: string | undefined,
-        options: { reason: string; force?: boolean; key?: string; dryRun?: boolean },
-        command: Command,
-      ) => {
-        const { client, json } = sessionOf(command);
-        const { reason, force, key = randomUUID(), dryRun } = options;
-        const { currency } = (await client.get<Purchase>(pathOf(id))).price;
-        const amount = text === undefined ? undefined : parseMoney(text, currency).amount;
-        const headers = { 'idempotency-key': key };
-        const refund = await client.post<Price & { id: string; whole: boolean } & Would>(
-          `${pathOf(id)}/refunds`,
-          { amount, reason, force },
-          { dryRun },
-          headers,
-        );
-        if (json) return printJson(refund);
-        if (refund.would !== undefined) return line(`would ${refund.would}`);
-        line(`${good('✔')} ${moneyText(refund)} given back (${refund.id})`);
-        if (refund.whole) line('  nothing is left of the sale: its license is revoked');
-      },
-    );
-
-  purchases
     .command('cancel')
     .argument('<purchase>', 'its id')
     .option('--dry-run', 'check only')
@@ -150,6 +117,8 @@ export function purchaseCommands(program: Command): void {
       if (json) return printJson(purchase);
       line(purchase.would === undefined ? `${good('✔')} ${id} is ${purchase.state}` : `would ${purchase.would}`);
     });
+
+  refundCommands(purchases);
 }
 
 function pathOf(id: string): string {

@@ -1,58 +1,6 @@
-import type { DisputeState, PayoutState, RefundState } from '../../domain/payments.ts';
+import type { DisputeState, PayoutState } from '../../domain/payments.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
-
-export interface RefundView {
-  id: string;
-  purchaseId: string;
-  amount: number;
-  currency: string;
-  state: RefundState;
-  posted: number;
-  reason: string;
-  failure: string;
-  madeAt: string;
-  endedAt: string | null;
-}
-
-/** Refunds through providers: who runs the marketplace sees all of their books, a buyer their own; the last first. */
-export async function listRefunds(
-  db: Executor,
-  {
-    ownerId,
-    after,
-    limit,
-    purchaseId,
-    state,
-  }: PageRequest & { purchaseId?: string | undefined; state?: RefundState | undefined },
-): Promise<RefundView[]> {
-  let query = db
-    .selectFrom('providerRefunds as r')
-    .innerJoin('payments as p', 'p.purchaseId', 'r.purchaseId')
-    .select([
-      'r.id',
-      'r.purchaseId',
-      'r.amount',
-      'r.currency',
-      'r.state',
-      'r.posted',
-      'r.reason',
-      'r.failure',
-      'r.madeAt',
-      'r.endedAt',
-    ])
-    .where((eb) => eb.or([eb('r.ownerId', '=', ownerId), eb('p.buyerId', '=', ownerId)]));
-  if (after !== undefined) query = query.where('r.id', '<', after);
-  if (purchaseId !== undefined) query = query.where('r.purchaseId', '=', purchaseId);
-  if (state !== undefined) query = query.where('r.state', '=', state);
-  const rows = await query.orderBy('r.id', 'desc').limit(limit).execute();
-  return rows.map((row) => ({
-    ...row,
-    state: row.state as RefundState,
-    madeAt: iso(row.madeAt),
-    endedAt: iso(row.endedAt),
-  }));
-}
 
 export interface DisputeView {
   id: string;
@@ -67,7 +15,7 @@ export interface DisputeView {
   endedAt: string | null;
 }
 
-/** Of one's own books, by id downwards. */
+/** Of purchases that one made, sold, or whose books one keeps; by id downwards. */
 export async function listDisputes(
   db: Executor,
   {
@@ -79,24 +27,17 @@ export async function listDisputes(
   }: PageRequest & { purchaseId?: string | undefined; state?: DisputeState | undefined },
 ): Promise<DisputeView[]> {
   let query = db
-    .selectFrom('disputes')
-    .select([
-      'id',
-      'purchaseId',
-      'provider',
-      'amount',
-      'currency',
-      'reserved',
-      'reason',
-      'state',
-      'openedAt',
-      'endedAt',
-    ])
-    .where('ownerId', '=', ownerId);
-  if (after !== undefined) query = query.where('id', '<', after);
-  if (purchaseId !== undefined) query = query.where('purchaseId', '=', purchaseId);
-  if (state !== undefined) query = query.where('state', '=', state);
-  const rows = await query.orderBy('id', 'desc').limit(limit).execute();
+    .selectFrom('disputes as d')
+    .innerJoin('purchases as p', 'p.id', 'd.purchaseId')
+    .select(['d.id', 'd.purchaseId', 'd.provider', 'd.amount', 'd.currency', 'd.reserved', 'd.reason', 'd.state'])
+    .select(['d.openedAt', 'd.endedAt'])
+    .where((eb) =>
+      eb.or([eb('p.ownerId', '=', ownerId), eb('p.sellerId', '=', ownerId), eb('p.booksId', '=', ownerId)]),
+    );
+  if (after !== undefined) query = query.where('d.id', '<', after);
+  if (purchaseId !== undefined) query = query.where('d.purchaseId', '=', purchaseId);
+  if (state !== undefined) query = query.where('d.state', '=', state);
+  const rows = await query.orderBy('d.id', 'desc').limit(limit).execute();
   return rows.map((row) => ({
     ...row,
     state: row.state as DisputeState,

@@ -38,8 +38,7 @@ function purchaseQuery(db: Executor, ownerId: string) {
     .selectFrom('purchases')
     .selectAll()
     .select(
-      sql<number>`((select coalesce(sum(r.amount), 0) from purchase_refunds r where r.purchase_id = purchases.id)
-        + (select coalesce(sum(r.posted), 0) from provider_refunds r where r.purchase_id = purchases.id))::bigint`.as(
+      sql<number>`(select coalesce(sum(r.posted), 0)::bigint from refunds r where r.purchase_id = purchases.id)`.as(
         'refunded',
       ),
     )

@@ -24,16 +24,13 @@ export async function purchaseFactsAfter(
       const { rows } = await sql<PurchaseRow>`
         select p.id, p.state, p.amount, p.currency, l.state as license_state, l.suspended_by, l.id is not null and exists (
             select from license_events e where e.license_id = l.id and e.change = 'revoked' and (
-              e.actor in (select id from purchase_refunds where purchase_id = p.id)
-              or e.actor in (select id from provider_refunds where purchase_id = p.id)
+              e.actor in (select id from refunds where purchase_id = p.id)
               or e.actor in (select id from disputes where purchase_id = p.id))) as revoked_by_money
         from purchases p left join licenses l on l.purchase_id = p.id
         where p.books_id = ${ownerId} and p.id > ${after} order by p.id limit ${limit}`.execute(tx);
       const ids = rows.map(({ id }) => id);
       const claims = await sql<ClaimRow>`
-        select purchase_id, 'refund' as kind, id, amount, 'done' as state, amount as covered, at from purchase_refunds
-          where purchase_id = any(${ids})
-        union all select purchase_id, 'refund', id, amount, state, posted, made_at from provider_refunds
+        select purchase_id, 'refund' as kind, id, amount, state, posted as covered, made_at as at from refunds
           where purchase_id = any(${ids})
         union all select purchase_id, 'dispute', id, amount, state, reserved, opened_at from disputes
           where purchase_id = any(${ids})

@@ -736,6 +736,16 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  { name: 'an unknown refund', method: 'GET', url: `/v1/refunds/${newId('refund')}`, status: 404, code: 'NOT_FOUND' },
+  { name: 'a refund by no id', method: 'GET', url: '/v1/refunds/one', status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'refunds of no purchase',
+    method: 'GET',
+    url: '/v1/refunds?purchaseId=x',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'disputes in no state', method: 'GET', url: '/v1/disputes?state=lit', status: 400, code: 'INVALID_INPUT' },
   { name: 'a download of an unknown license', url: `${noLicense}/download`, status: 404, code: 'NOT_FOUND' },
   { name: 'a link that nobody signed', method: 'GET', url: '/v1/downloads/abc', status: 404, code: 'NOT_FOUND' },
   {

@@ -68,6 +68,7 @@ function idFor(url: string): string {
   if (url.includes('/licenses/')) return newId('license');
   if (url.startsWith('/v1/listings/')) return newId('listing');
   if (url.startsWith('/v1/purchases/')) return newId('purchase');
+  if (url.startsWith('/v1/refunds/')) return newId('refund');
   if (url.includes('/webhooks/')) return newId('webhook');
   if (url.includes('/users/')) return newId('user');
   if (url.includes('/mails/')) return newId('mail');

@@ -85,6 +85,10 @@ test('offered, bought, downloaded and refunded by commands alone', async () => {
     soulfra(seller.token, ['purchases', 'refund', purchase, ...args, '--reason', 'a mistake']);
   expect((await refund('4.00')).out).toContain('4.00 EUR given back');
   expect((await refund()).out).toContain('its license is revoked');
+  const refunds = await soulfra(buyer.token, ['purchases', 'refunds', purchase, '--state', 'done']);
+  expect(refunds.out).toMatch(/done\s+6\.00 EUR\s+credits[^\n]*\n[^\n]*done\s+4\.00 EUR\s+credits/);
+  const disputes = await soulfra(seller.token, ['--json', 'purchases', 'disputes', purchase]);
+  expect(JSON.parse(disputes.out)).toMatchObject({ items: [] });
   expect((await soulfra(buyer.token, ['license', 'download', licenseId])).err).toContain('LICENSE_REFUSED');
   expect((await soulfra(buyer.token, ['purchases', 'list', '--as', 'buyer'])).out).toContain(purchase);
   expect((await sell('retire', listing)).out).toContain('is retired');

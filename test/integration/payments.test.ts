@@ -96,10 +96,20 @@ describe('a payment', () => {
     const view = async () => (await market.call('GET', `/v1/purchases/${id}`)).json() as Record<string, unknown>;
     await market.until('it is completed', async () => (await view())['state'] === 'completed');
     expect(await view()).toMatchObject({ payUrl: null, refunded: 0 });
-    const refund = () =>
-      market.call('POST', `/v1/purchases/${id}/refunds`, { reason: 'asked' }, { 'idempotency-key': 'back' });
-    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
-    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    const refund = (body: object = {}) =>
+      market.call('POST', `/v1/purchases/${id}/refunds`, { reason: 'asked', ...body }, { 'idempotency-key': 'back' });
+    const begun = await refund();
+    const { location } = begun.headers;
+    // 202 where Stripe takes longer than a request waits.
+    expect([201, 202]).toContain(begun.statusCode);
+    await market.until('it is given back', async () => (await refund()).statusCode === 201);
+    const refunded = (await refund()).json() as Record<string, unknown>;
+    expect(refunded).toMatchObject({ purchaseId: id, payment: 'stripe', state: 'done', amount: 1_000, posted: 1_000 });
+    expect(refunded).toMatchObject({ id: begun.json().id, revokedLicense: true, forced: false, failure: '' });
+    expect((await market.call('GET', location as string)).json()).toEqual(refunded);
+    for (const list of [`/v1/purchases/${id}/refunds`, `/v1/refunds?purchaseId=${id}`])
+      expect((await market.call('GET', list)).json().items).toEqual([refunded]);
+    expect((await refund({ reason: 'another' })).json().code).toBe('CONFLICT');
     expect(await view()).toMatchObject({ refunded: 1_000 });
     const more = await market.call(
       'POST',
@@ -322,6 +332,14 @@ describe('a refund through Stripe', () => {
     const sale = await market.buy();
     market.double.dispute(sale.paymentId);
     expect(await market.refund({ purchaseId: sale.purchaseId })).toEqual({ state: 'failed' });
+    const url = `/v1/purchases/${sale.purchaseId}/refunds`;
+    const asked = () => market.call('POST', url, { reason: 'by API' }, { 'idempotency-key': 'refused' });
+    await market.until('it is refused', async () => (await asked()).statusCode === 409);
+    expect((await asked()).json().detail).toContain('stripe did not give it back: ');
+    expect((await market.call('GET', url)).json().items).toMatchObject([
+      { state: 'failed', posted: 0, revokedLicense: false, reason: 'by API' },
+      { state: 'failed', posted: 0, reason: 'asked' },
+    ]);
     expect(await market.license(sale.licenseId)).toEqual({ state: 'active', suspendedBy: [] });
     expect(await market.held(sale.purchaseId)).toBe(1_000);
   });
@@ -385,6 +403,9 @@ describe('a dispute', () => {
     expect(await end('lost')).toBe('lost');
     expect((await market.license(sale.licenseId)).state).toBe('revoked');
     expect(await told(sale.licenseId)).toEqual([testOwner, market.buyer]);
+    expect((await market.call('GET', `/v1/disputes?purchaseId=${sale.purchaseId}`)).json().items).toMatchObject([
+      { id, purchaseId: sale.purchaseId, provider: 'stripe', amount: 1_000, reserved: 1_000, state: 'lost' },
+    ]);
     const notice = (await market.notices('dispute_open')).find(({ key }) => key === `dispute_open:${id}`);
     expect(notice?.resolvedAt).not.toBe(null);
   });

@@ -140,6 +140,24 @@ test('canceled before the pivot, while the provider thinks, all is undone once i
   await expectUndone(id, { state: 'canceled', code: 'CONFLICT' });
 });
 
+test('canceled while a step is breaking off it is canceled, not failed', async () => {
+  const thinks = gate();
+  payments.script.set('authorize', async () => {
+    await thinks.pass();
+    throw new Error('the answer was lost');
+  });
+  const { id, handle, result } = await begin();
+  await thinks.reached;
+  await handle.cancel();
+  await until('the step is asked to end', async () => {
+    const { events } = await handle.fetchHistory();
+    return events?.some(({ activityTaskCancelRequestedEventAttributes: asked }) => asked) === true;
+  });
+  thinks.open();
+  await expect(result()).rejects.toThrow(WorkflowFailedError);
+  await expectUndone(id, { state: 'canceled', code: 'CONFLICT' });
+});
+
 test('canceled once it is being captured it goes on to the end', async () => {
   const thinks = gate();
   payments.script.set('capture', () => thinks.pass());

@@ -154,7 +154,7 @@ test('where purchase, license and money do not agree is found, each with what it
   // By hand is nobody's mistake.
   await revoke(bought[6]!.licenseId, 'tok_test');
   expect(await reconcile({ period: 'by-hand' })).toMatchObject({ discrepancies: 0 });
-  const refunds = await stage.db.selectFrom('purchaseRefunds').select(['id', 'purchaseId']).execute();
+  const refunds = await stage.db.selectFrom('refunds').select(['id', 'purchaseId']).execute();
   const ofGone = refunds.find(({ purchaseId }) => purchaseId === gone.purchaseId)!.id;
   await revoke(gone.licenseId, ofGone);
   await spoil(async (tx) => {

@@ -50,10 +50,15 @@ test('refunds in part take of each by what it holds; the last gives back exactly
   const before = await held();
   const sale = await bought();
   for (const amount of [333, 333])
-    expect((await refund(sale.id, { amount })).json).toMatchObject({ amount, whole: false });
+    expect((await refund(sale.id, { amount })).json).toMatchObject({
+      amount,
+      posted: amount,
+      state: 'done',
+      revokedLicense: false,
+    });
   expect(await licenseState(sale)).toBe('active');
   expect((await refund(sale.id, { amount: 334 })).json).toMatchObject({ status: 409, code: 'CONFLICT' });
-  expect((await refund(sale.id)).json).toMatchObject({ amount: 333, whole: true, currency: 'EUR' });
+  expect((await refund(sale.id)).json).toMatchObject({ amount: 333, revokedLicense: true, currency: 'EUR' });
   expect(await held()).toEqual(before);
   expect((await shop.balances('credits'))[sale.by.ownerId]).toBe(999);
   expect(await licenseState(sale)).toBe('revoked');
@@ -62,6 +67,14 @@ test('refunds in part take of each by what it holds; the last gives back exactly
   expect(seen.json).toMatchObject({ state: 'completed', refunded: 999 });
   const list = await shop.api.call('GET', `/v1/purchases/${sale.id}/refunds`, { token: sale.by.token });
   expect(list.json.items.map((item) => item['amount'])).toEqual([333, 333, 333]);
+  // Who bought, who sold and who runs the marketplace see the same; nobody else sees any.
+  const every = (token: string) => shop.api.call('GET', `/v1/refunds?purchaseId=${sale.id}&state=done`, { token });
+  for (const token of [sale.by.token, shop.seller.token, shop.api.tokens.operator])
+    expect((await every(token)).json.items).toEqual(list.json.items);
+  expect((await every(shop.api.stranger.token)).json.items).toEqual([]);
+  const one = `/v1/refunds/${list.json.items[0]!['id'] as string}`;
+  expect((await shop.api.call('GET', one, { token: sale.by.token })).json).toEqual(list.json.items[0]);
+  expect((await shop.api.call('GET', one, { token: shop.api.stranger.token })).status).toBe(404);
 });
 
 test('100 equal keys are one refund and 100 equal answers; 50 others at once never give back more than was paid', async () => {
@@ -84,7 +97,7 @@ test('a single use that was used, or a license that was passed on, is refunded b
   const sellers = { token: shop.seller.token };
   expect((await refund(used.id, {}, sellers)).status).toBe(409);
   expect((await refund(used.id, { force: true }, sellers)).json['code']).toBe('FORBIDDEN');
-  expect((await refund(used.id, { force: true })).json).toMatchObject({ forced: true, whole: true });
+  expect((await refund(used.id, { force: true })).json).toMatchObject({ forced: true, revokedLicense: true });
   expect(await licenseState(used)).toBe('revoked');
 
   const passed = await bought('commercial');

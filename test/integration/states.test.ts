@@ -72,7 +72,7 @@ const words: Record<string, readonly string[]> = {
   'payouts.provider': [...paymentProviders, byHand],
   'payouts.state': payoutStates,
   'plans.state': planStates,
-  'provider_refunds.state': refundStates,
+  'refunds.state': refundStates,
   'disputes.state': disputeStates,
   'runs.state': runStates,
   'sweeps.state': ['running', 'done', 'canceled'],
