@@ -36,6 +36,7 @@ import { noticeRoutes } from './routes/notices.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
+import { takedownRoutes } from './routes/takedowns.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { purchaseRoutes } from './routes/purchases.ts';
@@ -131,6 +132,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     paymentEventRoutes,
     payoutRoutes,
     disputeRoutes,
+    takedownRoutes,
     signingKeyRoutes,
     licenseRoutes,
     licenseUseRoutes,

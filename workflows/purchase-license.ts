@@ -13,7 +13,7 @@ import {
 } from '@temporalio/workflow';
 import type { PurchaseActivities } from '../activities/purchases.ts';
 import { paymentChangedSignal } from '../domain/payments.ts';
-import { type Captured, creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
+import { creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import { reasonOf } from './inference-ladder.ts';
 
@@ -45,7 +45,7 @@ const { tellStuck, tellUnstuck } = proxyLocalActivities<PurchaseActivities>({
   retry: { maximumInterval: '10 seconds' },
 });
 /** These leave the database. Canceled, they are waited for: an authorization that nobody waits for would come after its undo. */
-const { authorizePayment, voidPayment, capturePayment } = proxyActivities<PurchaseActivities>({
+const { authorizePayment, lookAtPayment, voidPayment, capturePayment } = proxyActivities<PurchaseActivities>({
   startToCloseTimeout: '30 seconds',
   scheduleToCloseTimeout: '5 minutes',
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
@@ -65,6 +65,8 @@ const pauses = { least: 5_000, most: 3_600_000 };
  */
 export async function purchaseLicense(input: PurchaseLicenseInput): Promise<PurchaseLicenseResult> {
   const { purchaseId } = input;
+  /** A notice is open: some step does not come through. */
+  let told = false;
   // One transaction has happened or not, whoever cancels meanwhile.
   if (input.payment === creditsPayment)
     return CancellationScope.nonCancellable(() => begin(() => steps.settleByCredits(input)));
@@ -72,19 +74,19 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
   if (isEndedPurchase(opened)) return opened;
 
   const undos: Array<{ name: string; undo: () => Promise<unknown> }> = [];
-  let captured: Captured;
   try {
     undos.unshift({ name: 'voidPayment', undo: () => voidPayment({ purchaseId }) });
     await untilAuthorized();
     undos.unshift({ name: 'dropLicense', undo: () => steps.dropLicense({ purchaseId }) });
     await steps.issuePending({ purchaseId });
-    captured = await CancellationScope.nonCancellable(() =>
+    await CancellationScope.nonCancellable(() =>
       untilDone('capturePayment', () => capturePayment({ purchaseId }), isRefused),
     );
   } catch (caught) {
     // A step that breaks off once it was asked to end is not tried again, and tells how it broke instead.
     const err = CancellationScope.current().consideredCancelled ? canceled(caught) : caught;
     const end = await CancellationScope.nonCancellable(async () => {
+      await untilDone('beginUndo', () => steps.beginUndo({ purchaseId }));
       for (const { name, undo } of undos) await untilDone(name, undo);
       return untilDone('endPurchase', () => steps.endPurchase({ purchaseId, ...endOf(err) }));
     });
@@ -92,20 +94,24 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     return end;
   }
   return CancellationScope.nonCancellable(() =>
-    untilDone('completePurchase', () => steps.completePurchase({ purchaseId, ...captured })),
+    untilDone('completePurchase', () => steps.completePurchase({ purchaseId })),
   );
 
-  /** Where it is up to the buyer to pay, it is looked at again when the provider tells, or its time is over. */
+  /**
+   * Where it is up to the buyer to pay, it is looked at again when the provider tells, every ten minutes, and when its time
+   * is over, which is the last look: a day at most, so that the history stays short. A provider that does not answer ends
+   * nothing, since the buyer may be paying.
+   */
   async function untilAuthorized(): Promise<void> {
     let changed = false;
     setHandler(defineSignal(paymentChangedSignal), () => {
       changed = true;
     });
-    for (;;) {
-      const awaited = await authorizePayment({ purchaseId });
-      if (!awaited) return;
-      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + 1_000));
+    let awaited = await authorizePayment({ purchaseId });
+    while (awaited) {
+      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + pauses.least));
       changed = false;
+      awaited = await untilDone('lookAtPayment', () => lookAtPayment({ purchaseId }), isRefusedOrUndone);
     }
   }
 
@@ -123,17 +129,24 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     for (let round = 0; ; round += 1) {
       try {
         const result = await work();
-        if (round > 0) await tellUnstuck({ purchaseId });
+        await endNotice();
         return result;
       } catch (err) {
+        if (isCancellation(err)) throw err;
         if (isFinal(err)) {
-          if (round > 0) await tellUnstuck({ purchaseId });
+          await endNotice();
           throw err;
         }
+        told = true;
         await tellStuck({ purchaseId, step, reason: reasonOf(err) });
         await sleep(Math.min(pauses.least * 2 ** round, pauses.most));
       }
     }
+  }
+
+  async function endNotice(): Promise<void> {
+    if (told) await tellUnstuck({ purchaseId });
+    told = false;
   }
 }
 
@@ -149,6 +162,10 @@ function canceled(err: unknown): unknown {
 /** The provider has said that the money was not taken, and will not be; anything else may have happened. */
 function isRefused(err: unknown): boolean {
   return causeOf(err)?.type === 'PAYMENT_REFUSED';
+}
+
+function isRefusedOrUndone(err: unknown): boolean {
+  return isRefused(err) || causeOf(err)?.type === 'CONFLICT';
 }
 
 /** What a refusal or a person ends is canceled; what broke is failed. */

@@ -166,7 +166,7 @@ test('where purchase, license and money do not agree is found, each with what it
     await sql`update ledger_transfers set purchase_id = 'pur_none' where id = ${`sale:${unknown.purchaseId}`}`.execute(
       tx,
     );
-    await sql`update purchase_refunds set amount = 900 where purchase_id = ${given.purchaseId}`.execute(tx);
+    await sql`update refunds set amount = 900, posted = 900 where purchase_id = ${given.purchaseId}`.execute(tx);
   });
   await reconcile({ period: 'disagreeing' });
   const { found } = await row('disagreeing');
