@@ -116,11 +116,11 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
-  // Before anything is sold: its receipt would be mailed too.
-  await recordOutbound({ client, db, ...rest }, { mailbox, webhookKey }, save);
   await recordPayments({ client, db, ...rest }, double, save);
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.settled(['pc2']);
+
+  await recordOutbound({ client, db, ...rest }, { mailbox, webhookKey }, save);
 
   await (await rest.sweep('first')).result();
   await save('reflect-fleet-done', 'reflect-fleet:call-first');
