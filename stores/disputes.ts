@@ -12,15 +12,15 @@ import { lockSale, postTransfers } from './ledger.ts';
 import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { tellBeyond } from './payment-notices.ts';
-import { feePosting, findPayment, type PaymentRow } from './payments.ts';
-import { licenseOf, pendingOf } from './provider-refunds.ts';
+import { cameToNothing, feePosting, findPayment, type PaymentRow } from './payments.ts';
+import { lockLicenseOf, pendingOf } from './provider-refunds.ts';
 
-export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
+export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign' | 'nothing_taken';
 
 /**
  * What the provider says of a dispute now, told once however often and in whatever order it comes: the row only goes
  * forward, and money and license go with it in the same transaction.
- * @returns `foreign` for one of a payment that is not ours
+ * @returns `foreign` for one of a payment that is not ours, `nothing_taken` for one whose purchase came to nothing
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleDispute(
@@ -33,7 +33,15 @@ async function settleDispute(
   if (!payment) return 'foreign';
   const { purchaseId, ownerId, buyerId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
-  if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  if (!sale) {
+    if (await cameToNothing(tx, payment)) {
+      // It was captured and given back, and is taken once more.
+      if (payment.state === 'captured' && facts.state !== 'inquiry')
+        await tellBeyond(tx, { ownerId, purchaseId, what: disputeId, money });
+      return 'nothing_taken';
+    }
+    throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  }
   const row = await tx.selectFrom('disputes').select('state').where('id', '=', disputeId).executeTakeFirst();
   const before = row?.state as DisputeState | undefined;
   // An inquiry has taken nothing; one that became a dispute comes back as such.
@@ -58,7 +66,7 @@ async function settleDispute(
       .insertInto('disputes')
       .values({ id: disputeId, provider, ownerId, purchaseId, ...money, reason, state: 'open', reserved })
       .execute();
-    const license = await licenseOf(tx, purchaseId);
+    const license = await lockLicenseOf(tx, purchaseId);
     const by = { actor: disputeId, reason: 'its payment is disputed' };
     if (license) await suspendLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });
     await tell('dispute.opened');
@@ -88,7 +96,7 @@ async function settleDispute(
       .set({ state: ended, endedAt: sql<Date>`now()` })
       .where('id', '=', disputeId)
       .execute();
-    const license = await licenseOf(tx, purchaseId);
+    const license = await lockLicenseOf(tx, purchaseId);
     const by = { actor: disputeId, reason: `the dispute was ${ended}` };
     if (license && ended === 'lost') await revokeLicense(tx, { id: license.id, by });
     else if (license) await reinstateLicense(tx, { id: license.id, cause: disputeCause(disputeId), by });

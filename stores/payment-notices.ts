@@ -22,6 +22,24 @@ export async function tellBeyond(
   });
 }
 
+/** A provider holds, or took, another amount than the price: it goes back, and the purchase is refused. */
+export async function tellOther(
+  tx: Executor,
+  { ownerId, purchaseId, provider, money }: { ownerId: string; purchaseId: string; provider: string; money: Money },
+  received: Money,
+): Promise<void> {
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'payment_differs',
+    key: `payment_differs:${purchaseId}`,
+    subject: purchaseId,
+    title: `${provider} has ${moneyText(received)} for ${purchaseId}, which costs ${moneyText(money)}`,
+    detail: 'It is given back, and the purchase is refused.',
+    action: `Look it up at ${provider}: somebody changed or captured it there.`,
+  });
+}
+
 /** What a provider told, or was asked for, does not get done. */
 export async function tellStuck(
   db: Executor,

@@ -1,19 +1,30 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { refundWorkflowId } from '../domain/ids.ts';
 import { moneyText, requireAmount } from '../domain/money.ts';
-import { type PaymentProviderName, refundCause, type RefundFacts, type RefundState } from '../domain/payments.ts';
+import {
+  paymentProviders,
+  type PaymentProviderName,
+  refundCause,
+  type RefundFacts,
+  type RefundState,
+} from '../domain/payments.ts';
 import { refunded } from '../domain/postings.ts';
 import { refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, type SaleState } from '../domain/sale-state.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { insertIntent } from './intents.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { type LicenseRow, lockLicense, databaseNow } from './license-rows.ts';
 import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { findPayment } from './payments.ts';
+import { cameToNothing, findPayment } from './payments.ts';
 import { stuckKey, tellBeyond, tellStuck } from './payment-notices.ts';
+
+/** Asked for anew at a time: the next hour takes more. */
+const mostResumed = 500;
 
 export interface AskedRefund {
   /** Made before it, so that a repeated request means the same refund. */
@@ -75,7 +86,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
     throw new DomainError('CONFLICT', `${more} is more than the ${most} that is left of ${purchaseId}`);
   }
   if (amount === left) {
-    const license = await licenseOf(tx, purchaseId);
+    const license = await lockLicenseOf(tx, purchaseId);
     if (license) {
       if (!force) refuseSpentLicense(license);
       const by = { actor: refundId, reason: 'its price goes back' };
@@ -101,16 +112,17 @@ export async function pendingOf(tx: Executor, purchaseId: string, but?: string):
   return row.pending;
 }
 
-export async function licenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
+export async function lockLicenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
   const row = await tx.selectFrom('licenses').select('id').where('purchaseId', '=', purchaseId).executeTakeFirst();
   return row && lockLicense(tx, row.id, null, databaseNow);
 }
 
-export type RefundOutcome = RefundState | 'foreign';
+export type RefundOutcome = RefundState | 'foreign' | 'nothing_taken';
 
 /**
  * What the provider says of a refund now, also of one that somebody made there: posted once, the license with it.
- * @returns `foreign` for one of a payment that is not ours
+ * @returns `foreign` for one of a payment that is not ours; `nothing_taken` for one whose purchase came to nothing, as where an
+ * authorisation is let go, which some versions of Stripe tell as a refund
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleRefund(
@@ -123,7 +135,14 @@ async function settleRefund(
   if (!payment) return 'foreign';
   const { purchaseId, ownerId, buyerId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
-  if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  if (!sale) {
+    if (await cameToNothing(tx, payment)) {
+      // It was captured, and does not come back to its buyer.
+      if (payment.state === 'captured' && facts.state === 'failed') await tellFailed(providerRefundId);
+      return 'nothing_taken';
+    }
+    throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  }
   const row = await rowOf();
   if (row.providerRefundId === null)
     await tx.updateTable('providerRefunds').set({ providerRefundId }).where('id', '=', row.id).execute();
@@ -174,7 +193,7 @@ async function settleRefund(
       .set({ state: 'done', posted: amount, endedAt: sql<Date>`now()` })
       .where('id', '=', row.id)
       .execute();
-    const license = await licenseOf(tx, purchaseId);
+    const license = await lockLicenseOf(tx, purchaseId);
     if (license) {
       const by = { actor: row.id, reason: 'its price went back' };
       if (leftOf(before) === amount) await revokeLicense(tx, { id: license.id, by });
@@ -208,7 +227,7 @@ async function settleRefund(
       subject: purchaseId,
       title: `the refund of ${moneyText(money)} for ${purchaseId} came back to ${provider}`,
       detail: facts.reason,
-      action: 'Pay the buyer in another way: the books say that the money went back.',
+      action: 'Pay the buyer in another way: the books say that the money went back. Then: soulfra inbox done ID',
     });
   }
 }
@@ -232,7 +251,7 @@ async function endRefund(
     .executeTakeFirst();
   if (!ended) return;
   await resolveNotice(tx, stuckKey(refundId));
-  const license = await licenseOf(tx, purchaseId);
+  const license = await lockLicenseOf(tx, purchaseId);
   const by = { actor: refundId, reason: 'its price did not go back' };
   if (license) await reinstateLicense(tx, { id: license.id, cause: refundCause(refundId), by });
   await appendEvents(tx, [
@@ -257,6 +276,28 @@ export function createProviderRefundStore(db: Database) {
         await lockSale(tx, row.ownerId, row.purchaseId);
         await endRefund(tx, { refundId, ...row, failure });
         return stateOf(tx, refundId);
+      });
+    },
+    /**
+     * Asks anew for refunds that were asked for here more than an hour ago and have not ended: one whose workflow still runs is
+     * not started again.
+     */
+    async resume(): Promise<number> {
+      return db.transaction().execute(async (tx) => {
+        const rows = await tx
+          .selectFrom('providerRefunds')
+          .select(['id', 'purchaseId', 'amount', 'reason', 'madeBy'])
+          .where('state', '=', 'pending')
+          .where('madeBy', 'not in', paymentProviders)
+          .where('madeAt', '<', sql<Date>`now() - interval '1 hour'`)
+          .orderBy(sql`random()`)
+          .limit(mostResumed)
+          .execute();
+        for (const { id: refundId, ...asked } of rows) {
+          const args = [{ ...asked, refundId, force: false } satisfies AskedRefund];
+          await insertIntent(tx, { workflowId: refundWorkflowId(refundId), type: 'settleRefund', args });
+        }
+        return rows.length;
       });
     },
     /** It does not get done: somebody is told. */

@@ -30,7 +30,11 @@ export async function recordPayments(
     client.workflow.execute(type, { workflowId, taskQueue: coordinationQueue, args: [args] });
 
   const buyer = newId('user');
-  await db.insertInto('users').values({ id: buyer, name: 'buyer', role: 'member' }).execute();
+  const known = { operatorId: labOwner, address: 'buyer@people.example', verifiedAt: new Date() };
+  await db
+    .insertInto('users')
+    .values({ id: buyer, name: 'buyer', role: 'member', ...known })
+    .execute();
   const purchaseId = newId('purchase');
   const purchase = await client.workflow.start('purchaseLicense', {
     workflowId: purchaseWorkflowId(purchaseId),
@@ -56,6 +60,8 @@ export async function recordPayments(
     id,
     ownerId: labOwner,
     type,
+    live: false,
+    account: null,
     object: { kind: 'checkout', id: checkoutId },
     happenedAt: new Date(),
   });
@@ -83,6 +89,8 @@ export async function recordPayments(
   await save('pay-out-creator-paid', `payout:${payout.id}`);
   await run('shareBlessings', 'blessings:recorded', {});
   await save('share-blessings-done', 'blessings:recorded');
+  await run('resumePayments', 'resume-payments:recorded', {});
+  await save('resume-payments-done', 'resume-payments:recorded');
 
   const refundId = newId('refund');
   const asked = { refundId, purchaseId, reason: 'recorded', force: false, madeBy: 'tok' };
