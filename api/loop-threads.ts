@@ -8,7 +8,7 @@ import type { LoopRow } from '../stores/queries/loop-memories.ts';
 import type { ChoosingInput, ChosenLoop } from './loop-choosing.ts';
 
 export type LoopThreadMessage =
-  | { kind: 'rows'; rows: LoopRow[] }
+  | { kind: 'rows'; rows: LoopRow[]; isFirst: boolean }
   | { kind: 'choose'; input: ChoosingInput }
   | {
       kind: 'read';
@@ -29,7 +29,7 @@ const mostMiB = 1_536;
 const mostMs = 60_000;
 
 /**
- * Judging a long life and reading a large package are seconds of work each: done in a thread of their own, so that the API answers
+ * Judging a long life and reading a large package are seconds of work each: done in a thread, so that the API answers
  * everybody else meanwhile; one after the other, so that many who pack take one core and the memory of one.
  */
 const oneAtATime = createOneAtATime();
@@ -40,7 +40,11 @@ export function chooseInThread(
 ): Promise<ChosenLoop> {
   return oneAtATime(() =>
     withThread(async (thread) => {
-      const input = await tellRows((rows) => thread.tell({ kind: 'rows', rows }));
+      let isFirst = true;
+      const input = await tellRows((rows) => {
+        thread.tell({ kind: 'rows', rows, isFirst });
+        isFirst = false;
+      });
       thread.tell({ kind: 'choose', input });
       for (;;) {
         const message = await thread.next();
@@ -73,29 +77,49 @@ interface Thread {
   next(): Promise<Exclude<LoopThreadAnswer, { kind: 'refused' }>>;
 }
 
-async function withThread<Result>(work: (thread: Thread) => Promise<Result>): Promise<Result> {
-  const worker = new Worker(new URL('./loop-thread.ts', import.meta.url), {
+let worker: Worker | undefined;
+/** Hears of the end of the thread while it works for somebody. */
+let onEnd: ((cause: unknown) => void) | undefined;
+
+/** Started at the first need and kept: it takes as long to start as a small package takes to be read. */
+function startedWorker(): Worker {
+  if (worker !== undefined) return worker;
+  const started = new Worker(new URL('./loop-thread.ts', import.meta.url), {
     resourceLimits: { maxOldGenerationSizeMb: mostMiB },
     // Nothing of ours is within its reach by accident.
     env: {},
   });
+  const ended = (cause: unknown) => {
+    if (worker !== started) return;
+    worker = undefined;
+    onEnd?.(cause);
+  };
+  started.on('error', ended);
+  started.on('exit', (code) => ended(new Error(`it ended with ${code}`)));
+  worker = started;
+  return started;
+}
+
+async function withThread<Result>(work: (thread: Thread) => Promise<Result>): Promise<Result> {
+  const thread = startedWorker();
+  // A process that waits for an answer stays; one that only could ask may end.
+  thread.ref();
   const answers: LoopThreadAnswer[] = [];
   let failure: Error | undefined;
   let arrived = Promise.withResolvers<void>();
-  const fail = (err: unknown) => {
-    failure ??= new DomainError('INTERNAL', 'the thread that judges packages ended', { cause: err });
-    arrived.resolve();
-  };
-  worker.on('message', (answer: LoopThreadAnswer) => {
+  const take = (answer: LoopThreadAnswer) => {
     answers.push(answer);
     arrived.resolve();
-  });
-  worker.on('error', fail);
-  worker.on('exit', fail);
-  const late = setTimeout(() => fail(new Error(`no answer within ${mostMs / 1000} s`)), mostMs);
+  };
+  onEnd = (cause) => {
+    failure = new DomainError('INTERNAL', 'the thread that judges packages ended', { cause });
+    arrived.resolve();
+  };
+  thread.on('message', take);
+  const late = setTimeout(() => void thread.terminate(), mostMs);
   try {
     return await work({
-      tell: (message) => worker.postMessage(message),
+      tell: (message) => thread.postMessage(message),
       async next() {
         while (answers.length === 0) {
           if (failure !== undefined) throw failure;
@@ -109,6 +133,8 @@ async function withThread<Result>(work: (thread: Thread) => Promise<Result>): Pr
     });
   } finally {
     clearTimeout(late);
-    await worker.terminate();
+    onEnd = undefined;
+    thread.off('message', take);
+    thread.unref();
   }
 }

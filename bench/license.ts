@@ -74,7 +74,7 @@ for (let round = 0; round < rounds + warmUp; round += 1) {
   const dot = text.lastIndexOf('.');
   const bytes = Uint8Array.from(Buffer.from(text.slice(0, dot), 'ascii'));
   const signature = Uint8Array.from(Buffer.from(text.slice(dot + 1), 'base64url'));
-  const asked = { package: packageHash, place: 'desk', commercial: true, revocations };
+  const asked = { issuer, package: packageHash, place: 'desk', commercial: true, revocations };
   const steps = [
     () => timed(spent.whole, async () => (await verifier.verify(text, asked)).holds),
     () => timed(spent.bare, () => crypto.subtle.verify('Ed25519', webKey, signature, bytes)),

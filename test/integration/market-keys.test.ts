@@ -45,7 +45,7 @@ test('Redis loses everything between a request and its repetition: each is one e
   const licenseId = bought.json['licenseId'] as string;
   const redeem = () =>
     shop.api.call('POST', `/v1/licenses/${licenseId}/redeem`, { token: by.token, body: { redemptionId: 'first' } });
-  const given = (await buy('given back')).json['id'] as string;
+  const given = (await buy('given-back')).json['id'] as string;
   const first = [bought, await grant('grant'), await redeem(), await refund(given)];
   expect(first.map(({ status }) => status)).toEqual([201, 201, 200, 201]);
   const before = [await books(), await shop.api.rowCounts()];
