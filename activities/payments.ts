@@ -12,7 +12,7 @@ import type { DisputeStore } from '../stores/disputes.ts';
 import type { EventRef, PaymentEventStore } from '../stores/payment-events.ts';
 import type { PaymentStore } from '../stores/payments.ts';
 import type { AskedRefund, OpenedRefund, ProviderRefundStore } from '../stores/provider-refunds.ts';
-import { type PaymentProviders, providerOf } from './hosted-payments.ts';
+import { type PaymentProviders, providerOf } from './payment-providers.ts';
 
 /** What a provider says now of what an event was about. */
 export type PaymentObjectFacts =
@@ -118,6 +118,15 @@ export function createPaymentActivities({
     async refundAtProvider({ refundId, paymentId, amount, currency, provider }: OpenedRefund): Promise<RefundFacts> {
       const request = { paymentId, refundId, money: { amount, currency } };
       return watched({ of: { refundId } }, () => providerOf(providers, provider).refund(request, `${refundId}:refund`));
+    },
+
+    /** It takes longer than any refund should. */
+    async tellRefundPending({ refundId }: { refundId: string }): Promise<void> {
+      await providerRefunds.stuck(refundId, 'the provider has not ended it for ten days');
+    },
+
+    async resumePayments(): Promise<{ events: number; refunds: number }> {
+      return { events: await paymentEvents.resume(), refunds: await providerRefunds.resume() };
     },
 
     async refuseRefund(refusal: { refundId: string; failure: string }): Promise<RefundState> {

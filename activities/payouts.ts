@@ -3,14 +3,16 @@ import { durationSeconds } from '../domain/durations.ts';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { byHand, type PayoutState } from '../domain/payments.ts';
 import type { BlessingStore } from '../stores/blessings.ts';
-import type { PayoutStore } from '../stores/payouts.ts';
+import type { CreatorAccount, PayoutStore } from '../stores/payouts.ts';
 import type { FleetReader } from './fleet-view.ts';
-import { type PaymentProviders, providerOf } from './hosted-payments.ts';
+import { type PaymentProviders, providerOf } from './payment-providers.ts';
 
 /** Accounts of a page: each is a transaction of its own. */
 const page = 50;
 /** From this try on somebody is told. */
 const toldFrom = 5;
+/** From this try of a page on it goes on without those who cannot be set out. */
+const unstartedToldFrom = 3;
 
 interface PayoutDeps {
   payouts: PayoutStore;
@@ -42,8 +44,20 @@ export function createPayoutActivities({ payouts, blessings, providers, fleet }:
       const { hold, threshold } = (await fleet()).fleet.market.payouts;
       const rules = { threshold, holdSeconds: durationSeconds(hold) };
       const accounts = await payouts.accountsAfter(after, Object.keys(threshold), page);
+      if (after === '') await payouts.tellWithoutThreshold(Object.keys(threshold));
       let started = 0;
-      for (const account of accounts) if ((await payouts.start(account, period, rules)) !== undefined) started += 1;
+      const failed: Array<{ account: CreatorAccount; err: unknown }> = [];
+      for (const account of accounts) {
+        try {
+          if ((await payouts.start(account, period, rules)) !== undefined) started += 1;
+        } catch (err) {
+          failed.push({ account, err });
+        }
+      }
+      // What may pass is tried again with the page; what does not keeps nobody else from being paid.
+      if (failed.length > 0 && Context.current().info.attempt < unstartedToldFrom) throw failed[0]!.err;
+      for (const { account, err } of failed)
+        await payouts.tellUnstarted(account, err instanceof Error ? err.message : String(err));
       return { next: accounts.length < page ? null : accounts.at(-1)!.id, started };
     },
 
@@ -51,7 +65,10 @@ export function createPayoutActivities({ payouts, blessings, providers, fleet }:
     async sendPayout({ payoutId }: { payoutId: string }): Promise<{ reference: string }> {
       const payout = await payouts.find(payoutId);
       if (!payout) throw new DomainError('NOT_FOUND', `no payout ${payoutId}`);
-      const { provider, account, money } = payout;
+      const { provider, account, money, state, reference } = payout;
+      if (state === 'paid' && reference !== null) return { reference };
+      // Its money is the creator's again.
+      if (state !== 'started') throw new DomainError('CONFLICT', `${payoutId} has ended as ${state}`);
       if (provider === byHand || account === null) throw new DomainError('CONFLICT', `${payoutId} is paid by hand`);
       try {
         const { transferId } = await providerOf(providers, provider).transfer(

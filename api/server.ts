@@ -35,6 +35,7 @@ import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { payoutRoutes } from './routes/payouts.ts';
+import { takedownRoutes } from './routes/takedowns.ts';
 import { personaRoutes } from './routes/personas.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { purchaseRoutes } from './routes/purchases.ts';
@@ -129,6 +130,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     ledgerRoutes,
     paymentEventRoutes,
     payoutRoutes,
+    takedownRoutes,
     signingKeyRoutes,
     licenseRoutes,
     licenseUseRoutes,

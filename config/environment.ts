@@ -73,7 +73,7 @@ const workerSchema = z
     SOULFRA_MODEL_KEY: z.string().min(1).optional(),
     STRIPE_SECRET_KEY: z
       .string()
-      .regex(/^[sr]k_\S+$/, 'must be a secret or restricted key: sk_… or rk_…')
+      .regex(/^[sr]k_(?:test|live)_\S+$/, 'must be a secret or restricted key: sk_live_…, rk_live_… or of test mode')
       .optional(),
     SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),

@@ -114,6 +114,12 @@ export const errorTable = {
     cause: 'The agent is retired.',
     mend: 'Revive it first.',
   },
+  AGENT_DORMANT: {
+    status: 409,
+    retryable: false,
+    cause: 'The agent was brought along to be sold; nothing of this fleet works for it.',
+    mend: 'Ask who runs the fleet to install its package.',
+  },
   MACHINE_UNKNOWN: {
     status: 404,
     retryable: false,

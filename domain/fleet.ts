@@ -198,6 +198,10 @@ const clustersSchema = z.strictObject({
 const peopleSchema = z.strictObject({
   /** Whether who asks for a sign-in link becomes a user; users that are there get theirs either way. */
   signUp: z.enum(['open', 'closed']).default('closed'),
+  /** Agents that a creator may ever bring along, each with the memories of one package; retired ones count, since they are kept. */
+  agentsPerCreator: z.int().min(0).max(1_000).default(10),
+  /** Packages that a creator may keep here. */
+  packagesPerCreator: z.int().min(0).max(10_000).default(100),
 });
 
 const webhooksSchema = z.strictObject({

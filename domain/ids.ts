@@ -153,6 +153,7 @@ export function weaveWorkflowId(period: string): string {
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';
 export const reconcileScheduleId = 'reconcile';
+export const paymentsScheduleId = 'payments';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;

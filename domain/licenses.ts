@@ -30,8 +30,10 @@ export function mayCome(change: Exclude<LicenseChange, 'issued'>, state: License
   return mayComeIn[change].includes(state);
 }
 
-/** The cause of who suspends by hand; others name what they are of, such as a dispute. */
+/** The cause of an issuer who suspends by hand; others name what they are of, such as a dispute. */
 export const operatorCause = 'operator';
+/** Of who runs the marketplace: the issuer does not lift it. */
+export const marketCause = 'marketplace';
 
 export interface LicenseTerms {
   usesLimit: number | null;

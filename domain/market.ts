@@ -44,9 +44,11 @@ export const marketSchema = z.strictObject({
   /** How long a buyer may take on the provider's page. */
   payWithin: durationSchema
     .default('1h')
-    .refine((text) => durationSeconds(text) >= 1_860 && durationSeconds(text) <= 86_000, {
-      error: 'must be between 31m and 23h',
-      params: { mend: 'Write 1h, for instance: Stripe takes no less than 30 minutes and no more than a day.' },
+    .refine((text) => durationSeconds(text) >= 2_700 && durationSeconds(text) <= 86_000, {
+      error: 'must be between 45m and 23h',
+      params: {
+        mend: 'Write 1h, for instance: Stripe takes no less than 30 minutes from when the page opens, for which it is tried five, and no more than a day.',
+      },
     }),
   /** Where the provider's page sends the buyer back to; needed before anything can be paid there. */
   returnUrl: z.url({ protocol: /^https?$/ }).optional(),

@@ -73,6 +73,10 @@ export function moneyText(money: Money): string {
   return `${decimalText(money)} ${money.currency}`;
 }
 
+export function isSameMoney(a: Money, b: Money): boolean {
+  return a.amount === b.amount && a.currency === b.currency;
+}
+
 /** @throws INTERNAL where the sum is no safe integer any more: nothing is ever rounded */
 export function sumOf(amounts: readonly number[]): number {
   let sum = 0;

@@ -4,6 +4,15 @@ import type { Money } from './money.ts';
 export const paymentProviders = ['stripe'] as const;
 export type PaymentProviderName = (typeof paymentProviders)[number];
 
+/** Whose books at a provider; those of its test mode are others than those of live money. */
+export interface ProviderAccount {
+  account: string;
+  live: boolean;
+}
+export function providerAccountText({ account, live }: ProviderAccount): string {
+  return `${account} in ${live ? 'live' : 'test'} mode`;
+}
+
 /** A payment at its provider: opened until the buyer has paid, authorized until it is captured (the pivot of a purchase). */
 export const paymentStates = ['opened', 'authorized', 'captured', 'canceled'] as const;
 export type PaymentState = (typeof paymentStates)[number];
@@ -18,6 +27,16 @@ export const payoutStates = ['started', 'paid', 'failed'] as const;
 export type PayoutState = (typeof payoutStates)[number];
 /** In place of a provider: an operator pays, and says so. */
 export const byHand = 'by_hand';
+
+/** From this refusal in a row on somebody is told. */
+export const payoutToldFrom = 3;
+
+/** How long a refused payout waits: one refusal until the next sweep, then 2, 4, 8, 16 and every 30 days. */
+export function payoutWaitSeconds(refusals: number): number {
+  if (refusals < 2) return 0;
+  // Sweeps are a day apart; one that comes a little earlier than the last one did counts too.
+  return (Math.min(2 ** (refusals - 1), 30) - 0.5) * 86_400;
+}
 
 /** A payment is never less far than it was: what comes late, or twice, tells nothing new. */
 const mayFollow: Record<PaymentState, readonly PaymentState[]> = {
@@ -44,8 +63,9 @@ export interface PaymentFacts {
   purchaseId: string | null;
   paymentId: string | null;
   checkoutId: string | null;
-  chargeId: string | null;
   state: PaymentState;
+  /** What it holds, or has taken; null before the buyer has paid. */
+  received: Money | null;
   fee: ProviderFee | null;
 }
 

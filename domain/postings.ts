@@ -32,7 +32,7 @@ export interface Held {
   money: Money;
 }
 
-/** Money set aside for a purchase before it is split: credits that are authorised, or what a provider has captured. */
+/** Money set aside for a purchase before it is split: what a provider has captured. */
 export function moneyHeld({ purchaseId, userId, money }: Held, from: AccountRef): Posting {
   const draft = { id: `hold:${purchaseId}`, kind: 'hold', purchaseId, reason: '' } as const;
   return moved(draft, from, accountOf.escrow(userId), money);

@@ -9,11 +9,21 @@ export function isEndedPurchase({ state }: { state: PurchaseState }): boolean {
   return state === 'completed' || state === 'canceled' || state === 'failed';
 }
 
+/** What was set aside for it goes back: nothing more of it is done. */
+export function isUndone({ state, undoing }: { state: PurchaseState; undoing: boolean }): boolean {
+  return undoing || state === 'canceled' || state === 'failed';
+}
+
+/** How such a one stands, for who comes too late. */
+export function undoneText(purchase: { state: PurchaseState; undoing: boolean }): string {
+  return isEndedPurchase(purchase) || !purchase.undoing ? purchase.state : 'being undone';
+}
+
 /** What a provider is asked for and answers with; keyed by the purchase, so that asking again is the same payment. */
 export interface PaymentProvider {
   /**
    * Sets the money aside. Asked again under the same key it is the same payment.
-   * @returns until when the buyer may pay, where that is up to the buyer still: then it is to be asked again
+   * @returns until when the buyer may pay, where that is up to the buyer still: then it is to be looked at
    * @throws PAYMENT_REFUSED where it was surely not set aside, and will not be
    */
   authorize(payment: {
@@ -23,6 +33,12 @@ export interface PaymentProvider {
     buyerId: string;
     booksId: string;
   }): Promise<AwaitedPayment | void>;
+  /**
+   * What became of what the buyer was to pay.
+   * @returns as `authorize`
+   * @throws PAYMENT_REFUSED where it was not paid, and will not be; anything else says nothing of it
+   */
+  look(payment: { key: string }): Promise<AwaitedPayment | void>;
   /** Gives back what was set aside under the key, and whatever may yet come: an authorize that was late finds it void. */
   void(payment: { key: string }): Promise<void>;
   /**
@@ -34,15 +50,13 @@ export interface PaymentProvider {
 
 /** A payment that waits for its buyer. */
 export interface AwaitedPayment {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: a look after it ends the waiting. */
   until: number;
 }
 
 export interface Captured {
-  /** The provider's own name of the payment; its fee is posted under it. */
+  /** The provider's own name of the payment. */
   reference: string;
-  /** What the provider keeps, in minor units. */
-  fee: number;
 }
 
 /** Why a purchase came to nothing, as its buyer is told. */

@@ -7,7 +7,8 @@ export function isInService({ state }: { state: MachineState }): boolean {
   return (inServiceStates as readonly MachineState[]).includes(state);
 }
 
-export const agentStates = ['active', 'parked', 'retired'] as const;
+/** dormant: brought along by a creator to be sold; it is kept, and no plan, sweep or model works for it. */
+export const agentStates = ['active', 'parked', 'dormant', 'retired'] as const;
 export type AgentState = (typeof agentStates)[number];
 
 /** Who gave birth to an agent: fleet.yaml, a whisper, or a file that was imported. */

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { AgentOrigin } from '../domain/states.ts';
+import type { AgentOrigin, AgentState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { openEgo } from './ego.ts';
 import { appendEvents } from './events.ts';
@@ -27,6 +27,8 @@ export interface NewAgent {
 export interface Birth {
   ownerId: string;
   origin: AgentOrigin;
+  /** @default active */
+  state?: Extract<AgentState, 'active' | 'dormant'>;
   /** The applied version of fleet.yaml that it is born under. */
   fleetVersion: number;
   /** Whose children they are, its row locked by the caller. First agents have none and open an ego account each. */
@@ -42,7 +44,7 @@ export interface Birth {
  * @throws CONFLICT where an id or a name is taken, AGENT_RETIRED where the parent is
  */
 export async function birth(tx: Executor, input: Birth): Promise<void> {
-  const { ownerId, origin, fleetVersion, parentId, homeMachineId = null } = input;
+  const { ownerId, origin, state = 'active', fleetVersion, parentId, homeMachineId = null } = input;
   const parent = parentId === undefined ? undefined : await livingParent(tx, ownerId, parentId);
   for (let from = 0; from < input.agents.length; from += 1000) {
     const agents = input.agents.slice(from, from + 1000);
@@ -54,6 +56,7 @@ export async function birth(tx: Executor, input: Birth): Promise<void> {
           ...agent,
           ownerId,
           origin,
+          state,
           fleetVersion,
           ...(homeMachineId === null ? {} : { homeMachineId, homeReason: '' }),
           parentId: parentId ?? null,
@@ -122,7 +125,8 @@ export async function refuseTaken(tx: Executor, agents: readonly NewAgent[]): Pr
   const wanted = agents.find(({ id }) => id === taken.id);
   if (wanted) throw new DomainError('CONFLICT', `there is an agent ${taken.id} already`);
   const named = agents.find(({ name }) => name === taken.name)!;
-  throw new DomainError('CONFLICT', `${taken.id} is already called ${taken.name}; ${named.id} needs another name`);
+  // Whose it is may be none of the caller's business.
+  throw new DomainError('CONFLICT', `the name ${taken.name} is taken; ${named.id} needs another name`);
 }
 
 /** How often living agents reflect: each cadence has its Schedule, whoever gave birth to its agents. */
@@ -131,7 +135,7 @@ export async function livingCadences(db: Executor): Promise<string[]> {
     .selectFrom('agents')
     .select('cadence')
     .distinct()
-    .where('state', '<>', 'retired')
+    .where('state', 'not in', ['retired', 'dormant'])
     .orderBy('cadence')
     .execute();
   return rows.map(({ cadence }) => cadence);

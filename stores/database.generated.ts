@@ -384,6 +384,7 @@ export interface Listings {
   requestHash: Buffer;
   state: Generated<string>;
   summary: string;
+  takenDown: string | null;
   termsVersion: string;
   title: string;
   version: Generated<number>;
@@ -550,8 +551,10 @@ export interface Notices {
 }
 
 export interface PaymentEvents {
+  account: string | null;
   happenedAt: Timestamp;
   id: string;
+  live: boolean;
   objectId: string | null;
   objectKind: string | null;
   outcome: Generated<string>;
@@ -566,7 +569,6 @@ export interface Payments {
   amount: number;
   buyerId: string;
   changedAt: Generated<Timestamp>;
-  chargeId: string | null;
   checkoutId: string | null;
   checkoutUrl: string | null;
   currency: string;
@@ -579,6 +581,9 @@ export interface Payments {
   paymentId: string | null;
   provider: string;
   purchaseId: string;
+  receivedAmount: number | null;
+  receivedCurrency: string | null;
+  returnUrl: string;
   state: Generated<string>;
 }
 
@@ -626,6 +631,14 @@ export interface Plans {
   reason: string;
   state: Generated<string>;
   version: Generated<number>;
+}
+
+export interface ProviderAccounts {
+  account: string;
+  boundAt: Generated<Timestamp>;
+  live: boolean;
+  ownerId: string;
+  provider: string;
 }
 
 export interface ProviderRefunds {
@@ -685,6 +698,7 @@ export interface Purchases {
   terms: Json;
   termsVersion: string;
   title: string;
+  undoingAt: Timestamp | null;
 }
 
 export interface Redemptions {
@@ -1073,6 +1087,7 @@ export interface DB {
   payouts: Payouts;
   personaFiles: PersonaFiles;
   plans: Plans;
+  providerAccounts: ProviderAccounts;
   providerRefunds: ProviderRefunds;
   purchaseRefunds: PurchaseRefunds;
   purchases: Purchases;

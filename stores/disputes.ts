@@ -9,15 +9,16 @@ import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { feePosting, findPayment, type PaymentRow } from './payments.ts';
-import { claimsOf, followMoney, keepCovered, licenseOf } from './sale-claims.ts';
+import { tellBeyond } from './payment-notices.ts';
+import { cameToNothing, feePosting, findPayment, type PaymentRow } from './payments.ts';
+import { claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
 
-export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
+export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign' | 'nothing_taken';
 
 /**
  * What the provider says of a dispute now, told once however often and in whatever order it comes: the row only goes
  * forward, and money and license go with it in the same transaction.
- * @returns `foreign` for one of a payment that is not ours
+ * @returns `foreign` for one of a payment that is not ours, `nothing_taken` for one whose purchase came to nothing
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleDispute(
@@ -30,7 +31,15 @@ async function settleDispute(
   if (!payment) return 'foreign';
   const { purchaseId, ownerId, buyerId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
-  if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  if (!sale) {
+    if (await cameToNothing(tx, payment)) {
+      // It was captured and given back, and is taken once more.
+      if (payment.state === 'captured' && facts.state !== 'inquiry')
+        await tellBeyond(tx, { ownerId, purchaseId, what: disputeId, money });
+      return 'nothing_taken';
+    }
+    throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  }
   const row = await tx.selectFrom('disputes').select('state').where('id', '=', disputeId).executeTakeFirst();
   const before = row?.state as DisputeState | undefined;
   // An inquiry has taken nothing; one that became a dispute comes back as such.
@@ -54,7 +63,7 @@ async function settleDispute(
     if (state !== 'open' && before !== state) await ended(state);
     await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency });
     const why = state === 'open' ? 'its payment is disputed' : `the dispute was ${state}`;
-    await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, { actor: disputeId, reason: why });
+    await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, { actor: disputeId, reason: why });
     return settled.postings;
   }
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { licenseRefused, mayCome, operatorCause, permissionOf, runningState } from '../domain/licenses.ts';
+import { licenseRefused, marketCause, mayCome, operatorCause, permissionOf, runningState } from '../domain/licenses.ts';
 import type { LicenseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -111,7 +111,7 @@ export async function activateLicense(
 }
 
 /**
- * Each cause suspends once, and until it is gone: told late, what is over already suspends nothing. Only an operator may suspend
+ * Each cause suspends once, and until it is gone: told late, what is over already suspends nothing. Only people may suspend
  * again. A revoked or pending license is left as it is.
  * @throws NOT_FOUND
  */
@@ -122,11 +122,14 @@ export async function suspendLicense(
 ): Promise<Changed> {
   const license = await lockLicense(tx, id, viewer, now);
   if (!mayCome('suspended', license.state) || license.suspendedBy.includes(cause)) return { license, changed: false };
-  if (cause !== operatorCause && (await wasLifted(tx, id, cause))) return { license, changed: false };
+  if (!byHand.has(cause) && (await wasLifted(tx, id, cause))) return { license, changed: false };
   await setState(tx, id, 'suspended', [...license.suspendedBy, cause]);
   await recordChange(tx, license, { change: 'suspended', from: license.state, to: 'suspended', by, data: { cause } });
   return { license: await readLicense(tx, id, null, now), changed: true };
 }
+
+/** Causes of people, who may change their mind. */
+const byHand: ReadonlySet<string> = new Set([operatorCause, marketCause]);
 
 async function wasLifted(tx: DatabaseTransaction, id: string, cause: string): Promise<boolean> {
   const { rows } = await sql`select from license_events

@@ -94,7 +94,12 @@ async function refuseWrong(tx: DatabaseTransaction, { price, kinds, creators }: 
       throw fieldError(`kinds.${i}`, 'must be a kind of license', 'GET /v1/license-kinds lists them.');
   }
   const ids = creators.map(({ userId }) => userId);
-  const users = await tx.selectFrom('users').select('id').where('id', 'in', ids).execute();
+  const users = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('deletedAt', 'is', null)
+    .execute();
   for (const [i, userId] of ids.entries()) {
     if (!users.some(({ id }) => id === userId))
       throw fieldError(`creators.${i}.userId`, 'must be a user', 'Give the id of somebody who has signed up.');
@@ -133,6 +138,11 @@ export async function moveListing(
   const listing = await lockListing(tx, target);
   if (!mayBecome(target.id, listing.state, to)) return false;
   if (to === 'listed') {
+    if (listing.takenDown !== null)
+      throw new DomainError(
+        'CONFLICT',
+        `${target.id} was taken down by who runs the marketplace: ${listing.takenDown}`,
+      );
     await refuseWrong(tx, listing);
     await refuseUnsaleable(tx, listing);
   }
@@ -172,6 +182,8 @@ export interface ListingRow extends Offer {
   contentHash: Buffer;
   state: ListingState;
   version: number;
+  /** Why who runs the marketplace has taken it off; null: it is not. */
+  takenDown: string | null;
 }
 
 /** Whoever’s; `for share`: it stays as it is until the transaction ends, and others may buy meanwhile. */
@@ -183,7 +195,7 @@ export async function readListing(
   const query = tx
     .selectFrom('listings')
     .select(['id', 'ownerId', 'packageId', 'contentHash', 'title', 'summary', 'amount', 'currency', 'termsVersion'])
-    .select(['kinds', 'creators', 'modelStatement', 'state', 'version'])
+    .select(['kinds', 'creators', 'modelStatement', 'state', 'version', 'takenDown'])
     .where('id', '=', id);
   const row = await (lock === 'for share' ? query.forShare() : query.forUpdate()).executeTakeFirst();
   if (!row) return undefined;

@@ -6,7 +6,7 @@ import { appendEvents } from './events.ts';
 import { lockFleet } from './fleets.ts';
 import { takeLock } from './locks.ts';
 import { createMemoryStore, type NewMemory } from './memories.ts';
-import { admitArrival, askForRoom, type RefuseOverload } from './personas.ts';
+import { type Admission, admitArrival, mayArrive } from './personas.ts';
 
 export interface NewLoopPackage {
   /** By the caller's key where one came. */
@@ -18,6 +18,8 @@ export interface NewLoopPackage {
   bodyHash: Buffer;
   manifest: LoopManifest;
   archive: Uint8Array;
+  /** How many its owner may keep. @default as many as there are */
+  most?: number | undefined;
 }
 
 export interface LoopArrival {
@@ -31,7 +33,7 @@ export interface LoopArrival {
   trusted: boolean;
   /** In an order in which each comes after its evidence. */
   memories: readonly NewMemory[];
-  refuseOverload: RefuseOverload;
+  admission: Admission;
 }
 
 /** Memories added in one statement. */
@@ -64,10 +66,10 @@ export function createLoopPackageStore(db: Database) {
     /**
      * Keeps a package, once per content and key, and once per request.
      * @returns the package that is there, which may be one of an earlier request
-     * @throws CONFLICT where the same key came with another body
+     * @throws CONFLICT where the same key came with another body, or its owner keeps as many as they may
      */
     async keep(input: NewLoopPackage): Promise<{ id: string; made: boolean }> {
-      const { requestId, id, ownerId, agentId, bodyHash, manifest, archive } = input;
+      const { requestId, id, ownerId, agentId, bodyHash, manifest, archive, most } = input;
       return db.transaction().execute(async (tx) => {
         await takeLock(tx, 'loopPackages', ownerId);
         const before = await madeBy(tx, ownerId, requestId, bodyHash);
@@ -89,6 +91,7 @@ export function createLoopPackageStore(db: Database) {
           .onConflict((conflict) => conflict.columns(['ownerId', 'contentHash', 'keyId']).doNothing())
           .returning('id')
           .executeTakeFirst();
+        if (made && most !== undefined) await refuseMore(tx, ownerId, most);
         const packageId =
           made?.id ??
           (
@@ -170,7 +173,7 @@ export function createLoopPackageStore(db: Database) {
           const known = await installedAs(tx, arrival);
           if (known) return known;
           await namingWhatToChange(() => refuseTaken(tx, [arrival.agent]));
-          await askForRoom(tx, arrival.agent, arrival.refuseOverload);
+          await mayArrive(tx, arrival);
           return undefined;
         });
     },
@@ -185,6 +188,17 @@ export function createLoopPackageStore(db: Database) {
     if (added !== all.length) throw new DomainError('INTERNAL', `${added} of ${all.length} memories went in`);
     return added;
   }
+}
+
+/** After the new one was added, under the owner's lock. */
+async function refuseMore(tx: DatabaseTransaction, ownerId: string, most: number): Promise<void> {
+  const { count } = await tx
+    .selectFrom('loopPackages')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('ownerId', '=', ownerId)
+    .executeTakeFirstOrThrow();
+  if (count > most)
+    throw new DomainError('CONFLICT', `you keep ${count - 1} packages; people.packagesPerCreator permits ${most}`);
 }
 
 async function madeBy(db: Executor, ownerId: string, requestId: string, bodyHash: Buffer): Promise<string | undefined> {

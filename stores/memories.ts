@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { countedImportance } from '../domain/importance.ts';
+import { mostLoopMemories } from '../domain/loop-manifest.ts';
 import { isLived, type MemoryKind } from '../domain/states.ts';
 import type { AsOf } from '../domain/validity.ts';
 import { type Database, type DatabaseTransaction, type Executor, inTransaction } from './database.ts';
@@ -61,7 +62,7 @@ export function createMemoryStore(db: Database) {
         const wanted = [...new Set(memories.map((memory) => memory.agentId))].sort();
         const agents = await tx
           .selectFrom('agents')
-          .select(['id', 'memorySeq', 'memoryRev'])
+          .select(['id', 'memorySeq', 'memoryRev', 'state'])
           .where('id', 'in', wanted)
           .where('ownerId', '=', ownerId)
           .where('state', '<>', 'retired')
@@ -83,6 +84,7 @@ export function createMemoryStore(db: Database) {
           return { ...memory, seq: next };
         });
         const rev = new Map(agents.map((agent) => [agent.id, agent.memoryRev]));
+        refuseMoreOfDormant(agents, seq);
         if (rows.length > 0) {
           await insertMemoryRows(
             tx,
@@ -163,8 +165,9 @@ export function createMemoryStore(db: Database) {
             ...(isLived(old.kind as MemoryKind) ? { livedSeq: sql<number>`memory_seq + 1` } : {}),
           })
           .where('id', '=', old.agentId)
-          .returning(['memorySeq', 'memoryRev'])
+          .returning(['memorySeq', 'memoryRev', 'state'])
           .executeTakeFirstOrThrow();
+        refuseMoreOfDormant([{ id: old.agentId, state: agent.state }], new Map([[old.agentId, agent.memorySeq]]));
         const next = newId('memory');
         await insertMemoryRows(tx, [
           {
@@ -403,4 +406,13 @@ async function withoutKnown(tx: Executor, memories: readonly NewMemory[]): Promi
     known.add(key);
     return true;
   });
+}
+
+/** Nothing consolidates what a dormant agent remembers, so it has as much as a package takes and no more. @throws CONFLICT */
+function refuseMoreOfDormant(
+  agents: ReadonlyArray<{ id: string; state: string }>,
+  seq: ReadonlyMap<string, number>,
+): void {
+  const full = agents.find(({ id, state }) => state === 'dormant' && seq.get(id)! > mostLoopMemories);
+  if (full) throw new DomainError('CONFLICT', `${full.id} is dormant and remembers ${mostLoopMemories} things at most`);
 }

@@ -78,9 +78,11 @@ export function createMessageStore(db: Database) {
         const reason =
           agent.state === 'retired'
             ? `${agentId} is retired`
-            : queue === undefined
-              ? `fleet.yaml names no model ${agent.modelId}`
-              : '';
+            : agent.state === 'dormant'
+              ? `${agentId} is dormant`
+              : queue === undefined
+                ? `fleet.yaml names no model ${agent.modelId}`
+                : '';
         const { messageId: id, ...fields } = message;
         const inserted = await tx
           .insertInto('messages')

@@ -24,10 +24,14 @@ export interface NewNotice {
     | 'dispute_differs'
     | 'refund_failed'
     | 'payment_beyond'
+    | 'payment_differs'
     | 'payment_stuck'
     | 'payout_waiting'
     | 'payout_failing'
+    | 'payout_refused'
+    | 'payout_no_threshold'
     | 'purchase_stuck'
+    | 'listing_taken_down'
     | 'mail_failing'
     | 'mail_unconfirmed'
     | 'webhook_failing'
@@ -40,6 +44,15 @@ export interface NewNotice {
   /** The command or button that settles it. */
   action?: string;
 }
+
+/** What no code can see the end of: a person says that it is done. Every other notice closes when its cause is gone. */
+export const endedByPerson: readonly NewNotice['kind'][] = [
+  'dispute_differs',
+  'payment_beyond',
+  'payment_differs',
+  'payment_stuck',
+  'refund_failed',
+];
 
 /** Opens a notice, or counts one more sighting on the open one of the same key. */
 export async function openNotice(db: Executor, notice: NewNotice): Promise<void> {

@@ -22,7 +22,26 @@ export async function tellBeyond(
     title: `${what} took ${moneyText(money)} more than was left of ${purchaseId}`,
     detail:
       'Refunds and disputes of a purchase together take no more of its parties than was paid; this is beyond that.',
-    action: 'Look it up at the provider: it is booked as the platform’s loss until a dispute of it is won.',
+    action:
+      'Look it up at the provider. Of a sale it is booked as the platform’s loss, until its dispute is won or something else covers it.',
+  });
+}
+
+/** A provider holds, or took, another amount than the price: it goes back, and the purchase is refused. */
+export async function tellOther(
+  tx: Executor,
+  { ownerId, purchaseId, provider, money }: { ownerId: string; purchaseId: string; provider: string; money: Money },
+  received: Money,
+): Promise<void> {
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'payment_differs',
+    key: `payment_differs:${purchaseId}`,
+    subject: purchaseId,
+    title: `${provider} has ${moneyText(received)} for ${purchaseId}, which costs ${moneyText(money)}`,
+    detail: 'It is given back, and the purchase is refused.',
+    action: `Look it up at ${provider}: somebody changed or captured it there.`,
   });
 }
 

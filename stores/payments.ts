@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { Posting } from '../domain/ledger.ts';
-import type { Money } from '../domain/money.ts';
+import { accountOf, type Posting } from '../domain/ledger.ts';
+import { isSameMoney, type Money } from '../domain/money.ts';
 import {
   followingState,
   type PaymentFacts,
@@ -9,9 +9,12 @@ import {
   type PaymentState,
   type ProviderFee,
 } from '../domain/payments.ts';
-import { feeReturned, feeTaken } from '../domain/postings.ts';
+import { isUndone } from '../domain/purchases.ts';
+import type { PurchaseState } from '../domain/states.ts';
+import { feeReturned, feeTaken, moneyHeld, moneyReleased } from '../domain/postings.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
-import { lockSale, postTransfers } from './ledger.ts';
+import { findPosting, lockSale, postTransfers } from './ledger.ts';
+import { tellOther } from './payment-notices.ts';
 
 export interface PaymentRow {
   purchaseId: string;
@@ -26,20 +29,28 @@ export interface PaymentRow {
   checkoutId: string | null;
   checkoutUrl: string | null;
   paymentId: string | null;
+  /** Where the provider sends the buyer back to. */
+  returnUrl: string;
+  /** What the provider says that it holds, or has taken. */
+  received: Money | null;
   fee: ProviderFee | null;
 }
 
-export interface NewPayment extends Pick<PaymentRow, 'purchaseId' | 'ownerId' | 'buyerId' | 'provider' | 'money'> {
+export interface NewPayment
+  extends Pick<PaymentRow, 'purchaseId' | 'ownerId' | 'buyerId' | 'provider' | 'money' | 'returnUrl'> {
   /** How long the buyer may take to pay. */
   payWithinSeconds: number;
 }
 
 /**
- * Writes down that a payment will be asked for, in the caller's transaction and before anybody is asked.
- * @throws CONFLICT where the purchase has another one
+ * Writes down what will be asked for, before anybody is asked; a later request is for what the first one wrote.
+ * @throws CONFLICT where the purchase has another one, or is undone: its row is held, so that either the undo finds the
+ * payment or the payment finds the undo
  */
 async function addPayment(tx: Executor, payment: NewPayment): Promise<PaymentRow> {
-  const { purchaseId, ownerId, buyerId, provider, money, payWithinSeconds } = payment;
+  const { purchaseId, ownerId, buyerId, provider, money, returnUrl, payWithinSeconds } = payment;
+  if (await isPurchaseUndone(tx, purchaseId, 'for share'))
+    throw new DomainError('CONFLICT', `${purchaseId} is undone: nothing more is asked for it`);
   await tx
     .insertInto('payments')
     .values({
@@ -48,6 +59,7 @@ async function addPayment(tx: Executor, payment: NewPayment): Promise<PaymentRow
       buyerId,
       provider,
       ...money,
+      returnUrl,
       // Whole seconds, as providers tell time.
       expiresAt: sql<Date>`date_trunc('second', now()) + make_interval(secs => ${payWithinSeconds})`,
     })
@@ -56,13 +68,24 @@ async function addPayment(tx: Executor, payment: NewPayment): Promise<PaymentRow
   const row = await findPayment(tx, { purchaseId });
   if (!row) throw new DomainError('INTERNAL', `the payment of ${purchaseId} was added and is not there`);
   const same =
-    row.ownerId === ownerId &&
-    row.buyerId === buyerId &&
-    row.provider === provider &&
-    row.money.amount === money.amount &&
-    row.money.currency === money.currency;
+    row.ownerId === ownerId && row.buyerId === buyerId && row.provider === provider && isSameMoney(row.money, money);
   if (!same) throw new DomainError('CONFLICT', `${purchaseId} has another payment already`);
   return row;
+}
+
+async function isPurchaseUndone(tx: Executor, id: string, lock?: 'for share'): Promise<boolean> {
+  const query = tx.selectFrom('purchases').select(['state', 'undoingAt']).where('id', '=', id);
+  const row = await (lock === undefined ? query : query.forShare()).executeTakeFirst();
+  if (!row) throw new DomainError('NOT_FOUND', `no purchase ${id}`);
+  return isUndone({ state: row.state as PurchaseState, undoing: row.undoingAt !== null });
+}
+
+/** Whether no sale will ever be posted for a payment: what its provider gives back of it is no refund of ours. */
+export async function cameToNothing(
+  tx: Executor,
+  { purchaseId, state }: Pick<PaymentRow, 'purchaseId' | 'state'>,
+): Promise<boolean> {
+  return state === 'canceled' || (await isPurchaseUndone(tx, purchaseId));
 }
 
 export async function findPayment(
@@ -74,7 +97,7 @@ export async function findPayment(
   else query = query.where('provider', '=', by.provider).where('paymentId', '=', by.paymentId);
   const row = await query.executeTakeFirst();
   if (!row) return undefined;
-  const { feeId, feeAmount, feeCurrency } = row;
+  const { feeId, feeAmount, feeCurrency, receivedAmount, receivedCurrency } = row;
   return {
     purchaseId: row.purchaseId,
     ownerId: row.ownerId,
@@ -86,6 +109,11 @@ export async function findPayment(
     checkoutId: row.checkoutId,
     checkoutUrl: row.checkoutUrl,
     paymentId: row.paymentId,
+    returnUrl: row.returnUrl,
+    received:
+      receivedAmount === null || receivedCurrency === null
+        ? null
+        : { amount: receivedAmount, currency: receivedCurrency },
     fee:
       feeId === null || feeAmount === null || feeCurrency === null
         ? null
@@ -116,7 +144,7 @@ export async function paymentFees(tx: DatabaseTransaction, purchaseId: string): 
 export function createPaymentStore(db: Database) {
   return {
     find: (purchaseId: string) => findPayment(db, { purchaseId }),
-    add: (payment: NewPayment) => addPayment(db, payment),
+    add: (payment: NewPayment) => db.transaction().execute((tx) => addPayment(tx, payment)),
 
     /** What is bought, as its listing called it. */
     async titleOf(purchaseId: string): Promise<string> {
@@ -137,14 +165,29 @@ export function createPaymentStore(db: Database) {
       return findPayment(db, { purchaseId });
     },
 
-    /** The provider's page for it, where there is none yet. */
-    async noteCheckout(purchaseId: string, checkout: { checkoutId: string; url: string | null }): Promise<void> {
+    /** The provider's page for it, where there is none yet. @returns the row as it is then */
+    async noteCheckout(purchaseId: string, checkout: { checkoutId: string; url: string | null }): Promise<PaymentRow> {
       await db
         .updateTable('payments')
         .set({ checkoutId: checkout.checkoutId, checkoutUrl: checkout.url, changedAt: sql<Date>`now()` })
         .where('purchaseId', '=', purchaseId)
         .where('checkoutId', 'is', null)
         .execute();
+      return (await findPayment(db, { purchaseId }))!;
+    },
+
+    /** What was held goes back to where it came from; the provider keeps its fee all the same. */
+    async release(purchaseId: string): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const payment = await findPayment(tx, { purchaseId });
+        if (!payment) throw new DomainError('NOT_FOUND', `no payment of ${purchaseId}`);
+        const { ownerId, provider, received, fee } = payment;
+        await lockSale(tx, ownerId, purchaseId);
+        if (!received || !(await findPosting(tx, ownerId, `hold:${purchaseId}`))) return;
+        const released = moneyReleased(heldOf(payment, received), accountOf.outside(provider));
+        const kept = fee ? feePosting(payment, fee) : undefined;
+        await postTransfers(tx, { ownerId, madeBy: purchaseId }, kept === undefined ? [released] : [released, kept]);
+      });
     },
 
     /**
@@ -160,25 +203,36 @@ export function createPaymentStore(db: Database) {
         const sale = await lockSale(tx, ownerId, purchaseId);
         const before = (await findPayment(tx, { purchaseId }))!;
         const fee = before.fee ?? facts.fee;
+        const received = facts.received ?? before.received;
         await tx
           .updateTable('payments')
           .set({
             state: followingState(before.state, facts.state),
             checkoutId: before.checkoutId ?? facts.checkoutId,
             paymentId: before.paymentId ?? facts.paymentId,
-            ...(facts.chargeId === null ? {} : { chargeId: facts.chargeId }),
+            ...(received === null ? {} : { receivedAmount: received.amount, receivedCurrency: received.currency }),
             ...(fee === null ? {} : { feeId: fee.id, feeAmount: fee.money.amount, feeCurrency: fee.money.currency }),
             changedAt: sql<Date>`now()`,
           })
           .where('purchaseId', '=', purchaseId)
           .execute();
-        const posting = sale && fee ? feePosting(before, fee) : undefined;
-        if (posting) await postTransfers(tx, { ownerId, madeBy: provider }, [posting]);
+        const isNews = received !== null && (before.received === null || !isSameMoney(before.received, received));
+        if (isNews && !isSameMoney(received, before.money)) await tellOther(tx, before, received);
+        const postings: Posting[] = [];
+        // Taken, and not split yet: it is held for its buyer until the sale is posted, or it goes back.
+        if (!sale && facts.state === 'captured' && facts.received && facts.received.amount > 0)
+          postings.push(moneyHeld(heldOf(before, facts.received), accountOf.outside(provider)));
+        const ended = sale !== undefined || (await findPosting(tx, ownerId, releaseId(purchaseId))) !== undefined;
+        const posting = ended && fee ? feePosting(before, fee) : undefined;
+        if (posting) postings.push(posting);
+        await postTransfers(tx, { ownerId, madeBy: provider }, postings);
         return findPayment(tx, { purchaseId });
       });
     },
   };
 }
+const releaseId = (purchaseId: string) => `hold:${purchaseId}:ended`;
+const heldOf = ({ purchaseId, buyerId: userId }: PaymentRow, money: Money) => ({ purchaseId, userId, money });
 export type PaymentStore = ReturnType<typeof createPaymentStore>;
 
 /** By what we wrote into the provider's object; where that names another payment than the row has, it is none of ours. */

@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { payoutWorkflowId } from '../domain/ids.ts';
 import { payable, payoutUnit } from '../domain/market.ts';
 import { type Money, moneyText } from '../domain/money.ts';
-import { byHand, type PaymentProviderName, type PayoutState } from '../domain/payments.ts';
+import { byHand, type PaymentProviderName, type PayoutState, payoutToldFrom } from '../domain/payments.ts';
 import { payoutEnded, payoutStarted } from '../domain/postings.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -12,6 +12,8 @@ import { insertIntent } from './intents.ts';
 import { findPosting, postTransfers } from './ledger.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { heldOf, refusalsOf, tellWithoutThreshold, waits } from './payouts-due.ts';
+import { isTrial } from './provider-accounts.ts';
 
 export interface PayoutRules {
   /** Minor units by currency; others are not paid out. */
@@ -27,6 +29,8 @@ export interface Payout {
   account: string | null;
   money: Money;
   state: PayoutState;
+  /** What the provider, or the operator, calls it; null before it was paid. */
+  reference: string | null;
 }
 
 /** Who may be due: a page of creators' accounts, by the ledger's id of them. */
@@ -62,7 +66,25 @@ export function createPayoutStore(db: Database) {
      * @returns undefined where nothing is due
      */
     async start(of: CreatorAccount, period: string, rules: PayoutRules): Promise<string | undefined> {
-      return db.transaction().execute((tx) => startPayout(tx, of, period, rules));
+      const started = await db.transaction().execute((tx) => startPayout(tx, of, period, rules));
+      await resolveNotice(db, unstartedKey(of));
+      return started;
+    },
+
+    tellWithoutThreshold: (currencies: readonly string[]) => tellWithoutThreshold(db, currencies),
+
+    /** What is owed to one creator cannot be set out: the others are paid, and somebody should look. */
+    async tellUnstarted(of: CreatorAccount, reason: string): Promise<void> {
+      await openNotice(db, {
+        id: newId('notice'),
+        ownerId: of.ownerId,
+        kind: 'payout_failing',
+        key: unstartedKey(of),
+        subject: of.userId,
+        title: `what ${of.userId} is owed in ${of.currency} cannot be set out`,
+        detail: reason.slice(0, 300),
+        action: 'The next sweep tries again by itself.',
+      });
     },
 
     async find(id: string): Promise<Payout | undefined> {
@@ -102,18 +124,19 @@ export function createPayoutStore(db: Database) {
       const user = await db.selectFrom('users').select('id').where('id', '=', userId).executeTakeFirst();
       if (!user) throw new DomainError('NOT_FOUND', `no user ${userId}`);
       if (account === null) {
-        await db.deleteFrom('payoutAccounts').where('userId', '=', userId).execute();
+        await db.deleteFrom('payoutAccounts').where('ownerId', '=', ownerId).where('userId', '=', userId).execute();
         return;
       }
-      const values = { ...account, ownerId, setBy: madeBy, changedAt: sql<Date>`now()` };
+      const values = { ...account, setBy: madeBy, changedAt: sql<Date>`now()` };
       await db
         .insertInto('payoutAccounts')
-        .values({ userId, ...values })
-        .onConflict((conflict) => conflict.column('userId').doUpdateSet(values))
+        .values({ ownerId, userId, ...values })
+        .onConflict((conflict) => conflict.columns(['ownerId', 'userId']).doUpdateSet(values))
         .execute();
     },
   };
 }
+const unstartedKey = ({ id }: CreatorAccount) => `payout_failing:${id}`;
 export type PayoutStore = ReturnType<typeof createPayoutStore>;
 
 async function startPayout(
@@ -133,24 +156,22 @@ async function startPayout(
     .execute();
   if (known.length > 0) return known.find((row) => row.period === period)?.id;
   // Held until the commit, so that what is counted is what is taken.
-  const { rows } = await sql<{ id: string; balance: number }>`
-    select id, balance from ledger_accounts where owner_id = ${ownerId} and kind = 'creator' and holder = ${userId}
+  const { rows } = await sql<{ id: string; balance: number; version: number }>`
+    select id, balance, version from ledger_accounts where owner_id = ${ownerId} and kind = 'creator' and holder = ${userId}
       and currency = ${currency} for update`.execute(tx);
   const [account] = rows;
   if (!account) return undefined;
-  const held = await sql<{ held: number }>`
-    select coalesce(sum(e.amount), 0)::bigint as held from ledger_entries e join ledger_transfers t on t.id = e.transfer_id
-    where e.account_id = ${account.id} and t.purchase_id in (select s.purchase_id from ledger_transfers s
-      where s.owner_id = ${ownerId} and s.kind = 'sale' and s.at > now() - make_interval(secs => ${holdSeconds}))`.execute(
-    tx,
-  );
   const to = await tx
     .selectFrom('payoutAccounts')
-    .select(['provider', 'account'])
+    .select(['provider', 'account', 'changedAt'])
+    .where('ownerId', '=', ownerId)
     .where('userId', '=', userId)
     .executeTakeFirst();
+  // By hand, what was sold in test mode would be paid with live money.
+  if (!to && (await isTrial(tx))) return undefined;
+  if (to && (await waits(tx, { ownerId, userId, currency }, to.changedAt))) return undefined;
   const amount = payable(
-    { balance: account.balance, held: held.rows[0]!.held },
+    { balance: account.balance, held: await heldOf(tx, account, holdSeconds) },
     { threshold: threshold[currency] ?? Number.MAX_SAFE_INTEGER, unit: to ? payoutUnit(currency) : 1 },
   );
   if (amount === 0) return undefined;
@@ -187,6 +208,26 @@ async function startPayout(
   return payoutId;
 }
 
+/** One that is refused again and again is told once per creator and currency, until one is paid. */
+async function tellRefusals(tx: DatabaseTransaction, payout: Payout, state: 'paid' | 'failed'): Promise<void> {
+  const { ownerId, userId, money, provider } = payout;
+  const key = `payout_refused:${ownerId}:${userId}:${money.currency}`;
+  if (state === 'paid') return resolveNotice(tx, key);
+  if (provider === byHand) return;
+  const { refusals } = await refusalsOf(tx, { ownerId, userId, currency: money.currency }, null);
+  if (refusals < payoutToldFrom) return;
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'payout_refused',
+    key,
+    subject: userId,
+    title: `${provider} has refused to pay ${userId} in ${money.currency} ${refusals} times`,
+    detail: `${moneyText(money)} went back to the creator. It is tried again ever more seldom.`,
+    action: `soulfra payouts list --user ${userId}; then set another account, or none: soulfra payouts account ${userId}`,
+  });
+}
+
 async function endPayout(
   tx: DatabaseTransaction,
   id: string,
@@ -214,6 +255,7 @@ async function endPayout(
     .where('id', '=', id)
     .execute();
   for (const kind of ['payout_waiting', 'payout_failing']) await resolveNotice(tx, `${kind}:${id}`);
+  await tellRefusals(tx, payout, state);
   await tell(tx, payout, `payout.${state}`);
   const started = await findPosting(tx, payout.ownerId, `payout:${id}`);
   if (!started) throw new DomainError('INTERNAL', `${id} was started and is not posted`);
@@ -233,6 +275,7 @@ async function findPayout(db: Database | DatabaseTransaction, id: string): Promi
     account: row.account,
     money: { amount: row.amount, currency: row.currency },
     state: row.state as PayoutState,
+    reference: row.reference,
   };
 }
 

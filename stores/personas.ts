@@ -24,10 +24,13 @@ export interface PersonaArrival {
   picture?: Buffer | undefined;
   /** What it remembers from the first. */
   seeds: readonly NewMemory[];
-  /** @throws CADENCE_TOO_FAST where the cards could not keep up with all of these, the one that arrives among them */
-  refuseOverload: RefuseOverload;
+  admission: Admission;
 }
 
+/** How an agent may come: into the fleet where the cards can keep up with it, or dormant as one of so many of its owner's. */
+export type Admission = { refuseOverload: RefuseOverload } | { mostDormant: number };
+
+/** @throws CADENCE_TOO_FAST where the cards could not keep up with all of these, the one that arrives among them */
 export type RefuseOverload = (agents: readonly PlacementAgent[], rates: readonly MeasuredRate[]) => void;
 
 export interface StoredPersonaFile extends PersonaFile {
@@ -50,7 +53,7 @@ export function createPersonaStore(db: Database) {
       file,
       picture,
       seeds,
-      refuseOverload,
+      admission,
     }: PersonaArrival): Promise<{ born: boolean; memories: number }> {
       return db.transaction().execute(async (tx) => {
         await lockFleet(tx, fleetVersion);
@@ -58,7 +61,7 @@ export function createPersonaStore(db: Database) {
         if (known) {
           refuseUnlike(known, agent, file);
         } else {
-          await admitArrival(tx, { ownerId, fleetVersion, agent, refuseOverload });
+          await admitArrival(tx, { ownerId, fleetVersion, agent, admission });
           await sql`insert into persona_files (agent_id, owner_id, format, document, content_hash, picture)
             values (${agent.id}, ${ownerId}, ${file.format}, ${JSON.stringify(file.document)}::json, ${hashOf(file)}, ${picture ?? null})`.execute(
             tx,
@@ -99,8 +102,8 @@ export function createPersonaStore(db: Database) {
       ownerId,
       agent,
       file,
-      refuseOverload,
-    }: Pick<PersonaArrival, 'ownerId' | 'agent' | 'file' | 'refuseOverload'>): Promise<boolean> {
+      admission,
+    }: Pick<PersonaArrival, 'ownerId' | 'agent' | 'file' | 'admission'>): Promise<boolean> {
       // One look at all of it: the same file that comes in meanwhile must not be taken for another's.
       return db
         .transaction()
@@ -112,7 +115,7 @@ export function createPersonaStore(db: Database) {
             return false;
           }
           await refuseTaken(tx, [agent]);
-          await askForRoom(tx, agent, refuseOverload);
+          await mayArrive(tx, { ownerId, agent, admission });
           return true;
         });
     },
@@ -149,21 +152,36 @@ function refuseUnlike(
 /** The birth of an agent that comes from elsewhere, and the plan that makes room for it, under the fleet's lock. */
 export async function admitArrival(
   tx: Executor,
-  {
-    ownerId,
-    fleetVersion,
-    agent,
-    refuseOverload,
-  }: Pick<PersonaArrival, 'ownerId' | 'fleetVersion' | 'agent' | 'refuseOverload'>,
+  { ownerId, fleetVersion, agent, admission }: Pick<PersonaArrival, 'ownerId' | 'fleetVersion' | 'agent' | 'admission'>,
 ): Promise<void> {
-  await askForRoom(tx, agent, refuseOverload);
+  await mayArrive(tx, { ownerId, agent, admission });
+  if ('mostDormant' in admission) {
+    await birth(tx, { ownerId, origin: 'import', state: 'dormant', fleetVersion, agents: [agent] });
+    return;
+  }
   // The plan's row before any agent's, as whoever computes one does.
   await requestReplan(tx, { ownerId, reason: `${agent.id} was imported` });
   await birth(tx, { ownerId, origin: 'import', fleetVersion, agents: [agent] });
 }
 
-/** @throws CADENCE_TOO_FAST */
-export async function askForRoom(tx: Executor, agent: NewAgent, refuseOverload: RefuseOverload): Promise<void> {
+/** @throws CADENCE_TOO_FAST · CONFLICT where its owner has brought as many as they may */
+export async function mayArrive(
+  tx: Executor,
+  { ownerId, agent, admission }: Pick<PersonaArrival, 'ownerId' | 'agent' | 'admission'>,
+): Promise<void> {
+  if ('mostDormant' in admission) return refuseMore(tx, ownerId, admission.mostDormant);
   const own = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
-  refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx));
+  admission.refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx));
+}
+
+/** Retired ones count: what they remember is kept. Under the fleet's lock, so that none comes in between. */
+async function refuseMore(tx: Executor, ownerId: string, most: number): Promise<void> {
+  const { count } = await tx
+    .selectFrom('agents')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('ownerId', '=', ownerId)
+    .where('origin', '=', 'import')
+    .executeTakeFirstOrThrow();
+  if (count < most) return;
+  throw new DomainError('CONFLICT', `you have brought ${count} agents; people.agentsPerCreator permits ${most}`);
 }

@@ -1,19 +1,24 @@
 import { sql } from 'kysely';
 import { onItsWay } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
+import { refundWorkflowId } from '../domain/ids.ts';
 import { moneyText } from '../domain/money.ts';
-import type { PaymentProviderName, RefundFacts, RefundState } from '../domain/payments.ts';
+import { paymentProviders, type PaymentProviderName, type RefundFacts, type RefundState } from '../domain/payments.ts';
 import { refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, type SaleState } from '../domain/sale-state.ts';
 import { settleClaim } from '../domain/settle-claim.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
+import { insertIntent } from './intents.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { findPayment, type PaymentRow } from './payments.ts';
+import { cameToNothing, findPayment, type PaymentRow } from './payments.ts';
 import { stuckKey, tellStuck } from './payment-notices.ts';
-import { claimsOf, followMoney, keepCovered, licenseOf } from './sale-claims.ts';
+import { claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
+
+/** Asked for anew at a time: the next hour takes more. */
+const mostResumed = 500;
 
 export interface AskedRefund {
   /** Made before it, so that a repeated request means the same refund. */
@@ -72,7 +77,7 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   const amount = asked.amount ?? Math.max(left, 1);
   const claim = { kind: 'refund', id: refundId, amount, state: 'pending' } as const;
   const { license: standing } = settleClaim(sale, claims, claim, { userId: buyerId, reason });
-  const license = await licenseOf(tx, purchaseId);
+  const license = await lockLicenseOf(tx, purchaseId);
   if (license && !force) refuseSpentLicense(license);
   await followMoney(tx, license, standing, { actor: refundId, reason: 'its price goes back' });
   await tx
@@ -82,11 +87,12 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
   return { refundId, purchaseId, provider, paymentId, amount, currency, state: 'pending' };
 }
 
-export type RefundOutcome = RefundState | 'foreign';
+export type RefundOutcome = RefundState | 'foreign' | 'nothing_taken';
 
 /**
  * What the provider says of a refund now, also of one that somebody made there: posted once, the license with it.
- * @returns `foreign` for one of a payment that is not ours
+ * @returns `foreign` for one of a payment that is not ours; `nothing_taken` for one whose purchase came to nothing, as where an
+ * authorisation is let go, which some versions of Stripe tell as a refund
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleRefund(
@@ -99,7 +105,14 @@ async function settleRefund(
   if (!payment) return 'foreign';
   const { purchaseId, ownerId, buyerId } = payment;
   const sale = await lockSale(tx, ownerId, purchaseId);
-  if (!sale) throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  if (!sale) {
+    if (await cameToNothing(tx, payment)) {
+      // It was captured, and does not come back to its buyer.
+      if (payment.state === 'captured' && facts.state === 'failed') await tellFailed(providerRefundId);
+      return 'nothing_taken';
+    }
+    throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
+  }
   const row = await rowOf();
   if (row.providerRefundId === null)
     await tx.updateTable('providerRefunds').set({ providerRefundId }).where('id', '=', row.id).execute();
@@ -152,7 +165,7 @@ async function settleRefund(
       .execute();
     await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: money.currency });
     const why = { actor: row.id, reason: 'its price went back' };
-    await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, why);
+    await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, why);
     const data = { refundId: row.id, amount: row.amount, currency: money.currency };
     await appendEvents(
       tx,
@@ -177,7 +190,7 @@ async function settleRefund(
       subject: purchaseId,
       title: `the refund of ${moneyText(money)} for ${purchaseId} came back to ${provider}`,
       detail: facts.reason,
-      action: 'Pay the buyer in another way: the books say that the money went back.',
+      action: 'Pay the buyer in another way: the books say that the money went back. Then: soulfra inbox done ID',
     });
   }
 }
@@ -202,7 +215,7 @@ async function endRefund(
   await resolveNotice(tx, stuckKey(id));
   await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: sale.currency });
   const by = { actor: id, reason: 'its price did not go back' };
-  await followMoney(tx, await licenseOf(tx, purchaseId), settled.license, by);
+  await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, by);
   const data = { refundId: id, failure };
   await appendEvents(tx, [{ ownerId, type: 'purchase.refund_failed', subject: purchaseId, data }]);
   await postTransfers(tx, { ownerId, madeBy: provider }, settled.postings);
@@ -226,6 +239,28 @@ export function createProviderRefundStore(db: Database) {
         if (!sale) throw new DomainError('NOT_FOUND', `no refund ${refundId}`);
         await endRefund(tx, payment, sale, { id: refundId, failure });
         return stateOf(tx, refundId);
+      });
+    },
+    /**
+     * Asks anew for refunds that were asked for here more than an hour ago and have not ended: one whose workflow still runs is
+     * not started again.
+     */
+    async resume(): Promise<number> {
+      return db.transaction().execute(async (tx) => {
+        const rows = await tx
+          .selectFrom('providerRefunds')
+          .select(['id', 'purchaseId', 'amount', 'reason', 'madeBy'])
+          .where('state', '=', 'pending')
+          .where('madeBy', 'not in', paymentProviders)
+          .where('madeAt', '<', sql<Date>`now() - interval '1 hour'`)
+          .orderBy(sql`random()`)
+          .limit(mostResumed)
+          .execute();
+        for (const { id: refundId, ...asked } of rows) {
+          const args = [{ ...asked, refundId, force: false } satisfies AskedRefund];
+          await insertIntent(tx, { workflowId: refundWorkflowId(refundId), type: 'settleRefund', args });
+        }
+        return rows.length;
       });
     },
     /** It does not get done: somebody is told. */

@@ -1,18 +1,18 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { accountOf } from '../domain/ledger.ts';
-import { feeTaken, sold } from '../domain/postings.ts';
-import { type Captured, isEndedPurchase } from '../domain/purchases.ts';
+import { sold } from '../domain/postings.ts';
+import { type Captured, isEndedPurchase, isUndone, undoneText } from '../domain/purchases.ts';
 import type { SaleSplit } from '../domain/shares.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { newId } from './ids.ts';
-import { lockSale, postTransfers } from './ledger.ts';
+import { findPosting, lockSale, postTransfers } from './ledger.ts';
 import { activateLicense, revokeLicense } from './licenses.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { paymentFees } from './payments.ts';
 import { firstOperator } from './principals.ts';
-import { addPurchase, findOwn, freezeSale, issuePurchased, licenseOf } from './purchases.ts';
+import { addPurchase, findOwn, freezeSale, issuePurchased, licenseIdOf } from './purchases.ts';
 import { type NewPurchase, type PurchaseEnd, settleByCredits, tellOfPurchase } from './purchases.ts';
 import { tellSold } from './sold-purchases.ts';
 
@@ -32,6 +32,8 @@ export interface PurchaseRow {
   tax: number;
   split: SaleSplit;
   state: PurchaseState;
+  /** Its undo has begun: what comes late does nothing. */
+  undoing: boolean;
   licenseId: string | null;
 }
 
@@ -65,15 +67,16 @@ export function createPurchaseStore(db: Database) {
     /** @returns false where it has ended meanwhile: what was set aside must be given back */
     async authorized(id: string): Promise<boolean> {
       return locked(id, async (tx, row) => {
-        if (isEndedPurchase(row)) return row.state === 'completed';
+        if (isUndone(row)) return false;
         if (row.state === 'pending') await move(tx, row, 'authorized');
         return true;
       });
     },
 
-    /** @throws CONFLICT where it has ended: an attempt that came late issues nothing */
+    /** @throws CONFLICT where it has ended or is undone: an attempt that came late issues nothing */
     async issuePending(id: string): Promise<void> {
       await locked(id, async (tx, row) => {
+        refuseUndone(row);
         if (row.state !== 'authorized') {
           if (row.licenseId !== null && !isEndedPurchase(row)) return;
           throw new DomainError('CONFLICT', `${id} is ${row.state}`);
@@ -81,10 +84,19 @@ export function createPurchaseStore(db: Database) {
         if (row.licenseId !== null) return;
         await tx
           .updateTable('purchases')
-          .set({ licenseId: licenseOf(id) })
+          .set({ licenseId: licenseIdOf(id) })
           .where('id', '=', id)
           .execute();
         await issuePurchased(tx, { purchaseId: id, ownerId: row.ownerId, licenseKind: row.licenseKind }, row);
+      });
+    },
+
+    /** Before anything is undone: from here on every step of the purchase finds that it is too late. */
+    async beginUndo(id: string): Promise<void> {
+      await locked(id, async (tx, row) => {
+        if (isUndone(row)) return;
+        refusePastPivot(row);
+        await tx.updateTable('purchases').set({ undoingAt: sql<Date>`now()` }).where('id', '=', id).execute();
       });
     },
 
@@ -101,6 +113,7 @@ export function createPurchaseStore(db: Database) {
     async captured(id: string, { reference }: Captured): Promise<void> {
       await locked(id, async (tx, row) => {
         if (row.state === 'captured' || row.state === 'completed') return;
+        refuseUndone(row);
         if (row.state !== 'authorized') throw new DomainError('CONFLICT', `${id} is ${row.state}`);
         await tx.updateTable('purchases').set({ paymentReference: reference }).where('id', '=', id).execute();
         await move(tx, row, 'captured');
@@ -108,7 +121,7 @@ export function createPurchaseStore(db: Database) {
     },
 
     /** License active, money split, purchase completed: one transaction. */
-    async complete(id: string, { reference, fee }: Captured): Promise<PurchaseEnd> {
+    async complete(id: string): Promise<PurchaseEnd> {
       return locked(id, async (tx, row) => {
         const { state, licenseId, booksId, payment, currency, split } = row;
         if (state === 'completed') return { purchaseId: id, state, licenseId };
@@ -124,13 +137,9 @@ export function createPurchaseStore(db: Database) {
           price: { amount: row.amount, currency },
           paidAt: endedAt!,
         });
-        const postings = [
-          sold({ purchaseId: id, currency, from: accountOf.outside(payment), split })!,
-          ...(await paymentFees(tx, id)),
-          ...(fee === 0
-            ? []
-            : [feeTaken({ feeId: reference, purchaseId: id, provider: payment, money: { amount: fee, currency } })]),
-        ];
+        const held = await findPosting(tx, booksId, `hold:${id}`);
+        const from = held ? accountOf.escrow(row.ownerId) : accountOf.outside(payment);
+        const postings = [sold({ purchaseId: id, currency, from, split })!, ...(await paymentFees(tx, id))];
         await postTransfers(tx, { ownerId: booksId, madeBy: id }, postings);
         return { purchaseId: id, state: 'completed', licenseId };
       });
@@ -191,6 +200,10 @@ async function move(tx: DatabaseTransaction, row: PurchaseRow, to: PurchaseState
   return moved.endedAt;
 }
 
+function refuseUndone(row: PurchaseRow): void {
+  if (isUndone(row)) throw new DomainError('CONFLICT', `${row.id} is ${undoneText(row)}`);
+}
+
 function refusePastPivot({ id, state }: PurchaseRow): void {
   if (state === 'captured' || state === 'completed')
     throw new DomainError('CONFLICT', `the money of ${id} is taken: it is not undone but refunded`);
@@ -201,11 +214,17 @@ export async function lockPurchase(tx: DatabaseTransaction, id: string): Promise
   const row = await tx
     .selectFrom('purchases')
     .select(['id', 'ownerId', 'sellerId', 'booksId', 'licenseKind', 'contentHash', 'payment', 'amount', 'currency'])
-    .select(['split', 'state', 'licenseId', 'listingId', 'title', 'tax'])
+    .select(['split', 'state', 'licenseId', 'listingId', 'title', 'tax', 'undoingAt'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirst();
   if (!row) throw new DomainError('NOT_FOUND', `no purchase ${id}`);
+  const { undoingAt, ...rest } = row;
   // Written by us from what was computed.
-  return { ...row, split: row.split as unknown as SaleSplit, state: row.state as PurchaseState };
+  return {
+    ...rest,
+    undoing: undoingAt !== null,
+    split: row.split as unknown as SaleSplit,
+    state: row.state as PurchaseState,
+  };
 }

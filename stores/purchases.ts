@@ -58,7 +58,7 @@ export interface Frozen {
 }
 
 /** The license of a purchase has the purchase's own id in another form, so that both can be written before either is read. */
-export function licenseOf(purchaseId: string): string {
+export function licenseIdOf(purchaseId: string): string {
   return `lic_${purchaseId.slice('pur_'.length)}`;
 }
 
@@ -92,12 +92,12 @@ async function sellForCredits(tx: DatabaseTransaction, input: NewPurchase): Prom
   if (!added) return end;
   await issuePurchased(tx, input, frozen);
   await activateLicense(tx, {
-    id: licenseOf(purchaseId),
+    id: licenseIdOf(purchaseId),
     by: { actor: purchaseId, reason: 'its purchase is completed' },
   });
   const { booksId, sellerId, split, price, title, tax } = frozen;
   const { listingId, licenseKind } = input;
-  const licenseId = licenseOf(purchaseId);
+  const licenseId = licenseIdOf(purchaseId);
   const of = { id: purchaseId, buyerId, sellerId, booksId, listingId, licenseId, licenseKind, title, price, tax };
   await tellSold(tx, { ...of, paidAt: endedAt! });
   const sale = sold({ purchaseId, currency: price.currency, from: accountOf.credits(buyerId), split });
@@ -113,7 +113,7 @@ export async function issuePurchased(
   { sellerId, contentHash }: Pick<Frozen, 'sellerId' | 'contentHash'>,
 ): Promise<void> {
   await issueLicense(tx, {
-    id: licenseOf(purchaseId),
+    id: licenseIdOf(purchaseId),
     holderId: ownerId,
     issuerId: sellerId,
     kind: licenseKind,
@@ -152,13 +152,15 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
   const notForSale =
     listing.state !== 'listed'
       ? `${listingId} is ${listing.state}, not for sale`
-      : !listing.kinds.includes(licenseKind)
-        ? `${listingId} is sold as ${listing.kinds.join(', ')}, not as ${licenseKind}`
-        : seen !== undefined && (seen.amount !== price.amount || seen.currency !== price.currency)
-          ? `${listingId} costs ${moneyText(price)} by now, not ${moneyText(seen)}`
-          : payment === creditsPayment
-            ? undefined
-            : refusedByFee(price, rules);
+      : (await isAnyDeleted(tx, [listing.ownerId, ...listing.creators.map(({ userId }) => userId)]))
+        ? `${listingId} is not for sale: who sells it, or shares in it, is gone`
+        : !listing.kinds.includes(licenseKind)
+          ? `${listingId} is sold as ${listing.kinds.join(', ')}, not as ${licenseKind}`
+          : seen !== undefined && (seen.amount !== price.amount || seen.currency !== price.currency)
+            ? `${listingId} costs ${moneyText(price)} by now, not ${moneyText(seen)}`
+            : payment === creditsPayment
+              ? undefined
+              : refusedByFee(price, rules);
   const refused =
     notForSale === undefined
       ? await refusalOfBuyer(tx, { buyerId, booksId, agentId, price })
@@ -179,6 +181,17 @@ export async function freezeSale(tx: DatabaseTransaction, input: NewPurchase): P
   };
 }
 
+async function isAnyDeleted(tx: DatabaseTransaction, ids: string[]): Promise<boolean> {
+  const row = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('deletedAt', 'is not', null)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 interface Standing {
   state: PurchaseState;
   code: string;
@@ -193,7 +206,7 @@ export async function addPurchase(
   { state, code, reason }: Standing,
 ): Promise<{ end: PurchaseEnd; added: boolean; endedAt: Date | null }> {
   const { purchaseId, ownerId, listingId, licenseKind, payment, requestHash, madeBy, buyerAgentId = null } = input;
-  const licenseId = state === 'completed' ? licenseOf(purchaseId) : null;
+  const licenseId = state === 'completed' ? licenseIdOf(purchaseId) : null;
   const ended = isEndedPurchase({ state });
   const row = await tx
     .insertInto('purchases')

@@ -63,7 +63,7 @@ export async function followMoney(
 }
 
 /** Locked, so that what is used of it meanwhile is seen. */
-export async function licenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
+export async function lockLicenseOf(tx: DatabaseTransaction, purchaseId: string): Promise<LicenseRow | undefined> {
   const row = await tx.selectFrom('licenses').select('id').where('purchaseId', '=', purchaseId).executeTakeFirst();
   return row && lockLicense(tx, row.id, null, databaseNow);
 }

@@ -70,6 +70,8 @@ export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id
     sql`update mails set address = null, data = '{}', reason = case when ended_at is null then 'the user was deleted' else reason end,
         state = case when ended_at is null then 'failed' else state end, ended_at = coalesce(ended_at, now())
       where user_id = ${id} or address = ${found.address}`,
+    sql`update listings set state = 'retired', version = version + 1, changed_at = now()
+      where owner_id = ${id} and state <> 'retired'`,
     sql`delete from webhooks where owner_id = ${id}`,
     sql`delete from webhook_events where owner_id = ${id}`,
     sql`delete from notices where owner_id = ${id}`,

@@ -6,6 +6,7 @@ import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { createMachineActivities } from '../activities/machines.ts';
+import { ofOneAccount } from '../activities/payment-providers.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
@@ -18,6 +19,7 @@ import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createRateStore } from '../stores/placement.ts';
+import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
@@ -238,7 +240,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
           embedders.of,
           memorySearch,
           sourceReads,
-          options.stripe === undefined ? {} : { stripe: createStripe(options.stripe) },
+          options.stripe === undefined
+            ? {}
+            : { stripe: ofOneAccount(createStripe(options.stripe), createProviderAccountStore(db)) },
         ),
       }),
     );

@@ -14,6 +14,7 @@ import {
   clusterScheduleId,
   consolidateScheduleId,
   driftScheduleId,
+  paymentsScheduleId,
   payoutsScheduleId,
   embeddingScheduleId,
   reconcileScheduleId,
@@ -101,6 +102,9 @@ const standing: Readonly<Record<string, Options>> = {
   [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
   [reconcileScheduleId]: startOf('reconcileLedger', 'reconcile', {
     intervals: [{ every: '1 hour', offset: '15 minutes' }],
+  }),
+  [paymentsScheduleId]: startOf('resumePayments', 'resume-payments', {
+    intervals: [{ every: '1 hour', offset: '45 minutes' }],
   }),
   [payoutsScheduleId]: startOf('payOutCreators', 'pay-out-creators', { calendars: [{ hour: 6 }] }),
   [blessingsScheduleId]: startOf('shareBlessings', 'blessings', { calendars: [{ dayOfWeek: 'MONDAY', hour: 4 }] }),

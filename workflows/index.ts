@@ -21,6 +21,7 @@ export { sendMail } from './send-mail.ts';
 export { spawnPersona } from './spawn-persona.ts';
 export { payOutCreator } from './pay-out-creator.ts';
 export { payOutCreators } from './pay-out-creators.ts';
+export { resumePayments } from './resume-payments.ts';
 export { settlePaymentEvent } from './settle-payment-event.ts';
 export { settleRefund } from './settle-refund.ts';
 export { shareBlessings } from './share-blessings.ts';

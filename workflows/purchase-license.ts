@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { PurchaseActivities } from '../activities/purchases.ts';
 import { paymentChangedSignal } from '../domain/payments.ts';
-import { type Captured, creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
+import { creditsPayment, isEndedPurchase } from '../domain/purchases.ts';
 import type { PurchaseState } from '../domain/states.ts';
 import { reasonOf } from './inference-ladder.ts';
 
@@ -44,7 +44,7 @@ const { tellStuck, tellUnstuck } = proxyLocalActivities<PurchaseActivities>({
   retry: { maximumInterval: '10 seconds' },
 });
 /** These leave the database. Canceled, they are waited for: an authorization that nobody waits for would come after its undo. */
-const { authorizePayment, voidPayment, capturePayment } = proxyActivities<PurchaseActivities>({
+const { authorizePayment, lookAtPayment, voidPayment, capturePayment } = proxyActivities<PurchaseActivities>({
   startToCloseTimeout: '30 seconds',
   scheduleToCloseTimeout: '5 minutes',
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
@@ -64,6 +64,8 @@ const pauses = { least: 5_000, most: 3_600_000 };
  */
 export async function purchaseLicense(input: PurchaseLicenseInput): Promise<PurchaseLicenseResult> {
   const { purchaseId } = input;
+  /** A notice is open: some step does not come through. */
+  let told = false;
   // One transaction has happened or not, whoever cancels meanwhile.
   if (input.payment === creditsPayment)
     return CancellationScope.nonCancellable(() => begin(() => steps.settleByCredits(input)));
@@ -71,17 +73,17 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
   if (isEndedPurchase(opened)) return opened;
 
   const undos: Array<{ name: string; undo: () => Promise<unknown> }> = [];
-  let captured: Captured;
   try {
     undos.unshift({ name: 'voidPayment', undo: () => voidPayment({ purchaseId }) });
     await untilAuthorized();
     undos.unshift({ name: 'dropLicense', undo: () => steps.dropLicense({ purchaseId }) });
     await steps.issuePending({ purchaseId });
-    captured = await CancellationScope.nonCancellable(() =>
+    await CancellationScope.nonCancellable(() =>
       untilDone('capturePayment', () => capturePayment({ purchaseId }), isRefused),
     );
   } catch (err) {
     const end = await CancellationScope.nonCancellable(async () => {
+      await untilDone('beginUndo', () => steps.beginUndo({ purchaseId }));
       for (const { name, undo } of undos) await untilDone(name, undo);
       return untilDone('endPurchase', () => steps.endPurchase({ purchaseId, ...endOf(err) }));
     });
@@ -89,20 +91,24 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     return end;
   }
   return CancellationScope.nonCancellable(() =>
-    untilDone('completePurchase', () => steps.completePurchase({ purchaseId, ...captured })),
+    untilDone('completePurchase', () => steps.completePurchase({ purchaseId })),
   );
 
-  /** Where it is up to the buyer to pay, it is looked at again when the provider tells, or its time is over. */
+  /**
+   * Where it is up to the buyer to pay, it is looked at again when the provider tells, every ten minutes, and when its time
+   * is over, which is the last look: a day at most, so that the history stays short. A provider that does not answer ends
+   * nothing, since the buyer may be paying.
+   */
   async function untilAuthorized(): Promise<void> {
     let changed = false;
     setHandler(defineSignal(paymentChangedSignal), () => {
       changed = true;
     });
-    for (;;) {
-      const awaited = await authorizePayment({ purchaseId });
-      if (!awaited) return;
-      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + 1_000));
+    let awaited = await authorizePayment({ purchaseId });
+    while (awaited) {
+      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + pauses.least));
       changed = false;
+      awaited = await untilDone('lookAtPayment', () => lookAtPayment({ purchaseId }), isRefusedOrUndone);
     }
   }
 
@@ -120,17 +126,24 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     for (let round = 0; ; round += 1) {
       try {
         const result = await work();
-        if (round > 0) await tellUnstuck({ purchaseId });
+        await endNotice();
         return result;
       } catch (err) {
+        if (isCancellation(err)) throw err;
         if (isFinal(err)) {
-          if (round > 0) await tellUnstuck({ purchaseId });
+          await endNotice();
           throw err;
         }
+        told = true;
         await tellStuck({ purchaseId, step, reason: reasonOf(err) });
         await sleep(Math.min(pauses.least * 2 ** round, pauses.most));
       }
     }
+  }
+
+  async function endNotice(): Promise<void> {
+    if (told) await tellUnstuck({ purchaseId });
+    told = false;
   }
 }
 
@@ -141,6 +154,10 @@ function causeOf(err: unknown): ApplicationFailure | undefined {
 /** The provider has said that the money was not taken, and will not be; anything else may have happened. */
 function isRefused(err: unknown): boolean {
   return causeOf(err)?.type === 'PAYMENT_REFUSED';
+}
+
+function isRefusedOrUndone(err: unknown): boolean {
+  return isRefused(err) || causeOf(err)?.type === 'CONFLICT';
 }
 
 /** What a refusal or a person ends is canceled; what broke is failed. */

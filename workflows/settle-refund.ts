@@ -1,4 +1,11 @@
-import { proxyActivities, proxyLocalActivities, setCurrentDetails, sleep } from '@temporalio/workflow';
+import {
+  continueAsNew,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { PaymentActivities } from '../activities/payments.ts';
 import type { RefundFacts, RefundState } from '../domain/payments.ts';
 import { refusalOf } from './refusals.ts';
@@ -12,27 +19,29 @@ export interface SettleRefundInput {
   /** Also where the license was used or passed on. */
   force: boolean;
   madeBy: string;
+  /** How often an earlier execution of this run has looked at it. */
+  looked?: number;
 }
 export interface SettleRefundResult {
-  state: RefundState | 'foreign';
+  state: RefundState | 'foreign' | 'nothing_taken';
 }
 
 const { refundAtProvider, fetchPaymentObject } = proxyActivities<PaymentActivities>({
   startToCloseTimeout: '1 minute',
   retry: { maximumInterval: '5 minutes' },
 });
-const { openRefund, refuseRefund, settlePaymentObject } = proxyLocalActivities<PaymentActivities>({
+const { openRefund, refuseRefund, settlePaymentObject, tellRefundPending } = proxyLocalActivities<PaymentActivities>({
   startToCloseTimeout: '10 seconds',
   retry: { maximumInterval: '1 minute' },
 });
 
 /** When a refund that is on its way is looked at again; the provider tells earlier, where its webhook is set up. */
 const waits = ['1 minute', '10 minutes', '1 hour', '6 hours'] as const;
-/** About 30 days: longer than any refund takes. */
-const mostWaits = 120;
+/** About ten days: longer than a refund should take. Somebody is told, and it is looked at once a day from then on. */
+const toldAfter = 40;
 
 /** A refund through the provider: reserved, asked for under its own id, posted once. */
-export async function settleRefund(asked: SettleRefundInput): Promise<SettleRefundResult> {
+export async function settleRefund({ looked = 0, ...asked }: SettleRefundInput): Promise<SettleRefundResult> {
   const opened = await openRefund(asked);
   if (opened.state !== 'pending') return { state: opened.state };
   const { provider, refundId } = opened;
@@ -45,11 +54,13 @@ export async function settleRefund(asked: SettleRefundInput): Promise<SettleRefu
     setCurrentDetails(refusal.message);
     return { state: await refuseRefund({ refundId, failure: refusal.message }) };
   }
-  for (let nth = 0; ; nth += 1) {
+  for (let nth = looked; ; nth += 1) {
     const { outcome } = await settlePaymentObject({ provider, object: { kind: 'refund', facts }, of: { refundId } });
     setCurrentDetails(`${facts.providerRefundId}: ${outcome}`);
-    if (outcome !== 'pending' || nth >= mostWaits) return { state: outcome as SettleRefundResult['state'] };
-    await sleep(waits[Math.min(nth, waits.length - 1)]!);
+    if (outcome !== 'pending') return { state: outcome as SettleRefundResult['state'] };
+    if (nth === toldAfter) await tellRefundPending({ refundId });
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof settleRefund>({ ...asked, looked: nth + 1 });
+    await sleep(nth < toldAfter ? waits[Math.min(nth, waits.length - 1)]! : '1 day');
     const now = await fetchPaymentObject({ provider, kind: 'refund', id: facts.providerRefundId, of: { refundId } });
     if (now.kind === 'refund') facts = now.facts;
   }

@@ -9,6 +9,7 @@ import { type AgentView, findAgent, listAgents } from '../../stores/queries/agen
 import { listEgoEntries } from '../../stores/queries/ego.ts';
 import { installOf } from '../../stores/queries/loop-packages.ts';
 import { findRunByWorkflow, openRunOf } from '../../stores/queries/runs.ts';
+import { refuseIdle } from '../births.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -201,7 +202,7 @@ export function agentRoutes(app: Api, context: ApiContext): void {
         const { ownerId } = callerOf(request);
         if (request.query.dryRun) {
           const agent = await existing(context, ownerId, id);
-          refuseRetired(agent);
+          refuseIdle(agent);
           const nothing = agent.paused === paused ? ` (it is ${paused ? 'paused' : 'not paused'} already)` : '';
           return { dryRun: true as const, would: `${verb} ${id}${nothing}` };
         }
@@ -228,7 +229,7 @@ export function agentRoutes(app: Api, context: ApiContext): void {
       const { id } = request.params;
       const { ownerId } = callerOf(request);
       const agent = await existing(context, ownerId, id);
-      refuseRetired(agent);
+      refuseIdle(agent);
       const period = callPeriod(requestIdOf(request));
       const workflowId = reflectWorkflowId(id, period);
       const known = (await findRunByWorkflow(db, ownerId, workflowId)) ?? (await openRunOf(db, ownerId, id));
@@ -259,8 +260,4 @@ async function existing({ db }: ApiContext, ownerId: string, id: string) {
   const agent = await findAgent(db, ownerId, id);
   if (!agent) throw new DomainError('NOT_FOUND', `no agent ${id}`);
   return agent;
-}
-
-function refuseRetired(agent: { id: string; state: string }): void {
-  if (agent.state === 'retired') throw new DomainError('AGENT_RETIRED', `${agent.id} is retired`);
 }

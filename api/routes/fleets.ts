@@ -43,6 +43,7 @@ const fleetSchema = z
       total: z.int(),
       active: z.int(),
       parked: z.int(),
+      dormant: z.int().describe('Brought along to be sold; not in the total'),
       retired: z.int(),
       paused: z.int(),
       unplaced: z.int(),

@@ -58,6 +58,7 @@ const listingSchema = z
     reflections: z.int(),
     models: loopManifestSchema.shape.models,
     version: z.int().describe('Its `ETag`'),
+    takenDown: z.string().nullable().describe('Why who runs the marketplace has taken it off; null: it is not'),
     createdAt: timeSchema,
     changedAt: timeSchema,
   })

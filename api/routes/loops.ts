@@ -15,11 +15,11 @@ import { newId } from '../../stores/ids.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findLoopPackage, listLoopPackages, loopArchive } from '../../stores/queries/loop-packages.ts';
 import { hostCrypto } from '../../config/host-crypto.ts';
-import { type ApiContext, fleetOf } from '../context.ts';
+import { birthTerms, fleetAround } from '../births.ts';
+import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { loopAgent, loopMemories } from '../loop-install.ts';
 import { packLoop, signReadable } from '../loop-packing.ts';
-import { overloadOf } from '../persona-import.ts';
 import { registerStreamBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, switchSchema, textSchema, timeSchema, writeQuery } from '../schemas.ts';
@@ -109,7 +109,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       response: { 200: packageSchema.or(previewSchema), 201: packageSchema, ...problemResponses },
     },
     handler: async (request, reply) => {
-      const { ownerId } = callerOf(request);
+      const { ownerId, role } = callerOf(request);
       const agent = await findAgent(db, ownerId, request.params.id);
       if (!agent) throw new DomainError('NOT_FOUND', `no agent ${request.params.id}`);
       const requestId = startedId('request', request);
@@ -120,7 +120,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       // What a key brought stays, also when the agent has lived on since.
       const before = request.query.dryRun ? undefined : await loopPackages.madeBy(ownerId, requestId, bodyHash);
       if (before !== undefined) return existing(ownerId, before);
-      const { fleet } = await fleetOf(context, ownerId);
+      const { fleet } = await fleetAround(context, ownerId);
       const packed = await packLoop(db, { ownerId, agent, fleet, choice: request.body });
       const here = await loopPackages.byContent(ownerId, packed.loop.content.contentHash);
       if (request.query.dryRun) return preview(packed, here);
@@ -132,6 +132,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         bodyHash,
         ownerId,
         agentId: agent.id,
+        ...(role === 'operator' ? {} : { most: fleet.people.packagesPerCreator }),
       });
       void reply.header('location', `/v1/loops/${id}`);
       return reply.code(made ? 201 : 200).send(await existing(ownerId, id));
@@ -195,10 +196,11 @@ export function loopRoutes(app: Api, context: ApiContext): void {
     (scope as unknown as Api).route({
       method: 'POST',
       url: '/v1/loops',
-      config: { role: 'operator' },
+      config: { role: 'creator' },
       schema: {
         tags: ['loops'],
-        summary: 'Installs a .loop file: an equal agent with its memories, whole or not at all; twice adds nothing',
+        summary:
+          'Installs a .loop file: an equal agent with its memories, whole or not at all; twice adds nothing; of a creator it is dormant',
         consumes: [loopMediaType],
         querystring: writeQuery.extend({
           as: slugSchema.optional().describe('Id of the agent; default: made of its name'),
@@ -212,7 +214,8 @@ export function loopRoutes(app: Api, context: ApiContext): void {
         response: { 200: installedSchema, 201: installedSchema, ...problemResponses },
       },
       handler: async (request, reply) => {
-        const { ownerId } = callerOf(request);
+        const caller = callerOf(request);
+        const { ownerId } = caller;
         const { dryRun = false, trustKey, trustUnknown = false, ...wish } = request.query;
         if (request.body === undefined || request.body === null)
           throw new DomainError('MALFORMED_BODY', 'the request has no body');
@@ -225,10 +228,10 @@ export function loopRoutes(app: Api, context: ApiContext): void {
           trustUnknown,
         });
         const { manifest, trusted } = read;
-        const { version, fleet } = await fleetOf(context, ownerId);
+        const { version, fleet, admission } = await birthTerms(context, caller);
         const agent = loopAgent(fleet, read, wish);
         const memories = loopMemories(agent.id, read.lines, new Date());
-        const arrival = { ownerId, agent, manifest, trusted, refuseOverload: overloadOf(fleet) };
+        const arrival = { ownerId, agent, manifest, trusted, admission };
         const { contentHash, agentHash, madeBy } = manifest;
         const about = { contentHash, agentHash, keyId: madeBy.keyId, trusted, manifest };
         const wished = { id: wish.as, name: wish.name };

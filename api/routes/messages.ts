@@ -9,6 +9,7 @@ import { refusalCodes, whisperChars, whisperStates } from '../../domain/whispers
 import { findAgent } from '../../stores/queries/agents.ts';
 import { findMessage, listMessages, messageContent, type MessageView } from '../../stores/queries/messages.ts';
 import { createAnswerFeed } from '../answer-feed.ts';
+import { refuseIdle } from '../births.ts';
 import type { ApiContext } from '../context.ts';
 import { beginStream } from '../event-streams.ts';
 import { listRoute } from '../lists.ts';
@@ -132,8 +133,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       const known = await messageContent(db, ownerId, messageId);
       if (known !== undefined && known !== contentHash)
         throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
-      if (known === undefined && agent.state === 'retired')
-        throw new DomainError('AGENT_RETIRED', `${agentId} is retired`);
+      if (known === undefined) refuseIdle(agent);
       if (request.query.dryRun)
         return {
           dryRun: true as const,

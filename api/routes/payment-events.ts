@@ -48,8 +48,8 @@ export function paymentEventRoutes(app: Api, { paymentEvents, principals, stripe
         const ownerId = await principals.firstOperator();
         if (ownerId === undefined) throw new DomainError('INTERNAL', 'there is no operator');
         if (request.query.dryRun) return { dryRun: true as const, would: `settle ${event.type} ${event.id}` };
-        const { id, type, object, at } = event;
-        const fresh = await paymentEvents.receive({ provider: 'stripe', id, ownerId, type, object, happenedAt: at });
+        const { id, at: happenedAt, ...told } = event;
+        const fresh = await paymentEvents.receive({ ...told, provider: 'stripe', id, ownerId, happenedAt });
         return { id, known: !fresh };
       },
     });

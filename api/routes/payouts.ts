@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import { amountSchema, currencySchema } from '../../domain/money.ts';
 import { disputeStates, paymentProviders, payoutStates, refundStates } from '../../domain/payments.ts';
@@ -62,7 +63,7 @@ const endedSchema = z.object({ id: payoutId, state: z.enum(payoutStates) });
 const accountSchema = z.object({ userId: idSchema('user'), provider: z.string(), account: z.string().nullable() });
 
 /** Money on its way out: payouts to creators, refunds through providers, disputes. */
-export function payoutRoutes(app: Api, { db, payouts }: ApiContext): void {
+export function payoutRoutes(app: Api, { db, payouts, principals }: ApiContext): void {
   listRoute(app, {
     url: '/v1/payouts',
     role: 'reader',
@@ -164,6 +165,8 @@ export function payoutRoutes(app: Api, { db, payouts }: ApiContext): void {
     handler: async (request) => {
       const { ownerId, tokenId: madeBy } = callerOf(request);
       const { userId, provider, account } = request.body;
+      if (ownerId !== (await principals.firstOperator()))
+        throw new DomainError('FORBIDDEN', 'only who runs the marketplace says where creators are paid');
       if (request.query.dryRun)
         return { dryRun: true as const, would: `pay ${userId} ${account === null ? 'by hand' : `to ${account}`}` };
       await payouts.setAccount({ ownerId, userId, madeBy }, account === null ? null : { provider, account });

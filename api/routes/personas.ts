@@ -7,8 +7,9 @@ import { readCardPng } from '../../integrations/importers/card-png.ts';
 import { readPersona } from '../../integrations/importers/persona-importer.ts';
 import { writePersona } from '../../integrations/importers/persona-writers.ts';
 import { findAgent } from '../../stores/queries/agents.ts';
-import { type ApiContext, fleetOf } from '../context.ts';
-import { importedId, overloadOf, seedMemories, workingLike } from '../persona-import.ts';
+import { birthTerms } from '../births.ts';
+import type { ApiContext } from '../context.ts';
+import { importedId, seedMemories, workingLike } from '../persona-import.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, switchSchema, textSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
@@ -53,11 +54,12 @@ export function personaRoutes(app: Api, context: ApiContext): void {
     (scope as unknown as Api).route({
       method: 'POST',
       url: '/v1/agents/import',
-      config: { role: 'operator' },
+      config: { role: 'creator' },
       bodyLimit: pictureLimit,
       schema: {
         tags: ['agents'],
-        summary: 'An agent is born of a character of ElizaOS or a character card (V1, V2, V3; JSON or PNG)',
+        summary:
+          'An agent is born of a character of ElizaOS or a character card (V1, V2, V3; JSON or PNG); of a creator it is dormant',
         consumes: [...mediaTypes],
         querystring: writeQuery.extend({
           as: slugSchema.optional().describe('Id of the agent; default: made of its name'),
@@ -68,14 +70,15 @@ export function personaRoutes(app: Api, context: ApiContext): void {
         response: { 200: importedSchema, 201: importedSchema, ...problemResponses },
       },
       handler: async (request, reply) => {
-        const { ownerId } = callerOf(request);
+        const caller = callerOf(request);
+        const { ownerId } = caller;
         const { as, name, archetype, memories: remembers = false, dryRun = false } = request.query;
         const { json, picture } = fileOf(request.body, request.headers['content-type']);
         const { seeds: all, lost, notes, ...read } = readPersona(json, { name });
-        const { version, fleet } = await fleetOf(context, ownerId);
+        const { version, fleet, admission } = await birthTerms(context, caller);
         const agent = workingLike(fleet, archetype, { ...read, id: importedId(read.name, as) });
         const file = { format: read.format, document: read.document };
-        const coming = { ownerId, agent, file, refuseOverload: overloadOf(fleet) };
+        const coming = { ownerId, agent, file, admission };
         const wouldBeBorn = await personas.wouldBeBorn(coming);
         const seeds = remembers ? seedMemories(agent.id, all, new Date()) : [];
         const { persona, traits } = agent;

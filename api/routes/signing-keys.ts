@@ -45,7 +45,7 @@ export function signingKeyRoutes(app: Api, { db, signingKeys, signers }: ApiCont
   app.route({
     method: 'POST',
     url: '/v1/signing-keys/next',
-    config: { role: 'operator' },
+    config: { role: 'creator' },
     schema: {
       tags: [tag],
       summary: 'Publishes the next key before it signs, so that all who verify can pin it; asked again, the same key',
@@ -73,7 +73,7 @@ export function signingKeyRoutes(app: Api, { db, signingKeys, signers }: ApiCont
   app.route({
     method: 'POST',
     url: '/v1/signing-keys/rotate',
-    config: { role: 'operator' },
+    config: { role: 'creator' },
     schema: {
       tags: [tag],
       summary: 'The next key signs, or a new one where none was published; the old one goes on verifying',
@@ -99,7 +99,7 @@ export function signingKeyRoutes(app: Api, { db, signingKeys, signers }: ApiCont
   app.route({
     method: 'POST',
     url: '/v1/signing-keys/:id/revoke',
-    config: { role: 'operator' },
+    config: { role: 'creator' },
     schema: {
       tags: [tag],
       summary: 'Says that a key leaked: here nothing that it signed is taken any more; it must not sign any more',

@@ -32,6 +32,7 @@ export function benchPayments(db: Database): PaymentProvider {
       if (rows[0]?.state === 'void') throw new DomainError('PAYMENT_REFUSED', `${key} was voided`);
       maybeLost();
     },
+    look: () => Promise.reject(new Error('what is authorized at once is not looked at')),
     async void({ key }) {
       await sql`insert into bench_payments (key, state, amount) values (${key}, 'void', 0)
         on conflict (key) do update set state = 'void' where bench_payments.state <> 'captured'`.execute(db);
@@ -44,7 +45,7 @@ export function benchPayments(db: Database): PaymentProvider {
       const { rows } = await sql<{ state: string }>`select state from bench_payments where key = ${key}`.execute(db);
       if (rows[0]?.state !== 'captured') throw new DomainError('PAYMENT_REFUSED', `${key} is not authorized`);
       maybeLost();
-      return { reference: `ch_${key}`, fee: 30 };
+      return { reference: `ch_${key}` };
     },
   };
 }

@@ -14,14 +14,13 @@ interface Judged {
   usable: number;
   sales: string[] | null;
   transfers: number;
-  fees: number[] | null;
   captures: number | null;
   paymentState: string | null;
 }
 
 /**
  * What is wrong with the purchases, found without the product's rules: each is one row with one active license, one sale whose
- * sides are what this file counts, and one capture with its fee; or it is undone, for a reason that it had, and there is no
+ * sides are what this file counts, and one capture; or it is undone, for a reason that it had, and there is no
  * trace of it but the row that says why.
  * @param canceled purchases that their buyers asked to cancel
  */
@@ -35,9 +34,7 @@ export async function wrongPurchases(db: Database, shop: BenchShop, canceled: Re
       (select array_agg(a.kind || ':' || a.holder || '=' || e.amount order by a.kind, a.holder)
         from ledger_transfers t join ledger_entries e on e.transfer_id = t.id join ledger_accounts a on a.id = e.account_id
         where t.purchase_id = p.id and t.kind = 'sale') as sales,
-      (select count(*)::int from ledger_transfers t where t.purchase_id = p.id and t.kind <> 'fee_taken') as transfers,
-      (select array_agg(e.amount) from ledger_transfers t join ledger_entries e on e.transfer_id = t.id and e.amount > 0
-        where t.purchase_id = p.id and t.kind = 'fee_taken') as fees,
+      (select count(*)::int from ledger_transfers t where t.purchase_id = p.id) as transfers,
       b.captures, b.state as payment_state
     from purchases p left join bench_payments b on b.key = p.id order by p.id`.execute(db);
   const balances = await sql<{ holder: string; balance: number }>`
@@ -54,14 +51,12 @@ export async function wrongPurchases(db: Database, shop: BenchShop, canceled: Re
       const expected = sidesOf(shop, row);
       if (row.transfers !== 1 || row.sales?.join(' ') !== expected)
         wrong.push(`${id} has ${row.transfers} transfers, ${row.sales?.join(' ')} and not ${expected}`);
-      const fees = payment === 'bench' ? '30' : undefined;
-      if (row.fees?.join(' ') !== fees) wrong.push(`${id} has fees of ${row.fees?.join(' ')}`);
       if (payment === 'bench' && refusedAt(id) !== undefined) wrong.push(`${id} is completed, its payment was refused`);
       if (payment === 'bench' && (row.captures !== 1 || row.paymentState !== 'captured'))
         wrong.push(`${id} was captured ${row.captures} times`);
     } else if (state === 'canceled') {
       if (row.usable > 0) wrong.push(`${id} was undone and has a license`);
-      if (row.transfers > 0 || row.fees) wrong.push(`${id} was undone and has ${row.transfers} transfers`);
+      if (row.transfers > 0) wrong.push(`${id} was undone and has ${row.transfers} transfers`);
       // Balances only fall here: who could not pay then cannot now.
       const hadCause =
         payment === 'bench'

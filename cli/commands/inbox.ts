@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Would } from '../licenses.ts';
 import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
 import { limitOption, sessionOf, wholeNumber } from '../program.ts';
 
@@ -16,19 +17,33 @@ interface Ready {
 }
 
 export function inboxCommands(program: Command): void {
-  limitOption(program.command('inbox').description('what waits for a person')).action(
+  const inbox = limitOption(program.command('inbox').description('what waits for a person')).action(
     async ({ limit }: { limit: number }, command: Command) => {
       const { client, json } = sessionOf(command);
       const page = await client.list<Notice>('/inbox', {}, limit);
       if (json) return printJson(page);
       if (page.items.length === 0) return line(good('Nothing waits for you.'));
-      for (const { title, detail, action, openedAt, seen } of page.items) {
-        line(`${warn('●')} ${bold(plain(title))} ${dim(`${ago(openedAt)}${seen > 1 ? `, seen ${seen} times` : ''}`)}`);
+      for (const { id, title, detail, action, openedAt, seen } of page.items) {
+        line(
+          `${warn('●')} ${bold(plain(title))} ${dim(`${ago(openedAt)}${seen > 1 ? `, seen ${seen} times` : ''}  ${id}`)}`,
+        );
         if (detail !== '') line(`  ${plain(detail)}`);
         if (action !== '') line(`  → ${plain(action)}`);
       }
     },
   );
+
+  inbox
+    .command('done')
+    .argument('<notice>', 'its id')
+    .option('--dry-run', 'check only')
+    .description('close one that only a person can tell the end of')
+    .action(async (id: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const answer = await client.post<Would>(`/inbox/${encodeURIComponent(id)}/done`, undefined, { dryRun });
+      if (json) return printJson(answer);
+      line(answer.would === undefined ? `${good('✔')} ${id} is done` : `would ${answer.would}`);
+    });
 
   program
     .command('events')

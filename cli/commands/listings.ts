@@ -24,6 +24,7 @@ interface Listing {
   reflections: number;
   models: Array<{ id: string; license: string | null; commercialUse: string }>;
   version: number;
+  takenDown: string | null;
 }
 
 interface OfferOptions {
@@ -73,6 +74,7 @@ export function listingCommands(program: Command): void {
       const listing = await client.get<Listing>(pathOf(id));
       if (json) return printJson(listing);
       line(`${bold(plain(listing.title))} ${listing.id}, ${styledState(listing.state)}`);
+      if (listing.takenDown !== null) line(`  taken down: ${plain(listing.takenDown)}`);
       if (listing.summary !== '') line(plain(listing.summary));
       line(`price    ${moneyText(listing.price)}, terms ${listing.termsVersion}`);
       line(`kinds    ${listing.kinds.join(', ')}`);
@@ -137,6 +139,30 @@ export function listingCommands(program: Command): void {
         line(listing.would === undefined ? `${good('✔')} ${id} is ${listing.state}` : `would ${listing.would}`);
       });
   }
+
+  listings
+    .command('take-down')
+    .argument('<listing>', 'its id, whoever sells it')
+    .requiredOption('--reason <text>', 'which its seller is told')
+    .option('--dry-run', 'check only')
+    .description('take any listing off until it is put back; for who runs the marketplace')
+    .action(async (id: string, { reason, dryRun }: { reason: string; dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const answer = await client.post<Would>(`${pathOf(id)}/take-down`, { reason }, { dryRun });
+      if (json) return printJson(answer);
+      line(answer.would === undefined ? `${good('✔')} ${id} is taken down` : `would ${answer.would}`);
+    });
+  listings
+    .command('put-back')
+    .argument('<listing>', 'its id')
+    .option('--dry-run', 'check only')
+    .description('let its seller publish again what was taken down')
+    .action(async (id: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const answer = await client.post<Would>(`${pathOf(id)}/put-back`, undefined, { dryRun });
+      if (json) return printJson(answer);
+      line(answer.would === undefined ? `${good('✔')} ${id} may be published again` : `would ${answer.would}`);
+    });
 }
 
 function pathOf(id: string): string {

@@ -1,5 +1,11 @@
 import type { Money } from '../../domain/money.ts';
-import type { DisputeFacts, PaymentFacts, PaymentProviderName, RefundFacts } from '../../domain/payments.ts';
+import type {
+  DisputeFacts,
+  PaymentFacts,
+  PaymentProviderName,
+  ProviderAccount,
+  RefundFacts,
+} from '../../domain/payments.ts';
 
 export interface CheckoutRequest {
   purchaseId: string;
@@ -26,11 +32,13 @@ export interface Checkout {
  */
 export interface PaymentProvider {
   readonly name: PaymentProviderName;
+  /** Whose keys these are. */
+  account(): Promise<ProviderAccount>;
   /** Opens a page of the provider where the buyer pays; what is paid is authorised, not yet taken. */
   openCheckout(request: CheckoutRequest, key: string): Promise<Checkout>;
   checkout(checkoutId: string): Promise<PaymentFacts>;
   payment(paymentId: string): Promise<PaymentFacts>;
-  /** Takes what was authorised; taken already, it says so. */
+  /** Takes what was authorised; taken already, or canceled, it says so. Refused, it may yet be taken: look at the payment. */
   capture(paymentId: string, key: string): Promise<PaymentFacts>;
   /** Lets go of what was authorised, or of a page that nobody has paid on. */
   cancel(target: { checkoutId: string; paymentId: string | null }, key: string): Promise<PaymentFacts>;
@@ -39,6 +47,4 @@ export interface PaymentProvider {
   dispute(disputeId: string): Promise<DisputeFacts>;
   /** From the platform's balance to a creator's account. */
   transfer(request: { payoutId: string; account: string; money: Money }, key: string): Promise<{ transferId: string }>;
-  /** Takes a transfer back, as far as the creator's account has it. */
-  reverseTransfer(request: { transferId: string; money: Money }, key: string): Promise<{ reversalId: string }>;
 }

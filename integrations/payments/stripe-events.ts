@@ -11,6 +11,10 @@ export interface SignedEvent {
   type: string;
   /** When Stripe says that it happened. */
   at: Date;
+  /** Of live money, or of test mode. */
+  live: boolean;
+  /** A connected account's; null: the own one's. */
+  account: string | null;
   /** What it is of, to be looked up; null: nothing that we act on. */
   object: { kind: PaymentObjectKind; id: string } | null;
 }
@@ -30,7 +34,14 @@ export function readStripeEvent(body: Buffer, signature: string, secret: string,
     if (err instanceof Stripe.errors.StripeSignatureVerificationError) return undefined;
     throw new DomainError('MALFORMED_BODY', 'this is no event of Stripe that is known here', { cause: err });
   }
-  return { id: event.id, type: event.type, at: new Date(event.created * 1000), object: objectOf(event) };
+  return {
+    id: event.id,
+    type: event.type,
+    at: new Date(event.created * 1000),
+    live: event.livemode,
+    account: event.account ?? null,
+    object: objectOf(event),
+  };
 }
 
 function objectOf(event: Stripe.Event): SignedEvent['object'] {

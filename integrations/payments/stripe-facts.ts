@@ -1,5 +1,6 @@
 import type Stripe from 'stripe';
 import { DomainError } from '../../domain/errors.ts';
+import type { Money } from '../../domain/money.ts';
 import type {
   DisputeFacts,
   PaymentFacts,
@@ -22,8 +23,8 @@ export function paymentFacts(intent: Stripe.PaymentIntent, checkoutId: string | 
     purchaseId: intent.metadata[purchaseKey] ?? null,
     paymentId: intent.id,
     checkoutId,
-    chargeId: idOf(charge),
     state: stateOf(intent.status),
+    received: receivedOf(intent),
     fee: entry !== null && typeof entry === 'object' ? feeOf(entry) : null,
   };
 }
@@ -39,8 +40,8 @@ export function checkoutFacts(session: Stripe.Checkout.Session): PaymentFacts {
     purchaseId: session.metadata?.[purchaseKey] ?? null,
     paymentId: idOf(intent),
     checkoutId: session.id,
-    chargeId: null,
     state: session.status === 'expired' ? 'canceled' : 'opened',
+    received: null,
     fee: null,
   };
 }
@@ -49,6 +50,11 @@ function stateOf(status: Stripe.PaymentIntent.Status): PaymentState {
   if (status === 'requires_capture') return 'authorized';
   if (status === 'succeeded') return 'captured';
   return status === 'canceled' ? 'canceled' : 'opened';
+}
+
+function receivedOf({ status, currency, amount_capturable, amount_received }: Stripe.PaymentIntent): Money | null {
+  if (status === 'requires_capture') return fromStripe({ amount: amount_capturable, currency });
+  return status === 'succeeded' ? fromStripe({ amount: amount_received, currency }) : null;
 }
 
 export function refundFacts(refund: Stripe.Refund): RefundFacts {

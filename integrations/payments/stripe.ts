@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import Stripe from 'stripe';
 import { DomainError } from '../../domain/errors.ts';
+import type { ProviderAccount } from '../../domain/payments.ts';
 import type { PaymentProvider } from './payments.ts';
 import { toStripe } from './stripe-amounts.ts';
 import { isRefusedAs, isReplayedFailure, stripeError } from './stripe-errors.ts';
@@ -83,8 +84,16 @@ export function createStripe({ secretKey, url, callMs = 20_000 }: StripeSettings
     return data.find(({ metadata }) => metadata?.[refundKey] === refundId);
   }
 
+  let own: ProviderAccount | undefined;
+
   return {
     name: 'stripe',
+
+    async account() {
+      // A key stays of its account and mode, so it is asked once.
+      own ??= { account: (await ask(() => stripe.accounts.retrieveCurrent())).id, live: isLive(secretKey) };
+      return own;
+    },
 
     async openCheckout({ purchaseId, money, title, returnUrl, expiresAt }, key) {
       const { amount, currency } = toStripe(money);
@@ -95,6 +104,10 @@ export function createStripe({ secretKey, url, callMs = 20_000 }: StripeSettings
           stripe.checkout.sessions.create(
             {
               mode: 'payment',
+              // What is authorised first and captured later; wallets come with it.
+              allowed_payment_method_types: ['card'],
+              // The price is what was agreed on here, in its currency.
+              adaptive_pricing: { enabled: false },
               client_reference_id: purchaseId,
               metadata,
               line_items: [
@@ -123,7 +136,7 @@ export function createStripe({ secretKey, url, callMs = 20_000 }: StripeSettings
 
     async capture(paymentId, key) {
       const before = await ask(() => intent(paymentId));
-      if (before.status === 'succeeded') return paymentFacts(before);
+      if (before.status === 'succeeded' || before.status === 'canceled') return paymentFacts(before);
       const captured = await change(
         key,
         (options) => stripe.paymentIntents.capture(paymentId, { expand: withFee }, options),
@@ -217,23 +230,6 @@ export function createStripe({ secretKey, url, callMs = 20_000 }: StripeSettings
         ));
       return { transferId: made.id };
     },
-
-    async reverseTransfer({ transferId, money }, key) {
-      const { amount } = toStripe(money);
-      const ofKey = async () => {
-        const { data } = await stripe.transfers.listReversals(transferId, { limit: mostListed });
-        return data.find(({ metadata }) => metadata?.['soulfra_key'] === key);
-      };
-      const known = await ask(ofKey);
-      const reversal =
-        known ??
-        (await change(
-          key,
-          (options) => stripe.transfers.createReversal(transferId, { amount, metadata: { soulfra_key: key } }, options),
-          ofKey,
-        ));
-      return { reversalId: reversal.id };
-    },
   };
 }
 
@@ -256,6 +252,11 @@ function askingOnce(url: string | undefined): Stripe.HttpClient {
       }
     },
   };
+}
+
+/** Stripe's keys say themselves which mode they are of. */
+function isLive(secretKey: string): boolean {
+  return /^[sr]k_live_/.test(secretKey);
 }
 
 function isNotOpen(err: unknown): boolean {

@@ -227,13 +227,14 @@ export interface AgentCounts {
   total: number;
   active: number;
   parked: number;
+  dormant: number;
   retired: number;
   paused: number;
   unplaced: number;
   byMachine: Record<string, number>;
 }
 
-/** Retired agents are counted apart and are not in the total. */
+/** Dormant and retired agents are counted apart and are not in the total. */
 export async function countAgents(db: Executor, ownerId: string): Promise<AgentCounts> {
   const rows = await db
     .selectFrom('agents')
@@ -241,10 +242,19 @@ export async function countAgents(db: Executor, ownerId: string): Promise<AgentC
     .where('ownerId', '=', ownerId)
     .groupBy(['state', 'paused', 'homeMachineId'])
     .execute();
-  const counts: AgentCounts = { total: 0, active: 0, parked: 0, retired: 0, paused: 0, unplaced: 0, byMachine: {} };
+  const counts: AgentCounts = {
+    total: 0,
+    active: 0,
+    parked: 0,
+    dormant: 0,
+    retired: 0,
+    paused: 0,
+    unplaced: 0,
+    byMachine: {},
+  };
   for (const { state, paused, homeMachineId, count } of rows) {
     counts[state as AgentState] += count;
-    if (state === 'retired') continue;
+    if (state === 'retired' || state === 'dormant') continue;
     counts.total += count;
     if (paused) counts.paused += count;
     if (homeMachineId === null) counts.unplaced += count;
@@ -259,7 +269,7 @@ export async function countAgentsByModel(db: Executor, ownerId: string): Promise
     .selectFrom('agents')
     .select(['modelId', sql<number>`count(*)`.as('count')])
     .where('ownerId', '=', ownerId)
-    .where('state', '<>', 'retired')
+    .where('state', 'not in', ['retired', 'dormant'])
     .groupBy('modelId')
     .execute();
   return new Map(rows.map((row) => [row.modelId, row.count]));

@@ -24,6 +24,8 @@ export interface ListingView {
   reflections: number;
   models: LoopManifest['models'];
   version: number;
+  /** Why who runs the marketplace has taken it off; null: it is not. */
+  takenDown: string | null;
   createdAt: string;
   changedAt: string;
 }
@@ -61,6 +63,7 @@ function listingView(row: Row): ListingView {
     reflections: manifest.reflections,
     models: manifest.models,
     version: row.version,
+    takenDown: row.takenDown,
     createdAt: iso(row.createdAt),
     changedAt: iso(row.changedAt),
   };

@@ -685,6 +685,32 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   {
+    name: 'a notice that is none',
+    url: `/v1/inbox/${newId('notice')}/done`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a takedown without a reason',
+    url: `/v1/listings/${newId('listing')}/take-down`,
+    body: { reason: '' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a takedown of an unknown listing',
+    url: `/v1/listings/${newId('listing')}/take-down`,
+    body: { reason: 'x' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'putting back an unknown listing',
+    url: `/v1/listings/${newId('listing')}/put-back`,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
     name: 'listings in a state that is none',
     method: 'GET',
     url: '/v1/listings?state=sold',

@@ -66,6 +66,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/signing-keys/')) return `key_${'0'.repeat(32)}`;
   if (url.includes('/payouts/')) return newId('payout');
   if (url.includes('/licenses/')) return newId('license');
+  if (url.startsWith('/v1/inbox/')) return newId('notice');
   if (url.startsWith('/v1/listings/')) return newId('listing');
   if (url.startsWith('/v1/purchases/')) return newId('purchase');
   if (url.includes('/webhooks/')) return newId('webhook');

@@ -44,6 +44,63 @@ test('a draft is its seller’s alone, on offer it is everybody’s, and retired
   expect((await call('PATCH', path(id), { headers, body: { title: 'x' } })).json['code']).toBe('CONFLICT');
 });
 
+test('who runs the marketplace takes any listing down and puts it back; its seller is told why and cannot lift it', async () => {
+  const id = await drafted();
+  await call('POST', path(id, 'list'));
+  const token = shop.api.tokens.operator;
+  const down = (options: object = {}) =>
+    call('POST', path(id, 'take-down'), { token, body: { reason: 'somebody else’s words' }, ...options });
+  for (const other of [shop.api.stranger.token, shop.seller.token])
+    expect((await down({ token: other })).json['code']).toBe('FORBIDDEN');
+  expect(
+    (await call('POST', `${path(id, 'take-down')}?dryRun=true`, { token, body: { reason: 'x' } })).json,
+  ).toMatchObject({ dryRun: true });
+  expect((await call('GET', path(id))).json).toMatchObject({ state: 'listed', takenDown: null });
+  expect((await down()).json).toMatchObject({ takenDown: 'somebody else’s words', changed: true });
+  expect((await down()).json).toMatchObject({ changed: false });
+  expect((await call('GET', path(id))).json).toMatchObject({ state: 'paused', takenDown: 'somebody else’s words' });
+  expect((await shop.buy(id)).json['code']).toBe('NOT_FOUND');
+  const refused = (await call('POST', path(id, 'list'))).json;
+  expect([refused['code'], refused['detail']]).toEqual(['CONFLICT', expect.stringContaining('somebody else’s words')]);
+  const inbox = async () => (await call('GET', '/v1/inbox')).json.items as Array<{ subject: string; detail: string }>;
+  expect((await inbox()).find(({ subject }) => subject === id)?.detail).toBe('somebody else’s words');
+  expect((await call('POST', path(id, 'put-back'), { token })).json).toMatchObject({ takenDown: null, changed: true });
+  expect((await inbox()).some(({ subject }) => subject === id)).toBe(false);
+  expect((await call('POST', path(id, 'list'))).json).toMatchObject({ state: 'listed' });
+});
+
+test('who is deleted sells nothing more, nor does anybody whose listing they share in', async () => {
+  const seller = await addPerson(shop.db, 'leaving', 'creator');
+  const partner = await addPerson(shop.db, 'partner', 'creator');
+  const operatorId = shop.api.ownerId;
+  for (const { ownerId } of [seller, partner])
+    await shop.db.updateTable('users').set({ operatorId }).where('id', '=', ownerId).execute();
+  const { packageId } = await addPackage(shop.db, { ownerId: seller.ownerId, agentId: 'vesper-001', says: 'leaving' });
+  const own = (await shop.draft({ packageId }, {}, seller.token)).json['id'] as string;
+  expect((await call('POST', path(own, 'list'), { token: seller.token })).json).toMatchObject({ state: 'listed' });
+  const creators = [
+    { userId: shop.seller.ownerId, weight: 5_000 },
+    { userId: partner.ownerId, weight: 5_000 },
+  ];
+  const shared = await shop.list({ creators });
+  const leave = ({ ownerId }: { ownerId: string }) =>
+    call('DELETE', `/v1/users/${ownerId}`, { token: shop.api.tokens.operator });
+  expect((await leave(seller)).status).toBe(204);
+  expect((await leave(partner)).status).toBe(204);
+  const { state } = await shop.db
+    .selectFrom('listings')
+    .select('state')
+    .where('id', '=', own)
+    .executeTakeFirstOrThrow();
+  expect(state).toBe('retired');
+  await shop.grant(shop.buyer.ownerId, 5_000);
+  const bought = await Promise.all([own, shared].map((id) => shop.buy(id)));
+  expect(bought.map(({ json }) => json['code'])).toEqual(['NOT_FOUND', 'CONFLICT']);
+  expect(bought[1]!.json['detail']).toContain('is gone');
+  const again = await shop.draft({ creators });
+  expect([again.status, again.json['code']]).toEqual([400, 'INVALID_INPUT']);
+});
+
 test('a change needs the version that it is made of', async () => {
   const id = await drafted();
   const body = { price: { amount: 2_000, currency: 'EUR' } };

@@ -1,11 +1,14 @@
+import { ApplicationFailure } from '@temporalio/common';
 import { sql } from 'kysely';
 import type Stripe from 'stripe';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createHostedPayments } from '../../activities/hosted-payments.ts';
 import { accountOf } from '../../domain/ledger.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import { redeemLicense } from '../../stores/license-uses.ts';
 import { findPayment } from '../../stores/payments.ts';
+import { paymentChangedSignal } from '../../domain/payments.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 import type { Fault } from '../support/stripe-double.ts';
@@ -69,7 +72,7 @@ describe('a payment', () => {
     const captures = market.double.done.filter(({ what, id }) => what === 'capture' && id === sale.paymentId);
     expect(captures).toHaveLength(1);
     expect((await market.license(sale.licenseId)).state).toBe('active');
-    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'hold', 'sale']);
     expect(await market.held(sale.purchaseId)).toBe(2_000);
     expect(await market.sums()).toEqual([]);
   });
@@ -98,7 +101,8 @@ describe('a payment', () => {
     expect(await view()).toMatchObject({ payUrl: null, refunded: 0 });
     const refund = () =>
       market.call('POST', `/v1/purchases/${id}/refunds`, { reason: 'asked' }, { 'idempotency-key': 'back' });
-    expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
+    // What takes longer than an API call may is told as pending; asked again it is the same refund.
+    await market.until('it is refunded', async () => (await refund()).json().state === 'done');
     expect((await refund()).json()).toMatchObject({ purchaseId: id, state: 'done' });
     expect(await view()).toMatchObject({ refunded: 1_000 });
     const more = await market.call(
@@ -143,9 +147,181 @@ describe('a payment', () => {
     expect(await market.balance(accountOf.platform())).toBe(platform + 400 - 88);
     for (const type of ['charge.captured', 'payment_intent.succeeded'])
       await market.settled(await told(type, sale.paymentId));
-    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'sale']);
+    expect((await market.postings(sale.purchaseId)).toSorted()).toEqual(['fee_taken', 'hold', 'sale']);
   });
 
+  test('that cannot be looked at for long goes on while its buyer pays; a notice is open meanwhile', async () => {
+    const { purchaseId, checkoutId, result } = await market.begin();
+    market.before.set('lookAtPayment', () => Promise.reject(ApplicationFailure.nonRetryable('Stripe is away', 'AWAY')));
+    await market.tell(market.double.pay(checkoutId));
+    const stuck = async () => (await market.notices('purchase_stuck')).find(({ subject }) => subject === purchaseId);
+    await market.until('somebody is told', async () => (await stuck()) !== undefined);
+    expect((await stuck())?.title).toBe('a purchase is stuck at lookAtPayment');
+    expect(await result).toMatchObject({ state: 'completed' });
+    expect((await stuck())?.resolvedAt).not.toBe(null);
+  });
+
+  test('whose card was declined goes on while its page is open, and ends with it', async () => {
+    const first = await market.begin();
+    await market.settled(await sent(market.double.decline(first.checkoutId)));
+    await market.tell(market.double.pay(first.checkoutId));
+    expect(await first.result).toMatchObject({ state: 'completed' });
+    const second = await market.begin();
+    await market.settled(await sent(market.double.decline(second.checkoutId)));
+    await market.tell(market.double.expire(second.checkoutId));
+    expect(await second.result).toMatchObject({ state: 'canceled' });
+  });
+
+  test('that nobody has paid when its time is over is ended by us, whatever Stripe says of the page', async () => {
+    const { purchaseId, checkoutId, handle, result } = await market.begin();
+    await sql`update payments set expires_at = now() - interval '3 minutes' where purchase_id = ${purchaseId}`.execute(
+      market.db,
+    );
+    await handle.signal(paymentChangedSignal);
+    expect(await result).toMatchObject({ state: 'canceled' });
+    expect(market.double.objects.get(checkoutId)).toMatchObject({ status: 'expired' });
+  });
+
+  test('that Stripe still works on when it is captured is captured later', async () => {
+    const { checkoutId, result, purchaseId } = await market.begin();
+    const intent = () => market.double.objects.get(market.double.objects.get(checkoutId)!['payment_intent'] as string)!;
+    const captures = () => market.double.requests.filter(({ route }) => route.endsWith('/capture')).length;
+    const before = captures();
+    market.before.set('capturePayment', () => Promise.resolve((intent()['status'] = 'processing')));
+    await market.tell(market.double.pay(checkoutId));
+    await market.until('it was tried', () => Promise.resolve(captures() > before));
+    await expect(market.activities.capturePayment({ purchaseId })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    intent()['status'] = 'requires_capture';
+    expect(await result).toMatchObject({ state: 'completed' });
+  });
+
+  test('that somebody captured at Stripe while it was undone is given back whole, once', async () => {
+    const { purchaseId, checkoutId, handle, result } = await market.begin();
+    market.double.pay(checkoutId);
+    const paymentId = market.double.objects.get(checkoutId)!['payment_intent'] as string;
+    market.double.captureOutside(paymentId);
+    market.dying.add('voidPayment');
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    expect(refundsOf(paymentId)).toMatchObject([{ amount: 1_000, status: 'succeeded' }]);
+    const told = market.double.events.filter(({ type }) => type === 'refund.created').at(-1)!;
+    await market.tell(told);
+    expect(await market.settled(told)).toBe('nothing_taken');
+    const { event } = market.double.dispute(paymentId);
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('nothing_taken');
+    expect((await market.postings(purchaseId)).toSorted()).toEqual(['fee_taken', 'hold', 'release']);
+    expect(await market.balance(accountOf.escrow(market.buyer))).toBe(0);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('of another amount than the price is refused and told: let go where it is authorised, given back where it is taken', async () => {
+    const told = async (id: string) =>
+      (await market.notices('payment_differs')).filter(({ subject }) => subject === id).map(({ title }) => title);
+    const less = await market.begin();
+    market.double.objects.get(less.checkoutId)!['amount_total'] = 900;
+    await market.tell(market.double.pay(less.checkoutId));
+    expect(await less.result).toMatchObject({ state: 'canceled' });
+    expect((await market.payments.find(less.purchaseId))?.state).toBe('canceled');
+    expect(await told(less.purchaseId)).toEqual([`stripe has 9.00 EUR for ${less.purchaseId}, which costs 10.00 EUR`]);
+
+    const part = await market.begin();
+    market.before.set('capturePayment', async () => {
+      market.double.captureOutside((await market.payments.find(part.purchaseId))!.paymentId!, 400);
+    });
+    await market.tell(market.double.pay(part.checkoutId));
+    expect(await part.result).toMatchObject({ state: 'canceled' });
+    const { paymentId } = (await market.payments.find(part.purchaseId))!;
+    expect(refundsOf(paymentId!)).toMatchObject([{ amount: 400 }]);
+    expect(await told(part.purchaseId)).toEqual([`stripe has 4.00 EUR for ${part.purchaseId}, which costs 10.00 EUR`]);
+    expect((await market.postings(part.purchaseId)).toSorted()).toEqual(['fee_taken', 'hold', 'release']);
+    expect(await market.balance(accountOf.escrow(market.buyer))).toBe(0);
+  });
+
+  test('that is let go is told as a refund by older versions of Stripe: nothing was taken', async () => {
+    market.double.cancelingRefunds = true;
+    const { purchaseId, checkoutId, handle, result } = await market.begin();
+    market.double.pay(checkoutId);
+    await handle.cancel();
+    await expect(result).rejects.toThrow();
+    market.double.cancelingRefunds = false;
+    const told = market.double.events.filter(({ type }) => type === 'refund.created').at(-1)!;
+    await market.tell(told);
+    expect(await market.settled(told)).toBe('nothing_taken');
+    expect((await market.payments.find(purchaseId))?.state).toBe('canceled');
+  });
+
+  test('asked for again is asked for as it was first, whatever the fleet and the listing say by then', async () => {
+    const { fleet } = await market.fleet();
+    const pages = () => market.double.done.filter(({ what }) => what === 'checkout').length;
+    const before = pages();
+    market.double.fail('POST /v1/checkout/sessions', 'cut-after');
+    const change = async () => {
+      await market.apply({ ...fleet, market: { ...fleet.market, returnUrl: 'https://shop.example/elsewhere' } });
+      await market.db.updateTable('listings').set({ title: 'Another title' }).execute();
+    };
+    market.before.set('authorizePayment', () => Promise.resolve(market.before.set('authorizePayment', change)));
+    const { checkoutId, result } = await market.begin();
+    expect(pages() - before).toBe(1);
+    await market.tell(market.double.pay(checkoutId));
+    expect(await result).toMatchObject({ state: 'completed' });
+    await market.apply(fleet);
+  });
+
+  test('whose page opens when it is undone already ends that page', async () => {
+    const late = createHostedPayments({
+      name: 'stripe',
+      payments: market.payments,
+      fleet: market.fleet,
+      providers: {
+        stripe: {
+          ...market.stripe,
+          cancel: (...asked) => market.stripe.cancel(...asked),
+          openCheckout: async (request, key) => {
+            const page = await market.stripe.openCheckout(request, key);
+            await market.payments.cancelUnopened(request.purchaseId);
+            return page;
+          },
+        },
+      },
+    });
+    let refused = '';
+    market.before.set('authorizePayment', async () => {
+      const { rows } = await sql<{ id: string }>`select id from purchases where state = 'pending'`.execute(market.db);
+      const asked = { amount: 1_000, currency: 'EUR', buyerId: market.buyer, booksId: testOwner };
+      refused = await refusal(late.authorize({ ...asked, key: rows[0]!.id }) as Promise<unknown>);
+    });
+    const { checkoutId, result } = await market.begin();
+    expect(await result).toMatchObject({ state: 'canceled' });
+    expect(refused).toContain('nobody paid');
+    expect(market.double.objects.get(checkoutId)).toMatchObject({ status: 'expired', url: null });
+  });
+
+  test('that is to be captured by a key of another account or mode waits, and is never undone', async () => {
+    market.double.addKey('sk_live_of_another', 'acct_another');
+    market.double.addKey('sk_test_double', 'acct_platform');
+    const asked = () => market.double.requests.filter(({ route }) => route === 'GET /v1/account').length;
+    const reasons: string[] = [];
+    for (const other of ['sk_live_of_another', 'sk_test_double']) {
+      const before = asked();
+      market.before.set('capturePayment', () => Promise.resolve(market.useKey(other)));
+      const { purchaseId, checkoutId, result } = await market.begin();
+      await market.tell(market.double.pay(checkoutId));
+      await market.until('it was tried by the other key', () => Promise.resolve(asked() > before));
+      reasons.push(await refusal(market.activities.capturePayment({ purchaseId })));
+      market.useKey(market.double.secretKey);
+      expect(await result).toMatchObject({ state: 'completed' });
+    }
+    expect(reasons).toEqual([
+      "the books are of acct_platform in live mode, and this worker's key is of acct_another in live mode",
+      "the books are of acct_platform in live mode, and this worker's key is of acct_platform in test mode",
+    ]);
+  });
+
+  async function sent(event: Stripe.Event): Promise<Stripe.Event> {
+    expect((await market.tell(event)).statusCode).toBe(200);
+    return event;
+  }
   async function told(type: string, paymentId: string): Promise<Stripe.Event> {
     const event = market.double.events.find(
       (each) => each.type === type && JSON.stringify(each.data.object).includes(paymentId),
@@ -181,6 +357,7 @@ describe('events of Stripe', () => {
       'dispute_opened',
       'fee_taken',
       'fee_taken',
+      'hold',
       'sale',
     ]);
     expect(await market.license(sale.licenseId)).toEqual({ state: 'suspended', suspendedBy: [`dispute:${id}`] });
@@ -210,6 +387,7 @@ describe('events of Stripe', () => {
     market.before.set('completePurchase', () => held);
     await market.tell(market.double.pay(checkoutId));
     await market.until('it is captured', async () => (await market.payments.find(purchaseId))?.state === 'captured');
+    expect(await market.balance(accountOf.escrow(market.buyer))).toBe(1_000);
     const { event } = market.double.dispute((await market.payments.find(purchaseId))!.paymentId!);
     let failed = false;
     const again = () => Promise.resolve((failed = true));
@@ -222,6 +400,14 @@ describe('events of Stripe', () => {
     expect(await market.settled(event)).toBe('open');
     expect((await market.license(licenseId!)).state).toBe('suspended');
 
+    for (const [name, other, outcome] of [
+      ['test', { livemode: false }, 'the event of acct_platform in test mode'],
+      ['connected', { account: 'acct_ada' }, 'the event of acct_ada in live mode'],
+    ] as const) {
+      const elsewhere = { ...structuredClone(event), id: `evt_${name}`, ...other };
+      await market.tell(elsewhere as unknown as Stripe.Event);
+      expect(await market.settled(elsewhere)).toContain(outcome);
+    }
     const foreign = structuredClone(event) as unknown as { id: string; data: { object: { id: string } } };
     Object.assign(foreign, { id: 'evt_foreign' });
     foreign.data.object.id = 'dp_of_another_account';
@@ -235,6 +421,54 @@ describe('events of Stripe', () => {
     };
     await market.tell(unknown as unknown as Stripe.Event);
     expect(await market.settled(unknown)).toBe('nothing is done for it');
+  });
+
+  test('one that failed for good is told, asked for again by the hourly sweep, and let be where a person says so', async () => {
+    const sale = await market.buy();
+    const { id, event } = market.double.dispute(sale.paymentId);
+    const dispute = market.double.objects.get(id)!;
+    const stuck = async (subject: string) =>
+      (await market.notices('payment_stuck')).find((notice) => notice.subject === subject);
+    const resume = () =>
+      market.client.workflow.execute('resumePayments', {
+        workflowId: `resume-payments:${newId('request')}`,
+        taskQueue: coordinationQueue,
+        args: [{}],
+      }) as Promise<{ events: number; refunds: number }>;
+    /** As Temporal or an operator ends it, after somebody was told that it does not come through. */
+    const broken = async (subject: string) => {
+      const handle = market.client.workflow.getHandle(`payment-event:stripe:${subject}`);
+      await market.until('it has begun', () => handle.describe().then(Boolean, () => false));
+      await market.paymentEvents.stuck({ provider: 'stripe', eventId: subject }, 'it is not known here');
+      await handle.terminate();
+    };
+    // Nobody here knows what that is.
+    const { status } = dispute;
+    dispute['status'] = 'a_new_one';
+    await market.tell(event);
+    await broken(event.id);
+    expect(await stuck(event.id)).toMatchObject({ resolvedAt: null });
+    expect(await resume()).toEqual({ events: 0, refunds: 0 });
+    await sql`update payment_events set received_at = received_at - interval '2 hours' where id = ${event.id}`.execute(
+      market.db,
+    );
+    dispute['status'] = status;
+    expect(await resume()).toEqual({ events: 1, refunds: 0 });
+    expect(await market.settled(event)).toBe('open');
+    expect((await stuck(event.id))?.resolvedAt).not.toBe(null);
+
+    dispute['status'] = 'a_new_one';
+    const next = { ...structuredClone(event), id: 'evt_let_be' };
+    await market.tell(next as unknown as Stripe.Event);
+    await broken(next.id);
+    const { id: noticeId } = (await stuck(next.id))!;
+    const done = () => market.call('POST', `/v1/inbox/${noticeId}/done`);
+    expect((await done()).json()).toEqual({ id: noticeId, changed: true });
+    expect((await done()).json()).toEqual({ id: noticeId, changed: false });
+    expect(await market.settled(next)).toContain('ended by tok_');
+    const open = (await market.notices('dispute_open')).find(({ resolvedAt }) => resolvedAt === null)!;
+    const refused = await market.call('POST', `/v1/inbox/${open.id}/done`);
+    expect([refused.statusCode, refused.json().code]).toEqual([409, 'CONFLICT']);
   });
 
   test.each(['paymentEventObject', 'fetchPaymentObject', 'settlePaymentObject', 'endPaymentEvent'])(
@@ -344,6 +578,37 @@ describe('a refund through Stripe', () => {
       await market.client.workflow.getHandle(`refund:${refundId}`).terminate('the test has seen enough');
       expect(await asked).toBe('the test has seen enough');
     }
+  });
+
+  test('whose workflow was ended is taken up by the hourly sweep; pending for long it is told, and made once', async () => {
+    const sale = await market.buy();
+    market.double.refundStatus = 'pending';
+    const refundId = newId('refund');
+    const args = [
+      { refundId, purchaseId: sale.purchaseId, reason: 'asked', force: false, madeBy: 'tok_test', looked: 40 },
+    ];
+    const handle = await market.client.workflow.start('settleRefund', {
+      workflowId: `refund:${refundId}`,
+      taskQueue: coordinationQueue,
+      args,
+    });
+    const stuck = async () => (await market.notices('payment_stuck')).find(({ subject }) => subject === refundId);
+    await market.until('it is told', async () => (await stuck()) !== undefined);
+    await handle.terminate('as by an operator');
+    market.double.refundStatus = undefined;
+    market.double.endRefund(refundsOf(sale.paymentId)[0]!.id, 'succeeded');
+    await sql`update provider_refunds set made_at = made_at - interval '2 hours' where id = ${refundId}`.execute(
+      market.db,
+    );
+    const resumed = await market.client.workflow.execute('resumePayments', {
+      workflowId: `resume-payments:${newId('request')}`,
+      taskQueue: coordinationQueue,
+      args: [{}],
+    });
+    expect(resumed).toEqual({ events: 0, refunds: 1 });
+    await market.until('it is posted', async () => (await market.held(sale.purchaseId)) === 0);
+    expect(refundsOf(sale.paymentId)).toHaveLength(1);
+    expect((await stuck())?.resolvedAt).not.toBe(null);
   });
 
   test('that somebody made at Stripe is posted too, and one that came back is told', async () => {

@@ -8,6 +8,7 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import { giveBlessing } from '../../stores/blessings.ts';
 import { newId } from '../../stores/ids.ts';
 import { balanceOf, postTransfers } from '../../stores/ledger.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -109,6 +110,35 @@ describe('a payout', () => {
     expect(await market.sums()).toEqual([]);
   });
 
+  test('that was sent and not heard of is not sent again by a key of another account', async () => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    market.double.addKey('sk_live_of_another', 'acct_another');
+    const before = transfers();
+    const asked = () => market.double.requests.filter(({ route }) => route === 'GET /v1/account').length;
+    market.double.fail('POST /v1/transfers', 'cut-after');
+    await sweep();
+    await market.until('it was sent', () => Promise.resolve(transfers() > before));
+    market.useKey('sk_live_of_another');
+    const then = asked();
+    await market.until('the other key was tried', () => Promise.resolve(asked() > then));
+    market.useKey(market.double.secretKey);
+    await ended(market.ada);
+    expect(transfers() - before).toBe(1);
+    expect(await payouts(market.ada)).toMatchObject([{ state: 'paid', amount: 4_200 }]);
+  });
+
+  test('is never by hand in books that began in test mode', async () => {
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    const mode = (live: boolean) => market.db.updateTable('providerAccounts').set({ live }).execute();
+    await mode(false);
+    await sweep();
+    expect(await payouts(market.ada)).toEqual([]);
+    await mode(true);
+    await sweep();
+    expect(await payouts(market.ada)).toMatchObject([{ provider: 'by_hand' }]);
+  });
+
   test('that is refused gives the money back, and the next period tries anew under another id', async () => {
     await account(market.ada);
     await older((await market.buy({ amount: 9_000 })).purchaseId);
@@ -122,6 +152,129 @@ describe('a payout', () => {
     await ended(market.ada);
     expect((await payouts(market.ada)).map(({ state }) => state)).toEqual(['failed', 'paid']);
     expect(await creator(market.ada)).toBe(0);
+  });
+
+  test('that is refused again and again waits ever longer, and is told once until one is paid', async () => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    market.double.balance = 100;
+    const told = async () => (await market.notices('payout_refused')).filter(({ subject }) => subject === market.ada);
+    const days = async (ago: number) => {
+      const by = sql`make_interval(days => ${ago})`;
+      await sql`update payouts set ended_at = ended_at - ${by} where user_id = ${market.ada}`.execute(market.db);
+      await sql`update payout_accounts set changed_at = changed_at - ${by}`.execute(market.db);
+    };
+    const refusedAfter = async () => {
+      await sweep();
+      await ended(market.ada);
+      return (await payouts(market.ada)).length;
+    };
+    expect(await refusedAfter()).toBe(1);
+    expect(await refusedAfter()).toBe(2);
+    expect(await refusedAfter()).toBe(2);
+    await days(1);
+    expect(await refusedAfter()).toBe(2);
+    await days(1);
+    expect(await told()).toEqual([]);
+    expect(await refusedAfter()).toBe(3);
+    expect(await told()).toMatchObject([
+      { title: `stripe has refused to pay ${market.ada} in EUR 3 times`, resolvedAt: null },
+    ]);
+    await days(3);
+    expect(await refusedAfter()).toBe(3);
+    // Another account begins anew.
+    market.double.balance = undefined;
+    await account(market.ada, 'acct_ada_2');
+    await sweep();
+    await ended(market.ada);
+    expect((await payouts(market.ada)).map(({ state }) => state).toSorted()).toEqual([
+      'failed',
+      'failed',
+      'failed',
+      'paid',
+    ]);
+    expect((await told())[0]!.resolvedAt).not.toBe(null);
+  });
+
+  test('that cannot be set out keeps no other creator from theirs, and is told until it can', async () => {
+    await older((await market.buy({ amount: 20_000 })).purchaseId);
+    await sql`create function refuse_one() returns trigger language plpgsql as $$ begin raise exception 'no row for them'; end $$`.execute(
+      market.db,
+    );
+    await sql`create trigger refuse_one before insert on payouts for each row when (new.user_id = ${sql.lit(market.ada)})
+      execute function refuse_one()`.execute(market.db);
+    await sweep();
+    expect(await payouts(market.ada)).toEqual([]);
+    expect(await payouts(market.bea)).toMatchObject([{ state: 'started' }]);
+    const told = async () => (await market.notices('payout_failing')).find(({ subject }) => subject === market.ada);
+    expect((await told())?.resolvedAt).toBe(null);
+    await sql`drop trigger refuse_one on payouts`.execute(market.db);
+    await sweep();
+    expect(await payouts(market.ada)).toMatchObject([{ state: 'started' }]);
+    expect((await told())?.resolvedAt).not.toBe(null);
+  });
+
+  test('in a currency without a threshold is made by nobody, and who runs the marketplace is told until there is one', async () => {
+    await older((await market.buy({ amount: 3_000, currency: 'CAD' })).purchaseId);
+    await sweep();
+    expect(await payouts(market.ada)).toEqual([]);
+    const told = async () => (await market.notices('payout_no_threshold')).filter(({ subject }) => subject === 'CAD');
+    expect(await told()).toMatchObject([{ title: '21.00 CAD of 2 creators is never paid out', resolvedAt: null }]);
+    const { fleet } = await market.fleet();
+    const { threshold } = fleet.market.payouts;
+    const payouts_ = { ...fleet.market.payouts, threshold: { ...threshold, CAD: 100 } };
+    await market.apply({ ...fleet, market: { ...fleet.market, payouts: payouts_ } });
+    await sweep();
+    expect((await told())[0]!.resolvedAt).not.toBe(null);
+    expect(await payouts(market.ada)).toMatchObject([{ currency: 'CAD', amount: 1_400 }]);
+    await market.apply(fleet);
+  });
+
+  test('that has ended is not sent by an attempt that comes late', async () => {
+    await account(market.ada);
+    await account(market.bea, 'acct_bea');
+    await older((await market.buy({ amount: 20_000 })).purchaseId);
+    market.double.fail('POST /v1/transfers', '402');
+    await sweep();
+    await ended(market.ada);
+    await ended(market.bea);
+    const before = transfers();
+    for (const { id, state, reference } of [...(await payouts(market.ada)), ...(await payouts(market.bea))]) {
+      const again = market.activities.sendPayout({ payoutId: id });
+      if (state === 'paid') expect(await again).toEqual({ reference });
+      else await expect(again).rejects.toThrow('has ended as failed');
+    }
+    expect(transfers()).toBe(before);
+  });
+
+  test('is of sales older than the hold time, whatever was refunded of younger ones', async () => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    const young = await market.buy({ amount: 3_000 });
+    expect(await market.refund({ purchaseId: young.purchaseId, amount: 1_000 })).toEqual({ state: 'done' });
+    await market.buy({ amount: 3_000 });
+    await sweep();
+    await ended(market.ada);
+    expect(await payouts(market.ada)).toMatchObject([{ amount: 4_200, state: 'paid' }]);
+  });
+
+  test('goes where who runs the marketplace says, and nobody else', async () => {
+    const other = newId('user');
+    await market.db.insertInto('users').values({ id: other, name: 'other', role: 'operator' }).execute();
+    const { secret } = await createPrincipalStore(market.db).issue({
+      ownerId: other,
+      kind: 'bearer',
+      role: 'operator',
+      name: 'other',
+    });
+    const body = { userId: market.ada, provider: 'stripe', account: 'acct_elsewhere' };
+    const asked = await market.call('POST', '/v1/payouts/accounts', body, { authorization: `Bearer ${secret}` });
+    expect([asked.statusCode, asked.json().code]).toEqual([403, 'FORBIDDEN']);
+    const elsewhere = { provider: 'stripe', account: 'acct_elsewhere' } as const;
+    await market.payouts.setAccount({ ownerId: other, userId: market.ada, madeBy: 'test' }, elsewhere);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    await sweep();
+    expect(await payouts(market.ada)).toMatchObject([{ provider: 'by_hand', account: null }]);
   });
 
   test('that is gone leaves its creator owing after a refund, and later sales settle that before anything is paid', async () => {

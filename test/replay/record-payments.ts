@@ -60,6 +60,8 @@ export async function recordPayments(
     id,
     ownerId: labOwner,
     type,
+    live: false,
+    account: null,
     object: { kind: 'checkout', id: checkoutId },
     happenedAt: new Date(),
   });
@@ -87,6 +89,8 @@ export async function recordPayments(
   await save('pay-out-creator-paid', `payout:${payout.id}`);
   await run('shareBlessings', 'blessings:recorded', {});
   await save('share-blessings-done', 'blessings:recorded');
+  await run('resumePayments', 'resume-payments:recorded', {});
+  await save('resume-payments-done', 'resume-payments:recorded');
 
   const refundId = newId('refund');
   const asked = { refundId, purchaseId, reason: 'recorded', force: false, madeBy: 'tok' };

@@ -30,9 +30,17 @@ export type MarketStage = Awaited<ReturnType<typeof openMarketStage>>;
 
 /** The shipped API, relay and workflows over servers of the test's own, and a double of Stripe behind a socket. */
 export async function openMarketStage() {
-  const double = await startStripeDouble();
+  const double = await startStripeDouble({ secretKey: 'sk_live_double' });
   const { dying, before, mortal } = createMortal();
-  const stripe = createStripe({ secretKey: double.secretKey, url: double.url, callMs: 1_000 });
+  const withKey = (secretKey: string) => createStripe({ secretKey, url: double.url, callMs: 1_000 });
+  let using = withKey(double.secretKey);
+  // The worker's key is another from one call to the next, as when the worker is started again with another file.
+  const stripe = new Proxy(using, {
+    get: (target, name) =>
+      typeof Reflect.get(target, name) !== 'function'
+        ? (Reflect.get(target, name) as unknown)
+        : (...args: unknown[]) => (Reflect.get(using, name) as (...given: unknown[]) => unknown)(...args),
+  });
   const fleet = testFleet({ heavy: 0, light: 4 });
   const stage = await openStage(fleet, mortal, { providers: { stripe } });
   const { db, client, scope } = stage;
@@ -123,6 +131,7 @@ export async function openMarketStage() {
   const market = {
     ...stage,
     double,
+    stripe,
     dying,
     before,
     token,
@@ -132,6 +141,9 @@ export async function openMarketStage() {
     buyer,
     begin,
     until,
+    useKey(secretKey: string): void {
+      using = withKey(secretKey);
+    },
 
     /** A sale by card, whole: the buyer pays, Stripe tells it, and the purchase goes through. */
     async buy(what: Parameters<typeof begin>[0] = {}) {
@@ -205,7 +217,7 @@ export async function openMarketStage() {
     async notices(kind: string) {
       return db
         .selectFrom('notices')
-        .select(['key', 'subject', 'title', 'resolvedAt'])
+        .select(['id', 'key', 'subject', 'title', 'resolvedAt'])
         .where('kind', '=', kind)
         .execute();
     },

@@ -22,8 +22,13 @@ let runtime = false;
 export const testWebhookKey = Buffer.alloc(32, 9).toString('base64url');
 
 /** Applies a fleet for what leaves, and takes back what applying it has asked for: no machine is needed here. */
-export async function applyFleet(db: Database, ownerId: string, change: Partial<Fleet>): Promise<void> {
-  const fleet = { ...testFleet(), ...change };
+export async function applyFleet(
+  db: Database,
+  ownerId: string,
+  { people, ...change }: Partial<Omit<Fleet, 'people'>> & { people?: Partial<Fleet['people']> },
+): Promise<void> {
+  const given = testFleet();
+  const fleet = { ...given, ...change, people: { ...given.people, ...people } };
   await createFleetStore(db).apply({ ownerId, source: '', fleet, agents: bornAgents(fleet), changes: [] });
   await sql`delete from intents where type = 'replanFleet'`.execute(db);
 }
@@ -32,7 +37,7 @@ export async function applyFleet(db: Database, ownerId: string, change: Partial<
 export async function openOutbound(
   { scope, db }: { scope: TestScope; db: Database },
   settings: Partial<OutboundSettings>,
-  { waitSeconds = () => 0.05 }: { waitSeconds?: (ruled: number) => number } = {},
+  { waitSeconds = () => 0.05, activities = {} }: { waitSeconds?: (ruled: number) => number; activities?: object } = {},
 ) {
   if (!runtime) installRuntime(log);
   runtime = true;
@@ -46,7 +51,7 @@ export async function openOutbound(
       identity: 'outbound/coordination/0',
       bundlePath: scope.workflowBundlePath(),
       weight: { pollers: 4, workflowSlots: 20, activitySlots: 2 },
-      activities: {},
+      activities,
     }),
     ...(await createChannelWorkers(shared, (channel) => `outbound/${channel}/0`, {
       db,

@@ -7,7 +7,7 @@ type Step = 'authorize' | 'authorized' | 'void' | 'capture';
  * A provider that keeps the contract of `PaymentProvider`: one payment a key, an undo that also holds for what comes later.
  * What a step does before or instead of its work, or once it is authorized, is scripted, once each.
  */
-export function scriptedPayments(fee = 30) {
+export function scriptedPayments() {
   const payments = new Map<string, { state: 'authorized' | 'void' | 'captured'; amount: number }>();
   const script = new Map<Step, () => Promise<void> | void>();
   /** Money that moved, by key: what a buyer would see on their account. */
@@ -25,6 +25,7 @@ export function scriptedPayments(fee = 30) {
       if (!known) payments.set(key, { state: 'authorized', amount });
       await scripted('authorized');
     },
+    look: () => Promise.reject(new Error('what is authorized at once is not looked at')),
     async void({ key }) {
       await scripted('void');
       const known = payments.get(key);
@@ -38,7 +39,7 @@ export function scriptedPayments(fee = 30) {
         payments.set(key, { ...known, state: 'captured' });
         taken.set(key, (taken.get(key) ?? 0) + known.amount);
       } else if (known?.state !== 'captured') throw new DomainError('PAYMENT_REFUSED', `${key} is not authorized`);
-      return { reference: `ch_${key}`, fee };
+      return { reference: `ch_${key}` };
     },
   };
   return { provider, script, taken, stateOf: (key: string) => payments.get(key)?.state };

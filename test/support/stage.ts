@@ -18,7 +18,8 @@ import { createInferenceActivities } from '../../activities/inference.ts';
 import type { HeldLease, MachineCallDeps } from '../../activities/machine-calls.ts';
 import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
-import { createHostedPayments, type PaymentProviders } from '../../activities/hosted-payments.ts';
+import { createHostedPayments } from '../../activities/hosted-payments.ts';
+import { ofOneAccount, type PaymentProviders } from '../../activities/payment-providers.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
 import { createPaymentActivities } from '../../activities/payments.ts';
 import { createPayoutActivities } from '../../activities/payouts.ts';
@@ -56,6 +57,7 @@ import { createPaymentEventStore } from '../../stores/payment-events.ts';
 import { createPaymentStore } from '../../stores/payments.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
 import { createPlanStore } from '../../stores/plans.ts';
+import { createProviderAccountStore } from '../../stores/provider-accounts.ts';
 import { createProviderRefundStore } from '../../stores/provider-refunds.ts';
 import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
@@ -142,7 +144,11 @@ export async function openStage(
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
-  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers }, reader);
+  const accounts = createProviderAccountStore(db);
+  const guarded = Object.fromEntries(
+    Object.entries(providers).map(([name, provider]) => [name, ofOneAccount(provider, accounts)]),
+  );
+  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers: guarded }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });

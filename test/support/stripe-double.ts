@@ -46,6 +46,9 @@ class Refused extends Error {
 export type StripeDouble = Awaited<ReturnType<typeof startStripeDouble>>;
 
 export async function startStripeDouble({ secretKey = 'sk_test_double', webhookSecret = 'whsec_double' } = {}) {
+  /** By key: whose it is. What is made by keys of one account and mode is not there for those of another. */
+  const accounts = new Map<string, string>();
+  let asking = '';
   const objects = new Map<string, Stored>();
   const kept = new Map<string, Kept>();
   const faults: Array<{ route: string; fault: Fault }> = [];
@@ -55,18 +58,26 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
   const events: Stripe.Event[] = [];
   const intentsToBe = new Map<string, Fields>();
   const open = new Set<ServerResponse>();
+  const isLive = () => asking.endsWith('/live');
+  const addKey = (key: string, account: string) =>
+    accounts.set(key, `${account}/${/^[sr]k_live_/.test(key) ? 'live' : 'test'}`);
+  addKey(secretKey, 'acct_platform');
+  asking = accounts.get(secretKey)!;
+  /** Of each object: whose it is. */
+  const homes = new Map<string, string>();
   let made = 0;
   const newId = (prefix: string) => `${prefix}_${String((made += 1)).padStart(6, '0')}`;
   const seconds = () => Math.floor(Date.now() / 1000);
 
   function put<T extends Record<string, unknown>>(prefix: string, object: string, fields: T): Stored & T {
-    const stored = { id: newId(prefix), object, created: seconds(), livemode: false, ...fields };
+    const stored = { id: newId(prefix), object, created: seconds(), livemode: isLive(), ...fields };
     objects.set(stored.id, stored);
+    homes.set(stored.id, asking);
     return stored;
   }
   function get(id: string, object?: string): Stored {
     const found = objects.get(id);
-    if (!found || (object !== undefined && found.object !== object))
+    if (!found || homes.get(id) !== asking || (object !== undefined && found.object !== object))
       throw new Refused(404, {
         type: 'invalid_request_error',
         code: 'resource_missing',
@@ -74,7 +85,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       });
     return found;
   }
-  const all = (object: string) => [...objects.values()].filter((each) => each.object === object);
+  const all = (object: string) =>
+    [...objects.values()].filter((each) => each.object === object && homes.get(each.id) === asking);
 
   function tell(type: string, object: Stored): Stripe.Event {
     const event = {
@@ -82,7 +94,7 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       object: 'event',
       type,
       created: seconds(),
-      livemode: false,
+      livemode: object['livemode'] as boolean,
       data: { object: structuredClone(object) },
     };
     events.push(event as unknown as Stripe.Event);
@@ -100,6 +112,7 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
     string,
     (fields: Fields, ...ids: string[]) => Stored | { object: 'list'; data: Stored[]; has_more: boolean }
   > = {
+    'GET /v1/account': () => ({ id: asking.split('/')[0]!, object: 'account' }),
     'POST /v1/checkout/sessions': (fields) => {
       const line = of(of(fields, 'line_items'), '0');
       const price = of(line, 'price_data');
@@ -117,6 +130,7 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
         amount_total: amount,
         currency: price['currency'],
         payment_intent: null as string | null,
+        allowed_payment_method_types: fields['allowed_payment_method_types'] ?? null,
         expires_at: expiresAt,
         url: null as string | null,
       });
@@ -135,14 +149,17 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       return session;
     },
     'GET /v1/payment_intents/:id': (_fields, id) => get(id!, 'payment_intent'),
-    'POST /v1/payment_intents/:id/capture': (_fields, id) => {
+    'POST /v1/payment_intents/:id/capture': (fields, id) => {
       const intent = get(id!, 'payment_intent');
       if (intent['status'] !== 'requires_capture') throw unexpected(intent);
-      const amount = intent['amount'] as number;
+      const amount =
+        fields['amount_to_capture'] === undefined
+          ? (intent['amount_capturable'] as number)
+          : number(fields, 'amount_to_capture');
       const charge = get(intent['latest_charge'] as string);
       const txn = entry(amount, feeOf(amount), intent['currency'] as string);
       Object.assign(charge, { captured: true, balance_transaction: txn.id });
-      Object.assign(intent, { status: 'succeeded', amount_received: amount });
+      Object.assign(intent, { status: 'succeeded', amount_received: amount, amount_capturable: 0 });
       done.push({ what: 'capture', id: intent.id });
       tell('charge.captured', charge);
       tell('payment_intent.succeeded', intent);
@@ -150,8 +167,11 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
     },
     'POST /v1/payment_intents/:id/cancel': (_fields, id) => {
       const intent = get(id!, 'payment_intent');
-      if (intent['status'] === 'succeeded' || intent['status'] === 'canceled') throw unexpected(intent);
-      intent['status'] = 'canceled';
+      // Of a page only what is authorised may be canceled; the rest ends with the page.
+      if (intent['status'] !== 'requires_capture') throw unexpected(intent);
+      Object.assign(intent, { status: 'canceled', amount_capturable: 0 });
+      // So it was before 2025-03-31.basil, and is still told to webhooks of an older version.
+      if (double.cancelingRefunds) double.refundOutside(intent.id, intent['amount'] as number);
       done.push({ what: 'cancel', id: intent.id });
       tell('payment_intent.canceled', intent);
       return intent;
@@ -194,7 +214,6 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
         });
       const transfer = put('tr', 'transfer', {
         amount,
-        amount_reversed: 0,
         currency: fields['currency'],
         destination,
         transfer_group: fields['transfer_group'] ?? null,
@@ -203,22 +222,6 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       if (double.balance !== undefined) double.balance -= amount;
       done.push({ what: 'transfer', id: transfer.id });
       return transfer;
-    },
-    'GET /v1/transfers/:id/reversals': (_fields, id) =>
-      list(all('transfer_reversal').filter((each) => each['transfer'] === id)),
-    'POST /v1/transfers/:id/reversals': (fields, id) => {
-      const transfer = get(id!, 'transfer');
-      const amount = number(fields, 'amount');
-      if ((transfer['amount_reversed'] as number) + amount > (transfer['amount'] as number)) throw invalid('amount');
-      transfer['amount_reversed'] = (transfer['amount_reversed'] as number) + amount;
-      const reversal = put('trr', 'transfer_reversal', {
-        amount,
-        currency: transfer['currency'],
-        transfer: transfer.id,
-        metadata: of(fields, 'metadata'),
-      });
-      done.push({ what: 'reversal', id: reversal.id });
-      return reversal;
     },
   };
 
@@ -240,7 +243,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       });
       response.end(JSON.stringify(body));
     };
-    if (request.headers.authorization !== `Bearer ${secretKey}`)
+    const asker = accounts.get(request.headers.authorization?.replace('Bearer ', '') ?? '');
+    if (asker === undefined)
       return send(401, { error: { type: 'invalid_request_error', message: 'Invalid API Key provided' } });
     const match = Object.keys(routes)
       .map((route) => ({ route, ids: idsIn(route, `${request.method} ${url.pathname}`) }))
@@ -263,7 +267,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       return send(409, { error: { type: 'idempotency_error', code: 'idempotency_key_in_use', message: 'In use' } });
     if (fault === 'cut-before') return void request.socket.destroy();
     const stated = JSON.stringify([route, url.pathname, params]);
-    const before = key === undefined ? undefined : kept.get(key);
+    const ofKey = key === undefined ? undefined : `${asker}/${key}`;
+    const before = ofKey === undefined ? undefined : kept.get(ofKey);
     if (before) {
       if (before.params !== stated)
         return send(400, {
@@ -277,25 +282,58 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       return send(before.answer.status, expanded(before.answer.body), true);
     }
     const keep: Kept = { params: stated, answer: undefined };
-    if (key !== undefined) kept.set(key, keep);
+    if (ofKey !== undefined) kept.set(ofKey, keep);
     try {
       if (fault === '402')
         throw new Refused(402, { type: 'card_error', code: 'card_declined', message: 'Your card was declined.' });
       const work = double.slow;
       if (work > 0) await new Promise((resolve) => setTimeout(resolve, work));
       if (fault === '500-before') throw new Refused(500, { type: 'api_error', message: 'Sorry' });
-      const result = structuredClone(routes[route]!(params, ...match.ids!));
+      const result = structuredClone(askedBy(asker, () => routes[route]!(params, ...match.ids!)));
       if (fault === '500-after') throw new Refused(500, { type: 'api_error', message: 'Sorry' });
       keep.answer = { status: 200, body: result };
     } catch (err) {
       if (!(err instanceof Refused)) throw err;
       keep.answer = { status: err.status, body: { error: err.body } };
       // What does not pass the checks never began: its key is not kept.
-      if (key !== undefined && (err.status === 400 || err.status === 404)) kept.delete(key);
+      if (ofKey !== undefined && (err.status === 400 || err.status === 404)) kept.delete(ofKey);
     }
     if (fault === 'silent-after') return;
     if (fault === 'cut-after') return void request.socket.destroy();
     send(keep.answer.status, expanded(keep.answer.body));
+  }
+
+  /** Stripe makes the payment of a page only when the buyer first tries to pay. */
+  function intentOf(session: Stored, status: string): Stored {
+    const known = session['payment_intent'];
+    const data = intentsToBe.get(session.id)!;
+    const intent =
+      typeof known === 'string'
+        ? get(known)
+        : put('pi', 'payment_intent', {
+            amount: session['amount_total'],
+            amount_received: 0,
+            amount_capturable: 0,
+            currency: session['currency'],
+            capture_method: data['capture_method'],
+            transfer_group: data['transfer_group'] ?? null,
+            metadata: of(data, 'metadata'),
+            latest_charge: null,
+          });
+    intent['status'] = status;
+    session['payment_intent'] = intent.id;
+    return intent;
+  }
+
+  /** Routes answer at once, so that nobody else asks meanwhile. */
+  function askedBy<T>(account: string, work: () => T): T {
+    const own = asking;
+    asking = account;
+    try {
+      return work();
+    } finally {
+      asking = own;
+    }
   }
 
   function expandAll(body: unknown, paths: readonly string[]): unknown {
@@ -328,6 +366,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
     done,
     requests,
     events,
+    /** Another key that is taken; of test mode or of live money by its name, as Stripe's are. */
+    addKey,
     /** Milliseconds that each change takes. */
     slow: 0,
     /** Of the platform, for transfers; undefined: enough. */
@@ -339,20 +379,35 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       faults.push(...next.map((fault) => ({ route, fault })));
     },
 
+    /** Whether letting an authorisation go makes a refund. */
+    cancelingRefunds: false,
+
+    /** The buyer's card is declined: they may try another one, until the page is over. */
+    decline(checkoutId: string): Stripe.Event {
+      const session = get(checkoutId, 'checkout.session');
+      const intent = intentOf(session, 'requires_payment_method');
+      return tell('payment_intent.payment_failed', intent);
+    },
+
+    /** Stripe ends the page, as its time is over; what was tried on it stays as it is. */
+    expire(checkoutId: string): Stripe.Event {
+      const session = get(checkoutId, 'checkout.session');
+      Object.assign(session, { status: 'expired', url: null });
+      return tell('checkout.session.expired', session);
+    },
+
+    /** Somebody captures on Stripe's own pages. */
+    captureOutside(paymentId: string, amount?: number): void {
+      routes['POST /v1/payment_intents/:id/capture']!(
+        amount === undefined ? {} : { amount_to_capture: String(amount) },
+        paymentId,
+      );
+    },
+
     /** The buyer pays on the page. */
     pay(checkoutId: string): Stripe.Event {
       const session = get(checkoutId, 'checkout.session');
-      const data = intentsToBe.get(checkoutId)!;
-      const intent = put('pi', 'payment_intent', {
-        amount: session['amount_total'] as number,
-        amount_received: 0,
-        currency: session['currency'],
-        status: 'requires_capture',
-        capture_method: data['capture_method'],
-        transfer_group: data['transfer_group'] ?? null,
-        metadata: of(data, 'metadata'),
-        latest_charge: null as string | null,
-      });
+      const intent = intentOf(session, 'requires_capture');
       const charge = put('ch', 'charge', {
         amount: intent['amount'],
         amount_refunded: 0,
@@ -362,8 +417,8 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
         payment_intent: intent.id,
         balance_transaction: null,
       });
-      intent.latest_charge = charge.id;
-      Object.assign(session, { status: 'complete', url: null, payment_intent: intent.id });
+      Object.assign(intent, { latest_charge: charge.id, amount_capturable: intent['amount'] });
+      Object.assign(session, { status: 'complete', url: null });
       tell('payment_intent.amount_capturable_updated', intent);
       return tell('checkout.session.completed', session);
     },

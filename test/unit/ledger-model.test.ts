@@ -130,7 +130,7 @@ function openBooks() {
   };
 }
 
-/** What the trigger of the database refuses: stores/migrations/000037_beyond.sql. */
+/** What the trigger of the database refuses: stores/migrations/000041_beyond.sql. */
 function withinPurchase(purchaseId: string, postings: readonly Posting[]): void {
   const sides = new Map<string, number>();
   for (const { kind, entries } of postings) {

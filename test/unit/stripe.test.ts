@@ -111,6 +111,8 @@ describe('the Stripe adapter', () => {
     expect(paid).toMatchObject({ state: 'authorized', purchaseId, fee: null });
     const intent = double.objects.get(paid.paymentId!)!;
     expect(intent).toMatchObject({ capture_method: 'manual', transfer_group: purchaseId });
+    // Others cannot be authorised first and captured later.
+    expect(double.objects.get(checkoutId)).toMatchObject({ allowed_payment_method_types: { 0: 'card' } });
     const before = doneOf('capture');
     for (let i = 0; i < 3; i += 1) {
       const facts = await stripe.capture(paid.paymentId!, `${purchaseId}:capture`);
@@ -150,11 +152,16 @@ describe('the Stripe adapter', () => {
     );
     expect(forgotten).toEqual({ transferId });
     expect(doneOf('transfer') - before).toBe(1);
-    const reverse = () => stripe.reverseTransfer({ transferId, money: euros(700) }, 'pyt_once:reversal');
-    double.fail('POST /v1/transfers/:id/reversals', 'cut-after');
-    expect(await codeOf(reverse())).toBe('PAYMENT_UNKNOWN');
-    expect(await reverse()).toEqual(await reverse());
-    expect(doneOf('reversal')).toBe(1);
+  });
+
+  test('knows whose key it has, and finds nothing of another account or mode', async () => {
+    const { stripe, checkoutId } = await checkout();
+    expect(await stripe.account()).toEqual({ account: 'acct_platform', live: false });
+    double.addKey('rk_live_double', 'acct_platform');
+    const live = createStripe({ secretKey: 'rk_live_double', url: double.url });
+    expect(await live.account()).toEqual({ account: 'acct_platform', live: true });
+    expect(await codeOf(live.checkout(checkoutId))).toBe('PAYMENT_REFUSED');
+    expect(await stripe.checkout(checkoutId)).toMatchObject({ state: 'opened' });
   });
 
   test('what is refused is told apart from what may pass', async () => {
