@@ -22,7 +22,8 @@ export async function tellBeyond(
     title: `${what} took ${moneyText(money)} more than was left of ${purchaseId}`,
     detail:
       'Refunds and disputes of a purchase together take no more of its parties than was paid; this is beyond that.',
-    action: 'Look it up at the provider: it is booked as the platform’s loss until a dispute of it is won.',
+    action:
+      'Look it up at the provider. Of a sale it is booked as the platform’s loss, until its dispute is won or something else covers it.',
   });
 }
 
