@@ -12,7 +12,7 @@ import { type Lab, type LabProcess, openLab, openLabServers, until } from '../te
 import { createBenchPayments } from './support/bench-payments.ts';
 import { freePorts } from './support/fleet-bench.ts';
 import { startLabApi, untilItAnswers } from './support/lab-api.ts';
-import { buyAll, hasEnded } from './support/purchase-clients.ts';
+import { buyAll, within } from './support/purchase-clients.ts';
 import { ledgerSum, wrongPurchases } from './support/purchase-judge.ts';
 import { overBareTemporal } from './support/purchase-rate.ts';
 import { purchaseSabotages } from './support/purchase-sabotage.ts';
@@ -24,8 +24,8 @@ import { protections, type Protection, sabotagedSources } from './support/sabota
  * is one license and one sale, or it is undone. Judged from rows by rules of the bench's own. Then, without kills, what a
  * purchase by credits costs over a bare workflow of four activities.
  */
-const full = { purchases: 2_000, kills: 30 };
-const short = { purchases: 240, kills: 3 };
+const full = { purchases: 2_000, kills: 30, patienceMs: 180_000 };
+const short = { purchases: 240, kills: 3, patienceMs: 45_000 };
 const inFlight = 50;
 const seed = 20_265;
 const fleet = testFleet({ heavy: 0, light: 1, limits: { requestsPerMinute: 1_000_000 } });
@@ -70,6 +70,7 @@ interface Verdict {
 
 if (wanted === undefined) {
   const size = {
+    ...full,
     purchases: args.purchases === undefined ? full.purchases : Number(args.purchases),
     kills: args.kills === undefined ? full.kills : Number(args.kills),
   };
@@ -153,7 +154,7 @@ async function withLab<Result>(folder: string | undefined, work: (lab: Lab) => P
 }
 
 function round(
-  size: { purchases: number; kills: number },
+  size: typeof full,
   sabotage: { folder: string; weaken: string | undefined } | undefined,
 ): Promise<Verdict> {
   return withLab(sabotage?.folder, async (lab) => {
@@ -162,11 +163,7 @@ function round(
   });
 }
 
-async function attack(
-  lab: Lab,
-  size: { purchases: number; kills: number },
-  folder: string | undefined,
-): Promise<Verdict> {
+async function attack(lab: Lab, size: typeof full, folder: string | undefined): Promise<Verdict> {
   const { db, client } = lab;
   await lab.apply(fleet);
   // Every fifth buyer has credits for a few purchases alone.
@@ -191,15 +188,18 @@ async function attack(
     const count = await buyAll({
       url,
       client,
+      db,
       shop,
       purchases: size.purchases,
       inFlight,
+      patienceMs: size.patienceMs,
       random: createRandom(seed + 1),
       onAnswer: () => (answered += 1),
     });
     const kills = await attacker;
     const seconds = (performance.now() - startedAt) / 1000;
     const open = await settle(lab);
+    const ends = await Promise.all(count.unanswered.map((ask) => ask()));
     await workAgain(lab, random);
     const wrong = await wrongPurchases(db, shop, count.canceled);
     for (let i = 0; i < count.twice; i += 1) wrong.push('a key was answered with two purchases');
@@ -210,7 +210,7 @@ async function attack(
       completed: rows.filter(({ state }) => state === 'completed').length,
       canceled: rows.filter(({ state }) => state === 'canceled').length,
       wrong,
-      stuck: open + count.unanswered,
+      stuck: open + ends.filter((id) => id === undefined).length,
       ledgerSum: await ledgerSum(db),
       kills,
       seconds: Math.round(seconds),
@@ -233,7 +233,7 @@ function startWorker(lab: Lab, name: string, folder: string | undefined, more: s
 
 /** SIGKILL to a process at random, at random moments of the whole run; each is started again at once. */
 async function strike(run: {
-  size: { purchases: number; kills: number };
+  size: typeof full;
   answered: () => number;
   processes: Record<string, LabProcess>;
   start: Record<string, () => LabProcess>;
@@ -288,7 +288,8 @@ async function workAgain({ db, client }: Lab, random: Random): Promise<void> {
           args: [{ ...row, purchaseId: id, requestHash: requestHash.toString('hex') }],
         });
         // Sources that were sabotaged may not come to an end; what they have done is judged all the same.
-        await hasEnded(client, workflowId, 30_000);
+        const handle = client.workflow.getHandle(workflowId);
+        await within(30_000, async () => (await handle.describe()).status.name !== 'RUNNING');
       }),
   );
 }

@@ -1,13 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import {
-  type Client,
-  WorkflowExecutionAlreadyStartedError,
-  WorkflowFailedError,
-  WorkflowIdReusePolicy,
-} from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
 import { purchaseWorkflowId } from '../../domain/ids.ts';
 import type { Random } from '../../domain/random.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
+import type { Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import type { PurchaseLicenseInput } from '../../workflows/purchase-license.ts';
 import type { BenchBuyer, BenchListing, BenchShop } from './purchase-shop.ts';
@@ -15,9 +11,12 @@ import type { BenchBuyer, BenchListing, BenchShop } from './purchase-shop.ts';
 export interface BuyerRun {
   url: string;
   client: Client;
+  db: Database;
   shop: BenchShop;
   purchases: number;
   inFlight: number;
+  /** After so many milliseconds without an answer a buyer goes on to the next, and asks again when all is quiet. */
+  patienceMs: number;
   random: Random;
   onAnswer: () => void;
 }
@@ -25,14 +24,11 @@ export interface BuyerRun {
 export interface BuyerCount {
   /** Keys that were answered with two purchases. */
   twice: number;
-  /** Keys of which nobody ever said how they ended. */
-  unanswered: number;
+  /** Asks again for those of which nobody has said in time how they ended; undefined: nobody does. */
+  unanswered: Array<() => Promise<string | undefined>>;
   /** Purchases whose buyers asked to cancel them, whatever came of it. */
   canceled: Set<string>;
 }
-
-/** After so long without an answer a purchase is given up, and judged as stuck. */
-const patienceMs = 180_000;
 
 /**
  * So many purchases in flight all the time, a third of them by a provider. What breaks off is sent again under its key, one
@@ -40,7 +36,7 @@ const patienceMs = 180_000;
  */
 export async function buyAll(run: BuyerRun): Promise<BuyerCount> {
   const { shop, random } = run;
-  const count: BuyerCount = { twice: 0, unanswered: 0, canceled: new Set() };
+  const count: BuyerCount = { twice: 0, unanswered: [], canceled: new Set() };
   let next = 0;
   await Promise.all(
     Array.from({ length: run.inFlight }, async () => {
@@ -50,12 +46,13 @@ export async function buyAll(run: BuyerRun): Promise<BuyerCount> {
         const buyer = shop.buyers[random.int(shop.buyers.length)]!;
         const listing = shop.listings[random.int(shop.listings.length)]!;
         const order = { key: `key-${i}`, buyer, listing };
-        const ids =
+        const asks =
           i % 3 === 2
             ? [await byProvider(run, order, count.canceled)]
-            : await Promise.all(Array.from({ length: i % 5 === 0 ? 2 : 1 }, () => byCredits(run, order)));
-        if (ids.includes(undefined)) count.unanswered += 1;
-        if (new Set(ids).size > 1) count.twice += 1;
+            : Array.from({ length: i % 5 === 0 ? 2 : 1 }, () => () => byCredits(run, order));
+        const ids = await Promise.all(asks.map((ask) => ask()));
+        if (ids.includes(undefined)) count.unanswered.push(asks[0]!);
+        if (new Set(ids.filter((id) => id !== undefined)).size > 1) count.twice += 1;
         run.onAnswer();
       }
     }),
@@ -70,7 +67,7 @@ interface Order {
 }
 
 /** @returns the id of the purchase, once it has ended; undefined where it does not */
-async function byCredits({ url }: BuyerRun, { key, buyer, listing }: Order): Promise<string | undefined> {
+async function byCredits({ url, patienceMs }: BuyerRun, { key, buyer, listing }: Order): Promise<string | undefined> {
   const until = Date.now() + patienceMs;
   while (Date.now() < until) {
     const answer = await fetch(`${url}/v1/purchases`, {
@@ -89,11 +86,12 @@ async function byCredits({ url }: BuyerRun, { key, buyer, listing }: Order): Pro
   return undefined;
 }
 
+/** @returns asks for its end, as `byCredits` does */
 async function byProvider(
-  { client, url, random }: BuyerRun,
+  { client, db, url, random, patienceMs }: BuyerRun,
   { buyer, listing }: Order,
   canceled: Set<string>,
-): Promise<string | undefined> {
+): Promise<() => Promise<string | undefined>> {
   const purchaseId = newId('purchase');
   try {
     await client.workflow.start('purchaseLicense', startOf(purchaseId, buyer, listing, 'bench'));
@@ -110,20 +108,21 @@ async function byProvider(
       signal: AbortSignal.timeout(15_000),
     }).catch(() => undefined);
   }
-  return (await hasEnded(client, purchaseWorkflowId(purchaseId), patienceMs)) ? purchaseId : undefined;
+  const ended = async () => {
+    const row = await db.selectFrom('purchases').select('endedAt').where('id', '=', purchaseId).executeTakeFirst();
+    return (row?.endedAt ?? null) !== null;
+  };
+  return async () => ((await within(patienceMs, ended)) ? purchaseId : undefined);
 }
 
-/** Waits for the end of a workflow, however it ends, and leaves no call open behind it. @returns false after so long */
-export async function hasEnded(client: Client, workflowId: string, withinMs: number): Promise<boolean> {
-  const signal = AbortSignal.timeout(withinMs);
-  try {
-    await client.withAbortSignal(signal, () => client.workflow.getHandle(workflowId).result());
-    return true;
-  } catch (err) {
-    if (err instanceof WorkflowFailedError) return true;
-    if (signal.aborted) return false;
-    throw err;
+/** Asks until it is so, and leaves no call open behind it. @returns false after so many milliseconds */
+export async function within(ms: number, isSo: () => Promise<boolean>): Promise<boolean> {
+  const until = Date.now() + ms;
+  while (Date.now() < until) {
+    if (await isSo()) return true;
+    await pause(250);
   }
+  return false;
 }
 
 /** A purchase as the API starts it. */

@@ -22,8 +22,13 @@ create table refunds (
   ended_at timestamptz,
   check ((state = 'pending') = (ended_at is null))
 );
-create index refunds_owner on refunds (owner_id, id desc);
-create index refunds_purchase on refunds (purchase_id, id desc);
+create index refunds_owner on refunds (owner_id, made_at desc, id desc);
+create index refunds_purchase on refunds (purchase_id, made_at desc, id desc);
+-- Ids are made of the caller's keys, and say nothing of time.
+create index purchases_begun on purchases (owner_id, created_at desc, id desc);
+create index purchases_sold on purchases (seller_id, created_at desc, id desc);
+drop index purchases_owner;
+drop index purchases_seller;
 
 insert into refunds (id, owner_id, purchase_id, amount, currency, reason, forced, state, posted, request_hash, made_by, made_at, ended_at)
   select r.id, p.books_id, r.purchase_id, r.amount, p.currency, r.reason, r.forced, 'done', r.amount, r.request_hash, r.made_by, r.at, r.at

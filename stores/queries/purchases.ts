@@ -80,7 +80,7 @@ function purchaseView(row: Row): PurchaseView {
   };
 }
 
-/** The last begun first; `after` is an id. */
+/** The last begun first; `after` is an id. Ids are made of the caller's keys, and say nothing of time. */
 export async function listPurchases(
   db: Executor,
   page: PageRequest & {
@@ -93,8 +93,11 @@ export async function listPurchases(
   if (page.as !== undefined) query = query.where(page.as === 'buyer' ? 'ownerId' : 'sellerId', '=', page.ownerId);
   if (page.state !== undefined) query = query.where('state', '=', page.state);
   if (page.listingId !== undefined) query = query.where('listingId', '=', page.listingId);
-  if (page.after !== undefined) query = query.where('id', '<', page.after);
-  return (await query.orderBy('id', 'desc').limit(page.limit).execute()).map(purchaseView);
+  if (page.after !== undefined)
+    query = query.where(
+      sql<boolean>`(created_at, id) < (select p.created_at, p.id from purchases p where p.id = ${page.after})`,
+    );
+  return (await query.orderBy('createdAt', 'desc').orderBy('id', 'desc').limit(page.limit).execute()).map(purchaseView);
 }
 
 export async function findPurchase(db: Executor, ownerId: string, id: string): Promise<PurchaseView | undefined> {

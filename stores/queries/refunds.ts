@@ -40,16 +40,17 @@ function refundView(row: Row): RefundView {
   return { ...row, state: row.state as RefundState, madeAt: iso(row.madeAt), endedAt: iso(row.endedAt) };
 }
 
-/** By credits and through providers, the last first; `after` is an id. */
+/** By credits and through providers, the last first; `after` is an id. Ids are made of the caller's keys, and say nothing of time. */
 export async function listRefunds(
   db: Executor,
   page: PageRequest & { purchaseId?: string | undefined; state?: RefundState | undefined },
 ): Promise<RefundView[]> {
   let query = refundQuery(db, page.ownerId);
-  if (page.after !== undefined) query = query.where('r.id', '<', page.after);
+  if (page.after !== undefined)
+    query = query.where(sql<boolean>`(r.made_at, r.id) < (select made_at, id from refunds where id = ${page.after})`);
   if (page.purchaseId !== undefined) query = query.where('r.purchaseId', '=', page.purchaseId);
   if (page.state !== undefined) query = query.where('r.state', '=', page.state);
-  return (await query.orderBy('r.id', 'desc').limit(page.limit).execute()).map(refundView);
+  return (await query.orderBy('r.madeAt', 'desc').orderBy('r.id', 'desc').limit(page.limit).execute()).map(refundView);
 }
 
 export async function findRefund(db: Executor, ownerId: string, id: string): Promise<RefundView | undefined> {
