@@ -167,7 +167,11 @@ export function runningState({ uses, usesLimit }: Pick<LicenseFacts, 'uses' | 'u
  * Whether a use must name its activation: where places or people are counted and uses are not, a use (or a file) that held
  * anywhere would take the limits away. Where uses are counted, each is a redemption, and no file permits one.
  */
-export function needsActivation({ usesLimit, activationsLimit, seatsLimit }: LicenseTerms): boolean {
+export function needsActivation({
+  usesLimit,
+  activationsLimit,
+  seatsLimit,
+}: Pick<LicenseTerms, 'usesLimit' | 'activationsLimit' | 'seatsLimit'>): boolean {
   return usesLimit === null && (activationsLimit !== null || seatsLimit !== null);
 }
 

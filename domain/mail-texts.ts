@@ -29,6 +29,10 @@ export function oneLine(text: string): string {
 export const receiptSchema = z.strictObject({
   purchaseId: z.string(),
   licenseId: z.string(),
+  /** Whose key signs its files. */
+  issuerId: z.string(),
+  /** How it is used: counted uses, counted places, or neither. */
+  use: z.enum(['redeem', 'activate', 'anywhere']),
   /** ISO. */
   paidAt: z.string(),
   currency: currencySchema,
@@ -93,12 +97,29 @@ export function receiptText(receipt: ReceiptData, { again, url }: { again: boole
       '',
       ...rows.map(([text], i) => `${amounts[i]!.padStart(width)}  ${text}`),
       '',
-      'Your license can be verified without a network:',
-      `  soulfra license file ${licenseId} -o license.slf`,
-      '  soulfra license verify license.slf',
+      ...howToUse(receipt),
       `Its state now: ${url}/v1/licenses/${licenseId}`,
     ),
   };
+}
+
+/** Commands that work as they stand, but for the words in capitals. */
+function howToUse({ use, licenseId, issuerId }: ReceiptData): string[] {
+  if (use === 'redeem')
+    return ['Use it, each time under an id of your own:', `  soulfra license redeem ${licenseId} USE-1`];
+  const [activation, place] = use === 'activate' ? [' --activation MINE', ' --place MACHINE'] : ['', ''];
+  return [
+    ...(use === 'activate'
+      ? [
+          'Put it to use on a machine, under an id of your own:',
+          `  soulfra license activate ${licenseId} MINE --place MACHINE`,
+        ]
+      : []),
+    'It can be verified without a network, by the key of who issued it:',
+    `  soulfra keys pin --issuer ${issuerId} --for licenses`,
+    `  soulfra license file ${licenseId}${activation} -o license.slf`,
+    `  soulfra license verify license.slf --issuer ${issuerId}${place}`,
+  ];
 }
 
 function lines(...text: string[]): string {

@@ -21,7 +21,6 @@ export const webhookEventData = {
     holderId: z.string().min(1).max(100),
     packageHash: z.string().regex(/^[0-9a-f]{64}$/),
     purchaseId: z.string().max(100).nullable(),
-    reason: z.string().max(1_000),
     revokedAt: z.iso.datetime(),
   }),
 } as const;

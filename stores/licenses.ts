@@ -181,7 +181,6 @@ export async function revokeLicense(
       holderId: license.ownerId,
       packageHash: license.packageHash,
       purchaseId: license.purchaseId,
-      reason: by.reason.slice(0, 1_000).toWellFormed(),
       revokedAt: new Date(revoked.now).toISOString(),
     });
   }

@@ -1,3 +1,4 @@
+import { needsActivation } from '../domain/licenses.ts';
 import type { Money } from '../domain/money.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { queueReceipt } from './receipts.ts';
@@ -27,11 +28,18 @@ export interface SoldPurchase {
 export async function tellSold(tx: DatabaseTransaction, sold: SoldPurchase): Promise<void> {
   const { id: purchaseId, buyerId, sellerId, booksId, listingId, licenseId, price, tax } = sold;
   const paidAt = sold.paidAt.toISOString();
+  const { issuerId, ...terms } = await tx
+    .selectFrom('licenses')
+    .select(['issuerId', 'usesLimit', 'activationsLimit', 'seatsLimit'])
+    .where('id', '=', licenseId)
+    .executeTakeFirstOrThrow();
   await queueReceipt(tx, {
     ownerId: booksId,
     buyerId,
     purchaseId,
     licenseId,
+    issuerId,
+    use: terms.usesLimit !== null ? 'redeem' : needsActivation(terms) ? 'activate' : 'anywhere',
     paidAt,
     currency: price.currency,
     lines: [

@@ -84,12 +84,16 @@ export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id
     and deleted_at is null for no key update`.execute(tx);
   const [found] = user.rows;
   if (!found) throw new DomainError('NOT_FOUND', `no user ${id}`);
+  const theirs = sql`(user_id = ${id} or address = ${found.address})`;
   const statements = [
     sql`update tokens set revoked_at = coalesce(revoked_at, now()), name = '' where owner_id = ${id}`,
+    // What mail servers answer names whom it was to, often, and so do the reasons and notices that are made of it.
+    sql`delete from notices where key in (select 'mail:' || id from mails where ${theirs})`,
+    sql`update mail_attempts set answer = '' where mail_id in (select id from mails where ${theirs})`,
     // What is under way finds no address; what has ended keeps its state.
-    sql`update mails set address = null, data = '{}', reason = case when ended_at is null then 'the user was deleted' else reason end,
+    sql`update mails set address = null, data = '{}', reason = 'the user was deleted',
         state = case when ended_at is null then 'failed' else state end, ended_at = coalesce(ended_at, now())
-      where user_id = ${id} or address = ${found.address}`,
+      where ${theirs}`,
     sql`update listings set state = 'retired', version = version + 1, changed_at = now()
       where owner_id = ${id} and state <> 'retired'`,
     sql`delete from webhooks where owner_id = ${id}`,

@@ -56,7 +56,7 @@ async function converse(
     if (user !== undefined) await step((done) => connection.login({ credentials: { user, pass: password } }, done));
     signal.throwIfAborted();
   } catch (err) {
-    return { outcome: 'not_sent', answer: answerOf(err, settings) };
+    return { outcome: 'not_sent', answer: answerOf(said(err), to, settings) };
   }
   const mail = await compose();
   if (mail === undefined) return { outcome: undefined, answer: '' };
@@ -79,9 +79,9 @@ async function converse(
         );
       }),
     ]);
-    return { outcome: 'accepted', answer: response };
+    return { outcome: 'accepted', answer: answerOf(response, to, settings) };
   } catch (err) {
-    return { outcome: outcomeOf(err, left), answer: answerOf(err, settings) };
+    return { outcome: outcomeOf(err, left), answer: answerOf(said(err), to, settings) };
   }
 }
 
@@ -93,9 +93,16 @@ function outcomeOf(err: unknown, left: boolean): MailOutcome {
   return left ? 'unconfirmed' : 'not_sent';
 }
 
-function answerOf(err: unknown, { user, password }: SmtpSettings): string {
+function said(err: unknown): string {
   const { message, response } = err as Error & { response?: string };
-  let told = (response ?? message ?? String(err)).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
-  for (const secret of [password, user]) if (secret !== undefined && secret !== '') told = told.replaceAll(secret, '…');
+  return response ?? message ?? String(err);
+}
+
+/** What the server said, without our credentials and without whom it was to: it is kept, and shown to operators. */
+function answerOf(text: string, to: string, { user, password }: SmtpSettings): string {
+  let told = text.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
+  for (const secret of [password, user, to])
+    if (secret !== undefined && secret !== '')
+      told = told.replaceAll(new RegExp(secret.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`), 'gi'), '…');
   return told.slice(0, 500);
 }

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { firstLicenseKinds } from '../../domain/license-kinds.ts';
+import type { LicenseKind } from '../../domain/license-kinds.ts';
 import {
   activateLicense,
   createLicenseStore,
@@ -42,6 +42,47 @@ const bought = (purchaseId: string, change: Record<string, unknown> = {}) =>
       ...change,
     }),
   );
+
+const unlimited = { uses: null, activations: null, seats: null, termSeconds: null, graceSeconds: 0 };
+
+/** The rows that the database begins with: docs/licenses.md. */
+const firstLicenseKinds: readonly LicenseKind[] = [
+  {
+    ...unlimited,
+    id: 'single_use',
+    summary: 'One redemption.',
+    uses: 1,
+    activations: 0,
+    transferable: false,
+    commercial: false,
+  },
+  {
+    ...unlimited,
+    id: 'personal',
+    summary: 'One person, on up to three machines.',
+    activations: 3,
+    seats: 1,
+    transferable: false,
+    commercial: false,
+  },
+  {
+    ...unlimited,
+    id: 'commercial',
+    summary: 'Five people at work, for a year, on any of their machines; may be passed on.',
+    seats: 5,
+    termSeconds: 365 * 86_400,
+    graceSeconds: 14 * 86_400,
+    transferable: true,
+    commercial: true,
+  },
+  {
+    ...unlimited,
+    id: 'unlimited',
+    summary: 'Any number of people and machines, for ever.',
+    transferable: false,
+    commercial: true,
+  },
+];
 
 test('the kinds in the database are those of the code', async () => {
   const { json } = await api.call('GET', '/v1/license-kinds', { token: api.tokens.reader });

@@ -68,6 +68,8 @@ async function receipt(to: { id: string }): Promise<string> {
       buyerId: to.id,
       purchaseId,
       licenseId: newId('license'),
+      issuerId: labOwner,
+      use: 'anywhere',
       paidAt: '2026-11-21T10:00:00.000Z',
       currency: 'EUR',
       lines: [{ text: 'The night watch', amount: 100 }],
@@ -123,7 +125,6 @@ test('workers that are killed before, while and after a mail or event leaves', {
       holderId: reader!.id,
       packageHash: 'a'.repeat(64),
       purchaseId: null,
-      reason: 'returned',
       revokedAt: '2026-11-21T10:00:00.000Z',
     });
     await queueMail(tx, {

@@ -87,6 +87,8 @@ test('a purchase by credits is one receipt and one order.paid for each who is to
       data: {
         purchaseId: id,
         licenseId,
+        issuerId: shop.seller.ownerId,
+        use: 'activate',
         paidAt: endedAt,
         currency: 'EUR',
         lines: [{ text: 'Vesper at sea (personal)', amount: 1_000 }],

@@ -49,6 +49,8 @@ function receiptFor(buyerId: string, purchaseId = `pur_${newId('request')}`) {
   const data: ReceiptData = {
     purchaseId,
     licenseId: newId('license'),
+    issuerId: testOwner,
+    use: 'anywhere',
     paidAt: '2026-11-21T10:00:00.000Z',
     currency: 'EUR',
     lines: [{ text: 'The night watch', amount: 1_250 }],
@@ -131,10 +133,12 @@ test('a server that says later is asked again; one that says never is not', asyn
   expect(deferred.attempts[0]!.answer).toContain('greylisted');
 
   const gone = await buyer();
-  server.script(gone.address, { recipient: { code: 550, say: 'no such mailbox' } });
+  server.script(gone.address, { recipient: { code: 550, say: `<${gone.address.toUpperCase()}>: no such mailbox` } });
   const refused = await ended(await sendReceipt(gone));
   expect(refused).toMatchObject({ state: 'failed', outcomes: ['refused'] });
   expect(refused.reason).toContain('no such mailbox');
+  // Whom it was to stands in the mail alone, and leaves with it.
+  expect(refused.reason).not.toContain(gone.address);
   expect(await notice(`mail:${refused.id}`)).toMatchObject({ kind: 'mail_failing' });
   expect(server.to(gone.address)).toEqual([]);
 

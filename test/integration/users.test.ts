@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
+import { openNotice } from '../../stores/notices.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { findMail } from '../../stores/queries/mails.ts';
 import { applyRetention } from '../support/retention.ts';
@@ -147,6 +148,25 @@ test('a deletion takes the person and leaves the books', async () => {
   const license = await giveLicense(api, 'personal', { holder: id });
   const credits = { userId: id, amount: 500, currency: 'EUR', reason: 'welcome' };
   await api.call('POST', '/v1/credits/grants', { body: credits, headers: { 'idempotency-key': 'joan' } });
+
+  // As servers answer that name whom they refuse: in tries of before, in the reason, and in the notice that is made of it.
+  const answer = `550 5.1.1 <${address}>: no such mailbox`;
+  await sql`update mail_attempts set answer = ${answer} where mail_id in (select id from mails where user_id = ${id})`.execute(
+    api.db,
+  );
+  const [mail] = (
+    await sql<{ id: string }>`update mails set reason = ${answer} where user_id = ${id} returning id`.execute(api.db)
+  ).rows;
+  await openNotice(api.db, {
+    id: newId('notice'),
+    ownerId: api.ownerId,
+    kind: 'mail_failing',
+    key: `mail:${mail!.id}`,
+    subject: mail!.id,
+    title: 'An invite could not be sent',
+    detail: answer,
+    action: `soulfra mail resend ${mail!.id}`,
+  });
 
   const dry = await api.call('DELETE', `/v1/users/${id}?dryRun=true`);
   expect(dry.json['would']).toContain('1 licenses and 1 accounts of the ledger stay');

@@ -60,7 +60,6 @@ export async function recordOutbound(
       holderId: newId('user'),
       packageHash: 'a'.repeat(64),
       purchaseId: null,
-      reason: 'recorded',
       revokedAt: '2026-11-21T10:00:00.000Z',
     });
   });

@@ -118,6 +118,8 @@ describe('words', () => {
   const receipt = {
     purchaseId: 'pur_1',
     licenseId: 'lic_1',
+    issuerId: 'usr_seller',
+    use: 'anywhere' as const,
     paidAt: '2026-11-21T10:00:00.000Z',
     currency: 'KWD',
     lines: [
@@ -133,8 +135,26 @@ describe('words', () => {
     expect(text).toContain('11.500 KWD  Night watch Bcc: eve@example.org <b>bold</b>\n');
     expect(text).toContain(' 0.805 KWD  Tax\n');
     expect(text).toContain('12.305 KWD  Total\n');
-    expect(text).toContain('soulfra license verify license.slf');
     expect(text).not.toContain('copy');
+  });
+
+  test('its commands are those that its kind of license takes', () => {
+    const commands = (use: 'redeem' | 'activate' | 'anywhere') =>
+      receiptText({ ...receipt, use }, { again: false, url: 'https://x.example' })
+        .text.split('\n')
+        .filter((line) => line.startsWith('  soulfra'));
+    expect(commands('redeem')).toEqual(['  soulfra license redeem lic_1 USE-1']);
+    expect(commands('activate')).toEqual([
+      '  soulfra license activate lic_1 MINE --place MACHINE',
+      '  soulfra keys pin --issuer usr_seller --for licenses',
+      '  soulfra license file lic_1 --activation MINE -o license.slf',
+      '  soulfra license verify license.slf --issuer usr_seller --place MACHINE',
+    ]);
+    expect(commands('anywhere')).toEqual([
+      '  soulfra keys pin --issuer usr_seller --for licenses',
+      '  soulfra license file lic_1 -o license.slf',
+      '  soulfra license verify license.slf --issuer usr_seller',
+    ]);
   });
 
   test('sent again it says so', () => {

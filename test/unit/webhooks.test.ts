@@ -65,18 +65,15 @@ test('an event is of its type and far below what receivers take, or is a fault o
     holderId: newId('user'),
     packageHash: 'a'.repeat(64),
     purchaseId: null,
-    reason: 'x'.repeat(1_000),
     revokedAt: '2026-11-21T10:00:00.000Z',
   };
   const { key, body } = webhookEventOf('license.revoked', data, new Date(0));
   expect(key).toBe(`license.revoked:${data.licenseId}`);
   expect(JSON.parse(body)).toEqual({ type: 'license.revoked', timestamp: '1970-01-01T00:00:00.000Z', data });
-  expect(
-    Buffer.byteLength(
-      webhookEventOf('license.revoked', { ...data, reason: '\u{1f600}'.repeat(500) }, new Date(0)).body,
-    ),
-  ).toBeLessThan(mostEventBytes);
-  expect(() => webhookEventOf('license.revoked', { ...data, reason: 'x'.repeat(1_001) }, new Date(0))).toThrow(
+  const longest = { ...data, purchaseId: 'x'.repeat(100) };
+  expect(Buffer.byteLength(webhookEventOf('license.revoked', longest, new Date(0)).body)).toBeLessThan(mostEventBytes);
+  // Why somebody took it back may say anything of anybody.
+  expect(() => webhookEventOf('license.revoked', { ...data, reason: 'x' } as never, new Date(0))).toThrow(
     'not what it says',
   );
   expect(() => webhookEventOf('license.revoked', { ...data, document: 'x' } as never, new Date(0))).toThrow(
