@@ -143,6 +143,7 @@ test('what came to nothing is free again, what was bought in another month does 
   const first = purchase(owner.ownerId, 'scripted', agent);
   await begin(first);
   expect(await begin(purchase(owner.ownerId, 'credits', agent))).toMatchObject({ state: 'canceled' });
+  await shop.activities.beginUndo({ purchaseId: first.purchaseId });
   await shop.activities.voidPayment({ purchaseId: first.purchaseId });
   await shop.activities.endPurchase({ purchaseId: first.purchaseId, state: 'canceled', code: 'CONFLICT', reason: '' });
   const sold = await through({ by: owner, key: 'free-again', buyerAgentId: agent });
