@@ -271,6 +271,8 @@ async function settle({ db, client }: Lab): Promise<number> {
 async function workAgain({ db, client }: Lab, random: Random): Promise<void> {
   const rows = await db
     .selectFrom('purchases')
+    // Without its protection a purchase may be there twice.
+    .distinctOn('id')
     .select(['id', 'ownerId', 'listingId', 'licenseKind', 'payment', 'requestHash', 'madeBy'])
     .where('state', '=', 'completed')
     .orderBy('id')
