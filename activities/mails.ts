@@ -1,6 +1,17 @@
 import { Context } from '@temporalio/activity';
-import { type MailStep, openMailStep } from '../domain/mails.ts';
-import { inviteText, type MailText, receiptSchema, receiptText, signInText } from '../domain/mail-texts.ts';
+import { isLink, type MailStep, openMailStep } from '../domain/mails.ts';
+import {
+  disputeNoticeSchema,
+  disputeNoticeText,
+  guildInviteText,
+  inviteText,
+  type MailText,
+  receiptSchema,
+  receiptText,
+  refundNoticeSchema,
+  refundNoticeText,
+  signInText,
+} from '../domain/mail-texts.ts';
 import type { MailSender, OutgoingMail } from '../integrations/mail/mail-sender.ts';
 import type { MailStore, OpenMail } from '../stores/mails.ts';
 import { inviteSeconds, onceSeconds } from '../stores/principals.ts';
@@ -36,8 +47,17 @@ export function createMailActivities({
         return signInText({ link, minutes: onceSeconds / 60 });
       case 'invite':
         return inviteText({ link, minutes: inviteSeconds / 60, fleet: (await fleet()).fleet.name, role: mail.role });
+      case 'guild_invite':
+        return guildInviteText({
+          ...(await mails.invitation(mail)),
+          link: `${publicUrl}/#invite=${secret ?? ''}`,
+        });
       case 'receipt':
         return receiptText(receiptSchema.parse(mail.data), { again: mail.again, url: publicUrl });
+      case 'refund_notice':
+        return refundNoticeText(refundNoticeSchema.parse(mail.data), { again: mail.again, url: publicUrl });
+      case 'dispute_notice':
+        return disputeNoticeText(disputeNoticeSchema.parse(mail.data), { again: mail.again, url: publicUrl });
     }
   }
 
@@ -60,7 +80,7 @@ export function createMailActivities({
         let attempt: number | undefined;
         const compose = async (): Promise<OutgoingMail | undefined> => {
           // The words first: what fails here is no try.
-          if (mail.template === 'receipt') await textOf(mail, undefined);
+          if (!isLink(mail.template)) await textOf(mail, undefined);
           const begun = await mails.begin(mail);
           attempt = begun?.attempt;
           return begun === undefined ? undefined : composed(mail, begun.secret);

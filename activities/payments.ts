@@ -74,15 +74,22 @@ export function createPaymentActivities({
     async fetchPaymentObject({ provider, kind, id, ...of }: OfObject): Promise<PaymentObjectFacts> {
       return watched(of, async () => {
         const at = providerOf(providers, provider);
+        /** What was paid may be told after what goes back of it: then nobody knows yet whose it is. */
+        const withPayment = async <Facts extends RefundFacts | DisputeFacts>(facts: Facts): Promise<Facts> => {
+          const { paymentId } = facts;
+          if (paymentId !== null && !(await payments.isKnown(provider, paymentId)))
+            await payments.note(provider, await at.payment(paymentId));
+          return facts;
+        };
         switch (kind) {
           case 'checkout':
             return { kind: 'payment', facts: await at.checkout(id) };
           case 'payment':
             return { kind: 'payment', facts: await at.payment(id) };
           case 'refund':
-            return { kind: 'refund', facts: await at.findRefund(id) };
+            return { kind: 'refund', facts: await withPayment(await at.findRefund(id)) };
           case 'dispute':
-            return { kind: 'dispute', facts: await at.dispute(id) };
+            return { kind: 'dispute', facts: await withPayment(await at.dispute(id)) };
         }
       });
     },
@@ -91,8 +98,14 @@ export function createPaymentActivities({
     async settlePaymentObject({
       provider,
       object,
+      again = false,
       ...of
-    }: WatchedStep & { provider: PaymentProviderName; object: PaymentObjectFacts }): Promise<SettledObject> {
+    }: WatchedStep & {
+      provider: PaymentProviderName;
+      object: PaymentObjectFacts;
+      /** It was looked up anew, since what was settled before said otherwise. */
+      again?: boolean;
+    }): Promise<SettledObject> {
       return watched(of, async () => {
         switch (object.kind) {
           case 'payment': {
@@ -100,9 +113,13 @@ export function createPaymentActivities({
             return { outcome: row?.state ?? 'foreign', purchaseId: row?.purchaseId ?? null };
           }
           case 'refund':
-            return { outcome: await providerRefunds.settle(provider, object.facts), purchaseId: null };
-          case 'dispute':
-            return { outcome: await disputes.settle(provider, object.facts), purchaseId: null };
+            return { outcome: await providerRefunds.settle(provider, object.facts, { again }), purchaseId: null };
+          case 'dispute': {
+            const outcome = await disputes.settle(provider, object.facts);
+            const kept = outcome === 'won' ? keptAsRefund(object.facts) : undefined;
+            if (kept) await providerRefunds.settle(provider, kept);
+            return { outcome, purchaseId: null };
+          }
         }
       });
     },
@@ -134,4 +151,13 @@ export function createPaymentActivities({
     },
   };
 }
+
+/** What a bank leaves with its customer of a dispute that it decided for us is a refund that it has made. */
+function keptAsRefund({ disputeId, paymentId, kept }: DisputeFacts): RefundFacts | undefined {
+  // Facts that were looked up by an earlier version have none.
+  if (kept === undefined || kept === null) return undefined;
+  const reason = `${disputeId} was won in part`;
+  return { providerRefundId: disputeId, refundId: null, paymentId, state: 'done', money: kept, reason };
+}
+
 export type PaymentActivities = ReturnType<typeof createPaymentActivities>;

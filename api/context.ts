@@ -1,7 +1,10 @@
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
 import { createAgentStore } from '../stores/agents.ts';
+import { createDeliveryStore } from '../stores/deliveries.ts';
+import { createPublishingStore } from '../stores/publishing.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createInviteAnswerStore } from '../stores/invite-answers.ts';
 import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { createMailStore } from '../stores/mails.ts';
@@ -18,12 +21,14 @@ import { createRunStore } from '../stores/runs.ts';
 import { createSigningKeyStore } from '../stores/signing-keys.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
+import { createVoteStore } from '../stores/votes.ts';
 import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSigners } from '../integrations/signing.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
+import { createInviteTeller } from './invite-signals.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
 
 /** What every route is given: the connections, and the stores made over them once. */
@@ -46,6 +51,8 @@ export function createContext(deps: ApiDeps) {
     fleets: createFleetStore(deps.db),
     mails: createMailStore(deps.db),
     memories: createMemoryStore(deps.db),
+    inviteAnswers: createInviteAnswerStore(deps.db),
+    tellInvites: createInviteTeller(deps),
     loopPackages: createLoopPackageStore(deps.db),
     messages: createMessageStore(deps.db),
     paymentEvents: createPaymentEventStore(deps.db),
@@ -57,7 +64,10 @@ export function createContext(deps: ApiDeps) {
     retirement: createRetirementStore(deps.db),
     sources: createSourceStore(deps.db),
     sourceSecrets: createSourceSecretStore(deps.db),
+    votes: createVoteStore(deps.db),
     webhookDeliveries: createWebhookDeliveryStore(deps.db),
+    deliveries: createDeliveryStore(deps.db),
+    publishing: createPublishingStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({

@@ -52,11 +52,11 @@ export function chooseLoop(rows: readonly LoopRow[], input: ChoosingInput): Chos
   const privacy = new Map(fleet.sources.map((source) => [source.id, isPrivate(source)]));
   const memories = judgedMemories(rows, agent.id, (sourceId) => privacy.get(sourceId));
   const { chosen, leftOut, repeatsPrivate } = chooseMemories(memories, choice);
-  if (choice.personaQuotes !== true && repeatsPrivate(`${agent.persona}\n${agent.traits.join('\n')}`)) {
+  if (choice.personaQuotes !== true && repeatsPrivate(saidOfItself(agent).join('\n'))) {
     throw fieldError(
       'personaQuotes',
-      `must be true: the persona of ${agent.id} says what a private memory says, such as the whisper that called it`,
-      'Read the persona; where it may go out, pack it with `--persona-quotes`.',
+      `must be true: the id, name, persona or traits of ${agent.id} say what a private memory says, such as the whisper that called it`,
+      'Read them; where they may go out, pack it with `--persona-quotes`.',
     );
   }
   const { lines, leftOut: again } = loopLines(chosen, hostCrypto.sha256);
@@ -95,6 +95,11 @@ export function chooseLoop(rows: readonly LoopRow[], input: ChoosingInput): Chos
   );
   refuseUnreadable(loop);
   return { loop, ...preview(goesIn, [...leftOut, ...again]) };
+}
+
+/** Every text of a package but its memories that people or models wrote; the rest is of fleet.yaml, versions and numbers. */
+function saidOfItself({ id, name, persona, traits }: AgentDetail): string[] {
+  return [id, name, persona, ...traits];
 }
 
 /** @throws Error: it would be a fault of ours, whatever was asked for */

@@ -12,13 +12,24 @@ import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { ballotRoutes } from './routes/ballots.ts';
+import { blessingRoutes } from './routes/blessings.ts';
+import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
 import { downloadRoutes } from './routes/downloads.ts';
+import { deliveryRoutes } from './routes/deliveries.ts';
 import { driftRoutes } from './routes/drift.ts';
+import { dropRoutes } from './routes/drops.ts';
+import { dropScheduleRoutes } from './routes/drop-schedules.ts';
 import { eventRoutes } from './routes/events.ts';
+import { feedRoutes } from './routes/feeds.ts';
 import { fleetRoutes } from './routes/fleets.ts';
+import { guildChangeRoutes } from './routes/guild-changes.ts';
+import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
+import { inviteAnswerRoutes } from './routes/invite-answers.ts';
+import { inviteRoutes } from './routes/invites.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
 import { licenseChangeRoutes } from './routes/license-changes.ts';
 import { licenseFileRoutes } from './routes/license-files.ts';
@@ -52,6 +63,7 @@ import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { userRoutes } from './routes/users.ts';
+import { voteRoutes } from './routes/votes.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts';
 import { whisperRoutes } from './routes/whispers.ts';
@@ -121,6 +133,12 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     reflectionRoutes,
     driftRoutes,
     clusterRoutes,
+    ballotRoutes,
+    voteRoutes,
+    guildRoutes,
+    guildChangeRoutes,
+    inviteRoutes,
+    inviteAnswerRoutes,
     runRoutes,
     sweepRoutes,
     sourceRoutes,
@@ -144,6 +162,12 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     downloadRoutes,
     webhookRoutes,
     webhookDeliveryRoutes,
+    channelRoutes,
+    dropRoutes,
+    blessingRoutes,
+    deliveryRoutes,
+    dropScheduleRoutes,
+    feedRoutes,
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,

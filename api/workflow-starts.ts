@@ -8,6 +8,7 @@ import {
 import type { FastifyRequest } from 'fastify';
 import { v7 } from 'uuid';
 import { z } from 'zod';
+import { canonicalJson, type CanonicalValue } from '../domain/canonical-json.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type IdKind, idOf } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -45,6 +46,13 @@ export function startedId(kind: IdKind, request: FastifyRequest): string {
   return idOf(kind, uuid);
 }
 
+/** Of what a request asked for, in whatever order its fields came: other content under the same key is refused. */
+export function requestHashOf(asked: object): Buffer {
+  return createHash('sha256')
+    .update(canonicalJson(asked as CanonicalValue))
+    .digest();
+}
+
 export interface WorkflowStart {
   type:
     | 'reflectFleet'
@@ -56,7 +64,8 @@ export interface WorkflowStart {
     | 'clusterAgents'
     | 'reconcileLedger'
     | 'settleRefund'
-    | 'purchaseLicense';
+    | 'purchaseLicense'
+    | 'inviteToGuild';
   workflowId: string;
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
@@ -103,6 +112,29 @@ export function createWorkflowStarter(client: Client) {
           throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
         }
         return false;
+      }
+    },
+
+    /** How a workflow that was completed has answered; undefined while it runs, or where it is known no more. */
+    async answerOf<Result>(workflowId: string): Promise<Result | undefined> {
+      const handle = client.workflow.getHandle(workflowId);
+      try {
+        const { status } = await within(() => handle.describe());
+        return status.name === 'COMPLETED' ? ((await within(() => handle.result())) as Result) : undefined;
+      } catch (err) {
+        if (err instanceof WorkflowNotFoundError) return undefined;
+        throw err;
+      }
+    },
+
+    /** @returns false when no workflow of this id runs */
+    async signal(workflowId: string, name: string): Promise<boolean> {
+      try {
+        await within(() => client.workflow.getHandle(workflowId).signal(name));
+        return true;
+      } catch (err) {
+        if (err instanceof WorkflowNotFoundError) return false;
+        throw err;
       }
     },
 

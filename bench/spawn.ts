@@ -12,7 +12,7 @@ import { type Lab, labOwner, type LabProcess, openLab, openLabServers, until } f
 import { everyAgentId, plainMemories } from '../test/support/memories.ts';
 import { freePorts } from './support/fleet-bench.ts';
 import { startLabApi, untilItAnswers } from './support/lab-api.ts';
-import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
+import { type Edit, type Protection, sabotagedSources, wantedProtection } from './support/sabotage.ts';
 import { runClient, type WhisperCount } from './support/spawn-clients.ts';
 import { spawnFleet } from './support/spawn-fleet.ts';
 import { halfPersonas, overCap, startedSpawns } from './support/spawn-judge.ts';
@@ -58,16 +58,7 @@ const leansOn = Object.keys(edits) as Protection[];
 const { values: args } = parseArgs({
   options: { sabotage: { type: 'string' }, whispers: { type: 'string' }, kills: { type: 'string' } },
 });
-const wanted = args.sabotage as Protection | undefined;
-if (wanted !== undefined && !leansOn.includes(wanted)) {
-  const known = (protections as readonly string[]).includes(wanted);
-  process.stderr.write(
-    known
-      ? `this bench leans on ${leansOn.join(', ')}, not on ${wanted}\n`
-      : `--sabotage takes one of ${leansOn.join(', ')}\n`,
-  );
-  process.exit(2);
-}
+const wanted = wantedProtection(args.sabotage, leansOn);
 
 interface Verdict {
   whispers: number;

@@ -69,9 +69,12 @@ export function createClient({ url, token, origin }: { url: string; token: strin
   }
 
   return {
+    /** Where it asks, without `/v1`. */
+    url,
     get: <T>(path: string, query: Query = {}) => json<T>('GET', path, query),
     post: <T>(path: string, body: unknown = {}, query: Query = {}, headers: Record<string, string> = {}) =>
       json<T>('POST', path, query, body, headers),
+    put: <T>(path: string, body: unknown, query: Query = {}) => json<T>('PUT', path, query, body),
     patch: <T>(path: string, body: unknown, query: Query = {}, headers: Record<string, string> = {}) =>
       json<T>('PATCH', path, query, body, headers),
     delete: <Answer = undefined>(path: string, query: Query = {}) => json<Answer>('DELETE', path, query),

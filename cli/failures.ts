@@ -31,6 +31,6 @@ export class CommandFailure extends Error {
   }
 }
 
-export function badInput(message: string, mend?: string): CommandFailure {
-  return new CommandFailure(message, { exitCode: exitCodes.badInput, code: 'INVALID_INPUT', mend });
+export function badInput(message: string, mend?: string, cause?: unknown): CommandFailure {
+  return new CommandFailure(message, { exitCode: exitCodes.badInput, code: 'INVALID_INPUT', mend, cause });
 }

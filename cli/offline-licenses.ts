@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { idSchema } from '../domain/ids.ts';
+import { signingKeyIdSchema } from '../domain/signing-keys.ts';
 import { openVerifier, type Revocations, type Verdict, type Verifier } from '../verifier/index.js';
 import { badInput, CommandFailure, exitCodes } from './failures.ts';
 import { lastSeen, lastSeenFile, noteSeen } from './last-seen.ts';
@@ -24,7 +27,7 @@ export interface VerifyOptions {
 export async function verifyFile(file: string, options: VerifyOptions): Promise<Verdict> {
   const text = contentOf(file);
   const list = options.revocations === undefined ? undefined : contentOf(options.revocations);
-  const keys = trustedKeys(options.keys);
+  const keys = trustedKeys(options.keys, text);
   const verifier = await verifierOf(keys, options.keys ?? pinFile());
   const { package: wanted, place, commercial, issuer = issuerOf(keys) } = options;
   const [now, knownTime] = [Date.now(), lastSeen()];
@@ -37,6 +40,13 @@ export async function verifyFile(file: string, options: VerifyOptions): Promise<
     ...(commercial === undefined ? {} : { commercial }),
     ...(list === undefined ? {} : { revocations: await listIn(list, verifier, { now, file: options.revocations! }) }),
   });
+  if (verdict.code === 'KEY_UNKNOWN') {
+    throw new CommandFailure(`${file} does not hold: ${verdict.explanation}`, {
+      exitCode: exitCodes.failed,
+      code: verdict.code,
+      mend: pinningOf(text),
+    });
+  }
   if (verdict.code === 'CLOCK_SET_BACK' && now < knownTime) {
     throw new CommandFailure(`${file} does not hold: ${verdict.explanation}`, {
       exitCode: exitCodes.failed,
@@ -70,14 +80,30 @@ async function listIn(
   });
 }
 
-function trustedKeys(file: string | undefined): PinnedKey[] {
+/** Whose key is lacking is what the file says of itself: nothing of it is proven. */
+function pinningOf(text: string): string {
+  const { issuer, keyId } = claimsOf(text);
+  if (issuer === undefined || keyId === undefined) return 'Pin the issuer’s keys: `soulfra keys pin --issuer USER`.';
+  return `It says that it is of ${issuer}, by ${keyId}. Where that is whom you trust: \`soulfra keys pin --issuer ${issuer}\`.`;
+}
+
+/** Only what looks like ids is shown to who may copy the line. */
+const claimsSchema = z.object({ issuer: idSchema('user'), keyId: signingKeyIdSchema });
+
+function claimsOf(text: string): Partial<z.infer<typeof claimsSchema>> {
+  try {
+    const content: unknown = JSON.parse(Buffer.from(text.split('.').at(-2) ?? '', 'base64url').toString('utf8'));
+    return claimsSchema.parse(content);
+  } catch {
+    return {};
+  }
+}
+
+function trustedKeys(file: string | undefined, text: string): PinnedKey[] {
   const keys = keysFor('licenses', { file });
   if (keys.length > 0) return keys;
   if (file !== undefined) throw badInput(`${file} holds no keys`, 'Make it with `soulfra keys export`.');
-  throw badInput(
-    'no key is pinned, so nothing can be trusted',
-    'Pin the issuer’s keys: `soulfra keys pin --issuer USER`.',
-  );
+  throw badInput('no key is pinned, so nothing can be trusted', pinningOf(text));
 }
 
 async function verifierOf(keys: PinnedKey[], file: string): Promise<Verifier> {

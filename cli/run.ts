@@ -1,14 +1,19 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { ballotCommands } from './commands/ballots.ts';
+import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
 import { driftCommands } from './commands/drift.ts';
+import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
+import { guildCommands } from './commands/guilds.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
+import { inviteCommands } from './commands/invites.ts';
 import { keyCommands } from './commands/keys.ts';
 import { purchaseCommands } from './commands/purchases.ts';
 import { listingCommands } from './commands/listings.ts';
@@ -26,6 +31,7 @@ import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { meCommands, userCommands } from './commands/users.ts';
+import { proposeCommand, voteCommand } from './commands/votes.ts';
 import { webhookCommands } from './commands/webhooks.ts';
 import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
@@ -51,9 +57,16 @@ export function createProgram(): Command {
     threadCommands,
     driftCommands,
     clusterCommands,
+    guildCommands,
+    inviteCommands,
     runCommands,
     sourceCommands,
     whisperCommands,
+    proposeCommand,
+    voteCommand,
+    ballotCommands,
+    channelCommands,
+    dropCommands,
     creditCommands,
     ledgerCommands,
     payoutCommands,

@@ -11,6 +11,8 @@ export type Claim = {
   id: string;
   /** What the provider takes, in minor units. */
   amount: number;
+  /** As the provider takes it. In another currency than the sale's all of it is beyond: nothing says what of the sale it is. */
+  currency: string;
   /** Of the amount: what the parties of the sale gave for it. The rest is beyond. */
   covered: number;
 } & ({ kind: 'refund'; state: RefundState } | { kind: 'dispute'; state: DisputeState });
@@ -20,7 +22,12 @@ export function beyondOf({ amount, covered, state }: Claim): number {
   return state === 'open' || state === 'lost' || state === 'done' ? amount - covered : 0;
 }
 
-/** Refunds that were asked for and not posted: their part is no longer there to be taken. */
-export function onItsWay(claims: readonly Claim[]): number {
-  return sumOf(claims.filter(({ state }) => state === 'pending').map(({ amount }) => amount));
+/** Refunds that were asked for and not posted: their part of the sale is no longer there to be taken. */
+export function pendingOf(sale: { currency: string }, claims: readonly Claim[]): Claim[] {
+  return claims.filter(({ state, currency }) => state === 'pending' && currency === sale.currency);
+}
+
+/** What is on its way back, in the currency of the sale. */
+export function onItsWay(sale: { currency: string }, claims: readonly Claim[]): number {
+  return sumOf(pendingOf(sale, claims).map(({ amount }) => amount));
 }

@@ -251,7 +251,7 @@ export const errorTable = {
     status: 422,
     retryable: false,
     cause: 'The signature holds, but nobody here has said that its key is to be trusted.',
-    mend: 'Pin the key once you know whose it is, or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
+    mend: 'Pin the key once you know whose it is (`soulfra keys pin FILE`, made by its issuer’s `soulfra keys export`), or add `--trust-unknown` (`trustUnknown=true`) for this one package.',
   },
   SIGNING_KEY_MISSING: {
     status: 503,
@@ -265,9 +265,31 @@ export const errorTable = {
     cause: 'The license does not permit it now.',
     mend: '`errors` has the code, such as USED_UP, and what to do; docs/licenses.md lists them.',
   },
+  GUILD_FULL: {
+    status: 409,
+    retryable: false,
+    cause: 'Every seat of the guild is taken.',
+    mend: 'Ask for more seats or wait until somebody leaves; the invitation was not used.',
+  },
+  INVITE_ENDED: {
+    status: 409,
+    retryable: false,
+    cause: 'The invitation was declined, revoked or used up, has expired, or its guild is closed.',
+    mend: 'Ask for another one; this one stands in nobody’s way.',
+  },
+  INVITE_LIMIT: {
+    status: 429,
+    retryable: false,
+    cause: 'So many invitations were sent that no more may be, by one inviter in a day or open in one guild.',
+    mend: 'Wait, or revoke some that are open; `guilds` in fleet.yaml has the limits.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorTable, code);
+}
 
 /** One field that broke one rule, and how to mend it. */
 export interface FieldError {

@@ -53,11 +53,15 @@ type Listed = 'version' | 'name' | 'machines' | 'models' | 'archetypes' | 'agent
 /** Parts of the file that are single blocks. One that is missing here does not compile: an apply would leave it out unseen. */
 const settings = Object.keys({
   embeddings: true,
+  ego: true,
+  ballots: true,
   spawning: true,
   market: true,
   limits: true,
   people: true,
+  guilds: true,
   webhooks: true,
+  drops: true,
   talk: true,
   threads: true,
   drift: true,

@@ -1,10 +1,13 @@
 import { z } from 'zod';
+import { ballotsSchema } from './ballots.ts';
 import { durationSchema, durationSeconds } from './durations.ts';
+import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
+import { guildsSchema } from './guilds.ts';
 import { marketSchema } from './market.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
@@ -209,6 +212,17 @@ const webhooksSchema = z.strictObject({
   allowPrivate: z.array(z.string().min(1).max(253).toLowerCase()).max(50).default([]),
 });
 
+const dropsSchema = z.strictObject({
+  /** Hosts of the owner's own that their channels, and nobody else's, may lie on, also by http: names or addresses. */
+  allowPrivate: z.array(z.string().min(1).max(253).toLowerCase()).max(50).default([]),
+  /** A post that could not go out at its time is late after this long; late ones go out one by one. */
+  lateAfter: durationSchema.default('30m'),
+  /** Between two late posts to one destination. */
+  lateSpacing: durationSchema.default('10m'),
+  /** A post that is later than this is not sent by itself any more. */
+  missedAfter: durationSchema.default('1d'),
+});
+
 const retentionSchema = z.strictObject({
   events: durationSchema.default('90d'),
   runs: durationSchema.default('365d'),
@@ -225,7 +239,10 @@ const retentionSchema = z.strictObject({
   reconciliations: durationSchema.default('90d'),
   paymentEvents: durationSchema.default('90d'),
   mails: durationSchema.default('90d'),
+  drops: durationSchema.default('365d'),
   webhookDeliveries: durationSchema.default('30d'),
+  ballots: durationSchema.default('730d'),
+  invites: durationSchema.default('365d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -246,12 +263,18 @@ export const fleetShapeSchema = z.strictObject({
   drift: driftSchema.prefault({}),
   clusters: clustersSchema.prefault({}),
   spawning: spawningSchema.prefault({}),
+  /** What earns ego (voting weight), and how it fades. */
+  ego: egoSchema.prefault({}),
+  ballots: ballotsSchema.prefault({}),
   /** What is sold, and what its creators are paid. */
   market: marketSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   people: peopleSchema.prefault({}),
+  /** Groups of agents and users, and who is invited to them. */
+  guilds: guildsSchema.prefault({}),
   /** Where events for programs of others may go. */
   webhooks: webhooksSchema.prefault({}),
+  drops: dropsSchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),

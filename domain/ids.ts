@@ -34,6 +34,16 @@ export const idPrefixes = {
   webhookSecret: 'wsc',
   webhookEvent: 'evt',
   webhookDelivery: 'whd',
+  ballot: 'blt',
+  remark: 'rmk',
+  channel: 'chn',
+  drop: 'drp',
+  delivery: 'dlv',
+  dropSchedule: 'dsc',
+  composition: 'cmp',
+  guild: 'gld',
+  guildMember: 'gmb',
+  invite: 'inv',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -158,6 +168,14 @@ export const paymentsScheduleId = 'payments';
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
+export function ballotWorkflowId(ballotId: string): string {
+  return `ballot:${ballotId}`;
+}
+/** Asks one agent for its vote. */
+export function askVoterWorkflowId(ballotId: string, agentId: string): string {
+  return `vote:${ballotId}:${agentId}`;
+}
+export const egoScheduleId = 'ego';
 export const licensesScheduleId = 'licenses';
 export function purchaseWorkflowId(purchaseId: string): string {
   return `purchase:${purchaseId}`;
@@ -182,3 +200,15 @@ export function mailWorkflowId(mailId: string, resend: number): string {
 export function webhookDeliveryWorkflowId(deliveryId: string, redelivery: number): string {
   return `webhook:${deliveryId}${redelivery === 0 ? '' : `:again-${redelivery}`}`;
 }
+export function inviteWorkflowId(inviteId: string): string {
+  return `invite:${inviteId}`;
+}
+/** @param again the post that a person asked for again, with how often: it is a workflow of its own */
+export function dropWorkflowId(dropId: string, again?: { channelId: string; count: number }): string {
+  return `drop:${dropId}${again === undefined ? '' : `:${again.channelId}:again-${again.count}`}`;
+}
+export function compositionWorkflowId(compositionId: string): string {
+  return `compose-drop:${compositionId}`;
+}
+export const dropsScheduleId = 'drops';
+export const repliesScheduleId = 'replies';

@@ -1,4 +1,4 @@
-import { beyondOf, type Claim } from './claims.ts';
+import { beyondOf, type Claim, pendingOf } from './claims.ts';
 import { mayCome } from './licenses.ts';
 import { sumOf } from './money.ts';
 import { disputeCause, refundCause } from './payments.ts';
@@ -19,9 +19,10 @@ export interface LicenseStanding {
  */
 export function licenseByMoney(sale: SaleState, claims: readonly Claim[]): LicenseStanding {
   // With what went back beyond what was left: the buyer has it for good, whoever bears it.
-  const back = sale.returned + sumOf(claims.filter(({ state }) => state === 'done').map(beyondOf));
+  const made = claims.filter(({ state, currency }) => state === 'done' && currency === sale.currency);
+  const back = sale.returned + sumOf(made.map(beyondOf));
   if (back >= sale.paid || claims.some(({ state }) => state === 'lost')) return { revoked: true, causes: [] };
-  const pending = claims.filter(({ state }) => state === 'pending');
+  const pending = pendingOf(sale, claims);
   const last = pending.at(-1);
   const isAllOnItsWay = last !== undefined && leftOf(sale) <= sumOf(pending.map(({ amount }) => amount));
   const disputes = claims.filter(({ state }) => state === 'open');

@@ -14,7 +14,7 @@ export const leftOutReasons = {
   forgotten: 'it was forgotten or deleted',
   superseded: 'another memory took its place, or it gave way for room',
   private_kind: 'talk with people, whispers, votes and sales are private',
-  private_source: 'its source is private in fleet.yaml',
+  private_source: 'its source is private, or it tells of a guild',
   unknown_source:
     'its source is not in fleet.yaml any more, or what it was made of is not here: it cannot be told from a private one',
   rests_on_private: 'it rests on a memory that may not go out',
@@ -33,7 +33,7 @@ export interface LoopChoice {
   /** ISO time: what happened before stays out. */
   since?: string | undefined;
   leastImportance?: number | undefined;
-  /** The persona goes out although it says what a whisper said. @default false */
+  /** Id, name, persona and traits go out although they say what a whisper said. @default false */
   personaQuotes?: boolean | undefined;
 }
 
@@ -170,7 +170,7 @@ function weaker(known: LeftOutReason, follows: LeftOutReason): boolean {
 }
 
 /** Words that say nothing of anybody by themselves: `ok`, `yes`. */
-const sayingNothing = /^\p{L}{0,3}$/u;
+export const sayingNothing = /^\p{L}{0,3}$/u;
 
 /**
  * @param sources private by themselves: nobody may quote them

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { amountSchema, currencySchema, moneyText } from './money.ts';
 import type { MailTemplate } from './mails.ts';
+import { disputeStates } from './payments.ts';
 
 /** The words of every mail. Plain text alone: there is no markup that somebody's words could break out into. */
 
@@ -10,7 +11,14 @@ export interface MailText {
 }
 
 /** Of the words, by template: what stands in a row says by which it was written. */
-export const mailTextVersions: Readonly<Record<MailTemplate, number>> = { sign_in: 1, invite: 1, receipt: 1 };
+export const mailTextVersions: Readonly<Record<MailTemplate, number>> = {
+  sign_in: 1,
+  invite: 1,
+  receipt: 1,
+  guild_invite: 1,
+  refund_notice: 1,
+  dispute_notice: 1,
+};
 
 const mostLineChars = 200;
 
@@ -44,6 +52,22 @@ export const receiptSchema = z.strictObject({
   total: amountSchema,
 });
 export type ReceiptData = z.infer<typeof receiptSchema>;
+
+const ofSale = {
+  purchaseId: z.string(),
+  /** What was sold. */
+  title: z.string(),
+  amount: amountSchema,
+  currency: currencySchema,
+};
+export const refundNoticeSchema = z.strictObject({ ...ofSale, refundId: z.string(), reason: z.string() });
+export type RefundNotice = z.infer<typeof refundNoticeSchema>;
+export const disputeNoticeSchema = z.strictObject({
+  ...ofSale,
+  disputeId: z.string(),
+  state: z.enum(disputeStates),
+});
+export type DisputeNotice = z.infer<typeof disputeNoticeSchema>;
 
 interface Link {
   link: string;
@@ -79,6 +103,36 @@ export function inviteText({ link, minutes, fleet, role }: Link & { fleet: strin
   };
 }
 
+/** What the mail of an invitation to a guild says. */
+export interface InviteMail {
+  guild: string;
+  inviter: string;
+  role: string;
+  message: string;
+  /** ISO time. */
+  until: string;
+  reminder: boolean;
+}
+
+export function guildInviteText(invite: InviteMail & Pick<Link, 'link'>): MailText {
+  const guild = oneLine(invite.guild);
+  const message = oneLine(invite.message);
+  return {
+    subject: `${invite.reminder ? 'Reminder: you' : 'You'} are invited to the group ${guild}`,
+    text: lines(
+      `${oneLine(invite.inviter)} invites you to the group ${guild} as ${invite.role}.`,
+      ...(message === '' ? [] : ['', `  ${message}`]),
+      '',
+      'Open this link to see the invitation and to join:',
+      '',
+      invite.link,
+      '',
+      `It holds until ${invite.until.slice(0, 16).replace('T', ' ')} UTC, for one person. Whoever has it joins as you: do not pass it on.`,
+      'If you did not expect this, leave it alone; nothing happens.',
+    ),
+  };
+}
+
 /** @param again an earlier sending was never confirmed, and a person asked for this one */
 export function receiptText(receipt: ReceiptData, { again, url }: { again: boolean; url: string }): MailText {
   const { purchaseId, licenseId, paidAt, currency, total } = receipt;
@@ -101,6 +155,68 @@ export function receiptText(receipt: ReceiptData, { again, url }: { again: boole
       `Its state now: ${url}/v1/licenses/${licenseId}`,
     ),
   };
+}
+
+interface Sending {
+  again: boolean;
+  url: string;
+}
+
+/** To who sold. */
+export function refundNoticeText(refund: RefundNotice, { again, url }: Sending): MailText {
+  const { purchaseId, refundId, title, reason } = refund;
+  return {
+    subject: `${again ? 'Copy: refund' : 'Refund'} of ${moneyText(refund)} for ${purchaseId}`,
+    text: lines(
+      ...copyOf(again),
+      `${moneyText(refund)} of what you sold went back to its buyer.`,
+      '',
+      `Sold     ${oneLine(title)}`,
+      `Purchase ${purchaseId}`,
+      `Refund   ${refundId}`,
+      `Reason   ${oneLine(reason)}`,
+      '',
+      'What is left of the sale bears it, by what each party still has of it; your part goes with it.',
+      `All refunds of it: ${url}/v1/purchases/${purchaseId}/refunds`,
+    ),
+  };
+}
+
+const disputeWords = {
+  open: [
+    'is disputed',
+    'Its buyer has asked their bank for the money back. Your part is set aside, and the license permits nothing,',
+    'until it ends. Who runs the marketplace answers it.',
+  ],
+  won: ['is no longer disputed', 'The bank decided for you: what had been set aside of your part is yours again.'],
+  lost: [
+    'was lost in a dispute',
+    'The bank gave the money to the buyer: your part went with it, and so did the license.',
+  ],
+} as const;
+
+/** To who sold. */
+export function disputeNoticeText(dispute: DisputeNotice, { again, url }: Sending): MailText {
+  const { purchaseId, disputeId, title, state } = dispute;
+  const [what, ...meaning] = disputeWords[state];
+  return {
+    subject: `${again ? 'Copy: ' : ''}${moneyText(dispute)} for ${purchaseId} ${what}`,
+    text: lines(
+      ...copyOf(again),
+      `${moneyText(dispute)} of what you sold ${what}.`,
+      '',
+      `Sold     ${oneLine(title)}`,
+      `Purchase ${purchaseId}`,
+      `Dispute  ${disputeId}`,
+      '',
+      ...meaning,
+      `Its state now: ${url}/v1/disputes?purchaseId=${purchaseId}`,
+    ),
+  };
+}
+
+function copyOf(again: boolean): string[] {
+  return again ? ['This is a copy: it could not be confirmed that it reached you before.', ''] : [];
 }
 
 /** Commands that work as they stand, but for the words in capitals. */

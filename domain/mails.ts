@@ -1,7 +1,19 @@
 /** What is mailed, and what becomes of it. Pure: stores/mails.ts keeps it, workflows/send-mail.ts carries it out. */
 
-export const mailTemplates = ['sign_in', 'invite', 'receipt'] as const;
+export const mailTemplates = [
+  'sign_in',
+  'invite',
+  'receipt',
+  'refund_notice',
+  'dispute_notice',
+  'guild_invite',
+] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
+
+/** Links hold a secret, which is made as they leave; what others say stands in the row. */
+export function isLink(template: MailTemplate): boolean {
+  return template === 'sign_in' || template === 'invite' || template === 'guild_invite';
+}
 
 export const mailStates = ['pending', 'sending', 'sent', 'failed', 'unconfirmed'] as const;
 export type MailState = (typeof mailStates)[number];
@@ -19,10 +31,20 @@ const patience: Readonly<Record<MailTemplate, readonly number[]>> = {
   sign_in: [20, 60, 300, 900],
   invite: [60, 300, 900, 3_600, 14_400, 43_200],
   receipt: [60, 300, 900, 3_600, 14_400, 43_200, 86_400],
+  refund_notice: [60, 300, 900, 3_600, 14_400, 43_200, 86_400],
+  dispute_notice: [60, 300, 900, 3_600, 14_400, 43_200, 86_400],
+  guild_invite: [60, 300, 900, 3_600, 14_400, 43_200],
 };
 
-/** How often a mail may go out again although an earlier try may have arrived: a link does no harm twice, a receipt reads like a second sale. */
-const unconfirmedAgain: Readonly<Record<MailTemplate, number>> = { sign_in: 1, invite: 1, receipt: 0 };
+/** How often a mail may go out again although an earlier try may have arrived: a link does no harm twice, what tells of money reads like a second sale or refund. */
+const unconfirmedAgain: Readonly<Record<MailTemplate, number>> = {
+  sign_in: 1,
+  invite: 1,
+  receipt: 0,
+  refund_notice: 0,
+  dispute_notice: 0,
+  guild_invite: 1,
+};
 
 export interface MailTries {
   template: MailTemplate;

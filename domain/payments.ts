@@ -76,6 +76,7 @@ export interface RefundFacts {
   paymentId: string | null;
   state: RefundState;
   money: Money;
+  /** Why it failed, or whose doing it is; empty: nothing is said of it. */
   reason: string;
 }
 
@@ -87,6 +88,8 @@ export interface DisputeFacts {
   money: Money;
   reason: string;
   fees: ProviderFee[];
+  /** Won, and of the money a part alone came back: what did not. null: nothing, or it is not booked at the provider yet. */
+  kept: Money | null;
 }
 
 /** What an event is of; what it says of that is looked up anew. */

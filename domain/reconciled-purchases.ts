@@ -3,7 +3,7 @@ import type { Posting } from './ledger.ts';
 import { isMoneyCause, licenseByMoney } from './license-standing.ts';
 import { mayCome } from './licenses.ts';
 import { sumOf } from './money.ts';
-import { disputeCause } from './payments.ts';
+import { isEndedPurchase } from './purchases.ts';
 import type { Discrepancy } from './reconciliation.ts';
 import { type SaleState, saleStateOf } from './sale-state.ts';
 import type { LicenseState, PurchaseState } from './states.ts';
@@ -32,6 +32,8 @@ export function comparePurchase(facts: PurchaseFacts): Discrepancy[] {
     found.push({ kind, subject, expected, found: is });
   };
   const sale = saleStateOf(id, postings);
+  for (const claim of claims) compareClaim(postings, claim, differs);
+  if (isEndedPurchase({ state })) compareEscrow(postings, differs);
   if (state !== 'completed') {
     if (sale) differs('purchase', 'completed, for its sale is posted', state);
     // Pending while it is bought, revoked where that came to nothing.
@@ -46,7 +48,6 @@ export function comparePurchase(facts: PurchaseFacts): Discrepancy[] {
   }
   if (sale.paid !== amount || sale.currency !== currency)
     differs('purchase', `${amount} ${currency} paid`, `${sale.paid} ${sale.currency}`);
-  for (const claim of claims) compareClaim(sale, claim, differs);
   if (license) compareLicense(sale, facts, license, differs);
   return found;
 }
@@ -54,11 +55,11 @@ export function comparePurchase(facts: PurchaseFacts): Discrepancy[] {
 type Differs = (kind: Discrepancy['kind'], expected: string, is: string, subject?: string) => void;
 
 /** What rows say of refunds and disputes, and what the ledger has of them. */
-function compareClaim(sale: SaleState, claim: Claim, differs: Differs): void {
+function compareClaim(postings: readonly Posting[], claim: Claim, differs: Differs): void {
   const key = `${claim.kind}:${claim.id}`;
   const into = (which: (posting: Posting) => boolean) =>
     sumOf(
-      sale.postings
+      postings
         .filter(which)
         .flatMap(({ entries }) => entries.filter(({ amount }) => amount > 0).map(({ amount }) => amount)),
     );
@@ -68,6 +69,13 @@ function compareClaim(sale: SaleState, claim: Claim, differs: Differs): void {
     into(({ id, kind }) => kind === 'beyond_taken' && id === `${key}:beyond`) -
     into(({ id, kind }) => kind === 'beyond_returned' && id.startsWith(`${key}:beyond:`));
   if (beyond !== beyondOf(claim)) differs('purchase', `${beyondOf(claim)} beyond`, String(beyond), key);
+}
+
+/** What was captured waits there for as long as the purchase is under way, and no longer. */
+function compareEscrow(postings: readonly Posting[], differs: Differs): void {
+  const entries = postings.flatMap((posting) => posting.entries).filter(({ account }) => account.kind === 'escrow');
+  const held = sumOf(entries.map(({ amount }) => amount));
+  if (held !== 0) differs('purchase', 'nothing in escrow, for it has ended', String(held));
 }
 
 function compareLicense(
@@ -89,8 +97,7 @@ function compareLicense(
     differs('license', 'active, for it was paid', 'pending');
     return;
   }
-  const disputes = causes.filter((cause) => cause.startsWith(disputeCause('')));
-  const missing = disputes.filter((cause) => !license.suspendedBy.includes(cause));
+  const missing = causes.filter((cause) => !license.suspendedBy.includes(cause));
   if (missing.length > 0) differs('license', `suspended by ${missing.join(', ')}`, license.state);
   const over = license.suspendedBy.filter((cause) => isMoneyCause(cause) && !causes.includes(cause));
   if (over.length > 0) differs('license', `no longer suspended by ${over.join(', ')}`, license.state);

@@ -2,6 +2,7 @@ import { DomainError } from './errors.ts';
 import {
   accountKey,
   type AccountKind,
+  accountOf,
   type AccountRef,
   type Entry,
   type Posting,
@@ -62,9 +63,20 @@ export function saleStateOf(purchaseId: string, postings: readonly Posting[]): S
   };
 }
 
+/**
+ * Of a purchase that came to nothing, in place of its sale: nobody has anything of it, so all that a provider takes for it is
+ * beyond.
+ */
+export function unsold({ purchaseId, currency, provider }: Record<'purchaseId' | 'currency' | 'provider', string>) {
+  const nothing = { paid: 0, returned: 0, reserved: 0, held: [], postings: [] };
+  return { purchaseId, currency, payer: accountOf.outside(provider), ...nothing } satisfies SaleState;
+}
+
 /** The sale as it stands once these are posted too. */
-export function saleWith(sale: SaleState, postings: readonly Posting[]): SaleState {
-  return postings.length === 0 ? sale : saleStateOf(sale.purchaseId, [...sale.postings, ...postings])!;
+export function saleWith(sale: SaleState, more: readonly Posting[]): SaleState {
+  if (more.length === 0) return sale;
+  const postings = [...sale.postings, ...more];
+  return saleStateOf(sale.purchaseId, postings) ?? { ...sale, postings };
 }
 
 /** What can still be refunded or disputed. */

@@ -19,7 +19,7 @@ export interface Settlement {
 
 /**
  * What follows from what is told of a claim, in whatever order it comes: one that has ended stays as it ended, and told
- * again it changes nothing.
+ * again it changes nothing. Only a refund that was given up may have been made all the same: then it is taken like any other.
  * @param claims all of the purchase that are known, in the order in which they came
  * @param by who is paid back, and why, as it stands in the ledger
  * @throws CONFLICT where a refund is asked for of more than is left beside what is on its way
@@ -32,14 +32,14 @@ export function settleClaim(
 ): Settlement {
   const known = claims.find(({ kind, id }) => kind === told.kind && id === told.id);
   const others = claims.filter((each) => each !== known);
-  if (known !== undefined && (known.state === told.state || !isPassing(known)))
+  if (known !== undefined && !mayFollow(known, told))
     return { postings: [], sale, changed: [], license: licenseByMoney(sale, claims) };
-  const amount = known?.amount ?? told.amount;
+  const { amount, currency } = known ?? told;
   requireAmount(amount, 1);
-  const reserved = onItsWay(others);
+  const reserved = onItsWay(sale, others);
   // The state goes with the kind, which a spread does not show to the compiler.
   const as = (state: Claim['state'], covered: number) =>
-    ({ kind: told.kind, id: told.id, amount, state, covered }) as Claim;
+    ({ kind: told.kind, id: told.id, amount, currency, state, covered }) as Claim;
   switch (told.state) {
     case 'pending':
       refuseMoreThanLeft(sale, amount, reserved);
@@ -62,7 +62,7 @@ export function settleClaim(
 
   /** At most what is left beside what is on its way; the rest the provider took of the platform. */
   function take(state: 'done' | 'open'): Settlement {
-    const covered = Math.min(amount, Math.max(0, leftOf(sale) - reserved));
+    const covered = currency === sale.currency ? Math.min(amount, Math.max(0, leftOf(sale) - reserved)) : 0;
     const claim = as(state, covered);
     const postings = [
       ...(covered === 0 ? [] : [coveredBy(sale, claim, covered, by)]),
@@ -76,7 +76,7 @@ export function settleClaim(
     const more: Posting[] = [];
     const changed: Claim[] = [];
     let at = after;
-    for (const other of others) {
+    for (const other of others.filter((each) => each.currency === sale.currency)) {
       const free = Math.min(beyondOf(other), Math.max(0, leftOf(at) - reserved));
       if (free === 0) continue;
       const to = other.state === 'open' ? accountOf.disputes(by.userId) : at.payer;
@@ -103,8 +103,9 @@ export function settleClaim(
   }
 }
 
-function isPassing({ state }: Claim): boolean {
-  return state === 'pending' || state === 'open';
+function mayFollow({ state }: Claim, told: Told<Claim>): boolean {
+  if (state === 'failed') return told.state === 'done';
+  return (state === 'pending' || state === 'open') && told.state !== state;
 }
 
 function keyOf({ kind, id }: Claim): string {
@@ -161,7 +162,8 @@ function moved(
     [sale.payer, out],
   ];
   const entries = sides.map(([account, side]) => ({ account, amount: side }));
-  return posting({ ...draftOf(sale, `${keyOf(claim)}:${what}`), kind, reason: '', entries })!;
+  const { currency } = claim;
+  return posting({ ...draftOf(sale, `${keyOf(claim)}:${what}`), currency, kind, reason: '', entries })!;
 }
 
 function draftOf({ currency, purchaseId }: SaleState, id: string) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
-import { slugSchema } from './ids.ts';
+import { idSchema, slugSchema } from './ids.ts';
 import { jsonPointerSchema } from './json-pointer.ts';
 import { seedOf } from './random.ts';
 
@@ -20,7 +20,7 @@ const shared = {
   whispersPerDay: z.int().min(0).max(100).default(0),
   /**
    * What comes from it never leaves in a loop package, nor does what was made of that. Default: what is the owner's own is
-   * private (folders, webhooks, feeds of their own network), what the world or an agent says openly is not.
+   * private (folders, webhooks, guilds, feeds of their own network), what the world or an agent says openly is not.
    */
   private: z.boolean().optional(),
 };
@@ -76,6 +76,14 @@ const dropsSourceSchema = z.strictObject({
   agent: slugSchema,
 });
 
+const guildSourceSchema = z.strictObject({
+  ...shared,
+  ...polled,
+  kind: z.literal('guild'),
+  /** What happens in it is given to those of the agents who were in it then. */
+  guild: idSchema('guild'),
+});
+
 const webhookSourceSchema = z.strictObject({
   ...shared,
   kind: z.literal('webhook'),
@@ -96,12 +104,14 @@ export const sourceSchema = z.discriminatedUnion('kind', [
   webhookSourceSchema,
   folderSourceSchema,
   dropsSourceSchema,
+  guildSourceSchema,
 ]);
 export type Source = z.infer<typeof sourceSchema>;
 export type FeedSource = z.infer<typeof feedSourceSchema>;
 export type WebhookSource = z.infer<typeof webhookSourceSchema>;
 export type FolderSource = z.infer<typeof folderSourceSchema>;
 export type DropsSource = z.infer<typeof dropsSourceSchema>;
+export type GuildSource = z.infer<typeof guildSourceSchema>;
 /** One that we read, on a Schedule; the others come to us. */
 export type PolledSource = Exclude<Source, WebhookSource>;
 
@@ -176,17 +186,19 @@ export function sourceMemoryKey(sourceId: string, itemHash: string, version: num
   return `source:${sourceId}:${itemHash}:${version}`;
 }
 
+/** As JavaScript and Postgres both read them: the key of a memory that came from a source, and its `source`; first the source's id. */
+export const sourceKeyPattern = '^source:([a-z0-9-]{1,63}):([0-9a-f]{64}):[0-9]+$';
+export const sourceNamePattern = '^(?:feed|webhook|folder|drops|guild):([a-z0-9-]{1,63})$';
+
 /** The item that a memory with this key came from. */
 export function sourceItemOfKey(externalKey: string): { sourceId: string; itemHash: string } | undefined {
-  const [, sourceId, itemHash] = /^source:([a-z0-9-]{1,63}):([0-9a-f]{64}):\d+$/.exec(externalKey) ?? [];
+  const [, sourceId, itemHash] = new RegExp(sourceKeyPattern).exec(externalKey) ?? [];
   return sourceId === undefined || itemHash === undefined ? undefined : { sourceId, itemHash };
 }
 
 /** The source that a memory came from: by its key, and where that was told otherwise by the name that it gives as its source. */
 export function sourceIdOf({ externalKey, source }: { externalKey: string; source: string }): string | undefined {
-  return (
-    sourceItemOfKey(externalKey)?.sourceId ?? /^(?:feed|webhook|folder|drops):([a-z0-9-]{1,63})$/.exec(source)?.[1]
-  );
+  return sourceItemOfKey(externalKey)?.sourceId ?? new RegExp(sourceNamePattern).exec(source)?.[1];
 }
 
 /** When it happened: what the other side says, but never later than we heard of it, and never before years of four digits. */

@@ -81,3 +81,70 @@ export type ListingState = (typeof listingStates)[number];
 /** authorized: the money is set aside. captured: it is taken, and from there on it only goes forward. */
 export const purchaseStates = ['pending', 'authorized', 'captured', 'completed', 'canceled', 'failed'] as const;
 export type PurchaseState = (typeof purchaseStates)[number];
+
+/** passed: its effect is still to be carried out, or it has none. */
+export const ballotStates = [
+  'discussion',
+  'open',
+  'passed',
+  'rejected',
+  'no_quorum',
+  'carried_out',
+  'effect_failed',
+] as const;
+export type BallotState = (typeof ballotStates)[number];
+/** A ballot in one of these takes no vote yet, or still does. */
+export const openBallotStates = ['discussion', 'open'] as const satisfies readonly BallotState[];
+/** A channel begins in dry run; each step on is an operator's act. */
+export const channelStages = ['dry_run', 'approval', 'free'] as const;
+export type ChannelStage = (typeof channelStages)[number];
+
+export const dropStates = [
+  'draft',
+  'awaiting_approval',
+  'scheduled',
+  'publishing',
+  'published',
+  'partly_published',
+  'failed',
+  'canceled',
+] as const;
+export type DropState = (typeof dropStates)[number];
+
+/** Of one drop on one channel. unconfirmed: it left and no answer came; a person says what is true. */
+export const dropDeliveryStates = ['pending', 'sending', 'published', 'failed', 'unconfirmed'] as const;
+export type DropDeliveryState = (typeof dropDeliveryStates)[number];
+
+export const guildStates = ['open', 'closed'] as const;
+export type GuildState = (typeof guildStates)[number];
+
+export const guildRoles = ['founder', 'elder', 'member', 'guest'] as const;
+export type GuildRole = (typeof guildRoles)[number];
+
+/** closed: with the guild. */
+export const membershipEnds = ['left', 'expelled', 'closed'] as const;
+export type MembershipEnd = (typeof membershipEnds)[number];
+
+/** What the audit trail of a guild tells. */
+export const guildActions = [
+  'founded',
+  'renamed',
+  'resized',
+  'joined',
+  'left',
+  'expelled',
+  'appointed',
+  'transferred',
+  'closed',
+  'invited',
+  'resent',
+  'declined',
+  'revoked',
+  'expired',
+  /** A ballot of its members has given it a rule. */
+  'ruled',
+] as const;
+export type GuildAction = (typeof guildActions)[number];
+
+export const inviteStates = ['pending', 'accepted', 'declined', 'revoked', 'expired', 'used_up'] as const;
+export type InviteState = (typeof inviteStates)[number];

@@ -1,3 +1,5 @@
+import type { ChannelKindName } from './channel-kinds.ts';
+
 /** Every task-queue name is made here. `[a-z0-9_]` only: server metrics replace all else, and joins on the name would break. */
 export const coordinationQueue = 'coordination';
 
@@ -27,3 +29,8 @@ export function machineQueue(machineId: string): string {
 /** What leaves for others, each kind on a queue of its own: what is slow there holds up nothing here. */
 export const channelQueues = { mail: 'channel_mail', webhooks: 'channel_webhooks' } as const;
 export type Channel = keyof typeof channelQueues;
+
+/** Posts of one kind of channel: each kind has a rate of its own. */
+export function channelQueue(kind: ChannelKindName): string {
+  return `channel_${kind}`;
+}

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DomainError } from './errors.ts';
 import { idSchema } from './ids.ts';
 import { amountSchema, currencySchema } from './money.ts';
+import { disputeStates } from './payments.ts';
 
 /** What is told to programs of others, by the Standard Webhooks specification. Pure: stores/webhooks.ts keeps it. */
 
@@ -15,6 +16,23 @@ export const webhookEventData = {
     amount: amountSchema,
     currency: currencySchema,
     paidAt: z.iso.datetime(),
+  }),
+  'order.refunded': z.strictObject({
+    purchaseId: z.string().min(1).max(100),
+    refundId: idSchema('refund'),
+    buyerId: z.string().min(1).max(100),
+    amount: amountSchema,
+    currency: currencySchema,
+    refundedAt: z.iso.datetime(),
+  }),
+  'order.disputed': z.strictObject({
+    purchaseId: z.string().min(1).max(100),
+    disputeId: z.string().min(1).max(255),
+    buyerId: z.string().min(1).max(100),
+    state: z.enum(disputeStates),
+    amount: amountSchema,
+    currency: currencySchema,
+    changedAt: z.iso.datetime(),
   }),
   'license.revoked': z.strictObject({
     licenseId: idSchema('license'),
@@ -31,9 +49,11 @@ export const webhookEventTypes = Object.keys(webhookEventData) as [WebhookEventT
 /** The specification asks for less than 20 kB. */
 export const mostEventBytes = 16 * 1024;
 
-/** What is the same event, however often it is told: a purchase is paid once, a license revoked once. */
+/** What is the same event, however often it is told: a purchase is paid once, a dispute opened once and ended once. */
 const subjects: { [Type in WebhookEventType]: (data: WebhookEventData<Type>) => string } = {
   'order.paid': ({ purchaseId }) => purchaseId,
+  'order.refunded': ({ refundId }) => refundId,
+  'order.disputed': ({ disputeId, state }) => `${disputeId}:${state}`,
   'license.revoked': ({ licenseId }) => licenseId,
 };
 
@@ -70,6 +90,27 @@ export const mostWebhooks = 10;
 export const mostWebhookSecrets = 2;
 /** Deliveries to one endpoint at once: one that is slow does not take all there is. */
 export const mostAtOnce = 2;
+/** To all endpoints of an owner at once, whoever works: what others wait for is not how slow, or many, theirs are. */
+export const mostAtOnceOfOwner = 4;
+
+/** How often a person may ask for one delivery again. */
+export const mostRedeliveries = 20;
+/** How many of an owner's deliveries that were asked for again may be under way at once. */
+export const mostRedeliveriesAtOnce = 20;
+
+const leastWaitSeconds = 5;
+const longestWaitSeconds = 600;
+
+/**
+ * Seconds until there may be room for a delivery: one for each that stands before it, so that of a long line a few a second look
+ * whether there is room, and the first ones first.
+ * @param ahead how many to its endpoint have waited for longer, counted up to `mostCounted`
+ */
+export function waitInLine(ahead: number): number {
+  return Math.min(Math.max(leastWaitSeconds, ahead), longestWaitSeconds);
+}
+/** Further back in the line everybody waits alike. */
+export const mostCounted = longestWaitSeconds;
 
 /** Seconds between tries: a day and some hours in all. */
 const delays = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 36_000] as const;
@@ -100,10 +141,14 @@ export function afterWebhookTry({ attempts, status, retryAfterSeconds = 0 }: Web
   return { state: 'pending', againInSeconds: Math.max(delay, Math.min(retryAfterSeconds, longestPutOffSeconds)) };
 }
 
-/** @returns why it can be no endpoint, and what would be one; undefined where it may be */
+/**
+ * @param setting of fleet.yaml that has `allowPrivate`
+ * @returns why it can be no endpoint, and what would be one; undefined where it may be
+ */
 export function webhookUrlFault(
   text: string,
   allowPrivate: readonly string[],
+  setting = 'webhooks.allowPrivate',
 ): { rule: string; mend: string } | undefined {
   const url = URL.parse(text);
   if (url === null || !['http:', 'https:'].includes(url.protocol))
@@ -118,7 +163,7 @@ export function webhookUrlFault(
   if (url.protocol === 'http:' && !allowPrivate.includes(host))
     return {
       rule: 'must be https',
-      mend: 'Use https; http goes only to hosts that `webhooks.allowPrivate` of fleet.yaml names.',
+      mend: `Use https; http goes only to hosts that \`${setting}\` of fleet.yaml names.`,
     };
   return undefined;
 }

@@ -18,6 +18,10 @@ export type Resolve = (hostname: string) => Promise<Address[]>;
 export interface GuardedRequest {
   /** Sent by POST; no redirect is followed then, it is the answer. Default: GET. */
   body?: Uint8Array;
+  /** In place of POST. */
+  method?: 'PATCH' | 'PUT';
+  /** Waited for once the connection stands and before a byte of the request leaves; what it throws ends the request there. */
+  onLeave?: () => void | Promise<void>;
   headers?: Readonly<Record<string, string>>;
   /** Hosts, as the address names them, whose private addresses the owner allows. @default none */
   allowPrivate?: readonly string[];
@@ -139,7 +143,7 @@ async function judgedAddresses(
 function send(
   url: URL,
   addresses: readonly Address[],
-  { headers, body }: Pick<GuardedRequest, 'headers' | 'body'>,
+  { headers, body, method, onLeave }: Pick<GuardedRequest, 'headers' | 'body' | 'method' | 'onLeave'>,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   // Node asks this in place of a name server; for an address written out it asks nobody.
@@ -160,11 +164,23 @@ function send(
         ...(body === undefined ? {} : { 'content-length': String(body.length) }),
         ...headers,
       },
-      ...(body === undefined ? {} : { method: 'POST' }),
+      ...(body === undefined ? {} : { method: method ?? 'POST' }),
     });
     sent.on('response', resolve);
     sent.on('error', reject);
-    sent.end(body);
+    // Nothing is written before `end`: headers wait for it.
+    const leave = async () => {
+      try {
+        await onLeave?.();
+      } catch (err) {
+        sent.destroy(err as Error);
+        return;
+      }
+      if (!sent.destroyed) sent.end(body);
+    };
+    sent.on('socket', (socket) => {
+      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => void leave());
+    });
   });
 }
 

@@ -10,7 +10,8 @@ import { postTransfers } from './ledger.ts';
 export type Giver = { userId: string } | { agentId: string };
 
 /**
- * Thanks an agent for a drop, in the caller's transaction: one a day (UTC) per giver and drop.
+ * Thanks an agent for a drop, in the caller's transaction: one a day (UTC) per drop and giver, which is the user, whichever of their
+ * agents says it.
  * @returns false where it was given already today
  * @throws NOT_FOUND for an unknown agent · CONFLICT for one's own: an agent of the giver's own, or of the giver's lineage
  */
@@ -29,9 +30,10 @@ export async function giveBlessing(
       ownerId: agent.ownerId,
       agentId,
       giver: 'agentId' in giver ? giver.agentId : giver.userId,
+      giverOwnerId: by.ownerId,
       day: sql<Date>`(now() at time zone 'UTC')::date`,
     })
-    .onConflict((conflict) => conflict.columns(['dropId', 'giver', 'day']).doNothing())
+    .onConflict((conflict) => conflict.columns(['dropId', 'giverOwnerId', 'day']).doNothing())
     .returning('dropId')
     .executeTakeFirst();
   return given !== undefined;
@@ -75,7 +77,8 @@ export function createBlessingStore(db: Database) {
 }
 export type BlessingStore = ReturnType<typeof createBlessingStore>;
 
-async function shareOutPools(tx: DatabaseTransaction, ownerId: string, period: string): Promise<BlessingShare> {
+/** The same in the caller's transaction. */
+export async function shareOutPools(tx: DatabaseTransaction, ownerId: string, period: string): Promise<BlessingShare> {
   const fresh = await tx
     .insertInto('blessingShares')
     .values({ ownerId, period, blessings: 0 })

@@ -91,12 +91,59 @@ export interface Agents {
   traits: string[];
 }
 
+export interface BallotRemarks {
+  authorId: string;
+  authorKind: string;
+  ballotId: string;
+  id: string;
+  ownerId: string;
+  saidAt: Generated<Timestamp>;
+  text: string;
+}
+
+export interface Ballots {
+  askedAgents: number;
+  authorId: string;
+  authorKind: string;
+  closedAt: Timestamp | null;
+  closesAt: Timestamp | null;
+  createdAt: Generated<Timestamp>;
+  effect: Json;
+  endedAt: Timestamp | null;
+  extendedAt: Timestamp | null;
+  extensionSeconds: number;
+  guildId: string | null;
+  id: string;
+  lineageShare: number;
+  madeBy: string;
+  method: string;
+  openedAt: Timestamp | null;
+  opensAt: Timestamp;
+  options: string[];
+  ownerId: string;
+  present: Generated<number>;
+  quorum: number;
+  reason: Generated<string>;
+  reasonCode: Generated<string>;
+  requestHash: Buffer;
+  state: Generated<string>;
+  tally: Json | null;
+  text: string;
+  threshold: number;
+  title: string;
+  voteSeconds: number;
+  votesPerHour: number;
+  weight: number | null;
+  winner: number | null;
+}
+
 export interface Blessings {
   agentId: string;
   day: Timestamp;
   dropId: string;
   givenAt: Generated<Timestamp>;
   giver: string;
+  giverOwnerId: string;
   ownerId: string;
   period: string | null;
 }
@@ -107,6 +154,25 @@ export interface BlessingShares {
   ownerId: string;
   period: string;
   shared: Generated<Json>;
+}
+
+export interface Channels {
+  allowDegraded: Generated<boolean>;
+  allowExtractive: Generated<boolean>;
+  createdAt: Generated<Timestamp>;
+  destination: string;
+  id: string;
+  kind: string;
+  name: string;
+  ownerId: string;
+  removedAt: Timestamp | null;
+  sealed: Buffer | null;
+  secretsAt: Generated<Timestamp>;
+  session: Buffer | null;
+  settings: Json;
+  stage: Generated<string>;
+  stoppedAt: Timestamp | null;
+  stopReason: Generated<string>;
 }
 
 export interface ClusterMembers {
@@ -141,6 +207,61 @@ export interface Clusters {
   splitFrom: string | null;
   state: string;
   terms: Generated<Json>;
+}
+
+export interface Compositions {
+  agentId: string | null;
+  createdAt: Generated<Timestamp>;
+  dropId: string | null;
+  endedAt: Timestamp | null;
+  id: string;
+  ownerId: string;
+  period: Timestamp;
+  publishAt: Timestamp;
+  reason: Generated<string>;
+  reflections: Generated<string[]>;
+  scheduleId: string;
+  state: Generated<string>;
+}
+
+export interface Deliveries {
+  again: Generated<number>;
+  channelId: string;
+  createdAt: Generated<Timestamp>;
+  dropId: string;
+  dueAt: Timestamp;
+  endedAt: Timestamp | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  rehearsal: Generated<boolean>;
+  remoteId: string | null;
+  repliesReadAt: Timestamp | null;
+  slotAt: Timestamp | null;
+  state: Generated<string>;
+  text: string | null;
+  url: string | null;
+}
+
+export interface DeliveryAttempts {
+  again: number;
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  deliveryId: string;
+  endedAt: Timestamp | null;
+  outcome: string | null;
+  reason: Generated<string>;
+  status: number | null;
+}
+
+export interface Destinations {
+  key: string;
+  lastAt: Timestamp | null;
+  nextLateSlot: Generated<Timestamp>;
+  nextSlot: Generated<Timestamp>;
+  notBefore: Generated<Timestamp>;
+  ownerId: string;
+  reason: Generated<string>;
 }
 
 export interface Disputes {
@@ -202,6 +323,63 @@ export interface DriftSpaces {
   vectors: Buffer;
 }
 
+export interface DropChannels {
+  channelId: string;
+  dropId: string;
+}
+
+export interface Drops {
+  agentId: string | null;
+  approvedAt: Timestamp | null;
+  approvedBy: string | null;
+  bodies: Generated<Json>;
+  body: string;
+  contentHash: string;
+  createdAt: Generated<Timestamp>;
+  degraded: Generated<boolean>;
+  endedAt: Timestamp | null;
+  evidence: Generated<string[]>;
+  id: string;
+  narration: Generated<string>;
+  ownerId: string;
+  publishAt: Timestamp | null;
+  reason: Generated<string>;
+  source: Generated<string>;
+  state: Generated<string>;
+  title: string;
+  version: Generated<number>;
+}
+
+export interface DropScheduleChannels {
+  channelId: string;
+  scheduleId: string;
+}
+
+export interface DropSchedules {
+  agentId: string | null;
+  clusterId: string | null;
+  createdAt: Generated<Timestamp>;
+  guildId: string | null;
+  id: string;
+  jitterMinutes: number;
+  nextAt: Timestamp;
+  note: Generated<string>;
+  ownerId: string;
+  paused: Generated<boolean>;
+  perDay: number;
+  quietFrom: string | null;
+  quietTo: string | null;
+  times: string[];
+  timeZone: string;
+  weekdays: number[];
+}
+
+export interface DropStops {
+  ownerId: string;
+  reason: Generated<string>;
+  stoppedAt: Timestamp | null;
+}
+
 export interface EgoEntries {
   agentId: string;
   amount: number;
@@ -212,6 +390,28 @@ export interface EgoEntries {
   ownerId: string;
   side: string;
   transferId: string;
+}
+
+export interface EgoSettlements {
+  day: Timestamp;
+  decayed: number;
+  facts: number;
+  minted: number;
+  ownerId: string;
+  settledAt: Generated<Timestamp>;
+}
+
+export interface Electors {
+  asked: Generated<boolean>;
+  ballotId: string;
+  ego: number;
+  follows: string | null;
+  lineageId: string;
+  ownerId: string;
+  present: Generated<boolean>;
+  voterId: string;
+  voterKind: string;
+  weight: number;
 }
 
 export interface EmbeddingModels {
@@ -253,6 +453,95 @@ export interface FleetVersions {
   source: string;
   undoOf: number | null;
   version: Generated<number>;
+}
+
+export interface GuildEvents {
+  action: string;
+  actorAgentId: string | null;
+  actorId: string | null;
+  at: Generated<Timestamp>;
+  data: Generated<Json>;
+  guildId: string;
+  ownerId: string;
+  reason: Generated<string>;
+  seq: number;
+  subject: string;
+}
+
+export interface GuildInvites {
+  address: string | null;
+  agentId: string | null;
+  answerBy: Timestamp | null;
+  createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  expiresAt: Timestamp | null;
+  guildId: string;
+  id: string;
+  message: Generated<string>;
+  ownerId: string;
+  reason: Generated<string>;
+  reminders: Generated<number>;
+  requestHash: Buffer;
+  resends: Generated<number>;
+  role: string;
+  sentAt: Generated<Timestamp>;
+  state: Generated<string>;
+  target: string;
+  targetAgentId: string | null;
+  targetOwnerId: string | null;
+  uses: Generated<number>;
+  usesLimit: number | null;
+  waitsFor: string | null;
+}
+
+export interface GuildInviteTokens {
+  createdAt: Generated<Timestamp>;
+  hash: Buffer;
+  inviteId: string;
+  mailId: string | null;
+  revokedAt: Timestamp | null;
+}
+
+export interface GuildInviteUses {
+  agentId: string | null;
+  inviteId: string;
+  memberId: string;
+  ownerId: string;
+  usedAt: Generated<Timestamp>;
+}
+
+export interface GuildMembers {
+  agentId: string | null;
+  endedAt: Timestamp | null;
+  endedBy: string | null;
+  guildId: string;
+  id: string;
+  joinedAt: Generated<Timestamp>;
+  ownerId: string;
+  role: string;
+}
+
+export interface GuildRules {
+  ballotId: string;
+  endedAt: Timestamp | null;
+  guildId: string;
+  madeAt: Generated<Timestamp>;
+  name: string;
+  value: Json;
+}
+
+export interface Guilds {
+  closedAt: Timestamp | null;
+  createdAt: Generated<Timestamp>;
+  eventSeq: Generated<number>;
+  id: string;
+  name: string;
+  ownerId: string;
+  purpose: Generated<string>;
+  requestHash: Buffer;
+  seatLimit: number;
+  seatsUsed: Generated<number>;
+  state: Generated<string>;
 }
 
 export interface Intents {
@@ -350,6 +639,7 @@ export interface Licenses {
   ownerId: string;
   packageHash: string;
   purchaseId: string | null;
+  requestHash: Buffer | null;
   seatsLimit: number | null;
   startsAt: Timestamp | null;
   state: Generated<string>;
@@ -948,6 +1238,24 @@ export interface Users {
   verifiedAt: Timestamp | null;
 }
 
+export interface Votes {
+  ballotId: string;
+  changedAt: Timestamp;
+  choice: Json | null;
+  evidence: string[];
+  firstAt: Timestamp;
+  given: Generated<number>;
+  givenInHour: number;
+  hourBeganAt: Timestamp;
+  madeBy: string;
+  modelId: string | null;
+  origin: string;
+  ownerId: string;
+  promptVersion: string | null;
+  reason: string;
+  voterId: string;
+}
+
 export interface WebhookAttempts {
   attempt: number;
   beganAt: Generated<Timestamp>;
@@ -967,6 +1275,7 @@ export interface WebhookDeliveries {
   reason: Generated<string>;
   redeliveries: Generated<number>;
   state: Generated<string>;
+  waitsSince: Timestamp | null;
   webhookId: string;
 }
 
@@ -1034,21 +1343,42 @@ export interface DB {
   agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
+  ballotRemarks: BallotRemarks;
+  ballots: Ballots;
   blessings: Blessings;
   blessingShares: BlessingShares;
+  channels: Channels;
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
   clusters: Clusters;
+  compositions: Compositions;
+  deliveries: Deliveries;
+  deliveryAttempts: DeliveryAttempts;
+  destinations: Destinations;
   disputes: Disputes;
   driftJudgements: DriftJudgements;
   driftRatings: DriftRatings;
   driftSpaces: DriftSpaces;
+  dropChannels: DropChannels;
+  drops: Drops;
+  dropScheduleChannels: DropScheduleChannels;
+  dropSchedules: DropSchedules;
+  dropStops: DropStops;
   egoEntries: EgoEntries;
+  egoSettlements: EgoSettlements;
+  electors: Electors;
   embeddingModels: EmbeddingModels;
   embeddings: Embeddings;
   events: Events;
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
+  guildEvents: GuildEvents;
+  guildInvites: GuildInvites;
+  guildInviteTokens: GuildInviteTokens;
+  guildInviteUses: GuildInviteUses;
+  guildMembers: GuildMembers;
+  guildRules: GuildRules;
+  guilds: Guilds;
   intents: Intents;
   ledgerAccounts: LedgerAccounts;
   ledgerEntries: LedgerEntries;
@@ -1098,6 +1428,7 @@ export interface DB {
   unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;
+  votes: Votes;
   webhookAttempts: WebhookAttempts;
   webhookDeliveries: WebhookDeliveries;
   webhookEvents: WebhookEvents;

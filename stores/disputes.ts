@@ -1,24 +1,24 @@
-import { sql } from 'kysely';
 import { settleClaim } from '../domain/settle-claim.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { Posting } from '../domain/ledger.ts';
-import { moneyText } from '../domain/money.ts';
+import { isSameMoney, moneyText } from '../domain/money.ts';
 import type { DisputeFacts, DisputeState, PaymentProviderName } from '../domain/payments.ts';
+import { unsold } from '../domain/sale-state.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { appendEvents } from './events.ts';
+import { tellDisputed } from './claim-news.ts';
 import { newId } from './ids.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { tellBeyond } from './payment-notices.ts';
-import { cameToNothing, feePosting, findPayment, type PaymentRow } from './payments.ts';
-import { claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
+import { cameToNothing, feePosting, findPayment } from './payments.ts';
+import { cameNow, claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
 
-export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign' | 'nothing_taken';
+export type DisputeOutcome = DisputeState | 'inquiry' | 'foreign';
 
 /**
  * What the provider says of a dispute now, told once however often and in whatever order it comes: the row only goes
- * forward, and money and license go with it in the same transaction.
- * @returns `foreign` for one of a payment that is not ours, `nothing_taken` for one whose purchase came to nothing
+ * forward, and money and license go with it in the same transaction. Of a purchase that came to nothing it takes what was given
+ * back, or is about to be: the platform's loss.
+ * @returns `foreign` for one of a payment that is not ours
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleDispute(
@@ -30,23 +30,28 @@ async function settleDispute(
   const payment = paymentId === null ? undefined : await findPayment(tx, { provider, paymentId });
   if (!payment) return 'foreign';
   const { purchaseId, ownerId, buyerId } = payment;
-  const sale = await lockSale(tx, ownerId, purchaseId);
-  if (!sale) {
-    if (await cameToNothing(tx, payment)) {
-      // It was captured and given back, and is taken once more.
-      if (payment.state === 'captured' && facts.state !== 'inquiry')
-        await tellBeyond(tx, { ownerId, purchaseId, what: disputeId, money });
-      return 'nothing_taken';
-    }
+  const posted = await lockSale(tx, ownerId, purchaseId);
+  if (!posted && !(await cameToNothing(tx, payment)))
     throw new DomainError('UNAVAILABLE', `the sale of ${purchaseId} is not posted yet`);
-  }
-  const row = await tx.selectFrom('disputes').select('state').where('id', '=', disputeId).executeTakeFirst();
+  const sale = posted ?? unsold({ purchaseId, provider, currency: payment.money.currency });
+  const row = await tx
+    .selectFrom('disputes')
+    .select(['state', 'amount', 'currency'])
+    .where('id', '=', disputeId)
+    .executeTakeFirst();
   const before = row?.state as DisputeState | undefined;
   // An inquiry has taken nothing; one that became a dispute comes back as such.
   if (facts.state === 'inquiry') return before ?? 'inquiry';
   const postings: Posting[] = [];
   if (before === undefined || before === 'open') postings.push(...(await settle(facts.state)));
-  else if (facts.state !== before && facts.state !== 'open') await tellOtherEnd(payment, facts, before);
+  else if (facts.state !== before && facts.state !== 'open')
+    await tellDiffers('end', `${disputeId} was ${before}, and ${provider} says now that it is ${facts.state}`);
+  if (row && !isSameMoney(row, money))
+    await tellDiffers(
+      'amount',
+      `${disputeId} was of ${moneyText(row)}, and ${provider} says now that it is of ${moneyText(money)}`,
+    );
+  if (before === 'won' && facts.kept !== undefined) await compareKept(facts.kept?.amount ?? 0);
   for (const fee of facts.fees) {
     const posting = feePosting(payment, fee);
     if (posting) postings.push(posting);
@@ -55,24 +60,34 @@ async function settleDispute(
   return before === undefined || before === 'open' ? facts.state : before;
 
   async function settle(state: DisputeState): Promise<Posting[]> {
-    const { currency } = money;
-    const claim = { kind: 'dispute', id: disputeId, amount: money.amount, state } as const;
+    const claim = { kind: 'dispute', id: disputeId, ...money, state } as const;
     const by = { userId: buyerId, reason };
-    const settled = settleClaim(sale!, await claimsOf(tx, purchaseId), claim, by);
+    const settled = settleClaim(sale, await claimsOf(tx, purchaseId), claim, by);
+    const license = await lockLicenseOf(tx, purchaseId);
     if (before === undefined) await opened();
     if (state !== 'open' && before !== state) await ended(state);
-    await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency });
+    await keepCovered(tx, settled.changed, { ownerId, purchaseId });
     const why = state === 'open' ? 'its payment is disputed' : `the dispute was ${state}`;
-    await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, { actor: disputeId, reason: why });
+    await followMoney(tx, license, settled.license, { actor: disputeId, reason: why });
     return settled.postings;
   }
 
   async function opened(): Promise<void> {
     await tx
       .insertInto('disputes')
-      .values({ id: disputeId, provider, ownerId, purchaseId, ...money, reason, state: 'open', reserved: 0 })
+      .values({
+        id: disputeId,
+        provider,
+        ownerId,
+        purchaseId,
+        ...money,
+        reason,
+        state: 'open',
+        reserved: 0,
+        openedAt: cameNow,
+      })
       .execute();
-    await tell('dispute.opened');
+    await tellDisputed(tx, { purchaseId, disputeId, state: 'open', money, reason });
     await openNotice(tx, {
       id: newId('notice'),
       ownerId,
@@ -85,36 +100,31 @@ async function settleDispute(
   }
 
   async function ended(how: 'won' | 'lost'): Promise<void> {
-    await tx
-      .updateTable('disputes')
-      .set({ state: how, endedAt: sql<Date>`now()` })
-      .where('id', '=', disputeId)
-      .execute();
-    await tell(`dispute.${how}`);
+    await tx.updateTable('disputes').set({ state: how, endedAt: cameNow }).where('id', '=', disputeId).execute();
+    await tellDisputed(tx, { purchaseId, disputeId, state: how, money: row ?? money, reason });
     await resolveNotice(tx, `dispute_open:${disputeId}`);
   }
 
-  async function tell(type: string): Promise<void> {
-    const owners = [...new Set([ownerId, buyerId])];
-    const data = { disputeId, ...money };
-    await appendEvents(
-      tx,
-      owners.map((each) => ({ ownerId: each, type, subject: purchaseId, data })),
-    );
+  /** What did not come back was booked as a refund when that was told; should more of it come back later, somebody must know. */
+  async function compareKept(now: number): Promise<void> {
+    const booked = await tx
+      .selectFrom('refunds')
+      .select('amount')
+      .where('providerRefundId', '=', disputeId)
+      .executeTakeFirst();
+    if (booked === undefined || booked.amount === now) return;
+    const [was, is] = [booked.amount, now].map((amount) => moneyText({ amount, currency: money.currency }));
+    await tellDiffers('kept', `${disputeId} left ${was} with its buyer, and ${provider} says now that it is ${is}`);
   }
 
-  async function tellOtherEnd(
-    { ownerId: owner }: PaymentRow,
-    { state }: DisputeFacts,
-    was: DisputeState,
-  ): Promise<void> {
+  async function tellDiffers(what: 'end' | 'amount' | 'kept', title: string): Promise<void> {
     await openNotice(tx, {
       id: newId('notice'),
-      ownerId: owner,
+      ownerId,
       kind: 'dispute_differs',
-      key: `dispute_differs:${disputeId}`,
+      key: `dispute_differs:${disputeId}:${what}`,
       subject: purchaseId,
-      title: `${disputeId} was ${was}, and ${provider} says now that it is ${state}`,
+      title,
       action: 'Look it up at the provider; what was posted stays.',
     });
   }

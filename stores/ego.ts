@@ -1,4 +1,4 @@
-import { type EgoKind, openingEgo } from '../domain/ego.ts';
+import { type EgoTransferKind, openingEgo } from '../domain/ego.ts';
 import { sql } from 'kysely';
 import type { Executor } from './database.ts';
 import { newId } from './ids.ts';
@@ -24,7 +24,7 @@ export async function openEgo(tx: Executor, ownerId: string, agentIds: readonly 
 
 export interface EgoTransfer {
   ownerId: string;
-  kind: Exclude<EgoKind, 'opening'>;
+  kind: EgoTransferKind;
   /** Makes a repeated transfer the same one. */
   transferId: string;
   fromId: string;

@@ -92,7 +92,8 @@ async function insertTransfer(tx: DatabaseTransaction, { ownerId, madeBy }: Post
   const row = await tx
     .insertInto('ledgerTransfers')
     .values({ id, ownerId, kind, currency, purchaseId, reason, madeBy, contentHash })
-    .onConflict((conflict) => conflict.column('id').doNothing())
+    // No index is named: an insert waits at the named one only, and of two at once the second would fail at (id, currency).
+    .onConflict((conflict) => conflict.doNothing())
     .returning('id')
     .executeTakeFirst();
   if (row) return true;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { licenseRefused, marketCause, mayCome, operatorCause, permissionOf, runningState } from '../domain/licenses.ts';
+import { licenseRefused, mayCome, permissionOf, runningState } from '../domain/licenses.ts';
 import type { LicenseState } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -21,6 +21,8 @@ import { queueWebhookEvent } from './webhook-events.ts';
 export interface NewLicense {
   /** Made before it, so that a repeated request means the same license. @default a new one */
   id?: string;
+  /** Of what was asked for under the id, where a caller's key made it. */
+  requestHash?: Buffer;
   holderId: string;
   issuerId: string;
   kind: string;
@@ -47,20 +49,48 @@ interface Target {
 }
 
 /**
+ * What the same request gave before, as it is by now: it may have been passed on, or revoked.
+ * @returns undefined where it gave none
+ * @throws CONFLICT where the id came before with another request
+ */
+export async function givenBefore(
+  tx: DatabaseTransaction,
+  id: string,
+  requestHash: Buffer,
+  now: Moment = databaseNow,
+): Promise<LicenseRow | undefined> {
+  const known = await tx.selectFrom('licenses').select('requestHash').where('id', '=', id).executeTakeFirst();
+  if (!known) return undefined;
+  if (known.requestHash?.equals(requestHash)) return readLicense(tx, id, null, now);
+  throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');
+}
+
+/**
  * A license with the terms of its kind as they are now. The same id or purchase again is the same license.
  * @throws NOT_FOUND for an unknown kind or holder · CONFLICT where the id or purchase came before with other content
  */
 export async function issueLicense(
   tx: DatabaseTransaction,
-  { id = newId('license'), holderId, issuerId, kind, packageHash, purchaseId, by, activated }: NewLicense,
+  given: NewLicense,
   now: Moment = databaseNow,
 ): Promise<LicenseRow> {
+  const {
+    id = newId('license'),
+    requestHash,
+    holderId,
+    issuerId,
+    kind,
+    packageHash,
+    purchaseId,
+    by,
+    activated,
+  } = given;
   await refuseUnknown(tx, holderId, kind);
   const startsAt = activated ? now : sql<Date>`null::timestamptz`;
   const added = await sql<{ id: string }>`
-    insert into licenses (id, owner_id, issuer_id, kind, package_hash, purchase_id, uses_limit, activations_limit, seats_limit,
+    insert into licenses (id, owner_id, issuer_id, kind, package_hash, purchase_id, request_hash, uses_limit, activations_limit, seats_limit,
       term_seconds, grace_seconds, transferable, commercial, state, starts_at, expires_at)
-    select ${id}, ${holderId}, ${issuerId}, k.id, ${packageHash}, ${purchaseId ?? null}, k.uses, k.activations, k.seats,
+    select ${id}, ${holderId}, ${issuerId}, k.id, ${packageHash}, ${purchaseId ?? null}, ${requestHash ?? null}::bytea, k.uses, k.activations, k.seats,
       k.term_seconds, k.grace_seconds, k.transferable, k.commercial, ${activated ? 'active' : 'pending'},
       ${startsAt}, ${startsAt} + k.term_seconds * interval '1 second'
     from license_kinds k where k.id = ${kind} on conflict do nothing returning id`.execute(tx);
@@ -71,6 +101,10 @@ export async function issueLicense(
       : [issued];
     await recordChange(tx, { id, ownerId: holderId, issuerId }, ...changes);
     return readLicense(tx, id, null, now);
+  }
+  if (requestHash !== undefined) {
+    const before = await givenBefore(tx, id, requestHash, now);
+    if (before) return before;
   }
   const before = await tx
     .selectFrom('licenses')
@@ -123,8 +157,8 @@ export async function activateLicense(
 }
 
 /**
- * Each cause suspends once, and until it is gone: told late, what is over already suspends nothing. Only people may suspend
- * again. A revoked or pending license is left as it is.
+ * Each cause suspends once until it is gone, and may come back: who suspends knows that it holds now (domain/license-standing.ts
+ * for money). A revoked or pending license is left as it is.
  * @throws NOT_FOUND
  */
 export async function suspendLicense(
@@ -134,19 +168,9 @@ export async function suspendLicense(
 ): Promise<Changed> {
   const license = await lockLicense(tx, id, viewer, now);
   if (!mayCome('suspended', license.state) || license.suspendedBy.includes(cause)) return { license, changed: false };
-  if (!byHand.has(cause) && (await wasLifted(tx, id, cause))) return { license, changed: false };
   await setState(tx, id, 'suspended', [...license.suspendedBy, cause]);
   await recordChange(tx, license, { change: 'suspended', from: license.state, to: 'suspended', by, data: { cause } });
   return { license: await readLicense(tx, id, null, now), changed: true };
-}
-
-/** Causes of people, who may change their mind. */
-const byHand: ReadonlySet<string> = new Set([operatorCause, marketCause]);
-
-async function wasLifted(tx: DatabaseTransaction, id: string, cause: string): Promise<boolean> {
-  const { rows } = await sql`select from license_events
-    where license_id = ${id} and change = 'reinstated' and data ->> 'cause' = ${cause} limit 1`.execute(tx);
-  return rows.length > 0;
 }
 
 /** Takes one cause away; with the last one the license goes on where it was. @throws NOT_FOUND */

@@ -46,9 +46,33 @@ export const lockNumbers = {
   payouts: 7_205_470,
   /** Of an owner: which key signs. */
   signingKeys: 7_205_440,
+  /** Of a founder: their guilds are counted one after the other. */
+  guilds: 7_205_481,
+  /** Of an inviter: what they send is counted one after the other. */
+  invites: 7_205_482,
+  /** Of an address: what it is mailed unasked is counted one after the other. */
+  inviteMails: 7_205_483,
   /** Of an owner: endpoints are counted one after the other. */
   webhooks: 7_205_471,
+  /** Of an owner: channels are counted one after the other. */
+  channels: 7_205_480,
+  /** Of an owner: schedules of drops are counted one after the other. */
+  dropSchedules: 7_205_484,
+  /** Of an owner: attempts share it while they are opened, who stops all posts has it alone. */
+  dropStop: 7_205_485,
+  /** Of a channel: attempts share it while they are opened, who changes the channel has it alone. */
+  channel: 7_205_486,
+  /** Of an owner: deliveries that are under way are counted one after the other. */
+  webhookTurns: 7_205_472,
 } as const;
+
+/**
+ * Waits for the lock beside others who share it, and holds it until the transaction ends. Unlike rows that are locked for share, whoever
+ * wants it alone is not passed by those who come after.
+ */
+export async function shareLock(tx: Executor, lock: keyof typeof lockNumbers, of: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock_shared(${lockNumbers[lock]}::integer, hashtext(${of}))`.execute(tx);
+}
 
 /** Waits for the lock and holds it until the transaction ends. @param of whose, where each has one of its own */
 export async function takeLock(tx: Executor, lock: keyof typeof lockNumbers, of?: string): Promise<void> {

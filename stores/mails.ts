@@ -3,17 +3,19 @@ import { DomainError } from '../domain/errors.ts';
 import { mailWorkflowId } from '../domain/ids.ts';
 import {
   afterMailTry,
+  isLink,
   type MailOutcome,
   type MailState,
   type MailStep,
   type MailTemplate,
   openMailStep,
 } from '../domain/mails.ts';
-import { mailTextVersions } from '../domain/mail-texts.ts';
+import { type InviteMail, mailTextVersions } from '../domain/mail-texts.ts';
 import type { Role } from '../domain/states.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
+import { bringsStrangers, invitationSchema, inviteMail, issueInviteToken } from './invite-mails.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { inviteSeconds, issueToken, onceSeconds } from './principals.ts';
 import { signUp } from './users.ts';
@@ -48,7 +50,8 @@ export async function queueMail(tx: DatabaseTransaction, { data = {}, ...mail }:
 export interface OpenMail {
   id: string;
   ownerId: string;
-  userId: string;
+  /** null: of an invitation to somebody who is no user yet. */
+  userId: string | null;
   template: MailTemplate;
   data: unknown;
   address: string;
@@ -113,13 +116,14 @@ async function tell(tx: DatabaseTransaction, mail: MailRow, state: MailState, re
   if (mail.template === 'sign_in') return;
   if (state !== 'failed' && state !== 'unconfirmed') return resolveNotice(tx, mailNotice(mail.id));
   const unconfirmed = state === 'unconfirmed';
+  const what = mail.template.replace('_', ' ');
   await openNotice(tx, {
     id: newId('notice'),
     ownerId: mail.ownerId,
     kind: unconfirmed ? 'mail_unconfirmed' : 'mail_failing',
     key: mailNotice(mail.id),
     subject: mail.id,
-    title: unconfirmed ? `A ${mail.template} may or may not have arrived` : `A ${mail.template} could not be sent`,
+    title: unconfirmed ? `A ${what} may or may not have arrived` : `A ${what} could not be sent`,
     detail: `${reason}. It is not sent again by itself${unconfirmed ? '; sent again it says that it is a copy' : ''}.`,
     action: `soulfra mail resend ${mail.id}`,
   });
@@ -149,13 +153,11 @@ export function createMailStore(db: Database) {
         if ((left.numAffectedRows ?? 0n) > 0n) {
           return { step: await settle(tx, mail, 'whoever sent it was gone before the answer') };
         }
-        const to = mail.address === null ? undefined : await recipient(tx, mail, mail.address, rules);
-        if (to === undefined) {
-          const reason =
-            mail.userId === null ? 'nobody has the address, and sign-up is closed' : 'the user was deleted';
+        const to = mail.address === null ? gone : await recipient(tx, mail, mail.address, rules);
+        if (typeof to === 'string') {
           // Who is not known here leaves nothing behind.
           await sql`update mails set address = null where id = ${id}`.execute(tx);
-          await setState(tx, mail, 'failed', reason);
+          await setState(tx, mail, 'failed', to);
           return { step: { state: 'failed' } };
         }
         const before = await tx
@@ -175,10 +177,17 @@ export function createMailStore(db: Database) {
     async begin(open: OpenMail): Promise<{ attempt: number; secret?: string } | undefined> {
       return db.transaction().execute(async (tx) => {
         // Before the mail, as a deletion does.
-        const user = await sql<{ name: string }>`select name from users where id = ${open.userId} and deleted_at is null
+        const user = await sql<{ role: Role }>`select role from users where id = ${open.userId} and deleted_at is null
           for share`.execute(tx);
         const mail = await lockMail(tx, open.id);
-        if (user.rows.length === 0 || mail.state !== 'pending') return undefined;
+        const [to] = user.rows;
+        // Who is invited to a guild by an address may be no user yet.
+        if ((to === undefined && open.userId !== null) || mail.state !== 'pending') return undefined;
+        const invitation = mail.template === 'guild_invite' ? await issueInviteToken(tx, mail) : undefined;
+        if (mail.template === 'guild_invite' && invitation === undefined) {
+          await setState(tx, mail, 'failed', invitationEnded);
+          return undefined;
+        }
         const { attempt } = await tx
           .selectFrom('mailAttempts')
           .select(sql<number>`coalesce(max(attempt), 0) + 1`.as('attempt'))
@@ -186,11 +195,14 @@ export function createMailStore(db: Database) {
           .executeTakeFirstOrThrow();
         await tx.insertInto('mailAttempts').values({ mailId: mail.id, attempt, resend: mail.resends }).execute();
         await setState(tx, mail, 'sending', '');
-        if (mail.template === 'receipt') return { attempt };
+        if (invitation !== undefined) return { attempt, secret: invitation };
+        if (!isLink(mail.template)) return { attempt };
+        if (to === undefined) throw new Error(`${mail.id} is a sign-in link for nobody`);
         const { secret } = await issueToken(tx, {
-          ownerId: open.userId,
+          ownerId: open.userId!,
           kind: 'once',
-          role: open.role,
+          // As it is by now, under the row's lock: it may have been changed since the mail's turn.
+          role: to.role,
           name: 'mailed link',
           expiresInSeconds: mail.template === 'invite' ? inviteSeconds : onceSeconds,
           mailId: mail.id,
@@ -239,6 +251,9 @@ export function createMailStore(db: Database) {
       });
     },
 
+    /** What a mailed invitation to a guild says. @throws NOT_FOUND */
+    invitation: ({ data }: OpenMail): Promise<InviteMail> => inviteMail(db, invitationSchema.parse(data)),
+
     /** A person wants it sent again. @throws NOT_FOUND · CONFLICT where it is under way, was sent, or is a link */
     async resend(tx: DatabaseTransaction, ownerId: string, id: string): Promise<void> {
       const mail = await lockMail(tx, id);
@@ -258,13 +273,21 @@ export function createMailStore(db: Database) {
 }
 export type MailStore = ReturnType<typeof createMailStore>;
 
-/** Whom the address is of. A link to one that nobody has is a sign-up, where that is open. */
+const gone = 'the user was deleted';
+const unknown = 'nobody has the address, and sign-up is closed';
+const invitationEnded = 'the invitation has ended';
+
+/**
+ * Whom the address is of. A link to one that nobody has is a sign-up, where that is open; an invitation to one makes a user only
+ * once it is accepted.
+ * @returns why it is not sent, where it is not
+ */
 async function recipient(
   tx: DatabaseTransaction,
   mail: MailRow,
   address: string,
   { signUpOpen }: { signUpOpen: boolean },
-): Promise<{ userId: string; role: Role } | undefined> {
+): Promise<{ userId: string | null; role: Role } | string> {
   const known = await tx
     .selectFrom('users')
     .select(['id', 'role', 'operatorId'])
@@ -274,10 +297,13 @@ async function recipient(
   let userId = known?.id;
   const role = (known?.role ?? 'member') as Role;
   if (userId === undefined) {
-    if (mail.userId !== null || !signUpOpen) return undefined;
+    if (mail.userId !== null) return gone;
+    if (mail.template === 'guild_invite')
+      return signUpOpen || (await bringsStrangers(tx, mail)) ? { userId: null, role } : unknown;
+    if (!signUpOpen) return unknown;
     userId = await signUp(tx, { operatorId: mail.ownerId, address });
     if (userId === undefined) throw new DomainError('UNAVAILABLE', 'the address was taken at the same moment');
-  } else if (mail.userId !== null && mail.userId !== userId) return undefined;
+  } else if (mail.userId !== null && mail.userId !== userId) return gone;
   if (mail.userId === null) await sql`update mails set user_id = ${userId} where id = ${mail.id}`.execute(tx);
   return { userId, role };
 }

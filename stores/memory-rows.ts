@@ -84,7 +84,9 @@ export async function grounded<Row extends NewMemory & { id: string }>(
       groundless.push(row);
       continue;
     }
-    const depth = isLived(row.kind) ? 0 : Math.min(deepest, depthOf(evidence.map((each) => each.depth)));
+    // One that says what it rests on may come in one file with one that does not.
+    const grounds = row.reflection ? Math.min(deepest, depthOf(evidence.map((each) => each.depth))) : 1;
+    const depth = isLived(row.kind) ? 0 : grounds;
     known.set(`${row.agentId} ${row.externalKey}`, { id: row.id, depth });
     kept.push({ ...row, depth, evidenceIds: [...new Set(evidence.map((each) => each.id))] });
   }

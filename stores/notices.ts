@@ -23,6 +23,7 @@ export interface NewNotice {
     | 'dispute_open'
     | 'dispute_differs'
     | 'refund_failed'
+    | 'refund_differs'
     | 'payment_beyond'
     | 'payment_differs'
     | 'payment_stuck'
@@ -35,7 +36,12 @@ export interface NewNotice {
     | 'mail_failing'
     | 'mail_unconfirmed'
     | 'webhook_failing'
-    | 'webhook_disabled';
+    | 'webhook_disabled'
+    | 'guild_invite'
+    | 'channel_stopped'
+    | 'delivery_failed'
+    | 'delivery_unconfirmed'
+    | 'drop_waiting';
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;
@@ -51,6 +57,7 @@ export const endedByPerson: readonly NewNotice['kind'][] = [
   'payment_beyond',
   'payment_differs',
   'payment_stuck',
+  'refund_differs',
   'refund_failed',
 ];
 

@@ -18,10 +18,10 @@ export interface AgentOutput {
 }
 
 /**
- * Of an agent's memories its own words, as it said them: neither a quotation that took their place, nor what it was born
+ * Of an agent's memories its own words, as it said them: neither what others replied to it elsewhere, nor a quotation that took their place, nor what it was born
  * with. What its limit took was said all the same: without it an agent would be measured against ever later words.
  */
-const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and text <> '' and ${asItCame}
+const ownWords = sql<boolean>`kind = any(${[...outputMemoryKinds]}) and text <> '' and source not like 'channel:%' and ${asItCame}
   and (deleted_at is null and superseded_at is null or ${gaveWay})`;
 
 /** A text that is told twice counts once, when it was said first. */

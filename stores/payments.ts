@@ -146,6 +146,10 @@ export function createPaymentStore(db: Database) {
     find: (purchaseId: string) => findPayment(db, { purchaseId }),
     add: (payment: NewPayment) => db.transaction().execute((tx) => addPayment(tx, payment)),
 
+    async isKnown(provider: PaymentProviderName, paymentId: string): Promise<boolean> {
+      return (await findPayment(db, { provider, paymentId })) !== undefined;
+    },
+
     /** What is bought, as its listing called it. */
     async titleOf(purchaseId: string): Promise<string> {
       const row = await db.selectFrom('purchases').select('title').where('id', '=', purchaseId).executeTakeFirst();

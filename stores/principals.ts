@@ -70,6 +70,20 @@ export async function issueToken(executor: Executor, token: NewToken): Promise<{
   return { id, secret };
 }
 
+/** Somebody brings back what was mailed to an address. @returns whether the address is theirs; it is verified then */
+export async function verifyAddressOf(tx: DatabaseTransaction, userId: string, address: string): Promise<boolean> {
+  const { rows } = await sql<{
+    operatorId: string | null;
+    verified: boolean;
+  }>`select operator_id, verified_at is not null as verified
+    from users where id = ${userId} and address = ${address} and deleted_at is null for no key update`.execute(tx);
+  const [user] = rows;
+  if (!user || user.verified) return user !== undefined;
+  await sql`update users set verified_at = now() where id = ${userId}`.execute(tx);
+  await appendEvents(tx, [{ ownerId: user.operatorId ?? userId, type: 'user.verified', subject: userId }]);
+  return true;
+}
+
 /** A link that was mailed to the address and came back shows whose it is. */
 async function verifyAddress(tx: DatabaseTransaction, userId: string, mailId: string): Promise<void> {
   const verified = await sql<{ operatorId: string }>`update users u set verified_at = now() from mails m

@@ -8,14 +8,14 @@ import { refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, type SaleState } from '../domain/sale-state.ts';
 import { settleClaim } from '../domain/settle-claim.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
-import { appendEvents } from './events.ts';
+import { tellRefunded, tellRefundFailed } from './claim-news.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { cameToNothing, findPayment, type PaymentRow } from './payments.ts';
 import { stuckKey, tellStuck } from './payment-notices.ts';
-import { claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
+import { cameNow, claimsOf, followMoney, keepCovered, lockLicenseOf } from './sale-claims.ts';
 
 /** Asked for anew at a time: the next hour takes more. */
 const mostResumed = 500;
@@ -75,10 +75,10 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
     };
   }
   const claims = await claimsOf(tx, purchaseId);
-  const left = leftOf(sale) - onItsWay(claims);
+  const left = leftOf(sale) - onItsWay(sale, claims);
   // Where nothing is left any amount is refused, as what it is.
   const amount = asked.amount ?? Math.max(left, 1);
-  const claim = { kind: 'refund', id: refundId, amount, state: 'pending' } as const;
+  const claim = { kind: 'refund', id: refundId, amount, currency, state: 'pending' } as const;
   const { license: standing } = settleClaim(sale, claims, claim, { userId: buyerId, reason });
   const license = await lockLicenseOf(tx, purchaseId);
   if (license && !force) refuseSpentLicense(license);
@@ -96,23 +96,27 @@ export async function openRefund(tx: DatabaseTransaction, asked: AskedRefund): P
       state: 'pending',
       requestHash: requestHash === undefined ? null : Buffer.from(requestHash, 'hex'),
       madeBy,
+      madeAt: cameNow,
     })
     .execute();
   return { refundId, purchaseId, provider, paymentId, amount, currency, state: 'pending' };
 }
 
-export type RefundOutcome = RefundState | 'foreign' | 'nothing_taken';
+export type RefundOutcome = RefundState | 'foreign' | 'nothing_taken' | 'contradicted';
 
 /**
  * What the provider says of a refund now, also of one that somebody made there: posted once, the license with it.
+ * @param again it was looked up after the last answer was `contradicted`
  * @returns `foreign` for one of a payment that is not ours; `nothing_taken` for one whose purchase came to nothing, as where an
- * authorisation is let go, which some versions of Stripe tell as a refund
+ * authorisation is let go, which some versions of Stripe tell as a refund; `contradicted` where the provider has said before
+ * that it failed: what is said now may be what was so earlier, and is to be looked up again
  * @throws UNAVAILABLE where its sale is not posted yet: it is about to be
  */
 async function settleRefund(
   tx: DatabaseTransaction,
   provider: PaymentProviderName,
   facts: RefundFacts,
+  again: boolean,
 ): Promise<RefundOutcome> {
   const { paymentId, providerRefundId, money } = facts;
   const payment = paymentId === null ? undefined : await findPayment(tx, { provider, paymentId });
@@ -130,6 +134,11 @@ async function settleRefund(
   const row = await rowOf();
   if (row.providerRefundId === null)
     await tx.updateTable('refunds').set({ providerRefundId }).where('id', '=', row.id).execute();
+  if (row.state === 'failed' && facts.state === 'done') {
+    if (row.providerRefundId !== null && !again) return 'contradicted';
+    await tellDiffers(row.id, `${row.id} was given up, and ${provider} has made it all the same`);
+    return done(sale);
+  }
   if (row.state !== 'pending') {
     if (row.state === 'done' && facts.state === 'failed') await tellFailed(row.id);
     return row.state as RefundState;
@@ -141,16 +150,22 @@ async function settleRefund(
   }
   return done(sale);
 
+  /** Two of the provider under one id of ours are money twice: the second has a row of its own. */
   async function rowOf() {
-    const find = () =>
+    const of = () =>
       tx
         .selectFrom('refunds')
-        .select(['id', 'state', 'amount', 'reason', 'providerRefundId'])
-        .where('purchaseId', '=', purchaseId)
-        .where((eb) => eb.or([eb('providerRefundId', '=', providerRefundId), eb('id', '=', facts.refundId ?? '')]))
-        .executeTakeFirst();
+        .select(['id', 'state', 'amount', 'currency', 'reason', 'providerRefundId'])
+        .where('purchaseId', '=', purchaseId);
+    const find = () => of().where('providerRefundId', '=', providerRefundId).executeTakeFirst();
     const known = await find();
     if (known) return known;
+    const asked = await of()
+      .where('id', '=', facts.refundId ?? '')
+      .executeTakeFirst();
+    if (asked?.providerRefundId === null) return asked;
+    if (asked && facts.state !== 'failed')
+      await tellDiffers(providerRefundId, `${provider} was asked once for ${asked.id}, and has made it twice`);
     await tx
       .insertInto('refunds')
       .values({
@@ -158,10 +173,11 @@ async function settleRefund(
         ownerId,
         purchaseId,
         ...money,
-        reason: `made at ${provider}`,
+        reason: facts.state === 'done' && facts.reason !== '' ? facts.reason : `made at ${provider}`,
         state: 'pending',
         providerRefundId,
         madeBy: provider,
+        madeAt: cameNow,
       })
       .execute();
     return (await find())!;
@@ -169,29 +185,34 @@ async function settleRefund(
 
   async function done(before: SaleState): Promise<RefundOutcome> {
     await resolveNotice(tx, stuckKey(row.id));
-    const claim = { kind: 'refund', id: row.id, amount: row.amount, state: 'done' } as const;
+    const { amount, currency } = row;
+    const claim = { kind: 'refund', id: row.id, amount, currency, state: 'done' } as const;
     const by = { userId: buyerId, reason: row.reason };
     const settled = settleClaim(before, await claimsOf(tx, purchaseId), claim, by);
     await tx
       .updateTable('refunds')
-      .set({ state: 'done', endedAt: sql<Date>`now()` })
+      .set({ state: 'done', failure: '', endedAt: cameNow })
       .where('id', '=', row.id)
       .execute();
-    await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: money.currency });
-    const why = { actor: row.id, reason: 'its price went back' };
-    await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, why);
-    const data = { refundId: row.id, amount: row.amount, currency: money.currency };
-    await appendEvents(
-      tx,
-      [...new Set([ownerId, buyerId])].map((each) => ({
-        ownerId: each,
-        type: 'purchase.refunded',
-        subject: purchaseId,
-        data,
-      })),
-    );
+    await keepCovered(tx, settled.changed, { ownerId, purchaseId });
+    const license = await lockLicenseOf(tx, purchaseId);
+    await tellRefunded(tx, { purchaseId, refundId: row.id, money: { amount, currency }, reason: row.reason });
+    await followMoney(tx, license, settled.license, { actor: row.id, reason: 'its price went back' });
     await postTransfers(tx, { ownerId, madeBy: provider }, settled.postings);
     return 'done';
+  }
+
+  async function tellDiffers(of: string, title: string): Promise<void> {
+    await openNotice(tx, {
+      id: newId('notice'),
+      ownerId,
+      kind: 'refund_differs',
+      key: `refund_differs:${of}`,
+      subject: purchaseId,
+      title,
+      detail: `${moneyText(money)}, ${providerRefundId} at ${provider}. It is booked as what it is: money that went back.`,
+      action: 'See whether its buyer was to have it. Then: soulfra inbox done ID',
+    });
   }
 
   /** It was said to have arrived, and was posted so. */
@@ -219,27 +240,27 @@ async function endRefund(
   const claims = await claimsOf(tx, purchaseId);
   const pending = claims.find((each) => each.kind === 'refund' && each.id === id && each.state === 'pending');
   if (!pending) return;
-  const told = { kind: 'refund', id, amount: pending.amount, state: 'failed' } as const;
+  const { amount, currency } = pending;
+  const told = { kind: 'refund', id, amount, currency, state: 'failed' } as const;
   const settled = settleClaim(sale, claims, told, { userId: buyerId, reason: failure });
   await tx
     .updateTable('refunds')
-    .set({ state: 'failed', failure: failure.slice(0, 300), endedAt: sql<Date>`now()` })
+    .set({ state: 'failed', failure: failure.slice(0, 300), endedAt: cameNow })
     .where('id', '=', id)
     .execute();
   await resolveNotice(tx, stuckKey(id));
-  await keepCovered(tx, settled.changed, { ownerId, purchaseId, currency: sale.currency });
+  await keepCovered(tx, settled.changed, { ownerId, purchaseId });
   const by = { actor: id, reason: 'its price did not go back' };
   await followMoney(tx, await lockLicenseOf(tx, purchaseId), settled.license, by);
-  const data = { refundId: id, failure };
-  await appendEvents(tx, [{ ownerId, type: 'purchase.refund_failed', subject: purchaseId, data }]);
+  await tellRefundFailed(tx, { purchaseId, refundId: id, failure });
   await postTransfers(tx, { ownerId, madeBy: provider }, settled.postings);
 }
 
 export function createProviderRefundStore(db: Database) {
   return {
     open: (asked: AskedRefund) => db.transaction().execute((tx) => openRefund(tx, asked)),
-    settle: (provider: PaymentProviderName, facts: RefundFacts) =>
-      db.transaction().execute((tx) => settleRefund(tx, provider, facts)),
+    settle: (provider: PaymentProviderName, facts: RefundFacts, { again = false } = {}) =>
+      db.transaction().execute((tx) => settleRefund(tx, provider, facts, again)),
     /** The provider will not make it. */
     async refuse({ refundId, failure }: { refundId: string; failure: string }): Promise<RefundState> {
       return db.transaction().execute(async (tx) => {

@@ -228,7 +228,8 @@ export async function addPurchase(
       licenseId,
       endedAt: ended ? sql<Date>`now()` : null,
     })
-    .onConflict((conflict) => conflict.column('id').doNothing())
+    // No index is named: license_id is unique too, and of two executions at once the second would fail there.
+    .onConflict((conflict) => conflict.doNothing())
     .returning('id')
     .returning('endedAt')
     .executeTakeFirst();

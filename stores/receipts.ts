@@ -3,6 +3,7 @@ import { type ReceiptData, receiptSchema } from '../domain/mail-texts.ts';
 import { sumOf } from '../domain/money.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { queueMail } from './mails.ts';
+import { verifiedAddress } from './users.ts';
 
 /**
  * Mails a receipt, to be called in the transaction that completes the purchase; a purchase has one, however often it is asked for.
@@ -17,16 +18,8 @@ export async function queueReceipt(
   const sum = sumOf(receipt.lines.map(({ amount }) => amount));
   if (sum !== receipt.total)
     throw new DomainError('INTERNAL', `the receipt of ${receipt.purchaseId} adds up to ${sum}, not ${receipt.total}`);
-  const buyer = await tx
-    .selectFrom('users')
-    .select('address')
-    .where('id', '=', buyerId)
-    .where('verifiedAt', 'is not', null)
-    .where('deletedAt', 'is', null)
-    // Who is being deleted is waited for: no address comes in behind the deletion.
-    .forShare()
-    .executeTakeFirst();
-  if (typeof buyer?.address !== 'string') return false;
+  const address = await verifiedAddress(tx, buyerId);
+  if (address === undefined) return false;
   const key = `receipt:${receipt.purchaseId}`;
-  return queueMail(tx, { ownerId, userId: buyerId, key, template: 'receipt', data: receipt, address: buyer.address });
+  return queueMail(tx, { ownerId, userId: buyerId, key, template: 'receipt', data: receipt, address });
 }

@@ -4,11 +4,11 @@ import { licenseByMoney } from '../domain/license-standing.ts';
 import { refunded } from '../domain/postings.ts';
 import { creditsPayment, refuseSpentLicense } from '../domain/purchases.ts';
 import { leftOf, saleWith } from '../domain/sale-state.ts';
+import { tellRefunded } from './claim-news.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { lockSale, postTransfers } from './ledger.ts';
 import { databaseNow, lockLicense } from './license-rows.ts';
 import { lockPurchase } from './purchase-steps.ts';
-import { tellOfPurchase } from './purchases.ts';
 import { followMoney } from './sale-claims.ts';
 
 export interface NewRefund {
@@ -54,7 +54,8 @@ export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund):
   if (!forced) refuseSpentLicense(license);
   const posting = refunded(sale, { refundId: id, amount, reason });
   const standing = licenseByMoney(saleWith(sale, [posting]), []);
-  const { revoked: whole } = standing;
+  const { currency } = purchase;
+  await tellRefunded(tx, { purchaseId, refundId: id, money: { amount, currency }, reason });
   await followMoney(tx, license, standing, { actor: id, reason: `its purchase is refunded: ${reason}` });
   await tx
     .insertInto('refunds')
@@ -64,7 +65,7 @@ export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund):
       ownerId: booksId,
       amount,
       posted: amount,
-      currency: purchase.currency,
+      currency,
       reason,
       forced,
       state: 'done',
@@ -73,7 +74,6 @@ export async function refundPurchase(tx: DatabaseTransaction, input: NewRefund):
       endedAt: sql<Date>`now()`,
     })
     .execute();
-  await tellOfPurchase(tx, purchase, 'refunded', { refundId: id, amount, whole, reason });
   await postTransfers(tx, { ownerId: booksId, madeBy }, [posting]);
   return true;
 }

@@ -22,7 +22,10 @@ export function createRetentionStore(db: Database) {
           where s.stored_at < ${ago(keep.stepResults)}
           and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
           and not exists (select 1 from messages m where m.id = s.work_id and m.ended_at is null)
-          and not exists (select 1 from whispers w where w.id = s.work_id and w.ended_at is null) limit ${batch})`,
+          and not exists (select 1 from whispers w where w.id = s.work_id and w.ended_at is null)
+          and not exists (select 1 from ballots b where b.id = s.work_id and b.ended_at is null)
+          and not exists (select 1 from compositions c where c.id = s.work_id and c.ended_at is null)
+          and not exists (select 1 from guild_invites i where i.id = s.work_id and i.ended_at is null) limit ${batch})`,
         sql`delete from runs where id in (select r.id from runs r where r.ended_at < ${ago(keep.runs)}
           and not exists (select 1 from reflections f where f.run_id = r.id)
           and not exists (select 1 from step_results s where s.work_id = r.id) limit ${batch})`,
@@ -65,11 +68,24 @@ export function createRetentionStore(db: Database) {
         sql`update users set address = null, name = ${deletedName}, deleted_at = now() where id in (select u.id from users u
           where u.verified_at is null and u.address is not null and u.created_at < ${ago(keep.mails)}
           and not exists (select 1 from mails m where m.user_id = u.id) limit ${batch})`,
+        sql`delete from compositions where id in (select id from compositions where ended_at < ${ago(keep.drops)} limit ${batch})`,
+        // Their deliveries and attempts with them; what a feed still shows (stores/queries/feeds.ts) stays, and what nobody has looked at.
+        sql`delete from drops where id in (select d.id from drops d where d.ended_at < ${ago(keep.drops)}
+          and not exists (select 1 from deliveries u where u.drop_id = d.id and u.state = 'unconfirmed')
+          and not exists (select 1 from deliveries l join channels c on c.id = l.channel_id
+            where l.drop_id = d.id and c.kind = 'feed' and c.removed_at is null and l.id in (select f.id from deliveries f
+              where f.channel_id = l.channel_id and f.state = 'published' order by f.ended_at desc, f.id desc limit 50)) limit ${batch})`,
         sql`delete from webhook_deliveries where id in (select id from webhook_deliveries
           where ended_at < ${ago(keep.webhookDeliveries)} limit ${batch})`,
         sql`delete from webhook_events where id in (select e.id from webhook_events e
           where e.created_at < ${ago(keep.webhookDeliveries)}
           and not exists (select 1 from webhook_deliveries d where d.event_id = e.id) limit ${batch})`,
+        // With its electorate, votes and remarks; one at a time, as it may have a hundred thousand votes.
+        sql`delete from ballots where id in (select id from ballots where ended_at < ${ago(keep.ballots)} order by ended_at limit 1)`,
+        // The audit trail of the guild has what became of it, and its members stay.
+        sql`update guild_invites set address = null where id in (select id from guild_invites
+          where ended_at < ${ago(keep.mails)} and address is not null limit ${batch})`,
+        sql`delete from guild_invites where id in (select id from guild_invites where ended_at < ${ago(keep.invites)} limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { beyondOf, type Claim } from '../domain/claims.ts';
 import { licenseSteps, type LicenseStanding } from '../domain/license-standing.ts';
 import type { DisputeState, RefundState } from '../domain/payments.ts';
@@ -6,16 +7,19 @@ import { databaseNow, type LicenseRow, lockLicense } from './license-rows.ts';
 import { reinstateLicense, revokeLicense, suspendLicense } from './licenses.ts';
 import { tellBeyond } from './payment-notices.ts';
 
+/** When a claim came, or ended: under `lockSale`, and not as its transaction began, so that they stand in the order of the lock. */
+export const cameNow = sql<Date>`clock_timestamp()`;
+
 /** Refunds through the provider and disputes of a purchase, in the order in which they came; to be read under `lockSale`. */
 export async function claimsOf(tx: DatabaseTransaction, purchaseId: string): Promise<Claim[]> {
   const disputes = await tx
     .selectFrom('disputes')
-    .select(['id', 'amount', 'state', 'reserved as covered', 'openedAt as at'])
+    .select(['id', 'amount', 'currency', 'state', 'reserved as covered', 'openedAt as at'])
     .where('purchaseId', '=', purchaseId)
     .execute();
   const refunds = await tx
     .selectFrom('refunds')
-    .select(['id', 'amount', 'state', 'posted as covered', 'madeAt as at'])
+    .select(['id', 'amount', 'currency', 'state', 'posted as covered', 'madeAt as at'])
     .where('purchaseId', '=', purchaseId)
     .execute();
   return [
@@ -36,13 +40,13 @@ export async function claimsOf(tx: DatabaseTransaction, purchaseId: string): Pro
 export async function keepCovered(
   tx: DatabaseTransaction,
   changed: readonly Claim[],
-  of: { ownerId: string; purchaseId: string; currency: string },
+  of: { ownerId: string; purchaseId: string },
 ): Promise<void> {
   for (const claim of changed) {
-    const { id, kind, covered } = claim;
+    const { id, kind, covered, currency } = claim;
     if (kind === 'dispute') await tx.updateTable('disputes').set({ reserved: covered }).where('id', '=', id).execute();
     else await tx.updateTable('refunds').set({ posted: covered }).where('id', '=', id).execute();
-    await tellBeyond(tx, { ...of, what: id, money: { amount: beyondOf(claim), currency: of.currency } });
+    await tellBeyond(tx, { ...of, what: id, money: { amount: beyondOf(claim), currency } });
   }
 }
 

@@ -50,16 +50,16 @@ export function createSourceItemStore(db: Database) {
       return rows.map((row) => ({ ...row, text: row.text!, occurredAt: row.occurredAt.toISOString() }));
     },
 
-    /** Ids of living agents that a source is bound to, in order, after one. Nobody is given drops of its own, or its own words back. */
+    /** Ids of the agents that an item is for, in order, after those who have it. */
     async boundAgents(
       ownerId: string,
       source: Source,
-      { deliveredTo, text }: Pick<PendingItem, 'deliveredTo' | 'text'>,
+      item: Pick<PendingItem, 'deliveredTo' | 'text' | 'occurredAt'>,
       limit: number,
     ): Promise<string[]> {
-      const rows = await boundAgents(db, ownerId, source, text)
+      const rows = await boundAgents(db, ownerId, source, item)
         .select('id')
-        .where('id', '>', deliveredTo)
+        .where('id', '>', item.deliveredTo)
         .orderBy('id')
         .limit(limit)
         .execute();

@@ -6,14 +6,14 @@ import type { Spawning } from '../domain/spawn-policy.ts';
 import { sourceRequestId, whisperChars } from '../domain/whispers.ts';
 import { receiveWhisper } from './admission.ts';
 import { lockAgents } from './agents.ts';
-import { boundAgents } from './bound-agents.ts';
+import { boundAgents, type GivenItem } from './bound-agents.ts';
 import type { Executor } from './database.ts';
 import { takeLock } from './locks.ts';
 
 export interface ItemOfSource {
   ownerId: string;
   source: Source;
-  item: { itemHash: string; text: string };
+  item: GivenItem & { itemHash: string };
 }
 
 /**
@@ -28,7 +28,7 @@ export async function lockItemParent(tx: Executor, of: ItemOfSource): Promise<st
   if (await hasWhispered(tx, of)) return undefined;
   await takeLock(tx, 'admission', ownerId);
   if (await hasWhispered(tx, of)) return undefined;
-  const parent = await boundAgents(tx, ownerId, source, item.text)
+  const parent = await boundAgents(tx, ownerId, source, item)
     .select(['id', 'lineageId'])
     .orderBy(sql`sha256(convert_to(${item.itemHash} || id, 'UTF8'))`)
     .limit(1)

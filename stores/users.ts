@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import type { Role } from '../domain/states.ts';
+import { covers } from '../domain/roles.ts';
+import { type Role, roles } from '../domain/states.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
+import { leaveEveryGuild } from './guild-departures.ts';
 import { newId } from './ids.ts';
 import { retireListings } from './listings.ts';
 
@@ -46,6 +48,61 @@ export async function inviteUser(tx: DatabaseTransaction, user: NewUser): Promis
   if (id === undefined) throw new DomainError('CONFLICT', 'a user has this address already');
   await appendEvents(tx, [{ ownerId: user.operatorId, type: 'user.invited', subject: id, data: { role: user.role } }]);
   return id;
+}
+
+interface RoleChange {
+  operatorId: string;
+  id: string;
+  role: Role;
+  /** The token that asked. */
+  by: string;
+}
+
+/**
+ * Gives a user another role, in every token of theirs as well: a request finds out by its token alone what it may. Tokens that had the
+ * user's role have the new one; of the others those that would now be above it come down to it. Links that are swapped or made
+ * meanwhile wait for the user's row.
+ * @returns the role before; where it was this one already nothing is written
+ * @throws NOT_FOUND · CONFLICT for who runs an installation: its books, keys and fleet are theirs
+ */
+export async function changeRole(tx: DatabaseTransaction, { operatorId, id, role, by }: RoleChange): Promise<Role> {
+  if (id === operatorId) throw new DomainError('CONFLICT', `${id} runs this installation, and stays its operator`);
+  const user = await tx
+    .selectFrom('users')
+    .select('role')
+    .where('id', '=', id)
+    .where('operatorId', '=', operatorId)
+    .where('deletedAt', 'is', null)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+  if (!user) throw new DomainError('NOT_FOUND', `no user ${id}`);
+  const before = user.role as Role;
+  if (before === role) return before;
+  await tx.updateTable('users').set({ role }).where('id', '=', id).execute();
+  await tx
+    .updateTable('tokens')
+    .set({ role })
+    .where('ownerId', '=', id)
+    .where('revokedAt', 'is', null)
+    .where('role', 'in', [before, ...roles.filter((other) => !covers(role, other))])
+    .execute();
+  const data = { from: before, to: role, by };
+  await appendEvents(tx, [{ ownerId: operatorId, type: 'user.role_changed', subject: id, data }]);
+  return before;
+}
+
+/** Where what concerns a user's money goes: an address that is known to be theirs. Held until the transaction ends. */
+export async function verifiedAddress(tx: DatabaseTransaction, id: string): Promise<string | undefined> {
+  const user = await tx
+    .selectFrom('users')
+    .select('address')
+    .where('id', '=', id)
+    .where('verifiedAt', 'is not', null)
+    .where('deletedAt', 'is', null)
+    // Who is being deleted is waited for: no address comes in behind the deletion.
+    .forShare()
+    .executeTakeFirst();
+  return user?.address ?? undefined;
 }
 
 /** What of who is deleted stays, under their id. */
@@ -97,9 +154,13 @@ export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id
     sql`delete from webhooks where owner_id = ${id}`,
     sql`delete from webhook_events where owner_id = ${id}`,
     sql`delete from notices where owner_id = ${id}`,
+    // What was voted stays, as it was counted; what was said goes.
+    sql`delete from ballot_remarks where owner_id = ${id} and author_kind = 'user'`,
+    sql`update votes set reason = '' where owner_id = ${id} and voter_id = ${id} and reason <> ''`,
     sql`update users set address = null, verified_at = null, name = ${deletedName}, deleted_at = now() where id = ${id}`,
   ];
   for (const statement of statements) await statement.execute(tx);
+  await leaveEveryGuild(tx, id, found.address);
   const listings = await retireListings(tx, id);
   await appendEvents(tx, [{ ownerId: operatorId, type: 'user.deleted', subject: id }]);
   const kept = await sql<

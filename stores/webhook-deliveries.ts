@@ -1,10 +1,21 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { webhookDeliveryWorkflowId } from '../domain/ids.ts';
-import { afterWebhookTry, type DeliveryState, mostAtOnce, type WebhookStep } from '../domain/webhooks.ts';
+import {
+  afterWebhookTry,
+  type DeliveryState,
+  mostAtOnce,
+  mostAtOnceOfOwner,
+  mostCounted,
+  mostRedeliveries,
+  mostRedeliveriesAtOnce,
+  waitInLine,
+  type WebhookStep,
+} from '../domain/webhooks.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
+import { takeLock } from './locks.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 import { webhookNotice, type WebhookRef } from './webhooks.ts';
 
@@ -39,8 +50,6 @@ interface DeliveryRow {
 
 /** A try that has no end after this was made by somebody who died: no answer is waited for longer, by far. */
 const deadAfterSeconds = 60;
-/** Until there may be room for one more delivery to an endpoint. */
-const waitForRoomSeconds = 5;
 
 /** Undefined: its endpoint was removed. Locked in the order endpoint, delivery, as everywhere. */
 async function lockDelivery(tx: DatabaseTransaction, id: string): Promise<DeliveryRow | undefined> {
@@ -62,9 +71,30 @@ async function setState(tx: DatabaseTransaction, id: string, state: DeliveryStat
   const isOpen = state === 'pending' || state === 'sending';
   await tx
     .updateTable('webhookDeliveries')
-    .set({ state, reason, endedAt: isOpen ? null : sql<Date>`now()` })
+    .set({ state, reason, waitsSince: null, endedAt: isOpen ? null : sql<Date>`now()` })
     .where('id', '=', id)
     .execute();
+}
+
+/** Whether the endpoint and its owner have as many under way as they may. Exact, under the lock of the owner's turns. */
+async function isFull(tx: DatabaseTransaction, { ownerId, webhookId }: DeliveryRow): Promise<boolean> {
+  const { rows } = await sql<{ own: number; endpoint: number }>`
+    select count(*) as own, count(*) filter (where d.webhook_id = ${webhookId}) as endpoint
+    from webhook_deliveries d join webhook_attempts a on a.delivery_id = d.id
+    where d.owner_id = ${ownerId} and d.state = 'sending'
+      and a.ended_at is null and a.began_at > now() - make_interval(secs => ${deadAfterSeconds})`.execute(tx);
+  const { own, endpoint } = rows[0]!;
+  return own >= mostAtOnceOfOwner || endpoint >= mostAtOnce;
+}
+
+/** Takes a place in the endpoint's line, or keeps it: one that hangs keeps no other of its owner's waiting. @returns seconds until there may be room */
+async function standInLine(tx: DatabaseTransaction, { id, webhookId }: DeliveryRow): Promise<number> {
+  const { rows } = await sql<{ ahead: number }>`
+    with mine as (update webhook_deliveries set waits_since = coalesce(waits_since, clock_timestamp()) where id = ${id}
+      returning waits_since)
+    select count(*) as ahead from (select from webhook_deliveries d, mine
+      where d.webhook_id = ${webhookId} and d.waits_since < mine.waits_since limit ${mostCounted}) others`.execute(tx);
+  return waitInLine(rows[0]!.ahead);
 }
 
 export function createWebhookDeliveryStore(db: Database) {
@@ -75,6 +105,14 @@ export function createWebhookDeliveryStore(db: Database) {
      */
     async begin(id: string): Promise<DeliveryTurn> {
       return db.transaction().execute(async (tx): Promise<DeliveryTurn> => {
+        const whose = await tx
+          .selectFrom('webhookDeliveries')
+          .select('ownerId')
+          .where('id', '=', id)
+          .executeTakeFirst();
+        if (whose === undefined) return { step: { state: 'failed' } };
+        // Before any row: what an owner has under way is counted by one at a time.
+        await takeLock(tx, 'webhookTurns', whose.ownerId);
         const row = await lockDelivery(tx, id);
         if (row === undefined) return { step: { state: 'failed' } };
         if (row.state === 'delivered' || row.state === 'failed') return { step: { state: row.state } };
@@ -84,12 +122,7 @@ export function createWebhookDeliveryStore(db: Database) {
         }
         await sql`update webhook_attempts set ended_at = now(), reason = 'whoever sent it was gone before the answer'
           where delivery_id = ${id} and ended_at is null`.execute(tx);
-        const busy = await sql<{ total: number }>`select count(*) as total from webhook_attempts a
-          join webhook_deliveries d on d.id = a.delivery_id where d.webhook_id = ${row.webhookId} and d.state = 'sending'
-            and a.ended_at is null and a.began_at > now() - make_interval(secs => ${deadAfterSeconds})`.execute(tx);
-        if (busy.rows[0]!.total >= mostAtOnce) {
-          return { step: { state: row.state, againInSeconds: waitForRoomSeconds } };
-        }
+        if (await isFull(tx, row)) return { step: { state: row.state, againInSeconds: await standInLine(tx, row) } };
         const { attempt } = await tx
           .selectFrom('webhookAttempts')
           .select(sql<number>`coalesce(max(attempt), 0) + 1`.as('attempt'))
@@ -140,12 +173,17 @@ export function createWebhookDeliveryStore(db: Database) {
       });
     },
 
-    /** A person wants it delivered again, under the same webhook-id. @throws NOT_FOUND · CONFLICT while it is under way, or the endpoint is disabled */
+    /**
+     * A person wants it delivered again, under the same webhook-id.
+     * @throws NOT_FOUND · CONFLICT while it is under way, the endpoint is disabled, or as much was asked for again as one may
+     */
     async redeliver(
       tx: DatabaseTransaction,
       { ownerId, id: webhookId }: WebhookRef,
       deliveryId: string,
     ): Promise<void> {
+      // The lock that endpoints are counted under, and before any row: two at once do not both take the last place.
+      await takeLock(tx, 'webhooks', ownerId);
       const row = await lockDelivery(tx, deliveryId);
       if (row?.ownerId !== ownerId || row.webhookId !== webhookId)
         throw new DomainError('NOT_FOUND', `no delivery ${deliveryId} of ${webhookId}`);
@@ -153,6 +191,17 @@ export function createWebhookDeliveryStore(db: Database) {
         throw new DomainError('CONFLICT', `${deliveryId} is under way`);
       if (row.endpointState !== 'active')
         throw new DomainError('CONFLICT', `${webhookId} is disabled; enable it first`);
+      if (row.redeliveries >= mostRedeliveries)
+        throw new DomainError(
+          'CONFLICT',
+          `${deliveryId} was delivered again ${mostRedeliveries} times, as often as one may`,
+        );
+      const open = await sql<{ total: number }>`select count(*) as total from webhook_deliveries
+        where owner_id = ${ownerId} and ended_at is null and redeliveries > 0`.execute(tx);
+      if (open.rows[0]!.total >= mostRedeliveriesAtOnce) {
+        const most = `${mostRedeliveriesAtOnce} deliveries that you asked for again are under way`;
+        throw new DomainError('CONFLICT', `${most}; wait for one of them to end`);
+      }
       const redeliveries = row.redeliveries + 1;
       await sql`update webhook_deliveries set redeliveries = ${redeliveries} where id = ${deliveryId}`.execute(tx);
       await setState(tx, deliveryId, 'pending', '');

@@ -1,8 +1,13 @@
 import type { Client } from '@temporalio/client';
+import { createBallotEffectActivities } from '../activities/ballot-effects.ts';
+import { createBallotActivities } from '../activities/ballots.ts';
 import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
 import { createClusterActivities } from '../activities/clusters.ts';
 import { createDriftActivities } from '../activities/drift.ts';
+import { createEgoActivities } from '../activities/ego.ts';
+import { createCompositionActivities } from '../activities/compositions.ts';
+import { createDropActivities } from '../activities/drops.ts';
 import { createEmbeddingActivities } from '../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
@@ -11,6 +16,8 @@ import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createHostedPayments } from '../activities/hosted-payments.ts';
 import type { PaymentProviders } from '../activities/payment-providers.ts';
+import { createInviteActivities } from '../activities/invites.ts';
+import { joinActivities } from '../activities/join-activities.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
 import { createPaymentActivities } from '../activities/payments.ts';
 import { createPayoutActivities } from '../activities/payouts.ts';
@@ -18,6 +25,7 @@ import { createPlanActivities } from '../activities/plans.ts';
 import { createPurchaseActivities } from '../activities/purchases.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
+import { createReplySweepActivities } from '../activities/replies.ts';
 import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import type { SourceReadActivities } from '../activities/source-reads.ts';
@@ -28,15 +36,18 @@ import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
+import { createBallotStore } from '../stores/ballots.ts';
 import { createBlessingStore } from '../stores/blessings.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
 import { openClusterer } from '../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../stores/clusters.ts';
 import { createDisputeStore } from '../stores/disputes.ts';
 import { createDriftStore } from '../stores/drift.ts';
+import { createEgoMintStore } from '../stores/ego-minting.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createIntentStore } from '../stores/intents.ts';
+import { createInviteStore } from '../stores/invite-clock.ts';
 import { createJudgementStore } from '../stores/judgements.ts';
 import { createLicenseStore } from '../stores/licenses.ts';
 import { createMachineStore } from '../stores/machines.ts';
@@ -49,12 +60,17 @@ import { createPaymentStore } from '../stores/payments.ts';
 import { createPayoutStore } from '../stores/payouts.ts';
 import { createPlanStore } from '../stores/plans.ts';
 import { createProviderRefundStore } from '../stores/provider-refunds.ts';
+import { createCompositionStore } from '../stores/compositions.ts';
+import { createDropScheduleStore } from '../stores/drop-schedules.ts';
+import { createReplyStore } from '../stores/replies.ts';
+import { createPublishingStore } from '../stores/publishing.ts';
 import { createPurchaseStore } from '../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
+import { createSourceGuildStore } from '../stores/source-guilds.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSpawnStore } from '../stores/spawns.ts';
@@ -62,11 +78,18 @@ import { createStepResultStore } from '../stores/step-results.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createThreadStore } from '../stores/threads.ts';
 import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
+import { createVoterStore } from '../stores/voters.ts';
+import { createVoteStore } from '../stores/votes.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
   return {
+    db,
+    ballots: createBallotStore(db),
+    votes: createVoteStore(db),
+    voters: createVoterStore(db),
+    egoMints: createEgoMintStore(db),
     agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
@@ -80,6 +103,7 @@ export function createWorkerStores(db: Database) {
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
+    invites: createInviteStore(db),
     judgements: createJudgementStore(db),
     reflections: createReflectionStore(db),
     retention: createRetentionStore(db),
@@ -94,6 +118,7 @@ export function createWorkerStores(db: Database) {
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
     sourceDrops: createSourceDropStore(db),
+    sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),
     payments: createPaymentStore(db),
     paymentEvents: createPaymentEventStore(db),
@@ -101,6 +126,10 @@ export function createWorkerStores(db: Database) {
     disputes: createDisputeStore(db),
     payouts: createPayoutStore(db),
     blessings: createBlessingStore(db),
+    publishing: createPublishingStore(db),
+    dropSchedules: createDropScheduleStore(db),
+    compositions: createCompositionStore(db),
+    replies: createReplyStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -116,13 +145,16 @@ export function createCoordinationActivities(
   sourceReads: SourceReadActivities,
   providers: PaymentProviders,
 ) {
-  return {
-    ...createFleetHealthActivities(stores),
-    ...createSweepActivities({ ...stores, fleet, machineId }),
-    ...createReflectionActivities({ ...stores, fleet }),
-    ...createMessageActivities({ ...stores, fleet }),
-    ...createCompareActivities({ ...stores, memorySearch }),
-    ...createPlanActivities({
+  return joinActivities(
+    createBallotActivities({ ...stores, fleet }),
+    createBallotEffectActivities({ ...stores, client }),
+    createEgoActivities({ ...stores, fleet }),
+    createFleetHealthActivities(stores),
+    createSweepActivities({ ...stores, fleet, machineId }),
+    createReflectionActivities({ ...stores, fleet }),
+    createMessageActivities({ ...stores, fleet }),
+    createCompareActivities({ ...stores, memorySearch }),
+    createPlanActivities({
       ...stores,
       reconcileSchedules: () =>
         reconcileSchedules(client, fleet, {
@@ -130,26 +162,30 @@ export function createCoordinationActivities(
           sources: () => stores.sources.underWay(),
         }),
     }),
-    ...createDrainActivities(stores),
-    ...createRetentionActivities({ ...stores, fleet }),
-    ...createReconciliationActivities(stores),
-    ...createLicenseActivities(stores),
-    ...createPaymentActivities({ ...stores, providers }),
-    ...createPayoutActivities({ ...stores, providers, fleet }),
+    createDrainActivities(stores),
+    createRetentionActivities({ ...stores, fleet }),
+    createReconciliationActivities(stores),
+    createLicenseActivities(stores),
+    createPaymentActivities({ ...stores, providers }),
+    createPayoutActivities({ ...stores, providers, fleet }),
     // Credits are the ledger's own.
-    ...createPurchaseActivities({
+    createPurchaseActivities({
       ...stores,
       providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', providers, fleet }) },
     }),
-    ...sourceReads,
-    ...createSourceActivities({ ...stores, fleet }),
-    ...createSourceDeliveryActivities({ ...stores, fleet }),
-    ...createEmbeddingActivities({ ...stores, fleet, embedderOf }),
-    ...createThreadActivities({ ...stores, fleet, embedderOf }),
-    ...createConsolidationActivities({ ...stores, fleet }),
-    ...createDriftActivities({ ...stores, fleet, embedderOf }),
-    ...createJudgementActivities({ ...stores, fleet }),
-    ...createClusterActivities({ ...stores, fleet, openClusterer }),
-    ...createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
-  };
+    sourceReads,
+    createSourceActivities({ ...stores, fleet }),
+    createSourceDeliveryActivities({ ...stores, fleet }),
+    createEmbeddingActivities({ ...stores, fleet, embedderOf }),
+    createThreadActivities({ ...stores, fleet, embedderOf }),
+    createConsolidationActivities({ ...stores, fleet }),
+    createDriftActivities({ ...stores, fleet, embedderOf }),
+    createInviteActivities({ ...stores, fleet }),
+    createJudgementActivities({ ...stores, fleet }),
+    createClusterActivities({ ...stores, fleet, openClusterer }),
+    createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
+    createDropActivities(stores),
+    createReplySweepActivities(stores),
+    createCompositionActivities({ ...stores, fleet }),
+  );
 }

@@ -58,8 +58,11 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
   });
 }
 
-/** Of this worker, on each channel: others answer slowly, and waiting costs little. */
-const channelSlots = 8;
+/**
+ * Of this worker: others answer slowly, and waiting costs little. Mail goes to one server; endpoints are everybody's, so there is
+ * room for many owners who all have their most under way (`mostAtOnceOfOwner`) beside those who look whether there is room.
+ */
+const channelSlots: Readonly<Record<Channel, number>> = { mail: 8, webhooks: 32 };
 
 /** What leaves for others by one channel, apart from the work of the fleet: a receiver that hangs holds up neither it nor the other channels. */
 export function createChannelWorker(options: QueueWorker & { channel: Channel }): Promise<Worker> {
@@ -69,7 +72,7 @@ export function createChannelWorker(options: QueueWorker & { channel: Channel })
     taskQueue: channelQueues[channel],
     interceptors: { activity: activityInterceptors },
     activityTaskPollerBehavior: pollers(1),
-    maxConcurrentActivityTaskExecutions: channelSlots,
+    maxConcurrentActivityTaskExecutions: channelSlots[channel],
     shutdownGraceTime: '10 seconds',
   });
 }

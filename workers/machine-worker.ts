@@ -25,6 +25,7 @@ import { workflowBundle } from './bundle.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
+import { createDropChannelWorkers } from './drop-channels.ts';
 import { createInferencePool } from './inference-pool.ts';
 import { showPresence } from './presence.ts';
 import { createRateMeter } from './rate-meter.ts';
@@ -250,6 +251,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     if (settings) {
       const identityOf = (channel: string) => `${machineId}/${channel}/${process.pid}`;
       workers.push(...(await createChannelWorkers(shared, identityOf, { db, fleet, settings })));
+      const { webhookKey } = settings;
+      workers.push(...(await createDropChannelWorkers(shared, identityOf, { db, fleet, webhookKey })));
     }
   }
   const running = workers.map((worker) =>

@@ -1,5 +1,6 @@
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createDropsReader } from '../activities/source-drops.ts';
+import { createGuildReader } from '../activities/source-guilds.ts';
 import { createSourceReadActivities } from '../activities/source-reads.ts';
 import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
 import { createSourceReading } from '../integrations/sources/reading.ts';
@@ -17,6 +18,7 @@ export function createMachineSourceReads(options: {
     guardedFetch: createGuardedFetch(),
     folders: { roots: sourceFolders },
     drops: createDropsReader({ drops: stores.sourceDrops }),
+    guilds: createGuildReader({ guilds: stores.sourceGuilds }),
   });
   return createSourceReadActivities({ ...stores, fleet, machineId, read });
 }

@@ -45,8 +45,11 @@ export async function settlePaymentEvent(ref: SettlePaymentEventInput): Promise<
 async function settle(event: SettlePaymentEventInput, object: { kind: PaymentObjectKind; id: string }) {
   const { provider } = event;
   try {
-    const facts = await fetchPaymentObject({ provider, ...object, of: { event } });
-    return await settlePaymentObject({ provider, object: facts, of: { event } });
+    const fetched = () => fetchPaymentObject({ provider, ...object, of: { event } });
+    const settled = await settlePaymentObject({ provider, object: await fetched(), of: { event } });
+    // Another event may have told a later end while this one was looked up: what is so now counts.
+    if (settled.outcome !== 'contradicted') return settled;
+    return await settlePaymentObject({ provider, object: await fetched(), of: { event }, again: true });
   } catch (err) {
     // The provider knows nothing of it (any more): it is of another account, or of its test mode.
     const refusal = refusalOf(err);

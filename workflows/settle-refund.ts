@@ -59,6 +59,8 @@ export async function settleRefund({ looked = 0, ...asked }: SettleRefundInput):
   for (let nth = looked; ; nth += 1) {
     const { outcome } = await settlePaymentObject({ provider, object: { kind: 'refund', facts }, of: { refundId } });
     setCurrentDetails(`${facts.providerRefundId}: ${outcome}`);
+    // An event has told how it ended, and looks it up again where that was not the end.
+    if (outcome === 'contradicted') return { state: 'failed' };
     if (outcome !== 'pending') return { state: outcome as SettleRefundResult['state'] };
     if (nth === toldAfter) await tellRefundPending({ refundId });
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof settleRefund>({ ...asked, looked: nth + 1 });

@@ -1,17 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError } from '../../domain/errors.ts';
-import type { Role } from '../../domain/states.ts';
+import { covers } from '../../domain/roles.ts';
 import type { Principal, PrincipalStore } from '../../stores/principals.ts';
 import type { Api } from '../types.ts';
 
 export const sessionCookie = 'soulfra_session';
-
-/** A creator may do what a member may, and so on. */
-const rank: Record<Role, number> = { reader: 0, member: 1, creator: 2, operator: 3 };
-
-export function covers(role: Role, least: Role): boolean {
-  return rank[role] >= rank[least];
-}
 
 /** The principal of a route that is not open to all; the role hook has made sure of it. */
 export function callerOf(request: FastifyRequest): Principal {

@@ -5,7 +5,7 @@ import { licenseKindSchema } from '../../domain/license-kinds.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { licenseStates } from '../../domain/states.ts';
 import { databaseNow, type LicenseRow, readLicense } from '../../stores/license-rows.ts';
-import { issueLicense } from '../../stores/licenses.ts';
+import { givenBefore, issueLicense } from '../../stores/licenses.ts';
 import {
   licenseView,
   listActivations,
@@ -22,7 +22,7 @@ import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { idempotencyHeaders, requestHashOf, startedId } from '../workflow-starts.ts';
 
 const tag = 'licenses';
 
@@ -93,14 +93,20 @@ export function licenseRoutes(app: Api, { db }: ApiContext): void {
       const { kind, packageHash, holder = ownerId, reason } = request.body;
       const by = { actor: tokenId, reason };
       const id = startedId('license', request);
-      const license = await writeOrTry(db, request.query.dryRun, async (tx) => {
+      const requestHash = requestHashOf({ kind, packageHash, holder, reason });
+      const { license, replayed } = await writeOrTry(db, request.query.dryRun, async (tx) => {
+        // Before anything that may have changed since: the package may be gone, or who it was given to.
+        const before = await givenBefore(tx, id, requestHash);
+        if (before) return { license: before, replayed: true };
         if (!(await hasPackage(tx, ownerId, packageHash))) {
           const mend = 'Pack the agent first; `soulfra loop list` shows the content hashes of your packages.';
           throw fieldError('packageHash', 'must be the content hash of a loop package of your own', mend);
         }
-        return issueLicense(tx, { id, holderId: holder, issuerId: ownerId, kind, packageHash, by, activated: by });
+        const given = { id, requestHash, holderId: holder, issuerId: ownerId, kind, packageHash, by, activated: by };
+        return { license: await issueLicense(tx, given), replayed: false };
       });
       if (request.query.dryRun) return { dryRun: true as const, would: `give ${holder} a license of kind ${kind}` };
+      if (replayed) void reply.header('idempotent-replayed', 'true');
       void reply.header('location', `/v1/licenses/${license.id}`);
       return reply.code(201).send(licenseView(license));
     },

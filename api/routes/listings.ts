@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import {
@@ -33,7 +31,7 @@ import {
   writeQuery,
 } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { idempotencyHeaders, requestHashOf, startedId } from '../workflow-starts.ts';
 
 const tag = 'market';
 const title = textSchema(listingLimits.titleChars);
@@ -116,7 +114,7 @@ export function listingRoutes(app: Api, { db }: ApiContext): void {
         id,
         ownerId,
         packageId,
-        requestHash: hashOf(request.body),
+        requestHash: requestHashOf(request.body),
       };
       const made = await writeOrTry(db, request.query.dryRun, (tx) =>
         createListing(tx, listing as typeof listing & Offer),
@@ -236,10 +234,4 @@ export function listingRoutes(app: Api, { db }: ApiContext): void {
     if ((await existing(ownerId, id)).seller !== ownerId)
       throw new DomainError('NOT_FOUND', `no listing ${id} of yours`);
   }
-}
-
-function hashOf(body: unknown): Buffer {
-  return createHash('sha256')
-    .update(canonicalJson(body as CanonicalValue))
-    .digest();
 }

@@ -1,7 +1,5 @@
 import type { Readable } from 'node:stream';
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { type LeftOutReason, leftOutReasons, packableKinds } from '../../domain/loop-choice.ts';
@@ -25,7 +23,7 @@ import { registerStreamBodies } from '../plugins/bodies.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, switchSchema, textSchema, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { idempotencyHeaders, requestHashOf, startedId } from '../workflow-starts.ts';
 
 const hashSchema = z.string().describe('SHA-256, hex');
 const packageShape = {
@@ -48,7 +46,10 @@ const choiceSchema = z.strictObject({
   kinds: z.array(z.enum(packableKinds)).min(1).max(packableKinds.length).optional(),
   since: timeSchema.optional().describe('What happened before stays out'),
   leastImportance: z.int().min(1).max(10).default(1),
-  personaQuotes: z.boolean().default(false).describe('The persona goes out although it says what is private'),
+  personaQuotes: z
+    .boolean()
+    .default(false)
+    .describe('Id, name, persona and traits go out although they say what is private'),
 });
 
 const reasonSchema = z.enum(Object.keys(leftOutReasons) as [LeftOutReason]);
@@ -110,10 +111,7 @@ export function loopRoutes(app: Api, context: ApiContext): void {
       const agent = await findAgent(db, ownerId, request.params.id);
       if (!agent) throw new DomainError('NOT_FOUND', `no agent ${request.params.id}`);
       const requestId = startedId('request', request);
-      const asked = { agentId: agent.id, ...request.body };
-      const bodyHash = createHash('sha256')
-        .update(canonicalJson(asked as CanonicalValue))
-        .digest();
+      const bodyHash = requestHashOf({ agentId: agent.id, ...request.body });
       // What a key brought stays, also when the agent has lived on since.
       const before = request.query.dryRun ? undefined : await loopPackages.madeBy(ownerId, requestId, bodyHash);
       if (before !== undefined) return existing(ownerId, before);

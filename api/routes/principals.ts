@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
-import { onceSeconds, type Principal, sessionSeconds } from '../../stores/principals.ts';
+import { covers } from '../../domain/roles.ts';
+import { onceSeconds, type Principal } from '../../stores/principals.ts';
 import { listTokens } from '../../stores/queries/tokens.ts';
 import { deleteUser, keptText, operatorOf } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
-import { callerOf, covers, sessionCookie } from '../plugins/roles.ts';
+import { callerOf, sessionCookie } from '../plugins/roles.ts';
 import {
   dryRunSchema,
   emptyBody,
@@ -17,6 +18,7 @@ import {
   timeSchema,
   writeQuery,
 } from '../schemas.ts';
+import { setSession } from '../sessions.ts';
 import type { Api } from '../types.ts';
 
 const tokenSchema = z.object({
@@ -54,15 +56,9 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       if (request.query.dryRun) return { dryRun: true as const, would: 'swap the secret for a session' };
       const { once, as } = request.body;
       const session = await principals.redeemOnce(once, as === 'token' ? 'bearer' : 'session');
-      if (!session) throw new DomainError('UNAUTHENTICATED', 'this sign-in link was used before, or is over its time');
+      if (!session) throw endedLink();
       if (as === 'token') return { role: session.role, token: session.secret };
-      void reply.setCookie(sessionCookie, session.secret, {
-        path: '/',
-        httpOnly: true,
-        sameSite: 'strict',
-        secure: request.protocol === 'https',
-        maxAge: sessionSeconds,
-      });
+      setSession(request, reply, session.secret);
       return { role: session.role };
     },
   });
@@ -222,4 +218,20 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       return reply.code(204).send();
     },
   });
+}
+
+function endedLink(): DomainError {
+  return new DomainError(
+    'UNAUTHENTICATED',
+    'This sign-in link was used already, or its time is over: ask for another one.',
+    {
+      fields: [
+        {
+          path: 'once',
+          rule: 'must be of a link that nobody has used, within its time',
+          mend: 'Ask for another link: `soulfra sign-up ADDRESS`; who runs the installation, `soulfra token create --once`.',
+        },
+      ],
+    },
+  );
 }

@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { idSchema, nameSchema, purchaseWorkflowId, slugSchema } from '../../domain/ids.ts';
@@ -18,7 +16,7 @@ import { priceSchema, purchaseSchema } from '../market-schemas.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, emptyBody, problemResponses, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { awaitRow, requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { awaitRow, requestHashOf, requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
 
 const tag = 'market';
 /** So long a request waits for the end of its purchase. */
@@ -64,9 +62,7 @@ export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhoo
       const { ownerId, tokenId } = callerOf(request);
       const { listingId, kind, payment, price, buyerAgentId } = request.body;
       const purchaseId = startedId('purchase', request);
-      const requestHash = createHash('sha256')
-        .update(canonicalJson(request.body as CanonicalValue))
-        .digest('hex');
+      const requestHash = requestHashOf(request.body).toString('hex');
       const known = await purchaseRequest(db, ownerId, purchaseId);
       if (known !== undefined && known !== requestHash)
         throw new DomainError('CONFLICT', 'this Idempotency-Key came before with other content');

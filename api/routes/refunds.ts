@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, refundWorkflowId } from '../../domain/ids.ts';
 import { reasonChars } from '../../domain/ledger.ts';
@@ -17,7 +15,7 @@ import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
-import { awaitRow, requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
+import { awaitRow, requestHashOf, requiredIdempotencyHeaders, startedId } from '../workflow-starts.ts';
 
 const tag = 'market';
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
@@ -86,9 +84,7 @@ export function refundRoutes(app: Api, { db, principals, starter }: ApiContext):
         throw new DomainError('FORBIDDEN', `only its seller, or who runs the marketplace, refunds ${purchaseId}`);
       if (forced && !runs) throw new DomainError('FORBIDDEN', 'only who runs the marketplace may force a refund');
       const id = startedId('refund', request);
-      const requestHash = createHash('sha256')
-        .update(canonicalJson({ purchaseId, ...request.body } as CanonicalValue))
-        .digest();
+      const requestHash = requestHashOf({ purchaseId, ...request.body });
       const refund = { id, purchaseId, amount, reason, forced, requestHash, madeBy };
       if (dryRun) {
         const part = payment === creditsPayment ? await tryCredits(refund) : await tryProvider(refund);

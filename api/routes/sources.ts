@@ -188,6 +188,8 @@ function fromOf(source: Source): string {
       return `${source.machine}:${source.folder}`;
     case 'drops':
       return `drops of ${source.agent}`;
+    case 'guild':
+      return source.guild;
   }
 }
 

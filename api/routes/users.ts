@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { callerNetwork } from '../../domain/caller-networks.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import { mailAddressSchema } from '../../domain/mail-addresses.ts';
 import { newId } from '../../stores/ids.ts';
 import { queueMail } from '../../stores/mails.ts';
-import { listUsers } from '../../stores/queries/users.ts';
-import { deleteUser, inviteUser, keptText } from '../../stores/users.ts';
+import { findUser, listUsers } from '../../stores/queries/users.ts';
+import { changeRole, deleteUser, inviteUser, keptText } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
@@ -24,10 +24,14 @@ import {
 } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
-/** Links asked for within a quarter of an hour. */
+/** Links asked for within a quarter of an hour. Anybody may ask for an address: what one caller asks for leaves enough for others. */
 const linkWindowMs = 15 * 60_000;
-const mostPerAddress = 3;
 const mostPerCaller = 10;
+const mostPerCallerAndAddress = 3;
+const mostPerAddress = 10;
+
+/** Operators are not made: whoever runs the installation is its books' and its keys'. */
+const givenRoleSchema = z.enum(['creator', 'member', 'reader']);
 
 const userSchema = z
   .object({
@@ -53,31 +57,40 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       tags: ['sign-in'],
       summary: 'Mails a sign-in link to the address; the answer is the same for everybody',
       description:
-        'Who has the address gets a link that works once within 15 minutes (`POST /v1/sessions`). Where sign-up is open, an address that nobody has becomes a user of role member. Whether anybody has it is not told, neither by the answer nor by the time it takes: that is found out when the mail is sent.',
+        'Who has the address gets a link that works once within 15 minutes (`POST /v1/sessions`). Where sign-up is open, an address that nobody has becomes a user of role member. Whether anybody has it is not told, neither by the answer nor by the time it takes: that is found out when the mail is sent. ' +
+        `Within ${linkWindowMs / 60_000} minutes ${mostPerCallerAndAddress} links are mailed to an address by one caller, ${mostPerAddress} to it by all, and ${mostPerCaller} by one caller; over that the answer is the same, too.`,
       querystring: writeQuery,
       body: z.strictObject({ address: mailAddressSchema }),
       response: { 200: dryRunSchema, 202: z.object({ accepted: z.literal(true) }), ...problemResponses },
     },
     handler: async (request, reply) => {
       const { address } = request.body;
-      await limit(reply, `sign-up:ip:${request.ip}`, mostPerCaller);
-      // Redis is told no address.
-      await limit(reply, `sign-up:to:${createHash('sha256').update(address).digest('base64url')}`, mostPerAddress);
+      const { dryRun } = request.query;
+      const over = await overLimit(request.ip, address);
+      if (over !== undefined) request.log.warn({ over }, 'a sign-in link that was asked for is not mailed');
       const ownerId = await principals.firstOperator();
       if (ownerId === undefined) throw new DomainError('UNAVAILABLE', 'nobody runs this installation yet');
       const mail = { ownerId, userId: null, key: `sign_in:${newId('request')}`, template: 'sign_in', address } as const;
-      await writeOrTry(db, request.query.dryRun, (tx) => queueMail(tx, mail));
-      if (request.query.dryRun)
-        return { dryRun: true as const, would: 'mail a link to the address, if it is for somebody' };
+      // Over a limit the same is done, and undone: the time it takes tells nothing either.
+      await writeOrTry(db, dryRun === true || over !== undefined, (tx) => queueMail(tx, mail));
+      if (dryRun) return { dryRun: true as const, would: 'mail a link to the address, if it is for somebody' };
       return reply.code(202).send({ accepted: true });
     },
   });
 
-  async function limit(reply: FastifyReply, key: string, most: number): Promise<void> {
-    const { current, ttl } = await count(key);
-    if (current <= most) return;
-    void reply.header('retry-after', Math.ceil(ttl / 1000));
-    throw new DomainError('RATE_LIMITED', `more than ${most} links in ${linkWindowMs / 60_000} minutes`);
+  /**
+   * Counted up to the first that is over: who is over their own share uses up nothing of the address's. Redis is told no address.
+   * @returns the limit that is over
+   */
+  async function overLimit(ip: string, address: string): Promise<string | undefined> {
+    const network = callerNetwork(ip);
+    const limits = [
+      ['caller', network, mostPerCaller],
+      ['caller-and-address', hashed(`${network} ${address}`), mostPerCallerAndAddress],
+      ['address', hashed(address), mostPerAddress],
+    ] as const;
+    for (const [name, of, most] of limits) if ((await count(`sign-up:${name}:${of}`)).current > most) return name;
+    return undefined;
   }
 
   listRoute(app, {
@@ -103,7 +116,7 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       querystring: writeQuery,
       body: z.strictObject({
         address: mailAddressSchema,
-        role: z.enum(['creator', 'member', 'reader']).default('member'),
+        role: givenRoleSchema.default('member'),
         name: textSchema(60).optional().describe('How they are called; default: their role'),
       }),
       response: {
@@ -123,6 +136,35 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       });
       if (dryRun) return { dryRun: true as const, would: `invite ${address} as ${role}` };
       return reply.code(201).send({ id, role, address });
+    },
+  });
+
+  app.route({
+    method: 'PATCH',
+    url: '/v1/users/:id',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['users'],
+      summary: 'Gives a user another role, at once: in open sessions, tokens and links that are out, too',
+      description:
+        'The event `user.role_changed` keeps both roles and the token that asked. What a creator has on offer stays on offer: `POST /v1/listings/{id}/take-down` takes it off. Who runs the installation keeps their role, and nobody else becomes operator.',
+      querystring: writeQuery,
+      params: z.strictObject({ id: idSchema('user') }),
+      body: z.strictObject({ role: givenRoleSchema }),
+      response: { 200: userSchema.or(dryRunSchema), ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId, tokenId } = callerOf(request);
+      const { id } = request.params;
+      const { role } = request.body;
+      const { dryRun } = request.query;
+      const { before, user } = await writeOrTry(db, dryRun, async (tx) => ({
+        before: await changeRole(tx, { operatorId: ownerId, id, role, by: tokenId }),
+        user: await findUser(tx, ownerId, id),
+      }));
+      if (!dryRun) return user!;
+      const would = before === role ? `change nothing: ${id} is ${role}` : `make ${id}, who is ${before}, ${role}`;
+      return { dryRun: true as const, would };
     },
   });
 
@@ -147,4 +189,8 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       return { dryRun: true as const, would: `delete ${id}; ${keptText(kept)}` };
     },
   });
+}
+
+function hashed(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }

@@ -4,23 +4,87 @@ const refreshMs = 1000;
 
 class SignedOut extends Error {}
 
-async function get(path) {
+async function get(path, { orNone = false } = {}) {
   const response = await fetch(`/v1${path}`, { headers: { accept: 'application/json' } });
   if (response.status === 401) throw new SignedOut();
+  if (response.status === 404 && orNone) return undefined;
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   return response.json();
 }
 
-/** The secret is in the fragment, so it never reaches a server's log; it leaves the address bar at once. */
-async function signInByLink() {
+/** The secret of a link is in the fragment, so it never reaches a server's log; it leaves the address bar at once. */
+function takeLink() {
   const once = new URLSearchParams(location.hash.slice(1)).get('once');
-  if (!once) return;
-  history.replaceState(null, '', location.pathname);
-  await fetch('/v1/sessions', {
+  if (once) history.replaceState(null, '', location.pathname);
+  return once;
+}
+
+/** Mail programs and scanners open links to look at them, and run what is there: only the press uses the link up. */
+function offerSignIn(once) {
+  const button = $('#sign-in');
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    $('#refusal').textContent = '';
+    try {
+      const { status, answer } = await post('/sessions', { once });
+      if (status < 300) return await openPage();
+      $('#refusal').textContent = answer.detail;
+      // Used, or over: another press would be told the same.
+      if (status === 401) button.hidden = true;
+    } catch (err) {
+      $('#refusal').textContent = `The API does not answer: ${err.message}`;
+    }
+    button.disabled = false;
+  });
+  show('link');
+}
+
+async function post(path, body) {
+  const response = await fetch(`/v1${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ once }),
+    body: JSON.stringify(body),
   });
+  return { status: response.status, answer: await response.json() };
+}
+
+/** What a link or a mail invites to; to look at it uses nothing, and joining is a click. */
+async function showInvitation() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('invite');
+  if (!token) return;
+  history.replaceState(null, '', location.pathname);
+  $('#invitation').hidden = false;
+  const { status, answer } = await post('/invites/preview', { token }).catch(unanswered);
+  const until = answer.expiresAt ? `, until ${new Date(answer.expiresAt).toLocaleString()}` : '';
+  $('#invitation-text').textContent =
+    status === 200 ? `${answer.inviter} invites you to the group ${answer.guild}${until}.` : refusal(answer);
+  $('#invitation-join').hidden = status !== 200;
+  $('#invitation-join').addEventListener('click', () => void join(token));
+}
+
+/** Who is signed in joins as themselves; else the secret of a mail shows who they are. */
+async function join(token) {
+  let { status, answer } = await post('/invites/accept', { token }).catch(unanswered);
+  if (status === 401) ({ status, answer } = await post('/invites/join', { token }).catch(unanswered));
+  const joined = answer.isNewUser ? 'You have joined, and are signed in.' : 'You have joined.';
+  $('#invitation-text').textContent = status === 200 ? joined : refusal(answer);
+  $('#invitation-join').hidden = status === 200 || answer.code in refusals;
+  if (answer.isNewUser) await openPage();
+}
+
+function unanswered({ message }) {
+  return { status: 0, answer: { detail: `The API does not answer: ${message}` } };
+}
+
+/** Said in other words than to a program, where asking again is in vain. */
+const refusals = {
+  CONFLICT: 'You are a member already, or have been one by this invitation.',
+  INVALID_INPUT: 'This link is not whole: copy all of it.',
+  INVITE_ENDED: 'This invitation is over: it was used, taken back, or its time has passed.',
+  NOT_FOUND: 'This link opens nothing any more: look for a newer one, or ask who invites.',
+};
+function refusal({ code, detail }) {
+  return refusals[code] ?? `${detail}.`;
 }
 
 /** Only text nodes are made of what agents and machines say. */
@@ -140,14 +204,33 @@ function showInbox({ items }) {
   );
 }
 
+function showGuilds({ items }) {
+  $('#guilds-section').hidden = items.length === 0;
+  fillRows(
+    '#guilds',
+    items.map(({ name, own, seatsUsed, seats, createdAt }) => [
+      [name],
+      [own.map(({ agentId, role }) => (agentId === null ? role : `${agentId}: ${role}`)).join(', ') || 'founded it'],
+      [seatsUsed, 'number'],
+      [seats, 'number'],
+      [ago(createdAt)],
+    ]),
+  );
+}
+
 async function refresh() {
-  const [fleet, reflections, runs, inbox] = await Promise.all([
-    get('/fleet'),
+  const [fleet, guilds, reflections, runs, inbox] = await Promise.all([
+    // Who does not run the installation has no fleet to look at.
+    get('/fleet', { orNone: true }),
+    get('/guilds?state=open&limit=20'),
     get('/reflections?limit=6'),
     get('/runs?limit=15'),
     get('/inbox?limit=20'),
   ]);
-  showFleet(fleet);
+  $('#fleet').hidden = fleet === undefined;
+  if (fleet === undefined) $('#summary').textContent = 'Signed in';
+  else showFleet(fleet);
+  showGuilds(guilds);
   showReflections(reflections);
   showRuns(runs);
   showInbox(inbox);
@@ -163,7 +246,7 @@ function refreshSoon() {
     try {
       await refresh();
     } catch (err) {
-      if (err instanceof SignedOut) show(false);
+      if (err instanceof SignedOut) show('signed-out');
       else $('#live').textContent = `not connected: ${err.message}`;
     }
   }, refreshMs);
@@ -179,7 +262,7 @@ function follow() {
     $('#live').textContent = 'not connected, trying again';
     refreshSoon();
   };
-  const types = ['machine', 'plan', 'fleet', 'sweep', 'run', 'agent', 'memories'];
+  const types = ['machine', 'plan', 'fleet', 'sweep', 'run', 'agent', 'memories', 'guild'];
   const pasts = {
     machine: ['joined', 'left', 'lost', 'draining', 'drained', 'undrained'],
     plan: ['computed', 'applied'],
@@ -188,24 +271,34 @@ function follow() {
     run: ['started', 'done', 'empty', 'failed', 'canceled', 'parked', 'moved'],
     agent: ['paused', 'resumed'],
     memories: ['added'],
+    guild: ['founded', 'joined', 'left', 'expelled', 'renamed', 'closed', 'invited', 'revoked', 'expired'],
   };
   for (const noun of types) for (const past of pasts[noun]) source.addEventListener(`${noun}.${past}`, refreshSoon);
   setInterval(refreshSoon, 15000);
 }
 
-function show(signedIn) {
-  $('#signed-in').hidden = !signedIn;
-  $('#signed-out').hidden = signedIn;
-  if (!signedIn) $('#summary').textContent = 'Not signed in';
+function show(part) {
+  for (const id of ['link', 'signed-in', 'signed-out']) $(`#${id}`).hidden = id !== part;
+  if (part !== 'signed-in') $('#summary').textContent = 'Not signed in';
 }
 
-try {
-  await signInByLink();
-  await get('/me');
-  show(true);
-  follow();
-  await refresh();
-} catch (err) {
-  if (err instanceof SignedOut) show(false);
-  else $('#summary').textContent = `The API does not answer: ${err.message}`;
+async function openPage() {
+  try {
+    await get('/me');
+    show('signed-in');
+    follow();
+    await refresh();
+  } catch (err) {
+    if (err instanceof SignedOut) show('signed-out');
+    else $('#summary').textContent = `The API does not answer: ${err.message}`;
+  }
+}
+
+// A link that is opened where the page is open already changes the fragment alone.
+addEventListener('hashchange', () => location.reload());
+const link = takeLink();
+if (link) offerSignIn(link);
+else {
+  await showInvitation();
+  await openPage();
 }

@@ -3,7 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const protections = ['idempotency', 'fence', 'unique', 'compensation', 'cap'] as const;
+export const protections = [
+  'idempotency',
+  'fence',
+  'unique',
+  'compensation',
+  'cap',
+  'key',
+  'attempt',
+  'doubt',
+  'expiry',
+  'notice',
+] as const;
 export type Protection = (typeof protections)[number];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -24,6 +35,20 @@ const rooms = [
   'package.json',
 ];
 
+/** What `--sabotage` names; ends the program where it is none that the bench leans on. */
+export function wantedProtection(named: string | undefined, leansOn: readonly Protection[]): Protection | undefined {
+  if (named === undefined) return undefined;
+  const found = leansOn.find((protection) => protection === named);
+  if (found !== undefined) return found;
+  const known = (protections as readonly string[]).includes(named);
+  process.stderr.write(
+    known
+      ? `this bench leans on ${leansOn.join(', ')}, not on ${named}\n`
+      : `--sabotage takes one of ${leansOn.join(', ')}\n`,
+  );
+  process.exit(2);
+}
+
 /** What is taken out, as text that must stand in the source exactly once: a bench whose protection has moved fails here. */
 export interface Edit {
   file: string;
@@ -31,9 +56,9 @@ export interface Edit {
   to: string;
 }
 
-/** A copy of the shipped sources with one protection taken out; the product itself knows nothing of it. */
-export function sabotagedSources(protection: Protection, changes: readonly Edit[]): { folder: string; remove(): void } {
-  const folder = mkdtempSync(join(tmpdir(), `soulfra-sabotage-${protection}-`));
+/** A copy of the shipped sources with a protection taken out; the product itself knows nothing of it. */
+export function sabotagedSources(name: string, changes: readonly Edit[]): { folder: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), `soulfra-sabotage-${name}-`));
   for (const room of rooms) cpSync(join(root, room), join(folder, room), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   for (const { file, from, to } of changes) {

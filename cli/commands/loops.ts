@@ -48,7 +48,7 @@ interface Installed {
   dryRun?: true;
 }
 interface Choice {
-  to?: string;
+  output?: string;
   since?: string;
   kinds?: string[];
   memories: boolean;
@@ -63,26 +63,26 @@ export function loopCommands(program: Command): void {
   loop
     .command('pack')
     .argument('<agent>', 'id of the agent')
-    .option('--to <file>', 'default: the agent’s id and .loop')
+    .option('-o, --output <file>', 'default: the agent’s id and .loop')
     .option('--since <time>', 'what happened before stays out, ISO 8601')
     .option('--kinds <kinds>', `only these, with commas: ${packableKinds.join(', ')}`, (text) => text.split(','))
     .option('--least-importance <n>', '1 to 10', importance)
     .option('--no-memories', 'the persona alone')
-    .option('--persona-quotes', 'the persona may go out although it says what is private')
+    .option('--persona-quotes', 'id, name, persona and traits may go out although they say what is private')
     .option('--dry-run', 'list what goes in, what stays out and why; make nothing')
     .description('make a .loop file of an agent; private memories never go in')
     .action(async (agent: string, options: Choice, command: Command) => {
       const { client, json } = sessionOf(command);
-      const { to = `${agent}.loop`, dryRun, ...choice } = options;
+      const { output = `${agent}.loop`, dryRun, ...choice } = options;
       const path = `/agents/${encodeURIComponent(agent)}/loops`;
       if (dryRun) {
         const preview = await client.post<Preview>(path, choice, { dryRun });
         return json ? printJson(preview) : tellPreview(preview);
       }
       const made = await client.post<Package>(path, choice);
-      await save((await client.download(`/loops/${made.id}/archive`)).body, to);
-      if (json) return printJson({ ...made, file: to });
-      line(`${good('✔')} ${bold(plain(made.name))} in ${to}: ${countsOf(made)}, ${made.bytes} bytes`);
+      await save((await client.download(`/loops/${made.id}/archive`)).body, output);
+      if (json) return printJson({ ...made, file: output });
+      line(`${good('✔')} ${bold(plain(made.name))} in ${output}: ${countsOf(made)}, ${made.bytes} bytes`);
       line(dim(`${made.id} · content ${made.contentHash} · signed with ${made.keyId}`));
     });
 
@@ -161,11 +161,11 @@ export function loopCommands(program: Command): void {
   loop
     .command('download')
     .argument('<package>', 'id of the package')
-    .requiredOption('--to <file>', 'where to')
+    .requiredOption('-o, --output <file>', 'where to')
     .description('the .loop file of a package that was made before')
-    .action(async (id: string, { to }: { to: string }, command: Command) => {
+    .action(async (id: string, { output }: { output: string }, command: Command) => {
       const { client } = sessionOf(command);
-      await save((await client.download(`/loops/${encodeURIComponent(id)}/archive`)).body, to);
+      await save((await client.download(`/loops/${encodeURIComponent(id)}/archive`)).body, output);
     });
 }
 

@@ -112,13 +112,13 @@ export function memoryCommands(program: Command): void {
     .command('export')
     .argument('<agent>', 'id of the agent')
     .addOption(new Option('--format <format>', 'of the file').choices(Object.keys(mediaTypes)).default('ndjson'))
-    .option('--to <file>', 'default: the standard output')
+    .option('-o, --output <file>', 'default: the standard output')
     .description('what an agent remembers, as import takes it in again; all of it as ndjson')
-    .action(async (agent: string, { format, to }: { format: string; to?: string }, command: Command) => {
+    .action(async (agent: string, { format, output }: { format: string; output?: string }, command: Command) => {
       const { client } = sessionOf(command);
       const path = `/agents/${encodeURIComponent(agent)}/memories/export`;
       const { body, headers } = await client.download(path, { format });
-      await save(body, to);
+      await save(body, output);
       tellLost(headers);
     });
 

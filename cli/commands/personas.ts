@@ -51,15 +51,15 @@ export function personaCommands(program: Command): void {
     .command('export')
     .argument('<agent>', 'id of the agent')
     .addOption(new Option('--format <format>', 'of the file').choices([...personaExports]).makeOptionMandatory())
-    .option('--to <file>', 'default: the standard output')
+    .option('-o, --output <file>', 'default: the standard output')
     .description('the persona as a character of another program')
-    .action(async (id: string, { format, to }: { format: string; to?: string }, command: Command) => {
-      if (format === 'card-png' && to === undefined && process.stdout.isTTY) {
-        throw badInput('a picture does not go to a terminal', 'Add --to FILE.');
+    .action(async (id: string, { format, output }: { format: string; output?: string }, command: Command) => {
+      if (format === 'card-png' && output === undefined && process.stdout.isTTY) {
+        throw badInput('a picture does not go to a terminal', 'Add --output FILE.');
       }
       const { client } = sessionOf(command);
       const { body, headers } = await client.download(`/agents/${encodeURIComponent(id)}/export`, { format });
-      await save(body, to);
+      await save(body, output);
       tellLost(headers);
     });
 }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { cliEnvironment } from '../../config/environment.ts';
-import { createClient } from '../client.ts';
 import { badInput } from '../failures.ts';
 import { ago, confirm, good, line, printJson, table } from '../output.ts';
 import { limitOption, outputOf, sessionOf } from '../program.ts';
+import { stranger } from '../stranger.ts';
 
 interface User {
   id: string;
@@ -54,6 +54,20 @@ export function userCommands(program: Command): void {
         line(made.would === undefined ? `${good('✔')} ${made.id} invited as ${role}` : `would ${made.would}`);
       },
     );
+
+  users
+    .command('role')
+    .argument('<user>', 'id of the user')
+    .argument('<role>', 'creator, member or reader')
+    .option('--dry-run', 'check only')
+    .description('give a user another role, at once; whoever runs the installation keeps theirs')
+    .action(async (id: string, role: string, { dryRun }: { dryRun?: boolean }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const path = `/users/${encodeURIComponent(id)}`;
+      const user = await client.patch<User & { would?: string }>(path, { role }, { dryRun });
+      if (json) return printJson(user);
+      line(user.would === undefined ? `${good('✔')} ${id} is ${user.role}` : `would ${user.would}`);
+    });
 
   users
     .command('delete')
@@ -138,11 +152,4 @@ interface Me {
   name: string;
   role: string;
   tokenId: string;
-}
-
-/** For who has no token yet. */
-function stranger() {
-  const { url } = cliEnvironment();
-  if (url === undefined) throw badInput('SOULFRA_URL is not set', 'Set it to the address of the installation.');
-  return createClient({ url: url.replace(/\/+$/, ''), token: undefined, origin: 'SOULFRA_URL' });
 }

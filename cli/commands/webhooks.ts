@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { webhookEventTypes } from '../../domain/webhooks.ts';
 import { badInput } from '../failures.ts';
 import { ago, confirm, good, line, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
@@ -34,7 +35,7 @@ export function webhookCommands(program: Command): void {
   webhooks
     .command('add')
     .argument('<url>', 'where events are sent to, https')
-    .option('--type <types...>', 'order.paid, license.revoked; default: all')
+    .option('--type <types...>', `${webhookEventTypes.join(', ')}; default: all`)
     .description('add an endpoint; its secret is shown this one time')
     .action(async (url: string, { type }: { type?: string[] }, command: Command) => {
       const { client, json } = sessionOf(command);

@@ -12,11 +12,14 @@ import { reflect3 } from './reflect-3.ts';
  */
 
 /** What is asked today, as stored calls, answers and personas name it. */
+export const inviteVersion = 'invite/1';
+export const dropVersion = 'drop/1';
 export const judgeVersion = 'judge/1';
 export const personaVersion = 'persona/2';
 export const questionsVersion = 'questions/2';
 export const reflectVersion = 'reflect/3';
 export const talkVersion = 'talk/2';
+export const voteVersion = 'vote/1';
 
 /** Every prompt of reflection that is or was asked: an old one stays, so that what was sent can be shown. */
 const reflectVersions = {

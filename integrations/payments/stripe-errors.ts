@@ -28,7 +28,9 @@ export function stripeError(err: unknown, changes: boolean): unknown {
   if (status === 429 || status === 409 || err.code === 'rate_limit' || err.code === 'lock_timeout')
     return new DomainError('PAYMENT_PROVIDER_DOWN', told, { cause: err });
   if (status >= 500) return new DomainError(open, told, { cause: err });
-  return new DomainError('PAYMENT_REFUSED', told, { cause: err });
+  // What we look up is there, or it is not. Any other answer to that is a fault of the question, and says nothing of the money.
+  const answers = changes || status === 404 || err.code === 'resource_missing';
+  return new DomainError(answers ? 'PAYMENT_REFUSED' : 'INTERNAL', told, { cause: err });
 }
 
 /** A failure that the key will give again for as long as it is kept: the first execution has ended, however it went. */

@@ -1,6 +1,6 @@
 import type Stripe from 'stripe';
 import { DomainError } from '../../domain/errors.ts';
-import type { Money } from '../../domain/money.ts';
+import { type Money, sumOf } from '../../domain/money.ts';
 import type {
   DisputeFacts,
   PaymentFacts,
@@ -81,7 +81,19 @@ export function disputeFacts(dispute: Stripe.Dispute): DisputeFacts {
     money: fromStripe(dispute),
     reason: dispute.reason,
     fees: dispute.balance_transactions.map(feeOf).filter((fee) => fee !== null),
+    kept: keptOf(dispute),
   };
+}
+
+/**
+ * What Stripe's own books lack of a dispute that was won, once something of it came back. Where it settles in another currency
+ * the rate of exchange makes a difference too, so that nothing follows from it.
+ */
+function keptOf({ status, currency, balance_transactions: entries }: Stripe.Dispute): Money | null {
+  if (status !== 'won' || !entries.some(({ amount }) => amount > 0)) return null;
+  if (entries.some((entry) => entry.currency !== currency)) return null;
+  const amount = -sumOf(entries.map((entry) => entry.amount));
+  return amount > 0 ? fromStripe({ amount, currency }) : null;
 }
 
 function disputeState(status: Stripe.Dispute.Status): DisputeFacts['state'] {

@@ -1,4 +1,4 @@
-import type { DropsSource, PolledSource } from '../../domain/sources.ts';
+import type { DropsSource, GuildSource, PolledSource } from '../../domain/sources.ts';
 import type { GuardedFetch } from '../guarded-fetch.ts';
 import { createFeedReader } from './feed.ts';
 import { createFolderReader, type FolderReaderOptions } from './folder.ts';
@@ -11,6 +11,7 @@ export function createSourceReading(options: {
   guardedFetch: GuardedFetch;
   folders: FolderReaderOptions;
   drops: SourceReader<DropsSource>;
+  guilds: SourceReader<GuildSource>;
 }): ReadSource {
   const feed = createFeedReader(options);
   const folder = createFolderReader(options.folders);
@@ -22,6 +23,8 @@ export function createSourceReading(options: {
         return folder.read(source, from);
       case 'drops':
         return options.drops.read(source, from);
+      case 'guild':
+        return options.guilds.read(source, from);
     }
   };
 }

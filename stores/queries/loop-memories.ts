@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type PackedMemory, isLoopKey } from '../../domain/loop-memories.ts';
+import { guildMemorySource } from '../../domain/invites.ts';
 import { sourceIdOf } from '../../domain/sources.ts';
 import type { MemoryKind } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
@@ -155,6 +156,7 @@ function originOf(row: LoopRow, ancestorIsHere: boolean, isPrivateSource: IsPriv
     const isPrivate = isPrivateSource(sourceId);
     return isPrivate === undefined ? 'unknown' : isPrivate ? 'private' : 'public';
   }
+  if (row.source === guildMemorySource) return 'private';
   // What came with a package was judged where that was made.
   if (isLoopKey(row.externalKey)) return 'public';
   const inherited = row.source.startsWith('inherited:') || row.externalKey.startsWith('inherited:');

@@ -30,9 +30,9 @@ export async function purchaseFactsAfter(
         where p.books_id = ${ownerId} and p.id > ${after} order by p.id limit ${limit}`.execute(tx);
       const ids = rows.map(({ id }) => id);
       const claims = await sql<ClaimRow>`
-        select purchase_id, 'refund' as kind, id, amount, state, posted as covered, made_at as at from refunds
+        select purchase_id, 'refund' as kind, id, amount, currency, state, posted as covered, made_at as at from refunds
           where purchase_id = any(${ids})
-        union all select purchase_id, 'dispute', id, amount, state, reserved, opened_at from disputes
+        union all select purchase_id, 'dispute', id, amount, currency, state, reserved, opened_at from disputes
           where purchase_id = any(${ids})
         order by at, id`.execute(tx);
       const claimsBy = Map.groupBy(claims.rows, ({ purchaseId }) => purchaseId);
@@ -61,11 +61,12 @@ interface ClaimRow {
   kind: Claim['kind'];
   id: string;
   amount: number;
+  currency: string;
   state: RefundState | DisputeState;
   covered: number;
 }
 
 /** The checks of the tables hold kind and state together. */
-function claimOf({ kind, id, amount, state, covered }: ClaimRow): Claim {
-  return { kind, id, amount, state, covered } as Claim;
+function claimOf({ kind, id, amount, currency, state, covered }: ClaimRow): Claim {
+  return { kind, id, amount, currency, state, covered } as Claim;
 }

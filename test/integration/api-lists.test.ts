@@ -96,12 +96,24 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/agents/{id}/messages',
+    '/v1/ballots',
+    '/v1/ballots/{id}/remarks',
+    '/v1/ballots/{id}/votes',
+    '/v1/channels',
     '/v1/cluster-runs',
     '/v1/clusters',
+    '/v1/deliveries',
     '/v1/disputes',
     '/v1/drift',
+    '/v1/drop-schedules',
+    '/v1/drops',
     '/v1/fleet/versions',
+    '/v1/guilds',
+    '/v1/guilds/{id}/events',
+    '/v1/guilds/{id}/invites',
+    '/v1/guilds/{id}/members',
     '/v1/inbox',
+    '/v1/invites',
     '/v1/ledger/accounts',
     '/v1/ledger/reconciliations',
     '/v1/ledger/transfers',
@@ -147,7 +159,14 @@ test('every list takes limit, cursor and format', async () => {
     madeBy: 'tok_test',
   });
   const hook = await api.call('POST', '/v1/webhooks', { body: { url: 'https://shop.example/hooks' } });
+  const guild = await api.call('POST', '/v1/guilds', { body: { name: 'The Watch', seats: 4 } });
+  const ballot = await api.call('POST', '/v1/ballots', {
+    body: { title: 'Lamps', text: 'Shall there be more lamps?' },
+    headers: { 'idempotency-key': 'lamps' },
+  });
   const idOf = (path: string) => {
+    if (path.startsWith('/v1/ballots')) return ballot.json['id'] as string;
+    if (path.startsWith('/v1/guilds')) return guild.json['id'] as string;
     if (path.startsWith('/v1/webhooks')) return hook.json['id'] as string;
     if (path.startsWith('/v1/licenses')) return license;
     if (path.startsWith('/v1/purchases')) return purchaseId;

@@ -25,7 +25,8 @@ beforeAll(async () => {
       method: method.toUpperCase(),
       url: url
         .replaceAll('{id}', idFor(url))
-        .replace('{deliveryId}', newId('webhookDelivery'))
+        .replace('{deliveryId}', newId(url.includes('/drops/') ? 'delivery' : 'webhookDelivery'))
+        .replace('{format}', 'atom')
         .replace('{secretId}', newId(url.includes('/webhooks/') ? 'webhookSecret' : 'sourceSecret')),
       role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
     })),
@@ -33,12 +34,16 @@ beforeAll(async () => {
 });
 afterAll(() => api?.close());
 
+const feedId = newId('channel');
 const open = [
   'GET /v1/downloads/{token}',
+  `GET /v1/feeds/${feedId}/atom`,
   'GET /v1/health/live',
   'GET /v1/health/ready',
   'GET /v1/revocations',
   'GET /v1/signing-keys',
+  'POST /v1/invites/join',
+  'POST /v1/invites/preview',
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
   'POST /v1/sign-ups',
@@ -70,9 +75,16 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/listings/')) return newId('listing');
   if (url.startsWith('/v1/purchases/')) return newId('purchase');
   if (url.startsWith('/v1/refunds/')) return newId('refund');
+  if (url.includes('/feeds/')) return feedId;
+  if (url.includes('/channels/')) return newId('channel');
+  if (url.includes('/drops/')) return newId('drop');
+  if (url.includes('/drop-schedules/')) return newId('dropSchedule');
   if (url.includes('/webhooks/')) return newId('webhook');
   if (url.includes('/users/')) return newId('user');
   if (url.includes('/mails/')) return newId('mail');
+  if (url.startsWith('/v1/guilds/')) return newId('guild');
+  if (url.startsWith('/v1/ballots/')) return newId('ballot');
+  if (url.startsWith('/v1/invites/')) return newId('invite');
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }
@@ -86,6 +98,8 @@ test('every other route refuses without a token, with a wrong one, and with a le
   expect(routes.length).toBeGreaterThan(35);
   for (const { method, url, role } of routes) {
     if (role === 'none') continue;
+    // More routes than a stranger may ask for in a minute.
+    await api.deps.redis!.flushdb();
     const none = await api.call(method, url, { token: null });
     expect({ url, status: none.status, code: none.json['code'] }).toEqual({
       url,

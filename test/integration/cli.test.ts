@@ -1,19 +1,17 @@
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { type Ended, runSoulfra } from '../support/command.ts';
 import { until } from '../support/lab.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
-const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
 let api: ApiFixture;
 let url: string;
 let folder: string;
@@ -45,26 +43,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-interface Ended {
-  code: number;
-  out: string;
-  err: string;
-}
-
 /** The command as a person runs it, in a folder of its own. */
 function soulfra(args: string[], env: Record<string, string> = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [launcher, ...args], {
-      cwd: folder,
-      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
-    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
-    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
-  });
+  return runSoulfra(args, { cwd: folder, env: { SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env } });
 }
 const json = (ended: Ended) => JSON.parse(ended.out) as Record<string, unknown>;
 
@@ -179,7 +160,7 @@ test('packs an agent, checks the file with nothing running, installs it once', a
   expect((await soulfra(asked)).out).toContain('came with this package before; nothing is added');
   const listed = await soulfra(['loop', 'list']);
   const id = /lpk_[\w-]+/.exec(listed.out)![0];
-  await soulfra(['loop', 'download', id, '--to', 'again.loop']);
+  await soulfra(['loop', 'download', id, '--output', 'again.loop']);
   expect(readFileSync(join(folder, 'again.loop')).equals(readFileSync(join(folder, 'vesper-002.loop')))).toBe(true);
 });
 
@@ -224,7 +205,7 @@ test('adds memories one by one and from a file, and lists them', async () => {
 });
 
 test('what one agent remembers goes out into a file and into another agent, told line by line', async () => {
-  expect((await soulfra(['memories', 'export', 'rook-001', '--to', 'rook.ndjson'])).code).toBe(0);
+  expect((await soulfra(['memories', 'export', 'rook-001', '--output', 'rook.ndjson'])).code).toBe(0);
   const file = readFileSync(join(folder, 'rook.ndjson'), 'utf8');
   expect(file.trim().split('\n').at(-1)).toMatch(/^\{"type":"end"/);
   expect((await soulfra(['memories', 'export', 'rook-001'])).out.split('\n').slice(1)).toEqual(
@@ -246,10 +227,18 @@ test('what one agent remembers goes out into a file and into another agent, told
   expect(told.out).toContain('nodes.json:1 node_2 INVALID_INPUT description must not be blank. Write what');
   expect(told.out).toContain('Taken as 10.');
   expect(told.out).toContain('not taken: keywords of 1, the words of the text are searched');
-  const sent = await soulfra(['memories', 'export', 'vesper-001', '--format', 'generative-agents', '--to', 'out.json']);
+  const sent = await soulfra([
+    'memories',
+    'export',
+    'vesper-001',
+    '--format',
+    'generative-agents',
+    '--output',
+    'out.json',
+  ]);
   expect(sent.err).toContain('no place in this format: ');
   expect(readFileSync(join(folder, 'out.json'), 'utf8')).toContain('"description":"The kettle sings."');
-  const nobody = await soulfra(['memories', 'export', 'nobody-001', '--to', 'nobody.ndjson']);
+  const nobody = await soulfra(['memories', 'export', 'nobody-001', '--output', 'nobody.ndjson']);
   expect(nobody.code).toBe(2);
   expect(existsSync(join(folder, 'nobody.ndjson'))).toBe(false);
 });
@@ -342,7 +331,9 @@ test('a character comes in as an agent and goes out as a picture that comes in a
   expect(born.code).toBe(0);
   expect(born.out).toContain('Net Mender hums.');
   expect(born.out).toContain('kept, without effect: system_prompt (an instruction');
-  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'card-png', '--to', 'card.png'])).code).toBe(0);
+  expect((await soulfra(['agents', 'export', 'net-mender', '--format', 'card-png', '--output', 'card.png'])).code).toBe(
+    0,
+  );
   const again = await soulfra(['agents', 'import', 'card.png', '--archetype', 'rook']);
   expect({ code: again.code, out: again.out }).toMatchObject({
     code: 0,

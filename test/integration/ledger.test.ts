@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Claim } from '../../domain/claims.ts';
 import { settleClaim } from '../../domain/settle-claim.ts';
 import { isDomainError } from '../../domain/errors.ts';
@@ -234,9 +234,9 @@ test('refund and chargeback cross, the payout has gone: a dispute that is lost t
           claims.splice(at === -1 ? claims.length : at, at === -1 ? 0 : 1, each);
         }
       });
-    await step({ kind: 'refund', id: `re_${purchaseId}`, amount: 300, state: 'done' });
+    await step({ kind: 'refund', id: `re_${purchaseId}`, amount: 300, currency: 'EUR', state: 'done' });
     // Twice, as a webhook comes.
-    const dispute = { kind: 'dispute', id: `dp_${purchaseId}`, amount: 1000 } as const;
+    const dispute = { kind: 'dispute', id: `dp_${purchaseId}`, amount: 1000, currency: 'EUR' } as const;
     for (const state of ['open', 'open', won ? 'won' : 'lost', won ? 'won' : 'lost'] as const)
       await step({ ...dispute, state });
     expect(claims.map(({ covered }) => covered)).toEqual([300, 700]);
@@ -295,20 +295,51 @@ test('the pool is left owing by a refund after it was shared out, and shares not
   expect(await pool()).toBe(-10);
 });
 
-test('one transfer has more parties than one statement has parameters for', async () => {
-  const parties = 15_000;
+/**
+ * Shares a pool out among so many, reads it back, and counts what must not grow with them: parameters of a statement, of which
+ * there are 65,535 at most, and how often the entries of a transfer are added up, which took time by their square.
+ */
+async function sharedAmong(parties: number, currency: string) {
   const split = splitSale(parties, 0, { weights: { creator: 0, platform: 0, blessings: 1 }, creators: [] });
-  await post([sold({ purchaseId: 'pur_isk', currency: 'ISK', from: accountOf.outside('stripe'), split })!]);
-  await sql`insert into users (id, name, role) select 'usr_' || n, 'user ' || n, 'member'
-    from generate_series(0, ${parties - 1}) n`.execute(store.db);
-  const received = Array.from({ length: parties }, (_, i) => ({ userId: `usr_${i}`, blessings: 1 }));
-  const pool = { amount: parties, currency: 'ISK' };
-  const shared = blessingsShared({ ownerId: testOwner, period: 'many', pool, received })!;
-  expect(await post([shared])).toEqual([true]);
-  expect(await post([shared])).toEqual([false]);
-  expect(await balance(accountOf.creator(`usr_${parties - 1}`), 'ISK')).toBe(1);
-  expect(await balance(accountOf.blessings(), 'ISK')).toBe(0);
-  expect(await findPosting(store.db, testOwner, shared.id)).toEqual(shared);
+  const from = accountOf.outside('stripe');
+  await post([sold({ purchaseId: `pur_${currency}`, currency, from, split })!]);
+  const prefix = `usr_${currency}_`;
+  await sql`insert into users (id, name, role) select ${prefix} || n, 'user ' || n, 'member'
+    from generate_series(0, ${parties - 1}::integer) n`.execute(store.db);
+  const received = Array.from({ length: parties }, (_, i) => ({ userId: `${prefix}${i}`, blessings: 1 }));
+  const pool = { amount: parties, currency };
+  const shared = blessingsShared({ ownerId: testOwner, period: `many-${currency}`, pool, received })!;
+  const asked = vi.spyOn(pg.Client.prototype, 'query');
+  try {
+    const added = await store.db.transaction().execute(async (tx) => {
+      await sql`set local track_functions = 'all'`.execute(tx);
+      const calls = async () => {
+        const { rows } = await sql<{ calls: number }>`select calls from pg_stat_xact_user_functions
+          where funcname = 'check_ledger_transfer'`.execute(tx);
+        return rows[0]?.calls ?? 0;
+      };
+      // What the connection has not yet handed to the statistics counts, too.
+      const before = await calls();
+      expect(await postTransfers(tx, by, [shared])).toEqual([true]);
+      await sql`set constraints all immediate`.execute(tx);
+      return (await calls()) - before;
+    });
+    expect(await post([shared])).toEqual([false]);
+    expect(await balance(accountOf.creator(`${prefix}${parties - 1}`), currency)).toBe(1);
+    expect(await balance(accountOf.blessings(), currency)).toBe(0);
+    expect(await findPosting(store.db, testOwner, shared.id)).toEqual(shared);
+    const parameters = asked.mock.calls.map((call) => (call as unknown[]).find(Array.isArray)?.length ?? 0);
+    return { parameters: Math.max(...parameters), added };
+  } finally {
+    asked.mockRestore();
+  }
+}
+
+test('one transfer has any number of parties: no statement, and no adding up, grows with them', async () => {
+  const some = await sharedAmong(1_100, 'ISK');
+  expect(some.parameters).toBeGreaterThan(1_000);
+  expect(some.added).toBeGreaterThan(0);
+  expect(await sharedAmong(2_200, 'JPY')).toEqual(some);
   expect(await faults()).toEqual([]);
 });
 

@@ -1,18 +1,16 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { sql } from 'kysely';
 import { createContext } from '../../api/context.ts';
 import { canonicalJson } from '../../domain/canonical-json.ts';
 import { signedText } from '../../integrations/signing.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { type Ended, runSoulfra } from '../support/command.ts';
 import { ownPackage, packageHash } from '../support/licenses.ts';
 
-const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
 // A guard, not a claim: each command is a process of its own.
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -32,24 +30,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-interface Ended {
-  code: number;
-  out: string;
-  err: string;
-}
 function soulfra(args: string[], env: Record<string, string> = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [launcher, ...args], {
-      cwd: folder,
-      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
-    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
-    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
-  });
+  return runSoulfra(args, { cwd: folder, env: { SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator, ...env } });
 }
 const json = (ended: Ended) => JSON.parse(ended.out) as Record<string, unknown>;
 /** With nothing that it could ask. */
@@ -137,6 +119,8 @@ test('whose license it must be is said where keys of several issuers are pinned'
     `of ${api.stranger.ownerId}: licenses, packages`,
   );
   expect(await wrong(whose())).toEqual({ code: 1, says: 'KEY_UNKNOWN' });
+  // Who reads this has the file alone, and it says whose keys are lacking.
+  expect((await whose()).err).toContain(`soulfra keys pin --issuer ${api.ownerId}`);
   // Trusted to make agents here is not trusted to license.
   expect((await soulfra(['--yes', 'keys', 'pin', '--for', 'packages'], online)).code).toBe(0);
   expect(await wrong(whose())).toEqual({ code: 1, says: 'KEY_UNKNOWN' });

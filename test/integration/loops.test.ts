@@ -1,3 +1,4 @@
+import { guildMemorySource } from '../../domain/invites.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { birth } from '../../stores/agents.ts';
 import { whatGoes } from '../../stores/forgettable.ts';
@@ -60,6 +61,7 @@ function story(agentId: string): NewMemory[] {
     told('held', 'The lamp was out.', { past: { validTo: '2026-03-01T11:00:00.000Z' } }),
     told(itemKey('news'), 'Harbour: the ferry is late.', { source: 'feed:news' }),
     told(itemKey('diary'), 'Una is ill and tells nobody of it.', { source: 'folder:diary' }),
+    told('joined', 'I joined the guild "The Night Watch" as member, invited by Una.', { source: guildMemorySource }),
     told('talk', 'Please remember my number 555-0199 for me.', { kind: 'conversation', source: 'usr_x' }),
     told('old', 'The lamp is red.', { past: { supersededAt: '2026-03-01T11:00:00.000Z' } }),
     told('gone', 'Said too much about Osk.', {
@@ -112,6 +114,7 @@ test('a preview lists what goes in, what stays out and why, and makes nothing', 
   );
   expect(why).toEqual({
     'Una is ill and tells nobody of it.': 'private_source',
+    'I joined the guild "The Night Watch" as member, invited by Una.': 'private_source',
     'Please remember my number 555-0199 for me.': 'private_kind',
     'The lamp is red.': 'superseded',
     'Said too much about Osk.': 'forgotten',
@@ -120,7 +123,7 @@ test('a preview lists what goes in, what stays out and why, and makes nothing', 
     'I notice more than I say.': 'rests_on_private',
     'I was told: remember my number 555-0199.': 'quotes_private',
   });
-  expect(json).toMatchObject({ goesInCount: 6, staysOutCount: 8, packageId: null, dryRun: true });
+  expect(json).toMatchObject({ goesInCount: 6, staysOutCount: 9, packageId: null, dryRun: true });
   expect(json['reasons']).toContainEqual(expect.objectContaining({ reason: 'rests_on_private', count: 3 }));
   expect(await maker.rowCounts()).toEqual(before);
 });
@@ -367,13 +370,13 @@ test('one’s own packages are trusted; a choice is kept to; a persona that says
 });
 
 /** A child of an agent, with a persona of the test's. */
-async function bornOf(parentId: string, id: string, persona: string): Promise<void> {
+async function bornOf(parentId: string, id: string, persona: string, name = `Child ${id}`): Promise<void> {
   const parent = await maker.db.selectFrom('agents').selectAll().where('id', '=', parentId).executeTakeFirstOrThrow();
   const { archetype, cadence, modelId, leastClass, mayDegrade, priority, fleetVersion } = parent;
   const { tokensPerDay, expectedTokens, importanceThreshold } = parent;
   const works = { archetype, cadence, modelId, leastClass, mayDegrade, priority };
   const limits = { tokensPerDay, expectedTokens, importanceThreshold };
-  const agent = { id, name: `Child ${id}`, persona, traits: ['calm'], maskSeed: 7, ...works, ...limits };
+  const agent = { id, name, persona, traits: ['calm'], maskSeed: 7, ...works, ...limits };
   await maker.db
     .transaction()
     .execute((tx) => birth(tx, { ownerId: maker.ownerId, origin: 'spawn', fleetVersion, parentId, agents: [agent] }));
@@ -424,6 +427,30 @@ test('what an ancestor was called for stays out of a persona, too', async () => 
   expect((await pack('heir-3')).status).toBe(201);
   expect(await pack('heir-4')).toMatchObject({ status: 400, json: { errors: [{ path: 'personaQuotes' }] } });
   expect((await pack('heir-4', { personaQuotes: true })).status).toBe(201);
+});
+
+test('a name and an id say nothing private either, and traits as little as before', async () => {
+  const told = 'The spare key lies under the third blue stone.';
+  const persona = 'Kind and patient.';
+  await bornOf('vesper-002', 'third-heir', persona);
+  await createMemoryStore(maker.db).add(maker.ownerId, [memory('third-heir', 'talk', told, { kind: 'conversation' })]);
+  expect((await pack('third-heir')).status).toBe(201);
+  const asks = { status: 400, json: { errors: [{ path: 'personaQuotes' }] } };
+  const lives = (change: { name?: string; traits?: string[]; maskSeed?: number }) =>
+    maker.db.updateTable('agents').set(change).where('id', '=', 'third-heir').execute();
+  await lives({ name: 'Under the Third Blue Stone' });
+  expect(await pack('third-heir')).toMatchObject(asks);
+  expect(await pack('third-heir', { memories: false }, '?dryRun=true')).toMatchObject(asks);
+  expect((await pack('third-heir', { personaQuotes: true })).status).toBe(201);
+  await lives({ name: 'Third Heir', traits: ['calm', 'under the third blue stone'] });
+  expect(await pack('third-heir')).toMatchObject(asks);
+
+  await bornOf('vesper-002', 'under-the-third-blue-stone', persona, 'Fourth Heir');
+  expect((await pack('under-the-third-blue-stone')).status).toBe(201);
+  await createMemoryStore(maker.db).add(maker.ownerId, [
+    memory('under-the-third-blue-stone', 'talk', told, { kind: 'conversation' }),
+  ]);
+  expect(await pack('under-the-third-blue-stone')).toMatchObject(asks);
 });
 
 test('who forgets a memory is told of the packages that hold it', async () => {

@@ -1,16 +1,14 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { hostCrypto } from '../../config/host-crypto.ts';
 import { readLoop } from '../../domain/loop-packages.ts';
 import { inPieces } from '../support/loops.ts';
+import { type Ended, runSoulfra } from '../support/command.ts';
 import { openShop, type Shop } from '../support/market.ts';
 
-const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
 // A guard, not a claim: each command is a process of its own.
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -28,24 +26,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
-interface Ended {
-  code: number;
-  out: string;
-  err: string;
-}
 function soulfra(token: string, args: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [launcher, ...args], {
-      cwd: folder,
-      env: { PATH: process.env['PATH'], SOULFRA_URL: url, SOULFRA_TOKEN: token },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (text: Buffer) => (out += text.toString()));
-    child.stderr.on('data', (text: Buffer) => (err += text.toString()));
-    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
-  });
+  return runSoulfra(args, { cwd: folder, env: { SOULFRA_URL: url, SOULFRA_TOKEN: token } });
 }
 const idIn = ({ out }: Ended) => (JSON.parse(out) as { id: string }).id;
 

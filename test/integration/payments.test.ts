@@ -8,6 +8,7 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import { redeemLicense } from '../../stores/license-uses.ts';
 import { findPayment } from '../../stores/payments.ts';
+import { openRefund } from '../../stores/provider-refunds.ts';
 import { paymentChangedSignal } from '../../domain/payments.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
@@ -16,6 +17,10 @@ import type { Fault } from '../support/stripe-double.ts';
 let market: MarketStage;
 beforeAll(async () => {
   market = await openMarketStage();
+  // Who sells here has an address, so that mail to them would be found.
+  await sql`update users set address = 'seller@people.example', verified_at = now() where id = ${testOwner}`.execute(
+    market.db,
+  );
 });
 afterAll(() => market?.close());
 
@@ -216,12 +221,25 @@ describe('a payment', () => {
     const told = market.double.events.filter(({ type }) => type === 'refund.created').at(-1)!;
     await market.tell(told);
     expect(await market.settled(told)).toBe('nothing_taken');
-    const { event } = market.double.dispute(paymentId);
-    await market.tell(event);
-    expect(await market.settled(event)).toBe('nothing_taken');
     expect((await market.postings(purchaseId)).toSorted()).toEqual(['fee_taken', 'hold', 'release']);
     expect(await market.balance(accountOf.escrow(market.buyer))).toBe(0);
+    // It was given back, and the bank takes it once more: the platform's loss, until it is won.
+    const { id, event } = market.double.dispute(paymentId);
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('open');
+    const open = async () =>
+      (await market.notices('payment_beyond')).find(({ subject, resolvedAt }) => subject === purchaseId && !resolvedAt);
+    expect((await open())?.title).toBe(`${id} took 10.00 EUR more than was left of ${purchaseId}`);
+    expect((await market.postings(purchaseId)).slice(3).toSorted()).toEqual(['beyond_taken', 'fee_taken']);
+    const closed = market.double.endDispute(id, 'won');
+    await market.tell(closed);
+    expect(await market.settled(closed)).toBe('won');
+    expect((await market.postings(purchaseId)).slice(5).toSorted()).toEqual(['beyond_returned', 'fee_returned']);
+    expect(await open()).toBe(undefined);
     expect(await market.sums()).toEqual([]);
+    // Who sold has got nothing of it, and is told of no dispute.
+    const mails = await sql`select from mails where data ->> 'purchaseId' = ${purchaseId}`.execute(market.db);
+    expect(mails.rows).toEqual([]);
   });
 
   test('of another amount than the price is refused and told: let go where it is authorised, given back where it is taken', async () => {
@@ -480,6 +498,32 @@ describe('events of Stripe', () => {
     expect([refused.statusCode, refused.json().code]).toEqual([409, 'CONFLICT']);
   });
 
+  test('one that Stripe would not say anything of is no stranger’s: it is asked again', async () => {
+    const sale = await market.buy();
+    const { event } = market.double.dispute(sale.paymentId);
+    market.double.fail('GET /v1/disputes/:id', '402');
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('open');
+  });
+
+  test('of a refund of what somebody captured there, told before the payment itself: it waits for its sale', async () => {
+    const { purchaseId, checkoutId, result } = await market.begin();
+    const paid = market.double.pay(checkoutId);
+    const paymentId = market.double.objects.get(checkoutId)!['payment_intent'] as string;
+    market.double.captureOutside(paymentId);
+    market.double.refundOutside(paymentId, 1_000);
+    const refunded = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+    await market.tell(refunded);
+    const known = async () => (await market.payments.find(purchaseId))?.paymentId;
+    await market.until('it is known whose it is', async () => (await known()) === paymentId);
+    await market.tell(paid);
+    const { licenseId } = await result;
+    expect(await market.settled(refunded)).toBe('done');
+    expect(await market.held(purchaseId)).toBe(0);
+    expect((await market.license(licenseId!)).state).toBe('revoked');
+    expect(await market.sums()).toEqual([]);
+  });
+
   test.each(['paymentEventObject', 'fetchPaymentObject', 'settlePaymentObject', 'endPaymentEvent'])(
     'a worker that dies after %s settles the dispute once',
     async (step) => {
@@ -638,6 +682,72 @@ describe('a refund through Stripe', () => {
     await market.tell(failed);
     expect(await market.settled(failed)).toBe('done');
     expect((await market.notices('refund_failed')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
+  });
+
+  test('that was given up and made all the same is booked and told; made twice, it is booked twice', async () => {
+    const sale = await market.buy();
+    const { purchaseId, paymentId } = sale;
+    const refundId = newId('refund');
+    market.double.fail('POST /v1/refunds', '402');
+    expect(await market.refund({ purchaseId, refundId, amount: 600 })).toEqual({ state: 'failed' });
+    expect(await market.held(purchaseId)).toBe(1_000);
+    for (const held of [400, 0]) {
+      market.double.refundOutside(paymentId, 600, { soulfra_refund: refundId });
+      const event = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+      await market.tell(event);
+      expect(await market.settled(event)).toBe('done');
+      expect(await market.held(purchaseId)).toBe(held);
+    }
+    const second = refundsOf(paymentId)[1]!.id;
+    expect((await market.notices('refund_differs')).map(({ title }) => title)).toEqual([
+      `${refundId} was given up, and stripe has made it all the same`,
+      `stripe was asked once for ${refundId}, and has made it twice`,
+    ]);
+    const rows = await market.db
+      .selectFrom('refunds')
+      .select(['amount', 'posted', 'state', 'failure', 'providerRefundId'])
+      .where('purchaseId', '=', purchaseId)
+      .orderBy('madeAt')
+      .execute();
+    expect(rows).toMatchObject([
+      { amount: 600, posted: 600, state: 'done', failure: '' },
+      { amount: 600, posted: 400, state: 'done', providerRefundId: second },
+    ]);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('that has failed is not booked by what was looked up before; looked up anew, it is', async () => {
+    const sale = await market.buy();
+    const refundId = newId('refund');
+    market.double.refundStatus = 'pending';
+    const asked = refusal(market.refund({ purchaseId: sale.purchaseId, refundId }));
+    await market.until('it is asked for', async () => refundsOf(sale.paymentId).length === 1);
+    market.double.refundStatus = undefined;
+    const { id } = refundsOf(sale.paymentId)[0]!;
+    const failed = market.double.endRefund(id, 'failed');
+    await market.tell(failed);
+    expect(await market.settled(failed)).toBe('failed');
+    await market.client.workflow.getHandle(`refund:${refundId}`).terminate('the test has seen enough');
+    await asked;
+    const facts = {
+      providerRefundId: id,
+      refundId,
+      paymentId: sale.paymentId,
+      state: 'done',
+      money: { amount: 1_000, currency: 'EUR' },
+      reason: '',
+    } as const;
+    const stale = { provider: 'stripe', object: { kind: 'refund', facts }, of: { refundId } } as const;
+    expect(await market.activities.settlePaymentObject(stale)).toMatchObject({ outcome: 'contradicted' });
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+    const made = market.double.endRefund(id, 'succeeded');
+    await market.tell(made);
+    expect(await market.settled(made)).toBe('done');
+    expect(await market.held(sale.purchaseId)).toBe(0);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    const told = (await market.notices('refund_differs')).filter(({ subject }) => subject === sale.purchaseId);
+    expect(told).toHaveLength(1);
   });
 });
 
@@ -801,6 +911,148 @@ describe('a dispute', () => {
     expect(await market.sums()).toEqual([]);
   });
 
+  test('in another currency than the sale takes nothing of the parties; it is booked as it was taken, and told', async () => {
+    const sale = await market.buy();
+    const outside = await market.balance(accountOf.outside('stripe'), 'USD');
+    const { id, event } = market.double.dispute(sale.paymentId, 1_200, 'needs_response', 'usd');
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('open');
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+    expect(await market.license(sale.licenseId)).toEqual({ state: 'suspended', suspendedBy: [`dispute:${id}`] });
+    expect(await beyond(sale.purchaseId)).toEqual({ [`dispute:${id}:beyond`]: 1_200 });
+    expect((await market.balance(accountOf.outside('stripe'), 'USD')) - outside).toBe(1_200);
+    expect((await market.notices('payment_beyond')).filter(({ subject }) => subject === sale.purchaseId)).toMatchObject(
+      [{ title: `${id} took 12.00 USD more than was left of ${sale.purchaseId}`, resolvedAt: null }],
+    );
+    expect(await disputedEnd(id, 'lost')).toBe('lost');
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+    expect((await market.license(sale.licenseId)).state).toBe('revoked');
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('that is won in part leaves the rest with the buyer, once Stripe’s books say so: a refund like any other', async () => {
+    const sale = await market.buy();
+    const { id } = await disputed(sale);
+    const closed = market.double.endDispute(id, 'won', null);
+    await market.tell(closed);
+    expect(await market.settled(closed)).toBe('won');
+    expect(await market.held(sale.purchaseId)).toBe(1_000);
+    const back = market.double.reinstate(id, 640);
+    market.dying.add('settlePaymentObject');
+    for (const each of [back, { ...back, id: `${back.id}_again` }]) {
+      await market.tell(each);
+      expect(await market.settled(each)).toBe('won');
+    }
+    expect(market.dying.size).toBe(0);
+    expect(await market.held(sale.purchaseId)).toBe(640);
+    expect((await market.call('GET', `/v1/purchases/${sale.purchaseId}/refunds`)).json().items).toMatchObject([
+      { amount: 360, posted: 360, state: 'done', reason: `${id} was won in part` },
+    ]);
+    expect(await market.license(sale.licenseId)).toEqual({ state: 'active', suspendedBy: [] });
+    const differs = async () =>
+      (await market.notices('dispute_differs')).filter(({ subject }) => subject === sale.purchaseId);
+    expect(await differs()).toEqual([]);
+    const rest = market.double.reinstate(id, 360);
+    await market.tell(rest);
+    expect(await market.settled(rest)).toBe('won');
+    expect((await differs()).map(({ title }) => title)).toEqual([
+      `${id} left 3.60 EUR with its buyer, and stripe says now that it is 0.00 EUR`,
+    ]);
+    expect(await market.sums()).toEqual([]);
+  });
+
+  test('and refunds hold a license up as often as all that is left is on its way, in the order in which they came', async () => {
+    const sale = await market.buy();
+    const { purchaseId } = sale;
+    const [slow, fast] = [newId('refund'), newId('refund')];
+    const asked = { purchaseId, reason: 'asked', force: false, madeBy: 'tok_test' };
+    // Its transaction is the older one, and gets the lock second.
+    await market.db.transaction().execute(async (tx) => {
+      await sql`select 1`.execute(tx);
+      await market.db.transaction().execute((other) => openRefund(other, { ...asked, refundId: fast, amount: 100 }));
+      await openRefund(tx, { ...asked, refundId: slow, amount: 500 });
+    });
+    const came = await market.db
+      .selectFrom('refunds')
+      .select('id')
+      .where('purchaseId', '=', purchaseId)
+      .orderBy('madeAt')
+      .execute();
+    expect(came.map(({ id }) => id)).toEqual([fast, slow]);
+    const license = () => market.license(sale.licenseId);
+    expect(await license()).toEqual({ state: 'active', suspendedBy: [] });
+    const { id, end } = await disputed(sale, 400);
+    expect((await license()).suspendedBy.toSorted()).toEqual([`dispute:${id}`, `refund:${slow}`]);
+    await end('won');
+    expect(await license()).toEqual({ state: 'active', suspendedBy: [] });
+    market.double.refundOutside(sale.paymentId, 400);
+    const event = market.double.events.findLast(({ type }) => type === 'refund.created')!;
+    await market.tell(event);
+    expect(await market.settled(event)).toBe('done');
+    expect(await license()).toEqual({ state: 'suspended', suspendedBy: [`refund:${slow}`] });
+  });
+
+  test('of another amount than it was first is told', async () => {
+    const sale = await market.buy();
+    const { id } = await disputed(sale, 700);
+    const dispute = market.double.objects.get(id)!;
+    dispute['amount'] = 900;
+    expect(await disputedEnd(id, 'lost')).toBe('lost');
+    expect(
+      (await market.notices('dispute_differs')).find(({ key }) => key === `dispute_differs:${id}:amount`)?.title,
+    ).toBe(`${id} was of 7.00 EUR, and stripe says now that it is of 9.00 EUR`);
+    expect(await market.held(sale.purchaseId)).toBe(300);
+  });
+
+  test('and a refund are told to who sold by event, mail and webhook, each once, though workers die', async () => {
+    const sale = await market.buy();
+    const { purchaseId } = sale;
+    await sql`delete from webhooks`.execute(market.db);
+    await market.db
+      .insertInto('webhooks')
+      .values({
+        id: newId('webhook'),
+        ownerId: testOwner,
+        url: 'https://shop.example/hooks',
+        types: ['order.refunded', 'order.disputed'],
+      })
+      .execute();
+    market.dying.add('settlePaymentObject');
+    expect(await market.refund({ purchaseId, amount: 400 })).toEqual({ state: 'done' });
+    market.dying.add('settlePaymentObject');
+    const { id, end } = await disputed(sale, 600);
+    market.dying.add('settlePaymentObject');
+    expect(await end('won')).toBe('won');
+    expect(market.dying.size).toBe(0);
+    const mails = await sql<{ key: string; data: object }>`
+      select key, data from mails where user_id = ${testOwner} and data ->> 'purchaseId' = ${purchaseId}
+      order by id`.execute(market.db);
+    const hooks = await sql<{ key: string }>`
+      select e.key from webhook_events e join webhook_deliveries d on d.event_id = e.id
+      where e.body::jsonb -> 'data' ->> 'purchaseId' = ${purchaseId} order by e.id`.execute(market.db);
+    const { rows: refunds } = await sql<{ id: string }>`
+      select id from refunds where purchase_id = ${purchaseId}`.execute(market.db);
+    const refundId = refunds[0]!.id;
+    expect(mails.rows).toMatchObject([
+      { key: `refund:${refundId}`, data: { refundId, amount: 400, currency: 'EUR', title: 'A loop', reason: 'asked' } },
+      { key: `dispute:${id}:open`, data: { disputeId: id, amount: 600, state: 'open' } },
+      { key: `dispute:${id}:won`, data: { disputeId: id, amount: 600, state: 'won' } },
+    ]);
+    expect(hooks.rows.map(({ key }) => key)).toEqual([
+      `order.refunded:${refundId}`,
+      `order.disputed:${id}:open`,
+      `order.disputed:${id}:won`,
+    ]);
+    const events = await sql<{ ownerId: string; type: string }>`
+      select owner_id, type from events where subject = ${purchaseId} and type !~ '^purchase.(pending|authorized|captured|completed)$'
+      order by owner_id = ${market.buyer}, id`.execute(market.db);
+    expect(events.rows).toEqual(
+      [testOwner, market.buyer].flatMap((ownerId) =>
+        ['purchase.refunded', 'dispute.opened', 'dispute.won'].map((type) => ({ ownerId, type })),
+      ),
+    );
+  });
+
   /** By transfer: what went from the platform to the provider, below zero where it came back. */
   async function beyond(purchaseId: string): Promise<Record<string, number>> {
     const { rows } = await sql<{ id: string; amount: number }>`
@@ -834,7 +1086,8 @@ describe('a dispute', () => {
     market.double.objects.get(id)!['status'] = 'needs_response';
     expect(await disputedEnd(id, 'lost')).toBe('lost');
     expect(await disputedEnd(id, 'won')).toBe('lost');
-    expect((await market.notices('dispute_differs')).map(({ subject }) => subject)).toEqual([sale.purchaseId]);
+    const differs = (await market.notices('dispute_differs')).filter(({ subject }) => subject === sale.purchaseId);
+    expect(differs.map(({ key }) => key)).toEqual([`dispute_differs:${id}:end`]);
     expect(await market.held(sale.purchaseId)).toBe(0);
   });
 });

@@ -164,6 +164,31 @@ test('who was deleted, or has no verified address any more, gets no receipt; the
   expect(await told(input.purchaseId)).toEqual(both());
 });
 
+test('a refund of credits is told to who sold by mail, and to who runs the marketplace too by webhook, once', async () => {
+  const listing = await shop.list({ title: 'Told when it goes back' });
+  await shop.grant(shop.buyer.ownerId, 1_000);
+  const { id } = (await shop.buy(listing)).json as unknown as { id: string };
+  await sql`update webhooks set types = array_append(types, 'order.refunded')`.execute(shop.db);
+  const refund = () =>
+    shop.api.call('POST', `/v1/purchases/${id}/refunds`, {
+      body: { amount: 250, reason: 'half\u202e of it' },
+      headers: { 'idempotency-key': 'told-when-it-goes-back' },
+    });
+  const refundId = (await refund()).json['id'] as string;
+  await refund();
+  expect(await told(refundId, 'order.refunded')).toEqual(both());
+  const events = await sql<{ ownerId: string }>`
+    select owner_id from events where type = 'purchase.refunded' and subject = ${id}`.execute(shop.db);
+  const owners = events.rows.map(({ ownerId }) => ownerId);
+  expect(owners.toSorted()).toEqual([...both(), shop.buyer.ownerId].toSorted());
+  const { rows } = await sql<{ userId: string; address: string; data: unknown }>`
+    select user_id, address, data from mails where template = 'refund_notice' and data ->> 'purchaseId' = ${id}`.execute(
+    shop.db,
+  );
+  const data = { purchaseId: id, title: 'Told when it goes back', amount: 250, currency: 'EUR', refundId };
+  expect(rows).toMatchObject([{ userId: shop.seller.ownerId, data }]);
+});
+
 test('a license that is revoked by a refund or by hand is told to who issued and who held it, once', async () => {
   const listing = await shop.list();
   await shop.grant(shop.buyer.ownerId, 2_000);

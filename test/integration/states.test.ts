@@ -1,3 +1,5 @@
+import { compositionStates } from '../../domain/compositions.ts';
+import { deliveryOutcomes } from '../../domain/deliveries.ts';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { judgementStates } from '../../domain/consistency.ts';
@@ -15,11 +17,17 @@ import {
 import {
   agentOrigins,
   agentStates,
+  ballotStates,
   clusterStates,
   driftStates,
+  guildActions,
+  guildRoles,
+  guildStates,
+  inviteStates,
   licenseStates,
   listingStates,
   machineStates,
+  membershipEnds,
   memoryKinds,
   messageStates,
   planStates,
@@ -30,7 +38,14 @@ import {
   threadEnds,
   threadKinds,
   threadStates,
+  channelStages,
+  dropDeliveryStates,
+  dropStates,
 } from '../../domain/states.ts';
+import { voteOrigins, votingMethods } from '../../domain/ballots.ts';
+import { guildRuleNames } from '../../domain/guild-rules.ts';
+import { givenRoles } from '../../domain/guilds.ts';
+import { inviteAnswerers, inviteTargets } from '../../domain/invites.ts';
 import { mailStates, mailTemplates } from '../../domain/mails.ts';
 import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
@@ -49,10 +64,27 @@ const words: Record<string, readonly string[]> = {
   'agents.origin': agentOrigins,
   'agents.state': agentStates,
   'agent_drift.state': driftStates,
+  'ballots.method': votingMethods,
+  'ballots.state': ballotStates,
+  'votes.origin': voteOrigins,
   'clusters.state': clusterStates,
   'drift_ratings.state': driftStates,
   'drift_judgements.state': judgementStates,
   'ego_entries.kind': egoKinds,
+  'channels.stage': channelStages,
+  'compositions.state': compositionStates,
+  'deliveries.state': dropDeliveryStates,
+  'delivery_attempts.outcome': deliveryOutcomes,
+  'drops.state': dropStates,
+  'guild_events.action': guildActions,
+  'guild_members.ended_by': membershipEnds,
+  'guild_members.role': guildRoles,
+  'guilds.state': guildStates,
+  'guild_rules.name': guildRuleNames,
+  'guild_invites.role': givenRoles,
+  'guild_invites.state': inviteStates,
+  'guild_invites.target': inviteTargets,
+  'guild_invites.waits_for': inviteAnswerers,
   'license_events.change': licenseChanges,
   'licenses.state': licenseStates,
   'listings.state': listingStates,

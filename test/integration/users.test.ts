@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
+import { createMailStore, queueMail } from '../../stores/mails.ts';
 import { openNotice } from '../../stores/notices.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { findMail } from '../../stores/queries/mails.ts';
@@ -108,17 +109,46 @@ test('the answer to who asks for a link tells nothing of who has the address', a
   expect(left.rows[0]?.held).toBe(false);
 });
 
-test('links are limited by address and by who asks, whether there is somebody or not', async () => {
-  const statuses: number[] = [];
-  for (let i = 0; i < 4; i += 1) statuses.push((await signUp('nobody@harbour.example')).status);
-  expect(statuses).toEqual([202, 202, 202, 429]);
-  for (let i = 0; i < 7; i += 1) statuses.push((await signUp(`nobody-${i}@harbour.example`)).status);
-  expect(statuses.slice(4)).toEqual([202, 202, 202, 202, 202, 202, 429]);
-  const refused = await signUp('other@harbour.example');
-  expect(refused.json['code']).toBe('RATE_LIMITED');
-  expect(Number(refused.headers['retry-after'])).toBeGreaterThan(600);
+/** Asks for links to an address from elsewhere. @returns how many are to be mailed of it */
+async function signUpFrom(remoteAddress: string, address: string, times = 1): Promise<number> {
+  const mails = async () => (await api.rowCounts())['mails']!;
+  const before = await mails();
+  for (let i = 0; i < times; i += 1) {
+    const { statusCode, body } = await api.app.inject({
+      method: 'POST',
+      url: '/v1/sign-ups',
+      payload: { address },
+      remoteAddress,
+    });
+    expect([statusCode, body]).toEqual([202, '{"accepted":true}']);
+  }
+  return (await mails()) - before;
+}
+
+test('who asks for links to somebody’s address does not use up theirs; over every limit the answer is the same', async () => {
+  const address = 'victim@harbour.example';
+  await invite(address);
+  // One caller has three, and however often they go on asking leaves the rest to others.
+  expect(await signUpFrom('192.0.2.66', address, 9)).toBe(3);
+  expect(await signUpFrom('::ffff:192.0.2.66', address)).toBe(0);
+  expect(await signUpFrom('198.51.100.7', address, 4)).toBe(3);
+  // Whoever has one address of a /64 has all of them.
+  expect(await signUpFrom('2001:db8:1:2::1', address, 2)).toBe(2);
+  expect(await signUpFrom('2001:db8:1:2:aaaa:bbbb:cccc:dddd', address, 2)).toBe(1);
+  // Nine by now: ten an address, by whomever.
+  expect(await signUpFrom('203.0.113.1', address, 2)).toBe(1);
+  expect(await signUpFrom('203.0.113.2', address)).toBe(0);
+  await settled();
+  expect(mailed(address)).toBe(1 + 10);
   // Redis holds no address.
   expect((await api.deps.redis!.keys('*')).join()).not.toContain('harbour');
+});
+
+test('a caller has ten links, to whomever, known or not', async () => {
+  const mails: number[] = [];
+  for (let i = 0; i < 12; i += 1) mails.push(await signUpFrom('192.0.2.99', `nobody-${i}@harbour.example`));
+  expect(mails).toEqual([...Array.from({ length: 10 }, () => 1), 0, 0]);
+  expect(await signUpFrom('192.0.2.100', 'nobody-11@harbour.example')).toBe(1);
   await settled();
 });
 
@@ -242,6 +272,96 @@ test('a token of a lesser role than its user’s sees and ends itself alone', as
   expect((await api.call('DELETE', `/v1/tokens/${other as string}`, { token })).status).toBe(404);
   expect((await api.call('DELETE', `/v1/tokens/${id}`, { token })).status).toBe(204);
   expect((await api.call('GET', '/v1/me', { token })).status).toBe(401);
+});
+
+/** Somebody who has signed in by a browser and by a program. */
+async function signedIn(address: string, role: string) {
+  const id = await invite(address, { role });
+  const token = await signIn(address);
+  await signUp(address);
+  await settled();
+  const opened = await api.call('POST', '/v1/sessions', { token: null, body: { once: once(address) } });
+  const cookie = String(opened.headers['set-cookie']).split(';')[0]!;
+  const headers = { cookie, origin: 'http://localhost', host: 'localhost' };
+  /** By the browser and by the program: what a route for creators answers before it looks at anything else. */
+  const asCreator = async () => [
+    (await api.call('POST', '/v1/listings', { token: null, headers, body: {} })).json['code'],
+    (await api.call('POST', '/v1/listings', { token, body: {} })).json['code'],
+  ];
+  return { id, token, asCreator };
+}
+const setRole = (id: string, role: string, more: { query?: string; token?: string } = {}) =>
+  api.call('PATCH', `/v1/users/${id}${more.query ?? ''}`, {
+    body: { role },
+    ...(more.token === undefined ? {} : { token: more.token }),
+  });
+
+test('another role holds at once in open sessions and tokens, and is told with who gave it', async () => {
+  const { id, token, asCreator } = await signedIn('barbara@harbour.example', 'member');
+  expect(await asCreator()).toEqual(['FORBIDDEN', 'FORBIDDEN']);
+  const before = await api.rowCounts();
+  expect((await setRole(id, 'creator', { query: '?dryRun=true' })).json).toEqual({
+    dryRun: true,
+    would: `make ${id}, who is member, creator`,
+  });
+  expect(await api.rowCounts()).toEqual(before);
+  expect(await setRole(id, 'creator')).toMatchObject({ status: 200, json: { id, role: 'creator', state: 'active' } });
+  expect(await asCreator()).toEqual(['INVALID_INPUT', 'INVALID_INPUT']);
+  // So already: nothing is written.
+  const after = await api.rowCounts();
+  expect((await setRole(id, 'creator')).status).toBe(200);
+  expect(await api.rowCounts()).toEqual(after);
+
+  const lent = await createPrincipalStore(api.db).issue({ ownerId: id, kind: 'bearer', role: 'reader', name: 'lent' });
+  expect((await setRole(id, 'member')).status).toBe(200);
+  expect(await asCreator()).toEqual(['FORBIDDEN', 'FORBIDDEN']);
+  const roleOf = async (secret: string) => (await api.call('GET', '/v1/me', { token: secret })).json['role'];
+  expect([await roleOf(token), await roleOf(lent.secret)]).toEqual(['member', 'reader']);
+  const { tokenId } = (await api.call('GET', '/v1/me')).json;
+  const told = await api.db
+    .selectFrom('events')
+    .select(['ownerId', 'data'])
+    .where('subject', '=', id)
+    .where('type', '=', 'user.role_changed')
+    .orderBy('id')
+    .execute();
+  expect(told).toEqual([
+    { ownerId: api.ownerId, data: { from: 'member', to: 'creator', by: tokenId } },
+    { ownerId: api.ownerId, data: { from: 'creator', to: 'member', by: tokenId } },
+  ]);
+});
+
+test('a link that is out, or about to leave, has the role of the moment it is swapped', async () => {
+  const address = 'hedy@harbour.example';
+  const id = await invite(address, { role: 'creator' });
+  await setRole(id, 'reader');
+  expect((await api.call('GET', '/v1/me', { token: await signIn(address) })).json['role']).toBe('reader');
+
+  const mails = createMailStore(api.db);
+  await setRole(id, 'creator');
+  await api.db.transaction().execute(async (tx) => {
+    await queueMail(tx, { ownerId: api.ownerId, userId: null, key: 'hedy', template: 'sign_in', address });
+    // Only the test takes its turns.
+    await sql`delete from intents`.execute(tx);
+  });
+  const mail = await api.db.selectFrom('mails').select('id').where('key', '=', 'hedy').executeTakeFirstOrThrow();
+  const turn = await mails.turn(mail.id, { signUpOpen: false });
+  if (!('send' in turn)) throw new Error('it was not its turn');
+  await setRole(id, 'reader');
+  const begun = await mails.begin(turn.send);
+  const swapped = await api.call('POST', '/v1/sessions', { token: null, body: { once: begun!.secret, as: 'token' } });
+  expect(swapped.json['role']).toBe('reader');
+  await mails.end(turn.send, begun!.attempt, 'accepted', '');
+});
+
+test('whoever runs an installation keeps their role, and nobody gives roles in another one', async () => {
+  const before = await api.rowCounts();
+  for (const role of ['creator', 'reader'])
+    expect(await setRole(api.ownerId, role)).toMatchObject({ status: 409, json: { code: 'CONFLICT' } });
+  expect((await setRole(api.stranger.ownerId, 'reader')).status).toBe(404);
+  expect((await setRole(api.ownerId, 'reader', { token: api.stranger.token })).status).toBe(404);
+  expect((await api.call('GET', '/v1/me')).json['role']).toBe('operator');
+  expect(await api.rowCounts()).toEqual(before);
 });
 
 test('a member deletes themselves; their offers go with them, and not by a token that was lent', async () => {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -5,6 +6,7 @@ import { createGuardedFetch } from '../../integrations/guarded-fetch.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
 import { isSigned } from '../../integrations/standard-webhooks.ts';
 import { createWebhookSender, webhookSecretAbout } from '../../integrations/webhook-sender.ts';
+import { mostAtOnce, mostAtOnceOfOwner, mostRedeliveries, mostRedeliveriesAtOnce } from '../../domain/webhooks.ts';
 import { newId } from '../../stores/ids.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { createWebhookDeliveryStore } from '../../stores/webhook-deliveries.ts';
@@ -12,6 +14,7 @@ import { queueWebhookEvent } from '../../stores/webhook-events.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
 import { giveLicense } from '../support/licenses.ts';
+import { addPerson } from '../support/market.ts';
 import { applyFleet, openOutbound, testWebhookKey } from '../support/outbound.ts';
 import { applyRetention } from '../support/retention.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
@@ -19,13 +22,15 @@ import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-r
 let api: ApiFixture;
 let receiver: WebhookReceiver;
 let outbound: Awaited<ReturnType<typeof openOutbound>>;
+/** In place of what the rules say, also in a line. */
+let waitSeconds = 0.05;
 const box = createSecretBox(Buffer.from(testWebhookKey, 'base64url'));
 
 beforeAll(async () => {
   api = await createApiFixture();
   await applyFleet(api.db, api.ownerId, { webhooks: { allowPrivate: ['127.0.0.1'] } });
   receiver = await startWebhookReceiver();
-  outbound = await openOutbound(api, {});
+  outbound = await openOutbound(api, {}, { waitSeconds: () => waitSeconds });
 });
 afterAll(async () => {
   await outbound?.close();
@@ -342,6 +347,127 @@ test('an endpoint that is slow has two deliveries at once, and all come', async 
   await settled(to);
   expect(receiver.at('/slow')).toHaveLength(6);
   expect(most).toBe(2);
+});
+
+/** Another endpoint of the same owner. */
+async function anotherEndpoint(path: string, token: string): Promise<Endpoint & { token: string }> {
+  const made = await api.call('POST', '/v1/webhooks', { token, body: { url: receiver.url(path) } });
+  expect(made.status, made.text).toBe(201);
+  return { ...(made.json as unknown as Endpoint), ownerId: api.ownerId, token };
+}
+
+test('an owner of ten endpoints that all hang holds up nobody else', async () => {
+  const first = await endpoint('/hangs-0');
+  const own = [first];
+  for (let i = 1; i < 10; i += 1) own.push(await anotherEndpoint(`/hangs-${i}`, first.token));
+  // Those in line look again as seldom as they would: else looking is all that this machine does.
+  waitSeconds = 5;
+  const held: ServerResponse[] = [];
+  for (const i of own.keys())
+    receiver.answer(
+      `/hangs-${i}`,
+      ...Array.from({ length: 4 }, () => (response: ServerResponse) => held.push(response)),
+    );
+  for (let i = 0; i < 4; i += 1) await tell(first.ownerId);
+  await until('as many hang as an owner may have under way', () => Promise.resolve(held.length >= mostAtOnceOfOwner));
+
+  // Somebody else's is tried while all of those hang.
+  const other = await addPerson(api.db, 'shop');
+  const made = await api.call('POST', '/v1/webhooks', { token: other.token, body: { url: 'https://127.0.0.1:1/' } });
+  const theirs = { id: made.json['id'] as string, token: other.token };
+  expect(await tell(other.ownerId)).toBe(1);
+  await until('it is tried', async () => Number((await deliveries(theirs))[0]!['attempts']) > 0);
+  const { rows } = await sql<{ under: number }>`select count(*) as under
+    from webhook_attempts a join webhook_deliveries d on d.id = a.delivery_id, (select min(t.began_at) as began_at
+      from webhook_attempts t join webhook_deliveries o on o.id = t.delivery_id where o.webhook_id = ${theirs.id}) their
+    where d.webhook_id = any(${own.map(({ id }) => id)}) and a.began_at < their.began_at
+      and (a.ended_at is null or a.ended_at > their.began_at)`.execute(api.db);
+  expect(rows).toEqual([{ under: mostAtOnceOfOwner }]);
+  await api.call('DELETE', `/v1/webhooks/${theirs.id}`, { token: other.token });
+
+  // Let go, every one of the forty comes; nobody is left in the line.
+  waitSeconds = 0.05;
+  for (const i of own.keys()) receiver.answer(`/hangs-${i}`);
+  for (const response of held) response.writeHead(204).end();
+  for (const each of own) await settled(each);
+  for (const i of own.keys())
+    expect(new Set(receiver.at(`/hangs-${i}`).map((event) => headersOf(event)['webhook-id'])).size).toBe(4);
+  const left = await sql<{ left: number }>`select count(*) as left from webhook_deliveries
+    where waits_since is not null`.execute(api.db);
+  expect(left.rows).toEqual([{ left: 0 }]);
+});
+
+test('an endpoint’s line keeps its order, and of all that begin at once no more than may do', async () => {
+  const first = await endpoint('/line-0');
+  const others = [await anotherEndpoint('/line-1', first.token), await anotherEndpoint('/line-2', first.token)];
+  const store = createWebhookDeliveryStore(api.db);
+  await api.db.transaction().execute(async (tx) => {
+    for (let i = 0; i < 15; i += 1) await queueWebhookEvent(tx, first.ownerId, 'license.revoked', revoked());
+    // Only the test takes its turns.
+    await sql`delete from intents`.execute(tx);
+  });
+  const ids = (await Promise.all([first, ...others].map(deliveries))).flat().map(({ id }) => id as string);
+  expect(ids).toHaveLength(45);
+  // All at once, on as many connections as there are: exactly as many begin as may.
+  const turns = await Promise.all(ids.map((id) => store.begin(id)));
+  const begun = turns.flatMap((turn) => ('send' in turn ? [turn.send] : []));
+  expect(begun).toHaveLength(mostAtOnceOfOwner);
+  const line = await sql<{ id: string; webhookId: string }>`select id, webhook_id as "webhookId"
+    from webhook_deliveries where waits_since is not null order by waits_since`.execute(api.db);
+  const waiting = line.rows.map(({ id }) => id);
+  expect(waiting).toHaveLength(45 - mostAtOnceOfOwner);
+  // Asked again in whatever order each keeps its place: the last ones wait the longest.
+  const waits = new Map<string, number>();
+  for (const id of waiting.toReversed()) {
+    const turn = await store.begin(id);
+    waits.set(id, 'step' in turn ? turn.step.againInSeconds! : 0);
+  }
+  for (const places of Map.groupBy(line.rows, ({ webhookId }) => webhookId).values())
+    expect(places.map(({ id }) => waits.get(id))).toEqual(places.map((_, ahead) => Math.max(5, ahead)));
+  await store.end(begun[0]!, { status: 204, reason: '' });
+  const next = await Promise.all(waiting.map((id) => store.begin(id)));
+  expect(next.filter((turn) => 'send' in turn)).toHaveLength(1);
+});
+
+test('a delivery is asked for again twenty times at the most, and twenty of an owner at once', async () => {
+  const to = await endpoint('/again');
+  const ask = (id: string) => api.call('POST', `/v1/webhooks/${to.id}/deliveries/${id}/redeliver`, { token: to.token });
+  await api.db.transaction().execute(async (tx) => {
+    for (let i = 0; i < mostRedeliveriesAtOnce + 5; i += 1)
+      await queueWebhookEvent(tx, to.ownerId, 'license.revoked', revoked());
+    // Nobody takes a turn.
+    await sql`delete from intents`.execute(tx);
+  });
+  await sql`update webhook_deliveries set state = 'failed', ended_at = now() where webhook_id = ${to.id}`.execute(
+    api.db,
+  );
+  const { rows } = await sql<{ id: string }>`select id from webhook_deliveries where webhook_id = ${to.id}`.execute(
+    api.db,
+  );
+  // What hangs, and what waits behind it, stays under way.
+  const held: ServerResponse[] = [];
+  receiver.answer('/again', ...rows.map(() => (response: ServerResponse) => held.push(response)));
+  const answers = await Promise.all(rows.map(({ id }) => ask(id)));
+  expect(answers.filter(({ status }) => status === 202)).toHaveLength(mostRedeliveriesAtOnce);
+  const late = rows.filter((_, i) => answers[i]!.status !== 202).map(({ id }) => id);
+  for (const id of late) expect(await ask(id)).toMatchObject({ status: 409, json: { code: 'CONFLICT' } });
+  await until('they hang', () => Promise.resolve(held.length === mostAtOnce));
+  receiver.answer('/again');
+  for (const response of held) response.writeHead(204).end();
+  await settled(to);
+  expect(receiver.at('/again')).toHaveLength(mostRedeliveriesAtOnce);
+
+  // There is room again, but not for one that was asked for too often.
+  const [one, other] = late;
+  await sql`update webhook_deliveries set redeliveries = ${mostRedeliveries - 1} where id = ${one}`.execute(api.db);
+  expect([(await ask(other!)).status, (await ask(one!)).status]).toEqual([202, 202]);
+  await settled(to);
+  expect(await ask(one!)).toMatchObject({
+    status: 409,
+    json: { detail: expect.stringContaining(`${mostRedeliveries} times`) },
+  });
+  expect((await ask(other!)).status).toBe(202);
+  await settled(to);
 });
 
 test('a try that was cut off is begun anew; one that is told late counts only where it arrived', async () => {

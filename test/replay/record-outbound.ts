@@ -23,15 +23,21 @@ export async function recordOutbound(
   save: (name: string, workflowId: string) => Promise<void>,
 ): Promise<void> {
   await lab.apply({ ...testFleet({ heavy: 2, light: 3 }), webhooks: { allowPrivate: ['127.0.0.1'] } });
-  // No folder can be made where a file lies.
+  // No folder can be made where a file lies; what was recorded before has mailed its receipts there.
+  rmSync(mailbox, { recursive: true, force: true });
   writeFileSync(mailbox, '');
   const address = 'ada@harbour.example';
   await db.transaction().execute(async (tx) => {
     await inviteUser(tx, { operatorId: labOwner, address, role: 'member', name: 'Ada' });
     await queueMail(tx, { ownerId: labOwner, userId: null, key: 'sign_in:recorded', template: 'sign_in', address });
   });
-  const mail = await db.selectFrom('mails').select('id').executeTakeFirstOrThrow();
-  await until('a try failed', async () => (await db.selectFrom('mailAttempts').select('outcome').execute()).length > 0);
+  const mail = await db
+    .selectFrom('mails')
+    .select('id')
+    .where('key', '=', 'sign_in:recorded')
+    .executeTakeFirstOrThrow();
+  const tries = () => db.selectFrom('mailAttempts').select('outcome').where('mailId', '=', mail.id).execute();
+  await until('a try failed', async () => (await tries()).length > 0);
   rmSync(mailbox);
   const mailWorkflow = mailWorkflowId(mail.id, 0);
   await client.workflow.getHandle(mailWorkflow).result();

@@ -1,4 +1,5 @@
 import { purchaseWorkflowId } from '../../domain/ids.ts';
+import type { PaymentObjectKind } from '../../domain/payments.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { newId } from '../../stores/ids.ts';
 import { createPaymentEventStore } from '../../stores/payment-events.ts';
@@ -54,24 +55,11 @@ export async function recordPayments(
   const page = async () => (await payments.find(purchaseId))?.checkoutId ?? null;
   await until('the page is open', async () => (await page()) !== null);
   const checkoutId = (await page())!;
-  const { id, type } = double.pay(checkoutId);
-  await events.receive({
-    provider: 'stripe',
-    id,
-    ownerId: labOwner,
-    type,
-    live: false,
-    account: null,
-    object: { kind: 'checkout', id: checkoutId },
-    happenedAt: new Date(),
-  });
+  const paidEvent = double.pay(checkoutId);
+  const received = receive(paidEvent, { kind: 'checkout', id: checkoutId });
   await purchase.result();
   await save('purchase-license-by-stripe', purchase.workflowId);
-  // The relay starts it.
-  const unsettled = () => db.selectFrom('paymentEvents').select('id').where('settledAt', 'is', null).execute();
-  await until('the event is settled', async () => (await unsettled()).length === 0);
-  await client.workflow.getHandle(`payment-event:stripe:${id}`).result();
-  await save('settle-payment-event-done', `payment-event:stripe:${id}`);
+  await save('settle-payment-event-done', await received);
 
   await until('the sale is older than its hold time', async () => {
     const [account] = await payouts.accountsAfter('', ['EUR'], 1);
@@ -92,10 +80,29 @@ export async function recordPayments(
   await run('resumePayments', 'resume-payments:recorded', {});
   await save('resume-payments-done', 'resume-payments:recorded');
 
+  const { paymentId } = (await payments.find(purchaseId))!;
+  const refund = { kind: 'refund', id: double.refundOutside(paymentId!, 100, {}, 'failed').id } as const;
+  await receive(double.events.findLast(({ type }) => type === 'refund.created')!, refund);
+  await save('settle-payment-event-contradicted', await receive(double.endRefund(refund.id, 'succeeded'), refund));
+
   const refundId = newId('refund');
   const asked = { refundId, purchaseId, reason: 'recorded', force: false, madeBy: 'tok' };
   await run('settleRefund', `refund:${refundId}`, asked);
   await save('settle-refund-done', `refund:${refundId}`);
+
+  /** The relay starts its workflow. @returns the id of that, once it is done */
+  async function receive(
+    { id, type }: { id: string; type: string },
+    object: { kind: PaymentObjectKind; id: string },
+  ): Promise<string> {
+    const own = { provider: 'stripe', id, ownerId: labOwner, type, live: false, account: null } as const;
+    await events.receive({ ...own, object, happenedAt: new Date() });
+    const unsettled = () => db.selectFrom('paymentEvents').select('id').where('settledAt', 'is', null).execute();
+    await until('the event is settled', async () => (await unsettled()).length === 0);
+    const workflowId = `payment-event:stripe:${id}`;
+    await client.workflow.getHandle(workflowId).result();
+    return workflowId;
+  }
 
   async function soldAt(): Promise<number> {
     const row = await db

@@ -29,6 +29,9 @@ import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
+import { recordBallots } from './record-ballots.ts';
+import { recordInvites } from './record-invites.ts';
+import { recordDrops } from './record-drops.ts';
 import { recordOutbound } from './record-outbound.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
@@ -116,11 +119,15 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+  await recordInvites({ client, db, ...rest }, save);
   await recordPayments({ client, db, ...rest }, double, save);
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.settled(['pc2']);
 
   await recordOutbound({ client, db, ...rest }, { mailbox, webhookKey }, save);
+  await recordBallots({ client, db, ...rest }, save);
+  await rest.apply(testFleet({ heavy: 2, light: 3 }));
+  await rest.settled(['pc2']);
 
   await (await rest.sweep('first')).result();
   await save('reflect-fleet-done', 'reflect-fleet:call-first');
@@ -346,6 +353,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   const expired = await whisper('expired', 'heavy-001', { ...spawning, approval: 'operator', deadline: '1s' });
   await until('nobody decided', async () => (await whisperState(expired)) === 'expired');
   await save('spawn-persona-expired', spawnWorkflowId(expired));
+  await recordDrops({ client, db, ...rest }, save);
 
   async function whisper(requestId: string, parentId: string, policy: Spawning): Promise<string> {
     await rest.apply({ ...testFleet({ heavy: 2, light: 3 }), spawning: policy });

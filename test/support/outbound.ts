@@ -37,7 +37,14 @@ export async function applyFleet(
 export async function openOutbound(
   { scope, db }: { scope: TestScope; db: Database },
   settings: Partial<OutboundSettings>,
-  { waitSeconds = () => 0.05, activities = {} }: { waitSeconds?: (ruled: number) => number; activities?: object } = {},
+  {
+    waitSeconds = () => 0.05,
+    activities = {},
+  }: {
+    waitSeconds?: (ruled: number) => number;
+    /** Of the coordination queue, where the workflows that are run need any. */
+    activities?: object;
+  } = {},
 ) {
   if (!runtime) installRuntime(log);
   runtime = true;

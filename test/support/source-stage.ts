@@ -8,12 +8,14 @@ import type { Fleet } from '../../domain/fleet.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createGuardedFetch } from '../../integrations/guarded-fetch.ts';
 import { createDropsReader } from '../../activities/source-drops.ts';
+import { createGuildReader } from '../../activities/source-guilds.ts';
 import { createSourceReading } from '../../integrations/sources/reading.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createMemoryStore } from '../../stores/memories.ts';
 import { createSourceItemStore } from '../../stores/source-items.ts';
 import { createSourceDropStore } from '../../stores/source-drops.ts';
+import { createSourceGuildStore } from '../../stores/source-guilds.ts';
 import { createSourceStore } from '../../stores/sources.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from '../../workers/coordination.ts';
 import { installRuntime } from '../../workers/runtime.ts';
@@ -47,6 +49,7 @@ export async function openSourceStage(
     guardedFetch: createGuardedFetch(),
     folders: { roots: folders, quietMs: 0 },
     drops: createDropsReader({ drops: createSourceDropStore(db) }),
+    guilds: createGuildReader({ guilds: createSourceGuildStore(db) }),
   });
   const reads = createSourceReadActivities({ ...stores, fleet: reader, read, machineId: 'pc2' });
   const shipped: Activities = {

@@ -8,10 +8,15 @@ import {
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
+import { createBallotEffectActivities } from '../../activities/ballot-effects.ts';
+import { createBallotActivities } from '../../activities/ballots.ts';
 import { createCompareActivities } from '../../activities/compare-insights.ts';
+import { createCompositionActivities } from '../../activities/compositions.ts';
 import { createConsolidationActivities } from '../../activities/consolidation.ts';
 import { createClusterActivities } from '../../activities/clusters.ts';
+import { createDropActivities } from '../../activities/drops.ts';
 import { createDriftActivities } from '../../activities/drift.ts';
+import { createEgoActivities } from '../../activities/ego.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -20,6 +25,8 @@ import { createDrainActivities } from '../../activities/machines.ts';
 import { createMessageActivities } from '../../activities/messages.ts';
 import { createHostedPayments } from '../../activities/hosted-payments.ts';
 import { ofOneAccount, type PaymentProviders } from '../../activities/payment-providers.ts';
+import { createInviteActivities } from '../../activities/invites.ts';
+import { joinActivities } from '../../activities/join-activities.ts';
 import { createJudgementActivities } from '../../activities/judgements.ts';
 import { createPaymentActivities } from '../../activities/payments.ts';
 import { createPayoutActivities } from '../../activities/payouts.ts';
@@ -38,15 +45,20 @@ import type { Inference, TextModel } from '../../integrations/inference/inferenc
 import { createLogger } from '../../observability/logger.ts';
 import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { createBallotStore } from '../../stores/ballots.ts';
 import { createBlessingStore } from '../../stores/blessings.ts';
+import { createCompositionStore } from '../../stores/compositions.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { openClusterer } from '../../integrations/clustering/clusterer.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
 import { createDisputeStore } from '../../stores/disputes.ts';
 import { createDriftStore } from '../../stores/drift.ts';
+import { createEgoMintStore } from '../../stores/ego-minting.ts';
+import { createDropScheduleStore } from '../../stores/drop-schedules.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
+import { createInviteStore } from '../../stores/invite-clock.ts';
 import { createJudgementStore } from '../../stores/judgements.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { createMemoryStore, type NewMemory } from '../../stores/memories.ts';
@@ -59,6 +71,7 @@ import { createPayoutStore } from '../../stores/payouts.ts';
 import { createPlanStore } from '../../stores/plans.ts';
 import { createProviderAccountStore } from '../../stores/provider-accounts.ts';
 import { createProviderRefundStore } from '../../stores/provider-refunds.ts';
+import { createPublishingStore } from '../../stores/publishing.ts';
 import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
@@ -67,6 +80,8 @@ import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
 import { createThreadStore } from '../../stores/threads.ts';
+import { createVoterStore } from '../../stores/voters.ts';
+import { createVoteStore } from '../../stores/votes.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
@@ -105,6 +120,11 @@ export async function openStage(
   const store = await openStoreScope();
   const { db, scope } = store;
   const stores = {
+    db,
+    ballots: createBallotStore(db),
+    votes: createVoteStore(db),
+    voters: createVoterStore(db),
+    egoMints: createEgoMintStore(db),
     agents: createAgentStore(db),
     machines: createMachineStore(db),
     plans: createPlanStore(db),
@@ -132,6 +152,7 @@ export async function openStage(
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
     spawns: createSpawnStore(db),
+    invites: createInviteStore(db),
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
     payments: createPaymentStore(db),
@@ -141,6 +162,9 @@ export async function openStage(
     payouts: createPayoutStore(db),
     blessings: createBlessingStore(db),
     purchases: createPurchaseStore(db),
+    compositions: createCompositionStore(db),
+    dropSchedules: createDropScheduleStore(db),
+    publishing: createPublishingStore(db),
   };
   await store.apply(fleet);
   const reader = createFleetReader(stores.fleets);
@@ -148,10 +172,10 @@ export async function openStage(
   const guarded = Object.fromEntries(
     Object.entries(providers).map(([name, provider]) => [name, ofOneAccount(provider, accounts)]),
   );
-  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers: guarded }, reader);
   const native = await NativeConnection.connect({ address: scope.temporalAddress });
   const connection = await Connection.connect({ address: scope.temporalAddress });
   const client = new Client({ connection, namespace: scope.namespace });
+  const shipped = coordinationActivities({ ...stores, machineId: coordinatedBy, providers: guarded, client }, reader);
   const worker = await createCoordinationWorker({
     connection: native,
     namespace: scope.namespace,
@@ -402,44 +426,56 @@ export async function openStage(
 }
 
 type Stores = Omit<
-  Parameters<typeof createReflectionActivities>[0] &
+  Parameters<typeof createBallotActivities>[0] &
+    Parameters<typeof createBallotEffectActivities>[0] &
+    Parameters<typeof createEgoActivities>[0] &
+    Parameters<typeof createReflectionActivities>[0] &
     Parameters<typeof createMessageActivities>[0] &
     Parameters<typeof createCompareActivities>[0] &
     Parameters<typeof createSweepActivities>[0] &
     Parameters<typeof createThreadActivities>[0] &
     Parameters<typeof createConsolidationActivities>[0] &
     Parameters<typeof createDriftActivities>[0] &
+    Parameters<typeof createInviteActivities>[0] &
     Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
     Parameters<typeof createPaymentActivities>[0] &
     Parameters<typeof createPayoutActivities>[0] &
+    Parameters<typeof createCompositionActivities>[0] &
+    Parameters<typeof createDropActivities>[0] &
     Omit<Parameters<typeof createPurchaseActivities>[0], 'providers'>,
   'fleet' | 'embedderOf' | 'openClusterer'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
-  return {
-    ...createFleetHealthActivities(stores),
-    ...createSweepActivities({ ...stores, fleet }),
-    ...createReflectionActivities({ ...stores, fleet }),
-    ...createMessageActivities({ ...stores, fleet }),
-    ...createCompareActivities(stores),
-    ...createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
-    ...createDrainActivities(stores),
-    ...createReconciliationActivities(stores),
-    ...createPaymentActivities(stores),
-    ...createPayoutActivities({ ...stores, fleet }),
-    ...createPurchaseActivities({
+  return joinActivities(
+    createBallotActivities({ ...stores, fleet }),
+    createBallotEffectActivities(stores),
+    createEgoActivities({ ...stores, fleet }),
+    createFleetHealthActivities(stores),
+    createSweepActivities({ ...stores, fleet }),
+    createReflectionActivities({ ...stores, fleet }),
+    createMessageActivities({ ...stores, fleet }),
+    createCompareActivities(stores),
+    createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
+    createDrainActivities(stores),
+    createReconciliationActivities(stores),
+    createPaymentActivities(stores),
+    createPayoutActivities({ ...stores, fleet }),
+    createPurchaseActivities({
       ...stores,
       providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', fleet }) },
     }),
-    ...createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
-    ...createConsolidationActivities({ ...stores, fleet }),
-    ...createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
-    ...createJudgementActivities({ ...stores, fleet }),
-    ...createClusterActivities({ ...stores, fleet, openClusterer }),
-    ...createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
-  };
+    createThreadActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    createConsolidationActivities({ ...stores, fleet }),
+    createDriftActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    createInviteActivities({ ...stores, fleet }),
+    createJudgementActivities({ ...stores, fleet }),
+    createClusterActivities({ ...stores, fleet, openClusterer }),
+    createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
+    createCompositionActivities({ ...stores, fleet }),
+    createDropActivities(stores),
+  );
 }

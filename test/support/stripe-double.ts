@@ -449,11 +449,17 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       return tell(status === 'failed' ? 'refund.failed' : 'refund.updated', refund);
     },
 
-    dispute(paymentId: string, amount?: number, status = 'needs_response'): { id: string; event: Stripe.Event } {
+    dispute(
+      paymentId: string,
+      amount?: number,
+      status = 'needs_response',
+      /** In lower case; banks may take it in another than was charged. */
+      taken?: string,
+    ): { id: string; event: Stripe.Event } {
       const intent = get(paymentId);
       const charge = get(intent['latest_charge'] as string);
       charge['disputed'] = true;
-      const currency = intent['currency'] as string;
+      const currency = taken ?? (intent['currency'] as string);
       const sum = amount ?? (intent['amount'] as number);
       const dispute = put('dp', 'dispute', {
         amount: sum,
@@ -466,14 +472,18 @@ export async function startStripeDouble({ secretKey = 'sk_test_double', webhookS
       });
       return { id: dispute.id, event: tell('charge.dispute.created', dispute) };
     },
-    endDispute(id: string, status: 'won' | 'lost'): Stripe.Event {
+    /** @param back of the amount, what comes back where it is won; undefined: all of it, null: nothing yet */
+    endDispute(id: string, status: 'won' | 'lost', back?: number | null): Stripe.Event {
       const dispute = get(id, 'dispute');
       dispute['status'] = status;
-      if (status === 'won')
-        (dispute['balance_transactions'] as Stored[]).push(
-          entry(dispute['amount'] as number, -1500, dispute['currency'] as string),
-        );
+      if (status === 'won' && back !== null) double.reinstate(id, back);
       return tell('charge.dispute.closed', dispute);
+    },
+    reinstate(id: string, back?: number): Stripe.Event {
+      const dispute = get(id, 'dispute');
+      const sum = back ?? (dispute['amount'] as number);
+      (dispute['balance_transactions'] as Stored[]).push(entry(sum, -1500, dispute['currency'] as string));
+      return tell('charge.dispute.funds_reinstated', dispute);
     },
 
     /** An event as it comes over the wire, signed by the library's own generator. */

@@ -4,7 +4,7 @@ import { settleClaim } from '../../domain/settle-claim.ts';
 import { accountKey, accountOf, type Posting } from '../../domain/ledger.ts';
 import { licenseByMoney, licenseSteps } from '../../domain/license-standing.ts';
 import { sold } from '../../domain/postings.ts';
-import { leftOf, type SaleState, saleStateOf } from '../../domain/sale-state.ts';
+import { leftOf, type SaleState, saleStateOf, unsold } from '../../domain/sale-state.ts';
 import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 
 const purchaseId = 'pur_1';
@@ -37,8 +37,8 @@ function openSale(paid: number, tax = 0) {
       return sums;
     },
     license: () => licenseByMoney(sale, claims),
-    tell(kind: Claim['kind'], id: string, state: Claim['state'], amount = paid): Posting[] {
-      const settled = settleClaim(sale, claims, { kind, id, state, amount } as Told, by);
+    tell(kind: Claim['kind'], id: string, state: Claim['state'], amount = paid, currency = 'EUR'): Posting[] {
+      const settled = settleClaim(sale, claims, { kind, id, state, amount, currency } as Told, by);
       sale = settled.sale;
       const known = (each: Claim) => settled.changed.find(({ id: other }) => other === each.id);
       claims = [
@@ -175,4 +175,41 @@ test('steps bring a license there without permitting in between; what people hav
   expect(licenseSteps({ state: 'revoked', suspendedBy: [] }, { revoked: true, causes: [] })).toEqual([]);
   expect(licenseSteps({ state: 'revoked', suspendedBy: [] }, standing)).toEqual([]);
   expect(licenseSteps({ state: 'suspended', suspendedBy: ['operator'] }, { revoked: false, causes: [] })).toEqual([]);
+});
+
+test('a dispute in another currency than the sale is booked in its own, and takes nothing of the parties', () => {
+  const books = openSale(1_000);
+  const { held } = books.sale;
+  const taken = books.tell('dispute', 'd1', 'open', 1_000, 'JPY');
+  expect(taken).toMatchObject([{ id: 'dispute:d1:beyond', kind: 'beyond_taken', currency: 'JPY' }]);
+  expect(books.sale).toMatchObject({ held, reserved: 0, returned: 0 });
+  expect(books.license()).toEqual({ revoked: false, causes: ['dispute:d1'] });
+  // A thousand yen are no thousand cents: nothing of the sale covers it, and it frees nothing of the sale.
+  books.tell('dispute', 'd2', 'open', 1_500);
+  expect(books.beyond).toEqual({ d1: 1_000, d2: 500 });
+  expect(books.tell('dispute', 'd1', 'won')).toMatchObject([{ id: 'dispute:d1:beyond:ended', currency: 'JPY' }]);
+  expect(books.beyond).toEqual({ d1: 0, d2: 500 });
+  books.tell('dispute', 'd3', 'lost', 10, 'USD');
+  expect(books.license()).toEqual({ revoked: true, causes: [] });
+  expect(books.sale.returned).toBe(0);
+});
+
+test('a refund that was given up and made all the same is taken like any other', () => {
+  const books = openSale(100);
+  books.tell('refund', 'r1', 'pending', 60);
+  books.tell('refund', 'r1', 'failed');
+  books.tell('refund', 'r2', 'done', 70);
+  expect(kinds(books.tell('refund', 'r1', 'done'))).toEqual(['refund refund:r1', 'beyond_taken refund:r1:beyond']);
+  expect(books.beyond).toEqual({ r1: 30, r2: 0 });
+  expect(books.license()).toEqual({ revoked: true, causes: [] });
+  for (const state of ['done', 'failed', 'pending'] as const) expect(books.tell('refund', 'r1', state)).toEqual([]);
+});
+
+test('of a purchase that came to nothing all that is taken is beyond', () => {
+  const of = unsold({ purchaseId, currency: 'EUR', provider: 'stripe' });
+  const dispute = { kind: 'dispute', id: 'd1', amount: 40, currency: 'EUR' } as const;
+  const opened = settleClaim(of, [], { ...dispute, state: 'open' }, by);
+  expect(kinds(opened.postings)).toEqual(['beyond_taken dispute:d1:beyond']);
+  const won = settleClaim(opened.sale, opened.changed, { ...dispute, state: 'won' }, by);
+  expect(kinds(won.postings)).toEqual(['beyond_returned dispute:d1:beyond:ended']);
 });

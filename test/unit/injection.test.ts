@@ -4,10 +4,14 @@ import { judgementKinds } from '../../domain/consistency.ts';
 import { extractiveAnswer } from '../../domain/extractive-answer.ts';
 import { extractInsights } from '../../domain/extractive.ts';
 import type { ChatMessage } from '../../domain/prompts/chat.ts';
+import { dropPrompt } from '../../domain/prompts/fit-drop.ts';
+import { invitePrompt } from '../../domain/prompts/fit-invite.ts';
 import { judgePrompt } from '../../domain/prompts/fit-judge.ts';
 import { personaOutputSchema, personaPrompt } from '../../domain/prompts/fit-persona.ts';
 import { questionsPrompt, reflectPrompt } from '../../domain/prompts/fit-reflect.ts';
 import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
+import { votePrompt } from '../../domain/prompts/fit-vote.ts';
+import { votingMethods } from '../../domain/ballots.ts';
 import { inheritedPersona } from '../../domain/spawned-personas.ts';
 import type { TextModel } from '../../integrations/inference/inference.ts';
 import { tryStructured } from '../../integrations/inference/structured.ts';
@@ -29,7 +33,9 @@ function partsOf(messages: readonly ChatMessage[]): { frame: string; records: un
     .map((line) => {
       // A record alone, or after our own words: `Character: {…}`, `The new character is called "…"; give …`.
       const found =
-        /^(?<before>|Character: |The new character is called |The records were .* too: )(?<json>[{"].*)$/u.exec(line);
+        /^(?<before>|Character: |The new character is called |You write a short public post in the voice of |The records were .* too: )(?<json>[{"].*)$/u.exec(
+          line,
+        );
       if (!found) return line;
       const { before, json } = found.groups as { before: string; json: string };
       const length = jsonLength(json);
@@ -98,6 +104,22 @@ const prompts: Record<string, (text: string) => Built> = {
       records: [text, parent, { text }, { at, text }],
     };
   },
+  drop(text) {
+    const agent = { name: text, persona: text, traits: [text] };
+    const reflections = [text, plain].map((said) => ({ at: occurredAt, by: text, text: said }));
+    return {
+      messages: dropPrompt({ agent, reflections, contextTokens }).messages,
+      tags: ['speaker', 'reflections'],
+      records: [text, agent, { id: 'r1', at, by: text, text }, { id: 'r2', at, by: text, text: plain }],
+    };
+  },
+  invite(text) {
+    const agent = { name: text, persona: text, traits: [text] };
+    const guild = { name: text, purpose: text, members: 3 };
+    const { messages } = invitePrompt({ agent, guild, inviter: text, role: 'member', message: text, contextTokens })!;
+    const record = { group: text, purpose: text, members: 3, invitedBy: text, as: 'member', message: text };
+    return { messages, tags: ['invitation'], records: [agent, record] };
+  },
   ...Object.fromEntries(
     judgementKinds.map((kind) => [
       `judge (${kind})`,
@@ -109,6 +131,39 @@ const prompts: Record<string, (text: string) => Built> = {
           messages: prompt.messages,
           tags: kind === 'answers' ? ['lines', 'questions'] : ['lines'],
           records: [agent, { id: 'l1', text }, { id: 'l2', text: plain }, ...(kind === 'answers' ? questions : [])],
+        };
+      },
+    ]),
+  ),
+  ...Object.fromEntries(
+    votingMethods.map((method) => [
+      `vote (${method})`,
+      (text: string): Built => {
+        const agent = { name: text, persona: text, traits: [text] };
+        const memories = [{ id: 'mem_1', text, occurredAt }];
+        const remarks = [{ from: text, text }];
+        const options = [text, plain];
+        const { messages } = votePrompt({
+          agent,
+          title: text,
+          text,
+          method,
+          options,
+          remarks,
+          memories,
+          contextTokens,
+        })!;
+        return {
+          messages,
+          tags: ['proposal', 'remarks', 'memories'],
+          records: [
+            agent,
+            { title: text, text },
+            { option: 1, text },
+            { option: 2, text: plain },
+            { from: text, text },
+            { id: 'm1', at, text },
+          ],
         };
       },
     ]),

@@ -37,7 +37,10 @@ type Step =
   /** `beyond`: made at the provider, which asks nobody how much is left. */
   | { do: 'refund'; of: number; share: number; by: 'asked' | 'beyond'; again: boolean }
   | { do: 'refundEnd'; of: number; done: boolean; again: boolean }
-  | { do: 'dispute'; of: number; amount: number; again: boolean }
+  /** One that was given up, and was made all the same. */
+  | { do: 'refundAfterAll'; of: number; again: boolean }
+  /** In the currency of the sale, or in whichever the bank takes it. */
+  | { do: 'dispute'; of: number; amount: number; by: Currency | 'sale'; again: boolean }
   /** Told of one that nobody has told of before, too. */
   | { do: 'disputeEnd'; of: number; won: boolean; again: boolean }
   | { do: 'byHand'; of: number; suspend: boolean }
@@ -72,10 +75,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     again: fc.boolean(),
   }),
   fc.record({ do: fc.constant('refundEnd' as const), of: nat(9), done: fc.boolean(), again: fc.boolean() }),
+  fc.record({ do: fc.constant('refundAfterAll' as const), of: nat(9), again: fc.boolean() }),
   fc.record({
     do: fc.constant('dispute' as const),
     of: nat(9),
     amount: fc.oneof(nat(40), nat(6_000)),
+    by: fc.constantFrom('sale', 'sale', 'sale', ...currencies),
     again: fc.boolean(),
   }),
   fc.record({ do: fc.constant('disputeEnd' as const), of: nat(9), won: fc.boolean(), again: fc.boolean() }),
@@ -161,6 +166,8 @@ interface Bought {
 
 const users = ['ada', 'bea', 'cyd'];
 const by = { userId: 'bob', reason: 'told' };
+const refundOf = ({ currency: of }: Bought, id: string, amount: number) =>
+  ({ kind: 'refund', id, amount, currency: of }) as const;
 const isOpen = ({ state }: Claim) => state === 'pending' || state === 'open';
 
 function play(steps: readonly Step[]): void {
@@ -241,7 +248,7 @@ function play(steps: readonly Step[]): void {
       const of = pick(purchases, each.of);
       if (!of) continue;
       const state = books.sale(of.id)!;
-      const left = leftOf(state) - onItsWay(of.claims);
+      const left = leftOf(state) - onItsWay(state, of.claims);
       const amount = Math.ceil(((each.by === 'beyond' ? of.paid : left) * each.share) / 100);
       if (amount === 0) continue;
       if (of.byCredits) {
@@ -251,10 +258,10 @@ function play(steps: readonly Step[]): void {
         if (each.again) books.post(refunded(books.sale(of.id)!, refund));
         of.refunded += amount;
         follow(of, settledStanding(of));
-      } else if (each.by === 'beyond') tell(of, { kind: 'refund', id: `r${count}`, amount, state: 'done' }, each.again);
-      else tell(of, { kind: 'refund', id: `r${count}`, amount, state: 'pending' }, each.again);
-      const most = leftOf(books.sale(of.id)!) - onItsWay(of.claims);
-      const more = { kind: 'refund', id: 'more', amount: most + 1, state: 'pending' } as const;
+      } else if (each.by === 'beyond') tell(of, { ...refundOf(of, `r${count}`, amount), state: 'done' }, each.again);
+      else tell(of, { ...refundOf(of, `r${count}`, amount), state: 'pending' }, each.again);
+      const most = leftOf(books.sale(of.id)!) - onItsWay(of, of.claims);
+      const more = { ...refundOf(of, 'more', most + 1), state: 'pending' } as const;
       expect(() => settleClaim(books.sale(of.id)!, of.claims, more, by)).toThrow(/left of/);
     } else if (each.do === 'refundEnd') {
       const of = pick(
@@ -263,14 +270,22 @@ function play(steps: readonly Step[]): void {
       );
       if (!of) continue;
       const { id, amount } = of.claim;
-      tell(of.purchase, { kind: 'refund', id, amount, state: each.done ? 'done' : 'failed' }, each.again);
+      const state = each.done ? 'done' : 'failed';
+      tell(of.purchase, { ...refundOf(of.purchase, id, amount), state }, each.again);
+    } else if (each.do === 'refundAfterAll') {
+      const failed = purchases.flatMap((purchase) =>
+        purchase.claims.filter(({ state }) => state === 'failed').map(({ id, amount }) => ({ purchase, id, amount })),
+      );
+      const of = pick(failed, each.of);
+      if (of) tell(of.purchase, { ...refundOf(of.purchase, of.id, of.amount), state: 'done' }, each.again);
     } else if (each.do === 'dispute') {
       const of = pick(
         purchases.filter(({ byCredits }) => !byCredits),
         each.of,
       );
       if (!of || each.amount === 0) continue;
-      tell(of, { kind: 'dispute', id: `d${count}`, amount: each.amount, state: 'open' }, each.again);
+      const taken = { amount: each.amount, currency: each.by === 'sale' ? of.currency : each.by };
+      tell(of, { kind: 'dispute', id: `d${count}`, ...taken, state: 'open' }, each.again);
     } else if (each.do === 'disputeEnd') {
       const state = each.won ? 'won' : 'lost';
       const of = pick(
@@ -281,8 +296,13 @@ function play(steps: readonly Step[]): void {
         purchases.filter(({ byCredits }) => !byCredits),
         each.of,
       );
-      if (of) tell(of.purchase, { kind: 'dispute', id: of.claim.id, amount: of.claim.amount, state }, each.again);
-      else if (unheard) tell(unheard, { kind: 'dispute', id: `d${count}`, amount: 7 + count, state }, each.again);
+      if (of) tell(of.purchase, { ...of.claim, kind: 'dispute', state }, each.again);
+      else if (unheard)
+        tell(
+          unheard,
+          { kind: 'dispute', id: `d${count}`, amount: 7 + count, currency: unheard.currency, state },
+          each.again,
+        );
     } else if (each.do === 'byHand') {
       const of = pick(purchases, each.of);
       if (!of || !mayCome('suspended', of.license.state)) continue;
@@ -313,9 +333,8 @@ function play(steps: readonly Step[]): void {
 
   // All that is open ends, and the rest of every sale goes back to the last unit.
   for (const { purchase, claim } of claimed()) {
-    const { kind, id, amount } = claim;
-    if (kind === 'refund') tell(purchase, { kind, id, amount, state: 'failed' }, true);
-    else tell(purchase, { kind, id, amount, state: 'won' }, true);
+    if (claim.kind === 'refund') tell(purchase, { ...claim, state: 'failed' }, true);
+    else tell(purchase, { ...claim, state: 'won' }, true);
     judge();
   }
   for (const purchase of purchases) {
@@ -325,7 +344,7 @@ function play(steps: readonly Step[]): void {
       purchase.refunded += left;
       follow(purchase, settledStanding(purchase));
     } else if (left > 0) {
-      const all = { kind: 'refund', id: `all-${purchase.id}`, amount: left } as const;
+      const all = refundOf(purchase, `all-${purchase.id}`, left);
       tell(purchase, { ...all, state: 'pending' }, false);
       judge();
       tell(purchase, { ...all, state: 'done' }, true);
@@ -359,31 +378,40 @@ function play(steps: readonly Step[]): void {
     for (const purchase of purchases) judgePurchase(purchase);
   }
 
-  function judgePurchase({ id, paid, claims, refunded: byHand, license }: Bought): void {
+  function judgePurchase({ id, paid, currency: own, claims, refunded: byHand, license }: Bought): void {
     const state = books.sale(id)!;
     // No unit is anywhere but with a party, in reserve, or back.
     expect(state.paid).toBe(paid);
     expect(leftOf(state) + state.returned + state.reserved).toBe(paid);
     for (const { amount } of state.held) expect(amount).toBeGreaterThanOrEqual(0);
+    const are = (...states: Array<Claim['state']>) => claims.filter((claim) => states.includes(claim.state));
     const sum = (...states: Array<Claim['state']>) =>
-      claims.filter((claim) => states.includes(claim.state)).reduce((total, { amount }) => total + amount, 0);
+      are(...states).reduce((total, { amount, currency: of }) => total + (of === own ? amount : 0), 0);
     // The provider's own account: what it has, and has not got back. The books say the same, in whatever order it came.
     const taken = byHand + sum('open', 'lost', 'done');
     const free = paid - sum('pending');
     expect(state.returned + state.reserved).toBe(Math.min(taken, free));
-    const lost = state.postings
-      .filter(({ kind }) => kind === 'beyond_taken' || kind === 'beyond_returned')
-      .flatMap(({ entries }) => entries)
-      .filter(({ account }) => account.kind === 'platform')
-      .reduce((total, { amount }) => total - amount, 0);
-    expect(lost).toBe(Math.max(0, taken - free));
-    expect(claims.reduce((total, claim) => total + beyondOf(claim), 0)).toBe(lost);
+    const lost = (of: Currency) =>
+      state.postings
+        .filter(({ kind, currency: each }) => (kind === 'beyond_taken' || kind === 'beyond_returned') && each === of)
+        .flatMap(({ entries }) => entries)
+        .filter(({ account }) => account.kind === 'platform')
+        .reduce((total, { amount }) => total - amount, 0);
+    // What was taken in another currency is the platform’s loss, to the unit, in that currency.
+    for (const each of currencies) {
+      const foreign = are('open', 'lost', 'done').filter((claim) => claim.currency === each);
+      const all = foreign.reduce((total, { amount }) => total + amount, 0);
+      expect(lost(each)).toBe(each === own ? Math.max(0, taken - free) : all);
+      const beyond = claims.filter((claim) => claim.currency === each).map(beyondOf);
+      expect(beyond.reduce((total, amount) => total + amount, 0)).toBe(lost(each));
+    }
     // The license agrees with the money.
     const isBack = byHand + sum('lost', 'done') >= paid;
-    if (sum('lost') > 0 || isBack) expect(license).toEqual({ state: 'revoked', suspendedBy: [] });
-    const isHeldUp = sum('open') > 0 || (sum('pending') > 0 && leftOf(state) === sum('pending'));
+    const isLost = are('lost').length > 0;
+    if (isLost || isBack) expect(license).toEqual({ state: 'revoked', suspendedBy: [] });
+    const isHeldUp = are('open').length > 0 || (sum('pending') > 0 && leftOf(state) === sum('pending'));
     if (license.state === 'active') expect(isHeldUp).toBe(false);
-    else if (license.state === 'revoked') expect(sum('lost') > 0 || isBack).toBe(true);
+    else if (license.state === 'revoked') expect(isLost || isBack).toBe(true);
     else expect(isHeldUp || license.suspendedBy.includes(operatorCause)).toBe(true);
   }
 }

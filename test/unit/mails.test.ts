@@ -1,8 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { mailAddressOf, mailAddressSchema } from '../../domain/mail-addresses.ts';
-import { inviteText, oneLine, receiptText, signInText } from '../../domain/mail-texts.ts';
+import {
+  disputeNoticeText,
+  inviteText,
+  oneLine,
+  receiptText,
+  refundNoticeText,
+  signInText,
+} from '../../domain/mail-texts.ts';
 import { afterMailTry, type MailOutcome, mailOutcomes, mailTemplates } from '../../domain/mails.ts';
+import { disputeStates } from '../../domain/payments.ts';
 import { readableMail } from '../../cli/readable-mail.ts';
 import { smtpSettingsOf } from '../../domain/smtp-settings.ts';
 import { mailBytes, type OutgoingMail } from '../../integrations/mail/mail-sender.ts';
@@ -115,6 +123,27 @@ describe('what follows from a try', () => {
 });
 
 describe('words', () => {
+  test('a notice of a refund or dispute says of what, and what others wrote makes no line of its own', () => {
+    const sold = { purchaseId: 'pur_1', title: 'Night\r\nBcc: eve@example.org', amount: 1_250, currency: 'EUR' };
+    const url = 'https://shop.example';
+    const refund = { ...sold, refundId: 'ref_1', reason: 'broken\nPurchase pur_2' };
+    const { subject, text } = refundNoticeText(refund, { again: false, url });
+    expect(subject).toBe('Refund of 12.50 EUR for pur_1');
+    expect(text).toContain('\nSold     Night Bcc: eve@example.org\n');
+    expect(text).toContain('\nReason   broken Purchase pur_2\n');
+    expect(refundNoticeText(refund, { again: true, url }).text).toContain('This is a copy');
+    const subjects = disputeStates.map((state) => {
+      const notice = disputeNoticeText({ ...sold, disputeId: 'dp_1', state }, { again: false, url });
+      expect(notice.text).toContain(`${url}/v1/disputes?purchaseId=pur_1`);
+      return notice.subject;
+    });
+    expect(subjects).toEqual([
+      '12.50 EUR for pur_1 is disputed',
+      '12.50 EUR for pur_1 is no longer disputed',
+      '12.50 EUR for pur_1 was lost in a dispute',
+    ]);
+  });
+
   const receipt = {
     purchaseId: 'pur_1',
     licenseId: 'lic_1',

@@ -2,13 +2,18 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { judgementKinds } from '../../domain/consistency.ts';
+import { invite1 } from '../../domain/prompts/invite-1.ts';
+import { drop1 } from '../../domain/prompts/drop-1.ts';
 import { judge1 } from '../../domain/prompts/judge-1.ts';
 import { persona1 } from '../../domain/prompts/persona-1.ts';
 import { persona2 } from '../../domain/prompts/persona-2.ts';
 import { talk1 } from '../../domain/prompts/talk-1.ts';
 import { talk2 } from '../../domain/prompts/talk-2.ts';
+import { vote1 } from '../../domain/prompts/vote-1.ts';
+import { votingMethods } from '../../domain/ballots.ts';
 import { personaPrompt } from '../../domain/prompts/fit-persona.ts';
 import { talkPrompt } from '../../domain/prompts/fit-talk.ts';
+import { votePrompt } from '../../domain/prompts/fit-vote.ts';
 import {
   questionsVersion,
   type ReflectPromptVersion,
@@ -30,6 +35,9 @@ const talk = { agent, author: 'Ada', text: 'Who waits for the ferry?' };
 const turns = [{ author: 'Ada', text: 'Good evening.', answer: 'Good evening, <Ada>.' }];
 const spawn = { name: 'Tal Vesper', text: 'Someone should <count> the boats.', parent: agent };
 
+const ballot = { agent, title: 'A second <ferry>', text: 'The first is full.', options: ['Yes', 'No'] };
+const remarks = [{ from: 'ben-001', text: 'A bridge needs no captain.' }];
+
 function reflecting(version: ReflectPromptVersion, shown: typeof memories = memories) {
   return [
     reflectPromptMessages(version, { agent, question: null, memories: shown, unshown: 0 }),
@@ -44,6 +52,35 @@ function reflecting(version: ReflectPromptVersion, shown: typeof memories = memo
  * old hash stays here.
  */
 const versions: Record<string, { hash: string; said: unknown }> = {
+  'drop/1': {
+    hash: '49c8949fe927232c',
+    said: [
+      drop1({ agent, reflections: lines.map(({ text }) => ({ at: '2026-10-02T08:00:00.000Z', by: 'Vesper', text })) }),
+      repaired(drop1({ agent, reflections: [] }), problem),
+    ],
+  },
+  'invite/1': {
+    hash: 'f962df1a6c9ccefd',
+    said: [
+      invite1({
+        agent,
+        guild: { name: 'The Watch', purpose: 'Keeps <lamps>.', members: 3 },
+        inviter: 'Ada',
+        role: 'guest',
+        message: '',
+      }),
+      repaired(
+        invite1({
+          agent,
+          guild: { name: 'The Watch', purpose: '', members: 1 },
+          inviter: 'Ada',
+          role: 'member',
+          message: 'Come.',
+        }),
+        problem,
+      ),
+    ],
+  },
   'judge/1': {
     hash: '65b119cc4573076c',
     said: judgementKinds.map((kind) => judge1({ kind, agent, lines, questions })),
@@ -76,6 +113,12 @@ const versions: Record<string, { hash: string; said: unknown }> = {
     hash: 'c8c8ade5219bf5e7',
     said: [talk2({ ...talk, turns, memories: ended }), talk2({ ...talk, turns: [], memories: [] })],
   },
+  'vote/1': {
+    hash: 'e9ce33f072811727',
+    said: votingMethods.map((method, i) =>
+      vote1({ ...ballot, method, remarks: i === 0 ? [] : remarks, memories: ended }),
+    ),
+  },
 };
 
 test('where a memory has ended, every prompt that shows memories says so; one that holds has no end', () => {
@@ -84,6 +127,7 @@ test('where a memory has ended, every prompt that shows memories says so; one th
     reflectPromptMessages(reflectVersion, { agent, question: null, memories: ended, unshown: 0 }),
     talkPrompt({ ...talk, turns: [], memories: ended, contextTokens: 4_096, maxTokens: 512 })!.messages,
     personaPrompt({ ...spawn, memories: ended, contextTokens: 4_096 }).messages,
+    votePrompt({ ...ballot, method: 'single', remarks, memories: ended, contextTokens: 4_096 })!.messages,
   ];
   for (const [frame, user] of prompts) {
     expect(frame!.content).toMatch(/"until" tells held\suntil that day and no longer holds/);

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { Claim } from '../../domain/claims.ts';
 import { accountOf } from '../../domain/ledger.ts';
-import { sold } from '../../domain/postings.ts';
+import { moneyHeld, moneyReleased, sold } from '../../domain/postings.ts';
 import { comparePurchase, type PurchaseFacts } from '../../domain/reconciled-purchases.ts';
-import { saleStateOf } from '../../domain/sale-state.ts';
+import { saleStateOf, unsold } from '../../domain/sale-state.ts';
 import { settleClaim } from '../../domain/settle-claim.ts';
 import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 
@@ -30,9 +30,9 @@ function facts(...told: Array<Parameters<typeof settleClaim>[2]>): PurchaseFacts
   return { ...paid, license, claims: [...claims.values()], postings: state.postings };
 }
 const dispute = (state: 'open' | 'won' | 'lost', claim = 'd1', amount = 1_000) =>
-  ({ kind: 'dispute', id: claim, amount, state }) as const;
+  ({ kind: 'dispute', id: claim, amount, currency: 'EUR', state }) as const;
 const refund = (state: 'pending' | 'done' | 'failed', amount = 1_000) =>
-  ({ kind: 'refund', id: 'r1', amount, state }) as const;
+  ({ kind: 'refund', id: 'r1', amount, currency: 'EUR', state }) as const;
 const found = (changed: PurchaseFacts) =>
   comparePurchase(changed).map(({ kind, subject, expected, found: is }) => `${kind} ${subject}: ${expected} / ${is}`);
 const active = { state: 'active', suspendedBy: [], revokedByMoney: false } as const;
@@ -106,4 +106,23 @@ test('rows of disputes and refunds agree with the ledger to the last unit', () =
   expect(found(changed({ amount: 1_001 }))).toEqual(['purchase dispute:d1: 401 beyond / 400']);
   const without = at.postings.filter(({ kind }) => kind !== 'beyond_taken');
   expect(found({ ...at, postings: without })).toEqual(['purchase dispute:d1: 400 beyond / 0']);
+});
+
+test('what was captured for a purchase that has ended waits nowhere', () => {
+  const money = { amount: 1_000, currency: 'EUR' };
+  const held = moneyHeld({ purchaseId: id, userId: 'bob', money }, accountOf.outside('stripe'));
+  const nothing = { ...facts(), postings: [held], license: null };
+  for (const state of ['authorized', 'captured'] as const) expect(found({ ...nothing, state })).toEqual([]);
+  for (const state of ['canceled', 'failed'] as const)
+    expect(found({ ...nothing, state })).toEqual(['purchase pur_1: nothing in escrow, for it has ended / 1000']);
+  const released = moneyReleased({ purchaseId: id, userId: 'bob', money }, accountOf.outside('stripe'));
+  expect(found({ ...nothing, state: 'canceled', postings: [held, released] })).toEqual([]);
+});
+
+test('a dispute of a purchase that came to nothing is judged too', () => {
+  const claim = { kind: 'dispute', id: 'd1', amount: 700, currency: 'EUR', state: 'open', covered: 0 } as const;
+  const canceled = { ...facts(), state: 'canceled', license: null, postings: [], claims: [claim] } as const;
+  expect(found(canceled)).toEqual(['purchase dispute:d1: 700 beyond / 0']);
+  const of = unsold({ purchaseId: id, currency: 'EUR', provider: 'stripe' });
+  expect(found({ ...canceled, postings: settleClaim(of, [], claim, by).postings })).toEqual([]);
 });

@@ -184,9 +184,25 @@ describe('the Stripe adapter', () => {
     expect(await codeOf(nobody.transfer({ payoutId: 'p3', account: 'acct_1', money: euros(1) }, 'p3'))).toBe(
       'PAYMENT_PROVIDER_DOWN',
     );
+    // What cannot be looked up for a fault of the question says nothing of the money.
+    double.fail('GET /v1/refunds', '402');
+    expect(await codeOf(stripe.refund({ paymentId, refundId: 'rfd_seen', money: euros(1) }, 'seen'))).toBe('INTERNAL');
+    expect(await codeOf(stripe.dispute('dp_none'))).toBe('PAYMENT_REFUSED');
     // The same key with other content is a fault of ours.
     const { request } = await checkout(900, 'pur_twice');
     expect(await codeOf(stripe.openCheckout({ ...request, money: euros(901) }, 'pur_twice:checkout'))).toBe('CONFLICT');
+  });
+
+  test('of a dispute that is won it knows what did not come back, once Stripe has booked it', async () => {
+    const { stripe, paymentId } = await captured(1_000);
+    const { id } = double.dispute(paymentId, 1_000);
+    expect(await stripe.dispute(id)).toMatchObject({ state: 'open', kept: null });
+    double.endDispute(id, 'won', null);
+    expect(await stripe.dispute(id)).toMatchObject({ state: 'won', kept: null });
+    double.reinstate(id, 640);
+    expect(await stripe.dispute(id)).toMatchObject({ state: 'won', kept: euros(360) });
+    double.reinstate(id, 360);
+    expect(await stripe.dispute(id)).toMatchObject({ state: 'won', kept: null });
   });
 
   test('cancels a page nobody paid on, and money that was authorised, each again without harm; never what was captured', async () => {

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { retryAfterOf } from '../../domain/retry-after.ts';
-import { afterWebhookTry, mostEventBytes, webhookEventOf, webhookUrlFault } from '../../domain/webhooks.ts';
+import {
+  afterWebhookTry,
+  mostCounted,
+  mostEventBytes,
+  waitInLine,
+  webhookEventOf,
+  webhookUrlFault,
+} from '../../domain/webhooks.ts';
 import { newId } from '../../stores/ids.ts';
 import '../support/properties.ts';
 
@@ -27,6 +34,15 @@ describe('Retry-After', () => {
       expect(retryAfterOf(header, now)).toBeUndefined();
     },
   );
+});
+
+test('who waits for room waits longer the further back in the line, so that a long one costs others little', () => {
+  const waits = Array.from({ length: mostCounted + 1 }, (_, ahead) => waitInLine(ahead));
+  expect([waits[0], waits[10], waits[100], waits.at(-1)]).toEqual([5, 10, 100, 600]);
+  expect(waits.every((seconds, i) => i === 0 || seconds >= waits[i - 1]!)).toBe(true);
+  // Of 10,000 in line fewer than 30 a second look whether there is room for them.
+  const looks = waits.reduce((sum, seconds) => sum + 1 / seconds, (10_000 - waits.length) / waits.at(-1)!);
+  expect(looks).toBeLessThan(30);
 });
 
 describe('what follows from a try', () => {

@@ -1,0 +1,3 @@
+export function guildPath(id: string, below?: string): string {
+  return `/guilds/${encodeURIComponent(id)}${below === undefined ? '' : `/${below}`}`;
+}
