@@ -1,0 +1,1 @@
+-- Taken for a slice of this version that is being built.
