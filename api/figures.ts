@@ -4,7 +4,9 @@ import { installationDefinitions } from '../observability/metrics/api-definition
 import type { MetricDefinition } from '../observability/metrics/definition.ts';
 import { everySeries } from '../observability/metrics/registry.ts';
 import { type FigureSample, readFigures, readTaskQueues } from '../stores/queries/figures.ts';
+import { currentFleet } from '../stores/fleets.ts';
 import { createReadiness } from './health.ts';
+import { readInstallationFiles } from './installation-files.ts';
 import type { ApiDeps } from './types.ts';
 
 /** Whoever scrapes more often is told the same. */
@@ -32,7 +34,9 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
           metrics.ready.set({ dependency }, state === 'up' ? 1 : 0);
       }),
       part('postgres', async () => {
-        const samples = Map.groupBy(await readFigures(db), ({ figure }) => figure);
+        const { metrics: settings } = (await currentFleet(db))?.fleet ?? {};
+        const ofFiles = settings && (await readInstallationFiles(settings, fileFailed));
+        const samples = Map.groupBy([...(await readFigures(db)), ...(ofFiles ?? [])], ({ figure }) => figure);
         // A figure without a row is one of which there is nothing, so all are set and not those alone that came.
         for (const key of Object.keys(metrics.installation) as Key[]) {
           if (!(ofQueues as readonly Key[]).includes(key)) set(metrics.installation, key, samples.get(key) ?? []);
@@ -48,6 +52,10 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
           );
       }),
     ]);
+  }
+
+  function fileFailed(err: unknown, path: string): void {
+    log.warn({ err, path }, 'file not read for metrics');
   }
 
   async function part(from: 'postgres' | 'temporal', read: () => Promise<void>): Promise<void> {
