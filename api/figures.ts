@@ -80,9 +80,10 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
 
 function set(installation: Installation, key: Key, samples: readonly FigureSample[]): void {
   const gauge = installation[key];
-  gauge.reset();
-  const { labels, unit }: MetricDefinition = installationDefinitions[key];
+  const { labels, unit, absentUntilSet }: MetricDefinition = installationDefinitions[key];
   const listed = labels !== undefined && Object.values(labels).every((values) => typeof values !== 'string');
+  if (absentUntilSet) gauge.remove();
+  else gauge.reset();
   // States that nothing is in are 0 and not missing.
   if (unit === 'count' && listed) for (const series of everySeries(labels)) gauge.set(series as never, 0);
   for (const sample of samples) gauge.set(sample.labels as never, sample.value);

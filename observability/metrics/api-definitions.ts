@@ -295,12 +295,14 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'When a backup last succeeded; no series until backups are set up.',
     unit: 'timestamp',
+    absentUntilSet: true,
   },
   restoreDrill: {
     name: 'soulfra_restore_drill_last_success_timestamp_seconds',
     type: 'gauge',
     help: 'When a restore from a backup last succeeded; no series until drills are set up.',
     unit: 'timestamp',
+    absentUntilSet: true,
   },
   certificate: {
     name: 'soulfra_certificate_not_after_timestamp_seconds',
