@@ -64,7 +64,7 @@ class MetricsInterceptor implements ActivityInboundCallsInterceptor {
 type ActivityMetrics = Pick<WorkerMetrics, 'activities' | 'activityFailures'>;
 
 /** How an execution ended that threw. */
-export function outcomeOf(err: unknown): 'failed' | 'canceled' {
+function outcomeOf(err: unknown): 'failed' | 'canceled' {
   return err instanceof CancelledFailure || err instanceof CompleteAsyncError ? 'canceled' : 'failed';
 }
 

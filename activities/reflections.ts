@@ -92,9 +92,14 @@ export function createReflectionActivities(deps: {
       const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
       if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
       const { limits } = (await fleet()).fleet;
-      const stored = await reflections.complete({ runId, step, repeated, mostDepth: limits.reflectionDepth });
-      if (stored.degraded !== undefined && stored.state !== 'ended') {
-        const degraded = yesNo(stored.degraded);
+      const { degraded: ended, ...stored } = await reflections.complete({
+        runId,
+        step,
+        repeated,
+        mostDepth: limits.reflectionDepth,
+      });
+      if (ended !== undefined && stored.state !== 'ended') {
+        const degraded = yesNo(ended);
         metrics?.runs.inc({ state: stored.state, degraded });
         metrics?.reflections.inc({ degraded }, stored.reflections);
       }

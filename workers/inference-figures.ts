@@ -30,13 +30,13 @@ export function createInferenceFigures(metrics: WorkerMetrics) {
   return {
     observe,
 
-    generated(modelId: string, { tokens, promptTokens }: Generation): void {
+    generated: (modelId: string, { tokens, promptTokens }: Generation): void => {
       metrics.tokens.inc({ model: modelId, direction: 'written' }, tokens);
       metrics.tokens.inc({ model: modelId, direction: 'prompt' }, promptTokens ?? 0);
     },
 
     /** Shares energy that was drawn since the last call out by the sequences that ran meanwhile. */
-    drew(joules: number): void {
+    drew: (joules: number): void => {
       count();
       const total = [...busy.values()].reduce((sum, seconds) => sum + seconds, 0);
       if (total === 0) metrics.energy.inc({ model: 'idle' }, joules);

@@ -67,7 +67,12 @@ async function startWhenPossible(machineId: string) {
       const worker = await startMachineWorker({ ...environment, machineId, log, ...(enabled && { metrics }) });
       if (enabled) {
         // A port that is taken costs the metrics and not the work.
-        serveMetrics({ registry: metrics.registry, host, port: ports.own, refresh: worker.refreshMetrics }).then(
+        serveMetrics({
+          registry: metrics.registry,
+          host,
+          port: ports.own,
+          refresh: () => worker.refreshMetrics(),
+        }).then(
           () => log.info({ host, ...ports }, 'metrics are served'),
           (err: unknown) => log.error({ err }, err instanceof Error ? err.message : 'metrics are not served'),
         );
