@@ -3,6 +3,7 @@ import { errorsText, openApiText } from '../api/reference.ts';
 import { alertGroups } from '../observability/alerts/all.ts';
 import { rulesFile, testsFile } from '../observability/alerts/files.ts';
 import { dashboards } from '../observability/dashboards/all.ts';
+import { metricsText } from '../observability/metrics/table.ts';
 import { generateDatabaseFiles } from '../stores/generate-types.ts';
 
 /** Makes checked-in files; add one here and `npm run gen` writes it, `npm run check` compares it. */
@@ -40,6 +41,10 @@ export const generators: readonly Generator[] = [
         writeFileSync(at(testsPath(group.name)), testsFile(group));
       }
     },
+  },
+  {
+    files: ['docs/metrics.md'],
+    write: async ({ at }) => writeFileSync(at('docs/metrics.md'), metricsText()),
   },
 ];
 

@@ -6,7 +6,7 @@ import { commonVariables, figure, graph, labelVariable } from './panels.ts';
 
 const channel = 'channel=~"$channel"';
 /** What a post passes through on its way out, and what comes back. */
-const posting = 'activity=~"tryPost|tryDelivery|tryMail|collectReplies.*"';
+const posting = 'activity=~"tryPost|tryDelivery|tryMail|readReplies"';
 
 /** Posts: what waits for a word, what goes out, what may have gone out, and the channels. */
 export function dropsDashboard() {
