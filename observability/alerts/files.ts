@@ -2,7 +2,8 @@ import { stringify } from 'yaml';
 import { runbookPath } from '../runbooks.ts';
 import type { Alert, AlertGroup } from './alert.ts';
 
-const madeBy = (group: AlertGroup) => `# Made from observability/alerts/${group.name}.ts by \`npm run gen\`; not edited by hand.\n`;
+const madeBy = (group: AlertGroup) =>
+  `# Made from observability/alerts/${group.name}.ts by \`npm run gen\`; not edited by hand.\n`;
 const text = (group: AlertGroup, value: unknown) => madeBy(group) + stringify(value, { lineWidth: 0 });
 
 /** deploy/prometheus/rules/<name>.yaml */

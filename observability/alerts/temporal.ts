@@ -96,7 +96,8 @@ export const temporalAlerts: AlertGroup = {
       expr: `${quantile(0.99, buckets(ofCore(core.workflowTaskExecutionSeconds)), 'workflow_type', window)} > 10`,
       for: '5m',
       severity: 'ticket',
-      summary: 'A workflow task of {{ $labels.workflow_type }} takes more than 10 s: the server gives it to another worker.',
+      summary:
+        'A workflow task of {{ $labels.workflow_type }} takes more than 10 s: the server gives it to another worker.',
       runbook: 'temporal-workers-behind',
       labels: { layer: 'latency' },
       fires: {
@@ -120,7 +121,8 @@ export const temporalAlerts: AlertGroup = {
       fires: {
         when: {
           [`${core.workflowTasksPolled}{${coreLabels},task_queue="coordination"}`]: '50x30',
-          [`${server.backlogCount}{job="${jobs.temporal}",taskqueue="coordination",task_type="Workflow",partition="0"}`]: '7x30',
+          [`${server.backlogCount}{job="${jobs.temporal}",taskqueue="coordination",task_type="Workflow",partition="0"}`]:
+            '7x30',
         },
         at: '15m',
         labels: { task_queue: 'coordination' },
@@ -129,7 +131,8 @@ export const temporalAlerts: AlertGroup = {
         // Nothing to do is no fault.
         when: {
           [`${core.workflowTasksPolled}{${coreLabels},task_queue="coordination"}`]: '50x30',
-          [`${server.backlogCount}{job="${jobs.temporal}",taskqueue="coordination",task_type="Workflow",partition="0"}`]: '0x30',
+          [`${server.backlogCount}{job="${jobs.temporal}",taskqueue="coordination",task_type="Workflow",partition="0"}`]:
+            '0x30',
         },
         at: '15m',
       },
@@ -139,7 +142,8 @@ export const temporalAlerts: AlertGroup = {
       expr: `sum by (task_queue) (${ofCore(core.stickyCacheSize)}) == 0 and on (task_queue) ${rate(ofCore(core.workflowTasksPolled), 'task_queue')} > 1`,
       for: '15m',
       severity: 'ticket',
-      summary: 'Workers on {{ $labels.task_queue }} hold no workflow in memory under load: each task replays its history.',
+      summary:
+        'Workers on {{ $labels.task_queue }} hold no workflow in memory under load: each task replays its history.',
       runbook: 'temporal-workers-behind',
       fires: {
         when: {
@@ -176,7 +180,8 @@ export const temporalAlerts: AlertGroup = {
       expr: `sum by (operation) (increase(${ofCore(core.requestFailures, 'status_code="NOT_FOUND",operation=~"Respond.*|RecordActivityTaskHeartbeat"')}[${window}])) > 5`,
       for: '5m',
       severity: 'ticket',
-      summary: 'Answers by {{ $labels.operation }} come after the server gave the task away: attempts run past their time.',
+      summary:
+        'Answers by {{ $labels.operation }} come after the server gave the task away: attempts run past their time.',
       runbook: 'temporal-requests-fail',
       fires: {
         when: { [failure('RespondActivityTaskCompleted', 'NOT_FOUND')]: '0+3x30' },
@@ -230,8 +235,10 @@ export const temporalAlerts: AlertGroup = {
       runbook: 'temporal-requests-fail',
       fires: {
         when: {
-          [`${core.activityExecutionFailed}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]: '0+30x30',
-          [`${core.activityTasksReceived}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]: '0+60x30',
+          [`${core.activityExecutionFailed}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]:
+            '0+30x30',
+          [`${core.activityTasksReceived}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]:
+            '0+60x30',
         },
         at: '15m',
         labels: { activity_type: 'reflect' },
@@ -239,8 +246,10 @@ export const temporalAlerts: AlertGroup = {
       silent: {
         // One of two in a quiet night is no trend.
         when: {
-          [`${core.activityExecutionFailed}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]: '0x5 1x25',
-          [`${core.activityTasksReceived}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]: '0x5 2x25',
+          [`${core.activityExecutionFailed}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]:
+            '0x5 1x25',
+          [`${core.activityTasksReceived}{${coreLabels},activity_type="reflect",task_queue="inference_8g_llama8b_q4"}`]:
+            '0x5 2x25',
         },
         at: '15m',
       },

@@ -48,7 +48,8 @@ export function agentsDashboard() {
           }),
           figure({
             title: 'Degraded, 1 h',
-            description: 'Part of the reflections that came from a smaller model than the agent’s own; 0 where there were none.',
+            description:
+              'Part of the reflections that came from a smaller model than the agent’s own; 0 where there were none.',
             unit: 'percentunit',
             amber: 0.05,
             red: 0.2,
@@ -116,9 +117,7 @@ export function agentsDashboard() {
             title: 'Reflections stored',
             description: 'By whether a smaller model stood in.',
             unit: 'ops',
-            queries: [
-              { expr: perSecond(worker.reflections.name, 'degraded'), legend: 'degraded: {{degraded}}' },
-            ],
+            queries: [{ expr: perSecond(worker.reflections.name, 'degraded'), legend: 'degraded: {{degraded}}' }],
             runbook: 'degraded-share',
           }),
           graph({
@@ -137,9 +136,7 @@ export function agentsDashboard() {
             title: 'Work of models by kind',
             description: 'How much of what models do is reflection, talk, drops and votes, in sequences held.',
             unit: 'short',
-            queries: [
-              { expr: perSecond(`${worker.inference.name}_sum{${model}}`, 'kind'), legend: '{{kind}}' },
-            ],
+            queries: [{ expr: perSecond(`${worker.inference.name}_sum{${model}}`, 'kind'), legend: '{{kind}}' }],
             runbook: 'queue-backlog',
           }),
           graph({
@@ -187,9 +184,7 @@ export function agentsDashboard() {
             title: 'Search in memories, p95',
             description: 'Time of one search in the memories of one agent.',
             unit: 's',
-            queries: [
-              { expr: quantile(0.95, `${worker.memorySearch.name}_bucket`, 'machine'), legend: '{{machine}}' },
-            ],
+            queries: [{ expr: quantile(0.95, `${worker.memorySearch.name}_bucket`, 'machine'), legend: '{{machine}}' }],
             runbook: 'api-slow',
           }),
           graph({
@@ -216,9 +211,7 @@ export function agentsDashboard() {
             title: 'Searches without vectors',
             description: 'Searches that had to do with words alone, since the embedding was away.',
             unit: 'ops',
-            queries: [
-              { expr: perSecond(worker.memorySearchByWords.name, 'machine'), legend: '{{machine}}' },
-            ],
+            queries: [{ expr: perSecond(worker.memorySearchByWords.name, 'machine'), legend: '{{machine}}' }],
             runbook: 'agents-late',
           }),
         ],

@@ -30,7 +30,8 @@ export function dropsDashboard() {
           }),
           figure({
             title: 'In doubt',
-            description: 'Posts that left without an answer, of which nobody has said yet what is true. They are never posted again by themselves.',
+            description:
+              'Posts that left without an answer, of which nobody has said yet what is true. They are never posted again by themselves.',
             unit: 'short',
             red: 1,
             span: 3,
@@ -117,7 +118,10 @@ export function dropsDashboard() {
             description: 'Time of one try at a post, a mail or a webhook. The other side sets it.',
             unit: 's',
             queries: [
-              { expr: quantile(0.95, `${worker.activities.name}_bucket{${posting}}`, 'activity'), legend: '{{activity}}' },
+              {
+                expr: quantile(0.95, `${worker.activities.name}_bucket{${posting}}`, 'activity'),
+                legend: '{{activity}}',
+              },
             ],
             runbook: 'channel-down',
           }),
@@ -135,7 +139,8 @@ export function dropsDashboard() {
           }),
           graph({
             title: 'Age of the queues out',
-            description: 'How long the oldest post, mail or webhook has waited for a worker. A channel’s own rate makes it wait, too.',
+            description:
+              'How long the oldest post, mail or webhook has waited for a worker. A channel’s own rate makes it wait, too.',
             unit: 's',
             queries: [{ expr: `max by (queue) (${fleet.backlogAge.name}{queue=~"channel_.*"})`, legend: '{{queue}}' }],
             runbook: 'queue-backlog',

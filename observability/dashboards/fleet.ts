@@ -77,14 +77,16 @@ export function fleetDashboard() {
         panels: [
           graph({
             title: 'Lease',
-            description: 'How long the lease of each machine still holds. It is renewed every 5 s for 15 s; below 0 the machine is lost.',
+            description:
+              'How long the lease of each machine still holds. It is renewed every 5 s for 15 s; below 0 the machine is lost.',
             unit: 's',
             queries: [{ expr: `max by (machine) (${fleet.machineLease.name}{${machine}})`, legend: '{{machine}}' }],
             runbook: 'machine-lost',
           }),
           graph({
             title: 'Model server answers',
-            description: 'Whether the model server of each machine answers. While it does not, the machine does not poll for it.',
+            description:
+              'Whether the model server of each machine answers. While it does not, the machine does not poll for it.',
             unit: 'bool',
             queries: [
               { expr: `min by (machine) (${fleet.machineModelServer.name}{${machine}})`, legend: '{{machine}}' },
@@ -93,7 +95,8 @@ export function fleetDashboard() {
           }),
           graph({
             title: 'Sequences in use',
-            description: 'Part of the sequences of each model server that calls hold. Full is good while the queue is young.',
+            description:
+              'Part of the sequences of each model server that calls hold. Full is good while the queue is young.',
             unit: 'percentunit',
             queries: [
               {
@@ -105,7 +108,8 @@ export function fleetDashboard() {
           }),
           graph({
             title: 'Lease renewals that failed',
-            description: 'Renewals without an answer of the database, or with the answer that the machine is not its own any more.',
+            description:
+              'Renewals without an answer of the database, or with the answer that the machine is not its own any more.',
             unit: 'ops',
             queries: [
               {
@@ -150,7 +154,8 @@ export function fleetDashboard() {
           }),
           graph({
             title: 'Queues polled',
-            description: 'How many machines poll the queue of each model that a plan gave them. 0: its work waits or goes down the ladder.',
+            description:
+              'How many machines poll the queue of each model that a plan gave them. 0: its work waits or goes down the ladder.',
             unit: 'short',
             queries: [{ expr: `sum by (queue) (${worker.polling.name}{${machine}})`, legend: '{{queue}}' }],
             runbook: 'queue-backlog',
@@ -257,11 +262,10 @@ export function fleetDashboard() {
           }),
           graph({
             title: 'Energy by model',
-            description: 'Power drawn for each model, by whose sequences ran; idle: none did. What a model costs is this times your price.',
+            description:
+              'Power drawn for each model, by whose sequences ran; idle: none did. What a model costs is this times your price.',
             unit: 'watt',
-            queries: [
-              { expr: perSecond(`${worker.energy.name}{${machine}}`, 'model'), legend: '{{model}}' },
-            ],
+            queries: [{ expr: perSecond(`${worker.energy.name}{${machine}}`, 'model'), legend: '{{model}}' }],
             runbook: 'gpu',
           }),
           graph({

@@ -19,7 +19,8 @@ export function marketplaceDashboard() {
         panels: [
           figure({
             title: 'Imbalance',
-            description: 'How far all balances are from adding up to nothing, in minor units. Anything but 0 needs a person.',
+            description:
+              'How far all balances are from adding up to nothing, in minor units. Anything but 0 needs a person.',
             unit: 'short',
             red: 1,
             span: 3,

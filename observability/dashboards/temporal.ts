@@ -20,7 +20,8 @@ export function temporalDashboard() {
         panels: [
           figure({
             title: 'Queues without a workflow poller',
-            description: 'Queues that workers know and where nobody asks for workflow tasks. Above 0 workflows stand still.',
+            description:
+              'Queues that workers know and where nobody asks for workflow tasks. Above 0 workflows stand still.',
             unit: 'short',
             red: 1,
             queries: [
@@ -44,7 +45,8 @@ export function temporalDashboard() {
           }),
           figure({
             title: 'Workflow tasks wait, p99',
-            description: 'From the task lying in its queue to a worker that has it. Seconds mean that workers are too few.',
+            description:
+              'From the task lying in its queue to a worker that has it. Seconds mean that workers are too few.',
             unit: 's',
             amber: 1,
             red: 5,
@@ -96,16 +98,21 @@ export function temporalDashboard() {
         panels: [
           graph({
             title: 'Pollers',
-            description: 'Open polls by kind and queue. None where a worker should be means that it is gone or has left the queue.',
+            description:
+              'Open polls by kind and queue. None where a worker should be means that it is gone or has left the queue.',
             unit: 'short',
             queries: [
-              { expr: `sum by (task_queue, poller_type) (${ofCore(core.pollers, queue)})`, legend: '{{task_queue}} {{poller_type}}' },
+              {
+                expr: `sum by (task_queue, poller_type) (${ofCore(core.pollers, queue)})`,
+                legend: '{{task_queue}} {{poller_type}}',
+              },
             ],
             runbook: 'temporal-workers-gone',
           }),
           graph({
             title: 'Slots used',
-            description: 'Part of the slots that work. A queue of a GPU may stand at 100 %: look at its backlog, not at this.',
+            description:
+              'Part of the slots that work. A queue of a GPU may stand at 100 %: look at its backlog, not at this.',
             unit: 'percentunit',
             queries: [
               {
@@ -129,7 +136,8 @@ export function temporalDashboard() {
           }),
           graph({
             title: 'Activities wait, p95',
-            description: 'From the activity lying in its queue to a worker that has it. Queues of models wait on purpose.',
+            description:
+              'From the activity lying in its queue to a worker that has it. Queues of models wait on purpose.',
             unit: 's',
             queries: [
               {
@@ -171,7 +179,8 @@ export function temporalDashboard() {
           }),
           graph({
             title: 'Workflow task, p99',
-            description: 'Time of our own code for one workflow task. Above 10 s the server gives the task to another worker.',
+            description:
+              'Time of our own code for one workflow task. Above 10 s the server gives the task to another worker.',
             unit: 's',
             queries: [
               {
@@ -183,7 +192,8 @@ export function temporalDashboard() {
           }),
           graph({
             title: 'Workflows held in memory',
-            description: 'Without them each task replays its whole history. A fall to 0 under load is a worker that began anew.',
+            description:
+              'Without them each task replays its whole history. A fall to 0 under load is a worker that began anew.',
             unit: 'short',
             queries: [
               { expr: `sum by (task_queue) (${ofCore(core.stickyCacheSize, queue)})`, legend: '{{task_queue}}' },
@@ -200,7 +210,10 @@ export function temporalDashboard() {
             description: 'Attempts at activities by type.',
             unit: 'ops',
             queries: [
-              { expr: perSecond(counts(ofCore(core.activityExecutionSeconds, queue)), 'activity_type'), legend: '{{activity_type}}' },
+              {
+                expr: perSecond(counts(ofCore(core.activityExecutionSeconds, queue)), 'activity_type'),
+                legend: '{{activity_type}}',
+              },
             ],
             runbook: 'temporal-workers-behind',
           }),
@@ -252,7 +265,9 @@ export function temporalDashboard() {
             title: 'Requests',
             description: 'Requests to each of the four services of the server.',
             unit: 'reqps',
-            queries: [{ expr: perSecond(ofServer(server.serviceRequests), 'service_name'), legend: '{{service_name}}' }],
+            queries: [
+              { expr: perSecond(ofServer(server.serviceRequests), 'service_name'), legend: '{{service_name}}' },
+            ],
             runbook: 'temporal-server-slow',
           }),
           graph({
@@ -267,7 +282,10 @@ export function temporalDashboard() {
             description: "Time of one access to Temporal's own database. It holds back everything above.",
             unit: 's',
             queries: [
-              { expr: quantile(0.95, buckets(ofServer(server.persistenceSeconds)), 'operation'), legend: '{{operation}}' },
+              {
+                expr: quantile(0.95, buckets(ofServer(server.persistenceSeconds)), 'operation'),
+                legend: '{{operation}}',
+              },
             ],
             runbook: 'temporal-server-slow',
           }),
@@ -300,7 +318,8 @@ export function temporalDashboard() {
           }),
           graph({
             title: 'Events of a workflow, p99',
-            description: 'Length of histories when they are written. Ours begin anew long before 10,000; the server ends them at 51,200.',
+            description:
+              'Length of histories when they are written. Ours begin anew long before 10,000; the server ends them at 51,200.',
             unit: 'short',
             queries: [
               { expr: quantile(0.99, buckets(ofServer(server.historyCount)), 'operation'), legend: '{{operation}}' },

@@ -12,7 +12,10 @@ export const programs = {
 /** For `test.skipIf(lacksPrometheus('…'))`. */
 export function lacksPrometheus(test: string): boolean {
   const has = Object.values(programs).every((program) => spawnSync(program, ['--version']).error === undefined);
-  return lacks({ test, needs: 'Prometheus and Alertmanager', command: 'apt-get install prometheus prometheus-alertmanager' }, has);
+  return lacks(
+    { test, needs: 'Prometheus and Alertmanager', command: 'apt-get install prometheus prometheus-alertmanager' },
+    has,
+  );
 }
 
 export interface Ran {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Panel } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Dashboard, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
 import { Ajv } from 'ajv';
 import dashgen from 'grafana-dash-gen';
 import { createGenerator } from 'ts-json-schema-generator';
@@ -13,7 +13,11 @@ import { runbookAnchors } from '../../observability/runbooks.ts';
 import { core, jobs, server } from '../../observability/temporal-metrics.ts';
 import { filledIn, metricsIn, withoutPart } from '../support/promql.ts';
 
-const built = dashboards.map(({ file, build }) => ({ file, dashboard: build() }));
+/** As Grafana reads them. */
+const built = dashboards.map(({ file, build }) => ({
+  file,
+  dashboard: JSON.parse(JSON.stringify(build())) as Dashboard,
+}));
 const panelsOf = (dashboard: { panels?: unknown[] }) =>
   (dashboard.panels as Panel[]).filter((panel) => panel.type !== 'row');
 
@@ -96,7 +100,8 @@ describe.each(built)('$file', ({ dashboard }) => {
       for (const { expr } of panel.targets as unknown as Array<{ expr: string }>) {
         const metrics = metricsIn(filledIn(expr));
         expect(metrics.length, expr).toBeGreaterThan(0);
-        for (const metric of metrics) expect(known, `${panel.title}: ${expr}`).toContain(known.has(metric) ? metric : withoutPart(metric));
+        for (const metric of metrics)
+          expect(known, `${panel.title}: ${expr}`).toContain(known.has(metric) ? metric : withoutPart(metric));
       }
     }
   });
