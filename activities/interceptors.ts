@@ -70,7 +70,9 @@ function outcomeOf(err: unknown): 'failed' | 'canceled' {
 
 /** A label must stay within what is known: types of failures are free texts. */
 function codeOf(err: unknown): string {
-  return err instanceof ApplicationFailure && typeof err.type === 'string' && err.type in errorTable ? err.type : 'OTHER';
+  return err instanceof ApplicationFailure && typeof err.type === 'string' && err.type in errorTable
+    ? err.type
+    : 'OTHER';
 }
 
 export const activityInterceptors: ActivityInterceptorsFactory[] = [

@@ -37,6 +37,8 @@ export interface MachineCallDeps {
   serverDown: (err: DomainError) => void;
   /** A call that a model server has served, for the machine's measured rates. */
   served: (modelId: string, sample: RateSample) => void;
+  /** A call has come to its end: what the machine was given, it works off. */
+  progressed?: () => void;
   /** Told of each execution, for metrics. */
   observe?: ObserveInference;
 }
@@ -122,12 +124,14 @@ export function createOnMachine(deps: MachineCallDeps) {
               return result;
             }),
           wrote(tokens) {
+            deps.progressed?.();
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
             const sequences = (deps.permits.busySeconds() - busyBefore - away.busy) / took;
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
+        deps.progressed?.();
         outcome = 'done';
         return result;
       } catch (err) {

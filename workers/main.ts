@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
-import { workerEnvironment } from '../config/environment.ts';
+import { homeEnvironment, workerEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
 import type { Fleet } from '../domain/fleet.ts';
@@ -64,7 +64,13 @@ async function startWhenPossible(machineId: string) {
   const metrics = createWorkerMetrics(machineId);
   for (;;) {
     try {
-      const worker = await startMachineWorker({ ...environment, machineId, log, ...(enabled && { metrics }) });
+      const worker = await startMachineWorker({
+        ...environment,
+        machineId,
+        dataFolder: homeEnvironment().home,
+        log,
+        ...(enabled && { metrics }),
+      });
       if (enabled) {
         // A port that is taken costs the metrics and not the work.
         serveMetrics({
