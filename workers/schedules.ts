@@ -22,6 +22,7 @@ import {
   reconcileScheduleId,
   reflectScheduleId,
   licensesScheduleId,
+  notifyScheduleId,
   repliesScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
@@ -114,6 +115,7 @@ const standing: Readonly<Record<string, Options>> = {
   [egoScheduleId]: startOf('settleEgo', 'ego', { calendars: [{ hour: 2, minute: 30 }] }),
   [dropsScheduleId]: startOf('composeDrops', 'compose-drops', { intervals: [{ every: '1 minute' }] }),
   [repliesScheduleId]: startOf('collectReplies', 'collect-replies', { intervals: [{ every: '10 minutes' }] }),
+  [notifyScheduleId]: startOf('tellNotices', 'tell-notices', { intervals: [{ every: '1 minute' }] }),
   [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 
