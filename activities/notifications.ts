@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { digestContent } from '../domain/digest.ts';
 import type { NotifyStep } from '../domain/notify.ts';
 import type { Notifier } from '../integrations/notify.ts';
 import type { Gathered, NotificationStore } from '../stores/notifications.ts';
@@ -16,6 +17,8 @@ export interface NotifyDeps extends NotificationDeps {
   waitSeconds?: (ruled: number) => number;
 }
 
+const dayMs = 86_400_000;
+
 /** Of the coordination queue: what is to be told. */
 export function createNotificationActivities({ notifications, fleet }: NotificationDeps) {
   return {
@@ -23,6 +26,17 @@ export function createNotificationActivities({ notifications, fleet }: Notificat
     async gatherNotifications(): Promise<Gathered> {
       const { ownerId, fleet: applied } = await fleet();
       return notifications.gather({ ownerId, fleetName: applied.name, notify: applied.notify });
+    },
+
+    /** Of the day that ends at `until` (ISO); done twice, the second finds what the first has made. */
+    async composeDigest({ until }: { until: string }): Promise<{ messages: number }> {
+      const { ownerId, fleet: applied } = await fleet();
+      const { digest, destinations } = applied.notify;
+      if (digest === undefined) return { messages: 0 };
+      const since = new Date(Date.parse(until) - dayMs).toISOString();
+      const content = digestContent(applied.name, await notifications.day({ ownerId, since, until }));
+      const to = destinations.map(({ id }) => id).filter((id) => digest.to?.includes(id) ?? true);
+      return { messages: await notifications.queueDigest({ ownerId, until, content, to }) };
     },
   };
 }
@@ -53,6 +67,18 @@ export function createNotifyActivities({ notifications, fleet, notifier, waitSec
         });
         return waiting(await notifications.end(turn.send, answer));
       });
+    },
+
+    /** @returns why the heartbeat was not heard, or not sent; empty: it was heard */
+    async beat(): Promise<{ reason: string }> {
+      const { ownerId, fleet: applied } = await fleet();
+      const { heartbeat, allowPrivate } = applied.notify;
+      if (heartbeat === undefined) return { reason: 'fleet.yaml names no heartbeat' };
+      // Silence is what tells those outside.
+      if (!(await notifications.works(ownerId))) return { reason: 'no machine works' };
+      const reason = await notifier.beat(heartbeat.url, allowPrivate);
+      await notifications.noteHeartbeat(ownerId, reason);
+      return { reason: reason ?? '' };
     },
   };
 

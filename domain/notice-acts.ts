@@ -149,7 +149,7 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: ({ subject }) =>
       by(
         'Answer it at the provider; nobody does that for you.',
-        `soulfra disputes ${subject}`,
+        `soulfra purchases disputes ${subject}`,
         'GET',
         `/v1/disputes?purchaseId=${subject}`,
       ),

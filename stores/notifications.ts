@@ -13,11 +13,13 @@ import {
   type NotifyStep,
 } from '../domain/notify.ts';
 import { noticesContent, type NotifyContent, type ToldKind } from '../domain/notify-texts.ts';
+import { inServiceStates } from '../domain/states.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { takeLock } from './locks.ts';
+import { readDigest } from './queries/digest.ts';
 import { openNotice, resolveNotice } from './notices.ts';
 
 export interface NewNotification {
@@ -148,6 +150,30 @@ export function createNotificationStore(db: Database) {
         if (row !== undefined && row.state !== 'sent') await setState(tx, id, 'failed', reason);
       });
       return { state: 'failed' };
+    },
+
+    day: (of: { ownerId: string; since: string; until: string }) => readDigest(db, of),
+
+    /** One a destination and day. @returns how many were new */
+    async queueDigest(of: { ownerId: string; until: string; content: NotifyContent; to: string[] }): Promise<number> {
+      const { ownerId, until, content, to } = of;
+      return db.transaction().execute(async (tx) => {
+        let messages = 0;
+        for (const destination of to) {
+          const key = `digest:${until}`;
+          if (await queueNotification(tx, { ownerId, destination, kind: 'digest', key, content })) messages += 1;
+        }
+        return messages;
+      });
+    },
+
+    /** Whether any machine holds its lease and takes work. */
+    async works(ownerId: string): Promise<boolean> {
+      const { rows } = await sql<{ works: boolean }>`select exists (select from machines where owner_id = ${ownerId}
+        and removed_at is null and state = any(${[...inServiceStates]}::text[]) and lease_until > now()) as works`.execute(
+        db,
+      );
+      return rows[0]!.works;
     },
 
     /** @param reason why the heartbeat was not heard; undefined: it was */

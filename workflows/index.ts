@@ -24,6 +24,8 @@ export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
 export { replanFleet } from './replan-fleet.ts';
 export { weaveMemories } from './weave-memories.ts';
+export { sendDigest } from './send-digest.ts';
+export { sendHeartbeat } from './send-heartbeat.ts';
 export { sendNotification } from './send-notification.ts';
 export { tellNotices } from './tell-notices.ts';
 export { sendMail } from './send-mail.ts';

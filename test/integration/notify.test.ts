@@ -179,7 +179,7 @@ test('a destination that fails holds back no other, is told of elsewhere, and ge
   let down = true;
   receiver.answer(
     '/pager',
-    ...Array.from({ length: 40 }, () => (response: import('node:http').ServerResponse) => {
+    ...Array.from({ length: 2_000 }, () => (response: import('node:http').ServerResponse) => {
       response.writeHead(down ? 503 : 204).end();
     }),
   );
@@ -227,4 +227,53 @@ test('a secret that is not there, and a destination that is gone, are said and s
   await allEnded();
   expect(await rows()).toMatchObject([{ destination: 'nowhere', state: 'failed' }, { state: 'sent' }]);
   expect(discord.posts).toHaveLength(1);
+});
+
+test('the digest of a day is made once, tells what happened in it, and leaves what is open to be told as ever', async () => {
+  await apply({ destinations: [destinations().ops, destinations().me], digest: { at: '08:00', to: ['me'] } });
+  await open('ledger_unbalanced', 'ledger');
+  await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, reason, wanted_model_id, model_id, queue, expected_tokens, ended_at)
+    select 'run_' || n, ${testOwner}, (select id from agents order by id limit 1), 'w' || n, 'call', 'p' || n,
+      case when n > 3 then 'failed' else 'done' end, case when n > 3 then 'the model said nothing' else '' end,
+      'm', 'm', 'q', 1, timestamptz '2026-11-21 12:00Z' - case when n = 1 then interval '2 days' else interval '0' end
+    from generate_series(1, 5) n`.execute(store.db);
+  const { composeDigest } = createNotificationActivities({
+    notifications: createNotificationStore(store.db),
+    fleet: createFleetReader(createFleetStore(store.db)),
+  });
+  const until_ = { until: '2026-11-22T08:00:00.000Z' };
+  const made = await Promise.all([composeDigest(until_), composeDigest(until_)]);
+  expect(made.map(({ messages }) => messages).sort()).toEqual([0, 1]);
+  await allEnded();
+  const [digest] = mail.to('operator@harbour.example');
+  expect(digest!.subject).toMatch(/, the day: 1 wait for you, 2 runs failed$/);
+  expect(digest!.text).toMatch(/Runs {6}(?:2 done, 2 failed|2 failed, 2 done)/);
+  expect(digest!.text).toContain('failed  2 × the model said nothing');
+  expect(digest!.text).toContain('→ soulfra ledger reconcile');
+  expect(digest!.text.split('\n').length).toBeLessThan(30);
+  expect(await tick()).toBe(2);
+  await allEnded();
+});
+
+test('the heartbeat is sent while a machine works, and that it is not heard is told', async () => {
+  const beat = async () => {
+    ticks += 1;
+    return outbound.client.workflow.execute('sendHeartbeat', {
+      workflowId: `heartbeat:${ticks}`,
+      taskQueue: coordinationQueue,
+      args: [{}],
+    });
+  };
+  await apply({ heartbeat: { url: receiver.url('/beat') } });
+  expect(await beat()).toEqual({ reason: 'no machine works' });
+  await sql`update machines set state = 'ready', lease_until = now() + interval '1 hour'`.execute(store.db);
+  expect(await beat()).toEqual({ reason: '' });
+  receiver.answer('/beat', (response) => response.writeHead(500).end());
+  expect(await beat()).toEqual({ reason: 'it answered 500' });
+  const failing = () =>
+    store.db.selectFrom('notices').select('resolvedAt').where('kind', '=', 'heartbeat_failing').execute();
+  expect(await failing()).toEqual([{ resolvedAt: null }]);
+  expect(await beat()).toEqual({ reason: '' });
+  expect((await failing())[0]!.resolvedAt).not.toBeNull();
+  expect(receiver.at('/beat')).toHaveLength(3);
 });
