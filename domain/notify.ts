@@ -6,9 +6,6 @@ import { severities } from './notices.ts';
 
 /** Whom a fleet tells what waits for a person, and how. Pure: stores/notifications.ts keeps what was told. */
 
-export const destinationKinds = ['webhook', 'discord', 'ntfy', 'mail'] as const;
-export type DestinationKind = (typeof destinationKinds)[number];
-
 const shared = {
   id: slugSchema,
   /** What is less is not told there. */

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -179,7 +180,7 @@ test('a destination that fails holds back no other, is told of elsewhere, and ge
   let down = true;
   receiver.answer(
     '/pager',
-    ...Array.from({ length: 2_000 }, () => (response: import('node:http').ServerResponse) => {
+    ...Array.from({ length: 2_000 }, () => (response: ServerResponse) => {
       response.writeHead(down ? 503 : 204).end();
     }),
   );
@@ -237,13 +238,13 @@ test('the digest of a day is made once, tells what happened in it, and leaves wh
       case when n > 3 then 'failed' else 'done' end, case when n > 3 then 'the model said nothing' else '' end,
       'm', 'm', 'q', 1, timestamptz '2026-11-21 12:00Z' - case when n = 1 then interval '2 days' else interval '0' end
     from generate_series(1, 5) n`.execute(store.db);
-  const { composeDigest } = createNotificationActivities({
+  const activities = createNotificationActivities({
     notifications: createNotificationStore(store.db),
     fleet: createFleetReader(createFleetStore(store.db)),
   });
-  const until_ = { until: '2026-11-22T08:00:00.000Z' };
-  const made = await Promise.all([composeDigest(until_), composeDigest(until_)]);
-  expect(made.map(({ messages }) => messages).sort()).toEqual([0, 1]);
+  const day = { until: '2026-11-22T08:00:00.000Z' };
+  const made = await Promise.all([activities.composeDigest(day), activities.composeDigest(day)]);
+  expect(made.map(({ messages }) => messages).toSorted((a, b) => a - b)).toEqual([0, 1]);
   await allEnded();
   const [digest] = mail.to('operator@harbour.example');
   expect(digest!.subject).toMatch(/, the day: 1 wait for you, 2 runs failed$/);
