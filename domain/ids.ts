@@ -219,3 +219,23 @@ export const heartbeatScheduleId = 'heartbeat';
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
 }
+
+/** Schedules that every fleet has, whatever it names. */
+export const upkeepScheduleIds = [
+  retentionScheduleId,
+  embeddingScheduleId,
+  consolidateScheduleId,
+  weaveScheduleId,
+  driftScheduleId,
+  clusterScheduleId,
+  reconcileScheduleId,
+  paymentsScheduleId,
+  payoutsScheduleId,
+  blessingsScheduleId,
+  egoScheduleId,
+  dropsScheduleId,
+  repliesScheduleId,
+  licensesScheduleId,
+  notifyScheduleId,
+] as const;
+export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];
