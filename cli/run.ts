@@ -10,6 +10,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { logCommands } from './commands/logs.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { notifyCommands } from './commands/notify.ts';
@@ -72,6 +73,7 @@ export function createProgram(): Command {
     ledgerCommands,
     payoutCommands,
     inboxCommands,
+    logCommands,
     notifyCommands,
     licenseCommands,
     listingCommands,
