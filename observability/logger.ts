@@ -31,6 +31,8 @@ export function createLoggers({
       level: (label) => ({ level: label }),
       log: (object) => redact(object) as Record<string, unknown>,
     },
+    // Redaction has made plain fields of an error already.
+    serializers: { err: (err: unknown) => err },
     hooks: {
       logMethod(args, method) {
         method.apply(this, withoutSecrets(args) as typeof args);

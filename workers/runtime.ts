@@ -9,23 +9,16 @@ const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERR
  * workflow or activity says its own.
  */
 function asOurs(meta: Record<string | symbol, unknown>): { part: string; fields: Record<string, unknown> } {
-  const {
-    error,
-    sdkComponent,
-    subsystem,
-    runId,
-    workflowExecution,
-    namespace: _,
-    ...rest
-  } = meta as Record<string, unknown>;
-  const of = workflowExecution as { workflowId?: string; runId?: string } | undefined;
+  const { error, sdkComponent, runId, workflowExecution, workflow_id, run_id, namespace: _, ...rest } = meta;
+  // Core's names and those of the SDK differ.
+  const of = (workflowExecution ?? { workflowId: workflow_id, runId: run_id }) as Record<string, unknown>;
   const own = typeof runId === 'string' && runId.startsWith('run_');
-  const temporalRunId = own ? of?.runId : (runId ?? of?.runId);
+  const temporalRunId = own ? of['runId'] : (runId ?? of['runId']);
   return {
-    part: String(sdkComponent ?? subsystem ?? 'worker'),
+    part: typeof sdkComponent === 'string' ? sdkComponent : 'worker',
     fields: {
       ...rest,
-      ...(of?.workflowId === undefined ? {} : { workflowId: of.workflowId }),
+      ...(of['workflowId'] === undefined ? {} : { workflowId: of['workflowId'] }),
       ...(own ? { runId } : {}),
       ...(temporalRunId === undefined ? {} : { temporalRunId }),
       ...(error === undefined ? {} : { err: error }),

@@ -104,7 +104,7 @@ test('API, worker, activities, workflows and Core write lines of one form, with 
   const of = (part: string) => lines.filter((line) => line.part === part && line.workflowId === failed.workflowId);
   for (const part of ['activity', 'workflow']) {
     expect(of(part).length, part).toBeGreaterThan(0);
-    for (const line of of(part)) expect(line).toHaveProperty('temporalRunId');
+    for (const line of of(part)) expect(line.runId ?? line['temporalRunId']).toMatch(/^(run_)?[0-9a-f-]{36}$/);
   }
 });
 
