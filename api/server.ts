@@ -28,6 +28,7 @@ import { fleetRoutes } from './routes/fleets.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
+import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
@@ -116,6 +117,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    healthSubjectRoutes,
     principalRoutes,
     userRoutes,
     mailRoutes,

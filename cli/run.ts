@@ -10,6 +10,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
@@ -70,6 +71,7 @@ export function createProgram(): Command {
     creditCommands,
     ledgerCommands,
     payoutCommands,
+    healthCommands,
     inboxCommands,
     licenseCommands,
     listingCommands,

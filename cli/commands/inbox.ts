@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Would } from '../licenses.ts';
-import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
+import { ago, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
 import { limitOption, sessionOf, wholeNumber } from '../program.ts';
 
 interface Notice {
@@ -10,10 +10,6 @@ interface Notice {
   action: string;
   seen: number;
   openedAt: string;
-}
-interface Ready {
-  state: 'ready' | 'degraded';
-  parts: Record<string, { state: 'up' | 'down'; ms: number; reason?: string }>;
 }
 
 export function inboxCommands(program: Command): void {
@@ -70,21 +66,5 @@ export function inboxCommands(program: Command): void {
         quiet?.refresh();
       }
       clearTimeout(quiet);
-    });
-
-  program
-    .command('health')
-    .description('whether the parts answer; exit 3 where one does not')
-    .action(async (_options: object, command: Command) => {
-      const { client, json } = sessionOf(command);
-      const health = await client.get<Ready>('/health/ready');
-      if (json) return printJson(health);
-      for (const [name, part] of Object.entries(health.parts)) {
-        line(
-          `${part.state === 'up' ? good('✔') : bad('✖')} ${name} ${part.state === 'up' ? `${part.ms} ms` : (part.reason ?? 'down')}`,
-        );
-      }
-      if (health.state === 'degraded')
-        line(warn('Redis is away: everything works, rate limits are counted per process.'));
     });
 }
