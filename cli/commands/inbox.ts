@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Severity } from '../../domain/notices.ts';
 import type { Would } from '../licenses.ts';
-import { ago, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
+import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
 import { limitOption, sessionOf, wholeNumber } from '../program.ts';
 
 interface Notice {
