@@ -166,6 +166,8 @@ export interface Channels {
   name: string;
   ownerId: string;
   removedAt: Timestamp | null;
+  repliesStoppedAt: Timestamp | null;
+  repliesStopReason: Generated<string>;
   sealed: Buffer | null;
   secretsAt: Generated<Timestamp>;
   session: Buffer | null;
@@ -332,6 +334,7 @@ export interface Drops {
   agentId: string | null;
   approvedAt: Timestamp | null;
   approvedBy: string | null;
+  begunAt: Timestamp | null;
   bodies: Generated<Json>;
   body: string;
   contentHash: string;
@@ -396,6 +399,7 @@ export interface EgoSettlements {
   day: Timestamp;
   decayed: number;
   facts: number;
+  holdSeconds: number | null;
   minted: number;
   ownerId: string;
   settledAt: Generated<Timestamp>;

@@ -39,6 +39,8 @@ export interface NewNotice {
     | 'webhook_disabled'
     | 'guild_invite'
     | 'channel_stopped'
+    | 'replies_stopped'
+    | 'drop_schedule_paused'
     | 'delivery_failed'
     | 'delivery_unconfirmed'
     | 'drop_waiting';
