@@ -67,6 +67,7 @@ test('a retired founder keeps its seat: its owner hands over, expels and leaves 
 });
 
 test('where a founder is retired who comes next takes over by themselves, and nobody else does', async () => {
+  await setState('light-001', 'active');
   const guild = await foundedBy('light-001');
   const [ben, eve] = [await addPerson(hall.db, 'ben'), await addPerson(hall.db, 'eve')];
   const [first, second] = [
@@ -87,6 +88,7 @@ test('where a founder is retired who comes next takes over by themselves, and no
   expect(await act(guild, 'close', { as: 'light-001' })).toBe('FORBIDDEN');
   const closed = await hall.api.call('POST', `/v1/guilds/${guild}/close`, { token: ben.token, body: {} });
   expect(code(closed)).toBe('ok');
+  await retire('light-001');
 });
 
 test('a guild whose founder is retired is closed by its owner; revived it is as it was', async () => {
