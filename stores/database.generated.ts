@@ -85,6 +85,7 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  resumedAt: Timestamp | null;
   retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
@@ -548,6 +549,34 @@ export interface Guilds {
   state: Generated<string>;
 }
 
+export interface Health {
+  ownerId: string;
+  pendingLooks: Generated<number>;
+  pendingState: string | null;
+  rank: Generated<number>;
+  reason: Generated<string>;
+  since: Generated<Timestamp>;
+  state: string;
+  subjectId: string;
+  subjectKind: string;
+}
+
+export interface HealthChanges {
+  at: Generated<Timestamp>;
+  fromState: string | null;
+  id: Generated<number>;
+  ownerId: string;
+  reason: string;
+  subjectId: string;
+  subjectKind: string;
+  toState: string;
+}
+
+export interface HealthLooks {
+  look: string;
+  lookedAt: Timestamp;
+}
+
 export interface Intents {
   args: Json;
   createdAt: Generated<Timestamp>;
@@ -717,6 +746,7 @@ export interface LoopPackages {
 
 export interface Machines {
   changedAt: Generated<Timestamp>;
+  diskFree: number | null;
   drains: Generated<number>;
   epoch: Generated<number>;
   id: string;
@@ -727,6 +757,7 @@ export interface Machines {
   ownerId: string;
   planVersion: number | null;
   polls: Generated<string[]>;
+  progressAt: Timestamp | null;
   reason: Generated<string>;
   removedAt: Timestamp | null;
   runsAs: Generated<string>;
@@ -1383,6 +1414,9 @@ export interface DB {
   guildMembers: GuildMembers;
   guildRules: GuildRules;
   guilds: Guilds;
+  health: Health;
+  healthChanges: HealthChanges;
+  healthLooks: HealthLooks;
   intents: Intents;
   ledgerAccounts: LedgerAccounts;
   ledgerEntries: LedgerEntries;
