@@ -711,6 +711,12 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineReports {
+  machineId: string;
+  report: Json;
+  reportedAt: Generated<Timestamp>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   drains: Generated<number>;
@@ -1392,6 +1398,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
   mails: Mails;

@@ -18,6 +18,7 @@ import { createStripe, type StripeSettings } from '../integrations/payments/stri
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
+import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
@@ -32,6 +33,7 @@ import { createRateMeter } from './rate-meter.ts';
 import { relayIntents } from './intents-relay.ts';
 import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
+import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
@@ -274,6 +276,14 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       at: new Date().toISOString(),
     }),
   });
+  const report = reportMachine({
+    machineId,
+    ownHost: () =>
+      runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName) === 'local',
+    models,
+    reports: createMachineReportStore(db),
+    log,
+  });
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
@@ -300,6 +310,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
       clearInterval(healthTimer);
       presence.stop();
+      await report.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();
