@@ -44,7 +44,7 @@ export interface PlannedOn {
 const foreignToleranceGiB = 0.5;
 
 export function judgeGpus(
-  machine: Pick<FleetMachine, 'id' | 'gpus'>,
+  machine: Pick<FleetMachine, 'id' | 'gpus' | 'modelServer'>,
   gpus: Reading<readonly ReportedGpu[]>,
   plan: { models: readonly PlannedOn[]; server: ReportedModelServer | null },
 ): Check[] {
@@ -69,21 +69,21 @@ export function judgeGpus(
 }
 
 function judgeVram(
-  machine: Pick<FleetMachine, 'id' | 'gpus'>,
+  machine: Pick<FleetMachine, 'id' | 'gpus' | 'modelServer'>,
   seen: readonly ReportedGpu[],
   { models, server }: { models: readonly PlannedOn[]; server: ReportedModelServer | null },
 ): Check {
   const { id } = machine;
   const used = seen.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
   const planned = models.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
-  const said = server?.models.some(({ vramGiB }) => vramGiB !== undefined)
-    ? server.models.reduce((sum, { vramGiB = 0 }) => sum + vramGiB, 0)
-    : undefined;
-  const ours = Math.max(planned, said ?? 0);
+  // Only Ollama says what it holds, and holds what was asked for last; the others keep what they were started with.
+  const said =
+    machine.modelServer?.kind === 'ollama' && server?.up
+      ? server.models.reduce((sum, { vramGiB = 0 }) => sum + vramGiB, 0)
+      : undefined;
   const reserved = machine.gpus.reduce((sum, { reserveGiB }) => sum + reserveGiB, 0);
   const total = machine.gpus.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
-  // Where the server loads on demand and says what it holds, the rest is foreign; else what is beyond the plan is.
-  const foreign = Math.max(0, used - (said ?? ours));
+  const foreign = Math.max(0, used - (said ?? planned));
   if (foreign > reserved + foreignToleranceGiB && foreign + planned > total) {
     const detail = `other programs hold ${foreign.toFixed(1)} GiB, the plan wants ${planned.toFixed(1)} of ${total} GiB`;
     const mend = `Close them, raise reserveGiB of ${id} to ${Math.ceil(foreign)} in fleet.yaml, or share the card by machines[].yield.`;

@@ -60,7 +60,7 @@ export const plantedFaults: PlantedFault[] = [
     name: 'a port of ours is taken by another program',
     check: 'ports',
     state: 'fail',
-    detail: /^\d+ \(api\) is taken by node \(\d+\)|MainThread/,
+    detail: /^\d+ \(api\) is taken by \S+ \(\d+\), which is not ours/,
     mend: /kill \d+.*npm start/,
     async plant(box) {
       await box.endApi();
@@ -243,10 +243,10 @@ export const plantedFaults: PlantedFault[] = [
     name: 'fleet.yaml has an error',
     check: 'fleet_file',
     state: 'fail',
-    detail: /^fleet\.yaml:\d+ archetypes\.0\.cadance is not known/,
-    mend: /cadence/,
-    plant: (box) => box.writeFleetFile(box.readFleetFile().replace('cadence:', 'cadance:')),
-    heal: (box) => box.writeFleetFile(box.readFleetFile().replace('cadance:', 'cadence:')),
+    detail: /^fleet\.yaml:\d+ archetypes\.0\.count must be a number/,
+    mend: /\S/,
+    plant: (box) => box.writeFleetFile(box.readFleetFile().replace('count: 2', 'count: many')),
+    heal: (box) => box.writeFleetFile(box.readFleetFile().replace('count: many', 'count: 2')),
   },
   {
     name: 'the worker of a machine is gone',
