@@ -200,7 +200,10 @@ function registerLog(app: Api, { log, metrics }: ApiDeps): void {
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
     const seconds = reply.elapsedTime / 1000;
-    metrics.requests.observe({ method: request.method, route, status: String(reply.statusCode) }, seconds);
+    metrics.requests.observe(
+      { method: request.method, route, status: `${Math.trunc(reply.statusCode / 100)}xx` },
+      seconds,
+    );
     log.debug(
       { requestId: request.id, method: request.method, route, status: reply.statusCode, seconds },
       'request answered',

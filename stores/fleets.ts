@@ -166,7 +166,7 @@ async function applyAgents(tx: Executor, ownerId: string, version: number, agent
   // Agents born outside the file are not its business: neither changed nor retired.
   const { rows: known } = await sql<{ id: string; ownerId: string; origin: AgentOrigin }>`
     select id, owner_id, origin from agents
-    where id = any(${ids}) or (owner_id = ${ownerId} and origin = 'fleet') order by id for update`.execute(tx);
+    where id = any(${ids}) or (owner_id = ${ownerId} and origin = 'fleet') order by id for no key update`.execute(tx);
   const own = new Set(known.map(({ id }) => id));
   const wanted = new Set(ids);
   const taken = known.find((row) => wanted.has(row.id) && (row.origin !== 'fleet' || row.ownerId !== ownerId));

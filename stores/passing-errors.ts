@@ -30,6 +30,11 @@ export function isPassing(err: unknown): boolean {
   );
 }
 
+/** Whether Postgres ended the whole transaction, and nothing of it, for what others did beside it: a deadlock, or another order. */
+export function isRolledBack(err: unknown): boolean {
+  return codeOf(err) === '40P01' || codeOf(err) === '40001';
+}
+
 /** Whether Postgres refused what stands in the row. */
 export function isRefusedRow(err: unknown): boolean {
   const code = codeOf(err);

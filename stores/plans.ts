@@ -172,8 +172,9 @@ export function createPlanStore(db: Database) {
 export type PlanStore = ReturnType<typeof createPlanStore>;
 
 async function moveHomes(tx: Executor, plan: Plan): Promise<void> {
-  // In the order in which memories lock them too, so that neither waits for the other.
-  await sql`select id from agents where state = 'active' order by id for update`.execute(tx);
+  // In the order in which memories lock them too, so that neither waits for the other; and no key, so that nobody who only refers to an
+  // agent (a blessing, say) waits for the plan while the plan waits for them.
+  await sql`select id from agents where state = 'active' order by id for no key update`.execute(tx);
   const homes = Object.entries(plan.homes);
   await sql`
     update agents set home_machine_id = new.machine_id, home_reason = '', changed_at = now()

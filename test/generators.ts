@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { errorsText, openApiText } from '../api/reference.ts';
+import { metricsText } from '../observability/metrics/table.ts';
 import { generateDatabaseFiles } from '../stores/generate-types.ts';
 
 /** Makes checked-in files; add one here and `npm run gen` writes it, `npm run check` compares it. */
@@ -21,5 +22,9 @@ export const generators: readonly Generator[] = [
       writeFileSync(at('docs/openapi.json'), await openApiText());
       writeFileSync(at('docs/errors.md'), errorsText());
     },
+  },
+  {
+    files: ['docs/metrics.md'],
+    write: async ({ at }) => writeFileSync(at('docs/metrics.md'), metricsText()),
   },
 ];
