@@ -37,6 +37,8 @@ export interface MachineCallDeps {
   serverDown: (err: DomainError) => void;
   /** A call that a model server has served, for the machine's measured rates. */
   served: (modelId: string, sample: RateSample) => void;
+  /** A call has come to its end: what the machine was given, it works off. */
+  progressed?: () => void;
 }
 
 /** What an activity is given once a sequence of the model server is its own. */
@@ -77,7 +79,7 @@ export function createOnMachine(deps: MachineCallDeps) {
         let away = { seconds: 0, busy: 0 };
         const seconds = () => (performance.now() - startedAt) / 1000 - away.seconds;
         const call = deps.callFor(modelId);
-        return await work({
+        const result = await work({
           held,
           call,
           watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
@@ -96,12 +98,15 @@ export function createOnMachine(deps: MachineCallDeps) {
               return result;
             }),
           wrote(tokens) {
+            deps.progressed?.();
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
             const sequences = (deps.permits.busySeconds() - busyBefore - away.busy) / took;
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
+        deps.progressed?.();
+        return result;
       } finally {
         release();
       }

@@ -212,3 +212,22 @@ export function compositionWorkflowId(compositionId: string): string {
 }
 export const dropsScheduleId = 'drops';
 export const repliesScheduleId = 'replies';
+
+/** Schedules that every fleet has, whatever it names. */
+export const upkeepScheduleIds = [
+  retentionScheduleId,
+  embeddingScheduleId,
+  consolidateScheduleId,
+  weaveScheduleId,
+  driftScheduleId,
+  clusterScheduleId,
+  reconcileScheduleId,
+  paymentsScheduleId,
+  payoutsScheduleId,
+  blessingsScheduleId,
+  egoScheduleId,
+  dropsScheduleId,
+  repliesScheduleId,
+  licensesScheduleId,
+] as const;
+export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];

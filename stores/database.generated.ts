@@ -85,6 +85,7 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  resumedAt: Timestamp | null;
   retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
@@ -544,6 +545,34 @@ export interface Guilds {
   state: Generated<string>;
 }
 
+export interface Health {
+  ownerId: string;
+  pendingLooks: Generated<number>;
+  pendingState: string | null;
+  rank: Generated<number>;
+  reason: Generated<string>;
+  since: Generated<Timestamp>;
+  state: string;
+  subjectId: string;
+  subjectKind: string;
+}
+
+export interface HealthChanges {
+  at: Generated<Timestamp>;
+  fromState: string | null;
+  id: Generated<number>;
+  ownerId: string;
+  reason: string;
+  subjectId: string;
+  subjectKind: string;
+  toState: string;
+}
+
+export interface HealthLooks {
+  look: string;
+  lookedAt: Timestamp;
+}
+
 export interface Intents {
   args: Json;
   createdAt: Generated<Timestamp>;
@@ -719,6 +748,7 @@ export interface MachineReports {
 
 export interface Machines {
   changedAt: Generated<Timestamp>;
+  diskFree: number | null;
   drains: Generated<number>;
   epoch: Generated<number>;
   id: string;
@@ -729,6 +759,7 @@ export interface Machines {
   ownerId: string;
   planVersion: number | null;
   polls: Generated<string[]>;
+  progressAt: Timestamp | null;
   reason: Generated<string>;
   removedAt: Timestamp | null;
   runsAs: Generated<string>;
@@ -1385,6 +1416,9 @@ export interface DB {
   guildMembers: GuildMembers;
   guildRules: GuildRules;
   guilds: Guilds;
+  health: Health;
+  healthChanges: HealthChanges;
+  healthLooks: HealthLooks;
   intents: Intents;
   ledgerAccounts: LedgerAccounts;
   ledgerEntries: LedgerEntries;

@@ -46,6 +46,7 @@ import { createDriftStore } from '../stores/drift.ts';
 import { createEgoMintStore } from '../stores/ego-minting.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createHealthStore } from '../stores/health.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createInviteStore } from '../stores/invite-clock.ts';
 import { createJudgementStore } from '../stores/judgements.ts';
@@ -81,6 +82,7 @@ import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
 import { createVoterStore } from '../stores/voters.ts';
 import { createVoteStore } from '../stores/votes.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
+import { readSchedules } from './schedule-facts.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
@@ -95,6 +97,7 @@ export function createWorkerStores(db: Database) {
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
     runs: createRunStore(db),
+    health: createHealthStore(db),
     sweeps: createSweepStore(db),
     spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
@@ -149,7 +152,7 @@ export function createCoordinationActivities(
     createBallotActivities({ ...stores, fleet }),
     createBallotEffectActivities({ ...stores, client }),
     createEgoActivities({ ...stores, fleet }),
-    createFleetHealthActivities(stores),
+    createFleetHealthActivities({ ...stores, schedules: () => readSchedules(client) }),
     createSweepActivities({ ...stores, fleet, machineId }),
     createReflectionActivities({ ...stores, fleet }),
     createMessageActivities({ ...stores, fleet }),

@@ -26,6 +26,7 @@ import { workflowBundle } from './bundle.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
+import { watchDisk } from './disk-free.ts';
 import { createDropChannelWorkers } from './drop-channels.ts';
 import { createInferencePool } from './inference-pool.ts';
 import { showPresence } from './presence.ts';
@@ -51,6 +52,8 @@ export interface MachineWorkerOptions {
   modelKey?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
+  /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
+  dataFolder?: string;
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
   /** How mail and events for others leave; absent: not from here. */
@@ -104,6 +107,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
   let watch: ReturnType<typeof watchModelServer> | undefined;
+  const disk = watchDisk({ folder: options.dataFolder ?? '.', log });
+  let progressedAt: number | undefined;
   const lease = await keepLease({
     machines: stores.machines,
     machineId,
@@ -115,6 +120,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       planVersion: pool.planVersion(),
       missingModels: pool.missing(),
       runsAs: runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName),
+      quietSeconds: progressedAt === undefined ? undefined : (performance.now() - progressedAt) / 1000,
+      diskFree: disk.free(),
     }),
     onLost: () => background(pool.hold('lease lost')),
     onSilence: () => background(pool.hold('no lease')),
@@ -127,6 +134,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     permits: gate,
     callFor: (modelId) => models.callFor(modelId),
     serverDown: () => watch?.lookNow(),
+    progressed: () => {
+      progressedAt = performance.now();
+    },
     served: createRateMeter({
       gpuClass: machine.gpus[0]?.class ?? '8g',
       rates: createRateStore(db),
@@ -311,6 +321,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       clearInterval(healthTimer);
       presence.stop();
       await report.stop();
+      disk.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
-import { workerEnvironment } from '../config/environment.ts';
+import { homeEnvironment, workerEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
 import { createLogger } from '../observability/logger.ts';
@@ -30,7 +30,7 @@ async function startWhenPossible(machineId: string) {
   await waitForSchema();
   for (;;) {
     try {
-      return await startMachineWorker({ ...environment, machineId, log });
+      return await startMachineWorker({ ...environment, machineId, dataFolder: homeEnvironment().home, log });
     } catch (err) {
       if (!isDomainError(err, 'UNAVAILABLE')) throw err;
       log.info({ reason: err.message }, 'waiting');

@@ -26,6 +26,7 @@ import {
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
+  type UpkeepScheduleId,
   weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -92,7 +93,7 @@ type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>
  * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
  * of reflections: these begin running, and one start that was missed is made up for within a year, the server's own default.
  */
-const standing: Readonly<Record<string, Options>> = {
+const standing: Readonly<Record<UpkeepScheduleId, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
