@@ -43,6 +43,7 @@ const servers = {
   TEMPORAL_ADDRESS: address,
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
+  SOULFRA_METRICS_PORT: port.optional(),
 };
 
 const apiSchema = z.object({
@@ -108,6 +109,17 @@ const workerSchema = z
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
   SOULFRA_TOKEN: z.string().min(1).optional(),
+  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+});
+
+/** Each by itself: `soulfra doctor` looks at what is set, also where the rest is missing. */
+const doctorSchema = z.object({
+  DATABASE_URL: servers.DATABASE_URL.optional(),
+  REDIS_URL: servers.REDIS_URL.optional(),
+  TEMPORAL_ADDRESS: servers.TEMPORAL_ADDRESS.optional(),
+  TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
+  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+  SOULFRA_HOST_NAME: z.string().min(1).optional(),
   SOULFRA_HOME: z.string().min(1).default('.soulfra'),
 });
 
@@ -236,6 +248,21 @@ export function cliEnvironment(variables: Variables = process.env) {
   return frozen({ url: env.SOULFRA_URL, token: env.SOULFRA_TOKEN, home: env.SOULFRA_HOME });
 }
 
+export function doctorEnvironment(variables: Variables = process.env) {
+  const env = read(doctorSchema, variables);
+  return frozen({
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    temporalNamespace: env.TEMPORAL_NAMESPACE,
+    hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    home: env.SOULFRA_HOME,
+    /** Files that hold a secret each. */
+    secretFiles: secretNames.flatMap((name) => variables[`${name}_FILE`] || []),
+    ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+  });
+}
+
 /** Where data and what was built or downloaded lie. */
 export function homeEnvironment(variables: Variables = process.env) {
   const env = read(homeSchema, variables);
@@ -248,6 +275,7 @@ function serverAddresses(env: {
   TEMPORAL_ADDRESS: string;
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
+  SOULFRA_METRICS_PORT?: number | undefined;
 }) {
   return {
     databaseUrl: env.DATABASE_URL,
@@ -255,5 +283,6 @@ function serverAddresses(env: {
     temporalAddress: env.TEMPORAL_ADDRESS,
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
+    metricsPort: env.SOULFRA_METRICS_PORT,
   };
 }

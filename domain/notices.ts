@@ -39,6 +39,12 @@ export const noticeKinds = [
   'delivery_failed',
   'delivery_unconfirmed',
   'drop_waiting',
+  'agent_failing',
+  'worker_failing',
+  'schedule_failing',
+  'disk_low',
+  'backup_old',
+  'certificate_ending',
   'notify_failing',
   'heartbeat_failing',
 ] as const;

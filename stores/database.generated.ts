@@ -744,6 +744,12 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineReports {
+  machineId: string;
+  report: Json;
+  reportedAt: Generated<Timestamp>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   diskFree: number | null;
@@ -1456,6 +1462,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
   mails: Mails;
