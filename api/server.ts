@@ -17,6 +17,7 @@ import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
+import { doctorRoutes } from './routes/doctor.ts';
 import { downloadRoutes } from './routes/downloads.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { driftRoutes } from './routes/drift.ts';
@@ -28,6 +29,7 @@ import { fleetRoutes } from './routes/fleets.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
+import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
@@ -118,6 +120,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    healthSubjectRoutes,
+    doctorRoutes,
     principalRoutes,
     userRoutes,
     mailRoutes,

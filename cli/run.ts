@@ -6,11 +6,13 @@ import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
 import { logCommands } from './commands/logs.ts';
+import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { notifyCommands } from './commands/notify.ts';
@@ -48,6 +50,7 @@ export function createProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 ok · 1 failed · 2 bad input · 3 unreachable');
   for (const add of [
     configCommands,
+    doctorCommand,
     fleetCommands,
     machineCommands,
     agentCommands,
@@ -72,6 +75,7 @@ export function createProgram(): Command {
     creditCommands,
     ledgerCommands,
     payoutCommands,
+    healthCommands,
     inboxCommands,
     logCommands,
     notifyCommands,
