@@ -9,21 +9,23 @@ const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERR
  * workflow or activity says its own.
  */
 function asOurs(meta: Record<string | symbol, unknown>): { part: string; fields: Record<string, unknown> } {
-  const { error, sdkComponent, runId, workflowExecution, workflow_id, run_id, namespace: _, ...rest } = meta;
-  // Core's names and those of the SDK differ.
-  const of = (workflowExecution ?? { workflowId: workflow_id, runId: run_id }) as Record<string, unknown>;
-  const own = typeof runId === 'string' && runId.startsWith('run_');
-  const temporalRunId = own ? of['runId'] : (runId ?? of['runId']);
+  const { error, sdkComponent, runId, workflowRunId, workflow_id, run_id, namespace: _, taskToken: _t, ...rest } = meta;
+  // Workflows, activities and Core have a name each for the same.
+  const temporalRunId = workflowRunId ?? run_id ?? (isOwnRun(runId) ? undefined : runId);
   return {
     part: typeof sdkComponent === 'string' ? sdkComponent : 'worker',
     fields: {
       ...rest,
-      ...(of['workflowId'] === undefined ? {} : { workflowId: of['workflowId'] }),
-      ...(own ? { runId } : {}),
+      ...(workflow_id === undefined ? {} : { workflowId: workflow_id }),
+      ...(isOwnRun(runId) ? { runId } : {}),
       ...(temporalRunId === undefined ? {} : { temporalRunId }),
       ...(error === undefined ? {} : { err: error }),
     },
   };
+}
+
+function isOwnRun(runId: unknown): boolean {
+  return typeof runId === 'string' && runId.startsWith('run_');
 }
 
 /** Bounds in seconds that tell 5 ms from 600 s; Core's own end at one in ten seconds' steps. */

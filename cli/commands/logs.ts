@@ -115,11 +115,11 @@ async function workflowOf(client: Client, run: string): Promise<string | undefin
   }
 }
 
-function readable({ time, level, part, machineId, msg, pid: _, ...fields }: LogLine): string {
+function readable({ time, level, part, machineId, msg, ...fields }: LogLine): string {
   const mark = { error: bad, fatal: bad, warn }[level as string] ?? dim;
   const who = machineId === undefined ? part : `${machineId} ${part}`;
-  const said = Object.entries(fields).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  );
+  const said = Object.entries(fields)
+    .filter(([name]) => name !== 'pid')
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
   return `${dim(time)} ${mark(level.padEnd(5))} ${who}  ${plain(msg)}  ${dim(plain(said.join(' ')))}`;
 }
