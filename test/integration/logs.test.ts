@@ -97,15 +97,16 @@ async function asked(
 }
 
 test('API, worker, activities, workflows and Core write lines of one form, with the same names for the same things', async () => {
-  const lines = [...linesOf('api'), ...linesOf('worker-big'), ...linesOf('worker-small')];
+  const ofAll = () => [...linesOf('api'), ...linesOf('worker-big'), ...linesOf('worker-small')];
+  const of = (part: string) => ofAll().filter((line) => line.part === part && line.workflowId === failed.workflowId);
+  // What a workflow logs is written a moment after Temporal has been told of it.
+  await until('activity and workflow have spoken', async () => of('activity').length > 0 && of('workflow').length > 0);
+  const lines = ofAll();
   expect(lines).not.toContain(undefined);
   expect(new Set(lines.map(({ part }) => part))).toEqual(new Set(['api', 'worker', 'activity', 'workflow', 'core']));
   for (const line of lines.filter(({ part }) => part !== 'api')) expect(['big', 'small']).toContain(line.machineId);
-  const of = (part: string) => lines.filter((line) => line.part === part && line.workflowId === failed.workflowId);
-  for (const part of ['activity', 'workflow']) {
-    expect(of(part).length, part).toBeGreaterThan(0);
-    for (const line of of(part)) expect(line.runId ?? line['temporalRunId']).toMatch(/^(run_)?[0-9a-f-]{36}$/);
-  }
+  for (const line of [...of('activity'), ...of('workflow')])
+    expect(line.runId ?? line['temporalRunId']).toMatch(/^(run_)?[0-9a-f-]{36}$/);
 });
 
 test('no password is in any line: of the addresses the processes are given, nor of what a server answered', async () => {
