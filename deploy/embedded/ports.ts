@@ -14,6 +14,7 @@ export interface Ports {
   temporal: number;
   temporalUi: number;
   temporalMetrics: number;
+  prometheus: number;
   /** First of ten for the workers' metrics. */
   workerMetrics: number;
 }
@@ -27,6 +28,7 @@ function portsFrom(base: number): Ports {
     temporal: base + 3,
     temporalUi: base + 4,
     temporalMetrics: base + 5,
+    prometheus: base + 7,
     workerMetrics: base + 10,
   };
 }

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { type Env, type Home, writeJson, writeText } from './home.ts';
-import { repositoryRoot } from './own-parts.ts';
+import { isReady, repositoryRoot } from './own-parts.ts';
 import type { Parts, PartSpec } from './parts.ts';
 import type { Ports } from './ports.ts';
 import { onPath } from './resolve.ts';
@@ -65,7 +65,9 @@ export async function startPrometheus(deps: Deps): Promise<Scraped | undefined> 
     step.fail(`${err instanceof Error ? err.message : String(err)}; all else goes on without it`);
     return undefined;
   }
-  step.done(`:${ports.prometheus}  (\`prometheus\` is on PATH; alerts show on its page, an Alertmanager is yours to add)`);
+  step.done(
+    `:${ports.prometheus}  (\`prometheus\` is on PATH; alerts show on its page, an Alertmanager is yours to add)`,
+  );
   return {
     port: ports.prometheus,
     addWorker(metricsPort) {
@@ -160,13 +162,4 @@ export function prometheusPart(of: {
     readyWithinMs: 30_000,
     ready: () => isReady(`http://127.0.0.1:${of.port}/-/ready`),
   };
-}
-
-async function isReady(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
-  } catch {
-    // Not listening yet.
-    return false;
-  }
 }
