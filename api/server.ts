@@ -44,6 +44,7 @@ import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { notificationRoutes } from './routes/notifications.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
@@ -171,6 +172,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,
+    notificationRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);

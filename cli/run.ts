@@ -12,6 +12,7 @@ import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
+import { notifyCommands } from './commands/notify.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { inviteCommands } from './commands/invites.ts';
 import { keyCommands } from './commands/keys.ts';
@@ -71,6 +72,7 @@ export function createProgram(): Command {
     ledgerCommands,
     payoutCommands,
     inboxCommands,
+    notifyCommands,
     licenseCommands,
     listingCommands,
     purchaseCommands,

@@ -7,6 +7,7 @@ import { DomainError, type FieldError } from '../domain/errors.ts';
 import { explainIssues } from '../domain/field-errors.ts';
 import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
+import { notifySecretsOf } from '../domain/notify.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
 
@@ -25,6 +26,7 @@ const secretNames = [
   'STRIPE_SECRET_KEY',
   'STRIPE_WEBHOOK_SECRET',
   'SOULFRA_WEBHOOK_KEY',
+  'SOULFRA_NOTIFY_SECRETS',
 ] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
@@ -78,6 +80,13 @@ const workerSchema = z
     SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_NOTIFY_SECRETS: z
+      .string()
+      .refine(
+        (text) => notifySecretsOf(text) !== undefined,
+        'must be JSON by ids of destinations, such as {"ops": {"url": "https://…"}} (docs/notify.md)',
+      )
+      .optional(),
     SMTP_URL: z
       .string()
       .refine((text) => smtpSettingsOf(text) !== undefined, 'must be smtp://user:password@host:port or smtps://…')
@@ -213,6 +222,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
       publicUrl: env.SOULFRA_PUBLIC_URL.replace(/\/+$/, ''),
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
+      notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
     ...(env.STRIPE_SECRET_KEY === undefined

@@ -3,7 +3,12 @@ import { createRandom, seedOf } from './random.ts';
 
 /** When drops are composed and when they go out, by the clock on the wall of a place. Pure: the time now comes in. */
 
-const clockSchema = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'must be a time such as 09:30');
+export const clockSchema = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'must be a time such as 09:30');
+
+export const timeZoneSchema = z
+  .string()
+  .max(60)
+  .refine(isTimeZone, { error: 'must be a time zone', params: { mend: 'Write it such as Europe/Berlin.' } });
 
 export const dropTimesSchema = z
   .strictObject({
@@ -20,11 +25,7 @@ export const dropTimesSchema = z
       .transform((days) => [...new Set(days)].sort((a, b) => a - b))
       .default([1, 2, 3, 4, 5, 6, 7])
       .describe('1 is Monday'),
-    timeZone: z
-      .string()
-      .max(60)
-      .refine(isTimeZone, { error: 'must be a time zone', params: { mend: 'Write it such as Europe/Berlin.' } })
-      .default('UTC'),
+    timeZone: timeZoneSchema.default('UTC'),
     jitterMinutes: z
       .int()
       .min(0)

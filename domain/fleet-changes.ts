@@ -62,6 +62,7 @@ const settings = Object.keys({
   guilds: true,
   webhooks: true,
   drops: true,
+  notify: true,
   talk: true,
   threads: true,
   drift: true,

@@ -9,6 +9,7 @@ import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
 import { guildsSchema } from './guilds.ts';
 import { marketSchema } from './market.ts';
+import { notifySchema } from './notify.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
 
@@ -276,6 +277,8 @@ export const fleetShapeSchema = z.strictObject({
   /** Where events for programs of others may go. */
   webhooks: webhooksSchema.prefault({}),
   drops: dropsSchema.prefault({}),
+  /** Who is told what waits for a person. */
+  notify: notifySchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),

@@ -9,6 +9,7 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  notification: 'ntf',
   thread: 'thr',
   ego: 'ego',
   whisper: 'whi',
@@ -212,6 +213,12 @@ export function compositionWorkflowId(compositionId: string): string {
 }
 export const dropsScheduleId = 'drops';
 export const repliesScheduleId = 'replies';
+export const notifyScheduleId = 'notify';
+export const digestScheduleId = 'digest';
+export const heartbeatScheduleId = 'heartbeat';
+export function notificationWorkflowId(notificationId: string): string {
+  return `notification:${notificationId}`;
+}
 
 /** Schedules that every fleet has, whatever it names. */
 export const upkeepScheduleIds = [
@@ -229,5 +236,6 @@ export const upkeepScheduleIds = [
   dropsScheduleId,
   repliesScheduleId,
   licensesScheduleId,
+  notifyScheduleId,
 ] as const;
 export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];

@@ -858,6 +858,7 @@ export interface ModelRates {
 }
 
 export interface Notices {
+  about: Generated<string>;
   action: Generated<string>;
   detail: Generated<string>;
   id: string;
@@ -869,6 +870,31 @@ export interface Notices {
   seen: Generated<number>;
   subject: string;
   title: string;
+}
+
+export interface NotificationItems {
+  destination: string;
+  noticeId: string;
+  notificationId: string;
+  ownerId: string;
+  round: Generated<number>;
+  toldAt: Generated<Timestamp>;
+  what: string;
+}
+
+export interface Notifications {
+  attempts: Generated<number>;
+  beganAt: Timestamp | null;
+  content: Json;
+  createdAt: Generated<Timestamp>;
+  destination: string;
+  endedAt: Timestamp | null;
+  id: string;
+  key: string;
+  kind: string;
+  ownerId: string;
+  reason: Generated<string>;
+  state: Generated<string>;
 }
 
 export interface PaymentEvents {
@@ -1434,6 +1460,8 @@ export interface DB {
   messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  notificationItems: NotificationItems;
+  notifications: Notifications;
   paymentEvents: PaymentEvents;
   payments: Payments;
   payoutAccounts: PayoutAccounts;

@@ -87,6 +87,7 @@ export function createRetentionStore(db: Database) {
         sql`update guild_invites set address = null where id in (select id from guild_invites
           where ended_at < ${ago(keep.mails)} and address is not null limit ${batch})`,
         sql`delete from guild_invites where id in (select id from guild_invites where ended_at < ${ago(keep.invites)} limit ${batch})`,
+        sql`delete from notifications where ctid in (select ctid from notifications where ended_at < ${ago(keep.notices)} limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

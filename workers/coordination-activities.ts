@@ -19,6 +19,7 @@ import type { PaymentProviders } from '../activities/payment-providers.ts';
 import { createInviteActivities } from '../activities/invites.ts';
 import { joinActivities } from '../activities/join-activities.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
+import { createNotificationActivities } from '../activities/notifications.ts';
 import { createPaymentActivities } from '../activities/payments.ts';
 import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
@@ -55,6 +56,7 @@ import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createNotificationStore } from '../stores/notifications.ts';
 import { createOutputStore } from '../stores/outputs.ts';
 import { createPaymentEventStore } from '../stores/payment-events.ts';
 import { createPaymentStore } from '../stores/payments.ts';
@@ -102,6 +104,7 @@ export function createWorkerStores(db: Database) {
     spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
     messages: createMessageStore(db),
+    notifications: createNotificationStore(db),
     embeddings: createEmbeddingStore(db),
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
@@ -153,6 +156,7 @@ export function createCoordinationActivities(
     createBallotEffectActivities({ ...stores, client }),
     createEgoActivities({ ...stores, fleet }),
     createFleetHealthActivities({ ...stores, schedules: () => readSchedules(client) }),
+    createNotificationActivities({ ...stores, fleet }),
     createSweepActivities({ ...stores, fleet, machineId }),
     createReflectionActivities({ ...stores, fleet }),
     createMessageActivities({ ...stores, fleet }),

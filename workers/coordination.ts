@@ -62,7 +62,7 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
  * Of this worker: others answer slowly, and waiting costs little. Mail goes to one server; endpoints are everybody's, so there is
  * room for many owners who all have their most under way (`mostAtOnceOfOwner`) beside those who look whether there is room.
  */
-const channelSlots: Readonly<Record<Channel, number>> = { mail: 8, webhooks: 32 };
+const channelSlots: Readonly<Record<Channel, number>> = { mail: 8, webhooks: 32, notify: 16 };
 
 /** What leaves for others by one channel, apart from the work of the fleet: a receiver that hangs holds up neither it nor the other channels. */
 export function createChannelWorker(options: QueueWorker & { channel: Channel }): Promise<Worker> {

@@ -94,8 +94,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
     const secretKey = given(env, 'SOULFRA_SECRET_KEY') ? {} : { SOULFRA_SECRET_KEY: secrets.secretKey };
-    // Workers alone send mail.
-    const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...apiBase } = partEnv;
+    // Workers alone send mail and tell people.
+    const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...withoutMail } = partEnv;
+    const { SOULFRA_NOTIFY_SECRETS: _secrets, SOULFRA_NOTIFY_SECRETS_FILE: _secretsFile, ...apiBase } = withoutMail;
     const apiEnv: Env = { ...apiBase, ...secretKey, ...webhookKey };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);

@@ -128,6 +128,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/machines',
     '/v1/mails',
     '/v1/models',
+    '/v1/notifications',
     '/v1/payouts',
     '/v1/purchases',
     '/v1/purchases/{id}/refunds',
