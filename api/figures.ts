@@ -4,7 +4,9 @@ import { installationDefinitions } from '../observability/metrics/api-definition
 import type { MetricDefinition } from '../observability/metrics/definition.ts';
 import { everySeries } from '../observability/metrics/registry.ts';
 import { type FigureSample, readFigures, readTaskQueues } from '../stores/queries/figures.ts';
+import { currentFleet } from '../stores/fleets.ts';
 import { createReadiness } from './health.ts';
+import { readInstallationFiles } from './installation-files.ts';
 import type { ApiDeps } from './types.ts';
 
 /** Whoever scrapes more often is told the same. */
@@ -32,7 +34,9 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
           metrics.ready.set({ dependency }, state === 'up' ? 1 : 0);
       }),
       part('postgres', async () => {
-        const samples = Map.groupBy(await readFigures(db), ({ figure }) => figure);
+        const { metrics: settings } = (await currentFleet(db))?.fleet ?? {};
+        const ofFiles = settings && (await readInstallationFiles(settings, fileFailed));
+        const samples = Map.groupBy([...(await readFigures(db)), ...(ofFiles ?? [])], ({ figure }) => figure);
         // A figure without a row is one of which there is nothing, so all are set and not those alone that came.
         for (const key of Object.keys(metrics.installation) as Key[]) {
           if (!(ofQueues as readonly Key[]).includes(key)) set(metrics.installation, key, samples.get(key) ?? []);
@@ -48,6 +52,10 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
           );
       }),
     ]);
+  }
+
+  function fileFailed(err: unknown, path: string): void {
+    log.warn({ err, path }, 'file not read for metrics');
   }
 
   async function part(from: 'postgres' | 'temporal', read: () => Promise<void>): Promise<void> {
@@ -72,9 +80,10 @@ export function createFigures(deps: Pick<ApiDeps, 'db' | 'temporal' | 'redis' | 
 
 function set(installation: Installation, key: Key, samples: readonly FigureSample[]): void {
   const gauge = installation[key];
-  gauge.reset();
-  const { labels, unit }: MetricDefinition = installationDefinitions[key];
+  const { labels, unit, absentUntilSet }: MetricDefinition = installationDefinitions[key];
   const listed = labels !== undefined && Object.values(labels).every((values) => typeof values !== 'string');
+  if (absentUntilSet) gauge.remove();
+  else gauge.reset();
   // States that nothing is in are 0 and not missing.
   if (unit === 'count' && listed) for (const series of everySeries(labels)) gauge.set(series as never, 0);
   for (const sample of samples) gauge.set(sample.labels as never, sample.value);

@@ -43,6 +43,7 @@ const servers = {
   TEMPORAL_ADDRESS: address,
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
+  SOULFRA_METRICS_PORT: port.optional(),
 };
 
 const apiSchema = z.object({
@@ -248,6 +249,7 @@ function serverAddresses(env: {
   TEMPORAL_ADDRESS: string;
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
+  SOULFRA_METRICS_PORT?: number | undefined;
 }) {
   return {
     databaseUrl: env.DATABASE_URL,
@@ -255,5 +257,6 @@ function serverAddresses(env: {
     temporalAddress: env.TEMPORAL_ADDRESS,
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
+    metricsPort: env.SOULFRA_METRICS_PORT,
   };
 }

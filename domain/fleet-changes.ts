@@ -67,6 +67,7 @@ const settings = Object.keys({
   threads: true,
   drift: true,
   clusters: true,
+  metrics: true,
   retention: true,
 } satisfies Record<Exclude<keyof Fleet, Listed>, true>) as Exclude<keyof Fleet, Listed>[];
 

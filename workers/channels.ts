@@ -1,4 +1,4 @@
-import type { NativeConnection, Worker } from '@temporalio/worker';
+import type { Worker } from '@temporalio/worker';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createMailActivities } from '../activities/mails.ts';
 import { createNotifyActivities } from '../activities/notifications.ts';
@@ -17,7 +17,7 @@ import type { Database } from '../stores/database.ts';
 import { createMailStore } from '../stores/mails.ts';
 import { createNotificationStore } from '../stores/notifications.ts';
 import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
-import { createChannelWorker } from './coordination.ts';
+import { createChannelWorker, type SharedByWorkers } from './coordination.ts';
 
 /** How what leaves for others leaves; without any of it mails and events wait and say why. */
 export interface OutboundSettings {
@@ -52,7 +52,7 @@ function mailSenderOf({ smtpUrl, mailbox }: OutboundSettings): MailSender {
 
 /** The workers of the channels, one each. */
 export function createChannelWorkers(
-  shared: { connection: NativeConnection; namespace: string },
+  shared: SharedByWorkers,
   identityOf: (channel: string) => string,
   { db, fleet, settings, waitSeconds }: ChannelDeps,
 ): Promise<Worker[]> {

@@ -35,6 +35,7 @@ import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createBallotStore } from '../stores/ballots.ts';
@@ -150,6 +151,7 @@ export function createCoordinationActivities(
   memorySearch: MemorySearch,
   sourceReads: SourceReadActivities,
   providers: PaymentProviders,
+  metrics?: WorkerMetrics,
 ) {
   return joinActivities(
     createBallotActivities({ ...stores, fleet }),
@@ -158,7 +160,7 @@ export function createCoordinationActivities(
     createFleetHealthActivities({ ...stores, schedules: () => readSchedules(client) }),
     createNotificationActivities({ ...stores, fleet }),
     createSweepActivities({ ...stores, fleet, machineId }),
-    createReflectionActivities({ ...stores, fleet }),
+    createReflectionActivities({ ...stores, fleet, ...(metrics && { metrics }) }),
     createMessageActivities({ ...stores, fleet }),
     createCompareActivities({ ...stores, memorySearch }),
     createPlanActivities({

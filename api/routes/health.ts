@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { DomainError, errorTable } from '../../domain/errors.ts';
 import type { ApiContext } from '../context.ts';
-import { createFigures } from '../figures.ts';
 import { createReadiness } from '../health.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, problemSchema } from '../schemas.ts';
@@ -15,7 +14,6 @@ const readinessSchema = z.object({
 
 export function healthRoutes(app: Api, context: ApiContext): void {
   const readiness = createReadiness(context);
-  const figures = createFigures(context);
 
   app.route({
     method: 'GET',
@@ -78,7 +76,7 @@ export function healthRoutes(app: Api, context: ApiContext): void {
       // They are of the whole installation; who signed up here is no part of who runs it.
       if (callerOf(request).ownerId !== (await context.principals.firstOperator()))
         throw new DomainError('FORBIDDEN', 'metrics are for who runs the installation');
-      await figures();
+      await context.figures();
       return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
     },
   });

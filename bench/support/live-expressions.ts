@@ -20,7 +20,10 @@ export interface Expression {
 export function everyExpression(): Expression[] {
   const panels = dashboards.flatMap(({ file, build }) =>
     (build().panels as Panel[]).flatMap(({ title, targets = [] }) =>
-      (targets as unknown as Array<{ expr: string }>).map(({ expr }) => ({ of: `${file} ${title}`, expr: filledIn(expr, '30s') })),
+      (targets as unknown as Array<{ expr: string }>).map(({ expr }) => ({
+        of: `${file} ${title}`,
+        expr: filledIn(expr, '30s'),
+      })),
     ),
   );
   const alerts = alertGroups.flatMap(({ alerts: inGroup }) =>

@@ -63,11 +63,7 @@ export async function openObservedFleet() {
     ends.push(prometheus.stop);
 
     let ended = false;
-    const loads = [
-      sweeps(),
-      requests({ url: api.url, token: api.token, agents }),
-      failures(),
-    ];
+    const loads = [sweeps(), requests({ url: api.url, token: api.token, agents }), failures()];
     // A load that fails must not go unseen until the end.
     const failed = Promise.all(loads);
     ends.push(async () => {
@@ -89,7 +85,11 @@ export async function openObservedFleet() {
       for (let n = 0; !ended; n += 1) {
         const args = [{ agentId: 'nobody', trigger: 'call', period: `call-nobody-${n}` }];
         const workflowId = `reflect:nobody:call-${n}`;
-        const handle = await lab.client.workflow.start('reflectAgent', { workflowId, taskQueue: coordinationQueue, args });
+        const handle = await lab.client.workflow.start('reflectAgent', {
+          workflowId,
+          taskQueue: coordinationQueue,
+          args,
+        });
         await handle.result().catch(() => undefined);
         await pause(500);
       }
@@ -106,7 +106,8 @@ export async function openObservedFleet() {
       for (let n = 0; !ended; n += 1) {
         const agent = to.agents[n % to.agents.length]!;
         await call('POST', `/v1/agents/${agent}/messages`, { text: `What did you count at the pier on day ${n}?` });
-        for (const path of ['/v1/agents', '/v1/reflections', '/v1/runs', '/v1/fleet', '/v1/nothing']) await call('GET', path);
+        for (const path of ['/v1/agents', '/v1/reflections', '/v1/runs', '/v1/fleet', '/v1/nothing'])
+          await call('GET', path);
         await pause(500);
       }
     }
@@ -126,10 +127,7 @@ function writeTargets(file: string, ports: readonly number[]): void {
   writeFileSync(file, JSON.stringify([{ targets: ports.map((port) => `127.0.0.1:${port}`) }]));
 }
 
-function observed(
-  fleet: Fleet,
-  with_: { port: number; firstWorker: number; exporter: string; stamp: string },
-): Fleet {
+function observed(fleet: Fleet, with_: { port: number; firstWorker: number; exporter: string; stamp: string }): Fleet {
   return fleetSchema.parse({
     ...fleet,
     machines: fleet.machines.map((machine, i) => ({

@@ -5,7 +5,14 @@ import { ensureDatabase, withDatabase } from '../../test/support/servers.ts';
 import { type Lab, type LabAddresses, type LabProcess, openLab, openLabServers } from '../../test/support/lab.ts';
 import { migrate } from '../../stores/migrate.ts';
 import { prepareNamespace } from '../../deploy/embedded/temporal.ts';
-import { benchMemories, type BenchMachine, freePorts, median, pairFleet, startBenchModelServer } from './fleet-bench.ts';
+import {
+  benchMemories,
+  type BenchMachine,
+  freePorts,
+  median,
+  pairFleet,
+  startBenchModelServer,
+} from './fleet-bench.ts';
 
 const machines = ['mainpc', 'pc2'] as const satisfies readonly BenchMachine[];
 /** So fast that what is measured is our own work and not the wait for models. */
@@ -25,7 +32,9 @@ interface Side {
  * CPU seconds a reflection with metrics, logs and their scrapes on, over those with all of it off: two fleets on the same servers,
  * in alternating order.
  */
-export async function telemetryCost(pairs: number): Promise<{ ratio: number; ratios: number[]; on: number; off: number }> {
+export async function telemetryCost(
+  pairs: number,
+): Promise<{ ratio: number; ratios: number[]; on: number; off: number }> {
   const lab0 = await openLabServers();
   const sides: Side[] = [];
   try {

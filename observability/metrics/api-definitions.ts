@@ -3,6 +3,8 @@ import {
   agentStates,
   dropDeliveryStates,
   dropStates,
+  healthKinds,
+  healthStates,
   licenseStates,
   machineStates,
   purchaseStates,
@@ -82,6 +84,13 @@ export const installationDefinitions = {
     help: 'Whether the model server of a machine answers, as its worker last told.',
     unit: 'boolean',
     labels: { machine: bounds.machine },
+  },
+  health: {
+    name: 'soulfra_health',
+    type: 'gauge',
+    help: 'Parts of the fleet by kind and by how the health model judges them.',
+    unit: 'count',
+    labels: { subject: healthKinds, state: healthStates },
   },
   slots: {
     name: 'soulfra_placement_slots',
@@ -295,12 +304,14 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'When a backup last succeeded; no series until backups are set up.',
     unit: 'timestamp',
+    absentUntilSet: true,
   },
   restoreDrill: {
     name: 'soulfra_restore_drill_last_success_timestamp_seconds',
     type: 'gauge',
     help: 'When a restore from a backup last succeeded; no series until drills are set up.',
     unit: 'timestamp',
+    absentUntilSet: true,
   },
   certificate: {
     name: 'soulfra_certificate_not_after_timestamp_seconds',

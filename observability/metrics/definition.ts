@@ -22,6 +22,8 @@ export interface MetricDefinition {
   buckets?: readonly number[];
   /** Series that are there from the start: a rate over what has not happened yet is then 0, and not missing. */
   startsAtZero?: true;
+  /** Of a gauge without labels: no series until it is set, since 0 would say something. */
+  absentUntilSet?: true;
 }
 export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>;
 

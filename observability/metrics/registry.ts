@@ -32,10 +32,17 @@ export function createMetrics<const Definitions extends MetricDefinitions>(
   return Object.fromEntries(made) as MetricsOf<Definitions>;
 }
 
-function create(registry: Registry, { type, name, help, labels = {}, buckets, startsAtZero }: MetricDefinition) {
+function create(
+  registry: Registry,
+  { type, name, help, labels = {}, buckets, startsAtZero, absentUntilSet }: MetricDefinition,
+) {
   const options = { name, help, labelNames: Object.keys(labels), registers: [registry] };
   if (type === 'histogram') return new Histogram({ ...options, buckets: [...(buckets ?? [])] });
-  if (type === 'gauge') return new Gauge(options);
+  if (type === 'gauge') {
+    const gauge = new Gauge(options);
+    if (absentUntilSet) gauge.remove();
+    return gauge;
+  }
   const counter = new Counter(options);
   if (startsAtZero) for (const series of everySeries(labels)) counter.inc(series, 0);
   return counter;

@@ -128,6 +128,7 @@ export const workerDefinitions = {
     type: 'gauge',
     help: 'Whether the cards of the machine could be read; no series where the machine is on another host and names no exporter.',
     unit: 'boolean',
+    absentUntilSet: true,
   },
   gpuUtilization: {
     name: 'soulfra_gpu_utilization_ratio',

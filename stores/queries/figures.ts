@@ -35,12 +35,14 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'machineLease', jsonb_build_object('machine', id),
       greatest(extract(epoch from lease_until - clock_timestamp()), -86400)::float8 from machines where removed_at is null
     union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int from machines where removed_at is null
+    union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
     union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null
     union all select 'agents', jsonb_build_object('state', state), count(*) from agents group by state
     union all select 'agentsByLateness', jsonb_build_object('lateness',
-      case when age <= 1.5 * cadence then 'on_time' when age <= 3 * cadence then 'late' else 'silent' end), count(*) from living group by 2
+      case when age <= greatest(1.5 * cadence, cadence + 300) then 'on_time'
+        when age <= greatest(3 * cadence, cadence + 900) then 'late' else 'silent' end), count(*) from living group by 2
     union all select 'heartbeatAge', jsonb_build_object('of', s.name),
       coalesce((select percentile_disc(s.share) within group (order by age) from living), 0)
       from (values ('median', 0.5::float8), ('p95', 0.95), ('worst', 1)) s (name, share)

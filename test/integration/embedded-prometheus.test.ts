@@ -46,7 +46,9 @@ test('where Prometheus is not installed the screen says what brings it, and noth
   const { scraped, parts } = await begin({ PATH: folder });
   expect(scraped).toBeUndefined();
   expect(parts.list()).toEqual([]);
-  expect(lines).toEqual([expect.stringMatching(/^fail Prometheus is not installed; all else goes on without it\. .+ prometheus/)]);
+  expect(lines).toEqual([
+    expect.stringMatching(/^fail Prometheus is not installed; all else goes on without it\. .+ prometheus/),
+  ]);
 });
 
 test.skipIf(lacksPrometheus('Prometheus beside the stack (test/integration/embedded-prometheus.test.ts)'))(
