@@ -17,6 +17,7 @@ import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
+import { doctorRoutes } from './routes/doctor.ts';
 import { downloadRoutes } from './routes/downloads.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { driftRoutes } from './routes/drift.ts';
@@ -117,6 +118,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    doctorRoutes,
     principalRoutes,
     userRoutes,
     mailRoutes,

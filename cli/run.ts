@@ -6,6 +6,7 @@ import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 ok · 1 failed · 2 bad input · 3 unreachable');
   for (const add of [
     configCommands,
+    doctorCommand,
     fleetCommands,
     machineCommands,
     agentCommands,

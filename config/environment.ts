@@ -112,6 +112,17 @@ const cliSchema = z.object({
   SOULFRA_HOME: z.string().min(1).default('.soulfra'),
 });
 
+/** Each by itself: `soulfra doctor` looks at what is set, also where the rest is missing. */
+const doctorSchema = z.object({
+  DATABASE_URL: servers.DATABASE_URL.optional(),
+  REDIS_URL: servers.REDIS_URL.optional(),
+  TEMPORAL_ADDRESS: servers.TEMPORAL_ADDRESS.optional(),
+  TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
+  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+  SOULFRA_HOST_NAME: z.string().min(1).optional(),
+  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+});
+
 const homeSchema = z.object({
   SOULFRA_HOME: z.string().min(1).default('.soulfra'),
   SOULFRA_CACHE: z.string().min(1).optional(),
@@ -235,6 +246,21 @@ export function workerEnvironment(variables: Variables = process.env) {
 export function cliEnvironment(variables: Variables = process.env) {
   const env = read(cliSchema, variables);
   return frozen({ url: env.SOULFRA_URL, token: env.SOULFRA_TOKEN, home: env.SOULFRA_HOME });
+}
+
+export function doctorEnvironment(variables: Variables = process.env) {
+  const env = read(doctorSchema, variables);
+  return frozen({
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    temporalNamespace: env.TEMPORAL_NAMESPACE,
+    hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    home: env.SOULFRA_HOME,
+    /** Files that hold a secret each. */
+    secretFiles: secretNames.flatMap((name) => variables[`${name}_FILE`] || []),
+    ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+  });
 }
 
 /** Where data and what was built or downloaded lie. */

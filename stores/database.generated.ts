@@ -740,6 +740,12 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineReports {
+  machineId: string;
+  report: Json;
+  reportedAt: Generated<Timestamp>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
   diskFree: number | null;
@@ -1452,6 +1458,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
   mails: Mails;

@@ -22,6 +22,7 @@ import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
+import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
@@ -39,6 +40,7 @@ import { createRateMeter } from './rate-meter.ts';
 import { relayIntents } from './intents-relay.ts';
 import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
+import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
@@ -309,6 +311,14 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       at: new Date().toISOString(),
     }),
   });
+  const report = reportMachine({
+    machineId,
+    ownHost: () =>
+      runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName) === 'local',
+    models,
+    reports: createMachineReportStore(db),
+    log,
+  });
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
@@ -346,6 +356,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
       clearInterval(healthTimer);
       presence.stop();
+      await report.stop();
       gpuWatch?.stop();
       disk.stop();
       await relay?.stop();

@@ -26,6 +26,8 @@ export interface MachineModels extends ModelLoader {
   callFor(modelId: string): ModelCall;
   /** Whether the model server answers; a simulated machine always does. */
   probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
+  /** What the model server says of itself; null on a simulated machine. */
+  probeServer(): Promise<ModelServerState | null>;
 }
 
 /** What this machine answers calls with: its model server, or `extractive` in the model's place. */
@@ -103,6 +105,10 @@ export function createMachineModels(
     async probe() {
       const at = server();
       return at ? probeModelServer(at.url, at.kind, key) : { up: true };
+    },
+    async probeServer() {
+      const at = server();
+      return at ? probeModelServer(at.url, at.kind, key) : null;
     },
   };
 }

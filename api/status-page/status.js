@@ -241,15 +241,17 @@ let waiting = false;
 function refreshSoon() {
   if (waiting) return;
   waiting = true;
-  setTimeout(async () => {
-    waiting = false;
-    try {
-      await refresh();
-    } catch (err) {
-      if (err instanceof SignedOut) show('signed-out');
-      else $('#live').textContent = `not connected: ${err.message}`;
-    }
-  }, refreshMs);
+  setTimeout(() => void refreshNow(), refreshMs);
+}
+
+async function refreshNow() {
+  waiting = false;
+  try {
+    await refresh();
+  } catch (err) {
+    if (err instanceof SignedOut) show('signed-out');
+    else $('#live').textContent = `not connected: ${err.message}`;
+  }
 }
 
 function follow() {
