@@ -80,7 +80,7 @@ export async function openObservedFleet() {
       }
     }
 
-    /** Faults that a fleet has on any day: an activity that refuses, and with it a workflow that fails. */
+    /** Faults that a fleet has on any day: a workflow that fails, and a call that its model server refuses. */
     async function failures(): Promise<void> {
       for (let n = 0; !ended; n += 1) {
         const args = [{ agentId: 'nobody', trigger: 'call', period: `call-nobody-${n}` }];
@@ -91,6 +91,7 @@ export async function openObservedFleet() {
           args,
         });
         await handle.result().catch(() => undefined);
+        await mainpc.control({ fault: { kind: 'status', status: 500, times: 1 } });
         await pause(500);
       }
     }

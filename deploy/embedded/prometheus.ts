@@ -136,13 +136,7 @@ export function prometheusConfig(at: ScrapeTargets): string {
   return `# Made at each start from deploy/prometheus/prometheus.yaml.\n${stringify(changed)}`;
 }
 
-export function prometheusPart(of: {
-  binary: string;
-  config: string;
-  folder: string;
-  port: number;
-  env: Env;
-}): PartSpec {
+function prometheusPart(of: { binary: string; config: string; folder: string; port: number; env: Env }): PartSpec {
   return {
     name: prometheusPartName,
     order: 5,

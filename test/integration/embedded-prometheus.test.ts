@@ -47,7 +47,9 @@ test('where Prometheus is not installed the screen says what brings it, and noth
   expect(scraped).toBeUndefined();
   expect(parts.list()).toEqual([]);
   expect(lines).toEqual([
-    expect.stringMatching(/^fail Prometheus is not installed; all else goes on without it\. This brings it: .*prometheus/),
+    expect.stringMatching(
+      /^fail Prometheus is not installed; all else goes on without it\. This brings it: .*prometheus/,
+    ),
   ]);
 });
 
