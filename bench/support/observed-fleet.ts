@@ -141,7 +141,7 @@ function observed(fleet: Fleet, with_: { port: number; firstWorker: number; expo
 }
 
 /** One card, in the text of nvidia_gpu_exporter. */
-async function serveCard(): Promise<{ url: string; close(): Promise<void> }> {
+async function serveCard(): Promise<{ url: string; close: () => Promise<void> }> {
   const text = [
     'nvidia_smi_last_collect_success 1',
     'nvidia_smi_gpu_info{uuid="a",index="0",name="NVIDIA GeForce RTX 4090",driver_version="570.86"} 1',

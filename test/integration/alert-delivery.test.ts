@@ -1,13 +1,11 @@
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { prometheusConfig } from '../../deploy/embedded/prometheus.ts';
 import { createApiMetrics } from '../../observability/api-metrics.ts';
+import { serveMetrics } from '../../observability/metrics-server.ts';
 import { until } from '../support/lab.ts';
 import { lacksPrometheus, ran, startAlertmanager, startPrometheusServer } from '../support/prometheus.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
@@ -37,17 +35,9 @@ function alertmanagerConfig(): string {
 
 /** The API's own metrics, as it serves them. */
 async function serve({ registry }: ReturnType<typeof createApiMetrics>): Promise<number> {
-  const server = createServer((_request, response) => {
-    void registry.metrics().then((text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  ends.push(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  return (server.address() as AddressInfo).port;
+  const server = await serveMetrics({ registry, host: '127.0.0.1', port: 0 });
+  ends.push(() => server.close());
+  return server.port;
 }
 
 interface Told {
@@ -98,7 +88,7 @@ describe.skipIf(lacking)('Prometheus and Alertmanager as they are shipped', () =
     await until('the page was told', async () => receiver.at('/page').length >= 2, 40_000);
     const query = (kind: string) =>
       (JSON.parse(ran('amtool', [at, '-o', 'json', 'alert', 'query', kind]).text) as Told['alerts'])
-        .map(({ labels }) => labels['alertname'])
+        .map(({ labels }) => labels['alertname']!)
         .sort();
     expect(query('--inhibited')).toEqual(['AgentsLate', 'QueueBacklogOld']);
     expect(query('--active')).toEqual(['BackupOld', 'MachineLost']);

@@ -30,7 +30,7 @@ const screen: Screen = {
 
 async function begin(env: NodeJS.ProcessEnv) {
   const home = openHome({ ...env, SOULFRA_HOME: folder }, folder);
-  const parts = createParts({ home, onEvent: screen.line, onFailed: (_part, why) => screen.line(why) });
+  const parts = createParts({ home, onEvent: (text) => screen.line(text), onFailed: (_part, why) => screen.line(why) });
   const [prometheus, apiMetrics, temporalMetrics] = await Promise.all([freePort(), freePort(), freePort()]);
   const ports = { prometheus, apiMetrics, temporalMetrics };
   const scraped = await startPrometheus({ home, env, ports, parts, screen, ownTemporal: true });

@@ -37,7 +37,7 @@ export interface RunningServer {
   url: string;
   /** Host and port. */
   address: string;
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /** Ports that were free a moment ago. */
