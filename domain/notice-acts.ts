@@ -290,6 +290,28 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
       ),
     otherwise: () => 'Drops wait for it, and are missed after drops.missedAfter of fleet.yaml.',
   },
+  replies_stopped: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Let its token read there, too, then have replies read again.',
+        `soulfra channels resume ${subject}`,
+        'POST',
+        `/v1/channels/${subject}/resume`,
+      ),
+    otherwise: () => 'Drops are posted there all the same, and nobody hears what is replied.',
+  },
+  drop_schedule_paused: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Remove it, and add it anew with a time zone that is known.',
+        `soulfra drops schedule remove ${subject}`,
+        'DELETE',
+        `/v1/drop-schedules/${subject}`,
+      ),
+    otherwise: () => 'Nothing is composed by it.',
+  },
   delivery_failed: {
     severity: 'warning',
     act: ({ subject, key }) =>

@@ -34,6 +34,8 @@ export const noticeKinds = [
   'webhook_disabled',
   'guild_invite',
   'channel_stopped',
+  'replies_stopped',
+  'drop_schedule_paused',
   'delivery_failed',
   'delivery_unconfirmed',
   'drop_waiting',
