@@ -37,8 +37,7 @@ function isUnknownAttribute(err: unknown): boolean {
  */
 export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<string | undefined> {
   try {
-    const { customAttributes = {} } = await connection.operatorService.listSearchAttributes({ namespace });
-    const known = customAttributes ?? {};
+    const { customAttributes: known } = await connection.operatorService.listSearchAttributes({ namespace });
     const other = searchAttributeNames.filter(
       (name) => known[name] !== undefined && Number(known[name]) !== keywordType,
     );
