@@ -13,7 +13,7 @@ function asOurs(meta: Record<string | symbol, unknown>): { part: string; fields:
   // Workflows, activities and Core have a name each for the same.
   const temporalRunId = workflowRunId ?? run_id ?? (isOwnRun(runId) ? undefined : runId);
   return {
-    part: typeof sdkComponent === 'string' ? sdkComponent : 'worker',
+    part: partOf(sdkComponent, rest),
     fields: {
       ...rest,
       ...(workflow_id === undefined ? {} : { workflowId: workflow_id }),
@@ -22,6 +22,12 @@ function asOurs(meta: Record<string | symbol, unknown>): { part: string; fields:
       ...(error === undefined ? {} : { err: error }),
     },
   };
+}
+
+/** The beginning and end of a workflow, which the SDK tells in the worker's name, are the workflow's. */
+function partOf(component: unknown, { workflowType, activityType }: Record<string, unknown>): string {
+  if (component === 'worker' && workflowType !== undefined && activityType === undefined) return 'workflow';
+  return typeof component === 'string' ? component : 'worker';
 }
 
 function isOwnRun(runId: unknown): boolean {
