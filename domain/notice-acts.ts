@@ -290,6 +290,28 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
       ),
     otherwise: () => 'Drops wait for it, and are missed after drops.missedAfter of fleet.yaml.',
   },
+  replies_stopped: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Let its token read there, too, then have replies read again.',
+        `soulfra channels resume ${subject}`,
+        'POST',
+        `/v1/channels/${subject}/resume`,
+      ),
+    otherwise: () => 'Drops are posted there all the same, and nobody hears what is replied.',
+  },
+  drop_schedule_paused: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Remove it, and add it anew with a time zone that is known.',
+        `soulfra drops schedule remove ${subject}`,
+        'DELETE',
+        `/v1/drop-schedules/${subject}`,
+      ),
+    otherwise: () => 'Nothing is composed by it.',
+  },
   delivery_failed: {
     severity: 'warning',
     act: ({ subject, key }) =>
@@ -318,6 +340,45 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: ({ subject }) =>
       by('Let it be posted.', `soulfra drop approve ${subject}`, 'POST', `/v1/drops/${subject}/approve`),
     otherwise: ({ subject }) => `soulfra drop reject ${subject}; until then it waits.`,
+  },
+  agent_failing: {
+    severity: 'warning',
+    act: () => by('See what their last runs came to.', 'soulfra runs list', 'GET', '/v1/runs'),
+    otherwise: () =>
+      'They are tried again at every cadence. Who gets no new memories needs a source, or a pause: soulfra agents pause AGENT.',
+  },
+  worker_failing: {
+    severity: 'critical',
+    act: ({ subject }) =>
+      by(
+        'See what it polls, and its log; start it anew.',
+        'soulfra machine list',
+        'GET',
+        subject === 'coordination' ? '/v1/machines' : `/v1/machines/${subject}`,
+      ),
+    otherwise: () => 'Work waits for it. It closes once it completes something.',
+  },
+  schedule_failing: {
+    severity: 'warning',
+    act: () =>
+      by('See whether it is paused or what it starts hangs.', 'soulfra schedules list', 'GET', '/v1/schedules'),
+    otherwise: () => 'What it starts is not done. A missing one is made by the next start of a worker.',
+  },
+  disk_low: {
+    severity: 'critical',
+    act: ({ subject }) =>
+      by(`Make room on the disk of ${subject}.`, 'soulfra machine list', 'GET', `/v1/machines/${subject}`),
+    otherwise: () => 'A full disk stops the database or the model server. It closes by itself once there is room.',
+  },
+  backup_old: {
+    severity: 'critical',
+    act: () => by('Make a backup, and see why none was made.', 'soulfra health', 'GET', '/v1/health/ready'),
+    otherwise: () => 'What is lost since the last one cannot be brought back.',
+  },
+  certificate_ending: {
+    severity: 'warning',
+    act: () => by('Renew it.', 'soulfra health', 'GET', '/v1/health/ready'),
+    otherwise: () => 'Nobody can connect once it has ended.',
   },
   notify_failing: {
     severity: 'critical',

@@ -19,6 +19,7 @@ import type { HealthKind, HealthState } from '../domain/states.ts';
 import { livingCadences } from './agents.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
+import { tellHealth } from './health-notices.ts';
 import { agentFacts, channelFacts, fleetOwner, ledgerFacts, machineFacts, oldestIntentAt } from './health-facts.ts';
 
 /** A subject as one look saw it. */
@@ -210,6 +211,7 @@ async function store(tx: DatabaseTransaction, before: Known, seen: readonly Seen
   if (gone.size > 0)
     await sql`delete from health where subject_kind || ':' || subject_id = any(${[...gone]}::text[])`.execute(tx);
   await tell(tx, changes);
+  await tellHealth(tx, changes, gone);
   return changes;
 }
 

@@ -44,6 +44,17 @@ beforeEach(async () => {
   await sql`update fleet_health set checked_at = now()`.execute(db);
 });
 
+/** Open notices of health, by kind. */
+async function noticesOf(kind: string): Promise<string[]> {
+  const rows = await store.db
+    .selectFrom('notices')
+    .select(['subject', 'title'])
+    .where('kind', '=', kind)
+    .where('resolvedAt', 'is', null)
+    .execute();
+  return rows.map(({ subject, title }) => `${subject}: ${title}`);
+}
+
 /** Looks so often, each time as if its time had come. */
 async function look(which: HealthLook, times = 1, schedules?: SchedulesSeen): Promise<void> {
   for (let i = 0; i < times; i += 1) {
@@ -137,11 +148,13 @@ test('three empty runs in a row make an agent failing; two, or one that importan
   await addRun(id, { state: 'empty', reason: 'no new memories' });
   await look('agents', 2);
   expect(await healthOf('agent', id)).toBe('failing: its last 3 runs came out empty: no new memories');
+  expect(await noticesOf('agent_failing')).toEqual(['agents: 1 agent is failing']);
   await sql`update runs set trigger = 'importance' where ended_at > now() - interval '30 minutes' and state = 'empty'`.execute(
     store.db,
   );
   await look('agents', 2);
   expect(await healthOf('agent', id)).toBe('ok');
+  expect(await noticesOf('agent_failing')).toEqual([]);
 });
 
 test('the time in which an agent was paused is no silence of it; one that nothing works for is judged no more', async () => {
@@ -151,6 +164,8 @@ test('the time in which an agent was paused is no silence of it; one that nothin
   await look('agents', 2);
   expect(await healthOf('agent', id)).toBe('ok: paused');
   expect(await healthOf('agent', 'light-002')).toMatch(/^failing/);
+  // All of them but the paused one, in one notice.
+  expect(await noticesOf('agent_failing')).toEqual([expect.stringMatching(/^agents: \d+ agents are failing$/)]);
   await agents.setPaused(id, testOwner, false);
   await look('agents', 2);
   expect(await healthOf('agent', id)).toBe('ok');
@@ -219,6 +234,10 @@ test('a model server that is down or lacks a model, and a disk that fills up, ar
   await look('machines', 2);
   expect(await healthOf('model_server', 'mainpc')).toBe('failing: it lacks heavy_q4');
   expect(await healthOf('disk', 'mainpc')).toBe('failing: 4 % of its disk is free, and it should be 5 % at least');
+  expect(await noticesOf('disk_low')).toEqual(['mainpc: The disk of mainpc is nearly full']);
+  await machines.renew(lease, { polls: [], planVersion: null, diskFree: 0.5, missingModels: ['heavy_q4'] });
+  await look('machines', 2);
+  expect(await noticesOf('disk_low')).toEqual([]);
   await sql`update machines set model_server_up = false where id = 'mainpc'`.execute(store.db);
   await look('machines');
   expect(await healthOf('model_server', 'mainpc')).toBe('failing: it does not answer');
