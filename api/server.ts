@@ -29,6 +29,7 @@ import { fleetRoutes } from './routes/fleets.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
+import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
@@ -118,6 +119,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    healthSubjectRoutes,
     doctorRoutes,
     principalRoutes,
     userRoutes,

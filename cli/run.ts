@@ -11,6 +11,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { notifyCommands } from './commands/notify.ts';
@@ -73,6 +74,7 @@ export function createProgram(): Command {
     creditCommands,
     ledgerCommands,
     payoutCommands,
+    healthCommands,
     inboxCommands,
     notifyCommands,
     licenseCommands,

@@ -43,6 +43,9 @@ export const patience: Readonly<Record<HealthKind, Patience>> = {
   certificate: seenTwice,
 };
 
+/** Without a look for this long, what is stored says nothing of now. */
+export const unjudgedAfterSeconds = 60;
+
 export interface Health {
   state: HealthState;
   reason: string;

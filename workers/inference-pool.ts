@@ -186,7 +186,7 @@ export function createInferencePool(options: PoolOptions) {
       loads.abort();
       return inOrder(async () => {
         await stop([...polled.keys()]);
-        for (const modelId of [...inMemory.keys()]) {
+        for (const modelId of inMemory.keys()) {
           resident.delete(modelId);
           await unload(modelId, signal);
         }

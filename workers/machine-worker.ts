@@ -14,11 +14,13 @@ import type { FleetMachine } from '../domain/fleet.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
 import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { windowOf } from '../domain/workflow-window.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { readGpuExporter } from '../integrations/gpu/exporter.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
+import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -101,6 +103,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const connection = await NativeConnection.connect({ address: temporalAddress });
   const clientConnection = await Connection.connect({ address: temporalAddress });
   const client = new Client({ connection: clientConnection, namespace });
+  const lacking = await ensureSearchAttributes(clientConnection, namespace);
+  if (lacking !== undefined) log.error({ reason: lacking }, 'workflows are started without search attributes');
 
   const embedders = createEmbedders({ apiKey: options.modelKey });
   const memorySearch = createMemorySearch({
@@ -409,13 +413,15 @@ function keptForMs({ fleet }: FleetView): number {
 /** Kept by continue-as-new, so one start is enough until somebody ends it. */
 async function startFleetHealth(client: Client): Promise<void> {
   try {
-    await client.workflow.start('checkFleetHealth', {
-      workflowId: fleetHealthWorkflowId,
-      taskQueue: coordinationQueue,
-      workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
-      workflowTaskTimeout: '2 seconds',
-      staticSummary: 'judges the leases of all machines',
-    });
+    await withWindow(windowOf('checkFleetHealth', []), (window) =>
+      client.workflow.start('checkFleetHealth', {
+        ...window,
+        workflowId: fleetHealthWorkflowId,
+        taskQueue: coordinationQueue,
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+        workflowTaskTimeout: '2 seconds',
+      }),
+    );
   } catch (err) {
     if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
   }

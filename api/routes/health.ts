@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DomainError, errorTable } from '../../domain/errors.ts';
 import type { ApiContext } from '../context.ts';
-import { createReadiness } from '../health.ts';
+import { createReadiness, notConfigured } from '../health.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, problemSchema } from '../schemas.ts';
 import type { Api } from '../types.ts';
@@ -48,7 +48,7 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const { state, parts } = await readiness();
       if (state !== 'unavailable') return { state, parts };
-      const down = Object.entries(parts).filter(([name, part]) => part.state === 'down' && name !== 'redis');
+      const down = Object.entries(parts).filter(([, part]) => part.state === 'down' && part.reason !== notConfigured);
       const { status, cause, mend } = errorTable.UNAVAILABLE;
       return reply
         .code(503)

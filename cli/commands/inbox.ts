@@ -14,10 +14,6 @@ interface Notice {
   seen: number;
   openedAt: string;
 }
-interface Ready {
-  state: 'ready' | 'degraded';
-  parts: Record<string, { state: 'up' | 'down'; ms: number; reason?: string }>;
-}
 
 export function inboxCommands(program: Command): void {
   const inbox = limitOption(program.command('inbox').description('what waits for a person')).action(
@@ -76,21 +72,5 @@ export function inboxCommands(program: Command): void {
         quiet?.refresh();
       }
       clearTimeout(quiet);
-    });
-
-  program
-    .command('health')
-    .description('whether the parts answer; exit 3 where one does not')
-    .action(async (_options: object, command: Command) => {
-      const { client, json } = sessionOf(command);
-      const health = await client.get<Ready>('/health/ready');
-      if (json) return printJson(health);
-      for (const [name, part] of Object.entries(health.parts)) {
-        line(
-          `${part.state === 'up' ? good('✔') : bad('✖')} ${name} ${part.state === 'up' ? `${part.ms} ms` : (part.reason ?? 'down')}`,
-        );
-      }
-      if (health.state === 'degraded')
-        line(warn('Redis is away: everything works, rate limits are counted per process.'));
     });
 }

@@ -112,6 +112,8 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/guilds/{id}/events',
     '/v1/guilds/{id}/invites',
     '/v1/guilds/{id}/members',
+    '/v1/health',
+    '/v1/health/changes',
     '/v1/inbox',
     '/v1/invites',
     '/v1/ledger/accounts',
