@@ -1,4 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
+import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
@@ -23,6 +24,8 @@ export interface ConnectionSettings {
   /** PKCS8 PEM of an Ed25519 key. */
   signingKey?: string | undefined;
   stripeWebhookSecret?: string | undefined;
+  /** Whether what it starts carries the trace of the request on. */
+  traced?: boolean;
   log: Logger;
 }
 
@@ -35,7 +38,11 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     onIdleError: (err) => log.warn({ err }, 'a database connection broke'),
   });
   const connection = Connection.lazy({ address: settings.temporalAddress, connectTimeout: '3 seconds' });
-  const temporal = new Client({ connection, namespace: settings.temporalNamespace });
+  const temporal = new Client({
+    connection,
+    namespace: settings.temporalNamespace,
+    ...(settings.traced && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
+  });
   const redis = connectRedis(settings.redisUrl, log);
   const embedders = createEmbedders({ apiKey: settings.modelKey });
   const deps: ApiDeps = {

@@ -5,6 +5,8 @@ import { metricsSchema } from '../domain/fleet.ts';
 import { serveMetrics } from '../observability/metrics-server.ts';
 import { openProcessLog } from '../observability/process-log.ts';
 import { currentFleet } from '../stores/fleets.ts';
+import { startTracing, type Tracing } from '../observability/tracing.ts';
+import { createDatabase } from '../stores/database.ts';
 import { migrate } from '../stores/migrate.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -42,6 +44,25 @@ async function migrated(): Promise<void> {
   }
 }
 
+/** What the environment or the applied fleet says of traces; a fleet that is applied later is heard at the next start. */
+async function tracesOf(): Promise<Tracing | undefined> {
+  const db = createDatabase({
+    url: environment.databaseUrl,
+    name: 'soulfra api start',
+    connections: 1,
+    onIdleError: (err) => log.warn({ err }, 'a database connection broke'),
+  });
+  try {
+    const traces = (await currentFleet(db))?.fleet.traces;
+    const endpoint = environment.traceEndpoint ?? traces?.endpoint;
+    return endpoint === undefined
+      ? undefined
+      : startTracing({ endpoint, share: traces?.share ?? 1, service: 'soulfra-api' });
+  } finally {
+    await db.destroy();
+  }
+}
+
 /** Beside the route: without a sign-in, which needs the database, and so also while that is away. */
 async function serveOwnMetrics(deps: ApiDeps): Promise<void> {
   const { metrics } = (await currentFleet(deps.db))?.fleet ?? { metrics: metricsSchema.parse({}) };
@@ -59,7 +80,8 @@ async function serveOwnMetrics(deps: ApiDeps): Promise<void> {
 
 try {
   await migrated();
-  const connections = connect({ ...environment, log });
+  const tracing = await tracesOf();
+  const connections = connect({ ...environment, traced: tracing !== undefined, log });
   const operator = await bootstrap(createPrincipalStore(connections.deps.db), environment.bootstrapTokenFile);
   if (operator.created) log.info({ ownerId: operator.ownerId }, 'operator made');
   const app = await createServer(connections.deps);
@@ -75,6 +97,7 @@ try {
   await app.close();
   clearTimeout(late);
   await connections.close();
+  await tracing?.close();
   await logs.close();
   process.exit(0);
 } catch (err) {

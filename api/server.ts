@@ -1,7 +1,8 @@
 import fastifyCookie from '@fastify/cookie';
-import Fastify, { type FastifyReply, LogController } from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { DomainError, errorTable } from '../domain/errors.ts';
+import { type ServerSpan, startServerSpan } from '../observability/tracing.ts';
 import { newId } from '../stores/ids.ts';
 import { createContext } from './context.ts';
 import { asDomainError, problemOf } from './errors.ts';
@@ -106,6 +107,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   app.setSerializerCompiler(serializerCompiler);
   registerErrors(app, deps);
   registerLog(app, deps);
+  registerTraces(app);
   await app.register(fastifyCookie);
   await registerDocs(app);
   await registerRateLimit(app, { redis: deps.redis, requestsPerMinute: context.requestsPerMinute });
@@ -214,6 +216,23 @@ function registerLog(app: Api, { log, metrics }: ApiDeps): void {
       { requestId: request.id, method: request.method, route, status: reply.statusCode, seconds },
       'request answered',
     );
+  });
+}
+
+/** One span a request; whatever its handler starts lies below. Nothing is kept of it where nothing is traced. */
+function registerTraces(app: Api): void {
+  const spans = new WeakMap<FastifyRequest, ServerSpan>();
+  // After the body has come in: what reads it does not carry the span on.
+  app.addHook('preHandler', (request, _reply, done) => {
+    const { method, headers, id } = request;
+    const route = request.routeOptions.url ?? 'unknown';
+    const told = { 'http.request.method': method, 'http.route': route, 'soulfra.request': id };
+    const span = startServerSpan(`${method} ${route}`, told, headers);
+    spans.set(request, span);
+    span.within(done);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    spans.get(request)?.end(reply.statusCode);
   });
 }
 

@@ -68,6 +68,7 @@ const settings = Object.keys({
   drift: true,
   clusters: true,
   metrics: true,
+  traces: true,
   retention: true,
 } satisfies Record<Exclude<keyof Fleet, Listed>, true>) as Exclude<keyof Fleet, Listed>[];
 

@@ -217,6 +217,13 @@ const peopleSchema = z.strictObject({
 
 const hostPath = z.string().max(4096).regex(/^\//, 'must be an absolute path');
 
+const tracesSchema = z.strictObject({
+  /** Base of an OTLP/HTTP collector, such as http://127.0.0.1:4318; absent, and no OTEL_EXPORTER_OTLP_ENDPOINT: nothing is traced. */
+  endpoint: z.url({ protocol: /^https?$/ }).optional(),
+  /** Share of traces that are kept. */
+  share: z.number().min(0).max(1).default(1),
+});
+
 export const metricsSchema = z.strictObject({
   /** false: no process opens a port for metrics, nor reads cards for them. */
   enabled: z.boolean().default(true),
@@ -306,6 +313,7 @@ export const fleetShapeSchema = z.strictObject({
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),
   metrics: metricsSchema.prefault({}),
+  traces: tracesSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

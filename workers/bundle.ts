@@ -1,23 +1,30 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
+const workflowTracing = createRequire(import.meta.url).resolve(
+  '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors',
+);
 const root = fileURLToPath(new URL('../', import.meta.url));
 
 /**
  * The workflow bundle, built once for each state of its sources and shared by every process: a worker that finds it
  * starts seconds sooner. An image ships it prebuilt under the same name.
+ * @param traced with the interceptors that tell spans of workflows
  * @returns the path of the bundle
  */
-export async function workflowBundle(): Promise<string> {
+export async function workflowBundle({ traced = false }: { traced?: boolean } = {}): Promise<string> {
   const directory = join(root, 'node_modules', '.cache', 'soulfra');
-  const path = join(directory, `workflows-${sourcesHash()}.js`);
+  const path = join(directory, `workflows-${sourcesHash()}${traced ? '-traced' : ''}.js`);
   if (existsSync(path)) return path;
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(root, 'workflows', 'index.ts'),
     logger: new DefaultLogger('WARN'),
+    // What is not traced carries none of it.
+    ...(traced && { workflowInterceptorModules: [workflowTracing] }),
   });
   mkdirSync(directory, { recursive: true });
   const part = `${path}.${process.pid}`;

@@ -34,7 +34,11 @@ interface QueueWorker extends SharedByWorkers {
  * weight of its pollers and slots in fleet.yaml.
  */
 export function createCoordinationWorker(
-  options: QueueWorker & { bundlePath: string; weight: NonNullable<FleetMachine['roles']['coordination']> },
+  options: QueueWorker & {
+    bundlePath: string;
+    sinks?: NonNullable<WorkerOptions['sinks']>;
+    weight: NonNullable<FleetMachine['roles']['coordination']>;
+  },
 ): Promise<Worker> {
   const { weight, bundlePath, interceptors = activityInterceptors, ...rest } = options;
   return Worker.create({

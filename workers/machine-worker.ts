@@ -1,11 +1,16 @@
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
-import { NativeConnection } from '@temporalio/worker';
+import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
+import {
+  makeWorkflowExporter,
+  OpenTelemetryActivityInboundInterceptor,
+} from '@temporalio/interceptors-opentelemetry/lib/worker/index.js';
+import { type ActivityInterceptorsFactory, NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAnswerActivities } from '../activities/answers.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
-import { createActivityInterceptors } from '../activities/interceptors.ts';
+import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
 import { durationSeconds } from '../domain/durations.ts';
@@ -19,6 +24,7 @@ import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { readGpuExporter } from '../integrations/gpu/exporter.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
+import type { Tracing } from '../observability/tracing.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
@@ -69,8 +75,14 @@ export interface MachineWorkerOptions {
   outbound?: OutboundSettings;
   /** Of this process; served by whoever starts it. */
   metrics?: WorkerMetrics;
+  /** Absent: nothing is traced. */
+  tracing?: Tracing;
   log: Logger;
 }
+
+const activityTracing: ActivityInterceptorsFactory = (context) => ({
+  inbound: new OpenTelemetryActivityInboundInterceptor(context),
+});
 
 /** How often a worker makes sure that checkFleetHealth runs. */
 const fleetHealthEveryMs = 60_000;
@@ -83,7 +95,7 @@ const stopGraceMs = 10_000;
  * plan gives it. `failed` rejects when a part of it ends by itself: the process should end and be started again.
  */
 export async function startMachineWorker(options: MachineWorkerOptions) {
-  const { machineId, log, temporalAddress, temporalNamespace: namespace, metrics } = options;
+  const { machineId, log, temporalAddress, temporalNamespace: namespace, metrics, tracing } = options;
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   const stopping = new AbortController();
@@ -102,7 +114,11 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   const connection = await NativeConnection.connect({ address: temporalAddress });
   const clientConnection = await Connection.connect({ address: temporalAddress });
-  const client = new Client({ connection: clientConnection, namespace });
+  const client = new Client({
+    connection: clientConnection,
+    namespace,
+    ...(tracing && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
+  });
   const lacking = await ensureSearchAttributes(clientConnection, namespace);
   if (lacking !== undefined) log.error({ reason: lacking }, 'workflows are started without search attributes');
 
@@ -176,7 +192,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const shared = {
     connection,
     namespace,
-    ...(metrics && { interceptors: createActivityInterceptors(metrics) }),
+    interceptors: [
+      ...(tracing ? [activityTracing] : []),
+      ...(metrics ? createActivityInterceptors(metrics) : activityInterceptors),
+    ],
   };
   const pool = createInferencePool({
     ...shared,
@@ -291,7 +310,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         ...shared,
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
-        bundlePath: await workflowBundle(),
+        bundlePath: await workflowBundle({ traced: tracing !== undefined }),
+        ...(tracing && {
+          sinks: { exporter: makeWorkflowExporter(tracing.spanProcessor, tracing.resource) },
+        }),
         activities: createCoordinationActivities(
           machineId,
           stores,

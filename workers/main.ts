@@ -7,6 +7,7 @@ import type { Fleet } from '../domain/fleet.ts';
 import { workerMetricsPorts } from '../domain/metrics-ports.ts';
 import { serveMetrics } from '../observability/metrics-server.ts';
 import { openProcessLog } from '../observability/process-log.ts';
+import { startTracing, type Tracing } from '../observability/tracing.ts';
 import { createWorkerMetrics } from '../observability/worker-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { currentFleet } from '../stores/fleets.ts';
@@ -62,6 +63,8 @@ async function waitForFleet(): Promise<Fleet> {
   }
 }
 
+let tracing: Tracing | undefined;
+
 async function startWhenPossible(machineId: string) {
   await waitForSchema();
   const fleet = await waitForFleet();
@@ -69,6 +72,11 @@ async function startWhenPossible(machineId: string) {
   const ports = workerMetricsPorts(fleet, machineId, environment.metricsPort);
   installRuntime(log, { logOf: logs.of, metrics: enabled ? { host, port: ports.core } : undefined });
   const metrics = createWorkerMetrics(machineId);
+  const endpoint = environment.traceEndpoint ?? fleet.traces.endpoint;
+  tracing =
+    endpoint === undefined
+      ? undefined
+      : startTracing({ endpoint, share: fleet.traces.share, service: 'soulfra-worker', machineId });
   for (;;) {
     try {
       const worker = await startMachineWorker({
@@ -77,6 +85,7 @@ async function startWhenPossible(machineId: string) {
         dataFolder: homeEnvironment().home,
         log,
         ...(enabled && { metrics }),
+        ...(tracing && { tracing }),
       });
       if (enabled) {
         // A port that is taken costs the metrics and not the work.
@@ -112,6 +121,7 @@ if (values.machine === undefined) {
       await Promise.race([worker.failed, stop.promise]);
       await worker.stop();
     }
+    await tracing?.close();
     await logs.close();
     process.exit(0);
   } catch (err) {

@@ -14,6 +14,7 @@ import {
   probeModelServer,
   unloadModel,
 } from '../integrations/inference/model-server-probe.ts';
+import { inSpan } from '../observability/tracing.ts';
 import type { ModelLoader } from './inference-pool.ts';
 
 /** A machine calls its own server, a server elsewhere that only this worker fronts, or has none and quotes memories. */
@@ -70,9 +71,19 @@ export function createMachineModels(
     // Whatever a call is for, it names the context the model stands loaded with: another would load it anew.
     const text: TextModel = {
       async generate(request, watch) {
-        const generation = await server.generate({ ...request, loadedTokens }, watch);
-        onGenerated(modelId, generation);
-        return generation;
+        const told = {
+          'gen_ai.operation.name': 'chat',
+          'gen_ai.request.model': request.model,
+          'soulfra.machine': machineId,
+        };
+        return inSpan(`model ${modelId}`, told, async (span) => {
+          const generation = await server.generate({ ...request, loadedTokens }, watch);
+          onGenerated(modelId, generation);
+          span.setAttribute('gen_ai.usage.output_tokens', generation.tokens);
+          if (generation.promptTokens !== undefined)
+            span.setAttribute('gen_ai.usage.input_tokens', generation.promptTokens);
+          return generation;
+        });
       },
     };
     return { inference: createModelReflector(text), text };
