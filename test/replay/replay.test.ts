@@ -6,6 +6,7 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { beforeAll, expect, inject, test } from 'vitest';
 import * as workflows from '../../workflows/index.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { workflowBundle } from '../../workers/bundle.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 
 const folder = fileURLToPath(new URL('./histories/', import.meta.url));
@@ -28,6 +29,11 @@ function replay(bundle: ReplayWorkerOptions['workflowBundle'], name: string): Pr
 
 test.each(names)('%s goes on as it was recorded', async (name) => {
   await replay({ codePath: inject('stack').workflowBundle! }, name);
+});
+
+test('traces that are switched on disturb no workflow that was begun without them', async () => {
+  const bundle = { codePath: await workflowBundle({ traced: true }) };
+  for (const name of names) await replay(bundle, name);
 });
 
 test('every workflow has a history', () => {
