@@ -52,8 +52,6 @@ export function createOverdueWorkflowStore(db: Database) {
     },
   };
 }
-export type OverdueWorkflowStore = ReturnType<typeof createOverdueWorkflowStore>;
-
 async function begin(
   tx: DatabaseTransaction,
   rowsThatWait: ReturnType<typeof sql>,

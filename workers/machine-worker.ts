@@ -323,7 +323,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   );
   watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
-  const resumeOverdue = createOverdueWorkflowStore(db).resume;
+  const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
   const presence = showPresence({
     redis,

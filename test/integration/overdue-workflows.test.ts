@@ -44,7 +44,7 @@ test('whoever relays intents looks for it by itself', async () => {
     intents: createIntentStore(stage.db),
     listen: createListenerFactory(stage.scope.databaseUrl, () => undefined),
     log: createLogger({ part: 'worker', level: 'silent' }),
-    resumeOverdue: createOverdueWorkflowStore(stage.db).resume,
+    resumeOverdue: resume,
     lookEveryMs: 50,
   });
   try {
