@@ -34,7 +34,7 @@ test.each(names)('%s goes on as it was recorded', async (name) => {
 test('traces that are switched on disturb no workflow that was begun without them', async () => {
   const bundle = { codePath: await workflowBundle({ traced: true }) };
   for (const name of names) await replay(bundle, name);
-});
+}, 240_000);
 
 test('every workflow has a history', () => {
   const recorded = new Set(names.map((name) => typeOf(history(name))));
