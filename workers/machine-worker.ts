@@ -29,6 +29,7 @@ import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
+import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
@@ -154,7 +155,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     onFatal: (err) => failure.reject(err),
   });
   const calls: MachineCallDeps = {
-    lease: lease.held,
+    lease: () => {
+      const held = lease.held();
+      return { ...held, signal: AbortSignal.any([held.signal, yieldWatch.signal()]) };
+    },
     permits: gate,
     callFor: (modelId) => models.callFor(modelId),
     serverDown: () => watch?.lookNow(),
@@ -193,6 +197,20 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     log,
     onChange: () => background(lease.renewNow()),
     onFailure: (err) => failure.reject(err),
+  });
+
+  const ownHost = runsAsOf(machine, options.hostName) === 'local';
+  const yieldWatch = watchYield({
+    machineId,
+    rule: () => view.fleet.machines.find((other) => other.id === machineId)?.yield,
+    gpus: gpuReader(machine, options.hostName),
+    ownHost,
+    pool,
+    machines: stores.machines,
+    lease: lease.held,
+    before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
+    stopping: stopping.signal,
+    log,
   });
 
   async function regain(): Promise<void> {
@@ -238,6 +256,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }
 
   // First of all the GPUs: a machine that comes back is needed for them before anything else.
+  await yieldWatch.start();
   await adoptPlan();
   const machineActivities = createMachineActivities({
     machineId,
@@ -361,6 +380,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       clearInterval(healthTimer);
       presence.stop();
       await report.stop();
+      await yieldWatch.stop();
       gpuWatch?.stop();
       disk.stop();
       await relay?.stop();
