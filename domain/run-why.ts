@@ -46,7 +46,7 @@ export interface PendingActivity {
   lastFailure: string | null;
 }
 
-export interface RunWhy {
+interface RunWhy {
   /** In a sentence. */
   why: string;
   /** What else tells. */

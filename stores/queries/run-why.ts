@@ -3,7 +3,7 @@ import type { RunWhyFacts } from '../../domain/run-why.ts';
 import type { Executor } from '../database.ts';
 import { findRun, type RunView } from './runs.ts';
 
-export interface RunWhyRows {
+interface RunWhyRows {
   run: RunView;
   facts: Omit<RunWhyFacts, 'run' | 'workflow'>;
 }
