@@ -69,8 +69,8 @@ async function faults() {
 }
 
 async function cost() {
-  const { ratio, ratios, on, off } = await telemetryCost(pairs);
-  report({ cpu_seconds_on: round(on), cpu_seconds_off: round(off), ratios: ratios.map(round) });
+  const { ratio, on, off } = await telemetryCost(pairs);
+  report({ cpu_seconds_on: on.map(round), cpu_seconds_off: off.map(round) });
   return { cpu_on_over_off: round(ratio) };
 }
 
