@@ -36,9 +36,7 @@ interface Side {
  * CPU seconds a reflection with metrics, logs and their scrapes on, over those with all of it off: two fleets on the same servers,
  * in alternating order.
  */
-export async function telemetryCost(
-  pairs: number,
-): Promise<{ ratio: number; on: number[]; off: number[] }> {
+export async function telemetryCost(pairs: number): Promise<{ ratio: number; on: number[]; off: number[] }> {
   const lab0 = await openLabServers();
   const sides: Side[] = [];
   try {
