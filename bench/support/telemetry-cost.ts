@@ -17,11 +17,11 @@ import {
 const machines = ['mainpc', 'pc2'] as const satisfies readonly BenchMachine[];
 /** So fast that what is measured is our own work and not the wait for models. */
 const speed = 200;
-const agentsOf = { heavy: 30, light: 90 };
+const agentsOf = { heavy: 20, light: 60 };
 /** A box under load must not try a call twice: what is measured is one execution of each. */
 const limits = { heartbeatTimeout: '20s', stallTimeout: '10s' };
-/** Sweeps in which code is compiled and caches fill. */
-const warmUps = 2;
+/** Sweeps of each in which code is compiled and caches fill. */
+const warmUps = 1;
 /** What Prometheus asks by default. */
 const scrapeEveryMs = 15_000;
 
@@ -36,7 +36,10 @@ interface Side {
  * CPU seconds a reflection with metrics, logs and their scrapes on, over those with all of it off: two fleets on the same servers,
  * in alternating order.
  */
-export async function telemetryCost(pairs: number): Promise<{ ratio: number; on: number[]; off: number[] }> {
+export async function telemetryCost(
+  pairs: number,
+  onSweep: (which: 'on' | 'off', cpuSeconds: number) => void,
+): Promise<{ ratio: number; on: number[]; off: number[] }> {
   const lab0 = await openLabServers();
   const sides: Side[] = [];
   try {
@@ -60,7 +63,11 @@ export async function telemetryCost(pairs: number): Promise<{ ratio: number; on:
     const measured = { on: [] as number[], off: [] as number[] };
     for (let pair = 1; pair <= pairs; pair += 1) {
       const order = pair % 2 === 1 ? (['on', 'off'] as const) : (['off', 'on'] as const);
-      for (const which of order) measured[which].push(await { on, off }[which].sweep(warmUps + pair));
+      for (const which of order) {
+        const spent = await { on, off }[which].sweep(warmUps + pair);
+        onSweep(which, spent);
+        measured[which].push(spent);
+      }
     }
     return { ratio: median(measured.on.map((cpu, i) => cpu / measured.off[i]!)), ...measured };
   } finally {
