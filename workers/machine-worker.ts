@@ -203,8 +203,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   /** A plan that this machine was not told of, or could not be brought to: it comes to it by itself. */
   async function catchUp(): Promise<void> {
-    const current = await stores.plans.currentFor(machineId);
-    if (current && current.version !== pool.planVersion()) await adoptPlan();
+    const version = await stores.plans.currentVersion();
+    if (version !== undefined && version !== pool.planVersion()) await adoptPlan();
   }
 
   /** What fleet.yaml says of this machine now; its shares of coordination are taken up at the next start. */
