@@ -12,7 +12,6 @@ import { createAgentStore } from '../stores/agents.ts';
 import { createDatabase, type Database } from '../stores/database.ts';
 import { createHealthStore } from '../stores/health.ts';
 import { createMachineStore } from '../stores/machines.ts';
-import { createPlanStore } from '../stores/plans.ts';
 import { type Lab, labOwner, openLab, openLabServers } from '../test/support/lab.ts';
 import { cpuSecondsOf, processTree } from '../test/support/processes.ts';
 import { keepLease } from '../workers/lease.ts';
@@ -101,7 +100,6 @@ async function measure(lab: Lab) {
 /** Leases, presence and the looks of the whole fleet, each by the shipped code. */
 async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => Promise<void>> {
   const store = createMachineStore(db);
-  const plans = createPlanStore(db);
   const random = createRandom(7);
   const held: Array<{ lease: { stop(): Promise<void> }; presence: { stop(): void } }> = [];
   for (let i = 0; i < machines; i += 1) {
@@ -122,8 +120,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
       }),
       onLost: () => undefined,
       onSilence: () => undefined,
-      // As a worker does, to find a plan that it was not told of.
-      onRenewed: () => void plans.currentVersion(),
+      onRenewed: () => undefined,
       onHeld: () => undefined,
       onFatal: (err) => {
         throw err;

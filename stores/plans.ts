@@ -92,18 +92,6 @@ export function createPlanStore(db: Database) {
   return {
     residency,
 
-    /** Of the plan that work goes by; undefined: there is none. */
-    async currentVersion(): Promise<number | undefined> {
-      const row = await db
-        .selectFrom('plans')
-        .select('version')
-        .where('state', 'in', ['applying', 'applied'])
-        .orderBy('version', 'desc')
-        .limit(1)
-        .executeTakeFirst();
-      return row?.version;
-    },
-
     async currentFor(machineId: string): Promise<{ version: number; models: RankedModel[] } | undefined> {
       const current = await residency();
       return current && { version: current.version, models: rankedModels(current.machines, machineId) };
