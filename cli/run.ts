@@ -11,6 +11,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { logCommands } from './commands/logs.ts';
 import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
@@ -76,6 +77,7 @@ export function createProgram(): Command {
     payoutCommands,
     healthCommands,
     inboxCommands,
+    logCommands,
     notifyCommands,
     licenseCommands,
     listingCommands,
