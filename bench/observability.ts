@@ -6,6 +6,7 @@ import { alwaysFires, failedAlertTests, neverFires } from '../test/support/alert
 import { programs, ran } from '../test/support/prometheus.ts';
 import { lookAtAll } from './support/live-expressions.ts';
 import { namedFaults } from './support/named-faults.ts';
+import { median } from './support/fleet-bench.ts';
 import { openObservedFleet } from './support/observed-fleet.ts';
 import { telemetryCost } from './support/telemetry-cost.ts';
 
@@ -69,8 +70,10 @@ async function faults() {
 }
 
 async function cost() {
-  const { ratio, ratios, on, off } = await telemetryCost(pairs);
-  report({ cpu_seconds_on: round(on), cpu_seconds_off: round(off), ratios: ratios.map(round) });
+  const { ratio, on, off } = await telemetryCost(pairs, (which, spent) =>
+    report({ telemetry: which, cpu_seconds_a_reflection: round(spent) }),
+  );
+  report({ cpu_seconds_on: round(median(on)), cpu_seconds_off: round(median(off)) });
   return { cpu_on_over_off: round(ratio) };
 }
 

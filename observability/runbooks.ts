@@ -10,6 +10,7 @@ export const runbookAnchors = [
   'gpu',
   'ledger-imbalance',
   'machine-lost',
+  'not-well',
   'nothing-is-scraped',
   'part-down',
   'purchases-stuck',

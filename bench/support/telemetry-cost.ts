@@ -18,6 +18,10 @@ const machines = ['mainpc', 'pc2'] as const satisfies readonly BenchMachine[];
 /** So fast that what is measured is our own work and not the wait for models. */
 const speed = 200;
 const agentsOf = { heavy: 20, light: 60 };
+/** A box under load must not try a call twice: what is measured is one execution of each. */
+const limits = { heartbeatTimeout: '20s', stallTimeout: '10s' };
+/** Sweeps of each in which code is compiled and caches fill. */
+const warmUps = 1;
 /** What Prometheus asks by default. */
 const scrapeEveryMs = 15_000;
 
@@ -34,7 +38,8 @@ interface Side {
  */
 export async function telemetryCost(
   pairs: number,
-): Promise<{ ratio: number; ratios: number[]; on: number; off: number }> {
+  onSweep: (which: 'on' | 'off', cpuSeconds: number) => void,
+): Promise<{ ratio: number; on: number[]; off: number[] }> {
   const lab0 = await openLabServers();
   const sides: Side[] = [];
   try {
@@ -51,16 +56,20 @@ export async function telemetryCost(
       undefined,
     );
     sides.push(off);
-    // The first sweep of a process compiles.
-    await on.sweep(0);
-    await off.sweep(0);
+    for (let round = 0; round < warmUps; round += 1) {
+      await on.sweep(round);
+      await off.sweep(round);
+    }
     const measured = { on: [] as number[], off: [] as number[] };
     for (let pair = 1; pair <= pairs; pair += 1) {
       const order = pair % 2 === 1 ? (['on', 'off'] as const) : (['off', 'on'] as const);
-      for (const which of order) measured[which].push(await { on, off }[which].sweep(pair));
+      for (const which of order) {
+        const spent = await { on, off }[which].sweep(warmUps + pair);
+        onSweep(which, spent);
+        measured[which].push(spent);
+      }
     }
-    const ratios = measured.on.map((cpu, i) => cpu / measured.off[i]!);
-    return { ratio: median(ratios), ratios, on: median(measured.on), off: median(measured.off) };
+    return { ratio: median(measured.on.map((cpu, i) => cpu / measured.off[i]!)), ...measured };
   } finally {
     for (const side of sides) await side.close();
     await lab0.close();
@@ -77,7 +86,7 @@ async function openSide(addresses: LabAddresses, logs: string, metricsPort: numb
       startBenchModelServer(lab, 'mainpc', { speed, models, port: mainPort! }),
       startBenchModelServer(lab, 'pc2', { speed, models, port: pc2Port! }),
     ]);
-    const plain = pairFleet({ mainpc: mainpc.url, pc2: pc2.url }, agentsOf);
+    const plain = pairFleet({ mainpc: mainpc.url, pc2: pc2.url }, { ...agentsOf, limits });
     const fleet = fleetSchema.parse({
       ...plain,
       machines: plain.machines.map((machine, i) => ({

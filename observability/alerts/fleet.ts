@@ -34,6 +34,27 @@ export const fleetAlerts: AlertGroup = {
       },
     },
     {
+      // Machines and agents have alerts of their own.
+      name: 'PartNotWell',
+      expr: `sum by (subject) (${fleet.health.name}{state=~"failing|lost",subject!~"machine|agent"}) > 0`,
+      for: '10m',
+      severity: 'ticket',
+      summary: 'Of the kind {{ $labels.subject }} something is failing by the health model.',
+      runbook: 'not-well',
+      fires: {
+        when: { [`${fleet.health.name}{subject="disk",state="failing"}`]: '1x30' },
+        at: '15m',
+        labels: { subject: 'disk' },
+      },
+      silent: {
+        when: {
+          [`${fleet.health.name}{subject="disk",state="failing"}`]: '0x30',
+          [`${fleet.health.name}{subject="disk",state="late"}`]: '1x30',
+        },
+        at: '15m',
+      },
+    },
+    {
       name: 'ModelServerDown',
       expr: `min by (machine) (${fleet.machineModelServer.name}) == 0`,
       for: '5m',

@@ -76,6 +76,19 @@ export function fleetDashboard() {
         title: 'Machines',
         panels: [
           graph({
+            title: 'Not well',
+            description:
+              'Parts of the fleet that the health model judges late, failing or lost, by kind. Empty kinds lie at 0.',
+            unit: 'short',
+            queries: [
+              {
+                expr: `sum by (subject, state) (${fleet.health.name}{state=~"late|failing|lost"})`,
+                legend: '{{subject}} {{state}}',
+              },
+            ],
+            runbook: 'not-well',
+          }),
+          graph({
             title: 'Lease',
             description:
               'How long the lease of each machine still holds. It is renewed every 5 s for 15 s; below 0 the machine is lost.',
