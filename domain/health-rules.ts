@@ -67,6 +67,11 @@ export function judgeAgent(facts: AgentFacts, now: number): Judgement {
   return ok;
 }
 
+/** Until when an agent that is well stays so, whatever the clock says, if nothing happens to it. */
+export function wellUntil({ quietSince, cadence }: Pick<AgentFacts, 'quietSince' | 'cadence'>): number {
+  return quietSince + quietLimits(cadence).late;
+}
+
 export interface MachineFacts {
   state: MachineState;
   reason: string;

@@ -550,6 +550,7 @@ export interface Guilds {
 }
 
 export interface Health {
+  lookAt: Timestamp | null;
   ownerId: string;
   pendingLooks: Generated<number>;
   pendingState: string | null;

@@ -10,7 +10,11 @@ interface Subject {
   ownerId: string;
 }
 
-export async function agentFacts(db: Executor): Promise<Array<AgentFacts & Subject>> {
+/**
+ * Of those agents alone whose health can be another than at the last look: thousands are well, and stay so until their time
+ * comes or something happens to them. @param since the last look, less what a transaction may take
+ */
+export async function agentFacts(db: Executor, since: Date): Promise<Array<AgentFacts & Subject>> {
   const { rows } = await sql<AgentFacts & Subject>`
     select a.id, a.owner_id, a.paused, a.cadence,
       extract(epoch from greatest(a.created_at, a.resumed_at, recent.ended_at))::float8 as quiet_since,
@@ -18,6 +22,7 @@ export async function agentFacts(db: Executor): Promise<Array<AgentFacts & Subje
       o.state as open_state, o.reason as open_reason,
       case when a.home_machine_id is null then a.home_reason end as unplaced
     from agents a
+    left join health h on h.subject_kind = 'agent' and h.subject_id = a.id
     left join lateral (
       select array_agg(r.state order by r.created_at desc) as ends, max(r.ended_at) as ended_at,
         (array_agg(r.reason order by r.created_at desc))[1] as reason
@@ -27,7 +32,11 @@ export async function agentFacts(db: Executor): Promise<Array<AgentFacts & Subje
         order by created_at desc limit 3) r
     ) recent on true
     left join runs o on o.agent_id = a.id and o.state in ('queued', 'running', 'parked')
-    where a.state not in ('retired', 'dormant')`.execute(db);
+    where a.state not in ('retired', 'dormant') and (
+      h.look_at is null or h.look_at <= clock_timestamp() or h.pending_state is not null
+      or a.changed_at >= ${since} or a.home_machine_id is null
+      or a.id in (select agent_id from runs where state in ('failed', 'empty') and ended_at >= ${since})
+      or a.id in (select agent_id from runs where state = 'parked'))`.execute(db);
   return rows;
 }
 

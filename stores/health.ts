@@ -12,6 +12,7 @@ import {
   judgeWorker,
   type Judgement,
   notSetUpYet,
+  wellUntil,
   type ScheduleFacts,
 } from '../domain/health-rules.ts';
 import { reflectScheduleId, upkeepScheduleIds } from '../domain/ids.ts';
@@ -27,6 +28,8 @@ interface Seen extends Judgement {
   kind: HealthKind;
   id: string;
   ownerId: string;
+  /** Until then it is not looked at again if nothing happens to it, in seconds since 1970. */
+  lookAt?: number;
 }
 
 export interface HealthChange {
@@ -68,40 +71,52 @@ export function createHealthStore(db: Database) {
      */
     async look(look: HealthLook, schedules?: SchedulesSeen): Promise<HealthChange[]> {
       return db.transaction().execute(async (tx) => {
-        if (!(await take(tx, look))) return [];
-        const { kinds } = healthLooks[look];
-        const before = await known(tx, kinds);
-        const { rows } = await sql<{
-          now: number;
-        }>`select extract(epoch from clock_timestamp())::float8 as now`.execute(tx);
-        const seen = await see(tx, look, { now: rows[0]!.now, before, schedules });
-        return seen === undefined ? [] : store(tx, before, seen);
+        const last = await take(tx, look);
+        if (last === undefined) return [];
+        if (look === 'agents') return lookAtAgents(tx, last);
+        const before = await known(tx, healthLooks[look].kinds);
+        const seen = await see(tx, look, { now: last.now, before, schedules });
+        if (seen === undefined) return [];
+        return store(tx, before, seen, await forget(tx, before, seen));
       });
     },
   };
 }
 export type HealthStore = ReturnType<typeof createHealthStore>;
 
-async function take(tx: DatabaseTransaction, look: HealthLook): Promise<boolean> {
-  await sql`insert into health_looks (look, looked_at) values (${look}, '-infinity') on conflict do nothing`.execute(
-    tx,
-  );
-  const { numAffectedRows } = await sql`update health_looks set looked_at = clock_timestamp() where look = ${look}
-    and looked_at <= clock_timestamp() - make_interval(secs => ${healthLooks[look].everySeconds - earlySeconds})`.execute(
-    tx,
-  );
-  return numAffectedRows === 1n;
+interface Taken {
+  /** Seconds since 1970. */
+  now: number;
+  /** When the look was taken before, less what a transaction may take: what was committed since has happened since. */
+  since: Date;
+}
+
+/** @returns undefined where another execution has just taken it */
+async function take(tx: DatabaseTransaction, look: HealthLook): Promise<Taken | undefined> {
+  await sql`insert into health_looks (look, looked_at) values (${look}, 'epoch') on conflict do nothing`.execute(tx);
+  const before = await sql<{ lookedAt: Date; age: number; now: number }>`
+    select looked_at, extract(epoch from clock_timestamp())::float8 as now,
+      extract(epoch from clock_timestamp() - looked_at)::float8 as age,
+      -- Compiling these statements takes longer than they do.
+      set_config('jit', 'off', true)
+    from health_looks where look = ${look} for update`.execute(tx);
+  const { lookedAt, age, now } = before.rows[0]!;
+  if (age < healthLooks[look].everySeconds - earlySeconds) return undefined;
+  await sql`update health_looks set looked_at = clock_timestamp() where look = ${look}`.execute(tx);
+  return { now, since: new Date(lookedAt.getTime() - 60_000) };
 }
 
 type Known = ReadonlyMap<string, Health>;
 const keyOf = (kind: HealthKind, id: string) => `${kind}:${id}`;
 
-async function known(tx: DatabaseTransaction, kinds: readonly HealthKind[]): Promise<Known> {
-  const rows = await tx
+/** @param ids only these; absent: all of the kinds */
+async function known(tx: DatabaseTransaction, kinds: readonly HealthKind[], ids?: readonly string[]): Promise<Known> {
+  let query = tx
     .selectFrom('health')
     .select(['subjectKind', 'subjectId', 'state', 'reason', 'pendingState', 'pendingLooks'])
-    .where('subjectKind', 'in', kinds)
-    .execute();
+    .where('subjectKind', 'in', kinds);
+  if (ids !== undefined) query = query.where('subjectId', '=', sql<string>`any(${ids}::text[])`);
+  const rows = await query.execute();
   return new Map(
     rows.map(({ subjectKind, subjectId, ...health }) => [
       keyOf(subjectKind as HealthKind, subjectId),
@@ -110,19 +125,37 @@ async function known(tx: DatabaseTransaction, kinds: readonly HealthKind[]): Pro
   );
 }
 
+/** Of thousands only those whose health can have changed. */
+async function lookAtAgents(tx: DatabaseTransaction, { now, since }: Taken): Promise<HealthChange[]> {
+  const { rows: gone } = await sql<{ id: string }>`delete from health h where subject_kind = 'agent' and not exists
+    (select from agents a where a.id = h.subject_id and a.state not in ('retired', 'dormant'))
+    returning subject_id as id`.execute(tx);
+  const facts = await agentFacts(tx, since);
+  const before = await known(
+    tx,
+    ['agent'],
+    facts.map(({ id }) => id),
+  );
+  const seen = facts.map((of): Seen => {
+    const judgement = judgeAgent(of, now);
+    const isWell = judgement.state === 'ok' && judgement.reason === '';
+    return {
+      kind: 'agent',
+      id: of.id,
+      ownerId: of.ownerId,
+      ...judgement,
+      ...(isWell ? { lookAt: wellUntil(of) } : {}),
+    };
+  });
+  return store(tx, before, seen, new Set(gone.map(({ id }) => keyOf('agent', id))));
+}
+
 /** @returns undefined where there is nothing to judge by */
 async function see(
   tx: DatabaseTransaction,
-  look: HealthLook,
+  look: Exclude<HealthLook, 'agents'>,
   { now, before, schedules }: { now: number; before: Known; schedules: SchedulesSeen | undefined },
 ): Promise<Seen[] | undefined> {
-  if (look === 'agents')
-    return (await agentFacts(tx)).map((facts) => ({
-      kind: 'agent',
-      id: facts.id,
-      ownerId: facts.ownerId,
-      ...judgeAgent(facts, now),
-    }));
   if (look === 'channels')
     return (await channelFacts(tx)).map((facts) => ({
       kind: 'channel',
@@ -177,16 +210,18 @@ const absent: Omit<ScheduleFacts, 'missing'> = {
   afterNextAt: null,
 };
 
-async function store(tx: DatabaseTransaction, before: Known, seen: readonly Seen[]): Promise<HealthChange[]> {
+async function store(
+  tx: DatabaseTransaction,
+  before: Known,
+  seen: readonly Seen[],
+  gone: ReadonlySet<string>,
+): Promise<HealthChange[]> {
   const writes: object[] = [];
   const changes: HealthChange[] = [];
-  const gone = new Set(before.keys());
-  for (const { kind, id, ownerId, ...judgement } of seen) {
-    const key = keyOf(kind, id);
-    gone.delete(key);
-    const was = before.get(key);
+  for (const { kind, id, ownerId, lookAt, ...judgement } of seen) {
+    const was = before.get(keyOf(kind, id));
     const now = settle(was, judgement, patience[kind]);
-    if (was !== undefined && isSame(was, now)) continue;
+    if (was !== undefined && isSame(was, now) && lookAt === undefined) continue;
     writes.push({
       kind,
       id,
@@ -195,6 +230,8 @@ async function store(tx: DatabaseTransaction, before: Known, seen: readonly Seen
       reason: now.reason,
       pending: now.pendingState,
       looks: now.pendingLooks,
+      // What has yet to settle is looked at again at once.
+      look_at: now.state === 'ok' && lookAt !== undefined ? new Date(lookAt * 1000) : null,
     });
     // What begins well, or is not there yet, is no news.
     const isNews = was === undefined ? now.state !== 'ok' && now.state !== 'not_set_up' : was.state !== now.state;
@@ -202,17 +239,24 @@ async function store(tx: DatabaseTransaction, before: Known, seen: readonly Seen
   }
   if (writes.length > 0)
     await sql`
-      insert into health (subject_kind, subject_id, owner_id, state, reason, pending_state, pending_looks)
-      select kind, id, owner_id, state, reason, pending, looks from jsonb_to_recordset(${JSON.stringify(writes)}::jsonb)
-        as w (kind text, id text, owner_id text, state text, reason text, pending text, looks smallint)
+      insert into health (subject_kind, subject_id, owner_id, state, reason, pending_state, pending_looks, look_at)
+      select kind, id, owner_id, state, reason, pending, looks, look_at from jsonb_to_recordset(${JSON.stringify(writes)}::jsonb)
+        as w (kind text, id text, owner_id text, state text, reason text, pending text, looks smallint, look_at timestamptz)
       on conflict (subject_kind, subject_id) do update set owner_id = excluded.owner_id, state = excluded.state,
-        reason = excluded.reason, pending_state = excluded.pending_state, pending_looks = excluded.pending_looks,
+        reason = excluded.reason, pending_state = excluded.pending_state, pending_looks = excluded.pending_looks, look_at = excluded.look_at,
         since = case when health.state = excluded.state then health.since else excluded.since end`.execute(tx);
-  if (gone.size > 0)
-    await sql`delete from health where subject_kind || ':' || subject_id = any(${[...gone]}::text[])`.execute(tx);
   await tell(tx, changes);
   await tellHealth(tx, changes, gone);
   return changes;
+}
+
+/** Deletes what is not there any more. @returns its keys */
+async function forget(tx: DatabaseTransaction, before: Known, seen: readonly Seen[]): Promise<ReadonlySet<string>> {
+  const gone = new Set(before.keys());
+  for (const { kind, id } of seen) gone.delete(keyOf(kind, id));
+  if (gone.size > 0)
+    await sql`delete from health where subject_kind || ':' || subject_id = any(${[...gone]}::text[])`.execute(tx);
+  return gone;
 }
 
 function isSame(a: Health, b: Health): boolean {

@@ -30,6 +30,11 @@ export interface Polling {
 
 export type HeldEpoch = Pick<Lease, 'machineId' | 'epoch'>;
 
+export interface Renewal {
+  /** Of the plan that work goes by; null: there is none. */
+  planVersion: number | null;
+}
+
 export interface MachineRow {
   id: string;
   state: MachineState;
@@ -106,31 +111,12 @@ export function createMachineStore(db: Database) {
     },
 
     /** Renews the lease and says what the machine polls. @returns false when the epoch is no longer the machine's */
-    async renew(
-      { machineId, epoch }: Lease,
-      { polls, planVersion, missingModels = [], runsAs, quietSeconds, diskFree }: Polling,
-    ): Promise<boolean> {
-      const result = await db
-        .updateTable('machines')
-        .set({
-          leaseUntil: lease,
-          polls,
-          planVersion,
-          missingModels,
-          // What it has only now begun to poll, it cannot have neglected.
-          progressAt: sql<Date>`case when polls <> ${polls}::text[] then clock_timestamp()
-            else greatest(progress_at, clock_timestamp() - make_interval(secs => ${quietSeconds ?? null}::float8)) end`,
-          ...(diskFree === undefined ? {} : { diskFree }),
-          ...(runsAs === undefined ? {} : { runsAs }),
-          state: sql<string>`case when state = 'suspect' then 'ready' else state end`,
-          reason: sql<string>`case when state = 'suspect' then '' else reason end`,
-        })
-        .where('id', '=', machineId)
-        .where('epoch', '=', epoch)
-        .where('state', '<>', 'lost')
-        .executeTakeFirst();
-      return result.numUpdatedRows > 0n;
+    async renew(held: HeldEpoch, polling: Polling): Promise<boolean> {
+      return (await renewLease(db, held, polling)) !== undefined;
     },
+
+    /** The same, and says what plan work goes by. @returns undefined when the epoch is no longer the machine's */
+    renewUnderPlan: (held: HeldEpoch, polling: Polling): Promise<Renewal | undefined> => renewLease(db, held, polling),
 
     /** Identity of whoever holds an unexpired lease; undefined when nobody does. */
     async holder(machineId: string): Promise<string | undefined> {
@@ -391,6 +377,25 @@ async function tellLost(
     action: `soulfra fleet start ${id}`,
   });
   await requestReplan(tx, { ownerId, reason: `${id} lost` });
+}
+
+/** One statement, and no more: each machine does it every five seconds. */
+async function renewLease(
+  db: Executor,
+  { machineId, epoch }: HeldEpoch,
+  { polls, planVersion, missingModels = [], runsAs, quietSeconds, diskFree }: Polling,
+): Promise<Renewal | undefined> {
+  // What it has only now begun to poll, it cannot have neglected.
+  const { rows } = await sql<Renewal>`
+    update machines set lease_until = ${lease}, polls = ${polls}, plan_version = ${planVersion}, missing_models = ${missingModels},
+      progress_at = case when polls <> ${polls}::text[] then clock_timestamp()
+        else greatest(progress_at, clock_timestamp() - make_interval(secs => ${quietSeconds ?? null}::float8)) end,
+      disk_free = coalesce(${diskFree ?? null}::real, disk_free), runs_as = coalesce(${runsAs ?? null}, runs_as),
+      state = case when state = 'suspect' then 'ready' else state end,
+      reason = case when state = 'suspect' then '' else reason end
+    where id = ${machineId} and epoch = ${epoch} and state <> 'lost'
+    returning (select max(version) from plans where state in ('applying', 'applied')) as plan_version`.execute(db);
+  return rows[0];
 }
 
 export async function listMachines(db: Executor): Promise<MachineRow[]> {

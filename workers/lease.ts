@@ -3,7 +3,7 @@ import type { HeldLease } from '../activities/machine-calls.ts';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
 import type { RunsAs } from '../domain/states.ts';
-import type { Lease, MachineStore, Polling } from '../stores/machines.ts';
+import type { Lease, MachineStore, Polling, Renewal } from '../stores/machines.ts';
 
 export interface LeaseOptions {
   machines: MachineStore;
@@ -18,7 +18,7 @@ export interface LeaseOptions {
   /** The database has not answered for a whole lease: finish calls in hand, take none. */
   onSilence: () => void;
   /** Each time the database has taken a renewal. */
-  onRenewed: () => void;
+  onRenewed: (renewal: Renewal) => void;
   /** Each time a renewal failed for a reason that may pass. */
   onFailed?: () => void;
   /** The lease holds again after a loss or a silence. */
@@ -43,14 +43,15 @@ export async function keepLease(options: LeaseOptions) {
 
   async function renew(): Promise<void> {
     try {
-      if (await machines.renew(lease, options.polling())) {
+      const renewal = await machines.renewUnderPlan(lease, options.polling());
+      if (renewal !== undefined) {
         renewedAt = performance.now();
         if (silent) {
           silent = false;
           log.info({ machineId }, 'lease held again');
           options.onHeld();
         }
-        options.onRenewed();
+        options.onRenewed(renewal);
         return;
       }
       await registerAnew();

@@ -29,6 +29,7 @@ import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
+import type { Renewal } from '../stores/machines.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
@@ -164,9 +165,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     },
     onSilence: () => background(pool.hold('no lease')),
     onHeld: () => background(regain()),
-    onRenewed() {
+    onRenewed(renewal) {
       metrics?.leases.inc({ outcome: 'renewed' });
-      background(catchUp());
+      background(catchUp(renewal));
     },
     onFailed: () => metrics?.leases.inc({ outcome: 'failed' }),
     onFatal: (err) => failure.reject(err),
@@ -244,9 +245,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }
 
   /** A plan that this machine was not told of, or could not be brought to: it comes to it by itself. */
-  async function catchUp(): Promise<void> {
-    const current = await stores.plans.currentFor(machineId);
-    if (current && current.version !== pool.planVersion()) await adoptPlan();
+  async function catchUp({ planVersion }: Renewal): Promise<void> {
+    if (planVersion !== null && planVersion !== pool.planVersion()) await adoptPlan();
   }
 
   /** What fleet.yaml says of this machine now; its shares of coordination are taken up at the next start. */

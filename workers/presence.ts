@@ -3,7 +3,12 @@ import type { Logger } from 'pino';
 import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
 import { presenceKey, type Presence } from '../domain/presence.ts';
 
-/** Shows in Redis what the machine does right now. For display alone: without Redis, or after a FLUSHALL, nothing else changes. */
+const lookMs = 1_000;
+
+/**
+ * Shows in Redis what the machine does right now: what has changed at once, and the same again only so that it does not expire.
+ * For display alone: without Redis, or after a FLUSHALL, nothing else changes.
+ */
 export function showPresence({
   redis,
   machineId,
@@ -15,15 +20,24 @@ export function showPresence({
   read: () => Presence;
   log: Logger;
 }) {
-  const timer = setInterval(
-    () => {
-      if (redis.status !== 'ready') return;
-      redis
-        .set(presenceKey(machineId), JSON.stringify(read()), 'EX', leaseSeconds)
-        .catch((err: unknown) => log.debug({ err }, 'presence not shown'));
-    },
-    (renewEverySeconds * 1000) / 5,
-  );
+  let shown: { what: string; at: number } | undefined;
+
+  async function show(): Promise<void> {
+    if (redis.status !== 'ready') return;
+    const { at, ...now } = read();
+    const what = JSON.stringify(now);
+    if (shown?.what === what && performance.now() - shown.at < renewEverySeconds * 1000) return;
+    const before = shown;
+    shown = { what, at: performance.now() };
+    try {
+      await redis.set(presenceKey(machineId), JSON.stringify({ ...now, at }), 'EX', leaseSeconds);
+    } catch (err) {
+      shown = before;
+      log.debug({ err }, 'presence not shown');
+    }
+  }
+
+  const timer = setInterval(() => void show(), lookMs);
   return {
     stop(): void {
       clearInterval(timer);

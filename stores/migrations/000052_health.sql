@@ -11,6 +11,8 @@ create table health (
   -- Seen, and not yet often enough to count.
   pending_state text check (pending_state in ('lost', 'failing', 'late', 'not_set_up', 'ok')),
   pending_looks smallint not null default 0,
+  -- Until then only what happens can change it, not time alone; null: it is looked at each time.
+  look_at timestamptz,
   -- The worst first; the same order as healthStates of domain/states.ts.
   rank smallint not null generated always as (array_position(array['lost', 'failing', 'late', 'not_set_up', 'ok'], state)) stored,
   primary key (subject_kind, subject_id),
@@ -40,5 +42,7 @@ create table health_looks (
 
 -- When its worker last completed something, as the worker says; and the share of its data folder's disk that is free.
 alter table machines add column progress_at timestamptz, add column disk_free real check (disk_free between 0 and 1);
+-- Runs that brought nothing, as they come: whose agents must be looked at.
+create index runs_barren on runs (ended_at) where state in ('failed', 'empty');
 -- Time in which it was paused is no silence of the agent.
 alter table agents add column resumed_at timestamptz;

@@ -33,7 +33,7 @@ const soulfra = (...args: string[]) =>
 
 async function look(which: HealthLook): Promise<void> {
   for (let i = 0; i < 2; i += 1) {
-    await sql`update health_looks set looked_at = '-infinity' where look = ${which}`.execute(api.db);
+    await sql`update health_looks set looked_at = now() - interval '60 seconds' where look = ${which}`.execute(api.db);
     await createHealthStore(api.db).look(which);
   }
 }

@@ -58,7 +58,7 @@ async function noticesOf(kind: string): Promise<string[]> {
 /** Looks so often, each time as if its time had come. */
 async function look(which: HealthLook, times = 1, schedules?: SchedulesSeen): Promise<void> {
   for (let i = 0; i < times; i += 1) {
-    await sql`update health_looks set looked_at = '-infinity'`.execute(store.db);
+    await sql`update health_looks set looked_at = now() - interval '60 seconds'`.execute(store.db);
     await health.look(which, schedules);
   }
 }
@@ -111,7 +111,8 @@ test('an agent whose runs stop is late, then failing, and well again with the ne
   const quiet = (hours: number) =>
     sql`update agents set created_at = now() - make_interval(hours => 200)`
       .execute(db)
-      .then(() => sql`update runs set ended_at = now() - make_interval(hours => ${hours})`.execute(db));
+      .then(() => sql`update runs set ended_at = now() - make_interval(hours => ${hours})`.execute(db))
+      .then(() => sql`update health set look_at = look_at - make_interval(hours => ${hours})`.execute(db));
   await quiet(10);
   await look('agents');
   expect(await healthOf('agent', id)).toBe('ok');
@@ -155,6 +156,24 @@ test('three empty runs in a row make an agent failing; two, or one that importan
   await look('agents', 2);
   expect(await healthOf('agent', id)).toBe('ok');
   expect(await noticesOf('agent_failing')).toEqual([]);
+});
+
+test('an agent that is well is left alone until its time comes, or something happens to it', async () => {
+  const { db } = store;
+  await addRun(id);
+  await look('agents', 2);
+  const { rows } = await sql<{ inSeconds: number }>`select extract(epoch from look_at - now())::float8 as in_seconds
+    from health where subject_kind = 'agent' and subject_id = ${id}`.execute(db);
+  // 1.5 × 6 h after its last run.
+  expect(rows[0]!.inSeconds / 3600).toBeCloseTo(9, 1);
+  await addRun(id, { state: 'failed', reason: 'out of memory' });
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('late: its last run failed: out of memory');
+  await sql`update agents set home_machine_id = null, home_reason = 'no card holds it' where id = 'light-002'`.execute(
+    db,
+  );
+  await look('agents', 2);
+  expect(await healthOf('agent', 'light-002')).toBe('late: no machine serves it: no card holds it');
 });
 
 test('the time in which an agent was paused is no silence of it; one that nothing works for is judged no more', async () => {

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Lab, openLab, openLabServers, until } from '../support/lab.ts';
+import { processTree } from '../support/processes.ts';
 
 /** Servers of its own: it freezes and kills them. */
 let base: Awaited<ReturnType<typeof openLabServers>>;
@@ -30,21 +30,10 @@ async function ready(): Promise<{ status: number; down: string[]; detail: string
   };
 }
 
-/** The part with all processes it has started: a frozen Postgres alone goes on answering by those. */
-function processesOf(part: Part): number[] {
-  const pid = base.servers.list().find(({ name }) => name === part)!.pid!;
-  const found = [pid];
-  for (const parent of found) {
-    const children = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
-    for (const row of children.trim().split('\n')) {
-      const [child, of] = row.trim().split(/\s+/).map(Number);
-      if (of === parent && !found.includes(child!)) found.push(child!);
-    }
-  }
-  return found;
-}
+/** With all processes it has started: a frozen Postgres alone goes on answering by those. */
 function signalAll(part: Part, signal: NodeJS.Signals): void {
-  for (const pid of processesOf(part)) process.kill(pid, signal);
+  const pid = base.servers.list().find(({ name }) => name === part)!.pid!;
+  for (const each of processTree(pid)) process.kill(each, signal);
 }
 
 async function named(part: Part): Promise<void> {
