@@ -8,6 +8,7 @@ const banned = ['daemon', 'engine', 'manager', 'system', 'util', 'utils', 'helpe
 
 /** Words that are another's: the role in a prompt, a field of a character card, a call or a namespace of Temporal's, a statement of Postgres's, CPU time of Node's. */
 const foreign: Record<string, string[]> = {
+  'observability/tracing.ts': ['manager'],
   'domain/prompts/questions-1.ts': ['system'],
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
