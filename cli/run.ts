@@ -10,6 +10,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { importCommand } from './commands/import.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
 import { ledgerCommands } from './commands/ledger.ts';
@@ -46,6 +47,7 @@ export function createProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 ok · 1 failed · 2 bad input · 3 unreachable');
   for (const add of [
     configCommands,
+    importCommand,
     fleetCommands,
     machineCommands,
     agentCommands,
