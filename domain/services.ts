@@ -165,7 +165,8 @@ export function breachesOfServices(
 }
 
 function guess(word: string, known: readonly string[]): string {
-  const meant = nearest(word, known);
+  // `memory-api`, where there is one on each of two machines.
+  const meant = known.find((id) => id.split('@')[0] === word) ?? nearest(word, known);
   return meant === undefined ? 'Name one that is there, or remove it.' : `Did you mean \`${meant}\`?`;
 }
 
