@@ -43,6 +43,7 @@ export function createCompositionActivities(deps: {
     async claimDropSchedules(): Promise<{ claimed: number; overdue: string[] }> {
       const { drops } = (await fleet()).fleet;
       const claimed = await dropSchedules.claimDue({ missedAfter: durationSeconds(drops.missedAfter) });
+      await dropSchedules.resumePublishing();
       return { claimed, overdue: await dropSchedules.overdueDrops() };
     },
 

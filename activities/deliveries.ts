@@ -58,8 +58,8 @@ export function createDeliveryActivities({
       if (prepared.keep) await channels.keepSession(channelId, { sealed: kept.sealed, session: prepared.keep });
     } catch (err) {
       if (!isDomainError(err)) throw err;
-      const { status, waitSeconds, stopChannel } = err instanceof NotReady ? err.answer : {};
-      return deliveries.deferred(deliveryId, { reason: err.message, status, waitSeconds, stopChannel });
+      const { status, waitSeconds, ofService, stopChannel } = err instanceof NotReady ? err.answer : {};
+      return deliveries.deferred(deliveryId, { reason: err.message, status, waitSeconds, ofService, stopChannel });
     }
     const text = posting.text(channel, spoken, session);
     const beganAt = Date.now();

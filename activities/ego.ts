@@ -46,7 +46,7 @@ export function createEgoActivities({ egoMints, fleet }: { egoMints: EgoMintStor
           after = lineages.at(-1);
         }
         while ((await egoMints.mint({ ownerId, day }, ego, hold)) > 0) beat({ ownerId });
-        return egoMints.settle({ ownerId, day });
+        return egoMints.settle({ ownerId, day }, hold);
       }
     },
   };

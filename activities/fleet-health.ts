@@ -1,8 +1,26 @@
+import type { HealthStore, SchedulesSeen } from '../stores/health.ts';
 import type { MachineStore } from '../stores/machines.ts';
 
-export function createFleetHealthActivities({ machines }: { machines: MachineStore }) {
+export interface FleetHealthDeps {
+  machines: MachineStore;
+  health: HealthStore;
+  /** Temporal's Schedules, as they stand. */
+  schedules: () => Promise<SchedulesSeen>;
+}
+
+export function createFleetHealthActivities({ machines, health, schedules }: FleetHealthDeps) {
   return {
     judgeLeases: () => machines.judgeLeases(),
+
+    /** Takes the looks whose time has come. @returns how many changes each kind had that had one */
+    async judgeHealth(): Promise<Record<string, number>> {
+      const counts: Record<string, number> = {};
+      for (const look of await health.due()) {
+        const changes = await health.look(look, look === 'schedules' ? await schedules() : undefined);
+        for (const { kind } of changes) counts[kind] = (counts[kind] ?? 0) + 1;
+      }
+      return counts;
+    },
   };
 }
 export type FleetHealthActivities = ReturnType<typeof createFleetHealthActivities>;

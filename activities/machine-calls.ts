@@ -37,6 +37,18 @@ export interface MachineCallDeps {
   serverDown: (err: DomainError) => void;
   /** A call that a model server has served, for the machine's measured rates. */
   served: (modelId: string, sample: RateSample) => void;
+  /** A call has come to its end: what the machine was given, it works off. */
+  progressed?: () => void;
+  /** Told of each execution, for metrics. */
+  observe?: ObserveInference;
+}
+
+export interface ObserveInference {
+  /** It has its sequence, `seconds` after it was put in its queue. */
+  began(of: { modelId: string; kind: string; seconds: number }): void;
+  /** It holds, or gives back, a sequence of the server; each is taken as often as it is given back. */
+  holds(modelId: string, sequences: 1 | -1): void;
+  ended(of: { modelId: string; kind: string; seconds: number; outcome: 'done' | 'failed' | 'canceled' }): void;
 }
 
 /** What an activity is given once a sequence of the model server is its own. */
@@ -63,6 +75,7 @@ export function createOnMachine(deps: MachineCallDeps) {
     work: (at: OnMachine) => Promise<Result>,
   ): Promise<Result> {
     const context = Context.current();
+    const { activityType: kind, currentAttemptScheduledTimestampMs: scheduledAt } = context.info;
     const held = deps.lease();
     const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
     try {
@@ -71,13 +84,27 @@ export function createOnMachine(deps: MachineCallDeps) {
         await before?.(signal);
         return ask();
       });
+      const hold = () => {
+        deps.observe?.holds(modelId, 1);
+        const give = release;
+        release = () => {
+          release = give;
+          deps.observe?.holds(modelId, -1);
+          give();
+        };
+      };
+      hold();
+      // Clocks of two hosts may differ by more than the wait.
+      deps.observe?.began({ modelId, kind, seconds: Math.max(0, Date.now() - scheduledAt) / 1000 });
+      let outcome: 'done' | 'failed' | 'canceled' = 'failed';
+      let seconds = () => 0;
       try {
         const startedAt = performance.now();
         const busyBefore = deps.permits.busySeconds();
         let away = { seconds: 0, busy: 0 };
-        const seconds = () => (performance.now() - startedAt) / 1000 - away.seconds;
+        seconds = () => (performance.now() - startedAt) / 1000 - away.seconds;
         const call = deps.callFor(modelId);
-        return await work({
+        const result = await work({
           held,
           call,
           watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
@@ -89,6 +116,7 @@ export function createOnMachine(deps: MachineCallDeps) {
               release();
               const result = await meanwhile(signal);
               release = await ask();
+              hold();
               away = {
                 seconds: away.seconds + (performance.now() - left.at) / 1000,
                 busy: away.busy + deps.permits.busySeconds() - left.busy,
@@ -96,13 +124,21 @@ export function createOnMachine(deps: MachineCallDeps) {
               return result;
             }),
           wrote(tokens) {
+            deps.progressed?.();
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
             const sequences = (deps.permits.busySeconds() - busyBefore - away.busy) / took;
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
+        deps.progressed?.();
+        outcome = 'done';
+        return result;
+      } catch (err) {
+        if (context.cancellationSignal.aborted) outcome = 'canceled';
+        throw err;
       } finally {
+        deps.observe?.ended({ modelId, kind, seconds: seconds(), outcome });
         release();
       }
     } catch (err) {

@@ -9,6 +9,7 @@ import type { PlanStore } from '../stores/plans.ts';
 import type { ReflectionStore, StoredReflections } from '../stores/reflections.ts';
 import type { BeginRun, RunEnd, RunStore } from '../stores/runs.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
+import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import type { FleetReader } from './fleet-view.ts';
 import { createLadder } from './ladder.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -33,9 +34,14 @@ export function createReflectionActivities(deps: {
   machines: MachineStore;
   plans: PlanStore;
   fleet: FleetReader;
+  metrics?: Pick<WorkerMetrics, 'runs' | 'parked' | 'reflections'>;
 }) {
-  const { runs, reflections, steps, fleet } = deps;
+  const { runs, reflections, steps, fleet, metrics } = deps;
   const decide = createLadder(deps);
+
+  async function park(runId: string, reason: string): Promise<void> {
+    if (await runs.park(runId, reason)) metrics?.parked.inc();
+  }
 
   return {
     /** Begins the run and finds its first rung: where it is known that nobody serves the model, nothing waits to find out. */
@@ -45,7 +51,7 @@ export function createReflectionActivities(deps: {
       if (begun.kind === 'ended') return begun;
       const { runId } = begun.run;
       const step = await decide(begun.run, view);
-      if (step.kind === 'park') await runs.park(runId, step.reason);
+      if (step.kind === 'park') await park(runId, step.reason);
       else if (step.rung.queue !== begun.run.queue) await runs.moveTo(runId, step.rung);
       const { limits } = view.fleet;
       return {
@@ -68,7 +74,7 @@ export function createReflectionActivities(deps: {
       if (!run) throw new DomainError('CONFLICT', `run ${runId} has ended`);
       const step = await decide(run, await fleet());
       if (step.kind === 'work') await runs.moveTo(runId, step.rung);
-      else await runs.park(runId, step.reason);
+      else await park(runId, step.reason);
       return step;
     },
 
@@ -86,12 +92,28 @@ export function createReflectionActivities(deps: {
       const step = await steps.read<ReflectionStep>({ workId: runId, step: insightsStep });
       if (!step) throw new DomainError('NOT_FOUND', `run ${runId} has no result of ${insightsStep}`);
       const { limits } = (await fleet()).fleet;
-      return reflections.complete({ runId, step, repeated, mostDepth: limits.reflectionDepth });
+      const { degraded: ended, ...stored } = await reflections.complete({
+        runId,
+        step,
+        repeated,
+        mostDepth: limits.reflectionDepth,
+      });
+      if (ended !== undefined && stored.state !== 'ended') {
+        const degraded = yesNo(ended);
+        metrics?.runs.inc({ state: stored.state, degraded });
+        metrics?.reflections.inc({ degraded }, stored.reflections);
+      }
+      return stored;
     },
 
     async endRun({ runId, ...end }: { runId: string } & RunEnd): Promise<void> {
-      await runs.end(runId, end);
+      const ended = await runs.end(runId, end);
+      if (ended) metrics?.runs.inc({ state: end.state, degraded: yesNo(ended.degraded) });
     },
   };
 }
 export type ReflectionActivities = ReturnType<typeof createReflectionActivities>;
+
+function yesNo(is: boolean): 'yes' | 'no' {
+  return is ? 'yes' : 'no';
+}

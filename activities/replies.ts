@@ -1,5 +1,6 @@
 import type { ChannelKindName } from '../domain/channel-kinds.ts';
 import { isDomainError } from '../domain/errors.ts';
+import { NotReady } from '../integrations/channels/asking.ts';
 import type { Posting } from '../integrations/channels/posting.ts';
 import type { ChannelStore } from '../stores/channels.ts';
 import type { ReplyStore } from '../stores/replies.ts';
@@ -52,6 +53,7 @@ export function createReplyActivities({
           return read;
         } catch (err) {
           if (!isDomainError(err)) throw err;
+          if (err instanceof NotReady) await replies.obey(channel, err.answer);
           return { ...read, reason: err.message };
         }
       });

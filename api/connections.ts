@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { createSecretBox, type SecretBox } from '../integrations/secret-box.ts';
 import { openSigningKey } from '../integrations/signing.ts';
-import { createApiMetrics } from '../observability/metrics.ts';
+import { createApiMetrics } from '../observability/api-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import type { ApiDeps } from './types.ts';

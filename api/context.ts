@@ -26,6 +26,7 @@ import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSigners } from '../integrations/signing.ts';
+import { createFigures } from './figures.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createInviteTeller } from './invite-signals.ts';
@@ -39,6 +40,7 @@ export function createContext(deps: ApiDeps) {
   return {
     ...deps,
     principals,
+    figures: createFigures(deps),
     signingKeys,
     signers: createSigners({
       keys: signingKeys,

@@ -7,11 +7,12 @@ export interface PartHealth {
   reason?: string;
 }
 export interface Readiness {
-  /** degraded: Redis is away, everything works with limits counted per process. */
+  /** degraded: there is no Redis, everything works with limits counted per process. One that should be there and is not makes it unavailable. */
   state: 'ready' | 'degraded' | 'unavailable';
   parts: Record<'postgres' | 'temporal' | 'redis', PartHealth>;
 }
 
+export const notConfigured = 'not configured';
 const partMs = 1_500;
 /** Whoever asks many times a second is told the same. */
 const keptMs = 200;
@@ -24,15 +25,15 @@ export function createReadiness({ db, temporal, redis }: Pick<ApiDeps, 'db' | 't
       timed(() => sql`select 1`.execute(db)),
       timed(() => temporal.withDeadline(Date.now() + partMs, () => temporal.workflowService.getSystemInfo({}))),
       redis === undefined
-        ? { state: 'down' as const, ms: 0, reason: 'not configured' }
+        ? { state: 'down' as const, ms: 0, reason: notConfigured }
         : timed(async () => {
             if (redis.status !== 'ready') throw new Error(`its connection is ${redis.status}`);
             await redis.ping();
           }),
     ]);
-    const up = postgres.state === 'up' && temporalHealth.state === 'up';
+    const up = [postgres, temporalHealth, ...(redis === undefined ? [] : [redisHealth])];
     return {
-      state: !up ? 'unavailable' : redisHealth.state === 'up' ? 'ready' : 'degraded',
+      state: up.some(({ state }) => state === 'down') ? 'unavailable' : redis === undefined ? 'degraded' : 'ready',
       parts: { postgres, temporal: temporalHealth, redis: redisHealth },
     };
   }

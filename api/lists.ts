@@ -56,11 +56,13 @@ export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape
     params: z.output<Params>,
     caller: Principal,
   ) => Promise<z.output<Item>[]>;
+  /** What the JSON of a page says beside its rows. */
+  beside?: { shape: z.ZodRawShape; read: (ownerId: string) => Promise<Record<string, unknown>> };
 }
 
 type OpenListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType> = Omit<
   ListRoute<Item, Extra, Params>,
-  'role' | 'rows'
+  'role' | 'rows' | 'beside'
 > & {
   rows: (page: OpenPage, filters: z.output<z.ZodObject<Extra>>, params: z.output<Params>) => Promise<z.output<Item>[]>;
 };
@@ -70,9 +72,12 @@ export function listRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape,
   app: Api,
   list: ListRoute<Item, Extra, Params>,
 ): void {
-  const { rows, ...rest } = list;
+  const { rows, beside, ...rest } = list;
   registerList(app, {
     ...rest,
+    ...(beside === undefined
+      ? {}
+      : { beside: { shape: beside.shape, read: (request) => beside.read(callerOf(request).ownerId) } }),
     rows: (request, page, filters, params) => {
       const caller = callerOf(request);
       return rows({ ...page, ownerId: caller.ownerId }, filters, params, caller);
@@ -95,7 +100,8 @@ export function openListRoute<Item extends z.ZodObject, Extra extends z.ZodRawSh
 
 function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType>(
   app: Api,
-  list: Omit<ListRoute<Item, Extra, Params>, 'role' | 'rows'> & {
+  list: Omit<ListRoute<Item, Extra, Params>, 'role' | 'rows' | 'beside'> & {
+    beside?: { shape: z.ZodRawShape; read: (request: FastifyRequest) => Promise<Record<string, unknown>> };
     role: Role | 'none';
     rows: (
       request: FastifyRequest,
@@ -106,7 +112,7 @@ function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Par
   },
 ): void {
   const querystring = z.strictObject({ ...listShape, ...list.filters });
-  const page = z.object({ items: z.array(list.item), nextCursor: z.string().nullable() });
+  const page = z.object({ items: z.array(list.item), nextCursor: z.string().nullable(), ...list.beside?.shape });
   app.route({
     method: 'GET',
     url: list.url,
@@ -143,7 +149,8 @@ function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Par
       const items = rows.slice(0, limit);
       const last = items.at(-1);
       const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(list.keyOf(last)) : null;
-      return sendPage(request, reply, format, list.item, { items, nextCursor });
+      const beside = await list.beside?.read(request);
+      return sendPage(request, reply, format, list.item, { ...beside, items, nextCursor });
     },
   });
 }

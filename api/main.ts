@@ -1,13 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { apiEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
+import { metricsSchema } from '../domain/fleet.ts';
 import { createLogger } from '../observability/logger.ts';
+import { serveMetrics } from '../observability/metrics-server.ts';
+import { currentFleet } from '../stores/fleets.ts';
 import { migrate } from '../stores/migrate.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
 import { bootstrap } from './bootstrap.ts';
 import { connect } from './connections.ts';
 import { isPostgresAway } from './errors.ts';
+import { createFigures } from './figures.ts';
 import { createServer } from './server.ts';
+import type { ApiDeps } from './types.ts';
 
 /** Requests in hand may end within this; after it their connections are closed. */
 const graceMs = 8_000;
@@ -31,6 +36,21 @@ async function migrated(): Promise<void> {
   }
 }
 
+/** Beside the route: without a sign-in, which needs the database, and so also while that is away. */
+async function serveOwnMetrics(deps: ApiDeps): Promise<void> {
+  const { metrics } = (await currentFleet(deps.db))?.fleet ?? { metrics: metricsSchema.parse({}) };
+  if (!metrics.enabled) return;
+  const at = { host: metrics.host, port: environment.metricsPort ?? metrics.port };
+  try {
+    await serveMetrics({ ...at, registry: deps.metrics.registry, refresh: createFigures(deps) });
+    log.info(at, 'metrics are served');
+  } catch (err) {
+    // A port that is taken costs the metrics and not the API.
+    if (!isDomainError(err, 'CONFLICT')) throw err;
+    log.error({ err }, err.message);
+  }
+}
+
 try {
   await migrated();
   const connections = connect({ ...environment, log });
@@ -39,6 +59,7 @@ try {
   const app = await createServer(connections.deps);
   await app.listen({ host: environment.host, port: environment.port });
   log.info({ host: environment.host, port: environment.port }, 'API listens');
+  await serveOwnMetrics(connections.deps);
 
   const stop = Promise.withResolvers<NodeJS.Signals>();
   process.once('SIGINT', stop.resolve);

@@ -17,6 +17,7 @@ import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { creditRoutes } from './routes/credits.ts';
+import { doctorRoutes } from './routes/doctor.ts';
 import { downloadRoutes } from './routes/downloads.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
 import { driftRoutes } from './routes/drift.ts';
@@ -28,6 +29,7 @@ import { fleetRoutes } from './routes/fleets.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
+import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
@@ -44,6 +46,7 @@ import { memoryRoutes } from './routes/memories.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
+import { notificationRoutes } from './routes/notifications.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
@@ -116,6 +119,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    healthSubjectRoutes,
+    doctorRoutes,
     principalRoutes,
     userRoutes,
     mailRoutes,
@@ -171,6 +176,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     scheduleRoutes,
     eventRoutes,
     noticeRoutes,
+    notificationRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);
@@ -198,7 +204,10 @@ function registerLog(app: Api, { log, metrics }: ApiDeps): void {
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
     const seconds = reply.elapsedTime / 1000;
-    metrics.requests.observe({ method: request.method, route, status: String(reply.statusCode) }, seconds);
+    metrics.requests.observe(
+      { method: request.method, route, status: `${Math.trunc(reply.statusCode / 100)}xx` },
+      seconds,
+    );
     log.debug(
       { requestId: request.id, method: request.method, route, status: reply.statusCode, seconds },
       'request answered',

@@ -13,7 +13,7 @@ import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Role } from '../domain/states.ts';
 import type { SecretBox } from '../integrations/secret-box.ts';
 import type { SigningKey } from '../integrations/signing.ts';
-import type { ApiMetrics } from '../observability/metrics.ts';
+import type { ApiMetrics } from '../observability/api-metrics.ts';
 import type { Database } from '../stores/database.ts';
 import type { ListenerFactory } from '../stores/listen.ts';
 import type { Principal } from '../stores/principals.ts';

@@ -17,7 +17,7 @@ import { type Edit, type Protection, sabotagedSources, wantedProtection } from '
 
 /**
  * Drops on four kinds of channels, while both workers are killed in turn, connections break before and after a post is made,
- * services hang, say 429 and 5xx, keys run out, and all posts are stopped in the middle. What is on the doubles is held against what the rows say, by rules of the
+ * services hang, work on for longer than anybody waits, say 429 and 5xx, keys run out, and all posts are stopped in the middle. What is on the doubles is held against what the rows say, by rules of the
  * bench's own.
  */
 const full = { drops: 1_000, kills: 20, harsh: false, stop: true };
@@ -47,7 +47,8 @@ interface Stopped {
   stopMs: number;
   afterStop: number;
 }
-type Verdict = DropVerdict & Stopped & { kills: number; expired: number; faults: number; seconds: number };
+type Verdict = DropVerdict &
+  Stopped & { kills: number; expired: number; faults: number; slow: number; seconds: number };
 
 if (wanted === undefined) {
   const size = {
@@ -81,6 +82,7 @@ if (wanted === undefined) {
     unconfirmed: verdict.unconfirmed,
     failed: verdict.failed,
     faults: verdict.faults,
+    slow_requests: verdict.slow,
     keys_expired: verdict.expired,
     stop_all_ms: verdict.stopMs,
     posts_after_stop: verdict.afterStop,
@@ -183,7 +185,7 @@ async function attack(lab: Lab, services: DropServices, size: Size, random: Rand
   }
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   const verdict = await judgeDrops(db, services.posts());
-  return { ...verdict, ...struck, expired, faults: services.faults(), seconds };
+  return { ...verdict, ...struck, expired, faults: services.faults(), slow: services.slow(), seconds };
 }
 
 /** What is still under way, for whoever asks why it takes so long. */

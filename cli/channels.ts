@@ -8,6 +8,7 @@ export interface Channel {
   stage: string;
   stoppedAt: string | null;
   stopReason: string;
+  repliesStopReason: string;
   notBefore: string | null;
   createdAt: string;
   secrets?: Record<string, string>;

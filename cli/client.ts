@@ -81,14 +81,18 @@ export function createClient({ url, token, origin }: { url: string; token: strin
     text: async (path: string) => (await ask('GET', path, {})).text(),
 
     /** The first `most` rows of a list, over as many pages as it takes. */
-    async list<Item>(path: string, query: Query = {}, most = 200): Promise<Page<Item>> {
+    async list<Item, Beside extends object = object>(
+      path: string,
+      query: Query = {},
+      most = 200,
+    ): Promise<Page<Item> & Beside> {
       const items: Item[] = [];
       let cursor: string | undefined;
       for (;;) {
         const limit = Math.min(200, most - items.length);
-        const page: Page<Item> = await json('GET', path, { ...query, limit, cursor });
+        const page: Page<Item> & Beside = await json('GET', path, { ...query, limit, cursor });
         items.push(...page.items);
-        if (page.nextCursor === null || items.length >= most) return { items, nextCursor: page.nextCursor };
+        if (page.nextCursor === null || items.length >= most) return { ...page, items };
         cursor = page.nextCursor;
       }
     },

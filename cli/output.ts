@@ -67,12 +67,13 @@ const stateStyles: Record<string, (text: string) => string> = {
   failed: bad,
   failing: bad,
   suspect: warn,
+  late: warn,
   parked: warn,
   draining: warn,
   canceled: warn,
 };
 export function styledState(state: string): string {
-  return stateStyles[state]?.(state) ?? state;
+  return stateStyles[state.trimEnd()]?.(state) ?? state;
 }
 
 /** Asks on a terminal; elsewhere only --yes goes on. */

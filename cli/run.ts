@@ -6,13 +6,16 @@ import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
 import { importCommand } from './commands/import.ts';
+import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
+import { notifyCommands } from './commands/notify.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { inviteCommands } from './commands/invites.ts';
 import { keyCommands } from './commands/keys.ts';
@@ -48,6 +51,7 @@ export function createProgram(): Command {
   for (const add of [
     configCommands,
     importCommand,
+    doctorCommand,
     fleetCommands,
     machineCommands,
     agentCommands,
@@ -72,7 +76,9 @@ export function createProgram(): Command {
     creditCommands,
     ledgerCommands,
     payoutCommands,
+    healthCommands,
     inboxCommands,
+    notifyCommands,
     licenseCommands,
     listingCommands,
     purchaseCommands,

@@ -7,6 +7,7 @@ import { DomainError, type FieldError } from '../domain/errors.ts';
 import { explainIssues } from '../domain/field-errors.ts';
 import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
+import { notifySecretsOf } from '../domain/notify.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
 
@@ -25,6 +26,7 @@ const secretNames = [
   'STRIPE_SECRET_KEY',
   'STRIPE_WEBHOOK_SECRET',
   'SOULFRA_WEBHOOK_KEY',
+  'SOULFRA_NOTIFY_SECRETS',
 ] as const;
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
@@ -41,6 +43,7 @@ const servers = {
   TEMPORAL_ADDRESS: address,
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
+  SOULFRA_METRICS_PORT: port.optional(),
 };
 
 const apiSchema = z.object({
@@ -78,6 +81,13 @@ const workerSchema = z
     SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_NOTIFY_SECRETS: z
+      .string()
+      .refine(
+        (text) => notifySecretsOf(text) !== undefined,
+        'must be JSON by ids of destinations, such as {"ops": {"url": "https://…"}} (docs/notify.md)',
+      )
+      .optional(),
     SMTP_URL: z
       .string()
       .refine((text) => smtpSettingsOf(text) !== undefined, 'must be smtp://user:password@host:port or smtps://…')
@@ -99,6 +109,17 @@ const workerSchema = z
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
   SOULFRA_TOKEN: z.string().min(1).optional(),
+  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+});
+
+/** Each by itself: `soulfra doctor` looks at what is set, also where the rest is missing. */
+const doctorSchema = z.object({
+  DATABASE_URL: servers.DATABASE_URL.optional(),
+  REDIS_URL: servers.REDIS_URL.optional(),
+  TEMPORAL_ADDRESS: servers.TEMPORAL_ADDRESS.optional(),
+  TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
+  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+  SOULFRA_HOST_NAME: z.string().min(1).optional(),
   SOULFRA_HOME: z.string().min(1).default('.soulfra'),
 });
 
@@ -213,6 +234,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
       publicUrl: env.SOULFRA_PUBLIC_URL.replace(/\/+$/, ''),
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
+      notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
     ...(env.STRIPE_SECRET_KEY === undefined
@@ -224,6 +246,21 @@ export function workerEnvironment(variables: Variables = process.env) {
 export function cliEnvironment(variables: Variables = process.env) {
   const env = read(cliSchema, variables);
   return frozen({ url: env.SOULFRA_URL, token: env.SOULFRA_TOKEN, home: env.SOULFRA_HOME });
+}
+
+export function doctorEnvironment(variables: Variables = process.env) {
+  const env = read(doctorSchema, variables);
+  return frozen({
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    temporalNamespace: env.TEMPORAL_NAMESPACE,
+    hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    home: env.SOULFRA_HOME,
+    /** Files that hold a secret each. */
+    secretFiles: secretNames.flatMap((name) => variables[`${name}_FILE`] || []),
+    ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+  });
 }
 
 /** Where data and what was built or downloaded lie. */
@@ -238,6 +275,7 @@ function serverAddresses(env: {
   TEMPORAL_ADDRESS: string;
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
+  SOULFRA_METRICS_PORT?: number | undefined;
 }) {
   return {
     databaseUrl: env.DATABASE_URL,
@@ -245,5 +283,6 @@ function serverAddresses(env: {
     temporalAddress: env.TEMPORAL_ADDRESS,
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
+    metricsPort: env.SOULFRA_METRICS_PORT,
   };
 }

@@ -48,6 +48,6 @@ export function isQuorate(present: number, { weight, quorum }: { weight: number 
  * from then on, so that nobody decides in the last minute alone. Who took part stays, so it is reached, and moves the end, once.
  * All in milliseconds.
  */
-export function closesAfterQuorum(closesAt: number, reachedAt: number, extension: number): number {
-  return Math.max(closesAt, reachedAt + extension);
+export function closesAfterQuorum(closesAt: number, reachedAt: number, extension: number, latest = Infinity): number {
+  return Math.max(closesAt, Math.min(latest, reachedAt + extension));
 }

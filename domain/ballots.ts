@@ -20,6 +20,8 @@ export const ballotLimits = {
   share: 1_000_000,
   /** Memories that a vote may name. */
   evidence: 12,
+  /** Before a whisper ends nobody is let in any more: what was decided is to be said to it in time, in milliseconds. */
+  wordBeforeMs: 60_000,
   /** Agents that one ballot may ask through inference. */
   asked: 20,
   /** Seconds of the longest discussion and of the longest vote: two years. */

@@ -32,3 +32,8 @@ export function cleanLine(text: string): string {
     .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim();
 }
+
+/** Words of somebody else, so that they are not taken for ours: nothing in them ends the quotation. */
+export function inQuotes(text: string): string {
+  return `“${text.replace(/[“”„‟"]/g, '’')}”`;
+}

@@ -42,6 +42,13 @@ function keyMargin(life: number): number {
   return Math.max(30, life / 10);
 }
 
+/** Seconds for which the service may still be at work on an attempt of which nobody knows: whoever sends it again waits them out. */
+export function patienceLeft(kind: ChannelKindName, attempts: readonly PastAttempt[]): number {
+  const { patience } = channelKindRow(kind);
+  const youngest = Math.min(...attempts.filter(({ outcome }) => outcome === 'unknown').map(({ age }) => age));
+  return patience === 0 ? 0 : Math.max(0, leaveWithinSeconds + patience - youngest);
+}
+
 /** Whether another request can make no second post, so long after the first attempt of which nobody knows. */
 export function mayResend(kind: ChannelKindName, secondsSinceDoubt: number): boolean {
   const { keyLife } = channelKindRow(kind);
@@ -66,7 +73,7 @@ export function afterAttempt(kind: ChannelKindName, attempts: readonly PastAttem
   if (last?.outcome === 'refused') return over;
   const delay = delays[attempts.length - 1];
   if (delay === undefined) return over;
-  const againInSeconds = Math.max(delay, Math.min(waitSeconds, longestPutOffSeconds));
+  const againInSeconds = Math.max(delay, patienceLeft(kind, attempts), Math.min(waitSeconds, longestPutOffSeconds));
   if (doubt !== undefined && !mayResend(kind, doubt.age + againInSeconds)) return over;
   return { state: 'pending', againInSeconds };
 }

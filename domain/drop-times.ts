@@ -3,7 +3,16 @@ import { createRandom, seedOf } from './random.ts';
 
 /** When drops are composed and when they go out, by the clock on the wall of a place. Pure: the time now comes in. */
 
-const clockSchema = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'must be a time such as 09:30');
+const dayMinutes = 1_440;
+/** Else a worker that was away for that moment would put everything off for a day, day by day. */
+const leastOpenMinutes = 60;
+
+export const clockSchema = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'must be a time such as 09:30');
+
+export const timeZoneSchema = z
+  .string()
+  .max(60)
+  .refine(isTimeZone, { error: 'must be a time zone', params: { mend: 'Write it such as Europe/Berlin.' } });
 
 export const dropTimesSchema = z
   .strictObject({
@@ -20,11 +29,7 @@ export const dropTimesSchema = z
       .transform((days) => [...new Set(days)].sort((a, b) => a - b))
       .default([1, 2, 3, 4, 5, 6, 7])
       .describe('1 is Monday'),
-    timeZone: z
-      .string()
-      .max(60)
-      .refine(isTimeZone, { error: 'must be a time zone', params: { mend: 'Write it such as Europe/Berlin.' } })
-      .default('UTC'),
+    timeZone: timeZoneSchema.default('UTC'),
     jitterMinutes: z
       .int()
       .min(0)
@@ -35,20 +40,29 @@ export const dropTimesSchema = z
     quietTo: clockSchema.nullable().default(null).describe('… to then; it waits until the end'),
     perDay: z.int().min(1).max(24).default(3).describe('Drops of a local day, at most'),
   })
-  .refine(
-    ({ quietFrom, quietTo }) =>
-      (quietFrom === null) === (quietTo === null) && (quietFrom === null || quietFrom !== quietTo),
-    {
-      path: ['quietTo'],
-      error: 'must stand with quietFrom, and be another time',
-      params: { mend: 'Give both, such as 22:00 and 07:00, or neither.' },
-    },
-  );
+  .refine(({ quietFrom, quietTo }) => (quietFrom === null) === (quietTo === null), {
+    path: ['quietTo'],
+    error: 'must stand with quietFrom',
+    params: { mend: 'Give both, such as 22:00 and 07:00, or neither.' },
+  })
+  .refine((times) => quietMinutes(times) <= dayMinutes - leastOpenMinutes, {
+    path: ['quietTo'],
+    error: `must leave ${leastOpenMinutes} minutes of the day in which something goes out`,
+    params: { mend: 'Make the quiet hours shorter, such as 22:00 to 07:00; to post nothing, pause the schedule.' },
+  });
 export type DropTimes = z.output<typeof dropTimesSchema>;
 
 export type QuietHours = Pick<DropTimes, 'quietFrom' | 'quietTo' | 'timeZone'>;
 
-function isTimeZone(name: string): boolean {
+/** How long the quiet hours of a day are; from a time to itself it is all of it. */
+function quietMinutes({ quietFrom, quietTo }: { quietFrom: string | null; quietTo: string | null }): number {
+  if (quietFrom === null || quietTo === null) return 0;
+  const minutes = minutesOf(quietTo) - minutesOf(quietFrom);
+  return minutes > 0 ? minutes : minutes + dayMinutes;
+}
+
+/** Whether this Node knows the clock of a place; which ones there are changes from one to the next. */
+export function isTimeZone(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
     // Offsets are taken too, and have no daylight saving: a place is meant.

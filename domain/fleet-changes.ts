@@ -62,10 +62,12 @@ const settings = Object.keys({
   guilds: true,
   webhooks: true,
   drops: true,
+  notify: true,
   talk: true,
   threads: true,
   drift: true,
   clusters: true,
+  metrics: true,
   retention: true,
 } satisfies Record<Exclude<keyof Fleet, Listed>, true>) as Exclude<keyof Fleet, Listed>[];
 

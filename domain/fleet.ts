@@ -9,6 +9,7 @@ import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
 import { guildsSchema } from './guilds.ts';
 import { marketSchema } from './market.ts';
+import { notifySchema } from './notify.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
 
@@ -49,6 +50,10 @@ const machineSchema = z.strictObject({
   gpus: z.array(gpuSchema).max(16).default([]),
   modelServer: modelServerSchema.optional(),
   roles: z.strictObject({ coordination: coordinationSchema.optional() }).default({}),
+  /** Port of its worker's own metrics; Temporal Core's are on the next. Default: by `metrics.port` and its place here. */
+  metricsPort: z.int().min(1024).max(65_534).optional(),
+  /** Where an nvidia_gpu_exporter tells of its cards; default: `nvidia-smi`, where the worker runs on the machine itself. */
+  gpuExporter: z.url({ protocol: /^https?$/ }).optional(),
 });
 
 const rateSchema = z.strictObject({
@@ -207,6 +212,22 @@ const peopleSchema = z.strictObject({
   packagesPerCreator: z.int().min(0).max(10_000).default(100),
 });
 
+const hostPath = z.string().max(4096).regex(/^\//, 'must be an absolute path');
+
+export const metricsSchema = z.strictObject({
+  /** false: no process opens a port for metrics, nor reads cards for them. */
+  enabled: z.boolean().default(true),
+  /** Address that they are served at, without a sign-in. */
+  host: z.string().min(1).max(253).default('127.0.0.1'),
+  /** Port of the API's; each machine has the next two, in the order of `machines`: its worker's own, and Temporal Core's. */
+  port: z.int().min(1024).max(63_000).default(18_000),
+  /** Files of the API's host that a backup, and a drill of restoring one, touch when they have succeeded. */
+  backupStamp: hostPath.optional(),
+  restoreDrillStamp: hostPath.optional(),
+  /** PEM files of the API's host whose end is watched. */
+  certificates: z.array(hostPath).max(20).default([]),
+});
+
 const webhooksSchema = z.strictObject({
   /** Hosts of the owner's own that their endpoints, and nobody else's, may lie on, also by http: names or addresses. */
   allowPrivate: z.array(z.string().min(1).max(253).toLowerCase()).max(50).default([]),
@@ -243,6 +264,7 @@ const retentionSchema = z.strictObject({
   webhookDeliveries: durationSchema.default('30d'),
   ballots: durationSchema.default('730d'),
   invites: durationSchema.default('365d'),
+  health: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -275,9 +297,12 @@ export const fleetShapeSchema = z.strictObject({
   /** Where events for programs of others may go. */
   webhooks: webhooksSchema.prefault({}),
   drops: dropsSchema.prefault({}),
+  /** Who is told what waits for a person. */
+  notify: notifySchema.prefault({}),
   talk: talkSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),
+  metrics: metricsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

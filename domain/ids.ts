@@ -9,6 +9,7 @@ export const idPrefixes = {
   run: 'run',
   sweep: 'swp',
   notice: 'ntc',
+  notification: 'ntf',
   thread: 'thr',
   ego: 'ego',
   whisper: 'whi',
@@ -212,3 +213,29 @@ export function compositionWorkflowId(compositionId: string): string {
 }
 export const dropsScheduleId = 'drops';
 export const repliesScheduleId = 'replies';
+export const notifyScheduleId = 'notify';
+export const digestScheduleId = 'digest';
+export const heartbeatScheduleId = 'heartbeat';
+export function notificationWorkflowId(notificationId: string): string {
+  return `notification:${notificationId}`;
+}
+
+/** Schedules that every fleet has, whatever it names. */
+export const upkeepScheduleIds = [
+  retentionScheduleId,
+  embeddingScheduleId,
+  consolidateScheduleId,
+  weaveScheduleId,
+  driftScheduleId,
+  clusterScheduleId,
+  reconcileScheduleId,
+  paymentsScheduleId,
+  payoutsScheduleId,
+  blessingsScheduleId,
+  egoScheduleId,
+  dropsScheduleId,
+  repliesScheduleId,
+  licensesScheduleId,
+  notifyScheduleId,
+] as const;
+export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];

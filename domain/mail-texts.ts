@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inQuotes } from './clean-text.ts';
 import { amountSchema, currencySchema, moneyText } from './money.ts';
 import type { MailTemplate } from './mails.ts';
 import { disputeStates } from './payments.ts';
@@ -115,13 +116,13 @@ export interface InviteMail {
 }
 
 export function guildInviteText(invite: InviteMail & Pick<Link, 'link'>): MailText {
-  const guild = oneLine(invite.guild);
+  const guild = inQuotes(oneLine(invite.guild));
   const message = oneLine(invite.message);
   return {
     subject: `${invite.reminder ? 'Reminder: you' : 'You'} are invited to the group ${guild}`,
     text: lines(
-      `${oneLine(invite.inviter)} invites you to the group ${guild} as ${invite.role}.`,
-      ...(message === '' ? [] : ['', `  ${message}`]),
+      `${inQuotes(oneLine(invite.inviter))} invites you to the group ${guild} as ${invite.role}.`,
+      ...(message === '' ? [] : ['', 'They write:', `  ${inQuotes(message)}`]),
       '',
       'Open this link to see the invitation and to join:',
       '',

@@ -20,6 +20,24 @@ export type RunState = (typeof runStates)[number];
 /** A run in one of these never changes again. */
 export const endedRunStates = ['done', 'empty', 'failed', 'canceled'] as const satisfies readonly RunState[];
 
+/** What is judged, each by rules of its own. */
+export const healthKinds = [
+  'agent',
+  'machine',
+  'worker',
+  'model_server',
+  'schedule',
+  'channel',
+  'ledger',
+  'disk',
+  'backup',
+  'certificate',
+] as const;
+export type HealthKind = (typeof healthKinds)[number];
+/** The worst first. not_set_up: there is nothing to judge yet. */
+export const healthStates = ['lost', 'failing', 'late', 'not_set_up', 'ok'] as const;
+export type HealthState = (typeof healthStates)[number];
+
 export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
 export type MessageState = (typeof messageStates)[number];
 /** A message in one of these never changes again. */

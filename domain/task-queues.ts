@@ -27,7 +27,7 @@ export function machineQueue(machineId: string): string {
 }
 
 /** What leaves for others, each kind on a queue of its own: what is slow there holds up nothing here. */
-export const channelQueues = { mail: 'channel_mail', webhooks: 'channel_webhooks' } as const;
+export const channelQueues = { mail: 'channel_mail', webhooks: 'channel_webhooks', notify: 'channel_notify' } as const;
 export type Channel = keyof typeof channelQueues;
 
 /** Posts of one kind of channel: each kind has a rate of its own. */

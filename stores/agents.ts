@@ -158,7 +158,11 @@ export function createAgentStore(db: Database) {
         if (!agent) throw new DomainError('NOT_FOUND', `no agent ${agentId}`);
         if (agent.state === 'retired') throw new DomainError('AGENT_RETIRED', `${agentId} is retired`);
         if (agent.paused === paused) return;
-        await tx.updateTable('agents').set({ paused, changedAt: sql<Date>`now()` }).where('id', '=', agentId).execute();
+        await tx
+          .updateTable('agents')
+          .set({ paused, changedAt: sql<Date>`now()`, ...(paused ? {} : { resumedAt: sql<Date>`now()` }) })
+          .where('id', '=', agentId)
+          .execute();
         await appendEvents(tx, [{ ownerId, type: paused ? 'agent.paused' : 'agent.resumed', subject: agentId }]);
       });
     },

@@ -17,6 +17,7 @@ export interface ChannelRef {
 const mostChannels = 100;
 
 export const channelNotice = (id: string) => `channel:${id}`;
+export const repliesNotice = (id: string) => `replies:${id}`;
 
 export interface NewChannel extends ChannelRef {
   kind: ChannelKindName;
@@ -102,8 +103,10 @@ export async function stopChannel(tx: DatabaseTransaction, ref: ChannelRef, reas
 /** @throws NOT_FOUND */
 export async function resumeChannel(tx: DatabaseTransaction, ref: ChannelRef): Promise<void> {
   await lockChannel(tx, ref);
-  await sql`update channels set stopped_at = null, stop_reason = '' where id = ${ref.id}`.execute(tx);
+  await sql`update channels set stopped_at = null, stop_reason = '', replies_stopped_at = null, replies_stop_reason = ''
+    where id = ${ref.id}`.execute(tx);
   await resolveNotice(tx, channelNotice(ref.id));
+  await resolveNotice(tx, repliesNotice(ref.id));
 }
 
 /** Other secrets, and with them perhaps another account; the session of the old ones is gone. @throws NOT_FOUND */
@@ -117,9 +120,17 @@ export async function setChannelSecrets(
   // The lock is held: attempts that were opened with the old ones are older than this.
   await tx
     .updateTable('channels')
-    .set({ sealed, destination, session: null, secretsAt: sql<Date>`clock_timestamp()` })
+    .set({
+      sealed,
+      destination,
+      session: null,
+      secretsAt: sql<Date>`clock_timestamp()`,
+      repliesStoppedAt: null,
+      repliesStopReason: '',
+    })
     .where('id', '=', ref.id)
     .execute();
+  await resolveNotice(tx, repliesNotice(ref.id));
 }
 
 /** Its secrets are gone at once; what was to be posted there fails, and what was posted stays known. @throws NOT_FOUND */
@@ -127,6 +138,7 @@ export async function removeChannel(tx: DatabaseTransaction, ref: ChannelRef): P
   await lockChannel(tx, ref);
   await sql`update channels set removed_at = now(), sealed = null, session = null where id = ${ref.id}`.execute(tx);
   await resolveNotice(tx, channelNotice(ref.id));
+  await resolveNotice(tx, repliesNotice(ref.id));
 }
 
 /** From the commit on no attempt of the owner's begins, and none that was begun looks once more and leaves. */

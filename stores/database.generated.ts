@@ -85,6 +85,7 @@ export interface Agents {
   persona: string;
   priority: number;
   reflectedToSeq: Generated<number>;
+  resumedAt: Timestamp | null;
   retiredBy: string | null;
   state: Generated<string>;
   tokensPerDay: number;
@@ -166,6 +167,8 @@ export interface Channels {
   name: string;
   ownerId: string;
   removedAt: Timestamp | null;
+  repliesStoppedAt: Timestamp | null;
+  repliesStopReason: Generated<string>;
   sealed: Buffer | null;
   secretsAt: Generated<Timestamp>;
   session: Buffer | null;
@@ -332,6 +335,7 @@ export interface Drops {
   agentId: string | null;
   approvedAt: Timestamp | null;
   approvedBy: string | null;
+  begunAt: Timestamp | null;
   bodies: Generated<Json>;
   body: string;
   contentHash: string;
@@ -396,6 +400,7 @@ export interface EgoSettlements {
   day: Timestamp;
   decayed: number;
   facts: number;
+  holdSeconds: number | null;
   minted: number;
   ownerId: string;
   settledAt: Generated<Timestamp>;
@@ -542,6 +547,34 @@ export interface Guilds {
   seatLimit: number;
   seatsUsed: Generated<number>;
   state: Generated<string>;
+}
+
+export interface Health {
+  ownerId: string;
+  pendingLooks: Generated<number>;
+  pendingState: string | null;
+  rank: Generated<number>;
+  reason: Generated<string>;
+  since: Generated<Timestamp>;
+  state: string;
+  subjectId: string;
+  subjectKind: string;
+}
+
+export interface HealthChanges {
+  at: Generated<Timestamp>;
+  fromState: string | null;
+  id: Generated<number>;
+  ownerId: string;
+  reason: string;
+  subjectId: string;
+  subjectKind: string;
+  toState: string;
+}
+
+export interface HealthLooks {
+  look: string;
+  lookedAt: Timestamp;
 }
 
 export interface Intents {
@@ -711,8 +744,15 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineReports {
+  machineId: string;
+  report: Json;
+  reportedAt: Generated<Timestamp>;
+}
+
 export interface Machines {
   changedAt: Generated<Timestamp>;
+  diskFree: number | null;
   drains: Generated<number>;
   epoch: Generated<number>;
   id: string;
@@ -723,6 +763,7 @@ export interface Machines {
   ownerId: string;
   planVersion: number | null;
   polls: Generated<string[]>;
+  progressAt: Timestamp | null;
   reason: Generated<string>;
   removedAt: Timestamp | null;
   runsAs: Generated<string>;
@@ -827,6 +868,7 @@ export interface ModelRates {
 }
 
 export interface Notices {
+  about: Generated<string>;
   action: Generated<string>;
   detail: Generated<string>;
   id: string;
@@ -838,6 +880,31 @@ export interface Notices {
   seen: Generated<number>;
   subject: string;
   title: string;
+}
+
+export interface NotificationItems {
+  destination: string;
+  noticeId: string;
+  notificationId: string;
+  ownerId: string;
+  round: Generated<number>;
+  toldAt: Generated<Timestamp>;
+  what: string;
+}
+
+export interface Notifications {
+  attempts: Generated<number>;
+  beganAt: Timestamp | null;
+  content: Json;
+  createdAt: Generated<Timestamp>;
+  destination: string;
+  endedAt: Timestamp | null;
+  id: string;
+  key: string;
+  kind: string;
+  ownerId: string;
+  reason: Generated<string>;
+  state: Generated<string>;
 }
 
 export interface PaymentEvents {
@@ -1379,6 +1446,9 @@ export interface DB {
   guildMembers: GuildMembers;
   guildRules: GuildRules;
   guilds: Guilds;
+  health: Health;
+  healthChanges: HealthChanges;
+  healthLooks: HealthLooks;
   intents: Intents;
   ledgerAccounts: LedgerAccounts;
   ledgerEntries: LedgerEntries;
@@ -1392,6 +1462,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
   mails: Mails;
@@ -1400,6 +1471,8 @@ export interface DB {
   messages: Messages;
   modelRates: ModelRates;
   notices: Notices;
+  notificationItems: NotificationItems;
+  notifications: Notifications;
   paymentEvents: PaymentEvents;
   payments: Payments;
   payoutAccounts: PayoutAccounts;

@@ -7,6 +7,7 @@ import {
   firstDoubt,
   mayResend,
   type PastAttempt,
+  patienceLeft,
   slotSeconds,
 } from '../domain/deliveries.ts';
 import { afterQuiet } from '../domain/drop-times.ts';
@@ -17,6 +18,7 @@ import { channelNotice } from './channels.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { deliveryNotice, tellDelivery } from './delivery-notices.ts';
 import { heldBack, type LockedDelivery, lockDelivery, type PostRules } from './delivery-locks.ts';
+import { leaveAlone } from './destinations.ts';
 import { quietHoursOf } from './drop-schedules.ts';
 import type { DropRef } from './drops.ts';
 import { newId } from './ids.ts';
@@ -40,6 +42,7 @@ export interface AttemptEnd {
   url?: string | undefined;
   remoteId?: string | undefined;
   waitSeconds?: number | undefined;
+  ofService?: boolean | undefined;
   stopChannel?: boolean | undefined;
 }
 
@@ -123,6 +126,10 @@ export function createDeliveryStore(db: Database) {
         delivery,
         'its channel has other secrets since, and a key is of the account that it was sent with',
       );
+    // By the rows, and not only by who waits: a workflow that was begun anew comes sooner.
+    const patience = patienceLeft(kind, attempts);
+    if (patience > 0)
+      return { kind: 'wait', seconds: patience + 0.1, reason: 'its service may still be at work on it' };
     const held = heldBack(delivery, doubt !== undefined);
     if (held !== undefined) {
       await sql`update deliveries set reason = ${held.slice(0, 500)} where id = ${delivery.id} and reason <> ${held.slice(0, 500)}`.execute(
@@ -264,7 +271,9 @@ export function createDeliveryStore(db: Database) {
       await sql`update deliveries set state = 'pending', again = ${count}, rehearsal = false,
         text = case when rehearsal then null else text end, due_at = now(), slot_at = null,
         reason = '', ended_at = null where id = ${deliveryId}`.execute(tx);
-      await sql`update drops set state = 'publishing', reason = '', ended_at = null where id = ${ref.id}`.execute(tx);
+      await sql`update drops set state = 'publishing', reason = '', ended_at = null, begun_at = now() where id = ${ref.id}`.execute(
+        tx,
+      );
       await resolveNotice(tx, deliveryNotice(deliveryId));
       await insertIntent(tx, {
         workflowId: dropWorkflowId(ref.id, { channelId, count }),
@@ -314,7 +323,8 @@ async function quietSeconds(tx: DatabaseTransaction, { drop }: LockedDelivery): 
 
 /** Whether an attempt in doubt was made with other secrets than the channel has now, where its key lives at its account. */
 function isOfOthers({ kind, channel }: LockedDelivery, doubt: PastAttempt): boolean {
-  return typeof channelKindRow(kind).keyLife === 'number' && doubt.age > channel.secretsSeconds;
+  const { keyLife, keyOfPost = false } = channelKindRow(kind);
+  return typeof keyLife === 'number' && !keyOfPost && doubt.age > channel.secretsSeconds;
 }
 
 function barredText({ words, channel }: LockedDelivery): string | undefined {
@@ -360,22 +370,22 @@ async function placeInRow(
 async function obey(
   tx: DatabaseTransaction,
   delivery: LockedDelivery,
-  { stopChannel, waitSeconds, reason }: Pick<AttemptEnd, 'stopChannel' | 'waitSeconds' | 'reason'>,
+  {
+    stopChannel,
+    waitSeconds,
+    ofService,
+    reason,
+  }: Pick<AttemptEnd, 'stopChannel' | 'waitSeconds' | 'ofService' | 'reason'>,
 ): Promise<void> {
   // Channel before destination, as `judge` takes them.
   if (stopChannel === true) await stop(tx, delivery, reason);
-  if (waitSeconds !== undefined) await leaveAlone(tx, delivery, waitSeconds, reason);
-}
-
-/** Nothing goes there before its server wants it; never sooner than it has said before. */
-async function leaveAlone(
-  tx: DatabaseTransaction,
-  { ownerId, channel }: LockedDelivery,
-  seconds: number,
-  reason: string,
-): Promise<void> {
-  await sql`update destinations set not_before = greatest(not_before, clock_timestamp() + make_interval(secs => ${seconds})),
-    reason = ${reason.slice(0, 300)} where owner_id = ${ownerId} and key = ${channel.destination}`.execute(tx);
+  if (waitSeconds === undefined) return;
+  const { ownerId, kind, channel } = delivery;
+  await leaveAlone(
+    tx,
+    { ownerId, kind, destination: channel.destination },
+    { seconds: waitSeconds, ofService, reason },
+  );
 }
 
 async function stop(

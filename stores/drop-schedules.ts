@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import {
   type DropTimes,
   dropTimesSchema,
+  isTimeZone,
   localDay,
   nextDropTime,
   publishTime,
@@ -13,6 +14,7 @@ import type { Database, DatabaseTransaction } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { takeLock } from './locks.ts';
+import { openNotice, resolveNotice } from './notices.ts';
 
 export interface DropScheduleRef {
   ownerId: string;
@@ -29,9 +31,14 @@ export interface DropSubject {
 const mostSchedules = 500;
 /** Claimed in one transaction. */
 const claimed = 50;
+/** A drop that has been leaving for so long is looked at: its workflow may be gone. */
+const lostAfterSeconds = 300;
+const resumed = 50;
 
 interface ScheduleRow extends DropScheduleRef {
-  times: DropTimes;
+  /** Undefined: its time zone is not known here any more. */
+  times: DropTimes | undefined;
+  timeZone: string;
 }
 
 /** @throws NOT_FOUND for what it names · CONFLICT where the owner has as many as one may */
@@ -85,11 +92,13 @@ export async function pauseDropSchedule(
   { ownerId, id }: DropScheduleRef,
   paused: boolean,
 ): Promise<void> {
-  const row = await lockSchedule(tx, { ownerId, id });
+  const { times, timeZone } = await lockSchedule(tx, { ownerId, id });
+  if (times === undefined && !paused)
+    throw new DomainError('CONFLICT', `${unknownZone(timeZone)}: remove ${id}, and add it with one that is`);
   const { rows } = await sql<{ at: Date }>`select now() as at`.execute(tx);
   await tx
     .updateTable('dropSchedules')
-    .set({ paused, nextAt: nextDropTime(row.times, rows[0]!.at) })
+    .set({ paused, ...(times === undefined ? {} : { nextAt: nextDropTime(times, rows[0]!.at) }) })
     .where('id', '=', id)
     .execute();
 }
@@ -98,6 +107,7 @@ export async function pauseDropSchedule(
 export async function removeDropSchedule(tx: DatabaseTransaction, ref: DropScheduleRef): Promise<void> {
   await lockSchedule(tx, ref);
   await tx.deleteFrom('dropSchedules').where('id', '=', ref.id).execute();
+  await resolveNotice(tx, scheduleNotice(ref.id));
 }
 
 async function lockSchedule(tx: DatabaseTransaction, { ownerId, id }: DropScheduleRef): Promise<ScheduleRow> {
@@ -109,9 +119,12 @@ async function lockSchedule(tx: DatabaseTransaction, { ownerId, id }: DropSchedu
     .forUpdate()
     .executeTakeFirst();
   if (!row) throw new DomainError('NOT_FOUND', `no schedule ${id}`);
-  return { id, ownerId, times: timesOf(row) };
+  return { id, ownerId, times: timesOf(row), timeZone: row.timeZone };
 }
 
+const unknownZone = (timeZone: string) => `the time zone ${timeZone} is not known here any more`;
+
+/** Undefined where its time zone has gone since: names of places come and go with each edition of Node. */
 function timesOf(row: {
   times: string[];
   weekdays: number[];
@@ -120,7 +133,8 @@ function timesOf(row: {
   quietFrom: string | null;
   quietTo: string | null;
   perDay: number;
-}): DropTimes {
+}): DropTimes | undefined {
+  if (!isTimeZone(row.timeZone)) return undefined;
   const { times, weekdays, timeZone, jitterMinutes, quietFrom, quietTo, perDay } = row;
   return dropTimesSchema.parse({ times, weekdays, timeZone, jitterMinutes, quietFrom, quietTo, perDay });
 }
@@ -147,6 +161,16 @@ export function createDropScheduleStore(db: Database) {
           .execute();
         for (const row of due) {
           const times = timesOf(row);
+          if (times === undefined) {
+            // Nobody can say when it is due: it composes nothing until somebody looks, and holds up no other.
+            await tx
+              .updateTable('dropSchedules')
+              .set({ paused: true, note: unknownZone(row.timeZone) })
+              .where('id', '=', row.id)
+              .execute();
+            await tellUnknownZone(tx, row);
+            continue;
+          }
           const period = lastTime(times, row.nextAt, row.at);
           const missed = row.at.getTime() - period.getTime() > missedAfter * 1000;
           const note = missed ? `missed: ${period.toISOString()} was too long ago` : '';
@@ -175,11 +199,69 @@ export function createDropScheduleStore(db: Database) {
         return rows.map(({ id }) => id);
       });
     },
+
+    /**
+     * Begins the workflows of drops that are leaving anew, each every few minutes: where one runs, or has done its work, nothing comes of it;
+     * where it was ended by somebody, or lost with Temporal's database, another goes on from the rows. What may be there is not sent again
+     * for that: each attempt is in them.
+     */
+    async resumePublishing(): Promise<number> {
+      return db.transaction().execute(async (tx) => {
+        const { rows } = await sql<{ id: string }>`update drops set begun_at = now() where id in (
+          select id from drops where state = 'publishing' and begun_at < now() - make_interval(secs => ${lostAfterSeconds})
+          order by begun_at limit ${resumed} for update skip locked) returning id`.execute(tx);
+        if (rows.length === 0) return 0;
+        const open = await tx
+          .selectFrom('deliveries')
+          .select(['id', 'dropId', 'channelId', 'again'])
+          .where(
+            'dropId',
+            'in',
+            rows.map(({ id }) => id),
+          )
+          .where('state', 'in', ['pending', 'sending'])
+          .execute();
+        // What a person has asked for again has a workflow of its own.
+        for (const { id: deliveryId, dropId, channelId, again: count } of open)
+          await insertIntent(
+            tx,
+            count === 0
+              ? { workflowId: dropWorkflowId(dropId), type: 'publishDrop', args: [{ dropId }] }
+              : {
+                  workflowId: dropWorkflowId(dropId, { channelId, count }),
+                  type: 'publishDrop',
+                  args: [{ dropId, deliveryId }],
+                },
+          );
+        return rows.length;
+      });
+    },
   };
 }
 export type DropScheduleStore = ReturnType<typeof createDropScheduleStore>;
 
-/** The schedule's, or that of the schedule which has composed a drop, with its cap; nothing where there is none. */
+async function tellUnknownZone(
+  tx: DatabaseTransaction,
+  { ownerId, id, timeZone }: DropScheduleRef & { timeZone: string },
+) {
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'drop_schedule_paused',
+    key: scheduleNotice(id),
+    subject: id,
+    title: 'A schedule of drops is paused: nobody can say when it is due',
+    detail: unknownZone(timeZone),
+    action: `soulfra drops schedule remove ${id}, and soulfra drops schedule add … with another --time-zone`,
+  });
+}
+
+const scheduleNotice = (id: string) => `drop-schedule:${id}`;
+
+/**
+ * The schedule's, or that of the schedule which has composed a drop, with its cap; nothing where there is none. Where its time zone is
+ * not known any more they are those of UTC: what is made by then goes out.
+ */
 export async function quietHoursOf(
   tx: DatabaseTransaction,
   of: { scheduleId: string } | { dropId: string },
@@ -189,7 +271,8 @@ export async function quietHoursOf(
     where ${'scheduleId' in of ? sql`s.id = ${of.scheduleId}` : sql`s.id in (select c.schedule_id from compositions c where c.drop_id = ${of.dropId})`}`.execute(
     tx,
   );
-  return rows[0];
+  const [row] = rows;
+  return row === undefined || isTimeZone(row.timeZone) ? row : { ...row, timeZone: 'UTC' };
 }
 
 /** The last of the times from the one that was due up to now. */

@@ -51,7 +51,9 @@ export function createEgoMintStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         const { rows: facts } = await sql<Fact>`
           with last as (
-            select coalesce(max(day)::timestamp at time zone 'UTC', '-infinity') - ${late}::interval as at
+            select coalesce(max(day)::timestamp at time zone 'UTC', '-infinity') - ${late}::interval as at,
+              -- What the last settlement had not let earn yet; a shorter hold loses nothing of it.
+              make_interval(secs => coalesce((array_agg(hold_seconds order by day desc))[1], ${saleHoldSeconds})) as hold
             from ego_settlements where owner_id = ${ownerId} and day < ${day}::date
           ), facts as (${factsOf(ownerId, saleHoldSeconds)})
           select f.transfer_id, f.agent_id, f.kind from facts f join agents a on a.id = f.agent_id
@@ -138,11 +140,11 @@ export function createEgoMintStore(db: Database) {
     },
 
     /** Writes down what the day came to; the next one goes on from there. */
-    async settle({ ownerId, day }: EgoDay): Promise<SettledEgo> {
+    async settle({ ownerId, day }: EgoDay, saleHoldSeconds: number): Promise<SettledEgo> {
       return db.transaction().execute(async (tx) => {
         const { rows } = await sql<SettledEgo>`
-          insert into ego_settlements (owner_id, day, facts, minted, decayed)
-          select ${ownerId}, ${day}::date, count(*) filter (where kind = any(${[...mintedKinds]})),
+          insert into ego_settlements (owner_id, day, hold_seconds, facts, minted, decayed)
+          select ${ownerId}, ${day}::date, ${saleHoldSeconds}, count(*) filter (where kind = any(${[...mintedKinds]})),
             coalesce(sum(amount) filter (where kind = any(${[...mintedKinds]})), 0),
             coalesce(-sum(amount) filter (where transfer_id like 'decay:' || ${day}::text || ':%'), 0)
           from ego_entries where owner_id = ${ownerId}
@@ -188,7 +190,7 @@ function factsOf(ownerId: string, saleHoldSeconds: number) {
     where owner_id = ${ownerId} and given_at > last.at
     union all select 'sold:' || p.id, k.agent_id, 'sold' from purchases p join loop_packages k on k.id = p.package_id, last
     where p.seller_id = ${ownerId} and p.owner_id <> ${ownerId} and p.state = 'completed'
-      and p.ended_at > last.at - ${hold} and p.ended_at < now() - ${hold}
+      and p.ended_at > last.at - last.hold and p.ended_at < now() - ${hold}
       and not exists (select from refunds r where r.purchase_id = p.id and r.state <> 'failed')
       and not exists (select from disputes d where d.purchase_id = p.id and d.state <> 'won')
     union all select distinct 'voted:' || v.voter_id || ':' || to_char(b.closed_at at time zone 'UTC', 'YYYY-MM-DD'), v.voter_id, 'voted'

@@ -1,12 +1,13 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { type GivenRole, standsAbove } from '../domain/guilds.ts';
+import { type GivenRole, heirOf, standsAbove } from '../domain/guilds.ts';
 import type { GuildRole, MembershipEnd } from '../domain/states.ts';
 import type { DatabaseTransaction } from './database.ts';
 import {
   type GuildActor,
   type GuildRow,
   isSame,
+  livingMembers,
   lockGuildFor,
   type MemberRow,
   memberById,
@@ -131,15 +132,42 @@ export async function appointMember(
   });
 }
 
-/** Makes another member the founder; who was it becomes an elder. @throws NOT_FOUND · FORBIDDEN */
+/**
+ * Makes another member the founder; who was it becomes an elder. Where the founder is a retired agent, whoever would come after it takes
+ * over by themselves: its owner may never look again. @throws NOT_FOUND · FORBIDDEN
+ */
 export async function transferGuild(
   tx: DatabaseTransaction,
   { id, actor, memberId, reason }: AskedOfMember,
 ): Promise<void> {
-  const { guild, member } = await lockGuildFor(tx, id, actor, 'transfer');
-  const heir = await memberById(tx, id, memberId);
-  if (heir.id === member.id) return;
-  await setFounder(tx, guild, { from: member, to: heir, actor, reason });
+  const { guild, member } = await lockGuildFor(tx, id, actor);
+  const to = await memberById(tx, id, memberId);
+  const from = member.role === 'founder' ? member : await founderToFollow(tx, id, member, to);
+  if (to.id !== from.id) await setFounder(tx, guild, { from, to, actor, reason });
+}
+
+/** The retired founder whom a member follows by its own word. @throws FORBIDDEN where there is none, or somebody else comes first */
+async function founderToFollow(
+  tx: DatabaseTransaction,
+  guildId: string,
+  member: MemberRow,
+  to: MemberRow,
+): Promise<MemberRow> {
+  const members = await livingMembers(tx, guildId);
+  const { rows } = await sql<{ id: string }>`select id from agents where state = 'retired'
+    and id = any(${members.flatMap(({ agentId }) => agentId ?? [])})`.execute(tx);
+  const isRetired = ({ agentId }: MemberRow) => rows.some(({ id }) => id === agentId);
+  const founder = members.find(({ role }) => role === 'founder');
+  if (founder === undefined || !isRetired(founder))
+    throw new DomainError('FORBIDDEN', `a ${member.role} of ${guildId} may not transfer`);
+  const others = members.filter((one) => one.id !== founder.id && !isRetired(one));
+  const heir = heirOf(others.map((one) => ({ ...one, joinedAt: one.joinedAt.getTime() })));
+  if (heir?.id !== member.id || to.id !== member.id)
+    throw new DomainError(
+      'FORBIDDEN',
+      `the founder of ${guildId} is retired: only ${heir?.id ?? 'nobody'}, who comes next, takes over, and for themselves`,
+    );
+  return founder;
 }
 
 export async function setFounder(

@@ -1,6 +1,7 @@
 import { DomainError } from '../domain/errors.ts';
+import { endedByPerson, type NoticeKind } from '../domain/notices.ts';
 import type { DatabaseTransaction } from './database.ts';
-import { endedByPerson, type NewNotice, resolveNotice } from './notices.ts';
+import { resolveNotice } from './notices.ts';
 import { endByPerson } from './payment-events.ts';
 
 /**
@@ -21,7 +22,7 @@ export async function endNotice(
     .executeTakeFirst();
   if (!notice) throw new DomainError('NOT_FOUND', `no notice ${id}`);
   if (notice.resolvedAt !== null) return false;
-  const kind = notice.kind as NewNotice['kind'];
+  const kind = notice.kind as NoticeKind;
   if (!endedByPerson.includes(kind))
     throw new DomainError('CONFLICT', `a notice of ${kind} closes by itself once its cause is gone`);
   if (kind === 'payment_stuck') await endByPerson(tx, notice.subject, by);

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { inQuotes } from '../domain/clean-text.ts';
 import { DomainError } from '../domain/errors.ts';
 import { mostMailsPerAddress } from '../domain/invites.ts';
 import type { DatabaseTransaction } from './database.ts';
@@ -16,7 +17,7 @@ export async function askToAnswer(tx: DatabaseTransaction, invite: InviteRow, wh
   if (invite.targetOwnerId === null) return;
   const { guild, inviter } = await inviteWords(tx, invite.id);
   const who = invite.targetAgentId === null ? 'You are' : `${invite.targetAgentId} is`;
-  const said = invite.message === '' ? '' : ` They say: ${invite.message}`;
+  const said = invite.message === '' ? '' : ` They say: ${inQuotes(invite.message)}`;
   const until = invite.expiresAt === null ? '' : ` It holds until ${new Date(invite.expiresAt).toISOString()}.`;
   await openNotice(tx, {
     id: newId('notice'),
@@ -24,8 +25,8 @@ export async function askToAnswer(tx: DatabaseTransaction, invite: InviteRow, wh
     kind: 'guild_invite',
     key: inviteNotice(invite.id),
     subject: invite.id,
-    title: `${who} invited to the guild ${guild}`,
-    detail: `${inviter} invites, as ${invite.role}.${said}${until}${why === '' ? '' : ` ${why}`}`,
+    title: `${who} invited to the guild ${inQuotes(guild)}`,
+    detail: `${inQuotes(inviter)} invites, as ${invite.role}.${said}${until}${why === '' ? '' : ` ${why}`}`,
     action: `soulfra invite answer ${invite.id} yes`,
   });
 }

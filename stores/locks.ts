@@ -62,6 +62,8 @@ export const lockNumbers = {
   dropStop: 7_205_485,
   /** Of a channel: attempts share it while they are opened, who changes the channel has it alone. */
   channel: 7_205_486,
+  /** Of an owner: what is to be told is gathered by one at a time. */
+  notifications: 7_205_530,
   /** Of an owner: deliveries that are under way are counted one after the other. */
   webhookTurns: 7_205_472,
 } as const;

@@ -22,6 +22,10 @@ export interface Polling {
   planVersion: number | null;
   missingModels?: string[];
   runsAs?: RunsAs;
+  /** Seconds since the worker last completed a call; undefined: it has completed none. */
+  quietSeconds?: number | undefined;
+  /** Share of its data folder's disk that is free. */
+  diskFree?: number | undefined;
 }
 
 export type HeldEpoch = Pick<Lease, 'machineId' | 'epoch'>;
@@ -83,6 +87,7 @@ export function createMachineStore(db: Database) {
             planVersion: null,
             identity,
             runsAs,
+            progressAt: sql<Date>`clock_timestamp()`,
             changedAt: sql<Date>`now()`,
           })
           .where('id', '=', machineId)
@@ -101,7 +106,7 @@ export function createMachineStore(db: Database) {
     /** Renews the lease and says what the machine polls. @returns false when the epoch is no longer the machine's */
     async renew(
       { machineId, epoch }: Lease,
-      { polls, planVersion, missingModels = [], runsAs }: Polling,
+      { polls, planVersion, missingModels = [], runsAs, quietSeconds, diskFree }: Polling,
     ): Promise<boolean> {
       const result = await db
         .updateTable('machines')
@@ -110,6 +115,10 @@ export function createMachineStore(db: Database) {
           polls,
           planVersion,
           missingModels,
+          // What it has only now begun to poll, it cannot have neglected.
+          progressAt: sql<Date>`case when polls <> ${polls}::text[] then clock_timestamp()
+            else greatest(progress_at, clock_timestamp() - make_interval(secs => ${quietSeconds ?? null}::float8)) end`,
+          ...(diskFree === undefined ? {} : { diskFree }),
           ...(runsAs === undefined ? {} : { runsAs }),
           state: sql<string>`case when state = 'suspect' then 'ready' else state end`,
           reason: sql<string>`case when state = 'suspect' then '' else reason end`,

@@ -49,6 +49,8 @@ export interface MemorySearchOptions {
   cacheBytes: () => number | Promise<number>;
   /** The model did not answer; the search went on without it. */
   onFailure: (err: unknown) => void;
+  /** Each search, and whether it had to do without vectors. */
+  onSearched?: (search: { seconds: number; byWords: boolean }) => void;
 }
 
 /** What an agent remembers of something: every living memory scored, the best answered. See domain/retrieval.ts. */
@@ -114,6 +116,7 @@ export function createMemorySearch(options: MemorySearchOptions) {
 
     async search(request: MemorySearchRequest, signal?: AbortSignal): Promise<FoundMemories> {
       const { ownerId, agentId, text, limit, now, asOf } = request;
+      const since = performance.now();
       const { model, settings } = await serving(ownerId);
       const vector = await vectorOf(request, options.embedderOf(settings), signal);
       const { found, scored, unembedded } = await index.search(
@@ -123,6 +126,7 @@ export function createMemorySearch(options: MemorySearchOptions) {
       const ids = found.map(({ id }) => id);
       const byId = new Map((await memories.byIds(ownerId, ids, asOf)).map((memory) => [memory.id, memory]));
       if (request.used) await memories.markUsed(ownerId, agentId, ids, now);
+      options.onSearched?.({ seconds: (performance.now() - since) / 1000, byWords: vector === undefined });
       return {
         // What was deleted between the two reads is left out.
         found: found.flatMap(({ id, score, recency, importance, relevance }) => {

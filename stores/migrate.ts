@@ -45,12 +45,20 @@ export async function missingMigrations(url: string): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
   await client.connect();
   try {
-    const done = new Set(await appliedNames(client));
     await refuseNewer(client);
-    return migrationNames().filter((name) => !done.has(name));
+    return (await comparedMigrations(client)).missing;
   } finally {
     await client.end();
   }
+}
+
+/** Migrations this code has and the database lacks, and those that only the database has. */
+export async function comparedMigrations(client: pg.Client): Promise<{ missing: string[]; unknown: string[] }> {
+  const [done, known] = [await appliedNames(client), migrationNames()];
+  return {
+    missing: known.filter((name) => !done.includes(name)),
+    unknown: done.filter((name) => !known.includes(name)),
+  };
 }
 
 async function appliedNames(client: pg.Client): Promise<string[]> {
@@ -61,8 +69,7 @@ async function appliedNames(client: pg.Client): Promise<string[]> {
 }
 
 async function refuseNewer(client: pg.Client): Promise<void> {
-  const known = new Set(migrationNames());
-  const unknown = (await appliedNames(client)).filter((name) => !known.has(name));
+  const { unknown } = await comparedMigrations(client);
   if (unknown.length > 0) {
     throw new DomainError(
       'DATA_NEWER',

@@ -1,76 +1,37 @@
 import { sql } from 'kysely';
+import type { NoticeKind } from '../domain/notices.ts';
 import type { Executor } from './database.ts';
 
 export interface NewNotice {
   id: string;
   ownerId: string;
-  kind:
-    | 'machine_lost'
-    | 'parked_work'
-    | 'model_server_down'
-    | 'gpu_differs'
-    | 'source_failing'
-    | 'source_secret_unreadable'
-    | 'memory_limit'
-    | 'consolidation_failing'
-    | 'drift_failing'
-    | 'weaving_failing'
-    | 'embedding_failing'
-    | 'embedding_model_failing'
-    | 'clustering_failing'
-    | 'whisper_waiting'
-    | 'ledger_unbalanced'
-    | 'dispute_open'
-    | 'dispute_differs'
-    | 'refund_failed'
-    | 'refund_differs'
-    | 'payment_beyond'
-    | 'payment_differs'
-    | 'payment_stuck'
-    | 'payout_waiting'
-    | 'payout_failing'
-    | 'payout_refused'
-    | 'payout_no_threshold'
-    | 'purchase_stuck'
-    | 'listing_taken_down'
-    | 'mail_failing'
-    | 'mail_unconfirmed'
-    | 'webhook_failing'
-    | 'webhook_disabled'
-    | 'guild_invite'
-    | 'channel_stopped'
-    | 'delivery_failed'
-    | 'delivery_unconfirmed'
-    | 'drop_waiting';
+  kind: NoticeKind;
   /** What makes two notices the same while one is open. */
   key: string;
   subject: string;
+  /** What its act names beside the subject (domain/notice-acts.ts). */
+  about?: string;
   title: string;
   detail?: string;
-  /** The command or button that settles it. */
+  /** The command that settles it, in words of its own; domain/notice-acts.ts has what programs go by. */
   action?: string;
 }
-
-/** What no code can see the end of: a person says that it is done. Every other notice closes when its cause is gone. */
-export const endedByPerson: readonly NewNotice['kind'][] = [
-  'dispute_differs',
-  'payment_beyond',
-  'payment_differs',
-  'payment_stuck',
-  'refund_differs',
-  'refund_failed',
-];
 
 /** Opens a notice, or counts one more sighting on the open one of the same key. */
 export async function openNotice(db: Executor, notice: NewNotice): Promise<void> {
   await db
     .insertInto('notices')
-    .values({ detail: '', action: '', ...notice })
+    .values({ detail: '', action: '', about: '', ...notice })
     .onConflict((conflict) =>
       conflict
         .column('key')
         .where('resolvedAt', 'is', null)
-        .doUpdateSet({ seen: sql<number>`notices.seen + 1`, title: notice.title, detail: notice.detail ?? '' }),
+        .doUpdateSet({
+          seen: sql<number>`notices.seen + 1`,
+          title: notice.title,
+          detail: notice.detail ?? '',
+          about: notice.about ?? '',
+        }),
     )
     .execute();
 }

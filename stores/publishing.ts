@@ -176,7 +176,7 @@ async function openDeliveries(tx: DatabaseTransaction, drop: LockedDrop): Promis
     )
     .onConflict((conflict) => conflict.columns(['dropId', 'channelId']).doNothing())
     .execute();
-  await tx.updateTable('drops').set({ state: 'publishing' }).where('id', '=', drop.id).execute();
+  await sql`update drops set state = 'publishing', begun_at = now() where id = ${drop.id}`.execute(tx);
   await resolveNotice(tx, dropNotice(drop.id));
   await appendEvents(tx, [{ ownerId: drop.ownerId, type: 'drop.publishing', subject: drop.id }]);
 }

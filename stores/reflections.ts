@@ -13,6 +13,8 @@ import { endRun, lockAgentOf, type RunTook } from './runs.ts';
 export interface StoredReflections {
   state: 'done' | 'empty' | 'ended';
   reflections: number;
+  /** Of the run; there where this call has ended it. */
+  degraded?: boolean;
 }
 
 export interface Completion {
@@ -74,11 +76,17 @@ export function createReflectionStore(db: Database) {
         // Who concludes what was concluded before has reflected, too.
         const repeats = refused.some(({ kind }) => kind === 'duplicates');
         const state = kept.length > 0 || repeats ? 'done' : 'empty';
-        await endRun(tx, runId, state, reasonOf(step, kept.length, refused), took(step, kept.length, refused));
+        const ended = await endRun(
+          tx,
+          runId,
+          state,
+          reasonOf(step, kept.length, refused),
+          took(step, kept.length, refused),
+        );
         await subtractImportance(tx, runId);
         await askForMissedRuns(tx, [runId]);
         await updateExpectation(tx, run.agentId);
-        return { state, reflections: kept.length };
+        return { state, reflections: kept.length, ...(ended && { degraded: ended.degraded }) };
       });
     },
   };

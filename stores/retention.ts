@@ -18,6 +18,7 @@ export function createRetentionStore(db: Database) {
     async deleteBatch(keep: RetentionSeconds): Promise<number> {
       const statements = [
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
+        sql`delete from health_changes where id in (select id from health_changes where at < ${ago(keep.health)} limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
           and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)
@@ -86,6 +87,7 @@ export function createRetentionStore(db: Database) {
         sql`update guild_invites set address = null where id in (select id from guild_invites
           where ended_at < ${ago(keep.mails)} and address is not null limit ${batch})`,
         sql`delete from guild_invites where id in (select id from guild_invites where ended_at < ${ago(keep.invites)} limit ${batch})`,
+        sql`delete from notifications where ctid in (select ctid from notifications where ended_at < ${ago(keep.notices)} limit ${batch})`,
         sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
       ];
       let deleted = 0;

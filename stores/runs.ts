@@ -248,8 +248,9 @@ export function createRunStore(db: Database) {
       });
     },
 
-    async park(runId: string, reason: string): Promise<void> {
-      await db.transaction().execute(async (tx) => {
+    /** @returns whether this call has parked it */
+    async park(runId: string, reason: string): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
         const row = await tx
           .updateTable('runs')
           .set({ state: 'parked', reason })
@@ -257,7 +258,7 @@ export function createRunStore(db: Database) {
           .where('state', 'in', ['queued', 'running'])
           .returning(['ownerId', 'wantedModelId'])
           .executeTakeFirst();
-        if (!row) return;
+        if (!row) return false;
         await openNotice(tx, {
           id: newId('notice'),
           ownerId: row.ownerId,
@@ -269,14 +270,20 @@ export function createRunStore(db: Database) {
           action: 'soulfra fleet show',
         });
         await appendEvents(tx, [{ ownerId: row.ownerId, type: 'run.parked', subject: runId, data: { reason } }]);
+        return true;
       });
     },
 
-    /** Ends a run that stores no reflections; a run that has ended already stays as it is. */
-    async end(runId: string, { state, reason }: RunEnd): Promise<void> {
-      await db.transaction().execute(async (tx) => {
+    /**
+     * Ends a run that stores no reflections; a run that has ended already stays as it is.
+     * @returns the run, where this call has ended it
+     */
+    async end(runId: string, { state, reason }: RunEnd): Promise<{ degraded: boolean } | undefined> {
+      return db.transaction().execute(async (tx) => {
         await lockAgentOf(tx, runId);
-        if (await endRun(tx, runId, state, reason)) await askForMissedRuns(tx, [runId]);
+        const ended = await endRun(tx, runId, state, reason);
+        if (ended) await askForMissedRuns(tx, [runId]);
+        return ended;
       });
     },
 
@@ -347,7 +354,7 @@ export async function endRun(
   state: RunState,
   reason: string,
   more: Partial<RunTook> = {},
-): Promise<boolean> {
+): Promise<{ degraded: boolean } | undefined> {
   const row = await tx
     .updateTable('runs')
     .set({ state, reason, endedAt: sql<Date>`now()`, ...more })
@@ -355,7 +362,7 @@ export async function endRun(
     .where('state', 'in', ['queued', 'running', 'parked'])
     .returning(['ownerId', 'agentId', 'wantedModelId', 'degraded'])
     .executeTakeFirst();
-  if (!row) return false;
+  if (!row) return undefined;
   await clearSteps(tx, runId, row.ownerId);
   await appendEvents(tx, [
     {
@@ -366,7 +373,7 @@ export async function endRun(
     },
   ]);
   await settleParkedNotice(tx, row.wantedModelId);
-  return true;
+  return { degraded: row.degraded };
 }
 
 /** Asked for by importance, and meanwhile another run took its part off, or somebody paused the agent. */

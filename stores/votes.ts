@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { type Choice, choiceSchema, choiceText } from '../domain/ballot-choices.ts';
 import { closesAfterQuorum, isQuorate } from '../domain/ballot-outcome.ts';
-import type { VoteOrigin } from '../domain/ballots.ts';
+import { ballotLimits, type VoteOrigin } from '../domain/ballots.ts';
 import { DomainError } from '../domain/errors.ts';
 import { invalidInput } from '../domain/field-errors.ts';
 import { type BallotRow, clockNow, lockBallot } from './ballot-rows.ts';
@@ -147,7 +147,9 @@ async function takePart(tx: DatabaseTransaction, ballot: BallotRow, voterId: str
   if (added === 0) return;
   const present = ballot.present + added;
   const isReached = !isQuorate(ballot.present, ballot) && isQuorate(present, ballot);
-  const until = isReached ? closesAfterQuorum(closesAt!, ballot.now, extensionSeconds * 1000) : closesAt!;
+  const until = isReached
+    ? closesAfterQuorum(closesAt!, ballot.now, extensionSeconds * 1000, await latestEnd(tx, ballot))
+    : closesAt!;
   const isExtended = until > closesAt!;
   await tx
     .updateTable('ballots')
@@ -158,6 +160,18 @@ async function takePart(tx: DatabaseTransaction, ballot: BallotRow, voterId: str
     const data = { present, weight: ballot.weight, closesAt: new Date(until).toISOString(), isExtended };
     await appendEvents(tx, [{ ownerId, type: 'ballot.quorum_reached', subject: id, data }]);
   }
+}
+
+/** What is decided must still find somebody who waits for it: of a birth until the whisper ends, with time to say the word. */
+async function latestEnd(tx: DatabaseTransaction, { effect }: BallotRow): Promise<number> {
+  if (effect.kind !== 'spawn_approval') return Infinity;
+  const whisper = await tx
+    .selectFrom('whispers')
+    .select('deadline')
+    .where('id', '=', effect.whisperId)
+    .executeTakeFirst();
+  const deadline = whisper?.deadline ?? null;
+  return deadline === null ? Infinity : deadline.getTime() - ballotLimits.wordBeforeMs;
 }
 
 /** A person's word stands before the agent's own, and that before the rule's. */

@@ -222,6 +222,7 @@ async function tell(tx: DatabaseTransaction, row: DeliveryRow, step: WebhookStep
     kind: step.disable ? 'webhook_disabled' : 'webhook_failing',
     key: webhookNotice(row.webhookId),
     subject: row.webhookId,
+    about: row.id,
     title: step.disable
       ? `${row.webhookId} wants no more events and is disabled`
       : `Events do not reach ${row.webhookId}`,

@@ -1,5 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { errorsText, openApiText } from '../api/reference.ts';
+import { alertGroups } from '../observability/alerts/all.ts';
+import { rulesFile, testsFile } from '../observability/alerts/files.ts';
+import { dashboards } from '../observability/dashboards/all.ts';
+import { metricsText } from '../observability/metrics/table.ts';
 import { generateDatabaseFiles } from '../stores/generate-types.ts';
 
 /** Makes checked-in files; add one here and `npm run gen` writes it, `npm run check` compares it. */
@@ -22,4 +26,34 @@ export const generators: readonly Generator[] = [
       writeFileSync(at('docs/errors.md'), errorsText());
     },
   },
+  {
+    files: dashboards.map(({ file }) => dashboardPath(file)),
+    write: async ({ at }) => {
+      for (const { file, build } of dashboards)
+        writeFileSync(at(dashboardPath(file)), `${JSON.stringify(build(), null, 2)}\n`);
+    },
+  },
+  {
+    files: alertGroups.flatMap(({ name }) => [rulesPath(name), testsPath(name)]),
+    write: async ({ at }) => {
+      for (const group of alertGroups) {
+        writeFileSync(at(rulesPath(group.name)), rulesFile(group));
+        writeFileSync(at(testsPath(group.name)), testsFile(group));
+      }
+    },
+  },
+  {
+    files: ['docs/metrics.md'],
+    write: async ({ at }) => writeFileSync(at('docs/metrics.md'), metricsText()),
+  },
 ];
+
+function dashboardPath(file: string): string {
+  return `deploy/grafana/dashboards/${file}`;
+}
+function rulesPath(group: string): string {
+  return `deploy/prometheus/rules/${group}.yaml`;
+}
+function testsPath(group: string): string {
+  return `deploy/prometheus/tests/${group}.yaml`;
+}

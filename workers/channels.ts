@@ -1,19 +1,23 @@
-import type { NativeConnection, Worker } from '@temporalio/worker';
+import type { Worker } from '@temporalio/worker';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createMailActivities } from '../activities/mails.ts';
+import { createNotifyActivities } from '../activities/notifications.ts';
 import { createWebhookActivities } from '../activities/webhooks.ts';
 import { DomainError } from '../domain/errors.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
+import { notifySecretsOf } from '../domain/notify.ts';
 import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
 import type { MailSender } from '../integrations/mail/mail-sender.ts';
 import { createMailbox, noMail } from '../integrations/mail/mailbox.ts';
 import { createSmtpSender } from '../integrations/mail/smtp.ts';
+import { createNotifier } from '../integrations/notify.ts';
 import { createSecretBox } from '../integrations/secret-box.ts';
 import { createWebhookSender } from '../integrations/webhook-sender.ts';
 import type { Database } from '../stores/database.ts';
 import { createMailStore } from '../stores/mails.ts';
+import { createNotificationStore } from '../stores/notifications.ts';
 import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
-import { createChannelWorker } from './coordination.ts';
+import { createChannelWorker, type SharedByWorkers } from './coordination.ts';
 
 /** How what leaves for others leaves; without any of it mails and events wait and say why. */
 export interface OutboundSettings {
@@ -27,6 +31,8 @@ export interface OutboundSettings {
   publicUrl: string;
   /** 32 bytes, base64url: what secrets of endpoints are sealed under. */
   webhookKey?: string | undefined;
+  /** JSON: what destinations of `notify` have that is secret. */
+  notifySecrets?: string | undefined;
 }
 
 export interface ChannelDeps {
@@ -46,14 +52,15 @@ function mailSenderOf({ smtpUrl, mailbox }: OutboundSettings): MailSender {
 
 /** The workers of the channels, one each. */
 export function createChannelWorkers(
-  shared: { connection: NativeConnection; namespace: string },
+  shared: SharedByWorkers,
   identityOf: (channel: string) => string,
   { db, fleet, settings, waitSeconds }: ChannelDeps,
 ): Promise<Worker[]> {
   const { webhookKey, mailFrom, publicUrl } = settings;
   const waits = waitSeconds === undefined ? {} : { waitSeconds };
+  const guardedFetch = createGuardedFetch();
   const send = createWebhookSender({
-    guardedFetch: createGuardedFetch(),
+    guardedFetch,
     box: webhookKey === undefined ? undefined : createSecretBox(Buffer.from(webhookKey, 'base64url')),
     // The hosts are of who runs the fleet: nobody else's endpoint reaches them.
     allowPrivate: async (owner) => {
@@ -61,19 +68,31 @@ export function createChannelWorkers(
       return owner === ownerId ? applied.webhooks.allowPrivate : [];
     },
   });
+  const mailSender = mailSenderOf(settings);
   const activities = {
     mail: createMailActivities({
       mails: createMailStore(db),
-      sender: mailSenderOf(settings),
+      sender: mailSender,
       fleet,
       from: mailFrom,
       publicUrl,
       ...waits,
     }),
     webhooks: createWebhookActivities({ webhookDeliveries: createWebhookDeliveryStore(db), send, ...waits }),
+    notify: createNotifyActivities({
+      notifications: createNotificationStore(db),
+      fleet,
+      notifier: createNotifier({
+        guardedFetch,
+        mailSender,
+        mailFrom,
+        secrets: notifySecretsOf(settings.notifySecrets ?? '{}') ?? {},
+      }),
+      ...waits,
+    }),
   } as const;
   return Promise.all(
-    (['mail', 'webhooks'] as const).map((channel) =>
+    (['mail', 'webhooks', 'notify'] as const).map((channel) =>
       createChannelWorker({ ...shared, identity: identityOf(channel), channel, activities: activities[channel] }),
     ),
   );

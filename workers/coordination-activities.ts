@@ -19,6 +19,7 @@ import type { PaymentProviders } from '../activities/payment-providers.ts';
 import { createInviteActivities } from '../activities/invites.ts';
 import { joinActivities } from '../activities/join-activities.ts';
 import { createJudgementActivities } from '../activities/judgements.ts';
+import { createNotificationActivities } from '../activities/notifications.ts';
 import { createPaymentActivities } from '../activities/payments.ts';
 import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
@@ -34,6 +35,7 @@ import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
+import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createAgentStore } from '../stores/agents.ts';
 import type { Database } from '../stores/database.ts';
 import { createBallotStore } from '../stores/ballots.ts';
@@ -46,6 +48,7 @@ import { createDriftStore } from '../stores/drift.ts';
 import { createEgoMintStore } from '../stores/ego-minting.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createHealthStore } from '../stores/health.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createInviteStore } from '../stores/invite-clock.ts';
 import { createJudgementStore } from '../stores/judgements.ts';
@@ -54,6 +57,7 @@ import { createMachineStore } from '../stores/machines.ts';
 import type { MemorySearch } from '../stores/memory-search.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createNotificationStore } from '../stores/notifications.ts';
 import { createOutputStore } from '../stores/outputs.ts';
 import { createPaymentEventStore } from '../stores/payment-events.ts';
 import { createPaymentStore } from '../stores/payments.ts';
@@ -81,6 +85,7 @@ import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
 import { createVoterStore } from '../stores/voters.ts';
 import { createVoteStore } from '../stores/votes.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
+import { readSchedules } from './schedule-facts.ts';
 import { reconcileSchedules } from './schedules.ts';
 
 export function createWorkerStores(db: Database) {
@@ -95,10 +100,12 @@ export function createWorkerStores(db: Database) {
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
     runs: createRunStore(db),
+    health: createHealthStore(db),
     sweeps: createSweepStore(db),
     spawns: createSpawnStore(db),
     memories: createMemoryStore(db),
     messages: createMessageStore(db),
+    notifications: createNotificationStore(db),
     embeddings: createEmbeddingStore(db),
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
@@ -144,14 +151,16 @@ export function createCoordinationActivities(
   memorySearch: MemorySearch,
   sourceReads: SourceReadActivities,
   providers: PaymentProviders,
+  metrics?: WorkerMetrics,
 ) {
   return joinActivities(
     createBallotActivities({ ...stores, fleet }),
     createBallotEffectActivities({ ...stores, client }),
     createEgoActivities({ ...stores, fleet }),
-    createFleetHealthActivities(stores),
+    createFleetHealthActivities({ ...stores, schedules: () => readSchedules(client) }),
+    createNotificationActivities({ ...stores, fleet }),
     createSweepActivities({ ...stores, fleet, machineId }),
-    createReflectionActivities({ ...stores, fleet }),
+    createReflectionActivities({ ...stores, fleet, ...(metrics && { metrics }) }),
     createMessageActivities({ ...stores, fleet }),
     createCompareActivities({ ...stores, memorySearch }),
     createPlanActivities({

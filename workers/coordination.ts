@@ -1,4 +1,9 @@
-import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import {
+  type ActivityInterceptorsFactory,
+  type NativeConnection,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import { type Channel, channelQueues, coordinationQueue, machineQueue } from '../domain/task-queues.ts';
@@ -10,9 +15,15 @@ export function pollers(maximum: number): NonNullable<WorkerOptions['activityTas
   return { type: 'simple-maximum', maximum };
 }
 
-interface QueueWorker {
+/** What all Temporal workers of one process have in common. */
+export interface SharedByWorkers {
   connection: NativeConnection;
   namespace: string;
+  /** Those of the process, which count for its metrics. @default those that turn errors into failures */
+  interceptors?: ActivityInterceptorsFactory[];
+}
+
+interface QueueWorker extends SharedByWorkers {
   /** `machine/role/pid`. */
   identity: string;
   activities: Activities;
@@ -25,12 +36,12 @@ interface QueueWorker {
 export function createCoordinationWorker(
   options: QueueWorker & { bundlePath: string; weight: NonNullable<FleetMachine['roles']['coordination']> },
 ): Promise<Worker> {
-  const { weight, bundlePath, ...rest } = options;
+  const { weight, bundlePath, interceptors = activityInterceptors, ...rest } = options;
   return Worker.create({
     ...rest,
     taskQueue: coordinationQueue,
     workflowBundle: { codePath: bundlePath },
-    interceptors: { activity: activityInterceptors },
+    interceptors: { activity: interceptors },
     workflowTaskPollerBehavior: pollers(weight.pollers),
     // By default one poll in five asks for workflows that no machine keeps: 8 pollers then weigh no more than 2.
     nonStickyToStickyPollRatio: 0.7,
@@ -47,11 +58,11 @@ export function createCoordinationWorker(
 
 /** The machine's own queue: plan changes, drains, and folders of its own that are read. */
 export function createMachineQueueWorker(options: QueueWorker & { machineId: string }): Promise<Worker> {
-  const { machineId, ...rest } = options;
+  const { machineId, interceptors = activityInterceptors, ...rest } = options;
   return Worker.create({
     ...rest,
     taskQueue: machineQueue(machineId),
-    interceptors: { activity: activityInterceptors },
+    interceptors: { activity: interceptors },
     activityTaskPollerBehavior: pollers(1),
     maxConcurrentActivityTaskExecutions: 4,
     shutdownGraceTime: '10 seconds',
@@ -62,15 +73,15 @@ export function createMachineQueueWorker(options: QueueWorker & { machineId: str
  * Of this worker: others answer slowly, and waiting costs little. Mail goes to one server; endpoints are everybody's, so there is
  * room for many owners who all have their most under way (`mostAtOnceOfOwner`) beside those who look whether there is room.
  */
-const channelSlots: Readonly<Record<Channel, number>> = { mail: 8, webhooks: 32 };
+const channelSlots: Readonly<Record<Channel, number>> = { mail: 8, webhooks: 32, notify: 16 };
 
 /** What leaves for others by one channel, apart from the work of the fleet: a receiver that hangs holds up neither it nor the other channels. */
 export function createChannelWorker(options: QueueWorker & { channel: Channel }): Promise<Worker> {
-  const { channel, ...rest } = options;
+  const { channel, interceptors = activityInterceptors, ...rest } = options;
   return Worker.create({
     ...rest,
     taskQueue: channelQueues[channel],
-    interceptors: { activity: activityInterceptors },
+    interceptors: { activity: interceptors },
     activityTaskPollerBehavior: pollers(1),
     maxConcurrentActivityTaskExecutions: channelSlots[channel],
     shutdownGraceTime: '10 seconds',

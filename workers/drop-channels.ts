@@ -1,4 +1,4 @@
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { createDeliveryActivities } from '../activities/deliveries.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
@@ -12,7 +12,7 @@ import { createChannelStore } from '../stores/channels.ts';
 import type { Database } from '../stores/database.ts';
 import { createDeliveryStore } from '../stores/deliveries.ts';
 import { createReplyStore } from '../stores/replies.ts';
-import { pollers } from './coordination.ts';
+import { pollers, type SharedByWorkers } from './coordination.ts';
 
 export interface DropChannelDeps {
   db: Database;
@@ -28,7 +28,7 @@ const postSlots = 8;
 
 /** The workers of the kinds of channels, one each: a service that hangs holds up no other, and each has the rate of its kind. */
 export function createDropChannelWorkers(
-  shared: { connection: NativeConnection; namespace: string },
+  { interceptors = activityInterceptors, ...shared }: SharedByWorkers,
   identityOf: (kind: string) => string,
   { db, fleet, webhookKey, waitSeconds }: DropChannelDeps,
 ): Promise<Worker[]> {
@@ -59,7 +59,7 @@ export function createDropChannelWorkers(
         identity: identityOf(kind),
         taskQueue: channelQueue(kind),
         activities,
-        interceptors: { activity: activityInterceptors },
+        interceptors: { activity: interceptors },
         activityTaskPollerBehavior: pollers(1),
         maxConcurrentActivityTaskExecutions: postSlots,
         // Over all workers; the same figure from each.

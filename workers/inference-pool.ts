@@ -1,4 +1,4 @@
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { InferencePool } from '../activities/machines.ts';
 import type { AnswerActivities } from '../activities/answers.ts';
@@ -6,7 +6,7 @@ import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { RankedModel } from '../domain/plan.ts';
 import { talkQueue } from '../domain/task-queues.ts';
-import { pollers } from './coordination.ts';
+import { pollers, type SharedByWorkers } from './coordination.ts';
 import type { SlotGate } from './slot-gate.ts';
 
 /** Loads and unloads models on the machine's server; a simulated machine has nothing to load. */
@@ -15,9 +15,7 @@ export interface ModelLoader {
   unload(modelId: string, signal: AbortSignal): Promise<void>;
 }
 
-export interface PoolOptions {
-  connection: NativeConnection;
-  namespace: string;
+export interface PoolOptions extends SharedByWorkers {
   identity: string;
   gate: SlotGate;
   activities: InferenceActivities & AnswerActivities;
@@ -44,7 +42,7 @@ export type Pool = ReturnType<typeof createInferencePool>;
  * polling back. Changes happen one at a time and in order: stop polling, drain, unload, load, poll.
  */
 export function createInferencePool(options: PoolOptions) {
-  const { gate, loader, log } = options;
+  const { gate, loader, log, interceptors = activityInterceptors } = options;
   const polled = new Map<string, Polled>();
   const resident = new Set<string>();
   const missing = new Set<string>();
@@ -80,7 +78,7 @@ export function createInferencePool(options: PoolOptions) {
       taskQueue: queue,
       identity: `${options.identity.replace('/worker/', `/${model.modelId}/`)}`,
       activities: options.activities,
-      interceptors: { activity: activityInterceptors },
+      interceptors: { activity: interceptors },
       tuner: {
         activityTaskSlotSupplier: gate.supplierFor(queue),
         workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
@@ -190,6 +188,8 @@ export function createInferencePool(options: PoolOptions) {
     },
 
     polls: () => [...polled.keys()].sort(),
+    /** The queues that the plan gives this machine, polled or not. */
+    wanted: () => target.flatMap(queuesOf),
     planVersion: () => planVersion,
     /** Models of the plan whose loading failed the last time. */
     missing: () => [...missing].sort(),

@@ -19,6 +19,8 @@ export interface LeaseOptions {
   onSilence: () => void;
   /** Each time the database has taken a renewal. */
   onRenewed: () => void;
+  /** Each time a renewal failed for a reason that may pass. */
+  onFailed?: () => void;
   /** The lease holds again after a loss or a silence. */
   onHeld: () => void;
   /** fleet.yaml no longer names the machine, or another error that renewing cannot mend. */
@@ -54,6 +56,7 @@ export async function keepLease(options: LeaseOptions) {
       await registerAnew();
     } catch (err) {
       log.warn({ err, machineId }, 'lease not renewed');
+      options.onFailed?.();
       judgeSilence();
     }
   }

@@ -5,19 +5,24 @@ import { createAnswerActivities } from '../activities/answers.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
+import { createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
+import type { FleetMachine } from '../domain/fleet.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
 import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
-import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
+import { readGpuExporter } from '../integrations/gpu/exporter.ts';
+import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
+import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
+import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
@@ -25,13 +30,17 @@ import { workflowBundle } from './bundle.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
+import { watchDisk } from './disk-free.ts';
 import { createDropChannelWorkers } from './drop-channels.ts';
+import { watchGpus } from './gpu-figures.ts';
+import { createInferenceFigures } from './inference-figures.ts';
 import { createInferencePool } from './inference-pool.ts';
 import { showPresence } from './presence.ts';
 import { createRateMeter } from './rate-meter.ts';
 import { relayIntents } from './intents-relay.ts';
 import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
+import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
@@ -49,10 +58,14 @@ export interface MachineWorkerOptions {
   modelKey?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
+  /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
+  dataFolder?: string;
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
   /** How mail and events for others leave; absent: not from here. */
   outbound?: OutboundSettings;
+  /** Of this process; served by whoever starts it. */
+  metrics?: WorkerMetrics;
   log: Logger;
 }
 
@@ -67,7 +80,7 @@ const stopGraceMs = 10_000;
  * plan gives it. `failed` rejects when a part of it ends by itself: the process should end and be started again.
  */
 export async function startMachineWorker(options: MachineWorkerOptions) {
-  const { machineId, log, temporalAddress, temporalNamespace: namespace } = options;
+  const { machineId, log, temporalAddress, temporalNamespace: namespace, metrics } = options;
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   const stopping = new AbortController();
@@ -95,13 +108,20 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     settings: async () => (await fleet()).fleet.embeddings,
     cacheBytes: () => view.fleet.limits.memoryCacheMiB * 2 ** 20,
     onFailure: (err) => log.warn({ err }, 'memories searched by words alone'),
+    onSearched({ seconds, byWords }) {
+      metrics?.memorySearch.observe(seconds);
+      if (byWords) metrics?.memorySearchByWords.inc();
+    },
   });
-  const models = createMachineModels(() => view, machineId, options.modelKey);
+  const figures = metrics && createInferenceFigures(metrics);
+  const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
   const redis = connectRedis(options.redisUrl, log);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1, { liveForMs: keptForMs(view) });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
   let watch: ReturnType<typeof watchModelServer> | undefined;
+  const disk = watchDisk({ folder: options.dataFolder ?? '.', log });
+  let progressedAt: number | undefined;
   const lease = await keepLease({
     machines: stores.machines,
     machineId,
@@ -113,11 +133,20 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       planVersion: pool.planVersion(),
       missingModels: pool.missing(),
       runsAs: runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName),
+      quietSeconds: progressedAt === undefined ? undefined : (performance.now() - progressedAt) / 1000,
+      diskFree: disk.free(),
     }),
-    onLost: () => background(pool.hold('lease lost')),
+    onLost() {
+      metrics?.leases.inc({ outcome: 'lost' });
+      background(pool.hold('lease lost'));
+    },
     onSilence: () => background(pool.hold('no lease')),
     onHeld: () => background(regain()),
-    onRenewed: () => background(catchUp()),
+    onRenewed() {
+      metrics?.leases.inc({ outcome: 'renewed' });
+      background(catchUp());
+    },
+    onFailed: () => metrics?.leases.inc({ outcome: 'failed' }),
     onFatal: (err) => failure.reject(err),
   });
   const calls: MachineCallDeps = {
@@ -125,16 +154,24 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     permits: gate,
     callFor: (modelId) => models.callFor(modelId),
     serverDown: () => watch?.lookNow(),
+    progressed: () => {
+      progressedAt = performance.now();
+    },
     served: createRateMeter({
       gpuClass: machine.gpus[0]?.class ?? '8g',
       rates: createRateStore(db),
       view: () => view,
       log,
     }),
+    ...(figures && { observe: figures.observe }),
   };
-  const pool = createInferencePool({
+  const shared = {
     connection,
     namespace,
+    ...(metrics && { interceptors: createActivityInterceptors(metrics) }),
+  };
+  const pool = createInferencePool({
+    ...shared,
     identity,
     gate,
     loader: models,
@@ -216,7 +253,6 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     fleet,
     sourceFolders: options.sourceFolders,
   });
-  const shared = { connection, namespace };
   const workers = [
     await createMachineQueueWorker({
       ...shared,
@@ -244,6 +280,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
           options.stripe === undefined
             ? {}
             : { stripe: ofOneAccount(createStripe(options.stripe), createProviderAccountStore(db)) },
+          metrics,
         ),
       }),
     );
@@ -274,8 +311,18 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       at: new Date().toISOString(),
     }),
   });
+  const report = reportMachine({
+    machineId,
+    ownHost: () =>
+      runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName) === 'local',
+    models,
+    reports: createMachineReportStore(db),
+    log,
+  });
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
+  const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
+  const gpuWatch = gpus && metrics && figures ? watchGpus({ read: gpus, metrics, drew: figures.drew, log }) : undefined;
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
   const healthTimer = setInterval(() => {
     if (weight) background(startFleetHealth(client));
@@ -293,6 +340,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   return {
     failed: failure.promise,
+    /** Brings gauges of the process up to date. */
+    refreshMetrics(): void {
+      if (!metrics) return;
+      metrics.sequences.set(machine.modelServer === undefined ? 0 : gate.limit);
+      metrics.sequencesInUse.set(gate.inUse);
+      metrics.polling.reset();
+      for (const queue of pool.wanted()) metrics.polling.set({ queue }, 0);
+      for (const queue of pool.polls()) metrics.polling.set({ queue }, 1);
+    },
     /** Takes no more work, lets calls in hand finish within the grace, gives the lease back. */
     async stop(): Promise<void> {
       log.info('machine stops');
@@ -300,6 +356,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
       clearInterval(healthTimer);
       presence.stop();
+      await report.stop();
+      gpuWatch?.stop();
+      disk.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();
@@ -314,6 +373,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await db.destroy();
     },
   };
+}
+
+/** Cards are read where they can be: through the exporter that is named, or on their own host. */
+function gpuReader(machine: FleetMachine, hostName: string): (() => Promise<Gpu[]>) | undefined {
+  const { gpuExporter } = machine;
+  if (gpuExporter !== undefined) return () => readGpuExporter(gpuExporter);
+  return runsAsOf(machine, hostName) === 'local' ? () => probeGpus() : undefined;
 }
 
 function keptForMs({ fleet }: FleetView): number {

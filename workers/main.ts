@@ -1,9 +1,15 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
-import { workerEnvironment } from '../config/environment.ts';
+import { homeEnvironment, workerEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
+import type { Fleet } from '../domain/fleet.ts';
+import { workerMetricsPorts } from '../domain/metrics-ports.ts';
 import { createLogger } from '../observability/logger.ts';
+import { serveMetrics } from '../observability/metrics-server.ts';
+import { createWorkerMetrics } from '../observability/worker-metrics.ts';
+import { createDatabase } from '../stores/database.ts';
+import { currentFleet } from '../stores/fleets.ts';
 import { missingMigrations } from '../stores/migrate.ts';
 import { startMachineWorker } from './machine-worker.ts';
 import { installRuntime } from './runtime.ts';
@@ -26,11 +32,58 @@ async function waitForSchema(): Promise<void> {
   }
 }
 
+/** Until a fleet has been applied: what it says of metrics is needed before all else, since Core's runtime is made once. */
+async function waitForFleet(): Promise<Fleet> {
+  const db = createDatabase({
+    url: environment.databaseUrl,
+    name: 'soulfra worker start',
+    connections: 1,
+    onIdleError: (err) => log.warn({ err }, 'database connection broke'),
+  });
+  try {
+    for (;;) {
+      const current = await currentFleet(db).catch((err: unknown) => {
+        log.warn({ err }, 'fleet not read yet');
+        return undefined;
+      });
+      if (current) return current.fleet;
+      log.info('waiting for a fleet to be applied');
+      await pause(1_000);
+    }
+  } finally {
+    await db.destroy();
+  }
+}
+
 async function startWhenPossible(machineId: string) {
   await waitForSchema();
+  const fleet = await waitForFleet();
+  const { enabled, host } = fleet.metrics;
+  const ports = workerMetricsPorts(fleet, machineId, environment.metricsPort);
+  installRuntime(log, enabled ? { host, port: ports.core } : undefined);
+  const metrics = createWorkerMetrics(machineId);
   for (;;) {
     try {
-      return await startMachineWorker({ ...environment, machineId, log });
+      const worker = await startMachineWorker({
+        ...environment,
+        machineId,
+        dataFolder: homeEnvironment().home,
+        log,
+        ...(enabled && { metrics }),
+      });
+      if (enabled) {
+        // A port that is taken costs the metrics and not the work.
+        serveMetrics({
+          registry: metrics.registry,
+          host,
+          port: ports.own,
+          refresh: () => worker.refreshMetrics(),
+        }).then(
+          () => log.info({ host, ...ports }, 'metrics are served'),
+          (err: unknown) => log.error({ err }, err instanceof Error ? err.message : 'metrics are not served'),
+        );
+      }
+      return worker;
     } catch (err) {
       if (!isDomainError(err, 'UNAVAILABLE')) throw err;
       log.info({ reason: err.message }, 'waiting');
@@ -43,7 +96,6 @@ if (values.machine === undefined) {
   log.fatal('--machine ID is missing: name a machine of fleet.yaml');
   process.exitCode = 2;
 } else {
-  installRuntime(log);
   const stop = Promise.withResolvers<NodeJS.Signals>();
   process.once('SIGINT', stop.resolve);
   process.once('SIGTERM', stop.resolve);

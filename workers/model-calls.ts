@@ -6,7 +6,7 @@ import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
 import { loadedContext } from '../domain/vram.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
-import type { TextModel } from '../integrations/inference/inference.ts';
+import type { Generation, TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
 import {
   loadModel,
@@ -26,6 +26,8 @@ export interface MachineModels extends ModelLoader {
   callFor(modelId: string): ModelCall;
   /** Whether the model server answers; a simulated machine always does. */
   probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
+  /** What the model server says of itself; null on a simulated machine. */
+  probeServer(): Promise<ModelServerState | null>;
 }
 
 /** What this machine answers calls with: its model server, or `extractive` in the model's place. */
@@ -33,6 +35,8 @@ export function createMachineModels(
   view: () => FleetView,
   machineId: string,
   apiKey: string | undefined,
+  /** Told of each answer of the server. */
+  onGenerated: (modelId: string, generation: Generation) => void = () => undefined,
 ): MachineModels {
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
@@ -45,7 +49,11 @@ export function createMachineModels(
     return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
   }
 
-  function answersOf(at: ReturnType<typeof server>, loadedTokens: number): Pick<ModelCall, 'inference' | 'text'> {
+  function answersOf(
+    at: ReturnType<typeof server>,
+    modelId: string,
+    loadedTokens: number,
+  ): Pick<ModelCall, 'inference' | 'text'> {
     if (!at) return { inference: extractive, text: undefined };
     if (made?.url !== at.url) {
       const { limits } = view().fleet;
@@ -60,7 +68,13 @@ export function createMachineModels(
     }
     const server = made.text;
     // Whatever a call is for, it names the context the model stands loaded with: another would load it anew.
-    const text: TextModel = { generate: (request, watch) => server.generate({ ...request, loadedTokens }, watch) };
+    const text: TextModel = {
+      async generate(request, watch) {
+        const generation = await server.generate({ ...request, loadedTokens }, watch);
+        onGenerated(modelId, generation);
+        return generation;
+      },
+    };
     return { inference: createModelReflector(text), text };
   }
 
@@ -75,7 +89,7 @@ export function createMachineModels(
       const at = server();
       const kind = at?.kind ?? 'openai';
       const { variant, name } = servedAs(modelId, kind);
-      return { ...answersOf(at, loadedContext(variant)), variant, servedAs: name, kind };
+      return { ...answersOf(at, modelId, loadedContext(variant)), variant, servedAs: name, kind };
     },
     async load(modelId, signal) {
       const at = server();
@@ -91,6 +105,10 @@ export function createMachineModels(
     async probe() {
       const at = server();
       return at ? probeModelServer(at.url, at.kind, key) : { up: true };
+    },
+    async probeServer() {
+      const at = server();
+      return at ? probeModelServer(at.url, at.kind, key) : null;
     },
   };
 }

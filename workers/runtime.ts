@@ -1,17 +1,62 @@
 import { DefaultLogger, type LogEntry, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { metricsPortTaken } from '../observability/metrics-server.ts';
 
 const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
-/** Sends what the SDK, Core, workflows and activities log to the part's own logger, and lets us do the shutdown. */
-export function installRuntime(log: Logger): void {
+/** Bounds in seconds that tell 5 ms from 600 s; Core's own end at one in ten seconds' steps. */
+const bounds = {
+  calls: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60],
+  waits: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600],
+  work: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
+};
+const histogramBucketOverrides = {
+  request_latency: bounds.calls,
+  long_request_latency: bounds.calls,
+  workflow_task_schedule_to_start_latency: bounds.waits,
+  workflow_task_execution_latency: bounds.calls,
+  workflow_task_replay_latency: bounds.calls,
+  workflow_endtoend_latency: [...bounds.work, 3_600, 86_400],
+  activity_schedule_to_start_latency: bounds.waits,
+  activity_execution_latency: bounds.work,
+  activity_succeed_endtoend_latency: bounds.work,
+  local_activity_execution_latency: bounds.calls,
+  local_activity_succeed_endtoend_latency: bounds.calls,
+};
+
+/**
+ * Sends what the SDK, Core, workflows and activities log to the part's own logger, serves Core's metrics, and lets us do
+ * the shutdown. Once a process. A port that is taken costs the metrics and not the work.
+ */
+export function installRuntime(log: Logger, metrics?: { host: string; port: number }): void {
   const logger = new DefaultLogger('INFO', (entry: LogEntry) => {
     const { error, ...meta } = entry.meta ?? {};
     log[levels[entry.level]]({ ...meta, ...(error === undefined ? {} : { err: error as unknown }) }, entry.message);
   });
-  Runtime.install({
-    logger,
-    shutdownSignals: [],
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} } },
-  });
+  const install = (served: typeof metrics) =>
+    Runtime.install({
+      logger,
+      shutdownSignals: [],
+      telemetryOptions: {
+        logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+        ...(served && {
+          metrics: {
+            prometheus: {
+              bindAddress: `${served.host}:${served.port}`,
+              countersTotalSuffix: true,
+              unitSuffix: true,
+              useSecondsForDurations: true,
+              histogramBucketOverrides,
+            },
+          },
+        }),
+      },
+    });
+  try {
+    install(metrics);
+  } catch (err) {
+    if (metrics === undefined) throw err;
+    log.error({ err }, metricsPortTaken(metrics.host, metrics.port, err));
+    install(undefined);
+  }
 }

@@ -7,7 +7,7 @@ import {
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
-import type { FleetReader } from '../activities/fleet-view.ts';
+import type { FleetReader, FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
   blessingsScheduleId,
@@ -21,11 +21,15 @@ import {
   embeddingScheduleId,
   reconcileScheduleId,
   reflectScheduleId,
+  digestScheduleId,
+  heartbeatScheduleId,
   licensesScheduleId,
+  notifyScheduleId,
   repliesScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
+  type UpkeepScheduleId,
   weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -51,6 +55,11 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader,
   if (fleet.sources.length > 0 || (await living.sources())) {
     await ensure(client, sourcesScheduleId, sourcesSchedule, false);
   } else await remove(client, sourcesScheduleId);
+  const { digest, heartbeat } = fleet.notify;
+  if (digest !== undefined) await ensure(client, digestScheduleId, digestSchedule(digest), false);
+  else await remove(client, digestScheduleId);
+  if (heartbeat !== undefined) await ensure(client, heartbeatScheduleId, heartbeatSchedule(heartbeat), false);
+  else await remove(client, heartbeatScheduleId);
   const cadences = new Set(await living.cadences());
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
@@ -92,7 +101,7 @@ type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>
  * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
  * of reflections: these begin running, and one start that was missed is made up for within a year, the server's own default.
  */
-const standing: Readonly<Record<string, Options>> = {
+const standing: Readonly<Record<UpkeepScheduleId, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
@@ -114,10 +123,25 @@ const standing: Readonly<Record<string, Options>> = {
   [egoScheduleId]: startOf('settleEgo', 'ego', { calendars: [{ hour: 2, minute: 30 }] }),
   [dropsScheduleId]: startOf('composeDrops', 'compose-drops', { intervals: [{ every: '1 minute' }] }),
   [repliesScheduleId]: startOf('collectReplies', 'collect-replies', { intervals: [{ every: '10 minutes' }] }),
+  [notifyScheduleId]: startOf('tellNotices', 'tell-notices', { intervals: [{ every: '1 minute' }] }),
   [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 
 const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] });
+
+type NotifySettings = FleetView['fleet']['notify'];
+
+function digestSchedule({ at, timeZone }: NonNullable<NotifySettings['digest']>): Options {
+  const [hour, minute] = at.split(':').map(Number) as [number, number];
+  const start = startOf('sendDigest', 'digest', { calendars: [{ hour, minute }], timezone: timeZone });
+  // Yesterday's news is no news.
+  return { ...start, policies: { ...start.policies, catchupWindow: '12 hours' } };
+}
+
+function heartbeatSchedule({ every }: NonNullable<NotifySettings['heartbeat']>): Options {
+  const start = startOf('sendHeartbeat', 'heartbeat', { intervals: [{ every: durationSeconds(every) * 1000 }] });
+  return { ...start, policies: { ...start.policies, catchupWindow: '1 minute' } };
+}
 
 function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {
   return {

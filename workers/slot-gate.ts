@@ -118,6 +118,11 @@ export class SlotGate implements Permits {
     this.liveForMs = liveForMs;
   }
 
+  /** Most sequences at once. */
+  get limit(): number {
+    return this.sequences;
+  }
+
   get inUse(): number {
     return this.running;
   }

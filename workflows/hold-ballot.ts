@@ -35,12 +35,14 @@ const { closeVote } = proxyActivities<BallotActivities>({
   heartbeatTimeout: '30 seconds',
   retry: { maximumInterval: '30 seconds' },
 });
-/** Tried again for an hour; then it is said to have failed, and why. */
+/**
+ * Tried so often, which takes an hour; then it is said to have failed, and why. Tries are counted, and not the hour: while no worker is
+ * there nothing was tried.
+ */
 const { carryOut } = proxyActivities<BallotEffectActivities>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout: '10 seconds',
-  scheduleToCloseTimeout: '1 hour',
-  retry: { initialInterval: '500 milliseconds', maximumInterval: '1 minute' },
+  retry: { initialInterval: '500 milliseconds', maximumInterval: '1 minute', maximumAttempts: 66 },
 });
 
 /** The clocks of Temporal and of Postgres differ by a little; what is not due yet is asked for again no sooner. */

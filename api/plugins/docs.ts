@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
@@ -40,6 +41,15 @@ export async function registerDocs(app: Api): Promise<void> {
     transformObject: (document) => withoutUnused(withBodies(jsonSchemaTransformObject(document))),
   });
   await app.register(fastifySwaggerUi, { routePrefix: docsPath, staticCSP: true });
+  const runbooks = await readFile(new URL('../../docs/runbooks.md', import.meta.url), 'utf8');
+  // Panels and alerts link here; it says nothing of this installation.
+  app.route({
+    method: 'GET',
+    url: `${docsPath}/runbooks.md`,
+    config: { role: 'none' },
+    schema: { hide: true },
+    handler: (_request, reply) => reply.type('text/markdown; charset=utf-8').send(runbooks),
+  });
 }
 
 /** A body that may be left out is not required, and a stream of lines is a body too: the schemas of the routes cannot say either. */

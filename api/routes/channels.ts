@@ -45,6 +45,10 @@ const channelSchema = z
     allowDegraded: z.boolean(),
     stoppedAt: timeSchema.nullable(),
     stopReason: z.string(),
+    repliesStoppedAt: timeSchema
+      .nullable()
+      .describe('Since when replies are not read: its server refuses to tell them'),
+    repliesStopReason: z.string(),
     notBefore: timeSchema.nullable().describe('Until when its server wants nothing'),
     createdAt: timeSchema,
   })

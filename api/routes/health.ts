@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { DomainError, errorTable } from '../../domain/errors.ts';
-import type { ApiMetrics } from '../../observability/metrics.ts';
-import { type Figures, readFigures } from '../../stores/queries/figures.ts';
 import type { ApiContext } from '../context.ts';
-import { createReadiness } from '../health.ts';
+import { createReadiness, notConfigured } from '../health.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, problemSchema } from '../schemas.ts';
 import type { Api } from '../types.ts';
@@ -50,7 +48,7 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const { state, parts } = await readiness();
       if (state !== 'unavailable') return { state, parts };
-      const down = Object.entries(parts).filter(([name, part]) => part.state === 'down' && name !== 'redis');
+      const down = Object.entries(parts).filter(([, part]) => part.state === 'down' && part.reason !== notConfigured);
       const { status, cause, mend } = errorTable.UNAVAILABLE;
       return reply
         .code(503)
@@ -78,32 +76,8 @@ export function healthRoutes(app: Api, context: ApiContext): void {
       // They are of the whole installation; who signed up here is no part of who runs it.
       if (callerOf(request).ownerId !== (await context.principals.firstOperator()))
         throw new DomainError('FORBIDDEN', 'metrics are for who runs the installation');
-      try {
-        setFigures(metrics, await readFigures(context.db));
-      } catch (err) {
-        // Figures of the process itself are worth most when the database is away.
-        context.log.warn({ err }, 'figures not read for metrics');
-      }
+      await context.figures();
       return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
     },
   });
-}
-
-function setFigures(metrics: ApiMetrics, figures: Figures): void {
-  for (const [gauge, byState] of [
-    [metrics.machines, figures.machines],
-    [metrics.agents, figures.agents],
-    [metrics.openRuns, figures.openRuns],
-    [metrics.sources, figures.sources],
-  ] as const) {
-    gauge.reset();
-    for (const [state, count] of Object.entries(byState)) gauge.set({ state }, count);
-  }
-  metrics.pendingSourceItems.set(figures.pendingSourceItems);
-  metrics.openNotices.set(figures.openNotices);
-  metrics.unplacedAgents.set(figures.unplacedAgents);
-  metrics.ledgerDiscrepancies.set(figures.ledgerDiscrepancies);
-  metrics.ledgerReconciled.set(figures.ledgerReconciledSeconds);
-  metrics.oldestIntent.set(figures.oldestIntentSeconds);
-  metrics.eventHorizon.set(figures.eventHorizonSeconds);
 }

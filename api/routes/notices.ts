@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { idSchema } from '../../domain/ids.ts';
 import { endNotice } from '../../stores/inbox.ts';
-import { listOpenNotices } from '../../stores/queries/notices.ts';
+import { noticeKinds, severities } from '../../domain/notices.ts';
+import { inboxClearSince, listOpenNotices } from '../../stores/queries/notices.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
@@ -12,11 +13,20 @@ import type { Api } from '../types.ts';
 const noticeSchema = z
   .object({
     id: idSchema('notice'),
-    kind: z.string(),
+    kind: z.enum(noticeKinds),
+    severity: z.enum(severities),
     subject: z.string(),
     title: z.string(),
     detail: z.string(),
-    action: z.string().describe('The command that settles it'),
+    action: z.string().describe('What to do, in the words of whoever tells it'),
+    act: z
+      .object({
+        say: z.string().describe('What to do'),
+        command: z.string().describe('The command that does it, or that shows what lies outside'),
+        call: z.object({ method: z.enum(['GET', 'POST', 'DELETE']), path: z.string() }).describe('The same by the API'),
+      })
+      .describe('What settles it'),
+    otherwise: z.string().describe('What happens if nobody does, or what else there is to do'),
     seen: z.int().describe('How often it came up since it was opened'),
     openedAt: timeSchema,
   })
@@ -34,6 +44,12 @@ export function noticeRoutes(app: Api, { db }: ApiContext): void {
     key: idSchema('notice'),
     keyOf: (notice) => notice.id,
     rows: (page) => listOpenNotices(db, page),
+    beside: {
+      shape: {
+        clearSince: timeSchema.nullable().describe('Since when nothing waits; null while something does'),
+      },
+      read: async (ownerId) => ({ clearSince: await inboxClearSince(db, ownerId) }),
+    },
   });
 
   app.route({

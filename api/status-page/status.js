@@ -57,10 +57,15 @@ async function showInvitation() {
   const { status, answer } = await post('/invites/preview', { token }).catch(unanswered);
   const until = answer.expiresAt ? `, until ${new Date(answer.expiresAt).toLocaleString()}` : '';
   $('#invitation-text').textContent =
-    status === 200 ? `${answer.inviter} invites you to the group ${answer.guild}${until}.` : refusal(answer);
+    status === 200
+      ? `${inQuotes(answer.inviter)} invites you to the group ${inQuotes(answer.guild)}${until}.`
+      : refusal(answer);
   $('#invitation-join').hidden = status !== 200;
   $('#invitation-join').addEventListener('click', () => void join(token));
 }
+
+/** Words of somebody else are not taken for ours: nothing in them ends the quotation. */
+const inQuotes = (text) => `“${text.replace(/[“”„‟"]/g, '’')}”`;
 
 /** Who is signed in joins as themselves; else the secret of a mail shows who they are. */
 async function join(token) {
@@ -241,15 +246,17 @@ let waiting = false;
 function refreshSoon() {
   if (waiting) return;
   waiting = true;
-  setTimeout(async () => {
-    waiting = false;
-    try {
-      await refresh();
-    } catch (err) {
-      if (err instanceof SignedOut) show('signed-out');
-      else $('#live').textContent = `not connected: ${err.message}`;
-    }
-  }, refreshMs);
+  setTimeout(() => void refreshNow(), refreshMs);
+}
+
+async function refreshNow() {
+  waiting = false;
+  try {
+    await refresh();
+  } catch (err) {
+    if (err instanceof SignedOut) show('signed-out');
+    else $('#live').textContent = `not connected: ${err.message}`;
+  }
 }
 
 function follow() {

@@ -1,12 +1,22 @@
 import type { DropVerdict } from './drop-judge.ts';
 import type { Edit, Protection } from './sabotage.ts';
 
+/** Seconds that a service may be at work on a request in a short round, and how long it is. */
+const shortPatience = 8;
+export const shortWorkMs = (shortPatience - 1) * 1_000;
+
 /** Short rounds wait seconds between attempts where the product waits minutes and hours; what may be sent again is decided as shipped. */
 export const quickly: readonly Edit[] = [
   {
     file: 'domain/deliveries.ts',
     from: 'const delays = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000] as const;',
     to: 'const delays = [1, 2, 3, 3, 3, 3, 3, 3] as const;',
+  },
+  // The services of a short round are at work as much shorter: `shortWorkMs`.
+  {
+    file: 'domain/deliveries.ts',
+    from: 'const { patience } = channelKindRow(kind);',
+    to: `const patience = Math.min(channelKindRow(kind).patience, ${shortPatience});`,
   },
 ];
 
@@ -22,7 +32,7 @@ export const dropSabotages: Partial<
     edits: [
       {
         file: 'integrations/channels/posting.ts',
-        from: "const count = channelKindRow(kind).keyLife === 'always' ? 0 : again;",
+        from: 'const count = channelKindRow(kind).keyOfPost === true ? 0 : again;',
         to: 'const count = `${again}/${Math.random()}`;',
       },
     ],
@@ -57,6 +67,17 @@ export const dropSabotages: Partial<
         file: 'domain/deliveries.ts',
         from: 'return secondsSinceDoubt < keyLife - keyMargin(keyLife);',
         to: 'return secondsSinceDoubt < keyLife * keyMargin(keyLife) * 1e6;',
+      },
+    ],
+    finding: 'exactTwice',
+  },
+  // What its service may still be at work on is not sent again.
+  patience: {
+    edits: [
+      {
+        file: 'domain/deliveries.ts',
+        from: 'return patience === 0 ? 0 : Math.max(0, leaveWithinSeconds + patience - youngest);',
+        to: 'return Math.min(0, leaveWithinSeconds, patience, youngest);',
       },
     ],
     finding: 'exactTwice',

@@ -1,11 +1,13 @@
 import type { Random } from '../../domain/random.ts';
 import type { Database } from '../../stores/database.ts';
+import { channelKindRow } from '../../domain/channel-kinds.ts';
 import { startDiscordDouble } from '../../test/support/channels/discord.ts';
 import type { Fault, Posted } from '../../test/support/channels/double.ts';
 import { startMastodonDouble } from '../../test/support/channels/mastodon.ts';
 import { startSlackDouble } from '../../test/support/channels/slack.ts';
 import { startWebhookDouble } from '../../test/support/channels/webhook.ts';
 import { keptChannel } from '../../test/support/drops.ts';
+import { shortWorkMs } from './drop-sabotage.ts';
 
 export type DropServices = Awaited<ReturnType<typeof openDropServices>>;
 
@@ -23,9 +25,16 @@ export async function openDropServices(random: Random, { harsh }: { harsh: boole
   ];
   const all = [webhook, ...mastodon, ...discord, ...slack];
   let faults = 0;
+  let slow = 0;
   const share = harsh ? 0.5 : 0.12;
+  /** Of what goes to services with keys: they work on it for longer than anybody waits for the answer. */
+  const slowShare = harsh ? 0.3 : 0.03;
 
-  function fault(): Fault | undefined {
+  function faultOf(kind: 'webhook' | 'mastodon' | 'discord_bot' | undefined): Fault | undefined {
+    if (kind !== undefined && random.next() < slowShare) {
+      slow += 1;
+      return { slowMs: harsh ? shortWorkMs : (channelKindRow(kind).patience - 2) * 1_000 };
+    }
     if (random.next() >= share) return undefined;
     faults += 1;
     return random.pick<Fault>([
@@ -43,10 +52,15 @@ export async function openDropServices(random: Random, { harsh }: { harsh: boole
       },
     ]);
   }
-  for (const double of all) double.failBy(fault);
+  webhook.failBy(() => faultOf('webhook'));
+  for (const double of mastodon) double.failBy(() => faultOf('mastodon'));
+  for (const double of discord) double.failBy(() => faultOf('discord_bot'));
+  for (const double of slack) double.failBy(() => faultOf(undefined));
 
   return {
     faults: () => faults,
+    /** Requests that their service was at work on for long. */
+    slow: () => slow,
     posts: (): Posted[] => all.flatMap(({ posts }) => posts),
     /** The service no longer knows what was posted for this drop by its key. */
     expire(dropId: string): void {

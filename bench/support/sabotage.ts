@@ -14,6 +14,7 @@ export const protections = [
   'doubt',
   'expiry',
   'notice',
+  'patience',
 ] as const;
 export type Protection = (typeof protections)[number];
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { ago, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 import { agentBudgetCommands } from './agent-budgets.ts';
+import type { Subject } from './health.ts';
 import { lineageCommands } from './lineages.ts';
 
 interface LastRun {
@@ -91,6 +92,25 @@ export function agentCommands(program: Command): void {
       if (page.nextCursor !== null) line(dim(`more: --limit ${limit * 2}`));
     },
   );
+
+  limitOption(
+    agents.command('late').description('agents whose runs do not come, or bring nothing, the worst first'),
+  ).action(async ({ limit }: { limit: number }, command: Command) => {
+    const { client, json } = sessionOf(command);
+    const page = await client.list<Subject>('/health', { kind: 'agent', atLeast: 'late' }, limit);
+    if (json) return printJson(page);
+    if (page.items.length === 0) return line(good('No agent is late.'));
+    line(
+      table(page.items, [
+        ['AGENT', (agent) => agent.id],
+        ['NAME', (agent) => agent.name],
+        ['STATE', (agent) => agent.state],
+        ['SINCE', (agent) => ago(agent.since)],
+        ['WHY', (agent) => agent.reason],
+      ]),
+    );
+    if (page.nextCursor !== null) line(dim(`more: --limit ${limit * 2}`));
+  });
 
   agents
     .command('show')

@@ -13,6 +13,8 @@ async function pathOf(client: Client, given: string): Promise<string> {
   return `/channels/${encodeURIComponent(id)}`;
 }
 const stateOf = ({ stoppedAt, stage }: Channel) => (stoppedAt === null ? stage : 'stopped');
+const reasonOf = ({ stopReason, repliesStopReason: why }: Channel) =>
+  stopReason !== '' || why === '' ? stopReason : `its replies are not read: ${why}`;
 
 /** `name=value` of settings. */
 function fieldsOf(pairs: readonly string[] | undefined): Record<string, string> {
@@ -92,7 +94,7 @@ export function channelCommands(program: Command): void {
           ['NAME', (channel) => plain(channel.name)],
           ['STAGE', (channel) => styledState(stateOf(channel))],
           ['MADE', (channel) => ago(channel.createdAt)],
-          ['REASON', (channel) => plain(channel.stopReason)],
+          ['REASON', (channel) => plain(reasonOf(channel))],
         ]),
       );
     },

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { channelIdsOf } from '../channels.ts';
+import { badInput } from '../failures.ts';
 import { ago, bold, confirm, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 import { dropScheduleCommands } from './drop-schedules.ts';
@@ -31,6 +32,14 @@ interface Blessing {
   agentId: string;
   isNew: boolean;
   would?: string;
+}
+interface DropEdit {
+  title?: string;
+  body?: string;
+  narration?: string;
+  channel?: string[];
+  at?: string;
+  dryRun?: boolean;
 }
 interface Stop {
   stopped: boolean;
@@ -111,14 +120,21 @@ export function dropCommands(program: Command): void {
     .argument('<drop>', 'its id')
     .option('--title <title>', 'another title')
     .option('--body <body>', 'another text')
+    .option('--narration <text>', 'another text to be read aloud')
+    .option('--channel <channels...>', 'the channels it goes to, in place of those it went to')
     .option('--at <time>', 'another time')
-    .description('change a drop that has not left')
-    .action(async (id: string, options: { title?: string; body?: string; at?: string }, command: Command) => {
+    .option('--dry-run', 'check only')
+    .description('change a drop that has not left; other words of what was approved are to be approved again')
+    .action(async (id: string, options: DropEdit, command: Command) => {
       const { client, json } = sessionOf(command);
+      const { title, body, narration, channel, at: publishAt, dryRun } = options;
+      const channels = channel === undefined ? undefined : await channelIdsOf(client, channel);
+      const change = { title, body, narration, channels, publishAt };
+      if (Object.values(change).every((value) => value === undefined))
+        throw badInput('Nothing is to be changed.', 'Give --title, --body, --narration, --channel or --at.');
       const { version } = await client.get<Drop>(pathOf(id));
-      const { title, body, at: publishAt } = options;
       const match = { 'if-match': `"${version}"` };
-      told(json, await client.patch<Drop>(pathOf(id), { title, body, publishAt }, {}, match));
+      told(json, await client.patch<Drop>(pathOf(id), change, { dryRun }, match));
     });
 
   drop

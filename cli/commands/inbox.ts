@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Severity } from '../../domain/notices.ts';
 import type { Would } from '../licenses.ts';
 import { ago, bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
 import { limitOption, sessionOf, wholeNumber } from '../program.ts';
@@ -7,28 +8,29 @@ interface Notice {
   id: string;
   title: string;
   detail: string;
-  action: string;
+  severity: Severity;
+  act: { say: string; command: string; call: { method: string; path: string } };
+  otherwise: string;
   seen: number;
   openedAt: string;
-}
-interface Ready {
-  state: 'ready' | 'degraded';
-  parts: Record<string, { state: 'up' | 'down'; ms: number; reason?: string }>;
 }
 
 export function inboxCommands(program: Command): void {
   const inbox = limitOption(program.command('inbox').description('what waits for a person')).action(
     async ({ limit }: { limit: number }, command: Command) => {
       const { client, json } = sessionOf(command);
-      const page = await client.list<Notice>('/inbox', {}, limit);
+      const page = await client.list<Notice, { clearSince: string | null }>('/inbox', {}, limit);
       if (json) return printJson(page);
-      if (page.items.length === 0) return line(good('Nothing waits for you.'));
-      for (const { id, title, detail, action, openedAt, seen } of page.items) {
-        line(
-          `${warn('●')} ${bold(plain(title))} ${dim(`${ago(openedAt)}${seen > 1 ? `, seen ${seen} times` : ''}  ${id}`)}`,
-        );
+      if (page.items.length === 0) {
+        return line(good(`Nothing waits for you, since ${ago(page.clearSince)}.`));
+      }
+      for (const { id, title, detail, severity, act, otherwise, openedAt, seen } of page.items) {
+        const dot = { info: dim, warning: warn, critical: bad }[severity]('●');
+        line(`${dot} ${bold(plain(title))} ${dim(`${ago(openedAt)}${seen > 1 ? `, seen ${seen} times` : ''}  ${id}`)}`);
         if (detail !== '') line(`  ${plain(detail)}`);
-        if (action !== '') line(`  → ${plain(action)}`);
+        line(`  → ${plain(act.say)}  ${bold(plain(act.command))}`);
+        line(dim(`    ${plain(`${act.call.method} ${act.call.path}`)}`));
+        line(dim(`    else: ${plain(otherwise)}`));
       }
     },
   );
@@ -70,21 +72,5 @@ export function inboxCommands(program: Command): void {
         quiet?.refresh();
       }
       clearTimeout(quiet);
-    });
-
-  program
-    .command('health')
-    .description('whether the parts answer; exit 3 where one does not')
-    .action(async (_options: object, command: Command) => {
-      const { client, json } = sessionOf(command);
-      const health = await client.get<Ready>('/health/ready');
-      if (json) return printJson(health);
-      for (const [name, part] of Object.entries(health.parts)) {
-        line(
-          `${part.state === 'up' ? good('✔') : bad('✖')} ${name} ${part.state === 'up' ? `${part.ms} ms` : (part.reason ?? 'down')}`,
-        );
-      }
-      if (health.state === 'degraded')
-        line(warn('Redis is away: everything works, rate limits are counted per process.'));
     });
 }

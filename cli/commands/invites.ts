@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { inQuotes } from '../../domain/clean-text.ts';
 import type { Client } from '../client.ts';
 import { badInput } from '../failures.ts';
 import { guildPath } from '../guilds.ts';
@@ -136,10 +137,10 @@ export function inviteCommands(program: Command): void {
       const { client, json } = sessionOf(command);
       const invite = await client.get<Invite>(invitePath(id));
       if (json) return printJson(invite);
-      line(`${bold(plain(invite.guildName))} ${styledState(invite.state)} ${dim(plain(invite.reason))}`);
+      line(`${bold(inQuotes(plain(invite.guildName)))} ${styledState(invite.state)} ${dim(plain(invite.reason))}`);
       line(`to        ${plain(whom(invite))} as ${invite.role}`);
-      line(`from      ${plain(invite.inviterName)}`);
-      if (invite.message !== '') line(`message   ${plain(invite.message)}`);
+      line(`from      ${inQuotes(plain(invite.inviterName))}`);
+      if (invite.message !== '') line(`message   ${inQuotes(plain(invite.message))}`);
       if (invite.target === 'link') line(`uses      ${invite.uses} of ${invite.usesLimit ?? 'any number'}`);
       if (invite.waitsFor === 'agent') line(`answers   ${invite.agentId} itself, until ${invite.answerBy}`);
       line(`until     ${invite.expiresAt ?? 'without an end'}`);
@@ -198,7 +199,9 @@ export function inviteCommands(program: Command): void {
         { token },
       );
       if (json) return printJson(seen);
-      line(`${plain(seen.inviter)} invites to ${bold(plain(seen.guild))}, until ${seen.expiresAt ?? 'for ever'}`);
+      line(
+        `${inQuotes(plain(seen.inviter))} invites to ${bold(inQuotes(plain(seen.guild)))}, until ${seen.expiresAt ?? 'for ever'}`,
+      );
     });
 
   invites

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { type Ballot, ballotPath, choiceWords, ego, type Vote } from '../ballots.ts';
+import { type Ballot, ballotPath, choiceOf, choiceWords, ego, type Vote } from '../ballots.ts';
 import { badInput } from '../failures.ts';
 import { ago, good, line, plain, printJson } from '../output.ts';
 import { sessionOf } from '../program.ts';
@@ -82,7 +82,10 @@ export function voteCommand(program: Command): void {
   program
     .command('vote')
     .argument('<ballot>', 'its id')
-    .argument('<choice>', 'abstain; 2 for one option; 1,3 for several or for an order; 1=60,2=40 for shares')
+    .argument(
+      '<choice>',
+      'abstain; 2 or “Yes” for one option, by its place or its words; 1,3 for several or for an order; 1=60,2=40 for shares',
+    )
     .option('--as <agent>', 'your agent that votes; default: you yourself, in a guild')
     .option('--reason <text>', 'why')
     .option('--dry-run', 'check only')
@@ -95,26 +98,15 @@ export function voteCommand(program: Command): void {
         command: Command,
       ) => {
         const { client, json } = sessionOf(command);
-        const { method } = await client.get<Ballot>(ballotPath(id));
+        const ballot = await client.get<Ballot>(ballotPath(id));
         const vote = await client.put<Vote>(
           ballotPath(id, '/vote'),
-          { choice: choiceOf(written, method), ...said },
+          { choice: choiceOf(written, ballot), ...said },
           { dryRun },
         );
         if (json) return printJson(vote);
         if (vote.would !== undefined) return line(`would ${vote.would}`);
-        line(`${good('✔')} ${vote.voterId}: ${choiceWords(vote.choice)}, with ${ego(vote.weight)}`);
+        line(`${good('✔')} ${vote.voterId}: ${choiceWords(vote.choice, ballot.options)}, with ${ego(vote.weight)}`);
       },
     );
-}
-
-/** `2`, `1,3` or `1=60,2=40`, as the method takes it. */
-function choiceOf(written: string, method: string): unknown {
-  if (written === 'abstain') return null;
-  const parts = written.split(',').map((part) => part.trim());
-  if (parts.every((part) => /^\d+=\d+$/.test(part)))
-    return Object.fromEntries(parts.map((part) => part.split('=')).map(([option, share]) => [option, Number(share)]));
-  if (!parts.every((part) => /^\d+$/.test(part)))
-    throw badInput(`${written} is no choice.`, 'Write abstain, 2, 1,3 or 1=60,2=40.');
-  return method === 'single' && parts.length === 1 ? Number(parts[0]) : parts.map(Number);
 }

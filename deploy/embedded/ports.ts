@@ -14,8 +14,17 @@ export interface Ports {
   temporal: number;
   temporalUi: number;
   temporalMetrics: number;
+  apiMetrics: number;
   /** First of ten for the workers' metrics. */
   workerMetrics: number;
+}
+
+/** Workers of one start that have ports of the block for their metrics, two each; the others go by fleet.yaml. */
+const workersWithPorts = 5;
+
+/** Environment of the worker that is started as the so-manieth, from 0. */
+export function workerMetricsEnv(ports: Pick<Ports, 'workerMetrics'>, place: number): Record<string, string> {
+  return place < workersWithPorts ? { SOULFRA_METRICS_PORT: String(ports.workerMetrics + 2 * place) } : {};
 }
 
 function portsFrom(base: number): Ports {
@@ -27,6 +36,7 @@ function portsFrom(base: number): Ports {
     temporal: base + 3,
     temporalUi: base + 4,
     temporalMetrics: base + 5,
+    apiMetrics: base + 6,
     workerMetrics: base + 10,
   };
 }

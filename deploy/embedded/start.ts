@@ -11,7 +11,7 @@ import { endLeftovers } from './leftovers.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
 import { apiPart, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
 import { createParts } from './parts.ts';
-import { takePorts } from './ports.ts';
+import { takePorts, workerMetricsEnv } from './ports.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
@@ -82,8 +82,13 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),
     };
-    const startMachine = (machineId: string) =>
-      parts.start(workerPart({ root: repositoryRoot, machineId, env: workerEnv }));
+    // A worker that is started again keeps its ports.
+    const places = new Map<string, number>();
+    const startMachine = (machineId: string) => {
+      if (!places.has(machineId)) places.set(machineId, places.size);
+      const env: Env = { ...workerEnv, ...workerMetricsEnv(ports, places.get(machineId)!) };
+      return parts.start(workerPart({ root: repositoryRoot, machineId, env }));
+    };
     control = await serveControl(controlSocketPath(home), {
       parts: () => parts.list(),
       killMachine: async (id) => ({ pid: await parts.kill(workerPartName(id)) }),
@@ -94,9 +99,15 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
     const secretKey = given(env, 'SOULFRA_SECRET_KEY') ? {} : { SOULFRA_SECRET_KEY: secrets.secretKey };
-    // Workers alone send mail.
-    const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...apiBase } = partEnv;
-    const apiEnv: Env = { ...apiBase, ...secretKey, ...webhookKey };
+    // Workers alone send mail and tell people.
+    const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...withoutMail } = partEnv;
+    const { SOULFRA_NOTIFY_SECRETS: _secrets, SOULFRA_NOTIFY_SECRETS_FILE: _secretsFile, ...apiBase } = withoutMail;
+    const apiEnv: Env = {
+      ...apiBase,
+      ...secretKey,
+      ...webhookKey,
+      SOULFRA_METRICS_PORT: String(ports.apiMetrics),
+    };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });

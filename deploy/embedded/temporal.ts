@@ -9,16 +9,19 @@ import type { PartSpec } from './parts.ts';
 import { type Attempt, endWithUs, firstThatWorks, isExecutable, onPath, output } from './resolve.ts';
 import type { Step } from './screen.ts';
 import { compareVersions } from './version.ts';
+import {
+  leastTemporalServer,
+  namespaceRetentionSeconds,
+  searchAttributeNames,
+  temporalSettings,
+} from '../../domain/temporal-needs.ts';
 
 /** What we build and cache: command line 1.8.2, which holds server 1.31.2. */
 const cliVersion = '1.8.2';
-const leastServer = '1.31.0';
 const downloadLimitMs = 240_000;
 const buildLimitMs = 40 * 60_000;
 const moduleFolder = fileURLToPath(new URL('./temporal-module/', import.meta.url));
 
-const searchAttributes = ['AgentId', 'MachineId', 'GuildId', 'SoulfraState'] as const;
-const retentionSeconds = 30 * 86_400;
 /** INDEXED_VALUE_TYPE_KEYWORD of temporal.api.enums.v1. */
 const keywordType = 2;
 
@@ -65,8 +68,8 @@ async function judge(binary: string, why: string): Promise<Attempt<TemporalFound
   const text = (await output(binary, ['--version'], { timeoutMs: 20_000 })).trim();
   const server = /Server (\d+\.\d+\.\d+)/.exec(text)?.[1];
   if (server === undefined) return { skipped: `does not say its server's version: ${text}` };
-  if (compareVersions(server, leastServer) < 0)
-    return { skipped: `holds server ${server}, at least ${leastServer} is needed` };
+  if (compareVersions(server, leastTemporalServer) < 0)
+    return { skipped: `holds server ${server}, at least ${leastTemporalServer} is needed` };
   return { found: { binary, server }, why: `${why}, server ${server}` };
 }
 
@@ -167,13 +170,7 @@ export interface TemporalOptions {
 /** The design's flags: without the pragmas it is half as fast, without the poll limits an idle workflow takes 450 ms instead of 60. */
 export function temporalPart(options: TemporalOptions): PartSpec {
   const address = `127.0.0.1:${options.port}`;
-  const settings = [
-    'matching.numTaskqueueReadPartitions=1',
-    'matching.numTaskqueueWritePartitions=1',
-    'history.transferProcessorMaxPollRPS=2000',
-    'history.timerProcessorMaxPollRPS=2000',
-    'history.visibilityProcessorMaxPollRPS=2000',
-  ];
+  const settings = Object.entries(temporalSettings).map(([name, value]) => `${name}=${value}`);
   return {
     name: 'temporal',
     order: 2,
@@ -190,7 +187,7 @@ export function temporalPart(options: TemporalOptions): PartSpec {
       '--sqlite-pragma=synchronous=normal',
       '--log-level=warn',
       ...settings.flatMap((setting) => ['--dynamic-config-value', setting]),
-      ...searchAttributes.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+      ...searchAttributeNames.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
       ...(options.namespaces ?? []).flatMap((name) => ['--namespace', name]),
     ],
     // Else the server reports its version to its makers every day, and we promise that nothing is reported.
@@ -223,14 +220,14 @@ export async function prepareNamespace(address: string, namespace: string): Prom
   const connection = await Connection.connect({ address, connectTimeout: '10 seconds' });
   try {
     const { config } = await connection.workflowService.describeNamespace({ namespace });
-    if (Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) < retentionSeconds) {
+    if (Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) < namespaceRetentionSeconds) {
       await connection.workflowService.updateNamespace({
         namespace,
-        config: { workflowExecutionRetentionTtl: { seconds: retentionSeconds as never } },
+        config: { workflowExecutionRetentionTtl: { seconds: namespaceRetentionSeconds as never } },
       });
     }
     const known = await connection.operatorService.listSearchAttributes({ namespace });
-    const missing = searchAttributes.filter((name) => known.customAttributes?.[name] === undefined);
+    const missing = searchAttributeNames.filter((name) => known.customAttributes?.[name] === undefined);
     if (missing.length > 0) {
       await connection.operatorService.addSearchAttributes({
         namespace,

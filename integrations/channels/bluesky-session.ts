@@ -40,6 +40,8 @@ export async function openBlueskySession(at: At): Promise<string> {
   if (known !== undefined) {
     const told = await call(at, 'com.atproto.server.getSession', { token: known.accessJwt });
     if (told.status === 200) return at.session!;
+    // Too often asked is no sign that it has run out.
+    if (told.status === 429) throw refused('the session', told);
     const fresh = await call(at, 'com.atproto.server.refreshSession', {
       token: known.refreshJwt,
       bytes: new Uint8Array(),

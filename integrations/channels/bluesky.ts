@@ -84,7 +84,8 @@ export const bluesky: ChannelKind<z.output<typeof settings>, z.output<typeof sec
       url: `${server}/xrpc/app.bsky.feed.getPostThread?${query}`,
       headers: { authorization: `Bearer ${accessJwt}` },
     });
-    if (asked.kind !== 'reply' || asked.status !== 200) throw new NotReady('the replies', unpublished(asked));
+    if (asked.kind !== 'reply' || asked.status !== 200)
+      throw new NotReady('the replies', unpublished(asked, { stopOn: [401, 403] }));
     return listOf(fieldsOf(fieldsOf(asked.json)['thread'])['replies']).flatMap((one): Reply[] => {
       const said = fieldsOf(one['post']);
       const record = fieldsOf(said['record']);

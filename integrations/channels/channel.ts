@@ -71,6 +71,8 @@ export interface PostAnswer {
   remoteId?: string | undefined;
   /** Nothing is to be sent to the destination for so long. */
   waitSeconds?: number | undefined;
+  /** Nor to any other of the service: it counts what comes from us together, and that is used up. */
+  ofService?: boolean;
   /** The channel cannot work any more as it is set up, and must not be tried on and on. */
   stopChannel?: boolean;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { fieldsOf, listOf, NotReady, textOf, unpublished, waitAfter } from './asking.ts';
+import { fieldsOf, listOf, NotReady, textOf, waitAfter } from './asking.ts';
 import type { ChannelKind, Reply } from './channel.ts';
-import { discordSafety, discordStops, discordText } from './discord-text.ts';
+import { discordSafety, discordText, discordUnpublished } from './discord-text.ts';
 import { serverAddress, tokenSchema } from './server-address.ts';
 
 const settings = z.strictObject({
@@ -29,8 +29,7 @@ export const discordBot: ChannelKind<z.output<typeof settings>, z.output<typeof 
       json: { content: text, nonce: nonceOf(key), enforce_nonce: true, ...discordSafety },
       headers: { authorization: `Bot ${botToken}` },
     });
-    if (asked.kind !== 'reply' || asked.status < 200 || asked.status > 299)
-      return unpublished(asked, { stopOn: discordStops });
+    if (asked.kind !== 'reply' || asked.status < 200 || asked.status > 299) return discordUnpublished(asked);
     return {
       outcome: 'published',
       reason: '',
@@ -46,7 +45,7 @@ export const discordBot: ChannelKind<z.output<typeof settings>, z.output<typeof 
       url: `${server}/api/v10/channels/${channelId}/messages?${new URLSearchParams({ after: remoteId, limit: '100' }).toString()}`,
       headers: { authorization: `Bot ${botToken}` },
     });
-    if (asked.kind !== 'reply' || asked.status !== 200) throw new NotReady('the replies', unpublished(asked));
+    if (asked.kind !== 'reply' || asked.status !== 200) throw new NotReady('the replies', discordUnpublished(asked));
     return listOf(asked.json).flatMap((one): Reply[] => {
       const id = textOf(one['id']);
       const author = fieldsOf(one['author']);

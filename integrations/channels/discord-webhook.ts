@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { fieldsOf, textOf, unpublished, waitAfter } from './asking.ts';
+import { fieldsOf, textOf, waitAfter } from './asking.ts';
 import type { ChannelKind } from './channel.ts';
-import { discordSafety, discordStops, discordText } from './discord-text.ts';
+import { discordSafety, discordText, discordUnpublished } from './discord-text.ts';
 import { postAddress } from './server-address.ts';
 
 const settings = z.strictObject({});
@@ -28,7 +28,7 @@ export const discordWebhook: ChannelKind<z.output<typeof settings>, z.output<typ
     // The answer is then the message, and not only that it was heard.
     at.searchParams.set('wait', 'true');
     const asked = await ask({ url: at.href, json: { content: text, ...discordSafety } });
-    if (asked.kind !== 'reply' || asked.status !== 200) return unpublished(asked, { stopOn: discordStops });
+    if (asked.kind !== 'reply' || asked.status !== 200) return discordUnpublished(asked);
     return {
       outcome: 'published',
       reason: '',

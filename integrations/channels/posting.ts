@@ -37,9 +37,9 @@ export function destinationKey(kind: ChannelKindName, destination: string): stri
   return `${kind}:${createHash('sha256').update(destination).digest('hex').slice(0, 32)}`;
 }
 
-/** The same for what may be only one post. Where a key lasts for ever it stays when a person asks for the post again. */
+/** The same for what may be only one post; where it is the post's own also when a person asks for that again. */
 export function postKey(kind: ChannelKindName, deliveryId: string, again: number): string {
-  const count = channelKindRow(kind).keyLife === 'always' ? 0 : again;
+  const count = channelKindRow(kind).keyOfPost === true ? 0 : again;
   return createHash('sha256').update(`${deliveryId}/${count}`).digest('hex').slice(0, 32);
 }
 

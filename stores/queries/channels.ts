@@ -14,6 +14,9 @@ export interface ChannelView {
   allowDegraded: boolean;
   stoppedAt: string | null;
   stopReason: string;
+  /** Since when replies are not read, and why. */
+  repliesStoppedAt: string | null;
+  repliesStopReason: string;
   /** Until when its server wants nothing. */
   notBefore: string | null;
   createdAt: string;
@@ -28,7 +31,7 @@ function channelsOf(db: Executor, ownerId: string) {
         .onRef('destinations.ownerId', '=', 'channels.ownerId'),
     )
     .select(['channels.id', 'kind', 'name', 'settings', 'stage', 'allowExtractive', 'allowDegraded'])
-    .select(['stoppedAt', 'stopReason', 'createdAt'])
+    .select(['stoppedAt', 'stopReason', 'repliesStoppedAt', 'repliesStopReason', 'createdAt'])
     .select(sql<Date | null>`case when not_before > now() then not_before end`.as('notBefore'))
     .where('channels.ownerId', '=', ownerId)
     .where('removedAt', 'is', null);
@@ -43,6 +46,7 @@ function viewOf(row: Row): ChannelView {
     settings: row.settings as Record<string, unknown>,
     stage: row.stage as ChannelStage,
     stoppedAt: iso(row.stoppedAt),
+    repliesStoppedAt: iso(row.repliesStoppedAt),
     notBefore: iso(row.notBefore),
     createdAt: iso(row.createdAt),
   };

@@ -1,50 +1,106 @@
 import { sql } from 'kysely';
+import { channelQueue, channelQueues, coordinationQueue, talkQueue } from '../../domain/task-queues.ts';
+import type { ChannelKindName } from '../../domain/channel-kinds.ts';
 import type { Executor } from '../database.ts';
 
-/** What operators watch, over all owners; each a small aggregate. */
-export interface Figures {
-  machines: Record<string, number>;
-  agents: Record<string, number>;
-  openRuns: Record<string, number>;
-  /** Sources by whether their last poll failed. */
-  sources: Record<string, number>;
-  /** What came from sources and is not yet given to every agent. */
-  pendingSourceItems: number;
-  openNotices: number;
-  unplacedAgents: number;
-  /** Places where the books did not add up in the last pass over them. */
-  ledgerDiscrepancies: number;
-  /** Seconds since the books that wait longest were passed over; 0 while there are none. */
-  ledgerReconciledSeconds: number;
-  /** Seconds the oldest intent waits to be started. */
-  oldestIntentSeconds: number;
-  /** Seconds that the oldest open write transaction has held back readers of events. */
-  eventHorizonSeconds: number;
+/** One value of what operators watch, over all owners. `figure` is a key of observability's installation definitions. */
+export interface FigureSample {
+  figure: string;
+  labels: Record<string, string>;
+  value: number;
 }
 
-export async function readFigures(db: Executor): Promise<Figures> {
-  const { rows } = await sql<Figures>`
-    with books as (select owner_id, min(created_at) as opened_at from ledger_accounts group by owner_id)
+/** Everything in one pass. What has ended is looked at for a day, by index: tables grow over years, this must not. */
+export async function readFigures(db: Executor): Promise<FigureSample[]> {
+  const { rows } = await sql<FigureSample>`
+    with books as (select owner_id, min(created_at) as opened_at from ledger_accounts group by owner_id),
+    placed as (
+      select m->>'machineId' as machine, model->>'modelId' as model, sum((model->>'slots')::float8) as slots,
+        sum((model->>'vramGiB')::float8) * 1073741824 as bytes
+      from (select plan from plans where state = 'applied' order by version desc limit 1) p,
+        jsonb_array_elements(p.plan->'machines') m, jsonb_array_elements(m->'models') model group by 1, 2),
+    living as (
+      select a.id, left(a.cadence, -1)::float8 * case right(a.cadence, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600
+          else 86400 end as cadence,
+        extract(epoch from now() - coalesce((select r.ended_at from runs r where r.agent_id = a.id and r.state in ('done', 'empty')
+          order by r.created_at desc limit 1), a.created_at))::float8 as age
+      from agents a where a.state = 'active' and not a.paused),
+    delivered as (
+      select c.kind as channel, d.state from deliveries d join channels c on c.id = d.channel_id
+      where not d.rehearsal and (d.ended_at is null or d.ended_at > now() - interval '1 day')),
+    sold as (
+      select state, currency, amount, ended_at from purchases where ended_at is null or ended_at > now() - interval '1 day')
+    select 'machines' as figure, jsonb_build_object('state', state) as labels, count(*)::float8 as value
+      from machines where removed_at is null group by state
+    union all select 'machineLease', jsonb_build_object('machine', id),
+      greatest(extract(epoch from lease_until - clock_timestamp()), -86400)::float8 from machines where removed_at is null
+    union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int from machines where removed_at is null
+    union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
+    union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
+    union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
+    union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null
+    union all select 'agents', jsonb_build_object('state', state), count(*) from agents group by state
+    union all select 'agentsByLateness', jsonb_build_object('lateness',
+      case when age <= greatest(1.5 * cadence, cadence + 300) then 'on_time'
+        when age <= greatest(3 * cadence, cadence + 900) then 'late' else 'silent' end), count(*) from living group by 2
+    union all select 'heartbeatAge', jsonb_build_object('of', s.name),
+      coalesce((select percentile_disc(s.share) within group (order by age) from living), 0)
+      from (values ('median', 0.5::float8), ('p95', 0.95), ('worst', 1)) s (name, share)
+    union all select 'reflectionLag', jsonb_build_object('of', s.name),
+      coalesce((select percentile_disc(s.share) within group (order by greatest(age - cadence, 0)) from living), 0)
+      from (values ('median', 0.5::float8), ('p95', 0.95), ('worst', 1)) s (name, share)
+    union all select 'openRuns', jsonb_build_object('state', state), count(*)
+      from runs where state in ('queued', 'running', 'parked') group by state
+    union all select 'oldestParked', '{}', coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from runs where state = 'parked'
+    union all select 'oldestIntent', '{}', coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from intents
+    union all select 'intents', '{}', count(*) from intents
+    union all select 'unwoven', '{}', count(*) from unwoven_memories
+    union all select 'storedMemories', '{}', greatest(reltuples, 0)::float8 from pg_class where oid = 'memories'::regclass
+    union all select 'sources', jsonb_build_object('state', case when failures > 0 then 'failing' else 'ok' end), count(*)
+      from source_states where stopped_at is null and (last_ok_at is not null or failures > 0) group by 2
+    union all select 'pendingSourceItems', '{}', count(*) from source_items i join source_states s using (owner_id, source_id)
+      where i.text is not null and s.stopped_at is null
+    union all select 'openNotices', '{}', count(*) from notices where resolved_at is null
+    union all select 'inbox', jsonb_build_object('kind', kind), count(*) from notices where resolved_at is null group by kind
+    union all select 'drops', jsonb_build_object('state', state), count(*) from drops where ended_at is null group by state
+    union all select 'deliveries', jsonb_build_object('channel', channel, 'state', state), count(*) from delivered group by 2
+    union all select 'unconfirmed', '{}', count(*) from deliveries where state = 'unconfirmed'
+    union all select 'channels', jsonb_build_object('channel', kind, 'state', case when stopped_at is null then 'working' else 'stopped' end),
+      count(*) from channels where removed_at is null group by 2
+    union all select 'mails', '{}', count(*) from mails where ended_at is null
+    union all select 'ledgerImbalance', '{}', coalesce(sum(abs(balance)), 0)::float8
+      from (select sum(balance) as balance from ledger_accounts group by owner_id, currency) by_currency
+    union all select 'ledgerDiscrepancies', '{}', coalesce(sum(last.discrepancies), 0)::float8
+      from books left join lateral (select discrepancies from ledger_reconciliations r
+        where r.owner_id = books.owner_id order by made_at desc limit 1) last on true
+    union all select 'ledgerReconciled', '{}', coalesce(max(extract(epoch from now() - coalesce((select max(made_at)
+      from ledger_reconciliations r where r.owner_id = books.owner_id), opened_at))), 0)::float8 from books
+    union all select 'purchases', jsonb_build_object('state', state), count(*) from sold group by state
+    union all select 'sold', jsonb_build_object('currency', currency), sum(amount)::float8 from sold where state = 'completed' group by currency
+    union all select 'licenses', jsonb_build_object('state', state), count(*) from licenses group by state
+    union all select 'eventHorizon', '{}', coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0)::float8
+      from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()`.execute(db);
+  return rows;
+}
+
+/** The task queues in which work of the fleet may wait; those of single machines are left out, since work waits there for seconds at the most. */
+export async function readTaskQueues(db: Executor): Promise<Array<{ queue: string; type: 'workflow' | 'activity' }>> {
+  const { rows } = await sql<{ planned: string[]; asked: string[]; kinds: ChannelKindName[] }>`
     select
-      (select coalesce(jsonb_object_agg(state, count), '{}') from
-        (select state, count(*) from machines where removed_at is null group by state) by_state) as machines,
-      (select coalesce(jsonb_object_agg(state, count), '{}') from
-        (select state, count(*) from agents group by state) by_state) as agents,
-      (select coalesce(jsonb_object_agg(state, count), '{}') from
-        (select state, count(*) from runs where state in ('queued', 'running', 'parked') group by state) by_state) as open_runs,
-      (select coalesce(jsonb_object_agg(state, count), '{}') from
-        (select case when failures > 0 then 'failing' else 'ok' end as state, count(*) from source_states
-          where stopped_at is null and (last_ok_at is not null or failures > 0) group by 1) by_state) as sources,
-      (select count(*) from source_items i join source_states s using (owner_id, source_id)
-        where i.text is not null and s.stopped_at is null) as pending_source_items,
-      (select count(*) from notices where resolved_at is null) as open_notices,
-      (select count(*) from agents where state = 'active' and home_machine_id is null) as unplaced_agents,
-      (select coalesce(sum(last.discrepancies), 0) from books left join lateral (select discrepancies from ledger_reconciliations r
-        where r.owner_id = books.owner_id order by made_at desc limit 1) last on true)::bigint as ledger_discrepancies,
-      (select coalesce(max(extract(epoch from now() - coalesce((select max(made_at) from ledger_reconciliations r
-        where r.owner_id = books.owner_id), opened_at))), 0) from books)::float8 as ledger_reconciled_seconds,
-      (select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from intents) as oldest_intent_seconds,
-      (select coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0)::float8 from pg_stat_activity
-        where backend_xid is not null and pid <> pg_backend_pid()) as event_horizon_seconds`.execute(db);
-  return rows[0]!;
+      array(select distinct model->>'queue' from (select plan from plans where state = 'applied' order by version desc limit 1) p,
+        jsonb_array_elements(p.plan->'machines') m, jsonb_array_elements(m->'models') model) as planned,
+      array(select distinct queue from runs where state in ('queued', 'running', 'parked')) as asked,
+      array(select distinct kind from channels where removed_at is null) as kinds`.execute(db);
+  const { planned, asked, kinds } = rows[0]!;
+  const inference = [...new Set([...planned, ...asked])].sort();
+  const activities = [
+    coordinationQueue,
+    ...inference.flatMap((queue) => [queue, talkQueue(queue)]),
+    ...Object.values(channelQueues),
+    ...kinds.sort().map(channelQueue),
+  ];
+  return [
+    { queue: coordinationQueue, type: 'workflow' },
+    ...activities.map((queue) => ({ queue, type: 'activity' as const })),
+  ];
 }

@@ -947,6 +947,20 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   {
+    name: 'a test of a destination that fleet.yaml does not name',
+    url: '/v1/notifications/test',
+    body: { destination: 'nobody' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'a test of what is no id of a destination',
+    url: '/v1/notifications/test',
+    body: { destination: 'No Body' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
     name: 'a takedown without a reason',
     url: `/v1/listings/${newId('listing')}/take-down`,
     body: { reason: '' },
@@ -1452,6 +1466,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/cluster-runs',
     '/v1/drift',
     '/v1/inbox',
+    '/v1/notifications',
     '/v1/loops',
     '/v1/threads',
     '/v1/fleet/versions',

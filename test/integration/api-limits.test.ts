@@ -84,10 +84,10 @@ test('without Redis the process counts by itself and nothing fails', async () =>
   });
   const ready = await other('GET', '/v1/health/ready', null);
   expect({ status: ready.statusCode, ...ready.json<object>() }).toMatchObject({
-    status: 200,
-    state: 'degraded',
+    status: 503,
     parts: { redis: { state: 'down' }, postgres: { state: 'up' } },
   });
+  expect(ready.json<{ detail: string }>().detail).toMatch(/^redis: /);
   away.disconnect();
 });
 

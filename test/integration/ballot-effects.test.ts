@@ -66,6 +66,17 @@ test('an approval that is rejected leaves the whisper waiting, and one that come
   expect((await stage.row(late)).reason).toContain('is refused: Not this one.');
 });
 
+test('a quorum that comes late keeps the vote open no longer than the whisper waits', async () => {
+  const whisperId = await waiting('light-002');
+  const ballot = await stage.open({ ...approval(whisperId), quorum: 50, vote: '10m', extension: '30d' });
+  const deadline = Date.parse((await whisper(whisperId))['deadline'] as string);
+  for (const agent of agents.slice(0, 3)) await stage.vote(ballot, agent, 1);
+  const { closesAt, extendedAt } = await stage.row(ballot);
+  expect(extendedAt).not.toBeNull();
+  expect(closesAt!.getTime()).toBeLessThan(deadline);
+  expect(await stage.due(ballot)).toEqual({ state: 'carried_out' });
+});
+
 test('what was voted on is the draft that was shown: another one is not born by it', async () => {
   const whisperId = await waiting('light-003');
   const ballot = await stage.open(approval(whisperId));

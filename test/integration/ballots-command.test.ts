@@ -67,12 +67,15 @@ test('proposed, discussed, voted on and recounted by commands alone', async () =
   expect((await soulfra('ballots', 'remarks', id)).out).toContain('light-002');
 
   expect((await soulfra('vote', id, '1=9,2=1', '--as', 'light-001', '--reason', 'Boats.')).out).toContain(
-    'light-001: shares 1=9, 2=1, with 1.000000 ego',
+    'light-001: shares 1 “Ferry”=9, 2 “Bridge”=1, with 1.000000 ego',
   );
-  expect((await soulfra('vote', id, '1=1', '--as', 'light-002')).code).toBe(0);
+  expect((await soulfra('vote', id, 'ferry=1', '--as', 'light-002')).out).toContain('1 “Ferry”=1');
   expect((await soulfra('vote', id, 'abstain', '--as', 'light-003')).out).toContain('abstains');
   expect(await soulfra('vote', id, '3=1', '--as', 'light-004')).toMatchObject({ code: 2 });
-  expect(await soulfra('vote', id, 'ferry', '--as', 'light-004')).toMatchObject({ code: 2 });
+  expect(await soulfra('vote', id, 'Raft=1', '--as', 'light-004')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('1 “Ferry”, 2 “Bridge”') as string,
+  });
   expect((await soulfra('ballots', 'votes', id, '--given')).out).toContain('Boats.');
   expect(await soulfra('ballots', 'recount', id)).toMatchObject({ code: 1 });
   await stage.due(id);

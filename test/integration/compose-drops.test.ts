@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { dropTimesSchema } from '../../domain/drop-times.ts';
 import { compositionWorkflowId, dropWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
-import { addDropSchedule } from '../../stores/drop-schedules.ts';
+import { addDropSchedule, pauseDropSchedule, removeDropSchedule } from '../../stores/drop-schedules.ts';
 import { newId } from '../../stores/ids.ts';
 import type { ComposeDropResult } from '../../workflows/compose-drop.ts';
 import { keptChannel, publishedDrop } from '../support/drops.ts';
@@ -102,6 +102,32 @@ async function compose(scheduleId: string): Promise<ComposeDropResult> {
 }
 const dropsOf = (agentId: string) =>
   stage.db.selectFrom('drops').selectAll().where('agentId', '=', agentId).orderBy('id').execute();
+
+test('a time zone that is not known any more pauses its schedule with a notice, and no other is held up by it', async () => {
+  const agentId = await reflected();
+  const [lost, other] = [await schedule({ agentId }), await schedule({ agentId })];
+  const made = await schedule(
+    { agentId },
+    { channels: [await channel('free')], when: { quietFrom: '00:00', quietTo: '22:30' } },
+  );
+  await claim();
+  expect(await compositions(lost)).toHaveLength(1);
+  await sql`update drop_schedules set time_zone = 'Europe/Atlantis' where id in (${lost}, ${made})`.execute(stage.db);
+  // What is under way is made, by UTC.
+  expect(await compose(made)).toEqual({ state: 'composed' });
+  const [composed] = await compositions(made);
+  expect(composed!.publishAt.getUTCHours()).toBeGreaterThanOrEqual(22);
+  for (const id of [lost, other]) await due(id);
+  await claim();
+  expect([(await compositions(lost)).length, (await compositions(other)).length]).toEqual([1, 2]);
+  expect(await noteOf(lost)).toBe('the time zone Europe/Atlantis is not known here any more');
+  expect(await stage.openNotice(`drop-schedule:${lost}`)).toMatchObject({ kind: 'drop_schedule_paused' });
+  const ref = { ownerId: testOwner, id: lost };
+  const resumed = stage.db.transaction().execute((tx) => pauseDropSchedule(tx, ref, false));
+  await expect(resumed).rejects.toMatchObject({ code: 'CONFLICT' });
+  await stage.db.transaction().execute((tx) => removeDropSchedule(tx, ref));
+  expect(await stage.openNotice(`drop-schedule:${lost}`)).toBeUndefined();
+});
 
 test('a drop is composed by the agent’s model from its reflections, and waits for a word', async () => {
   const agentId = await reflected();

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dropTimesSchema } from '../../domain/drop-times.ts';
 import { dropWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
-import { addDropSchedule } from '../../stores/drop-schedules.ts';
+import { addDropSchedule, createDropScheduleStore } from '../../stores/drop-schedules.ts';
 import { newId } from '../../stores/ids.ts';
 import { createOutputStore } from '../../stores/outputs.ts';
 import { rowsChangedSignal } from '../../domain/messages.ts';
-import { resumeDrops, setChannelStage, stopDrops } from '../../stores/channels.ts';
+import { resumeChannel, resumeDrops, setChannelStage, stopDrops } from '../../stores/channels.ts';
 import { createDeliveryStore } from '../../stores/deliveries.ts';
 import { approveDrop, editDrop } from '../../stores/drops.ts';
 import { createPublishingStore } from '../../stores/publishing.ts';
@@ -109,6 +109,11 @@ const there = (kind: Kind, dropId: string) =>
 async function freeDestinations(): Promise<void> {
   await sql`update destinations set next_slot = now(), not_before = now(), last_at = null`.execute(store.db);
 }
+/** One attempt is in doubt, and no service is at work on it any more. */
+async function patienceOver(dropId: string): Promise<void> {
+  await until('it is in doubt', async () => (await stage.outcomes(dropId))[0] === 'unknown');
+  await stage.age((await stage.delivery(dropId)).id, 70);
+}
 const kinds = Object.keys(channels) as Kind[];
 const exact: Kind[] = ['webhook', 'mastodon', 'discord_bot', 'bluesky'];
 const ambiguous: Kind[] = ['discord_webhook', 'slack_webhook', 'telegram'];
@@ -148,16 +153,84 @@ test.each(exact)(
     const channel = await channels[kind]();
     doubleOf(kind).fail('cut_after');
     const id = await stage.publish({ channels: [channel] });
+    await patienceOver(id);
     await stage.state(id, 'published');
     expect(await stage.outcomes(id)).toEqual(['unknown', 'published']);
     expect(there(kind, id)).toHaveLength(1);
   },
 );
 
+test.each(exact.filter((kind) => kind !== 'bluesky'))(
+  '%s: while its service may still be at work on a request nothing is sent again, also by a workflow that was begun anew',
+  async (kind) => {
+    const channel = await channels[kind]();
+    doubleOf(kind).fail({ slowMs: 3_000 });
+    const id = await stage.publish({ channels: [channel] });
+    await until('it is in doubt', async () => (await stage.outcomes(id))[0] === 'unknown');
+    const requests = doubleOf(kind).posted().length;
+    const { id: deliveryId } = await stage.delivery(id);
+    await stage.client.workflow.getHandle(dropWorkflowId(id)).terminate('lost');
+    await sql`update drops set begun_at = now() - interval '1 hour' where id = ${id}`.execute(store.db);
+    expect(await createDropScheduleStore(store.db).resumePublishing()).toBeGreaterThanOrEqual(1);
+    await until('its service has done it', () => Promise.resolve(there(kind, id).length === 1));
+    expect(await createDeliveryStore(store.db).turn(deliveryId, rules)).toMatchObject({
+      kind: 'wait',
+      reason: 'its service may still be at work on it',
+    });
+    expect(doubleOf(kind).posted()).toHaveLength(requests);
+    await stage.age(deliveryId, 70);
+    await stage.state(id, 'published');
+    expect(there(kind, id)).toHaveLength(1);
+  },
+);
+
+test('a drop that is leaving and has lost its workflow is begun anew, also one that a person asked for again, and is there once', async () => {
+  const [hook, slack] = [await channels.webhook(), await channels.slack_webhook()];
+  await stage.stopPosting();
+  const id = await stage.publish({ channels: [hook, slack] });
+  await stage.state(id, 'publishing');
+  const deliveries = createDeliveryStore(store.db);
+  const [toHook, toSlack] = [hook, slack].map(
+    (channel) => async () => (await stage.deliveries(id)).find(({ channelId }) => channelId === channel)!,
+  );
+  // To Slack it may have left: nobody knows. A person says that it is not there.
+  await freeDestinations();
+  await deliveries.begin((await toSlack!()).id, `as it left (${id})`, rules);
+  await deliveries.end((await toSlack!()).id, 1, { outcome: 'unknown', reason: 'the answer broke off' });
+  await store.db.transaction().execute(async (tx) => deliveries.again(tx, ref(id), (await toSlack!()).id));
+  const again = dropWorkflowId(id, { channelId: slack, count: 1 });
+  for (const workflowId of [dropWorkflowId(id), again]) {
+    await until(`${workflowId} runs`, () => isRunning(workflowId));
+    await stage.client.workflow.getHandle(workflowId).terminate('as if Temporal’s database had been lost');
+  }
+  const resume = () => createDropScheduleStore(store.db).resumePublishing();
+  // Just begun, it is left alone.
+  await resume();
+  expect(await isRunning(dropWorkflowId(id))).toBe(false);
+  await sql`update drops set begun_at = now() - interval '1 hour' where id = ${id}`.execute(store.db);
+  await resume();
+  for (const workflowId of [dropWorkflowId(id), again]) await until(`${workflowId} runs`, () => isRunning(workflowId));
+  await stage.startPosting();
+  await stage.state(id, 'published');
+  expect([there('webhook', id).length, there('slack_webhook', id).length]).toEqual([1, 1]);
+  expect((await toHook!()).state).toBe('published');
+  await sql`update drops set begun_at = now() - interval '1 hour'`.execute(store.db);
+  expect(await resume()).toBe(0);
+});
+
+async function isRunning(workflowId: string): Promise<boolean> {
+  const described = await stage.client.workflow
+    .getHandle(workflowId)
+    .describe()
+    .catch(() => undefined);
+  return described?.status.name === 'RUNNING';
+}
+
 test.each(exact)('%s: what never arrived is sent again', async (kind) => {
   const channel = await channels[kind]();
   doubleOf(kind).fail('cut_before');
   const id = await stage.publish({ channels: [channel] });
+  await patienceOver(id);
   await stage.state(id, 'published');
   expect(there(kind, id)).toHaveLength(1);
 });
@@ -295,6 +368,41 @@ describe('a destination that wants to be left alone is, by whatever it says so:'
     expect(await stage.outcomes(id)).toEqual(['deferred', 'published']);
   });
 });
+
+test.each(['x-ratelimit-global', 'global'])(
+  'a limit of all of Discord (%s) holds back every destination there, whatever its kind, and no other service',
+  async (spelling) => {
+    const [bot, hook, other] = [
+      await channels.discord_bot(),
+      await channels.discord_webhook(),
+      await channels.webhook(),
+    ];
+    await freeDestinations();
+    doubles.discord.fail({
+      status: 429,
+      headers: { 'retry-after': '60', ...(spelling === 'global' ? {} : { [spelling]: 'true' }) },
+      body: { message: 'limited', retry_after: 60, global: spelling === 'global' },
+    });
+    const id = await stage.publish({ channels: [bot] });
+    await until('it was refused', async () => (await stage.outcomes(id))[0] === 'deferred');
+    const held = async (channel: string) => {
+      const { rows } = await sql<{
+        held: boolean;
+      }>`select not_before > now() + interval '50 seconds' as held from destinations
+        where key = (select destination from channels where id = ${channel})`.execute(store.db);
+      return rows[0]!.held;
+    };
+    expect([await held(bot), await held(hook), await held(other)]).toEqual([true, true, false]);
+    const before = doubles.discord.posted().length;
+    const second = await stage.publish({ channels: [hook] });
+    await until('it waits', async () => (await stage.delivery(second))?.slotAt !== null);
+    expect(doubles.discord.posted()).toHaveLength(before);
+    await freeDestinations();
+    await sql`update deliveries set slot_at = null where drop_id in (${id}, ${second})`.execute(store.db);
+    await stage.state(id, 'published');
+    await stage.state(second, 'published');
+  },
+);
 
 test('posts to one destination stand apart, also when many are asked for at once', async () => {
   const channel = await channels.slack_webhook();
@@ -603,6 +711,72 @@ test('bluesky: the session is kept, refreshed when it has run out, and no passwo
     .where('id', '=', channel)
     .executeTakeFirstOrThrow();
   expect(kept.session!.toString('utf8')).not.toContain('refresh-');
+});
+
+const collectAll = (workflowId: string) =>
+  stage.client.workflow.execute('collectReplies', { workflowId, taskQueue: coordinationQueue, args: [] });
+const readAttempts = () => doubles.mastodon.requests.filter(({ path }) => path.endsWith('/context')).length;
+
+describe('where replies are refused', () => {
+  const posted = async () => {
+    const { id: agentId } = await store.db.selectFrom('agents').select('id').orderBy('id').executeTakeFirstOrThrow();
+    const channel = await channels.mastodon();
+    await freeDestinations();
+    const id = await stage.publish({ agentId, channels: [channel] });
+    await stage.state(id, 'published');
+    return { id, channel };
+  };
+  /** Of that channel alone it is time to look for replies. */
+  const dueOnly = (channel: string) =>
+    sql`update deliveries set replies_read_at = case when channel_id <> ${channel} then now() end`.execute(store.db);
+
+  test.each<[string, () => Record<string, string>]>([
+    ['seconds', () => ({ 'retry-after': '60' })],
+    ['a date', () => ({ 'retry-after': new Date(Date.now() + 60_000).toUTCString() })],
+    [
+      'a date-time of the quota',
+      () => ({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': new Date(Date.now() + 60_000).toISOString() }),
+    ],
+    ['nothing said', () => ({})],
+  ])('429 (%s): nothing is asked there until it is over', async (spelling, headers) => {
+    const { channel } = await posted();
+    doubles.mastodon.failReads({ status: 429, headers: headers(), body: { error: 'Too many requests' } });
+    await dueOnly(channel);
+    const before = readAttempts();
+    await collectAll(`refused-${spelling}`);
+    expect(readAttempts()).toBe(before + 1);
+    await dueOnly(channel);
+    await collectAll(`refused-${spelling}-again`);
+    expect(readAttempts()).toBe(before + 1);
+    await freeDestinations();
+    await collectAll(`refused-${spelling}-over`);
+    expect(readAttempts()).toBe(before + 2);
+  });
+
+  test('401: replies of that channel are read no more and its owner is told, and its posts go on', async () => {
+    const { channel } = await posted();
+    await dueOnly(channel);
+    doubles.mastodon.failReads({ status: 401, body: { error: 'This action is outside the authorized scopes' } });
+    const before = readAttempts();
+    await collectAll('forbidden');
+    await dueOnly(channel);
+    await collectAll('forbidden-again');
+    expect(readAttempts()).toBe(before + 1);
+    const notices = () =>
+      store.db
+        .selectFrom('notices')
+        .select('kind')
+        .where('subject', '=', channel)
+        .where('resolvedAt', 'is', null)
+        .execute();
+    expect(await notices()).toEqual([{ kind: 'replies_stopped' }]);
+    await freeDestinations();
+    await stage.state(await stage.publish({ channels: [channel] }), 'published');
+    await store.db.transaction().execute((tx) => resumeChannel(tx, ref(channel)));
+    expect(await notices()).toEqual([]);
+    await collectAll('allowed');
+    expect(readAttempts()).toBe(before + 2);
+  });
 });
 
 test('what others reply becomes memories of who spoke, once, and is none of the agent’s own words', async () => {

@@ -7,6 +7,7 @@ import type { EgoOfDay } from '../../activities/ego.ts';
 import { addPackage, addPerson } from '../support/market.ts';
 import { type BallotStage, openBallotStage } from '../support/ballot-stage.ts';
 import { testFleet } from '../support/fleets.ts';
+import { applyFleet } from '../support/outbound.ts';
 import { testOwner } from '../support/store-scope.ts';
 
 const earns = egoSchema.parse({});
@@ -103,6 +104,16 @@ test('each fact earns once, however often and however many at once it is settled
   expect(await settle('2026-11-23')).toMatchObject({ facts: 0, minted: 0 });
 });
 
+test('a sale that was held when the hold was made shorter earns all the same', async () => {
+  const fleet = testFleet({ heavy: 0, light: 6 });
+  const payouts = { ...fleet.market.payouts, hold: '1h' };
+  await applyFleet(stage.db, testOwner, { ...fleet, market: { ...fleet.market, payouts } });
+  expect(await settle('2026-11-24')).toMatchObject({ facts: 1, minted: earns.sold });
+  const sold = (await entriesOf('light-004')).filter(({ kind }) => kind === 'sold');
+  expect(sold.map(({ amount }) => amount)).toEqual([earns.sold, earns.sold, earns.sold]);
+  await applyFleet(stage.db, testOwner, fleet);
+});
+
 async function soldLongAgo(buyer: string, agentId: string, ago: string): Promise<string> {
   const id = newId('purchase');
   const { packageId } = await addPackage(stage.db, { ownerId: testOwner, agentId, says: ago });
@@ -159,9 +170,9 @@ test('what a lineage holds over its opening fades by days, split by what each ho
   const faded = decayOf(5 * openingEgo, days, earns);
   expect(faded).toBe(Math.floor(4 * openingEgo * (1 - 2 ** (-30 / 180))));
   // What was earned since the last day that was settled does not fade yet.
-  await settle('2026-11-24');
+  await settle('2026-11-25');
   expect(await egoOf(stage.db, 'light-005')).toBe(5 * openingEgo);
-  await Promise.all([settle('2026-12-24'), settle('2026-12-24')]);
+  await Promise.all([settle('2026-12-25'), settle('2026-12-25')]);
   expect(await egoOf(stage.db, 'light-005')).toBe(5 * openingEgo - faded);
   const [parent, child] = [await egoOf(stage.db, 'light-006'), await egoOf(stage.db, 'child')];
   expect(parent + child).toBe(5 * openingEgo - faded);

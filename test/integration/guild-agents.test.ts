@@ -66,6 +66,31 @@ test('a retired founder keeps its seat: its owner hands over, expels and leaves 
   expect(await hall.counts(guild)).toMatchObject({ seatsUsed: 1 });
 });
 
+test('where a founder is retired who comes next takes over by themselves, and nobody else does', async () => {
+  await setState('light-001', 'active');
+  const guild = await foundedBy('light-001');
+  const [ben, eve] = [await addPerson(hall.db, 'ben'), await addPerson(hall.db, 'eve')];
+  const [first, second] = [
+    await addMember(hall.db, guild, { ownerId: ben.ownerId }),
+    await addMember(hall.db, guild, { ownerId: eve.ownerId }),
+  ];
+  const takeOver = async (memberId: string, { token }: { token: string }) =>
+    code(await hall.api.call('POST', `/v1/guilds/${guild}/transfer`, { token, body: { memberId } }));
+  expect(await takeOver(first, ben)).toBe('FORBIDDEN');
+  await retire('light-001');
+  expect(await takeOver(second, eve)).toBe('FORBIDDEN');
+  expect(await takeOver(second, ben)).toBe('FORBIDDEN');
+  expect(await takeOver(first, ben)).toBe('ok');
+  // From now on it is as any other guild, and the one that was founder is an elder, also once revived.
+  expect(await takeOver(second, eve)).toBe('FORBIDDEN');
+  await setState('light-001', 'active');
+  expect(await act(guild, 'rename', { name: 'The Lamps', as: 'light-001' })).toBe('ok');
+  expect(await act(guild, 'close', { as: 'light-001' })).toBe('FORBIDDEN');
+  const closed = await hall.api.call('POST', `/v1/guilds/${guild}/close`, { token: ben.token, body: {} });
+  expect(code(closed)).toBe('ok');
+  await retire('light-001');
+});
+
 test('a guild whose founder is retired is closed by its owner; revived it is as it was', async () => {
   const guild = await foundedBy('light-002');
   await retire('light-002');
@@ -97,7 +122,7 @@ test('a dormant agent is asked by no model: its owner answers, and what is sold 
   const guild = await hall.found({ by: creator });
   const { id } = await hall.sent(guild, { agentId }, { by: creator });
   expect(await hall.row(id)).toMatchObject({ waitsFor: 'owner', answerBy: null });
-  expect(await hall.notices(creator.ownerId)).toEqual([`${agentId} is invited to the guild The Night Watch`]);
+  expect(await hall.notices(creator.ownerId)).toEqual([`${agentId} is invited to the guild “The Night Watch”`]);
   // It holds as many memories as a package may: joining adds none.
   await sql`update agents set memory_seq = 10000 where id = ${agentId}`.execute(hall.db);
   expect(code(await hall.say('accept', id, creator))).toBe('ok');

@@ -65,7 +65,7 @@ test('founded, joined by a link, answered, led and closed by commands alone', as
   const linked = await soulfra(ada, 'invite', 'send', guild, '--link', '--uses', '2', '--expires', 'never');
   const secret = idIn(linked, 'sfi');
   expect(secret).toMatch(/^sfi_[\w-]{43}$/);
-  expect((await soulfra(undefined, 'invite', 'preview', secret)).out).toContain('founder invites to');
+  expect((await soulfra(undefined, 'invite', 'preview', secret)).out).toContain('“founder” invites to');
   expect((await soulfra(undefined, 'invite', 'join', secret)).code).not.toBe(0);
   expect((await soulfra(ben, 'invite', 'accept', `${url}/#invite=${secret}`)).out).toContain(
     `joined ${guild} as member`,

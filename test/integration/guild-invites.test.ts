@@ -40,7 +40,7 @@ test('an invited user sees it in the inbox, joins once, and a retried accept is 
   const guild = await hall.found();
   const ben = await addPerson(hall.db, 'ben');
   const { id } = await hall.sent(guild, { userId: ben.ownerId, message: 'Come and watch.' });
-  expect(await hall.notices(ben.ownerId)).toEqual(['You are invited to the guild The Night Watch']);
+  expect(await hall.notices(ben.ownerId)).toEqual(['You are invited to the guild “The Night Watch”']);
   expect((await hall.api.call('GET', '/v1/invites?box=received', { token: ben.token })).json.items).toMatchObject([
     { id, state: 'pending', inviterName: 'founder', role: 'member', message: 'Come and watch.' },
   ]);
@@ -262,7 +262,7 @@ test('an agent is invited: its owner answers for it, it remembers that it joined
   await addMember(hall.db, shared, { ownerId: hall.founder.ownerId, role: 'elder' });
   const { id } = await hall.sent(shared, { agentId: 'light-001' }, { by: operator() });
   expect(await hall.row(id)).toMatchObject({ waitsFor: 'owner', targetAgentId: 'light-001' });
-  expect(await hall.notices(hall.api.ownerId)).toContain('light-001 is invited to the guild The Night Watch');
+  expect(await hall.notices(hall.api.ownerId)).toContain('light-001 is invited to the guild “The Night Watch”');
   expect(code(await hall.say('accept', id, hall.founder))).toBe('FORBIDDEN');
   expect((await hall.say('accept', id, operator())).json).toMatchObject({ inviteId: id });
   const memory = await hall.db

@@ -45,7 +45,7 @@ test('a stranger is mailed, sees who invites to what, joins, and is a user with 
   const guild = await hall.found();
   const { id } = await hall.sent(guild, { address: 'Ada@Harbour.example', message: 'Come and watch.' });
   const [secret] = await mailed(address);
-  expect(server.to(address)[0]!.text).toContain('founder invites you to the group The Night Watch as member.');
+  expect(server.to(address)[0]!.text).toContain('“founder” invites you to the group “The Night Watch” as member.');
   expect(server.to(address)[0]!.text).toContain('Come and watch.');
   const look = await hall.api.call('POST', '/v1/invites/preview', { token: null, body: { token: secret } });
   expect(Object.keys(look.json).toSorted()).toEqual(['expiresAt', 'guild', 'inviter']);

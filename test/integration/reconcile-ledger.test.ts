@@ -84,7 +84,7 @@ test('books that add up are passed over whole, and nobody is told', async () => 
   expect(await row('good')).toMatchObject({ accounts: 5, transfers: 40, entries: 120, discrepancies: 0, found: [] });
   expect(await notice()).toBe(undefined);
   expect(await events()).toEqual([]);
-  expect(await readFigures(stage.db)).toMatchObject({ ledgerDiscrepancies: 0 });
+  expect(await figure('ledgerDiscrepancies')).toBe(0);
 });
 
 test('what a superuser has changed is found in every place, told once, and closed when it is mended', async () => {
@@ -108,9 +108,9 @@ test('what a superuser has changed is found in every place, told once, and close
   const told = (await notice())!;
   expect(told).toMatchObject({ kind: 'ledger_unbalanced', seen: 1, title: 'the ledger does not add up in 5 places' });
   expect(told.detail).toContain('sum of EUR is 5, not 0');
-  const figures = await readFigures(stage.db);
-  expect(figures.ledgerDiscrepancies).toBe(5);
-  expect(figures.ledgerReconciledSeconds).toBeGreaterThanOrEqual(0);
+  expect(await figure('ledgerDiscrepancies')).toBe(5);
+  expect(await figure('ledgerImbalance')).toBe(5);
+  expect(await figure('ledgerReconciled')).toBeGreaterThanOrEqual(0);
 
   // The next pass finds the same: one notice, one event.
   await reconcile({ period: 'spoilt-2' });
@@ -127,7 +127,7 @@ test('what a superuser has changed is found in every place, told once, and close
   expect(await reconcile({ period: 'mended' })).toMatchObject({ discrepancies: 0 });
   expect(await notice()).toBe(undefined);
   expect(await events()).toEqual(['ledger.unbalanced', 'ledger.balanced']);
-  expect((await readFigures(stage.db)).ledgerDiscrepancies).toBe(0);
+  expect([await figure('ledgerDiscrepancies'), await figure('ledgerImbalance')]).toEqual([0, 0]);
 });
 
 test('where purchase, license and money do not agree is found, each with what it should be', async () => {
@@ -252,3 +252,7 @@ test('old passes leave by their retention; the newest of each owner stays', asyn
   expect(left.map(({ period }) => period)).toEqual(['all', 'all']);
   expect(new Set(left.map(({ ownerId }) => ownerId)).size).toBe(2);
 });
+
+async function figure(name: string): Promise<number | undefined> {
+  return (await readFigures(stage.db)).find((sample) => sample.figure === name)?.value;
+}

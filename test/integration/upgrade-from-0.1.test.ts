@@ -149,7 +149,7 @@ describe('step results', () => {
   test('of a run in hand are stored as if this version had made them', async () => {
     const step = await createStepResultStore(db).read<ReflectionStep>({ workId: open, step: insightsStep });
     const stored = await createReflectionStore(db).complete({ runId: open, step: step!, repeated: [], mostDepth: 3 });
-    expect(stored).toEqual({ state: 'done', reflections: 1 });
+    expect(stored).toEqual({ state: 'done', reflections: 1, degraded: false });
     const made = await db
       .selectFrom('reflections as r')
       .innerJoin('memories as m', 'm.id', 'r.memoryId')

@@ -5,7 +5,7 @@ import type { Api, ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
-import { createApiMetrics } from '../../observability/metrics.ts';
+import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { createListenerFactory } from '../../stores/listen.ts';

@@ -5,7 +5,7 @@ import { ballotWorkflowId } from '../../domain/ids.ts';
 import { rowsChangedSignal } from '../../domain/messages.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
-import { createApiMetrics } from '../../observability/metrics.ts';
+import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { newId } from '../../stores/ids.ts';
 import { createIntentStore } from '../../stores/intents.ts';
 import { createListenerFactory } from '../../stores/listen.ts';

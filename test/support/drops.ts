@@ -181,10 +181,12 @@ export async function openDropStage(
         60_000,
       );
     },
-    /** As if it had been begun so long ago. */
+    /** As if it had been begun so long ago, with the secrets that its channel has. */
     async age(deliveryId: string, seconds: number): Promise<void> {
       await sql`update delivery_attempts set began_at = began_at - make_interval(secs => ${seconds})
         where delivery_id = ${deliveryId}`.execute(db);
+      await sql`update channels set secrets_at = secrets_at - make_interval(secs => ${seconds})
+        where id = (select channel_id from deliveries where id = ${deliveryId})`.execute(db);
     },
     async close(): Promise<void> {
       await stage.stopPosting();

@@ -5,7 +5,7 @@ import type { AccountRef } from '../../domain/ledger.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createStripe } from '../../integrations/payments/stripe.ts';
 import { createLogger } from '../../observability/logger.ts';
-import { createApiMetrics } from '../../observability/metrics.ts';
+import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { newId } from '../../stores/ids.ts';
 import { createIntentStore } from '../../stores/intents.ts';
 import { balanceOf } from '../../stores/ledger.ts';

@@ -57,6 +57,7 @@ import { createEgoMintStore } from '../../stores/ego-minting.ts';
 import { createDropScheduleStore } from '../../stores/drop-schedules.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
+import { createHealthStore } from '../../stores/health.ts';
 import { newId } from '../../stores/ids.ts';
 import { createInviteStore } from '../../stores/invite-clock.ts';
 import { createJudgementStore } from '../../stores/judgements.ts';
@@ -85,6 +86,7 @@ import { createVoteStore } from '../../stores/votes.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
+import { readSchedules } from '../../workers/schedule-facts.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
 import type { AnswerMessageInput, AnswerMessageResult } from '../../workflows/answer-message.ts';
@@ -127,6 +129,7 @@ export async function openStage(
     egoMints: createEgoMintStore(db),
     agents: createAgentStore(db),
     machines: createMachineStore(db),
+    health: createHealthStore(db),
     plans: createPlanStore(db),
     fleets: createFleetStore(db),
     runs: createRunStore(db),
@@ -429,6 +432,7 @@ type Stores = Omit<
   Parameters<typeof createBallotActivities>[0] &
     Parameters<typeof createBallotEffectActivities>[0] &
     Parameters<typeof createEgoActivities>[0] &
+    Omit<Parameters<typeof createFleetHealthActivities>[0], 'schedules'> &
     Parameters<typeof createReflectionActivities>[0] &
     Parameters<typeof createMessageActivities>[0] &
     Parameters<typeof createCompareActivities>[0] &
@@ -454,7 +458,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     createBallotActivities({ ...stores, fleet }),
     createBallotEffectActivities(stores),
     createEgoActivities({ ...stores, fleet }),
-    createFleetHealthActivities(stores),
+    createFleetHealthActivities({ ...stores, schedules: () => readSchedules(stores.client) }),
     createSweepActivities({ ...stores, fleet }),
     createReflectionActivities({ ...stores, fleet }),
     createMessageActivities({ ...stores, fleet }),

@@ -86,6 +86,9 @@ test.each([
 test('a quorum that comes late moves the end, one that comes early does not', () => {
   expect(closesAfterQuorum(1_000, 990, 100)).toBe(1_090);
   expect(closesAfterQuorum(1_000, 100, 100)).toBe(1_000);
+  // Nor beyond what it decides of, and never to before it.
+  expect(closesAfterQuorum(1_000, 990, 100, 1_050)).toBe(1_050);
+  expect(closesAfterQuorum(1_000, 990, 100, 900)).toBe(1_000);
 });
 
 const agentArb: fc.Arbitrary<Omit<AskableAgent, 'voterId'>> = fc.record({

@@ -9,6 +9,7 @@ import {
   deliveryOutcomes,
   leaveWithinSeconds,
   mayResend,
+  patienceLeft,
 } from '../../domain/deliveries.ts';
 import { endOfDrop, mayStep, needsApproval } from '../../domain/drops.ts';
 import { waitSecondsOf } from '../../domain/rate-signals.ts';
@@ -67,6 +68,27 @@ describe('after an attempt', () => {
     );
   });
 
+  test('none follows while the service may still be at work on one whose answer never came', () => {
+    fc.assert(
+      fc.property(
+        kind,
+        fc.array(fc.record({ outcome: fc.constantFrom(...deliveryOutcomes), age: fc.integer({ min: 0, max: 200 }) }), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        (name, attempts) => {
+          const step = afterAttempt(name, attempts);
+          if (step.state !== 'pending') return;
+          for (const { age } of attempts.filter(({ outcome }) => outcome === 'unknown'))
+            expect(age + step.againInSeconds!).toBeGreaterThanOrEqual(channelKindRow(name).patience);
+        },
+      ),
+    );
+    expect(patienceLeft('mastodon', [{ outcome: 'unknown', age: 10 }])).toBe(55);
+    expect(patienceLeft('mastodon', [{ outcome: 'deferred', age: 10 }])).toBe(0);
+    expect(patienceLeft('bluesky', [{ outcome: 'unknown', age: 0 }])).toBe(0);
+  });
+
   test('the tries come to an end', () => {
     const many = Array.from({ length: 9 }, () => 'deferred' as const);
     for (const name of channelKindNames) expect(afterAttempt(name, past(...many))).toEqual({ state: 'failed' });
@@ -88,7 +110,8 @@ describe('after an attempt', () => {
     ['discord_bot', 89, true],
     ['discord_bot', 90, false],
     ['bluesky', 1e9, true],
-    ['webhook', 1e9, true],
+    ['webhook', 57 * 3_600, true],
+    ['webhook', 58 * 3_600, false],
     ['telegram', 0, false],
     ['slack_webhook', 0, false],
     ['discord_webhook', 0, false],

@@ -132,6 +132,8 @@ test.each([
   [{ timeZone: '+02:00' }],
   [{ quietFrom: '22:00' }],
   [{ quietFrom: '22:00', quietTo: '22:00' }],
+  [{ quietFrom: '00:00', quietTo: '23:59' }],
+  [{ quietFrom: '07:00', quietTo: '06:30' }],
   [{ weekdays: [0] }],
   [{ weekdays: [] }],
   [{ perDay: 0 }],

@@ -62,11 +62,8 @@ export function startDiscordDouble({ botToken = 'bot-token', webhook = '123/webh
     const nonce = isWebhook ? '' : wordOf(request.json['nonce']);
     if (text === '' || text.length > 2_000 || nonce.length > 25)
       return { status: 400, body: { message: 'Invalid Form Body', code: 50_035 } };
-    const known = request.json['enforce_nonce'] === true ? nonces.get(nonce) : undefined;
-    const post =
-      nonce !== '' && known !== undefined && request.at - known.at < nonceSeconds * 1000
-        ? known
-        : newPost(request, { key: nonce, text });
+    const known = nonces.get(nonce);
+    const post = !isWebhook && known !== undefined && knows(request) ? known : newPost(request, { key: nonce, text });
     if (post !== known) {
       posts.push(post);
       if (nonce !== '') nonces.set(nonce, post);
@@ -75,7 +72,14 @@ export function startDiscordDouble({ botToken = 'bot-token', webhook = '123/webh
     return { status: 200, body: { id: post.id, content: post.text, nonce, channel_id: '42', type: 0 } };
   }
 
-  const service: Service = { posting: ({ method }) => method === 'POST', handle };
+  /** Whether another that is under way is waited for is not said: taken as if it were not. */
+  function knows(request: Received): boolean {
+    const known = nonces.get(wordOf(request.json['nonce']));
+    if (request.unknown === true || request.json['enforce_nonce'] !== true || known === undefined) return false;
+    return request.at - known.at < nonceSeconds * 1000;
+  }
+
+  const service: Service = { posting: ({ method }) => method === 'POST', knows, handle };
   return startChannelDouble(service, { port }).then((double) => ({
     ...double,
     botToken,

@@ -11,6 +11,8 @@ export interface Received {
   json: Record<string, unknown>;
   /** Milliseconds since 1970, by the double's clock. */
   at: number;
+  /** Its key was not known when the work on it began, and nobody looks again: what is done meanwhile under the same key is another. */
+  unknown?: true;
 }
 
 export interface Replied {
@@ -22,9 +24,10 @@ export interface Replied {
 
 /**
  * What is to go wrong with a post. cut_before: the connection breaks before it is done. cut_after: it is done, and then the
- * connection breaks. hold: it is done, and no answer comes. A reply: in place of doing it.
+ * connection breaks. hold: it is done, and no answer comes. slowMs: the connection breaks, and the service is at work on it for so long
+ * yet. A reply: in place of doing it.
  */
-export type Fault = 'cut_before' | 'cut_after' | 'hold' | Replied;
+export type Fault = 'cut_before' | 'cut_after' | 'hold' | { slowMs: number } | Replied;
 
 export interface Posted {
   id: string;
@@ -37,6 +40,10 @@ export interface Posted {
 /** What a service does with requests; `posting` names those that make a post. */
 export interface Service {
   posting: (request: Received) => boolean;
+  /** Names requests that read replies. */
+  reading?: (request: Received) => boolean;
+  /** Whether it has finished a post under the key of a request. */
+  knows?: (request: Received) => boolean;
   handle: (request: Received, posts: Posted[]) => Replied;
 }
 
@@ -45,6 +52,8 @@ export async function startChannelDouble(service: Service, { port = 0 }: { port?
   const posts: Posted[] = [];
   const requests: Received[] = [];
   const faults: Fault[] = [];
+  const readFaults: Replied[] = [];
+  const atWork = new Set<NodeJS.Timeout>();
   let chance: ((request: Received) => Fault | undefined) | undefined;
   let ahead = 0;
 
@@ -66,8 +75,14 @@ export async function startChannelDouble(service: Service, { port = 0 }: { port?
       };
       requests.push(received);
       const fault = service.posting(received) ? (faults.shift() ?? chance?.(received)) : undefined;
+      const refusal = service.reading?.(received) === true ? readFaults.shift() : undefined;
       if (fault === 'cut_before') return request.socket.destroy();
-      const replied = typeof fault === 'object' ? fault : service.handle(received, posts);
+      if (typeof fault === 'object' && 'slowMs' in fault) {
+        const work = { ...received, ...(service.knows?.(received) === true ? {} : { unknown: true as const }) };
+        atWork.add(setTimeout(() => service.handle({ ...work, at: Date.now() + ahead }, posts), fault.slowMs));
+        return request.socket.destroy();
+      }
+      const replied = typeof fault === 'object' ? fault : (refusal ?? service.handle(received, posts));
       if (fault === 'cut_after') return request.socket.destroy();
       if (fault === 'hold') return;
       const text = typeof replied.body === 'string' ? replied.body : JSON.stringify(replied.body ?? {});
@@ -84,6 +99,8 @@ export async function startChannelDouble(service: Service, { port = 0 }: { port?
     posted: () => requests.filter((request) => service.posting(request)),
     /** What is to go wrong with the next posts, one each. */
     fail: (...next: Fault[]) => faults.push(...next),
+    /** What the next requests for replies are answered, one each. */
+    failReads: (...next: Replied[]) => readFaults.push(...next),
     /** What goes wrong with any post after those. */
     failBy(decide: typeof chance): void {
       chance = decide;
@@ -93,6 +110,7 @@ export async function startChannelDouble(service: Service, { port = 0 }: { port?
       ahead += seconds * 1000;
     },
     async close(): Promise<void> {
+      for (const work of atWork) clearTimeout(work);
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -60,10 +60,7 @@ export function startMastodonDouble({ token = 'mastodon-token', bot = false, mos
       return { status: 422, body: { error: 'Validation failed: Text character limit of 500 exceeded' } };
     const key = String(request.headers['idempotency-key'] ?? '');
     const known = keys.get(key);
-    const post =
-      key !== '' && known !== undefined && request.at - known.at < mastodonKeySeconds * 1000
-        ? known
-        : newPost(request, { key, text });
+    const post = known !== undefined && knows(request) ? known : newPost(request, { key, text });
     if (post !== known) {
       posts.push(post);
       if (key !== '') keys.set(key, post);
@@ -71,7 +68,15 @@ export function startMastodonDouble({ token = 'mastodon-token', bot = false, mos
     return { status: 200, body: statusOf(post) };
   }
 
-  const service: Service = { posting: ({ method, path }) => method === 'POST' && path === '/api/v1/statuses', handle };
+  /** The key is put down with the post: one that is at work on it still is not known. */
+  function knows(request: Received): boolean {
+    const known = keys.get(String(request.headers['idempotency-key'] ?? ''));
+    return request.unknown !== true && known !== undefined && request.at - known.at < mastodonKeySeconds * 1000;
+  }
+
+  const posting = ({ method, path }: Received) => method === 'POST' && path === '/api/v1/statuses';
+  const reading = ({ path }: Received) => path.endsWith('/context');
+  const service: Service = { posting, reading, knows, handle };
   return startChannelDouble(service, { port }).then((double) => ({
     ...double,
     token,

@@ -1,0 +1,176 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { appVersion } from '../config/app-version.ts';
+import { doctorEnvironment } from '../config/environment.ts';
+import { parseFleet } from '../config/fleet-file.ts';
+import { compareVersions } from '../deploy/embedded/version.ts';
+import {
+  amiss,
+  type Check,
+  judgeClock,
+  judgeDisk,
+  judgeFleetFile,
+  judgePorts,
+  judgeSecrets,
+  judgeVersions,
+  type Reading,
+  skipped,
+} from '../domain/doctor.ts';
+import { judgeGpus, judgeModelServer, type PlannedOn } from '../domain/doctor-machines.ts';
+import { judgePostgres, judgeRedis, judgeTemporal } from '../domain/doctor-services.ts';
+import { isDomainError } from '../domain/errors.ts';
+import { type Fleet, fleetAgents, type FleetMachine, modelVariants } from '../domain/fleet.ts';
+import { plannedMachine } from '../domain/plan.ts';
+import { placementInputOf } from '../domain/placement-input.ts';
+import { planPlacement } from '../domain/placement.ts';
+import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
+import { readDisks } from '../integrations/host/disks.ts';
+import { probeModelServer } from '../integrations/inference/model-server-probe.ts';
+import { readPostgres } from '../stores/postgres-reading.ts';
+import { dataFolders, type HomeFacts, readHome, readModes, servicesOf } from './home.ts';
+import { readPorts } from './ports.ts';
+import { readRedis, readTemporal, reading } from './servers.ts';
+
+/** What `GET /v1/doctor` answers. */
+export interface ApiDoctor {
+  app: string;
+  node: string;
+  checks: Check[];
+}
+
+/** Each server is given so long to answer. */
+const answerMs = 3_000;
+
+export interface ExamineOptions {
+  fleetFile: string;
+  /** Asks the API what other machines report; undefined: no address of one is known. */
+  askApi: (() => Promise<ApiDoctor>) | undefined;
+}
+
+/** Looks at everything that can be reached from this host. What is down is a finding, never an end of the look. */
+export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Check[]> {
+  const named = namedEnvironment();
+  if ('check' in named) return [named.check];
+  const { environment } = named;
+  const home = readHome(environment.home);
+  const services = servicesOf(home, environment);
+  const temporalPid = services.temporal?.at.variable === null ? pidOf(home, 'temporal') : undefined;
+  const [postgres, redis, temporal, api] = await Promise.all([
+    services.postgres && reading(() => readPostgres(services.postgres!.url, answerMs)),
+    services.redis && reading(() => readRedis(services.redis!.url, answerMs)),
+    services.temporal &&
+      reading(() => readTemporal(services.temporal!.url, environment.temporalNamespace, answerMs, temporalPid)),
+    askApi && reading(askApi),
+  ]);
+  const file = readFleetFile(fleetFile);
+  const fleet = file !== null && 'fleet' in file ? file.fleet : undefined;
+  const answered = new Set(
+    Object.entries({ postgres, redis, temporal, api }).flatMap(([part, read]) =>
+      read && 'seen' in read ? [part] : [],
+    ),
+  );
+  const own = ownMachine(fleet, environment.hostName);
+  const apiSeen = api && 'seen' in api ? api.seen : undefined;
+  const noService = (id: string, variable: string) =>
+    skipped(id, `nothing was started here (no ${environment.home}), and ${variable} is not set`);
+
+  return [
+    ...judgeVersions(
+      { app: appVersion(), node: process.version, data: home.stamp?.app, api: apiSeen?.app },
+      compareVersions,
+    ),
+    file === null && apiSeen
+      ? skipped('fleet_file', `there is no ${fleetFile} here; the API goes by the one that was applied`)
+      : judgeFleetFile(fleetFile, file === null ? null : 'fleet' in file ? sizeOf(file.fleet) : file),
+    judgePorts(await readPorts(home, answered), home.running),
+    judgeSecrets(readModes(home, environment.secretFiles)),
+    judgeDisk(readDisks(dataFolders(home))),
+    ...(services.postgres && postgres
+      ? judgePostgres(services.postgres.at, postgres, fleet?.machines.length ?? 1)
+      : [noService('postgres', 'DATABASE_URL')]),
+    postgres && 'seen' in postgres
+      ? judgeClock(postgres.seen.offsetMs, postgres.seen.roundTripMs)
+      : skipped('clock', 'Postgres, whose clock all go by, does not answer'),
+    ...(services.redis && redis ? judgeRedis(services.redis.at, redis) : [noService('redis', 'REDIS_URL')]),
+    ...(services.temporal && temporal
+      ? judgeTemporal(services.temporal.at, environment.temporalNamespace, temporal, compareVersions)
+      : [noService('temporal', 'TEMPORAL_ADDRESS')]),
+    apiCheck(api),
+    skipped('certificates', 'not set up: what `npm start` brings up listens on this host alone'),
+    ...(await judgeOwnMachine(fleet, own, environment)),
+    // What this host sees of its own machine is newer than what its worker last reported.
+    ...(apiSeen?.checks ?? []).filter(({ machine, id }) => machine !== own?.id || ['machine', 'report'].includes(id)),
+  ];
+}
+
+function namedEnvironment(): { environment: ReturnType<typeof doctorEnvironment> } | { check: Check } {
+  try {
+    return { environment: doctorEnvironment() };
+  } catch (err) {
+    if (!isDomainError(err)) throw err;
+    const [first] = err.fields;
+    return { check: amiss('fail', 'environment', err.message, first?.mend ?? 'Mend the variable.') };
+  }
+}
+
+function readFleetFile(path: string): ReturnType<typeof parseFleet> | null {
+  return existsSync(path) ? parseFleet(readFileSync(path, 'utf8'), path) : null;
+}
+
+function sizeOf(fleet: Fleet): { machines: number; agents: number } {
+  return { machines: fleet.machines.length, agents: fleetAgents(fleet).length };
+}
+
+function pidOf({ parts }: HomeFacts, part: string): number | undefined {
+  return parts.find(({ name }) => name === part)?.pid;
+}
+
+function ownMachine(fleet: Fleet | undefined, hostName: string): FleetMachine | undefined {
+  return fleet?.machines.find((machine) => (machine.host ?? machine.id) === hostName);
+}
+
+function apiCheck(api: Reading<ApiDoctor> | undefined): Check {
+  if (api === undefined) return skipped('api', 'no address of one is known here: npm start, or set SOULFRA_URL');
+  if ('seen' in api) return { id: 'api', machine: null, state: 'ok', detail: `${api.seen.app} answers`, mend: null };
+  const mend = 'npm start, or look into logs/api.log of the data folder; other machines are not seen without it.';
+  return amiss('fail', 'api', api.error, mend);
+}
+
+/** The machine of fleet.yaml that this host is, looked at directly: also with everything else down. */
+async function judgeOwnMachine(
+  fleet: Fleet | undefined,
+  machine: FleetMachine | undefined,
+  { hostName, modelKey }: { hostName: string; modelKey?: string },
+): Promise<Check[]> {
+  if (fleet === undefined || machine === undefined) {
+    return [
+      skipped('gpu', `no machine of fleet.yaml has the host ${hostName}`),
+      skipped('model_server', 'no machine of this host'),
+    ];
+  }
+  const { modelServer } = machine;
+  const [gpus, server] = await Promise.all([
+    reading(() => probeGpus()),
+    modelServer?.url === undefined
+      ? null
+      : probeModelServer(modelServer.url, modelServer.kind, modelKey === undefined ? {} : { apiKey: modelKey }),
+  ]);
+  const planned = plannedOn(fleet, machine);
+  // Without a model server there is nothing to load, so the cards may be other than the file says.
+  const cards =
+    modelServer?.url === undefined
+      ? [skipped('gpu', 'the machine runs simulated', machine.id)]
+      : judgeGpus(machine, gpus, { models: planned, server });
+  return [...cards, ...judgeModelServer(machine, server, planned)];
+}
+
+/** What a plan with all machines of the file alive keeps on this one. */
+function plannedOn(fleet: Fleet, machine: FleetMachine): PlannedOn[] {
+  const plan = planPlacement(placementInputOf(fleet, { aliveMachineIds: new Set(fleet.machines.map(({ id }) => id)) }));
+  const variants = new Map(modelVariants(fleet).map((variant) => [variant.id, variant]));
+  const kind = machine.modelServer?.kind ?? 'openai';
+  return (plannedMachine(plan, machine.id)?.models ?? []).map(({ modelId, vramGiB }) => ({
+    modelId,
+    servedAs: variants.get(modelId)?.servedAs[kind] ?? modelId,
+    vramGiB,
+  }));
+}

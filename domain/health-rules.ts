@@ -1,0 +1,258 @@
+import { durationSeconds } from './durations.ts';
+import type { HealthState, MachineState, RunsAs } from './states.ts';
+
+/** What one look at a subject says of it. */
+export interface Judgement {
+  state: HealthState;
+  /** In words; stands still while nothing changes, so that nothing is written. Empty where all is well. */
+  reason: string;
+}
+
+const ok: Judgement = { state: 'ok', reason: '' };
+
+/** Of a worker, a model server and a disk whose machine is lost: the machine is the cause, and is told of itself. */
+export const machineLostReason = 'its machine is lost';
+
+/** All times are seconds since 1970, by the clock of the database. */
+export interface AgentFacts {
+  paused: boolean;
+  cadence: string;
+  /** When it was born or resumed or its last run ended, whichever was last. */
+  quietSince: number;
+  /** Ends of its last three runs, the newest first; what was canceled, or skipped, is not among them. */
+  ends: readonly string[];
+  /** Of the newest of them. */
+  lastReason: string;
+  /** Of the run that is open; null: none is. */
+  openState: string | null;
+  openReason: string | null;
+  /** Why no machine serves it; null: one does. */
+  unplaced: string | null;
+}
+
+/** So many runs in a row that bring nothing, and an agent is failing. */
+const runsUntilFailing = 3;
+
+/** How long an agent may be quiet before it is late, and before it is failing. */
+function quietLimits(cadence: string): { late: number; failing: number } {
+  const seconds = durationSeconds(cadence);
+  return { late: Math.max(1.5 * seconds, seconds + 300), failing: Math.max(3 * seconds, seconds + 900) };
+}
+
+export function judgeAgent(facts: AgentFacts, now: number): Judgement {
+  if (facts.paused) return { state: 'ok', reason: 'paused' };
+  const { ends, lastReason, openState, openReason } = facts;
+  const because = lastReason === '' ? '' : `: ${lastReason}`;
+  if (ends.length >= runsUntilFailing && !ends.includes('done')) {
+    return ends.every((end) => end === 'empty')
+      ? { state: 'failing', reason: `its last ${runsUntilFailing} runs came out empty${because}` }
+      : {
+          state: 'failing',
+          reason: `none of its last ${runsUntilFailing} runs brought anything; the last ${ends[0]}${because}`,
+        };
+  }
+  const quiet = now - facts.quietSince;
+  const limits = quietLimits(facts.cadence);
+  if (quiet > limits.late) {
+    const open = openState === null ? 'none is open' : `one is ${openState}${openReason ? `: ${openReason}` : ''}`;
+    return {
+      state: quiet > limits.failing ? 'failing' : 'late',
+      reason: `no run has ended since ${minute(facts.quietSince)}, and one should every ${facts.cadence}; ${open}`,
+    };
+  }
+  if (ends[0] === 'failed') return { state: 'late', reason: `its last run failed${because}` };
+  if (openState === 'parked')
+    return { state: 'late', reason: `its run is parked${openReason ? `: ${openReason}` : ''}` };
+  if (facts.unplaced !== null) return { state: 'late', reason: `no machine serves it: ${facts.unplaced}` };
+  return ok;
+}
+
+export interface MachineFacts {
+  state: MachineState;
+  reason: string;
+  /** Before its first start no worker has ever held its lease. */
+  neverStarted: boolean;
+}
+
+const neverStarted: Judgement = { state: 'not_set_up', reason: 'its worker was never started' };
+const machineLost: Judgement = { state: 'lost', reason: machineLostReason };
+
+export function judgeMachine({ state, reason, neverStarted: never }: MachineFacts): Judgement {
+  if (never) return neverStarted;
+  if (state === 'lost') return { state: 'lost', reason };
+  if (state === 'suspect') return { state: 'late', reason };
+  return { state: 'ok', reason: state === 'ready' ? '' : `${state}${reason === '' ? '' : `: ${reason}`}` };
+}
+
+export interface WorkerFacts extends MachineFacts {
+  /** Since when work waits for it or is in its hands; null: there is none. */
+  workSince: number | null;
+  /** When it last completed something, or began to poll anew. */
+  progressAt: number | null;
+}
+
+/** A call may take minutes; a worker that completes none for so long while work waits is late, then failing. */
+const workerLateSeconds = 180;
+const workerFailingSeconds = 600;
+
+/** Progress, not polling: a worker that asks for work and completes none of it looks alive to its lease. */
+export function judgeWorker(facts: WorkerFacts, now: number): Judgement {
+  if (facts.neverStarted) return neverStarted;
+  if (facts.state === 'lost') return machineLost;
+  if (facts.state === 'draining' || facts.state === 'drained' || facts.workSince === null) return ok;
+  const since = Math.max(facts.workSince, facts.progressAt ?? 0);
+  const waits = now - since;
+  if (waits <= workerLateSeconds) return ok;
+  return {
+    state: waits > workerFailingSeconds ? 'failing' : 'late',
+    reason: `work waits for it, and it has completed nothing since ${minute(since)}`,
+  };
+}
+
+/** The relay looks every 10 s at the latest. */
+const intentLateSeconds = 60;
+const intentFailingSeconds = 300;
+
+/** The workers of the coordination queue together: whether what was asked for is started. */
+export function judgeCoordination(oldestIntentAt: number | null, now: number): Judgement {
+  const waits = oldestIntentAt === null ? 0 : now - oldestIntentAt;
+  if (oldestIntentAt === null || waits <= intentLateSeconds) return ok;
+  return {
+    state: waits > intentFailingSeconds ? 'failing' : 'late',
+    reason: `what was asked for at ${minute(oldestIntentAt)} has not been started`,
+  };
+}
+
+export interface ModelServerFacts extends MachineFacts {
+  runsAs: RunsAs;
+  up: boolean;
+  missingModels: readonly string[];
+}
+
+export function judgeModelServer(facts: ModelServerFacts): Judgement {
+  if (facts.runsAs === 'simulated')
+    return { state: 'not_set_up', reason: 'simulated: the machine has no model server' };
+  if (facts.neverStarted) return neverStarted;
+  if (facts.state === 'lost') return machineLost;
+  if (!facts.up) return { state: 'failing', reason: 'it does not answer' };
+  if (facts.missingModels.length > 0) return { state: 'failing', reason: `it lacks ${facts.missingModels.join(', ')}` };
+  return ok;
+}
+
+export interface DiskFacts extends MachineFacts {
+  /** Of the data folder's disk, 0 to 1; null: not told. */
+  free: number | null;
+  /** What it counts as now: to come out of a state it needs more room than kept it from going in. */
+  before: HealthState | undefined;
+}
+
+export const diskLateBelow = 0.1;
+export const diskFailingBelow = 0.05;
+export const diskBackAbove = 0.02;
+
+export function judgeDisk(facts: DiskFacts): Judgement {
+  if (facts.neverStarted) return neverStarted;
+  if (facts.state === 'lost') return machineLost;
+  const { free, before } = facts;
+  if (free === null) return { state: 'not_set_up', reason: 'its worker has not told how much is free' };
+  const failing = free < diskFailingBelow + (before === 'failing' ? diskBackAbove : 0);
+  const late = free < diskLateBelow + (before === 'late' || before === 'failing' ? diskBackAbove : 0);
+  if (!failing && !late) return ok;
+  const limit = failing ? diskFailingBelow : diskLateBelow;
+  return {
+    state: failing ? 'failing' : 'late',
+    reason: `${Math.floor(free * 100)} % of its disk is free, and it should be ${Math.round(limit * 100)} % at least`,
+  };
+}
+
+export interface ScheduleFacts {
+  /** Not there at all though the fleet needs it. */
+  missing: boolean;
+  paused: boolean;
+  note: string;
+  /** Its last action, its next one and the one after that, where they are known. */
+  lastAt: number | null;
+  nextAt: number | null;
+  afterNextAt: number | null;
+}
+
+/** An action that is due may be so late: Temporal spreads what falls on one moment, and makes up for what it slept through. */
+const scheduleLateSeconds = 60;
+const scheduleFailingSeconds = 600;
+
+export function judgeSchedule(facts: ScheduleFacts, now: number): Judgement {
+  if (facts.missing) return { state: 'lost', reason: 'Temporal does not have it; the next start of a worker makes it' };
+  if (facts.paused) return { state: 'late', reason: `paused${facts.note === '' ? '' : `: ${facts.note}`}` };
+  const { lastAt, nextAt, afterNextAt } = facts;
+  if (nextAt === null) return { state: 'failing', reason: 'Temporal knows of no next action' };
+  const overdue = now - nextAt;
+  if (overdue > scheduleLateSeconds)
+    return {
+      state: overdue > scheduleFailingSeconds ? 'failing' : 'late',
+      reason: `it should have acted at ${minute(nextAt)}`,
+    };
+  if (lastAt === null || afterNextAt === null) return ok;
+  const period = afterNextAt - nextAt;
+  const gap = nextAt - lastAt - period;
+  if (gap <= Math.max(600, 0.75 * period)) return ok;
+  return {
+    state: gap > Math.max(3600, 2.5 * period) ? 'failing' : 'late',
+    reason: `it last acted at ${minute(lastAt)} and left out what was due since: what it starts is still running, or nothing could start it`,
+  };
+}
+
+export interface ChannelFacts {
+  stopped: boolean;
+  stopReason: string;
+  /** How its last posts came out, the newest first. */
+  ends: readonly string[];
+  lastReason: string;
+}
+
+const postsUntilFailing = 3;
+
+export function judgeChannel({ stopped, stopReason, ends, lastReason }: ChannelFacts): Judgement {
+  const because = lastReason === '' ? '' : `: ${lastReason}`;
+  if (stopped) return { state: 'failing', reason: `stopped${stopReason === '' ? '' : `: ${stopReason}`}` };
+  if (ends.length >= postsUntilFailing && ends.every((end) => end === 'failed'))
+    return { state: 'failing', reason: `its last ${postsUntilFailing} posts failed${because}` };
+  if (ends.includes('unconfirmed'))
+    return { state: 'late', reason: 'nobody knows whether one of its last posts came out' };
+  if (ends[0] === 'failed') return { state: 'late', reason: `its last post failed${because}` };
+  return ok;
+}
+
+export interface LedgerFacts {
+  /** When its books were opened; null: nobody has an account. */
+  openedAt: number | null;
+  reconciledAt: number | null;
+  discrepancies: number;
+}
+
+/** The books are passed over every hour. */
+const ledgerLateSeconds = 3 * 3600;
+const ledgerFailingSeconds = 24 * 3600;
+
+export function judgeLedger({ openedAt, reconciledAt, discrepancies }: LedgerFacts, now: number): Judgement {
+  if (openedAt === null) return { state: 'not_set_up', reason: 'nobody has an account yet' };
+  if (discrepancies > 0)
+    return {
+      state: 'failing',
+      reason: `the last pass over the books found ${discrepancies} places that do not add up`,
+    };
+  const since = reconciledAt ?? openedAt;
+  const waits = now - since;
+  if (waits <= ledgerLateSeconds) return ok;
+  return {
+    state: waits > ledgerFailingSeconds ? 'failing' : 'late',
+    reason: `the books have not been passed over since ${minute(since)}`,
+  };
+}
+
+/** What the deploy kit brings. */
+export const notSetUpYet: Judgement = { state: 'not_set_up', reason: 'it comes with the deploy kit' };
+
+/** To the minute, so that a reason stands still. */
+function minute(seconds: number): string {
+  return `${new Date(seconds * 1000).toISOString().slice(0, 16)}Z`;
+}

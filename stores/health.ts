@@ -1,0 +1,253 @@
+import { sql } from 'kysely';
+import { type Health, type HealthLook, healthLooks, patience, settle } from '../domain/health.ts';
+import {
+  judgeAgent,
+  judgeChannel,
+  judgeCoordination,
+  judgeDisk,
+  judgeLedger,
+  judgeMachine,
+  judgeModelServer,
+  judgeSchedule,
+  judgeWorker,
+  type Judgement,
+  notSetUpYet,
+  type ScheduleFacts,
+} from '../domain/health-rules.ts';
+import { reflectScheduleId, upkeepScheduleIds } from '../domain/ids.ts';
+import type { HealthKind, HealthState } from '../domain/states.ts';
+import { livingCadences } from './agents.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
+import { appendEvents } from './events.ts';
+import { tellHealth } from './health-notices.ts';
+import { agentFacts, channelFacts, fleetOwner, ledgerFacts, machineFacts, oldestIntentAt } from './health-facts.ts';
+
+/** A subject as one look saw it. */
+interface Seen extends Judgement {
+  kind: HealthKind;
+  id: string;
+  ownerId: string;
+}
+
+export interface HealthChange {
+  kind: HealthKind;
+  id: string;
+  ownerId: string;
+  /** Null: it was judged for the first time. */
+  from: HealthState | null;
+  to: HealthState;
+  reason: string;
+}
+
+/** Temporal's Schedules by id, as the worker reads them. */
+export type SchedulesSeen = ReadonlyMap<string, Omit<ScheduleFacts, 'missing'>>;
+
+/** Of the coordination machines together: whether what was asked for is started. */
+const coordinationSubject = 'coordination';
+
+/** A look may come this much early: the clock that asks for it is not the database's. */
+const earlySeconds = 1;
+/** Rows of one statement that is built of values. */
+const page = 5_000;
+
+export function createHealthStore(db: Database) {
+  return {
+    /** Looks whose time has come. */
+    async due(): Promise<HealthLook[]> {
+      const { rows } = await sql<{ look: HealthLook; age: number }>`
+        select look, extract(epoch from clock_timestamp() - looked_at)::float8 as age from health_looks`.execute(db);
+      const age = new Map(rows.map((row) => [row.look, row.age]));
+      return (Object.keys(healthLooks) as HealthLook[]).filter(
+        (look) => (age.get(look) ?? Number.POSITIVE_INFINITY) >= healthLooks[look].everySeconds - earlySeconds,
+      );
+    },
+
+    /**
+     * Takes one look at every subject of its kinds: stores what has settled, and tells each change once, as a row and an event.
+     * One that another execution has just taken is not taken again, since looks are counted.
+     */
+    async look(look: HealthLook, schedules?: SchedulesSeen): Promise<HealthChange[]> {
+      return db.transaction().execute(async (tx) => {
+        if (!(await take(tx, look))) return [];
+        const { kinds } = healthLooks[look];
+        const before = await known(tx, kinds);
+        const { rows } = await sql<{
+          now: number;
+        }>`select extract(epoch from clock_timestamp())::float8 as now`.execute(tx);
+        const seen = await see(tx, look, { now: rows[0]!.now, before, schedules });
+        return seen === undefined ? [] : store(tx, before, seen);
+      });
+    },
+  };
+}
+export type HealthStore = ReturnType<typeof createHealthStore>;
+
+async function take(tx: DatabaseTransaction, look: HealthLook): Promise<boolean> {
+  await sql`insert into health_looks (look, looked_at) values (${look}, '-infinity') on conflict do nothing`.execute(
+    tx,
+  );
+  const { numAffectedRows } = await sql`update health_looks set looked_at = clock_timestamp() where look = ${look}
+    and looked_at <= clock_timestamp() - make_interval(secs => ${healthLooks[look].everySeconds - earlySeconds})`.execute(
+    tx,
+  );
+  return numAffectedRows === 1n;
+}
+
+type Known = ReadonlyMap<string, Health>;
+const keyOf = (kind: HealthKind, id: string) => `${kind}:${id}`;
+
+async function known(tx: DatabaseTransaction, kinds: readonly HealthKind[]): Promise<Known> {
+  const rows = await tx
+    .selectFrom('health')
+    .select(['subjectKind', 'subjectId', 'state', 'reason', 'pendingState', 'pendingLooks'])
+    .where('subjectKind', 'in', kinds)
+    .execute();
+  return new Map(
+    rows.map(({ subjectKind, subjectId, ...health }) => [
+      keyOf(subjectKind as HealthKind, subjectId),
+      health as unknown as Health,
+    ]),
+  );
+}
+
+/** @returns undefined where there is nothing to judge by */
+async function see(
+  tx: DatabaseTransaction,
+  look: HealthLook,
+  { now, before, schedules }: { now: number; before: Known; schedules: SchedulesSeen | undefined },
+): Promise<Seen[] | undefined> {
+  if (look === 'agents')
+    return (await agentFacts(tx)).map((facts) => ({
+      kind: 'agent',
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeAgent(facts, now),
+    }));
+  if (look === 'channels')
+    return (await channelFacts(tx)).map((facts) => ({
+      kind: 'channel',
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeChannel(facts),
+    }));
+  const owner = await fleetOwner(tx);
+  if (owner === undefined) return [];
+  if (look === 'machines') {
+    const coordination = judgeCoordination(await oldestIntentAt(tx), now);
+    const machines = (await machineFacts(tx)).flatMap((facts): Seen[] => {
+      const of = { id: facts.id, ownerId: facts.ownerId };
+      const disk = { ...facts, before: before.get(keyOf('disk', facts.id))?.state };
+      return [
+        { kind: 'machine', ...of, ...judgeMachine(facts) },
+        { kind: 'worker', ...of, ...judgeWorker(facts, now) },
+        { kind: 'model_server', ...of, ...judgeModelServer(facts) },
+        { kind: 'disk', ...of, ...judgeDisk(disk) },
+      ];
+    });
+    return [{ kind: 'worker', id: coordinationSubject, ownerId: owner, ...coordination }, ...machines];
+  }
+  if (look === 'schedules') {
+    if (schedules === undefined) return undefined;
+    const needed = [...upkeepScheduleIds, ...(await livingCadences(tx)).map(reflectScheduleId)];
+    return [...new Set([...needed, ...schedules.keys()])].map((id) => ({
+      kind: 'schedule',
+      id,
+      ownerId: owner,
+      ...judgeSchedule({ ...(schedules.get(id) ?? absent), missing: !schedules.has(id) }, now),
+    }));
+  }
+  const books = await ledgerFacts(tx, owner);
+  return [
+    ...books.map((facts) => ({
+      kind: 'ledger' as const,
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeLedger(facts, now),
+    })),
+    { kind: 'backup', id: 'postgres', ownerId: owner, ...notSetUpYet },
+    { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
+  ];
+}
+
+const absent: Omit<ScheduleFacts, 'missing'> = {
+  paused: false,
+  note: '',
+  lastAt: null,
+  nextAt: null,
+  afterNextAt: null,
+};
+
+async function store(tx: DatabaseTransaction, before: Known, seen: readonly Seen[]): Promise<HealthChange[]> {
+  const writes: object[] = [];
+  const changes: HealthChange[] = [];
+  const gone = new Set(before.keys());
+  for (const { kind, id, ownerId, ...judgement } of seen) {
+    const key = keyOf(kind, id);
+    gone.delete(key);
+    const was = before.get(key);
+    const now = settle(was, judgement, patience[kind]);
+    if (was !== undefined && isSame(was, now)) continue;
+    writes.push({
+      kind,
+      id,
+      owner_id: ownerId,
+      state: now.state,
+      reason: now.reason,
+      pending: now.pendingState,
+      looks: now.pendingLooks,
+    });
+    // What begins well, or is not there yet, is no news.
+    const isNews = was === undefined ? now.state !== 'ok' && now.state !== 'not_set_up' : was.state !== now.state;
+    if (isNews) changes.push({ kind, id, ownerId, from: was?.state ?? null, to: now.state, reason: now.reason });
+  }
+  if (writes.length > 0)
+    await sql`
+      insert into health (subject_kind, subject_id, owner_id, state, reason, pending_state, pending_looks)
+      select kind, id, owner_id, state, reason, pending, looks from jsonb_to_recordset(${JSON.stringify(writes)}::jsonb)
+        as w (kind text, id text, owner_id text, state text, reason text, pending text, looks smallint)
+      on conflict (subject_kind, subject_id) do update set owner_id = excluded.owner_id, state = excluded.state,
+        reason = excluded.reason, pending_state = excluded.pending_state, pending_looks = excluded.pending_looks,
+        since = case when health.state = excluded.state then health.since else excluded.since end`.execute(tx);
+  if (gone.size > 0)
+    await sql`delete from health where subject_kind || ':' || subject_id = any(${[...gone]}::text[])`.execute(tx);
+  await tell(tx, changes);
+  await tellHealth(tx, changes, gone);
+  return changes;
+}
+
+function isSame(a: Health, b: Health): boolean {
+  return (
+    a.state === b.state &&
+    a.reason === b.reason &&
+    a.pendingState === b.pendingState &&
+    a.pendingLooks === b.pendingLooks
+  );
+}
+
+async function tell(tx: DatabaseTransaction, changes: readonly HealthChange[]): Promise<void> {
+  for (let at = 0; at < changes.length; at += page) {
+    const some = changes.slice(at, at + page);
+    await tx
+      .insertInto('healthChanges')
+      .values(
+        some.map(({ kind, id, ownerId, from, to, reason }) => ({
+          ownerId,
+          subjectKind: kind,
+          subjectId: id,
+          fromState: from,
+          toState: to,
+          reason,
+        })),
+      )
+      .execute();
+    await appendEvents(
+      tx,
+      some.map(({ kind, id, ownerId, from, to, reason }) => ({
+        ownerId,
+        type: 'health.changed',
+        subject: id,
+        data: { kind, from, to, reason },
+      })),
+    );
+  }
+}

@@ -1,1 +1,0 @@
--- Taken for a slice of this version that is being built.

@@ -1,0 +1,349 @@
+import { Client, Connection } from '@temporalio/client';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { FleetView } from '../../activities/fleet-view.ts';
+import { type HealthLook, healthLooks } from '../../domain/health.ts';
+import { driftScheduleId, reflectScheduleId, weaveScheduleId } from '../../domain/ids.ts';
+import type { HealthKind } from '../../domain/states.ts';
+import { createAgentStore } from '../../stores/agents.ts';
+import { createHealthStore, type HealthStore, type SchedulesSeen } from '../../stores/health.ts';
+import { newId } from '../../stores/ids.ts';
+import { createMachineStore } from '../../stores/machines.ts';
+import { readSchedules } from '../../workers/schedule-facts.ts';
+import { reconcileSchedules } from '../../workers/schedules.ts';
+import { testFleet } from '../support/fleets.ts';
+import { until } from '../support/lab.ts';
+import { applyRetention } from '../support/retention.ts';
+import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
+
+let store: StoreScope;
+let health: HealthStore;
+let machines: ReturnType<typeof createMachineStore>;
+const worker = { identity: 'mainpc/worker/1', runsAs: 'local' as const };
+
+beforeAll(async () => {
+  store = await openStoreScope();
+  health = createHealthStore(store.db);
+  machines = createMachineStore(store.db);
+  await store.apply(testFleet());
+});
+afterAll(() => store?.close());
+beforeEach(async () => {
+  const { db } = store;
+  await sql`delete from runs`.execute(db);
+  await sql`delete from intents`.execute(db);
+  await sql`delete from health`.execute(db);
+  await sql`delete from health_changes`.execute(db);
+  await sql`delete from events`.execute(db);
+  await sql`update agents set home_machine_id = 'mainpc', paused = false, created_at = now(), resumed_at = null`.execute(
+    db,
+  );
+  await sql`update machines set state = 'lost', lease_until = '-infinity', model_server_up = true, missing_models = '{}'`.execute(
+    db,
+  );
+  await sql`update fleet_health set checked_at = now()`.execute(db);
+});
+
+/** Open notices of health, by kind. */
+async function noticesOf(kind: string): Promise<string[]> {
+  const rows = await store.db
+    .selectFrom('notices')
+    .select(['subject', 'title'])
+    .where('kind', '=', kind)
+    .where('resolvedAt', 'is', null)
+    .execute();
+  return rows.map(({ subject, title }) => `${subject}: ${title}`);
+}
+
+/** Looks so often, each time as if its time had come. */
+async function look(which: HealthLook, times = 1, schedules?: SchedulesSeen): Promise<void> {
+  for (let i = 0; i < times; i += 1) {
+    await sql`update health_looks set looked_at = '-infinity'`.execute(store.db);
+    await health.look(which, schedules);
+  }
+}
+
+async function healthOf(kind: HealthKind, id: string): Promise<string> {
+  const row = await store.db
+    .selectFrom('health')
+    .select(['state', 'reason'])
+    .where('subjectKind', '=', kind)
+    .where('subjectId', '=', id)
+    .executeTakeFirst();
+  return row === undefined ? 'none' : `${row.state}${row.reason === '' ? '' : `: ${row.reason}`}`;
+}
+
+async function changesOf(kind: HealthKind, id: string): Promise<string[]> {
+  const rows = await store.db
+    .selectFrom('healthChanges')
+    .select(['fromState', 'toState'])
+    .where('subjectKind', '=', kind)
+    .where('subjectId', '=', id)
+    .orderBy('id')
+    .execute();
+  return rows.map(({ fromState, toState }) => `${fromState ?? 'new'} → ${toState}`);
+}
+
+interface Run {
+  state?: string;
+  reason?: string;
+  hoursAgo?: number;
+  queue?: string;
+}
+async function addRun(agentId: string, { state = 'done', reason = '', hoursAgo = 0, queue = '' }: Run = {}) {
+  const id = newId('run');
+  const ended = ['queued', 'running', 'parked'].includes(state)
+    ? null
+    : sql`now() - make_interval(hours => ${hoursAgo})`;
+  await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, reason, wanted_model_id, model_id, queue,
+      expected_tokens, created_at, ended_at)
+    values (${id}, ${testOwner}, ${agentId}, ${id}, 'schedule', ${id}, ${state}, ${reason}, 'm', 'm', ${queue}, 1,
+      now() - make_interval(hours => ${hoursAgo}), ${ended})`.execute(store.db);
+}
+
+const id = 'light-001';
+
+test('an agent whose runs stop is late, then failing, and well again with the next run; each is told once', async () => {
+  const { db } = store;
+  await addRun(id);
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('ok');
+  const quiet = (hours: number) =>
+    sql`update agents set created_at = now() - make_interval(hours => 200)`
+      .execute(db)
+      .then(() => sql`update runs set ended_at = now() - make_interval(hours => ${hours})`.execute(db));
+  await quiet(10);
+  await look('agents');
+  expect(await healthOf('agent', id)).toBe('ok');
+  await look('agents');
+  expect(await healthOf('agent', id)).toMatch(
+    /^late: no run has ended since .*Z, and one should every 6h; none is open$/,
+  );
+  await quiet(30);
+  await look('agents', 3);
+  expect(await healthOf('agent', id)).toMatch(/^failing: no run has ended since/);
+  await addRun(id);
+  await look('agents', 3);
+  expect(await healthOf('agent', id)).toBe('ok');
+  expect(await changesOf('agent', id)).toEqual(['ok → late', 'late → failing', 'failing → ok']);
+  const events = await db
+    .selectFrom('events')
+    .select('data')
+    .where('type', '=', 'health.changed')
+    .where('subject', '=', id)
+    .orderBy('id')
+    .execute();
+  expect(events.map(({ data }) => data)).toMatchObject([
+    { kind: 'agent', from: 'ok', to: 'late' },
+    { kind: 'agent', from: 'late', to: 'failing' },
+    { kind: 'agent', from: 'failing', to: 'ok', reason: '' },
+  ]);
+});
+
+test('three empty runs in a row make an agent failing; two, or one that importance took back, do not', async () => {
+  for (const hoursAgo of [3, 2]) await addRun(id, { state: 'empty', reason: 'no new memories', hoursAgo });
+  await addRun(id, { state: 'canceled', hoursAgo: 1 });
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('ok');
+  await addRun(id, { state: 'empty', reason: 'no new memories' });
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('failing: its last 3 runs came out empty: no new memories');
+  expect(await noticesOf('agent_failing')).toEqual(['agents: 1 agent is failing']);
+  await sql`update runs set trigger = 'importance' where ended_at > now() - interval '30 minutes' and state = 'empty'`.execute(
+    store.db,
+  );
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('ok');
+  expect(await noticesOf('agent_failing')).toEqual([]);
+});
+
+test('the time in which an agent was paused is no silence of it; one that nothing works for is judged no more', async () => {
+  const agents = createAgentStore(store.db);
+  await sql`update agents set created_at = now() - interval '9 days'`.execute(store.db);
+  await agents.setPaused(id, testOwner, true);
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('ok: paused');
+  expect(await healthOf('agent', 'light-002')).toMatch(/^failing/);
+  // All of them but the paused one, in one notice.
+  expect(await noticesOf('agent_failing')).toEqual([expect.stringMatching(/^agents: \d+ agents are failing$/)]);
+  await agents.setPaused(id, testOwner, false);
+  await look('agents', 2);
+  expect(await healthOf('agent', id)).toBe('ok');
+  await sql`update agents set state = 'dormant' where id = 'light-002'`.execute(store.db);
+  await look('agents');
+  expect(await healthOf('agent', 'light-002')).toBe('none');
+  await sql`update agents set state = 'active' where id = 'light-002'`.execute(store.db);
+});
+
+test('a killed worker is lost with all that stands on its machine, and well again after it is back', async () => {
+  await machines.register('mainpc', worker);
+  await look('machines', 2);
+  expect([
+    await healthOf('machine', 'mainpc'),
+    await healthOf('worker', 'mainpc'),
+    await healthOf('machine', 'pc2'),
+  ]).toEqual(['ok', 'ok', 'not_set_up: its worker was never started']);
+  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = 'mainpc'`.execute(
+    store.db,
+  );
+  expect((await machines.judgeLeases()).lost).toEqual(['mainpc']);
+  await look('machines', 2);
+  expect(await healthOf('machine', 'mainpc')).toBe('lost: its lease ran out');
+  for (const kind of ['worker', 'model_server', 'disk'] as const)
+    expect(await healthOf(kind, 'mainpc')).toBe('lost: its machine is lost');
+  const lease = await machines.register('mainpc', worker);
+  await machines.renew(lease, { polls: [], planVersion: null, diskFree: 0.5 });
+  await look('machines', 2);
+  for (const kind of ['machine', 'worker', 'model_server', 'disk'] as const)
+    expect(await healthOf(kind, 'mainpc')).toBe('ok');
+  expect(await changesOf('machine', 'mainpc')).toEqual(['ok → lost', 'lost → ok']);
+});
+
+test('a worker that polls and completes nothing while work waits for it is late, then failing, until it completes something', async () => {
+  const lease = await machines.register('mainpc', worker);
+  const polling = { polls: ['inference_24g_heavy_q4'], planVersion: 1 };
+  await machines.renew(lease, polling);
+  await addRun(id, { state: 'queued', queue: 'inference_24g_heavy_q4', hoursAgo: 1 });
+  const idle = (seconds: number) =>
+    sql`update machines set progress_at = clock_timestamp() - make_interval(secs => ${seconds}) where id = 'mainpc'`.execute(
+      store.db,
+    );
+  await look('machines', 2);
+  expect(await healthOf('worker', 'mainpc')).toBe('ok');
+  await idle(300);
+  await machines.renew(lease, { ...polling, quietSeconds: 4_000 });
+  await look('machines', 2);
+  expect(await healthOf('worker', 'mainpc')).toMatch(/^late: work waits for it, and it has completed nothing since/);
+  expect(await healthOf('machine', 'mainpc')).toBe('ok');
+  await idle(700);
+  await look('machines', 2);
+  expect(await healthOf('worker', 'mainpc')).toMatch(/^failing/);
+  await machines.renew(lease, { ...polling, quietSeconds: 1 });
+  await look('machines', 2);
+  expect(await healthOf('worker', 'mainpc')).toBe('ok');
+  await sql`insert into intents (workflow_id, type, args, created_at) values ('w', 't', '[]', now() - interval '2 minutes')`.execute(
+    store.db,
+  );
+  await look('machines', 2);
+  expect(await healthOf('worker', 'coordination')).toMatch(/^late: what was asked for at/);
+});
+
+test('a model server that is down or lacks a model, and a disk that fills up, are named', async () => {
+  const lease = await machines.register('mainpc', worker);
+  await machines.renew(lease, { polls: [], planVersion: null, diskFree: 0.04, missingModels: ['heavy_q4'] });
+  await look('machines', 2);
+  expect(await healthOf('model_server', 'mainpc')).toBe('failing: it lacks heavy_q4');
+  expect(await healthOf('disk', 'mainpc')).toBe('failing: 4 % of its disk is free, and it should be 5 % at least');
+  expect(await noticesOf('disk_low')).toEqual(['mainpc: The disk of mainpc is nearly full']);
+  await machines.renew(lease, { polls: [], planVersion: null, diskFree: 0.5, missingModels: ['heavy_q4'] });
+  await look('machines', 2);
+  expect(await noticesOf('disk_low')).toEqual([]);
+  await sql`update machines set model_server_up = false where id = 'mainpc'`.execute(store.db);
+  await look('machines');
+  expect(await healthOf('model_server', 'mainpc')).toBe('failing: it does not answer');
+});
+
+test('a schedule that was stopped or is gone is named, and is well again once it runs', async () => {
+  const { scope, db } = store;
+  const connection = await Connection.connect({ address: scope.temporalAddress });
+  const client = new Client({ connection, namespace: scope.namespace });
+  try {
+    const agents = createAgentStore(db);
+    const reconcile = () =>
+      reconcileSchedules(client, () => Promise.resolve({ fleet: testFleet() } as FleetView), {
+        cadences: agents.livingCadences,
+        sources: () => Promise.resolve(false),
+      });
+    await reconcile();
+    const reflect = reflectScheduleId('6h');
+    await client.schedule.getHandle(weaveScheduleId).pause('to look into it');
+    await client.schedule.getHandle(driftScheduleId).delete();
+    // The list of Temporal follows after a moment.
+    await until(
+      'the list shows it',
+      async () => {
+        const seen = await readSchedules(client);
+        return (
+          seen.get(weaveScheduleId)?.paused === true &&
+          !seen.has(driftScheduleId) &&
+          typeof seen.get(reflect)?.nextAt === 'number'
+        );
+      },
+      15_000,
+    );
+    await look('schedules', 2, await readSchedules(client));
+    expect(await healthOf('schedule', reflect)).toBe('ok');
+    expect(await healthOf('schedule', weaveScheduleId)).toBe('late: paused: to look into it');
+    expect(await healthOf('schedule', driftScheduleId)).toMatch(/^lost: Temporal does not have it/);
+    await client.schedule.getHandle(weaveScheduleId).unpause();
+    await reconcile();
+    await until(
+      'the list shows it',
+      async () => {
+        const seen = await readSchedules(client);
+        return seen.get(weaveScheduleId)?.paused === false && typeof seen.get(driftScheduleId)?.nextAt === 'number';
+      },
+      15_000,
+    );
+    await look('schedules', 2, await readSchedules(client));
+    expect([await healthOf('schedule', weaveScheduleId), await healthOf('schedule', driftScheduleId)]).toEqual([
+      'ok',
+      'ok',
+    ]);
+    // Temporal did not answer: what was known stays.
+    await look('schedules');
+    expect(await healthOf('schedule', reflect)).toBe('ok');
+  } finally {
+    for await (const { scheduleId } of client.schedule.list()) await client.schedule.getHandle(scheduleId).delete();
+    await connection.close();
+  }
+});
+
+test('books that do not add up are failing at once; what the deploy kit brings is not set up', async () => {
+  const { db } = store;
+  await look('upkeep');
+  expect([
+    await healthOf('ledger', testOwner),
+    await healthOf('backup', 'postgres'),
+    await healthOf('certificate', 'api'),
+  ]).toEqual([
+    'not_set_up: nobody has an account yet',
+    'not_set_up: it comes with the deploy kit',
+    'not_set_up: it comes with the deploy kit',
+  ]);
+  await sql`insert into ledger_accounts (id, owner_id, kind, holder, currency) values (${newId('ledgerAccount')}, ${testOwner}, 'platform', '', 'EUR')`.execute(
+    db,
+  );
+  await sql`insert into ledger_reconciliations (owner_id, period, accounts, transfers, entries, discrepancies) values (${testOwner}, 'p', 1, 1, 2, 3)`.execute(
+    db,
+  );
+  await look('upkeep');
+  expect(await healthOf('ledger', testOwner)).toBe(
+    'failing: the last pass over the books found 3 places that do not add up',
+  );
+  expect(await changesOf('ledger', testOwner)).toEqual(['not_set_up → failing']);
+});
+
+test('a look that is taken twice counts once, also at the same moment, and comes due by the database’s clock', async () => {
+  await sql`update agents set created_at = now() - interval '9 days'`.execute(store.db);
+  await look('agents');
+  await Promise.all([health.look('agents'), health.look('agents'), health.look('agents')]);
+  expect(await healthOf('agent', id)).toBe('ok');
+  expect(await health.due()).not.toContain('agents');
+  await sql`update health_looks set looked_at = now() - make_interval(secs => ${healthLooks.agents.everySeconds})`.execute(
+    store.db,
+  );
+  expect(await health.due()).toContain('agents');
+  const told = (await Promise.all([health.look('agents'), health.look('agents')])).flat();
+  expect(told.filter((change) => change.id === id)).toHaveLength(1);
+  expect(await healthOf('agent', id)).toMatch(/^failing/);
+});
+
+test('changes are kept as long as fleet.yaml says', async () => {
+  await sql`insert into health_changes (owner_id, subject_kind, subject_id, to_state, reason, at)
+    values (${testOwner}, 'agent', 'old', 'late', '', now() - interval '91 days'), (${testOwner}, 'agent', 'new', 'late', '', now() - interval '89 days')`.execute(
+    store.db,
+  );
+  await applyRetention(store.db);
+  expect([await changesOf('agent', 'old'), await changesOf('agent', 'new')]).toEqual([[], ['new → late']]);
+});

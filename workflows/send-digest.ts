@@ -1,0 +1,17 @@
+import { proxyLocalActivities } from '@temporalio/workflow';
+import type { NotificationActivities } from '../activities/notifications.ts';
+import { scheduledPeriod } from './scheduled-period.ts';
+
+export interface SendDigestResult {
+  messages: number;
+}
+
+const { composeDigest } = proxyLocalActivities<NotificationActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '30 seconds' },
+});
+
+/** Makes the messages of a day's digest, once each; they are sent as every other. */
+export async function sendDigest(): Promise<SendDigestResult> {
+  return composeDigest({ until: scheduledPeriod() });
+}
