@@ -32,10 +32,10 @@ export function readServiceFiles(
   machines: readonly string[] | undefined,
 ): { files: ParsedServices[] } | { errors: YamlFileError[] } {
   const folder = serviceFolderOf(fleetFile);
-  const names = namesIn(folder);
   const errors: YamlFileError[] = [];
   const tell = (file: string, rule: string, mend: string) =>
     errors.push({ file, line: 1, column: 1, path: '', rule, mend });
+  const names = namesIn(folder, (rule) => tell(folder, rule, 'Make it a folder that can be read, or remove it.'));
   if (names.length > mostFiles) tell(folder, `must hold at most ${mostFiles} files`, 'Join some of them.');
   const sources = names.slice(0, mostFiles).flatMap((name) => {
     const path = join(folder, name);
@@ -61,14 +61,15 @@ export function readServiceFiles(
   return errors.length > 0 ? { errors } : { files: files.flatMap((read) => ('value' in read ? [read.value] : [])) };
 }
 
-function namesIn(folder: string): string[] {
+function namesIn(folder: string, tell: (rule: string) => void): string[] {
   try {
     return readdirSync(folder)
       .filter((name) => /^[^.].*\.ya?ml$/.test(name))
       .toSorted(byCodeUnit);
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw err;
+    const { code } = err as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') tell(`cannot be read (${code})`);
+    return [];
   }
 }
 

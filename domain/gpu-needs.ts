@@ -24,7 +24,7 @@ const libraries: ReadonlySet<string> = new Set([
 const families = /^(cupy|nvidia)-|^faiss-gpu-|^cu(df|ml)-/;
 
 /** As Python's index compares names. */
-export function requirementName(name: string): string {
+function requirementName(name: string): string {
   return name.toLowerCase().replaceAll(/[-_.]+/g, '-');
 }
 

@@ -3,7 +3,7 @@ import type { Lookup } from '../../domain/variables.ts';
 import { pathFrom, type Tree } from './tree.ts';
 
 /** `NAME=value` lines as compose and systemd read them; nothing in them is run. */
-export function parseEnvironment(text: string): ReadonlyMap<string, string> {
+function parseEnvironment(text: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const line of text.split(/\r?\n/)) {
     const found = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line);

@@ -14,15 +14,15 @@ export interface ReadingContext {
   /** The machine whose file this is; undefined: of none by itself. */
   machine: string | undefined;
   /** A machine of the fleet by its id or host; undefined where it is none. */
-  machineNamed(text: string): string | undefined;
+  machineNamed: (text: string) => string | undefined;
   /** Variables as a service there would find them. Never those of the process that reads. */
   variables(place: {
     machine: string | undefined;
     own?: ReadonlyMap<string, string>;
     files?: readonly string[];
   }): Lookup;
-  has(name: string): boolean;
-  read(name: string): string | undefined;
+  has: (name: string) => boolean;
+  read: (name: string) => string | undefined;
 }
 
 /** A health check before the number of its port is known. */

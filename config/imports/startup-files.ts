@@ -296,7 +296,7 @@ function argumentsOf(value: Located | undefined): string[] {
 }
 
 /** A list of names, one name, or a mapping by name. */
-export function dependenciesOf(value: Located | undefined): string[] {
+function dependenciesOf(value: Located | undefined): string[] {
   if (value?.kind === 'map') return [...value.entries.keys()];
   if (value?.kind === 'scalar')
     return textsOf(value)
@@ -322,7 +322,7 @@ function gpuOf(map: LocatedMap, at: string): FoundService['gpu'] {
 }
 
 /** `12`, `12GB`, `12 GiB`, `8000MB`. */
-export function gibibytes(text: string): number | undefined {
+function gibibytes(text: string): number | undefined {
   const found = /^\s*(\d{1,7}(?:\.\d{1,3})?)\s*([gm]i?b?)?\s*$/i.exec(text);
   if (!found) return undefined;
   const amount = Number(found[1]) / (found[2]?.toLowerCase().startsWith('m') ? 1024 : 1);

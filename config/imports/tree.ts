@@ -26,12 +26,12 @@ export interface Tree {
   /** All plain files, in the order of their names. */
   files: readonly string[];
   /** Known by name, whether it can be read or not. */
-  has(name: string): boolean;
+  has: (name: string) => boolean;
   /** Text of a file, or undefined where it is not in the tree or is skipped. */
-  read(name: string): string | undefined;
+  read: (name: string) => string | undefined;
   skipped: readonly Skipped[];
   /** Tells of a file that was read and is of no use. */
-  skip(name: string, reason: string): void;
+  skip: (name: string, reason: string) => void;
 }
 
 /** Other people's code, copies, and what only shows how something would be done. */
@@ -212,7 +212,7 @@ function printable(name: string): string {
  * @returns undefined where it leads out of the tree or is absolute
  */
 export function pathFrom(file: string, named: string): string | undefined {
-  if (named === '' || named.startsWith('/') || /^[A-Za-z]:|[\\\0]/.test(named)) return undefined;
+  if (named === '' || named.startsWith('/') || /^[A-Za-z]:|\\/.test(named) || named.includes('\0')) return undefined;
   const joined = posix.normalize(posix.join(posix.dirname(file), named));
   return joined === '..' || joined.startsWith('../') ? undefined : joined;
 }

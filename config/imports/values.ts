@@ -130,7 +130,7 @@ export function portsOfCommand(words: readonly string[]): ServicePort[] {
 /** The file of the tree that a command starts: the first word that is one, or the module behind `-m`. */
 export function scriptOfCommand(
   words: readonly string[],
-  { file, folder, has }: { file: string; folder?: string | undefined; has(name: string): boolean },
+  { file, folder, has }: { file: string; folder?: string | undefined; has: (name: string) => boolean },
 ): string | undefined {
   for (const [i, word] of words.entries()) {
     if (word === '-m' && words[i + 1] !== undefined) return moduleFile(words[i + 1]!, { file, folder, has });
@@ -146,7 +146,7 @@ export function scriptOfCommand(
 interface Where {
   file: string;
   folder?: string | undefined;
-  has(name: string): boolean;
+  has: (name: string) => boolean;
 }
 
 /** A path as the file that names it may mean it: beside itself, below the working directory, or from any folder above. */
