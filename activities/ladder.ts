@@ -42,7 +42,7 @@ export function createLadder({
       const machine = known.find((other) => other.id === planned.machineId);
       // Until it is judged lost it polls what the plan gives it, or soon will: it has just started, or is silent, or its
       // model server is away, for less than a lease. What it could not load it will not serve.
-      if (!machine || !isInService(machine) || !machine.modelServerUp) continue;
+      if (!machine || !isInService(machine) || !machine.modelServerUp || machine.yields !== null) continue;
       for (const model of planned.models)
         if (!machine.missingModels.includes(model.modelId)) coming.add(line(model.queue));
     }

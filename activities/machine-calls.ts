@@ -143,6 +143,7 @@ export function createOnMachine(deps: MachineCallDeps) {
       }
     } catch (err) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('the attempt was canceled', [], asError(err));
+      if (held.signal.aborted && isDomainError(held.signal.reason, 'MACHINE_YIELDED')) throw held.signal.reason;
       if (held.signal.aborted)
         throw new DomainError('FENCED', `${held.machineId} lost its lease of epoch ${held.epoch}`, { cause: err });
       if (isDomainError(err, 'MODEL_SERVER_DOWN')) deps.serverDown(err);

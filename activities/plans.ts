@@ -34,7 +34,9 @@ export function createPlanActivities(deps: {
         const previous = await currentPlan(tx);
         const plan = planPlacement(
           placementInputOf(fleet.fleet, {
-            aliveMachineIds: new Set(alive.filter((machine) => machine.modelServerUp).map((machine) => machine.id)),
+            aliveMachineIds: new Set(
+              alive.filter((machine) => machine.modelServerUp && machine.yields === null).map((machine) => machine.id),
+            ),
             measuredRates: await measuredRates(tx),
             agents: await placementAgents(tx),
             ...(previous ? { previous: previous.plan } : {}),

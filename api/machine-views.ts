@@ -29,6 +29,7 @@ export const machineSchema = z
     leaseUntil: timeSchema.nullable(),
     planVersion: z.int().nullable(),
     identity: z.string().nullable(),
+    yields: z.string().nullable().describe('Why it gives its GPUs to their owner now; null: it does not'),
   })
   .meta({ id: 'Machine' });
 export type MachineAnswer = z.infer<typeof machineSchema>;

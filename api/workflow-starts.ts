@@ -12,6 +12,8 @@ import { canonicalJson, type CanonicalValue } from '../domain/canonical-json.ts'
 import { DomainError } from '../domain/errors.ts';
 import { type IdKind, idOf } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { windowOf } from '../domain/workflow-window.ts';
+import { withWindow } from '../integrations/temporal-window.ts';
 import { callerOf } from './plugins/roles.ts';
 
 /** Temporal answers within this or the caller gets UNAVAILABLE. */
@@ -70,6 +72,7 @@ export interface WorkflowStart {
   args: [Record<string, unknown>];
   /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
   again: 'failed' | 'never';
+  /** What whoever asks says of it, beside what it is. */
   summary: string;
   ownerId: string;
   /** What the request asked for, kept in the memo: another content under the same id is refused. */
@@ -89,19 +92,21 @@ export function createWorkflowStarter(client: Client) {
     async start(start: WorkflowStart): Promise<boolean> {
       try {
         await within(() =>
-          client.workflow.start(start.type, {
-            workflowId: start.workflowId,
-            taskQueue: coordinationQueue,
-            args: start.args,
-            workflowTaskTimeout: '2 seconds',
-            workflowIdReusePolicy:
-              start.again === 'failed'
-                ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
-                : WorkflowIdReusePolicy.REJECT_DUPLICATE,
-            staticSummary: start.summary,
-            ...(start.priority === undefined ? {} : { priority: { priorityKey: start.priority } }),
-            memo: { ...start.memo, ownerId: start.ownerId, content: start.content },
-          }),
+          withWindow(windowOf(start.type, start.args, start.summary), (window) =>
+            client.workflow.start(start.type, {
+              ...window,
+              workflowId: start.workflowId,
+              taskQueue: coordinationQueue,
+              args: start.args,
+              workflowTaskTimeout: '2 seconds',
+              workflowIdReusePolicy:
+                start.again === 'failed'
+                  ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+                  : WorkflowIdReusePolicy.REJECT_DUPLICATE,
+              ...(start.priority === undefined ? {} : { priority: { priorityKey: start.priority } }),
+              memo: { ...start.memo, ownerId: start.ownerId, content: start.content },
+            }),
+          ),
         );
         return true;
       } catch (err) {

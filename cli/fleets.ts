@@ -11,6 +11,13 @@ export interface MachineView {
   agents: number;
   polls: string[];
   leaseUntil: string | null;
+  yields: string | null;
+}
+
+/** With its reason, where there is one. */
+export function stateWords({ state, reason, yields }: MachineView): string {
+  if (yields !== null) return `${state}, yields: ${yields}`;
+  return reason === '' ? state : `${state}: ${reason}`;
 }
 
 export interface FleetView {
@@ -38,7 +45,7 @@ export function fleetLines({ name, version, machines, agents, plan, runs }: Flee
     ['SLOTS', (machine) => machine.slots],
     ['BUSY', (machine) => runs.runningByMachine[machine.id] ?? 0],
     ['AGENTS', (machine) => machine.agents],
-    ['STATE', (machine) => (machine.reason === '' ? machine.state : `${machine.state}: ${machine.reason}`)],
+    ['STATE', stateWords],
   ]);
   const simulated = machines.some((machine) => machine.runsAs === 'simulated');
   return [

@@ -107,6 +107,11 @@ function wallAt(at: Date, timeZone: string): Wall {
   return { day: Math.floor(wall / dayMs), minute: Math.floor((wall % dayMs) / 60_000) };
 }
 
+/** Minutes since midnight on the wall of a place. */
+export function wallMinutes(at: Date, timeZone: string): number {
+  return wallAt(at, timeZone).minute;
+}
+
 /**
  * The moment at which a clock on the wall shows a time. One that it shows twice is the first of them; one that it skips is as
  * much later as was skipped.

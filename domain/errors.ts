@@ -126,6 +126,12 @@ export const errorTable = {
     cause: 'fleet.yaml names no such machine.',
     mend: 'Add it to fleet.yaml and apply, or check the name.',
   },
+  MACHINE_YIELDED: {
+    status: 503,
+    retryable: true,
+    cause: 'The machine gave its GPUs to their owner (machines[].yield) while the call was in hand.',
+    mend: 'None needed: the step is tried again on another machine, or here once the owner is done.',
+  },
   MODEL_SERVER_DOWN: {
     status: 503,
     retryable: true,

@@ -12,6 +12,7 @@ import { marketSchema } from './market.ts';
 import { notifySchema } from './notify.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
+import { yieldSchema } from './yield.ts';
 
 export { durationSeconds };
 
@@ -50,6 +51,8 @@ const machineSchema = z.strictObject({
   gpus: z.array(gpuSchema).max(16).default([]),
   modelServer: modelServerSchema.optional(),
   roles: z.strictObject({ coordination: coordinationSchema.optional() }).default({}),
+  /** When it gives its GPUs to the person who owns them; default: never. */
+  yield: yieldSchema.optional(),
   /** Port of its worker's own metrics; Temporal Core's are on the next. Default: by `metrics.port` and its place here. */
   metricsPort: z.int().min(1024).max(65_534).optional(),
   /** Where an nvidia_gpu_exporter tells of its cards; default: `nvidia-smi`, where the worker runs on the machine itself. */

@@ -72,15 +72,18 @@ export interface MachineFacts {
   reason: string;
   /** Before its first start no worker has ever held its lease. */
   neverStarted: boolean;
+  /** Why it gives its GPUs to their owner now; null: it does not. */
+  yields?: string | null;
 }
 
 const neverStarted: Judgement = { state: 'not_set_up', reason: 'its worker was never started' };
 const machineLost: Judgement = { state: 'lost', reason: machineLostReason };
 
-export function judgeMachine({ state, reason, neverStarted: never }: MachineFacts): Judgement {
+export function judgeMachine({ state, reason, neverStarted: never, yields }: MachineFacts): Judgement {
   if (never) return neverStarted;
   if (state === 'lost') return { state: 'lost', reason };
   if (state === 'suspect') return { state: 'late', reason };
+  if (yields && state === 'ready') return { state: 'ok', reason: `gives its GPUs to their owner: ${yields}` };
   return { state: 'ok', reason: state === 'ready' ? '' : `${state}${reason === '' ? '' : `: ${reason}`}` };
 }
 

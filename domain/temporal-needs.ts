@@ -1,5 +1,6 @@
 /** What Soulfra asks of a Temporal server; `npm start` sets it up, `soulfra doctor` looks whether it is so. */
-export const searchAttributeNames = ['AgentId', 'MachineId', 'GuildId', 'SoulfraState'] as const;
+export const searchAttributeNames = ['AgentId', 'MachineId', 'GuildId', 'SoulfraKind'] as const;
+export type SearchAttribute = (typeof searchAttributeNames)[number];
 
 /** Closed workflows are kept so long: a caller's key is answered from them. */
 export const namespaceRetentionSeconds = 30 * 86_400;

@@ -768,6 +768,7 @@ export interface Machines {
   removedAt: Timestamp | null;
   runsAs: Generated<string>;
   state: Generated<string>;
+  yields: string | null;
 }
 
 export interface MailAttempts {

@@ -49,7 +49,7 @@ export async function machineFacts(db: Executor): Promise<MachineRowFacts[]> {
     ), in_hand as (
       select machine_id, min(started_at) as since from runs where state = 'running' group by machine_id
     )
-    select m.id, m.owner_id, m.state, m.reason, m.epoch = 0 as never_started, m.runs_as, m.model_server_up as up,
+    select m.id, m.owner_id, m.state, m.reason, m.epoch = 0 as never_started, m.runs_as, m.yields, m.model_server_up as up,
       m.missing_models, m.disk_free as free, extract(epoch from m.progress_at)::float8 as progress_at,
       extract(epoch from least((select min(w.since) from waiting w where w.queue = any(m.polls)), h.since))::float8 as work_since
     from machines m left join in_hand h on h.machine_id = m.id

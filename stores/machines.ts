@@ -43,6 +43,8 @@ export interface MachineRow {
   identity: string | null;
   modelServerUp: boolean;
   missingModels: string[];
+  /** Why it gives its GPUs to their owner now; null: it does not. */
+  yields: string | null;
 }
 
 const stoppedReason = 'its worker was stopped';
@@ -246,6 +248,32 @@ export function createMachineStore(db: Database) {
       });
     },
 
+    /** The machine gives its GPUs to their owner, or takes them back (null); a plan follows either way. Nothing under a passed epoch. */
+    async setYields({ machineId, epoch }: HeldEpoch, reason: string | null): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const before = await tx
+          .selectFrom('machines')
+          .select(['ownerId', 'yields'])
+          .where('id', '=', machineId)
+          .where('epoch', '=', epoch)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!before || before.yields === reason) return;
+        await tx.updateTable('machines').set({ yields: reason }).where('id', '=', machineId).execute();
+        if ((before.yields === null) === (reason === null)) return;
+        const { ownerId } = before;
+        const event =
+          reason === null
+            ? { ownerId, type: 'machine.returned' as const, subject: machineId }
+            : { ownerId, type: 'machine.yielded' as const, subject: machineId, data: { reason } };
+        await appendEvents(tx, [event]);
+        await requestReplan(tx, {
+          ownerId,
+          reason: reason === null ? `${machineId} works again` : `${machineId} yields: ${reason}`,
+        });
+      });
+    },
+
     /** What the host's own probe of its cards says against fleet.yaml; no shortfalls settle the notice. */
     async gpusProbed(machineId: string, shortfalls: readonly string[]): Promise<void> {
       const key = `gpu_differs:${machineId}`;
@@ -379,6 +407,7 @@ export async function listMachines(db: Executor): Promise<MachineRow[]> {
       'planVersion',
       'identity',
       'modelServerUp',
+      'yields',
       'missingModels',
     ])
     .select(sql<boolean>`lease_until > clock_timestamp() and state not in ('lost')`.as('alive'))

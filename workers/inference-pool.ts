@@ -12,7 +12,8 @@ import type { SlotGate } from './slot-gate.ts';
 /** Loads and unloads models on the machine's server; a simulated machine has nothing to load. */
 export interface ModelLoader {
   load(modelId: string, signal: AbortSignal): Promise<void>;
-  unload(modelId: string, signal: AbortSignal): Promise<void>;
+  /** @returns false where the server keeps it in memory */
+  unload(modelId: string, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface PoolOptions extends SharedByWorkers {
@@ -45,6 +46,10 @@ export function createInferencePool(options: PoolOptions) {
   const { gate, loader, log, interceptors = activityInterceptors } = options;
   const polled = new Map<string, Polled>();
   const resident = new Set<string>();
+  /** GiB of what is loaded, is being loaded, or could not be unloaded, by the plan's estimate. */
+  const inMemory = new Map<string, number>();
+  /** Breaks off loading when the memory is given up. */
+  let loads = new AbortController();
   const missing = new Set<string>();
   /** Why polling is held back; it goes on when the last reason is gone. */
   const held = new Set<string>();
@@ -105,7 +110,9 @@ export function createInferencePool(options: PoolOptions) {
     if (held.size > 0) return;
     let changed = false;
     for (const model of target) {
-      if (!resident.has(model.modelId) && !(await load(model.modelId, signal))) continue;
+      if (!resident.has(model.modelId) && !(await load(model, signal))) continue;
+      // Held back while it was loaded.
+      if (held.size > 0) break;
       for (const queue of queuesOf(model)) {
         if (polled.has(queue)) continue;
         await start(model, queue);
@@ -115,14 +122,17 @@ export function createInferencePool(options: PoolOptions) {
     if (changed) options.onChange();
   }
 
-  async function load(modelId: string, signal: AbortSignal): Promise<boolean> {
+  async function load({ modelId, vramGiB }: RankedModel, signal: AbortSignal): Promise<boolean> {
+    inMemory.set(modelId, vramGiB);
     try {
-      await loader.load(modelId, signal);
+      await loader.load(modelId, AbortSignal.any([signal, loads.signal]));
       resident.add(modelId);
       missing.delete(modelId);
       return true;
     } catch (err) {
       signal.throwIfAborted();
+      if (loads.signal.aborted) return false;
+      inMemory.delete(modelId);
       // One model that cannot be loaded must not keep the others from work.
       // Tried again every few seconds, told once.
       if (!missing.has(modelId)) log.error({ err, modelId }, 'model not loaded');
@@ -133,7 +143,7 @@ export function createInferencePool(options: PoolOptions) {
 
   async function unload(modelId: string, signal: AbortSignal): Promise<void> {
     try {
-      await loader.unload(modelId, signal);
+      if (await loader.unload(modelId, signal)) inMemory.delete(modelId);
     } catch (err) {
       signal.throwIfAborted();
       // A server that is away holds nothing; one that keeps the model will say so when the next one does not fit.
@@ -170,6 +180,20 @@ export function createInferencePool(options: PoolOptions) {
       return inOrder(() => stop([...polled.keys()]));
     },
 
+    /** Stops polling for a reason and frees the memory of the cards; calls in hand are the caller's to break off. */
+    giveUp(reason: string, signal: AbortSignal): Promise<void> {
+      held.add(reason);
+      loads.abort();
+      return inOrder(async () => {
+        await stop([...polled.keys()]);
+        for (const modelId of inMemory.keys()) {
+          resident.delete(modelId);
+          await unload(modelId, signal);
+        }
+        loads = new AbortController();
+      });
+    },
+
     /** Takes a reason back; when none is left, loads what is missing and polls again. */
     release(reason: string, signal: AbortSignal): Promise<void> {
       held.delete(reason);
@@ -185,7 +209,11 @@ export function createInferencePool(options: PoolOptions) {
     /** A server that went down has lost what it held in memory. */
     forgetResident(): void {
       resident.clear();
+      inMemory.clear();
     },
+
+    /** What the models of the plan take of the cards' memory now, by its estimate. */
+    memoryGiB: () => [...inMemory.values()].reduce((sum, gib) => sum + gib, 0),
 
     polls: () => [...polled.keys()].sort(),
     /** The queues that the plan gives this machine, polled or not. */

@@ -1,6 +1,8 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { windowOf } from '../domain/workflow-window.ts';
+import { withWindow } from '../integrations/temporal-window.ts';
 import type { Intent, IntentStore } from '../stores/intents.ts';
 import type { ListenerFactory } from '../stores/listen.ts';
 
@@ -27,14 +29,16 @@ export function relayIntents({
   async function start(intent: Intent): Promise<void> {
     try {
       await client.withDeadline(Date.now() + startWithinMs, () =>
-        client.workflow.start(intent.type, {
-          workflowId: intent.workflowId,
-          taskQueue: coordinationQueue,
-          args: intent.args,
-          // One that failed or was terminated has not done what the fact needs; one that is done has.
-          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-          staticSummary: intent.workflowId,
-        }),
+        withWindow(windowOf(intent.type, intent.args), (window) =>
+          client.workflow.start(intent.type, {
+            ...window,
+            workflowId: intent.workflowId,
+            taskQueue: coordinationQueue,
+            args: intent.args,
+            // One that failed or was terminated has not done what the fact needs; one that is done has.
+            workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+          }),
+        ),
       );
       log.info({ workflowId: intent.workflowId }, 'intent started');
     } catch (err) {

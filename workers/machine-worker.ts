@@ -14,11 +14,13 @@ import type { FleetMachine } from '../domain/fleet.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
 import { fleetHealthWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { windowOf } from '../domain/workflow-window.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { readGpuExporter } from '../integrations/gpu/exporter.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
+import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -27,6 +29,7 @@ import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
+import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
@@ -100,6 +103,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const connection = await NativeConnection.connect({ address: temporalAddress });
   const clientConnection = await Connection.connect({ address: temporalAddress });
   const client = new Client({ connection: clientConnection, namespace });
+  const lacking = await ensureSearchAttributes(clientConnection, namespace);
+  if (lacking !== undefined) log.error({ reason: lacking }, 'workflows are started without search attributes');
 
   const embedders = createEmbedders({ apiKey: options.modelKey });
   const memorySearch = createMemorySearch({
@@ -150,7 +155,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     onFatal: (err) => failure.reject(err),
   });
   const calls: MachineCallDeps = {
-    lease: lease.held,
+    lease: () => {
+      const held = lease.held();
+      return { ...held, signal: AbortSignal.any([held.signal, yieldWatch.signal()]) };
+    },
     permits: gate,
     callFor: (modelId) => models.callFor(modelId),
     serverDown: () => watch?.lookNow(),
@@ -189,6 +197,20 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     log,
     onChange: () => background(lease.renewNow()),
     onFailure: (err) => failure.reject(err),
+  });
+
+  const ownHost = runsAsOf(machine, options.hostName) === 'local';
+  const yieldWatch = watchYield({
+    machineId,
+    rule: () => view.fleet.machines.find((other) => other.id === machineId)?.yield,
+    gpus: gpuReader(machine, options.hostName),
+    ownHost,
+    pool,
+    machines: stores.machines,
+    lease: lease.held,
+    before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
+    stopping: stopping.signal,
+    log,
   });
 
   async function regain(): Promise<void> {
@@ -234,6 +256,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   }
 
   // First of all the GPUs: a machine that comes back is needed for them before anything else.
+  await yieldWatch.start();
   await adoptPlan();
   const machineActivities = createMachineActivities({
     machineId,
@@ -357,6 +380,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       clearInterval(healthTimer);
       presence.stop();
       await report.stop();
+      await yieldWatch.stop();
       gpuWatch?.stop();
       disk.stop();
       await relay?.stop();
@@ -389,13 +413,15 @@ function keptForMs({ fleet }: FleetView): number {
 /** Kept by continue-as-new, so one start is enough until somebody ends it. */
 async function startFleetHealth(client: Client): Promise<void> {
   try {
-    await client.workflow.start('checkFleetHealth', {
-      workflowId: fleetHealthWorkflowId,
-      taskQueue: coordinationQueue,
-      workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
-      workflowTaskTimeout: '2 seconds',
-      staticSummary: 'judges the leases of all machines',
-    });
+    await withWindow(windowOf('checkFleetHealth', []), (window) =>
+      client.workflow.start('checkFleetHealth', {
+        ...window,
+        workflowId: fleetHealthWorkflowId,
+        taskQueue: coordinationQueue,
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+        workflowTaskTimeout: '2 seconds',
+      }),
+    );
   } catch (err) {
     if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
   }

@@ -99,8 +99,8 @@ export function createMachineModels(
     },
     async unload(modelId, signal) {
       const at = server();
-      if (!at || !view().variants.has(modelId)) return;
-      await unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
+      if (!at || !view().variants.has(modelId)) return true;
+      return unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
     },
     async probe() {
       const at = server();

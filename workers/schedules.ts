@@ -33,6 +33,8 @@ import {
   weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
+import { windowOf, type WorkflowType, type WorkflowWindow } from '../domain/workflow-window.ts';
+import { withWindow } from '../integrations/temporal-window.ts';
 import type { ReflectFleetInput } from '../workflows/reflect-fleet.ts';
 
 /** What is there, whatever the applied fleet names. */
@@ -88,14 +90,19 @@ async function remove(client: Client, scheduleId: string): Promise<void> {
 /** Made, or updated with whether it is paused left as it is: the list lags behind, and another worker may reconcile too. */
 async function ensure(client: Client, scheduleId: string, options: Options, paused: boolean): Promise<void> {
   try {
-    await client.schedule.create({ ...options, scheduleId, state: { paused } });
+    await withWindow(options.action, (action) =>
+      client.schedule.create({ ...options, action, scheduleId, state: { paused } }),
+    );
   } catch (err) {
     if (!(err instanceof ScheduleAlreadyRunning)) throw err;
-    await client.schedule.getHandle(scheduleId).update((current) => ({ ...options, state: current.state }));
+    await withWindow(options.action, (action) =>
+      client.schedule.getHandle(scheduleId).update((current) => ({ ...options, action, state: current.state })),
+    );
   }
 }
 
-type Options = Omit<ScheduleOptions<ScheduleOptionsStartWorkflowAction<Workflow>>, 'scheduleId' | 'state'>;
+type Action = ScheduleOptionsStartWorkflowAction<Workflow> & WorkflowWindow;
+type Options = Omit<ScheduleOptions<Action>, 'scheduleId' | 'state'> & { action: Action };
 
 /**
  * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
@@ -143,10 +150,11 @@ function heartbeatSchedule({ every }: NonNullable<NotifySettings['heartbeat']>):
   return { ...start, policies: { ...start.policies, catchupWindow: '1 minute' } };
 }
 
-function startOf(workflowType: string, workflowId: string, spec: Options['spec']): Options {
+function startOf(workflowType: WorkflowType, workflowId: string, spec: Options['spec']): Options {
+  const action = { type: 'startWorkflow' as const, workflowType, workflowId, taskQueue: coordinationQueue, args: [{}] };
   return {
     spec,
-    action: { type: 'startWorkflow', workflowType, workflowId, taskQueue: coordinationQueue, args: [{}] },
+    action: { ...action, ...windowOf(workflowType, [{}]) },
     policies: { overlap: ScheduleOverlapPolicy.SKIP },
   };
 }
@@ -163,6 +171,7 @@ function optionsOf(cadence: string, catchUp: string): Options {
       taskQueue: coordinationQueue,
       workflowTaskTimeout: '2 seconds' as const,
       args: [input],
+      ...windowOf('reflectFleet', [input]),
     },
     policies: {
       overlap: ScheduleOverlapPolicy.SKIP,

@@ -24,7 +24,7 @@ export async function deliverWebhook(input: DeliverWebhookInput): Promise<Delive
     const { state, againInSeconds } = await tryDelivery(input);
     setCurrentDetails(againInSeconds === undefined ? state : `${state}; again in ${againInSeconds} s`);
     if (againInSeconds === undefined) return { state };
-    await sleep(againInSeconds * 1000);
+    await sleep(againInSeconds * 1000, { summary: 'until the next try' });
     // An endpoint with much to come makes each of its deliveries wait for room.
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof deliverWebhook>(input);
   }

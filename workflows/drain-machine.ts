@@ -31,7 +31,7 @@ export async function drainMachine({ machineId }: DrainMachineInput): Promise<Dr
     retry: { maximumAttempts: 5 },
     summary: `drain ${machineId}`,
   });
-  setCurrentDetails(`Waiting for the calls in hand of ${machineId}`);
+  setCurrentDetails(`**Waits for the calls in hand** of \`${machineId}\`; it takes no new ones`);
   let answered = true;
   try {
     await drainCalls();

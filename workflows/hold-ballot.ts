@@ -16,6 +16,7 @@ import type { BallotActivities } from '../activities/ballots.ts';
 import { askVoterWorkflowId } from '../domain/ids.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
 import type { BallotState } from '../domain/states.ts';
+import { childWindow } from './child-window.ts';
 import { askVoter } from './ask-voter.ts';
 import { reasonOf } from './inference-ladder.ts';
 
@@ -59,14 +60,16 @@ export async function holdBallot({ ballotId }: HoldBallotInput): Promise<HoldBal
   });
   const step = await opened();
   if (step.kind === 'open') {
-    setCurrentDetails('The vote is open');
+    setCurrentDetails(
+      `**The vote is open**; ${step.asked.length} agents are asked\n\n\`soulfra ballots show ${ballotId}\``,
+    );
     // Each has its own ladder to climb. A vote that ends before they have answered takes them with it.
     for (const agentId of step.asked)
       await startChild(askVoter, {
+        ...childWindow('askVoter', { ballotId, agentId }),
         workflowId: askVoterWorkflowId(ballotId, agentId),
         args: [{ ballotId, agentId }],
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-        staticSummary: agentId,
       });
     await waited(step.dueInMs);
   }
@@ -76,7 +79,7 @@ export async function holdBallot({ ballotId }: HoldBallotInput): Promise<HoldBal
 
   /** Waits until due, or until the row has changed before. */
   async function waited(dueInMs: number): Promise<void> {
-    await condition(() => changed, Math.max(leastWaitMs, dueInMs));
+    await condition(() => changed, Math.max(leastWaitMs, dueInMs), { summary: 'until it is due, or the row changes' });
     changed = false;
   }
 
@@ -84,7 +87,7 @@ export async function holdBallot({ ballotId }: HoldBallotInput): Promise<HoldBal
     for (;;) {
       const at = await openVote({ ballotId });
       if (at.kind !== 'discussion') return at;
-      setCurrentDetails('Under discussion');
+      setCurrentDetails(`**Under discussion**; the vote opens when that ends\n\n\`soulfra ballots show ${ballotId}\``);
       await waited(at.dueInMs);
     }
   }

@@ -70,7 +70,13 @@ export async function climbLadder<Result>(work: LadderWork<Result>): Promise<{ r
   let begunBefore = false;
   for (;;) {
     const rung = step.kind === 'work' ? step.rung : await waitParked(step.reason);
-    setCurrentDetails(rung.degraded ? `Degraded: ${rung.modelId} stands in` : '');
+    setCurrentDetails(
+      [
+        `**Waits for, or is with, \`${rung.modelId}\`** on \`${rung.queue}\`, try ${tries + 1}`,
+        ...(rung.degraded ? [`Degraded: \`${rung.modelId}\` stands in for a larger model`] : []),
+        ...(begunBefore ? ['It was begun before and lost: it goes before new work'] : []),
+      ].join('\n\n'),
+    );
     try {
       tries += 1;
       const result = await work.call(begunBefore ? { ...rung, priority: work.restartPriority } : rung, tries);
@@ -94,12 +100,16 @@ export async function climbLadder<Result>(work: LadderWork<Result>): Promise<{ r
     const since = Date.now();
     const { parkedFor, lookEvery } = work;
     for (;;) {
-      setCurrentDetails(`Parked: ${reason}`);
+      setCurrentDetails(
+        `**Parked** since ${new Date(since).toISOString()}: ${reason}\n\nLooks again when the plan changes; gives up at ${new Date(since + parkedFor).toISOString()}`,
+      );
       if (Date.now() - since >= parkedFor) {
         throw ApplicationFailure.nonRetryable(`parked for too long: ${reason}`, 'PARKED_TOO_LONG');
       }
       changed = false;
-      await condition(() => changed, Math.min(Math.max(lookEvery, parkedFor / mostParkedLooks), parkedFor));
+      await condition(() => changed, Math.min(Math.max(lookEvery, parkedFor / mostParkedLooks), parkedFor), {
+        summary: 'parked: until a machine serves it, or the next look',
+      });
       const again = await work.climb();
       if (again.kind === 'work') return again.rung;
     }

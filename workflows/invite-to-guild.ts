@@ -100,7 +100,10 @@ export async function inviteToGuild(input: InviteToGuildInput): Promise<InviteTo
     }
     if (looks >= mostLooks && !isAsking) await continueAsNew<typeof inviteToGuild>({ ...input, continued: true });
     const left = turn.until === null ? lookEvery : Math.min(turn.until - now, lookEvery);
-    await condition(() => changed, Math.max(left, 1));
+    setCurrentDetails(
+      `**Waits for the word of** ${invite.waitsFor === 'agent' ? 'the agent itself' : 'who was asked'}\n\n\`soulfra invite show ${inviteId}\``,
+    );
+    await condition(() => changed, Math.max(left, 1), { summary: 'until a reminder, its end, or an answer' });
   }
 
   /** Has the agent answer itself until then; whatever comes in between, its owner is asked in its place. */

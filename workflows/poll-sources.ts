@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { SourceActivities } from '../activities/sources.ts';
 import { pollSourceWorkflowId } from '../domain/ids.ts';
+import { childWindow } from './child-window.ts';
 import { pollSource } from './poll-source.ts';
 
 export interface PollSourcesResult {
@@ -29,13 +30,14 @@ export async function pollSources(): Promise<PollSourcesResult> {
 
 async function startPoll(sourceId: string, machineId: string | undefined, runId: string): Promise<void> {
   try {
+    const input = machineId === undefined ? { sourceId } : { sourceId, machineId };
     await startChild(pollSource, {
+      ...childWindow('pollSource', input),
       workflowId: pollSourceWorkflowId(sourceId, runId),
-      args: [machineId === undefined ? { sourceId } : { sourceId, machineId }],
+      args: [input],
       parentClosePolicy: ParentClosePolicy.ABANDON,
       cancellationType: ChildWorkflowCancellationType.ABANDON,
       workflowTaskTimeout: '2 seconds',
-      staticSummary: sourceId,
     });
   } catch (err) {
     if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;

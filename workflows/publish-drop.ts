@@ -50,7 +50,9 @@ export async function publishDrop(input: PublishDropInput): Promise<PublishDropR
       return endPublishing({ dropId });
     }
     setCurrentDetails(turn.reason);
-    await condition(() => changed, Math.min(lookEveryMs, turn.seconds === null ? lookEveryMs : turn.seconds * 1000));
+    await condition(() => changed, Math.min(lookEveryMs, turn.seconds === null ? lookEveryMs : turn.seconds * 1000), {
+      summary: 'until its time, or the row changes',
+    });
     if (workflowInfo().continueAsNewSuggested && !changed) await continueAsNew<typeof publishDrop>(input);
   }
 

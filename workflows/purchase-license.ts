@@ -8,6 +8,7 @@ import {
   isCancellation,
   proxyActivities,
   proxyLocalActivities,
+  setCurrentDetails,
   setHandler,
   sleep,
 } from '@temporalio/workflow';
@@ -109,7 +110,12 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
     });
     let awaited = await authorizePayment({ purchaseId });
     while (awaited) {
-      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + pauses.least));
+      setCurrentDetails(
+        `**Waits for the buyer to pay** until ${new Date(awaited.until).toISOString()}\n\n\`soulfra purchases show ${purchaseId}\``,
+      );
+      await condition(() => changed, Math.min(lookAgainMs, Math.max(awaited.until - Date.now(), 0) + pauses.least), {
+        summary: 'until the buyer has paid',
+      });
       changed = false;
       awaited = await untilDone('lookAtPayment', () => lookAtPayment({ purchaseId }), isRefusedOrUndone);
     }
@@ -139,7 +145,9 @@ export async function purchaseLicense(input: PurchaseLicenseInput): Promise<Purc
         }
         told = true;
         await tellStuck({ purchaseId, step, reason: reasonOf(err) });
-        await sleep(Math.min(pauses.least * 2 ** round, pauses.most));
+        await sleep(Math.min(pauses.least * 2 ** round, pauses.most), {
+          summary: 'before the provider is asked again',
+        });
       }
     }
   }

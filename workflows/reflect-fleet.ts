@@ -18,6 +18,7 @@ import {
 } from '@temporalio/workflow';
 import type { SweepActivities } from '../activities/sweeps.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
+import { childWindow } from './child-window.ts';
 import { reflectAgent } from './reflect-agent.ts';
 import { scheduledPeriod } from './scheduled-period.ts';
 
@@ -89,6 +90,9 @@ export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFle
             });
           }),
         );
+        setCurrentDetails(
+          `**${started} started**, ${open} open, ${waiting} wait for room in the window (refill ${refill})`,
+        );
         if (start.length === 0 && waiting === 0 && open === 0) break;
         if (workflowInfo().continueAsNewSuggested) {
           await continueAsNew<typeof reflectFleet>({ ...input, resume: { sweepId, period, refill, started } });
@@ -115,17 +119,18 @@ async function startRun(
   trigger: 'schedule' | 'call',
   sweepWorkflowId: string,
 ): Promise<{ closed: Promise<void> } | undefined> {
+  const input = { agentId, period, trigger, sweepWorkflowId };
   try {
     // A start that is abandoned by a cancellation before the server has confirmed it never resolves: the sweep would hang.
     const child = await CancellationScope.nonCancellable(() =>
       startChild(reflectAgent, {
+        ...childWindow('reflectAgent', input),
         workflowId: childId,
-        args: [{ agentId, period, trigger, sweepWorkflowId }],
+        args: [input],
         parentClosePolicy: ParentClosePolicy.ABANDON,
         cancellationType: ChildWorkflowCancellationType.ABANDON,
         workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         workflowTaskTimeout: '2 seconds',
-        staticSummary: agentId,
       }),
     );
     // A child that fails has written its own end and reason, unless it was terminated; the sweep goes on without it.

@@ -24,6 +24,6 @@ export async function sendMail({ mailId }: SendMailInput): Promise<SendMailResul
     const { state, againInSeconds } = await tryMail({ mailId });
     setCurrentDetails(againInSeconds === undefined ? state : `${state}; again in ${againInSeconds} s`);
     if (againInSeconds === undefined) return { state };
-    await sleep(againInSeconds * 1000);
+    await sleep(againInSeconds * 1000, { summary: 'until the next try' });
   }
 }

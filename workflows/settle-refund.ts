@@ -64,7 +64,9 @@ export async function settleRefund({ looked = 0, ...asked }: SettleRefundInput):
     if (outcome !== 'pending') return { state: outcome as SettleRefundResult['state'] };
     if (nth === toldAfter) await tellRefundPending({ refundId });
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof settleRefund>({ ...asked, looked: nth + 1 });
-    await sleep(nth < toldAfter ? waits[Math.min(nth, waits.length - 1)]! : '1 day');
+    await sleep(nth < toldAfter ? waits[Math.min(nth, waits.length - 1)]! : '1 day', {
+      summary: 'before the provider is asked again',
+    });
     const now = await fetchPaymentObject({ provider, kind: 'refund', id: facts.providerRefundId, of: { refundId } });
     if (now.kind === 'refund') facts = now.facts;
   }

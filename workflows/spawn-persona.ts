@@ -133,7 +133,9 @@ export async function spawnPersona({ whisperId }: SpawnPersonaInput): Promise<Sp
   async function approval(draft: number): Promise<SpawnEnd | 'approved' | 'unasked'> {
     const deadline = await askApproval({ whisperId, draft });
     if (deadline === null) return 'unasked';
-    setCurrentDetails(`Waits for an operator until ${deadline}`);
+    setCurrentDetails(
+      `**Waits for a person** until ${deadline}\n\n\`soulfra whispers approve ${whisperId}\` or \`refuse\``,
+    );
     await condition(() => decisions.has(draft), Math.max(0, Date.parse(deadline) - Date.now()));
     setCurrentDetails('');
     const decision = decisions.get(draft);

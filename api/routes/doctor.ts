@@ -61,7 +61,7 @@ export function doctorRoutes(app: Api, { db }: ApiContext): void {
             state: row.state,
             reason: row.reason,
             alive: row.alive,
-            yields: null,
+            yields: row.yields,
             report: stored?.report ?? null,
             reportAgeSeconds: stored?.ageSeconds ?? 0,
             planned: models.map(({ modelId, vramGiB }) => ({

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { confirm, good, line, printJson, table } from '../output.ts';
-import type { MachineView } from '../fleets.ts';
+import { type MachineView, stateWords } from '../fleets.ts';
 import { sessionOf, wholeNumber } from '../program.ts';
 
 interface Applied {
@@ -41,7 +41,7 @@ export function machineCommands(program: Command): void {
         table(page.items, [
           ['MACHINE', (row) => row.id],
           ['RUNS AS', (row) => row.runsAs],
-          ['STATE', (row) => row.state],
+          ['STATE', stateWords],
           ['AGENTS', (row) => row.agents],
           ['LEASE UNTIL', (row) => row.leaseUntil],
           ['POLLS', (row) => row.polls.join(', ') || '-'],

@@ -34,6 +34,8 @@ export interface LastScreen {
   cycle: CycleFigures | undefined;
   /** Where mail lies that no server sends; undefined: one does. */
   mailbox: string | undefined;
+  /** Port of its page, where it runs. */
+  prometheus: number | undefined;
   readySeconds: number;
 }
 
@@ -65,7 +67,7 @@ export async function lastScreen(of: LastScreen): Promise<string> {
     );
   }
   if (of.mailbox !== undefined) lines.push(`Mail lies in ${shown(of.mailbox)} (soulfra mail list); SMTP_URL sends it`);
-  const ui = outside.temporal ? '' : `   Temporal UI :${ports.temporalUi}`;
+  const ui = `${outside.temporal ? '' : `   Temporal UI :${ports.temporalUi}`}${of.prometheus === undefined ? '' : `   Prometheus :${of.prometheus}`}`;
   lines.push(
     `Open http://localhost:${ports.api}/#once=${token}   API /docs${ui}   Stop Ctrl-C   Start over: npm start -- --reset`,
     `Next: npx soulfra fleet kill ${fleet.machines[0]?.id ?? 'MACHINE'} · soulfra models use ollama --agents 5 · npm start -- --empty`,

@@ -12,6 +12,8 @@ export interface StartOptions {
   fleet: string;
   /** Only these machines get a worker here; default: all of the fleet. */
   machines: string[] | undefined;
+  /** Prometheus with our rules beside the stack, where it is installed. */
+  withMetrics: boolean;
 }
 
 export const usage = `npm start -- [options]
@@ -20,7 +22,8 @@ export const usage = `npm start -- [options]
   --empty           first start: a fleet without agents
   --reset           throw away .soulfra and start over
   --fleet FILE      first start: the fleet's file (default fleet.yaml)
-  --machines A,B    start workers for these machines only`;
+  --machines A,B    start workers for these machines only
+  --with-metrics    Prometheus with our rules, where it is installed`;
 
 /** @throws TypeError with the option's name when one is unknown. */
 export function parseOptions(args: string[]): StartOptions | 'help' {
@@ -34,9 +37,10 @@ export function parseOptions(args: string[]): StartOptions | 'help' {
       help: { type: 'boolean', short: 'h', default: false },
       fleet: { type: 'string', default: 'fleet.yaml' },
       machines: { type: 'string' },
+      'with-metrics': { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const { help: _, machines, ...rest } = values;
-  return { ...rest, machines: machines?.split(',').filter((id) => id !== '') };
+  const { help: _, machines, 'with-metrics': withMetrics, ...rest } = values;
+  return { ...rest, withMetrics, machines: machines?.split(',').filter((id) => id !== '') };
 }

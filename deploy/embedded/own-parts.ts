@@ -44,7 +44,7 @@ export function workerPart(options: { root: string; machineId: string; env: Env 
   };
 }
 
-async function isReady(url: string): Promise<boolean> {
+export async function isReady(url: string): Promise<boolean> {
   try {
     return (await fetch(url, { signal: AbortSignal.timeout(2000) })).ok;
   } catch {

@@ -15,6 +15,7 @@ export interface Ports {
   temporalUi: number;
   temporalMetrics: number;
   apiMetrics: number;
+  prometheus: number;
   /** First of ten for the workers' metrics. */
   workerMetrics: number;
 }
@@ -37,6 +38,7 @@ function portsFrom(base: number): Ports {
     temporalUi: base + 4,
     temporalMetrics: base + 5,
     apiMetrics: base + 6,
+    prometheus: base + 7,
     workerMetrics: base + 10,
   };
 }

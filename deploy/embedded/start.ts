@@ -11,6 +11,7 @@ import { endLeftovers } from './leftovers.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
 import { apiPart, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
 import { createParts } from './parts.ts';
+import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
@@ -40,6 +41,8 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     onEvent: (text) => screen.line(`  ${text}`),
     onFailed: (part, why) => {
       screen.line(`✖ ${why}`);
+      // Who only looks on is no reason to stop the rest.
+      if (part === prometheusPartName) return;
       const machineId = machineOfPart(part);
       // The fleet does without a machine that keeps dying, not without its last one or any other part.
       const working = parts.list().some(({ name, state }) => machineOfPart(name) !== undefined && state === 'up');
@@ -82,11 +85,16 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),
     };
+    const prometheus = options.withMetrics
+      ? await startPrometheus({ home, env, ports, parts, screen, ownTemporal: services.temporal !== null })
+      : undefined;
     // A worker that is started again keeps its ports.
     const places = new Map<string, number>();
     const startMachine = (machineId: string) => {
       if (!places.has(machineId)) places.set(machineId, places.size);
       const env: Env = { ...workerEnv, ...workerMetricsEnv(ports, places.get(machineId)!) };
+      const { SOULFRA_METRICS_PORT: metricsPort } = env;
+      if (metricsPort !== undefined) prometheus?.addWorker(Number(metricsPort));
       return parts.start(workerPart({ root: repositoryRoot, machineId, env }));
     };
     control = await serveControl(controlSocketPath(home), {
@@ -136,7 +144,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       temporal: services.temporal === null,
     };
     const readySeconds = process.uptime();
-    screen.line(await lastScreen({ api, home, ports, cwd, outside, cycle, mailbox, readySeconds }));
+    screen.line(
+      await lastScreen({ api, home, ports, cwd, outside, cycle, mailbox, prometheus: prometheus?.port, readySeconds }),
+    );
     if (!options.once) return;
     await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
   } catch (err) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DomainError } from '../../domain/errors.ts';
+import { DomainError, isDomainError } from '../../domain/errors.ts';
 import type { ModelServerKind } from '../../domain/fleet.ts';
 import { modelConnectionError, modelStatusError } from './model-errors.ts';
 import { ollamaRoot } from './ollama.ts';
@@ -100,16 +100,31 @@ export async function loadModel(
   throw new DomainError('MODEL_MISSING', `the server serves ${served}, not ${model.id}`);
 }
 
-/** Frees the memory of a model where the server can; a server with fixed models keeps it. */
+/**
+ * Frees the memory of a model where the server can: Ollama, and llama.cpp as a router over several models.
+ * @returns false where the server keeps it, as those with fixed models do
+ */
 export async function unloadModel(
   baseUrl: string,
   kind: ModelServerKind,
   modelId: string,
   options: ProbeOptions & { signal?: AbortSignal } = {},
-): Promise<void> {
-  if (kind !== 'ollama') return;
-  const body = { model: modelId, keep_alive: 0, stream: false };
-  await postJson(`${ollamaRoot(baseUrl)}/api/generate`, body, { timeoutMs: 30_000, ...options });
+): Promise<boolean> {
+  const within = { timeoutMs: 30_000, ...options };
+  if (kind === 'ollama') {
+    const body = { model: modelId, keep_alive: 0, stream: false };
+    await postJson(`${ollamaRoot(baseUrl)}/api/generate`, body, within);
+    return true;
+  }
+  if (kind !== 'llamacpp') return false;
+  try {
+    await postJson(`${ollamaRoot(baseUrl)}/models/unload`, { model: modelId }, within);
+    return true;
+  } catch (err) {
+    // One that was started with a model of its own has no such route.
+    if (isDomainError(err, 'MODEL_MISSING') || isDomainError(err, 'MODEL_REFUSED')) return false;
+    throw err;
+  }
 }
 
 /** Ollama on this host, if it runs, with what is installed: offered to the operator, never used unasked. */

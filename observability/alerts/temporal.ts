@@ -256,7 +256,7 @@ export const temporalAlerts: AlertGroup = {
     },
     {
       name: 'TemporalServerDown',
-      expr: `up{job="${jobs.temporal}"} == 0 or absent(up{job="${jobs.temporal}"})`,
+      expr: `up{job="${jobs.temporal}"} == 0`,
       for: '2m',
       severity: 'page',
       summary: "Temporal's server does not answer Prometheus.",

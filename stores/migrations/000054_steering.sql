@@ -4,3 +4,6 @@ create table machine_reports (
   report jsonb not null,
   reported_at timestamptz not null default now()
 );
+
+-- Why a machine gives its GPUs to their owner now; null: it does not.
+alter table machines add column yields text;

@@ -15,13 +15,15 @@ export interface MachineView {
   polls: string[];
   planVersion: number | null;
   identity: string | null;
+  /** Why it gives its GPUs to their owner now; null: it does not. */
+  yields: string | null;
 }
 
 /** Machines of the applied fleet, by id; `after` is an id. */
 export async function listOwnMachines(db: Executor, page: PageRequest & { id?: string }): Promise<MachineView[]> {
   let query = db
     .selectFrom('machines')
-    .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity'])
+    .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity', 'yields'])
     .select(sql<boolean>`lease_until > clock_timestamp() and state <> 'lost'`.as('alive'))
     .select(sql<Date | null>`nullif(lease_until, '-infinity')`.as('leaseUntil'))
     .where('ownerId', '=', page.ownerId)

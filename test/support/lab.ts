@@ -130,8 +130,9 @@ export async function openLab(
         await memories.add(labOwner, items.slice(from, from + 1000));
     },
 
-    startWorker(machineId: string): LabProcess {
-      return startProcess(`worker-${machineId}`, ['workers/main.ts', '--machine', machineId], serversEnv(), sources);
+    startWorker(machineId: string, env: Record<string, string> = {}): LabProcess {
+      const args = ['workers/main.ts', '--machine', machineId];
+      return startProcess(`worker-${machineId}`, args, { ...serversEnv(), ...env }, sources);
     },
 
     /** The API in a process of its own, with an operator's token; resolves once it answers. */

@@ -1,9 +1,9 @@
 import { parser } from '@prometheus-io/lezer-promql';
 
 /** As Prometheus gets it: Grafana's own variables filled in. */
-export function filledIn(expr: string): string {
+export function filledIn(expr: string, interval = '1m'): string {
   return expr
-    .replaceAll('$__rate_interval', '1m')
+    .replaceAll('$__rate_interval', interval)
     .replaceAll('$__interval', '1m')
     .replaceAll('$__range', '1h')
     .replaceAll(/=~"\$\w+"/g, '=~".*"');
@@ -20,6 +20,17 @@ export function metricsIn(expr: string): string[] {
     },
   });
   return [...names];
+}
+
+/** Each series that an expression looks at: a metric with its matchers, without the window. */
+export function selectorsIn(expr: string): string[] {
+  const selectors = new Set<string>();
+  parser.parse(expr).iterate({
+    enter: ({ name, from, to }) => {
+      if (name === 'VectorSelector') selectors.add(expr.slice(from, to));
+    },
+  });
+  return [...selectors];
 }
 
 /** A histogram's metric is asked for by the names of its parts. */

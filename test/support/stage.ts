@@ -260,7 +260,7 @@ export async function openStage(
           ...createInferenceActivities({ ...stores, ...calls, mostDepth: () => view.fleet.limits.reflectionDepth }),
           ...createAnswerActivities({ ...stores, ...calls, stream, fleet: reader }),
         },
-        loader: { load: () => Promise.resolve(), unload: () => Promise.resolve() },
+        loader: { load: () => Promise.resolve(), unload: () => Promise.resolve(true) },
         callTimeout: 1_000,
         heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
         log,

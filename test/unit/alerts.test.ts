@@ -1,13 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
-import type { Alert, AlertGroup } from '../../observability/alerts/alert.ts';
 import { alertGroups } from '../../observability/alerts/all.ts';
-import { rulesFile, testsFile } from '../../observability/alerts/files.ts';
 import { metricCatalogue } from '../../observability/metrics/catalogue.ts';
 import { core, server } from '../../observability/temporal-metrics.ts';
+import { alwaysFires, failedAlertTests, neverFires } from '../support/alert-tests.ts';
 import { lacksPrometheus, ran } from '../support/prometheus.ts';
 import { metricsIn, withoutPart } from '../support/promql.ts';
 
@@ -42,16 +41,14 @@ describe.skipIf(lacking)('by promtool', () => {
   });
 
   test('each fires when it should and is silent when it should', () => {
-    expect(judged('as they are', (alert) => alert)).toEqual({ ok: true, failed: [] });
+    expect(failedAlertTests(join(folder, 'as-they-are'), (alert) => alert)).toEqual({ ok: true, failed: [] });
   });
 
   test('an alert that never fires fails each first test, one that always fires each second', () => {
     const names = alerts.map(({ name }) => name).sort();
-    expect(judged('never', (alert) => ({ ...alert, expr: 'vector(1) == 2' })).failed).toEqual(
-      names.map((name) => `${name} fires`),
-    );
-    const always = judged('always', (alert) => ({ ...alert, expr: 'vector(1)', for: '0s' })).failed;
-    expect(always).toEqual(expect.arrayContaining(names.map((name) => `${name} is silent`)));
+    expect(failedAlertTests(join(folder, 'never'), neverFires).failed).toEqual(names.map((name) => `${name} fires`));
+    const { failed } = failedAlertTests(join(folder, 'always'), alwaysFires);
+    expect(failed).toEqual(expect.arrayContaining(names.map((name) => `${name} is silent`)));
   });
 
   test('the configuration of Prometheus is one, and every target has a job', () => {
@@ -60,21 +57,6 @@ describe.skipIf(lacking)('by promtool', () => {
     expect(ok, text).toBe(true);
   });
 });
-
-/** The names of the promtool tests that fail, with the expressions changed and the tests as they are. */
-function judged(run: string, change: (alert: Alert) => Alert): { ok: boolean; failed: string[] } {
-  const at = join(folder, run);
-  for (const part of ['rules', 'tests']) mkdirSync(join(at, part), { recursive: true });
-  const results = alertGroups.map((group: AlertGroup) => {
-    writeFileSync(join(at, 'rules', `${group.name}.yaml`), rulesFile({ ...group, alerts: group.alerts.map(change) }));
-    const tests = join(at, 'tests', `${group.name}.yaml`);
-    writeFileSync(tests, testsFile(group));
-    return ran('promtool', ['test', 'rules', tests]);
-  });
-  const text = results.map((result) => result.text).join('\n');
-  const failed = [...text.matchAll(/name: (\w+ (?:fires|is silent)),?/g)].map(([, name]) => name!);
-  return { ok: results.every(({ ok }) => ok), failed: [...new Set(failed)].sort() };
-}
 
 describe.skipIf(lacking)('by amtool', () => {
   const config = join(repositoryRoot, 'deploy/prometheus/alertmanager.yaml');
