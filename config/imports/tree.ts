@@ -37,10 +37,12 @@ export interface Tree {
 /** Other people's code, copies, and what only shows how something would be done. */
 const passedOver = new Set([
   ...['node_modules', 'site-packages', 'venv', 'virtualenv', '__pycache__', 'vendor', 'dist', 'build', 'target'],
+  // What an import wrote itself.
+  'fleet.d',
   ...['test', 'tests', 'testdata', 'fixtures', 'example', 'examples', 'docs', 'templates'],
 ]);
 /** Of which the summary need not speak. */
-const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache__|dist|build|target)$/;
+const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache__|dist|build|target|fleet\.d)$/;
 
 export class TreeRefused extends Error {
   override readonly name = 'TreeRefused';

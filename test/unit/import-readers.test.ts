@@ -68,6 +68,17 @@ core:
     ]);
   });
 
+  test('what an import wrote is not read as if it were the repository', async () => {
+    const written =
+      'version: 1\nservices:\n  - { id: b, kind: process, command: [b], ports: [{ name: main, port: 1 }], source: x }\n';
+    const found = await importOf({
+      'x.yaml': 'a: { script: a.py }\n',
+      'fleet.d/imported.yaml': written,
+      'fleet.d/.imported.base.yaml': written,
+    });
+    expect(ids(found)).toEqual(['a']);
+  });
+
   test('never the environment of who imports', async () => {
     process.env['SOULFRA_TEST_PORT'] = '7777';
     try {
