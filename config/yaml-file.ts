@@ -23,9 +23,9 @@ export interface YamlFileRules<T> {
   /** What to do about a file that is too long. */
   tooLong: string;
   /** Broken rules of whatever can be read of it, also where the schema refuses a part. */
-  breaches(plain: unknown): readonly Breach[];
+  breaches: (plain: unknown) => readonly Breach[];
   /** Looked at once all else is well. */
-  lastly?(value: T): readonly Breach[];
+  lastly?: (value: T) => readonly Breach[];
 }
 
 /** Reads a YAML file by its schema: the value, or every error at once in the order of the file. */

@@ -51,6 +51,21 @@ export function importsGpuLibrary(code: string): string | undefined {
 }
 
 const importNames: ReadonlySet<string> = new Set([
-  ...['torch', 'vllm', 'tensorflow', 'bitsandbytes', 'flash_attn', 'xformers', 'triton', 'tensorrt', 'tensorrt_llm'],
-  ...['auto_gptq', 'awq', 'exllamav2', 'deepspeed', 'sglang', 'cupy', 'cudf', 'cuml'],
+  'torch',
+  'vllm',
+  'tensorflow',
+  'bitsandbytes',
+  'flash_attn',
+  'xformers',
+  'triton',
+  'tensorrt',
+  'tensorrt_llm',
+  'auto_gptq',
+  'awq',
+  'exllamav2',
+  'deepspeed',
+  'sglang',
+  'cupy',
+  'cudf',
+  'cuml',
 ]);

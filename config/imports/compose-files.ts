@@ -68,7 +68,7 @@ function composeService(
   notes: string[],
 ): FoundService {
   const at = place(file.name, line);
-  const value = extended(given, file, context, new Set([name]), (said) => notes.push(`${said} (${at})`));
+  const value = extended(given, file, new Set([name]), (said) => notes.push(`${said} (${at})`));
   const own = environmentOf(entry(value, 'environment')?.value);
   const listed = entry(value, 'env_file')?.value;
   const files =
@@ -115,13 +115,7 @@ function composeService(
 }
 
 /** A service that extends another of its own file has what that has; of another file is told, since that file is read by itself. */
-function extended(
-  value: Located,
-  file: ImportFile,
-  context: ReadingContext,
-  seen: Set<string>,
-  tell: (said: string) => void,
-): Located {
+function extended(value: Located, file: ImportFile, seen: Set<string>, tell: (said: string) => void): Located {
   const wanted = entry(value, 'extends')?.value;
   if (wanted === undefined || value.kind !== 'map') return value;
   const name = wanted.kind === 'scalar' ? scalarText(wanted) : textAt(wanted, 'service');
@@ -133,7 +127,7 @@ function extended(
   for (const document of file.documents ?? []) {
     const found = entry(entry(document, 'services')?.value, name)?.value;
     if (found === undefined) continue;
-    const base = extended(found, file, context, new Set([...seen, name]), tell);
+    const base = extended(found, file, new Set([...seen, name]), tell);
     return base.kind === 'map' ? { ...value, entries: new Map([...base.entries, ...value.entries]) } : value;
   }
   return value;

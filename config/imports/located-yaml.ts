@@ -91,8 +91,8 @@ function locate(node: unknown, within: Locating, depth: number, at?: number): Lo
   }
   if (!isScalar(node)) return { kind: 'scalar', line, value: null, text: '' };
   const { value } = node;
-  const text = node.source ?? (value === null || value === undefined ? '' : String(value));
   const plain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
+  const text = node.source ?? (plain === null ? '' : String(plain));
   return { kind: 'scalar', line, value: plain, text, ...(node.tag?.startsWith('!') === true ? { tag: node.tag } : {}) };
 }
 

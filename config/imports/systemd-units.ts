@@ -11,7 +11,7 @@ interface Setting {
 
 /** `*.service` with an ExecStart. Templates (`name@.service`) say nothing of how many there are, and are told. */
 export const systemdUnits: Reader = {
-  takes: ({ name, text }) => /\.service$/.test(name) && /^\s*\[(Unit|Service)\]/m.test(text),
+  takes: ({ name, text }) => name.endsWith('.service') && /^\s*\[(Unit|Service)\]/m.test(text),
   read(file, context) {
     const name = posix.basename(file.name).replace(/\.service$/, '');
     if (name.endsWith('@')) return { notes: [`${file.name} is a template without instances; it is left out`] };

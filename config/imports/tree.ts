@@ -36,10 +36,25 @@ export interface Tree {
 
 /** Other people's code, copies, and what only shows how something would be done. */
 const passedOver = new Set([
-  ...['node_modules', 'site-packages', 'venv', 'virtualenv', '__pycache__', 'vendor', 'dist', 'build', 'target'],
+  'node_modules',
+  'site-packages',
+  'venv',
+  'virtualenv',
+  '__pycache__',
+  'vendor',
+  'dist',
+  'build',
+  'target',
   // What an import wrote itself.
   'fleet.d',
-  ...['test', 'tests', 'testdata', 'fixtures', 'example', 'examples', 'docs', 'templates'],
+  'test',
+  'tests',
+  'testdata',
+  'fixtures',
+  'example',
+  'examples',
+  'docs',
+  'templates',
 ]);
 /** Of which the summary need not speak. */
 const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache__|dist|build|target|fleet\.d)$/;
