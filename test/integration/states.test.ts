@@ -49,6 +49,7 @@ import { guildRuleNames } from '../../domain/guild-rules.ts';
 import { givenRoles } from '../../domain/guilds.ts';
 import { inviteAnswerers, inviteTargets } from '../../domain/invites.ts';
 import { mailStates, mailTemplates } from '../../domain/mails.ts';
+import { notificationKinds, notificationStates } from '../../domain/notify.ts';
 import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
@@ -88,6 +89,8 @@ const words: Record<string, readonly string[]> = {
   'guild_members.role': guildRoles,
   'guilds.state': guildStates,
   'guild_rules.name': guildRuleNames,
+  'notifications.kind': notificationKinds,
+  'notifications.state': notificationStates,
   'guild_invites.role': givenRoles,
   'guild_invites.state': inviteStates,
   'guild_invites.target': inviteTargets,

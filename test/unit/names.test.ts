@@ -6,16 +6,18 @@ import { expect, test } from 'vitest';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const banned = ['daemon', 'engine', 'manager', 'system', 'util', 'utils', 'helper', 'helpers', 'licence'];
 
-/** Words that are another's: the role in a prompt, a field of a character card, a call of Temporal's, CPU time of Node's. */
+/** Words that are another's: the role in a prompt, a field of a character card, a call or a namespace of Temporal's, a statement of Postgres's, CPU time of Node's. */
 const foreign: Record<string, string[]> = {
   'domain/prompts/questions-1.ts': ['system'],
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
+  'doctor/servers.ts': ['system'],
   'integrations/importers/character-card.ts': ['system'],
   'integrations/importers/eliza.ts': ['system'],
   'integrations/importers/persona-writers.ts': ['system'],
   'test/integration/cli.test.ts': ['system'],
   'test/integration/persona-import.test.ts': ['system'],
+  'test/support/planted-faults.ts': ['system'],
   'test/unit/persona-files.test.ts': ['system'],
   'test/unit/world.test.ts': ['system'],
 };
