@@ -60,7 +60,7 @@ function mergeOne(key: string, { base, mine, theirs }: Sides<Thing>, { changes, 
     else conflicts.push({ key, kept: mine, offered: undefined });
     return;
   }
-  for (const field of [...new Set([...Object.keys(mine), ...Object.keys(theirs)])]) {
+  for (const field of new Set([...Object.keys(mine), ...Object.keys(theirs)])) {
     const [b, m, t] = [base?.[field], mine[field], theirs[field]];
     if (same(t, b) || same(m, t)) continue;
     if (!same(m, b)) conflicts.push({ key, field, kept: m, offered: t });

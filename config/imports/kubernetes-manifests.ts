@@ -76,7 +76,7 @@ function servicesOf(
         ports,
         health: probeOf(container, declared, ports),
         dependsOn: [],
-        required: replicas !== '0' && !/Job$/.test(kind),
+        required: replicas !== '0' && !kind.endsWith('Job'),
         gpu: gpuOf(container, at),
         unresolved: expander.unresolved,
       },

@@ -18,7 +18,7 @@ export function portsOf(map: LocatedMap, expander: Expander, file: string): Serv
     if (
       value.kind === 'scalar' &&
       value.value !== null &&
-      /port$/.test(plain) &&
+      plain.endsWith('port') &&
       !/^(transport|export|import|support|report)$/.test(plain)
     ) {
       const before = slugOf(key.replace(/[-_ ]?port$/i, ''));
