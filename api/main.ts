@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { apiEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { metricsSchema } from '../domain/fleet.ts';
-import { createLogger } from '../observability/logger.ts';
 import { serveMetrics } from '../observability/metrics-server.ts';
+import { openProcessLog } from '../observability/process-log.ts';
 import { currentFleet } from '../stores/fleets.ts';
 import { migrate } from '../stores/migrate.ts';
 import { createPrincipalStore } from '../stores/principals.ts';
@@ -19,7 +19,13 @@ const graceMs = 8_000;
 const migrateAgainMs = 1_000;
 
 const environment = apiEnvironment();
-const log = createLogger({ part: 'api', level: environment.logLevel });
+const logs = await openProcessLog({
+  source: 'api',
+  level: environment.logLevel,
+  folder: environment.logFolder,
+  redisUrl: environment.redisUrl,
+});
+const log = logs.of('api');
 
 /** Postgres may come up after us; anything else about the schema ends the start. */
 async function migrated(): Promise<void> {
@@ -69,8 +75,10 @@ try {
   await app.close();
   clearTimeout(late);
   await connections.close();
+  await logs.close();
   process.exit(0);
 } catch (err) {
   log.fatal({ err }, 'API ends');
+  await logs.close();
   process.exit(1);
 }

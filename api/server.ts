@@ -39,6 +39,7 @@ import { licenseUseRoutes } from './routes/license-uses.ts';
 import { licenseRoutes } from './routes/licenses.ts';
 import { lineageRoutes } from './routes/lineages.ts';
 import { listingRoutes } from './routes/listings.ts';
+import { logRoutes } from './routes/logs.ts';
 import { loopRoutes } from './routes/loops.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { mailRoutes } from './routes/mails.ts';
@@ -175,6 +176,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     feedRoutes,
     scheduleRoutes,
     eventRoutes,
+    logRoutes,
     noticeRoutes,
     notificationRoutes,
     statusPageRoutes,

@@ -12,6 +12,7 @@ import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
 import { importCommand } from './commands/import.ts';
+import { logCommands } from './commands/logs.ts';
 import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
 import { payoutCommands } from './commands/payouts.ts';
@@ -78,6 +79,7 @@ export function createProgram(): Command {
     payoutCommands,
     healthCommands,
     inboxCommands,
+    logCommands,
     notifyCommands,
     licenseCommands,
     listingCommands,

@@ -44,6 +44,7 @@ const servers = {
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
   SOULFRA_METRICS_PORT: port.optional(),
+  SOULFRA_LOG_FOLDER: z.string().regex(/^\//, 'must be an absolute path').optional(),
 };
 
 const apiSchema = z.object({
@@ -276,6 +277,7 @@ function serverAddresses(env: {
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
   SOULFRA_METRICS_PORT?: number | undefined;
+  SOULFRA_LOG_FOLDER?: string | undefined;
 }) {
   return {
     databaseUrl: env.DATABASE_URL,
@@ -284,5 +286,6 @@ function serverAddresses(env: {
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
     metricsPort: env.SOULFRA_METRICS_PORT,
+    logFolder: env.SOULFRA_LOG_FOLDER,
   };
 }

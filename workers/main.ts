@@ -5,8 +5,8 @@ import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { workerMetricsPorts } from '../domain/metrics-ports.ts';
-import { createLogger } from '../observability/logger.ts';
 import { serveMetrics } from '../observability/metrics-server.ts';
+import { openProcessLog } from '../observability/process-log.ts';
 import { createWorkerMetrics } from '../observability/worker-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
 import { currentFleet } from '../stores/fleets.ts';
@@ -16,7 +16,14 @@ import { installRuntime } from './runtime.ts';
 
 const { values } = parseArgs({ options: { machine: { type: 'string' } }, strict: true });
 const environment = workerEnvironment();
-const log = createLogger({ part: 'worker', level: environment.logLevel }).child({ machineId: values.machine });
+const logs = await openProcessLog({
+  source: `worker-${values.machine ?? 'unnamed'}`,
+  level: environment.logLevel,
+  folder: environment.logFolder,
+  redisUrl: environment.redisUrl,
+  ...(values.machine !== undefined && { fields: { machineId: values.machine } }),
+});
+const log = logs.of('worker');
 
 /** The schema is the API's to make, and a fleet its operator's to apply: a worker waits for both. */
 async function waitForSchema(): Promise<void> {
@@ -60,7 +67,7 @@ async function startWhenPossible(machineId: string) {
   const fleet = await waitForFleet();
   const { enabled, host } = fleet.metrics;
   const ports = workerMetricsPorts(fleet, machineId, environment.metricsPort);
-  installRuntime(log, enabled ? { host, port: ports.core } : undefined);
+  installRuntime(log, { logOf: logs.of, metrics: enabled ? { host, port: ports.core } : undefined });
   const metrics = createWorkerMetrics(machineId);
   for (;;) {
     try {
@@ -105,9 +112,11 @@ if (values.machine === undefined) {
       await Promise.race([worker.failed, stop.promise]);
       await worker.stop();
     }
+    await logs.close();
     process.exit(0);
   } catch (err) {
     log.fatal({ err }, 'worker ends');
+    await logs.close();
     process.exit(isDomainError(err, 'MACHINE_UNKNOWN') ? removedExitCode : 1);
   }
 }

@@ -71,6 +71,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       REDIS_URL: services.redisUrl,
       TEMPORAL_ADDRESS: services.temporalAddress,
       SOULFRA_HOME: home.dir,
+      SOULFRA_LOG_FOLDER: home.path('logs'),
       SOULFRA_API_PORT: String(ports.api),
       SOULFRA_CONTROL_SOCKET: controlSocketPath(home),
       ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),

@@ -126,6 +126,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/licenses/{id}/usage',
     '/v1/lineages',
     '/v1/listings',
+    '/v1/logs',
     '/v1/loops',
     '/v1/machines',
     '/v1/mails',

@@ -1,0 +1,15 @@
+/** The package ships no types; this is what observability/log-files.ts uses of it. */
+declare module 'pino-roll' {
+  import type { DestinationStream } from 'pino';
+  function openRolling(options: {
+    file: string;
+    extension?: string;
+    /** `10m`. */
+    size?: string;
+    /** Files kept besides the one that is written. */
+    limit?: { count: number; removeOtherLogFiles?: boolean };
+    mkdir?: boolean;
+    sync?: boolean;
+  }): Promise<DestinationStream>;
+  export = openRolling;
+}
