@@ -10,19 +10,27 @@ const sweepEveryMs = 10_000;
 /** Temporal answers within this or the intent waits for the next sweep: the row is locked meanwhile, and a transaction may idle 10 s. */
 const startWithinMs = 5_000;
 
-/** Starts what transactions have asked for: woken by NOTIFY, and every 10 s for what a lost NOTIFY left lying. */
+/**
+ * Starts what transactions have asked for: woken by NOTIFY, and every 10 s for what a lost NOTIFY left lying. Now and then it has what
+ * should have gone on asked for anew: here and not in a workflow, as it is for when Temporal has lost them.
+ */
 export function relayIntents({
   client,
   intents,
   listen,
   log,
+  resumeOverdue = () => Promise.resolve(),
+  lookEveryMs = 300_000,
 }: {
   client: Client;
   intents: IntentStore;
   listen: ListenerFactory;
   log: Logger;
+  resumeOverdue?: () => Promise<unknown>;
+  lookEveryMs?: number;
 }) {
   let stopped = false;
+  let looking: Promise<unknown> | undefined;
   let wanted = false;
   let running: Promise<void> | undefined;
 
@@ -66,13 +74,24 @@ export function relayIntents({
     });
   }
 
+  function look(): void {
+    looking ??= resumeOverdue()
+      .catch((err: unknown) => log.warn({ err }, 'overdue workflows not looked for'))
+      .finally(() => {
+        looking = undefined;
+      });
+  }
+
   const listener = listen('intents', wake);
+  const looks = setInterval(look, lookEveryMs);
   const timer = setInterval(wake, sweepEveryMs);
   wake();
   return {
     async stop(): Promise<void> {
       stopped = true;
       clearInterval(timer);
+      clearInterval(looks);
+      await looking;
       await listener.close();
       await running;
     },

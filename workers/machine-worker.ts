@@ -25,6 +25,7 @@ import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMachineReportStore } from '../stores/machine-reports.ts';
+import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createAnswerStream } from './answer-stream.ts';
@@ -322,7 +323,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   );
   watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
-  const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log }) : undefined;
+  const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
+  const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
   const presence = showPresence({
     redis,
     machineId,

@@ -16,3 +16,8 @@ drop index ballots_owner;
 drop index ballots_closed;
 create index ballots_listed on ballots (owner_id, created_at desc, id desc);
 create index ballots_by_close on ballots (closed_at) where closed_at is not null;
+
+-- What should have gone on and has not is looked for every few minutes.
+create index ballots_under_way on ballots (id) where ended_at is null;
+create index guild_invites_due on guild_invites (expires_at) where state = 'pending';
+create index compositions_under_way on compositions (created_at) where state = 'composing';
