@@ -15,6 +15,7 @@ export interface ConnectionSettings {
   temporalAddress: string;
   temporalNamespace: string;
   controlSocket?: string | undefined;
+  temporalUi?: string | undefined;
   modelKey?: string | undefined;
   /** 32 bytes, base64url. */
   secretKey?: string | undefined;
@@ -44,6 +45,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     temporal,
     redis,
     controlSocket: settings.controlSocket,
+    temporalUi: settings.temporalUi,
     embedderOf: embedders.of,
     secretBox: boxOf(settings.secretKey),
     webhookBox: boxOf(settings.webhookKey),

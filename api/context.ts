@@ -30,6 +30,7 @@ import { createFigures } from './figures.ts';
 import { createScheduleReader } from './schedules.ts';
 import type { ApiDeps } from './types.ts';
 import { createInviteTeller } from './invite-signals.ts';
+import { createTemporalLinks, createWorkflowLook } from './workflow-looks.ts';
 import { createWorkflowStarter } from './workflow-starts.ts';
 
 /** What every route is given: the connections, and the stores made over them once. */
@@ -71,6 +72,8 @@ export function createContext(deps: ApiDeps) {
     deliveries: createDeliveryStore(deps.db),
     publishing: createPublishingStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
+    lookAtWorkflow: createWorkflowLook(deps.temporal),
+    linksTo: createTemporalLinks(deps),
     schedules: createScheduleReader(deps.temporal),
     memorySearch: createMemorySearch({
       db: deps.db,

@@ -41,3 +41,8 @@ export const problemResponses = {
   '4xx': { description: 'Refused', content: { 'application/problem+json': { schema: problemSchema } } },
   '5xx': { description: 'Failed', content: { 'application/problem+json': { schema: problemSchema } } },
 };
+
+/** Of what a workflow carries out. */
+export const linksSchema = z.object({
+  temporal: z.string().nullable().describe('Its workflow in Temporal’s UI; null where this API is not told of one'),
+});

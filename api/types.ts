@@ -28,6 +28,8 @@ export interface ApiDeps {
   redis: Redis | undefined;
   /** Unix socket of the embedded supervisor; absent elsewhere. */
   controlSocket: string | undefined;
+  /** Address of Temporal's UI, for links. */
+  temporalUi?: string | undefined;
   /** What turns texts into vectors, by what fleet.yaml says of it. */
   embedderOf: (settings: EmbeddingSettings) => Embedder;
   /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender and no key to sign with can be kept. */

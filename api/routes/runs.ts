@@ -2,11 +2,13 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { endedRunStates, runStates } from '../../domain/states.ts';
-import { findRun, findRunByWorkflow, listRuns, openRunOf } from '../../stores/queries/runs.ts';
+import { whyRun } from '../../domain/run-why.ts';
+import { findRun, findRunByWorkflow, listRuns, openRunOf, type RunView } from '../../stores/queries/runs.ts';
+import { readRunWhy } from '../../stores/queries/run-why.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { dryRunSchema, emptyBody, linksSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { awaitRow } from '../workflow-starts.ts';
 
@@ -45,8 +47,20 @@ const runSchema = z
     createdAt: timeSchema,
     startedAt: timeSchema.nullable(),
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Run' });
+
+const whySchema = z
+  .object({
+    id: idSchema('run'),
+    state: z.enum(runStates),
+    why: z.string().describe('In a sentence'),
+    waitsFor: z.string().nullable().describe('Null: for nothing'),
+    facts: z.array(z.string()).describe('What else tells: placement, tries, machines'),
+    links: linksSchema,
+  })
+  .meta({ id: 'RunWhy' });
 
 const runParams = z.strictObject({ id: idSchema('run') });
 /** A cancellation or a new attempt is usually written within this; else the answer says where to look. */
@@ -55,7 +69,8 @@ const rowMs = 1_500;
 const startingMs = 1_000;
 
 export function runRoutes(app: Api, context: ApiContext): void {
-  const { db, starter, runs } = context;
+  const { db, starter, runs, linksTo, lookAtWorkflow } = context;
+  const linked = (run: RunView) => ({ ...run, links: linksTo(run.workflowId) });
 
   listRoute(app, {
     url: '/v1/runs',
@@ -72,7 +87,7 @@ export function runRoutes(app: Api, context: ApiContext): void {
     params: z.object({}),
     key: idSchema('run'),
     keyOf: (run) => run.id,
-    rows: (page, filters) => listRuns(db, { ...page, ...filters }),
+    rows: async (page, filters) => (await listRuns(db, { ...page, ...filters })).map(linked),
   });
 
   app.route({
@@ -85,7 +100,29 @@ export function runRoutes(app: Api, context: ApiContext): void {
       params: runParams,
       response: { 200: runSchema, ...problemResponses },
     },
-    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+    handler: async (request) => linked(await existing(callerOf(request).ownerId, request.params.id)),
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/runs/:id/why',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['runs'],
+      summary: 'Why a run is where it is, in words: what it waits for, where the plan has it, what was tried',
+      params: runParams,
+      response: { 200: whySchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { id } = request.params;
+      const rows = await readRunWhy(db, callerOf(request).ownerId, id);
+      if (rows === undefined) throw new DomainError('NOT_FOUND', `no run ${id}`);
+      const { run, facts } = rows;
+      // One that has ended has nothing more to say there.
+      const workflow =
+        run.endedAt === null ? await lookAtWorkflow(run.workflowId) : { status: 'ended', activities: [] };
+      return { id, state: run.state, ...whyRun({ ...facts, run, workflow }), links: linksTo(run.workflowId) };
+    },
   });
 
   app.route({
@@ -113,7 +150,7 @@ export function runRoutes(app: Api, context: ApiContext): void {
         return isEnded(now.state) ? now : undefined;
       }, rowMs);
       void reply.header('location', `/v1/runs/${run.id}`);
-      return reply.code(202).send(ended ?? run);
+      return reply.code(202).send(linked(ended ?? run));
     },
   });
 
@@ -162,7 +199,7 @@ export function runRoutes(app: Api, context: ApiContext): void {
         return now && now.attempt > run.attempt ? now : undefined;
       }, rowMs);
       void reply.header('location', `/v1/runs/${next?.id ?? run.id}`);
-      return reply.code(202).send(next ?? run);
+      return reply.code(202).send(linked(next ?? run));
     },
   });
 

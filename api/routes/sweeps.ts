@@ -9,7 +9,7 @@ import { type ApiContext, fleetOf } from '../context.ts';
 import { coordinationShare } from '../coordination-share.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
+import { dryRunSchema, emptyBody, linksSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { awaitRow, idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
@@ -17,6 +17,7 @@ const sweepSchema = z
   .object({
     id: z.string().describe('Its own id; that of its workflow until the first activity has written the row'),
     workflowId: z.string(),
+    links: linksSchema,
     trigger: z.enum(['schedule', 'call']),
     cadence: z.string().nullable(),
     period: z.string(),
@@ -49,7 +50,7 @@ const startRowMs = 1_500;
 const readRowMs = 5_000;
 
 export function sweepRoutes(app: Api, context: ApiContext): void {
-  const { db, starter, sweeps, temporal } = context;
+  const { db, starter, sweeps, temporal, linksTo } = context;
 
   listRoute(app, {
     url: '/v1/sweeps',
@@ -61,7 +62,8 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
     params: z.object({}),
     key: idSchema('sweep'),
     keyOf: (sweep) => sweep.id,
-    rows: (page, filters) => listSweeps(db, { ...page, ...filters }),
+    rows: async (page, filters) =>
+      (await listSweeps(db, { ...page, ...filters })).map((sweep) => ({ ...sweep, links: linksTo(sweep.workflowId) })),
   });
 
   app.route({
@@ -79,9 +81,10 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
       const { ownerId } = callerOf(request);
       const { id } = request.params;
       const sweep = (await findSweep(db, ownerId, id)) ?? (await startingSweep(ownerId, id));
-      if (request.query.include === undefined) return sweep;
+      const linked = { ...sweep, links: linksTo(sweep.workflowId) };
+      if (request.query.include === undefined) return linked;
       const workflowIds = [sweep.workflowId, ...(await sweepWorkflows(db, sweep.id))];
-      return { ...sweep, coordinationShare: await coordinationShare(temporal, workflowIds) };
+      return { ...linked, coordinationShare: await coordinationShare(temporal, workflowIds) };
     },
   });
 
@@ -168,7 +171,7 @@ export function sweepRoutes(app: Api, context: ApiContext): void {
         return now && now.state !== 'running' ? now : undefined;
       }, startRowMs);
       void reply.header('location', `/v1/sweeps/${sweep.id}`);
-      return reply.code(202).send(ended ?? sweep);
+      return reply.code(202).send({ ...(ended ?? sweep), links: linksTo(sweep.workflowId) });
     },
   });
 

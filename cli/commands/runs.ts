@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ago, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
+import { ago, bold, dim, good, line, plain, printJson, styledState, table } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
 
 interface Run {
@@ -60,6 +60,15 @@ const dropWords: Record<string, string> = {
   evidence: 'ids of evidence that were not shown',
 };
 
+interface Why {
+  id: string;
+  state: Run['state'];
+  why: string;
+  waitsFor: string | null;
+  facts: string[];
+  links: { temporal: string | null };
+}
+
 export function runCommands(program: Command): void {
   const runs = program.command('runs').description('single reflections of single agents');
 
@@ -119,6 +128,21 @@ export function runCommands(program: Command): void {
       if (dropped.length > 0)
         line(`dropped    ${dropped.map(([why, count]) => `${count} ${dropWords[why] ?? why}`).join(', ')}`);
       line(`times      queued ${run.createdAt}, started ${run.startedAt ?? '-'}, ended ${run.endedAt ?? '-'}`);
+    });
+
+  runs
+    .command('why')
+    .argument('<run>', 'id of the run')
+    .description('why it is where it is, in plain words')
+    .action(async (id: string, _options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const why = await client.get<Why>(`/runs/${encodeURIComponent(id)}/why`);
+      if (json) return printJson(why);
+      line(`${why.id} · ${styledState(why.state)}`);
+      line(bold(plain(why.why)));
+      if (why.waitsFor !== null) line(`waits for  ${plain(why.waitsFor)}`);
+      for (const fact of why.facts) line(`  ${plain(fact)}`);
+      if (why.links.temporal !== null) line(dim(why.links.temporal));
     });
 
   for (const [verb, description] of [
