@@ -11,6 +11,7 @@ import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { guildCommands } from './commands/guilds.ts';
+import { importCommand } from './commands/import.ts';
 import { logCommands } from './commands/logs.ts';
 import { healthCommands } from './commands/health.ts';
 import { inboxCommands } from './commands/inbox.ts';
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 ok · 1 failed · 2 bad input · 3 unreachable');
   for (const add of [
     configCommands,
+    importCommand,
     doctorCommand,
     fleetCommands,
     machineCommands,

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { fleetFileErrorLines, parseFleet } from '../../config/fleet-file.ts';
+import { parseFleet } from '../../config/fleet-file.ts';
+import { readServiceFiles } from '../../config/service-files.ts';
+import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { type FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
@@ -26,22 +28,31 @@ export function configCommands(program: Command): void {
     .description('fleet.yaml by itself')
     .command('check')
     .argument('[file]', 'the file', defaultFile)
-    .description('every error of the file with its line; needs nothing running')
+    .description('every error of the file, and of fleet.d beside it, with its line; needs nothing running')
     .action((file: string, _options: object, command: Command) => {
       const { json } = outputOf(command);
       const parsed = parseFleet(readSource(file), file);
-      if ('errors' in parsed) {
-        if (json) printJson({ errors: parsed.errors });
-        else for (const text of fleetFileErrorLines(parsed.errors)) line(text);
-        throw new CommandFailure(`${file} has ${parsed.errors.length} error${parsed.errors.length === 1 ? '' : 's'}`, {
+      const machines = 'fleet' in parsed ? parsed.fleet.machines.map(({ id }) => id) : undefined;
+      const beside = readServiceFiles(file, machines);
+      const errors = [parsed, beside].flatMap((read) => ('errors' in read ? read.errors : []));
+      if ('errors' in parsed || 'errors' in beside) {
+        if (json) printJson({ errors });
+        else for (const text of yamlErrorLines(errors)) line(text);
+        const where = 'errors' in parsed ? file : 'fleet.d';
+        throw new CommandFailure(`${where} has ${errors.length} error${errors.length === 1 ? '' : 's'}`, {
           exitCode: exitCodes.badInput,
           code: 'CONFIG_INVALID',
         });
       }
       checkSpeed(() => checkCadence(parsed.fleet));
       const agents = fleetAgents(parsed.fleet).length;
-      if (json) printJson({ errors: [], machines: parsed.fleet.machines.length, agents });
-      else line(`${good('✔')} ${file}: ${parsed.fleet.machines.length} machines, ${agents} agents`);
+      const services = beside.files.flatMap((each) => each.services).length;
+      const more = beside.files.length === 0 ? {} : { services };
+      if (json) printJson({ errors: [], machines: parsed.fleet.machines.length, agents, ...more });
+      else {
+        const told = beside.files.length === 0 ? '' : `, ${services} services in fleet.d`;
+        line(`${good('✔')} ${file}: ${parsed.fleet.machines.length} machines, ${agents} agents${told}`);
+      }
     });
 
   program

@@ -1,0 +1,82 @@
+import { DomainError } from '../../domain/errors.ts';
+import { fieldError } from '../../domain/field-errors.ts';
+import { nearest } from '../../domain/nearest.ts';
+import type { PortRule } from '../../domain/services.ts';
+import { type Assembled, assemble } from './assemble.ts';
+import { fileOfOption, type KnownMachine, type MachineFile, readFleet } from './read-fleet.ts';
+import { openTree, type Skipped, type Tree, TreeRefused } from './tree.ts';
+
+export interface ImportRequest {
+  paths: readonly string[];
+  /** `--machine ID=FILE`, FILE as it is called below the paths. */
+  machineFiles: readonly MachineFile[];
+  portRules: readonly PortRule[];
+  /** Of fleet.yaml; undefined where there is none: then the options name all there are. */
+  machines: readonly KnownMachine[] | undefined;
+}
+
+export interface Found extends Assembled {
+  filesRead: number;
+  skipped: readonly Skipped[];
+}
+
+/**
+ * What an existing fleet's files say, read and never run.
+ * @throws DomainError INVALID_INPUT for a path or machine that is not there, and where no service is found
+ */
+export function findFleet({ paths, machineFiles, portRules, machines }: ImportRequest): Found {
+  const known = machines ?? [...new Set(machineFiles.map(({ machine }) => machine))].map((id) => ({ id }));
+  for (const { machine } of machineFiles) {
+    if (known.some(({ id }) => id === machine)) continue;
+    const meant = nearest(
+      machine,
+      known.map(({ id }) => id),
+    );
+    const mend = meant === undefined ? 'Add it to fleet.yaml first.' : `Did you mean ${meant}?`;
+    throw fieldError('--machine', `must name a machine of fleet.yaml, not ${machine}`, mend);
+  }
+  const tree = treeOf(paths);
+  const of = machineFiles.flatMap(({ machine, file }) => {
+    const found = fileOfOption(file, tree);
+    if ('mend' in found) throw fieldError('--machine', `must name a file below the paths, not ${file}`, found.mend);
+    return found.files.map((name) => ({ machine, file: name }));
+  });
+  const read = readFleet(tree, known, of);
+  const assembled = assemble(read, { tree, machines: known, portRules });
+  const notes = [...new Set([...read.notes, ...assembled.notes])];
+  const { services, workPackages } = assembled.file;
+  if (services.length === 0) throw nothingFound(paths, read, notes);
+  if (services.length > 5_000 || workPackages.length > 1_000)
+    throw fieldError('PATH', 'must hold at most 5000 services and 1000 work packages', 'Import parts of it.');
+  return { file: assembled.file, notes, filesRead: read.filesRead, skipped: tree.skipped };
+}
+
+function treeOf(paths: readonly string[]): Tree {
+  try {
+    return openTree(paths);
+  } catch (err) {
+    if (!(err instanceof TreeRefused)) throw err;
+    throw new DomainError('INVALID_INPUT', err.message, {
+      cause: err,
+      fields: [{ path: 'PATH', rule: err.message, mend: 'Name folders or files that can be read.' }],
+    });
+  }
+}
+
+function nothingFound(
+  paths: readonly string[],
+  { filesRead, keysSeen }: { filesRead: number; keysSeen: readonly string[] },
+  notes: readonly string[],
+): DomainError {
+  const seen = keysSeen.length === 0 ? 'no YAML mapping was read' : `keys seen: ${keysSeen.join(', ')}`;
+  const rule = `holds no service in ${filesRead} file${filesRead === 1 ? '' : 's'} that could be read; ${seen}`;
+  const mend =
+    'A service is a mapping with script, path or module, an entry of a compose file, a manifest, a unit or a Dockerfile.';
+  const said = notes
+    .slice(0, 3)
+    .map((note) => ` ${note}.`)
+    .join('');
+  return new DomainError('INVALID_INPUT', `${paths.join(', ')} ${rule}`, {
+    fields: [{ path: paths.join(', '), rule, mend: `${mend}${said}` }],
+  });
+}

@@ -1,0 +1,94 @@
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { z } from 'zod';
+import { breachesOfServices, servicesFileSchema } from '../domain/services.ts';
+import { byCodeUnit } from '../domain/three-way.ts';
+import { type Breach, parseYamlFile, type YamlFileError } from './yaml-file.ts';
+
+/** What the files in fleet.d/ say, with defaults filled in. */
+export type ParsedServices = z.infer<typeof servicesFileSchema>;
+
+const mostFiles = 200;
+const mostBytes = 8 * 1024 * 1024;
+
+export const serviceRules = {
+  schema: servicesFileSchema,
+  tooLong: 'Divide it into several files of fleet.d/.',
+  breaches: (): Breach[] => [],
+};
+
+/** The folder of the owner's services, beside fleet.yaml. */
+export function serviceFolderOf(fleetFile: string): string {
+  return join(dirname(fleetFile), 'fleet.d');
+}
+
+/**
+ * Every `*.yaml` of the folder beside fleet.yaml, in the order of their names; hidden ones are not read, and a fleet without the
+ * folder has none.
+ * @param machines of fleet.yaml
+ */
+export function readServiceFiles(
+  fleetFile: string,
+  machines: readonly string[] | undefined,
+): { files: ParsedServices[] } | { errors: YamlFileError[] } {
+  const folder = serviceFolderOf(fleetFile);
+  const errors: YamlFileError[] = [];
+  const tell = (file: string, rule: string, mend: string) =>
+    errors.push({ file, line: 1, column: 1, path: '', rule, mend });
+  const names = namesIn(folder, (rule) => tell(folder, rule, 'Make it a folder that can be read, or remove it.'));
+  if (names.length > mostFiles) tell(folder, `must hold at most ${mostFiles} files`, 'Join some of them.');
+  const sources = names.slice(0, mostFiles).flatMap((name) => {
+    const path = join(folder, name);
+    const read = readRegularFile(path, mostBytes);
+    if (typeof read === 'string') return [{ path, source: read }];
+    tell(path, read.rule, 'Put a file in its place, or remove it.');
+    return [];
+  });
+  const parsed = sources.map(({ path, source }) => ({ path, source, read: parseYamlFile(source, path, serviceRules) }));
+  const known = new Map<string, number>();
+  for (const { read } of parsed) {
+    if (!('value' in read)) continue;
+    for (const { id } of read.value.services) known.set(id, (known.get(id) ?? 0) + 1);
+  }
+  const whole = parsed.every(({ read }) => 'value' in read);
+  const files = parsed.map(({ path, source, read }) => {
+    // Where a file cannot be read, its services are not known, and what depends on them would be complained of in vain.
+    if (!('value' in read) || !whole) return read;
+    const lastly = (value: ParsedServices) => breachesOfServices(value, { known, machines });
+    return parseYamlFile(source, path, { ...serviceRules, lastly });
+  });
+  errors.push(...files.flatMap((read) => ('errors' in read ? read.errors : [])));
+  return errors.length > 0 ? { errors } : { files: files.flatMap((read) => ('value' in read ? [read.value] : [])) };
+}
+
+function namesIn(folder: string, tell: (rule: string) => void): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => /^[^.].*\.ya?ml$/.test(name))
+      .toSorted(byCodeUnit);
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') tell(`cannot be read (${code})`);
+    return [];
+  }
+}
+
+/** A pipe or a device would be waited for without end, and a link may lead anywhere: only a plain file is read. */
+export function readRegularFile(path: string, most: number): string | { rule: string; missing?: true } {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (err) {
+    const { code } = err as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return { rule: 'is not there', missing: true };
+    return { rule: code === 'ELOOP' ? 'must not be a symbolic link' : `cannot be read (${code})` };
+  }
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile()) return { rule: 'must be a plain file' };
+    if (stat.size > most) return { rule: `must be at most ${most} bytes long` };
+    return readFileSync(file, 'utf8');
+  } finally {
+    closeSync(file);
+  }
+}

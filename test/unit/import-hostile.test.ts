@@ -1,0 +1,236 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { findFleet } from '../../config/imports/import-fleet.ts';
+import { readYaml } from '../../config/imports/located-yaml.ts';
+import { openTree, pathFrom, treeLimits } from '../../config/imports/tree.ts';
+import { servicesFileSchema } from '../../domain/services.ts';
+import { importOf, inFolder } from '../support/imported.ts';
+
+const good = { 'good.yaml': 'a: { script: a.py, port: 1000 }\n', 'a.py': '' };
+const reasonOf = async (name: string, text: string) => {
+  const found = await importOf({ ...good, [name]: text });
+  expect(found.file.services.map(({ id }) => id)).toEqual(['a']);
+  return found.skipped.find(({ path }) => path === name)?.reason;
+};
+
+describe('hostile files are left out by name, and the rest is read', () => {
+  test('aliases that unfold to billions', async () => {
+    const levels = Array.from(
+      { length: 12 },
+      (_, i) =>
+        `l${i}: &l${i} [${Array(10)
+          .fill(i === 0 ? 'x' : `*l${i - 1}`)
+          .join(', ')}]`,
+    );
+    expect(await reasonOf('bomb.yaml', `${levels.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
+    const merged = Array.from(
+      { length: 12 },
+      (_, i) => `m${i}: &m${i} { ${i === 0 ? 'x: 1' : `a: *m${i - 1}, b: *m${i - 1}, c: *m${i - 1}, d: *m${i - 1}`} }`,
+    );
+    expect(await reasonOf('merge.yaml', `${merged.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
+  });
+
+  test.each([
+    ['inside itself', 'a: &a { b: *a }\n', 'has an anchor inside itself: *a'],
+    ['without an anchor', 'a: *b\n', /^(has no anchor for \*b|is not YAML in line 1)/],
+    ['deep in brackets', '['.repeat(300_000), 'nests more than 64 deep'],
+    ['deep in brackets that close', `${'['.repeat(500)}${']'.repeat(500)}`, 'nests more than 64 deep'],
+    [
+      'deep in blocks',
+      Array.from({ length: 200 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
+      'nests more than 64 deep',
+    ],
+    ['not YAML', 'a: b: c: [\n', /^is not YAML in line 1/],
+    ['binary', 'a: \0\n', 'is no text'],
+    ['too long', `# ${'x'.repeat(treeLimits.fileBytes)}\n`, `is longer than ${treeLimits.fileBytes} bytes`],
+  ])('%s', async (_, text, reason) => {
+    expect(await reasonOf('hostile.yaml', text)).toMatch(reason);
+  });
+
+  test('keys that name what every object has', async () => {
+    const found = await importOf({
+      ...good,
+      'p.yaml':
+        '__proto__: { script: b.py, port: 1 }\nconstructor: { script: c.py, env: { __proto__: x, toString: y }, port: "$toString" }\n',
+    });
+    expect(found.file.services.map(({ id }) => id)).toEqual(['a', 'constructor', 'proto']);
+    expect(({} as Record<string, unknown>)['script']).toBeUndefined();
+  });
+
+  test('links, pipes, other folders and odd names', async () => {
+    await inFolder(
+      { 'in/good.yaml': good['good.yaml'], 'out/secret.yaml': 'leak: { script: leak.py }\n', 'out/.env': 'P=4321\n' },
+      (folder) => {
+        const tree = join(folder, 'in');
+        symlinkSync(join(folder, 'out'), join(tree, 'linked'));
+        symlinkSync(join(folder, 'out/secret.yaml'), join(tree, 'secret.yaml'));
+        symlinkSync(join(folder, 'out/.env'), join(tree, '.env'));
+        symlinkSync(tree, join(tree, 'loop'));
+        symlinkSync('/nowhere/at/all', join(tree, 'broken.yaml'));
+        execFileSync('mkfifo', [join(tree, 'pipe.yaml')]);
+        writeFileSync(join(tree, 'odd\u001b[31m\nname.yaml'), 'odd: { script: odd.py }\n');
+        writeFileSync(join(tree, 'latin.yaml'), Buffer.from([0x61, 0x3a, 0x20, 0xe9, 0x0a]));
+        const found = findFleet({ paths: [tree], machineFiles: [], portRules: [], machines: undefined });
+        expect(found.file.services.map(({ id }) => id)).toEqual(['a']);
+        expect(JSON.stringify(found)).not.toContain('4321');
+        expect(found.skipped.toSorted((a, b) => (a.path < b.path ? -1 : 1))).toEqual([
+          { path: '.env', reason: 'is a symbolic link out of the folder' },
+          { path: 'broken.yaml', reason: 'is a symbolic link that leads nowhere' },
+          { path: 'latin.yaml', reason: 'is no UTF-8 text' },
+          { path: 'linked', reason: 'is a symbolic link out of the folder' },
+          { path: 'odd?[31m?name.yaml', reason: 'its name has characters that are not shown' },
+          { path: 'pipe.yaml', reason: 'is no plain file' },
+          { path: 'secret.yaml', reason: 'is a symbolic link out of the folder' },
+        ]);
+      },
+    );
+  });
+
+  test('paths that lead out are not followed', async () => {
+    await inFolder(
+      {
+        'secret.env': 'P=4321\n',
+        'in/x.yaml': 'a: { script: a.py, port: "${P}", env_file: ../secret.env }\nimport: ../../etc/passwd\n',
+      },
+      (folder) => {
+        const found = findFleet({ paths: [join(folder, 'in')], machineFiles: [], portRules: [], machines: undefined });
+        expect(JSON.stringify(found)).not.toContain('4321');
+        expect(found.notes.join()).toContain('../../etc/passwd, which lies outside');
+      },
+    );
+  });
+
+  test('too many files are refused, deep folders left out', async () => {
+    await inFolder(
+      { ...good, [`${'d/'.repeat(treeLimits.depth + 1)}x.yaml`]: 'deep: { script: d.py }\n' },
+      (folder) => {
+        expect(() => openTree([folder], { ...treeLimits, entries: 3 })).toThrow(/more than 3 files and folders/);
+        expect(openTree([folder]).skipped).toEqual([
+          { path: `${'d/'.repeat(treeLimits.depth + 1)}`, reason: `lies more than ${treeLimits.depth} folders deep` },
+        ]);
+      },
+    );
+  });
+
+  test('thousands of files are read up to a limit, and the summary says so', async () => {
+    await inFolder(good, (folder) => {
+      mkdirSync(join(folder, 'many'));
+      for (let i = 0; i < 5_100; i++) writeFileSync(join(folder, `many/${String(i).padStart(5, '0')}.yaml`), 'x: 1\n');
+      const found = findFleet({ paths: [folder], machineFiles: [], portRules: [], machines: undefined });
+      expect(found.notes).toContain('only the first 5000 of 5101 files are read');
+    });
+  });
+
+  test('nothing is run and nothing is written', async () => {
+    await inFolder(
+      {
+        'x.yaml': 'a: { script: run.sh, args: "$(touch made)" }\nb: { script: b.sh, args: ["`touch made`"] }\n',
+        'run.sh': '#!/bin/sh\ntouch made\n',
+        'b.sh': '',
+      },
+      (folder) => {
+        chmodSync(join(folder, 'run.sh'), 0o755);
+        const before = readdirSync(folder).toSorted();
+        findFleet({ paths: [folder], machineFiles: [], portRules: [], machines: undefined });
+        expect(readdirSync(folder).toSorted()).toEqual(before);
+      },
+    );
+  });
+});
+
+test('a path from a file stays in the tree, or is refused', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom('..', '.', 'a', 'b', '', '\\', 'C:')), (parts) => {
+      const path = pathFrom('x/y/file.yaml', parts.join('/'));
+      if (path !== undefined) expect(path.startsWith('..') || path.startsWith('/')).toBe(false);
+    }),
+  );
+});
+
+test('whatever a file holds, an import ends in what the schema takes, or in a clear error', async () => {
+  const key = fc.constantFrom(
+    'script',
+    'path',
+    'module',
+    'port',
+    'ports',
+    'health',
+    'depends_on',
+    'machine',
+    'env',
+    'services',
+    'image',
+    'gpu',
+    'vram',
+    'name',
+    'args',
+    '<<',
+    'include',
+    'portRules',
+    'a b',
+    '💥',
+  );
+  const leaf = fc.oneof(
+    fc.string({ maxLength: 12 }),
+    fc.integer(),
+    fc.boolean(),
+    fc.constantFrom(null, 'a.py', 'pkg.mod', '${X:-1}+2', '8080:80', '/health', '12GB', '../x'),
+  );
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof(
+      { maxDepth: 4 },
+      leaf,
+      fc.array(tie('tree'), { maxLength: 4 }),
+      fc.dictionary(key, tie('tree'), { maxKeys: 5 }),
+    ),
+  }));
+  await fc.assert(
+    fc.asyncProperty(tree, fc.constantFrom('x.yaml', 'compose.yaml'), async (value, name) => {
+      const found = await importOf({ ...good, [name]: JSON.stringify(value) });
+      const parsed = servicesFileSchema.safeParse(found.file);
+      expect(parsed.error?.issues ?? []).toEqual([]);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('no text makes the reader of YAML throw', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.constantFrom(
+          'a',
+          ':',
+          ' ',
+          '\n',
+          '- ',
+          '&a ',
+          '*a',
+          '<<: ',
+          '{',
+          '}',
+          '[',
+          ']',
+          '"',
+          "'",
+          '|',
+          '>',
+          '!x ',
+          '#',
+          '---\n',
+          '?',
+          '\t',
+          '%',
+        ),
+      ),
+      (parts) => {
+        const read = readYaml(parts.join(''));
+        expect('documents' in read || read.reason !== '').toBe(true);
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
