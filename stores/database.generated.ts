@@ -1266,6 +1266,14 @@ export interface Threads {
   titleMemoryId: string | null;
 }
 
+export interface TokenDays {
+  day: Timestamp;
+  ownerId: string;
+  scope: string;
+  subject: string;
+  tokens: Generated<number>;
+}
+
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -1278,6 +1286,17 @@ export interface Tokens {
   revokedAt: Timestamp | null;
   role: string;
   usedAt: Timestamp | null;
+}
+
+export interface TokenSpends {
+  agentId: string;
+  archetype: string;
+  day: Timestamp;
+  key: string;
+  ownerId: string;
+  reserved: number;
+  service: string | null;
+  tokens: number | null;
 }
 
 export interface UnusableTexts {
@@ -1498,7 +1517,9 @@ export interface DB {
   threadLinks: ThreadLinks;
   threadMemories: ThreadMemories;
   threads: Threads;
+  tokenDays: TokenDays;
   tokens: Tokens;
+  tokenSpends: TokenSpends;
   unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;
