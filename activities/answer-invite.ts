@@ -31,7 +31,12 @@ export function createAnswerInvite({ invites, steps }: AnswerInviteDeps, onMachi
     if (await steps.read<AgentAnswer>(key)) return { kind: 'answered' };
     const invited = await invites.invited(inviteId);
     if (!invited) return { kind: 'none', reason: 'it is asked no more' };
-    return onMachine({ modelId, queue }, async ({ held, call, watch, wrote }) => {
+    const spends = () => ({
+      key: `${inviteId}/${answerStep}`,
+      agentId: invited.agent.id,
+      most: 2 * inviteMaxTokens,
+    });
+    return onMachine({ modelId, queue, spends }, async ({ held, call, watch, wrote }) => {
       if (!call.text) return { kind: 'none', reason: `${held.machineId} has no model in place of ${modelId}` };
       const contextTokens = call.variant.model.context.reflect;
       const prompt = invitePrompt({ ...invited, contextTokens });

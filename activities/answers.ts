@@ -1,4 +1,5 @@
-import { type AnswerOutcome, seedOf } from '../domain/conversations.ts';
+import { answerMaxTokens, type AnswerOutcome, seedOf } from '../domain/conversations.ts';
+import type { ModelVariant } from '../domain/fleet.ts';
 import { DomainError } from '../domain/errors.ts';
 import { extractiveAnswer } from '../domain/extractive-answer.ts';
 import { answerStep } from '../domain/messages.ts';
@@ -48,7 +49,7 @@ export function createAnswerActivities(deps: AnswerDeps) {
   async function recall(messageId: string, signal: AbortSignal) {
     const message = await messages.open(messageId);
     if (!message) throw new DomainError('CONFLICT', `message ${messageId} has ended`);
-    const { ownerId, agentId, text, author } = message;
+    const { ownerId, agentId, text, author, authorId: askedBy } = message;
     const limit = (await fleet()).fleet.talk.memories;
     const [agent, { turns, memoryIds }] = await Promise.all([runs.reflectingAgent(agentId), messages.turns(message)]);
     const now = new Date();
@@ -62,7 +63,16 @@ export function createAnswerActivities(deps: AnswerDeps) {
       .filter(({ id }) => !shown.has(id))
       .slice(0, limit)
       .map((memory) => ({ ...memory, ...ending(memory, now) }));
-    return { agent, author, text, turns, memories, shown: [...memoryIds, ...memories.map(({ id }) => id)] };
+    return {
+      agentId,
+      askedBy,
+      agent,
+      author,
+      text,
+      turns,
+      memories,
+      shown: [...memoryIds, ...memories.map(({ id }) => id)],
+    };
   }
 
   return {
@@ -75,7 +85,13 @@ export function createAnswerActivities(deps: AnswerDeps) {
       const before = async (signal: AbortSignal) => {
         question = await recall(messageId, signal);
       };
-      return onMachine({ modelId, queue, before }, async ({ held, call, watch, seconds, wrote }) => {
+      const spends = ({ model }: ModelVariant) => ({
+        key: `${messageId}/${answerStep}`,
+        agentId: question.agentId,
+        askedBy: question.askedBy,
+        most: answerMaxTokens(model.context.talk),
+      });
+      return onMachine({ modelId, queue, before, spends }, async ({ held, call, watch, seconds, wrote }) => {
         const { machineId } = held;
         await messages.working(messageId, machineId, attempt);
         const writing = stream.begin({ messageId, attempt, machineId });

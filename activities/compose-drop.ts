@@ -32,7 +32,12 @@ export function createComposeDrop({ compositions, steps }: ComposeDropDeps, onMa
     if (await steps.read<ComposedDrop>(key)) return;
     const composition = await compositions.underWay(compositionId);
     if (composition === undefined) throw new DomainError('CONFLICT', `${compositionId} has ended`);
-    await onMachine({ modelId, queue }, async (at) => {
+    const spends = () => ({
+      key: `${compositionId}/${compositionStep}`,
+      agentId: composition.agent.id,
+      most: 2 * dropMaxTokens,
+    });
+    await onMachine({ modelId, queue, spends }, async (at) => {
       const composed = at.call.text === undefined ? byRule(composition) : await byModel(at, composition);
       await steps.store(key, at.held, { ...composed, modelId } satisfies ComposedDrop);
     });

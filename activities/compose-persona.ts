@@ -52,7 +52,8 @@ export function createComposePersona({ spawns, memories, steps }: ComposeDeps, o
       if (await steps.read<DraftedPersona>(key)) return spawns.dropForgottenDrafts(whisperId);
       const spawn = await spawns.underWay(whisperId);
       if ('state' in spawn) throw new DomainError('CONFLICT', `${whisperId} has ended`);
-      await onMachine({ modelId, queue }, async (at) => {
+      const spends = () => ({ key: `${key.workId}/${key.step}`, agentId: spawn.parent.id, most: 2 * personaMaxTokens });
+      await onMachine({ modelId, queue, spends }, async (at) => {
         const seed: PersonaSeed = { seed: `${whisperId}/${draft}`, name, text: spawn.text, parent: spawn.parent };
         const composed =
           at.call.text === undefined

@@ -56,7 +56,8 @@ export function createDecideVote({ voters, runs, steps, memorySearch }: DecideVo
       ballot = asked;
       memories = await recall(asked, agentId, signal);
     };
-    return onMachine({ modelId, queue, before }, async ({ held, call, watch, wrote }) => {
+    const spends = () => ({ key: `${ballotId}/${step}`, agentId, most: 2 * voteMaxTokens });
+    return onMachine({ modelId, queue, before, spends }, async ({ held, call, watch, wrote }) => {
       if (!call.text) return { kind: 'none', reason: `${held.machineId} has no model in place of ${modelId}` };
       const agent = await runs.reflectingAgent(agentId);
       const contextTokens = call.variant.model.context.reflect;

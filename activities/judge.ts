@@ -11,7 +11,7 @@ import { judgePrompt } from '../domain/prompts/fit-judge.ts';
 import { judgeVersion } from '../domain/prompts/versions.ts';
 import { callSeed } from '../domain/reflection-calls.ts';
 import { generateStructured } from '../integrations/inference/structured.ts';
-import type { JudgementStore } from '../stores/judgements.ts';
+import type { JudgedAgent, JudgementStore } from '../stores/judgements.ts';
 import type { StepResultStore } from '../stores/step-results.ts';
 import type { OnMachineFrame } from './machine-calls.ts';
 
@@ -38,9 +38,17 @@ export function createJudge({ judgements, steps }: JudgeDeps, onMachine: OnMachi
     const step = judgementStep(kind, sample);
     const key = { workId: ratingId, step };
     if (await steps.read<JudgementSample>(key)) return { kind: 'sampled' };
-    return onMachine({ modelId, queue }, async ({ held, call, watch, wrote }) => {
+    let agent: JudgedAgent | undefined;
+    const before = async () => {
+      agent = await judgements.judged(ratingId);
+    };
+    const spends = () => ({
+      key: `${ratingId}/${step}`,
+      agentId: agent?.agentId ?? '',
+      most: 2 * judgementLimits.maxTokens,
+    });
+    return onMachine({ modelId, queue, before, spends }, async ({ held, call, watch, wrote }) => {
       if (!call.text) return { kind: 'none', reason: `${held.machineId} has no model in place of ${modelId}` };
-      const agent = await judgements.judged(ratingId);
       if (!agent || agent.lines.length === 0) return { kind: 'none', reason: 'what was to be judged is gone' };
       const contextTokens = call.variant.model.context.reflect;
       const prompt = judgePrompt({ kind, agent, lines: agent.lines, contextTokens });

@@ -2,7 +2,9 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
 import type { RateSample } from '../domain/rates.ts';
+import type { TokenSpend } from '../domain/token-budgets.ts';
 import type { Inference, TextModel, Watch } from '../integrations/inference/inference.ts';
+import type { TokenBudgetStore } from '../stores/token-budgets.ts';
 
 /** The worker's lease as an attempt sees it: the epoch it started under, and a signal for when that has passed. */
 export interface HeldLease {
@@ -30,6 +32,8 @@ export interface ModelCall {
 }
 
 export interface MachineCallDeps {
+  /** Absent: tokens are neither counted nor limited. */
+  budgets?: Pick<TokenBudgetStore, 'reserve' | 'settle' | 'release'>;
   lease: () => HeldLease;
   permits: Permits;
   /** @throws MODEL_MISSING when the machine does not hold the model now */
@@ -60,8 +64,18 @@ export interface OnMachine {
   seconds: () => number;
   /** Does what stands between two calls, such as looking something up, without the sequence; a timer heartbeats meanwhile. */
   between: <Result>(work: (signal: AbortSignal) => Promise<Result>) => Promise<Result>;
+  /** What the step took in all, where that is more than this attempt wrote. */
+  took: (tokens: number) => void;
   /** Notes what the model server wrote, for the machine's measured rates; what no model wrote is not noted. */
   wrote: (tokens: number) => void;
+}
+
+interface Asked {
+  modelId: string;
+  queue: string;
+  before?: (signal: AbortSignal) => Promise<void>;
+  /** What the step is about to take of whose tokens; asked for after `before`. */
+  spends: (variant: ModelVariant) => TokenSpend;
 }
 
 /**
@@ -70,8 +84,11 @@ export interface OnMachine {
  * come from progress of the model server), and errors become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
 export function createOnMachine(deps: MachineCallDeps) {
+  /** What cannot be released now stays reserved for the step, which takes it up when it is tried again, or for the day. */
+  const released = (key: string) => deps.budgets?.release(key).catch(() => undefined);
+
   return async function onMachine<Result>(
-    { modelId, queue, before }: { modelId: string; queue: string; before?: (signal: AbortSignal) => Promise<void> },
+    { modelId, queue, before, spends }: Asked,
     work: (at: OnMachine) => Promise<Result>,
   ): Promise<Result> {
     const context = Context.current();
@@ -98,12 +115,20 @@ export function createOnMachine(deps: MachineCallDeps) {
       deps.observe?.began({ modelId, kind, seconds: Math.max(0, Date.now() - scheduledAt) / 1000 });
       let outcome: 'done' | 'failed' | 'canceled' = 'failed';
       let seconds = () => 0;
+      let reserved: string | undefined;
+      let taken = 0;
       try {
         const startedAt = performance.now();
         const busyBefore = deps.permits.busySeconds();
         let away = { seconds: 0, busy: 0 };
         seconds = () => (performance.now() - startedAt) / 1000 - away.seconds;
         const call = deps.callFor(modelId);
+        // What no model writes costs nothing.
+        if (deps.budgets && call.text !== undefined) {
+          const spend = spends(call.variant);
+          await deps.budgets.reserve(spend);
+          reserved = spend.key;
+        }
         const result = await work({
           held,
           call,
@@ -123,7 +148,11 @@ export function createOnMachine(deps: MachineCallDeps) {
               };
               return result;
             }),
+          took(tokens) {
+            taken = tokens;
+          },
           wrote(tokens) {
+            taken = Math.max(taken, tokens);
             deps.progressed?.();
             const took = seconds();
             if (call.text === undefined || tokens === 0 || took === 0) return;
@@ -131,11 +160,13 @@ export function createOnMachine(deps: MachineCallDeps) {
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
+        if (reserved !== undefined) await deps.budgets?.settle(reserved, taken);
         deps.progressed?.();
         outcome = 'done';
         return result;
       } catch (err) {
         if (context.cancellationSignal.aborted) outcome = 'canceled';
+        if (reserved !== undefined) await released(reserved);
         throw err;
       } finally {
         deps.observe?.ended({ modelId, kind, seconds: seconds(), outcome });

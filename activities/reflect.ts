@@ -6,6 +6,7 @@ import {
   callsForStep,
   earlierReflections,
   focusStep,
+  mostModelCalls,
   questionLimits,
   questionsStep,
   recalledPerQuestion,
@@ -19,6 +20,7 @@ import {
   whole,
 } from '../domain/run-steps.ts';
 import { ending } from '../domain/validity.ts';
+import type { ModelVariant } from '../domain/fleet.ts';
 import type { ReflectRequest, Watch } from '../integrations/inference/inference.ts';
 import { type FoundMemory, type MemorySearch } from '../stores/memory-search.ts';
 import type { Memory, MemoryStore } from '../stores/memories.ts';
@@ -68,7 +70,13 @@ export function createReflect(
     if (standing) return resultOf(standing);
     const run = await runs.openRun(runId);
     if (!run) throw new DomainError('CONFLICT', `run ${runId} has ended`);
-    return onMachine({ modelId, queue }, async (at) => {
+    const { agentId } = run;
+    const spends = ({ model }: ModelVariant) => ({
+      key: `${runId}/${step}`,
+      agentId,
+      most: mostModelCalls * reflectionMaxTokens(model.context.reflect),
+    });
+    return onMachine({ modelId, queue, spends }, async (at) => {
       const [agent, due] = await Promise.all([
         runs.reflectingAgent(run.agentId),
         memories.between(run.agentId, run.fromSeq, run.toSeq),
@@ -77,6 +85,7 @@ export function createReflect(
       const calls = createCalls(run, modelId, agent, at);
       const drawn = due.length === 0 ? whole([], 0) : await draw(run, due, calls);
       at.wrote(calls.written());
+      at.took(drawn.tokens);
       return resultOf(await steps.store(key, at.held, drawn));
     });
   };

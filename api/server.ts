@@ -64,6 +64,7 @@ import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
 import { sourceRoutes } from './routes/sources.ts';
+import { tokenBudgetRoutes } from './routes/token-budgets.ts';
 import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
@@ -122,6 +123,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
 
   for (const routes of [
     healthRoutes,
+    tokenBudgetRoutes,
     healthSubjectRoutes,
     doctorRoutes,
     principalRoutes,

@@ -34,6 +34,7 @@ import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
+import { budgetCommand } from './commands/token-budgets.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { meCommands, userCommands } from './commands/users.ts';
 import { proposeCommand, voteCommand } from './commands/votes.ts';
@@ -91,6 +92,7 @@ export function createProgram(): Command {
     meCommands,
     mailCommands,
     tokenCommands,
+    budgetCommand,
   ]) {
     add(program);
   }

@@ -126,6 +126,13 @@ export const errorTable = {
     cause: 'fleet.yaml names no such machine.',
     mend: 'Add it to fleet.yaml and apply, or check the name.',
   },
+  TOKENS_SPENT: {
+    status: 429,
+    retryable: false,
+    cause:
+      'The agent, its archetype or the service that asks has spent its tokens of the day (`budgets` in fleet.yaml).',
+    mend: 'Wait until midnight UTC, or raise the budget and apply; `soulfra budgets` shows them.',
+  },
   MACHINE_YIELDED: {
     status: 503,
     retryable: true,

@@ -12,6 +12,7 @@ import { marketSchema } from './market.ts';
 import { notifySchema } from './notify.ts';
 import { sourceSchema } from './sources.ts';
 import { spawningSchema } from './spawn-policy.ts';
+import { budgetsSchema } from './token-budgets.ts';
 import { yieldSchema } from './yield.ts';
 
 export { durationSeconds };
@@ -310,6 +311,8 @@ export const fleetShapeSchema = z.strictObject({
   /** Who is told what waits for a person. */
   notify: notifySchema.prefault({}),
   talk: talkSchema.prefault({}),
+  /** Tokens a day that are not to be exceeded; default: none. */
+  budgets: budgetsSchema.prefault({}),
   /** What links memories of different agents. */
   threads: threadsSchema.prefault({}),
   metrics: metricsSchema.prefault({}),

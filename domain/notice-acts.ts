@@ -93,6 +93,11 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     otherwise: () =>
       'Events that were signed with it are refused. It closes when SOULFRA_SECRET_KEY is the one it was made under.',
   },
+  tokens_spent: {
+    severity: 'info',
+    act: ({ subject }) => apply(`Raise the budget of ${subject} under budgets in fleet.yaml, then apply it.`),
+    otherwise: () => 'What asks for more ends with TOKENS_SPENT until midnight UTC.',
+  },
   memory_limit: {
     severity: 'info',
     act: ({ subject }) => apply(`Raise memoriesPerAgent for ${subject} in fleet.yaml, then apply it.`),

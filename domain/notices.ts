@@ -7,6 +7,7 @@ export const noticeKinds = [
   'source_failing',
   'source_secret_unreadable',
   'memory_limit',
+  'tokens_spent',
   'consolidation_failing',
   'drift_failing',
   'weaving_failing',

@@ -1267,6 +1267,14 @@ export interface Threads {
   titleMemoryId: string | null;
 }
 
+export interface TokenDays {
+  day: Timestamp;
+  ownerId: string;
+  scope: string;
+  subject: string;
+  tokens: Generated<number>;
+}
+
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -1279,6 +1287,17 @@ export interface Tokens {
   revokedAt: Timestamp | null;
   role: string;
   usedAt: Timestamp | null;
+}
+
+export interface TokenSpends {
+  agentId: string;
+  archetype: string;
+  day: Timestamp;
+  key: string;
+  ownerId: string;
+  reserved: number;
+  service: string | null;
+  tokens: number | null;
 }
 
 export interface UnusableTexts {
@@ -1499,7 +1518,9 @@ export interface DB {
   threadLinks: ThreadLinks;
   threadMemories: ThreadMemories;
   threads: Threads;
+  tokenDays: TokenDays;
   tokens: Tokens;
+  tokenSpends: TokenSpends;
   unusableTexts: UnusableTexts;
   unwovenMemories: UnwovenMemories;
   users: Users;

@@ -17,6 +17,7 @@ export interface OpenJudgement {
 
 /** What a judge is shown. */
 export interface JudgedAgent {
+  agentId: string;
   name: string;
   persona: string;
   traits: string[];
@@ -88,12 +89,13 @@ export function createJudgementStore(db: Database) {
       const row = await db
         .selectFrom('driftJudgements')
         .innerJoin('agents', 'agents.id', 'driftJudgements.agentId')
-        .select(['agents.ownerId', 'name', 'persona', 'traits', 'outputs'])
+        .select(['agents.id as agentId', 'agents.ownerId', 'name', 'persona', 'traits', 'outputs'])
         .where('ratingId', '=', ratingId)
         .executeTakeFirst();
       if (!row) return undefined;
       const texts = await outputTexts(db, row.ownerId, row.outputs);
       return {
+        agentId: row.agentId,
         name: row.name,
         persona: row.persona,
         traits: row.traits,

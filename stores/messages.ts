@@ -117,10 +117,11 @@ export function createMessageStore(db: Database) {
     },
 
     /** What an attempt needs to know; undefined once the message has ended. */
-    async open(messageId: string): Promise<(OpenMessage & { ageSeconds: number }) | undefined> {
+    async open(messageId: string): Promise<(OpenMessage & { ageSeconds: number; authorId: string }) | undefined> {
       const row = await db
         .selectFrom('messages')
         .select(openColumns)
+        .select('authorId')
         .select(sql<number>`extract(epoch from now() - created_at)::float8`.as('ageSeconds'))
         .where('id', '=', messageId)
         .where('state', 'in', [...openStates])

@@ -19,6 +19,8 @@ export function createRetentionStore(db: Database) {
       const statements = [
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from health_changes where id in (select id from health_changes where at < ${ago(keep.health)} limit ${batch})`,
+        sql`delete from token_spends where key in (select key from token_spends where day < (${ago(keep.stepResults)})::date limit ${batch})`,
+        sql`delete from token_days where ctid in (select ctid from token_days where day < (${ago(keep.runs)})::date limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
           and not exists (select 1 from runs r where r.id = s.work_id and r.ended_at is null)

@@ -35,6 +35,7 @@ import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
+import { createTokenBudgetStore } from '../stores/token-budgets.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
 import { watchYield } from './yield-watch.ts';
@@ -178,6 +179,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       return { ...held, signal: AbortSignal.any([held.signal, yieldWatch.signal()]) };
     },
     permits: gate,
+    budgets: createTokenBudgetStore(db, () => view.fleet.budgets),
     callFor: (modelId) => models.callFor(modelId),
     serverDown: () => watch?.lookNow(),
     progressed: () => {

@@ -145,6 +145,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/sources/{id}/secrets',
     '/v1/sweeps',
     '/v1/threads',
+    '/v1/token-budgets',
     '/v1/tokens',
     '/v1/users',
     '/v1/webhooks',

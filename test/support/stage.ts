@@ -81,6 +81,7 @@ import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
 import { createSweepStore } from '../../stores/sweeps.ts';
 import { createThreadStore } from '../../stores/threads.ts';
+import { createTokenBudgetStore } from '../../stores/token-budgets.ts';
 import { createVoterStore } from '../../stores/voters.ts';
 import { createVoteStore } from '../../stores/votes.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
@@ -229,6 +230,7 @@ export async function openStage(
       const calls: MachineCallDeps = {
         lease: held,
         permits: gate,
+        budgets: createTokenBudgetStore(db, () => view.fleet.budgets),
         callFor: (modelId) => ({
           inference,
           text: options.text,

@@ -24,8 +24,9 @@ function frame(gate: SlotGate) {
     { logger: new DefaultLogger('ERROR', () => undefined) },
   );
   environment.on('heartbeat', ({ phase }: { phase: string }) => beats.push(phase));
+  const spends = () => ({ key: 'a/1', agentId: 'a', most: 1 });
   const run = <Result>(work: (at: OnMachine) => Promise<Result>, before?: () => Promise<void>): Promise<Result> =>
-    environment.run(() => onMachine({ modelId: 'a', queue: 'a', ...(before ? { before } : {}) }, work));
+    environment.run(() => onMachine({ modelId: 'a', queue: 'a', spends, ...(before ? { before } : {}) }, work));
   return { run, samples, beats, environment };
 }
 function opened(): SlotGate {
