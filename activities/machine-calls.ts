@@ -1,4 +1,4 @@
-import { CancelledFailure, Context } from '@temporalio/activity';
+import { CancelledFailure, Context, log } from '@temporalio/activity';
 import { DomainError, isDomainError } from '../domain/errors.ts';
 import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
 import type { RateSample } from '../domain/rates.ts';
@@ -84,8 +84,9 @@ interface Asked {
  * come from progress of the model server), and errors become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
 export function createOnMachine(deps: MachineCallDeps) {
-  /** What cannot be released now stays reserved for the step, which takes it up when it is tried again, or for the day. */
-  const released = (key: string) => deps.budgets?.release(key).catch(() => undefined);
+  /** What cannot be counted now stays reserved for the step, which takes it up when it is tried again, or for the day: no answer is lost to it. */
+  const counted = (counting: Promise<void> | undefined) =>
+    counting?.catch((err: unknown) => log.warn('tokens stay reserved that were not counted', { err }));
 
   return async function onMachine<Result>(
     { modelId, queue, before, spends }: Asked,
@@ -160,13 +161,13 @@ export function createOnMachine(deps: MachineCallDeps) {
             deps.served(modelId, { sequences, secondsPerToken: took / tokens });
           },
         });
-        if (reserved !== undefined) await deps.budgets?.settle(reserved, taken);
+        if (reserved !== undefined) await counted(deps.budgets?.settle(reserved, taken));
         deps.progressed?.();
         outcome = 'done';
         return result;
       } catch (err) {
         if (context.cancellationSignal.aborted) outcome = 'canceled';
-        if (reserved !== undefined) await released(reserved);
+        if (reserved !== undefined) await counted(deps.budgets?.release(reserved));
         throw err;
       } finally {
         deps.observe?.ended({ modelId, kind, seconds: seconds(), outcome });
