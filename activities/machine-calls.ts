@@ -20,6 +20,13 @@ export interface Permits {
   busySeconds(): number;
 }
 
+/** A model that a call has in hand: it is not unloaded for idleness until `done`. */
+export interface UsedModel {
+  /** Resolves once it is in memory, where it was unloaded meanwhile. */
+  ready(signal: AbortSignal): Promise<void>;
+  done(): void;
+}
+
 /** What a machine calls for one model. */
 export interface ModelCall {
   inference: Inference;
@@ -38,6 +45,8 @@ export interface MachineCallDeps {
   permits: Permits;
   /** @throws MODEL_MISSING when the machine does not hold the model now */
   callFor: (modelId: string) => ModelCall;
+  /** Absent: models that are idle stay in memory. */
+  use?: (modelId: string) => UsedModel;
   serverDown: (err: DomainError) => void;
   /** A call that a model server has served, for the machine's measured rates. */
   served: (modelId: string, sample: RateSample) => void;
@@ -81,7 +90,7 @@ interface Asked {
 /**
  * The frame of every activity that calls this machine's model: the lease and the cancellation abort it, it waits for a
  * sequence (shown by heartbeats as queued, and so is what it does `before` it asks for one; while it holds one, heartbeats
- * come from progress of the model server), and errors become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
+ * come from progress of the model server), an idle model is loaded again first, and errors become what the workflow tells apart: canceled, FENCED, the MODEL_ family.
  */
 export function createOnMachine(deps: MachineCallDeps) {
   /** What cannot be counted now stays reserved for the step, which takes it up when it is tried again, or for the day: no answer is lost to it. */
@@ -96,10 +105,12 @@ export function createOnMachine(deps: MachineCallDeps) {
     const { activityType: kind, currentAttemptScheduledTimestampMs: scheduledAt } = context.info;
     const held = deps.lease();
     const signal = AbortSignal.any([context.cancellationSignal, held.signal]);
+    const used = deps.use?.(modelId);
     try {
       const ask = () => deps.permits.acquire(queue, signal);
       let release = await beating(context, 'queued', async () => {
         await before?.(signal);
+        await used?.ready(signal);
         return ask();
       });
       const hold = () => {
@@ -180,6 +191,8 @@ export function createOnMachine(deps: MachineCallDeps) {
         throw new DomainError('FENCED', `${held.machineId} lost its lease of epoch ${held.epoch}`, { cause: err });
       if (isDomainError(err, 'MODEL_SERVER_DOWN')) deps.serverDown(err);
       throw err;
+    } finally {
+      used?.done();
     }
   };
 }

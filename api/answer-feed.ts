@@ -20,6 +20,8 @@ export interface AnswerFeedOptions {
   /** Absent or away: the answer comes whole. */
   redis: Redis | undefined;
   log: Logger;
+  /** The message as the API shows it. */
+  shown: (message: MessageView) => object;
   onStreams?: (open: number) => void;
 }
 
@@ -47,7 +49,7 @@ interface Reader {
  * Answers as they are written: text from the message's stream in Redis, woken by its channel; the end from its row in
  * Postgres, woken by NOTIFY. Without Redis, or after it was flushed, only the text under way is missing.
  */
-export function createAnswerFeed({ db, listen, redis, log, onStreams }: AnswerFeedOptions) {
+export function createAnswerFeed({ db, listen, redis, log, shown: shownAs, onStreams }: AnswerFeedOptions) {
   const readers = new Set<Reader>();
   const closing = new AbortController();
   let listener: Listener | undefined;
@@ -121,7 +123,11 @@ export function createAnswerFeed({ db, listen, redis, log, onStreams }: AnswerFe
         lookAt = Date.now() + lookMs;
         const message = await findMessage(db, ownerId, messageId);
         if (message && isEndedMessage(message)) {
-          await write(response, eventText(message.state === 'answered' ? 'answer' : 'failed', message), signal);
+          await write(
+            response,
+            eventText(message.state === 'answered' ? 'answer' : 'failed', shownAs(message)),
+            signal,
+          );
           return;
         }
       }

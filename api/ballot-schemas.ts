@@ -11,7 +11,7 @@ import {
 } from '../domain/ballots.ts';
 import { idSchema } from '../domain/ids.ts';
 import { ballotStates } from '../domain/states.ts';
-import { textSchema, timeSchema } from './schemas.ts';
+import { linksSchema, textSchema, timeSchema } from './schemas.ts';
 
 /** Pieces that the routes of ballots share. */
 
@@ -76,6 +76,7 @@ export const ballotSchema = z
     winner: z.int().nullable(),
     closedAt: timeSchema.nullable(),
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Ballot' });
 

@@ -4,7 +4,7 @@ import { deliveryOutcomes } from '../domain/deliveries.ts';
 import { dropTargetsSchema, dropWordsSchema } from '../domain/drops.ts';
 import { idSchema } from '../domain/ids.ts';
 import { dropDeliveryStates, dropStates } from '../domain/states.ts';
-import { timeSchema } from './schemas.ts';
+import { linksSchema, timeSchema } from './schemas.ts';
 
 /** Pieces that the routes of drops share. */
 
@@ -29,6 +29,7 @@ export const dropSchema = z
     approvedBy: z.string().nullable(),
     createdAt: timeSchema,
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Drop' });
 

@@ -7,7 +7,7 @@ import { mailAddressSchema } from '../domain/mail-addresses.ts';
 import { inviteStates } from '../domain/states.ts';
 import type { InviteeInput } from '../stores/invites.ts';
 import { asSchema, guildReasonSchema } from './guild-schemas.ts';
-import { textSchema, timeSchema } from './schemas.ts';
+import { linksSchema, textSchema, timeSchema } from './schemas.ts';
 
 /** Pieces that the routes of invitations share. */
 
@@ -107,6 +107,7 @@ export const inviteSchema = z
     createdAt: timeSchema,
     expiresAt: timeSchema.nullable().describe('null: without an end'),
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Invite' });
 

@@ -3,7 +3,7 @@ import { idSchema } from '../domain/ids.ts';
 import { amountSchema, currencySchema } from '../domain/money.ts';
 import { purchaseStates } from '../domain/states.ts';
 import { packageHashSchema } from './license-schemas.ts';
-import { timeSchema } from './schemas.ts';
+import { linksSchema, timeSchema } from './schemas.ts';
 
 /** Pieces that the routes of listings, purchases and refunds share. */
 
@@ -41,5 +41,6 @@ export const purchaseSchema = z
     licenseId: idSchema('license').nullable(),
     createdAt: timeSchema,
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Purchase' });

@@ -44,5 +44,8 @@ export const problemResponses = {
 
 /** Of what a workflow carries out. */
 export const linksSchema = z.object({
-  temporal: z.string().nullable().describe('Its workflow in Temporal’s UI; null where this API is not told of one'),
+  temporal: z
+    .string()
+    .nullable()
+    .describe('Its workflow in Temporal’s UI; null where this API is not told of one, or there is none yet'),
 });

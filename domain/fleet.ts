@@ -42,6 +42,8 @@ const modelServerSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).optional(),
   /** Most sequences the server runs at once, over all its models. */
   sequences: z.int().min(1).max(1024),
+  /** Unloads a model that no call has used for so long; the next call has it loaded again. Default: models stay in memory. */
+  unloadAfter: durationSchema.optional(),
 });
 
 const machineSchema = z.strictObject({

@@ -4,6 +4,8 @@ import type { InferencePool } from '../activities/machines.ts';
 import type { AnswerActivities } from '../activities/answers.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
+import type { UsedModel } from '../activities/machine-calls.ts';
+import { idleModels, type ModelUse } from '../domain/idle-models.ts';
 import type { RankedModel } from '../domain/plan.ts';
 import { talkQueue } from '../domain/task-queues.ts';
 import { pollers, type SharedByWorkers } from './coordination.ts';
@@ -48,6 +50,12 @@ export function createInferencePool(options: PoolOptions) {
   const resident = new Set<string>();
   /** GiB of what is loaded, is being loaded, or could not be unloaded, by the plan's estimate. */
   const inMemory = new Map<string, number>();
+  const uses = new Map<string, ModelUse>();
+  /** Resident by the plan and unloaded because nothing called them, with their GiB: the next call has them loaded again. */
+  const idle = new Map<string, number>();
+  /** Unloading of idle models that is under way. */
+  const leaving = new Map<string, Promise<void>>();
+  let keepsTold = false;
   /** Breaks off loading when the memory is given up. */
   let loads = new AbortController();
   const missing = new Set<string>();
@@ -128,6 +136,7 @@ export function createInferencePool(options: PoolOptions) {
       await loader.load(modelId, AbortSignal.any([signal, loads.signal]));
       resident.add(modelId);
       missing.delete(modelId);
+      useOf(modelId).usedAt = performance.now();
       return true;
     } catch (err) {
       signal.throwIfAborted();
@@ -141,14 +150,57 @@ export function createInferencePool(options: PoolOptions) {
     }
   }
 
-  async function unload(modelId: string, signal: AbortSignal): Promise<void> {
+  /** @returns false where it may be in memory still */
+  async function unload(modelId: string, signal: AbortSignal): Promise<boolean> {
     try {
-      if (await loader.unload(modelId, signal)) inMemory.delete(modelId);
+      const unloaded = await loader.unload(modelId, signal);
+      if (unloaded) inMemory.delete(modelId);
+      else if (!keepsTold) {
+        keepsTold = true;
+        log.warn({ modelId }, 'the model server keeps its models in memory: nothing is unloaded');
+      }
+      return unloaded;
     } catch (err) {
       signal.throwIfAborted();
       // A server that is away holds nothing; one that keeps the model will say so when the next one does not fit.
       log.error({ err, modelId }, 'model not unloaded');
+      return false;
     }
+  }
+
+  function useOf(modelId: string): ModelUse {
+    const known = uses.get(modelId);
+    if (known) return known;
+    const use = { inHand: 0, usedAt: performance.now() };
+    uses.set(modelId, use);
+    return use;
+  }
+
+  async function unloadOneIdle(modelId: string, signal: AbortSignal): Promise<void> {
+    const use = useOf(modelId);
+    const idleSeconds = Math.round((performance.now() - use.usedAt) / 1000);
+    const vramGiB = inMemory.get(modelId) ?? 0;
+    if (await unload(modelId, signal)) {
+      idle.set(modelId, vramGiB);
+      log.info({ modelId, idleSeconds }, 'idle model unloaded');
+    }
+    // What could not be unloaded is tried again after as long.
+    else use.usedAt = performance.now();
+  }
+
+  /** Loads a model again that was idle, for a call; several calls may do so at once, as the server loads it once. */
+  async function wake(modelId: string, signal: AbortSignal): Promise<void> {
+    const vramGiB = idle.get(modelId);
+    if (vramGiB === undefined) return;
+    // Before it is loaded, as a load that is broken off may have happened.
+    inMemory.set(modelId, vramGiB);
+    try {
+      await loader.load(modelId, signal);
+    } catch (err) {
+      if (!signal.aborted && idle.has(modelId)) inMemory.delete(modelId);
+      throw err;
+    }
+    if (idle.delete(modelId)) log.info({ modelId }, 'idle model loaded again');
   }
 
   const pool = {
@@ -163,7 +215,7 @@ export function createInferencePool(options: PoolOptions) {
         const nextIds = new Set(next.map((model) => model.modelId));
         for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
           resident.delete(modelId);
-          await unload(modelId, signal);
+          if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
         }
         // A change of slots or rank needs no new worker: the gate holds them.
         for (const model of next) gate.open({ ...model, talkQueue: talkQueue(model.queue) });
@@ -188,10 +240,46 @@ export function createInferencePool(options: PoolOptions) {
         await stop([...polled.keys()]);
         for (const modelId of inMemory.keys()) {
           resident.delete(modelId);
+          idle.delete(modelId);
           await unload(modelId, signal);
         }
         loads = new AbortController();
       });
+    },
+
+    /**
+     * Unloads the models that no call has used for so long; their queues are polled on. Never one that a call has in hand or
+     * waits for, and a call that comes meanwhile has it loaded again.
+     */
+    unloadIdle(afterMs: number, signal: AbortSignal): Promise<void> {
+      return inOrder(async () => {
+        for (const modelId of idleModels(uses, { now: performance.now(), afterMs })) {
+          if (!resident.has(modelId) || idle.has(modelId) || useOf(modelId).inHand > 0) continue;
+          const given = loads.signal;
+          const leaves = unloadOneIdle(modelId, AbortSignal.any([signal, given])).catch((err: unknown) => {
+            // Where the memory is given up meanwhile, that unloads it.
+            if (!given.aborted && !signal.aborted) throw err;
+          });
+          leaving.set(modelId, leaves);
+          await leaves.finally(() => leaving.delete(modelId));
+        }
+      });
+    },
+
+    /** A call is about to use a model, which stays in memory until the call gives it back. */
+    use(modelId: string): UsedModel {
+      const use = useOf(modelId);
+      use.inHand += 1;
+      return {
+        async ready(signal) {
+          await endOr(leaving.get(modelId), signal);
+          await wake(modelId, signal);
+        },
+        done() {
+          use.inHand -= 1;
+          use.usedAt = performance.now();
+        },
+      };
     },
 
     /** Takes a reason back; when none is left, loads what is missing and polls again. */
@@ -209,6 +297,7 @@ export function createInferencePool(options: PoolOptions) {
     /** A server that went down has lost what it held in memory. */
     forgetResident(): void {
       resident.clear();
+      idle.clear();
       inMemory.clear();
     },
 
@@ -228,4 +317,18 @@ export function createInferencePool(options: PoolOptions) {
 /** The queue of a model's background work and that of its conversations. */
 function queuesOf({ queue }: RankedModel): string[] {
   return [queue, talkQueue(queue)];
+}
+
+/** Waits for the end of something that cannot be broken off, or for the signal. */
+async function endOr(work: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+  if (work === undefined) return;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    signal.throwIfAborted();
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

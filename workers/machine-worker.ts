@@ -38,6 +38,7 @@ import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createTokenBudgetStore } from '../stores/token-budgets.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
+import { watchIdleModels } from './idle-watch.ts';
 import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
@@ -181,6 +182,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     permits: gate,
     budgets: createTokenBudgetStore(db, () => view.fleet.budgets),
     callFor: (modelId) => models.callFor(modelId),
+    use: (modelId) => pool.use(modelId),
     serverDown: () => watch?.lookNow(),
     progressed: () => {
       progressedAt = performance.now();
@@ -345,6 +347,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       failure.reject(err);
     }),
   );
+  const idleWatch = watchIdleModels({
+    unloadAfter() {
+      const server = view.fleet.machines.find((other) => other.id === machineId)?.modelServer;
+      return server?.url === undefined ? undefined : server.unloadAfter;
+    },
+    pool,
+    stopping: stopping.signal,
+    log,
+  });
   watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
@@ -413,6 +424,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await watch?.stop();
       for (const worker of workers) worker.shutdown();
       await pool.hold('the worker stops');
+      await idleWatch.stop();
       await Promise.all(running);
       clearTimeout(late);
       await lease.stop();

@@ -9,7 +9,7 @@ import type { AnswerActivities } from '../activities/answers.ts';
 import type { BeganAnswer, MessageActivities } from '../activities/messages.ts';
 import { talkPriority } from '../domain/ladder.ts';
 import type { MessageState } from '../domain/states.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface AnswerMessageInput {
   messageId: string;
@@ -27,9 +27,14 @@ export interface AnswerMessageResult {
   state: MessageState;
 }
 
-const { beginAnswer, climbAnswer, storeAnswer, endMessage } = proxyLocalActivities<MessageActivities>({
+const { beginAnswer, storeAnswer, endMessage } = proxyLocalActivities<MessageActivities>({
   startToCloseTimeout: '5 seconds',
   retry: { maximumInterval: '2 seconds' },
+});
+const { climbAnswer } = proxyLocalActivities<MessageActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
 });
 /** While no machine serves it, a message looks this often. */
 const lookEveryMs = 2_000;

@@ -12,6 +12,7 @@ export interface ApplyRetentionResult {
 const { deleteExpired } = proxyActivities<RetentionActivities>({
   startToCloseTimeout: '1 minute',
   retry: { maximumInterval: '30 seconds' },
+  summary: 'the next rows that have outlived their retention',
 });
 
 const { deleteUnsaidVectors } = proxyActivities<RetentionActivities>({
@@ -19,6 +20,7 @@ const { deleteUnsaidVectors } = proxyActivities<RetentionActivities>({
   heartbeatTimeout: '30 seconds',
   // Then the run fails, and the next day begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+  summary: 'vectors of texts that nothing says any more',
 });
 
 /** Deletes rows that have outlived their retention, batch by batch, until none is left; then vectors that nothing says any more. */

@@ -2,7 +2,7 @@ import { CancellationScope, isCancellation, proxyActivities, proxyLocalActivitie
 import type { BallotActivities } from '../activities/ballots.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { restartPriority } from '../domain/ladder.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 import { refusalOf } from './refusals.ts';
 
 export interface AskVoterInput {
@@ -14,9 +14,14 @@ export interface AskVoterResult {
   vote: 'given' | 'absent' | 'late';
 }
 
-const { beginVoter, climbVoter, storeVote, storeAbsence } = proxyLocalActivities<BallotActivities>({
+const { beginVoter, storeVote, storeAbsence } = proxyLocalActivities<BallotActivities>({
   startToCloseTimeout: '12 seconds',
   retry: { maximumInterval: '2 seconds' },
+});
+const { climbVoter } = proxyLocalActivities<BallotActivities>({
+  startToCloseTimeout: '12 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
 });
 /** A parked voter looks again this often. */
 const parkedLookMs = 60_000;

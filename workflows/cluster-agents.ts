@@ -20,6 +20,7 @@ const { clusterPeriod } = proxyActivities<ClusterActivities>({
   heartbeatTimeout: '30 seconds',
   // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+  summary: 'groups agents by what they say and how they drift',
 });
 
 /** Groups agents by what they say and how they drift, and follows the groups from run to run. */

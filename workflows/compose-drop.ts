@@ -3,7 +3,7 @@ import type { CompositionActivities } from '../activities/compositions.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import type { CompositionState } from '../domain/compositions.ts';
 import { restartPriority } from '../domain/ladder.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface ComposeDropWorkflowInput {
   compositionId: string;
@@ -12,9 +12,14 @@ export interface ComposeDropResult {
   state: CompositionState;
 }
 
-const { beginComposition, climbComposition, endComposition } = proxyLocalActivities<CompositionActivities>({
+const { beginComposition, endComposition } = proxyLocalActivities<CompositionActivities>({
   startToCloseTimeout: '10 seconds',
   retry: { maximumInterval: '2 seconds' },
+});
+const { climbComposition } = proxyLocalActivities<CompositionActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
 });
 /** Parked, it looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;

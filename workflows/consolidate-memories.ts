@@ -20,6 +20,7 @@ const { consolidateAgents } = proxyActivities<ConsolidationActivities>({
   heartbeatTimeout: '30 seconds',
   // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+  summary: 'agents that remember more than their limit',
 });
 
 /** Brings every agent that remembers more than its limit back under it, the least useful memories first. */

@@ -35,6 +35,7 @@ const { closeVote } = proxyActivities<BallotActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '30 seconds',
   retry: { maximumInterval: '30 seconds' },
+  summary: 'counts the votes, once they are due',
 });
 /**
  * Tried so often, which takes an hour; then it is said to have failed, and why. Tries are counted, and not the hour: while no worker is
@@ -44,6 +45,7 @@ const { carryOut } = proxyActivities<BallotEffectActivities>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout: '10 seconds',
   retry: { initialInterval: '500 milliseconds', maximumInterval: '1 minute', maximumAttempts: 66 },
+  summary: 'what was voted for',
 });
 
 /** The clocks of Temporal and of Postgres differ by a little; what is not due yet is asked for again no sooner. */

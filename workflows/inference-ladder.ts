@@ -49,6 +49,8 @@ export function onRung(rung: Rung, limits: CallLimits) {
   };
 }
 
+/** In Temporal’s UI, of the activities that `climb` calls. */
+export const climbSummary = 'where the work stands on its ladder of models';
 /** So many looks of parked work at most, as its history grows with each. */
 const mostParkedLooks = 1_000;
 /** Enough to outlast a database or model server that is away for minutes; a prompt that always stalls ends. */

@@ -17,7 +17,7 @@ import type { InviteActivities, OpenInviteInput } from '../activities/invites.ts
 import { inviteChangedSignal, inviteTurn } from '../domain/invites.ts';
 import { restartPriority, type Rung } from '../domain/ladder.ts';
 import type { InviteState } from '../domain/states.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface InviteToGuildInput extends OpenInviteInput {
   /** The row is written; a run before this one has kept the clock. */
@@ -28,11 +28,16 @@ export type InviteToGuildResult =
   /** Never sent. */
   | { inviteId: string; state: 'refused'; code: string; reason: string };
 
-const { openInvite, readInvite, remindOfInvite, expireInvite, askOwner, placeAnswer, climbInvite, settleAnswer } =
+const { openInvite, readInvite, remindOfInvite, expireInvite, askOwner, placeAnswer, settleAnswer } =
   proxyLocalActivities<InviteActivities>({
     startToCloseTimeout: '10 seconds',
     retry: { maximumInterval: '2 seconds' },
   });
+const { climbInvite } = proxyLocalActivities<InviteActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
+});
 const changedSignal = defineSignal(inviteChangedSignal);
 
 /** In milliseconds. A signal that was lost, since whoever changed the row died before they sent it, is made up for by a look. */

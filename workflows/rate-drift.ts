@@ -15,12 +15,18 @@ export interface RateDriftResult {
   left: number;
 }
 
-const { prepareDrift, ratePage, askJudgements } = proxyActivities<DriftActivities>({
-  startToCloseTimeout: '30 minutes',
-  heartbeatTimeout: '2 minutes',
-  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
-  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
-});
+function rating(summary: string) {
+  return proxyActivities<DriftActivities>({
+    startToCloseTimeout: '30 minutes',
+    heartbeatTimeout: '2 minutes',
+    // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+    retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+    summary,
+  });
+}
+const { prepareDrift } = rating('what the agents of the period are compared by');
+const { ratePage } = rating('the next agents that have said something new');
+const { askJudgements } = rating('has those that drift furthest judged by a model');
 
 /** Rates every agent that has said something new, page by page, against one basis for all of them; then has the furthest judged. */
 export async function rateDrift(input: RateDriftInput): Promise<RateDriftResult> {

@@ -17,6 +17,7 @@ const { embedMissing } = proxyActivities<EmbeddingActivities>({
   heartbeatTimeout: '20 seconds',
   // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+  summary: 'the next memories without a vector of the model in force',
 });
 
 /** Gives every living memory a vector of the model that fleet.yaml names, until none is left without. */

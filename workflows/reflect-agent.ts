@@ -15,7 +15,7 @@ import type { BeganReflection, ReflectionActivities } from '../activities/reflec
 import { backgroundPriority, restartPriority, type Rung } from '../domain/ladder.ts';
 import { insightsStep, rowsChangedSignal } from '../domain/messages.ts';
 import type { RunState } from '../domain/states.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface ReflectAgentInput {
   agentId: string;
@@ -32,9 +32,14 @@ export interface ReflectAgentResult {
   reason?: string;
 }
 
-const { beginReflection, climb, storeReflections, endRun } = proxyLocalActivities<ReflectionActivities>({
+const { beginReflection, storeReflections, endRun } = proxyLocalActivities<ReflectionActivities>({
   startToCloseTimeout: '5 seconds',
   retry: { maximumInterval: '2 seconds' },
+});
+const { climb } = proxyLocalActivities<ReflectionActivities>({
+  startToCloseTimeout: '5 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
 });
 const { compareInsights } = proxyActivities<CompareActivities>({
   startToCloseTimeout: '5 minutes',
@@ -42,6 +47,7 @@ const { compareInsights } = proxyActivities<CompareActivities>({
   heartbeatTimeout: '5 seconds',
   retry: { maximumInterval: '10 seconds', maximumAttempts: 20 },
   priority: { priorityKey: backgroundPriority },
+  summary: 'which insights say nothing new',
 });
 /** A parked run looks again this often even if nobody tells it to. */
 const parkedLookMs = 60_000;

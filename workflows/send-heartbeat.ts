@@ -13,6 +13,7 @@ const { beat } = proxyActivities<NotifyActivities>({
   scheduleToCloseTimeout: '1 minute',
   startToCloseTimeout: '30 seconds',
   retry: { maximumAttempts: 2 },
+  summary: 'tells the watcher outside that the fleet is alive',
 });
 
 /** Asks the address that somebody outside watches, as long as the fleet works: that this runs says that Temporal and Postgres do. */

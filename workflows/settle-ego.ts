@@ -13,6 +13,7 @@ const { settleEgoDay } = proxyActivities<EgoActivities>({
   heartbeatTimeout: '30 seconds',
   // Then the run fails, and the next day makes up for it: facts wait, and fading counts days.
   retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+  summary: 'mints the ego (voting weight) of the day, and has the rest fade',
 });
 
 /** Mints the ego (voting weight) that was earned, and has what is over the opening of a lineage fade. */

@@ -14,6 +14,7 @@ export interface ShareBlessingsResult {
 const { sharePools } = proxyLocalActivities<PayoutActivities>({
   startToCloseTimeout: '30 seconds',
   retry: { maximumInterval: '1 minute' },
+  summary: 'shares the pool out by blessings received',
 });
 
 /** Shares the pool out by blessings received; what does not divide stays in it. */

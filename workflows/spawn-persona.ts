@@ -16,25 +16,36 @@ import type { BegunSpawn, SpawnActivities } from '../activities/spawns.ts';
 import { restartPriority } from '../domain/ladder.ts';
 import { decideWhisperUpdate, type WhisperDecision } from '../domain/messages.ts';
 import type { SpawnEnd } from '../domain/whispers.ts';
-import { climbLadder, onRung, reasonOf } from './inference-ladder.ts';
+import { climbLadder, climbSummary, onRung, reasonOf } from './inference-ladder.ts';
 
 export interface SpawnPersonaInput {
   whisperId: string;
 }
 export type SpawnPersonaResult = SpawnEnd;
 
-const { beginDraft, climbSpawn, askApproval, bearPersona, refuseWhisper } = proxyLocalActivities<SpawnActivities>({
+const { beginDraft, askApproval, bearPersona, refuseWhisper } = proxyLocalActivities<SpawnActivities>({
   startToCloseTimeout: '10 seconds',
   retry: { maximumInterval: '2 seconds' },
 });
-/** These leave the database: they ask the embedder, or compute a plan. */
-const { beginSpawn, judgeNovelty, takeRoom } = proxyActivities<SpawnActivities>({
-  startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '1 minute',
-  // An embedder that stays away must not hold a place in the lineage for good.
-  scheduleToCloseTimeout: '1 hour',
-  retry: { maximumInterval: '10 seconds' },
+const { climbSpawn } = proxyLocalActivities<SpawnActivities>({
+  startToCloseTimeout: '10 seconds',
+  retry: { maximumInterval: '2 seconds' },
+  summary: climbSummary,
 });
+/** These leave the database: they ask the embedder, or compute a plan. */
+function leavingTheDatabase(summary: string) {
+  return proxyActivities<SpawnActivities>({
+    startToCloseTimeout: '10 minutes',
+    heartbeatTimeout: '1 minute',
+    // An embedder that stays away must not hold a place in the lineage for good.
+    scheduleToCloseTimeout: '1 hour',
+    retry: { maximumInterval: '10 seconds' },
+    summary,
+  });
+}
+const { beginSpawn } = leavingTheDatabase('what the parent remembers of the whisper');
+const { judgeNovelty } = leavingTheDatabase('the draft held against every persona');
+const { takeRoom } = leavingTheDatabase('room for one more on the cards');
 const decide = defineUpdate<SpawnEnd, [WhisperDecision]>(decideWhisperUpdate);
 /** A draft that waited for a person is judged again before it is born. */
 const judgedAfterWait = 'judged-after-wait';

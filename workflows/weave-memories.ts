@@ -20,12 +20,17 @@ export interface WeaveMemoriesResult {
 
 /** Memories an activity: also where each has to be embedded first, it ends well within its time. */
 const most = 4_000;
-const { weavePending, endQuietThreads } = proxyActivities<ThreadActivities>({
-  startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '30 seconds',
-  // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
-  retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
-});
+function weaving(summary: string) {
+  return proxyActivities<ThreadActivities>({
+    startToCloseTimeout: '10 minutes',
+    heartbeatTimeout: '30 seconds',
+    // Then the run fails, and the next period begins anew: a Schedule starts none while one is open.
+    retry: { maximumInterval: '1 minute', maximumAttempts: 12 },
+    summary,
+  });
+}
+const { weavePending } = weaving('links the next unwoven memories into threads');
+const { endQuietThreads } = weaving('ends threads that have not grown for long');
 
 /** Links what agents remember of the same things into threads, until nothing is left unwoven; then ends the quiet ones. */
 export async function weaveMemories(input: WeaveMemoriesInput): Promise<WeaveMemoriesResult> {

@@ -28,7 +28,9 @@ const tag = 'ballots';
 const percentSchema = z.int().min(0).max(100);
 
 /** Proposals and what becomes of them; votes are in routes/votes.ts. */
-export function ballotRoutes(app: Api, { db, starter, temporal, log }: ApiContext): void {
+export function ballotRoutes(app: Api, { db, starter, temporal, linksTo, log }: ApiContext): void {
+  const linked = (ballot: BallotView) => ({ ...ballot, links: linksTo(ballotWorkflowId(ballot.id)) });
+
   app.route({
     method: 'POST',
     url: '/v1/ballots',
@@ -104,7 +106,7 @@ export function ballotRoutes(app: Api, { db, starter, temporal, log }: ApiContex
       if (request.query.dryRun) return { dryRun: true as const, would: `propose “${title}”` };
       if (!isNew) void reply.header('idempotent-replayed', 'true');
       void reply.header('location', `/v1/ballots/${id}`);
-      return reply.code(201).send(await existing(ownerId, id));
+      return reply.code(201).send(linked(await existing(ownerId, id)));
     },
   });
 
@@ -122,7 +124,7 @@ export function ballotRoutes(app: Api, { db, starter, temporal, log }: ApiContex
     params: z.object({}),
     key: idSchema('ballot'),
     keyOf: ({ id }) => id,
-    rows: (page, filters) => listBallots(db, { ...page, ...filters }),
+    rows: async (page, filters) => (await listBallots(db, { ...page, ...filters })).map(linked),
   });
 
   app.route({
@@ -135,7 +137,7 @@ export function ballotRoutes(app: Api, { db, starter, temporal, log }: ApiContex
       params: ballotParams,
       response: { 200: ballotSchema, ...problemResponses },
     },
-    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+    handler: async (request) => linked(await existing(callerOf(request).ownerId, request.params.id)),
   });
 
   app.route({
@@ -157,7 +159,7 @@ export function ballotRoutes(app: Api, { db, starter, temporal, log }: ApiContex
       await writeOrTry(db, dryRun, (tx) => withdrawProposal(tx, { ballotId: id, ownerId, by: tokenId }));
       if (dryRun) return { dryRun: true as const, would: `withdraw ${id}` };
       await tell(id);
-      return existing(ownerId, id);
+      return linked(await existing(ownerId, id));
     },
   });
 

@@ -9,7 +9,7 @@ import { rowsChangedSignal } from '../../domain/messages.ts';
 import { dropStates } from '../../domain/states.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { addDrop, approveDrop, type DropRef, editDrop, rejectDrop, scheduleDrop } from '../../stores/drops.ts';
-import { attemptsOfDrop, findDrop, listDropDeliveries, listDrops } from '../../stores/queries/drops.ts';
+import { attemptsOfDrop, type DropView, findDrop, listDropDeliveries, listDrops } from '../../stores/queries/drops.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { dropChangeBody, dropDetailSchema, dropParams, dropSchema, newDropBody } from '../drop-schemas.ts';
@@ -28,7 +28,7 @@ const clockMs = 60_000;
 const answers = { 200: dropSchema.or(dryRunSchema), ...problemResponses };
 
 /** Myth drops (posts): written, approved, sent on their way, changed and taken back. What became of each: api/routes/deliveries.ts. */
-export function dropRoutes(app: Api, { db, publishing, starter, log }: ApiContext): void {
+export function dropRoutes(app: Api, { db, publishing, starter, linksTo, log }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/drops',
@@ -69,7 +69,7 @@ export function dropRoutes(app: Api, { db, publishing, starter, log }: ApiContex
     params: z.object({}),
     key: idSchema('drop'),
     keyOf: (drop) => drop.id,
-    rows: (page, filters) => listDrops(db, { ...page, ...filters }),
+    rows: async (page, filters) => (await listDrops(db, { ...page, ...filters })).map(linked),
   });
 
   app.route({
@@ -190,10 +190,16 @@ export function dropRoutes(app: Api, { db, publishing, starter, log }: ApiContex
       ),
   });
 
+  /** One that was not sent on its way has no workflow. */
+  function linked(drop: DropView) {
+    const begun = drop.publishAt !== null && drop.state !== 'awaiting_approval';
+    return { ...drop, links: begun ? linksTo(dropWorkflowId(drop.id)) : { temporal: null } };
+  }
+
   async function existing({ ownerId, id }: DropRef) {
     const drop = await findDrop(db, ownerId, id);
     if (!drop) throw new DomainError('NOT_FOUND', `no drop ${id}`);
-    return drop;
+    return linked(drop);
   }
 
   /** Writes the rows, and tells the workflow that keeps the drop's clock; one that was not told looks by itself. */

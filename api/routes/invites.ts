@@ -35,7 +35,9 @@ const startedSchema = z
   .meta({ id: 'StartedInvite' });
 const filters = { state: z.enum(inviteStates).optional() };
 
-export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext): void {
+export function inviteRoutes(app: Api, { db, starter, linksTo, tellInvites }: ApiContext): void {
+  const linked = (invite: InviteView) => ({ ...invite, links: linksTo(inviteWorkflowId(invite.id)) });
+
   app.route({
     method: 'POST',
     url: '/v1/guilds/:id/invites',
@@ -106,7 +108,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
       }
       const invite = await awaitRow(() => sentOrRefused(ownerId, id), answerMs);
       if (invite === undefined) return reply.code(202).send({ id, guildId, state: 'pending' as const, ...shown });
-      return reply.code(201).send({ ...invite, ...shown });
+      return reply.code(201).send({ ...linked(invite), ...shown });
     },
   });
 
@@ -122,7 +124,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
     keyOf: ({ id }) => id,
     rows: async (page, given, { id }) => {
       await readGuild(db, id, page.ownerId);
-      return listInvites(db, { ...page, ...given, guildId: id });
+      return (await listInvites(db, { ...page, ...given, guildId: id })).map(linked);
     },
   });
 
@@ -136,7 +138,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
     params: z.object({}),
     key: idSchema('invite'),
     keyOf: ({ id }) => id,
-    rows: (page, given) => listInvites(db, { ...page, ...given }),
+    rows: async (page, given) => (await listInvites(db, { ...page, ...given })).map(linked),
   });
 
   app.route({
@@ -149,7 +151,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
       params: inviteParams,
       response: { 200: inviteSchema, ...problemResponses },
     },
-    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+    handler: async (request) => linked(await existing(callerOf(request).ownerId, request.params.id)),
   });
 
   app.route({
@@ -171,7 +173,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
       await writeOrTry(db, request.query.dryRun, (tx) => revokeInvite(tx, asked, momentOfLook));
       if (request.query.dryRun) return { dryRun: true as const, would: `revoke ${id}` };
       await tellInvites([id]);
-      return existing(caller.ownerId, id);
+      return linked(await existing(caller.ownerId, id));
     },
   });
 
@@ -197,7 +199,7 @@ export function inviteRoutes(app: Api, { db, starter, tellInvites }: ApiContext)
         resendInvite(tx, asked, await guildSettings(tx), momentOfLook),
       );
       if (request.query.dryRun) return { dryRun: true as const, would: `send ${id} again` };
-      const invite = await existing(caller.ownerId, id);
+      const invite = linked(await existing(caller.ownerId, id));
       return invite.target === 'link' ? { ...invite, token: secret } : invite;
     },
   });

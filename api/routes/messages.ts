@@ -14,7 +14,15 @@ import type { ApiContext } from '../context.ts';
 import { beginStream } from '../event-streams.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { dryRunSchema, emptyBody, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
+import {
+  dryRunSchema,
+  emptyBody,
+  linksSchema,
+  problemResponses,
+  textSchema,
+  timeSchema,
+  writeQuery,
+} from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { awaitRow, idempotencyHeaders, startedId } from '../workflow-starts.ts';
 
@@ -61,6 +69,7 @@ const messageSchema = z
     createdAt: timeSchema,
     startedAt: timeSchema.nullable(),
     endedAt: timeSchema.nullable(),
+    links: linksSchema,
   })
   .meta({ id: 'Message' });
 
@@ -76,8 +85,13 @@ const answerMs = 5_000;
 const cancelMs = 1_500;
 
 export function messageRoutes(app: Api, context: ApiContext): void {
-  const { db, starter, messages, principals, temporal } = context;
-  const feed = createAnswerFeed({ ...context, onStreams: (open) => context.metrics.answerStreams.set(open) });
+  const { db, starter, messages, principals, temporal, linksTo } = context;
+  const linked = (message: MessageView) => ({ ...message, links: linksTo(messageWorkflowId(message.id)) });
+  const feed = createAnswerFeed({
+    ...context,
+    shown: linked,
+    onStreams: (open) => context.metrics.answerStreams.set(open),
+  });
   // Before the server waits for its connections to end, or it would wait for these for ever.
   app.addHook('preClose', () => feed.close());
 
@@ -177,7 +191,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       const message = await feed.ended(ownerId, messageId, answerMs);
       void reply.header('location', `/v1/messages/${messageId}`);
       const done = message !== undefined && isEndedMessage(message);
-      return reply.code(done ? 200 : 202).send(message ?? (await existing(ownerId, messageId, 0)));
+      return reply.code(done ? 200 : 202).send(linked(message ?? (await existing(ownerId, messageId, 0))));
     },
   });
 
@@ -193,7 +207,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
     keyOf: (message) => `${message.createdAt}|${message.id}`,
     rows: async (page, filters, { id }) => {
       if (!(await findAgent(db, page.ownerId, id))) throw new DomainError('NOT_FOUND', `no agent ${id}`);
-      return listMessages(db, { ...page, ...filters, agentId: id });
+      return (await listMessages(db, { ...page, ...filters, agentId: id })).map(linked);
     },
   });
 
@@ -207,7 +221,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       params: messageParams,
       response: { 200: messageSchema, ...problemResponses },
     },
-    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+    handler: async (request) => linked(await existing(callerOf(request).ownerId, request.params.id)),
   });
 
   app.route({
@@ -258,7 +272,7 @@ export function messageRoutes(app: Api, context: ApiContext): void {
       if (!(await starter.cancel(messageWorkflowId(id))))
         await messages.end(id, { state: 'canceled', reason: 'canceled by hand; its workflow was gone' });
       void reply.header('location', `/v1/messages/${id}`);
-      return reply.code(202).send((await feed.ended(ownerId, id, cancelMs)) ?? message);
+      return reply.code(202).send(linked((await feed.ended(ownerId, id, cancelMs)) ?? message));
     },
   });
 

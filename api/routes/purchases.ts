@@ -28,7 +28,9 @@ const startedSchema = z
   .meta({ id: 'StartedPurchase' });
 const purchaseParams = z.strictObject({ id: idSchema('purchase') });
 
-export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhookSecret }: ApiContext): void {
+export function purchaseRoutes(app: Api, { db, principals, starter, linksTo, stripeWebhookSecret }: ApiContext): void {
+  const linked = (purchase: PurchaseView) => ({ ...purchase, links: linksTo(purchaseWorkflowId(purchase.id)) });
+
   app.route({
     method: 'POST',
     url: '/v1/purchases',
@@ -112,10 +114,10 @@ export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhoo
       const purchase = await answered(ownerId, purchaseId, answerMs);
       if (purchase === undefined || !isEndedPurchase(purchase)) {
         const open = purchase ?? (await findPurchase(db, ownerId, purchaseId));
-        return reply.code(202).send(open ?? { id: purchaseId, state: 'pending' as const, listingId });
+        return reply.code(202).send(open ? linked(open) : { id: purchaseId, state: 'pending' as const, listingId });
       }
       if (purchase.state !== 'completed') throw refusalOf(purchase);
-      return reply.code(201).send(purchase);
+      return reply.code(201).send(linked(purchase));
     },
   });
 
@@ -133,7 +135,7 @@ export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhoo
     params: z.object({}),
     key: idSchema('purchase'),
     keyOf: ({ id }) => id,
-    rows: (page, filters) => listPurchases(db, { ...page, ...filters }),
+    rows: async (page, filters) => (await listPurchases(db, { ...page, ...filters })).map(linked),
   });
 
   app.route({
@@ -146,7 +148,7 @@ export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhoo
       params: purchaseParams,
       response: { 200: purchaseSchema, ...problemResponses },
     },
-    handler: (request) => existing(callerOf(request).ownerId, request.params.id),
+    handler: async (request) => linked(await existing(callerOf(request).ownerId, request.params.id)),
   });
 
   app.route({
@@ -171,7 +173,7 @@ export function purchaseRoutes(app: Api, { db, principals, starter, stripeWebhoo
       if (request.query.dryRun) return { dryRun: true as const, would: `cancel ${id}, which is ${state}` };
       await starter.cancel(purchaseWorkflowId(id));
       void reply.header('location', `/v1/purchases/${id}`);
-      return reply.code(202).send((await ended(ownerId, id, cancelMs)) ?? (await existing(ownerId, id)));
+      return reply.code(202).send(linked((await ended(ownerId, id, cancelMs)) ?? (await existing(ownerId, id))));
     },
   });
 

@@ -1,6 +1,7 @@
 import { parseFeed } from 'feedsmith';
 import Parser from 'rss-parser';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ballotWorkflowId, dropWorkflowId } from '../../domain/ids.ts';
 import { newId } from '../../stores/ids.ts';
 import { createDeliveryStore } from '../../stores/deliveries.ts';
 import { createPublishingStore } from '../../stores/publishing.ts';
@@ -61,6 +62,19 @@ test('a webhook is given a secret that is shown once', async () => {
   expect((await api.call('POST', '/v1/channels', { body: { ...telegram, name: 'program' } })).json['code']).toBe(
     'CONFLICT',
   );
+});
+
+test('a drop links to its workflow once it is on its way, and a ballot from the first', async () => {
+  const { json } = await draft();
+  const id = json['id'] as string;
+  expect(json['links']).toEqual({ temporal: null });
+  const links = api.linksTo(dropWorkflowId(id));
+  expect((await api.call('POST', `/v1/drops/${id}/publish`, { body: {} })).json['links']).toEqual(links);
+  const listed = (await api.call('GET', '/v1/drops')).json['items'] as Array<Record<string, unknown>>;
+  expect(listed.find((drop) => drop['id'] === id)).toMatchObject({ links });
+  const ballot = await api.call('POST', '/v1/ballots', { body: { title: 'A second ferry' } });
+  expect(ballot.status, ballot.text).toBe(201);
+  expect(ballot.json['links']).toEqual(api.linksTo(ballotWorkflowId(ballot.json['id'] as string)));
 });
 
 test('the same Idempotency-Key drafts once; other content under it is refused', async () => {

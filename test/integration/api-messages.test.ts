@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
 import type { Api } from '../../api/types.ts';
+import { messageWorkflowId } from '../../domain/ids.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { startMachineWorker } from '../../workers/machine-worker.ts';
 import { installRuntime } from '../../workers/runtime.ts';
@@ -117,6 +118,7 @@ test('without a worker a message is promised, not written; the same key says it 
   expect(again!.json['id']).toBe(first!.json['id']);
   early = first!.json as unknown as typeof early;
   expect(first!.headers['location']).toBe(`/v1/messages/${early.id}`);
+  expect(first!.json['links']).toEqual(api.linksTo(messageWorkflowId(early.id)));
   const other = await api.call('POST', messages, { body: { text: 'Late?' }, headers });
   expect({ status: other.status, code: other.json['code'] }).toEqual({ status: 409, code: 'CONFLICT' });
   expect(await api.rowCounts()).toEqual(before);
@@ -183,6 +185,7 @@ test('streams the answer as it is written; what was streamed is the answer', asy
   expect(told.filter(({ event }) => event === 'token').length).toBeGreaterThan(2);
   const last = told.at(-1)!;
   expect(last).toMatchObject({ event: 'answer', data: { state: 'answered' } });
+  expect(last.data['links']).toEqual(api.linksTo(messageWorkflowId(last.data['id'] as string)));
   expect(textOf(told)).toBe(last.data['answer']);
   // A later reader finds the same again.
   const late = await read(`/v1/messages/${last.data['id'] as string}/events`, {});

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { inviteWorkflowId } from '../../domain/ids.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMailStore } from '../../stores/mails.ts';
 import { findMail } from '../../stores/queries/mails.ts';
@@ -44,6 +45,9 @@ test('an invited user sees it in the inbox, joins once, and a retried accept is 
   expect((await hall.api.call('GET', '/v1/invites?box=received', { token: ben.token })).json.items).toMatchObject([
     { id, state: 'pending', inviterName: 'founder', role: 'member', message: 'Come and watch.' },
   ]);
+  expect((await hall.api.call('GET', `/v1/invites/${id}`, { token: ben.token })).json['links']).toEqual(
+    hall.api.linksTo(inviteWorkflowId(id)),
+  );
   const first = await hall.say('accept', id, ben);
   expect(first.json).toMatchObject({ inviteId: id, guildId: guild, role: 'member' });
   const again = await hall.say('accept', id, ben);

@@ -66,6 +66,9 @@ test('buying with credits brings an active license and splits the price 70 / 20 
   });
   const { id, licenseId } = bought.json as unknown as Record<string, string>;
   expect(bought.headers['location']).toBe(`/v1/purchases/${id}`);
+  const links = shop.api.linksTo(purchaseWorkflowId(id!));
+  expect(bought.json['links']).toEqual(links);
+  expect((await get(`/v1/purchases/${id}`, by.token)).json['links']).toEqual(links);
   expect((await get(`/v1/licenses/${licenseId}`, by.token)).json).toMatchObject({
     state: 'active',
     holder: by.ownerId,

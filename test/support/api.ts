@@ -44,6 +44,8 @@ export interface ApiFixture {
   /** An operator of other things. */
   stranger: { ownerId: string; token: string };
   call(method: string, url: string, call?: Call): Promise<Answer>;
+  /** What an answer links to for a workflow. */
+  linksTo(workflowId: string): { temporal: string };
   /** Rows of every table: what a refused request must leave as it was. */
   rowCounts(): Promise<Record<string, number>>;
   close(): Promise<void>;
@@ -72,6 +74,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     metrics: createApiMetrics(),
     ollamaUrl: 'http://127.0.0.1:9',
     revocationsKeptSeconds: 0,
+    temporalUi: 'http://temporal.example',
     ...change,
   };
   const principals = createPrincipalStore(db);
@@ -97,6 +100,9 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     ownerId,
     tokens,
     stranger: { ownerId: otherId, token: await issue(otherId, 'operator') },
+    linksTo: (workflowId) => ({
+      temporal: `http://temporal.example/namespaces/${scope.namespace}/workflows/${encodeURIComponent(workflowId)}`,
+    }),
     async call(method, url, { token = tokens.operator, body, raw, headers = {} } = {}) {
       const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
       const response = await app.inject({

@@ -8,7 +8,7 @@ import { SlotGate } from '../../workers/slot-gate.ts';
 const never = new AbortController().signal;
 
 /** The frame over a gate of one sequence, with whatever stands in a model's place. */
-function frame(gate: SlotGate) {
+function frame(gate: SlotGate, use?: MachineCallDeps['use']) {
   const samples: RateSample[] = [];
   const beats: string[] = [];
   const deps = {
@@ -17,6 +17,7 @@ function frame(gate: SlotGate) {
     callFor: () => ({ text: {} }) as unknown as ReturnType<MachineCallDeps['callFor']>,
     serverDown: () => undefined,
     served: (_modelId: string, sample: RateSample) => samples.push(sample),
+    ...(use && { use }),
   };
   const onMachine = createOnMachine(deps);
   const environment = new MockActivityEnvironment(
@@ -106,4 +107,28 @@ test('a rate is that of the time in which the sequence was held', async () => {
   });
   clock.mockRestore();
   expect(samples).toEqual([{ sequences: 1, secondsPerToken: 0.02 }]);
+});
+
+test('its model is in hand from first to last, and in memory before a sequence is taken; however it ends, it is given back', async () => {
+  const gate = opened();
+  const told: string[] = [];
+  const used = (fails?: Error) => (modelId: string) => {
+    told.push(`in hand ${modelId}`);
+    return {
+      async ready() {
+        told.push(`ready with ${gate.inUse} taken`);
+        if (fails) throw fails;
+      },
+      done: () => void told.push('given back'),
+    };
+  };
+  await frame(gate, used()).run(async () => void told.push('called'));
+  expect(told.splice(0)).toEqual(['in hand a', 'ready with 0 taken', 'called', 'given back']);
+  const broken = frame(gate, used()).run(() => Promise.reject(new Error('the model broke')));
+  await expect(broken).rejects.toThrow('the model broke');
+  expect(told.splice(0)).toEqual(['in hand a', 'ready with 0 taken', 'given back']);
+  const notLoaded = frame(gate, used(new Error('not loaded'))).run(async () => void told.push('called'));
+  await expect(notLoaded).rejects.toThrow('not loaded');
+  expect(told).toEqual(['in hand a', 'ready with 0 taken', 'given back']);
+  expect(gate.inUse).toBe(0);
 });
