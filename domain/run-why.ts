@@ -161,7 +161,7 @@ const closedStatuses: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'TER
 
 /** Whether Temporal says that the workflow has ended. */
 export function isClosed(workflow: RunWhyFacts['workflow']): boolean {
-  return workflow != null && closedStatuses.has(workflow.status);
+  return workflow !== null && workflow !== undefined && closedStatuses.has(workflow.status);
 }
 
 /** The row is open, so no other run of this agent begins. */

@@ -48,11 +48,15 @@ const preparedName = /^\s*\/\*prepared (\w+)\*\//;
 
 /** Kysely has no word for prepared statements; pg prepares what has a name. */
 class PreparingClient extends pg.Client {
-  override query = ((statement: unknown, values?: unknown, ...rest: unknown[]) => {
-    const name = typeof statement === 'string' ? preparedName.exec(statement)?.[1] : undefined;
-    const asked = name === undefined ? [statement, values, ...rest] : [{ name, text: statement, values }, ...rest];
-    return Reflect.apply(pg.Client.prototype.query, this, asked) as unknown;
-  }) as pg.Client['query'];
+  constructor(config?: pg.ClientConfig) {
+    super(config);
+    const plain = this.query.bind(this) as (...asked: unknown[]) => unknown;
+    const query = (statement: unknown, values?: unknown, ...rest: unknown[]) => {
+      const name = typeof statement === 'string' ? preparedName.exec(statement)?.[1] : undefined;
+      return name === undefined ? plain(statement, values, ...rest) : plain({ name, text: statement, values }, ...rest);
+    };
+    this.query = query as typeof this.query;
+  }
 }
 
 /** pg-pool waits for it before anyone gets the connection; its types do not say so. */
