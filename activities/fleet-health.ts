@@ -12,13 +12,19 @@ export function createFleetHealthActivities({ machines, health, schedules }: Fle
   return {
     judgeLeases: () => machines.judgeLeases(),
 
-    /** Takes the looks whose time has come. @returns how many changes each kind had that had one */
+    /** Takes the looks whose time has come; one that fails holds up no other. @returns how many changes each kind had that had one */
     async judgeHealth(): Promise<Record<string, number>> {
       const counts: Record<string, number> = {};
+      const failures: unknown[] = [];
       for (const look of await health.due()) {
-        const changes = await health.look(look, look === 'schedules' ? await schedules() : undefined);
-        for (const { kind } of changes) counts[kind] = (counts[kind] ?? 0) + 1;
+        try {
+          const changes = await health.look(look, look === 'schedules' ? await schedules() : undefined);
+          for (const { kind } of changes) counts[kind] = (counts[kind] ?? 0) + 1;
+        } catch (err) {
+          failures.push(err);
+        }
       }
+      if (failures.length > 0) throw new AggregateError(failures, `looks failed: ${failures.map(String).join('; ')}`);
       return counts;
     },
   };

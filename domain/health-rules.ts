@@ -142,6 +142,7 @@ export function judgeModelServer(facts: ModelServerFacts): Judgement {
     return { state: 'not_set_up', reason: 'simulated: the machine has no model server' };
   if (facts.neverStarted) return neverStarted;
   if (facts.state === 'lost') return machineLost;
+  if (facts.state === 'draining' || facts.state === 'drained') return ok;
   if (!facts.up) return { state: 'failing', reason: 'it does not answer' };
   if (facts.missingModels.length > 0) return { state: 'failing', reason: `it lacks ${facts.missingModels.join(', ')}` };
   return ok;

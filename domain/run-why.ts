@@ -112,10 +112,9 @@ function openWhy(of: RunWhyFacts, serving: readonly string[]): Omit<RunWhy, 'fac
           why: 'Its workflow is not started yet: its sweep has no room for it, or the relay has not come to it.',
           waitsFor: 'room in the window of its sweep',
         }
-      : {
-          why: 'Its workflow is gone, and its row was not ended: the next sweep or a retry takes it up.',
-          waitsFor: 'the next sweep',
-        };
+      : gone(`Its workflow is gone, and its row was not ended`);
+  if (workflow !== undefined && isClosed(workflow))
+    return gone(`Its workflow is ${workflow.status.toLowerCase()}, and its row was not ended`);
   if (run.state === 'parked')
     return {
       why: `It is parked: ${run.reason || `no machine serves ${run.wantedModelId}`}.`,
@@ -156,6 +155,21 @@ function endedWhy({ state, reason, reflections, machineId, endedAt }: RunWhyFact
     default:
       return `It failed at ${endedAt}${because(reason)}.`;
   }
+}
+
+const closedStatuses: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT']);
+
+/** Whether Temporal says that the workflow has ended. */
+export function isClosed(workflow: RunWhyFacts['workflow']): boolean {
+  return workflow !== null && workflow !== undefined && closedStatuses.has(workflow.status);
+}
+
+/** The row is open, so no other run of this agent begins. */
+function gone(why: string): Omit<RunWhy, 'facts'> {
+  return {
+    why: `${why}: it is begun anew where it stood, an hour after it was asked for.`,
+    waitsFor: 'the look for overdue workflows, every 5 minutes; `soulfra runs cancel` ends it at once',
+  };
 }
 
 function activityFacts({ workflow }: RunWhyFacts): string[] {

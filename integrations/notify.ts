@@ -138,8 +138,8 @@ export function createNotifier({ guardedFetch, secrets, mailSender, mailFrom }: 
       try {
         return await tell(destination, message);
       } catch (err) {
-        if (message.signal.aborted || !isDomainError(err)) throw err;
-        return { outcome: 'not_sent', reason: err.message.slice(0, 300) };
+        if (message.signal.aborted) throw err;
+        return { outcome: 'not_sent', reason: reasonOf(err) };
       }
     },
 
@@ -158,12 +158,19 @@ export function createNotifier({ guardedFetch, secrets, mailSender, mailFrom }: 
         const { outcome, reason } = answerOf(asked);
         return outcome === 'sent' ? undefined : reason;
       } catch (err) {
-        if (!isDomainError(err)) throw err;
-        return err.message;
+        return reasonOf(err);
       }
     },
   };
 }
+/** What nobody foresaw is a try that failed, too: thrown, it would be tried for ever, and nothing else be told there. */
+function reasonOf(err: unknown): string {
+  const reason = isDomainError(err)
+    ? err.message
+    : `it could not be asked (${err instanceof Error ? err.name : typeof err})`;
+  return reason.slice(0, 300);
+}
+
 export type Notifier = ReturnType<typeof createNotifier>;
 
 function answerOf(asked: Asked): NotifyAnswer {

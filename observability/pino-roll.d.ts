@@ -3,10 +3,9 @@ declare module 'pino-roll' {
   import type { DestinationStream } from 'pino';
   function openRolling(options: {
     file: string;
-    extension?: string;
     /** `10m`. */
     size?: string;
-    /** Files kept besides the one that is written. */
+    /** With `removeOtherLogFiles` the one that is written counts, too. */
     limit?: { count: number; removeOtherLogFiles?: boolean };
     mkdir?: boolean;
     sync?: boolean;

@@ -1292,6 +1292,7 @@ export interface Tokens {
 export interface TokenSpends {
   agentId: string;
   archetype: string;
+  attempts: Generated<number>;
   day: Timestamp;
   key: string;
   ownerId: string;

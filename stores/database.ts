@@ -1,4 +1,4 @@
-import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
+import { CamelCasePlugin, Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
 
@@ -23,6 +23,7 @@ const transactionTimeoutMs = 10_000;
 
 function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: url,
     max: connections,
     application_name: name,
@@ -39,6 +40,23 @@ function createPool({ url, connections = 10, name, onIdleError }: DatabaseOption
   // brings the error to who holds it.
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
+}
+
+/** Put before a statement that runs all day long: each connection parses and plans it once. Its text must not vary. */
+export const preparedAs = (name: string) => sql.raw(`/*prepared ${name}*/`);
+const preparedName = /^\s*\/\*prepared (\w+)\*\//;
+
+/** Kysely has no word for prepared statements; pg prepares what has a name. */
+class PreparingClient extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super(config);
+    const plain = this.query.bind(this) as (...asked: unknown[]) => unknown;
+    const query = (statement: unknown, values?: unknown, ...rest: unknown[]) => {
+      const name = typeof statement === 'string' ? preparedName.exec(statement)?.[1] : undefined;
+      return name === undefined ? plain(statement, values, ...rest) : plain({ name, text: statement, values }, ...rest);
+    };
+    this.query = query as typeof this.query;
+  }
 }
 
 /** pg-pool waits for it before anyone gets the connection; its types do not say so. */

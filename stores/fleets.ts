@@ -201,6 +201,7 @@ async function changeAgents(tx: Executor, version: number, agents: readonly NewA
     update agents set cadence = file.cadence, model_id = file.model_id, least_class = file.least_class,
       may_degrade = file.may_degrade, priority = file.priority, tokens_per_day = file.tokens_per_day,
       importance_threshold = coalesce(file.importance_threshold, agents.importance_threshold),
+      resumed_at = case when agents.cadence <> file.cadence then now() else agents.resumed_at end,
       state = case when retired_by = 'file' then 'active' else state end,
       retired_by = nullif(retired_by, 'file'),
       fleet_version = ${version}, changed_at = now()

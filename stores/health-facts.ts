@@ -97,7 +97,9 @@ export async function ledgerFacts(db: Executor, fleetOwner: string): Promise<Arr
     left join lateral (select min(created_at) as opened_at from ledger_accounts where owner_id = u.id) books on true
     left join lateral (select made_at, discrepancies from ledger_reconciliations
       where owner_id = u.id order by made_at desc limit 1) last on true
-    where u.id = ${fleetOwner} or (u.role = 'operator' and books.opened_at is not null)`.execute(db);
+    where (u.id = ${fleetOwner} or u.role = 'operator') and (u.id = ${fleetOwner} or books.opened_at is not null)`.execute(
+    db,
+  );
   return rows;
 }
 

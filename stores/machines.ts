@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { leaseSeconds, suspectAfterSeconds } from '../domain/health.ts';
 import { drainWorkflowId } from '../domain/ids.ts';
 import { inServiceStates, type MachineState, type RunsAs } from '../domain/states.ts';
-import type { Database, Executor } from './database.ts';
+import { type Database, type Executor, preparedAs } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -385,15 +385,18 @@ async function renewLease(
   { machineId, epoch }: HeldEpoch,
   { polls, planVersion, missingModels = [], runsAs, quietSeconds, diskFree }: Polling,
 ): Promise<Renewal | undefined> {
-  // What it has only now begun to poll, it cannot have neglected.
-  const { rows } = await sql<Renewal>`
+  // What it has only now begun to poll, it cannot have neglected. A renewal that Postgres loses in a crash is made up for by the
+  // fresh lease that every machine gets after a silence, so none waits for the disk.
+  const { rows } = await sql<Renewal>`${preparedAs('renew_lease')}
+    with at_once as materialized (select set_config('synchronous_commit', 'off', true) as set)
     update machines set lease_until = ${lease}, polls = ${polls}, plan_version = ${planVersion}, missing_models = ${missingModels},
       progress_at = case when polls <> ${polls}::text[] then clock_timestamp()
         else greatest(progress_at, clock_timestamp() - make_interval(secs => ${quietSeconds ?? null}::float8)) end,
       disk_free = coalesce(${diskFree ?? null}::real, disk_free), runs_as = coalesce(${runsAs ?? null}, runs_as),
       state = case when state = 'suspect' then 'ready' else state end,
       reason = case when state = 'suspect' then '' else reason end
-    where id = ${machineId} and epoch = ${epoch} and state <> 'lost'
+    from at_once
+    where id = ${machineId} and epoch = ${epoch} and state <> 'lost' and at_once.set = 'off'
     returning (select max(version) from plans where state in ('applying', 'applied')) as plan_version`.execute(db);
   return rows[0];
 }

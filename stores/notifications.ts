@@ -256,6 +256,8 @@ async function dueItems(
         coalesce(max(round), 0) as rounds, bool_or(what = 'resolved') as ended
       from notification_items i where i.notice_id = n.id and i.destination = ${of.destination}) t on true
     where n.owner_id = ${of.ownerId} and n.kind = any(${kinds}::text[])
+      -- Notices are kept for a year; an end that could not be told for a week is no news.
+      and (n.resolved_at is null or n.resolved_at > now() - interval '7 days')
       -- That it cannot be told is told to the others.
       and not (n.kind = 'notify_failing' and n.subject = ${of.destination})
       and case when n.resolved_at is not null then t.first is not null and not t.ended
@@ -282,6 +284,9 @@ async function setState(tx: Executor, id: string, state: NotificationState, reas
   const isOpen = state === 'pending' || state === 'sending';
   await sql`update notifications set state = ${state}, reason = ${reason.slice(0, 300)},
     ended_at = case when ${isOpen} then null else now() end where id = ${id}`.execute(tx);
+  // An end that was not heard is told with the next message; what is open still is, by a reminder.
+  if (state === 'failed')
+    await sql`delete from notification_items where notification_id = ${id} and what = 'resolved'`.execute(tx);
 }
 
 /** One notice a destination: open from the third try that failed to the next message that arrives. */

@@ -1,5 +1,12 @@
 import { sql } from 'kysely';
-import { ballotWorkflowId, compositionWorkflowId, inviteWorkflowId } from '../domain/ids.ts';
+import {
+  ballotWorkflowId,
+  compositionWorkflowId,
+  inviteWorkflowId,
+  mailWorkflowId,
+  notificationWorkflowId,
+  webhookDeliveryWorkflowId,
+} from '../domain/ids.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { type Intent, insertIntent } from './intents.ts';
 
@@ -8,6 +15,10 @@ export interface OverdueRows {
   ballots: number;
   invites: number;
   compositions: number;
+  notifications: number;
+  mails: number;
+  webhookDeliveries: number;
+  runs: number;
 }
 
 /** Looked at by one transaction, in no order: more of them that only take long hold up none that is lost. */
@@ -26,13 +37,13 @@ export function createOverdueWorkflowStore(db: Database) {
         // The discussion, the vote, or the effect is over.
         ballots: await begin(
           tx,
-          sql`ballots where ended_at is null and ((state = 'discussion' and opens_at < now() - ${overdue})
-            or (state = 'open' and closes_at < now() - ${overdue}) or (state = 'passed' and closed_at < now() - ${overdue}))`,
+          sql`(select id from ballots where ended_at is null and ((state = 'discussion' and opens_at < now() - ${overdue})
+            or (state = 'open' and closes_at < now() - ${overdue}) or (state = 'passed' and closed_at < now() - ${overdue}))) b`,
           (ballotId) => ({ workflowId: ballotWorkflowId(ballotId), type: 'holdBallot', args: [{ ballotId }] }),
         ),
         invites: await begin(
           tx,
-          sql`guild_invites where state = 'pending' and expires_at < now() - ${overdue}`,
+          sql`(select id from guild_invites where state = 'pending' and expires_at < now() - ${overdue}) i`,
           (inviteId) => ({
             workflowId: inviteWorkflowId(inviteId),
             type: 'inviteToGuild',
@@ -41,12 +52,49 @@ export function createOverdueWorkflowStore(db: Database) {
         ),
         compositions: await begin(
           tx,
-          sql`compositions where state = 'composing' and created_at < now() - ${overdue}`,
+          sql`(select id from compositions where state = 'composing' and created_at < now() - ${overdue}) c`,
           (compositionId) => ({
             workflowId: compositionWorkflowId(compositionId),
             type: 'composeDrop',
             args: [{ compositionId }],
           }),
+        ),
+        // Until it is sent or given up, nothing else is told there.
+        notifications: await begin(
+          tx,
+          sql`(select id from notifications where ended_at is null and created_at < now() - ${overdue}) n`,
+          (notificationId) => ({
+            workflowId: notificationWorkflowId(notificationId),
+            type: 'sendNotification',
+            args: [{ notificationId }],
+          }),
+        ),
+        mails: await begin(
+          tx,
+          sql`(select id, resends::text as part from mails where ended_at is null and queued_at < now() - ${overdue}) m`,
+          (mailId, resend) => ({
+            workflowId: mailWorkflowId(mailId, Number(resend)),
+            type: 'sendMail',
+            args: [{ mailId }],
+          }),
+        ),
+        webhookDeliveries: await begin(
+          tx,
+          sql`(select id, redeliveries::text as part from webhook_deliveries
+            where ended_at is null and created_at < now() - ${overdue}) d`,
+          (deliveryId, redelivery) => ({
+            workflowId: webhookDeliveryWorkflowId(deliveryId, Number(redelivery)),
+            type: 'deliverWebhook',
+            args: [{ deliveryId }],
+          }),
+        ),
+        // Its row is open, so no other run of the agent begins. One whose workflow has not begun is its sweep's.
+        runs: await begin(
+          tx,
+          sql`(select workflow_id as id, json_build_object('agentId', agent_id, 'period', period, 'trigger', trigger)::text as part
+            from runs where state in ('queued', 'running', 'parked') and temporal_run_id is not null
+              and created_at < now() - interval '1 hour') r`,
+          (workflowId, input) => ({ workflowId, type: 'reflectAgent', args: [JSON.parse(input)] }),
         ),
       }));
     },
@@ -55,11 +103,10 @@ export function createOverdueWorkflowStore(db: Database) {
 async function begin(
   tx: DatabaseTransaction,
   rowsThatWait: ReturnType<typeof sql>,
-  intentOf: (id: string) => Intent,
+  intentOf: (id: string, part: string) => Intent,
 ): Promise<number> {
-  const { rows } = await sql<{ id: string }>`select id from ${rowsThatWait} order by random() limit ${page}`.execute(
-    tx,
-  );
-  for (const { id } of rows) await insertIntent(tx, intentOf(id));
+  const { rows } = await sql<{ id: string; part?: string }>`select * from ${rowsThatWait}
+    order by random() limit ${page}`.execute(tx);
+  for (const { id, part } of rows) await insertIntent(tx, intentOf(id, part ?? ''));
   return rows.length;
 }

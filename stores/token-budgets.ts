@@ -33,15 +33,21 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
     async reserve({ key, agentId, askedBy, most }: TokenSpend): Promise<void> {
       try {
         await db.transaction().execute(async (tx) => {
-          const { rows } = await sql<{ ownerId: string; archetype: string; service: string | null; day: string }>`
+          const { rows } = await sql<{
+            ownerId: string;
+            archetype: string;
+            service: string | null;
+            day: string;
+            isNew: boolean;
+          }>`
             insert into token_spends (key, owner_id, agent_id, archetype, service, day, reserved)
             select ${key}, a.owner_id, a.id, a.archetype, (select t.name from tokens t where t.id = ${askedBy ?? null}),
               (now() at time zone 'UTC')::date, ${most}
             from agents a where a.id = ${agentId}
-            on conflict (key) do nothing
-            returning owner_id, archetype, service, day::text as day`.execute(tx);
+            on conflict (key) do update set attempts = token_spends.attempts + 1 where token_spends.tokens is null
+            returning owner_id, archetype, service, day::text as day, xmax = 0 as is_new`.execute(tx);
           const [row] = rows;
-          if (row) for (const of of scopesOf({ ...row, agentId })) await count(tx, row, of, most);
+          if (row?.isNew) for (const of of scopesOf({ ...row, agentId })) await count(tx, row, of, most);
         });
       } catch (err) {
         if (!(err instanceof SpentBudget)) throw err;
@@ -73,8 +79,15 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
     /** The step is done: what it took stands in place of what was reserved. The first word counts. */
     settle: (key: string, tokens: number) => close(key, tokens),
 
-    /** The step was not done: nothing of it counts, and it may be begun again. */
-    release: (key: string) => close(key, null),
+    /**
+     * The step was not done: nothing of it counts, and it may be begun again. An attempt that learns late that another has taken its
+     * place gives back nothing; so one whose attempts died without a word counts with what it had reserved until the day is over.
+     */
+    async release(key: string): Promise<void> {
+      const { rows } = await sql`update token_spends set attempts = attempts - 1
+        where key = ${key} and tokens is null and attempts > 1 returning key`.execute(db);
+      if (rows.length === 0) await close(key, null);
+    },
   };
 
   async function close(key: string, tokens: number | null): Promise<void> {

@@ -1,8 +1,14 @@
 import type { Client, ScheduleSummary } from '@temporalio/client';
-import { reflectScheduleId, sourcesScheduleId, upkeepScheduleIds } from '../domain/ids.ts';
+import {
+  digestScheduleId,
+  heartbeatScheduleId,
+  reflectScheduleId,
+  sourcesScheduleId,
+  upkeepScheduleIds,
+} from '../domain/ids.ts';
 import type { SchedulesSeen } from '../stores/health.ts';
 
-const ours = new Set<string>([...upkeepScheduleIds, sourcesScheduleId]);
+const ours = new Set<string>([...upkeepScheduleIds, sourcesScheduleId, digestScheduleId, heartbeatScheduleId]);
 const reflectPrefix = reflectScheduleId('');
 const deadlineMs = 5_000;
 

@@ -8,7 +8,8 @@ export interface SendDigestResult {
 
 const { composeDigest } = proxyLocalActivities<NotificationActivities>({
   startToCloseTimeout: '10 seconds',
-  retry: { maximumInterval: '30 seconds' },
+  // Then it fails, where it can be seen: the next digest would be skipped behind one that tries for ever.
+  retry: { maximumInterval: '30 seconds', maximumAttempts: 20 },
 });
 
 /** Makes the messages of a day's digest, once each; they are sent as every other. */

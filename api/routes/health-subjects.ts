@@ -111,7 +111,7 @@ export function healthSubjectRoutes(app: Api, { db }: ApiContext): void {
     },
     handler: async (request) => {
       const { ownerId } = callerOf(request);
-      const { judgedAt, judgedAgo, counts: rows } = await countHealth(db, ownerId);
+      const { judgedAt, behindSeconds, counts: rows } = await countHealth(db, ownerId);
       const none = () => Object.fromEntries(healthStates.map((state) => [state, 0])) as Record<HealthState, number>;
       const total = none();
       const kinds = healthKinds.map((kind) => ({ kind, counts: none() }));
@@ -120,7 +120,7 @@ export function healthSubjectRoutes(app: Api, { db }: ApiContext): void {
         kinds[healthKinds.indexOf(kind)]!.counts[state] += count;
       }
       const worst = await listHealth(db, { ownerId, limit: mostWorst, worstRanks: rankOf('late') });
-      const silent = rows.length > 0 && (judgedAgo === null || judgedAgo > unjudgedAfterSeconds);
+      const silent = rows.length > 0 && (behindSeconds === null || behindSeconds > unjudgedAfterSeconds);
       return {
         state: silent ? ('lost' as const) : (worst[0]?.state ?? ('ok' as const)),
         reason: silent ? 'nobody judges: no worker coordinates; what stands here is of then' : '',

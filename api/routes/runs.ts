@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
 import { endedRunStates, runStates } from '../../domain/states.ts';
-import { whyRun } from '../../domain/run-why.ts';
+import { isClosed, whyRun } from '../../domain/run-why.ts';
 import { findRun, findRunByWorkflow, listRuns, openRunOf, type RunView } from '../../stores/queries/runs.ts';
 import { readRunWhy } from '../../stores/queries/run-why.ts';
 import type { ApiContext } from '../context.ts';
@@ -117,11 +117,19 @@ export function runRoutes(app: Api, context: ApiContext): void {
       const { id } = request.params;
       const rows = await readRunWhy(db, callerOf(request).ownerId, id);
       if (rows === undefined) throw new DomainError('NOT_FOUND', `no run ${id}`);
-      const { run, facts } = rows;
+      const { run } = rows;
       // One that has ended has nothing more to say there.
       const workflow =
         run.endedAt === null ? await lookAtWorkflow(run.workflowId) : { status: 'ended', activities: [] };
-      return { id, state: run.state, ...whyRun({ ...facts, run, workflow }), links: linksTo(run.workflowId) };
+      // It may have ended between the two looks.
+      const now = isClosed(workflow) ? await readRunWhy(db, callerOf(request).ownerId, id) : undefined;
+      const known = now ?? rows;
+      return {
+        id,
+        state: known.run.state,
+        ...whyRun({ ...known.facts, run: known.run, workflow }),
+        links: linksTo(run.workflowId),
+      };
     },
   });
 

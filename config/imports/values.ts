@@ -5,7 +5,15 @@ import { arithmetic, expand, type Lookup } from '../../domain/variables.ts';
 import { pathFrom } from './tree.ts';
 
 /** Names of variables and options that hold what nobody else may see. */
-const secret = /(^|[-_])(key|token|secret|password|passwd|pwd|credentials?|dsn)s?($|[-_])/i;
+const secret =
+  /(?:key|token|secret|passw(?:or)?d|passphrase|pwd|(?:^|[-_]|pg|db|user)pass|auth|authorization|bearer|credential|dsn)s?(?=$|[-_\d])/i;
+/** Counts of tokens, as model servers are told them, are none. */
+const count = /^\d+$/;
+const counted = /tokens$/i;
+/** The same inside of a word, as `sh -c` and probes have them. */
+const assignment =
+  /\b([\w-]*(?:key|token|secret|passw(?:or)?d|passphrase|pwd|auth|dsn))=("[^"]*"|'[^']*'|(?!\$)[^\s;&|"']+)/gi;
+const authorization = /\b(bearer|basic)\s+(?!\$)[\w.~+/=-]{6,}/gi;
 const addressWithPassword = /([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@/]+@/gi;
 const mostWords = 200;
 
@@ -46,7 +54,7 @@ export function createExpander(lookup: Lookup): Expander {
     },
     words(given, place) {
       // A secret is never copied into another file; the variable that holds it is named in its place.
-      const hidden: Lookup = (name) => (secret.test(name) ? undefined : lookup(name));
+      const hidden: Lookup = (name) => (isSecret(name, lookup(name) ?? '') ? undefined : lookup(name));
       const words = given.slice(0, mostWords).map((word) => {
         const expanded = expand(word, hidden);
         for (const name of expanded.unresolved) {
@@ -63,22 +71,28 @@ export function createExpander(lookup: Lookup): Expander {
 
 function withoutSecret(word: string, before: string | undefined, tell: () => void): string {
   const named = /^(--?[\w-]+|[A-Za-z_]\w*)=(.+)$/s.exec(word);
-  if (named && secret.test(named[1]!.replace(/^-+/, '')) && !named[2]!.startsWith('$')) {
+  if (named && isSecret(named[1]!, named[2]!) && !named[2]!.startsWith('$')) {
     tell();
     return `${named[1]}=\${${variableOf(named[1]!)}}`;
   }
-  if (
-    before !== undefined &&
-    /^--?[\w-]+$/.test(before) &&
-    secret.test(before.replace(/^-+/, '')) &&
-    !/^[-$]/.test(word)
-  ) {
+  if (before !== undefined && /^--?[\w-]+$/.test(before) && isSecret(before, word) && !/^[-$]/.test(word)) {
     tell();
     return `\${${variableOf(before)}}`;
   }
-  const masked = word.replaceAll(addressWithPassword, (_, start: string) => `${start}:\${PASSWORD}@`);
-  if (masked !== word && !/:\$\{[A-Za-z_]\w*\}@/.test(word)) tell();
+  const masked = word
+    .replaceAll(addressWithPassword, (whole, start: string) =>
+      /:\$\{[A-Za-z_]\w*\}@$/.test(whole) ? whole : `${start}:\${PASSWORD}@`,
+    )
+    .replaceAll(assignment, (whole, name: string, value: string) =>
+      isSecret(name, value) ? `${name}=\${${variableOf(name)}}` : whole,
+    )
+    .replaceAll(authorization, (_, scheme: string) => `${scheme} \${TOKEN}`);
+  if (masked !== word) tell();
   return masked;
+}
+
+function isSecret(name: string, value: string): boolean {
+  return secret.test(name.replace(/^-+/, '')) && !(counted.test(name) && count.test(value));
 }
 
 function variableOf(option: string): string {

@@ -159,6 +159,11 @@ function apply(doc: Document, list: ListName, keyField: string, change: Change):
     return;
   }
   const item = seq.items[at] as YAMLMap;
+  if (at === -1)
+    throw new DomainError(
+      'CONFIG_INVALID',
+      `${list} ${change.key} is written with an alias; write it out, then import again`,
+    );
   if (change.kind === 'remove') seq.items.splice(at, 1);
   else if (change.kind === 'unset') item.delete(change.field);
   else item.set(change.field, styled(doc.createNode(change.value, { aliasDuplicateObjects: false })));

@@ -10,8 +10,10 @@ const leastRequests = 100;
 const requests = api.requests.name;
 const streams = 'route!~".*events.*|.*stream.*"';
 
+/** Whoever probes asks all day long, and would drown what users meet. */
+const asked = 'route!~"/v1/health/.*|/metrics"';
 const failing = (window: string) =>
-  `sum(rate(${requests}_count{status="5xx"}[${window}])) / sum(rate(${requests}_count[${window}]))`;
+  `sum(rate(${requests}_count{status="5xx",${asked}}[${window}])) / sum(rate(${requests}_count{${asked}}[${window}]))`;
 
 /** The budget of a month spent `times` as fast as it lasts, over a long window and still over a short one. */
 function burn(options: {
@@ -28,7 +30,7 @@ function burn(options: {
   const series = (status: string) => `${requests}_count{method="GET",route="/v1/agents",status="${status}"}`;
   return {
     name,
-    expr: `(${failing(long)}) > ${limit} and (${failing(short)}) > ${limit} and sum(increase(${requests}_count[${long}])) > ${leastRequests}`,
+    expr: `(${failing(long)}) > ${limit} and (${failing(short)}) > ${limit} and sum(increase(${requests}_count{${asked}}[${long}])) > ${leastRequests}`,
     for: options.for,
     severity,
     summary,
@@ -97,7 +99,7 @@ export const apiAlerts: AlertGroup = {
     },
     {
       name: 'FiguresOld',
-      expr: `time() - min by (from) (${api.figuresAt.name}) > 300`,
+      expr: `time() - min by (from) (${api.figuresAt.name}) > 300 or sum by (from) (increase(${api.figuresFailed.name}[10m])) > 5`,
       for: '2m',
       severity: 'ticket',
       summary:
@@ -138,7 +140,6 @@ export const apiAlerts: AlertGroup = {
       severity: 'page',
       summary: 'No API answers Prometheus.',
       runbook: 'nothing-is-scraped',
-      labels: { layer: 'server' },
       fires: { when: { 'up{job="prometheus"}': '1x20' }, at: '5m', labels: { job: jobs.api } },
       silent: { when: { [`up{job="${jobs.api}",instance="a:1"}`]: '1x20' }, at: '5m' },
     },

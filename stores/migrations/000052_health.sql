@@ -44,5 +44,5 @@ create table health_looks (
 alter table machines add column progress_at timestamptz, add column disk_free real check (disk_free between 0 and 1);
 -- Runs that brought nothing, as they come: whose agents must be looked at.
 create index runs_barren on runs (ended_at) where state in ('failed', 'empty');
--- Time in which it was paused is no silence of the agent.
+-- Time in which it was paused, or had another cadence, is no silence of the agent.
 alter table agents add column resumed_at timestamptz;

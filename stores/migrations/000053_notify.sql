@@ -31,6 +31,9 @@ create table notifications (
 );
 create index notifications_owner on notifications (owner_id, id);
 create index notifications_ended on notifications (ended_at) where ended_at is not null;
+create index notifications_under_way on notifications (created_at) where ended_at is null;
+-- What a day came to: runs are kept for years.
+create index runs_ended on runs (owner_id, ended_at) where ended_at is not null;
 -- What comes meanwhile waits for the one under way, and is then told together.
 create unique index notifications_one_open on notifications (owner_id, destination)
   where kind = 'notices' and state in ('pending', 'sending');

@@ -17,7 +17,9 @@ create table token_spends (
   service text,
   day date not null,
   reserved integer not null check (reserved >= 0),
-  tokens integer check (tokens >= 0)
+  tokens integer check (tokens >= 0),
+  -- That have reserved it and not given it up.
+  attempts integer not null default 1
 );
 create index token_spends_day on token_spends (day);
 

@@ -33,8 +33,11 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     select 'machines' as figure, jsonb_build_object('state', state) as labels, count(*)::float8 as value
       from machines where removed_at is null group by state
     union all select 'machineLease', jsonb_build_object('machine', id),
-      greatest(extract(epoch from lease_until - clock_timestamp()), -86400)::float8 from machines where removed_at is null
-    union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int from machines where removed_at is null
+      -- One that was never started, or was taken out in order, has no lease to lose.
+      greatest(extract(epoch from lease_until - clock_timestamp()), -86400)::float8
+      from machines where removed_at is null and epoch > 0 and isfinite(lease_until) and state <> 'drained'
+    union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int
+      from machines where removed_at is null and state in ('ready', 'suspect') and yields is null
     union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { type HealthLook, healthLooks } from '../../domain/health.ts';
 import type { HealthKind, HealthState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -84,10 +85,10 @@ export async function listHealth(
 
 export interface HealthCounts {
   counts: Array<{ kind: HealthKind; state: HealthState; count: number }>;
-  /** When the machines were last looked at, which is the look that is taken most often; null: never. */
+  /** When the look that is furthest behind was last taken; null: none ever was. */
   judgedAt: string | null;
-  /** Seconds since then, by the clock of the database. */
-  judgedAgo: number | null;
+  /** Seconds by which it is behind its time, by the clock of the database. */
+  behindSeconds: number | null;
 }
 
 export async function countHealth(db: Executor, ownerId: string): Promise<HealthCounts> {
@@ -97,16 +98,20 @@ export async function countHealth(db: Executor, ownerId: string): Promise<Health
     .where('ownerId', '=', ownerId)
     .groupBy(['subjectKind', 'state'])
     .execute();
-  const look = await db
+  const looks = await db
     .selectFrom('healthLooks')
-    .select('lookedAt')
+    .select(['look', 'lookedAt'])
     .select(sql<number>`extract(epoch from clock_timestamp() - looked_at)::float8`.as('ago'))
-    .where('look', '=', 'machines')
-    .executeTakeFirst();
+    .execute();
+  const behind = looks.map(({ look, lookedAt, ago }) => ({
+    lookedAt,
+    seconds: ago - healthLooks[look as HealthLook].everySeconds,
+  }));
+  const worst = behind.toSorted((a, b) => b.seconds - a.seconds)[0];
   return {
     counts: counts as HealthCounts['counts'],
-    judgedAt: look === undefined ? null : iso(look.lookedAt),
-    judgedAgo: look?.ago ?? null,
+    judgedAt: worst === undefined ? null : iso(worst.lookedAt),
+    behindSeconds: worst?.seconds ?? null,
   };
 }
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ballotWorkflowId, compositionWorkflowId, inviteWorkflowId } from '../../domain/ids.ts';
+import { ballotWorkflowId, compositionWorkflowId, inviteWorkflowId, reflectWorkflowId } from '../../domain/ids.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createIntentStore } from '../../stores/intents.ts';
 import { createListenerFactory } from '../../stores/listen.ts';
@@ -109,5 +109,43 @@ test('a lost composition and a lost invitation are asked for under the same ids'
     return row.state === 'expired';
   });
   expect(await workflow.result()).toEqual({ inviteId: invite, state: 'expired' });
-  expect(await resume()).toEqual({ ballots: 0, invites: 0, compositions: 0 });
+  expect(await resume()).toMatchObject({ ballots: 0, invites: 0, compositions: 0 });
+});
+
+test('a run whose workflow was lost is begun anew under its id, so that its agent is free for the next', async () => {
+  const workflowId = reflectWorkflowId('light-004', 'lost');
+  const lost = (age: string) =>
+    sql`
+    insert into runs (id, owner_id, agent_id, workflow_id, temporal_run_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, created_at)
+    select 'run_lost', owner_id, id, ${workflowId}, 'gone', 'schedule', 'lost', 'running', model_id, model_id, 'q', 1, now() - ${age}::interval
+    from agents where id = 'light-004' on conflict (id) do update set created_at = excluded.created_at`.execute(
+      stage.db,
+    );
+  await lost('10 minutes');
+  expect(await resume()).toMatchObject({ runs: 0 });
+  await lost('2 hours');
+  expect(await resume()).toMatchObject({ runs: 1 });
+  // It has nothing to reflect on, so it is begun and ends.
+  await until('it has ended', async () => {
+    const row = await stage.db
+      .selectFrom('runs')
+      .select('state')
+      .where('id', '=', 'run_lost')
+      .executeTakeFirstOrThrow();
+    return row.state === 'empty';
+  });
+  expect(await stage.client.workflow.getHandle(workflowId).result()).toMatchObject({ state: 'empty' });
+  expect(await resume()).toMatchObject({ runs: 0 });
+});
+
+test('a message to people that lost its workflow is sent, so that its destination is told of the next, too', async () => {
+  await sql`insert into notifications (id, owner_id, destination, kind, key, content, created_at)
+    select 'ntf_lost', owner_id, 'nobody', 'notices', 'ntf_lost', '{"title":"x","text":"x","severity":"info"}', now() - interval '10 minutes'
+    from agents where id = 'light-001'`.execute(stage.db);
+  expect(await resume()).toMatchObject({ notifications: 1 });
+  const { rows } = await sql<{ type: string }>`select type from intents where workflow_id = 'notification:ntf_lost'
+    union all select 'sendNotification' from notifications where id = 'ntf_lost' and state <> 'pending'`.execute(
+    stage.db,
+  );
+  expect(rows.map(({ type }) => type)).toContain('sendNotification');
 });

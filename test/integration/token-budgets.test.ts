@@ -56,6 +56,16 @@ test('a step counts once, however often it is reserved, settled or run again aft
   expect(await taken('light-003')).toBe(120);
 });
 
+test('an attempt that is given up late does not take back what the one after it has reserved', async () => {
+  const spend = { key: 'late/1', agentId: 'light-011', most: 500 };
+  await store.reserve(spend);
+  await store.reserve(spend);
+  await store.release(spend.key);
+  expect(await taken('light-011')).toBe(500);
+  await store.settle(spend.key, 80);
+  expect(await taken('light-011')).toBe(80);
+});
+
 test('what was not done gives back what it had reserved', async () => {
   const spend = { key: 'undone/1', agentId: 'light-004', most: 500 };
   await store.reserve(spend);
@@ -92,6 +102,7 @@ test('a person is told once a day, also where they have settled it', async () =>
       }>`select count(*)::int as count from notices where kind = 'tokens_spent' and subject = 'shop'`.execute(stage.db)
     ).rows[0]!.count;
   expect(await told()).toBe(1);
+  budgets = budgetsSchema.parse({ services: { shop: 100 } });
   await sql`update notices set resolved_at = now() where subject = 'shop'`.execute(stage.db);
   const { id } = await stage.db.selectFrom('tokens').select('id').where('name', '=', 'shop').executeTakeFirstOrThrow();
   await expect(store.reserve({ key: 'shop/3', agentId: 'light-009', askedBy: id, most: 1 })).rejects.toThrow(

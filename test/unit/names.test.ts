@@ -12,6 +12,7 @@ const foreign: Record<string, string[]> = {
   'domain/prompts/questions-1.ts': ['system'],
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
+  'bench/heartbeats.ts': ['system'],
   'doctor/servers.ts': ['system'],
   'integrations/importers/character-card.ts': ['system'],
   'integrations/importers/eliza.ts': ['system'],
