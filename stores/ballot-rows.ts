@@ -10,10 +10,9 @@ export const clockNow: Moment = sql<Date>`date_trunc('milliseconds', clock_times
 
 export type VoterKind = 'agent' | 'user';
 
-/** A ballot as the steps of its workflow and the votes see it; times in milliseconds. */
-export interface BallotRow {
+/** What is voted on, by whom and how: the same from the proposal to its end. */
+export interface ProposedBallot {
   id: string;
-  ownerId: string;
   /** Whose members vote; null: all living agents of the owner. */
   guildId: string | null;
   authorKind: VoterKind;
@@ -21,8 +20,17 @@ export interface BallotRow {
   title: string;
   text: string;
   method: VotingMethod;
-  options: string[];
+  options: readonly string[];
   effect: BallotEffect;
+  quorum: number;
+  threshold: number;
+  lineageShare: number;
+}
+
+/** A ballot as the steps of its workflow and the votes see it; times in milliseconds. */
+export interface BallotRow extends ProposedBallot {
+  ownerId: string;
+  options: string[];
   state: BallotState;
   /** What its effect came to, or why it failed. */
   reason: string;
@@ -30,9 +38,6 @@ export interface BallotRow {
   winner: number | null;
   voteSeconds: number;
   extensionSeconds: number;
-  quorum: number;
-  threshold: number;
-  lineageShare: number;
   askedAgents: number;
   votesPerHour: number;
   opensAt: number;

@@ -1,32 +1,27 @@
 import { sql } from 'kysely';
-import { type BallotEffect, ballotLimits, type VotingMethod } from '../domain/ballots.ts';
+import { ballotLimits } from '../domain/ballots.ts';
 import { DomainError } from '../domain/errors.ts';
 import { ballotWorkflowId } from '../domain/ids.ts';
 import { openBallotStates } from '../domain/states.ts';
-import { type BallotRow, ballotSeenBy, clockNow, lockBallot, type VoterKind } from './ballot-rows.ts';
+import {
+  type BallotRow,
+  type ProposedBallot,
+  ballotSeenBy,
+  clockNow,
+  lockBallot,
+  type VoterKind,
+} from './ballot-rows.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { findMember, lockSpeaker, lockGuildFor } from './guild-rows.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 
-export interface NewProposal {
-  id: string;
+export interface NewProposal extends ProposedBallot {
   ownerId: string;
-  guildId: string | null;
-  authorKind: VoterKind;
-  authorId: string;
-  title: string;
-  text: string;
-  method: VotingMethod;
-  options: readonly string[];
-  effect: BallotEffect;
   discussionSeconds: number;
   voteSeconds: number;
   extensionSeconds: number;
-  quorum: number;
-  threshold: number;
-  lineageShare: number;
   askedAgents: number;
   votesPerHour: number;
   requestHash: Buffer;

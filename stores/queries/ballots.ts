@@ -3,27 +3,15 @@ import type { Choice } from '../../domain/ballot-choices.ts';
 import type { BallotEffect, BallotReason, VoteOrigin, VotingMethod } from '../../domain/ballots.ts';
 import type { BallotState } from '../../domain/states.ts';
 import type { Tally } from '../../domain/tallies.ts';
-import { ballotSeenBy, type VoterKind } from '../ballot-rows.ts';
+import { ballotSeenBy, type ProposedBallot, type VoterKind } from '../ballot-rows.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
-export interface BallotView {
-  id: string;
-  /** Whose members vote; null: all living agents of the owner. */
-  guildId: string | null;
-  authorKind: VoterKind;
-  authorId: string;
-  title: string;
-  text: string;
-  method: VotingMethod;
+export interface BallotView extends ProposedBallot {
   options: string[];
-  effect: BallotEffect;
   state: BallotState;
   reasonCode: BallotReason;
   reason: string;
-  quorum: number;
-  threshold: number;
-  lineageShare: number;
   createdAt: string;
   opensAt: string;
   openedAt: string | null;
