@@ -50,7 +50,7 @@ const preparedName = /^\s*\/\*prepared (\w+)\*\//;
 class PreparingClient extends pg.Client {
   constructor(config?: pg.ClientConfig) {
     super(config);
-    const plain = this.query.bind(this) as (...asked: unknown[]) => unknown;
+    const plain = (...asked: unknown[]): unknown => super.query(...(asked as [pg.Submittable]));
     const query = (statement: unknown, values?: unknown, ...rest: unknown[]) => {
       const name = typeof statement === 'string' ? preparedName.exec(statement)?.[1] : undefined;
       return name === undefined ? plain(statement, values, ...rest) : plain({ name, text: statement, values }, ...rest);
