@@ -38,6 +38,10 @@ export type HealthKind = (typeof healthKinds)[number];
 export const healthStates = ['lost', 'failing', 'late', 'not_set_up', 'ok'] as const;
 export type HealthState = (typeof healthStates)[number];
 
+/** unknown: nothing has looked at it yet. */
+export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
+export type ServiceState = (typeof serviceStates)[number];
+
 export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
 export type MessageState = (typeof messageStates)[number];
 /** A message in one of these never changes again. */

@@ -1140,6 +1140,19 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface Services {
+  changedAt: Generated<Timestamp>;
+  createdAt: Generated<Timestamp>;
+  id: string;
+  machineId: string | null;
+  ownerId: string;
+  placedBecause: Generated<string>;
+  reason: Generated<string>;
+  retiredAt: Timestamp | null;
+  spec: Json;
+  state: Generated<string>;
+}
+
 export interface SigningKeys {
   id: string;
   madeAt: Generated<Timestamp>;
@@ -1286,6 +1299,7 @@ export interface Tokens {
   ownerId: string;
   revokedAt: Timestamp | null;
   role: string;
+  serviceId: string | null;
   usedAt: Timestamp | null;
 }
 
@@ -1509,6 +1523,7 @@ export interface DB {
   refunds: Refunds;
   runCalls: RunCalls;
   runs: Runs;
+  services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;
   sourceSecrets: SourceSecrets;
