@@ -93,6 +93,7 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
+    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {

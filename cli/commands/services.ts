@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ago, bold, dim, line, plain, printJson, styledState, table, warn } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { serviceTokenCommand } from './service-tokens.ts';
 
 interface Service {
   id: string;
@@ -68,6 +69,8 @@ export function serviceCommands(program: Command): void {
       if (json) return printJson(service);
       for (const text of shownLines(service)) line(text);
     });
+
+  serviceTokenCommand(services);
 }
 
 function gpuWords({ needsGpu, vramGiB }: Service): string {
