@@ -67,7 +67,6 @@ const stepSchema = z.discriminatedUnion('kind', [
   commandStepSchema,
   manualSchema,
 ]);
-export type RolloutStep = z.infer<typeof stepSchema>;
 
 /** Branches and images are undone by themselves; what a command or a person did needs its own way back. */
 const undoSchema = z.discriminatedUnion('kind', [commandStepSchema, manualSchema]);
