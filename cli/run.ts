@@ -33,6 +33,7 @@ import { reflectionCommands } from './commands/reflections.ts';
 import { rolloutCommands } from './commands/rollouts.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
+import { serviceCommands } from './commands/services.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { budgetCommand } from './commands/token-budgets.ts';
@@ -93,6 +94,7 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
+    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {
