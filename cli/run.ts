@@ -30,6 +30,7 @@ import { mailCommands } from './commands/mails.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
 import { reflectionCommands } from './commands/reflections.ts';
+import { rolloutCommands } from './commands/rollouts.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { serviceCommands } from './commands/services.ts';
@@ -54,6 +55,7 @@ export function createProgram(): Command {
   for (const add of [
     configCommands,
     importCommand,
+    rolloutCommands,
     doctorCommand,
     fleetCommands,
     machineCommands,
