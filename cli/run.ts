@@ -95,7 +95,6 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
-    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {
