@@ -27,11 +27,13 @@ export function serviceFolderOf(fleetFile: string): string {
 
 /**
  * Every `*.yaml` of the folder beside fleet.yaml, in the order of their names; hidden ones are not read.
- * @returns no files where there is no folder: the fleet says nothing of services
  */
-export function readServiceSources(
-  fleetFile: string,
-): { files: ServiceFile[]; folder: boolean } | { errors: YamlFileError[] } {
+export function readServiceSources(fleetFile: string): {
+  files: ServiceFile[];
+  /** Whether there is such a folder. */
+  folder: boolean;
+  errors: YamlFileError[];
+} {
   const folder = serviceFolderOf(fleetFile);
   const errors: YamlFileError[] = [];
   const tell = (file: string, rule: string, mend: string) =>
@@ -48,7 +50,7 @@ export function readServiceSources(
   });
   const bytes = files.reduce((sum, { source }) => sum + Buffer.byteLength(source), 0);
   if (bytes > mostServiceBytes) tell(folder, `must hold at most ${mostServiceBytes} bytes`, 'Shorten the files.');
-  return errors.length > 0 ? { errors } : { files, folder: names !== undefined };
+  return { files, folder: names !== undefined, errors };
 }
 
 /**
@@ -90,9 +92,10 @@ export function readServiceFiles(
   fleetFile: string,
   machines: readonly string[] | undefined,
 ): { files: ParsedServices[] } | { errors: YamlFileError[] } {
-  const read = readServiceSources(fleetFile);
-  if ('errors' in read) return read;
-  return parseServiceFiles(read.files, machines, (name) => join(serviceFolderOf(fleetFile), name));
+  const { files, errors } = readServiceSources(fleetFile);
+  const parsed = parseServiceFiles(files, machines, (name) => join(serviceFolderOf(fleetFile), name));
+  const all = [...errors, ...('errors' in parsed ? parsed.errors : [])];
+  return all.length > 0 ? { errors: all } : parsed;
 }
 
 /** undefined: there is no such folder. */

@@ -140,7 +140,7 @@ function writeFiles(folder: string, files: readonly FleetFile[]): void {
 /** What is beside fleet.yaml; a fleet without the folder says nothing of services. */
 function readServices(file: string): { serviceFiles?: ServiceFile[] } {
   const read = readServiceSources(file);
-  if ('errors' in read) throw badInput(yamlErrorLines(read.errors).join('\n'));
+  if (read.errors.length > 0) throw badInput(yamlErrorLines(read.errors).join('\n'));
   return read.folder ? { serviceFiles: read.files } : {};
 }
 

@@ -91,7 +91,7 @@ export async function bearFleet(
 /** fleet.d beside the file, where there is one. */
 function serviceFilesOf(file: string): { serviceFiles?: ServiceFile[] } {
   const read = readServiceSources(file);
-  if ('errors' in read) {
+  if (read.errors.length > 0) {
     throw new DomainError('CONFIG_INVALID', yamlErrorLines(read.errors).join('\n'), { fields: read.errors });
   }
   return read.folder ? { serviceFiles: read.files } : {};
