@@ -70,7 +70,8 @@ const startingMs = 1_000;
 
 export function runRoutes(app: Api, context: ApiContext): void {
   const { db, starter, runs, linksTo, lookAtWorkflow } = context;
-  const linked = (run: RunView) => ({ ...run, links: linksTo(run.workflowId) });
+  const linksOf = (run: RunView) => (run.begun ? linksTo(run.workflowId) : { temporal: null });
+  const linked = (run: RunView) => ({ ...run, links: linksOf(run) });
 
   listRoute(app, {
     url: '/v1/runs',
@@ -128,7 +129,7 @@ export function runRoutes(app: Api, context: ApiContext): void {
         id,
         state: known.run.state,
         ...whyRun({ ...known.facts, run: known.run, workflow }),
-        links: linksTo(run.workflowId),
+        links: linksOf(known.run),
       };
     },
   });

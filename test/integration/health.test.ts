@@ -9,6 +9,8 @@ import { createAgentStore } from '../../stores/agents.ts';
 import { createHealthStore, type HealthStore, type SchedulesSeen } from '../../stores/health.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
+import { readFigures } from '../../stores/queries/figures.ts';
+import { createRunStore } from '../../stores/runs.ts';
 import { readSchedules } from '../../workers/schedule-facts.ts';
 import { reconcileSchedules } from '../../workers/schedules.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -139,6 +141,18 @@ test('an agent whose runs stop is late, then failing, and well again with the ne
     { kind: 'agent', from: 'late', to: 'failing' },
     { kind: 'agent', from: 'failing', to: 'ok', reason: '' },
   ]);
+});
+
+test('for how long work is parked counts from when it was parked, not from when it was asked for', async () => {
+  await addRun(id, { state: 'queued', hoursAgo: 5 });
+  const { id: runId } = await store.db.selectFrom('runs').select('id').executeTakeFirstOrThrow();
+  const oldest = async () =>
+    (await readFigures(store.db)).find(({ figure }) => figure === 'oldestParked')!.value;
+  expect(await oldest()).toBe(0);
+  expect(await createRunStore(store.db).park(runId, 'no machine serves m')).toBe(true);
+  expect(await oldest()).toBeLessThan(3_600);
+  await sql`update runs set parked_at = now() - interval '2 hours'`.execute(store.db);
+  expect(await oldest()).toBeGreaterThan(7_100);
 });
 
 test('three empty runs in a row make an agent failing; two, or one that importance took back, do not', async () => {
