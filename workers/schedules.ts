@@ -80,6 +80,14 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader,
   }
 }
 
+/** Makes Schedules again that are gone from Temporal, as the looks at health have seen; one that a person does not want is paused, not deleted. */
+export async function remakeSchedules(
+  health: { lacksSchedules(): Promise<boolean> },
+  reconcile: () => Promise<void>,
+): Promise<void> {
+  if (await health.lacksSchedules()) await reconcile();
+}
+
 async function remove(client: Client, scheduleId: string): Promise<void> {
   try {
     await client.schedule.getHandle(scheduleId).delete();

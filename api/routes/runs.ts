@@ -125,10 +125,13 @@ export function runRoutes(app: Api, context: ApiContext): void {
       // It may have ended between the two looks.
       const now = isClosed(workflow) ? await readRunWhy(db, callerOf(request).ownerId, id) : undefined;
       const known = now ?? rows;
+      const { sweepWorkflowId } = rows;
+      const isUnbegun = workflow === null && !run.begun && sweepWorkflowId !== null;
+      const sweep = isUnbegun ? { sweep: await lookAtWorkflow(sweepWorkflowId) } : {};
       return {
         id,
         state: known.run.state,
-        ...whyRun({ ...known.facts, run: known.run, workflow }),
+        ...whyRun({ ...known.facts, ...sweep, run: known.run, workflow }),
         links: linksOf(known.run),
       };
     },

@@ -82,7 +82,7 @@ test('a drop that was rejected before it was sent has no workflow to link to; on
   const asks = channel['id'] as string;
   await api.call('POST', `/v1/channels/${asks}/stage`, { body: { stage: 'approval' } });
   const drafted = async () => (await draft({ channels: [asks] })).json['id'] as string;
-  const later = { body: { publishAt: new Date(Date.now() + 3_600_000).toISOString() } };
+  const later = { body: { at: new Date(Date.now() + 3_600_000).toISOString() } };
   const rejected = await drafted();
   expect((await api.call('POST', `/v1/drops/${rejected}/publish`, later)).json).toMatchObject({
     state: 'awaiting_approval',
