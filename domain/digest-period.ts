@@ -38,7 +38,8 @@ function minuteOf(at: string): number {
 export function digestPeriod(clock: DigestClock, asked: string): DigestPeriod {
   const moment = Date.parse(asked);
   const [before, last] = timesBy(clock, moment);
-  const isMeant = moment === last || (moment % 60_000 === 0 && wallMinutes(new Date(moment), clock.timeZone) === minuteOf(clock.at));
+  const isMeant =
+    moment === last || (moment % 60_000 === 0 && wallMinutes(new Date(moment), clock.timeZone) === minuteOf(clock.at));
   const [since, until] = isMeant ? [before, last] : [moment - dayMs, moment];
   return { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
 }

@@ -73,7 +73,9 @@ export function createHealthStore(db: Database) {
 
     /** Whether Temporal lacked a Schedule that the fleet needs, by the last looks. */
     async lacksSchedules(): Promise<boolean> {
-      const { rows } = await sql`select from health where subject_kind = 'schedule' and state = 'lost' limit 1`.execute(db);
+      const { rows } = await sql`select from health where subject_kind = 'schedule' and state = 'lost' limit 1`.execute(
+        db,
+      );
       return rows.length > 0;
     },
 

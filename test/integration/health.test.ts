@@ -155,8 +155,7 @@ test('an agent whose runs stop is late, then failing, and well again with the ne
 test('for how long work is parked counts from when it was parked, not from when it was asked for', async () => {
   await addRun(id, { state: 'queued', hoursAgo: 5 });
   const { id: runId } = await store.db.selectFrom('runs').select('id').executeTakeFirstOrThrow();
-  const oldest = async () =>
-    (await readFigures(store.db)).find(({ figure }) => figure === 'oldestParked')!.value;
+  const oldest = async () => (await readFigures(store.db)).find(({ figure }) => figure === 'oldestParked')!.value;
   expect(await oldest()).toBe(0);
   expect(await createRunStore(store.db).park(runId, 'no machine serves m')).toBe(true);
   expect(await oldest()).toBeLessThan(3_600);
