@@ -1,5 +1,5 @@
 import { durationSeconds } from './durations.ts';
-import type { HealthState, MachineState, RunsAs } from './states.ts';
+import type { HealthState, MachineState, RunsAs, ServiceState } from './states.ts';
 
 /** What one look at a subject says of it. */
 export interface Judgement {
@@ -230,6 +230,23 @@ export function judgeChannel({ stopped, stopReason, ends, lastReason }: ChannelF
     return { state: 'late', reason: 'nobody knows whether one of its last posts came out' };
   if (ends[0] === 'failed') return { state: 'late', reason: `its last post failed${because}` };
   return ok;
+}
+
+export interface ServiceFacts {
+  state: ServiceState;
+  reason: string;
+  required: boolean;
+  /** null: the plan puts it nowhere, or there is none yet. */
+  machineState: MachineState | null;
+}
+
+export function judgeService({ state, reason, required, machineState }: ServiceFacts): Judgement {
+  if (machineState === 'lost') return machineLost;
+  if (state === 'up') return ok;
+  if (state === 'down') return { state: required ? 'failing' : 'late', reason };
+  if (state === 'unknown')
+    return { state: 'not_set_up', reason: reason === '' ? 'nothing has looked at it yet' : reason };
+  return { state: 'ok', reason: reason === '' ? state : `${state}: ${reason}` };
 }
 
 export interface LedgerFacts {

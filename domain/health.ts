@@ -16,6 +16,7 @@ export const healthLooks = {
   machines: { everySeconds: 5, kinds: ['machine', 'worker', 'model_server', 'disk'] },
   agents: { everySeconds: 30, kinds: ['agent'] },
   channels: { everySeconds: 30, kinds: ['channel'] },
+  services: { everySeconds: 10, kinds: ['service'] },
   upkeep: { everySeconds: 60, kinds: ['ledger', 'backup', 'certificate'] },
   // Last: it asks Temporal, and where that does not answer, all else has been judged.
   schedules: { everySeconds: 60, kinds: ['schedule'] },
@@ -41,6 +42,8 @@ export const patience: Readonly<Record<HealthKind, Patience>> = {
   ledger: { worse: 1, better: 2 },
   backup: seenTwice,
   certificate: seenTwice,
+  // Its watch has seen it twice already.
+  service: { worse: 1, better: 2 },
 };
 
 /** Without a look for this long, what is stored says nothing of now. */

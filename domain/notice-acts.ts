@@ -375,6 +375,12 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
       by(`Make room on the disk of ${subject}.`, 'soulfra machine list', 'GET', `/v1/machines/${subject}`),
     otherwise: () => 'A full disk stops the database or the model server. It closes by itself once there is room.',
   },
+  service_down: {
+    severity: 'critical',
+    act: ({ subject }) =>
+      by('See why, on its machine; start it.', `soulfra services show ${subject}`, 'GET', `/v1/services/${subject}`),
+    otherwise: () => 'What needs it does not work. It closes once the service is up.',
+  },
   backup_old: {
     severity: 'critical',
     act: () => by('Make a backup, and see why none was made.', 'soulfra health', 'GET', '/v1/health/ready'),

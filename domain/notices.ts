@@ -44,6 +44,7 @@ export const noticeKinds = [
   'worker_failing',
   'schedule_failing',
   'disk_low',
+  'service_down',
   'backup_old',
   'certificate_ending',
   'notify_failing',

@@ -35,6 +35,12 @@ const portSchema = z.strictObject({
 const healthCheckSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('http'), port: portNumber, path: z.string().startsWith('/').max(500) }),
   z.strictObject({ kind: z.literal('tcp'), port: portNumber }),
+  z.strictObject({
+    kind: z.literal('zeromq'),
+    port: portNumber,
+    /** What is sent; any reply will do. */
+    request: z.string().min(1).max(1_000).default('ping'),
+  }),
   z.strictObject({ kind: z.literal('command'), command: commandSchema }),
 ]);
 

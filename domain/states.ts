@@ -32,6 +32,7 @@ export const healthKinds = [
   'disk',
   'backup',
   'certificate',
+  'service',
 ] as const;
 export type HealthKind = (typeof healthKinds)[number];
 /** The worst first. not_set_up: there is nothing to judge yet. */

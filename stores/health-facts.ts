@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { AgentFacts, ChannelFacts, LedgerFacts, MachineFacts } from '../domain/health-rules.ts';
+import type { AgentFacts, ChannelFacts, LedgerFacts, MachineFacts, ServiceFacts } from '../domain/health-rules.ts';
 import {
   digestScheduleId,
   heartbeatScheduleId,
@@ -93,6 +93,14 @@ export async function channelFacts(db: Executor): Promise<Array<ChannelFacts & S
         order by id desc limit 3) d
     ) recent on true
     where c.removed_at is null`.execute(db);
+  return rows;
+}
+
+export async function serviceFacts(db: Executor): Promise<Array<ServiceFacts & Subject>> {
+  const { rows } = await sql<ServiceFacts & Subject>`
+    select s.id, s.owner_id, s.state, s.reason, (s.spec ->> 'required')::boolean as required, m.state as machine_state
+    from services s left join machines m on m.id = s.machine_id
+    where s.retired_at is null`.execute(db);
   return rows;
 }
 

@@ -19,6 +19,7 @@ const told: Partial<Record<HealthKind, Told>> = {
   worker: { kind: 'worker_failing', states: failing, title: (id) => `The worker of ${id} completes nothing` },
   schedule: { kind: 'schedule_failing', states: failing, title: (id) => `The Schedule ${id} does not act` },
   disk: { kind: 'disk_low', states: ['late', ...failing], title: (id) => `The disk of ${id} is nearly full` },
+  service: { kind: 'service_down', states: ['failing'], title: (id) => `The service ${id} is down` },
   backup: { kind: 'backup_old', states: ['late', ...failing], title: (id) => `The last backup of ${id} is old` },
   certificate: {
     kind: 'certificate_ending',

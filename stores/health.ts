@@ -9,6 +9,7 @@ import {
   judgeMachine,
   judgeModelServer,
   judgeSchedule,
+  judgeService,
   judgeWorker,
   type Judgement,
   notSetUpYet,
@@ -27,6 +28,7 @@ import {
   machineFacts,
   neededSchedules,
   oldestIntentAt,
+  serviceFacts,
 } from './health-facts.ts';
 
 /** A subject as one look saw it. */
@@ -176,6 +178,13 @@ async function see(
       id: facts.id,
       ownerId: facts.ownerId,
       ...judgeChannel(facts),
+    }));
+  if (look === 'services')
+    return (await serviceFacts(tx)).map((facts) => ({
+      kind: 'service',
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeService(facts),
     }));
   const owner = await fleetOwner(tx);
   if (owner === undefined) return [];

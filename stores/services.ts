@@ -2,7 +2,9 @@ import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { type PlaceableService, placeableService, type PlannedService } from '../domain/service-placement.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
-import type { Executor } from './database.ts';
+import type { ServiceState } from '../domain/states.ts';
+import type { Database, Executor } from './database.ts';
+import type { HeldEpoch } from './machines.ts';
 
 /** Makes the owner's services what the files of fleet.d/ say, in the caller's transaction; what is not among them is retired. */
 export async function applyServices(tx: Executor, ownerId: string, specs: readonly ServiceSpec[]): Promise<void> {
@@ -53,3 +55,49 @@ export async function moveServices(tx: Executor, planned: readonly PlannedServic
         -- Nothing looks at one that has no place, so what it was before would stand for ever.
         or (plan.machine_id is null and services.state <> 'down'))`.execute(tx);
 }
+
+/** A service as its machine's worker looks at it. */
+export interface ServiceToLookAt {
+  id: string;
+  spec: ServiceSpec;
+  state: ServiceState;
+  reason: string;
+  /** How long it has been in its state. */
+  forSeconds: number;
+}
+
+export function createServiceStore(db: Database) {
+  return {
+    /** Those that the plan puts on the machine; none where another worker has its epoch. */
+    async toLookAt({ machineId, epoch }: HeldEpoch): Promise<ServiceToLookAt[]> {
+      const { rows } = await sql<{
+        id: string;
+        spec: unknown;
+        state: ServiceState;
+        reason: string;
+        forSeconds: number;
+      }>`
+        select s.id, s.spec, s.state, s.reason, extract(epoch from now() - s.changed_at)::float8 as for_seconds
+        from services s join machines m on m.id = s.machine_id
+        where s.machine_id = ${machineId} and m.epoch = ${epoch} and s.retired_at is null order by s.id`.execute(db);
+      return rows.map((row) => ({ ...row, spec: storedService(row.spec) }));
+    },
+
+    /**
+     * Writes down what was seen of a service, unless it has moved, somebody else has written its state meanwhile, or another worker has
+     * the machine. @returns whether it was written
+     */
+    async seen(
+      { machineId, epoch }: HeldEpoch,
+      { id, was, state, reason }: { id: string; was: ServiceState; state: ServiceState; reason: string },
+    ): Promise<boolean> {
+      const { numAffectedRows } = await sql`
+        update services set state = ${state}, reason = ${reason},
+          changed_at = case when state = ${state} then changed_at else now() end
+        where id = ${id} and machine_id = ${machineId} and retired_at is null and state = ${was}
+          and (select epoch from machines where id = ${machineId}) = ${epoch}`.execute(db);
+      return (numAffectedRows ?? 0n) > 0n;
+    },
+  };
+}
+export type ServiceStore = ReturnType<typeof createServiceStore>;

@@ -35,6 +35,7 @@ import { createMachineReportStore } from '../stores/machine-reports.ts';
 import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
+import { createServiceStore } from '../stores/services.ts';
 import { createTokenBudgetStore } from '../stores/token-budgets.ts';
 import { createAnswerStream } from './answer-stream.ts';
 import { workflowBundle } from './bundle.ts';
@@ -48,6 +49,7 @@ import { createDropChannelWorkers } from './drop-channels.ts';
 import { watchGpus } from './gpu-figures.ts';
 import { createInferenceFigures } from './inference-figures.ts';
 import { createInferencePool } from './inference-pool.ts';
+import { watchServices } from './service-watch.ts';
 import { showPresence } from './presence.ts';
 import { createRateMeter } from './rate-meter.ts';
 import { relayIntents } from './intents-relay.ts';
@@ -357,6 +359,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     log,
   });
   watch = watchModelServer({ models, pool, machines: stores.machines, lease: lease.held, log });
+  const serviceWatch = watchServices({
+    services: createServiceStore(db),
+    hosts: () => {
+      const now = view.fleet.machines.find((other) => other.id === machineId) ?? machine;
+      return ['127.0.0.1', '::1', now.host ?? now.id];
+    },
+    lease: lease.held,
+    log,
+  });
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
@@ -421,6 +432,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await report.stop();
       await yieldWatch.stop();
       gpuWatch?.stop();
+      await serviceWatch.stop();
       disk.stop();
       await relay?.stop();
       await watch?.stop();

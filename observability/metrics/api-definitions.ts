@@ -8,6 +8,7 @@ import {
   licenseStates,
   machineStates,
   purchaseStates,
+  serviceStates,
 } from '../../domain/states.ts';
 import { bounds, type MetricDefinitions } from './definition.ts';
 
@@ -247,6 +248,13 @@ export const installationDefinitions = {
     help: 'Channels by kind and by whether they post.',
     unit: 'count',
     labels: { channel: posts, state: ['working', 'stopped'] },
+  },
+  services: {
+    name: 'soulfra_services',
+    type: 'gauge',
+    help: 'Services of the owner by how they do, and by whether the fleet is unwell without them.',
+    unit: 'count',
+    labels: { state: serviceStates, required: ['true', 'false'] },
   },
   mails: {
     name: 'soulfra_mails_waiting',

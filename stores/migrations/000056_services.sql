@@ -17,6 +17,10 @@ create table services (
 create index services_owner on services (owner_id);
 create index services_machine on services (machine_id);
 
+alter table health drop constraint health_subject_kind_check;
+alter table health add constraint health_subject_kind_check check (subject_kind in
+  ('agent', 'machine', 'worker', 'model_server', 'schedule', 'channel', 'ledger', 'disk', 'backup', 'certificate', 'service'));
+
 -- The files of fleet.d/ that were applied with this version, as they came: an undo and an export need them.
 alter table fleet_versions add column service_files jsonb not null default '[]';
 

@@ -71,6 +71,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'unconfirmed', '{}', count(*) from deliveries where state = 'unconfirmed'
     union all select 'channels', jsonb_build_object('channel', kind, 'state', case when stopped_at is null then 'working' else 'stopped' end),
       count(*) from channels where removed_at is null group by 2
+    union all select 'services', jsonb_build_object('state', state, 'required', coalesce(spec ->> 'required', 'true')), count(*)
+      from services where retired_at is null group by 2
     union all select 'mails', '{}', count(*) from mails where ended_at is null
     union all select 'ledgerImbalance', '{}', coalesce(sum(abs(balance)), 0)::float8
       from (select sum(balance) as balance from ledger_accounts group by owner_id, currency) by_currency
