@@ -137,7 +137,7 @@ services:
     await db.deleteFrom('healthLooks').execute();
     await health.look('services');
     const { json } = await api!.call('GET', '/v1/health?kind=service');
-    return json.items.map(({ id, state: of, reason }) => `${id} ${of} ${reason}`);
+    return json.items.map(({ id, state: of, reason }) => [id, of, reason].join(' '));
   };
   expect(await judged()).toEqual(['other not_set_up nothing has looked at it yet', 'router ok ']);
 
