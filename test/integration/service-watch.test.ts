@@ -113,6 +113,7 @@ services:
   expect((await api.call('POST', '/v1/fleet/apply', { body })).status).toBe(200);
   const machines = createMachineStore(db);
   const lease = await machines.register('small', { identity: 'small/worker/1', runsAs: 'simulated' });
+  await machines.register('big', { identity: 'big/worker/1', runsAs: 'simulated' });
   await db.updateTable('services').set({ machineId: 'small' }).where('id', '=', 'router').execute();
   await db.updateTable('services').set({ machineId: 'big' }).where('id', '=', 'other').execute();
   const log = createLogger({ part: 'worker', level: 'silent' });
