@@ -130,6 +130,20 @@ export const workerDefinitions = {
     unit: 'boolean',
     absentUntilSet: true,
   },
+  gpuCards: {
+    name: 'soulfra_gpu_cards',
+    type: 'gauge',
+    help: 'Cards of the machine that were seen; no series while they cannot be read.',
+    unit: 'count',
+    absentUntilSet: true,
+  },
+  gpuCardsExpected: {
+    name: 'soulfra_gpu_cards_expected',
+    type: 'gauge',
+    help: 'Cards that fleet.yaml names for the machine, where its cards are looked at.',
+    unit: 'count',
+    absentUntilSet: true,
+  },
   gpuUtilization: {
     name: 'soulfra_gpu_utilization_ratio',
     type: 'gauge',
