@@ -1,4 +1,4 @@
-import { bounds, type MetricDefinitions, workSeconds } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions, workSeconds } from './definition.ts';
 
 /** What an inference queue is asked for. */
 const inferenceKinds = [
@@ -14,6 +14,7 @@ const cards = 'index of the card in its host';
 
 /** What a worker process knows; each series also says its machine. */
 export const workerDefinitions = {
+  ...logDefinitions,
   activities: {
     name: 'soulfra_activity_seconds',
     type: 'histogram',
