@@ -36,7 +36,7 @@ export interface PlannedService {
 }
 
 /** Counted for a service that needs a GPU and does not say how much of it. */
-export const unstatedVramGiB = 2;
+const unstatedVramGiB = 2;
 /** Heavy services stand on the least card of this class and above, so that bigger ones stay free. */
 const heavyClassGiB = 24;
 /** Rounding of sums must never make what fits exactly not fit. */

@@ -10,7 +10,7 @@ import {
   purchaseStates,
   serviceStates,
 } from '../../domain/states.ts';
-import { bounds, type MetricDefinitions } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions } from './definition.ts';
 
 /** Over agents that are active: the middle one, the twentieth worst of a hundred, the worst. */
 const spread = ['median', 'p95', 'worst'] as const;
@@ -18,6 +18,7 @@ const posts = Object.keys(channelKinds);
 
 /** What the API process knows of itself. */
 export const apiDefinitions = {
+  ...logDefinitions,
   requests: {
     name: 'soulfra_api_request_seconds',
     type: 'histogram',

@@ -167,7 +167,7 @@ test('a plan places services with their reason, a lost machine gives them up, an
   const machines = createMachineStore(api.db);
   for (const id of ['big', 'small']) await machines.register(id, { identity: `${id}/worker/1`, runsAs: 'simulated' });
   const plans = createPlanStore(api.db);
-  const { computePlan } = createPlanActivities({
+  const activities = createPlanActivities({
     plans,
     runs: createRunStore(api.db),
     reconcileSchedules: () => Promise.resolve(),
@@ -175,8 +175,8 @@ test('a plan places services with their reason, a lost machine gives them up, an
   const replan = async () => {
     const planVersion = await plans.requestReplan({ ownerId: api.ownerId, reason: 'test' });
     // Asked twice, as an activity is.
-    await computePlan({ planVersion });
-    await computePlan({ planVersion });
+    await activities.computePlan({ planVersion });
+    await activities.computePlan({ planVersion });
   };
   const placed = async () => {
     const { json } = await api.call('GET', '/v1/services');
