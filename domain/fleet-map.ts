@@ -37,7 +37,7 @@ export interface MappedService {
 }
 
 /** The port that others reach a service by: the one called main, or its only one. */
-function mainPort({ ports }: Pick<ServiceSpec, 'ports'>): ServiceSpec['ports'][number] | undefined {
+export function mainPort({ ports }: Pick<ServiceSpec, 'ports'>): ServiceSpec['ports'][number] | undefined {
   return ports.find(({ name }) => name === 'main') ?? (ports.length === 1 ? ports[0] : undefined);
 }
 

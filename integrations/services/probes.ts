@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
+import { mainPort } from '../../domain/fleet-map.ts';
 import { serviceProbeSeconds, type ServiceSign } from '../../domain/service-watch.ts';
 import type { ServiceSpec } from '../../domain/services.ts';
 
@@ -28,7 +29,7 @@ export async function lookAtService({ spec, hosts }: ServiceLook, run: Run = run
 }
 
 async function probe({ healthCheck, ports }: ServiceLook['spec'], hosts: readonly string[]): Promise<ServiceSign> {
-  const main = ports.find(({ name }) => name === 'main') ?? (ports.length === 1 ? ports[0] : undefined);
+  const main = mainPort({ ports });
   const check = healthCheck === undefined || healthCheck.kind === 'command' ? undefined : healthCheck;
   const port = check?.port ?? (main?.protocol === 'udp' ? undefined : main?.port);
   if (port === undefined) return { sign: 'unknown', reason: 'it has no health check and no main port to look at' };
