@@ -460,6 +460,22 @@ export interface FleetVersions {
   version: Generated<number>;
 }
 
+export interface GatewayRequests {
+  answer: Json | null;
+  asked: Json;
+  attempt: Generated<number>;
+  createdAt: Generated<Timestamp>;
+  errorCode: string | null;
+  errorMessage: string | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  shownAttempt: number | null;
+  state: Generated<string>;
+  tokenId: string;
+}
+
 export interface GuildEvents {
   action: string;
   actorAgentId: string | null;
@@ -1304,8 +1320,8 @@ export interface Tokens {
 }
 
 export interface TokenSpends {
-  agentId: string;
-  archetype: string;
+  agentId: string | null;
+  archetype: string | null;
   attempts: Generated<number>;
   day: Timestamp;
   key: string;
@@ -1475,6 +1491,7 @@ export interface DB {
   events: Events;
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
+  gatewayRequests: GatewayRequests;
   guildEvents: GuildEvents;
   guildInvites: GuildInvites;
   guildInviteTokens: GuildInviteTokens;
