@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationSchema } from './durations.ts';
+import { embeddingsAlias } from './embeddings.ts';
 import { DomainError } from './errors.ts';
 import type { Fleet, ModelVariant } from './fleet.ts';
 import { backgroundPriority, restartPriority, waitedPriority } from './ladder.ts';
@@ -16,8 +17,6 @@ export const gatewaySchema = z.strictObject({
   /** A request for which no machine serves the model fails after this long. */
   waitFor: durationSchema.default('1m'),
 });
-
-export const embeddingsAlias = 'embeddings';
 
 /** Between talk, which has a queue of its own, and sweeps: what a service says of a request in `X-Soulfra-Priority`. */
 export const gatewayPriorities = {
