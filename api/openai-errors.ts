@@ -42,7 +42,7 @@ export function openAiErrorOf(err: DomainError): OpenAiError {
 }
 
 /** Seconds after which asking again may help, and whether it may at all: the official clients heed both headers. */
-export function retryHeaders(err: DomainError, retryAfter: number | undefined): Record<string, string> {
+function retryHeaders(err: DomainError, retryAfter: number | undefined): Record<string, string> {
   const { retryable, status } = errorTable[err.code];
   const again = retryable || err.code === 'MODEL_UNSERVED';
   return {

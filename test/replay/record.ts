@@ -32,6 +32,7 @@ import { testFleet } from '../support/fleets.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
+import { gatewayHistories, recordGateway } from './record-gateway.ts';
 import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
@@ -120,7 +121,11 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
-  const notifyAlone = wanted.length > 0 && wanted.every((name) => notifyHistories.some((one) => one.startsWith(name)));
+  const alone = (histories: readonly string[]) =>
+    wanted.length > 0 && wanted.every((name) => histories.some((one) => one.startsWith(name)));
+  if (wanted.length === 0 || alone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
+  if (alone(gatewayHistories)) return;
+  const notifyAlone = alone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
