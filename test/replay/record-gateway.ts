@@ -47,4 +47,7 @@ export async function recordGateway(
   await ask('complete-chat-cut', { kind: 'cut', afterTokens: 15, times: 1 }, { stream: true });
   await ask('complete-chat-unserved', null, { queue: 'inference_8g_nobody_q4' });
   await server.close();
+  // Whatever is recorded next is not to be answered by a server that is gone.
+  await lab.apply(testFleet({ heavy: 2, light: 3 }));
+  await lab.settled(['pc2']);
 }
