@@ -43,8 +43,7 @@ export function openAiErrorOf(err: DomainError): OpenAiError {
 
 /** Seconds after which asking again may help, and whether it may at all: the official clients heed both headers. */
 function retryHeaders(err: DomainError, retryAfter: number | undefined): Record<string, string> {
-  const { retryable, status } = errorTable[err.code];
-  const again = retryable || err.code === 'MODEL_UNSERVED';
+  const { retryable: again, status } = errorTable[err.code];
   return {
     ...(status === 429 || status >= 500 ? { 'x-should-retry': String(again) } : {}),
     ...(again && retryAfter !== undefined ? { 'retry-after': String(retryAfter) } : {}),

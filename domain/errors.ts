@@ -304,7 +304,7 @@ export const errorTable = {
   },
   MODEL_UNSERVED: {
     status: 503,
-    retryable: false,
+    retryable: true,
     cause:
       'No living machine serves the model that a request to the gateway asks for, or the machines that would have no model server.',
     mend: 'See `soulfra fleet plan`: a model is kept where agents use it. `soulfra machines` shows which of them live.',
