@@ -35,6 +35,8 @@ const { values } = parseArgs({
 const agents = Number(values.agents);
 const machines = Number(values.machines);
 const naiveEverySeconds = 30;
+/** What shows in presence: each call that begins and each that ends, of five a reflection, four reflections an agent and day. */
+const callEndsASecond = (agents * 5 * 2) / (6 * 3600);
 const log = createLogger({ part: 'worker', level: 'warn' });
 const idOf = (i: number) => `box-${String(i + 1).padStart(3, '0')}`;
 
@@ -56,11 +58,12 @@ async function measure(lab: Lab) {
   const fleet = fleetOf();
   await lab.apply(fleet);
   await settleIn(lab.db);
-  // Workers have a connection or two each; what they cost is their statements, so a few carry them all.
+  // Workers have a connection or two each; what they cost is their statements, so two carry them all, as a pooler before Postgres
+  // would. More would lie idle, and be closed and opened again whenever two renewals meet.
   const db = createDatabase({
     url: base.addresses.databaseUrl,
     name: 'bench',
-    connections: 8,
+    connections: 2,
     onIdleError: () => undefined,
   });
   const redis = new Redis(base.addresses.redisUrl);
@@ -71,13 +74,13 @@ async function measure(lab: Lab) {
     });
     const stop = await beat(lab, db, redis);
     // Everyone has joined and been seen twice, so that what is measured is a fleet at its pace.
-    await pause(40_000);
+    await pause(60_000);
     const ours = await shareWhile(Number(values.seconds) * 1000);
     const { rows } = await sql<{ judged: number; alive: number }>`
       select (select count(*) from health where subject_kind = 'agent' and state = 'ok') as judged,
         (select count(*) from machines where lease_until > clock_timestamp() and state = 'ready') as alive`.execute(db);
     await stop();
-    const naive = naiveHeartbeats(db);
+    const naive = naiveHeartbeats();
     const theirs = await shareWhile(Number(values['baseline-seconds']) * 1000);
     const written = await naive.stop();
     return {
@@ -101,10 +104,16 @@ async function measure(lab: Lab) {
 async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => Promise<void>> {
   const store = createMachineStore(db);
   const random = createRandom(7);
-  const held: Array<{ lease: { stop(): Promise<void> }; presence: { stop(): void } }> = [];
+  const held: Array<{ lease: { stop(): Promise<void> }; presence: { stop(): void }; work(): void }> = [];
   for (let i = 0; i < machines; i += 1) {
     const machineId = idOf(i);
     let running = 0;
+    const presence = showPresence({
+      redis,
+      machineId,
+      log,
+      read: () => ({ running, sequences: 4, polls: ['inference_12g_light_q4'] }),
+    });
     const lease = await keepLease({
       machines: store,
       machineId,
@@ -118,6 +127,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
         quietSeconds: 5,
         diskFree: 0.5,
       }),
+      onBeat: () => presence.beat(),
       onLost: () => undefined,
       onSilence: () => undefined,
       onRenewed: () => undefined,
@@ -126,17 +136,14 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
         throw err;
       },
     });
-    // A run begins or ends every ten seconds: many more than agents who reflect every six hours make.
-    const presence = showPresence({
-      redis,
-      machineId,
-      log,
-      read: () => {
-        if (random.next() < 0.1) running = random.next() < 0.5 ? 0 : 1;
-        return { running, sequences: 4, polls: ['inference_12g_light_q4'], at: new Date().toISOString() };
+    held.push({
+      lease,
+      presence,
+      work() {
+        running = 1 - running;
+        presence.changed();
       },
     });
-    held.push({ lease, presence });
     // Spread over the pace, as machines that were started by hand are.
     await pause(5_000 / machines);
   }
@@ -146,6 +153,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
     schedules: () => readSchedules(client),
   });
   let under = Promise.resolve();
+  const working = setInterval(() => held[Math.floor(random.next() * machines)]!.work(), 1000 / callEndsASecond);
   const timer = setInterval(() => {
     under = under.then(async () => {
       await activities.judgeLeases();
@@ -153,6 +161,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
     });
   }, healthEverySeconds * 1000);
   return async () => {
+    clearInterval(working);
     clearInterval(timer);
     await under;
     for (const { lease, presence } of held) {
@@ -163,7 +172,13 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
 }
 
 /** A row of its own for each agent, written by itself. */
-function naiveHeartbeats(db: Database) {
+function naiveHeartbeats() {
+  const db = createDatabase({
+    url: base.addresses.databaseUrl,
+    name: 'naive',
+    connections: 8,
+    onIdleError: () => undefined,
+  });
   let written = 0;
   let stopped = false;
   const everyMs = (naiveEverySeconds * 1000) / (agents / 8);
@@ -179,6 +194,7 @@ function naiveHeartbeats(db: Database) {
     async stop(): Promise<number> {
       stopped = true;
       await Promise.all(writers);
+      await db.destroy();
       return written;
     },
   };
@@ -186,7 +202,8 @@ function naiveHeartbeats(db: Database) {
 
 /** Homes and last runs, so that all are well; and the table of the baseline. */
 async function settleIn(db: Database): Promise<void> {
-  await sql`update agents set home_machine_id = 'box-' || lpad((1 + (('x' || substr(md5(id), 1, 6))::bit(24)::int % ${machines}))::text, 3, '0')`.execute(
+  // They have been there for long: who has just been changed is looked at once more.
+  await sql`update agents set changed_at = now() - interval '1 day', home_machine_id = 'box-' || lpad((1 + (('x' || substr(md5(id), 1, 6))::bit(24)::int % ${machines}))::text, 3, '0')`.execute(
     db,
   );
   await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, created_at, ended_at)
@@ -203,20 +220,19 @@ async function settleIn(db: Database): Promise<void> {
 }
 
 async function shareWhile(ms: number) {
-  const read = () => {
+  const treeOf = (name: string) => processTree(base.servers.list().find((part) => part.name === name)!.pid!);
+  const own = () => {
     const { user, system } = process.cpuUsage();
-    const of = (name: string) =>
-      cpuSecondsOf(processTree(base.servers.list().find((part) => part.name === name)!.pid!));
-    return {
-      workers: (user + system) / 1e6,
-      postgres: of('postgres'),
-      redis: of('redis'),
-      at: performance.now() / 1000,
-    };
+    return { workers: (user + system) / 1e6, at: performance.now() / 1000 };
   };
-  const before = read();
+  const servers = () => ({
+    postgres: cpuSecondsOf(treeOf('postgres')),
+    redis: cpuSecondsOf(treeOf('redis')),
+  });
+  // Listing the servers' processes is work of the bench: it is done before and after.
+  const before = { ...servers(), ...own() };
   await pause(ms);
-  const after = read();
+  const after = { ...own(), ...servers() };
   const seconds = after.at - before.at;
   const part = (name: 'workers' | 'postgres' | 'redis') => (after[name] - before[name]) / seconds;
   const shares = { workers: part('workers'), postgres: part('postgres'), redis: part('redis') };
