@@ -5,11 +5,11 @@ import { sql } from 'kysely';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetView } from '../activities/fleet-view.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
-import { healthEverySeconds } from '../domain/health.ts';
+import { healthEverySeconds, renewEverySeconds } from '../domain/health.ts';
 import { createRandom } from '../domain/random.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createAgentStore } from '../stores/agents.ts';
-import { createDatabase, type Database } from '../stores/database.ts';
+import { createDatabase, type Database, preparedStatement } from '../stores/database.ts';
 import { createHealthStore } from '../stores/health.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { type Lab, labOwner, openLab, openLabServers } from '../test/support/lab.ts';
@@ -22,7 +22,8 @@ import { reconcileSchedules } from '../workers/schedules.ts';
 /**
  * What it costs to know that 10,000 agents on 200 machines live: the shipped leases, presence and looks at their shipped pace, on real
  * Postgres and Redis. CPU seconds of this process, which stands for all workers, and of both servers, over seconds that passed.
- * The baseline, in the same run: each agent tells of itself by a row, as often as we look at it.
+ * Two baselines, in the same run: as many round trips as there are renewals that do nothing, and a row of each agent's own that it
+ * writes as often as we look at it.
  */
 const { values } = parseArgs({
   options: {
@@ -35,6 +36,7 @@ const { values } = parseArgs({
 const agents = Number(values.agents);
 const machines = Number(values.machines);
 const naiveEverySeconds = 30;
+const renewalsADay = (24 * 3600) / renewEverySeconds;
 /** What shows in presence: each call that begins and each that ends, of five a reflection, four reflections an agent and day. */
 const callEndsASecond = (agents * 5 * 2) / (6 * 3600);
 const log = createLogger({ part: 'worker', level: 'warn' });
@@ -74,12 +76,15 @@ async function measure(lab: Lab) {
     });
     const stop = await beat(lab, db, redis);
     // Everyone has joined and been seen twice, so that what is measured is a fleet at its pace.
-    await pause(60_000);
+    await pause(45_000);
     const ours = await shareWhile(Number(values.seconds) * 1000);
     const { rows } = await sql<{ judged: number; alive: number }>`
       select (select count(*) from health where subject_kind = 'agent' and state = 'ok') as judged,
         (select count(*) from machines where lease_until > clock_timestamp() and state = 'ready') as alive`.execute(db);
     await stop();
+    const bare = bareRoundTrips(db);
+    const least = await shareWhile(Number(values['baseline-seconds']) * 1000);
+    await bare.stop();
     const naive = naiveHeartbeats();
     const theirs = await shareWhile(Number(values['baseline-seconds']) * 1000);
     const written = await naive.stop();
@@ -91,6 +96,7 @@ async function measure(lab: Lab) {
       seconds: Math.round(ours.seconds),
       agents_ok: rows[0]!.judged,
       machines_alive: rows[0]!.alive,
+      cpu_share_of_bare_round_trips: fixed(least.share),
       cpu_share_of_a_row_an_agent: fixed(theirs.share),
       rows_a_second: Math.round(written / theirs.seconds),
     };
@@ -104,7 +110,7 @@ async function measure(lab: Lab) {
 async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => Promise<void>> {
   const store = createMachineStore(db);
   const random = createRandom(7);
-  const held: Array<{ lease: { stop(): Promise<void> }; presence: { stop(): void }; work(): void }> = [];
+  const held: Array<{ lease: Awaited<ReturnType<typeof keepLease>>; presence: { stop(): void }; work(): void }> = [];
   for (let i = 0; i < machines; i += 1) {
     const machineId = idOf(i);
     let running = 0;
@@ -144,8 +150,13 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
         presence.changed();
       },
     });
-    // Spread over the pace, as machines that were started by hand are.
-    await pause(5_000 / machines);
+  }
+  // By then the code of a worker is compiled as it stays.
+  for (let i = 0; i < renewalsADay; i += 1) await held[i % machines]!.lease.renewNow();
+  // Spread over the pace, as machines that were started by hand are.
+  for (const { lease } of held) {
+    await lease.renewNow();
+    await pause((renewEverySeconds * 1000) / machines);
   }
   const activities = createFleetHealthActivities({
     machines: store,
@@ -168,6 +179,29 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
       presence.stop();
       await lease.stop();
     }
+  };
+}
+
+const nothing = preparedStatement('nothing', 'select 1 as one');
+
+/** Each machine asks Postgres for nothing, at the pace of renewals: what no way of holding leases can be cheaper than. */
+function bareRoundTrips(db: Database) {
+  const timers = new Set<NodeJS.Timeout>();
+  const asked = new Set<Promise<unknown>>();
+  const ask = () => {
+    const one = nothing(db, []).finally(() => asked.delete(one));
+    asked.add(one);
+  };
+  const begin = () => {
+    ask();
+    timers.add(setInterval(ask, renewEverySeconds * 1000));
+  };
+  for (let i = 0; i < machines; i += 1) timers.add(setTimeout(begin, (i * renewEverySeconds * 1000) / machines));
+  return {
+    async stop(): Promise<void> {
+      for (const timer of timers) clearTimeout(timer);
+      await Promise.all(asked);
+    },
   };
 }
 
