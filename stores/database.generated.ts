@@ -348,6 +348,7 @@ export interface Drops {
   ownerId: string;
   publishAt: Timestamp | null;
   reason: Generated<string>;
+  sentAt: Timestamp | null;
   source: Generated<string>;
   state: Generated<string>;
   title: string;
@@ -455,6 +456,7 @@ export interface FleetVersions {
   changes: Generated<Json>;
   fleet: Json;
   ownerId: string;
+  serviceFiles: Generated<Json>;
   source: string;
   undoOf: number | null;
   version: Generated<number>;
@@ -1123,6 +1125,7 @@ export interface Runs {
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
+  parkedAt: Timestamp | null;
   period: string;
   promptTokens: number | null;
   queue: string;
