@@ -37,6 +37,7 @@ const agents = Number(values.agents);
 const machines = Number(values.machines);
 const naiveEverySeconds = 30;
 const renewalsADay = (24 * 3600) / renewEverySeconds;
+const nothing = preparedStatement('nothing', 'select 1 as one');
 /** What shows in presence: each call that begins and each that ends, of five a reflection, four reflections an agent and day. */
 const callEndsASecond = (agents * 5 * 2) / (6 * 3600);
 const log = createLogger({ part: 'worker', level: 'warn' });
@@ -181,8 +182,6 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
     }
   };
 }
-
-const nothing = preparedStatement('nothing', 'select 1 as one');
 
 /** Each machine asks Postgres for nothing, at the pace of renewals: what no way of holding leases can be cheaper than. */
 function bareRoundTrips(db: Database) {

@@ -83,12 +83,14 @@ export async function telemetryCost(
     ends.push(() => off.close());
     const measured: Pair[] = [];
     for (let round = 0; round < warmUps + pairs; round += 1) {
-      const sides = [on, off];
-      if (round % 2 === 1) sides.reverse();
-      const spent = await Promise.all(sides.map((side) => side.sweep(round)));
+      const pair: Pair = { on: 0, off: 0 };
+      const order = round % 2 === 0 ? (['on', 'off'] as const) : (['off', 'on'] as const);
+      await Promise.all(
+        order.map(async (which) => {
+          pair[which] = await { on, off }[which].sweep(round);
+        }),
+      );
       if (round < warmUps) continue;
-      if (round % 2 === 1) spent.reverse();
-      const pair = { on: spent[0]!, off: spent[1]! };
       onPair(pair);
       measured.push(pair);
     }
