@@ -149,7 +149,9 @@ test('pieces put together are the answer, however the server cut it, and what is
       const told = pieces.slice(0, take % (pieces.length + 1));
       for (const piece of told) shown.add(piece);
       shown.add({ delta: restOf(answer, told.length > 0 ? shown.end(end).message : undefined)! });
-      expect(shown.end(end).message).toMatchObject({ content: text, tool_calls: [call] });
+      const { content, tool_calls: calls } = shown.end(end).message;
+      // Of an empty text there is no rest to show.
+      expect([content ?? '', calls]).toEqual([text, [expect.objectContaining(call)]]);
     }),
   );
 });
