@@ -108,6 +108,7 @@ test('the command shows it in one screen, and who is late', async () => {
 
 test('where nobody judges any more, that is what is said', async () => {
   await sql`update health_looks set looked_at = now() - interval '2 minutes'`.execute(api.db);
+  await sql`update fleet_versions set applied_at = now() - interval '1 hour'`.execute(api.db);
   const { json } = await api.call('GET', '/v1/health/summary');
   expect(json).toMatchObject({ state: 'lost', reason: expect.stringMatching(/^nobody judges/) as string });
 });

@@ -527,10 +527,13 @@ test('who is to be told and cannot be, and mail that no longer leaves, show amon
 
 test('a worker that answers nobody is not well, though no run waits', async () => {
   const lease = await machines.register('mainpc', worker);
-  await machines.renew(lease, { polls: ['inference_24g_m_talk'], planVersion: null, quietSeconds: 4_000 });
+  await machines.renew(lease, { polls: ['inference_24g_m'], planVersion: null, quietSeconds: 4_000 });
   await sql`insert into messages (id, owner_id, agent_id, conversation_id, author_id, author, text, content_hash, wanted_model_id,
       model_id, queue, created_at)
-    values ('msg_x', ${testOwner}, ${id}, 'c', 'tok', 'Ada', 'Anybody?', '', 'm', 'm', 'inference_24g_m_talk', now() - interval '5 minutes')`.execute(
+    values ('msg_x', ${testOwner}, ${id}, 'c', 'tok', 'Ada', 'Anybody?', '', 'm', 'm', 'inference_24g_m', now() - interval '5 minutes')`.execute(
+    store.db,
+  );
+  await sql`update machines set progress_at = clock_timestamp() - interval '5 minutes' where id = 'mainpc'`.execute(
     store.db,
   );
   await look('machines', 2);
