@@ -60,6 +60,7 @@ export interface WorkflowStart {
     | 'reflectFleet'
     | 'reflectAgent'
     | 'answerMessage'
+    | 'completeChat'
     | 'pollSource'
     | 'weaveMemories'
     | 'rateDrift'

@@ -37,6 +37,8 @@ export const partLabels = {
 export const bounds = {
   machine: 'machines of fleet.yaml',
   model: 'models of fleet.yaml, as `<model>_<quantisation>`',
+  service: 'services of fleet.d that have a token, or people',
+  gatewayModel: 'models of fleet.yaml, what memories are embedded with, or unknown',
   queue: 'task queues of the fleet: coordination, inference_…, channel_…',
 } as const;
 
