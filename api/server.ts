@@ -73,6 +73,8 @@ import { voteRoutes } from './routes/votes.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts';
 import { whisperRoutes } from './routes/whispers.ts';
+import { workClaimRoutes } from './routes/work-claims.ts';
+import { workRoutes } from './routes/work.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -183,6 +185,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     logRoutes,
     noticeRoutes,
     notificationRoutes,
+    workRoutes,
+    workClaimRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);

@@ -45,6 +45,7 @@ export const idPrefixes = {
   guild: 'gld',
   guildMember: 'gmb',
   invite: 'inv',
+  work: 'wrk',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -218,6 +219,10 @@ export const digestScheduleId = 'digest';
 export const heartbeatScheduleId = 'heartbeat';
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
+}
+
+export function workWorkflowId(workId: string): string {
+  return `work:${workId}`;
 }
 
 /** Schedules that every fleet has, whatever it names. */

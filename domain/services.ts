@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { slugSchema } from './ids.ts';
 import { nearest } from './nearest.ts';
+import { workJoins } from './work.ts';
 
 /** The schema of the files in fleet.d/: config/service-files.ts parses with it, `soulfra import` writes imported.yaml by it. */
 
@@ -52,6 +53,8 @@ const serviceSchema = z.strictObject({
   dependsOn: z.array(serviceIdSchema).max(200).default([]),
   /** Whether the fleet is unwell without it. */
   required: z.boolean().default(true),
+  /** How it takes work: claimed over HTTP, or by its own Temporal worker; absent: not at all (docs/work.md). */
+  joins: z.enum(workJoins).optional(),
   /** Needs a GPU; absent: nothing says so. */
   gpu: z
     .strictObject({ vramGiB: z.number().positive().max(1024).optional(), because: z.array(textSchema).max(50) })

@@ -170,3 +170,16 @@ export type GuildAction = (typeof guildActions)[number];
 
 export const inviteStates = ['pending', 'accepted', 'declined', 'revoked', 'expired', 'used_up'] as const;
 export type InviteState = (typeof inviteStates)[number];
+
+/** Of work for a service. running: a claimer has it; what a Temporal worker of the owner's does is queued until it ends. */
+export const workStates = ['queued', 'running', 'completed', 'failed', 'expired', 'canceled'] as const;
+export type WorkState = (typeof workStates)[number];
+/** Work in one of these never changes again. */
+export const endedWorkStates = ['completed', 'failed', 'expired', 'canceled'] as const satisfies readonly WorkState[];
+export function isEndedWork(state: WorkState): boolean {
+  return (endedWorkStates as readonly WorkState[]).includes(state);
+}
+
+/** Of one claim. lost: its lease ran out before an answer came. */
+export const workOutcomes = ['completed', 'failed', 'lost', 'expired', 'canceled'] as const;
+export type WorkOutcome = (typeof workOutcomes)[number];

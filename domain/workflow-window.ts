@@ -15,6 +15,7 @@ type WorkflowKind =
   | 'drop'
   | 'market'
   | 'telling'
+  | 'work'
   | 'upkeep';
 
 interface Window {
@@ -53,7 +54,9 @@ type Field =
   | 'refundId'
   | 'sourceId'
   | 'trigger'
-  | 'whisperId';
+  | 'serviceId'
+  | 'whisperId'
+  | 'workId';
 
 const sweep = (kind: WorkflowKind, what: string, details: string): Window => ({ kind, summary: () => what, details });
 
@@ -211,6 +214,12 @@ const windows = {
   },
   sendDigest: sweep('telling', 'the digest of the day', 'One message to each destination. Rows: `notifications`.'),
   sendHeartbeat: sweep('telling', 'asks the address that is watched from outside', 'As long as a machine works.'),
+  runWork: {
+    kind: 'work',
+    summary: ({ workId, serviceId }) => `${workId ?? 'work'} for ${serviceId ?? 'a service'}`,
+    details:
+      'Offers work to the claimers of a service until one has done it, the attempts are used up or its deadline has come. Rows: `works`, `work_attempts`.',
+  },
   applyRetention: sweep('upkeep', 'deletes what has outlived its retention', 'Every day, batch by batch.'),
 } as const satisfies Record<string, Window>;
 

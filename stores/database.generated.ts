@@ -1441,6 +1441,44 @@ export interface Whispers {
   text: string;
 }
 
+export interface WorkAttempts {
+  answerHash: Buffer | null;
+  attempt: number;
+  beatAt: Generated<Timestamp>;
+  claimedAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  outcome: string | null;
+  reason: Generated<string>;
+  serviceId: string;
+  taskToken: Buffer;
+  tokenHash: Buffer;
+  workId: string;
+}
+
+export interface Works {
+  attempt: Generated<number>;
+  attempts: number;
+  createdAt: Generated<Timestamp>;
+  deadline: Timestamp;
+  endedAt: Timestamp | null;
+  id: string;
+  input: Json;
+  joins: string;
+  leaseSeconds: number;
+  offeredAt: Timestamp | null;
+  ownerId: string;
+  priority: number;
+  queue: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  result: Json | null;
+  serviceId: string;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  submittedBy: string | null;
+  taskToken: Buffer | null;
+}
+
 export interface DB {
   activations: Activations;
   agentBudgets: AgentBudgets;
@@ -1547,4 +1585,6 @@ export interface DB {
   webhooks: Webhooks;
   webhookSecrets: WebhookSecrets;
   whispers: Whispers;
+  workAttempts: WorkAttempts;
+  works: Works;
 }

@@ -6,6 +6,7 @@ import {
   mailWorkflowId,
   notificationWorkflowId,
   webhookDeliveryWorkflowId,
+  workWorkflowId,
 } from '../domain/ids.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { type Intent, insertIntent } from './intents.ts';
@@ -19,6 +20,7 @@ export interface OverdueRows {
   mails: number;
   webhookDeliveries: number;
   runs: number;
+  works: number;
 }
 
 /** Looked at by one transaction, in no order: more of them that only take long hold up none that is lost. */
@@ -95,6 +97,14 @@ export function createOverdueWorkflowStore(db: Database) {
             from runs where state in ('queued', 'running', 'parked') and temporal_run_id is not null
               and created_at < now() - interval '1 hour') r`,
           (workflowId, input) => ({ workflowId, type: 'reflectAgent', args: [JSON.parse(input)] }),
+        ),
+        // What nobody offers, and whose claimer is silent, has a workflow that waits for a while, or none.
+        works: await begin(
+          tx,
+          sql`(select id, service_id as part from works k where ended_at is null and created_at < now() - ${overdue}
+            and (task_token is null or (state = 'running' and not exists (select from work_attempts a where a.work_id = k.id
+              and a.attempt = k.attempt and a.beat_at > now() - make_interval(secs => 3 * k.lease_seconds))))) w`,
+          (workId, serviceId) => ({ workflowId: workWorkflowId(workId), type: 'runWork', args: [{ workId, serviceId }] }),
         ),
       }));
     },

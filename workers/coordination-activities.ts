@@ -34,6 +34,7 @@ import { createSourceActivities } from '../activities/sources.ts';
 import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
+import { createWorkActivities } from '../activities/work.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createAgentStore } from '../stores/agents.ts';
@@ -85,6 +86,7 @@ import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
 import { createVoterStore } from '../stores/voters.ts';
 import { createVoteStore } from '../stores/votes.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
+import { createWorkStore } from '../stores/work.ts';
 import { readSchedules } from './schedule-facts.ts';
 import { reconcileSchedules } from './schedules.ts';
 
@@ -137,6 +139,7 @@ export function createWorkerStores(db: Database) {
     dropSchedules: createDropScheduleStore(db),
     compositions: createCompositionStore(db),
     replies: createReplyStore(db),
+    works: createWorkStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -196,5 +199,6 @@ export function createCoordinationActivities(
     createDropActivities(stores),
     createReplySweepActivities(stores),
     createCompositionActivities({ ...stores, fleet }),
+    createWorkActivities(stores),
   );
 }

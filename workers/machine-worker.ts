@@ -59,6 +59,7 @@ import { connectRedis } from './redis.ts';
 import { reconcileSchedules } from './schedules.ts';
 import { createMachineSourceReads } from './source-reads.ts';
 import { SlotGate } from './slot-gate.ts';
+import { serveWorkQueues } from './work-queues.ts';
 
 export interface MachineWorkerOptions {
   machineId: string;
@@ -360,6 +361,17 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
+  const workQueues = weight
+    ? serveWorkQueues({
+        shared,
+        identityOf: (queue) => `${machineId}/${queue}/${process.pid}`,
+        works: stores.works,
+        listen,
+        onLost: (service) => metrics?.workLeasesLost.inc({ service }),
+        onFailure: (err) => failure.reject(err),
+        log,
+      })
+    : undefined;
   const presence = showPresence({
     redis,
     machineId,
@@ -420,6 +432,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await yieldWatch.stop();
       gpuWatch?.stop();
       disk.stop();
+      await workQueues?.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();

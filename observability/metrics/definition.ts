@@ -38,6 +38,7 @@ export const bounds = {
   machine: 'machines of fleet.yaml',
   model: 'models of fleet.yaml, as `<model>_<quantisation>`',
   queue: 'task queues of the fleet: coordination, inference_…, channel_…',
+  service: 'services of fleet.d/ that take work',
 } as const;
 
 /** From a call of a small model to a run of many calls of a large one. */

@@ -39,6 +39,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int
       from machines where removed_at is null and state in ('ready', 'suspect') and yields is null
     union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
+    union all select 'work', jsonb_build_object('service', service_id, 'state', state), count(*)
+      from works where ended_at is null group by 2
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
     union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null
