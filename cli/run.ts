@@ -32,6 +32,7 @@ import { personaCommands } from './commands/personas.ts';
 import { reflectionCommands } from './commands/reflections.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
+import { serviceCommands } from './commands/services.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { budgetCommand } from './commands/token-budgets.ts';
@@ -91,6 +92,7 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
+    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {

@@ -6,7 +6,7 @@ import { workJoins } from './work.ts';
 /** The schema of the files in fleet.d/: config/service-files.ts parses with it, `soulfra import` writes imported.yaml by it. */
 
 /** The name of a service, and its machine where two machines have one of that name: `memory-api@pc2`. */
-const serviceIdSchema = z
+export const serviceIdSchema = z
   .string()
   .max(127)
   .regex(
