@@ -190,30 +190,96 @@ async function leaseLost(db: Executor, serviceId: string, token: string): Promis
   return new DomainError('WORK_LEASE_LOST', why);
 }
 
+/**
+ * Gives the next work of a service to exactly one claimer: by priority, then by age. Temporal has still to be asked whether the
+ * offer stands; where it does not, `giveBack`.
+ */
+export async function claimWork(tx: DatabaseTransaction, serviceId: string): Promise<Claim | undefined> {
+  const token = `swk_${randomBytes(32).toString('base64url')}`;
+  const { rows } = await sql<Omit<Claim, 'token'>>`
+    with next as (select id from works where service_id = ${serviceId} and state = 'queued' and task_token is not null
+      and deadline > now() order by priority, created_at, id limit 1 for no key update skip locked)
+    update works w set state = 'running', attempt = w.attempt + 1, started_at = coalesce(w.started_at, now()), reason = ''
+    from next where w.id = next.id
+    returning w.id as "workId", w.attempt, w.task_token as "taskToken", w.input, w.lease_seconds as "leaseSeconds",
+      extract(epoch from now() - w.offered_at)::float8 as "waitedSeconds"`.execute(tx);
+  const [row] = rows;
+  if (!row) return undefined;
+  await sql`insert into work_attempts (work_id, attempt, service_id, token_hash, task_token)
+    values (${row.workId}, ${row.attempt}, ${serviceId}, ${hashOf(token)}, ${row.taskToken})`.execute(tx);
+  await notify(tx, worksChannel);
+  return { ...row, token };
+}
+
+/** A heartbeat, written down. @throws WORK_LEASE_LOST where the token holds nothing any more */
+export async function beatWork(
+  tx: DatabaseTransaction,
+  serviceId: string,
+  token: string,
+): Promise<{ workId: string; taskToken: Buffer; leaseSeconds: number }> {
+  const { rows } = await sql<{ workId: string; taskToken: Buffer; leaseSeconds: number }>`
+    update work_attempts a set beat_at = now() from works w
+    where a.token_hash = ${hashOf(token)} and a.service_id = ${serviceId} and a.ended_at is null
+      and w.id = a.work_id and w.state = 'running' and w.attempt = a.attempt
+    returning w.id as "workId", a.task_token as "taskToken", w.lease_seconds as "leaseSeconds"`.execute(tx);
+  if (!rows[0]) throw await leaseLost(tx, serviceId, token);
+  return rows[0];
+}
+
+/**
+ * What a claimer answers: the committed row is what counts, whatever Temporal hears of it, and when.
+ * @throws WORK_LEASE_LOST · CONFLICT where the attempt was answered differently before
+ */
+export async function answerWork(
+  tx: DatabaseTransaction,
+  serviceId: string,
+  token: string,
+  answer: WorkAnswer,
+): Promise<Answered> {
+  const answerHash = createHash('sha256').update(canonicalJson(answer as unknown as CanonicalValue)).digest();
+  const claim = await tx
+    .selectFrom('workAttempts')
+    .select(['workId', 'attempt', 'taskToken'])
+    .where('tokenHash', '=', hashOf(token))
+    .where('serviceId', '=', serviceId)
+    .executeTakeFirst();
+  if (!claim) throw await leaseLost(tx, serviceId, token);
+  const { workId, attempt, taskToken } = claim;
+  const row = await lockWork(tx, workId);
+  // Under the lock: another answer may have come in between.
+  const now = await tx
+    .selectFrom('workAttempts')
+    .select(['answerHash', 'endedAt'])
+    .where('workId', '=', workId)
+    .where('attempt', '=', attempt)
+    .executeTakeFirst();
+  const told = (state: WorkState): Answered => ({ workId, attempt, state, taskToken });
+  if (now?.answerHash) {
+    if (now.answerHash.equals(answerHash))
+      return told(answer.kind === 'completed' ? 'completed' : stateAfter({ ...row, attempt }, answer));
+    throw new DomainError('CONFLICT', `attempt ${attempt} of ${workId} was answered differently before`);
+  }
+  if (!now || now.endedAt !== null || row.state !== 'running' || row.attempt !== attempt)
+    throw await leaseLost(tx, serviceId, token);
+  await sql`update work_attempts set answer_hash = ${answerHash} where work_id = ${workId} and attempt = ${attempt}`.execute(tx);
+  const reason = answer.kind === 'failed' ? answer.reason.slice(0, mostWorkReason) : '';
+  await endAttempt(tx, row, answer.kind, reason);
+  if (answer.kind === 'completed') {
+    await setEnded(tx, workId, { state: 'completed', reason: '', result: answer.result });
+    return told('completed');
+  }
+  const state = stateAfter(row, answer);
+  if (state === 'failed') await setEnded(tx, workId, { state, reason });
+  else {
+    await sql`update works set state = 'queued', task_token = null, offered_at = null, reason = ${reason}
+      where id = ${workId}`.execute(tx);
+  }
+  return told(state);
+}
+
 export function createWorkStore(db: Database) {
   return {
-    /**
-     * Gives the next work of a service to exactly one claimer: by priority, then by age. Temporal has still to be asked whether the
-     * offer stands; where it does not, `giveBack`.
-     */
-    async claim(serviceId: string): Promise<Claim | undefined> {
-      const token = `swk_${randomBytes(32).toString('base64url')}`;
-      return db.transaction().execute(async (tx) => {
-        const { rows } = await sql<Omit<Claim, 'token'>>`
-          with next as (select id from works where service_id = ${serviceId} and state = 'queued' and task_token is not null
-            and deadline > now() order by priority, created_at, id limit 1 for no key update skip locked)
-          update works w set state = 'running', attempt = w.attempt + 1, started_at = coalesce(w.started_at, now()), reason = ''
-          from next where w.id = next.id
-          returning w.id as "workId", w.attempt, w.task_token as "taskToken", w.input, w.lease_seconds as "leaseSeconds",
-            extract(epoch from now() - w.offered_at)::float8 as "waitedSeconds"`.execute(tx);
-        const [row] = rows;
-        if (!row) return undefined;
-        await sql`insert into work_attempts (work_id, attempt, service_id, token_hash, task_token)
-          values (${row.workId}, ${row.attempt}, ${serviceId}, ${hashOf(token)}, ${row.taskToken})`.execute(tx);
-        await notify(tx, worksChannel);
-        return { ...row, token };
-      });
-    },
+    claim: (serviceId: string) => db.transaction().execute((tx) => claimWork(tx, serviceId)),
 
     /** A claim that nobody got: it counts as none, and the work waits for its next offer. */
     async giveBack({ workId, attempt }: Pick<Claim, 'workId' | 'attempt'>): Promise<void> {
@@ -223,65 +289,6 @@ export function createWorkStore(db: Database) {
         await sql`delete from work_attempts where work_id = ${workId} and attempt = ${attempt}`.execute(tx);
         await sql`update works set state = 'queued', attempt = attempt - 1, task_token = null, offered_at = null
           where id = ${workId}`.execute(tx);
-      });
-    },
-
-    /** A heartbeat, written down. @throws WORK_LEASE_LOST where the token holds nothing any more */
-    async beat(serviceId: string, token: string): Promise<{ taskToken: Buffer; leaseSeconds: number }> {
-      const { rows } = await sql<{ taskToken: Buffer; leaseSeconds: number }>`
-        update work_attempts a set beat_at = now() from works w
-        where a.token_hash = ${hashOf(token)} and a.service_id = ${serviceId} and a.ended_at is null
-          and w.id = a.work_id and w.state = 'running' and w.attempt = a.attempt
-        returning a.task_token as "taskToken", w.lease_seconds as "leaseSeconds"`.execute(db);
-      if (!rows[0]) throw await leaseLost(db, serviceId, token);
-      return rows[0];
-    },
-
-    /**
-     * What a claimer answers: the committed row is what counts, whatever Temporal hears of it, and when.
-     * @throws WORK_LEASE_LOST · CONFLICT where the attempt was answered differently before
-     */
-    async answer(serviceId: string, token: string, answer: WorkAnswer): Promise<Answered> {
-      const answerHash = createHash('sha256').update(canonicalJson(answer as unknown as CanonicalValue)).digest();
-      return db.transaction().execute(async (tx) => {
-        const claim = await tx
-          .selectFrom('workAttempts')
-          .select(['workId', 'attempt', 'taskToken'])
-          .where('tokenHash', '=', hashOf(token))
-          .where('serviceId', '=', serviceId)
-          .executeTakeFirst();
-        if (!claim) throw await leaseLost(tx, serviceId, token);
-        const { workId, attempt, taskToken } = claim;
-        const row = await lockWork(tx, workId);
-        // Under the lock: another answer may have come in between.
-        const now = await tx
-          .selectFrom('workAttempts')
-          .select(['answerHash', 'endedAt'])
-          .where('workId', '=', workId)
-          .where('attempt', '=', attempt)
-          .executeTakeFirst();
-        const told = (state: WorkState): Answered => ({ workId, attempt, state, taskToken });
-        if (now?.answerHash) {
-          if (now.answerHash.equals(answerHash))
-            return told(answer.kind === 'completed' ? 'completed' : stateAfter({ ...row, attempt }, answer));
-          throw new DomainError('CONFLICT', `attempt ${attempt} of ${workId} was answered differently before`);
-        }
-        if (!now || now.endedAt !== null || row.state !== 'running' || row.attempt !== attempt)
-          throw await leaseLost(tx, serviceId, token);
-        await sql`update work_attempts set answer_hash = ${answerHash} where work_id = ${workId} and attempt = ${attempt}`.execute(tx);
-        const reason = answer.kind === 'failed' ? answer.reason.slice(0, mostWorkReason) : '';
-        await endAttempt(tx, row, answer.kind, reason);
-        if (answer.kind === 'completed') {
-          await setEnded(tx, workId, { state: 'completed', reason: '', result: answer.result });
-          return told('completed');
-        }
-        const state = stateAfter(row, answer);
-        if (state === 'failed') await setEnded(tx, workId, { state, reason });
-        else {
-          await sql`update works set state = 'queued', task_token = null, offered_at = null, reason = ${reason}
-            where id = ${workId}`.execute(tx);
-        }
-        return told(state);
       });
     },
 
