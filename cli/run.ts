@@ -30,6 +30,7 @@ import { mailCommands } from './commands/mails.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
 import { reflectionCommands } from './commands/reflections.ts';
+import { rolloutCommands } from './commands/rollouts.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
 import { serviceCommands } from './commands/services.ts';
@@ -54,6 +55,7 @@ export function createProgram(): Command {
   for (const add of [
     configCommands,
     importCommand,
+    rolloutCommands,
     doctorCommand,
     fleetCommands,
     machineCommands,
@@ -69,6 +71,7 @@ export function createProgram(): Command {
     guildCommands,
     inviteCommands,
     runCommands,
+    serviceCommands,
     sourceCommands,
     whisperCommands,
     proposeCommand,
@@ -92,7 +95,6 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
-    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {
@@ -137,8 +139,10 @@ function asFailure(err: unknown): CommandFailure {
 
 function tell({ message, code, mend, fields }: CommandFailure): void {
   const lines = [`${bad('✖')} ${message}${code === undefined ? '' : dim(` [${code}]`)}`];
-  for (const { path, rule, mend: how, line } of fields) {
-    lines.push(`  ${line === undefined ? '' : `line ${line}: `}${path} ${rule}. ${how}`);
+  for (const { path, rule, mend: how, line, file } of fields) {
+    const of = file?.startsWith('fleet.d') ? `${file} ` : '';
+    const where = line === undefined ? '' : `${of}line ${line}: `;
+    lines.push(`  ${where}${path === '' ? 'the file' : path} ${rule}. ${how}`);
   }
   if (mend !== undefined && fields.length === 0) lines.push(`  ${mend}`);
   process.stderr.write(`${lines.join('\n')}\n`);
