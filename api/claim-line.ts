@@ -133,7 +133,7 @@ export function createClaimLine({ works, leases, listen, log }: ClaimLineOptions
     async close(): Promise<void> {
       closed = true;
       clearInterval(timer);
-      for (const line of lines.values()) for (const waiter of [...line]) waiter.give(undefined);
+      for (const line of lines.values()) for (const waiter of line) waiter.give(undefined);
       await Promise.all([...looking.values()].map(({ done }) => done));
       await listener?.close();
     },

@@ -1,3 +1,5 @@
+import type { WorkState } from './states.ts';
+
 /** Work for services of the owner's that are not ours. Pure: stores/work.ts keeps it, docs/work.md says how a service takes it. */
 
 /** How a service takes work. work: it claims over HTTP. native: its own Temporal worker polls the queue. */
@@ -38,4 +40,18 @@ export interface NativeWork {
   input: unknown;
   /** Seconds within which it heartbeats. */
   leaseSeconds: number;
+}
+
+/** What the workflow goes by. */
+export interface BegunWork {
+  state: WorkState;
+  joins: WorkJoin;
+  queue: string;
+  priority: number;
+  attempts: number;
+  leaseSeconds: number;
+  /** Until its deadline. */
+  remainingSeconds: number;
+  /** For a native worker; documents travel to nobody else by Temporal. */
+  native: NativeWork | undefined;
 }

@@ -5,7 +5,7 @@ import { DomainError } from '../domain/errors.ts';
 import { workWorkflowId } from '../domain/ids.ts';
 import { isEndedWork, type WorkOutcome, type WorkState } from '../domain/states.ts';
 import { externalQueue } from '../domain/task-queues.ts';
-import { mostWorkBytes, mostWorkReason, type NativeWork, jsonBytes, type WorkJoin } from '../domain/work.ts';
+import { type BegunWork, jsonBytes, mostWorkBytes, mostWorkReason, type WorkJoin } from '../domain/work.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { insertIntent } from './intents.ts';
 
@@ -63,19 +63,6 @@ export interface Offer {
   lost: boolean;
 }
 
-export interface BegunWork {
-  state: WorkState;
-  joins: WorkJoin;
-  queue: string;
-  priority: number;
-  attempts: number;
-  leaseSeconds: number;
-  /** Until its deadline. */
-  remainingSeconds: number;
-  /** For a native worker; documents travel to nobody else by Temporal. */
-  native: NativeWork | undefined;
-}
-
 interface WorkRow {
   id: string;
   serviceId: string;
@@ -119,7 +106,11 @@ export async function submitWork(tx: DatabaseTransaction, work: NewWork): Promis
     .executeTakeFirst();
   if (inserted === undefined) {
     // It came twice at the same moment.
-    const other = await tx.selectFrom('works').select('requestHash').where('id', '=', work.id).executeTakeFirstOrThrow();
+    const other = await tx
+      .selectFrom('works')
+      .select('requestHash')
+      .where('id', '=', work.id)
+      .executeTakeFirstOrThrow();
     return sameRequest(other.requestHash, work.requestHash);
   }
   await insertIntent(tx, {
@@ -136,7 +127,12 @@ function sameRequest(known: Buffer, asked: Buffer): void {
 
 /** Canceled by a person. @returns what it is now; what has ended stays as it was. @throws NOT_FOUND */
 export async function cancelWork(tx: DatabaseTransaction, ownerId: string, id: string): Promise<WorkState> {
-  const owned = await tx.selectFrom('works').select('id').where('id', '=', id).where('ownerId', '=', ownerId).executeTakeFirst();
+  const owned = await tx
+    .selectFrom('works')
+    .select('id')
+    .where('id', '=', id)
+    .where('ownerId', '=', ownerId)
+    .executeTakeFirst();
   if (!owned) throw new DomainError('NOT_FOUND', `no work ${id}`);
   return endOf(tx, id, { state: 'canceled', reason: 'canceled by hand' });
 }
@@ -177,7 +173,13 @@ async function endOf(tx: DatabaseTransaction, id: string, end: WorkEnd): Promise
 
 /** Why an answer or a heartbeat is not taken. */
 async function leaseLost(db: Executor, serviceId: string, token: string): Promise<DomainError> {
-  const { rows } = await sql<{ id: string; state: WorkState; attempt: number; outcome: WorkOutcome | null; reason: string }>`
+  const { rows } = await sql<{
+    id: string;
+    state: WorkState;
+    attempt: number;
+    outcome: WorkOutcome | null;
+    reason: string;
+  }>`
     select w.id, w.state, a.attempt, a.outcome, w.reason from work_attempts a join works w on w.id = a.work_id
     where a.token_hash = ${hashOf(token)} and a.service_id = ${serviceId}`.execute(db);
   const [row] = rows;
@@ -236,7 +238,9 @@ export async function answerWork(
   token: string,
   answer: WorkAnswer,
 ): Promise<Answered> {
-  const answerHash = createHash('sha256').update(canonicalJson(answer as unknown as CanonicalValue)).digest();
+  const answerHash = createHash('sha256')
+    .update(canonicalJson(answer as unknown as CanonicalValue))
+    .digest();
   const claim = await tx
     .selectFrom('workAttempts')
     .select(['workId', 'attempt', 'taskToken'])
@@ -261,7 +265,9 @@ export async function answerWork(
   }
   if (!now || now.endedAt !== null || row.state !== 'running' || row.attempt !== attempt)
     throw await leaseLost(tx, serviceId, token);
-  await sql`update work_attempts set answer_hash = ${answerHash} where work_id = ${workId} and attempt = ${attempt}`.execute(tx);
+  await sql`update work_attempts set answer_hash = ${answerHash} where work_id = ${workId} and attempt = ${attempt}`.execute(
+    tx,
+  );
   const reason = answer.kind === 'failed' ? answer.reason.slice(0, mostWorkReason) : '';
   await endAttempt(tx, row, answer.kind, reason);
   if (answer.kind === 'completed') {
@@ -330,7 +336,9 @@ export function createWorkStore(db: Database) {
           }
         }
         await sql`update works set state = 'queued', task_token = ${Buffer.from(taskToken)}, offered_at = now()
-          ${lost ? sql`, reason = ${`the lease of attempt ${row.attempt} ran out`}` : sql``} where id = ${id}`.execute(tx);
+          ${lost ? sql`, reason = ${`the lease of attempt ${row.attempt} ran out`}` : sql``} where id = ${id}`.execute(
+          tx,
+        );
         await notify(tx, workOffersChannel);
         return { state: 'queued', serviceId, lost };
       });
@@ -359,7 +367,9 @@ export function createWorkStore(db: Database) {
 
     /** Queues with open work that is claimed over HTTP: each needs a worker of ours. */
     async openQueues(): Promise<string[]> {
-      const { rows } = await sql<{ queue: string }>`select distinct queue from works where ended_at is null and joins = 'work'`.execute(db);
+      const { rows } = await sql<{
+        queue: string;
+      }>`select distinct queue from works where ended_at is null and joins = 'work'`.execute(db);
       return rows.map(({ queue }) => queue);
     },
   };

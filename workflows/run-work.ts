@@ -8,8 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { WorkActivities, WorkOfferActivities } from '../activities/work.ts';
 import type { WorkState } from '../domain/states.ts';
-import { type NativeWork, workOfferSeconds, workRetrySeconds } from '../domain/work.ts';
-import type { BegunWork } from '../stores/work.ts';
+import { type BegunWork, type NativeWork, workOfferSeconds, workRetrySeconds } from '../domain/work.ts';
 
 export interface RunWorkInput {
   workId: string;

@@ -152,6 +152,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/webhooks',
     '/v1/webhooks/{id}/deliveries',
     '/v1/whispers',
+    '/v1/work',
   ]);
   const license = await giveLicense(api, 'personal');
   const purchaseId = newId('purchase');

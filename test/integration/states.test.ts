@@ -44,6 +44,8 @@ import {
   channelStages,
   dropDeliveryStates,
   dropStates,
+  workOutcomes,
+  workStates,
 } from '../../domain/states.ts';
 import { voteOrigins, votingMethods } from '../../domain/ballots.ts';
 import { guildRuleNames } from '../../domain/guild-rules.ts';
@@ -54,6 +56,7 @@ import { notificationKinds, notificationStates } from '../../domain/notify.ts';
 import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
+import { workJoins } from '../../domain/work.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
@@ -129,6 +132,9 @@ const words: Record<string, readonly string[]> = {
   'webhook_deliveries.state': deliveryStates,
   'whispers.source': whisperSources,
   'whispers.state': whisperStates,
+  'works.joins': workJoins,
+  'works.state': workStates,
+  'work_attempts.outcome': workOutcomes,
 };
 
 test('states are the same words in the code and in the checks of the database', async () => {

@@ -36,6 +36,7 @@ import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
+import { recordWork, workHistories } from './record-work.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -115,12 +116,16 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       return row?.state === state && row.reason.startsWith(why);
     });
 
+  const alone = (names: readonly string[]) =>
+    wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name) || name.startsWith(one)));
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
-  await recordPurchases();
+  if (!alone(workHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
-  const notifyAlone = wanted.length > 0 && wanted.every((name) => notifyHistories.some((one) => one.startsWith(name)));
+  await recordWork({ client, db, ...rest }, save);
+  if (alone(workHistories)) return;
+  const notifyAlone = alone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
