@@ -403,4 +403,16 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     otherwise: () =>
       'Who watches from outside believes that the fleet is down. It closes with the next one that is heard.',
   },
+  work_unclaimed: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        `Start ${subject}, or see why it takes no work.`,
+        `soulfra services show ${subject}`,
+        'GET',
+        `/v1/services/${subject}`,
+      ),
+    otherwise: () =>
+      'Its work waits until the deadline of each piece and expires then. It closes when somebody takes work.',
+  },
 };

@@ -48,6 +48,7 @@ export const noticeKinds = [
   'certificate_ending',
   'notify_failing',
   'heartbeat_failing',
+  'work_unclaimed',
 ] as const;
 export type NoticeKind = (typeof noticeKinds)[number];
 

@@ -7,7 +7,9 @@ import { isEndedWork, type WorkOutcome, type WorkState } from '../domain/states.
 import { externalQueue } from '../domain/task-queues.ts';
 import { type BegunWork, jsonBytes, mostWorkBytes, mostWorkReason, type WorkJoin } from '../domain/work.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
+import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
+import { openNotice } from './notices.ts';
 
 /** NOTIFY: work can be claimed. */
 export const workOffersChannel = 'work_offers';
@@ -63,6 +65,14 @@ export interface Offer {
   lost: boolean;
 }
 
+export interface UnclaimedWork {
+  ownerId: string;
+  serviceId: string;
+  queue: string;
+  joins: WorkJoin;
+  pieces: number;
+}
+
 interface WorkRow {
   id: string;
   serviceId: string;
@@ -70,6 +80,9 @@ interface WorkRow {
   attempt: number;
   attempts: number;
 }
+
+/** Work may wait this long before somebody is told that nobody takes it. */
+const unclaimedAfter = sql`interval '5 minutes'`;
 
 const hashOf = (token: string) => createHash('sha256').update(token).digest();
 const notify = (tx: Executor, channel: string) => sql`select pg_notify(${channel}, '')`.execute(tx);
@@ -363,6 +376,39 @@ export function createWorkStore(db: Database) {
       const tooMuch = end.result !== undefined && jsonBytes(end.result) > mostWorkBytes;
       const said: WorkEnd = tooMuch ? { state: 'failed', reason: `its result is over ${mostWorkBytes} bytes` } : end;
       return db.transaction().execute((tx) => endOf(tx, id, { ...said, reason: said.reason.slice(0, mostWorkReason) }));
+    },
+
+    /** Services whose work waits while nobody claims any; of native ones Temporal has to be asked who polls. */
+    async unclaimed(): Promise<UnclaimedWork[]> {
+      const { rows } = await sql<UnclaimedWork>`
+        select w.owner_id as "ownerId", w.service_id as "serviceId", w.queue, w.joins, count(*) as pieces
+        from works w where w.state = 'queued' and case w.joins
+          when 'work' then w.offered_at < now() - ${unclaimedAfter} and not exists (select from work_attempts a
+            where a.service_id = w.service_id and a.claimed_at > now() - ${unclaimedAfter})
+          else w.created_at < now() - ${unclaimedAfter} end
+        group by 1, 2, 3, 4 order by 2`.execute(db);
+      return rows;
+    },
+
+    /** Opens a notice for each, and closes those of all others. */
+    async tellUnclaimed(unclaimed: readonly UnclaimedWork[]): Promise<void> {
+      const keyOf = ({ serviceId }: UnclaimedWork) => `work_unclaimed:${serviceId}`;
+      await db.transaction().execute(async (tx) => {
+        for (const one of unclaimed) {
+          await openNotice(tx, {
+            id: newId('notice'),
+            ownerId: one.ownerId,
+            kind: 'work_unclaimed',
+            key: keyOf(one),
+            subject: one.serviceId,
+            title: `Nobody takes the work of ${one.serviceId}`,
+            detail: `${one.pieces} ${one.pieces === 1 ? 'piece waits' : 'pieces wait'} on ${one.queue}`,
+            action: `soulfra services show ${one.serviceId}`,
+          });
+        }
+        await sql`update notices set resolved_at = now() where kind = 'work_unclaimed' and resolved_at is null
+          and not key = any(${unclaimed.map(keyOf)}::text[])`.execute(tx);
+      });
     },
 
     /** Queues with open work that is claimed over HTTP: each needs a worker of ours. */

@@ -26,6 +26,7 @@ import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
+import { activityPollers } from '../integrations/temporal-pollers.ts';
 import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -367,6 +368,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identityOf: (queue) => `${machineId}/${queue}/${process.pid}`,
         works: stores.works,
         listen,
+        pollersOf: (queue) => activityPollers(client, queue),
         onLost: (service) => metrics?.workLeasesLost.inc({ service }),
         onFailure: (err) => failure.reject(err),
         log,

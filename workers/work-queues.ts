@@ -11,6 +11,8 @@ import { pollers, type SharedByWorkers } from './coordination.ts';
 const sweepEveryMs = 10_000;
 /** So long a queue without open work keeps its worker. */
 const idleMs = 5 * 60_000;
+/** How often it is looked whether anybody takes what waits. */
+const unclaimedEveryMs = 60_000;
 /** Offers of one worker on one queue; what is more waits with Temporal, the most urgent first. */
 const mostOffers = 100;
 
@@ -83,6 +85,8 @@ export interface WorkQueueOptions {
   identityOf: (queue: string) => string;
   works: WorkStore;
   listen: ListenerFactory;
+  /** How many workers Temporal sees on the queue of a service that is native. */
+  pollersOf: (queue: string) => Promise<number>;
   onLost?: (serviceId: string) => void;
   /** A worker of a queue has ended by itself. */
   onFailure: (err: unknown) => void;
@@ -95,6 +99,7 @@ export function serveWorkQueues({
   identityOf,
   works,
   listen,
+  pollersOf,
   onLost,
   onFailure,
   log,
@@ -125,7 +130,8 @@ export function serveWorkQueues({
   async function end(queue: string): Promise<void> {
     const one = serving.get(queue);
     serving.delete(queue);
-    one?.worker.shutdown();
+    // One that has ended by itself takes no such word.
+    if (one?.worker.getState() === 'RUNNING') one.worker.shutdown();
     await one?.running;
   }
 
@@ -155,13 +161,35 @@ export function serveWorkQueues({
     });
   }
 
+  async function tellUnclaimed(): Promise<void> {
+    const waits = await works.unclaimed();
+    const polled = await Promise.all(
+      waits.map(async ({ joins, queue }) => joins === 'native' && (await pollersOf(queue)) > 0),
+    );
+    await works.tellUnclaimed(waits.filter((_, i) => polled[i] === false));
+  }
+
+  let telling: Promise<void> | undefined;
+  function tell(): void {
+    telling ??= tellUnclaimed()
+      .catch((err: unknown) => log.warn({ err }, 'work that nobody takes was not looked for'))
+      .finally(() => {
+        telling = undefined;
+      });
+  }
+
   const listener = listen(worksChannel, look);
   const timer = setInterval(look, sweepEveryMs);
+  const tellTimer = setInterval(tell, unclaimedEveryMs);
   look();
   return {
+    tellUnclaimed,
+
     async stop(): Promise<void> {
       stopped = true;
       clearInterval(timer);
+      clearInterval(tellTimer);
+      await telling;
       await listener.close();
       await running;
       await Promise.all([...serving.keys()].map(end));

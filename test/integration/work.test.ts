@@ -279,3 +279,34 @@ test('the same key is the same work; other content, too much of it, and services
   expect(dry.json).toEqual({ dryRun: true, would: 'give once the work' });
   expect(await api.rowCounts()).toEqual(before);
 });
+
+test('work that waits while nobody takes any is told, until somebody does', async () => {
+  const asleep = await service('asleep');
+  await addService(api.db, api.ownerId, 'absent', 'native');
+  const id = await asleep.submit();
+  const headers = { 'idempotency-key': 'absent' };
+  const absent = await api.call('POST', '/v1/work', { body: { service: 'absent', input: 1 }, headers });
+  const open = async () => {
+    await stage.tellUnclaimed();
+    const { rows } = await sql<{ subject: string }>`select subject from notices
+      where kind = 'work_unclaimed' and resolved_at is null order by 1`.execute(api.db);
+    return rows.map(({ subject }) => subject);
+  };
+  await until('it is offered', async () => {
+    const row = await api.db.selectFrom('works').select('offeredAt').where('id', '=', id).executeTakeFirstOrThrow();
+    return row.offeredAt !== null;
+  });
+  expect(await open()).toEqual([]);
+  const hourAgo = sql<Date>`now() - interval '1 hour'`;
+  await api.db
+    .updateTable('works')
+    .set({ offeredAt: hourAgo, createdAt: hourAgo })
+    .where('id', 'in', [id, absent.json['id'] as string])
+    .execute();
+  expect(await open()).toEqual(['absent', 'asleep']);
+  const claim = await asleep.claim();
+  expect(await open()).toEqual(['absent']);
+  await asleep.post('/complete', { token: tokenOf(claim), result: 1 });
+  await api.call('POST', `/v1/work/${absent.json['id'] as string}/cancel`, { body: {} });
+  expect(await open()).toEqual([]);
+});

@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { createWorkActivities } from '../../activities/work.ts';
 import type { WorkJoin } from '../../domain/work.ts';
+import { activityPollers } from '../../integrations/temporal-pollers.ts';
 import { createLogger } from '../../observability/logger.ts';
 import type { Database } from '../../stores/database.ts';
 import { createIntentStore } from '../../stores/intents.ts';
@@ -60,6 +61,7 @@ export async function openWorkStage({ scope, db }: { scope: TestScope; db: Datab
       identityOf: (queue) => `work/${queue}/0`,
       works,
       listen,
+      pollersOf: (queue) => activityPollers(client, queue),
       onLost: (service) => lost.push(service),
       onFailure: (err) => {
         throw err;
@@ -73,6 +75,7 @@ export async function openWorkStage({ scope, db }: { scope: TestScope; db: Datab
     works,
     /** Services whose leases ran out. */
     lost,
+    tellUnclaimed: () => queues.tellUnclaimed(),
     /** Another worker goes on with what this one offered. */
     async restartQueues(): Promise<void> {
       await queues.stop();
