@@ -8,6 +8,7 @@ import {
   webhookDeliveryWorkflowId,
   workWorkflowId,
 } from '../domain/ids.ts';
+import { sweepOverdueSeconds } from '../domain/sweeps.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { type Intent, insertIntent } from './intents.ts';
 
@@ -21,6 +22,7 @@ export interface OverdueRows {
   webhookDeliveries: number;
   runs: number;
   works: number;
+  sweeps: number;
 }
 
 /** Looked at by one transaction, in no order: more of them that only take long hold up none that is lost. */
@@ -104,7 +106,21 @@ export function createOverdueWorkflowStore(db: Database) {
           sql`(select id, service_id as part from works k where ended_at is null and created_at < now() - ${overdue}
             and (task_token is null or (state = 'running' and not exists (select from work_attempts a where a.work_id = k.id
               and a.attempt = k.attempt and a.beat_at > now() - make_interval(secs => 3 * k.lease_seconds))))) w`,
-          (workId, serviceId) => ({ workflowId: workWorkflowId(workId), type: 'runWork', args: [{ workId, serviceId }] }),
+          (workId, serviceId) => ({
+            workflowId: workWorkflowId(workId),
+            type: 'runWork',
+            args: [{ workId, serviceId }],
+          }),
+        ),
+        // Rows that it has not begun are nobody's else, and keep their agents from every later run.
+        sweeps: await begin(
+          tx,
+          sql`(select workflow_id as id, json_build_object('cadence', cadence, 'trigger', trigger, 'period', period, 'resume',
+              json_build_object('sweepId', id, 'period', period, 'lost', true,
+                'refill', (select coalesce(max(refill), 0) from runs where sweep_id = s.id),
+                'started', (select count(*) from runs where sweep_id = s.id and temporal_run_id is not null)))::text as part
+            from sweeps s where state = 'running' and started_at < now() - make_interval(secs => ${sweepOverdueSeconds})) w`,
+          (workflowId, input) => ({ workflowId, type: 'reflectFleet', args: [JSON.parse(input)] }),
         ),
       }));
     },

@@ -5,7 +5,12 @@ import { cancelWork, createWorkStore, submitWork } from '../../stores/work.ts';
 import { type Lab, labOwner, until } from '../support/lab.ts';
 
 /** What is written here; asked for alone, nothing else is run. */
-export const workHistories = ['run-work'] as const;
+export const workHistories = [
+  'run-work-claimed',
+  'run-work-lost',
+  'run-work-canceled',
+  'run-work-native-expired',
+] as const;
 
 /** Work that is claimed and completed, that is canceled while it is offered, whose lease runs out for good, and that expires with nobody native there. */
 export async function recordWork(

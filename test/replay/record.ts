@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { createBenchPayments } from '../../bench/support/bench-payments.ts';
 import { findDevServer } from '../../bench/support/dev-server.ts';
 import { startOf } from '../../bench/support/purchase-clients.ts';
 import { openBenchShop } from '../../bench/support/purchase-shop.ts';
 import {
   fleetHealthWorkflowId,
+  healthLooksWorkflowId,
   idOf,
   judgeWorkflowId,
   messageWorkflowId,
@@ -47,6 +49,8 @@ import { everyAgentId, plainMemories } from '../support/memories.ts';
  * change needs `patched()`, and the old histories stay.
  */
 const histories = fileURLToPath(new URL('./histories/', import.meta.url));
+
+const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
 const run = promisify(execFile);
 const wanted = process.argv.slice(2);
@@ -116,16 +120,16 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       return row?.state === state && row.reason.startsWith(why);
     });
 
-  const alone = (names: readonly string[]) =>
-    wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name) || name.startsWith(one)));
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
-  if (!alone(workHistories)) await recordPurchases();
+  if (!isAlone(workHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
   await recordWork({ client, db, ...rest }, save);
-  if (alone(workHistories)) return;
-  const notifyAlone = alone(notifyHistories);
+  if (isAlone(workHistories)) return;
+  await recordHealth();
+  if (isAlone(healthHistories)) return;
+  const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
@@ -255,7 +259,23 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('reconcile-ledger-done', 'reconcile:recorded');
-  await save('check-fleet-health-running', fleetHealthWorkflowId);
+
+  /** Whether only some of these are wanted. */
+  function isAlone(names: readonly string[]): boolean {
+    return wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name)));
+  }
+
+  /** What goes on for ever, after some rounds. */
+  async function recordHealth(): Promise<void> {
+    const looked = async () => {
+      const { rows } = await sql<{ at: Date }>`select checked_at as at from fleet_health`.execute(db);
+      return rows[0]!.at.getTime();
+    };
+    const first = await looked();
+    await until('leases were judged some times', async () => (await looked()) - first > 12_000);
+    await save('check-fleet-health-running', fleetHealthWorkflowId);
+    await save('judge-fleet-health-running', healthLooksWorkflowId);
+  }
 
   /** An agent is flagged, and the relay starts its judgement; the machine is simulated, so nothing is judged. */
   async function judged(): Promise<string> {
