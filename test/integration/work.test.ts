@@ -1,9 +1,14 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { workWorkflowId } from '../../domain/ids.ts';
 import { mostWorkBytes } from '../../domain/work.ts';
 import { answerWork } from '../../stores/work.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
+import { runSoulfra } from '../support/command.ts';
 import { until } from '../support/lab.ts';
 import { addService, openWorkStage, type WorkStage } from '../support/work.ts';
 
@@ -309,4 +314,34 @@ test('work that waits while nobody takes any is told, until somebody does', asyn
   await asleep.post('/complete', { token: tokenOf(claim), result: 1 });
   await api.call('POST', `/v1/work/${absent.json['id'] as string}/cancel`, { body: {} });
   expect(await open()).toEqual([]);
+});
+
+test('the command submits, lists, shows and cancels', async () => {
+  const typed = await service('typed');
+  const cwd = mkdtempSync(join(tmpdir(), 'soulfra-work-'));
+  writeFileSync(join(cwd, 'input.json'), '{"from":"file"}');
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  const url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
+  const soulfra = async (...args: string[]) => {
+    const { code, out, err } = await runSoulfra(['work', ...args], {
+      cwd,
+      env: { SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.member },
+    });
+    return { code, said: out + err };
+  };
+  const submitted = await soulfra('submit', 'typed', '@input.json', '--priority', '1', '--key', 'typed');
+  expect(submitted, submitted.said).toMatchObject({ code: 0 });
+  const id = /wrk_[\w-]+/.exec(submitted.said)![0];
+  expect((await soulfra('submit', 'typed', '@input.json', '--priority', '1', '--key', 'typed')).said).toContain(id);
+  expect((await soulfra('submit', 'typed', 'no json')).code).toBe(2);
+  expect((await soulfra('list', '--service', 'typed')).said).toContain(id);
+  const claim = await typed.claim();
+  expect(claim.json['input']).toEqual({ from: 'file' });
+  const shown = await soulfra('show', id);
+  expect(shown.said).toContain('{"from":"file"}');
+  expect(shown.said).toContain('under way');
+  expect((await soulfra('cancel', id, '--dry-run')).said).toContain(`would cancel ${id}, which is running`);
+  expect((await soulfra('cancel', id)).said).toContain('is canceled');
+  expect((await soulfra('cancel', id)).code).toBe(1);
+  rmSync(cwd, { recursive: true });
 });
