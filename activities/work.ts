@@ -8,7 +8,10 @@ export function createWorkActivities({ works }: { works: WorkStore }) {
     beginWork: ({ workId }: { workId: string }) => works.begin(workId),
 
     /** Done twice it is what it was the first time. */
-    async endWork({ workId, ...end }: { workId: string } & Parameters<WorkStore['end']>[1]): Promise<{ state: WorkState }> {
+    async endWork({
+      workId,
+      ...end
+    }: { workId: string } & Parameters<WorkStore['end']>[1]): Promise<{ state: WorkState }> {
       return { state: await works.end(workId, end) };
     },
   };

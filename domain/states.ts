@@ -175,7 +175,7 @@ export type InviteState = (typeof inviteStates)[number];
 export const workStates = ['queued', 'running', 'completed', 'failed', 'expired', 'canceled'] as const;
 export type WorkState = (typeof workStates)[number];
 /** Work in one of these never changes again. */
-export const endedWorkStates = ['completed', 'failed', 'expired', 'canceled'] as const satisfies readonly WorkState[];
+const endedWorkStates = ['completed', 'failed', 'expired', 'canceled'] as const satisfies readonly WorkState[];
 export function isEndedWork(state: WorkState): boolean {
   return (endedWorkStates as readonly WorkState[]).includes(state);
 }

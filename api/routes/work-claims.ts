@@ -68,10 +68,14 @@ export function workClaimRoutes(app: Api, context: ApiContext): void {
       const service = serviceOf(callerOf(request));
       const { queue, waitSeconds: wait } = request.body;
       const own = externalQueue(service);
-      if (queue !== own) throw new DomainError('FORBIDDEN', `this token is of ${service}, which claims from ${own} alone`);
+      if (queue !== own)
+        throw new DomainError('FORBIDDEN', `this token is of ${service}, which claims from ${own} alone`);
       if (request.query.dryRun) {
         const next = await writeOrTry(db, true, (tx) => claimWork(tx, service));
-        return reply.send({ dryRun: true as const, would: next === undefined ? 'wait for work' : `claim ${next.workId}` });
+        return reply.send({
+          dryRun: true as const,
+          would: next === undefined ? 'wait for work' : `claim ${next.workId}`,
+        });
       }
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());

@@ -146,7 +146,8 @@ export function workRoutes(app: Api, context: ApiContext): void {
     config: { role: 'reader', services: true },
     schema: {
       tags: ['work'],
-      summary: 'One piece of work with its input, its result and who claimed it; a service sees its own and what it submitted',
+      summary:
+        'One piece of work with its input, its result and who claimed it; a service sees its own and what it submitted',
       params: workParams,
       response: { 200: workDetailSchema, ...problemResponses },
     },
@@ -178,7 +179,9 @@ export function workRoutes(app: Api, context: ApiContext): void {
       if (state !== 'canceled') throw new DomainError('CONFLICT', `${id} is ${state} already`);
       if (request.query.dryRun) return { dryRun: true as const, would: `cancel ${id}, which is ${before.state}` };
       // The row is the answer; a workflow that does not hear of it finds it there.
-      await starter.cancel(workWorkflowId(id)).catch((err: unknown) => log.warn({ err, workId: id }, 'workflow not canceled'));
+      await starter
+        .cancel(workWorkflowId(id))
+        .catch((err: unknown) => log.warn({ err, workId: id }, 'workflow not canceled'));
       return linked(await existing(ownerId, id));
     },
   });

@@ -77,7 +77,13 @@ function viewOf<Of extends Row>(row: Of) {
 /** The last submitted first, without inputs and results. */
 export async function listWork(
   db: Executor,
-  { ownerId, after, limit, service, state }: PageRequest & { service?: string | undefined; state?: WorkState | undefined },
+  {
+    ownerId,
+    after,
+    limit,
+    service,
+    state,
+  }: PageRequest & { service?: string | undefined; state?: WorkState | undefined },
 ): Promise<WorkView[]> {
   let query = db.selectFrom('works').select(columns).where('ownerId', '=', ownerId);
   if (service !== undefined) query = query.where('serviceId', '=', service);

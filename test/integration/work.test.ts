@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { workWorkflowId } from '../../domain/ids.ts';
 import { mostWorkBytes } from '../../domain/work.ts';
+import { createOverdueWorkflowStore } from '../../stores/overdue-workflows.ts';
 import { answerWork } from '../../stores/work.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { runSoulfra } from '../support/command.ts';
@@ -231,6 +232,26 @@ test('an answer that Temporal never heard of ends the work at the end of the lea
   await api.db.transaction().execute((tx) => answerWork(tx, 'lost', tokenOf(claim), { kind: 'completed', result: 7 }));
   expect(await ended(id)).toBe('completed');
   expect(await show(id)).toMatchObject({ state: 'completed', result: 7, claims: [{ outcome: 'completed' }] });
+});
+
+test('work whose workflow was lost goes on with a new one', async () => {
+  const orphan = await service('orphan');
+  const id = await orphan.submit({ leaseSeconds: 5 });
+  const offered = async () =>
+    (await api.db.selectFrom('works').select('taskToken').where('id', '=', id).executeTakeFirstOrThrow()).taskToken;
+  await until('it is offered', async () => (await offered()) !== null);
+  await stage.client.workflow.getHandle(workWorkflowId(id)).terminate('as if Temporal had lost it');
+  await until('the offer is taken back', async () => (await offered()) === null);
+  await api.db
+    .updateTable('works')
+    .set({ createdAt: sql<Date>`now() - interval '1 hour'` })
+    .where('id', '=', id)
+    .execute();
+  expect(await createOverdueWorkflowStore(api.db).resume()).toMatchObject({ works: 1 });
+  const claim = await orphan.claim(30);
+  expect(claim.json).toMatchObject({ workId: id, attempt: 1 });
+  await orphan.post('/complete', { token: tokenOf(claim), result: 1 });
+  expect(await ended(id)).toBe('completed');
 });
 
 test('a service claims from its own queue and sees its own work alone', async () => {
