@@ -27,6 +27,7 @@ import { dropScheduleRoutes } from './routes/drop-schedules.ts';
 import { eventRoutes } from './routes/events.ts';
 import { feedRoutes } from './routes/feeds.ts';
 import { fleetRoutes } from './routes/fleets.ts';
+import { gatewayRoutes } from './routes/gateway.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -143,6 +144,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     memoryRoutes,
     loopRoutes,
     messageRoutes,
+    gatewayRoutes,
     reflectionRoutes,
     driftRoutes,
     clusterRoutes,

@@ -62,6 +62,7 @@ export interface WorkflowStart {
     | 'reflectFleet'
     | 'reflectAgent'
     | 'answerMessage'
+    | 'completeChat'
     | 'pollSource'
     | 'weaveMemories'
     | 'rateDrift'

@@ -46,6 +46,7 @@ export const idPrefixes = {
   guildMember: 'gmb',
   invite: 'inv',
   work: 'wrk',
+  completion: 'cpl',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -130,6 +131,9 @@ export function importancePeriod(memorySeq: number, afterRunId?: string): string
 }
 export function messageWorkflowId(messageId: string): string {
   return `message:${messageId}`;
+}
+export function completionWorkflowId(requestId: string): string {
+  return `completion:${requestId}`;
 }
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {

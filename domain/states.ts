@@ -38,6 +38,10 @@ export type HealthKind = (typeof healthKinds)[number];
 export const healthStates = ['lost', 'failing', 'late', 'not_set_up', 'ok'] as const;
 export type HealthState = (typeof healthStates)[number];
 
+/** Of what a service asks of a model; nothing of it is kept once it has been answered. */
+export const gatewayRequestStates = ['open', 'answered', 'failed'] as const;
+export type GatewayRequestState = (typeof gatewayRequestStates)[number];
+
 /** unknown: nothing has looked at it yet. */
 export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
 export type ServiceState = (typeof serviceStates)[number];

@@ -8,6 +8,7 @@ type WorkflowKind =
   | 'reflection'
   | 'memory'
   | 'talk'
+  | 'gateway'
   | 'persona'
   | 'source'
   | 'guild'
@@ -44,6 +45,7 @@ type Field =
   | 'machineId'
   | 'mailId'
   | 'messageId'
+  | 'modelId'
   | 'notificationId'
   | 'payoutId'
   | 'period'
@@ -98,6 +100,12 @@ const windows = {
     kind: 'talk',
     summary: ({ agentId }) => `${agentId} answers`,
     details: 'Recalls memories, asks the model before its other work, stores answer and citations. Rows: `messages`.',
+  },
+  completeChat: {
+    kind: 'gateway',
+    summary: ({ modelId }) => `${modelId} answers a service`,
+    details:
+      'Asks a machine that serves the model; another one where that goes away before its first word. Rows: `gateway_requests`, deleted once answered.',
   },
   spawnPersona: {
     kind: 'persona',

@@ -462,6 +462,22 @@ export interface FleetVersions {
   version: Generated<number>;
 }
 
+export interface GatewayRequests {
+  answer: Json | null;
+  asked: Json;
+  attempt: Generated<number>;
+  createdAt: Generated<Timestamp>;
+  errorCode: string | null;
+  errorMessage: string | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  shownAttempt: number | null;
+  state: Generated<string>;
+  tokenId: string;
+}
+
 export interface GuildEvents {
   action: string;
   actorAgentId: string | null;
@@ -1307,8 +1323,8 @@ export interface Tokens {
 }
 
 export interface TokenSpends {
-  agentId: string;
-  archetype: string;
+  agentId: string | null;
+  archetype: string | null;
   attempts: Generated<number>;
   day: Timestamp;
   key: string;
@@ -1516,6 +1532,7 @@ export interface DB {
   events: Events;
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
+  gatewayRequests: GatewayRequests;
   guildEvents: GuildEvents;
   guildInvites: GuildInvites;
   guildInviteTokens: GuildInviteTokens;

@@ -6,6 +6,7 @@ import type { PlanState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
+import { moveServices } from './services.ts';
 import { takeLock } from './locks.ts';
 
 export interface StoredPlan {
@@ -134,6 +135,7 @@ export function createPlanStore(db: Database) {
           .where('version', '=', version)
           .execute();
         await moveHomes(tx, computed.plan);
+        await moveServices(tx, computed.plan.services ?? []);
         await appendEvents(tx, [
           {
             ownerId: row.ownerId,

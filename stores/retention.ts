@@ -20,6 +20,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from health_changes where id in (select id from health_changes where at < ${ago(keep.health)} limit ${batch})`,
         sql`delete from token_spends where key in (select key from token_spends where day < (${ago(keep.stepResults)})::date limit ${batch})`,
+        // Who asked waits no longer; an answer in time has taken the row away.
+        sql`delete from gateway_requests where id in (select id from gateway_requests where created_at < now() - interval '1 day' limit ${batch})`,
         sql`delete from token_days where ctid in (select ctid from token_days where day < (${ago(keep.runs)})::date limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}

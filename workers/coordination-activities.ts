@@ -14,6 +14,7 @@ import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
+import { createGatewayRequestActivities } from '../activities/gateway-requests.ts';
 import { createHostedPayments } from '../activities/hosted-payments.ts';
 import type { PaymentProviders } from '../activities/payment-providers.ts';
 import { createInviteActivities } from '../activities/invites.ts';
@@ -49,6 +50,7 @@ import { createDriftStore } from '../stores/drift.ts';
 import { createEgoMintStore } from '../stores/ego-minting.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createGatewayRequestStore } from '../stores/gateway-requests.ts';
 import { createHealthStore } from '../stores/health.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createInviteStore } from '../stores/invite-clock.ts';
@@ -140,6 +142,7 @@ export function createWorkerStores(db: Database) {
     compositions: createCompositionStore(db),
     replies: createReplyStore(db),
     works: createWorkStore(db),
+    gatewayRequests: createGatewayRequestStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -165,6 +168,7 @@ export function createCoordinationActivities(
     createSweepActivities({ ...stores, fleet, machineId }),
     createReflectionActivities({ ...stores, fleet, ...(metrics && { metrics }) }),
     createMessageActivities({ ...stores, fleet }),
+    createGatewayRequestActivities({ ...stores, fleet }),
     createCompareActivities({ ...stores, memorySearch }),
     createPlanActivities({
       ...stores,

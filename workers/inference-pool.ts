@@ -2,6 +2,7 @@ import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { InferencePool } from '../activities/machines.ts';
 import type { AnswerActivities } from '../activities/answers.ts';
+import type { CompletionActivities } from '../activities/completions.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { UsedModel } from '../activities/machine-calls.ts';
@@ -21,7 +22,7 @@ export interface ModelLoader {
 export interface PoolOptions extends SharedByWorkers {
   identity: string;
   gate: SlotGate;
-  activities: InferenceActivities & AnswerActivities;
+  activities: InferenceActivities & AnswerActivities & CompletionActivities;
   loader: ModelLoader;
   /** Milliseconds a call may take: how long a queue that stops being polled may drain. */
   callTimeout: number;

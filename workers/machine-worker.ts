@@ -7,6 +7,7 @@ import {
 import { type ActivityInterceptorsFactory, NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAnswerActivities } from '../activities/answers.ts';
+import { createCompletionActivities } from '../activities/completions.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
@@ -143,6 +144,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const figures = metrics && createInferenceFigures(metrics);
   const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
   const redis = connectRedis(options.redisUrl, log);
+  const stream = createAnswerStream(redis, log);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1, {
     liveForMs: keptForMs(view),
     onChange: () => presence.changed(),
@@ -227,7 +229,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         memorySearch,
         mostDepth: () => view.fleet.limits.reflectionDepth,
       }),
-      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream: createAnswerStream(redis, log) }),
+      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream }),
+      ...createCompletionActivities({ ...stores, ...calls, stream }),
     },
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,

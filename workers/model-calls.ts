@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { ModelCall } from '../activities/machine-calls.ts';
 import type { FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
@@ -5,6 +6,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
 import { loadedContext } from '../domain/vram.ts';
+import { type ChatModel, createChatModel } from '../integrations/inference/chat.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
 import type { Generation, TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
@@ -41,7 +43,7 @@ export function createMachineModels(
 ): MachineModels {
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
-  let made: { url: string; text: TextModel } | undefined;
+  let made: { url: string; text: TextModel; chat: ChatModel } | undefined;
 
   function server() {
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
@@ -54,7 +56,7 @@ export function createMachineModels(
     at: ReturnType<typeof server>,
     modelId: string,
     loadedTokens: number,
-  ): Pick<ModelCall, 'inference' | 'text'> {
+  ): Pick<ModelCall, 'inference' | 'text' | 'chat'> {
     if (!at) return { inference: extractive, text: undefined };
     if (made?.url !== at.url) {
       const { limits } = view().fleet;
@@ -65,28 +67,43 @@ export function createMachineModels(
         callMs: durationSeconds(limits.callTimeout) * 1000,
         ...key,
       };
-      made = { url: at.url, text: createTextModel(options) };
+      made = { url: at.url, text: createTextModel(options), chat: createChatModel(options) };
     }
-    const server = made.text;
+    const { text: server, chat: chatServer } = made;
+    const chat: ChatModel = {
+      chat: (request, watch) =>
+        told(modelId, request.model, async (span) => {
+          const end = await chatServer.chat(request, watch);
+          const { completion_tokens: tokens, prompt_tokens: promptTokens } = end.usage;
+          count(span, modelId, { text: '', tokens, promptTokens, finishReason: end.finishReason });
+          return end;
+        }),
+    };
     // Whatever a call is for, it names the context the model stands loaded with: another would load it anew.
     const text: TextModel = {
-      async generate(request, watch) {
-        const told = {
-          'gen_ai.operation.name': 'chat',
-          'gen_ai.request.model': request.model,
-          'soulfra.machine': machineId,
-        };
-        return inSpan(`model ${modelId}`, told, async (span) => {
+      generate: (request, watch) =>
+        told(modelId, request.model, async (span) => {
           const generation = await server.generate({ ...request, loadedTokens }, watch);
-          onGenerated(modelId, generation);
-          span.setAttribute('gen_ai.usage.output_tokens', generation.tokens);
-          if (generation.promptTokens !== undefined)
-            span.setAttribute('gen_ai.usage.input_tokens', generation.promptTokens);
+          count(span, modelId, generation);
           return generation;
-        });
-      },
+        }),
     };
-    return { inference: createModelReflector(text), text };
+    return { inference: createModelReflector(text), text, chat };
+  }
+
+  function told<Result>(modelId: string, servedAs: string, call: (span: Span) => Promise<Result>): Promise<Result> {
+    const attributes = {
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.model': servedAs,
+      'soulfra.machine': machineId,
+    };
+    return inSpan(`model ${modelId}`, attributes, call);
+  }
+
+  function count(span: Span, modelId: string, generation: Generation): void {
+    onGenerated(modelId, generation);
+    span.setAttribute('gen_ai.usage.output_tokens', generation.tokens);
+    if (generation.promptTokens !== undefined) span.setAttribute('gen_ai.usage.input_tokens', generation.promptTokens);
   }
 
   function servedAs(modelId: string, kind: ModelCall['kind']) {

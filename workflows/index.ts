@@ -6,6 +6,7 @@ export { checkFleetHealth } from './check-fleet-health.ts';
 export { consolidateMemories } from './consolidate-memories.ts';
 export { clusterAgents } from './cluster-agents.ts';
 export { collectReplies } from './collect-replies.ts';
+export { completeChat } from './complete-chat.ts';
 export { composeDrop } from './compose-drop.ts';
 export { composeDrops } from './compose-drops.ts';
 export { deliverWebhook } from './deliver-webhook.ts';

@@ -14,6 +14,7 @@ interface Service {
   needsGpu: boolean;
   vramGiB: number | null;
   ports: Array<{ name: string; port: number; derived?: string }>;
+  address: string | null;
   changedAt: string;
   retiredAt: string | null;
 }
@@ -51,6 +52,7 @@ export function serviceCommands(program: Command): void {
             ['STATE', (service) => styledState(service.state)],
             ['MACHINE', (service) => service.machineId ?? '-'],
             ['PORTS', (service) => service.ports.map(({ port }) => port).join(', ') || '-'],
+            ['ADDRESS', (service) => service.address ?? '-'],
             ['GPU', gpuWords],
             ['REQUIRED', (service) => (service.required ? 'yes' : 'no')],
             ['REASON', (service) => service.reason || '-'],
@@ -85,6 +87,7 @@ function shownLines(service: ShownService): string[] {
   const reason = service.reason === '' ? '' : `: ${plain(service.reason)}`;
   return [
     `${bold(service.id)} ${service.kind} ${styledState(service.state)}${reason} ${dim(ago(service.changedAt))}${gone}`,
+    ...(service.address === null ? [] : [`address ${service.address}`]),
     `machine ${service.machineId ?? 'none'}${service.why === '' ? '' : `: ${plain(service.why)}`}`,
     ...(spec.command === undefined ? [] : [`command ${plain(spec.command.join(' '))}`]),
     ...(spec.image === undefined ? [] : [`image ${plain(spec.image)}`]),

@@ -9,7 +9,7 @@ import {
   machineStates,
   purchaseStates,
 } from '../../domain/states.ts';
-import { bounds, logDefinitions, type MetricDefinitions } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions, workSeconds } from './definition.ts';
 
 /** Over agents that are active: the middle one, the twentieth worst of a hundred, the worst. */
 const spread = ['median', 'p95', 'worst'] as const;
@@ -39,6 +39,45 @@ export const apiDefinitions = {
   },
   streams: { name: 'soulfra_api_event_streams', type: 'gauge', help: 'Open streams of /v1/events.', unit: 'count' },
   answerStreams: { name: 'soulfra_api_answer_streams', type: 'gauge', help: 'Open streams of answers.', unit: 'count' },
+  gatewayRequests: {
+    name: 'soulfra_gateway_requests_total',
+    type: 'counter',
+    help: 'Requests of services by OpenAI’s protocol, by how they ended: refused never reached a machine, canceled were given up by who asked.',
+    unit: 'count',
+    labels: {
+      service: bounds.service,
+      model: bounds.gatewayModel,
+      outcome: ['answered', 'failed', 'refused', 'canceled'],
+    },
+  },
+  gatewayTokens: {
+    name: 'soulfra_gateway_tokens_total',
+    type: 'counter',
+    help: 'Tokens of what services asked and were answered, as model servers count them.',
+    unit: 'count',
+    labels: { service: bounds.service, model: bounds.gatewayModel, direction: ['prompt', 'written'] },
+  },
+  gatewaySeconds: {
+    name: 'soulfra_gateway_busy_seconds_total',
+    type: 'counter',
+    help: 'Seconds from a request of a service to the end of its answer, summed.',
+    unit: 'seconds',
+    labels: { service: bounds.service, model: bounds.gatewayModel },
+  },
+  gatewayFirst: {
+    name: 'soulfra_gateway_first_token_seconds',
+    type: 'histogram',
+    help: 'Time from a streamed request of a service to the first words of its answer.',
+    unit: 'seconds',
+    labels: { model: bounds.gatewayModel },
+    buckets: workSeconds,
+  },
+  gatewayOpen: {
+    name: 'soulfra_gateway_open_requests',
+    type: 'gauge',
+    help: 'Requests of services that are open.',
+    unit: 'count',
+  },
   memories: {
     name: 'soulfra_memories_added_total',
     type: 'counter',
@@ -51,7 +90,7 @@ export const apiDefinitions = {
     type: 'histogram',
     help: 'Time for which work could be claimed before it was.',
     unit: 'seconds',
-    labels: { service: bounds.service },
+    labels: { service: bounds.workService },
     buckets: [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600],
   },
   figuresFailed: {
@@ -106,7 +145,7 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'Work for services that has not ended.',
     unit: 'count',
-    labels: { service: bounds.service, state: ['queued', 'running'] },
+    labels: { service: bounds.workService, state: ['queued', 'running'] },
   },
   slots: {
     name: 'soulfra_placement_slots',

@@ -84,7 +84,7 @@ export const workerDefinitions = {
     type: 'counter',
     help: 'Claims of work whose lease ran out before an answer came.',
     unit: 'count',
-    labels: { service: bounds.service },
+    labels: { service: bounds.workService },
   },
   leases: {
     name: 'soulfra_lease_renewals_total',

@@ -34,6 +34,7 @@ import { testFleet } from '../support/fleets.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
+import { gatewayHistories, recordGateway } from './record-gateway.ts';
 import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
@@ -127,6 +128,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await rest.settled(['pc2']);
   await recordWork({ client, db, ...rest }, save);
   if (isAlone(workHistories)) return;
+  if (wanted.length === 0 || isAlone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
+  if (isAlone(gatewayHistories)) return;
   await recordHealth();
   if (isAlone(healthHistories)) return;
   const notifyAlone = isAlone(notifyHistories);
