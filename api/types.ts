@@ -62,6 +62,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The least role that may call the route; `none` asks for no sign-in. A route without it stops the start. */
     role?: Role | 'none';
+    /** Whether the tokens of services open it, too. @default false */
+    services?: boolean;
   }
   interface FastifyRequest {
     /** Null only on routes of role `none`. */

@@ -30,8 +30,10 @@ import { mailCommands } from './commands/mails.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
 import { reflectionCommands } from './commands/reflections.ts';
+import { rolloutCommands } from './commands/rollouts.ts';
 import { runCommands } from './commands/runs.ts';
 import { talkCommand } from './commands/talk.ts';
+import { serviceCommands } from './commands/services.ts';
 import { sourceCommands } from './commands/sources.ts';
 import { threadCommands } from './commands/threads.ts';
 import { budgetCommand } from './commands/token-budgets.ts';
@@ -53,6 +55,7 @@ export function createProgram(): Command {
   for (const add of [
     configCommands,
     importCommand,
+    rolloutCommands,
     doctorCommand,
     fleetCommands,
     machineCommands,
@@ -91,6 +94,7 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
+    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { slugSchema } from './ids.ts';
 
-/** Who a budget of tokens is of: an agent, all agents of an archetype together, a token of the API by its name. */
+/** Who a budget of tokens is of: an agent, all agents of an archetype together, a service, or else a token of the API by its name. */
 export const budgetScopes = ['agent', 'archetype', 'service'] as const;
 export type BudgetScope = (typeof budgetScopes)[number];
 
@@ -13,8 +13,8 @@ export const budgetsSchema = z.strictObject({
   eachAgent: tokens.optional(),
   agents: z.record(slugSchema, tokens).default({}),
   archetypes: z.record(slugSchema, tokens).default({}),
-  /** By the name of the API token that asks. */
-  services: z.record(z.string().min(1).max(100), tokens).default({}),
+  /** By the service whose token asks, else by the token's name. */
+  services: z.record(z.string().min(1).max(127), tokens).default({}),
 });
 export type TokenBudgets = z.infer<typeof budgetsSchema>;
 

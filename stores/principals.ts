@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
 import type { Role } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -12,6 +13,8 @@ export interface Principal {
   role: Role;
   tokenId: string;
   kind: 'bearer' | 'session';
+  /** The service whose token it is: it opens what services are for, and nothing else. Absent: a person's. */
+  service?: string;
 }
 
 export interface NewToken {
@@ -23,12 +26,16 @@ export interface NewToken {
   expiresInSeconds?: number;
   /** Of a sign-in link that was mailed: whoever brings it back reads that mailbox. */
   mailId?: string;
+  /** The service that it is of. */
+  serviceId?: string;
 }
 
 /** Sign-in links live this long and work once. */
 export const onceSeconds = 15 * 60;
 /** Who is invited does not wait for the mail. */
 export const inviteSeconds = 24 * 3600;
+/** What a service may do where it may do anything at all. */
+export const serviceRole = 'member' satisfies Role;
 export const sessionSeconds = 30 * 24 * 3600;
 
 /** The secrets are 256 random bits, so one round of SHA-256 keeps them: there is nothing to guess from a stolen hash. */
@@ -39,6 +46,10 @@ function tokenHash(secret: string): Buffer {
 function newSecret(): string {
   return `sfr_${randomBytes(32).toString('base64url')}`;
 }
+
+/** A token of a service that no file names any more opens nothing, until one names it again. */
+const ofLivingService = sql<boolean>`(tokens.service_id is null
+  or exists (select from services s where s.id = tokens.service_id and s.retired_at is null))`;
 
 /** The first user with this role is the one whom the installation itself speaks for. */
 export async function firstOperator(executor: Executor): Promise<string | undefined> {
@@ -93,6 +104,17 @@ async function verifyAddress(tx: DatabaseTransaction, userId: string, mailId: st
   if (user) await appendEvents(tx, [{ ownerId: user.operatorId, type: 'user.verified', subject: userId }]);
 }
 
+async function assertService(executor: Executor, ownerId: string, serviceId: string): Promise<void> {
+  const row = await executor
+    .selectFrom('services')
+    .select('retiredAt')
+    .where('id', '=', serviceId)
+    .where('ownerId', '=', ownerId)
+    .executeTakeFirst();
+  if (!row) throw new DomainError('NOT_FOUND', `no service ${serviceId}; the files of fleet.d name them`);
+  if (row.retiredAt !== null) throw new DomainError('NOT_FOUND', `no file of fleet.d names ${serviceId} any more`);
+}
+
 export function createPrincipalStore(db: Database) {
   return {
     issue: (token: NewToken) => issueToken(db, token),
@@ -131,22 +153,43 @@ export function createPrincipalStore(db: Database) {
         .execute();
     },
 
+    /** A token for a service of the owner's; its secret is told this one time. @throws NOT_FOUND */
+    async issueForService(
+      serviceId: string,
+      token: Omit<NewToken, 'kind' | 'role' | 'serviceId'>,
+    ): Promise<{ id: string; secret: string }> {
+      return db.transaction().execute(async (tx) => {
+        await assertService(tx, token.ownerId, serviceId);
+        return issueToken(tx, { ...token, kind: 'bearer', role: serviceRole, serviceId });
+      });
+    },
+
+    /** @throws NOT_FOUND where the owner has no such service, or no file names it any more */
+    assertService: (ownerId: string, serviceId: string) => assertService(db, ownerId, serviceId),
+
     /** Who holds this secret, if it still opens anything. */
     async find(secret: string, kind: 'bearer' | 'session'): Promise<Principal | undefined> {
       const row = await db
         .selectFrom('tokens')
-        .select(['id', 'ownerId', 'role'])
+        .select(['id', 'ownerId', 'role', 'serviceId'])
         .select(sql<boolean>`coalesce(used_at < now() - interval '1 minute', true)`.as('stale'))
         .where('hash', '=', tokenHash(secret))
         .where('kind', '=', kind)
         .where('revokedAt', 'is', null)
         .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', sql<Date>`now()`)]))
+        .where(ofLivingService)
         .executeTakeFirst();
       if (!row) return undefined;
       // Once a minute is enough to see which tokens are in use.
       if (row.stale)
         await db.updateTable('tokens').set({ usedAt: sql<Date>`now()` }).where('id', '=', row.id).execute();
-      return { ownerId: row.ownerId, role: row.role as Role, tokenId: row.id, kind };
+      return {
+        ownerId: row.ownerId,
+        role: row.role as Role,
+        tokenId: row.id,
+        kind,
+        ...(row.serviceId === null ? {} : { service: row.serviceId }),
+      };
     },
 
     /** Whether a token that opened a stream still would. */
@@ -157,6 +200,7 @@ export function createPrincipalStore(db: Database) {
         .where('id', '=', tokenId)
         .where('revokedAt', 'is', null)
         .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', sql<Date>`now()`)]))
+        .where(ofLivingService)
         .executeTakeFirst();
       return row !== undefined;
     },

@@ -41,7 +41,7 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
             isNew: boolean;
           }>`
             insert into token_spends (key, owner_id, agent_id, archetype, service, day, reserved)
-            select ${key}, a.owner_id, a.id, a.archetype, (select t.name from tokens t where t.id = ${askedBy ?? null}),
+            select ${key}, a.owner_id, a.id, a.archetype, (select coalesce(t.service_id, t.name) from tokens t where t.id = ${askedBy ?? null}),
               (now() at time zone 'UTC')::date, ${most}
             from agents a where a.id = ${agentId}
             on conflict (key) do update set attempts = token_spends.attempts + 1 where token_spends.tokens is null

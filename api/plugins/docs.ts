@@ -32,7 +32,7 @@ export async function registerDocs(app: Api): Promise<void> {
       return {
         schema: {
           ...schema,
-          description: `Needs at least the role ${role}.`,
+          description: `Needs at least the role ${role}.${route.route.config?.services === true ? ' The token of a service opens it, too.' : ''}`,
           security: [{ bearer: [] }, { session: [] }],
         },
         url,

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError } from '../../domain/errors.ts';
 import { covers } from '../../domain/roles.ts';
-import type { Principal, PrincipalStore } from '../../stores/principals.ts';
+import { type Principal, type PrincipalStore, serviceRole } from '../../stores/principals.ts';
 import type { Api } from '../types.ts';
 
 export const sessionCookie = 'soulfra_session';
@@ -13,7 +13,8 @@ export function callerOf(request: FastifyRequest): Principal {
 }
 
 /**
- * Default-deny: a route declares its least role or the server does not start. Who calls is found out before anything
+ * Default-deny: a route declares its least role or the server does not start, and a service's token opens what says
+ * `services: true` alone. Who calls is found out before anything
  * else is read; the check itself stands on the route, after the rate limit, so that guesses are counted too.
  */
 export function registerRoles(app: Api, principals: PrincipalStore): void {
@@ -28,6 +29,10 @@ export function registerRoles(app: Api, principals: PrincipalStore): void {
     if (role === undefined) {
       throw new Error(`${String(route.method)} ${route.url} declares no role; add config: { role }`);
     }
+    const forServices = route.config?.services === true;
+    if (forServices && (role === 'none' || !covers(serviceRole, role))) {
+      throw new Error(`${String(route.method)} ${route.url} is for services, so its role is reader or member`);
+    }
     if (role === 'none') return;
     const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
     route.onRequest = [
@@ -37,6 +42,12 @@ export function registerRoles(app: Api, principals: PrincipalStore): void {
         if (caller === null) {
           void reply.header('www-authenticate', 'Bearer realm="soulfra"');
           throw new DomainError('UNAUTHENTICATED', 'no valid token or session came with the request');
+        }
+        if (caller.service !== undefined && !forServices) {
+          throw new DomainError(
+            'FORBIDDEN',
+            `the token is of the service ${caller.service} and opens only what services are for, which this is not`,
+          );
         }
         if (!covers(caller.role, role)) {
           throw new DomainError('FORBIDDEN', `this needs the role ${role}; the token has ${caller.role}`);

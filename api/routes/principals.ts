@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import { covers } from '../../domain/roles.ts';
-import { onceSeconds, type Principal } from '../../stores/principals.ts';
+import { serviceIdSchema } from '../../domain/services.ts';
+import { onceSeconds, type Principal, serviceRole } from '../../stores/principals.ts';
 import { listTokens } from '../../stores/queries/tokens.ts';
 import { deleteUser, keptText, operatorOf } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
@@ -30,6 +31,7 @@ const tokenSchema = z.object({
   expiresAt: timeSchema.nullable(),
   usedAt: timeSchema.nullable(),
   revokedAt: timeSchema.nullable(),
+  service: z.string().nullable().describe('The service that it is of'),
 });
 
 export function principalRoutes(app: Api, context: ApiContext): void {
@@ -162,21 +164,54 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       tags: ['sign-in'],
       summary: 'Makes a token, or a sign-in link that works once within 15 minutes; the secret is shown this one time',
       querystring: writeQuery,
-      body: z.strictObject({
-        kind: z.enum(['bearer', 'once']).default('bearer'),
-        role: roleSchema.optional().describe('Default: reader; for kind once the caller’s own'),
-        name: textSchema(80).default('unnamed'),
-        expiresInDays: z.int().min(1).max(3650).optional().describe('Only for kind bearer; default: never'),
-      }),
+      body: z
+        .strictObject({
+          kind: z.enum(['bearer', 'once']).default('bearer'),
+          role: roleSchema.optional().describe('Default: reader; for kind once the caller’s own'),
+          service: serviceIdSchema
+            .optional()
+            .describe('Whose token it is: it opens what services are for, and nothing else'),
+          name: textSchema(80).optional().describe('Default: unnamed, or the name of the service'),
+          expiresInDays: z.int().min(1).max(3650).optional().describe('Only for kind bearer; default: never'),
+        })
+        .refine(({ service, kind }) => service === undefined || kind === 'bearer', {
+          path: ['kind'],
+          error: 'must be bearer for a service',
+          params: { mend: 'Leave it out.' },
+        })
+        .refine(({ service, role }) => service === undefined || role === undefined, {
+          path: ['role'],
+          error: 'must not stand beside service: what the token opens is settled by that',
+          params: { mend: 'Leave out one of them.' },
+        }),
       response: {
         200: dryRunSchema,
-        201: z.object({ id: idSchema('token'), token: z.string(), kind: z.enum(['bearer', 'once']), role: roleSchema }),
+        201: z.object({
+          id: idSchema('token'),
+          token: z.string(),
+          kind: z.enum(['bearer', 'once']),
+          role: roleSchema,
+          service: z.string().optional(),
+        }),
         ...problemResponses,
       },
     },
     handler: async (request, reply) => {
       const caller = callerOf(request);
-      const { kind, name, expiresInDays } = request.body;
+      const { kind, service, expiresInDays } = request.body;
+      const name = request.body.name ?? service?.slice(0, 80) ?? 'unnamed';
+      if (service !== undefined) {
+        if (request.query.dryRun) {
+          await principals.assertService(caller.ownerId, service);
+          return { dryRun: true as const, would: `make a token for the service ${service}` };
+        }
+        const { id, secret } = await principals.issueForService(service, {
+          ownerId: caller.ownerId,
+          name,
+          ...(expiresInDays === undefined ? {} : { expiresInSeconds: expiresInDays * 86_400 }),
+        });
+        return reply.code(201).send({ id, token: secret, kind, role: serviceRole, service });
+      }
       const role = request.body.role ?? (kind === 'once' ? caller.role : 'reader');
       if (!covers(caller.role, role)) throw new DomainError('FORBIDDEN', `a ${caller.role} cannot make a ${role}`);
       if (request.query.dryRun) return { dryRun: true as const, would: `make a ${kind} token of role ${role}` };

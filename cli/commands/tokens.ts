@@ -15,6 +15,7 @@ interface Token {
   expiresAt: string | null;
   usedAt: string | null;
   revokedAt: string | null;
+  service: string | null;
 }
 
 export function tokenCommands(program: Command): void {
@@ -54,6 +55,7 @@ export function tokenCommands(program: Command): void {
           ['KIND', (token) => token.kind],
           ['ROLE', (token) => token.role],
           ['NAME', (token) => token.name],
+          ['SERVICE', (token) => token.service ?? ''],
           ['MADE', (token) => ago(token.createdAt)],
           ['USED', (token) => ago(token.usedAt)],
           ['STATE', (token) => (token.id === tokenId ? 'this one' : stateOf(token))],
