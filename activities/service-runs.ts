@@ -5,7 +5,12 @@ import { DomainError, isDomainError } from '../domain/errors.ts';
 import { type TrustedService, untrustedReason } from '../domain/service-trust.ts';
 import type { RunnableService } from '../domain/service-units.ts';
 import type { ServiceSpec } from '../domain/services.ts';
-import { NotStarted, type Supervisor, type Supervisors, supervisorKindOf } from '../integrations/supervisors/supervisor.ts';
+import {
+  NotStarted,
+  type Supervisor,
+  type Supervisors,
+  supervisorKindOf,
+} from '../integrations/supervisors/supervisor.ts';
 import type { RunKey, ServiceRunStore, WaveService } from '../stores/service-runs.ts';
 import { beating } from './beating.ts';
 import type { HeldLease } from './machine-calls.ts';
@@ -68,7 +73,11 @@ export function createServiceRunActivities(host: ServiceHost) {
   }
 
   async function stop(key: RunKey): Promise<void> {
+    const spec = await runs.specOf(key.serviceId);
+    const supervisor = spec && (await supervisorFor(host, spec));
     if (!(await runs.stopping(key, machineId))) return;
+    // Without its supervisor nobody knows whether it runs.
+    if (typeof supervisor === 'string') throw new DomainError('UNAVAILABLE', supervisor);
     await stopLocally(host, key.serviceId);
     await runs.stopped(key, machineId);
   }
@@ -200,9 +209,11 @@ function createTurns() {
   const last = new Map<string, Promise<unknown>>();
   return function inTurn<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
     const next = (last.get(key) ?? Promise.resolve()).then(work, work);
-    const done = next.catch(() => undefined).finally(() => {
-      if (last.get(key) === done) last.delete(key);
-    });
+    const done = next
+      .catch(() => undefined)
+      .finally(() => {
+        if (last.get(key) === done) last.delete(key);
+      });
     last.set(key, done);
     return next;
   };

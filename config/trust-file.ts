@@ -86,7 +86,11 @@ function readOwn(path: string): string | undefined {
   } catch (err) {
     const { code } = err as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    throw refused(path, code === 'ELOOP' ? 'must not be a symbolic link' : `cannot be read (${code})`, 'Make it a file.');
+    throw refused(
+      path,
+      code === 'ELOOP' ? 'must not be a symbolic link' : `cannot be read (${code})`,
+      'Make it a file.',
+    );
   }
   try {
     const stat = fstatSync(file);

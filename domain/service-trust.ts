@@ -79,7 +79,8 @@ export function commandText({ command, image, workingDirectory }: Command, envir
  */
 export function isTrusted(entry: TrustedService, spec: Command, hashOf: (text: string) => string): boolean {
   // Half a surrogate pair has no bytes to be trusted.
-  if (![spec.image, spec.workingDirectory, ...(spec.command ?? [])].every((word) => word?.isWellFormed() ?? true)) return false;
+  if (![spec.image, spec.workingDirectory, ...(spec.command ?? [])].every((word) => word?.isWellFormed() ?? true))
+    return false;
   if (entry.sha256 !== undefined) return entry.sha256 === hashOf(commandText(spec, entry.environment));
   return commandText(entry, []) === commandText(spec, []);
 }

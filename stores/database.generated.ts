@@ -1140,6 +1140,20 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface ServiceRuns {
+  action: string;
+  changedAt: Generated<Timestamp>;
+  epoch: number | null;
+  machineId: string | null;
+  ownerId: string;
+  reason: Generated<string>;
+  requestId: string;
+  serviceId: string;
+  state: string;
+  wanted: string;
+  wave: number;
+}
+
 export interface Services {
   changedAt: Generated<Timestamp>;
   createdAt: Generated<Timestamp>;
@@ -1523,6 +1537,7 @@ export interface DB {
   refunds: Refunds;
   runCalls: RunCalls;
   runs: Runs;
+  serviceRuns: ServiceRuns;
   services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;

@@ -272,7 +272,10 @@ export function createServiceRunStore(db: Database) {
     },
 
     /** What a machine runs by the rows, now under this epoch of its lease: it goes on after a restart of its worker. */
-    async adopt({ machineId, epoch }: HeldEpoch): Promise<Array<{ serviceId: string; wanted: string; state: ServiceRunState }>> {
+    async adopt({
+      machineId,
+      epoch,
+    }: HeldEpoch): Promise<Array<{ serviceId: string; wanted: string; state: ServiceRunState }>> {
       const rows = await db
         .updateTable('serviceRuns')
         .set({ epoch })

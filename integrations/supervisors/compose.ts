@@ -58,7 +58,14 @@ export function createCompose({
 
     async look(serviceId): Promise<SupervisedState> {
       const label = `label=com.docker.compose.project=${projectNameOf(serviceId)}`;
-      const listed = await runProgram('docker', ['ps', '--all', '--filter', label, '--format', '{{.State}}\t{{.Status}}']);
+      const listed = await runProgram('docker', [
+        'ps',
+        '--all',
+        '--filter',
+        label,
+        '--format',
+        '{{.State}}\t{{.Status}}',
+      ]);
       if (listed.code !== 0) throw new Error(`docker ps: ${saidBy(listed)}`);
       const [state = '', status = ''] = listed.stdout.trim().split('\n')[0]!.split('\t');
       if (state === 'running') return { state: 'running', reason: '' };

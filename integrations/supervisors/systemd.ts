@@ -24,6 +24,13 @@ export interface SystemdOptions {
 /** Longer than TimeoutStopSec of a unit. */
 const stopMs = 60_000;
 
+/** Codes by which systemd itself says that it could not run a program. */
+const notRun = new Map([
+  [200, 'its working directory is not there'],
+  [203, 'its program cannot be run'],
+  [217, 'its user is not there'],
+]);
+
 /** Whether the systemd of this scope runs and answers. */
 export async function systemdAnswers(scope: SystemdScope): Promise<boolean> {
   return (await systemctl(scope, ['show', '--property=Version'], 10_000)).code === 0;
@@ -45,7 +52,8 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
     const names = ['ActiveState', 'SubState', 'Result', 'ExecMainStatus'];
     const { stdout } = await must(['show', unitNameOf(serviceId), ...names.map((name) => `--property=${name}`)]);
     const of = new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
-    const ended = `it ended with code ${of.get('ExecMainStatus')} (${of.get('Result')})`;
+    const code = Number(of.get('ExecMainStatus'));
+    const ended = notRun.get(code) ?? `it ended with code ${code} (${of.get('Result')})`;
     if (of.get('ActiveState') === 'active') return { state: 'running', reason: '' };
     if (of.get('ActiveState') === 'failed') return { state: 'failed', reason: ended };
     if (of.get('SubState') === 'auto-restart') return { state: 'starting', reason: `${ended} and is started again` };
@@ -73,7 +81,9 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
       // Its earlier failures count no more; a unit that has none is no error of ours.
       await asked(['reset-failed', unitNameOf(id)]);
       const started = await asked(['start', unitNameOf(id)], stopMs);
-      if (started.code !== 0) throw new NotStarted(`systemd does not start it: ${saidBy(started)}`);
+      if (started.code === 0) return;
+      const { reason } = await look(id);
+      throw new NotStarted(`systemd does not start it: ${reason === '' ? saidBy(started) : reason}`);
     },
 
     async stop(serviceId) {
