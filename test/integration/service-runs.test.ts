@@ -258,7 +258,8 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     workers['mainpc'] = startWorker('mainpc');
     await until('mainpc has stopped it', async () => living('mainpc', 'quill') === 0, 60_000);
     expect(living('pc2', 'quill')).toBe(1);
-    expect(existsSync(join(hosts['mainpc']!.unitFolder, 'soulfra-quill.service'))).toBe(false);
+    const unit = join(hosts['mainpc']!.unitFolder, 'soulfra-quill.service');
+    await until('its unit is gone, too', async () => !existsSync(unit));
   });
 
   async function machineState(machineId: string): Promise<string | undefined> {

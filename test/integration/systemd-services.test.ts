@@ -129,9 +129,9 @@ describe.skipIf(lacksSystemd('services as units of a real systemd'))('units of a
   });
 
   test('what cannot run is told with its reason', async () => {
-    await expect(supervisor().start(service({ folder: join(host.folder, 'nowhere') }))).rejects.toThrow(
-      new NotStarted('systemd does not start it: its working directory is not there'),
-    );
+    const refused = supervisor().start(service({ folder: join(host.folder, 'nowhere') }));
+    await expect(refused).rejects.toThrow('systemd does not start it: its working directory is not there');
+    await expect(refused).rejects.toBeInstanceOf(NotStarted);
     await supervisor().start(service({ command: ['/bin/sh', '-c', 'sleep 0.3; exit 3'] }));
     await until('it has ended', async () => (await supervisor().look('quill')).reason.includes('code 3'));
     await supervisor().stop('quill');
