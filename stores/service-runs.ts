@@ -62,7 +62,8 @@ export async function plannedRequest(db: Executor, request: ServiceRequest): Pro
   const { rows: known } = await sql<KnownService>`
     select s.id, s.spec -> 'dependsOn' as depends_on, s.machine_id, r.wanted, r.machine_id as holder_id
     from services s left join service_runs r on r.service_id = s.id
-    where s.owner_id = ${ownerId} and s.retired_at is null order by s.id`.execute(db);
+    where s.owner_id = ${ownerId} and (s.retired_at is null or (${action} = 'stop' and r.machine_id is not null))
+    order by s.id`.execute(db);
   const byId = new Map(known.map((service) => [service.id, service]));
   for (const id of serviceIds) {
     if (!byId.has(id)) throw new DomainError('NOT_FOUND', `no service ${id}`);
@@ -112,15 +113,18 @@ export async function requestServices(
   return { requestId, waves };
 }
 
-/** Services that should run, and that a new plan has put on another machine than the one that runs them. */
+/** What a new plan has changed for services that run: where they are put, and what no file names any more. */
 export async function requestMovedServices(tx: Executor, ownerId: string): Promise<void> {
-  const { rows } = await sql<{ id: string }>`
-    select s.id from services s join service_runs r on r.service_id = s.id left join machines holder on holder.id = r.machine_id
-    where s.owner_id = ${ownerId} and s.retired_at is null and r.wanted = 'running' and s.machine_id is distinct from r.machine_id
-      and (s.machine_id is not null or holder.state = 'lost')
+  const { rows } = await sql<{ id: string; retired: boolean }>`
+    select s.id, s.retired_at is not null as retired
+    from services s join service_runs r on r.service_id = s.id left join machines holder on holder.id = r.machine_id
+    where s.owner_id = ${ownerId} and r.wanted = 'running' and case when s.retired_at is not null then r.machine_id is not null
+      else s.machine_id is distinct from r.machine_id and (s.machine_id is not null or holder.state = 'lost') end
     order by s.id`.execute(tx);
-  if (rows.length === 0) return;
-  await requestServices(tx, { ownerId, action: 'start', serviceIds: rows.map(({ id }) => id) });
+  for (const [retired, found] of Map.groupBy(rows, (row) => row.retired)) {
+    const serviceIds = found.map(({ id }) => id);
+    await requestServices(tx, { ownerId, action: retired ? 'stop' : 'start', serviceIds });
+  }
 }
 
 export function createServiceRunStore(db: Database) {
