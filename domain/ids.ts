@@ -106,6 +106,7 @@ export function bornAgentId(name: string): string | undefined {
 }
 
 export const fleetHealthWorkflowId = 'fleet-health';
+export const healthLooksWorkflowId = 'fleet-health-looks';
 export function replanWorkflowId(planVersion: number): string {
   return `replan:${planVersion}`;
 }

@@ -63,7 +63,12 @@ const windows = {
   checkFleetHealth: sweep(
     'fleet',
     'judges the leases of all machines',
-    'Every 5 s, for ever. A machine whose lease ran out is lost, and the fleet is planned anew. Rows: `machines`, `health`.',
+    'Every 5 s, for ever. A machine whose lease ran out is lost, and the fleet is planned anew. Rows: `machines`.',
+  ),
+  judgeFleetHealth: sweep(
+    'fleet',
+    'looks at how every part does',
+    'Every 5 s, for ever: the looks whose time has come. Rows: `health`, `health_changes`. In words: `soulfra health`.',
   ),
   replanFleet: {
     kind: 'fleet',

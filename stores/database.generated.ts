@@ -348,6 +348,7 @@ export interface Drops {
   ownerId: string;
   publishAt: Timestamp | null;
   reason: Generated<string>;
+  sentAt: Timestamp | null;
   source: Generated<string>;
   state: Generated<string>;
   title: string;
@@ -1124,6 +1125,7 @@ export interface Runs {
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
+  parkedAt: Timestamp | null;
   period: string;
   promptTokens: number | null;
   queue: string;

@@ -18,9 +18,9 @@ import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
-import { fleetHealthWorkflowId } from '../domain/ids.ts';
+import { fleetHealthWorkflowId, healthLooksWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
-import { windowOf } from '../domain/workflow-window.ts';
+import { windowOf, type WorkflowType } from '../domain/workflow-window.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { readGpuExporter } from '../integrations/gpu/exporter.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
@@ -57,7 +57,7 @@ import { createMachineModels, runsAsOf } from './model-calls.ts';
 import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
-import { reconcileSchedules } from './schedules.ts';
+import { reconcileSchedules, remakeSchedules } from './schedules.ts';
 import { createMachineSourceReads } from './source-reads.ts';
 import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
@@ -92,7 +92,7 @@ const activityTracing: ActivityInterceptorsFactory = (context) => ({
   inbound: new OpenTelemetryActivityInboundInterceptor(context),
 });
 
-/** How often a worker makes sure that checkFleetHealth runs. */
+/** How often a worker makes sure that leases and health are judged, and that no Schedule is missing. */
 const fleetHealthEveryMs = 60_000;
 
 /** How long calls in hand may go on once the process is told to stop. */
@@ -400,17 +400,19 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
   const gpuWatch = gpus && metrics && figures ? watchGpus({ read: gpus, metrics, drew: figures.drew, log }) : undefined;
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
+  const reconcile = () =>
+    reconcileSchedules(client, fleet, {
+      cadences: stores.agents.livingCadences,
+      sources: () => stores.sources.underWay(),
+    });
   const healthTimer = setInterval(() => {
-    if (weight) background(startFleetHealth(client));
+    if (!weight) return;
+    background(startFleetHealth(client));
+    background(remakeSchedules(stores.health, reconcile));
   }, fleetHealthEveryMs);
   if (weight) {
     await startFleetHealth(client);
-    background(
-      reconcileSchedules(client, fleet, {
-        cadences: stores.agents.livingCadences,
-        sources: () => stores.sources.underWay(),
-      }),
-    );
+    background(reconcile());
   }
   log.info({ epoch: lease.held().epoch }, 'machine works');
 
@@ -466,11 +468,16 @@ function keptForMs({ fleet }: FleetView): number {
 
 /** Kept by continue-as-new, so one start is enough until somebody ends it. */
 async function startFleetHealth(client: Client): Promise<void> {
+  await startForEver(client, 'checkFleetHealth', fleetHealthWorkflowId);
+  await startForEver(client, 'judgeFleetHealth', healthLooksWorkflowId);
+}
+
+async function startForEver(client: Client, type: WorkflowType, workflowId: string): Promise<void> {
   try {
-    await withWindow(windowOf('checkFleetHealth', []), (window) =>
-      client.workflow.start('checkFleetHealth', {
+    await withWindow(windowOf(type, []), (window) =>
+      client.workflow.start(type, {
         ...window,
-        workflowId: fleetHealthWorkflowId,
+        workflowId,
         taskQueue: coordinationQueue,
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
         workflowTaskTimeout: '2 seconds',

@@ -12,6 +12,7 @@ export { deliverWebhook } from './deliver-webhook.ts';
 export { drainMachine } from './drain-machine.ts';
 export { holdBallot } from './hold-ballot.ts';
 export { inviteToGuild } from './invite-to-guild.ts';
+export { judgeFleetHealth } from './judge-fleet-health.ts';
 export { judgeDrift } from './judge-drift.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
