@@ -36,8 +36,9 @@ export function projectNameOf(serviceId: string): string {
  * The systemd unit of a service. It is not enabled: after a restart of the host the worker starts it, once it knows that the
  * service is still this machine's.
  */
-export function unitText(service: RunnableService, scope: SystemdScope, environmentFile: string): string {
+export function unitText(service: RunnableService, scope: SystemdScope, dataFolder: string): string {
   const { id, machineId, folder, command, limits, user } = service;
+  const environmentFile = environmentFileOf(dataFolder, id);
   const lines = [
     '# Written by Soulfra, and over by its next start: change fleet.d or the trust file instead.',
     '[Unit]',
@@ -68,6 +69,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, environm
     '[X-Soulfra]',
     `Service=${id}`,
     `Machine=${machineId}`,
+    `Folder=${dataFolder}`,
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -88,10 +90,22 @@ function systemHardening(user: string | undefined): string[] {
   ];
 }
 
+export interface UnitOwner {
+  serviceId: string;
+  machineId: string;
+  /** The data folder of the Soulfra that has written it: two of them on one host keep apart. */
+  dataFolder: string;
+}
+
 /** Whose unit a text is; undefined where Soulfra has not written it. */
-export function ownerOfUnit(text: string): { serviceId: string; machineId: string } | undefined {
-  const found = /^\[X-Soulfra\]\nService=(\S+)\nMachine=(\S+)$/m.exec(text);
-  return found ? { serviceId: found[1]!, machineId: found[2]! } : undefined;
+export function ownerOfUnit(text: string): UnitOwner | undefined {
+  const found = /^\[X-Soulfra\]\nService=(.+)\nMachine=(.+)\nFolder=(.+)$/m.exec(text);
+  return found ? { serviceId: found[1]!, machineId: found[2]!, dataFolder: found[3]! } : undefined;
+}
+
+/** Where the variables of a service are kept. */
+export function environmentFileOf(dataFolder: string, serviceId: string): string {
+  return `${dataFolder}/${unitNameOf(serviceId)}.env`;
 }
 
 /** The unit without whose it is: a service that changes hands on one host runs on. */

@@ -2,10 +2,12 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   definitionOf,
+  environmentFileOf,
   environmentFileText,
   ownerOfUnit,
   type SystemdScope,
   unitNameOf,
+  type UnitOwner,
   unitText,
 } from '../../domain/service-units.ts';
 import { type CommandResult, runProgram, saidBy } from './commands.ts';
@@ -39,8 +41,12 @@ export async function systemdAnswers(scope: SystemdScope): Promise<boolean> {
 /** Services as units of systemd: it starts them again, bounds them and keeps their logs. */
 export function createSystemd({ machineId, scope, unitFolder, dataFolder }: SystemdOptions): Supervisor {
   const unitFile = (serviceId: string) => join(unitFolder, unitNameOf(serviceId));
-  const environmentFile = (serviceId: string) => join(dataFolder, `${unitNameOf(serviceId)}.env`);
+  const environmentFile = (serviceId: string) => environmentFileOf(dataFolder, serviceId);
   const asked = (args: readonly string[], timeoutMs?: number) => systemctl(scope, args, timeoutMs);
+
+  function isOwn(owner: UnitOwner | undefined): owner is UnitOwner {
+    return owner?.machineId === machineId && owner.dataFolder === dataFolder;
+  }
 
   async function must(args: readonly string[], timeoutMs?: number): Promise<CommandResult> {
     const result = await asked(args, timeoutMs);
@@ -64,9 +70,14 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
   return {
     async start(service) {
       const { id } = service;
-      const unit = unitText(service, scope, environmentFile(id));
+      const unit = unitText(service, scope, dataFolder);
       const variables = environmentFileText(service.environment);
       const before = await readIfThere(unitFile(id));
+      const other = before === undefined ? undefined : ownerOfUnit(before);
+      if (before !== undefined && other?.dataFolder !== dataFolder) {
+        const whose = other === undefined ? 'Soulfra has not written' : `belongs to the Soulfra of ${other.dataFolder}`;
+        throw new NotStarted(`there is a unit ${unitNameOf(id)} that ${whose}; remove it, or give the service another id`);
+      }
       const variablesBefore = (await readIfThere(environmentFile(id))) ?? '';
       const same = before !== undefined && definitionOf(before) === definitionOf(unit) && variablesBefore === variables;
       const { state } = await look(id);
@@ -88,7 +99,7 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
 
     async stop(serviceId) {
       const unit = await readIfThere(unitFile(serviceId));
-      if (unit !== undefined && ownerOfUnit(unit)?.machineId !== machineId) return;
+      if (unit !== undefined && !isOwn(ownerOfUnit(unit))) return;
       if ((await look(serviceId)).state !== 'stopped') await must(['stop', unitNameOf(serviceId)], stopMs);
       await asked(['reset-failed', unitNameOf(serviceId)]);
       if (unit === undefined) return;
@@ -105,7 +116,7 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
       for (const name of await namesIn(unitFolder)) {
         if (!name.startsWith('soulfra-') || !name.endsWith('.service')) continue;
         const owner = ownerOfUnit((await readIfThere(join(unitFolder, name))) ?? '');
-        if (owner?.machineId === machineId && unitNameOf(owner.serviceId) === name) found.push(owner.serviceId);
+        if (isOwn(owner) && unitNameOf(owner.serviceId) === name) found.push(owner.serviceId);
       }
       return found;
     },

@@ -25,12 +25,12 @@ describe.skipIf(lacksSystemd('services as units of a real systemd'))('units of a
     await host?.close();
   });
 
-  const supervisor = (machineId = 'mainpc') =>
+  const supervisor = (machineId = 'mainpc', home = 'home') =>
     createSystemd({
       machineId,
       scope: 'user',
       unitFolder: host.unitFolder,
-      dataFolder: join(host.folder, 'home/services'),
+      dataFolder: join(host.folder, home, 'services'),
     });
   const service = (change: Partial<RunnableService> = {}): RunnableService => ({
     id: 'quill',
@@ -126,6 +126,16 @@ describe.skipIf(lacksSystemd('services as units of a real systemd'))('units of a
     await supervisor('mainpc').stop('quill');
     expect(await mainPid()).toBe(running);
     await supervisor('pc2').stop('quill');
+  });
+
+  test('another Soulfra on the host leaves it be, too, and does not write over it', async () => {
+    await supervisor().start(service());
+    const other = supervisor('mainpc', 'other');
+    expect(await other.own()).toEqual([]);
+    await other.stop('quill');
+    await expect(other.start(service())).rejects.toThrow('that belongs to the Soulfra of');
+    expect((await supervisor().look('quill')).state).toBe('running');
+    await supervisor().stop('quill');
   });
 
   test('what cannot run is told with its reason', async () => {

@@ -36,6 +36,7 @@ import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
 import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
+import { recordServices, serviceHistories } from './record-services.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
@@ -126,6 +127,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await rest.settled(['pc2']);
   await recordHealth();
   if (isAlone(healthHistories)) return;
+  const servicesAlone = isAlone(serviceHistories);
+  await recordServices({ client, db, ...rest }, save);
+  if (servicesAlone) return;
   const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;

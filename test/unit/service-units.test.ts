@@ -26,7 +26,7 @@ const service: RunnableService = {
 };
 
 test('a unit says whose it is, and two services never share one', () => {
-  const unit = unitText(service, 'system', '/home/soul/services/x.env');
+  const unit = unitText(service, 'system', '/home/soul/services');
   expect(unitNameOf(service.id)).toBe('soulfra-memory-api.pc2.service');
   expect(unit).toContain(String.raw`ExecStart=:"/usr/bin/python3" "-m" "a \"b\" $HOME %%h\x0a"`);
   expect(unit).toContain('WorkingDirectory=/srv/100%%\n');
@@ -34,19 +34,23 @@ test('a unit says whose it is, and two services never share one', () => {
     expect.arrayContaining(['MemoryMax=512M', 'CPUQuota=150%', 'User=soul', 'PrivateTmp=yes']),
   );
   expect(unit).not.toContain('pa$$word');
-  expect(ownerOfUnit(unit)).toEqual({ serviceId: 'memory-api@pc2', machineId: 'pc2' });
+  expect(ownerOfUnit(unit)).toEqual({
+    serviceId: 'memory-api@pc2',
+    machineId: 'pc2',
+    dataFolder: '/home/soul/services',
+  });
   expect(definitionOf(unit)).toBe(
-    definitionOf(unitText({ ...service, machineId: 'mainpc' }, 'system', '/home/soul/services/x.env')),
+    definitionOf(unitText({ ...service, machineId: 'mainpc' }, 'system', '/home/soul/services')),
   );
   // A user's own systemd refuses a unit that asks for what only the system's may do.
-  expect(unitText(service, 'user', '/x.env')).not.toMatch(/User=|Protect|Private/);
+  expect(unitText(service, 'user', '/data')).not.toMatch(/User=|Protect|Private/);
 });
 
 test('a word cannot become a line of the unit', () => {
   const lines = unitText(
     { ...service, command: ['/bin/x', '\nUser=root\n[X-Soulfra]\nMachine=other'] },
     'user',
-    '/x.env',
+    '/data',
   ).split('\n');
   expect(lines.filter((line) => line === 'User=root' || line === 'Machine=other')).toEqual([]);
 });
