@@ -134,6 +134,22 @@ export async function reconcileServices(host: ServiceHost): Promise<{ stopped: s
   return { stopped, asked };
 }
 
+/** Tells the rows how the services of this machine do, as their supervisors see them. */
+export async function lookAtServices({ runs, lease, supervisors }: ServiceHost): Promise<void> {
+  const held = lease();
+  const own = await runs.runningOn(held.machineId);
+  for (const kind of ['systemd', 'compose'] as const) {
+    const ids = own.filter(({ spec }) => supervisorKindOf(spec) === kind).map(({ spec }) => spec.id);
+    const supervisor = ids.length === 0 ? undefined : await supervisors[kind]();
+    if (supervisor === undefined) continue;
+    const states = await supervisor.lookAll(ids);
+    await runs.saw(
+      held,
+      ids.map((serviceId, i) => ({ serviceId, ...states[i]! })),
+    );
+  }
+}
+
 /** What the supervisor is told, or why this machine does not run it. */
 function runnableOn(host: ServiceHost, spec: ServiceSpec): RunnableService | string {
   const { machineId } = host;
@@ -189,8 +205,10 @@ async function stopLocally({ supervisors }: ServiceHost, serviceId: string): Pro
   for (const supervisor of await livingSupervisors(supervisors)) await supervisor.stop(serviceId);
 }
 
-async function livingSupervisors({ systemd, compose }: Supervisors): Promise<Supervisor[]> {
-  return (await Promise.all([systemd(), compose()])).filter((supervisor) => supervisor !== undefined);
+async function livingSupervisors(supervisors: Supervisors): Promise<Supervisor[]> {
+  return (await Promise.all([supervisors.systemd(), supervisors.compose()])).filter(
+    (supervisor) => supervisor !== undefined,
+  );
 }
 
 /** How it does once it has stood for a while, or sooner where it does not. */

@@ -284,12 +284,56 @@ export function createServiceRunStore(db: Database) {
         .updateTable('serviceRuns')
         .set({ epoch })
         .where('machineId', '=', machineId)
-        .where(({ exists, selectFrom }) =>
-          exists(selectFrom('machines').select('id').where('id', '=', machineId).where('epoch', '=', epoch)),
-        )
+        .where(sql<boolean>`exists (select from machines where id = ${machineId} and epoch = ${epoch})`)
         .returning(['serviceId', 'wanted', 'state'])
         .execute();
       return rows.map((row) => ({ ...row, state: row.state as ServiceRunState }));
+    },
+
+    /** What a machine runs and nothing is being done to. */
+    async runningOn(machineId: string): Promise<Array<{ spec: ServiceSpec }>> {
+      const { rows } = await sql<{ spec: unknown }>`
+        select s.spec from services s join service_runs r on r.service_id = s.id
+        where r.machine_id = ${machineId} and r.wanted = 'running' and r.state in ('started', 'failed') and s.retired_at is null
+        order by s.id`.execute(db);
+      return rows.map(({ spec }) => ({ spec: storedService(spec) }));
+    },
+
+    /**
+     * How its supervisor sees each. Whether one with a health check is up is for who asks that to say; here it is told only that it is
+     * down. Written where it changes something, and only while nothing is being done to it.
+     */
+    async saw(
+      { machineId, epoch }: HeldEpoch,
+      seen: ReadonlyArray<{ serviceId: string; state: string; reason: string }>,
+    ): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const column = (name: 'serviceId' | 'state' | 'reason') => seen.map((one) => one[name]);
+        const rows = sql`unnest(${column('serviceId')}::text[], ${column('state')}::text[], ${column('reason')}::text[]) as seen (id, state, reason)`;
+        const own = sql`r.machine_id = ${machineId} and r.epoch = ${epoch} and r.wanted = 'running' and r.state in ('started', 'failed')`;
+        await sql`select s.id from services s join service_runs r on r.service_id = s.id
+          where s.id = any(${column('serviceId')}) and ${own} order by s.id for no key update of s`.execute(tx);
+        await sql`
+          update services s set state = next.state, reason = next.reason, changed_at = now()
+          from (
+            select seen.id, case seen.state when 'running' then 'up' when 'starting' then 'starting' else 'down' end as state, seen.reason,
+              seen.state = 'running' as runs
+            from ${rows}
+          ) next, service_runs r
+          where s.id = next.id and r.service_id = s.id and ${own}
+            and (not next.runs or not s.spec ? 'healthCheck') and (s.state, s.reason) is distinct from (next.state, next.reason)`.execute(
+          tx,
+        );
+        await sql`
+          update service_runs r set state = next.state, reason = next.reason, changed_at = now()
+          from (
+            select seen.id, case when seen.state in ('running', 'starting') then 'started' else 'failed' end as state, seen.reason
+            from ${rows}
+          ) next
+          where r.service_id = next.id and ${own} and (r.state, r.reason) is distinct from (next.state, next.reason)`.execute(
+          tx,
+        );
+      });
     },
 
     /** What should run on this machine and does not is started again, by the same way as ever. */

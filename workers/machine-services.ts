@@ -1,11 +1,19 @@
 import type { Logger } from 'pino';
 import type { HeldLease } from '../activities/machine-calls.ts';
-import { createServiceRunActivities, reconcileServices, type ServiceHost } from '../activities/service-runs.ts';
+import {
+  createServiceRunActivities,
+  lookAtServices,
+  reconcileServices,
+  type ServiceHost,
+} from '../activities/service-runs.ts';
 import { type ServiceEnvironment, variablesNamed } from '../config/environment.ts';
 import { readTrustFile, trustOf } from '../config/trust-file.ts';
 import { findProgram } from '../integrations/supervisors/find-program.ts';
 import { createSupervisors } from '../integrations/supervisors/supervisors.ts';
 import type { ServiceRunStore } from '../stores/service-runs.ts';
+
+/** How soon it is told that a service has gone down by itself. */
+const lookEveryMs = 10_000;
 
 /** The owner's services on this machine: only what its own trust file agrees to, and under whatever supervises services here. */
 export function createMachineServices(options: {
@@ -25,7 +33,23 @@ export function createMachineServices(options: {
     variablesNamed,
     findProgram: (word, folder) => findProgram(word, folder, environment.path),
   };
+  let looking: Promise<void> | undefined;
+  /** One look at a time; what it cannot see now it sees at the next. */
+  function look(): void {
+    looking ??= lookAtServices(host)
+      .catch((err: unknown) => log.warn({ err, machineId }, 'services not looked at'))
+      .finally(() => {
+        looking = undefined;
+      });
+  }
+  const timer = setInterval(look, lookEveryMs);
+
   return {
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await looking;
+    },
+
     activities: createServiceRunActivities(host),
 
     /** The machine works on where this fails: its services are then what they were. */

@@ -438,6 +438,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await yieldWatch.stop();
       gpuWatch?.stop();
       disk.stop();
+      await services?.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();

@@ -38,6 +38,24 @@ export function createCompose({
     return runProgram(program!, [...first, ...project, ...args], { timeoutMs });
   }
 
+  async function look(serviceId: string): Promise<SupervisedState> {
+    const label = `label=com.docker.compose.project=${projectNameOf(serviceId)}`;
+    const listed = await runProgram('docker', [
+      'ps',
+      '--all',
+      '--filter',
+      label,
+      '--format',
+      '{{.State}}\t{{.Status}}',
+    ]);
+    if (listed.code !== 0) throw new Error(`docker ps: ${saidBy(listed)}`);
+    const [state = '', status = ''] = listed.stdout.trim().split('\n')[0]!.split('\t');
+    if (state === 'running') return { state: 'running', reason: '' };
+    if (state === 'restarting' || state === 'created') return { state: 'starting', reason: status };
+    if (state === '') return { state: 'stopped', reason: 'it has no container' };
+    return { state: status.startsWith('Exited (0)') ? 'stopped' : 'failed', reason: status };
+  }
+
   return {
     async start(service) {
       const { id } = service;
@@ -56,23 +74,8 @@ export function createCompose({
       await removeIfThere(folderOf(serviceId));
     },
 
-    async look(serviceId): Promise<SupervisedState> {
-      const label = `label=com.docker.compose.project=${projectNameOf(serviceId)}`;
-      const listed = await runProgram('docker', [
-        'ps',
-        '--all',
-        '--filter',
-        label,
-        '--format',
-        '{{.State}}\t{{.Status}}',
-      ]);
-      if (listed.code !== 0) throw new Error(`docker ps: ${saidBy(listed)}`);
-      const [state = '', status = ''] = listed.stdout.trim().split('\n')[0]!.split('\t');
-      if (state === 'running') return { state: 'running', reason: '' };
-      if (state === 'restarting' || state === 'created') return { state: 'starting', reason: status };
-      if (state === '') return { state: 'stopped', reason: 'it has no container' };
-      return { state: /^Exited \(0\)/.test(status) ? 'stopped' : 'failed', reason: status };
-    },
+    look,
+    lookAll: (serviceIds) => Promise.all(serviceIds.map(look)),
 
     async own() {
       const found: string[] = [];

@@ -15,6 +15,8 @@ export interface Supervisor {
   /** Stops it and forgets it; nothing where it is not this machine's. */
   stop(serviceId: string): Promise<void>;
   look(serviceId: string): Promise<SupervisedState>;
+  /** Several at once, each in its place. */
+  lookAll(serviceIds: readonly string[]): Promise<SupervisedState[]>;
   /** Services of this machine that it knows. */
   own(): Promise<string[]>;
 }

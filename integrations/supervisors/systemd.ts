@@ -54,17 +54,18 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
     return result;
   }
 
-  async function look(serviceId: string): Promise<SupervisedState> {
+  async function lookAll(serviceIds: readonly string[]): Promise<SupervisedState[]> {
+    if (serviceIds.length === 0) return [];
     const names = ['ActiveState', 'SubState', 'Result', 'ExecMainStatus'];
-    const { stdout } = await must(['show', unitNameOf(serviceId), ...names.map((name) => `--property=${name}`)]);
-    const of = new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
-    const code = Number(of.get('ExecMainStatus'));
-    const ended = notRun.get(code) ?? `it ended with code ${code} (${of.get('Result')})`;
-    if (of.get('ActiveState') === 'active') return { state: 'running', reason: '' };
-    if (of.get('ActiveState') === 'failed') return { state: 'failed', reason: ended };
-    if (of.get('SubState') === 'auto-restart') return { state: 'starting', reason: `${ended} and is started again` };
-    if (of.get('ActiveState') === 'inactive') return { state: 'stopped', reason: ended };
-    return { state: 'starting', reason: 'it does not stand yet' };
+    const units = serviceIds.map(unitNameOf);
+    const { stdout } = await must(['show', ...names.map((name) => `--property=${name}`), ...units]);
+    // One block a unit, in the order in which they were named.
+    return stdout.trim().split('\n\n').map(stateOf);
+  }
+
+  async function look(serviceId: string): Promise<SupervisedState> {
+    const [state] = await lookAll([serviceId]);
+    return state!;
   }
 
   return {
@@ -76,7 +77,9 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
       const other = before === undefined ? undefined : ownerOfUnit(before);
       if (before !== undefined && other?.dataFolder !== dataFolder) {
         const whose = other === undefined ? 'Soulfra has not written' : `belongs to the Soulfra of ${other.dataFolder}`;
-        throw new NotStarted(`there is a unit ${unitNameOf(id)} that ${whose}; remove it, or give the service another id`);
+        throw new NotStarted(
+          `there is a unit ${unitNameOf(id)} that ${whose}; remove it, or give the service another id`,
+        );
       }
       const variablesBefore = (await readIfThere(environmentFile(id))) ?? '';
       const same = before !== undefined && definitionOf(before) === definitionOf(unit) && variablesBefore === variables;
@@ -110,6 +113,7 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
     },
 
     look,
+    lookAll,
 
     async own() {
       const found: string[] = [];
@@ -121,6 +125,17 @@ export function createSystemd({ machineId, scope, unitFolder, dataFolder }: Syst
       return found;
     },
   };
+}
+
+function stateOf(block: string): SupervisedState {
+  const of = new Map(block.split('\n').map((line) => line.split('=', 2) as [string, string]));
+  const code = Number(of.get('ExecMainStatus'));
+  const ended = notRun.get(code) ?? `it ended with code ${code} (${of.get('Result')})`;
+  if (of.get('ActiveState') === 'active') return { state: 'running', reason: '' };
+  if (of.get('ActiveState') === 'failed') return { state: 'failed', reason: ended };
+  if (of.get('SubState') === 'auto-restart') return { state: 'starting', reason: `${ended} and is started again` };
+  if (of.get('ActiveState') === 'inactive') return { state: 'stopped', reason: ended };
+  return { state: 'starting', reason: 'it does not stand yet' };
 }
 
 function systemctl(scope: SystemdScope, args: readonly string[], timeoutMs?: number): Promise<CommandResult> {

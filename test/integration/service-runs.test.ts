@@ -153,6 +153,20 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     expect(events('mainpc').slice(7)).toEqual(['stop cache', 'start cache']);
   });
 
+  test('what goes down by itself, and comes up again, is told', async () => {
+    await describeServices([{ id: 'quill' }]);
+    trust('mainpc', ['quill']);
+    await request('start', ['quill']);
+    const state = async () => (await rows())['quill']?.state;
+    await until('it is up', async () => (await state()) === 'up');
+    const unit = 'soulfra-quill.service';
+    await hosts['mainpc']!.systemctl('kill', '--signal=TERM', unit);
+    await until('it is down', async () => (await state()) === 'down');
+    expect((await rows())['quill']).toMatchObject({ run: 'failed', reason: 'it ended with code 0 (success)' });
+    await hosts['mainpc']!.systemctl('start', unit);
+    await until('it is up again', async () => (await state()) === 'up');
+  });
+
   test('a command that the machine has not agreed to is not run, whoever asks', async () => {
     await describeServices([{ id: 'quill' }]);
     await request('start', ['quill']);
