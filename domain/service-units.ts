@@ -63,7 +63,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
     'NoNewPrivileges=yes',
     'RestrictSUIDSGID=yes',
     'LockPersonality=yes',
-    ...(scope === 'system' ? systemHardening(user) : []),
+    ...(scope === 'system' ? rootHardening(user) : []),
     '',
     // systemd passes over sections of this name; the worker reads here whose unit it is.
     '[X-Soulfra]',
@@ -75,7 +75,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
 }
 
 /** What only the system's systemd may do. Devices stay open: cards are among them. */
-function systemHardening(user: string | undefined): string[] {
+function rootHardening(user: string | undefined): string[] {
   return [
     ...(user === undefined ? [] : [`User=${user}`]),
     'PrivateTmp=yes',

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { runServicesWorkflowId } from '../../domain/ids.ts';
 import { serviceSchema } from '../../domain/services.ts';
 import { createServiceRunStore } from '../../stores/service-runs.ts';
-import { type Lab, labOwner } from '../support/lab.ts';
+import { type Lab, labOwner, until } from '../support/lab.ts';
 
 /** What is written here; asked for alone, nothing else is run. */
 export const serviceHistories = ['run-services-restarted'] as const;
@@ -23,12 +23,14 @@ export async function recordServices(
   const runs = createServiceRunStore(db);
   const { requestId } = await runs.request({ ownerId: labOwner, action: 'restart', serviceIds: ['store', 'web'] });
   const workflowId = runServicesWorkflowId(requestId);
-  await client.workflow.execute('runServices', {
-    workflowId,
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    taskQueue: 'coordination',
-    args: [{ requestId, action: 'restart', waves: 2 }],
-  });
+  const handle = client.workflow.getHandle(workflowId);
+  await until('the relay has started it', () =>
+    handle.describe().then(
+      () => true,
+      () => false,
+    ),
+  );
+  await handle.result();
   await save('run-services-restarted', workflowId);
   await sql`delete from service_runs`.execute(db);
   await sql`delete from services`.execute(db);
