@@ -327,10 +327,12 @@ export function createServiceRunStore(db: Database) {
         await sql`
           update service_runs r set state = next.state, reason = next.reason, changed_at = now()
           from (
-            select seen.id, case when seen.state in ('running', 'starting') then 'started' else 'failed' end as state, seen.reason
+            select seen.id, case seen.state when 'running' then 'started' when 'starting' then null else 'failed' end as state, seen.reason
             from ${rows}
           ) next
-          where r.service_id = next.id and ${own} and (r.state, r.reason) is distinct from (next.state, next.reason)`.execute(
+          where r.service_id = next.id and ${own} and (r.state, r.reason) is distinct from (next.state, next.reason)
+            -- What ends again and again stands for a moment each time: it has to have had the time to fail anew.
+            and next.state is not null and not (next.state = 'started' and r.changed_at > now() - interval '15 seconds')`.execute(
           tx,
         );
       });
