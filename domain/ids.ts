@@ -214,6 +214,10 @@ export function inviteWorkflowId(inviteId: string): string {
 export function dropWorkflowId(dropId: string, again?: { channelId: string; count: number }): string {
   return `drop:${dropId}${again === undefined ? '' : `:${again.channelId}:again-${again.count}`}`;
 }
+/** Starts or stops services. */
+export function runServicesWorkflowId(requestId: string): string {
+  return `run-services:${requestId}`;
+}
 export function compositionWorkflowId(compositionId: string): string {
   return `compose-drop:${compositionId}`;
 }

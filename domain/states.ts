@@ -46,6 +46,12 @@ export type GatewayRequestState = (typeof gatewayRequestStates)[number];
 export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
 export type ServiceState = (typeof serviceStates)[number];
 
+/** What starting and stopping a service has come to; whether it does its work is its ServiceState. */
+export const serviceRunStates = ['waiting', 'starting', 'started', 'stopping', 'stopped', 'failed'] as const;
+export type ServiceRunState = (typeof serviceRunStates)[number];
+export const serviceActions = ['start', 'stop', 'restart'] as const;
+export type ServiceAction = (typeof serviceActions)[number];
+
 export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
 export type MessageState = (typeof messageStates)[number];
 /** A message in one of these never changes again. */

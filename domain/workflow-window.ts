@@ -54,6 +54,8 @@ type Field =
   | 'purchaseId'
   | 'ratingId'
   | 'refundId'
+  | 'action'
+  | 'requestId'
   | 'sourceId'
   | 'trigger'
   | 'serviceId'
@@ -83,6 +85,12 @@ const windows = {
     kind: 'fleet',
     summary: ({ machineId }) => `drains ${machineId}`,
     details: 'The machine takes no new calls; it ends once the calls in hand are done.',
+  },
+  runServices: {
+    kind: 'fleet',
+    summary: ({ action, requestId }) => `${action} of services, ${requestId}`,
+    details:
+      'Starts services wave by wave, what is needed first, and stops them the other way round, each on its machine. Rows: `service_runs`.',
   },
   reflectFleet: {
     kind: 'reflection',

@@ -1159,6 +1159,20 @@ export interface Runs {
   workflowId: string;
 }
 
+export interface ServiceRuns {
+  action: string;
+  changedAt: Generated<Timestamp>;
+  epoch: number | null;
+  machineId: string | null;
+  ownerId: string;
+  reason: Generated<string>;
+  requestId: string;
+  serviceId: string;
+  state: string;
+  wanted: string;
+  wave: number;
+}
+
 export interface Services {
   changedAt: Generated<Timestamp>;
   createdAt: Generated<Timestamp>;
@@ -1581,6 +1595,7 @@ export interface DB {
   refunds: Refunds;
   runCalls: RunCalls;
   runs: Runs;
+  serviceRuns: ServiceRuns;
   services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;

@@ -14,6 +14,7 @@ import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
+import type { ServiceEnvironment } from '../config/environment.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
@@ -60,6 +61,7 @@ import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules, remakeSchedules } from './schedules.ts';
 import { createMachineSourceReads } from './source-reads.ts';
+import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
 import { serveWorkQueues } from './work-queues.ts';
 
@@ -76,6 +78,8 @@ export interface MachineWorkerOptions {
   sourceFolders: readonly string[];
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
+  /** How services of the owner are run here; absent: none is. */
+  services?: ServiceEnvironment;
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
   /** How mail and events for others leave; absent: not from here. */
@@ -258,6 +262,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   async function regain(): Promise<void> {
     try {
+      // Before anything else: another machine may run by now what ran here.
+      await services?.reconcile();
       await adoptPlan();
     } finally {
       // A plan that could not be read now is caught up with at a later renewal; what is held back stays held only if nobody lets go.
@@ -297,6 +303,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     });
   }
 
+  const services =
+    options.services &&
+    createMachineServices({
+      machineId,
+      environment: options.services,
+      runs: stores.serviceRuns,
+      lease: lease.held,
+      log,
+    });
+  await services?.reconcile();
   // First of all the GPUs: a machine that comes back is needed for them before anything else.
   await yieldWatch.start();
   await adoptPlan();
@@ -323,7 +339,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads },
+      activities: { ...machineActivities, ...sourceReads, ...services?.activities },
     }),
   ];
   const weight = machine.roles.coordination;
@@ -451,6 +467,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       gpuWatch?.stop();
       disk.stop();
       await workQueues?.stop();
+      await services?.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();

@@ -24,6 +24,7 @@ export { reconcileLedger } from './reconcile-ledger.ts';
 export { reflectAgent } from './reflect-agent.ts';
 export { reflectFleet } from './reflect-fleet.ts';
 export { reembedMemories } from './reembed-memories.ts';
+export { runServices } from './run-services.ts';
 export { replanFleet } from './replan-fleet.ts';
 export { weaveMemories } from './weave-memories.ts';
 export { sendDigest } from './send-digest.ts';

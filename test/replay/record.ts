@@ -37,6 +37,7 @@ import { recordDrops } from './record-drops.ts';
 import { gatewayHistories, recordGateway } from './record-gateway.ts';
 import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
+import { recordServices, serviceHistories } from './record-services.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
 import { recordWork, workHistories } from './record-work.ts';
@@ -132,6 +133,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (isAlone(gatewayHistories)) return;
   await recordHealth();
   if (isAlone(healthHistories)) return;
+  const servicesAlone = isAlone(serviceHistories);
+  await recordServices({ client, db, ...rest }, save);
+  if (servicesAlone) return;
   const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
