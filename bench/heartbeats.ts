@@ -133,7 +133,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
       log,
       read: () => {
         if (random.next() < 0.1) running = random.next() < 0.5 ? 0 : 1;
-        return { running, sequences: 4, polls: ['inference_12g_light_q4'], at: new Date().toISOString() };
+        return { running, sequences: 4, polls: ['inference_12g_light_q4'], idle: [], at: new Date().toISOString() };
       },
     });
     held.push({ lease, presence });

@@ -231,6 +231,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     gpus: gpuReader(machine, options.hostName),
     ownHost,
     pool,
+    models,
     machines: stores.machines,
     lease: lease.held,
     before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
@@ -368,6 +369,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       running: gate.inUse,
       sequences: machine.modelServer?.sequences ?? 0,
       polls: pool.polls(),
+      idle: pool.idle(),
       at: new Date().toISOString(),
     }),
   });
