@@ -27,7 +27,7 @@ export interface PoolOptions extends SharedByWorkers {
   callTimeout: number;
   heartbeatTimeout: number;
   log: Logger;
-  /** Told whenever what is polled has changed, so that the lease says so at once. */
+  /** Told whenever what is polled, or unloaded for being idle, has changed, so that lease and presence say so at once. */
   onChange: () => void;
   /** A worker ended with an error of its own. */
   onFailure: (err: unknown) => void;
@@ -194,6 +194,7 @@ export function createInferencePool(options: PoolOptions) {
     const vramGiB = inMemory.get(modelId) ?? 0;
     if (await unload(modelId, signal)) {
       idle.set(modelId, { vramGiB, since: new Date() });
+      options.onChange();
       log.info({ modelId, idleSeconds }, 'idle model unloaded');
     }
     // What could not be unloaded is tried again after as long.
@@ -215,7 +216,9 @@ export function createInferencePool(options: PoolOptions) {
     } finally {
       loading.delete(modelId);
     }
-    if (idle.delete(modelId)) log.info({ modelId }, 'idle model loaded again');
+    if (!idle.delete(modelId)) return;
+    log.info({ modelId }, 'idle model loaded again');
+    options.onChange();
   }
 
   const pool = {
