@@ -157,7 +157,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     redis,
     machineId,
     log,
-    read: () => ({ running: gate.inUse, sequences: machine.modelServer?.sequences ?? 0, polls: pool.polls() }),
+    read: () => ({
+      running: gate.inUse,
+      sequences: machine.modelServer?.sequences ?? 0,
+      polls: pool.polls(),
+      idle: pool.idle(),
+    }),
   });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
@@ -253,6 +258,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     gpus: gpuReader(machine, options.hostName),
     ownHost,
     pool,
+    models,
     machines: stores.machines,
     lease: lease.held,
     before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
