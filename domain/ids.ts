@@ -45,6 +45,7 @@ export const idPrefixes = {
   guild: 'gld',
   guildMember: 'gmb',
   invite: 'inv',
+  rollout: 'rlt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -169,6 +170,10 @@ export const paymentsScheduleId = 'payments';
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
+export function rolloutWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}`;
+}
+
 export function ballotWorkflowId(ballotId: string): string {
   return `ballot:${ballotId}`;
 }

@@ -48,6 +48,8 @@ export const noticeKinds = [
   'certificate_ending',
   'notify_failing',
   'heartbeat_failing',
+  'rollout_waiting',
+  'rollout_held',
 ] as const;
 export type NoticeKind = (typeof noticeKinds)[number];
 

@@ -68,6 +68,8 @@ const stepSchema = z.discriminatedUnion('kind', [
   manualSchema,
 ]);
 
+export type RolloutStep = z.infer<typeof stepSchema>;
+
 /** Branches and images are undone by themselves; what a command or a person did needs its own way back. */
 const undoSchema = z.discriminatedUnion('kind', [commandStepSchema, manualSchema]);
 

@@ -37,3 +37,4 @@ export { resumePayments } from './resume-payments.ts';
 export { settlePaymentEvent } from './settle-payment-event.ts';
 export { settleRefund } from './settle-refund.ts';
 export { shareBlessings } from './share-blessings.ts';
+export { rollOut } from './roll-out.ts';
