@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { exportFleet, parseFleet } from '../config/fleet-file.ts';
+import { parseServiceFiles } from '../config/service-files.ts';
 import { DomainError } from '../domain/errors.ts';
 import {
   bornOutside,
@@ -15,6 +16,8 @@ import { personaOf } from '../domain/personas.ts';
 import { checkCadence } from '../domain/placement-cadence.ts';
 import { planPlacement } from '../domain/placement.ts';
 import { type PlacementAgent, placementAgent, placementInputOf } from '../domain/placement-input.ts';
+import { serviceChanges, servicesTogether, type ServicesTogether } from '../domain/service-changes.ts';
+import type { ServiceFile } from '../domain/services.ts';
 import type { NewAgent } from '../stores/agents.ts';
 import type { Executor } from '../stores/database.ts';
 import { measuredRates } from '../stores/placement.ts';
@@ -22,6 +25,7 @@ import { type ComingChild, comingChildren, demandOfChild } from '../stores/room.
 import { livingAgents } from '../stores/queries/agents.ts';
 import { findFleet } from '../stores/queries/fleets.ts';
 import { listOwnMachines } from '../stores/queries/machines.ts';
+import { findServiceFiles, knownServices } from '../stores/queries/services.ts';
 import { findCurrentPlan } from '../stores/queries/plans.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { ApiContext } from './context.ts';
@@ -43,6 +47,7 @@ export const appliedSchema = z
     version: z.int().nullable().describe('Null in a dry run, and where nothing changes'),
     planVersion: z.int().nullable(),
     dryRun: z.literal(true).optional(),
+    servicesKept: z.int().optional().describe('Services that stay as they are, since no files of fleet.d came along'),
     plan: z
       .object({ before: planSummarySchema.nullable(), after: planSummarySchema })
       .optional()
@@ -54,6 +59,8 @@ export type Applied = z.infer<typeof appliedSchema>;
 export interface ApplyFleet {
   ownerId: string;
   source: string;
+  /** The files of fleet.d/; absent: services stay as they are. */
+  serviceFiles?: readonly ServiceFile[] | undefined;
   dryRun: boolean;
   undoOf?: number;
 }
@@ -61,35 +68,59 @@ export interface ApplyFleet {
 /** @throws CONFIG_INVALID with every error of the file, CADENCE_TOO_FAST with the cadence that fits */
 export async function applyFleet(context: ApiContext, input: ApplyFleet): Promise<Applied> {
   const { ownerId, source, dryRun, undoOf } = input;
-  const parsed = parseFleet(source);
-  if ('errors' in parsed) {
-    const { errors } = parsed;
-    const said = errors.map(({ line, path, rule }) => `line ${line}: ${path === '' ? 'the file' : path} ${rule}`);
-    throw new DomainError('CONFIG_INVALID', said.join('; '), { fields: errors });
-  }
-  const { fleet } = parsed;
   const { db } = context;
   const previous = await findFleet(db, ownerId);
+  const known = await findServiceFiles(db, ownerId);
+  const { fleet, services } = parsedFiles(source, input.serviceFiles ?? known);
   const { living, demand } = await fitting(db, ownerId, fleet);
 
-  const changes = fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet));
+  const changes = [
+    ...fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet)),
+    // Against the rows also where no files came: what an apply before left half said is told and mended.
+    ...serviceChanges(serviceFilesAsTheyWere(known), services, await knownServices(db, ownerId)),
+  ];
+  const kept = input.serviceFiles === undefined && services.services.length > 0;
+  const keptServices = kept ? { servicesKept: services.services.length } : {};
   if (dryRun) {
     const plan = await plansAround(context, ownerId, fleet, demand);
-    return { dryRun: true, changes: answerable(changes), version: null, planVersion: null, plan };
+    return { dryRun: true, changes: answerable(changes), version: null, planVersion: null, plan, ...keptServices };
   }
-  if (changes.length === 0 && previous !== undefined) return { changes: [], version: null, planVersion: null };
+  if (changes.length === 0 && previous !== undefined) {
+    return { changes: [], version: null, planVersion: null, ...keptServices };
+  }
   const applied = await context.fleets.apply({
     basedOn: previous?.version ?? null,
     ownerId,
     source,
     fleet,
     agents: newAgents(fleet),
+    services: { files: input.serviceFiles ?? known, specs: services.services },
     changes,
     // Again, now that nobody takes room: a whisper may have been given some meanwhile.
     fits: (tx) => fitting(tx, ownerId, fleet),
     ...(undoOf === undefined ? {} : { undoOf }),
   });
-  return { changes: answerable(changes), ...applied };
+  return { changes: answerable(changes), ...applied, ...keptServices };
+}
+
+/** @throws CONFIG_INVALID with every error of all files at once */
+function parsedFiles(source: string, files: readonly ServiceFile[]): { fleet: Fleet; services: ServicesTogether } {
+  const parsed = parseFleet(source);
+  const machines = 'fleet' in parsed ? parsed.fleet.machines.map(({ id }) => id) : undefined;
+  const beside = parseServiceFiles(files, machines);
+  if ('fleet' in parsed && 'files' in beside) return { fleet: parsed.fleet, services: servicesTogether(beside.files) };
+  const errors = [parsed, beside].flatMap((read) => ('errors' in read ? read.errors : []));
+  const said = errors.map(({ file, line, path, rule }) => {
+    const where = file === 'fleet.yaml' ? '' : `${file} `;
+    return `${where}line ${line}: ${path === '' ? 'the file' : path} ${rule}`;
+  });
+  throw new DomainError('CONFIG_INVALID', said.join('; '), { fields: errors });
+}
+
+/** What the files said that were applied last; nothing where they do not follow the schema any more, so that all of it is a change. */
+function serviceFilesAsTheyWere(files: readonly ServiceFile[]): ServicesTogether | undefined {
+  const parsed = parseServiceFiles(files, undefined);
+  return 'files' in parsed ? servicesTogether(parsed.files) : undefined;
 }
 
 /** A change made by a command and not by hand in the file; checked as a file would be. */

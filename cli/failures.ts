@@ -10,7 +10,7 @@ export class CommandFailure extends Error {
   /** The code of domain/errors.ts where the API refused. */
   readonly code: string | undefined;
   readonly mend: string | undefined;
-  readonly fields: ReadonlyArray<FieldError & { line?: number }>;
+  readonly fields: ReadonlyArray<FieldError & { line?: number; file?: string }>;
 
   constructor(
     message: string,
@@ -18,7 +18,7 @@ export class CommandFailure extends Error {
       exitCode: ExitCode;
       code?: string | undefined;
       mend?: string | undefined;
-      fields?: ReadonlyArray<FieldError & { line?: number }>;
+      fields?: ReadonlyArray<FieldError & { line?: number; file?: string }>;
       cause?: unknown;
     },
   ) {

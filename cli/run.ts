@@ -71,6 +71,7 @@ export function createProgram(): Command {
     guildCommands,
     inviteCommands,
     runCommands,
+    serviceCommands,
     sourceCommands,
     whisperCommands,
     proposeCommand,
@@ -94,7 +95,6 @@ export function createProgram(): Command {
     userCommands,
     meCommands,
     mailCommands,
-    serviceCommands,
     tokenCommands,
     budgetCommand,
   ]) {
@@ -139,8 +139,10 @@ function asFailure(err: unknown): CommandFailure {
 
 function tell({ message, code, mend, fields }: CommandFailure): void {
   const lines = [`${bad('✖')} ${message}${code === undefined ? '' : dim(` [${code}]`)}`];
-  for (const { path, rule, mend: how, line } of fields) {
-    lines.push(`  ${line === undefined ? '' : `line ${line}: `}${path} ${rule}. ${how}`);
+  for (const { path, rule, mend: how, line, file } of fields) {
+    const of = file?.startsWith('fleet.d') ? `${file} ` : '';
+    const where = line === undefined ? '' : `${of}line ${line}: `;
+    lines.push(`  ${where}${path === '' ? 'the file' : path} ${rule}. ${how}`);
   }
   if (mend !== undefined && fields.length === 0) lines.push(`  ${mend}`);
   process.stderr.write(`${lines.join('\n')}\n`);

@@ -1,15 +1,18 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { z } from 'zod';
-import { breachesOfServices, servicesFileSchema } from '../domain/services.ts';
+import {
+  breachesOfServices,
+  mostServices,
+  type ParsedServices,
+  type ServiceFile,
+  servicesFileSchema,
+} from '../domain/services.ts';
 import { byCodeUnit } from '../domain/three-way.ts';
 import { type Breach, parseYamlFile, type YamlFileError } from './yaml-file.ts';
 
-/** What the files in fleet.d/ say, with defaults filled in. */
-export type ParsedServices = z.infer<typeof servicesFileSchema>;
-
-const mostFiles = 200;
-const mostBytes = 8 * 1024 * 1024;
+export const mostServiceFiles = 200;
+/** Of one file, and of all of them together. */
+export const mostServiceBytes = 8 * 1024 * 1024;
 
 export const serviceRules = {
   schema: servicesFileSchema,
@@ -23,28 +26,47 @@ export function serviceFolderOf(fleetFile: string): string {
 }
 
 /**
- * Every `*.yaml` of the folder beside fleet.yaml, in the order of their names; hidden ones are not read, and a fleet without the
- * folder has none.
- * @param machines of fleet.yaml
+ * Every `*.yaml` of the folder beside fleet.yaml, in the order of their names; hidden ones are not read.
  */
-export function readServiceFiles(
-  fleetFile: string,
-  machines: readonly string[] | undefined,
-): { files: ParsedServices[] } | { errors: YamlFileError[] } {
+export function readServiceSources(fleetFile: string): {
+  files: ServiceFile[];
+  /** Whether there is such a folder. */
+  folder: boolean;
+  errors: YamlFileError[];
+} {
   const folder = serviceFolderOf(fleetFile);
   const errors: YamlFileError[] = [];
   const tell = (file: string, rule: string, mend: string) =>
     errors.push({ file, line: 1, column: 1, path: '', rule, mend });
   const names = namesIn(folder, (rule) => tell(folder, rule, 'Make it a folder that can be read, or remove it.'));
-  if (names.length > mostFiles) tell(folder, `must hold at most ${mostFiles} files`, 'Join some of them.');
-  const sources = names.slice(0, mostFiles).flatMap((name) => {
+  if ((names ?? []).length > mostServiceFiles)
+    tell(folder, `must hold at most ${mostServiceFiles} files`, 'Join some.');
+  const files = (names ?? []).slice(0, mostServiceFiles).flatMap((name) => {
     const path = join(folder, name);
-    const read = readRegularFile(path, mostBytes);
-    if (typeof read === 'string') return [{ path, source: read }];
+    const read = readRegularFile(path, mostServiceBytes);
+    if (typeof read === 'string') return [{ name, source: read }];
     tell(path, read.rule, 'Put a file in its place, or remove it.');
     return [];
   });
-  const parsed = sources.map(({ path, source }) => ({ path, source, read: parseYamlFile(source, path, serviceRules) }));
+  const bytes = files.reduce((sum, { source }) => sum + Buffer.byteLength(source), 0);
+  if (bytes > mostServiceBytes) tell(folder, `must hold at most ${mostServiceBytes} bytes`, 'Shorten the files.');
+  return { files, folder: names !== undefined, errors };
+}
+
+/**
+ * The files as they say, or every error of all of them at once.
+ * @param machines of fleet.yaml; undefined where there is none to compare with
+ * @param pathOf what an error calls a file
+ */
+export function parseServiceFiles(
+  sources: readonly ServiceFile[],
+  machines: readonly string[] | undefined,
+  pathOf: (name: string) => string = (name) => `fleet.d/${name}`,
+): { files: ParsedServices[] } | { errors: YamlFileError[] } {
+  const parsed = sources.map(({ name, source }) => {
+    const path = pathOf(name);
+    return { path, source, read: parseYamlFile(source, path, serviceRules) };
+  });
   const known = new Map<string, number>();
   for (const { read } of parsed) {
     if (!('value' in read)) continue;
@@ -57,18 +79,35 @@ export function readServiceFiles(
     const lastly = (value: ParsedServices) => breachesOfServices(value, { known, machines });
     return parseYamlFile(source, path, { ...serviceRules, lastly });
   });
-  errors.push(...files.flatMap((read) => ('errors' in read ? read.errors : [])));
+  const errors = files.flatMap((read) => ('errors' in read ? read.errors : []));
+  if (known.size > mostServices) {
+    const rule = `must hold at most ${mostServices} services`;
+    errors.push({ file: 'fleet.d', line: 1, column: 1, path: '', rule, mend: 'Describe several of a kind as one.' });
+  }
   return errors.length > 0 ? { errors } : { files: files.flatMap((read) => ('value' in read ? [read.value] : [])) };
 }
 
-function namesIn(folder: string, tell: (rule: string) => void): string[] {
+/** Both at once, for a check of the files where they lie. */
+export function readServiceFiles(
+  fleetFile: string,
+  machines: readonly string[] | undefined,
+): { files: ParsedServices[] } | { errors: YamlFileError[] } {
+  const { files, errors } = readServiceSources(fleetFile);
+  const parsed = parseServiceFiles(files, machines, (name) => join(serviceFolderOf(fleetFile), name));
+  const all = [...errors, ...('errors' in parsed ? parsed.errors : [])];
+  return all.length > 0 ? { errors: all } : parsed;
+}
+
+/** undefined: there is no such folder. */
+function namesIn(folder: string, tell: (rule: string) => void): string[] | undefined {
   try {
     return readdirSync(folder)
       .filter((name) => /^[^.].*\.ya?ml$/.test(name))
       .toSorted(byCodeUnit);
   } catch (err) {
     const { code } = err as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') tell(`cannot be read (${code})`);
+    if (code === 'ENOENT') return undefined;
+    tell(`cannot be read (${code})`);
     return [];
   }
 }

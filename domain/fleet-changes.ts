@@ -9,7 +9,17 @@ import type { AgentOrigin, AgentState } from './states.ts';
  */
 export const fleetActions = ['create', 'change', 'retire', 'revive', 'keep'] as const;
 export type FleetAction = (typeof fleetActions)[number];
-export const fleetKinds = ['fleet', 'machine', 'model', 'agent', 'schedule', 'source', 'setting'] as const;
+export const fleetKinds = [
+  'fleet',
+  'machine',
+  'model',
+  'agent',
+  'schedule',
+  'source',
+  'setting',
+  'service',
+  'work_package',
+] as const;
 export type FleetKind = (typeof fleetKinds)[number];
 
 export interface FieldChange {
@@ -213,7 +223,8 @@ const retireNotes: Record<'machine' | 'model' | 'source', { note?: string }> = {
   source: { note: 'is read no more; its memories stay' },
 };
 
-function changed(kind: FleetKind, id: string, before: unknown, after: unknown, existed: boolean): FleetChange[] {
+/** One thing of a file against what there was of it; nothing where it is the same. */
+export function changed(kind: FleetKind, id: string, before: unknown, after: unknown, existed: boolean): FleetChange[] {
   const fields = differences(before ?? {}, after);
   if (!existed) return [{ action: 'create', kind, id, fields }];
   return fields.length === 0 ? [] : [{ action: 'change', kind, id, fields }];
@@ -224,7 +235,7 @@ function pickOf<T extends object>(row: LivingAgent, like: T): Record<string, unk
 }
 
 /** Leaves that differ between two plain values; lists are compared whole unless all their entries are blocks. */
-function differences(before: unknown, after: unknown, path = ''): FieldChange[] {
+export function differences(before: unknown, after: unknown, path = ''): FieldChange[] {
   if (isBlock(before) && isBlock(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
     return [...keys].flatMap((key) =>

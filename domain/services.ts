@@ -38,7 +38,7 @@ const healthCheckSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('command'), command: commandSchema }),
 ]);
 
-const serviceSchema = z.strictObject({
+export const serviceSchema = z.strictObject({
   id: serviceIdSchema,
   /** One of fleet.yaml's; absent: the files do not say. */
   machine: slugSchema.optional(),
@@ -88,12 +88,33 @@ const workPackageSchema = z.strictObject({
   source: placeSchema,
 });
 
+/** Of all files together, as an import finds at most. */
+export const mostServices = 5_000;
+
 export const servicesFileSchema = z.strictObject({
   version: z.literal(1),
   portRules: z.array(portRuleSchema).max(50).default([]),
-  services: z.array(serviceSchema).max(5_000).default([]),
+  services: z.array(serviceSchema).max(mostServices).default([]),
   workPackages: z.array(workPackageSchema).max(1_000).default([]),
 });
+
+/** A service as its row holds it, with defaults filled in. */
+export type ServiceSpec = z.output<typeof serviceSchema>;
+
+/** A service as an older version stored it: what has been added to the schema since gets its default. */
+export function storedService(json: unknown): ServiceSpec {
+  return serviceSchema.parse(json);
+}
+
+/** What the files in fleet.d/ say, with defaults filled in. */
+export type ParsedServices = z.output<typeof servicesFileSchema>;
+
+/** One file of fleet.d/ as it travels and as a version of the fleet keeps it. */
+export interface ServiceFile {
+  /** In the folder: `imported.yaml`. */
+  name: string;
+  source: string;
+}
 
 /** As it is written, with what has a default left out. */
 export type ServicesFile = z.input<typeof servicesFileSchema>;
@@ -122,7 +143,7 @@ export interface ServiceBreach {
  * @param machines of fleet.yaml; undefined where there is none to compare with
  */
 export function breachesOfServices(
-  file: z.infer<typeof servicesFileSchema>,
+  file: ParsedServices,
   { known, machines }: { known: ReadonlyMap<string, number>; machines: readonly string[] | undefined },
 ): ServiceBreach[] {
   const breaches: ServiceBreach[] = [];

@@ -455,6 +455,7 @@ export interface FleetVersions {
   changes: Generated<Json>;
   fleet: Json;
   ownerId: string;
+  serviceFiles: Generated<Json>;
   source: string;
   undoOf: number | null;
   version: Generated<number>;

@@ -1,12 +1,15 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetShapeSchema } from '../domain/fleet.ts';
+import type { ServiceFile, ServiceSpec } from '../domain/services.ts';
 import type { AgentOrigin } from '../domain/states.ts';
 import { birth, type NewAgent } from './agents.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { requestReplan } from './plans.ts';
 import { lockRoom } from './room.ts';
+import { findServiceFiles } from './queries/services.ts';
+import { applyServices } from './services.ts';
 import { takeLock } from './locks.ts';
 
 export interface FleetVersion {
@@ -77,7 +80,7 @@ export function createFleetStore(db: Database) {
 
     /**
      * Applies a fleet as the next version, in one transaction: machines come and go, agents are born, retired or revived,
-     * and what the file owns of a living agent (cadence, model, limits) is changed; its persona and memories are not.
+     * and what the file owns of a living agent (cadence, model, limits) is changed; its persona and memories are not. Services likewise.
      */
     async apply(input: {
       /** Version the changes were made from, null for none: another apply in between is a CONFLICT, not lost. */
@@ -88,10 +91,12 @@ export function createFleetStore(db: Database) {
       agents: readonly NewAgent[];
       changes: unknown[];
       undoOf?: number;
+      /** What fleet.d/ says; absent: it is not spoken of, and stays as it is. */
+      services?: { files: readonly ServiceFile[]; specs: readonly ServiceSpec[] };
       /** Throws where the cards could not keep up; nobody takes room between this and the apply. */
       fits?: (tx: Executor) => Promise<unknown>;
     }): Promise<AppliedFleet> {
-      const { ownerId, source, fleet, agents, changes, fits } = input;
+      const { ownerId, source, fleet, agents, changes, fits, services } = input;
       return db.transaction().execute(async (tx) => {
         await lockFleet(tx, input.basedOn);
         await lockRoom(tx);
@@ -104,6 +109,7 @@ export function createFleetStore(db: Database) {
             fleet: JSON.stringify(fleet),
             changes: JSON.stringify(changes),
             undoOf: input.undoOf ?? null,
+            serviceFiles: JSON.stringify(services?.files ?? (await findServiceFiles(tx, ownerId))),
           })
           .returning('version')
           .executeTakeFirstOrThrow();
@@ -111,6 +117,7 @@ export function createFleetStore(db: Database) {
         const planVersion = await requestReplan(tx, { ownerId, reason: `fleet version ${version} applied` });
         await applyMachines(tx, ownerId, fleet);
         await applyAgents(tx, ownerId, version, agents);
+        if (services !== undefined) await applyServices(tx, ownerId, services.specs);
         await appendEvents(tx, [
           { ownerId, type: 'fleet.applied', subject: String(version), data: { changes: changes.length } },
         ]);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { exportFleet } from '../../config/fleet-file.ts';
+import { mostServiceBytes, mostServiceFiles } from '../../config/service-files.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { bornOutsideLines, livingFleet } from '../../domain/fleet-living.ts';
 import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
@@ -9,6 +10,7 @@ import { measuredRates, placementAgents } from '../../stores/placement.ts';
 import { countAgents, livingAgents } from '../../stores/queries/agents.ts';
 import { findFleet, listFleetVersions } from '../../stores/queries/fleets.ts';
 import { findCurrentPlan } from '../../stores/queries/plans.ts';
+import { findServiceFiles } from '../../stores/queries/services.ts';
 import { countOpenRuns } from '../../stores/queries/runs.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { applyFleet, appliedSchema } from '../fleet-apply.ts';
@@ -22,6 +24,25 @@ import type { Api } from '../types.ts';
 /** A fleet of a thousand machines and its overrides by name, written out. */
 const sourceLimit = 1024 * 1024;
 const mostMachines = 1000;
+/** Escaped as JSON, text is longer than it is. */
+const applyLimit = sourceLimit + 2 * mostServiceBytes;
+
+const serviceFilesSchema = z
+  .array(
+    z.strictObject({
+      name: z
+        .string()
+        .max(255)
+        .regex(/^[^.\\/\p{Cc}][^\\/\p{Cc}]*\.ya?ml$/u, 'must be the name of a file in fleet.d, such as imported.yaml'),
+      source: z.string().max(mostServiceBytes),
+    }),
+  )
+  .max(mostServiceFiles)
+  .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'must have different names')
+  .refine(
+    (files) => files.reduce((sum, { source }) => sum + source.length, 0) <= mostServiceBytes,
+    `must be at most ${mostServiceBytes} characters together`,
+  );
 
 const planHead = {
   version: z.int(),
@@ -81,8 +102,18 @@ const fleetVersionSchema = z
   .object({ version: z.int(), changes: z.int(), undoOf: z.int().nullable(), appliedAt: timeSchema })
   .meta({ id: 'FleetVersion' });
 
+const filesSchema = z
+  .object({ files: z.array(z.object({ path: z.string(), source: z.string() })) })
+  .meta({ id: 'FleetFiles' });
+
 export function fleetRoutes(app: Api, context: ApiContext): void {
   const { db } = context;
+
+  async function exported(ownerId: string): Promise<string> {
+    const { fleet } = await fleetOf(context, ownerId);
+    const living = await livingAgents(db, ownerId);
+    return exportFleet(livingFleet(fleet, living), bornOutsideLines(living));
+  }
 
   app.route({
     method: 'GET',
@@ -158,10 +189,26 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
-      const { fleet } = await fleetOf(context, ownerId);
-      const living = await livingAgents(db, ownerId);
-      const text = exportFleet(livingFleet(fleet, living), bornOutsideLines(living));
-      return reply.type('application/yaml; charset=utf-8').send(text);
+      return reply.type('application/yaml; charset=utf-8').send(await exported(ownerId));
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/fleet/files',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'The living fleet as files: fleet.yaml as exported, and those of fleet.d as they were applied',
+      response: { 200: filesSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const services = (await findServiceFiles(db, ownerId)).map(({ name, source }) => ({
+        path: `fleet.d/${name}`,
+        source,
+      }));
+      return { files: [{ path: 'fleet.yaml', source: await exported(ownerId) }, ...services] };
     },
   });
 
@@ -169,18 +216,24 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     method: 'POST',
     url: '/v1/fleet/apply',
     config: { role: 'operator' },
-    bodyLimit: sourceLimit,
+    bodyLimit: applyLimit,
     schema: {
       tags: ['fleet'],
-      summary: 'Makes the fleet what fleet.yaml says; nothing is deleted, who is no longer named is retired',
+      summary: 'Makes the fleet what fleet.yaml and fleet.d say; nothing is deleted, who is no longer named is retired',
       querystring: writeQuery,
-      body: z.strictObject({ source: z.string().min(1).max(sourceLimit).describe('The text of fleet.yaml') }),
+      body: z.strictObject({
+        source: z.string().min(1).max(sourceLimit).describe('The text of fleet.yaml'),
+        serviceFiles: serviceFilesSchema
+          .optional()
+          .describe('The files of fleet.d, all of them; without the field services stay as they are'),
+      }),
       response: { 200: appliedSchema, ...problemResponses },
     },
     handler: (request) =>
       applyFleet(context, {
         ownerId: callerOf(request).ownerId,
         source: request.body.source,
+        serviceFiles: request.body.serviceFiles,
         dryRun: request.query.dryRun ?? false,
       }),
   });
@@ -204,7 +257,8 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
       const before = await findFleet(db, ownerId, undone - 1);
       if (!before) throw new DomainError('CONFLICT', `version ${undone} is the first; there is nothing before it`);
       const dryRun = request.query.dryRun ?? false;
-      return applyFleet(context, { ownerId, source: before.source, dryRun, undoOf: before.version });
+      const serviceFiles = await findServiceFiles(db, ownerId, before.version);
+      return applyFleet(context, { ownerId, source: before.source, serviceFiles, dryRun, undoOf: before.version });
     },
   });
 

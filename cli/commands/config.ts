@@ -1,12 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { parseFleet } from '../../config/fleet-file.ts';
-import { readServiceFiles } from '../../config/service-files.ts';
+import { readServiceFiles, readServiceSources } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { type FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { fleetAgents } from '../../domain/fleet.ts';
+import type { ServiceFile } from '../../domain/services.ts';
 import { checkCadence } from '../../domain/placement-cadence.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
 import { confirm, good, line, printJson } from '../output.ts';
@@ -19,7 +21,13 @@ interface Applied {
   changes: FleetChange[];
   version: number | null;
   planVersion: number | null;
+  servicesKept?: number;
   plan?: { before: PlanSummary | null; after: PlanSummary };
+}
+
+interface FleetFile {
+  path: string;
+  source: string;
 }
 
 export function configCommands(program: Command): void {
@@ -59,11 +67,15 @@ export function configCommands(program: Command): void {
     .command('apply')
     .argument('[file]', 'the file', defaultFile)
     .option('--dry-run', 'say what would change and how the plan would look; change nothing')
-    .description('make the fleet what the file says; nothing is deleted, who is no longer named is retired')
+    .description(
+      'make the fleet what the file says, and fleet.d beside it; nothing is deleted, who is no longer named is retired',
+    )
     .action(async (file: string, { dryRun = false }: { dryRun?: boolean }, command: Command) => {
       const session = sessionOf(command);
-      const source = readSource(file);
-      const planned = await session.client.post<Applied>('/fleet/apply', { source }, { dryRun: true });
+      const files = { source: readSource(file), ...readServices(file) };
+      const planned = await session.client.post<Applied>('/fleet/apply', files, { dryRun: true });
+      if (!session.json && planned.servicesKept !== undefined)
+        line(`fleet.d is not there: ${planned.servicesKept} services stay as they are; an empty folder retires them.`);
       if (dryRun) {
         if (session.json) printJson(planned);
         else showPlanned(planned);
@@ -76,7 +88,7 @@ export function configCommands(program: Command): void {
       }
       if (!session.json) for (const text of fleetChangeLines(planned.changes)) line(text);
       if (!(await confirm('Apply?', session))) return;
-      const applied = await session.client.post<Applied>('/fleet/apply', { source });
+      const applied = await session.client.post<Applied>('/fleet/apply', files);
       if (session.json) printJson(applied);
       else
         line(`${good('✔')} version ${applied.version}; plan ${applied.planVersion} is being made (soulfra fleet show)`);
@@ -84,9 +96,18 @@ export function configCommands(program: Command): void {
 
   program
     .command('export')
+    .option('--to <folder>', 'write fleet.yaml and fleet.d there instead; what lies there already is not written over')
     .description('the living fleet as fleet.yaml, on standard output')
-    .action(async (_options: object, command: Command) => {
-      process.stdout.write(await sessionOf(command).client.text('/fleet/export'));
+    .action(async ({ to }: { to?: string }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      if (to === undefined) {
+        process.stdout.write(await client.text('/fleet/export'));
+        return;
+      }
+      const { files } = await client.get<{ files: FleetFile[] }>('/fleet/files');
+      writeFiles(to, files);
+      if (json) printJson({ files: files.map(({ path }) => join(to, path)) });
+      else for (const { path } of files) line(`${good('✔')} ${join(to, path)}`);
     });
 
   program
@@ -103,6 +124,24 @@ export function configCommands(program: Command): void {
       if (session.json) printJson(applied);
       else line(`${good('✔')} version ${applied.version}`);
     });
+}
+
+/** All or none is checked before anything is written. */
+function writeFiles(folder: string, files: readonly FleetFile[]): void {
+  const taken = files.map(({ path }) => join(folder, path)).filter((path) => existsSync(path));
+  if (taken.length > 0) throw badInput(`${taken.join(', ')} is there already`, 'Name another folder.');
+  for (const { path, source } of files) {
+    const at = join(folder, path);
+    mkdirSync(dirname(at), { recursive: true });
+    writeFileSync(at, source, { flag: 'wx' });
+  }
+}
+
+/** What is beside fleet.yaml; a fleet without the folder says nothing of services. */
+function readServices(file: string): { serviceFiles?: ServiceFile[] } {
+  const read = readServiceSources(file);
+  if (read.errors.length > 0) throw badInput(yamlErrorLines(read.errors).join('\n'));
+  return read.folder ? { serviceFiles: read.files } : {};
 }
 
 function readSource(file: string): string {

@@ -4,7 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDocument } from 'yaml';
 import { DomainError } from '../../domain/errors.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
+import { readServiceSources } from '../../config/service-files.ts';
+import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { fleetAgents } from '../../domain/fleet.ts';
+import type { ServiceFile } from '../../domain/services.ts';
 import type { ApiClient } from './api-client.ts';
 import { type Home, readJson, writeJson } from './home.ts';
 import type { Screen } from './screen.ts';
@@ -73,13 +76,25 @@ export async function bearFleet(
   // Before the apply: a kill between the two must not leave a fleet whose world never comes.
   recordBirth(home, birth, 'applied');
   try {
-    await api.post('/fleet/apply', { source: options.empty ? withoutAgents(source) : source });
+    await api.post('/fleet/apply', {
+      source: options.empty ? withoutAgents(source) : source,
+      ...serviceFilesOf(options.file),
+    });
   } catch (err) {
     step.fail(`${options.file} was not applied`);
     throw err;
   }
   step.done(`${options.file} applied${options.empty ? ' without its agents' : ''}`);
   return options.empty ? undefined : birth;
+}
+
+/** fleet.d beside the file, where there is one. */
+function serviceFilesOf(file: string): { serviceFiles?: ServiceFile[] } {
+  const read = readServiceSources(file);
+  if (read.errors.length > 0) {
+    throw new DomainError('CONFIG_INVALID', yamlErrorLines(read.errors).join('\n'), { fields: read.errors });
+  }
+  return read.folder ? { serviceFiles: read.files } : {};
 }
 
 function withoutAgents(source: string): string {
@@ -90,8 +105,9 @@ function withoutAgents(source: string): string {
 }
 
 async function pointOutDifference(api: ApiClient, screen: Screen, file: string): Promise<void> {
-  const planned = await api
-    .post<{ changes: unknown[] }>('/fleet/apply?dryRun=true', { source: readFileSync(file, 'utf8') })
+  const planned = await Promise.resolve()
+    .then(() => ({ source: readFileSync(file, 'utf8'), ...serviceFilesOf(file) }))
+    .then((files) => api.post<{ changes: unknown[] }>('/fleet/apply?dryRun=true', files))
     .catch((err: unknown) => {
       screen.line(
         `  ${file} does not apply as it is (${err instanceof Error ? err.message : String(err)}); the living fleet goes on`,

@@ -17,5 +17,8 @@ create table services (
 create index services_owner on services (owner_id);
 create index services_machine on services (machine_id);
 
+-- The files of fleet.d/ that were applied with this version, as they came: an undo and an export need them.
+alter table fleet_versions add column service_files jsonb not null default '[]';
+
 -- A token of a service opens what services are for, and nothing else.
 alter table tokens add column service_id text references services (id);

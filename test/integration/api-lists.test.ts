@@ -139,6 +139,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/refunds',
     '/v1/runs',
     '/v1/schedules',
+    '/v1/services',
     '/v1/signing-keys',
     '/v1/sources',
     '/v1/sources/{id}/items',

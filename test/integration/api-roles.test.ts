@@ -85,6 +85,7 @@ function idFor(url: string): string {
   if (url.startsWith('/v1/guilds/')) return newId('guild');
   if (url.startsWith('/v1/ballots/')) return newId('ballot');
   if (url.startsWith('/v1/invites/')) return newId('invite');
+  if (url.startsWith('/v1/services/')) return 'vector-store';
   if (url.includes('/sources/')) return 'harbour-news';
   return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
 }
