@@ -10,11 +10,8 @@ import { beating } from './beating.ts';
 
 type Step = Extract<RolloutMove, { kind: 'step' }>;
 
-/** What is not well with what is required, in words; undefined: all is. */
-export type LookAtFleet = (ownerId: string) => Promise<string | undefined>;
-
 /** Steps of a rollout that are of Postgres alone. */
-export function createRolloutActivities({ rollouts, look }: { rollouts: RolloutStore; look: LookAtFleet }) {
+export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }) {
   return {
     nextRolloutMoves: ({ rolloutId }: { rolloutId: string }): Promise<NextMoves & { state: RolloutState }> =>
       rollouts.next(rolloutId),
@@ -58,7 +55,7 @@ export function createRolloutActivities({ rollouts, look }: { rollouts: RolloutS
       attempt: number;
     }): Promise<boolean> {
       const { ownerId } = await rollouts.find(rolloutId);
-      return rollouts.noteLook(rolloutId, of, { unwell: await look(ownerId) });
+      return rollouts.noteLook(rolloutId, of, { unwell: await rollouts.unwell(ownerId) });
     },
   };
 }

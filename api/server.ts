@@ -63,6 +63,7 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
@@ -153,6 +154,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     runRoutes,
     sweepRoutes,
     serviceRoutes,
+    rolloutRoutes,
     sourceRoutes,
     threadRoutes,
     sourceSecretRoutes,

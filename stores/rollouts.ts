@@ -181,6 +181,21 @@ export function createRolloutStore(db: Database) {
     },
 
     find: (rolloutId: string): Promise<LockedRollout> => readRollout(db, rolloutId),
+
+    /** What is not well, in words; undefined: all that a package could have broken is. */
+    async unwell(ownerId: string): Promise<string | undefined> {
+      const { rows } = await sql<{ said: string }>`
+        select subject_kind || ' ' || subject_id || ' is ' || state as said from health
+        where owner_id = ${ownerId} and state in ('lost', 'failing')
+          and subject_kind in ('machine', 'worker', 'model_server', 'schedule', 'ledger')
+        union all
+        select 'service ' || id || ' is ' || state from services
+        where owner_id = ${ownerId} and retired_at is null and state in ('starting', 'down') and (spec ->> 'required') is distinct from 'false'
+        order by said limit 4`.execute(db);
+      if (rows.length === 0) return undefined;
+      const told = rows.slice(0, 3).map(({ said }) => said);
+      return `${told.join(', ')}${rows.length > told.length ? ' and more' : ''}`;
+    },
   };
 }
 export type RolloutStore = ReturnType<typeof createRolloutStore>;
