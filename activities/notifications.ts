@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { digestContent } from '../domain/digest.ts';
+import { digestPeriod } from '../domain/digest-period.ts';
 import type { NotifyStep } from '../domain/notify.ts';
 import type { Notifier } from '../integrations/notify.ts';
 import type { Gathered, NotificationStore } from '../stores/notifications.ts';
@@ -17,8 +18,6 @@ export interface NotifyDeps extends NotificationDeps {
   waitSeconds?: (ruled: number) => number;
 }
 
-const dayMs = 86_400_000;
-
 /** Of the coordination queue: what is to be told. */
 export function createNotificationActivities({ notifications, fleet }: NotificationDeps) {
   return {
@@ -28,13 +27,14 @@ export function createNotificationActivities({ notifications, fleet }: Notificat
       return notifications.gather({ ownerId, fleetName: applied.name, notify: applied.notify });
     },
 
-    /** Of the day that ends at `until` (ISO); done twice, the second finds what the first has made. */
-    async composeDigest({ until }: { until: string }): Promise<{ messages: number }> {
+    /** Of the local day that has ended by `until` (ISO); done twice, the second finds what the first has made. */
+    async composeDigest({ until: asked }: { until: string }): Promise<{ messages: number }> {
       const { ownerId, fleet: applied } = await fleet();
       const { digest, destinations } = applied.notify;
       if (digest === undefined) return { messages: 0 };
-      const since = new Date(Date.parse(until) - dayMs).toISOString();
-      const content = digestContent(applied.name, await notifications.day({ ownerId, since, until }));
+      const { since, until } = digestPeriod(digest, asked);
+      const day = await notifications.day({ ownerId, since, until });
+      const content = digestContent(applied.name, day, digest.timeZone);
       const to = destinations.map(({ id }) => id).filter((id) => digest.to?.includes(id) ?? true);
       return { messages: await notifications.queueDigest({ ownerId, until, content, to }) };
     },

@@ -11,6 +11,8 @@ import type { FleetReader } from './fleet-view.ts';
 export interface RefillInput {
   sweepId: string;
   refill: number;
+  /** Also what earlier refills have taken and nobody has begun. */
+  retake?: boolean;
 }
 
 export type SettleRunInput = RunEnd & {
@@ -40,14 +42,14 @@ export function createSweepActivities(deps: {
     },
 
     /** Reads slots and the states of children from Postgres each time, so that a plan change or a loss shows at once. */
-    async refillSweep({ sweepId, refill }: RefillInput): Promise<Refill> {
+    async refillSweep({ sweepId, refill, retake = false }: RefillInput): Promise<Refill> {
       const { limits } = (await fleet()).fleet;
       const current = await plans.residency();
       const living = await livingMachines();
       const slots = current
         ? queueSlots(current.machines, new Set(living.map((machine) => machine.id)))
         : new Map<string, number>();
-      return sweeps.refill({ sweepId, refill, slots, windowOverSlots: limits.windowOverSlots, childLimit });
+      return sweeps.refill({ sweepId, refill, slots, windowOverSlots: limits.windowOverSlots, childLimit, retake });
     },
 
     /** A run that its workflow left open would keep the sweep from ending and its agent from every later run. */

@@ -26,6 +26,7 @@ export const dropSchema = z
     degraded: z.boolean().describe('By a smaller model than the agent’s'),
     version: z.int().describe('Its `ETag`'),
     publishAt: timeSchema.nullable(),
+    sentAt: timeSchema.nullable().describe('When it was first sent on its way; null: it has no workflow'),
     approvedBy: z.string().nullable(),
     createdAt: timeSchema,
     endedAt: timeSchema.nullable(),

@@ -64,6 +64,7 @@ import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
 import { rolloutRoutes } from './routes/rollouts.ts';
+import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
@@ -155,6 +156,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sweepRoutes,
     serviceRoutes,
     rolloutRoutes,
+    serviceRunRoutes,
     sourceRoutes,
     threadRoutes,
     sourceSecretRoutes,

@@ -1,4 +1,5 @@
 import { cleanLine } from './clean-text.ts';
+import { wallText } from './drop-times.ts';
 import { moneyText } from './money.ts';
 import { type Severity, severities } from './notices.ts';
 import type { NotifyContent } from './notify-texts.ts';
@@ -41,22 +42,18 @@ function counts(of: Record<string, number>, none: string): string {
   return all.length === 0 ? none : all.map(([state, count]) => `${count} ${state.replaceAll('_', ' ')}`).join(', ');
 }
 
-function minutes(iso: string): string {
-  return iso.slice(0, 16).replace('T', ' ');
-}
-
 function short(text: string): string {
   const line = cleanLine(text);
   return line.length <= mostReason ? line : `${line.slice(0, mostReason - 1).toWellFormed()}…`;
 }
 
-/** Some twenty lines: what ran, what failed, what waits, money, drops. */
-export function digestContent(fleet: string, day: DigestFigures): NotifyContent {
+/** Some twenty lines: what ran, what failed, what waits, money, drops. Times are those of the place. */
+export function digestContent(fleet: string, day: DigestFigures, timeZone: string): NotifyContent {
   const failed = day.runs['failed'] ?? 0;
   const severity = severities.findLast((one) => day.waits.some((wait) => wait.severity === one)) ?? 'info';
   const more = day.open - day.waits.length;
   const lines = [
-    `${minutes(day.since)} to ${minutes(day.until)} UTC`,
+    `${wallText(new Date(day.since), timeZone)} to ${wallText(new Date(day.until), timeZone)} ${timeZone}`,
     '',
     `Machines  ${counts(day.machines, 'none')}`,
     `Agents    ${counts(day.agents, 'none')}`,

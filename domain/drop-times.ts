@@ -107,6 +107,11 @@ function wallAt(at: Date, timeZone: string): Wall {
   return { day: Math.floor(wall / dayMs), minute: Math.floor((wall % dayMs) / 60_000) };
 }
 
+/** What a clock on the wall of a place shows, to the minute: `2026-11-22 08:00`. */
+export function wallText(at: Date, timeZone: string): string {
+  return new Date(wallMs(at.getTime(), timeZone)).toISOString().slice(0, 16).replace('T', ' ');
+}
+
 /** Minutes since midnight on the wall of a place. */
 export function wallMinutes(at: Date, timeZone: string): number {
   return wallAt(at, timeZone).minute;

@@ -190,7 +190,8 @@ const scheduleLateSeconds = 60;
 const scheduleFailingSeconds = 600;
 
 export function judgeSchedule(facts: ScheduleFacts, now: number): Judgement {
-  if (facts.missing) return { state: 'lost', reason: 'Temporal does not have it; the next start of a worker makes it' };
+  if (facts.missing)
+    return { state: 'lost', reason: 'Temporal does not have it; a worker makes it again within two minutes' };
   if (facts.paused) return { state: 'late', reason: `paused${facts.note === '' ? '' : `: ${facts.note}`}` };
   const { lastAt, nextAt, afterNextAt } = facts;
   if (nextAt === null) return { state: 'failing', reason: 'Temporal knows of no next action' };

@@ -5,7 +5,7 @@ export const leaseSeconds = 15;
 export const renewEverySeconds = 5;
 /** After one missed renewal a machine is `suspect`: shown, nothing moved. */
 export const suspectAfterSeconds = 8;
-/** How often checkFleetHealth looks. */
+/** How often checkFleetHealth and judgeFleetHealth look. */
 export const healthEverySeconds = 5;
 
 /** A worker whose machine is no longer in fleet.yaml ends with this: whoever starts workers must not start it again. */

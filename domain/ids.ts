@@ -107,6 +107,7 @@ export function bornAgentId(name: string): string | undefined {
 }
 
 export const fleetHealthWorkflowId = 'fleet-health';
+export const healthLooksWorkflowId = 'fleet-health-looks';
 export function replanWorkflowId(planVersion: number): string {
   return `replan:${planVersion}`;
 }
@@ -212,6 +213,10 @@ export function inviteWorkflowId(inviteId: string): string {
 /** @param again the post that a person asked for again, with how often: it is a workflow of its own */
 export function dropWorkflowId(dropId: string, again?: { channelId: string; count: number }): string {
   return `drop:${dropId}${again === undefined ? '' : `:${again.channelId}:again-${again.count}`}`;
+}
+/** Starts or stops services. */
+export function runServicesWorkflowId(requestId: string): string {
+  return `run-services:${requestId}`;
 }
 export function compositionWorkflowId(compositionId: string): string {
   return `compose-drop:${compositionId}`;

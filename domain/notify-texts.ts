@@ -30,6 +30,8 @@ export interface NotifyContent {
   severity: Severity;
   /** What programs read; of a digest and a test none. */
   notices: ToldNotice[];
+  /** Notices that it counts and does not name. */
+  left?: number;
 }
 
 /** What lists show of a row. */
@@ -41,6 +43,7 @@ const heads: Readonly<Record<ToldKind, string>> = {
   resolved: 'resolved',
 };
 const mostDetail = 200;
+const mostNamed = 100;
 
 function counted(notices: readonly ToldNotice[], what: ToldKind): string[] {
   const count = notices.filter((notice) => notice.what === what).length;
@@ -67,14 +70,17 @@ export function noticesContent(fleet: string, notices: readonly ToldNotice[]): N
   const open = sorted.filter(({ what }) => what !== 'resolved');
   const severity = severities.findLast((one) => open.some((notice) => notice.severity === one)) ?? 'info';
   const counts = (['opened', 'reminder', 'resolved'] as const).flatMap((what) => counted(sorted, what)).join(', ');
+  const named = sorted.slice(0, mostNamed);
+  const left = sorted.length - named.length;
   const [only] = sorted;
   const subject =
     sorted.length === 1 && only ? `${only.what === 'resolved' ? 'resolved: ' : ''}${cleanLine(only.title)}` : counts;
   return {
     title: `${cleanLine(fleet)}: ${subject}`,
-    text: `${sorted.map(told).join('\n\n')}\n\nAll that waits: soulfra inbox`,
+    text: [...named.map(told), ...(left > 0 ? [`and ${left} more`] : []), 'All that waits: soulfra inbox'].join('\n\n'),
     severity,
-    notices: sorted,
+    notices: named,
+    ...(left > 0 ? { left } : {}),
   };
 }
 
@@ -90,7 +96,7 @@ export function testContent(fleet: string, destination: string): NotifyContent {
 /** What a webhook gets: as many notices as fit what receivers take, and how many were left out. */
 export function webhookBody(
   message: { type: string; at: string; fleet: string },
-  { title, text, severity, notices }: NotifyContent,
+  { title, text, severity, notices, left = 0 }: NotifyContent,
 ): string {
   const { type, at, fleet } = message;
   for (let count = notices.length; ; count -= 1) {
@@ -99,7 +105,7 @@ export function webhookBody(
       title,
       severity,
       notices: notices.slice(0, count),
-      left: notices.length - count,
+      left: left + notices.length - count,
       text: cutText(text, ({ length }) => length <= 4_000),
     };
     const body = JSON.stringify({ type: `fleet.${type}`, timestamp: at, data });

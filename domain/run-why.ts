@@ -1,3 +1,4 @@
+import { sweepOverdueSeconds } from './sweeps.ts';
 import { isInService, type MachineState, type RunState } from './states.ts';
 
 /** Why a run is where it is, in plain words, out of its rows and what Temporal says of its workflow. */
@@ -16,6 +17,8 @@ export interface RunWhyFacts {
     machineId: string | null;
     moves: number;
     reflections: number;
+    /** Whether its workflow has begun. */
+    begun: boolean;
     createdAt: string;
     startedAt: string | null;
     endedAt: string | null;
@@ -30,9 +33,15 @@ export interface RunWhyFacts {
   steps: readonly string[];
   /** How the attempt before ended. */
   before: { state: RunState; reason: string } | null;
-  /** Undefined: Temporal gave no answer. Null: it knows no such workflow. */
-  workflow: { status: string; activities: readonly PendingActivity[] } | null | undefined;
+  /** Since when it is parked; null: it is not. */
+  parkedAt: string | null;
+  workflow: WorkflowSeen;
+  /** Of the sweep that is to begin it; absent: none is. */
+  sweep?: WorkflowSeen;
 }
+
+/** Undefined: Temporal gave no answer. Null: it knows no such workflow. */
+export type WorkflowSeen = { status: string; activities: readonly PendingActivity[] } | null | undefined;
 
 export interface PendingActivity {
   name: string;
@@ -105,19 +114,23 @@ export function whyRun(of: RunWhyFacts): RunWhy {
 }
 
 function openWhy(of: RunWhyFacts, serving: readonly string[]): Omit<RunWhy, 'facts'> {
-  const { run, ahead, running, workflow } = of;
+  const { run, ahead, running, workflow, parkedAt } = of;
+  if (workflow === null && run.begun) return gone(`Its workflow is gone, and its row was not ended`);
+  if (workflow === null && (of.sweep === null || isClosed(of.sweep)))
+    return {
+      why: `Its sweep has ended in Temporal without beginning it: the sweep goes on from its rows, ${sweepOverdueSeconds / 60} minutes after it was begun.`,
+      waitsFor: 'the look for overdue workflows, every 5 minutes; `soulfra runs cancel` ends it at once',
+    };
   if (workflow === null)
-    return run.startedAt === null
-      ? {
-          why: 'Its workflow is not started yet: its sweep has no room for it, or the relay has not come to it.',
-          waitsFor: 'room in the window of its sweep',
-        }
-      : gone(`Its workflow is gone, and its row was not ended`);
+    return {
+      why: 'Its workflow is not started yet: its sweep has no room for it, or the relay has not come to it.',
+      waitsFor: 'room in the window of its sweep',
+    };
   if (workflow !== undefined && isClosed(workflow))
     return gone(`Its workflow is ${workflow.status.toLowerCase()}, and its row was not ended`);
   if (run.state === 'parked')
     return {
-      why: `It is parked: ${run.reason || `no machine serves ${run.wantedModelId}`}.`,
+      why: `It is parked${parkedAt === null ? '' : ` since ${parkedAt}`}: ${run.reason || `no machine serves ${run.wantedModelId}`}.`,
       waitsFor: `a machine that serves ${run.wantedModelId}`,
     };
   const model = `${run.modelId} on ${run.queue}`;
@@ -160,7 +173,7 @@ function endedWhy({ state, reason, reflections, machineId, endedAt }: RunWhyFact
 const closedStatuses: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT']);
 
 /** Whether Temporal says that the workflow has ended. */
-export function isClosed(workflow: RunWhyFacts['workflow']): boolean {
+export function isClosed(workflow: WorkflowSeen): boolean {
   return workflow !== null && workflow !== undefined && closedStatuses.has(workflow.status);
 }
 

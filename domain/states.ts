@@ -63,6 +63,11 @@ export type RolloutPackageState = (typeof rolloutPackageStates)[number];
 /** waiting: for a person; doubtful: nobody knows whether it was done to its end. */
 export const rolloutStepStates = ['running', 'waiting', 'done', 'failed', 'doubtful'] as const;
 export type RolloutStepState = (typeof rolloutStepStates)[number];
+/** What starting and stopping a service has come to; whether it does its work is its ServiceState. */
+export const serviceRunStates = ['waiting', 'starting', 'started', 'stopping', 'stopped', 'failed'] as const;
+export type ServiceRunState = (typeof serviceRunStates)[number];
+export const serviceActions = ['start', 'stop', 'restart'] as const;
+export type ServiceAction = (typeof serviceActions)[number];
 
 export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
 export type MessageState = (typeof messageStates)[number];

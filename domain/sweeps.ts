@@ -26,6 +26,9 @@ export function windowOf(slots: number, windowOverSlots: number): number {
 /** Pending children of one workflow; Temporal fails a run at 2,000, the design stays at 500. */
 export const childLimit = 500;
 
+/** A sweep that goes on for so long is asked for anew: one that runs does not notice, one that was lost goes on from its rows. */
+export const sweepOverdueSeconds = 900;
+
 /** Median of what the last runs took, else what the archetype expects. */
 export function expectedTokens(lastTokens: readonly number[], archetypeExpects: number): number {
   if (lastTokens.length === 0) return archetypeExpects;

@@ -52,6 +52,8 @@ type Field =
   | 'ratingId'
   | 'refundId'
   | 'rolloutId'
+  | 'action'
+  | 'requestId'
   | 'sourceId'
   | 'trigger'
   | 'whisperId';
@@ -62,7 +64,12 @@ const windows = {
   checkFleetHealth: sweep(
     'fleet',
     'judges the leases of all machines',
-    'Every 5 s, for ever. A machine whose lease ran out is lost, and the fleet is planned anew. Rows: `machines`, `health`.',
+    'Every 5 s, for ever. A machine whose lease ran out is lost, and the fleet is planned anew. Rows: `machines`.',
+  ),
+  judgeFleetHealth: sweep(
+    'fleet',
+    'looks at how every part does',
+    'Every 5 s, for ever: the looks whose time has come. Rows: `health`, `health_changes`. In words: `soulfra health`.',
   ),
   replanFleet: {
     kind: 'fleet',
@@ -74,6 +81,12 @@ const windows = {
     kind: 'fleet',
     summary: ({ machineId }) => `drains ${machineId}`,
     details: 'The machine takes no new calls; it ends once the calls in hand are done.',
+  },
+  runServices: {
+    kind: 'fleet',
+    summary: ({ action, requestId }) => `${action} of services, ${requestId}`,
+    details:
+      'Starts services wave by wave, what is needed first, and stops them the other way round, each on its machine. Rows: `service_runs`.',
   },
   reflectFleet: {
     kind: 'reflection',

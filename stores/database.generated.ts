@@ -348,6 +348,7 @@ export interface Drops {
   ownerId: string;
   publishAt: Timestamp | null;
   reason: Generated<string>;
+  sentAt: Timestamp | null;
   source: Generated<string>;
   state: Generated<string>;
   title: string;
@@ -1165,6 +1166,7 @@ export interface Runs {
   modelId: string;
   moves: Generated<number>;
   ownerId: string;
+  parkedAt: Timestamp | null;
   period: string;
   promptTokens: number | null;
   queue: string;
@@ -1180,6 +1182,20 @@ export interface Runs {
   trigger: string;
   wantedModelId: string;
   workflowId: string;
+}
+
+export interface ServiceRuns {
+  action: string;
+  changedAt: Generated<Timestamp>;
+  epoch: number | null;
+  machineId: string | null;
+  ownerId: string;
+  reason: Generated<string>;
+  requestId: string;
+  serviceId: string;
+  state: string;
+  wanted: string;
+  wave: number;
 }
 
 export interface Services {
@@ -1568,6 +1584,7 @@ export interface DB {
   rolloutSteps: RolloutSteps;
   runCalls: RunCalls;
   runs: Runs;
+  serviceRuns: ServiceRuns;
   services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;

@@ -211,6 +211,7 @@ async function placeDrop(tx: DatabaseTransaction, { ownerId, id }: DropRef): Pro
 }
 
 async function startPublishing(tx: DatabaseTransaction, dropId: string): Promise<void> {
+  await sql`update drops set sent_at = coalesce(sent_at, now()) where id = ${dropId}`.execute(tx);
   await insertIntent(tx, { workflowId: dropWorkflowId(dropId), type: 'publishDrop', args: [{ dropId }] });
 }
 

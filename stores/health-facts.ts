@@ -1,6 +1,14 @@
 import { sql } from 'kysely';
 import type { AgentFacts, ChannelFacts, LedgerFacts, MachineFacts } from '../domain/health-rules.ts';
+import {
+  digestScheduleId,
+  heartbeatScheduleId,
+  reflectScheduleId,
+  sourcesScheduleId,
+  upkeepScheduleIds,
+} from '../domain/ids.ts';
 import type { MachineState, RunsAs } from '../domain/states.ts';
+import { livingCadences } from './agents.ts';
 import type { Executor } from './database.ts';
 
 /** What the rules judge by, one statement a kind over all its subjects. Times are seconds since 1970. */
@@ -101,6 +109,23 @@ export async function ledgerFacts(db: Executor, fleetOwner: string): Promise<Arr
     db,
   );
   return rows;
+}
+
+/** Ids of the Schedules that the applied fleet, its agents and its sources need: those that the reconciler makes (workers/schedules.ts). */
+export async function neededSchedules(db: Executor): Promise<string[]> {
+  const { rows } = await sql<{ sources: boolean; digest: boolean; heartbeat: boolean }>`
+    select coalesce(jsonb_array_length(f.fleet -> 'sources'), 0) > 0
+        or exists (select from source_states where stopped_at is null) as sources,
+      coalesce(f.fleet -> 'notify' ? 'digest', false) as digest, coalesce(f.fleet -> 'notify' ? 'heartbeat', false) as heartbeat
+    from fleet_versions f order by f.version desc limit 1`.execute(db);
+  const [applied] = rows;
+  return [
+    ...upkeepScheduleIds,
+    ...(applied?.sources ? [sourcesScheduleId] : []),
+    ...(applied?.digest ? [digestScheduleId] : []),
+    ...(applied?.heartbeat ? [heartbeatScheduleId] : []),
+    ...(await livingCadences(db)).map(reflectScheduleId),
+  ];
 }
 
 /** Who applied the fleet; undefined while none is applied. */

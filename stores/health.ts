@@ -15,13 +15,19 @@ import {
   wellUntil,
   type ScheduleFacts,
 } from '../domain/health-rules.ts';
-import { reflectScheduleId, upkeepScheduleIds } from '../domain/ids.ts';
 import type { HealthKind, HealthState } from '../domain/states.ts';
-import { livingCadences } from './agents.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { tellHealth } from './health-notices.ts';
-import { agentFacts, channelFacts, fleetOwner, ledgerFacts, machineFacts, oldestIntentAt } from './health-facts.ts';
+import {
+  agentFacts,
+  channelFacts,
+  fleetOwner,
+  ledgerFacts,
+  machineFacts,
+  neededSchedules,
+  oldestIntentAt,
+} from './health-facts.ts';
 
 /** A subject as one look saw it. */
 interface Seen extends Judgement {
@@ -63,6 +69,14 @@ export function createHealthStore(db: Database) {
       return (Object.keys(healthLooks) as HealthLook[]).filter(
         (look) => (age.get(look) ?? Number.POSITIVE_INFINITY) >= healthLooks[look].everySeconds - earlySeconds,
       );
+    },
+
+    /** Whether Temporal lacked a Schedule that the fleet needs, by the last looks. */
+    async lacksSchedules(): Promise<boolean> {
+      const { rows } = await sql`select from health where subject_kind = 'schedule' and state = 'lost' limit 1`.execute(
+        db,
+      );
+      return rows.length > 0;
     },
 
     /**
@@ -181,8 +195,7 @@ async function see(
   }
   if (look === 'schedules') {
     if (schedules === undefined) return undefined;
-    const needed = [...upkeepScheduleIds, ...(await livingCadences(tx)).map(reflectScheduleId)];
-    return [...new Set([...needed, ...schedules.keys()])].map((id) => ({
+    return [...new Set([...(await neededSchedules(tx)), ...schedules.keys()])].map((id) => ({
       kind: 'schedule',
       id,
       ownerId: owner,

@@ -49,8 +49,8 @@ export interface Gathered {
   againInSeconds: number | null;
 }
 
-/** Most notices of one message; the next one has the rest. */
-const mostItems = 100;
+/** Most notices of one message, which names the first of them; the next one has the rest. */
+const mostItems = 2_000;
 
 const failingKey = (ownerId: string, destination: string) => `notify_failing:${ownerId}:${destination}`;
 const heartbeatKey = (ownerId: string) => `heartbeat_failing:${ownerId}`;
@@ -241,16 +241,22 @@ async function gatherFor(
   return 'told';
 }
 
+/**
+ * What is new or has ended, and what is to be reminded of. Reminders come in rounds: once one is due, all go with it that were told
+ * at least half as long ago, so that what was opened at many times of a day is not reminded of at as many.
+ */
 async function dueItems(
   tx: DatabaseTransaction,
   of: { ownerId: string; destination: string; least: Destination['least']; remindAfter: number },
 ): Promise<DueItem[]> {
   const kinds = noticeKinds.filter((kind) => isAtLeast(noticeRules[kind].severity, of.least));
   const { rows } = await sql<DueItem>`
-    select n.id, n.kind, n.key, n.subject, n.about, n.title, n.detail, n.opened_at as "openedAt", n.resolved_at as "resolvedAt",
+    select * from (select n.id, n.kind, n.key, n.subject, n.about, n.title, n.detail, n.opened_at as "openedAt", n.resolved_at as "resolvedAt",
       case when n.resolved_at is not null then 'resolved' when t.first is null then 'opened' else 'reminder' end as what,
       case when n.resolved_at is null and t.first is not null then t.rounds + 1 else 0 end as round,
-      extract(epoch from now() - coalesce(n.resolved_at, n.opened_at))::float8 as age
+      extract(epoch from now() - coalesce(n.resolved_at, n.opened_at))::float8 as age,
+      extract(epoch from now() - t.last)::float8 as quiet,
+      max(extract(epoch from now() - t.last)) filter (where n.resolved_at is null) over () as longest
     from notices n
     left join lateral (select min(told_at) as first, max(told_at) filter (where what <> 'resolved') as last,
         coalesce(max(round), 0) as rounds, bool_or(what = 'resolved') as ended
@@ -260,9 +266,9 @@ async function dueItems(
       and (n.resolved_at is null or n.resolved_at > now() - interval '7 days')
       -- That it cannot be told is told to the others.
       and not (n.kind = 'notify_failing' and n.subject = ${of.destination})
-      and case when n.resolved_at is not null then t.first is not null and not t.ended
-        else t.first is null or t.last < now() - make_interval(secs => ${of.remindAfter}) end
-    order by n.opened_at limit ${mostItems}`.execute(tx);
+      and (n.resolved_at is null or (t.first is not null and not t.ended))) due
+    where what <> 'reminder' or (longest > ${of.remindAfter}::float8 and quiet > ${of.remindAfter}::float8 / 2)
+    order by what = 'reminder', "openedAt" limit ${mostItems}`.execute(tx);
   return rows;
 }
 

@@ -7,6 +7,7 @@ import {
   notificationWorkflowId,
   webhookDeliveryWorkflowId,
 } from '../domain/ids.ts';
+import { sweepOverdueSeconds } from '../domain/sweeps.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { type Intent, insertIntent } from './intents.ts';
 
@@ -19,6 +20,7 @@ export interface OverdueRows {
   mails: number;
   webhookDeliveries: number;
   runs: number;
+  sweeps: number;
 }
 
 /** Looked at by one transaction, in no order: more of them that only take long hold up none that is lost. */
@@ -95,6 +97,16 @@ export function createOverdueWorkflowStore(db: Database) {
             from runs where state in ('queued', 'running', 'parked') and temporal_run_id is not null
               and created_at < now() - interval '1 hour') r`,
           (workflowId, input) => ({ workflowId, type: 'reflectAgent', args: [JSON.parse(input)] }),
+        ),
+        // Rows that it has not begun are nobody's else, and keep their agents from every later run.
+        sweeps: await begin(
+          tx,
+          sql`(select workflow_id as id, json_build_object('cadence', cadence, 'trigger', trigger, 'period', period, 'resume',
+              json_build_object('sweepId', id, 'period', period, 'lost', true,
+                'refill', (select coalesce(max(refill), 0) from runs where sweep_id = s.id),
+                'started', (select count(*) from runs where sweep_id = s.id and temporal_run_id is not null)))::text as part
+            from sweeps s where state = 'running' and started_at < now() - make_interval(secs => ${sweepOverdueSeconds})) w`,
+          (workflowId, input) => ({ workflowId, type: 'reflectFleet', args: [JSON.parse(input)] }),
         ),
       }));
     },

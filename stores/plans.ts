@@ -7,6 +7,7 @@ import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
 import { takeLock } from './locks.ts';
+import { requestMovedServices } from './service-runs.ts';
 
 export interface StoredPlan {
   version: number;
@@ -164,6 +165,7 @@ export function createPlanStore(db: Database) {
           .where('version', '=', version)
           .execute();
         await appendEvents(tx, [{ ownerId: row.ownerId, type: 'plan.applied', subject: String(version) }]);
+        await requestMovedServices(tx, row.ownerId);
         return true;
       });
     },

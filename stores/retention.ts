@@ -90,7 +90,9 @@ export function createRetentionStore(db: Database) {
           where ended_at < ${ago(keep.mails)} and address is not null limit ${batch})`,
         sql`delete from guild_invites where id in (select id from guild_invites where ended_at < ${ago(keep.invites)} limit ${batch})`,
         sql`delete from notifications where ctid in (select ctid from notifications where ended_at < ${ago(keep.notices)} limit ${batch})`,
-        sql`delete from notices where ctid in (select ctid from notices where resolved_at < ${ago(keep.notices)} limit ${batch})`,
+        // The last that was settled stays: an empty inbox says since when by it.
+        sql`delete from notices where ctid in (select n.ctid from notices n where n.resolved_at < ${ago(keep.notices)}
+          and exists (select from notices l where l.owner_id = n.owner_id and (l.resolved_at, l.id) > (n.resolved_at, n.id)) limit ${batch})`,
       ];
       let deleted = 0;
       for (const statement of statements) deleted += Number((await statement.execute(db)).numAffectedRows ?? 0n);

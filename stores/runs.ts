@@ -253,7 +253,7 @@ export function createRunStore(db: Database) {
       return db.transaction().execute(async (tx) => {
         const row = await tx
           .updateTable('runs')
-          .set({ state: 'parked', reason })
+          .set({ state: 'parked', reason, parkedAt: sql<Date>`now()` })
           .where('id', '=', runId)
           .where('state', 'in', ['queued', 'running'])
           .returning(['ownerId', 'wantedModelId'])

@@ -69,7 +69,7 @@ export function createSweepStore(db: Database) {
 
     /**
      * Takes the longest expected runs into each queue's window. The refill's number makes a second execution answer
-     * with the same runs.
+     * with the same runs. `retake`: the sweep before was lost, and with it the starts of what its refills had taken.
      */
     async refill(input: {
       sweepId: string;
@@ -77,11 +77,15 @@ export function createSweepStore(db: Database) {
       slots: ReadonlyMap<string, number>;
       windowOverSlots: number;
       childLimit: number;
+      retake?: boolean;
     }): Promise<Refill> {
-      const { sweepId, refill } = input;
+      const { sweepId, refill, retake = false } = input;
       return db.transaction().execute(async (tx) => {
         // Sweeps of several cadences share the queues' windows, so they look one after the other.
         await takeLock(tx, 'sweep');
+        if (retake)
+          await sql`update runs set refill = null where sweep_id = ${sweepId} and state = 'queued' and temporal_run_id is null
+            and refill < ${refill}`.execute(tx);
         const again = await tx
           .selectFrom('runs')
           .select(['agentId', 'workflowId'])

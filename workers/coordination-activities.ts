@@ -31,6 +31,7 @@ import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import type { SourceReadActivities } from '../activities/source-reads.ts';
 import { createSourceActivities } from '../activities/sources.ts';
+import { createServiceRequestActivities } from '../activities/service-runs.ts';
 import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
@@ -73,6 +74,7 @@ import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createServiceRunStore } from '../stores/service-runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceGuildStore } from '../stores/source-guilds.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
@@ -124,6 +126,7 @@ export function createWorkerStores(db: Database) {
     threads: createThreadStore(db),
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
+    serviceRuns: createServiceRunStore(db),
     sourceDrops: createSourceDropStore(db),
     sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),
@@ -192,6 +195,7 @@ export function createCoordinationActivities(
     createInviteActivities({ ...stores, fleet }),
     createJudgementActivities({ ...stores, fleet }),
     createClusterActivities({ ...stores, fleet, openClusterer }),
+    createServiceRequestActivities({ runs: stores.serviceRuns }),
     createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
     createDropActivities(stores),
     createReplySweepActivities(stores),

@@ -13,13 +13,14 @@ import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
+import type { ServiceEnvironment } from '../config/environment.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import { gpuShortfalls } from '../domain/gpu-check.ts';
-import { fleetHealthWorkflowId } from '../domain/ids.ts';
+import { fleetHealthWorkflowId, healthLooksWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
-import { windowOf } from '../domain/workflow-window.ts';
+import { windowOf, type WorkflowType } from '../domain/workflow-window.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { readGpuExporter } from '../integrations/gpu/exporter.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
@@ -56,8 +57,9 @@ import { createMachineModels, runsAsOf } from './model-calls.ts';
 import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
-import { reconcileSchedules } from './schedules.ts';
+import { reconcileSchedules, remakeSchedules } from './schedules.ts';
 import { createMachineSourceReads } from './source-reads.ts';
+import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
 
 export interface MachineWorkerOptions {
@@ -73,6 +75,8 @@ export interface MachineWorkerOptions {
   sourceFolders: readonly string[];
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
+  /** How services of the owner are run here; absent: none is. */
+  services?: ServiceEnvironment;
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
   /** How mail and events for others leave; absent: not from here. */
@@ -88,7 +92,7 @@ const activityTracing: ActivityInterceptorsFactory = (context) => ({
   inbound: new OpenTelemetryActivityInboundInterceptor(context),
 });
 
-/** How often a worker makes sure that checkFleetHealth runs. */
+/** How often a worker makes sure that leases and health are judged, and that no Schedule is missing. */
 const fleetHealthEveryMs = 60_000;
 
 /** How long calls in hand may go on once the process is told to stop. */
@@ -240,6 +244,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   async function regain(): Promise<void> {
     try {
+      // Before anything else: another machine may run by now what ran here.
+      await services?.reconcile();
       await adoptPlan();
     } finally {
       // A plan that could not be read now is caught up with at a later renewal; what is held back stays held only if nobody lets go.
@@ -279,6 +285,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     });
   }
 
+  const services =
+    options.services &&
+    createMachineServices({
+      machineId,
+      environment: options.services,
+      runs: stores.serviceRuns,
+      lease: lease.held,
+      log,
+    });
+  await services?.reconcile();
   // First of all the GPUs: a machine that comes back is needed for them before anything else.
   await yieldWatch.start();
   await adoptPlan();
@@ -305,7 +321,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads },
+      activities: { ...machineActivities, ...sourceReads, ...services?.activities },
     }),
   ];
   const weight = machine.roles.coordination;
@@ -384,17 +400,19 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
   const gpuWatch = gpus && metrics && figures ? watchGpus({ read: gpus, metrics, drew: figures.drew, log }) : undefined;
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
+  const reconcile = () =>
+    reconcileSchedules(client, fleet, {
+      cadences: stores.agents.livingCadences,
+      sources: () => stores.sources.underWay(),
+    });
   const healthTimer = setInterval(() => {
-    if (weight) background(startFleetHealth(client));
+    if (!weight) return;
+    background(startFleetHealth(client));
+    background(remakeSchedules(stores.health, reconcile));
   }, fleetHealthEveryMs);
   if (weight) {
     await startFleetHealth(client);
-    background(
-      reconcileSchedules(client, fleet, {
-        cadences: stores.agents.livingCadences,
-        sources: () => stores.sources.underWay(),
-      }),
-    );
+    background(reconcile());
   }
   log.info({ epoch: lease.held().epoch }, 'machine works');
 
@@ -450,11 +468,16 @@ function keptForMs({ fleet }: FleetView): number {
 
 /** Kept by continue-as-new, so one start is enough until somebody ends it. */
 async function startFleetHealth(client: Client): Promise<void> {
+  await startForEver(client, 'checkFleetHealth', fleetHealthWorkflowId);
+  await startForEver(client, 'judgeFleetHealth', healthLooksWorkflowId);
+}
+
+async function startForEver(client: Client, type: WorkflowType, workflowId: string): Promise<void> {
   try {
-    await withWindow(windowOf('checkFleetHealth', []), (window) =>
-      client.workflow.start('checkFleetHealth', {
+    await withWindow(windowOf(type, []), (window) =>
+      client.workflow.start(type, {
         ...window,
-        workflowId: fleetHealthWorkflowId,
+        workflowId,
         taskQueue: coordinationQueue,
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
         workflowTaskTimeout: '2 seconds',

@@ -8,6 +8,8 @@ import {
 } from '@temporalio/client';
 import type { Workflow } from '@temporalio/common';
 import type { FleetReader, FleetView } from '../activities/fleet-view.ts';
+import { skippedDigests } from '../domain/digest-period.ts';
+import { wallText } from '../domain/drop-times.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
   blessingsScheduleId,
@@ -78,6 +80,14 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader,
   }
 }
 
+/** Makes Schedules again that are gone from Temporal, as the looks at health have seen; one that a person does not want is paused, not deleted. */
+export async function remakeSchedules(
+  health: { lacksSchedules(): Promise<boolean> },
+  reconcile: () => Promise<void>,
+): Promise<void> {
+  if (await health.lacksSchedules()) await reconcile();
+}
+
 async function remove(client: Client, scheduleId: string): Promise<void> {
   try {
     await client.schedule.getHandle(scheduleId).delete();
@@ -138,9 +148,31 @@ const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ e
 
 type NotifySettings = FleetView['fleet']['notify'];
 
+const monthNames = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+] as const;
+
 function digestSchedule({ at, timeZone }: NonNullable<NotifySettings['digest']>): Options {
   const [hour, minute] = at.split(':').map(Number) as [number, number];
-  const start = startOf('sendDigest', 'digest', { calendars: [{ hour, minute }], timezone: timeZone });
+  // A calendar leaves out the day on which the clock skips its time.
+  const moved = skippedDigests({ at, timeZone }, new Date()).map((day) => {
+    const [date, clock] = wallText(day, timeZone).split(' ') as [string, string];
+    const [year, month, dayOfMonth] = date.split('-').map(Number) as [number, number, number];
+    const [movedHour, movedMinute] = clock.split(':').map(Number) as [number, number];
+    return { year, month: monthNames[month - 1]!, dayOfMonth, hour: movedHour, minute: movedMinute };
+  });
+  const start = startOf('sendDigest', 'digest', { calendars: [{ hour, minute }, ...moved], timezone: timeZone });
   // Yesterday's news is no news.
   return { ...start, policies: { ...start.policies, catchupWindow: '12 hours' } };
 }

@@ -19,11 +19,10 @@ const { judgeLeases } = proxyLocalActivities<FleetHealthActivities>({
 });
 const { judgeHealth } = proxyLocalActivities<FleetHealthActivities>({
   startToCloseTimeout: '10 seconds',
-  // The next round is the next try: leases wait for no one.
   retry: { maximumAttempts: 1 },
 });
 
-/** Judges every machine's lease every 5 s for ever, and how all else does. Never ends: whatever closes it, the next worker start begins it anew. */
+/** Judges every machine's lease every 5 s for ever. Never ends: whatever closes it, the next worker start begins it anew. */
 export async function checkFleetHealth(): Promise<never> {
   let lastLost = 'none since this run began';
   while (!workflowInfo().continueAsNewSuggested) {
@@ -33,14 +32,14 @@ export async function checkFleetHealth(): Promise<never> {
       setCurrentDetails(`Last lost: ${lastLost}`);
     }
     const pause = sleep(`${healthEverySeconds} seconds`, { summary: 'next look at the leases' });
-    // In the pause, so that leases keep their time.
-    if (patched('health')) await Promise.all([pause, judgeAll()]);
+    // The looks are judgeFleetHealth's: here a slow one held up the next judgement of leases.
+    if (!patched('looks-apart') && patched('health')) await Promise.all([pause, judgeAll()]);
     else await pause;
   }
   return continueAsNew<typeof checkFleetHealth>();
 }
 
-/** How all but the leases does: without it leases are judged all the same, and the API says since when nobody has looked. */
+/** As executions do that were begun before the looks were apart. */
 async function judgeAll(): Promise<void> {
   try {
     await judgeHealth();

@@ -28,8 +28,8 @@ export interface ReflectFleetInput {
   trigger: 'schedule' | 'call';
   /** `call-<requestId>`; a scheduled sweep takes the scheduled time instead. */
   period?: string;
-  /** What an earlier execution of this sweep had done. */
-  resume?: { sweepId: string; period: string; refill: number; started: number };
+  /** What an earlier execution of this sweep had done; `lost`: it may have taken runs that it did not start. */
+  resume?: { sweepId: string; period: string; refill: number; started: number; lost?: boolean };
 }
 export interface ReflectFleetResult {
   sweepId: string;
@@ -66,6 +66,7 @@ export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFle
   let refill = input.resume?.refill ?? 0;
   let started = input.resume?.started ?? 0;
   let changed = true;
+  let retake = input.resume?.lost ?? false;
   setHandler(rowsChanged, () => {
     changed = true;
   });
@@ -79,7 +80,8 @@ export async function reflectFleet(input: ReflectFleetInput): Promise<ReflectFle
         await condition(() => changed);
         changed = false;
         refill += 1;
-        const { start, waiting, open } = await refillSweep({ sweepId, refill });
+        const { start, waiting, open } = await refillSweep(retake ? { sweepId, refill, retake } : { sweepId, refill });
+        retake = false;
         await Promise.all(
           start.map(async ({ agentId, workflowId: childId }) => {
             const run = await startRun(agentId, childId, period, input.trigger, workflowId);

@@ -192,8 +192,7 @@ export function dropRoutes(app: Api, { db, publishing, starter, linksTo, log }: 
 
   /** One that was not sent on its way has no workflow. */
   function linked(drop: DropView) {
-    const begun = drop.publishAt !== null && drop.state !== 'awaiting_approval';
-    return { ...drop, links: begun ? linksTo(dropWorkflowId(drop.id)) : { temporal: null } };
+    return { ...drop, links: drop.sentAt !== null ? linksTo(dropWorkflowId(drop.id)) : { temporal: null } };
   }
 
   async function existing({ ownerId, id }: DropRef) {

@@ -70,7 +70,8 @@ const startingMs = 1_000;
 
 export function runRoutes(app: Api, context: ApiContext): void {
   const { db, starter, runs, linksTo, lookAtWorkflow } = context;
-  const linked = (run: RunView) => ({ ...run, links: linksTo(run.workflowId) });
+  const linksOf = (run: RunView) => (run.begun ? linksTo(run.workflowId) : { temporal: null });
+  const linked = (run: RunView) => ({ ...run, links: linksOf(run) });
 
   listRoute(app, {
     url: '/v1/runs',
@@ -124,11 +125,14 @@ export function runRoutes(app: Api, context: ApiContext): void {
       // It may have ended between the two looks.
       const now = isClosed(workflow) ? await readRunWhy(db, callerOf(request).ownerId, id) : undefined;
       const known = now ?? rows;
+      const { sweepWorkflowId } = rows;
+      const isUnbegun = workflow === null && !run.begun && sweepWorkflowId !== null;
+      const sweep = isUnbegun ? { sweep: await lookAtWorkflow(sweepWorkflowId) } : {};
       return {
         id,
         state: known.run.state,
-        ...whyRun({ ...known.facts, run: known.run, workflow }),
-        links: linksTo(run.workflowId),
+        ...whyRun({ ...known.facts, ...sweep, run: known.run, workflow }),
+        links: linksOf(known.run),
       };
     },
   });

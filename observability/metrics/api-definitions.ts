@@ -150,7 +150,7 @@ export const installationDefinitions = {
   oldestParked: {
     name: 'soulfra_parked_oldest_seconds',
     type: 'gauge',
-    help: 'How long ago the oldest run that is parked was begun; 0 where none is.',
+    help: 'For how long the run that has been parked longest is parked; 0 where none is.',
     unit: 'seconds',
   },
   backlog: {

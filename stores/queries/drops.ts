@@ -17,6 +17,8 @@ export interface DropView extends DropWordFields {
   degraded: boolean;
   version: number;
   publishAt: string | null;
+  /** When it was first sent on its way; null: it has no workflow. */
+  sentAt: string | null;
   approvedBy: string | null;
   createdAt: string;
   endedAt: string | null;
@@ -26,7 +28,7 @@ function dropsOf(db: Executor, ownerId: string) {
   return db
     .selectFrom('drops')
     .select(['id', 'agentId', 'state', 'reason', 'title', 'body', 'bodies', 'narration', 'evidence', 'source'])
-    .select(['degraded', 'version', 'publishAt', 'approvedBy', 'createdAt', 'endedAt'])
+    .select(['degraded', 'version', 'publishAt', 'sentAt', 'approvedBy', 'createdAt', 'endedAt'])
     .select(
       sql<
         string[]
@@ -46,6 +48,7 @@ function viewOf(row: Row): DropView {
     source: row.source as DropSource,
     bodies: row.bodies as DropWordFields['bodies'],
     publishAt: iso(row.publishAt),
+    sentAt: iso(row.sentAt),
     createdAt: iso(row.createdAt),
     endedAt: iso(row.endedAt),
   };

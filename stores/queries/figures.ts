@@ -54,7 +54,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
       from (values ('median', 0.5::float8), ('p95', 0.95), ('worst', 1)) s (name, share)
     union all select 'openRuns', jsonb_build_object('state', state), count(*)
       from runs where state in ('queued', 'running', 'parked') group by state
-    union all select 'oldestParked', '{}', coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from runs where state = 'parked'
+    union all select 'oldestParked', '{}', coalesce(extract(epoch from now() - min(coalesce(parked_at, created_at))), 0)::float8
+      from runs where state = 'parked'
     union all select 'oldestIntent', '{}', coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from intents
     union all select 'intents', '{}', count(*) from intents
     union all select 'unwoven', '{}', count(*) from unwoven_memories

@@ -20,6 +20,8 @@ export interface RunView {
   agentId: string;
   sweepId: string | null;
   workflowId: string;
+  /** Whether its workflow has begun; what a sweep left out never has one. */
+  begun: boolean;
   attempt: number;
   trigger: 'schedule' | 'call' | 'importance';
   period: string;
@@ -79,6 +81,7 @@ function runQuery(db: Executor, ownerId: string) {
       'startedAt',
       'endedAt',
     ])
+    .select(sql<boolean>`temporal_run_id is not null`.as('begun'))
     .where('ownerId', '=', ownerId);
 }
 type RunRow = Awaited<ReturnType<ReturnType<typeof runQuery>['execute']>>[number];

@@ -77,6 +77,31 @@ test('a drop links to its workflow once it is on its way, and a ballot from the 
   expect(ballot.json['links']).toEqual(api.linksTo(ballotWorkflowId(ballot.json['id'] as string)));
 });
 
+test('a drop that was rejected before it was sent has no workflow to link to; one that was taken back later has', async () => {
+  const { json: channel } = await api.call('POST', '/v1/channels', { body: { ...telegram, name: 'asks first' } });
+  const asks = channel['id'] as string;
+  await api.call('POST', `/v1/channels/${asks}/stage`, { body: { stage: 'approval' } });
+  const drafted = async () => (await draft({ channels: [asks] })).json['id'] as string;
+  const later = { body: { at: new Date(Date.now() + 3_600_000).toISOString() } };
+  const rejected = await drafted();
+  expect((await api.call('POST', `/v1/drops/${rejected}/publish`, later)).json).toMatchObject({
+    state: 'awaiting_approval',
+    links: { temporal: null },
+  });
+  expect((await api.call('POST', `/v1/drops/${rejected}/reject`, { body: {} })).json).toMatchObject({
+    state: 'canceled',
+    sentAt: null,
+    links: { temporal: null },
+  });
+  const approved = await drafted();
+  await api.call('POST', `/v1/drops/${approved}/publish`, later);
+  await api.call('POST', `/v1/drops/${approved}/approve`, { body: {} });
+  expect((await api.call('DELETE', `/v1/drops/${approved}`)).json).toMatchObject({
+    state: 'canceled',
+    links: api.linksTo(dropWorkflowId(approved)),
+  });
+});
+
 test('the same Idempotency-Key drafts once; other content under it is refused', async () => {
   const to = [await channel()];
   const key = { 'idempotency-key': 'tide-1' };

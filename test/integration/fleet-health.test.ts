@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { WorkflowIdConflictPolicy } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fleetHealthWorkflowId } from '../../domain/ids.ts';
+import { fleetHealthWorkflowId, healthLooksWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
@@ -9,6 +9,10 @@ import { createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
 let stage: Stage;
+/** What a look at health waits for, and how many were begun. */
+let held: Promise<void> = Promise.resolve();
+let looks = 0;
+let judgements = 0;
 const start = () =>
   stage.client.workflow.start('checkFleetHealth', {
     workflowId: fleetHealthWorkflowId,
@@ -17,13 +21,24 @@ const start = () =>
   });
 
 beforeAll(async () => {
-  stage = await openStage(testFleet());
+  stage = await openStage(testFleet(), (shipped) => ({
+    async judgeLeases() {
+      judgements += 1;
+      return shipped.judgeLeases();
+    },
+    async judgeHealth() {
+      looks += 1;
+      await held;
+      return shipped.judgeHealth();
+    },
+  }));
   await stage.join('mainpc', createScriptedInference());
   await stage.join('pc2', createScriptedInference());
   await stage.plan();
 });
 afterAll(async () => {
   await stage?.client.workflow.getHandle(fleetHealthWorkflowId).terminate('the test ends');
+  await stage?.client.workflow.getHandle(healthLooksWorkflowId).terminate('the test ends');
   await stage?.close();
 });
 
@@ -53,4 +68,25 @@ test('runs once for all machines: a second start is the same execution', async (
   const { runId } = await stage.client.workflow.getHandle(fleetHealthWorkflowId).describe();
   await start();
   expect((await stage.client.workflow.getHandle(fleetHealthWorkflowId).describe()).runId).toBe(runId);
+});
+
+test('leases are judged in their time while a look at health hangs, and the next look comes by itself', async () => {
+  const letGo = Promise.withResolvers<void>();
+  held = letGo.promise;
+  await stage.client.workflow.start('judgeFleetHealth', {
+    workflowId: healthLooksWorkflowId,
+    taskQueue: coordinationQueue,
+  });
+  await until('a look hangs', () => Promise.resolve(looks === 1));
+  judgements = 0;
+  await until('leases were judged four times', () => Promise.resolve(judgements >= 4), 60_000);
+  // One that hangs takes 10 s; taken between two judgements of leases, there would be as many.
+  expect(looks).toBeLessThan(judgements);
+  held = Promise.resolve();
+  letGo.resolve();
+  await until(
+    'health is judged',
+    async () => (await stage.db.selectFrom('health').select('subjectId').execute()).length > 0,
+    30_000,
+  );
 });

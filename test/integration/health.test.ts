@@ -3,14 +3,25 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { FleetView } from '../../activities/fleet-view.ts';
 import { type HealthLook, healthLooks } from '../../domain/health.ts';
-import { driftScheduleId, reflectScheduleId, weaveScheduleId } from '../../domain/ids.ts';
+import { fleetSchema } from '../../domain/fleet.ts';
+import {
+  digestScheduleId,
+  driftScheduleId,
+  heartbeatScheduleId,
+  reflectScheduleId,
+  sourcesScheduleId,
+  weaveScheduleId,
+} from '../../domain/ids.ts';
 import type { HealthKind } from '../../domain/states.ts';
 import { createAgentStore } from '../../stores/agents.ts';
+import { neededSchedules } from '../../stores/health-facts.ts';
 import { createHealthStore, type HealthStore, type SchedulesSeen } from '../../stores/health.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMachineStore } from '../../stores/machines.ts';
+import { readFigures } from '../../stores/queries/figures.ts';
+import { createRunStore } from '../../stores/runs.ts';
 import { readSchedules } from '../../workers/schedule-facts.ts';
-import { reconcileSchedules } from '../../workers/schedules.ts';
+import { reconcileSchedules, remakeSchedules } from '../../workers/schedules.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { applyRetention } from '../support/retention.ts';
@@ -141,6 +152,17 @@ test('an agent whose runs stop is late, then failing, and well again with the ne
   ]);
 });
 
+test('for how long work is parked counts from when it was parked, not from when it was asked for', async () => {
+  await addRun(id, { state: 'queued', hoursAgo: 5 });
+  const { id: runId } = await store.db.selectFrom('runs').select('id').executeTakeFirstOrThrow();
+  const oldest = async () => (await readFigures(store.db)).find(({ figure }) => figure === 'oldestParked')!.value;
+  expect(await oldest()).toBe(0);
+  expect(await createRunStore(store.db).park(runId, 'no machine serves m')).toBe(true);
+  expect(await oldest()).toBeLessThan(3_600);
+  await sql`update runs set parked_at = now() - interval '2 hours'`.execute(store.db);
+  expect(await oldest()).toBeGreaterThan(7_100);
+});
+
 test('three empty runs in a row make an agent failing; two, or one that importance took back, do not', async () => {
   for (const hoursAgo of [3, 2]) await addRun(id, { state: 'empty', reason: 'no new memories', hoursAgo });
   await addRun(id, { state: 'canceled', hoursAgo: 1 });
@@ -262,6 +284,17 @@ test('a model server that is down or lacks a model, and a disk that fills up, ar
   expect(await healthOf('model_server', 'mainpc')).toBe('failing: it does not answer');
 });
 
+/** With Schedules of its own: a digest, a heartbeat, a source. */
+const toldFleet = fleetSchema.parse({
+  ...testFleet(),
+  notify: {
+    destinations: [{ id: 'phone', kind: 'ntfy', url: 'https://ntfy.example/topic' }],
+    digest: { at: '08:00', timeZone: 'Europe/Berlin' },
+    heartbeat: { url: 'https://watch.example/ping' },
+  },
+  sources: [{ id: 'news', kind: 'feed', url: 'https://news.example/feed', agents: ['light-001'] }],
+});
+
 test('a schedule that was stopped or is gone is named, and is well again once it runs', async () => {
   const { scope, db } = store;
   const connection = await Connection.connect({ address: scope.temporalAddress });
@@ -269,14 +302,16 @@ test('a schedule that was stopped or is gone is named, and is well again once it
   try {
     const agents = createAgentStore(db);
     const reconcile = () =>
-      reconcileSchedules(client, () => Promise.resolve({ fleet: testFleet() } as FleetView), {
+      reconcileSchedules(client, () => Promise.resolve({ fleet: toldFleet } as FleetView), {
         cadences: agents.livingCadences,
         sources: () => Promise.resolve(false),
       });
+    await store.apply(toldFleet);
     await reconcile();
     const reflect = reflectScheduleId('6h');
+    const named = [digestScheduleId, heartbeatScheduleId, sourcesScheduleId];
     await client.schedule.getHandle(weaveScheduleId).pause('to look into it');
-    await client.schedule.getHandle(driftScheduleId).delete();
+    for (const gone of [driftScheduleId, ...named]) await client.schedule.getHandle(gone).delete();
     // The list of Temporal follows after a moment.
     await until(
       'the list shows it',
@@ -284,7 +319,7 @@ test('a schedule that was stopped or is gone is named, and is well again once it
         const seen = await readSchedules(client);
         return (
           seen.get(weaveScheduleId)?.paused === true &&
-          !seen.has(driftScheduleId) &&
+          [driftScheduleId, ...named].every((gone) => !seen.has(gone)) &&
           typeof seen.get(reflect)?.nextAt === 'number'
         );
       },
@@ -293,14 +328,26 @@ test('a schedule that was stopped or is gone is named, and is well again once it
     await look('schedules', 2, await readSchedules(client));
     expect(await healthOf('schedule', reflect)).toBe('ok');
     expect(await healthOf('schedule', weaveScheduleId)).toBe('late: paused: to look into it');
-    expect(await healthOf('schedule', driftScheduleId)).toMatch(/^lost: Temporal does not have it/);
+    // Also what fleet.yaml alone asks for.
+    for (const gone of [driftScheduleId, ...named])
+      expect(await healthOf('schedule', gone)).toMatch(/^lost: Temporal does not have it/);
     await client.schedule.getHandle(weaveScheduleId).unpause();
-    await reconcile();
+    let made = 0;
+    const remake = () =>
+      remakeSchedules(health, () => {
+        made += 1;
+        return reconcile();
+      });
+    await remake();
+    expect(made).toBe(1);
     await until(
       'the list shows it',
       async () => {
         const seen = await readSchedules(client);
-        return seen.get(weaveScheduleId)?.paused === false && typeof seen.get(driftScheduleId)?.nextAt === 'number';
+        return (
+          seen.get(weaveScheduleId)?.paused === false &&
+          [driftScheduleId, ...named].every((id) => typeof seen.get(id)?.nextAt === 'number')
+        );
       },
       15_000,
     );
@@ -309,6 +356,12 @@ test('a schedule that was stopped or is gone is named, and is well again once it
       'ok',
       'ok',
     ]);
+    for (const id of named) expect(await healthOf('schedule', id)).toBe('ok');
+    // None is lacking: nothing is made.
+    await remake();
+    expect(made).toBe(1);
+    // The reconciler makes just what is looked for.
+    expect((await neededSchedules(db)).toSorted()).toEqual([...(await readSchedules(client)).keys()].toSorted());
     // Temporal did not answer: what was known stays.
     await look('schedules');
     expect(await healthOf('schedule', reflect)).toBe('ok');

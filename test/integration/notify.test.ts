@@ -175,6 +175,40 @@ test('what stays open is told again, each time once', async () => {
   expect(discord.posts.at(-1)!.text).toContain('open since');
 });
 
+test('what was opened at many times is reminded of together, and what was told just now is not', async () => {
+  await apply({ destinations: [destinations().ops], remindAfter: '4h' });
+  const told = async (subject: string, minutesAgo: number) => {
+    const id = await open('machine_lost', subject);
+    expect(await tick()).toBe(1);
+    await allEnded();
+    await sql`update notification_items set told_at = now() - make_interval(mins => ${minutesAgo}) where notice_id = ${id}`.execute(
+      store.db,
+    );
+  };
+  await told('first', 10);
+  await told('later', 10);
+  await told('last', 10);
+  const age = (subject: string, minutes: number) =>
+    sql`update notification_items set told_at = now() - make_interval(mins => ${minutes})
+      where notice_id = (select id from notices where subject = ${subject})`.execute(store.db);
+  await age('later', 150);
+  expect(await tick()).toBe(0);
+  await age('first', 250);
+  expect(await tick()).toBe(1);
+  await allEnded();
+  const { rows: reminded } = await sql<{ subject: string }>`select n.subject from notification_items i
+    join notices n on n.id = i.notice_id where i.what = 'reminder' order by 1`.execute(store.db);
+  expect(reminded.map(({ subject }) => subject)).toEqual(['first', 'later']);
+  expect(discord.posts.at(-1)!.text).toContain('2 still open');
+  // The next round has all three.
+  for (const subject of ['first', 'later', 'last']) await age(subject, 241);
+  await age('last', 200);
+  expect(await tick()).toBe(1);
+  await allEnded();
+  expect(discord.posts.at(-1)!.text).toContain('3 still open');
+  expect(await tick()).toBe(0);
+});
+
 test('a destination that fails holds back no other, is told of elsewhere, and gets the rest at once when it is back', async () => {
   await apply({ destinations: [destinations().pager, destinations().ops] });
   let down = true;

@@ -4,6 +4,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { rowsChangedSignal } from '../../domain/messages.ts';
 import { queueSlots } from '../../domain/plan.ts';
 import { windowOf } from '../../domain/sweeps.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
+import { createOverdueWorkflowStore } from '../../stores/overdue-workflows.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
@@ -227,6 +229,52 @@ test('a child whose id is taken does not hang the sweep, and its run ends with t
   const ends = await stage.ends('call-taken');
   expect(ends[agentId]).toMatchObject({ state: 'canceled', reason: expect.stringContaining('already') });
   expect(Object.values(ends).filter(({ state }) => state === 'done').length).toBe(agentIds.length - 1);
+});
+
+test('a sweep that Temporal has lost goes on from its rows: what it had taken and not begun, and what it had not taken', async () => {
+  const lost = Promise.withResolvers<void>();
+  let terminate: () => Promise<unknown> = () => Promise.resolve();
+  afterRefill = async () => {
+    await terminate();
+    lost.resolve();
+  };
+  const begun = Promise.withResolvers<void>();
+  terminate = async () => {
+    await begun.promise;
+    await handle.terminate('as if Temporal’s database had been deleted');
+  };
+  const handle = await stage.sweep('lost');
+  begun.resolve();
+  await lost.promise;
+  afterRefill = () => Promise.resolve();
+  const unbegun = (await runsOf('call-lost')).filter((run) => run.temporalRunId === null);
+  expect(unbegun.map(({ agentId }) => agentId).sort()).toEqual(agentIds);
+  expect(unbegun.some(({ refill }) => refill !== null)).toBe(true);
+
+  const overdue = createOverdueWorkflowStore(stage.db);
+  // Not for long yet: it may be at work.
+  expect(await overdue.resume()).toMatchObject({ sweeps: 0 });
+  await sql`update sweeps set started_at = now() - interval '20 minutes' where workflow_id = ${handle.workflowId}`.execute(
+    stage.db,
+  );
+  // Who looks twice asks for the same.
+  expect(await overdue.resume()).toMatchObject({ sweeps: 1 });
+  expect(await overdue.resume()).toMatchObject({ sweeps: 1 });
+  const intents = await stage.db
+    .selectFrom('intents')
+    .select(['type', 'args'])
+    .where('workflowId', '=', handle.workflowId)
+    .execute();
+  expect(intents).toHaveLength(1);
+  await stage.client.workflow.execute(intents[0]!.type, {
+    workflowId: handle.workflowId,
+    taskQueue: coordinationQueue,
+    args: intents[0]!.args as unknown[],
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+  });
+  expect(await sweepRow(handle.workflowId)).toMatchObject({ state: 'done' });
+  await expectAllDoneOnce('call-lost');
+  expect(await overdue.resume()).toMatchObject({ sweeps: 0 });
 });
 
 test('a child that is terminated by hand does not hang the sweep or block its agent', async () => {

@@ -5,6 +5,8 @@ import { createRetentionActivities } from '../../activities/retention.ts';
 import { contentHash, createEmbeddingStore } from '../../stores/embeddings.ts';
 import { newId } from '../../stores/ids.ts';
 import { createMemoryStore } from '../../stores/memories.ts';
+import { resolveNotice } from '../../stores/notices.ts';
+import { inboxClearSince } from '../../stores/queries/notices.ts';
 import { createRetentionStore } from '../../stores/retention.ts';
 import { createUnsaidVectorStore } from '../../stores/unsaid-vectors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -50,6 +52,8 @@ test('a fleet that was applied before a limit existed has its default', async ()
   expect((await createFleetStore(store.db).current())?.fleet.retention).toMatchObject({ plans: '365d', tokens: '30d' });
 });
 
+const lastSettled = new Date(Date.now() - 700 * 86_400_000).toISOString();
+
 test('rows leave by their table’s retention; a run that a reflection rests on and an open notice stay', async () => {
   const old = await run('light-001', 400);
   const reflected = await run('light-002', 400);
@@ -68,7 +72,8 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   );
   await sql`insert into notices (id, owner_id, kind, key, subject, title, opened_at, resolved_at) values
     (${newId('notice')}, ${testOwner}, 'machine_lost', 'open', 's', 't', now() - interval '900 days', null),
-    (${newId('notice')}, ${testOwner}, 'machine_lost', 'settled', 's', 't', now() - interval '900 days', now() - interval '800 days')`.execute(
+    (${newId('notice')}, ${testOwner}, 'machine_lost', 'settled', 's', 't', now() - interval '900 days', now() - interval '800 days'),
+    (${newId('notice')}, ${testOwner}, 'machine_lost', 'settled last', 's', 't', now() - interval '900 days', ${lastSettled})`.execute(
     store.db,
   );
   await sql`update events set at = now() - interval '100 days'`.execute(store.db);
@@ -95,7 +100,14 @@ test('rows leave by their table’s retention; a run that a reflection rests on 
   expect(await ids('step_results', 'work_id')).toEqual([recent]);
   expect(await ids('runs', 'id')).not.toContain(old);
   const notices = await store.db.selectFrom('notices').select('key').execute();
-  expect(notices.map((notice) => notice.key)).toEqual(['open']);
+  expect(notices.map((notice) => notice.key).sort()).toEqual(['open', 'settled last']);
+  // An empty inbox goes on saying since when.
+  await resolveNotice(store.db, 'open');
+  await sql`update notices set resolved_at = ${lastSettled}::timestamptz - interval '1 day' where key = 'open'`.execute(
+    store.db,
+  );
+  await applyRetention(store.db);
+  expect(await inboxClearSince(store.db, testOwner)).toBe(lastSettled);
   expect((await ids('whispers', 'id')).sort()).toEqual(['whi_named', 'whi_recent']);
   expect(await ids('sweeps', 'id')).toEqual(['swp_kept']);
   expect(await ids('plans', 'reason')).toEqual(['in force until today', 'in force']);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { coordinationQueue } from '../../domain/task-queues.ts';
@@ -24,8 +25,8 @@ afterAll(async () => {
 async function addRun(agentId: string, state: string, workflowId: string, reason = ''): Promise<string> {
   const id = newId('run');
   await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, reason, wanted_model_id, model_id, queue,
-      expected_tokens, started_at, ended_at)
-    select ${id}, owner_id, id, ${workflowId}, 'call', ${id}, ${state}, ${reason}, model_id, model_id, 'inference_8g_x', 1, now(),
+      expected_tokens, temporal_run_id, started_at, ended_at)
+    select ${id}, owner_id, id, ${workflowId}, 'call', ${id}, ${state}, ${reason}, model_id, model_id, 'inference_8g_x', 1, ${randomUUID()}, now(),
       case when ${state} in ('done', 'failed') then now() end from agents where id = ${agentId}`.execute(api.db);
   return id;
 }
@@ -58,8 +59,15 @@ test('why a run is where it is: by its rows and what its workflow is at', async 
 test('a run without a workflow, and one that has failed', async () => {
   const queued = await addRun('vesper-002', 'queued', 'reflect:vesper-002:none');
   expect((await why(queued)).json['why']).toMatch(/^Its workflow is gone/);
-  await sql`update runs set started_at = null where id = ${queued}`.execute(api.db);
+  await sql`update runs set started_at = null, temporal_run_id = null where id = ${queued}`.execute(api.db);
   expect((await why(queued)).json).toMatchObject({ waitsFor: 'room in the window of its sweep' });
+  await sql`insert into sweeps (id, owner_id, workflow_id, trigger, period)
+    select 'swp_lost', owner_id, 'reflect-fleet:lost', 'call', 'lost' from runs where id = ${queued}`.execute(api.db);
+  await sql`update runs set sweep_id = 'swp_lost' where id = ${queued}`.execute(api.db);
+  expect((await why(queued)).json).toMatchObject({
+    why: expect.stringMatching(/^Its sweep has ended in Temporal without beginning it/),
+    links: { temporal: null },
+  });
   const failed = await addRun('vesper-003', 'failed', 'reflect:vesper-003:none', 'the model said nothing');
   expect((await why(failed)).json).toMatchObject({
     state: 'failed',

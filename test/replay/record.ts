@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { createBenchPayments } from '../../bench/support/bench-payments.ts';
 import { findDevServer } from '../../bench/support/dev-server.ts';
 import { startOf } from '../../bench/support/purchase-clients.ts';
 import { openBenchShop } from '../../bench/support/purchase-shop.ts';
 import {
   fleetHealthWorkflowId,
+  healthLooksWorkflowId,
   idOf,
   judgeWorkflowId,
   messageWorkflowId,
@@ -46,6 +48,8 @@ import { everyAgentId, plainMemories } from '../support/memories.ts';
  * change needs `patched()`, and the old histories stay.
  */
 const histories = fileURLToPath(new URL('./histories/', import.meta.url));
+
+const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
 const run = promisify(execFile);
 const wanted = process.argv.slice(2);
@@ -120,7 +124,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
-  const notifyAlone = wanted.length > 0 && wanted.every((name) => notifyHistories.some((one) => one.startsWith(name)));
+  await recordHealth();
+  if (isAlone(healthHistories)) return;
+  const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
@@ -250,7 +256,23 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{}],
   });
   await save('reconcile-ledger-done', 'reconcile:recorded');
-  await save('check-fleet-health-running', fleetHealthWorkflowId);
+
+  /** Whether only some of these are wanted. */
+  function isAlone(names: readonly string[]): boolean {
+    return wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name)));
+  }
+
+  /** What goes on for ever, after some rounds. */
+  async function recordHealth(): Promise<void> {
+    const looked = async () => {
+      const { rows } = await sql<{ at: Date }>`select checked_at as at from fleet_health`.execute(db);
+      return rows[0]!.at.getTime();
+    };
+    const first = await looked();
+    await until('leases were judged some times', async () => (await looked()) - first > 12_000);
+    await save('check-fleet-health-running', fleetHealthWorkflowId);
+    await save('judge-fleet-health-running', healthLooksWorkflowId);
+  }
 
   /** An agent is flagged, and the relay starts its judgement; the machine is simulated, so nothing is judged. */
   async function judged(): Promise<string> {

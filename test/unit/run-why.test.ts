@@ -17,6 +17,7 @@ function facts(run: Partial<RunWhyFacts['run']>, rest: Partial<RunWhyFacts> = {}
       machineId: null,
       moves: 0,
       reflections: 0,
+      begun: true,
       createdAt: at,
       startedAt: null,
       endedAt: null,
@@ -31,6 +32,7 @@ function facts(run: Partial<RunWhyFacts['run']>, rest: Partial<RunWhyFacts> = {}
     running: 2,
     steps: [],
     before: null,
+    parkedAt: null,
     workflow: { status: 'RUNNING', activities: [] },
     ...rest,
   };
@@ -55,7 +57,19 @@ test('what waits says for what', () => {
     why: 'It is parked: no machine holds heavy_q4.',
     waitsFor: 'a machine that serves heavy_q4',
   });
-  expect(whyRun(facts({}, { workflow: null })).why).toMatch(/^Its workflow is not started yet/);
+  expect(
+    whyRun(facts({ state: 'parked', reason: 'no machine holds heavy_q4' }, { parkedAt: '2026-11-22T10:30:00Z' })).why,
+  ).toBe('It is parked since 2026-11-22T10:30:00Z: no machine holds heavy_q4.');
+  expect(whyRun(facts({ begun: false }, { workflow: null })).why).toMatch(/^Its workflow is not started yet/);
+  const runs = { status: 'RUNNING', activities: [] };
+  expect(whyRun(facts({ begun: false }, { workflow: null, sweep: runs })).why).toMatch(/^Its workflow is not started/);
+  // Nobody knows whether the sweep is there: then it is not said to be gone.
+  expect(whyRun(facts({ begun: false }, { workflow: null, sweep: undefined })).why).toMatch(/is not started yet/);
+  for (const sweep of [null, { status: 'TERMINATED', activities: [] }])
+    expect(whyRun(facts({ begun: false }, { workflow: null, sweep }))).toMatchObject({
+      why: 'Its sweep has ended in Temporal without beginning it: the sweep goes on from its rows, 15 minutes after it was begun.',
+      waitsFor: expect.stringContaining('soulfra runs cancel'),
+    });
 });
 
 test('tries, moves, degradation and where it lives are told', () => {
