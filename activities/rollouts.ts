@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import { Context } from '@temporalio/activity';
 import { DomainError } from '../domain/errors.ts';
 import type { NextMoves, RolloutMove } from '../domain/rollout-moves.ts';
+import type { TrustFile } from '../domain/service-trust.ts';
 import type { RolloutState, RolloutStepState } from '../domain/states.ts';
 import { runOnce } from '../integrations/host/commands-once.ts';
 import { commitOnBranch, dropBranch } from '../integrations/repositories/branches.ts';
@@ -36,6 +37,21 @@ export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }
       outcome: StepOutcome;
     }): Promise<void> => rollouts.endStep(rolloutId, unit, outcome),
 
+    /** Asks for the services of a machine to be started anew: once, whoever asks again. */
+    deployServices: ({ rolloutId, move }: { rolloutId: string; move: Step }): Promise<void> => {
+      if (move.step.kind !== 'deploy') throw new DomainError('INTERNAL', `${move.step.kind} deploys nothing`);
+      return rollouts.deploy(rolloutId, move, move.step.services);
+    },
+
+    /** @returns what it came to; undefined: it is under way */
+    deploymentOutcome: ({
+      rolloutId,
+      unit,
+    }: {
+      rolloutId: string;
+      unit: RolloutUnitKey;
+    }): Promise<StepOutcome | undefined> => rollouts.deployment(rolloutId, unit),
+
     beginRolloutUndo: ({
       rolloutId,
       ...of
@@ -65,7 +81,7 @@ export interface RolloutMachineDeps {
   machineId: string;
   rollouts: RolloutStore;
   /** What this machine lets others do; only its own file says so. @throws where that cannot be read */
-  trusted: () => { commands: ReadonlyArray<readonly string[]>; repositories: readonly string[] };
+  trusted: () => Pick<TrustFile, 'commands' | 'repositories'>;
   /** Where the words of commands that ran are kept. */
   folder: string;
 }
@@ -111,7 +127,7 @@ export function createRolloutMachineActivities({ machineId, rollouts, trusted, f
           case 'command':
             return command(step, key, signal);
           default:
-            throw new DomainError('CONFLICT', `${step.kind} is no step of a machine`);
+            throw new DomainError('INTERNAL', `${step.kind} is no step of a machine`);
         }
       });
 
@@ -132,7 +148,7 @@ export function createRolloutMachineActivities({ machineId, rollouts, trusted, f
     signal: AbortSignal,
   ): Promise<StepOutcome> {
     const known = trusted().commands.some(
-      (other) => other.length === words.length && other.every((word, i) => word === words[i]),
+      ({ command: other }) => other.length === words.length && other.every((word, i) => word === words[i]),
     );
     if (!known)
       return {

@@ -11,13 +11,14 @@ import {
   type StandingPackage,
 } from '../domain/rollout-moves.ts';
 import { dependantsOf, type RolloutFile } from '../domain/rollouts.ts';
-import type { RolloutPackageState, RolloutState, RolloutStepState } from '../domain/states.ts';
+import type { RolloutPackageState, RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
 import { clockNow } from './ballot-rows.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { requestServices } from './service-runs.ts';
 
 export interface NewRollout {
   id: string;
@@ -122,6 +123,49 @@ export function createRolloutStore(db: Database) {
     /** A step has ended, or waits for a person. What has ended stays as it is. */
     async endStep(rolloutId: string, unit: RolloutUnitKey, outcome: StepOutcome): Promise<void> {
       await db.transaction().execute((tx) => endStepIn(tx, rolloutId, unit, outcome));
+    },
+
+    /** Asks for the services of a machine that run to be started anew; asked again it is the same request. */
+    async deploy(rolloutId: string, unit: RolloutUnitKey, services: readonly string[] | undefined): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        if ((await deploymentOf(tx, rolloutId, unit)) !== undefined) return;
+        const { rows } = await sql<{ id: string }>`
+          select s.id from services s join service_runs r on r.service_id = s.id
+          where s.owner_id = ${rollout.ownerId} and s.machine_id = ${unit.machineId} and s.retired_at is null and r.wanted = 'running'
+            and (${services === undefined} or s.id = any(${[...(services ?? [])]}::text[]))
+          order by s.id`.execute(tx);
+        const serviceIds = rows.map(({ id }) => id);
+        const asked =
+          serviceIds.length === 0
+            ? { requestId: null }
+            : await requestServices(tx, { ownerId: rollout.ownerId, action: 'restart', serviceIds });
+        await tx
+          .updateTable('rolloutSteps')
+          .set({ result: JSON.stringify({ requestId: asked.requestId, services: serviceIds.length }) })
+          .where((eb) => eb.and(keyOf(rolloutId, unit)))
+          .execute();
+      });
+    },
+
+    /** @returns undefined while it is under way */
+    async deployment(rolloutId: string, unit: RolloutUnitKey): Promise<StepOutcome | undefined> {
+      const result = await deploymentOf(db, rolloutId, unit);
+      if (result === undefined) return undefined;
+      if (result.requestId === null) return { state: 'done', result };
+      const { rows } = await sql<{ id: string; state: ServiceRunState; reason: string; isUp: boolean; late: boolean }>`
+        select r.service_id as id, r.state, r.reason, (s.state = 'up' or not s.spec ? 'healthCheck') as is_up,
+          r.changed_at < ${clockNow} - interval '2 minutes' as late
+        from service_runs r join services s on s.id = r.service_id
+        where r.request_id = ${result.requestId} order by r.service_id`.execute(db);
+      if (rows.length === 0)
+        return { state: 'failed', reason: 'somebody else has asked for its services since', result };
+      const failed = rows.find(({ state }) => state === 'failed');
+      if (failed) return { state: 'failed', reason: `${failed.id} was not started: ${failed.reason}`, result };
+      if (rows.some(({ state }) => state !== 'started')) return undefined;
+      const down = rows.find(({ isUp }) => !isUp);
+      if (down === undefined) return { state: 'done', result };
+      return down.late ? { state: 'failed', reason: `${down.id} is not up 2 min after its start`, result } : undefined;
     },
 
     /** A package is to be taken back, since a rollback was asked for. */
@@ -320,6 +364,19 @@ async function endStepIn(
   };
   await appendEvents(tx, [{ ownerId: rollout.ownerId, type: 'rollout.step_changed', subject: rolloutId, data }]);
   await recompute(tx, rollout, unit.packageId, state === 'failed' ? reason : undefined);
+}
+
+async function deploymentOf(
+  db: Executor,
+  rolloutId: string,
+  unit: RolloutUnitKey,
+): Promise<{ requestId: string | null; services: number } | undefined> {
+  const row = await db
+    .selectFrom('rolloutSteps')
+    .select('result')
+    .where((eb) => eb.and(keyOf(rolloutId, unit)))
+    .executeTakeFirst();
+  return (row?.result ?? undefined) as { requestId: string | null; services: number } | undefined;
 }
 
 const noticeKey = (rolloutId: string, packageId: string) => `rollout_waiting:${rolloutId}:${packageId}`;

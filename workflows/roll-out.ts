@@ -26,7 +26,7 @@ export interface RollOutResult {
   state: RolloutState;
 }
 
-const { nextRolloutMoves, beginRolloutStep, endRolloutStep, beginRolloutUndo } =
+const { nextRolloutMoves, beginRolloutStep, endRolloutStep, beginRolloutUndo, deployServices, deploymentOutcome } =
   proxyLocalActivities<RolloutActivities>({
     startToCloseTimeout: '12 seconds',
     retry: { maximumInterval: '5 seconds' },
@@ -97,6 +97,15 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
     while (!leaving() && (await lookAtRollout({ rolloutId, packageId, attempt }))) await sleep(lookEvery);
   }
 
+  async function deploy({ kind: _, step, ...unit }: Step): Promise<void> {
+    await deployServices({ rolloutId, move: { kind: 'step', step, ...unit } });
+    for (;;) {
+      const outcome = await deploymentOutcome({ rolloutId, unit });
+      if (outcome !== undefined) return endRolloutStep({ rolloutId, unit, outcome });
+      await sleep(lookEvery);
+    }
+  }
+
   async function doStep(move: Step): Promise<void> {
     const { kind: _, step, ...unit } = move;
     for (;;) {
@@ -104,6 +113,7 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
       if (begun?.state !== 'running') return;
       if (step.kind === 'manual')
         return endRolloutStep({ rolloutId, unit, outcome: { state: 'waiting', reason: step.text } });
+      if (step.kind === 'deploy') return await deploy(move);
       try {
         const outcome = await onMachine(move).doRolloutStep({ rolloutId, key: begun.key, move });
         return await endRolloutStep({ rolloutId, unit, outcome });

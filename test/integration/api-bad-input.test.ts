@@ -894,8 +894,7 @@ const refusals: Array<{
     name: 'a rollout that goes in a circle',
     url: '/v1/rollouts',
     body: {
-      source:
-        'version: 1\nworkPackages: [{ id: a, title: a, dependsOn: [a], steps: [{ kind: manual, text: look }] }]',
+      source: 'version: 1\nworkPackages: [{ id: a, title: a, dependsOn: [a], steps: [{ kind: manual, text: look }] }]',
     },
     status: 400,
     code: 'CONFIG_INVALID',
