@@ -18,8 +18,8 @@ import { type Lab, labOwner, type LabProcess, openLab, until } from '../support/
 /** Real worker processes that are killed while they carry packages out, on a real repository, with real commands. */
 let scope: TestScope;
 let lab: Lab;
-let folder: string;
-let repository: string;
+const folder = mkdtempSync(join(tmpdir(), 'soulfra-rollout-'));
+const repository = join(folder, 'repository');
 const machines = ['mainpc', 'pc2'];
 const workers = new Map<string, LabProcess>();
 
@@ -49,8 +49,6 @@ const start = (machine: string) => {
 };
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'soulfra-rollout-'));
-  repository = join(folder, 'repository');
   execFileSync('git', ['init', '-q', '-b', 'main', repository]);
   writeFileSync(join(repository, 'a.yaml'), 'port: 7200\n');
   writeFileSync(join(folder, 'log'), '');
