@@ -29,6 +29,7 @@ import { mcpCommand } from './commands/mcp.ts';
 import { mailCommands } from './commands/mails.ts';
 import { memoryCommands } from './commands/memories.ts';
 import { personaCommands } from './commands/personas.ts';
+import { readinessCommands } from './commands/readiness.ts';
 import { reflectionCommands } from './commands/reflections.ts';
 import { rolloutCommands } from './commands/rollouts.ts';
 import { runCommands } from './commands/runs.ts';
@@ -55,6 +56,7 @@ export function createProgram(): Command {
   for (const add of [
     configCommands,
     importCommand,
+    readinessCommands,
     rolloutCommands,
     doctorCommand,
     fleetCommands,

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { errorsText, openApiText } from '../api/reference.ts';
+import { readinessRulesText } from '../domain/readiness-documents.ts';
 import { alertGroups } from '../observability/alerts/all.ts';
 import { rulesFile, testsFile } from '../observability/alerts/files.ts';
 import { dashboards } from '../observability/dashboards/all.ts';
@@ -45,6 +46,10 @@ export const generators: readonly Generator[] = [
   {
     files: ['docs/metrics.md'],
     write: async ({ at }) => writeFileSync(at('docs/metrics.md'), metricsText()),
+  },
+  {
+    files: ['docs/readiness-rules.md'],
+    write: async ({ at }) => writeFileSync(at('docs/readiness-rules.md'), readinessRulesText()),
   },
 ];
 

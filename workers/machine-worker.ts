@@ -148,7 +148,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const figures = metrics && createInferenceFigures(metrics);
   const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
   const redis = connectRedis(options.redisUrl, log);
-  const gate = new SlotGate(machine.modelServer?.sequences ?? 1, { liveForMs: keptForMs(view) });
+  const gate = new SlotGate(machine.modelServer?.sequences ?? 1, {
+    liveForMs: keptForMs(view),
+    onChange: () => presence.changed(),
+  });
+  const presence = showPresence({
+    redis,
+    machineId,
+    log,
+    read: () => ({ running: gate.inUse, sequences: machine.modelServer?.sequences ?? 0, polls: pool.polls() }),
+  });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
   let watch: ReturnType<typeof watchModelServer> | undefined;
@@ -168,6 +177,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       quietSeconds: progressedAt === undefined ? undefined : (performance.now() - progressedAt) / 1000,
       diskFree: disk.free(),
     }),
+    onBeat: () => presence.beat(),
     onLost() {
       metrics?.leases.inc({ outcome: 'lost' });
       background(pool.hold('lease lost'));
@@ -227,7 +237,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
     log,
-    onChange: () => background(lease.renewNow()),
+    onChange() {
+      presence.changed();
+      background(lease.renewNow());
+    },
     onFailure: (err) => failure.reject(err),
   });
 
@@ -388,17 +401,6 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
-  const presence = showPresence({
-    redis,
-    machineId,
-    log,
-    read: () => ({
-      running: gate.inUse,
-      sequences: machine.modelServer?.sequences ?? 0,
-      polls: pool.polls(),
-      at: new Date().toISOString(),
-    }),
-  });
   const report = reportMachine({
     machineId,
     ownHost: () =>
@@ -410,7 +412,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
-  const gpuWatch = gpus && metrics && figures ? watchGpus({ read: gpus, metrics, drew: figures.drew, log }) : undefined;
+  const gpuWatch =
+    gpus && metrics && figures
+      ? watchGpus({
+          read: gpus,
+          expected: () => view.fleet.machines.find((other) => other.id === machineId)?.gpus.length ?? 0,
+          metrics,
+          drew: figures.drew,
+          log,
+        })
+      : undefined;
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
   const reconcile = () =>
     reconcileSchedules(client, fleet, {

@@ -55,13 +55,13 @@ export function importCommand(program: Command): void {
     });
 }
 
-function machineFile(text: string, before: MachineFile[]): MachineFile[] {
+export function machineFile(text: string, before: MachineFile[]): MachineFile[] {
   const found = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)*)=(.+)$/s.exec(text);
   if (!found) throw new InvalidArgumentError('It is a machine and a file, such as mainpc=config/startup.yaml.');
   return [...before, { machine: found[1]!, file: found[2]!.replace(/^\.\//, '').replace(/\/+$/, '') }];
 }
 
-function portRule(text: string, before: PortRule[]): PortRule[] {
+export function portRule(text: string, before: PortRule[]): PortRule[] {
   const at = text.indexOf('=');
   const rule = at === -1 ? undefined : readPortRule(text.slice(0, at), text.slice(at + 1));
   if (rule === undefined)

@@ -19,8 +19,12 @@ export interface Assembled {
   notes: string[];
 }
 
-/** Old copies come after what is in use, so that where both describe a service the one in use is taken. */
-const oldCopy = /(^|[/._-])(old|bak|backup|deprecated|archived?|legacy|copy|orig)([/._-]|$)/i;
+/**
+ * Old copies come after what is in use, so that where both describe a service the one in use is taken. What makes backups or
+ * archives begins with that word, and is none.
+ */
+export const oldCopy =
+  /(^|[/._-])(old|bak|deprecated|archived|legacy|orig)([/._-]|$)|(^|\/)archive\/|[._-](backup|archive|copy)([._-]\d*)*(\.\w+)?$/i;
 
 /** All that was read, made into one file: one entry a service, with ids, ports by rule, dependencies and needs of a GPU. */
 export function assemble(

@@ -110,12 +110,14 @@ function composeService(
     dependsOn: dependsOn(entry(value, 'depends_on')?.value),
     required: entry(value, 'profiles') === undefined && textAt(value, 'restart') !== 'no',
     gpu: gpuOf(value, at),
+    own,
+    environmentFiles: files,
     unresolved: expander.unresolved,
   };
 }
 
 /** A service that extends another of its own file has what that has; of another file is told, since that file is read by itself. */
-function extended(value: Located, file: ImportFile, seen: Set<string>, tell: (said: string) => void): Located {
+export function extended(value: Located, file: ImportFile, seen: Set<string>, tell: (said: string) => void): Located {
   const wanted = entry(value, 'extends')?.value;
   if (wanted === undefined || value.kind !== 'map') return value;
   const name = wanted.kind === 'scalar' ? scalarText(wanted) : textAt(wanted, 'service');
@@ -262,7 +264,7 @@ function buildFolder(build: Located | undefined, file: string): string | undefin
   return context === undefined ? undefined : pathFrom(file, context);
 }
 
-function dockerfileOf(build: Located | undefined, file: string): string | undefined {
+export function dockerfileOf(build: Located | undefined, file: string): string | undefined {
   if (build === undefined) return undefined;
   const folder = buildFolder(build, file) ?? (build.kind === 'map' ? posix.dirname(file) : undefined);
   return folder === undefined ? undefined : pathFrom(`${folder}/x`, textAt(build, 'dockerfile') ?? 'Dockerfile');

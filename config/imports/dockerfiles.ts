@@ -93,7 +93,7 @@ function wordsOf(rest: string | undefined): string[] {
   return splitCommand(rest);
 }
 
-function instructionsOf(text: string): Array<{ word: string; rest: string; line: number }> {
+export function instructionsOf(text: string): Array<{ word: string; rest: string; line: number }> {
   const lines = text.split(/\r?\n/);
   const found: Array<{ word: string; rest: string; line: number }> = [];
   for (let i = 0; i < lines.length; i++) {

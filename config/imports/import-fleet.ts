@@ -3,8 +3,8 @@ import { fieldError } from '../../domain/field-errors.ts';
 import { nearest } from '../../domain/nearest.ts';
 import type { PortRule } from '../../domain/services.ts';
 import { type Assembled, assemble } from './assemble.ts';
-import { fileOfOption, type KnownMachine, type MachineFile, readFleet } from './read-fleet.ts';
-import { openTree, type Skipped, type Tree, TreeRefused } from './tree.ts';
+import { fileOfOption, type KnownMachine, type MachineFile, type ReadFleet, readFleet } from './read-fleet.ts';
+import { openTree, type Skipped, type Tree, treeLimits, TreeRefused } from './tree.ts';
 
 export interface ImportRequest {
   paths: readonly string[];
@@ -20,11 +20,23 @@ export interface Found extends Assembled {
   skipped: readonly Skipped[];
 }
 
+/** A repository as its files say, before anything is made of it. */
+export interface ReadRepository {
+  tree: Tree;
+  known: readonly KnownMachine[];
+  read: ReadFleet;
+  assembled: Assembled;
+  notes: string[];
+}
+
 /**
- * What an existing fleet's files say, read and never run.
- * @throws DomainError INVALID_INPUT for a path or machine that is not there, and where no service is found
+ * @param entered folders that are looked into besides; no service is read there
+ * @throws DomainError INVALID_INPUT for a path or machine that is not there
  */
-export function findFleet({ paths, machineFiles, portRules, machines }: ImportRequest): Found {
+export function readRepository(
+  { paths, machineFiles, portRules, machines }: ImportRequest,
+  entered: readonly string[] = [],
+): ReadRepository {
   const known = machines ?? [...new Set(machineFiles.map(({ machine }) => machine))].map((id) => ({ id }));
   for (const { machine } of machineFiles) {
     if (known.some(({ id }) => id === machine)) continue;
@@ -35,25 +47,37 @@ export function findFleet({ paths, machineFiles, portRules, machines }: ImportRe
     const mend = meant === undefined ? 'Add it to fleet.yaml first.' : `Did you mean ${meant}?`;
     throw fieldError('--machine', `must name a machine of fleet.yaml, not ${machine}`, mend);
   }
-  const tree = treeOf(paths);
+  const tree = treeOf(paths, entered);
+  const services: Tree =
+    entered.length === 0
+      ? tree
+      : { ...tree, files: tree.files.filter((name) => !name.split('/').some((part) => entered.includes(part))) };
   const of = machineFiles.flatMap(({ machine, file }) => {
     const found = fileOfOption(file, tree);
     if ('mend' in found) throw fieldError('--machine', `must name a file below the paths, not ${file}`, found.mend);
     return found.files.map((name) => ({ machine, file: name }));
   });
-  const read = readFleet(tree, known, of);
+  const read = readFleet(services, known, of);
   const assembled = assemble(read, { tree, machines: known, portRules });
-  const notes = [...new Set([...read.notes, ...assembled.notes])];
-  const { services, workPackages } = assembled.file;
-  if (services.length === 0) throw nothingFound(paths, read, notes);
-  if (services.length > 5_000 || workPackages.length > 1_000)
+  const { file } = assembled;
+  if (file.services.length > 5_000 || file.workPackages.length > 1_000)
     throw fieldError('PATH', 'must hold at most 5000 services and 1000 work packages', 'Import parts of it.');
+  return { tree, known, read, assembled, notes: [...new Set([...read.notes, ...assembled.notes])] };
+}
+
+/**
+ * What an existing fleet's files say, read and never run.
+ * @throws DomainError INVALID_INPUT for a path or machine that is not there, and where no service is found
+ */
+export function findFleet(request: ImportRequest): Found {
+  const { tree, read, assembled, notes } = readRepository(request);
+  if (assembled.file.services.length === 0) throw nothingFound(request.paths, read, notes);
   return { file: assembled.file, notes, filesRead: read.filesRead, skipped: tree.skipped };
 }
 
-function treeOf(paths: readonly string[]): Tree {
+function treeOf(paths: readonly string[], entered: readonly string[]): Tree {
   try {
-    return openTree(paths);
+    return openTree(paths, treeLimits, entered);
   } catch (err) {
     if (!(err instanceof TreeRefused)) throw err;
     throw new DomainError('INVALID_INPUT', err.message, {

@@ -25,6 +25,8 @@ export interface MachineFile {
 
 export interface ReadFleet {
   readings: Array<Reading & { file: string; machine: string | undefined }>;
+  /** Those that readers were asked about. */
+  files: ImportFile[];
   /** How many files a reader took. */
   filesRead: number;
   /** Keys of YAML mappings that nothing was made of, most frequent first. */
@@ -87,7 +89,7 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
     const own = machinesOf.get(file.name) ?? [machineOfName(file.name, machineNamed)];
     return own.map((machine) => ({ ...read(file, reader, machine), file: file.name, machine }));
   });
-  return { readings, filesRead: taken.length, keysSeen: keysOf(files), notes, skipped: [...tree.skipped] };
+  return { readings, files, filesRead: taken.length, keysSeen: keysOf(files), notes, skipped: [...tree.skipped] };
 }
 
 function filesOf(tree: Tree, notes: string[]): ImportFile[] {

@@ -52,6 +52,10 @@ export interface FoundService {
   dependsOn: string[];
   required: boolean;
   gpu?: { vramGiB?: number; because: string[] } | undefined;
+  /** Variables that it is given by its own entry. */
+  own?: ReadonlyMap<string, string>;
+  /** Files of variables that it names. */
+  environmentFiles?: readonly string[];
   unresolved: string[];
 }
 

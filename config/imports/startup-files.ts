@@ -173,6 +173,8 @@ function serviceOf(map: LocatedMap, around: Around, context: ReadingContext): Fo
     ),
     required: around.required,
     gpu,
+    own: around.own,
+    environmentFiles: around.files,
     unresolved: expander.unresolved,
   };
   return found;

@@ -69,6 +69,8 @@ export const systemdUnits: Reader = {
         ),
       ),
       required: last('Type') !== 'oneshot',
+      own,
+      environmentFiles: files,
       unresolved: expander.unresolved,
     };
     return { services: [service] };
@@ -83,7 +85,7 @@ function suffixes(word: string, folder: string | undefined): string[] {
   return [...below, ...parts.map((_, i) => parts.slice(i).join('/')).filter((path) => path.includes('/'))].slice(0, 16);
 }
 
-function settingsOf(text: string): Setting[] {
+export function settingsOf(text: string): Setting[] {
   const settings: Setting[] = [];
   let section = '';
   const lines = text.split(/\r?\n/);

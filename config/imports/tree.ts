@@ -68,7 +68,12 @@ export class TreeRefused extends Error {
  * nothing is run.
  * @throws TreeRefused
  */
-export function openTree(paths: readonly string[], limits: TreeLimits = treeLimits): Tree {
+export function openTree(
+  paths: readonly string[],
+  limits: TreeLimits = treeLimits,
+  /** Folders that are entered though their name is passed over. */
+  entered: readonly string[] = [],
+): Tree {
   const skipped: Skipped[] = [];
   const places = new Map<string, { root: string; path: string }>();
   let entries = 0;
@@ -92,7 +97,7 @@ export function openTree(paths: readonly string[], limits: TreeLimits = treeLimi
         } else if (entry.isSymbolicLink()) skipLink(path, name, root, skipped);
         else if (entry.isDirectory()) {
           if (entry.name.startsWith('.')) continue;
-          if (passedOver.has(entry.name.toLowerCase())) {
+          if (passedOver.has(entry.name.toLowerCase()) && !entered.includes(entry.name.toLowerCase())) {
             if (!notWorthTelling.test(entry.name))
               skipped.push({ path: `${name}/`, reason: 'folders of this name are passed over' });
           } else if (here.depth + 1 > limits.depth)

@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { readAccepted } from '../../config/accepted-findings.ts';
+import { appVersion } from '../../config/app-version.ts';
+import { loadFleetFile } from '../../config/fleet-file.ts';
+import { takeInventory } from '../../config/imports/inventory.ts';
+import type { MachineFile } from '../../config/imports/read-fleet.ts';
+import { readServiceFiles } from '../../config/service-files.ts';
+import { yamlErrorLines } from '../../config/yaml-file.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { type Severity, severities, type Verdict } from '../../domain/readiness.ts';
+import { assessAll } from '../../domain/readiness-assessors.ts';
+import { readinessMarkdown } from '../../domain/readiness-documents.ts';
+import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../domain/readiness-reports.ts';
+import type { PortRule } from '../../domain/services.ts';
+import { badInput, CommandFailure, type ExitCode, exitCodes } from '../failures.ts';
+import { bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
+import { outputOf } from '../program.ts';
+import { machineFile, portRule } from './import.ts';
+
+const formats = ['table', 'json', 'markdown', 'sarif'] as const;
+type Format = (typeof formats)[number];
+
+interface Options {
+  local?: boolean;
+  machine: MachineFile[];
+  portRule: PortRule[];
+  file: string;
+  format: Format;
+  accepted?: string;
+}
+
+/** The shell is told what the verdict is. */
+const codes: Record<Verdict, ExitCode> = {
+  ready: exitCodes.ok,
+  partially_ready: exitCodes.failed,
+  not_ready: exitCodes.badInput,
+};
+
+export function readinessCommands(program: Command): void {
+  program
+    .command('readiness')
+    .argument('[path...]', 'folders and files of the fleet that is to be assessed')
+    .option('--local', 'read the paths here, without a running fleet; machines are then not looked at')
+    .option('--machine <id=file>', 'a file or folder below the paths is of this machine; repeat it', machineFile, [])
+    .option('--port-rule <name=+n>', 'a port that no file declares, such as health=+1; repeat it', portRule, [])
+    .option('--file <file>', 'the fleet file', 'fleet.yaml')
+    .option('--accepted <file>', 'findings that somebody answers for, as YAML')
+    .addOption(new Option('--format <format>', 'of the report').choices(formats).default('table'))
+    .description('what stands between a fleet and production: findings with their mends, and a verdict')
+    .addHelpText('after', '\nExit codes: 0 READY · 1 PARTIALLY_READY · 2 NOT_READY, or bad input')
+    .action((paths: string[], options: Options, command: Command) => {
+      const { json } = outputOf(command);
+      if (paths.length === 0)
+        throw badInput('PATH is missing.', 'Name the folder that holds the fleet, such as ../monorepo.');
+      const report = assessHere(paths, options);
+      show(report, json ? 'json' : options.format);
+      end(report);
+    });
+}
+
+function assessHere(paths: readonly string[], { machine, portRule: portRules, file, accepted }: Options) {
+  const fleet = existsSync(file) ? loadFleetFile(file) : undefined;
+  const described = readServiceFiles(
+    file,
+    fleet?.machines.map(({ id }) => id),
+  );
+  if ('errors' in described)
+    throw new DomainError('CONFIG_INVALID', yamlErrorLines(described.errors).join('\n'), { fields: described.errors });
+  const inventory = takeInventory({
+    paths,
+    machineFiles: machine,
+    portRules,
+    machines: fleet?.machines,
+    fleet,
+    described: described.files,
+  });
+  const report = reportOf(assessAll(inventory), {
+    acceptances: accepted === undefined ? [] : readAccepted(accepted),
+    today: new Date().toISOString().slice(0, 10),
+  });
+  return { report, inventory };
+}
+
+function show({ report, inventory }: ReturnType<typeof assessHere>, format: Format): void {
+  if (format === 'json') printJson({ ...report, skipped: inventory.skipped });
+  else if (format === 'sarif') printJson(sarifOf(report, appVersion()));
+  else if (format === 'markdown') line(readinessMarkdown(report, inventory));
+  else showTable(report);
+}
+
+const styles: Record<Severity, (text: string) => string> = {
+  critical: bad,
+  high: bad,
+  medium: warn,
+  low: dim,
+  unknown: dim,
+};
+
+function showTable({ findings, verdict, accepted }: ReadinessReport): void {
+  for (const {
+    severity,
+    rule,
+    subject,
+    place,
+    evidence,
+    mend,
+    workPackage,
+    fingerprint,
+    state,
+    accepted: by,
+  } of findings) {
+    const mark = by === null ? styles[severity](severity.padEnd(8)) : dim('accepted');
+    line(
+      `${mark} ${bold(rule)} ${plain(subject)} ${dim(`${workPackage} ${fingerprint}${state === null ? '' : ` ${state}`}`)}`,
+    );
+    line(`         ${plain(evidence)}${place === null ? '' : dim(` (${plain(place)})`)}`);
+    if (by === null) line(`         → ${plain(mend)}`);
+    else line(dim(`         until ${by.until} by ${plain(by.by)}: ${plain(by.reason)}`));
+  }
+  if (accepted > 0) line(dim(`${accepted} accepted`));
+  const style = { ready: good, partially_ready: warn, not_ready: bad }[verdict];
+  line(style(verdictWord(verdict)));
+}
+
+function end({ report: { verdict, counts } }: ReturnType<typeof assessHere>): void {
+  if (verdict === 'ready') return;
+  const open = severities
+    .filter((severity) => counts[severity] > 0)
+    .map((severity) => `${counts[severity]} ${severity}`);
+  throw new CommandFailure(`${verdictWord(verdict)}: ${open.join(', ')}`, { exitCode: codes[verdict] });
+}
