@@ -175,6 +175,11 @@ export function rolloutWorkflowId(rolloutId: string): string {
   return `rollout:${rolloutId}`;
 }
 
+/** Takes back a rollout that was done: its workflow has ended, and an id is used once. */
+export function rollbackWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}:rollback`;
+}
+
 export function ballotWorkflowId(ballotId: string): string {
   return `ballot:${ballotId}`;
 }

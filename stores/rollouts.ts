@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { rolloutWorkflowId } from '../domain/ids.ts';
+import { rollbackWorkflowId, rolloutWorkflowId } from '../domain/ids.ts';
 import {
   nextMoves,
   type NextMoves,
@@ -77,8 +77,8 @@ export async function beginRollout(tx: DatabaseTransaction, rollout: NewRollout)
   return true;
 }
 
-const askForWorkflow = (tx: DatabaseTransaction, rolloutId: string) =>
-  insertIntent(tx, { workflowId: rolloutWorkflowId(rolloutId), type: 'rollOut', args: [{ rolloutId }] });
+const askForWorkflow = (tx: DatabaseTransaction, rolloutId: string, workflowId = rolloutWorkflowId(rolloutId)) =>
+  insertIntent(tx, { workflowId, type: 'rollOut', args: [{ rolloutId }] });
 
 /** The steps of a rollout's workflow; each may be done twice. */
 export function createRolloutStore(db: Database) {
@@ -276,8 +276,7 @@ export async function actOnRollout(
     if (each.state === 'stuck')
       await setPackage(tx, rollout, each.id, { state: 'undoing', undoTo: 'undone', reason: 'rolled back' }, true);
   await setState(tx, rollout, 'rolling_back', '');
-  // A rollout that was done has no workflow any more.
-  await askForWorkflow(tx, id);
+  if (state === 'done') await askForWorkflow(tx, id, rollbackWorkflowId(id));
 }
 
 /** A package is passed over: what waits for it goes on without it. @throws NOT_FOUND · CONFLICT */

@@ -2,7 +2,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { parseRollout } from '../../config/rollout-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { idSchema, rolloutWorkflowId, slugSchema } from '../../domain/ids.ts';
+import { idSchema, rollbackWorkflowId, rolloutWorkflowId, slugSchema } from '../../domain/ids.ts';
 import { rowsChangedSignal } from '../../domain/messages.ts';
 import { rolloutPackageStates, rolloutStates, rolloutStepStates } from '../../domain/states.ts';
 import { currentFleet } from '../../stores/fleets.ts';
@@ -232,11 +232,12 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
 
   /** The workflow looks at the rows by itself in any case; told, it need not wait for it. */
   async function tell(id: string): Promise<void> {
-    try {
-      await starter.within(() => temporal.workflow.getHandle(rolloutWorkflowId(id)).signal(rowsChangedSignal));
-    } catch (err) {
-      if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, rolloutId: id }, 'the workflow was not told');
-    }
+    for (const workflowId of [rolloutWorkflowId(id), rollbackWorkflowId(id)])
+      try {
+        await starter.within(() => temporal.workflow.getHandle(workflowId).signal(rowsChangedSignal));
+      } catch (err) {
+        if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, workflowId }, 'the workflow was not told');
+      }
   }
 
   async function existing(ownerId: string, id: string) {
