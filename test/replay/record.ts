@@ -38,6 +38,7 @@ import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
+import { recordRollouts, rolloutHistories } from './record-rollouts.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -126,6 +127,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await rest.settled(['pc2']);
   await recordHealth();
   if (isAlone(healthHistories)) return;
+  await recordRollouts({ client, db, ...rest }, save);
+  if (isAlone(rolloutHistories)) return;
   const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
