@@ -64,6 +64,7 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
 import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
@@ -158,6 +159,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     runRoutes,
     sweepRoutes,
     serviceRoutes,
+    rolloutRoutes,
     serviceRunRoutes,
     sourceRoutes,
     threadRoutes,

@@ -18,6 +18,8 @@ import { isTrusted, type TrustedService, type TrustFile, trustFileSchema } from 
 import type { ServiceSpec } from '../domain/services.ts';
 import { type Breach, parseYamlFile } from './yaml-file.ts';
 
+const nothingTrusted: TrustFile = { version: 1, services: [], commands: [], repositories: [] };
+
 const mostBytes = 8 * 1024 * 1024;
 
 const trustRules = {
@@ -38,7 +40,7 @@ const trustRules = {
  */
 export function readTrustFile(path: string): TrustFile {
   const source = readOwn(path);
-  return source === undefined ? { version: 1, services: [] } : parsed(source, path);
+  return source === undefined ? nothingTrusted : parsed(source, path);
 }
 
 /** What the machine has agreed to for this service, if that is what the fleet describes now. */
@@ -53,7 +55,7 @@ export function addTrusted(path: string, entry: TrustedService): void {
   const folder = dirname(path);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const source = readOwn(path) ?? '';
-  const before = source.trim() === '' ? { version: 1, services: [] } : parsed(source, path);
+  const before = source.trim() === '' ? nothingTrusted : parsed(source, path);
   const doc = parseDocument(source.trim() === '' ? trustFileHead : source, { version: '1.2', stringKeys: true });
   const at = before.services.findIndex(({ id }) => id === entry.id);
   const node = doc.createNode(entry);

@@ -47,6 +47,7 @@ export const idPrefixes = {
   invite: 'inv',
   work: 'wrk',
   completion: 'cpl',
+  rollout: 'rlt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -175,6 +176,15 @@ export const paymentsScheduleId = 'payments';
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
+export function rolloutWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}`;
+}
+
+/** Takes back a rollout that was done: its workflow has ended, and an id is used once. */
+export function rollbackWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}:rollback`;
+}
+
 export function ballotWorkflowId(ballotId: string): string {
   return `ballot:${ballotId}`;
 }

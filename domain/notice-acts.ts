@@ -415,4 +415,27 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     otherwise: () =>
       'Its work waits until the deadline of each piece and expires then. It closes when somebody takes work.',
   },
+  rollout_waiting: {
+    severity: 'warning',
+    act: ({ subject, about }) =>
+      by(
+        'Do what it asks for, then say how it ended.',
+        `soulfra rollout answer ${subject} ${about} done`,
+        'POST',
+        `/v1/rollouts/${subject}/packages/${about}/answer`,
+      ),
+    otherwise: ({ subject }) => `What depends on it waits. soulfra rollout show ${subject} has the words.`,
+  },
+  rollout_held: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Mend what failed, then let it go on.',
+        `soulfra rollout resume ${subject}`,
+        'POST',
+        `/v1/rollouts/${subject}/resume`,
+      ),
+    otherwise: ({ subject }) =>
+      `What failed was taken back; the rest waits. soulfra rollout skip passes a package over, soulfra rollout rollback ${subject} takes all back.`,
+  },
 };

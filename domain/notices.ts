@@ -49,6 +49,8 @@ export const noticeKinds = [
   'notify_failing',
   'heartbeat_failing',
   'work_unclaimed',
+  'rollout_waiting',
+  'rollout_held',
 ] as const;
 export type NoticeKind = (typeof noticeKinds)[number];
 

@@ -68,6 +68,8 @@ const stepSchema = z.discriminatedUnion('kind', [
   manualSchema,
 ]);
 
+export type RolloutStep = z.infer<typeof stepSchema>;
+
 /** Branches and images are undone by themselves; what a command or a person did needs its own way back. */
 const undoSchema = z.discriminatedUnion('kind', [commandStepSchema, manualSchema]);
 
@@ -175,6 +177,12 @@ export function breachesOfRollout(
         if (step.kind === 'deploy' && step.canary !== undefined) machineOf(step.canary, [...here, 'canary'], own);
         if (step.kind === 'patch' && (step.diff === undefined) === (step.edits === undefined))
           breaches.push({ at: here, rule: 'must have one of diff and edits', mend: 'Write one of the two.' });
+        if (step.kind === 'generate')
+          breaches.push({
+            at: here,
+            rule: `cannot be carried out: ${step.what} is not made yet`,
+            mend: 'Write the files with `patch`, or have a person do it with `manual`.',
+          });
         if ((step.kind === 'patch' || step.kind === 'generate') && file.repository === undefined)
           breaches.push({
             at: here,

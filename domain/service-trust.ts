@@ -56,6 +56,13 @@ const trustedServiceSchema = z
 export const trustFileSchema = z.strictObject({
   version: z.literal(1),
   services: z.array(trustedServiceSchema).max(5_000).default([]),
+  /** What a rollout may run here, word for word. */
+  commands: z
+    .array(z.strictObject({ command: z.array(z.string().max(10_000)).min(1).max(200) }))
+    .max(1_000)
+    .default([]),
+  /** Where a rollout may write branches of its own. */
+  repositories: z.array(absolutePath).max(1_000).default([]),
 });
 export type TrustFile = z.output<typeof trustFileSchema>;
 export type TrustedService = TrustFile['services'][number];

@@ -46,6 +46,27 @@ export type GatewayRequestState = (typeof gatewayRequestStates)[number];
 export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
 export type ServiceState = (typeof serviceStates)[number];
 
+/** held: packages failed, and what is left waits for them. */
+export const rolloutStates = ['running', 'paused', 'held', 'rolling_back', 'done', 'rolled_back'] as const;
+export type RolloutState = (typeof rolloutStates)[number];
+
+/** failed: taken back after a failure; undone: by a rollback; stuck: its undo failed. */
+export const rolloutPackageStates = [
+  'waiting',
+  'running',
+  'verifying',
+  'done',
+  'undoing',
+  'failed',
+  'undone',
+  'stuck',
+  'skipped',
+] as const;
+export type RolloutPackageState = (typeof rolloutPackageStates)[number];
+
+/** waiting: for a person; doubtful: nobody knows whether it was done to its end. */
+export const rolloutStepStates = ['running', 'waiting', 'done', 'failed', 'doubtful'] as const;
+export type RolloutStepState = (typeof rolloutStepStates)[number];
 /** What starting and stopping a service has come to; whether it does its work is its ServiceState. */
 export const serviceRunStates = ['waiting', 'starting', 'started', 'stopping', 'stopped', 'failed'] as const;
 export type ServiceRunState = (typeof serviceRunStates)[number];

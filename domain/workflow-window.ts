@@ -54,6 +54,7 @@ type Field =
   | 'purchaseId'
   | 'ratingId'
   | 'refundId'
+  | 'rolloutId'
   | 'action'
   | 'requestId'
   | 'sourceId'
@@ -156,6 +157,12 @@ const windows = {
     kind: 'ballot',
     summary: ({ agentId, ballotId }) => `${agentId} votes on ${ballotId}`,
     details: 'Asks the agent’s model for its vote. Rows: `votes`.',
+  },
+  rollOut: {
+    kind: 'upkeep',
+    summary: ({ rolloutId }) => `carries out ${rolloutId}`,
+    details:
+      'Does the steps of work packages, verifies and undoes them. Rows: `rollouts`, `rollout_packages`, `rollout_steps`.',
   },
   settleEgo: sweep('ballot', 'voting weight is earned and fades', 'Every day, once a fact. Rows: `ego_entries`.'),
   composeDrops: sweep(

@@ -1104,6 +1104,47 @@ export interface Refunds {
   state: string;
 }
 
+export interface RolloutPackages {
+  attempt: Generated<number>;
+  changedAt: Generated<Timestamp>;
+  packageId: string;
+  position: number;
+  reason: Generated<string>;
+  rolloutId: string;
+  state: Generated<string>;
+  undoTo: string | null;
+  wellSince: Timestamp | null;
+}
+
+export interface Rollouts {
+  changedAt: Generated<Timestamp>;
+  createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  file: Json;
+  id: string;
+  machines: string[];
+  madeBy: string;
+  ownerId: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  state: Generated<string>;
+}
+
+export interface RolloutSteps {
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  kind: string;
+  machineId: string;
+  packageId: string;
+  phase: string;
+  position: number;
+  reason: Generated<string>;
+  result: Json | null;
+  rolloutId: string;
+  state: Generated<string>;
+}
+
 export interface RunCalls {
   machineId: string;
   modelCalls: number;
@@ -1593,6 +1634,9 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   refunds: Refunds;
+  rolloutPackages: RolloutPackages;
+  rollouts: Rollouts;
+  rolloutSteps: RolloutSteps;
   runCalls: RunCalls;
   runs: Runs;
   serviceRuns: ServiceRuns;

@@ -5,6 +5,8 @@ import {
   inviteWorkflowId,
   mailWorkflowId,
   notificationWorkflowId,
+  rollbackWorkflowId,
+  rolloutWorkflowId,
   webhookDeliveryWorkflowId,
   workWorkflowId,
 } from '../domain/ids.ts';
@@ -20,6 +22,7 @@ export interface OverdueRows {
   notifications: number;
   mails: number;
   webhookDeliveries: number;
+  rollouts: number;
   runs: number;
   works: number;
   sweeps: number;
@@ -90,6 +93,16 @@ export function createOverdueWorkflowStore(db: Database) {
             workflowId: webhookDeliveryWorkflowId(deliveryId, Number(redelivery)),
             type: 'deliverWebhook',
             args: [{ deliveryId }],
+          }),
+        ),
+        // One that was done has another workflow for its rollback; where the first one still runs, a second finds the same rows.
+        rollouts: await begin(
+          tx,
+          sql`(select id, state as part from rollouts where ended_at is null and changed_at < now() - ${overdue}) r`,
+          (rolloutId, state) => ({
+            workflowId: state === 'rolling_back' ? rollbackWorkflowId(rolloutId) : rolloutWorkflowId(rolloutId),
+            type: 'rollOut',
+            args: [{ rolloutId }],
           }),
         ),
         // Its row is open, so no other run of the agent begins. One whose workflow has not begun is its sweep's.

@@ -86,7 +86,7 @@ export async function plannedRequest(db: Executor, request: ServiceRequest): Pro
 }
 
 /** Asks for it in the caller's transaction: from here on only this request may act on these services. */
-async function requestServices(
+export async function requestServices(
   tx: Executor,
   request: ServiceRequest,
   requestId: string = newId('request'),

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { createBallotEffectActivities } from '../activities/ballot-effects.ts';
+import { createRolloutActivities } from '../activities/rollouts.ts';
 import { createBallotActivities } from '../activities/ballots.ts';
 import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
@@ -77,6 +78,7 @@ import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createRolloutStore } from '../stores/rollouts.ts';
 import { createServiceRunStore } from '../stores/service-runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceGuildStore } from '../stores/source-guilds.ts';
@@ -131,6 +133,7 @@ export function createWorkerStores(db: Database) {
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
     serviceRuns: createServiceRunStore(db),
+    rollouts: createRolloutStore(db),
     sourceDrops: createSourceDropStore(db),
     sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),
@@ -163,6 +166,7 @@ export function createCoordinationActivities(
   metrics?: WorkerMetrics,
 ) {
   return joinActivities(
+    createRolloutActivities(stores),
     createBallotActivities({ ...stores, fleet }),
     createBallotEffectActivities({ ...stores, client }),
     createEgoActivities({ ...stores, fleet }),

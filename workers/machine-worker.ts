@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import {
@@ -13,6 +14,8 @@ import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
+import { createRolloutMachineActivities } from '../activities/rollouts.ts';
+import { readTrustFile } from '../config/trust-file.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
 import type { ServiceEnvironment } from '../config/environment.ts';
 import { durationSeconds } from '../domain/durations.ts';
@@ -334,6 +337,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       },
     },
   });
+  const { services: own } = options;
+  const rolloutSteps =
+    own &&
+    createRolloutMachineActivities({
+      machineId,
+      rollouts: stores.rollouts,
+      trusted: () => readTrustFile(own.trustFile),
+      folder: join(own.dataFolder, 'commands'),
+    });
   const sourceReads = createMachineSourceReads({
     machineId,
     stores,
@@ -345,7 +357,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads, ...services?.activities },
+      activities: { ...machineActivities, ...sourceReads, ...services?.activities, ...rolloutSteps },
     }),
   ];
   const weight = machine.roles.coordination;

@@ -41,3 +41,4 @@ export { settlePaymentEvent } from './settle-payment-event.ts';
 export { settleRefund } from './settle-refund.ts';
 export { shareBlessings } from './share-blessings.ts';
 export { runWork } from './run-work.ts';
+export { rollOut } from './roll-out.ts';

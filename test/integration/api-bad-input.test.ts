@@ -31,6 +31,7 @@ const offer = {
 const noPayout = `/v1/payouts/${newId('payout')}`;
 const noGuild = `/v1/guilds/${newId('guild')}`;
 const noLicense = `/v1/licenses/${newId('license')}`;
+const noRollout = `/v1/rollouts/${newId('rollout')}`;
 const noBallot = `/v1/ballots/${newId('ballot')}`;
 const loops = '/v1/agents/vesper-001/loops';
 const octets = { 'content-type': 'application/octet-stream' };
@@ -950,6 +951,31 @@ const refusals: Array<{
     name: 'a state of ballots that is none',
     method: 'GET',
     url: '/v1/ballots?state=won',
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'a rollout of nothing', url: '/v1/rollouts', body: { source: '' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a rollout that goes in a circle',
+    url: '/v1/rollouts',
+    body: {
+      source: 'version: 1\nworkPackages: [{ id: a, title: a, dependsOn: [a], steps: [{ kind: manual, text: look }] }]',
+    },
+    status: 400,
+    code: 'CONFIG_INVALID',
+  },
+  { name: 'an unknown rollout', method: 'GET', url: noRollout, status: 404, code: 'NOT_FOUND' },
+  ...['pause', 'resume', 'rollback'].map((act) => ({
+    name: `an unknown rollout to ${act}`,
+    url: `${noRollout}/${act}`,
+    status: 404,
+    code: 'NOT_FOUND' as const,
+  })),
+  { name: 'a package of no rollout', url: `${noRollout}/packages/a/skip`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'an answer that is none',
+    url: `${noRollout}/packages/a/answer`,
+    body: { outcome: 'perhaps' },
     status: 400,
     code: 'INVALID_INPUT',
   },

@@ -137,6 +137,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/purchases/{id}/refunds',
     '/v1/reflections',
     '/v1/refunds',
+    '/v1/rollouts',
     '/v1/runs',
     '/v1/schedules',
     '/v1/services',

@@ -41,6 +41,7 @@ import { recordServices, serviceHistories } from './record-services.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
 import { recordWork, workHistories } from './record-work.ts';
+import { recordRollouts, rolloutHistories } from './record-rollouts.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -136,6 +137,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   const servicesAlone = isAlone(serviceHistories);
   await recordServices({ client, db, ...rest }, save);
   if (servicesAlone) return;
+  await recordRollouts({ client, db, ...rest }, save);
+  if (isAlone(rolloutHistories)) return;
   const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;
