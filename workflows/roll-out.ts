@@ -97,8 +97,10 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
     while (!leaving() && (await lookAtRollout({ rolloutId, packageId, attempt }))) await sleep(lookEvery);
   }
 
-  async function deploy({ kind: _, step, ...unit }: Step): Promise<void> {
-    await deployServices({ rolloutId, move: { kind: 'step', step, ...unit } });
+  async function deploy(move: Step): Promise<void> {
+    const { packageId, attempt, phase, position, machineId } = move;
+    const unit = { packageId, attempt, phase, position, machineId };
+    await deployServices({ rolloutId, move });
     for (;;) {
       const outcome = await deploymentOutcome({ rolloutId, unit });
       if (outcome !== undefined) return endRolloutStep({ rolloutId, unit, outcome });
