@@ -64,6 +64,8 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
+import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
@@ -75,6 +77,8 @@ import { voteRoutes } from './routes/votes.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts';
 import { whisperRoutes } from './routes/whispers.ts';
+import { workClaimRoutes } from './routes/work-claims.ts';
+import { workRoutes } from './routes/work.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -155,6 +159,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     runRoutes,
     sweepRoutes,
     serviceRoutes,
+    rolloutRoutes,
+    serviceRunRoutes,
     sourceRoutes,
     threadRoutes,
     sourceSecretRoutes,
@@ -187,6 +193,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     logRoutes,
     noticeRoutes,
     notificationRoutes,
+    workRoutes,
+    workClaimRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);

@@ -296,6 +296,18 @@ export const errorTable = {
     cause: 'So many invitations were sent that no more may be, by one inviter in a day or open in one guild.',
     mend: 'Wait, or revoke some that are open; `guilds` in fleet.yaml has the limits.',
   },
+  WORK_LEASE_LOST: {
+    status: 409,
+    retryable: false,
+    cause: 'The lease of this attempt has run out, or the work has ended without it: what came is not taken.',
+    mend: 'Drop the result and claim anew; send heartbeats well within `leaseSeconds`.',
+  },
+  SERVICE_TAKES_NO_WORK: {
+    status: 409,
+    retryable: false,
+    cause: 'The entry of the service in fleet.d does not say that it takes work.',
+    mend: 'Write `joins: work` or `joins: native` there (docs/work.md) and run `soulfra apply`.',
+  },
   MODEL_UNKNOWN: {
     status: 404,
     retryable: false,

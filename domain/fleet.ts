@@ -279,6 +279,7 @@ const retentionSchema = z.strictObject({
   ballots: durationSchema.default('730d'),
   invites: durationSchema.default('365d'),
   health: durationSchema.default('90d'),
+  work: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */

@@ -16,6 +16,7 @@ type WorkflowKind =
   | 'drop'
   | 'market'
   | 'telling'
+  | 'work'
   | 'upkeep';
 
 interface Window {
@@ -53,9 +54,14 @@ type Field =
   | 'purchaseId'
   | 'ratingId'
   | 'refundId'
+  | 'rolloutId'
+  | 'action'
+  | 'requestId'
   | 'sourceId'
   | 'trigger'
-  | 'whisperId';
+  | 'serviceId'
+  | 'whisperId'
+  | 'workId';
 
 const sweep = (kind: WorkflowKind, what: string, details: string): Window => ({ kind, summary: () => what, details });
 
@@ -80,6 +86,12 @@ const windows = {
     kind: 'fleet',
     summary: ({ machineId }) => `drains ${machineId}`,
     details: 'The machine takes no new calls; it ends once the calls in hand are done.',
+  },
+  runServices: {
+    kind: 'fleet',
+    summary: ({ action, requestId }) => `${action} of services, ${requestId}`,
+    details:
+      'Starts services wave by wave, what is needed first, and stops them the other way round, each on its machine. Rows: `service_runs`.',
   },
   reflectFleet: {
     kind: 'reflection',
@@ -145,6 +157,12 @@ const windows = {
     kind: 'ballot',
     summary: ({ agentId, ballotId }) => `${agentId} votes on ${ballotId}`,
     details: 'Asks the agent’s model for its vote. Rows: `votes`.',
+  },
+  rollOut: {
+    kind: 'upkeep',
+    summary: ({ rolloutId }) => `carries out ${rolloutId}`,
+    details:
+      'Does the steps of work packages, verifies and undoes them. Rows: `rollouts`, `rollout_packages`, `rollout_steps`.',
   },
   settleEgo: sweep('ballot', 'voting weight is earned and fades', 'Every day, once a fact. Rows: `ego_entries`.'),
   composeDrops: sweep(
@@ -224,6 +242,12 @@ const windows = {
   },
   sendDigest: sweep('telling', 'the digest of the day', 'One message to each destination. Rows: `notifications`.'),
   sendHeartbeat: sweep('telling', 'asks the address that is watched from outside', 'As long as a machine works.'),
+  runWork: {
+    kind: 'work',
+    summary: ({ workId, serviceId }) => `${workId ?? 'work'} for ${serviceId ?? 'a service'}`,
+    details:
+      'Offers work to the claimers of a service until one has done it, the attempts are used up or its deadline has come. Rows: `works`, `work_attempts`.',
+  },
   applyRetention: sweep('upkeep', 'deletes what has outlived its retention', 'Every day, batch by batch.'),
 } as const satisfies Record<string, Window>;
 

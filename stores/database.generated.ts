@@ -1104,6 +1104,47 @@ export interface Refunds {
   state: string;
 }
 
+export interface RolloutPackages {
+  attempt: Generated<number>;
+  changedAt: Generated<Timestamp>;
+  packageId: string;
+  position: number;
+  reason: Generated<string>;
+  rolloutId: string;
+  state: Generated<string>;
+  undoTo: string | null;
+  wellSince: Timestamp | null;
+}
+
+export interface Rollouts {
+  changedAt: Generated<Timestamp>;
+  createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  file: Json;
+  id: string;
+  machines: string[];
+  madeBy: string;
+  ownerId: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  state: Generated<string>;
+}
+
+export interface RolloutSteps {
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  kind: string;
+  machineId: string;
+  packageId: string;
+  phase: string;
+  position: number;
+  reason: Generated<string>;
+  result: Json | null;
+  rolloutId: string;
+  state: Generated<string>;
+}
+
 export interface RunCalls {
   machineId: string;
   modelCalls: number;
@@ -1157,6 +1198,20 @@ export interface Runs {
   trigger: string;
   wantedModelId: string;
   workflowId: string;
+}
+
+export interface ServiceRuns {
+  action: string;
+  changedAt: Generated<Timestamp>;
+  epoch: number | null;
+  machineId: string | null;
+  ownerId: string;
+  reason: Generated<string>;
+  requestId: string;
+  serviceId: string;
+  state: string;
+  wanted: string;
+  wave: number;
 }
 
 export interface Services {
@@ -1460,6 +1515,44 @@ export interface Whispers {
   text: string;
 }
 
+export interface WorkAttempts {
+  answerHash: Buffer | null;
+  attempt: number;
+  beatAt: Generated<Timestamp>;
+  claimedAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  outcome: string | null;
+  reason: Generated<string>;
+  serviceId: string;
+  taskToken: Buffer;
+  tokenHash: Buffer;
+  workId: string;
+}
+
+export interface Works {
+  attempt: Generated<number>;
+  attempts: number;
+  createdAt: Generated<Timestamp>;
+  deadline: Timestamp;
+  endedAt: Timestamp | null;
+  id: string;
+  input: Json;
+  joins: string;
+  leaseSeconds: number;
+  offeredAt: Timestamp | null;
+  ownerId: string;
+  priority: number;
+  queue: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  result: Json | null;
+  serviceId: string;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  submittedBy: string | null;
+  taskToken: Buffer | null;
+}
+
 export interface DB {
   activations: Activations;
   agentBudgets: AgentBudgets;
@@ -1541,8 +1634,12 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   refunds: Refunds;
+  rolloutPackages: RolloutPackages;
+  rollouts: Rollouts;
+  rolloutSteps: RolloutSteps;
   runCalls: RunCalls;
   runs: Runs;
+  serviceRuns: ServiceRuns;
   services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;
@@ -1567,4 +1664,6 @@ export interface DB {
   webhooks: Webhooks;
   webhookSecrets: WebhookSecrets;
   whispers: Whispers;
+  workAttempts: WorkAttempts;
+  works: Works;
 }

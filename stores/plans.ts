@@ -8,6 +8,7 @@ import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
 import { moveServices } from './services.ts';
 import { takeLock } from './locks.ts';
+import { requestMovedServices } from './service-runs.ts';
 
 export interface StoredPlan {
   version: number;
@@ -166,6 +167,7 @@ export function createPlanStore(db: Database) {
           .where('version', '=', version)
           .execute();
         await appendEvents(tx, [{ ownerId: row.ownerId, type: 'plan.applied', subject: String(version) }]);
+        await requestMovedServices(tx, row.ownerId);
         return true;
       });
     },

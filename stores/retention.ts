@@ -68,6 +68,7 @@ export function createRetentionStore(db: Database) {
         // Long after the last time that a provider tells an event again; one that is not settled stays.
         sql`delete from payment_events where ctid in (select ctid from payment_events
           where received_at < ${ago(keep.paymentEvents)} and settled_at is not null limit ${batch})`,
+        sql`delete from works where id in (select id from works where ended_at < ${ago(keep.work)} limit ${batch})`,
         sql`delete from mails where id in (select id from mails where ended_at < ${ago(keep.mails)} limit ${batch})`,
         // Who never brought a link back: their address is kept no longer than the mail to it was.
         sql`update users set address = null, name = ${deletedName}, deleted_at = now() where id in (select u.id from users u

@@ -5,8 +5,8 @@ import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
-import { loadedContext } from '../domain/vram.ts';
 import { type ChatModel, createChatModel } from '../integrations/inference/chat.ts';
+import { footprint, loadedContext } from '../domain/vram.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
 import type { Generation, TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
@@ -25,7 +25,20 @@ export function runsAsOf(machine: FleetMachine, hostName: string): RunsAs {
   return (machine.host ?? machine.id) === hostName ? 'local' : 'remote';
 }
 
+/** What the model server has in the memory of the cards now. */
+export interface ServerMemory {
+  /** By its own word where it says it, as Ollama does; else as the plan counts the models of ours that it has. */
+  gib: number;
+  /** Of fleet.yaml. */
+  modelIds: string[];
+}
+
+/** Ollama knows a model by its name with and without the usual tag. */
+const plainName = (name: string) => name.replace(/:latest$/, '');
+
 export interface MachineModels extends ModelLoader {
+  /** Undefined: the server does not answer, and what it holds is not known. */
+  holds(): Promise<ServerMemory | undefined>;
   callFor(modelId: string): ModelCall;
   /** Whether the model server answers; a simulated machine always does. */
   probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
@@ -49,7 +62,9 @@ export function createMachineModels(
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
     if (!found) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
     const { modelServer } = found;
-    return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
+    return modelServer?.url === undefined
+      ? undefined
+      : { kind: modelServer.kind, url: modelServer.url, sequences: modelServer.sequences };
   }
 
   function answersOf(
@@ -129,6 +144,25 @@ export function createMachineModels(
       const at = server();
       if (!at || !view().variants.has(modelId)) return true;
       return unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
+    },
+    async holds() {
+      const at = server();
+      if (!at) return { gib: 0, modelIds: [] };
+      const state = await probeModelServer(at.url, at.kind, key);
+      if (!state.up) return undefined;
+      const loaded = state.models.filter((model) => model.loaded);
+      const variantsOf = (served: string) =>
+        [...view().variants.values()].filter(
+          ({ id, servedAs }) => plainName(servedAs[at.kind] ?? id) === plainName(served),
+        );
+      const gib = loaded.reduce((sum, { id, vramGiB }) => {
+        if (at.kind === 'ollama') return sum + (vramGiB ?? 0);
+        const [variant] = variantsOf(id);
+        if (variant === undefined) return sum;
+        const { fixedGiB, sequenceGiB } = footprint(variant);
+        return sum + fixedGiB + at.sequences * sequenceGiB;
+      }, 0);
+      return { gib, modelIds: loaded.flatMap(({ id }) => variantsOf(id).map((variant) => variant.id)) };
     },
     async probe() {
       const at = server();

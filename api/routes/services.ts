@@ -3,9 +3,9 @@ import { DomainError } from '../../domain/errors.ts';
 import { addressOf } from '../../domain/fleet-map.ts';
 import { slugSchema } from '../../domain/ids.ts';
 import { serviceIdSchema, serviceSchema } from '../../domain/services.ts';
-import { serviceStates } from '../../domain/states.ts';
 import { hostsOf } from '../../stores/queries/fleet-map.ts';
 import { findFleet } from '../../stores/queries/fleets.ts';
+import { serviceRunStates, serviceStates } from '../../domain/states.ts';
 import { dependantsOf, findService, listServices, type ServiceView } from '../../stores/queries/services.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -32,6 +32,16 @@ const listedSchema = z
       .string()
       .nullable()
       .describe('host:port of its main port, while it is up; bound to one address alone, that one'),
+    run: z
+      .object({
+        wanted: z.enum(['running', 'stopped']),
+        state: z.enum(serviceRunStates),
+        reason: z.string(),
+        machineId: z.string().nullable().describe('That runs it, or may'),
+        requestId: z.string().describe('Who may act on it'),
+      })
+      .nullable()
+      .describe('What starting and stopping it has come to; null: it was never asked for, and is only watched'),
     changedAt: timeSchema,
     retiredAt: timeSchema.nullable().describe('Since when no file of fleet.d names it'),
   })

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ago, bold, dim, line, plain, printJson, styledState, table, warn } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { serviceRunCommands } from './service-runs.ts';
 import { serviceTokenCommand } from './service-tokens.ts';
 
 interface Service {
@@ -72,6 +73,7 @@ export function serviceCommands(program: Command): void {
       for (const text of shownLines(service)) line(text);
     });
 
+  serviceRunCommands(services);
   serviceTokenCommand(services);
 }
 

@@ -86,6 +86,14 @@ export const apiDefinitions = {
     unit: 'count',
     startsAtZero: true,
   },
+  workClaimWait: {
+    name: 'soulfra_work_claim_wait_seconds',
+    type: 'histogram',
+    help: 'Time for which work could be claimed before it was.',
+    unit: 'seconds',
+    labels: { service: bounds.workService },
+    buckets: [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600],
+  },
   figuresFailed: {
     name: 'soulfra_figures_failures_total',
     type: 'counter',
@@ -132,6 +140,13 @@ export const installationDefinitions = {
     help: 'Parts of the fleet by kind and by how the health model judges them.',
     unit: 'count',
     labels: { subject: healthKinds, state: healthStates },
+  },
+  work: {
+    name: 'soulfra_open_work',
+    type: 'gauge',
+    help: 'Work for services that has not ended.',
+    unit: 'count',
+    labels: { service: bounds.workService, state: ['queued', 'running'] },
   },
   slots: {
     name: 'soulfra_placement_slots',

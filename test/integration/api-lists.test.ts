@@ -137,6 +137,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/purchases/{id}/refunds',
     '/v1/reflections',
     '/v1/refunds',
+    '/v1/rollouts',
     '/v1/runs',
     '/v1/schedules',
     '/v1/services',
@@ -152,6 +153,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/webhooks',
     '/v1/webhooks/{id}/deliveries',
     '/v1/whispers',
+    '/v1/work',
   ]);
   const license = await giveLicense(api, 'personal');
   const purchaseId = newId('purchase');

@@ -27,6 +27,7 @@ beforeAll(async () => {
         .replaceAll('{id}', idFor(url))
         .replace('{deliveryId}', newId(url.includes('/drops/') ? 'delivery' : 'webhookDelivery'))
         .replace('{format}', 'atom')
+        .replace('{packageId}', 'wp-01')
         .replace('{secretId}', newId(url.includes('/webhooks/') ? 'webhookSecret' : 'sourceSecret')),
       role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
     })),
@@ -58,6 +59,7 @@ const lesser: Record<Role, Role | undefined> = {
 
 function idFor(url: string): string {
   if (url.includes('/runs/')) return newId('run');
+  if (url.startsWith('/v1/rollouts/')) return newId('rollout');
   if (url.startsWith('/v1/messages/')) return newId('message');
   if (url.includes('/whispers/')) return newId('whisper');
   if (url.includes('/sweeps/')) return newId('sweep');
