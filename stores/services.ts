@@ -64,11 +64,16 @@ export interface ServiceToLookAt {
   reason: string;
   /** How long it has been in its state. */
   forSeconds: number;
+  /** It is run by this fleet: who runs it tells what its unit or container does. */
+  isRun: boolean;
 }
 
 export function createServiceStore(db: Database) {
   return {
-    /** Those that the plan puts on the machine; none where another worker has its epoch. */
+    /**
+     * Those that the plan puts on the machine; none where another worker has its epoch. What is run by this fleet and has no health check
+     * is up where its unit or container is, which is not told from here.
+     */
     async toLookAt({ machineId, epoch }: HeldEpoch): Promise<ServiceToLookAt[]> {
       const { rows } = await sql<{
         id: string;
@@ -76,10 +81,14 @@ export function createServiceStore(db: Database) {
         state: ServiceState;
         reason: string;
         forSeconds: number;
+        isRun: boolean;
       }>`
-        select s.id, s.spec, s.state, s.reason, extract(epoch from now() - s.changed_at)::float8 as for_seconds
+        select s.id, s.spec, s.state, s.reason, extract(epoch from now() - s.changed_at)::float8 as for_seconds, r.service_id is not null as is_run
         from services s join machines m on m.id = s.machine_id
-        where s.machine_id = ${machineId} and m.epoch = ${epoch} and s.retired_at is null order by s.id`.execute(db);
+        left join service_runs r on r.service_id = s.id and (r.wanted = 'running' or r.machine_id is not null)
+        where s.machine_id = ${machineId} and m.epoch = ${epoch} and s.retired_at is null
+          and (r.service_id is null or s.spec ? 'healthCheck')
+        order by s.id`.execute(db);
       return rows.map((row) => ({ ...row, spec: storedService(row.spec) }));
     },
 

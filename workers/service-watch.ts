@@ -48,7 +48,7 @@ export function watchServices({
   }
 
   async function lookAtOne(row: ServiceToLookAt, held: HeldEpoch): Promise<void> {
-    const seen = await look({ spec: row.spec, hosts: hostsFor(row.spec, hosts()) });
+    const seen = await look({ spec: row.spec, hosts: hostsFor(row.spec, hosts()), isRun: row.isRun });
     const last = left.get(row.id);
     // Somebody else has written meanwhile, such as who starts and stops it: that counts, and looks are counted anew.
     const looks = last !== undefined && last.state === row.state ? last.looks : 0;

@@ -15,13 +15,16 @@ export interface ServiceLook {
   spec: Pick<ServiceSpec, 'id' | 'kind' | 'ports' | 'healthCheck'>;
   /** Addresses of the machine alone, in the order in which they are tried. */
   hosts: readonly string[];
+  /** Its unit or container is ours, and told of by who runs it. */
+  isRun: boolean;
 }
 
 /**
  * Looks at a service where it is: by its health check, else by its main port, and by the state of its container or unit. A `command` of
  * a health check is never run here.
  */
-export async function lookAtService({ spec, hosts }: ServiceLook, run: Run = runTool): Promise<ServiceSign> {
+export async function lookAtService({ spec, hosts, isRun }: ServiceLook, run: Run = runTool): Promise<ServiceSign> {
+  if (isRun) return probe(spec, hosts);
   const [answer, supervised] = await Promise.all([probe(spec, hosts), supervisedState(spec, run)]);
   // Who supervises it knows that it has ended, and why; whether it answers tells what is running.
   if (supervised.sign === 'down') return supervised;

@@ -38,6 +38,7 @@ async function freePort(): Promise<number> {
 const look = (healthCheck: ServiceSpec['healthCheck'], ports: ServiceSpec['ports'] = []) =>
   lookAtService({
     spec: { id: 'a', kind: 'process', ports, ...(healthCheck === undefined ? {} : { healthCheck }) },
+    isRun: false,
     hosts: ['127.0.0.1'],
   });
 

@@ -73,7 +73,7 @@ describe('containers and units', () => {
       return Promise.resolve({ code, out });
     };
   const look = (kind: 'container' | 'unit' | 'process', run: Run) =>
-    lookAtService({ spec: { id: 'store@pc2', kind, ports: [] }, hosts: [] }, run);
+    lookAtService({ spec: { id: 'store@pc2', kind, ports: [] }, hosts: [], isRun: false }, run);
 
   test('are what docker and systemd say', async () => {
     expect(await look('container', tool(0, 'running\n'))).toEqual(up);
