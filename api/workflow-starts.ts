@@ -65,6 +65,7 @@ export interface WorkflowStart {
     | 'rateDrift'
     | 'clusterAgents'
     | 'reconcileLedger'
+    | 'assessReadiness'
     | 'settleRefund'
     | 'purchaseLicense'
     | 'inviteToGuild';

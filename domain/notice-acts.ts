@@ -149,6 +149,11 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: () => by('Look through the books again.', 'soulfra ledger reconcile', 'POST', '/v1/ledger/reconcile'),
     otherwise: () => 'It is looked at every hour; nothing mends the books by itself.',
   },
+  readiness_critical: {
+    severity: 'warning',
+    act: () => by('See what it is, with its mend.', 'soulfra readiness', 'GET', '/v1/readiness'),
+    otherwise: () => 'It is looked at every week, and told again when another comes.',
+  },
   dispute_open: {
     severity: 'critical',
     act: ({ subject }) =>

@@ -1288,6 +1288,25 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  ...[
+    { name: 'an assessment of nothing', body: {} },
+    { name: 'an assessment of a path that is none', body: { folder: 'repo' } },
+    { name: 'an assessment on a machine of no name', body: { folder: '/srv/repo', machineId: 'PC 2' } },
+  ].map((refusal) => ({ ...refusal, url: '/v1/readiness/runs', status: 400, code: 'INVALID_INPUT' })),
+  {
+    name: 'an acceptance of what was not found',
+    url: '/v1/readiness/acceptances',
+    body: { rule: 'plain-http', fingerprint: '0123456789abcdef', until: '2027-01-01', by: 'me', reason: 'known' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'an acceptance without an end',
+    url: '/v1/readiness/acceptances',
+    body: { rule: 'plain-http', fingerprint: '0123456789abcdef', by: 'me', reason: 'known' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   {
     name: 'a reconciliation with a wish',
     url: '/v1/ledger/reconcile',
