@@ -82,6 +82,7 @@ try {
   await migrated();
   const tracing = await tracesOf();
   const connections = connect({ ...environment, traced: tracing !== undefined, log });
+  logs.onLost((lines) => connections.deps.metrics.logLinesLost.inc(lines));
   const operator = await bootstrap(createPrincipalStore(connections.deps.db), environment.bootstrapTokenFile);
   if (operator.created) log.info({ ownerId: operator.ownerId }, 'operator made');
   const app = await createServer(connections.deps);

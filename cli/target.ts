@@ -40,8 +40,15 @@ export function findTarget(): Target {
 function portOf(file: string): number | undefined {
   const text = read(file);
   if (text === undefined) return undefined;
-  const { api } = JSON.parse(text) as { api?: number };
-  return api;
+  try {
+    return (JSON.parse(text) as { api?: number } | null)?.api;
+  } catch (cause) {
+    throw new CommandFailure(`${file} is not what npm start wrote`, {
+      exitCode: exitCodes.failed,
+      mend: `rm ${file}; the next npm start takes ports anew. Or set SOULFRA_URL and SOULFRA_TOKEN.`,
+      cause,
+    });
+  }
 }
 
 function read(file: string): string | undefined {

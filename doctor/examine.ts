@@ -9,6 +9,7 @@ import {
   judgeClock,
   judgeDisk,
   judgeFleetFile,
+  judgeHome,
   judgePorts,
   judgeSecrets,
   judgeVersions,
@@ -17,7 +18,7 @@ import {
 } from '../domain/doctor.ts';
 import { judgeGpus, judgeModelServer, type PlannedOn } from '../domain/doctor-machines.ts';
 import { judgePostgres, judgeRedis, judgeTemporal } from '../domain/doctor-services.ts';
-import { isDomainError } from '../domain/errors.ts';
+import { type FieldError, isDomainError } from '../domain/errors.ts';
 import { type Fleet, fleetAgents, type FleetMachine, modelVariants } from '../domain/fleet.ts';
 import { plannedMachine } from '../domain/plan.ts';
 import { placementInputOf } from '../domain/placement-input.ts';
@@ -70,8 +71,13 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
   );
   const own = ownMachine(fleet, environment.hostName);
   const apiSeen = api && 'seen' in api ? api.seen : undefined;
-  const noService = (id: string, variable: string) =>
-    skipped(id, `nothing was started here (no ${environment.home}), and ${variable} is not set`);
+  const secretFiles = readModes(home, environment.secretFiles);
+  const unreadable = [...home.unreadable, ...secretFiles.unreadable];
+  const unknown =
+    home.unreadable.length === 0
+      ? `nothing was started here (no ${environment.home})`
+      : 'what the data folder says of it cannot be read';
+  const noService = (id: string, variable: string) => skipped(id, `${unknown}, and ${variable} is not set`);
 
   return [
     ...judgeVersions(
@@ -81,8 +87,9 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
     file === null && apiSeen
       ? skipped('fleet_file', `there is no ${fleetFile} here; the API goes by the one that was applied`)
       : judgeFleetFile(fleetFile, file === null ? null : 'fleet' in file ? sizeOf(file.fleet) : file),
+    judgeHome(home.folder, home.there, unreadable),
     judgePorts(await readPorts(home, answered), home.running),
-    judgeSecrets(readModes(home, environment.secretFiles)),
+    judgeSecrets(secretFiles.modes),
     judgeDisk(readDisks(dataFolders(home))),
     ...(services.postgres && postgres
       ? judgePostgres(services.postgres.at, postgres, fleet?.machines.length ?? 1)
@@ -112,8 +119,16 @@ function namedEnvironment(): { environment: ReturnType<typeof doctorEnvironment>
   }
 }
 
-function readFleetFile(path: string): ReturnType<typeof parseFleet> | null {
-  return existsSync(path) ? parseFleet(readFileSync(path, 'utf8'), path) : null;
+function readFleetFile(path: string): ReturnType<typeof parseFleet> | { errors: FieldError[] } | null {
+  if (!existsSync(path)) return null;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (err) {
+    const rule = `cannot be read: ${(err as NodeJS.ErrnoException).code ?? String(err)}`;
+    return { errors: [{ path: '', rule, mend: `Mend its owner and mode (ls -l ${path}), or name it with --file.` }] };
+  }
+  return parseFleet(text, path);
 }
 
 function sizeOf(fleet: Fleet): { machines: number; agents: number } {

@@ -1,13 +1,13 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readJson } from '../deploy/embedded/home.ts';
-import { isAlive, type ProcessRef } from '../deploy/embedded/processes.ts';
+import { z } from 'zod';
+import { isAlive } from '../deploy/embedded/processes.ts';
 import type { Ports } from '../deploy/embedded/ports.ts';
 import { postgresUrl } from '../deploy/embedded/postgres.ts';
 import { redisUrl } from '../deploy/embedded/redis.ts';
 import type { Secrets } from '../deploy/embedded/secrets.ts';
 import type { VersionStamp } from '../deploy/embedded/version.ts';
-import type { FileMode } from '../domain/doctor.ts';
+import type { FileMode, Unreadable } from '../domain/doctor.ts';
 import type { ServiceAt } from '../domain/doctor-services.ts';
 
 /** What the data folder of `npm start` says, without making or changing anything in it. */
@@ -20,25 +20,56 @@ export interface HomeFacts {
   /** Whether `npm start` runs on it now, and the processes of its parts. */
   running: boolean;
   parts: Array<{ name: string; pid: number }>;
+  unreadable: Unreadable[];
 }
 
-interface Recorded {
-  starter: ProcessRef;
-  parts: Array<ProcessRef & { name: string }>;
-}
+/** As far as something here goes by them. */
+const port = z.number().int();
+const ref = { pid: z.number().int(), startedAt: z.string() };
+const portsSchema = z.looseObject({ api: port, postgres: port, redis: port, temporal: port });
+const secretsSchema = z.looseObject({ postgresPassword: z.string(), redisPassword: z.string() });
+const stampSchema = z.looseObject({ app: z.string() });
+const recordedSchema = z.object({ starter: z.object(ref), parts: z.array(z.object({ ...ref, name: z.string() })) });
 
+/** A file that cannot be read is told, and what it says counts as not known. */
 export function readHome(home: string): HomeFacts {
   const folder = resolve(home);
-  const recorded = readJson<Recorded>(join(folder, 'run', 'parts.json'));
+  const unreadable: Unreadable[] = [];
+  const read = <T>(name: string, schema: z.ZodType): T | undefined => {
+    const path = join(folder, name);
+    const text = orTold(unreadable, path, () => readFileSync(path, 'utf8'));
+    if (text === undefined) return undefined;
+    try {
+      return schema.parse(JSON.parse(text)) as T;
+    } catch {
+      // What stands in it may be a secret, so that nothing of it is told.
+      unreadable.push({ path, why: 'is not what npm start wrote', denied: false });
+      return undefined;
+    }
+  };
+  const recorded = read<z.infer<typeof recordedSchema>>(join('run', 'parts.json'), recordedSchema);
   return {
     folder,
     there: existsSync(folder),
-    ports: readJson<Ports>(join(folder, 'ports.json')),
-    secrets: readJson<Secrets>(join(folder, 'secrets.json')),
-    stamp: readJson<VersionStamp>(join(folder, 'version.json')),
+    ports: read<Ports>('ports.json', portsSchema),
+    secrets: read<Secrets>('secrets.json', secretsSchema),
+    stamp: read<VersionStamp>('version.json', stampSchema),
     running: recorded !== undefined && isAlive(recorded.starter),
     parts: recorded?.parts.filter(isAlive).map(({ name, pid }) => ({ name, pid })) ?? [],
+    unreadable,
   };
+}
+
+/** What is not there is undefined, and so is what cannot be read, which is noted. */
+function orTold<T>(unreadable: Unreadable[], path: string, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (err) {
+    const { code, message } = err as NodeJS.ErrnoException;
+    if (code !== 'ENOENT')
+      unreadable.push({ path, why: code ?? message, denied: code === 'EACCES' || code === 'EPERM' });
+    return undefined;
+  }
 }
 
 /** Folders whose disks matter: data, logs, what is built. */
@@ -55,13 +86,19 @@ const secretInHome = [
   'temporal.db-shm',
 ];
 
-export function readModes({ folder }: HomeFacts, named: readonly string[]): FileMode[] {
-  const keys = existsSync(join(folder, 'keys'))
-    ? readdirSync(join(folder, 'keys')).map((name) => join('keys', name))
-    : [];
-  return [...[...secretInHome, ...keys].map((name) => join(folder, name)), ...named]
-    .filter((path) => existsSync(path))
-    .map((path) => ({ path, mode: statSync(path).mode & 0o777 }));
+export function readModes(
+  { folder }: HomeFacts,
+  named: readonly string[],
+): { modes: FileMode[]; unreadable: Unreadable[] } {
+  const unreadable: Unreadable[] = [];
+  const keyFolder = join(folder, 'keys');
+  const keys = orTold(unreadable, keyFolder, () => readdirSync(keyFolder)) ?? [];
+  const paths = [...secretInHome, ...keys.map((name) => join('keys', name))].map((name) => join(folder, name));
+  const modes = [...paths, ...named].flatMap((path): FileMode[] => {
+    const mode = orTold(unreadable, path, () => statSync(path).mode);
+    return mode === undefined ? [] : [{ path, mode: mode & 0o777 }];
+  });
+  return { modes, unreadable };
 }
 
 export interface Service {

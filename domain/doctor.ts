@@ -100,6 +100,35 @@ export interface FileMode {
   mode: number;
 }
 
+/** A file or folder that is there and cannot be read. */
+export interface Unreadable {
+  path: string;
+  why: string;
+  /** Whether who runs the command may not; else what stands there is broken. */
+  denied: boolean;
+}
+
+/** What of the data folder is made anew, by the end of its path; the rest only a backup has. */
+const madeAnew: Readonly<Record<string, string>> = {
+  'ports.json': 'the next npm start takes ports anew',
+  'version.json': 'the next npm start writes it',
+  'run/parts.json': 'end by hand what still runs (ps), as the next npm start then knows nothing of it',
+};
+
+/** @param there whether there is a data folder */
+export function judgeHome(folder: string, there: boolean, unreadable: readonly Unreadable[]): Check {
+  const [first] = unreadable;
+  if (first === undefined)
+    return there ? ok('home', folder) : skipped('home', `there is no ${folder}: nothing was started here`);
+  const anew = Object.entries(madeAnew).find(([end]) => first.path.endsWith(`/${end}`));
+  const mend = first.denied
+    ? `Run it as who runs npm start (ls -l ${first.path} names them), or give it to yourself: sudo chown "$USER" ${first.path}`
+    : anew === undefined
+      ? `Put ${first.path} back from a backup: it is not made anew.`
+      : `rm ${first.path}; ${anew[1]}.`;
+  return amiss('fail', 'home', unreadable.map(({ path, why }) => `${path}: ${why}`).join('; '), mend);
+}
+
 /** Nobody but its owner may read what is secret. */
 export function judgeSecrets(files: readonly FileMode[]): Check {
   if (files.length === 0) return skipped('secrets', 'no secret files here yet');

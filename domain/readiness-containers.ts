@@ -50,7 +50,7 @@ function ofContainer(
 }
 
 /** No tag, or one that moves. A variable may hold anything. */
-export function isUnpinned(image: string): boolean {
+function isUnpinned(image: string): boolean {
   if (image.includes('@sha256:') || image.includes('$') || image === 'scratch') return false;
   const tag = /:([\w][\w.-]*)$/.exec(image.split('/').at(-1)!)?.[1];
   return tag === undefined || /^(latest|main|master|nightly|edge|stable|dev)$/.test(tag);

@@ -18,7 +18,7 @@ export interface Endpoint {
 }
 
 /** What services open on the machines that they are placed on; one that no machine is named for opens nothing yet. */
-export function endpointsOf({ services, machines }: Pick<Inventory, 'services' | 'machines'>): Endpoint[] {
+function endpointsOf({ services, machines }: Pick<Inventory, 'services' | 'machines'>): Endpoint[] {
   const only = machines.length === 1 ? machines[0]!.id : undefined;
   return services.flatMap((service) => {
     const machine = service.machine ?? only;

@@ -1,6 +1,6 @@
 /** The package ships no types; this is what observability/log-files.ts uses of it. */
 declare module 'pino-roll' {
-  import type { DestinationStream } from 'pino';
+  import type { OpenedStream } from './log-files.ts';
   function openRolling(options: {
     file: string;
     /** `10m`. */
@@ -9,6 +9,6 @@ declare module 'pino-roll' {
     limit?: { count: number; removeOtherLogFiles?: boolean };
     mkdir?: boolean;
     sync?: boolean;
-  }): Promise<DestinationStream>;
+  }): Promise<OpenedStream>;
   export = openRolling;
 }

@@ -1,11 +1,13 @@
-import { destination, type DestinationStream, type Logger } from 'pino';
-import { openLogFiles } from './log-files.ts';
+import type { DestinationStream, Logger } from 'pino';
+import { openLogFiles, openLogOutput } from './log-files.ts';
 import { createLoggers, toAll } from './logger.ts';
 import { shipLogs } from './log-shipper.ts';
 
 export interface ProcessLog {
   /** Of a part that speaks in this process. */
   of: (part: string) => Logger;
+  /** Tells how many lines found no room in files or on standard output: those so far, and then each further. */
+  onLost(tell: (lines: number) => void): void;
   /** Sends the last lines on their way. */
   close(): Promise<void>;
 }
@@ -24,15 +26,17 @@ export async function openProcessLog(settings: {
 }): Promise<ProcessLog> {
   const { source, level, folder, redisUrl, fields = {} } = settings;
   const shipper = shipLogs({ redisUrl, source });
-  const output = destination({ fd: 1, sync: true });
-  const own: Array<{ level: string; stream: DestinationStream }> =
-    folder === undefined
-      ? [{ level, stream: output }]
-      : [
-          { level, stream: await openLogFiles(folder, source) },
-          { level: 'fatal', stream: output },
-        ];
+  const output = await openLogOutput();
+  const main = folder === undefined ? output : await openLogFiles(folder, source);
+  const own: Array<{ level: string; stream: DestinationStream }> = [
+    { level, stream: main },
+    ...(folder === undefined ? [] : [{ level: 'fatal', stream: output }]),
+  ];
   const shipped = ['trace', 'debug'].includes(level) ? 'info' : level;
   const streams = level === 'silent' ? [] : [...own, { level: shipped, stream: shipper }];
-  return { of: createLoggers({ level, fields, destination: toAll(streams) }), close: () => shipper.close() };
+  return {
+    of: createLoggers({ level, fields, destination: toAll(streams) }),
+    onLost: (tell) => main.onLost(tell),
+    close: () => shipper.close(),
+  };
 }

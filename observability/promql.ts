@@ -15,3 +15,11 @@ export function quantile(q: number, bucket: string, by: string, window = interva
 export function share(part: string, whole: string): string {
   return `((${part}) or 0 * (${whole})) / ((${whole}) > 0)`;
 }
+
+/**
+ * What counters counted within a window, their first event included: `increase` sees none in a series that begins at 1, as those of
+ * Temporal's Core do. What was counted while Prometheus itself was away for more than five minutes counts as new.
+ */
+export function events(selector: string, window: string): string {
+  return `((increase(${selector}[${window}]) > 0) or max_over_time((${selector} unless ${selector} offset 1m)[${window}:15s]))`;
+}

@@ -9,6 +9,7 @@ export const runbookAnchors = [
   'error-budget',
   'gpu',
   'ledger-imbalance',
+  'log-lines-lost',
   'machine-lost',
   'not-well',
   'nothing-is-scraped',

@@ -12,25 +12,34 @@ const longestGapMs = 60_000;
 /** Reads the machine's cards for metrics, and tells how much energy they drew from one reading to the next. */
 export function watchGpus(options: {
   read: () => Promise<Gpu[]>;
+  /** Cards that fleet.yaml names for the machine now. */
+  expected: () => number;
   metrics: WorkerMetrics;
   drew: (joules: number) => void;
   log: Logger;
 }) {
-  const { read, metrics, drew, log } = options;
+  const { read, expected, metrics, drew, log } = options;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let last: { at: number; watts: number } | undefined;
   let failing = false;
+  let lacking = false;
 
   async function look(): Promise<void> {
     let wait = readEveryMs;
+    const named = expected();
+    metrics.gpuCardsExpected.set(named);
     try {
       const gpus = await read();
       show(gpus);
       failing = false;
-      if (gpus.length === 0) wait = emptyEveryMs;
+      if (gpus.length < named && !lacking)
+        log.warn({ seen: gpus.length, expected: named }, 'fewer cards than fleet.yaml names');
+      lacking = gpus.length < named;
+      if (gpus.length === 0 && named === 0) wait = emptyEveryMs;
     } catch (err) {
       metrics.gpuProbe.set(0);
+      metrics.gpuCards.remove();
       last = undefined;
       if (!failing) log.warn({ err }, 'cards not read for metrics');
       failing = true;
@@ -47,6 +56,7 @@ export function watchGpus(options: {
       metrics.gpuTemperature,
     ])
       gauge.reset();
+    metrics.gpuCards.set(gpus.length);
     if (gpus.length === 0) {
       metrics.gpuProbe.remove();
       return;

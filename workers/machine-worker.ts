@@ -385,7 +385,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   // The probe judges only the machine on its own host.
   if (runsAsOf(machine, options.hostName) === 'local') background(probeOwnGpus());
   const gpus = metrics && view.fleet.metrics.enabled ? gpuReader(machine, options.hostName) : undefined;
-  const gpuWatch = gpus && metrics && figures ? watchGpus({ read: gpus, metrics, drew: figures.drew, log }) : undefined;
+  const gpuWatch =
+    gpus && metrics && figures
+      ? watchGpus({
+          read: gpus,
+          expected: () => view.fleet.machines.find((other) => other.id === machineId)?.gpus.length ?? 0,
+          metrics,
+          drew: figures.drew,
+          log,
+        })
+      : undefined;
   // Whatever closes it, it must not stay closed: without it no machine is ever lost.
   const reconcile = () =>
     reconcileSchedules(client, fleet, {

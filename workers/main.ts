@@ -72,6 +72,7 @@ async function startWhenPossible(machineId: string) {
   const ports = workerMetricsPorts(fleet, machineId, environment.metricsPort);
   installRuntime(log, { logOf: logs.of, metrics: enabled ? { host, port: ports.core } : undefined });
   const metrics = createWorkerMetrics(machineId);
+  logs.onLost((lines) => metrics.logLinesLost.inc(lines));
   const endpoint = environment.traceEndpoint ?? fleet.traces.endpoint;
   tracing =
     endpoint === undefined

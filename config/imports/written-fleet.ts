@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
+  fchmodSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -209,12 +210,20 @@ export function writeImport(files: ImportFiles, merged: Merged): boolean {
   return true;
 }
 
+/** The file keeps the mode that it has; a new one is for everybody to read, as fleet.yaml is. */
 function replaceFile(path: string, text: string, before: string | undefined): void {
+  const kept = lstatSync(path, { throwIfNoEntry: false });
   const part = `${path}.${randomUUID()}.part`;
   const bytes = Buffer.from(text);
-  const file = openSync(part, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
+  const file = openSync(
+    part,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+    kept === undefined ? 0o644 : 0o600,
+  );
   try {
     try {
+      // Not by the mode it is opened with, of which the umask takes away.
+      if (kept !== undefined) fchmodSync(file, kept.mode & 0o777);
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
       fsyncSync(file);
     } finally {

@@ -3,6 +3,13 @@ import type { RunbookAnchor } from '../runbooks.ts';
 /** Series of a promtool test: a selector with exact labels, and its values a minute apart in promtool's notation (`0x10`, `0+5x60`). */
 export type Series = Record<string, string>;
 
+/** What makes an alert fire, at this time after the first value, and with which labels of its own. */
+export interface Firing {
+  when: Series;
+  at: string;
+  labels: Record<string, string>;
+}
+
 export interface Alert {
   /** CamelCase, as Prometheus has it. */
   name: string;
@@ -16,8 +23,9 @@ export interface Alert {
   runbook: RunbookAnchor;
   /** Further labels, for routes and inhibition. */
   labels?: Record<string, string>;
-  /** What makes it fire, at this time after the first value, and with which labels of its own. */
-  fires: { when: Series; at: string; labels: Record<string, string> };
+  fires: Firing;
+  /** Further cases, each with words that follow `fires when`. */
+  alsoFires?: ReadonlyArray<Firing & { as: string }>;
   /** What looks alike and must leave it silent. */
   silent: { when: Series; at: string };
 }

@@ -120,6 +120,20 @@ export const apiAlerts: AlertGroup = {
       silent: { when: { [fleet.oldestIntent.name]: '2x30' }, at: '15m' },
     },
     {
+      name: 'LogLinesLost',
+      expr: `sum by (part, machine) (increase(${api.logLinesLost.name}[10m])) > 0`,
+      for: '1m',
+      severity: 'ticket',
+      summary: 'The {{ $labels.part }} {{ $labels.machine }} finds no room for its log.',
+      runbook: 'log-lines-lost',
+      fires: {
+        when: { [`${api.logLinesLost.name}{part="worker",machine="pc2"}`]: '0x3 3+4x20' },
+        at: '10m',
+        labels: { part: 'worker', machine: 'pc2' },
+      },
+      silent: { when: { [`${api.logLinesLost.name}{part="worker",machine="pc2"}`]: '40x30' }, at: '10m' },
+    },
+    {
       name: 'NothingIsScraped',
       expr: `up{job=~"${jobs.api}|${jobs.workers}|${jobs.core}"} == 0`,
       for: '5m',

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { runbookPath } from '../runbooks.ts';
-import type { Alert, AlertGroup } from './alert.ts';
+import type { Alert, AlertGroup, Firing } from './alert.ts';
 
 const madeBy = (group: AlertGroup) =>
   `# Made from observability/alerts/${group.name}.ts by \`npm run gen\`; not edited by hand.\n`;
@@ -21,23 +21,26 @@ function rule(alert: Alert) {
   };
 }
 
-/** deploy/prometheus/tests/<name>.yaml, for `promtool test rules`: every alert once firing and once silent. */
+/** deploy/prometheus/tests/<name>.yaml, for `promtool test rules`: every alert in each case firing and once silent. */
 export function testsFile(group: AlertGroup): string {
   return text(group, {
     rule_files: [`../rules/${group.name}.yaml`],
     evaluation_interval: '1m',
-    tests: group.alerts.flatMap((alert) => [firing(alert), silent(alert)]),
+    tests: group.alerts.flatMap((alert) => [
+      firing(alert, alert.fires),
+      ...(alert.alsoFires ?? []).map((also) => firing(alert, also, ` when ${also.as}`)),
+      silent(alert),
+    ]),
   });
 }
 
-function firing(alert: Alert) {
-  const { when, at, labels } = alert.fires;
+function firing(alert: Alert, { when, at, labels }: Firing, words = '') {
   const expected = {
     exp_labels: { severity: alert.severity, ...alert.labels, ...labels },
     exp_annotations: { summary: rendered(alert.summary, labels), runbook: runbookPath(alert.runbook) },
   };
   return {
-    name: `${alert.name} fires`,
+    name: `${alert.name} fires${words}`,
     interval: '1m',
     input_series: inputs(when),
     alert_rule_test: [{ eval_time: at, alertname: alert.name, exp_alerts: [expected] }],

@@ -239,5 +239,42 @@ export const fleetAlerts: AlertGroup = {
       },
       silent: { when: { [`${worker.gpuProbe.name}{machine="mainpc"}`]: '1x30' }, at: '15m' },
     },
+    {
+      name: 'GpuGone',
+      expr: `max by (machine) (${worker.gpuCardsExpected.name}) > max by (machine) (${worker.gpuCards.name})`,
+      for: '10m',
+      severity: 'ticket',
+      summary: 'Machine {{ $labels.machine }} shows fewer cards than fleet.yaml names.',
+      runbook: 'gpu',
+      fires: {
+        when: {
+          [`${worker.gpuCardsExpected.name}{machine="mainpc"}`]: '1x30',
+          [`${worker.gpuCards.name}{machine="mainpc"}`]: '1x3 0x27',
+        },
+        at: '15m',
+        labels: { machine: 'mainpc' },
+      },
+      alsoFires: [
+        {
+          as: 'one of two is gone',
+          when: {
+            [`${worker.gpuCardsExpected.name}{machine="mainpc"}`]: '2x30',
+            [`${worker.gpuCards.name}{machine="mainpc"}`]: '2x3 1x27',
+          },
+          at: '15m',
+          labels: { machine: 'mainpc' },
+        },
+      ],
+      silent: {
+        when: {
+          // A card more than is named.
+          [`${worker.gpuCardsExpected.name}{machine="mainpc"}`]: '1x30',
+          [`${worker.gpuCards.name}{machine="mainpc"}`]: '2x30',
+          [`${worker.gpuCardsExpected.name}{machine="pc2"}`]: '1x30',
+          [`${worker.gpuCards.name}{machine="pc2"}`]: '1x3 0x2 1x25',
+        },
+        at: '15m',
+      },
+    },
   ],
 };

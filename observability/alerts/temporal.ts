@@ -1,9 +1,10 @@
-import { quantile, share } from '../promql.ts';
+import { events, quantile, share } from '../promql.ts';
 import { buckets, core, jobs, ofCore, ofServer, server } from '../temporal-metrics.ts';
 import type { AlertGroup } from './alert.ts';
 
 const coreLabels = 'service_name="temporal-core-sdk"';
 const window = '5m';
+const coordinationPollers = `${core.pollers}{${coreLabels},task_queue="coordination",poller_type="workflow_task"}`;
 const rate = (selector: string, by: string) => `sum by (${by}) (rate(${selector}[${window}]))`;
 /** Cumulative buckets of one observation a second, all of them in the bucket that ends at `le`. */
 const histogram = (metric: string, labels: string, le: string, all = ['0.1', '1', '5', '10', '60', '+Inf']) =>
@@ -24,21 +25,45 @@ export const temporalAlerts: AlertGroup = {
   alerts: [
     {
       name: 'TemporalWorkersGone',
-      expr: `sum by (poller_type) (${ofCore(core.pollers, 'task_queue="coordination"')}) == 0 or (absent(${ofCore(core.pollers)}) and on () ${serverIsUp()})`,
+      // A worker that is gone takes its series with it: those of other queues then say nothing of this one.
+      expr: `sum by (poller_type) (${ofCore(core.pollers, 'task_queue="coordination"')}) == 0 or max by (poller_type) (absent(${ofCore(core.pollers, 'task_queue="coordination",poller_type="workflow_task"')}))`,
       for: '5m',
       severity: 'page',
       summary: 'No worker polls the coordination queue: no workflow goes on.',
       runbook: 'temporal-workers-gone',
       labels: { layer: 'workers' },
       fires: {
-        when: { [`up{job="${jobs.temporal}"}`]: '1x30' },
-        at: '10m',
-        labels: { service_name: 'temporal-core-sdk' },
+        when: { [coordinationPollers]: '2x3 0x30' },
+        at: '12m',
+        labels: { poller_type: 'workflow_task' },
       },
+      alsoFires: [
+        {
+          as: 'the series of the queue vanish and other machines poll on',
+          when: {
+            [`up{job="${jobs.temporal}"}`]: '1x30',
+            [coordinationPollers]: '2x3 stale',
+            [`${core.pollers}{${coreLabels},task_queue="coordination",poller_type="activity_task"}`]: '5x3 stale',
+            [`${core.pollers}{${coreLabels},task_queue="inference_24g_qwen32b_q4",poller_type="activity_task"}`]:
+              '1x30',
+          },
+          at: '12m',
+          labels: { poller_type: 'workflow_task' },
+        },
+        {
+          as: 'no worker was ever seen, with a server outside that nobody scrapes',
+          when: { [`up{job="${jobs.api}"}`]: '1x30' },
+          at: '12m',
+          labels: { poller_type: 'workflow_task' },
+        },
+      ],
       silent: {
         when: {
           [`up{job="${jobs.temporal}"}`]: '1x30',
-          [`${core.pollers}{${coreLabels},task_queue="coordination",poller_type="workflow_task"}`]: '2x30',
+          // One of two machines restarts.
+          [coordinationPollers]: '2x30',
+          [`${core.pollers}{${coreLabels},task_queue="coordination",poller_type="workflow_task",machine="b"}`]:
+            '2x3 stale',
           // A queue that a plan gave up has no poller, and that is right.
           [`${core.pollers}{${coreLabels},task_queue="inference_24g_old_q4",poller_type="activity_task"}`]: '0x30',
         },
@@ -47,7 +72,7 @@ export const temporalAlerts: AlertGroup = {
     },
     {
       name: 'TemporalNonDeterminism',
-      expr: `sum by (workflow_type) (increase(${ofCore(core.workflowTaskExecutionFailed, 'failure_reason="NonDeterminismError"')}[10m])) > 0`,
+      expr: `sum by (workflow_type) (${events(ofCore(core.workflowTaskExecutionFailed, 'failure_reason="NonDeterminismError"'), '10m')}) > 0`,
       for: '1m',
       severity: 'page',
       summary: 'Workflows of type {{ $labels.workflow_type }} do not fit the code that runs: they stand still.',
@@ -57,11 +82,25 @@ export const temporalAlerts: AlertGroup = {
         at: '8m',
         labels: { workflow_type: 'publishDrop' },
       },
+      alsoFires: [
+        {
+          as: 'its series begins with the first event',
+          when: { [failedTask('NonDeterminismError')]: '_ _ _ 1x20' },
+          at: '6m',
+          labels: { workflow_type: 'publishDrop' },
+        },
+        {
+          as: 'it comes again after the worker was started anew',
+          when: { [failedTask('NonDeterminismError')]: '1x20 stale _ 1x10' },
+          at: '24m',
+          labels: { workflow_type: 'publishDrop' },
+        },
+      ],
       silent: { when: { [failedTask('WorkflowError')]: '0+1x30' }, at: '8m' },
     },
     {
       name: 'TemporalPayloadTooLarge',
-      expr: `sum by (workflow_type) (increase(${ofCore(core.workflowTaskExecutionFailed, 'failure_reason="GrpcMessageTooLarge"')}[10m])) > 0`,
+      expr: `sum by (workflow_type) (${events(ofCore(core.workflowTaskExecutionFailed, 'failure_reason="GrpcMessageTooLarge"'), '10m')}) > 0`,
       for: '1m',
       severity: 'page',
       summary: 'A workflow of type {{ $labels.workflow_type }} sends more than the server takes in one message.',
@@ -71,7 +110,16 @@ export const temporalAlerts: AlertGroup = {
         at: '8m',
         labels: { workflow_type: 'publishDrop' },
       },
-      silent: { when: { [failedTask('GrpcMessageTooLarge')]: '1x30' }, at: '8m' },
+      alsoFires: [
+        {
+          as: 'its series begins with the first event',
+          when: { [failedTask('GrpcMessageTooLarge')]: '_ _ _ 1x20' },
+          at: '6m',
+          labels: { workflow_type: 'publishDrop' },
+        },
+      ],
+      // Long ago.
+      silent: { when: { [failedTask('GrpcMessageTooLarge')]: '1x40' }, at: '25m' },
     },
     {
       name: 'TemporalWorkflowTasksWait',
@@ -163,7 +211,7 @@ export const temporalAlerts: AlertGroup = {
     },
     {
       name: 'TemporalOverloaded',
-      expr: `sum by (operation) (increase(${ofCore(core.requestFailures, 'status_code="RESOURCE_EXHAUSTED",operation=~"(Signal.*|Start.*|Update)WorkflowExecution.*|ExecuteMultiOperation"')}[${window}])) > 0`,
+      expr: `sum by (operation) (${events(ofCore(core.requestFailures, 'status_code="RESOURCE_EXHAUSTED",operation=~"(Signal.*|Start.*|Update)WorkflowExecution.*|ExecuteMultiOperation"'), window)}) > 0`,
       for: '1m',
       severity: 'page',
       summary: 'The server refuses {{ $labels.operation }} since it is asked too much.',
@@ -173,9 +221,18 @@ export const temporalAlerts: AlertGroup = {
         at: '8m',
         labels: { operation: 'StartWorkflowExecution' },
       },
+      alsoFires: [
+        {
+          as: 'its series begins with the first event',
+          when: { [failure('StartWorkflowExecution', 'RESOURCE_EXHAUSTED')]: '_ _ _ 1x20' },
+          at: '6m',
+          labels: { operation: 'StartWorkflowExecution' },
+        },
+      ],
       silent: { when: { [failure('PollActivityTaskQueue', 'RESOURCE_EXHAUSTED')]: '0+5x20' }, at: '8m' },
     },
     {
+      // More than a few and for a while: how a series begins is no matter here.
       name: 'TemporalAnswersComeTooLate',
       expr: `sum by (operation) (increase(${ofCore(core.requestFailures, 'status_code="NOT_FOUND",operation=~"Respond.*|RecordActivityTaskHeartbeat"')}[${window}])) > 5`,
       for: '5m',
@@ -192,7 +249,7 @@ export const temporalAlerts: AlertGroup = {
     },
     {
       name: 'TemporalServerFaults',
-      expr: `sum by (operation, status_code) (increase(${ofCore(core.requestFailures, 'status_code=~"UNIMPLEMENTED|INTERNAL|UNKNOWN|DATA_LOSS"')}[${window}])) > 0`,
+      expr: `sum by (operation, status_code) (${events(ofCore(core.requestFailures, 'status_code=~"UNIMPLEMENTED|INTERNAL|UNKNOWN|DATA_LOSS"'), window)}) > 0`,
       for: '2m',
       severity: 'page',
       summary: 'The server answers {{ $labels.operation }} with {{ $labels.status_code }}.',
@@ -202,6 +259,14 @@ export const temporalAlerts: AlertGroup = {
         at: '8m',
         labels: { operation: 'RespondWorkflowTaskCompleted', status_code: 'INTERNAL' },
       },
+      alsoFires: [
+        {
+          as: 'its series begins with the first event',
+          when: { [failure('RespondWorkflowTaskCompleted', 'INTERNAL')]: '_ _ _ 1x20' },
+          at: '6m',
+          labels: { operation: 'RespondWorkflowTaskCompleted', status_code: 'INTERNAL' },
+        },
+      ],
       silent: { when: { [failure('PollWorkflowTaskQueue', 'UNAVAILABLE')]: '0+1x20' }, at: '8m' },
     },
     {
@@ -271,10 +336,6 @@ export const temporalAlerts: AlertGroup = {
     },
   ],
 };
-
-function serverIsUp(): string {
-  return `(up{job="${jobs.temporal}"} == 1)`;
-}
 
 function failedTask(reason: string): string {
   return `${core.workflowTaskExecutionFailed}{${coreLabels},workflow_type="publishDrop",task_queue="coordination",failure_reason="${reason}"}`;

@@ -1,4 +1,4 @@
-import { perSecond, quantile, share } from '../promql.ts';
+import { events, perSecond, quantile, share } from '../promql.ts';
 import { buckets, core, counts, ofCore, ofServer, server } from '../temporal-metrics.ts';
 import { buildDashboard } from './bridge.ts';
 import { commonVariables, figure, graph, heatmap, labelVariable } from './panels.ts';
@@ -38,7 +38,7 @@ export function temporalDashboard() {
             red: 1,
             queries: [
               {
-                expr: `sum(increase(${ofCore(core.workflowTaskExecutionFailed, 'failure_reason="NonDeterminismError"')}[1h])) or vector(0)`,
+                expr: `sum(${events(ofCore(core.workflowTaskExecutionFailed, 'failure_reason="NonDeterminismError"'), '1h')}) or vector(0)`,
               },
             ],
             runbook: 'temporal-non-determinism',

@@ -9,7 +9,7 @@ import {
   machineStates,
   purchaseStates,
 } from '../../domain/states.ts';
-import { bounds, type MetricDefinitions } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions } from './definition.ts';
 
 /** Over agents that are active: the middle one, the twentieth worst of a hundred, the worst. */
 const spread = ['median', 'p95', 'worst'] as const;
@@ -17,6 +17,7 @@ const posts = Object.keys(channelKinds);
 
 /** What the API process knows of itself. */
 export const apiDefinitions = {
+  ...logDefinitions,
   requests: {
     name: 'soulfra_api_request_seconds',
     type: 'histogram',

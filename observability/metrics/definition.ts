@@ -42,3 +42,14 @@ export const bounds = {
 
 /** From a call of a small model to a run of many calls of a large one. */
 export const workSeconds = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600] as const;
+
+/** Of every process that logs. */
+export const logDefinitions = {
+  logLinesLost: {
+    name: 'soulfra_log_lines_lost_total',
+    type: 'counter',
+    help: 'Lines of the log that found no room in the log files, or on standard output.',
+    unit: 'count',
+    startsAtZero: true,
+  },
+} as const satisfies MetricDefinitions;

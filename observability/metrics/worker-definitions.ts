@@ -1,4 +1,4 @@
-import { bounds, type MetricDefinitions, workSeconds } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions, workSeconds } from './definition.ts';
 
 /** What an inference queue is asked for. */
 const inferenceKinds = [
@@ -14,6 +14,7 @@ const cards = 'index of the card in its host';
 
 /** What a worker process knows; each series also says its machine. */
 export const workerDefinitions = {
+  ...logDefinitions,
   activities: {
     name: 'soulfra_activity_seconds',
     type: 'histogram',
@@ -128,6 +129,20 @@ export const workerDefinitions = {
     type: 'gauge',
     help: 'Whether the cards of the machine could be read; no series where the machine is on another host and names no exporter.',
     unit: 'boolean',
+    absentUntilSet: true,
+  },
+  gpuCards: {
+    name: 'soulfra_gpu_cards',
+    type: 'gauge',
+    help: 'Cards of the machine that were seen; no series while they cannot be read.',
+    unit: 'count',
+    absentUntilSet: true,
+  },
+  gpuCardsExpected: {
+    name: 'soulfra_gpu_cards_expected',
+    type: 'gauge',
+    help: 'Cards that fleet.yaml names for the machine, where its cards are looked at.',
+    unit: 'count',
     absentUntilSet: true,
   },
   gpuUtilization: {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
@@ -54,6 +54,7 @@ function run(command: string, ...args: string[]): void {
 
 let stranger: ReturnType<typeof createServer> | undefined;
 let newestMigration = '';
+let portsFile = '';
 
 export const plantedFaults: PlantedFault[] = [
   {
@@ -184,6 +185,33 @@ export const plantedFaults: PlantedFault[] = [
     mend: /^chmod 600 .*secrets\.json$/,
     plant: (box) => chmodSync(join(box.home, 'secrets.json'), 0o644),
     heal: (box) => chmodSync(join(box.home, 'secrets.json'), 0o600),
+  },
+  {
+    name: 'a file of the data folder is cut short',
+    check: 'home',
+    state: 'fail',
+    detail: /ports\.json: is not what npm start wrote/,
+    mend: /^rm .*ports\.json; the next npm start takes ports anew/,
+    plant(box) {
+      portsFile = readFileSync(join(box.home, 'ports.json'), 'utf8');
+      writeFileSync(join(box.home, 'ports.json'), portsFile.slice(0, 12));
+    },
+    heal: (box) => writeFileSync(join(box.home, 'ports.json'), portsFile),
+  },
+  {
+    name: 'a folder stands where the passwords should be',
+    check: 'home',
+    state: 'fail',
+    detail: /secrets\.json: EISDIR/,
+    mend: /^Put .*secrets\.json back from a backup/,
+    plant(box) {
+      renameSync(join(box.home, 'secrets.json'), join(box.home, 'secrets.kept'));
+      mkdirSync(join(box.home, 'secrets.json'), { mode: 0o700 });
+    },
+    heal(box) {
+      rmdirSync(join(box.home, 'secrets.json'));
+      renameSync(join(box.home, 'secrets.kept'), join(box.home, 'secrets.json'));
+    },
   },
   {
     name: 'the disk of the logs is nearly full',

@@ -1,4 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -52,6 +61,17 @@ const services = () => {
 };
 
 describe('importing again', () => {
+  test('each file keeps its mode, tighter or wider than the umask has it', () => {
+    again(first);
+    chmodSync(files.imported, 0o600);
+    chmodSync(files.base, 0o664);
+    expect(again(found([{ id: 'alpha' }])).written).toBe(true);
+    expect([files.imported, files.base].map((path) => (statSync(path).mode & 0o777).toString(8))).toEqual([
+      '600',
+      '664',
+    ]);
+  });
+
   test('what did not change changes not a byte', () => {
     expect(again(first)).toMatchObject({ written: true, added: ['port rule health', 'alpha', 'bravo', 'delta'] });
     const before = [read(), readFileSync(files.base, 'utf8')];
