@@ -32,7 +32,9 @@ export function createReadinessStore(db: Database) {
     /** What the last run of each owner looked at, where it could be looked at. */
     async lastOfEach(): Promise<Array<{ ownerId: string; repository: Repository }>> {
       const { rows } = await sql<{ ownerId: string; repository: Repository }>`
-        select distinct on (owner_id) owner_id, repository from readiness_runs order by owner_id, started_at desc`.execute(db);
+        select distinct on (owner_id) owner_id, repository from readiness_runs order by owner_id, started_at desc`.execute(
+        db,
+      );
       return rows;
     },
 
@@ -46,7 +48,9 @@ export function createReadinessStore(db: Database) {
 
     async find(runId: string): Promise<{ ownerId: string; repository: Repository; hasInventory: boolean }> {
       const { rows } = await sql<{ ownerId: string; repository: Repository; hasInventory: boolean }>`
-        select owner_id, repository, inventory is not null as has_inventory from readiness_runs where id = ${runId}`.execute(db);
+        select owner_id, repository, inventory is not null as has_inventory from readiness_runs where id = ${runId}`.execute(
+        db,
+      );
       if (!rows[0]) throw new DomainError('NOT_FOUND', `no run ${runId}`);
       return rows[0];
     },
@@ -122,16 +126,25 @@ export function createReadinessStore(db: Database) {
         for (const state of ['new', 'known', 'returned'] as const) {
           const these = now.filter(({ fingerprint }) => diff.state.get(fingerprint) === state);
           await sql`update readiness_findings set state = ${state}
-            where run_id = ${runId} and fingerprint = any(${these.map(({ fingerprint }) => fingerprint)}::text[])`.execute(tx);
+            where run_id = ${runId} and fingerprint = any(${these.map(({ fingerprint }) => fingerprint)}::text[])`.execute(
+            tx,
+          );
         }
         const gone = new Set(diff.gone);
-        await insertFindings(tx, runId, last.filter(({ fingerprint }) => gone.has(fingerprint)), 'gone');
+        await insertFindings(
+          tx,
+          runId,
+          last.filter(({ fingerprint }) => gone.has(fingerprint)),
+          'gone',
+        );
         const { rows: today } = await sql<{ today: string }>`select to_char(now(), 'YYYY-MM-DD') as today`.execute(tx);
         const { verdict, findings } = reportOf(now, {
           acceptances: await acceptancesOf(tx, ownerId),
           today: today[0]!.today,
         });
-        await sql`update readiness_runs set state = 'done', verdict = ${verdict}, finished_at = now() where id = ${runId}`.execute(tx);
+        await sql`update readiness_runs set state = 'done', verdict = ${verdict}, finished_at = now() where id = ${runId}`.execute(
+          tx,
+        );
         const critical = findings.filter(({ severity, accepted }) => severity === 'critical' && accepted === null);
         const fresh = critical.filter(({ fingerprint }) => diff.state.get(fingerprint) !== 'known');
         await tell(tx, ownerId, { critical, fresh });
@@ -191,7 +204,10 @@ export async function lastDone(db: Executor, ownerId: string): Promise<string | 
   return row?.id;
 }
 
-export async function findingsOf(db: Executor, runId: string): Promise<Array<Finding & { state: FindingState | null }>> {
+export async function findingsOf(
+  db: Executor,
+  runId: string,
+): Promise<Array<Finding & { state: FindingState | null }>> {
   const rows = await db
     .selectFrom('readinessFindings')
     .select(['fingerprint', 'rule', 'area', 'severity', 'subject', 'place', 'evidence', 'mend', 'workPackage', 'state'])
@@ -237,7 +253,9 @@ async function forget(tx: Executor, ownerId: string, runId: string): Promise<voi
   await sql`update readiness_runs set inventory = null
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null`.execute(tx);
   await sql`delete from readiness_runs where id in (select id from readiness_runs
-    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(tx);
+    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(
+    tx,
+  );
 }
 
 /** @returns its id */

@@ -15,7 +15,7 @@ export function createMachineReadinessReads({
   folders,
 }: {
   machineId: string;
-  stores: WorkerStores;
+  stores: Pick<WorkerStores, 'readiness'>;
   fleet: FleetReader;
   folders: readonly string[];
 }) {

@@ -1,4 +1,10 @@
-import { ActivityFailure, isCancellation, proxyActivities, setCurrentDetails, TimeoutFailure } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  isCancellation,
+  proxyActivities,
+  setCurrentDetails,
+  TimeoutFailure,
+} from '@temporalio/workflow';
 import type { ReadinessActivities, ReadinessReadActivities } from '../activities/readiness.ts';
 import { readinessAreas, type Verdict } from '../domain/readiness.ts';
 import { machineQueue } from '../domain/task-queues.ts';
@@ -63,6 +69,8 @@ async function read(runId: string, machineId: string | null): Promise<string | n
   } catch (err) {
     if (isCancellation(err) || !(err instanceof ActivityFailure)) throw err;
     const late = err.cause instanceof TimeoutFailure && err.cause.timeoutType === 'SCHEDULE_TO_START';
-    return late ? `${machineId} does not take work` : 'the repository could not be read; the log of the worker says why';
+    return late
+      ? `${machineId} does not take work`
+      : 'the repository could not be read; the log of the worker says why';
   }
 }

@@ -3,7 +3,7 @@ import { appVersion } from '../../config/app-version.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { callPeriod, idSchema, readinessWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { findingStates, readinessAreas, severities, verdicts } from '../../domain/readiness.ts';
+import { findingStates, readinessAreas, readinessRunStates, severities, verdicts } from '../../domain/readiness.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
@@ -16,14 +16,22 @@ import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schem
 import type { Api } from '../types.ts';
 import { idempotencyHeaders, requestIdOf } from '../workflow-starts.ts';
 
-const ruleSchema = z.enum(Object.keys(readinessRules) as [keyof typeof readinessRules, ...Array<keyof typeof readinessRules>]);
+const ruleSchema = z.enum(
+  Object.keys(readinessRules) as [keyof typeof readinessRules, ...Array<keyof typeof readinessRules>],
+);
 const fingerprintSchema = z.string().regex(/^[0-9a-f]{16}$/, 'must be sixteen hexadecimal digits');
 const placeSchema = z.string().min(1).max(1_000);
 
 const repositorySchema = z.strictObject({
   folder: z.string().startsWith('/', 'must be the whole path on its machine').max(1_000),
-  machineId: slugSchema.nullable().default(null).describe('The machine where it lies; null: any that does coordination'),
-  machineFiles: z.array(z.strictObject({ machine: slugSchema, file: placeSchema })).max(200).default([]),
+  machineId: slugSchema
+    .nullable()
+    .default(null)
+    .describe('The machine where it lies; null: any that does coordination'),
+  machineFiles: z
+    .array(z.strictObject({ machine: slugSchema, file: placeSchema }))
+    .max(200)
+    .default([]),
   portRules: z
     .array(z.strictObject({ name: slugSchema, add: z.int().min(-65_535).max(65_535) }))
     .max(50)
@@ -57,7 +65,7 @@ const runSchema = z
       machineFiles: z.array(z.object({ machine: z.string(), file: z.string() })),
       portRules: z.array(z.object({ name: z.string(), add: z.int() })),
     }),
-    state: z.enum(['running', 'done', 'failed']),
+    state: z.enum(readinessRunStates),
     reason: z.string(),
     verdict: z.enum(verdicts).nullable(),
     startedAt: timeSchema,
@@ -94,7 +102,8 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
       if (!found) throw new DomainError('NOT_FOUND', 'nothing was assessed yet; POST /v1/readiness/runs does it');
       const { inventory, ...report } = found;
       const { format } = request.query;
-      if (format === 'markdown' && inventory !== null) return { ...report, documents: readinessMarkdown(report, inventory) };
+      if (format === 'markdown' && inventory !== null)
+        return { ...report, documents: readinessMarkdown(report, inventory) };
       return format === 'sarif' ? { ...report, sarif: sarifOf(report, appVersion()) } : report;
     },
   });
@@ -105,7 +114,7 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
     tag: 'readiness',
     summary: 'Assessments, the last first',
     item: runSchema,
-    filters: { state: z.enum(['running', 'done', 'failed']).optional() },
+    filters: { state: z.enum(readinessRunStates).optional() },
     params: z.object({}),
     // Time and id: two may begin at one moment.
     key: z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z [\x21-\x7e]{1,200}$/),

@@ -2,6 +2,7 @@ import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { takeInventory } from '../../config/imports/inventory.ts';
 import { diffOf, finding, type Finding } from '../../domain/readiness.ts';
@@ -116,6 +117,44 @@ describe('what is read leaves no secret behind', () => {
     expect(found.skipped.map(({ path }) => path)).toEqual(expect.arrayContaining(['bomb.yaml', 'huge.py', 'link.env']));
     expect(JSON.stringify(found)).not.toContain('root:');
     expect(assessAll(found).map(({ rule }) => rule)).toContain('import-unused');
+  });
+});
+
+describe('the Markdown', () => {
+  test('is seven documents, with the container package as YAML that parses', async () => {
+    const inventory = await inventoryOf(monorepo.files);
+    const report = reportOf(assessAll(inventory), { acceptances: [], today: '2026-11-22' });
+    const text = readinessMarkdown(report, inventory);
+    expect([...text.matchAll(/^# (\d)\. (.+)$/gm)].map(([, number]) => number)).toEqual([
+      '1',
+      '2',
+      '3',
+      '4',
+      '5',
+      '6',
+      '7',
+    ]);
+    expect(text).toContain('**NOT_READY**');
+    const compose = parse(/```yaml\n([\s\S]*?)```/.exec(text)![1]!) as { services: Record<string, object> };
+    expect(compose.services['memory-api-on-mainpc']).toMatchObject({
+      ports: ['127.0.0.1:7200:7200', '127.0.0.1:7201:7201'],
+      restart: 'unless-stopped',
+    });
+    // What the repository has not finished, each after what it needs.
+    expect(text).toMatch(/1\. `wp-2[0-9]-\w+`/);
+  });
+
+  test('text of a repository ends no cell and no table', () => {
+    const hostile = finding('plain-http', {
+      subject: 'a|b\n# c',
+      place: 'x`|y:1',
+      evidence: '<script>alert(1)</script>',
+    });
+    const text = readinessMarkdown(reportOf([hostile], { acceptances: [], today: '2026-11-22' }), emptyInventory);
+    expect(text).not.toMatch(/^# c/m);
+    expect(text).not.toContain('<script>');
+    const row = text.split('\n').find((line) => line.includes('alert'))!;
+    expect(row.replaceAll('\\|', '').split('|')).toHaveLength(9);
   });
 });
 
