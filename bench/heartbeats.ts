@@ -5,11 +5,11 @@ import { sql } from 'kysely';
 import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetView } from '../activities/fleet-view.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
-import { healthEverySeconds } from '../domain/health.ts';
+import { healthEverySeconds, renewEverySeconds } from '../domain/health.ts';
 import { createRandom } from '../domain/random.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createAgentStore } from '../stores/agents.ts';
-import { createDatabase, type Database } from '../stores/database.ts';
+import { createDatabase, type Database, preparedStatement } from '../stores/database.ts';
 import { createHealthStore } from '../stores/health.ts';
 import { createMachineStore } from '../stores/machines.ts';
 import { type Lab, labOwner, openLab, openLabServers } from '../test/support/lab.ts';
@@ -22,7 +22,8 @@ import { reconcileSchedules } from '../workers/schedules.ts';
 /**
  * What it costs to know that 10,000 agents on 200 machines live: the shipped leases, presence and looks at their shipped pace, on real
  * Postgres and Redis. CPU seconds of this process, which stands for all workers, and of both servers, over seconds that passed.
- * The baseline, in the same run: each agent tells of itself by a row, as often as we look at it.
+ * Two baselines, in the same run: as many round trips as there are renewals that do nothing, and a row of each agent's own that it
+ * writes as often as we look at it.
  */
 const { values } = parseArgs({
   options: {
@@ -35,6 +36,10 @@ const { values } = parseArgs({
 const agents = Number(values.agents);
 const machines = Number(values.machines);
 const naiveEverySeconds = 30;
+const renewalsADay = (24 * 3600) / renewEverySeconds;
+const nothing = preparedStatement('nothing', 'select 1 as one');
+/** What shows in presence: each call that begins and each that ends, of five a reflection, four reflections an agent and day. */
+const callEndsASecond = (agents * 5 * 2) / (6 * 3600);
 const log = createLogger({ part: 'worker', level: 'warn' });
 const idOf = (i: number) => `box-${String(i + 1).padStart(3, '0')}`;
 
@@ -56,11 +61,12 @@ async function measure(lab: Lab) {
   const fleet = fleetOf();
   await lab.apply(fleet);
   await settleIn(lab.db);
-  // Workers have a connection or two each; what they cost is their statements, so a few carry them all.
+  // Workers have a connection or two each; what they cost is their statements, so two carry them all, as a pooler before Postgres
+  // would. More would lie idle, and be closed and opened again whenever two renewals meet.
   const db = createDatabase({
     url: base.addresses.databaseUrl,
     name: 'bench',
-    connections: 8,
+    connections: 2,
     onIdleError: () => undefined,
   });
   const redis = new Redis(base.addresses.redisUrl);
@@ -71,13 +77,16 @@ async function measure(lab: Lab) {
     });
     const stop = await beat(lab, db, redis);
     // Everyone has joined and been seen twice, so that what is measured is a fleet at its pace.
-    await pause(40_000);
+    await pause(45_000);
     const ours = await shareWhile(Number(values.seconds) * 1000);
     const { rows } = await sql<{ judged: number; alive: number }>`
       select (select count(*) from health where subject_kind = 'agent' and state = 'ok') as judged,
         (select count(*) from machines where lease_until > clock_timestamp() and state = 'ready') as alive`.execute(db);
     await stop();
-    const naive = naiveHeartbeats(db);
+    const bare = bareRoundTrips(db);
+    const least = await shareWhile(Number(values['baseline-seconds']) * 1000);
+    await bare.stop();
+    const naive = naiveHeartbeats();
     const theirs = await shareWhile(Number(values['baseline-seconds']) * 1000);
     const written = await naive.stop();
     return {
@@ -88,6 +97,7 @@ async function measure(lab: Lab) {
       seconds: Math.round(ours.seconds),
       agents_ok: rows[0]!.judged,
       machines_alive: rows[0]!.alive,
+      cpu_share_of_bare_round_trips: fixed(least.share),
       cpu_share_of_a_row_an_agent: fixed(theirs.share),
       rows_a_second: Math.round(written / theirs.seconds),
     };
@@ -101,10 +111,16 @@ async function measure(lab: Lab) {
 async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => Promise<void>> {
   const store = createMachineStore(db);
   const random = createRandom(7);
-  const held: Array<{ lease: { stop(): Promise<void> }; presence: { stop(): void } }> = [];
+  const held: Array<{ lease: Awaited<ReturnType<typeof keepLease>>; presence: { stop(): void }; work(): void }> = [];
   for (let i = 0; i < machines; i += 1) {
     const machineId = idOf(i);
     let running = 0;
+    const presence = showPresence({
+      redis,
+      machineId,
+      log,
+      read: () => ({ running, sequences: 4, polls: ['inference_12g_light_q4'] }),
+    });
     const lease = await keepLease({
       machines: store,
       machineId,
@@ -118,6 +134,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
         quietSeconds: 5,
         diskFree: 0.5,
       }),
+      onBeat: () => presence.beat(),
       onLost: () => undefined,
       onSilence: () => undefined,
       onRenewed: () => undefined,
@@ -126,19 +143,21 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
         throw err;
       },
     });
-    // A run begins or ends every ten seconds: many more than agents who reflect every six hours make.
-    const presence = showPresence({
-      redis,
-      machineId,
-      log,
-      read: () => {
-        if (random.next() < 0.1) running = random.next() < 0.5 ? 0 : 1;
-        return { running, sequences: 4, polls: ['inference_12g_light_q4'], at: new Date().toISOString() };
+    held.push({
+      lease,
+      presence,
+      work() {
+        running = 1 - running;
+        presence.changed();
       },
     });
-    held.push({ lease, presence });
-    // Spread over the pace, as machines that were started by hand are.
-    await pause(5_000 / machines);
+  }
+  // By then the code of a worker is compiled as it stays.
+  for (let i = 0; i < renewalsADay; i += 1) await held[i % machines]!.lease.renewNow();
+  // Spread over the pace, as machines that were started by hand are.
+  for (const { lease } of held) {
+    await lease.renewNow();
+    await pause((renewEverySeconds * 1000) / machines);
   }
   const activities = createFleetHealthActivities({
     machines: store,
@@ -146,6 +165,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
     schedules: () => readSchedules(client),
   });
   let under = Promise.resolve();
+  const working = setInterval(() => held[Math.floor(random.next() * machines)]!.work(), 1000 / callEndsASecond);
   const timer = setInterval(() => {
     under = under.then(async () => {
       await activities.judgeLeases();
@@ -153,6 +173,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
     });
   }, healthEverySeconds * 1000);
   return async () => {
+    clearInterval(working);
     clearInterval(timer);
     await under;
     for (const { lease, presence } of held) {
@@ -162,8 +183,35 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
   };
 }
 
+/** Each machine asks Postgres for nothing, at the pace of renewals: what no way of holding leases can be cheaper than. */
+function bareRoundTrips(db: Database) {
+  const timers = new Set<NodeJS.Timeout>();
+  const asked = new Set<Promise<unknown>>();
+  const ask = () => {
+    const one = nothing(db, []).finally(() => asked.delete(one));
+    asked.add(one);
+  };
+  const begin = () => {
+    ask();
+    timers.add(setInterval(ask, renewEverySeconds * 1000));
+  };
+  for (let i = 0; i < machines; i += 1) timers.add(setTimeout(begin, (i * renewEverySeconds * 1000) / machines));
+  return {
+    async stop(): Promise<void> {
+      for (const timer of timers) clearTimeout(timer);
+      await Promise.all(asked);
+    },
+  };
+}
+
 /** A row of its own for each agent, written by itself. */
-function naiveHeartbeats(db: Database) {
+function naiveHeartbeats() {
+  const db = createDatabase({
+    url: base.addresses.databaseUrl,
+    name: 'naive',
+    connections: 8,
+    onIdleError: () => undefined,
+  });
   let written = 0;
   let stopped = false;
   const everyMs = (naiveEverySeconds * 1000) / (agents / 8);
@@ -179,6 +227,7 @@ function naiveHeartbeats(db: Database) {
     async stop(): Promise<number> {
       stopped = true;
       await Promise.all(writers);
+      await db.destroy();
       return written;
     },
   };
@@ -186,7 +235,8 @@ function naiveHeartbeats(db: Database) {
 
 /** Homes and last runs, so that all are well; and the table of the baseline. */
 async function settleIn(db: Database): Promise<void> {
-  await sql`update agents set home_machine_id = 'box-' || lpad((1 + (('x' || substr(md5(id), 1, 6))::bit(24)::int % ${machines}))::text, 3, '0')`.execute(
+  // They have been there for long: who has just been changed is looked at once more.
+  await sql`update agents set changed_at = now() - interval '1 day', home_machine_id = 'box-' || lpad((1 + (('x' || substr(md5(id), 1, 6))::bit(24)::int % ${machines}))::text, 3, '0')`.execute(
     db,
   );
   await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue, expected_tokens, created_at, ended_at)
@@ -203,20 +253,19 @@ async function settleIn(db: Database): Promise<void> {
 }
 
 async function shareWhile(ms: number) {
-  const read = () => {
+  const treeOf = (name: string) => processTree(base.servers.list().find((part) => part.name === name)!.pid!);
+  const own = () => {
     const { user, system } = process.cpuUsage();
-    const of = (name: string) =>
-      cpuSecondsOf(processTree(base.servers.list().find((part) => part.name === name)!.pid!));
-    return {
-      workers: (user + system) / 1e6,
-      postgres: of('postgres'),
-      redis: of('redis'),
-      at: performance.now() / 1000,
-    };
+    return { workers: (user + system) / 1e6, at: performance.now() / 1000 };
   };
-  const before = read();
+  const servers = () => ({
+    postgres: cpuSecondsOf(treeOf('postgres')),
+    redis: cpuSecondsOf(treeOf('redis')),
+  });
+  // Listing the servers' processes is work of the bench: it is done before and after.
+  const before = { ...servers(), ...own() };
   await pause(ms);
-  const after = read();
+  const after = { ...own(), ...servers() };
   const seconds = after.at - before.at;
   const part = (name: 'workers' | 'postgres' | 'redis') => (after[name] - before[name]) / seconds;
   const shares = { workers: part('workers'), postgres: part('postgres'), redis: part('redis') };

@@ -16,7 +16,7 @@ import { telemetryCost } from './support/telemetry-cost.ts';
  */
 const parts = ['alerts', 'expressions', 'faults', 'cost'] as const;
 const asked = process.argv.find((arg) => arg.startsWith('--part='))?.slice('--part='.length);
-const pairs = Number(process.argv.find((arg) => arg.startsWith('--pairs='))?.slice('--pairs='.length) ?? 5);
+const pairsAsked = Number(process.argv.find((arg) => arg.startsWith('--pairs='))?.slice('--pairs='.length) ?? 5);
 if (asked !== undefined && !(parts as readonly string[]).includes(asked))
   throw new TypeError(`--part is one of ${parts.join(', ')}`);
 for (const program of Object.keys(programs) as Array<keyof typeof programs>)
@@ -70,10 +70,13 @@ async function faults() {
 }
 
 async function cost() {
-  const { ratio, on, off } = await telemetryCost(pairs, (which, spent) =>
-    report({ telemetry: which, cpu_seconds_a_reflection: round(spent) }),
+  const { ratio, pairs } = await telemetryCost(pairsAsked, ({ on, off }) =>
+    report({ cpu_seconds_a_reflection_on: round(on), off: round(off), on_over_off: round(on / off) }),
   );
-  report({ cpu_seconds_on: round(median(on)), cpu_seconds_off: round(median(off)) });
+  report({
+    cpu_seconds_on: round(median(pairs.map(({ on }) => on))),
+    cpu_seconds_off: round(median(pairs.map(({ off }) => off))),
+  });
   return { cpu_on_over_off: round(ratio) };
 }
 

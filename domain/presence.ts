@@ -1,3 +1,5 @@
+import { leaseSeconds, renewEverySeconds } from './health.ts';
+
 /** What a machine does right now, as its worker shows it in Redis. */
 export interface Presence {
   /** Calls that run on its model server. */
@@ -10,3 +12,7 @@ export interface Presence {
 export function presenceKey(machineId: string): string {
   return `soulfra:presence:${machineId}`;
 }
+
+/** What has not changed is shown again with every third renewal of the lease; gone is who has not done so for as many leases. */
+export const showAgainSeconds = 3 * renewEverySeconds - 1;
+export const presenceSeconds = 3 * leaseSeconds;

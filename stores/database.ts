@@ -1,4 +1,4 @@
-import { CamelCasePlugin, Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
+import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
 
@@ -23,7 +23,6 @@ const transactionTimeoutMs = 10_000;
 
 function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
   const pool = new pg.Pool({
-    Client: PreparingClient,
     connectionString: url,
     max: connections,
     application_name: name,
@@ -42,21 +41,19 @@ function createPool({ url, connections = 10, name, onIdleError }: DatabaseOption
   return pool;
 }
 
-/** Put before a statement that runs all day long: each connection parses and plans it once. Its text must not vary. */
-export const preparedAs = (name: string) => sql.raw(`/*prepared ${name}*/`);
-const preparedName = /^\s*\/\*prepared (\w+)\*\//;
+/** Of each database the connections that kysely asks. */
+const pools = new WeakMap<Database, pg.Pool>();
 
-/** Kysely has no word for prepared statements; pg prepares what has a name. */
-class PreparingClient extends pg.Client {
-  constructor(config?: pg.ClientConfig) {
-    super(config);
-    const plain = (...asked: unknown[]): unknown => super.query(...(asked as [pg.Submittable]));
-    const query = (statement: unknown, values?: unknown, ...rest: unknown[]) => {
-      const name = typeof statement === 'string' ? preparedName.exec(statement)?.[1] : undefined;
-      return name === undefined ? plain(statement, values, ...rest) : plain({ name, text: statement, values }, ...rest);
-    };
-    this.query = query as typeof this.query;
-  }
+/**
+ * A statement that runs all day long: each connection parses and plans it once, and no query builder stands before it. Columns are
+ * named in it as the row's fields are.
+ */
+export function preparedStatement<Row extends object>(name: string, text: string) {
+  return async (db: Database, values: unknown[]): Promise<Row[]> => {
+    const pool = pools.get(db);
+    if (pool === undefined) throw new TypeError(`${name} is asked of a database that createDatabase did not make`);
+    return (await pool.query<Row>({ name, text, values })).rows;
+  };
 }
 
 /** pg-pool waits for it before anyone gets the connection; its types do not say so. */
@@ -71,10 +68,13 @@ async function boundTransactions(client: pg.ClientBase): Promise<void> {
 }
 
 export function createDatabase(options: DatabaseOptions): Database {
-  return new Kysely<DB>({
-    dialect: new PostgresDialect({ pool: createPool(options) }),
+  const pool = createPool(options);
+  const db = new Kysely<DB>({
+    dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   });
+  pools.set(db, pool);
+  return db;
 }
 
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */

@@ -120,21 +120,21 @@ async function take(tx: DatabaseTransaction, look: HealthLook): Promise<Taken | 
   return { now, since: new Date(lookedAt.getTime() - 60_000) };
 }
 
-type Known = ReadonlyMap<string, Health>;
+type Known = ReadonlyMap<string, Health & { lookAt: Date | null }>;
 const keyOf = (kind: HealthKind, id: string) => `${kind}:${id}`;
 
 /** @param ids only these; absent: all of the kinds */
 async function known(tx: DatabaseTransaction, kinds: readonly HealthKind[], ids?: readonly string[]): Promise<Known> {
   let query = tx
     .selectFrom('health')
-    .select(['subjectKind', 'subjectId', 'state', 'reason', 'pendingState', 'pendingLooks'])
+    .select(['subjectKind', 'subjectId', 'state', 'reason', 'pendingState', 'pendingLooks', 'lookAt'])
     .where('subjectKind', 'in', kinds);
   if (ids !== undefined) query = query.where('subjectId', '=', sql<string>`any(${ids}::text[])`);
   const rows = await query.execute();
   return new Map(
     rows.map(({ subjectKind, subjectId, ...health }) => [
       keyOf(subjectKind as HealthKind, subjectId),
-      health as unknown as Health,
+      health as unknown as Health & { lookAt: Date | null },
     ]),
   );
 }
@@ -234,7 +234,9 @@ async function store(
   for (const { kind, id, ownerId, lookAt, ...judgement } of seen) {
     const was = before.get(keyOf(kind, id));
     const now = settle(was, judgement, patience[kind]);
-    if (was !== undefined && isSame(was, now) && lookAt === undefined) continue;
+    // What has yet to settle is looked at again at once.
+    const at = now.state === 'ok' && lookAt !== undefined ? new Date(lookAt * 1000) : null;
+    if (was !== undefined && isSame(was, now) && was.lookAt?.getTime() === at?.getTime()) continue;
     writes.push({
       kind,
       id,
@@ -243,8 +245,7 @@ async function store(
       reason: now.reason,
       pending: now.pendingState,
       looks: now.pendingLooks,
-      // What has yet to settle is looked at again at once.
-      look_at: now.state === 'ok' && lookAt !== undefined ? new Date(lookAt * 1000) : null,
+      look_at: at,
     });
     // What begins well, or is not there yet, is no news.
     const isNews = was === undefined ? now.state !== 'ok' && now.state !== 'not_set_up' : was.state !== now.state;

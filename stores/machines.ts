@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { leaseSeconds, suspectAfterSeconds } from '../domain/health.ts';
 import { drainWorkflowId } from '../domain/ids.ts';
 import { inServiceStates, type MachineState, type RunsAs } from '../domain/states.ts';
-import { type Database, type Executor, preparedAs } from './database.ts';
+import { type Database, type Executor, preparedStatement } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -379,26 +379,42 @@ async function tellLost(
   await requestReplan(tx, { ownerId, reason: `${id} lost` });
 }
 
-/** One statement, and no more: each machine does it every five seconds. */
+/**
+ * One statement, and no more: each machine does it every five seconds. What it has only now begun to poll, it cannot have neglected.
+ * A renewal that Postgres loses in a crash is made up for by the fresh lease that every machine gets after a silence, so none waits
+ * for the disk.
+ */
+const renewal = preparedStatement<Renewal>(
+  'renew_lease',
+  `with at_once as materialized (select set_config('synchronous_commit', 'off', true) as set)
+  update machines set lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds}), polls = $3, plan_version = $4,
+    missing_models = $5,
+    progress_at = case when polls <> $3::text[] then clock_timestamp()
+      else greatest(progress_at, clock_timestamp() - make_interval(secs => $6::float8)) end,
+    disk_free = coalesce($7::real, disk_free), runs_as = coalesce($8, runs_as),
+    state = case when state = 'suspect' then 'ready' else state end,
+    reason = case when state = 'suspect' then '' else reason end
+  from at_once
+  where id = $1 and epoch = $2 and state <> 'lost' and at_once.set = 'off'
+  returning (select max(version) from plans where state in ('applying', 'applied')) as "planVersion"`,
+);
+
 async function renewLease(
-  db: Executor,
+  db: Database,
   { machineId, epoch }: HeldEpoch,
   { polls, planVersion, missingModels = [], runsAs, quietSeconds, diskFree }: Polling,
 ): Promise<Renewal | undefined> {
-  // What it has only now begun to poll, it cannot have neglected. A renewal that Postgres loses in a crash is made up for by the
-  // fresh lease that every machine gets after a silence, so none waits for the disk.
-  const { rows } = await sql<Renewal>`${preparedAs('renew_lease')}
-    with at_once as materialized (select set_config('synchronous_commit', 'off', true) as set)
-    update machines set lease_until = ${lease}, polls = ${polls}, plan_version = ${planVersion}, missing_models = ${missingModels},
-      progress_at = case when polls <> ${polls}::text[] then clock_timestamp()
-        else greatest(progress_at, clock_timestamp() - make_interval(secs => ${quietSeconds ?? null}::float8)) end,
-      disk_free = coalesce(${diskFree ?? null}::real, disk_free), runs_as = coalesce(${runsAs ?? null}, runs_as),
-      state = case when state = 'suspect' then 'ready' else state end,
-      reason = case when state = 'suspect' then '' else reason end
-    from at_once
-    where id = ${machineId} and epoch = ${epoch} and state <> 'lost' and at_once.set = 'off'
-    returning (select max(version) from plans where state in ('applying', 'applied')) as plan_version`.execute(db);
-  return rows[0];
+  const of = [
+    machineId,
+    epoch,
+    polls,
+    planVersion,
+    missingModels,
+    quietSeconds ?? null,
+    diskFree ?? null,
+    runsAs ?? null,
+  ];
+  return (await renewal(db, of))[0];
 }
 
 export async function listMachines(db: Executor): Promise<MachineRow[]> {

@@ -13,6 +13,8 @@ export interface LeaseOptions {
   log: Logger;
   /** What the machine polls now, written with each renewal. */
   polling: () => Polling;
+  /** Each time before it renews: what has to be done as often, and needs no timer of its own. */
+  onBeat?: () => void;
   /** The epoch has passed to somebody else; called before the machine registers anew. */
   onLost: () => void;
   /** The database has not answered for a whole lease: finish calls in hand, take none. */
@@ -35,17 +37,17 @@ export async function keepLease(options: LeaseOptions) {
   const { machines, machineId, log } = options;
   let lease: Lease = await machines.register(machineId, options);
   let abort = new AbortController();
-  let renewedAt = performance.now();
   let silent = false;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let renewing: Promise<void> | undefined;
 
   async function renew(): Promise<void> {
+    options.onBeat?.();
     try {
       const renewal = await machines.renewUnderPlan(lease, options.polling());
       if (renewal !== undefined) {
-        renewedAt = performance.now();
+        silence.refresh();
         if (silent) {
           silent = false;
           log.info({ machineId }, 'lease held again');
@@ -58,13 +60,10 @@ export async function keepLease(options: LeaseOptions) {
     } catch (err) {
       log.warn({ err, machineId }, 'lease not renewed');
       options.onFailed?.();
-      judgeSilence();
     }
   }
 
-  /** Also by a timer of its own: a database that hangs answers no query, and refuses none either. */
-  function judgeSilence(): void {
-    if (silent || performance.now() - renewedAt <= leaseSeconds * 1000) return;
+  function onSilence(): void {
     silent = true;
     log.warn({ machineId }, 'the database is silent: no more work is taken');
     options.onSilence();
@@ -85,7 +84,7 @@ export async function keepLease(options: LeaseOptions) {
       throw err;
     }
     abort = new AbortController();
-    renewedAt = performance.now();
+    silence.refresh();
     silent = false;
     log.info({ machineId, epoch: lease.epoch }, 'registered anew');
     options.onHeld();
@@ -103,7 +102,8 @@ export async function keepLease(options: LeaseOptions) {
     return renewing;
   }
 
-  const silence = setInterval(judgeSilence, 1_000);
+  // A timer, since a database that hangs answers no query, and refuses none either. Each renewal puts it off, which wakes nobody.
+  const silence = setTimeout(onSilence, leaseSeconds * 1000);
   next();
   return {
     held: (): HeldLease => ({ machineId, epoch: lease.epoch, signal: abort.signal }),
@@ -113,7 +113,7 @@ export async function keepLease(options: LeaseOptions) {
     /** Gives the lease back. */
     async stop(): Promise<void> {
       stopped = true;
-      clearInterval(silence);
+      clearTimeout(silence);
       clearTimeout(timer);
       await renewing;
       clearTimeout(timer);

@@ -142,7 +142,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const figures = metrics && createInferenceFigures(metrics);
   const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
   const redis = connectRedis(options.redisUrl, log);
-  const gate = new SlotGate(machine.modelServer?.sequences ?? 1, { liveForMs: keptForMs(view) });
+  const gate = new SlotGate(machine.modelServer?.sequences ?? 1, {
+    liveForMs: keptForMs(view),
+    onChange: () => presence.changed(),
+  });
+  const presence = showPresence({
+    redis,
+    machineId,
+    log,
+    read: () => ({ running: gate.inUse, sequences: machine.modelServer?.sequences ?? 0, polls: pool.polls() }),
+  });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
   let watch: ReturnType<typeof watchModelServer> | undefined;
@@ -162,6 +171,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       quietSeconds: progressedAt === undefined ? undefined : (performance.now() - progressedAt) / 1000,
       diskFree: disk.free(),
     }),
+    onBeat: () => presence.beat(),
     onLost() {
       metrics?.leases.inc({ outcome: 'lost' });
       background(pool.hold('lease lost'));
@@ -221,7 +231,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
     log,
-    onChange: () => background(lease.renewNow()),
+    onChange() {
+      presence.changed();
+      background(lease.renewNow());
+    },
     onFailure: (err) => failure.reject(err),
   });
 
@@ -363,17 +376,6 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
-  const presence = showPresence({
-    redis,
-    machineId,
-    log,
-    read: () => ({
-      running: gate.inUse,
-      sequences: machine.modelServer?.sequences ?? 0,
-      polls: pool.polls(),
-      at: new Date().toISOString(),
-    }),
-  });
   const report = reportMachine({
     machineId,
     ownHost: () =>

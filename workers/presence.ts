@@ -1,12 +1,12 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { leaseSeconds, renewEverySeconds } from '../domain/health.ts';
-import { presenceKey, type Presence } from '../domain/presence.ts';
+import { presenceKey, type Presence, presenceSeconds, showAgainSeconds } from '../domain/presence.ts';
 
-const lookMs = 1_000;
+/** What changes several times in one is shown once. */
+const gatherMs = 1_000;
 
 /**
- * Shows in Redis what the machine does right now: what has changed at once, and the same again only so that it does not expire.
+ * Shows in Redis what the machine does right now: what has changed soon, and the same again only so that it does not expire.
  * For display alone: without Redis, or after a FLUSHALL, nothing else changes.
  */
 export function showPresence({
@@ -17,30 +17,42 @@ export function showPresence({
 }: {
   redis: Redis;
   machineId: string;
-  read: () => Presence;
+  read: () => Omit<Presence, 'at'>;
   log: Logger;
 }) {
-  let shown: { what: string; at: number } | undefined;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  let gathering: NodeJS.Timeout | undefined;
+  let stopped = false;
 
   async function show(): Promise<void> {
+    if (stopped) return;
+    shownAt = Number.NEGATIVE_INFINITY;
     if (redis.status !== 'ready') return;
-    const { at, ...now } = read();
-    const what = JSON.stringify(now);
-    if (shown?.what === what && performance.now() - shown.at < renewEverySeconds * 1000) return;
-    const before = shown;
-    shown = { what, at: performance.now() };
+    shownAt = performance.now();
     try {
-      await redis.set(presenceKey(machineId), JSON.stringify({ ...now, at }), 'EX', leaseSeconds);
+      const value = JSON.stringify({ ...read(), at: new Date().toISOString() } satisfies Presence);
+      await redis.set(presenceKey(machineId), value, 'EX', presenceSeconds);
     } catch (err) {
-      shown = before;
+      shownAt = Number.NEGATIVE_INFINITY;
       log.debug({ err }, 'presence not shown');
     }
   }
 
-  const timer = setInterval(() => void show(), lookMs);
   return {
+    /** To be called every few seconds: it has no timer of its own, so that it wakes no process that is up for something else anyway. */
+    beat(): void {
+      if (performance.now() - shownAt >= showAgainSeconds * 1000) void show();
+    },
+    /** What is shown is no longer so. */
+    changed(): void {
+      gathering ??= setTimeout(() => {
+        gathering = undefined;
+        void show();
+      }, gatherMs);
+    },
     stop(): void {
-      clearInterval(timer);
+      stopped = true;
+      clearTimeout(gathering);
     },
   };
 }

@@ -65,6 +65,7 @@ const freshMs = 100;
 export class SlotGate implements Permits {
   private sequences: number;
   private liveForMs: number;
+  private readonly onChange: () => void;
   private readonly lines = new Map<string, Line>();
   /** Both in the order of their coming. */
   private readonly polls = new Set<Waiting<SlotPermit>>();
@@ -73,10 +74,17 @@ export class SlotGate implements Permits {
   private busy = 0;
   private countedAt = performance.now();
 
-  /** `liveForMs`: how long after its last message or answer a conversation keeps its sequence; 0: not at all. */
-  constructor(sequences: number, { liveForMs = 0 }: { liveForMs?: number } = {}) {
+  /**
+   * `liveForMs`: how long after its last message or answer a conversation keeps its sequence; 0: not at all.
+   * `onChange`: another number of sequences is in use.
+   */
+  constructor(
+    sequences: number,
+    { liveForMs = 0, onChange = () => undefined }: { liveForMs?: number; onChange?: () => void } = {},
+  ) {
     this.sequences = sequences;
     this.liveForMs = liveForMs;
+    this.onChange = onChange;
   }
 
   /** Declares the queues of a model, or changes its slots and rank. */
@@ -262,6 +270,7 @@ export class SlotGate implements Permits {
     this.busySeconds();
     this.running += by;
     if (line) line.running += by;
+    this.onChange();
   }
 
   /** Whether a call of the queue may have a sequence now; what waits for a message, or is kept for one, is not for others. */

@@ -1,6 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fleetAgents, fleetSchema } from '../../domain/fleet.ts';
+import { cpuSecondsOf } from '../../test/support/processes.ts';
 import { ensureDatabase, withDatabase } from '../../test/support/servers.ts';
 import { type Lab, type LabAddresses, type LabProcess, openLab, openLabServers } from '../../test/support/lab.ts';
 import { migrate } from '../../stores/migrate.ts';
@@ -21,7 +26,7 @@ const agentsOf = { heavy: 20, light: 60 };
 /** A box under load must not try a call twice: what is measured is one execution of each. */
 const limits = { heartbeatTimeout: '20s', stallTimeout: '10s' };
 /** Sweeps of each in which code is compiled and caches fill. */
-const warmUps = 1;
+const warmUps = 2;
 /** What Prometheus asks by default. */
 const scrapeEveryMs = 15_000;
 
@@ -32,53 +37,73 @@ interface Side {
   close(): Promise<void>;
 }
 
+/** CPU seconds a reflection. */
+interface Pair {
+  on: number;
+  off: number;
+}
+
+/** Where the telemetry of a side goes. */
+interface Telemetry {
+  /** First of the ports of the workers. */
+  metricsPort: number;
+  logs: string;
+  collector: Collector;
+}
+
 /**
- * CPU seconds a reflection with metrics, logs and their scrapes on, over those with all of it off: two fleets on the same servers,
- * in alternating order.
+ * CPU seconds a reflection with metrics and their scrapes, log files and traces on, over those with all of it off: two fleets of their
+ * own processes on the same servers. Both sweep at the same moment, so that whatever else the box does costs both.
  */
 export async function telemetryCost(
   pairs: number,
-  onSweep: (which: 'on' | 'off', cpuSeconds: number) => void,
-): Promise<{ ratio: number; on: number[]; off: number[] }> {
+  onPair: (pair: Pair) => void,
+): Promise<{ ratio: number; pairs: Pair[] }> {
   const lab0 = await openLabServers();
-  const sides: Side[] = [];
+  const ends: Array<() => Promise<void>> = [() => lab0.close()];
   try {
     await ensureDatabase(lab0.servers.postgresUrl, 'lab_off');
     const offDatabase = withDatabase(lab0.servers.postgresUrl, 'lab_off');
     await migrate(offDatabase);
     const namespace = 'quiet';
     await makeNamespace(lab0.addresses.temporalAddress, namespace);
-    const on = await openSide(lab0.addresses, join(lab0.folder, 'on'), lab0.servers.ports.workerMetrics);
-    sides.push(on);
+    const collector = await startCollector();
+    ends.push(() => collector.close());
+    const on = await openSide(lab0.addresses, join(lab0.folder, 'on'), {
+      metricsPort: lab0.servers.ports.workerMetrics,
+      logs: join(lab0.folder, 'on-files'),
+      collector,
+    });
+    ends.push(() => on.close());
     const off = await openSide(
       { ...lab0.addresses, databaseUrl: offDatabase, redisUrl: lab0.addresses.redisUrl, namespace },
       join(lab0.folder, 'off'),
       undefined,
     );
-    sides.push(off);
-    for (let round = 0; round < warmUps; round += 1) {
-      await on.sweep(round);
-      await off.sweep(round);
+    ends.push(() => off.close());
+    const measured: Pair[] = [];
+    for (let round = 0; round < warmUps + pairs; round += 1) {
+      const pair: Pair = { on: 0, off: 0 };
+      const order = round % 2 === 0 ? (['on', 'off'] as const) : (['off', 'on'] as const);
+      await Promise.all(
+        order.map(async (which) => {
+          pair[which] = await { on, off }[which].sweep(round);
+        }),
+      );
+      if (round < warmUps) continue;
+      onPair(pair);
+      measured.push(pair);
     }
-    const measured = { on: [] as number[], off: [] as number[] };
-    for (let pair = 1; pair <= pairs; pair += 1) {
-      const order = pair % 2 === 1 ? (['on', 'off'] as const) : (['off', 'on'] as const);
-      for (const which of order) {
-        const spent = await { on, off }[which].sweep(warmUps + pair);
-        onSweep(which, spent);
-        measured[which].push(spent);
-      }
-    }
-    return { ratio: median(measured.on.map((cpu, i) => cpu / measured.off[i]!)), ...measured };
+    return { ratio: median(measured.map((pair) => pair.on / pair.off)), pairs: measured };
   } finally {
-    for (const side of sides) await side.close();
-    await lab0.close();
+    for (const end of ends.toReversed()) await end();
   }
 }
 
-/** @param metricsPort undefined: nothing is counted, logged or traced */
-async function openSide(addresses: LabAddresses, logs: string, metricsPort: number | undefined): Promise<Side> {
-  const lab = await openLab(addresses, { logs, workerLogLevel: metricsPort === undefined ? 'fatal' : 'info' });
+/** @param telemetry undefined: nothing is counted, logged or traced */
+async function openSide(addresses: LabAddresses, logs: string, telemetry: Telemetry | undefined): Promise<Side> {
+  const { metricsPort, collector } = telemetry ?? {};
+  const lab = await openLab(addresses, { logs, workerLogLevel: telemetry === undefined ? 'silent' : 'info' });
   try {
     const [mainPort, pc2Port, apiPort, apiMetrics] = await freePorts(4);
     const models = ['heavy_q4', 'light_q4'];
@@ -94,10 +119,12 @@ async function openSide(addresses: LabAddresses, logs: string, metricsPort: numb
         ...(metricsPort !== undefined && { metricsPort: metricsPort + 2 * i }),
       })),
       metrics: metricsPort === undefined ? { enabled: false } : { port: apiMetrics },
+      ...(collector && { traces: { endpoint: collector.url, share: 1 } }),
     });
     await lab.apply(fleet);
-    const processes: LabProcess[] = machines.map((machine) => lab.startWorker(machine));
-    const api = await lab.startApi(apiPort!);
+    const env: Record<string, string> = telemetry === undefined ? {} : { SOULFRA_LOG_FOLDER: telemetry.logs };
+    const processes: LabProcess[] = machines.map((machine) => lab.startWorker(machine, env));
+    const api = await lab.startApi(apiPort!, env);
     processes.push(api.process);
     await lab.settled([...machines]);
     const agents = fleetAgents(fleet).map(({ id }) => id);
@@ -108,15 +135,20 @@ async function openSide(addresses: LabAddresses, logs: string, metricsPort: numb
             (port) => `http://127.0.0.1:${port}/metrics`,
           );
     const scraper = scraping(urls);
+    const pids = processes.map(({ pid }) => pid);
     return {
       async sweep(round) {
         await lab.remember(benchMemories(agents, round));
+        const told = telemetry && toldOf(telemetry);
         await scraper.now();
-        const before = cpuSeconds(processes);
+        const before = cpuSecondsOf(pids);
         await (await lab.sweep(`cost-${round}`)).result();
         await scraper.now();
-        const spent = cpuSeconds(processes) - before;
+        // What waits to be sent is sent within a second, and belongs to it.
+        await pause(1_500);
+        const spent = cpuSecondsOf(pids) - before;
         await allDone(lab, `cost-${round}`, agents.length);
+        if (told) mustHaveTold(told, toldOf(telemetry), agents.length);
         return spent / agents.length;
       },
       async close() {
@@ -154,14 +186,55 @@ function scraping(urls: readonly string[]) {
   };
 }
 
-/** User and system time of the processes, in seconds. Linux only. */
-function cpuSeconds(processes: readonly LabProcess[]): number {
-  const ticks = processes.map(({ pid }) => {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[11]) + Number(fields[12]);
+interface Told {
+  spans: number;
+  lines: number;
+}
+
+function toldOf({ logs, collector }: Telemetry): Told {
+  const lines = readdirSync(logs).map((file) => readFileSync(join(logs, file), 'utf8').split('\n').length - 1);
+  return { spans: collector.spans(), lines: lines.reduce((sum, each) => sum + each, 0) };
+}
+
+/** What is measured as on has to have been on: of each reflection some spans, of each sweep some lines. */
+function mustHaveTold(before: Told, after: Told, reflections: number): void {
+  const told = { spans: after.spans - before.spans, lines: after.lines - before.lines };
+  if (told.spans < 3 * reflections || told.lines === 0)
+    throw new Error(`${told.spans} spans and ${told.lines} lines of ${reflections} reflections`);
+}
+
+interface Collector {
+  url: string;
+  /** That have come so far. */
+  spans(): number;
+  close(): Promise<void>;
+}
+
+/** Takes what OTLP exporters post, in this process, whose CPU nobody counts. */
+async function startCollector(): Promise<Collector> {
+  let spans = 0;
+  const server = createServer((request, response) => {
+    const pieces: Buffer[] = [];
+    request.on('data', (piece: Buffer) => pieces.push(piece));
+    request.on('end', () => {
+      const { resourceSpans } = JSON.parse(Buffer.concat(pieces).toString('utf8')) as {
+        resourceSpans: Array<{ scopeSpans: Array<{ spans: unknown[] }> }>;
+      };
+      spans += resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans)).length;
+      response.setHeader('content-type', 'application/json').end('{}');
+    });
   });
-  return ticks.reduce((sum, each) => sum + each, 0) / 100;
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    spans: () => spans,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
 }
 
 async function allDone(lab: Lab, id: string, agents: number): Promise<void> {

@@ -396,6 +396,31 @@ test('books that do not add up are failing at once; what the deploy kit brings i
   expect(await changesOf('ledger', testOwner)).toEqual(['not_set_up → failing']);
 });
 
+test('what a look finds as it was is not written again, also of an agent that has just been changed', async () => {
+  const versions = async () =>
+    (
+      await sql<{ version: string; lookAt: Date | null }>`
+        select ctid::text || xmin::text as version, look_at from health where subject_kind = 'agent' order by subject_id`.execute(
+        store.db,
+      )
+    ).rows;
+  await sql`update agents set changed_at = now()`.execute(store.db);
+  await look('agents', 2);
+  const before = await versions();
+  expect(before.length).toBeGreaterThan(1);
+  expect(before[0]!.lookAt).not.toBeNull();
+  await look('agents', 2);
+  expect(await versions()).toEqual(before);
+  // A run that ends puts off the time of its agent alone.
+  await sql`update agents set created_at = now() - interval '1 hour'`.execute(store.db);
+  await look('agents');
+  const moved = await versions();
+  await addRun(id);
+  await look('agents');
+  const after = await versions();
+  expect(after.filter(({ version }, i) => version !== moved[i]!.version)).toHaveLength(1);
+});
+
 test('a look that is taken twice counts once, also at the same moment, and comes due by the database’s clock', async () => {
   await sql`update agents set created_at = now() - interval '9 days'`.execute(store.db);
   await look('agents');
