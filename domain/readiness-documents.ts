@@ -355,7 +355,7 @@ function performance({ services, machines, live }: Inventory, open: readonly Rep
           .reduce((sum, { gpu }) => sum + (gpu?.vramGiB ?? 0), 0);
         const seen = live.find(({ machine }) => machine === id);
         const shown = (amount: number | null | undefined, unit: string) =>
-          amount == null ? 'unknown' : `${amount}${unit}`;
+          (amount ?? null) === null ? 'unknown' : `${amount}${unit}`;
         return [
           id,
           vramGiB.length === 0 ? 'none' : `${vramGiB.join(' + ')} GiB`,
