@@ -183,28 +183,39 @@ export interface ScheduleFacts {
   lastAt: number | null;
   nextAt: number | null;
   afterNextAt: number | null;
+  /** How what it started last came out, the newest first; what runs, or was canceled, is not among them. */
+  ends: ReadonlyArray<'done' | 'failed'>;
+  /** Of the newest that failed. */
+  lastFailure: string;
 }
 
 /** An action that is due may be so late: Temporal spreads what falls on one moment, and makes up for what it slept through. */
 const scheduleLateSeconds = 60;
 const scheduleFailingSeconds = 600;
+/** So many starts in a row that failed: it acts, and nothing comes of it. */
+const startsUntilFailing = 3;
 
 export function judgeSchedule(facts: ScheduleFacts, now: number): Judgement {
   if (facts.missing)
     return { state: 'lost', reason: 'Temporal does not have it; a worker makes it again within two minutes' };
   if (facts.paused) return { state: 'late', reason: `paused${facts.note === '' ? '' : `: ${facts.note}`}` };
-  const { lastAt, nextAt, afterNextAt } = facts;
+  const { lastAt, nextAt, afterNextAt, ends } = facts;
+  const because = facts.lastFailure === '' ? '' : `: ${facts.lastFailure}`;
   if (nextAt === null) return { state: 'failing', reason: 'Temporal knows of no next action' };
+  if (ends.length >= startsUntilFailing && ends.slice(0, startsUntilFailing).every((end) => end === 'failed'))
+    return { state: 'failing', reason: `what it started the last ${startsUntilFailing} times failed${because}` };
+  const lastFailed: Judgement = { state: 'late', reason: `what it started last failed${because}` };
   const overdue = now - nextAt;
   if (overdue > scheduleLateSeconds)
     return {
       state: overdue > scheduleFailingSeconds ? 'failing' : 'late',
       reason: `it should have acted at ${minute(nextAt)}`,
     };
-  if (lastAt === null || afterNextAt === null) return ok;
+  const well = ends[0] === 'failed' ? lastFailed : ok;
+  if (lastAt === null || afterNextAt === null) return well;
   const period = afterNextAt - nextAt;
   const gap = nextAt - lastAt - period;
-  if (gap <= Math.max(600, 0.75 * period)) return ok;
+  if (gap <= Math.max(600, 0.75 * period)) return well;
   return {
     state: gap > Math.max(3600, 2.5 * period) ? 'failing' : 'late',
     reason: `it last acted at ${minute(lastAt)} and left out what was due since: what it starts is still running, or nothing could start it`,
@@ -217,15 +228,29 @@ export interface ChannelFacts {
   /** How its last posts came out, the newest first. */
   ends: readonly string[];
   lastReason: string;
+  /** Since when what should have left by it is tried, or waits without a try; null: nothing does. */
+  waitingSince: number | null;
+  /** How its last try ended. */
+  waitingReason: string;
 }
 
 const postsUntilFailing = 3;
+/** Tries go on for a day: until then no post has failed, and nothing comes out either. */
+const postLateSeconds = 900;
+const postFailingSeconds = 7_200;
 
-export function judgeChannel({ stopped, stopReason, ends, lastReason }: ChannelFacts): Judgement {
+export function judgeChannel(facts: ChannelFacts, now: number): Judgement {
+  const { stopped, stopReason, ends, lastReason, waitingSince, waitingReason } = facts;
   const because = lastReason === '' ? '' : `: ${lastReason}`;
   if (stopped) return { state: 'failing', reason: `stopped${stopReason === '' ? '' : `: ${stopReason}`}` };
   if (ends.length >= postsUntilFailing && ends.every((end) => end === 'failed'))
     return { state: 'failing', reason: `its last ${postsUntilFailing} posts failed${because}` };
+  const waits = waitingSince === null ? 0 : now - waitingSince;
+  if (waitingSince !== null && waits > postLateSeconds)
+    return {
+      state: waits > postFailingSeconds ? 'failing' : 'late',
+      reason: `what should have left since ${minute(waitingSince)} has not${waitingReason === '' ? '' : `: ${waitingReason}`}`,
+    };
   if (ends.includes('unconfirmed'))
     return { state: 'late', reason: 'nobody knows whether one of its last posts came out' };
   if (ends[0] === 'failed') return { state: 'late', reason: `its last post failed${because}` };

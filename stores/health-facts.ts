@@ -61,10 +61,13 @@ export interface MachineRowFacts extends MachineFacts, Subject {
 export async function machineFacts(db: Executor): Promise<MachineRowFacts[]> {
   const { rows } = await sql<MachineRowFacts & { state: MachineState }>`
     with waiting as (
-      select queue, min(created_at) as since from runs
-      where state = 'queued' and (refill is not null or sweep_id is null) group by queue
+      select queue, min(since) as since from (
+        select queue, created_at as since from runs where state = 'queued' and (refill is not null or sweep_id is null)
+        union all select queue, created_at from messages where state = 'received' and ended_at is null) w group by queue
     ), in_hand as (
-      select machine_id, min(started_at) as since from runs where state = 'running' group by machine_id
+      select machine_id, min(since) as since from (
+        select machine_id, started_at as since from runs where state = 'running'
+        union all select machine_id, started_at from messages where state = 'answering' and ended_at is null) h group by machine_id
     )
     select m.id, m.owner_id, m.state, m.reason, m.epoch = 0 as never_started, m.runs_as, m.yields, m.model_server_up as up,
       m.missing_models, m.disk_free as free, extract(epoch from m.progress_at)::float8 as progress_at,
@@ -84,7 +87,8 @@ export async function oldestIntentAt(db: Executor): Promise<number | null> {
 export async function channelFacts(db: Executor): Promise<Array<ChannelFacts & Subject>> {
   const { rows } = await sql<ChannelFacts & Subject>`
     select c.id, c.owner_id, c.stopped_at is not null as stopped, c.stop_reason,
-      coalesce(recent.ends, '{}') as ends, coalesce(recent.reason, '') as last_reason
+      coalesce(recent.ends, '{}') as ends, coalesce(recent.reason, '') as last_reason,
+      extract(epoch from waits.since)::float8 as waiting_since, coalesce(waits.reason, '') as waiting_reason
     from channels c
     left join lateral (
       select array_agg(d.state order by d.id desc) as ends, (array_agg(d.reason order by d.id desc))[1] as reason
@@ -92,7 +96,54 @@ export async function channelFacts(db: Executor): Promise<Array<ChannelFacts & S
         where channel_id = c.id and state in ('published', 'failed', 'unconfirmed') and not rehearsal
         order by id desc limit 3) d
     ) recent on true
+    -- A try that was made says since when; one that is due and was never made, too. What a person holds back waits for nothing,
+    -- and where another came out since, it is not the channel.
+    left join lateral (
+      select min(coalesce(tried.since, greatest(d.due_at, d.slot_at, to_there.not_before))) as since,
+        (array_agg(tried.reason order by d.id desc) filter (where tried.reason <> ''))[1] as reason
+      from deliveries d join drops p on p.id = d.drop_id
+      left join destinations to_there on to_there.owner_id = c.owner_id and to_there.key = c.destination
+      left join lateral (select min(a.began_at) as since, (array_agg(a.reason order by a.attempt desc))[1] as reason
+        from delivery_attempts a where a.delivery_id = d.id and a.again = d.again) tried on true
+      where d.channel_id = c.id and d.state in ('pending', 'sending') and not d.rehearsal
+        and (c.stage <> 'approval' or p.approved_at is not null)
+        and not exists (select from drop_stops s where s.owner_id = c.owner_id and s.stopped_at is not null)
+        and not exists (select from deliveries o where o.channel_id = c.id and o.state = 'published' and not o.rehearsal
+          and o.ended_at > coalesce(tried.since, d.due_at))
+    ) waits on true
     where c.removed_at is null`.execute(db);
+  return rows;
+}
+
+/**
+ * What else leaves the fleet: its notices, by destination of `notify`, and its mail. None of what was never asked for. A mail
+ * that is refused is mostly the address's fault; that none leaves any more is the server's.
+ */
+export async function tellingFacts(db: Executor, ownerId: string): Promise<Array<ChannelFacts & Subject>> {
+  const { rows } = await sql<ChannelFacts & Subject>`
+    with ended as (
+      select 'notify:' || destination as id, case state when 'sent' then 'published' else state end as state, reason, ended_at
+        from notifications where owner_id = ${ownerId} and ended_at > now() - interval '7 days'),
+    waits as (
+      select 'notify:' || destination as id, created_at as since, reason from notifications
+        where owner_id = ${ownerId} and ended_at is null
+      union all select 'mail', coalesce(tried.since, queued_at), coalesce(tried.answer, '') from mails m
+        left join lateral (select min(began_at) as since, (array_agg(answer order by attempt desc))[1] as answer
+          from mail_attempts a where a.mail_id = m.id and a.resend = m.resends) tried on true
+        where owner_id = ${ownerId} and ended_at is null and not exists (select from mails o
+          where o.owner_id = ${ownerId} and o.state = 'sent' and o.ended_at > coalesce(tried.since, m.queued_at))),
+    named as (
+      select distinct 'notify:' || (d ->> 'id') as id from fleet_versions f, jsonb_array_elements(f.fleet -> 'notify' -> 'destinations') d
+        where f.version = (select max(version) from fleet_versions)
+          and exists (select from notifications n where n.owner_id = ${ownerId} and n.destination = d ->> 'id')
+      union select 'mail' where exists (select from mails where owner_id = ${ownerId}))
+    select n.id, ${ownerId}::text as owner_id, false as stopped, '' as stop_reason,
+      coalesce((select array_agg(e.state order by e.ended_at desc) from (select state, ended_at from ended
+        where ended.id = n.id order by ended_at desc limit 3) e), '{}') as ends,
+      coalesce((select e.reason from ended e where e.id = n.id order by e.ended_at desc limit 1), '') as last_reason,
+      (select extract(epoch from min(w.since))::float8 from waits w where w.id = n.id) as waiting_since,
+      coalesce((select w.reason from waits w where w.id = n.id and w.reason <> '' order by w.since limit 1), '') as waiting_reason
+    from named n`.execute(db);
   return rows;
 }
 

@@ -27,6 +27,7 @@ import {
   machineFacts,
   neededSchedules,
   oldestIntentAt,
+  tellingFacts,
 } from './health-facts.ts';
 
 /** A subject as one look saw it. */
@@ -170,14 +171,16 @@ async function see(
   look: Exclude<HealthLook, 'agents'>,
   { now, before, schedules }: { now: number; before: Known; schedules: SchedulesSeen | undefined },
 ): Promise<Seen[] | undefined> {
-  if (look === 'channels')
-    return (await channelFacts(tx)).map((facts) => ({
+  const owner = await fleetOwner(tx);
+  if (look === 'channels') {
+    const telling = owner === undefined ? [] : await tellingFacts(tx, owner);
+    return [...(await channelFacts(tx)), ...telling].map((facts) => ({
       kind: 'channel',
       id: facts.id,
       ownerId: facts.ownerId,
-      ...judgeChannel(facts),
+      ...judgeChannel(facts, now),
     }));
-  const owner = await fleetOwner(tx);
+  }
   if (owner === undefined) return [];
   if (look === 'machines') {
     const coordination = judgeCoordination(await oldestIntentAt(tx), now);
@@ -221,6 +224,8 @@ const absent: Omit<ScheduleFacts, 'missing'> = {
   lastAt: null,
   nextAt: null,
   afterNextAt: null,
+  ends: [],
+  lastFailure: '',
 };
 
 async function store(

@@ -3,6 +3,7 @@ import { unjudgedAfterSeconds } from '../../domain/health.ts';
 import { healthKinds, type HealthState, healthStates } from '../../domain/states.ts';
 import { countHealth, type HealthKey, listHealth, listHealthChanges } from '../../stores/queries/health.ts';
 import type { ApiContext } from '../context.ts';
+import { createReadiness, notConfigured } from '../health.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { problemResponses, timeSchema } from '../schemas.ts';
@@ -38,7 +39,9 @@ const changeSchema = z
 const counts = z.record(stateSchema, z.int());
 const summarySchema = z
   .object({
-    state: stateSchema.describe('That of the worst subject; lost where nobody judges'),
+    state: stateSchema.describe(
+      'That of the worst subject; lost where nobody judges, failing where a look is behind or what the API stands on does not answer',
+    ),
     reason: z.string(),
     judgedAt: timeSchema.nullable(),
     counts,
@@ -61,7 +64,10 @@ function keyOf(text: string): HealthKey {
   return { rank: Number(rank), kind: kind!, id: id.join(' ') };
 }
 
-export function healthSubjectRoutes(app: Api, { db }: ApiContext): void {
+export function healthSubjectRoutes(app: Api, context: ApiContext): void {
+  const { db } = context;
+  const readiness = createReadiness(context);
+
   listRoute(app, {
     url: '/v1/health',
     role: 'reader',
@@ -111,7 +117,10 @@ export function healthSubjectRoutes(app: Api, { db }: ApiContext): void {
     },
     handler: async (request) => {
       const { ownerId } = callerOf(request);
-      const { judgedAt, behindSeconds, counts: rows } = await countHealth(db, ownerId);
+      const [{ judgedAt, behind, counts: rows }, { parts }] = await Promise.all([
+        countHealth(db, ownerId),
+        readiness(),
+      ]);
       const none = () => Object.fromEntries(healthStates.map((state) => [state, 0])) as Record<HealthState, number>;
       const total = none();
       const kinds = healthKinds.map((kind) => ({ kind, counts: none() }));
@@ -120,10 +129,23 @@ export function healthSubjectRoutes(app: Api, { db }: ApiContext): void {
         kinds[healthKinds.indexOf(kind)]!.counts[state] += count;
       }
       const worst = await listHealth(db, { ownerId, limit: mostWorst, worstRanks: rankOf('late') });
-      const silent = rows.length > 0 && (behindSeconds === null || behindSeconds > unjudgedAfterSeconds);
+      const unjudged = behind.filter(({ seconds }) => seconds > unjudgedAfterSeconds).map(({ look }) => look);
+      const silent = unjudged.length > 0 && unjudged.length === behind.length;
+      const down = Object.entries(parts).filter(([, part]) => part.state === 'down' && part.reason !== notConfigured);
+      const states: HealthState[] = [
+        worst[0]?.state ?? 'ok',
+        ...(silent ? (['lost'] as const) : unjudged.length > 0 || down.length > 0 ? (['failing'] as const) : []),
+      ];
       return {
-        state: silent ? ('lost' as const) : (worst[0]?.state ?? ('ok' as const)),
-        reason: silent ? 'nobody judges: no worker coordinates; what stands here is of then' : '',
+        state: states.toSorted((a, b) => rankOf(a) - rankOf(b))[0]!,
+        reason: [
+          ...down.map(([name, part]) => `${name}: ${part.reason ?? 'does not answer'}`),
+          ...(silent
+            ? ['nobody judges: no worker coordinates; what stands here is of then']
+            : unjudged.length > 0
+              ? [`nobody has judged ${unjudged.join(', ')} of late; what stands here of them is of then`]
+              : []),
+        ].join('; '),
         judgedAt,
         counts: total,
         kinds: kinds.filter((of) => Object.values(of.counts).some((count) => count > 0)),

@@ -39,8 +39,19 @@ export function healthCommands(program: Command): void {
     .description('whether the parts answer, and how the fleet does; exit 3 where a part does not answer')
     .action(async (_options: object, command: Command) => {
       const { client, json } = sessionOf(command);
-      const ready = await client.get<Ready>('/health/ready');
-      const summary = await client.get<Summary>('/health/summary');
+      let down: unknown;
+      const ready = await client.get<Ready>('/health/ready').catch((err: unknown) => {
+        down = err;
+        return undefined;
+      });
+      const summary = await client.get<Summary>('/health/summary').catch((err: unknown) => {
+        throw down ?? err;
+      });
+      // What does not answer is told last, with its mend; the rest is of use all the same.
+      if (ready === undefined) {
+        if (!json) showSummary(summary);
+        throw down;
+      }
       if (json) return printJson({ ...ready, fleet: summary });
       line(
         Object.entries(ready.parts)
@@ -51,25 +62,8 @@ export function healthCommands(program: Command): void {
       );
       if (ready.state === 'degraded')
         line(warn('There is no Redis: everything works, rate limits are counted per process.'));
-      if (summary.reason !== '') line(bad(`${summary.reason} (${ago(summary.judgedAt)})`));
       line();
-      if (summary.kinds.length === 0) return line('Nothing has been judged yet: a worker has to run for it.');
-      const count = (of: keyof Counts) => (row: Summary['kinds'][number]) => row.counts[of] || '·';
-      line(
-        table(summary.kinds, [
-          ['', (row) => row.kind.replaceAll('_', ' ')],
-          ['OK', count('ok')],
-          ['LATE', count('late')],
-          ['FAILING', count('failing')],
-          ['LOST', count('lost')],
-          ['NOT SET UP', count('not_set_up')],
-        ]),
-      );
-      line();
-      if (summary.worst.length === 0) return line(good('All is well.'));
-      for (const subject of summary.worst) line(subjectLine(subject));
-      const more = summary.counts.lost + summary.counts.failing + summary.counts.late - summary.worst.length;
-      if (more > 0) line(dim(`and ${more} more: soulfra health list`));
+      showSummary(summary);
     });
 
   limitOption(
@@ -117,4 +111,28 @@ function subjectLine({ kind, id, name, state, reason, since }: Subject): string 
   const called = name === id ? id : `${id} (${plain(name)})`;
   const why = reason === '' ? '' : `: ${plain(reason)}`;
   return `${styledState(state.padEnd(7))} ${kind.replaceAll('_', ' ')} ${bold(called)}${why} ${dim(ago(since))}`;
+}
+
+function showSummary(summary: Summary): void {
+  if (summary.reason !== '') {
+    line(bad(summary.reason));
+    if (summary.judgedAt !== null) line(dim(`last looked at ${ago(summary.judgedAt)}`));
+  }
+  if (summary.kinds.length === 0) return line('Nothing has been judged yet: a worker has to run for it.');
+  const count = (of: keyof Counts) => (row: Summary['kinds'][number]) => row.counts[of] || '·';
+  line(
+    table(summary.kinds, [
+      ['', (row) => row.kind.replaceAll('_', ' ')],
+      ['OK', count('ok')],
+      ['LATE', count('late')],
+      ['FAILING', count('failing')],
+      ['LOST', count('lost')],
+      ['NOT SET UP', count('not_set_up')],
+    ]),
+  );
+  line();
+  if (summary.worst.length === 0 && summary.state === 'ok') return line(good('All is well.'));
+  for (const subject of summary.worst) line(subjectLine(subject));
+  const more = summary.counts.lost + summary.counts.failing + summary.counts.late - summary.worst.length;
+  if (more > 0) line(dim(`and ${more} more: soulfra health list`));
 }

@@ -34,6 +34,18 @@ export const fleetAlerts: AlertGroup = {
       },
     },
     {
+      // Leases, health and notices are all judged by workflows: where none goes on, every other gauge stays as it was.
+      name: 'HealthNotJudged',
+      expr: `max(${fleet.healthBehind.name}) > 120`,
+      for: '3m',
+      severity: 'page',
+      summary: 'Nobody judges health: no worker does the work of coordination, or its looks fail.',
+      runbook: 'temporal-workers-gone',
+      labels: { layer: 'workers' },
+      fires: { when: { [fleet.healthBehind.name]: '0+60x30' }, at: '10m', labels: {} },
+      silent: { when: { [fleet.healthBehind.name]: '0x10 90x2 0x20' }, at: '15m' },
+    },
+    {
       // Machines and agents have alerts of their own.
       name: 'PartNotWell',
       expr: `sum by (subject) (${fleet.health.name}{state=~"failing|lost",subject!~"machine|agent"}) > 0`,

@@ -148,6 +148,12 @@ export const installationDefinitions = {
     unit: 'count',
     labels: { state: ['queued', 'running', 'parked'] },
   },
+  healthBehind: {
+    name: 'soulfra_health_behind_seconds',
+    type: 'gauge',
+    help: 'By how long the look at health that is furthest behind is behind its time: what health says is of then.',
+    unit: 'seconds',
+  },
   oldestParked: {
     name: 'soulfra_parked_oldest_seconds',
     type: 'gauge',

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { healthLooks } from '../../domain/health.ts';
 import { channelQueue, channelQueues, coordinationQueue, talkQueue } from '../../domain/task-queues.ts';
 import type { ChannelKindName } from '../../domain/channel-kinds.ts';
 import type { Executor } from '../database.ts';
@@ -39,6 +40,10 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int
       from machines where removed_at is null and state in ('ready', 'suspect') and yields is null
     union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
+    union all select 'healthBehind', '{}', greatest(0, max(extract(epoch from clock_timestamp() - coalesce(h.looked_at, f.since)) - l.every))::float8
+      from (select min(applied_at) as since from fleet_versions) f,
+        unnest(${Object.keys(healthLooks)}::text[], ${Object.values(healthLooks).map(({ everySeconds }) => everySeconds)}::float8[]) l (look, every)
+        left join health_looks h using (look) where f.since is not null
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
     union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null

@@ -85,10 +85,10 @@ export async function listHealth(
 
 export interface HealthCounts {
   counts: Array<{ kind: HealthKind; state: HealthState; count: number }>;
-  /** When the look that is furthest behind was last taken; null: none ever was. */
+  /** When the look that is furthest behind was last taken; null: it never was. */
   judgedAt: string | null;
-  /** Seconds by which it is behind its time, by the clock of the database. */
-  behindSeconds: number | null;
+  /** Seconds by which each look is behind its time, by the clock of the database, the furthest first; empty: no fleet is applied. */
+  behind: Array<{ look: HealthLook; seconds: number }>;
 }
 
 export async function countHealth(db: Executor, ownerId: string): Promise<HealthCounts> {
@@ -98,20 +98,18 @@ export async function countHealth(db: Executor, ownerId: string): Promise<Health
     .where('ownerId', '=', ownerId)
     .groupBy(['subjectKind', 'state'])
     .execute();
-  const looks = await db
-    .selectFrom('healthLooks')
-    .select(['look', 'lookedAt'])
-    .select(sql<number>`extract(epoch from clock_timestamp() - looked_at)::float8`.as('ago'))
-    .execute();
-  const behind = looks.map(({ look, lookedAt, ago }) => ({
-    lookedAt,
-    seconds: ago - healthLooks[look as HealthLook].everySeconds,
-  }));
-  const worst = behind.toSorted((a, b) => b.seconds - a.seconds)[0];
+  // One that was never taken is behind since there is something to look at.
+  const { rows: looks } = await sql<{ look: HealthLook; lookedAt: Date | null; ago: number }>`
+    select l.look, h.looked_at as "lookedAt", extract(epoch from clock_timestamp() - coalesce(h.looked_at, f.since))::float8 as ago
+    from (select min(applied_at) as since from fleet_versions) f, unnest(${Object.keys(healthLooks)}::text[]) l (look)
+    left join health_looks h on h.look = l.look where f.since is not null`.execute(db);
+  const behind = looks
+    .map(({ look, lookedAt, ago }) => ({ look, lookedAt, seconds: ago - healthLooks[look].everySeconds }))
+    .toSorted((a, b) => b.seconds - a.seconds);
   return {
     counts: counts as HealthCounts['counts'],
-    judgedAt: worst === undefined ? null : iso(worst.lookedAt),
-    behindSeconds: worst?.seconds ?? null,
+    judgedAt: iso(behind[0]?.lookedAt ?? null),
+    behind: behind.map(({ look, seconds }) => ({ look, seconds })),
   };
 }
 

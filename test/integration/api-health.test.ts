@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { HealthLook } from '../../domain/health.ts';
 import { createHealthStore } from '../../stores/health.ts';
+import { readFigures } from '../../stores/queries/figures.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { runSoulfra } from '../support/command.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -107,6 +108,32 @@ test('the command shows it in one screen, and who is late', async () => {
 
 test('where nobody judges any more, that is what is said', async () => {
   await sql`update health_looks set looked_at = now() - interval '2 minutes'`.execute(api.db);
+  await sql`update fleet_versions set applied_at = now() - interval '1 hour'`.execute(api.db);
   const { json } = await api.call('GET', '/v1/health/summary');
   expect(json).toMatchObject({ state: 'lost', reason: expect.stringMatching(/^nobody judges/) as string });
+});
+
+test('one look that is behind is named, also where it was never taken', async () => {
+  await sql`update health_looks set looked_at = now()`.execute(api.db);
+  await sql`delete from health_looks where look = 'schedules'`.execute(api.db);
+  await sql`insert into health_looks (look, looked_at) select l, now() from unnest(array['channels', 'upkeep', 'agents', 'machines']) l
+    on conflict do nothing`.execute(api.db);
+  await sql`update health set state = 'ok', pending_state = null, pending_looks = 0`.execute(api.db);
+  const summary = async () => (await api.call('GET', '/v1/health/summary')).json;
+  await sql`update fleet_versions set applied_at = now()`.execute(api.db);
+  expect(await summary()).toMatchObject({ state: 'ok', reason: '' });
+  await sql`update fleet_versions set applied_at = now() - interval '5 minutes'`.execute(api.db);
+  expect(await summary()).toMatchObject({
+    state: 'failing',
+    reason: 'nobody has judged schedules of late; what stands here of them is of then',
+  });
+  expect((await readFigures(api.db)).find(({ figure }) => figure === 'healthBehind')!.value).toBeGreaterThan(200);
+  // Nobody has ever looked at anything: no worker of coordination has come.
+  await sql`delete from health_looks`.execute(api.db);
+  await sql`delete from health`.execute(api.db);
+  expect(await summary()).toMatchObject({
+    state: 'lost',
+    judgedAt: null,
+    reason: expect.stringMatching(/^nobody judges/),
+  });
 });

@@ -1,4 +1,4 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, ScheduleOverlapPolicy } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { FleetView } from '../../activities/fleet-view.ts';
@@ -443,4 +443,125 @@ test('changes are kept as long as fleet.yaml says', async () => {
   );
   await applyRetention(store.db);
   expect([await changesOf('agent', 'old'), await changesOf('agent', 'new')]).toEqual([[], ['new → late']]);
+});
+
+test('a Schedule that acts in its time and whose workflows fail is named, with why', async () => {
+  const { scope } = store;
+  const connection = await Connection.connect({ address: scope.temporalAddress });
+  const client = new Client({ connection, namespace: scope.namespace });
+  const schedule = await client.schedule.create({
+    scheduleId: weaveScheduleId,
+    spec: { intervals: [{ every: '1 hour' }] },
+    action: {
+      type: 'startWorkflow',
+      workflowType: 'weaveMemories',
+      workflowId: 'weave',
+      taskQueue: 'nobody-polls',
+      args: [{}],
+      workflowExecutionTimeout: '1 second',
+    },
+  });
+  try {
+    // Their ids are made of the second.
+    for (let start = 1; start <= 3; start += 1) {
+      await schedule.trigger(ScheduleOverlapPolicy.ALLOW_ALL);
+      await until(
+        `it has failed ${start} times`,
+        async () => (await readSchedules(client)).get(weaveScheduleId)?.ends.length === start,
+        20_000,
+      );
+    }
+    const seen = await readSchedules(client);
+    expect(seen.get(weaveScheduleId)).toMatchObject({ ends: ['failed', 'failed', 'failed'], lastFailure: 'timed out' });
+    await look('schedules', 2, seen);
+    expect(await healthOf('schedule', weaveScheduleId)).toBe(
+      'failing: what it started the last 3 times failed: timed out',
+    );
+    expect(await noticesOf('schedule_failing')).toContain(
+      `${weaveScheduleId}: The Schedule ${weaveScheduleId} does not act`,
+    );
+  } finally {
+    await schedule.delete();
+    await connection.close();
+  }
+});
+
+test('a channel whose posts are only tried again is not well, whatever came of those before; one by which others come out is', async () => {
+  const { db } = store;
+  await sql`insert into channels (id, owner_id, kind, name, settings, destination, stage)
+    values ('chn_x', ${testOwner}, 'discord', 'town', '{}', 'discord:town', 'free')`.execute(db);
+  const post = (name: string, state: string, minutesAgo: number) =>
+    sql`with d as (insert into drops (id, owner_id, title, body, content_hash, state, publish_at, begun_at, ended_at)
+        values (${`drp_${name}`}, ${testOwner}, 't', 'b', '', ${state === 'pending' ? 'publishing' : 'published'}, now(), now(),
+          case when ${state} <> 'pending' then now() end)),
+      l as (insert into deliveries (id, owner_id, drop_id, channel_id, state, due_at, ended_at)
+        values (${`dlv_${name}`}, ${testOwner}, ${`drp_${name}`}, 'chn_x', ${state}, now() - make_interval(mins => ${minutesAgo}),
+          case when ${state} <> 'pending' then now() - make_interval(mins => ${minutesAgo}) end))
+      insert into delivery_attempts (delivery_id, attempt, again, began_at, ended_at, outcome, reason)
+        values (${`dlv_${name}`}, 1, 0, now() - make_interval(mins => ${minutesAgo}), now(),
+          ${state === 'pending' ? 'deferred' : 'published'}, ${state === 'pending' ? 'it answered 503' : ''})`.execute(
+      db,
+    );
+  await post('1', 'published', 500);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toBe('ok');
+  await post('2', 'pending', 20);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toMatch(
+    /^late: what should have left since .*Z has not: it answered 503$/,
+  );
+  await sql`update delivery_attempts set began_at = now() - interval '3 hours' where delivery_id = 'dlv_2'`.execute(db);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toMatch(/^failing: /);
+  await post('3', 'published', 1);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toBe('ok');
+  // Due, and nobody has tried: the worker of the channel does nothing.
+  await sql`delete from deliveries where id = 'dlv_2'`.execute(db);
+  await post('4', 'pending', 0);
+  await sql`delete from delivery_attempts where delivery_id = 'dlv_4'`.execute(db);
+  await sql`update deliveries set due_at = now() - interval '30 minutes' where id = 'dlv_4'`.execute(db);
+  await sql`update deliveries set ended_at = now() - interval '1 hour' where id = 'dlv_3'`.execute(db);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toMatch(/^late: what should have left since/);
+  // All that a person has stopped waits for nothing.
+  await sql`insert into drop_stops (owner_id, stopped_at) values (${testOwner}, now())`.execute(db);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'chn_x')).toBe('ok');
+});
+
+test('who is to be told and cannot be, and mail that no longer leaves, show among the channels', async () => {
+  const { db } = store;
+  await store.apply(toldFleet);
+  await sql`insert into notifications (id, owner_id, destination, kind, key, content, state, attempts, reason, created_at, began_at)
+    values ('ntf_x', ${testOwner}, 'phone', 'notices', 'k', '{}', 'sending', 9, 'it answered 500', now() - interval '3 hours', now())`.execute(
+    db,
+  );
+  await sql`insert into mails (id, owner_id, key, template, template_version, queued_at)
+    values ('mal_x', ${testOwner}, 'k', 'sign_in', 1, now() - interval '20 minutes')`.execute(db);
+  await look('channels', 2);
+  expect(await healthOf('channel', 'notify:phone')).toMatch(
+    /^failing: what should have left since .*: it answered 500$/,
+  );
+  expect(await healthOf('channel', 'mail')).toMatch(/^late: what should have left since/);
+  await sql`update notifications set state = 'sent', ended_at = now()`.execute(db);
+  await sql`update mails set state = 'sent', ended_at = now()`.execute(db);
+  await look('channels', 2);
+  expect([await healthOf('channel', 'notify:phone'), await healthOf('channel', 'mail')]).toEqual(['ok', 'ok']);
+});
+
+test('a worker that answers nobody is not well, though no run waits', async () => {
+  const lease = await machines.register('mainpc', worker);
+  await machines.renew(lease, { polls: ['inference_24g_m'], planVersion: null, quietSeconds: 4_000 });
+  await sql`insert into messages (id, owner_id, agent_id, conversation_id, author_id, author, text, content_hash, wanted_model_id,
+      model_id, queue, created_at)
+    values ('msg_x', ${testOwner}, ${id}, 'c', 'tok', 'Ada', 'Anybody?', '', 'm', 'm', 'inference_24g_m', now() - interval '5 minutes')`.execute(
+    store.db,
+  );
+  await sql`update machines set progress_at = clock_timestamp() - interval '5 minutes' where id = 'mainpc'`.execute(
+    store.db,
+  );
+  await look('machines', 2);
+  expect(await healthOf('worker', 'mainpc')).toMatch(/^late: work waits for it, and it has completed nothing since/);
+  await sql`delete from messages`.execute(store.db);
 });

@@ -16,6 +16,7 @@ import {
   judgeSchedule,
   judgeWorker,
   machineLostReason,
+  type ScheduleFacts,
 } from '../../domain/health-rules.ts';
 import { type HealthState, healthStates } from '../../domain/states.ts';
 import '../support/properties.ts';
@@ -188,8 +189,10 @@ test('a schedule that is gone, paused, overdue or leaves out its times says whic
     lastAt: now - 1800,
     nextAt: now + 1800,
     afterNextAt: now + 5400,
+    ends: [],
+    lastFailure: '',
   };
-  const of = (change: Partial<typeof facts>) => judgeSchedule({ ...facts, ...change }, now).state;
+  const of = (change: Partial<ScheduleFacts>) => judgeSchedule({ ...facts, ...change }, now).state;
   expect(of({})).toBe('ok');
   expect(of({ missing: true })).toBe('lost');
   expect(of({ paused: true })).toBe('late');
@@ -197,20 +200,31 @@ test('a schedule that is gone, paused, overdue or leaves out its times says whic
   expect(of({ nextAt: now - 601 })).toBe('failing');
   expect(of({ lastAt: now - 1800 - 3600 })).toBe('late');
   expect(of({ lastAt: now - 1800 - 3 * 3600 })).toBe('failing');
+  // It acts in its time, and nothing comes of it.
+  expect(of({ ends: ['failed', 'done', 'done'] })).toBe('late');
+  expect(of({ ends: ['done', 'failed', 'failed'] })).toBe('ok');
+  expect(of({ ends: ['failed', 'failed', 'failed', 'done'] })).toBe('failing');
+  expect(of({ ends: ['failed', 'failed'] })).toBe('late');
 });
 
 test('of channels and books', () => {
-  const channel = (...ends: string[]) =>
-    judgeChannel({ stopped: false, stopReason: '', ends, lastReason: 'said 403' }).state;
+  const quiet = { stopped: false, stopReason: '', ends: [], lastReason: '', waitingSince: null, waitingReason: '' };
+  const channel = (...ends: string[]) => judgeChannel({ ...quiet, ends, lastReason: 'said 403' }, now).state;
   expect([channel(), channel('failed', 'published'), channel('failed', 'failed', 'failed')]).toEqual([
     'ok',
     'late',
     'failing',
   ]);
-  expect(judgeChannel({ stopped: true, stopReason: 'the token is refused', ends: [], lastReason: '' })).toEqual({
+  expect(judgeChannel({ ...quiet, stopped: true, stopReason: 'the token is refused' }, now)).toEqual({
     state: 'failing',
     reason: 'stopped: the token is refused',
   });
+  // Posts are tried for a day before one has failed.
+  const tried = (seconds: number) =>
+    judgeChannel({ ...quiet, ends: ['published'], waitingSince: now - seconds, waitingReason: 'it answered 503' }, now);
+  expect(tried(600).state).toBe('ok');
+  expect(tried(1_000)).toMatchObject({ state: 'late', reason: expect.stringMatching(/has not: it answered 503$/) });
+  expect(tried(8_000).state).toBe('failing');
   const books = { openedAt: now - 10 * day, reconciledAt: now - 3600, discrepancies: 0 };
   expect(judgeLedger(books, now).state).toBe('ok');
   expect(judgeLedger({ ...books, discrepancies: 2 }, now).state).toBe('failing');
