@@ -3,6 +3,7 @@ import { DomainError, isDomainError } from '../domain/errors.ts';
 import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
 import type { RateSample } from '../domain/rates.ts';
 import type { TokenSpend } from '../domain/token-budgets.ts';
+import type { ChatModel } from '../integrations/inference/chat.ts';
 import type { Inference, TextModel, Watch } from '../integrations/inference/inference.ts';
 import type { TokenBudgetStore } from '../stores/token-budgets.ts';
 
@@ -33,6 +34,8 @@ export interface ModelCall {
   /** The model itself; undefined where the machine has none and `extractive` stands in. */
   text: TextModel | undefined;
   variant: ModelVariant;
+  /** The model as services ask it, by OpenAI's protocol; absent where the machine has none. */
+  chat?: ChatModel;
   /** What the machine's server calls the model. */
   servedAs: string;
   kind: ModelServerKind;

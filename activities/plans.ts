@@ -1,5 +1,7 @@
 import { placementInputOf } from '../domain/placement-input.ts';
 import { planPlacement } from '../domain/placement.ts';
+import type { ServiceStanding } from '../domain/service-placement.ts';
+import { placeableServices } from '../stores/services.ts';
 import { currentFleet } from '../stores/fleets.ts';
 import { listMachines } from '../stores/machines.ts';
 import { currentPlan, type PlanStore } from '../stores/plans.ts';
@@ -32,6 +34,12 @@ export function createPlanActivities(deps: {
         const alive = machines.filter(isInService);
         living = alive.map((machine) => machine.id);
         const previous = await currentPlan(tx);
+        const standings = new Map(
+          machines.map((machine): [string, ServiceStanding] => [
+            machine.id,
+            isInService(machine) ? 'in_service' : machine.epoch === 0 ? 'never_started' : 'away',
+          ]),
+        );
         const plan = planPlacement(
           placementInputOf(fleet.fleet, {
             aliveMachineIds: new Set(
@@ -39,6 +47,8 @@ export function createPlanActivities(deps: {
             ),
             measuredRates: await measuredRates(tx),
             agents: await placementAgents(tx),
+            services: await placeableServices(tx),
+            standings,
             ...(previous ? { previous: previous.plan } : {}),
           }),
         );

@@ -135,8 +135,8 @@ export function createSpawnActivities(deps: {
 
     /** @returns how the whisper ended where the cards have no room for one more */
     async takeRoom({ whisperId }: { whisperId: string }): Promise<SpawnEnd | null> {
-      const end = await spawns.takeRoom(whisperId, (settings, agents, rates) =>
-        roomRefusal(settings, rates, agents, whisperId),
+      const end = await spawns.takeRoom(whisperId, (settings, agents, rates, services) =>
+        roomRefusal(settings, rates, agents, whisperId, services),
       );
       return end ?? null;
     },

@@ -183,7 +183,8 @@ export function createAnswerFeed({ db, listen, redis, log, shown: shownAs, onStr
   };
 }
 
-async function entriesAfter(
+/** What a stream has after an entry; nothing while Redis is away. */
+export async function entriesAfter(
   redis: Redis | undefined,
   messageId: string,
   after: string | undefined,

@@ -23,6 +23,7 @@ import { createSpawnStore } from '../stores/spawns.ts';
 import { createSweepStore } from '../stores/sweeps.ts';
 import { createVoteStore } from '../stores/votes.ts';
 import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
+import { createWorkStore } from '../stores/work.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
 import { createSigners } from '../integrations/signing.ts';
@@ -71,6 +72,7 @@ export function createContext(deps: ApiDeps) {
     webhookDeliveries: createWebhookDeliveryStore(deps.db),
     deliveries: createDeliveryStore(deps.db),
     publishing: createPublishingStore(deps.db),
+    works: createWorkStore(deps.db),
     starter: createWorkflowStarter(deps.temporal),
     lookAtWorkflow: createWorkflowLook(deps.temporal),
     linksTo: createTemporalLinks(deps),

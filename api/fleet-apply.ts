@@ -17,6 +17,7 @@ import { checkCadence } from '../domain/placement-cadence.ts';
 import { planPlacement } from '../domain/placement.ts';
 import { type PlacementAgent, placementAgent, placementInputOf } from '../domain/placement-input.ts';
 import { serviceChanges, servicesTogether, type ServicesTogether } from '../domain/service-changes.ts';
+import { type PlaceableService, placeableService } from '../domain/service-placement.ts';
 import type { ServiceFile } from '../domain/services.ts';
 import type { NewAgent } from '../stores/agents.ts';
 import type { Executor } from '../stores/database.ts';
@@ -72,7 +73,8 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
   const previous = await findFleet(db, ownerId);
   const known = await findServiceFiles(db, ownerId);
   const { fleet, services } = parsedFiles(source, input.serviceFiles ?? known);
-  const { living, demand } = await fitting(db, ownerId, fleet);
+  const placeable = services.services.map(placeableService);
+  const { living, demand } = await fitting(db, ownerId, fleet, placeable);
 
   const changes = [
     ...fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet)),
@@ -82,7 +84,7 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
   const kept = input.serviceFiles === undefined && services.services.length > 0;
   const keptServices = kept ? { servicesKept: services.services.length } : {};
   if (dryRun) {
-    const plan = await plansAround(context, ownerId, fleet, demand);
+    const plan = await plansAround(context, ownerId, fleet, demand, placeable);
     return { dryRun: true, changes: answerable(changes), version: null, planVersion: null, plan, ...keptServices };
   }
   if (changes.length === 0 && previous !== undefined) {
@@ -97,7 +99,7 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
     services: { files: input.serviceFiles ?? known, specs: services.services },
     changes,
     // Again, now that nobody takes room: a whisper may have been given some meanwhile.
-    fits: (tx) => fitting(tx, ownerId, fleet),
+    fits: (tx) => fitting(tx, ownerId, fleet, placeable),
     ...(undoOf === undefined ? {} : { undoOf }),
   });
   return { changes: answerable(changes), ...applied, ...keptServices };
@@ -141,6 +143,7 @@ async function fitting(
   db: Executor,
   ownerId: string,
   fleet: Fleet,
+  services: readonly PlaceableService[],
 ): Promise<{ living: LivingAgent[]; demand: PlacementAgent[] }> {
   // Before the agents: who is born in between counts twice rather than not at all.
   const coming = await comingChildren(db);
@@ -150,7 +153,7 @@ async function fitting(
   const demand = others.map((agent) =>
     placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass }),
   );
-  checkCadence(fleet, await measuredRates(db), [...demand, ...childrenUnder(fleet, coming, others)]);
+  checkCadence(fleet, await measuredRates(db), [...demand, ...childrenUnder(fleet, coming, others)], services);
   return { living, demand };
 }
 
@@ -201,6 +204,7 @@ async function plansAround(
   ownerId: string,
   fleet: Fleet,
   others: readonly PlacementAgent[],
+  services: readonly PlaceableService[],
 ): Promise<NonNullable<Applied['plan']>> {
   const { db } = context;
   const machines = await listOwnMachines(db, { ownerId, limit: 1000 });
@@ -214,6 +218,7 @@ async function plansAround(
       aliveMachineIds: alive,
       measuredRates: await measuredRates(db),
       agents: [...fleetAgents(fleet).map(placementAgent), ...others],
+      services,
       ...(before === null ? {} : { previous: before }),
     }),
   );

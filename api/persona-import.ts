@@ -61,11 +61,12 @@ export function workingLike(
 /** @returns what throws CADENCE_TOO_FAST where the cards could not keep up with these agents, those of the file among them */
 export function overloadOf(fleet: Fleet): RefuseOverload {
   const ofFile = new Set(fleetAgents(fleet).map(({ id }) => id));
-  return (agents, rates) =>
+  return (agents, rates, services) =>
     checkCadence(
       fleet,
       rates,
       agents.filter(({ id }) => !ofFile.has(id)),
+      services,
     );
 }
 

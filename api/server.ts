@@ -27,6 +27,7 @@ import { dropScheduleRoutes } from './routes/drop-schedules.ts';
 import { eventRoutes } from './routes/events.ts';
 import { feedRoutes } from './routes/feeds.ts';
 import { fleetRoutes } from './routes/fleets.ts';
+import { gatewayRoutes } from './routes/gateway.ts';
 import { guildChangeRoutes } from './routes/guild-changes.ts';
 import { guildRoutes } from './routes/guilds.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -64,6 +65,8 @@ import { scheduleRoutes } from './routes/schedules.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
+import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
@@ -75,6 +78,8 @@ import { voteRoutes } from './routes/votes.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts';
 import { whisperRoutes } from './routes/whispers.ts';
+import { workClaimRoutes } from './routes/work-claims.ts';
+import { workRoutes } from './routes/work.ts';
 import type { Api, ApiDeps } from './types.ts';
 
 /** A stream of memories may take this long to come in; anything else is done in moments. */
@@ -142,6 +147,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     memoryRoutes,
     loopRoutes,
     messageRoutes,
+    gatewayRoutes,
     reflectionRoutes,
     driftRoutes,
     clusterRoutes,
@@ -154,6 +160,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     runRoutes,
     sweepRoutes,
     serviceRoutes,
+    rolloutRoutes,
+    serviceRunRoutes,
     sourceRoutes,
     threadRoutes,
     sourceSecretRoutes,
@@ -187,6 +195,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     logRoutes,
     noticeRoutes,
     notificationRoutes,
+    workRoutes,
+    workClaimRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);

@@ -32,8 +32,10 @@ export const requiredIdempotencyHeaders = z.looseObject({ 'idempotency-key': ide
 export function requestIdOf(request: FastifyRequest): string {
   const key = request.headers['idempotency-key'];
   if (typeof key !== 'string') return v7();
+  const { ownerId, service } = callerOf(request);
+  // Services of one owner know nothing of each other's keys.
   return createHash('sha256')
-    .update(`${callerOf(request).ownerId}\0${key}`)
+    .update([ownerId, ...(service === undefined ? [] : [service]), key].join('\0'))
     .digest('hex')
     .slice(0, 32);
 }
@@ -60,6 +62,7 @@ export interface WorkflowStart {
     | 'reflectFleet'
     | 'reflectAgent'
     | 'answerMessage'
+    | 'completeChat'
     | 'pollSource'
     | 'weaveMemories'
     | 'rateDrift'

@@ -119,7 +119,7 @@ async function beat({ client }: Lab, db: Database, redis: Redis): Promise<() => 
       redis,
       machineId,
       log,
-      read: () => ({ running, sequences: 4, polls: ['inference_12g_light_q4'] }),
+      read: () => ({ running, sequences: 4, polls: ['inference_12g_light_q4'], idle: [] }),
     });
     const lease = await keepLease({
       machines: store,

@@ -42,6 +42,7 @@ import { tokenCommands } from './commands/tokens.ts';
 import { meCommands, userCommands } from './commands/users.ts';
 import { proposeCommand, voteCommand } from './commands/votes.ts';
 import { webhookCommands } from './commands/webhooks.ts';
+import { workCommands } from './commands/work.ts';
 import { whisperCommands } from './commands/whispers.ts';
 import { CommandFailure, exitCodes } from './failures.ts';
 import { bad, dim } from './output.ts';
@@ -74,6 +75,7 @@ export function createProgram(): Command {
     inviteCommands,
     runCommands,
     serviceCommands,
+    workCommands,
     sourceCommands,
     whisperCommands,
     proposeCommand,

@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { DomainError, type FieldError } from '../domain/errors.ts';
 import { explainIssues } from '../domain/field-errors.ts';
@@ -130,8 +130,17 @@ const homeSchema = z.object({
   SOULFRA_CACHE: z.string().min(1).optional(),
 });
 
+/** What a machine needs to run services of its owner. */
+const serviceSchema = z.object({
+  SOULFRA_HOME: homeSchema.shape.SOULFRA_HOME,
+  SOULFRA_TRUST_FILE: z.string().regex(/^\//, 'must be an absolute path').optional(),
+  SOULFRA_SYSTEMD: z.enum(['system', 'user']).optional(),
+  XDG_CONFIG_HOME: z.string().min(1).optional(),
+  PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
+});
+
 /** Every name there is, so that a misspelt one is told instead of being read as unset. */
-const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema]
+const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema, serviceSchema]
   .flatMap((schema) => Object.keys(schema.shape))
   .concat(secretNames.map((name) => `${name}_FILE`));
 
@@ -269,6 +278,30 @@ export function doctorEnvironment(variables: Variables = process.env) {
 export function homeEnvironment(variables: Variables = process.env) {
   const env = read(homeSchema, variables);
   return frozen({ home: env.SOULFRA_HOME, cache: env.SOULFRA_CACHE ?? join(homedir(), '.cache', 'soulfra') });
+}
+
+/** How this machine runs services of its owner (docs/services.md). */
+export function serviceEnvironment(variables: Variables = process.env) {
+  const env = read(serviceSchema, variables);
+  const home = resolve(env.SOULFRA_HOME);
+  const scope = env.SOULFRA_SYSTEMD ?? (process.geteuid?.() === 0 ? ('system' as const) : ('user' as const));
+  const userUnits = join(env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'systemd/user');
+  return frozen({
+    trustFile: env.SOULFRA_TRUST_FILE ?? join(home, 'trust.yaml'),
+    dataFolder: join(home, 'services'),
+    scope,
+    unitFolder: scope === 'system' ? '/etc/systemd/system' : userUnits,
+    /** Where a command is looked for that names no folder. */
+    path: env.PATH,
+  });
+}
+export type ServiceEnvironment = ReturnType<typeof serviceEnvironment>;
+
+/** What a service is given of the worker's own variables: those that the trust file names, where they are set. */
+export function variablesNamed(names: readonly string[], variables: Variables = process.env): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]] as const])),
+  );
 }
 
 function serverAddresses(env: {

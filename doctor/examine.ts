@@ -16,15 +16,23 @@ import {
   type Reading,
   skipped,
 } from '../domain/doctor.ts';
-import { judgeGpus, judgeModelServer, type PlannedOn } from '../domain/doctor-machines.ts';
+import {
+  foreignGiBOf,
+  judgeGpus,
+  judgeModelServer,
+  type PlannedOn,
+  type ReportedModelServer,
+} from '../domain/doctor-machines.ts';
 import { judgePostgres, judgeRedis, judgeTemporal } from '../domain/doctor-services.ts';
 import { type FieldError, isDomainError } from '../domain/errors.ts';
 import { type Fleet, fleetAgents, type FleetMachine, modelVariants } from '../domain/fleet.ts';
 import { plannedMachine } from '../domain/plan.ts';
 import { placementInputOf } from '../domain/placement-input.ts';
 import { planPlacement } from '../domain/placement.ts';
-import { probeGpus } from '../integrations/gpu/nvidia-smi.ts';
+import { type YieldCause, yieldCause } from '../domain/yield.ts';
+import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { readDisks } from '../integrations/host/disks.ts';
+import { runningPrograms } from '../integrations/host/programs.ts';
 import { probeModelServer } from '../integrations/inference/model-server-probe.ts';
 import { readPostgres } from '../stores/postgres-reading.ts';
 import { dataFolders, type HomeFacts, readHome, readModes, servicesOf } from './home.ts';
@@ -174,8 +182,28 @@ async function judgeOwnMachine(
   const cards =
     modelServer?.url === undefined
       ? [skipped('gpu', 'the machine runs simulated', machine.id)]
-      : judgeGpus(machine, gpus, { models: planned, server });
+      : judgeGpus(machine, gpus, {
+          models: planned,
+          server,
+          yields: (await yieldNow(machine, gpus, planned, server))?.reason ?? null,
+        });
   return [...cards, ...judgeModelServer(machine, server, planned)];
+}
+
+/** Whether by its rule in fleet.yaml the machine yields now, seen as its worker sees it: so also where the API is down. */
+async function yieldNow(
+  machine: FleetMachine,
+  gpus: Reading<Gpu[]>,
+  models: readonly PlannedOn[],
+  server: ReportedModelServer | null,
+): Promise<YieldCause | null> {
+  if (machine.yield === undefined) return null;
+  const programs = await reading(() => runningPrograms());
+  const signs = {
+    programs: 'seen' in programs ? programs.seen : undefined,
+    foreignGiB: 'seen' in gpus ? foreignGiBOf(machine, gpus.seen, { models, server }) : undefined,
+  };
+  return yieldCause(machine.yield, signs, new Date());
 }
 
 /** What a plan with all machines of the file alive keeps on this one. */

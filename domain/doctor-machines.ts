@@ -43,10 +43,32 @@ export interface PlannedOn {
 /** Programs beside ours may take a little over what fleet.yaml keeps for them before it is told. */
 const foreignToleranceGiB = 0.5;
 
+interface OnCards {
+  models: readonly PlannedOn[];
+  server: ReportedModelServer | null;
+  /** Why the machine gives its GPUs to their owner: then nothing of the plan lies on them, and what others hold is what yielding is for. */
+  yields: string | null;
+}
+
+/** What programs other than the model server hold of the cards. */
+export function foreignGiBOf(
+  machine: Pick<FleetMachine, 'modelServer'>,
+  seen: readonly ReportedGpu[],
+  { models, server }: Pick<OnCards, 'models' | 'server'>,
+): number {
+  const used = seen.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
+  // Only Ollama says what it holds, and holds what was asked for last; the others keep what they were started with.
+  const said =
+    machine.modelServer?.kind === 'ollama' && server?.up
+      ? server.models.reduce((sum, { vramGiB = 0 }) => sum + vramGiB, 0)
+      : undefined;
+  return Math.max(0, used - (said ?? models.reduce((sum, { vramGiB }) => sum + vramGiB, 0)));
+}
+
 export function judgeGpus(
   machine: Pick<FleetMachine, 'id' | 'gpus' | 'modelServer'>,
   gpus: Reading<readonly ReportedGpu[]>,
-  plan: { models: readonly PlannedOn[]; server: ReportedModelServer | null },
+  plan: OnCards,
 ): Check[] {
   const { id } = machine;
   if ('error' in gpus) {
@@ -71,19 +93,16 @@ export function judgeGpus(
 function judgeVram(
   machine: Pick<FleetMachine, 'id' | 'gpus' | 'modelServer'>,
   seen: readonly ReportedGpu[],
-  { models, server }: { models: readonly PlannedOn[]; server: ReportedModelServer | null },
+  { models, server, yields }: OnCards,
 ): Check {
   const { id } = machine;
   const used = seen.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
   const planned = models.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
-  // Only Ollama says what it holds, and holds what was asked for last; the others keep what they were started with.
-  const said =
-    machine.modelServer?.kind === 'ollama' && server?.up
-      ? server.models.reduce((sum, { vramGiB = 0 }) => sum + vramGiB, 0)
-      : undefined;
   const reserved = machine.gpus.reduce((sum, { reserveGiB }) => sum + reserveGiB, 0);
   const total = machine.gpus.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
-  const foreign = Math.max(0, used - (said ?? planned));
+  const foreign = foreignGiBOf(machine, seen, { models, server });
+  if (yields !== null)
+    return ok('vram', `${used.toFixed(1)} of ${total} GiB in use; it yields to its owner: ${yields}`, id);
   if (foreign > reserved + foreignToleranceGiB && foreign + planned > total) {
     const detail = `other programs hold ${foreign.toFixed(1)} GiB, the plan wants ${planned.toFixed(1)} of ${total} GiB`;
     const mend = `Close them, raise reserveGiB of ${id} to ${Math.ceil(foreign)} in fleet.yaml, or share the card by machines[].yield.`;
@@ -173,7 +192,7 @@ export function judgeMachine(seen: MachineSeen, app: string): Check[] {
     judgeDisk(report.disks, id),
     ...(report.gpus === null
       ? []
-      : judgeGpus(machine, report.gpus, { models: yields === null ? planned : [], server: report.modelServer })),
+      : judgeGpus(machine, report.gpus, { models: planned, server: report.modelServer, yields })),
     ...judgeModelServer(machine, report.modelServer, planned),
   ];
 }

@@ -91,6 +91,9 @@ export type EmbeddingSettings = z.infer<typeof embeddingSettingsSchema>;
 /** Universal Sentence Encoder Lite, 512 dimensions, English. */
 export const builtInModel = 'use-lite-en';
 
+/** What services may call the embedding model by, whichever it is. */
+export const embeddingsAlias = 'embeddings';
+
 /** What the vectors of a setting are stored under. */
 export function embeddingModelOf(settings: EmbeddingSettings): string {
   return settings.kind === 'built-in' ? builtInModel : settings.model;

@@ -296,6 +296,55 @@ export const errorTable = {
     cause: 'So many invitations were sent that no more may be, by one inviter in a day or open in one guild.',
     mend: 'Wait, or revoke some that are open; `guilds` in fleet.yaml has the limits.',
   },
+  WORK_LEASE_LOST: {
+    status: 409,
+    retryable: false,
+    cause: 'The lease of this attempt has run out, or the work has ended without it: what came is not taken.',
+    mend: 'Drop the result and claim anew; send heartbeats well within `leaseSeconds`.',
+  },
+  SERVICE_TAKES_NO_WORK: {
+    status: 409,
+    retryable: false,
+    cause: 'The entry of the service in fleet.d does not say that it takes work.',
+    mend: 'Write `joins: work` or `joins: native` there (docs/work.md) and run `soulfra apply`.',
+  },
+  MODEL_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    cause: 'A request to the gateway names a model that fleet.yaml does not have, by this name or as an alias.',
+    mend: 'Use one that the message names, or add it to `gateway.aliases` in fleet.yaml.',
+  },
+  MODEL_UNSERVED: {
+    status: 503,
+    retryable: true,
+    cause:
+      'No living machine serves the model that a request to the gateway asks for, or the machines that would have no model server.',
+    mend: 'See `soulfra fleet plan`: a model is kept where agents use it. `soulfra machines` shows which of them live.',
+  },
+  CONTEXT_TOO_LONG: {
+    status: 400,
+    retryable: false,
+    cause: 'What a request to the gateway says is longer than the context that the model is loaded with.',
+    mend: 'Say less, ask for fewer tokens, or use a model with a longer `context` in fleet.yaml.',
+  },
+  PARAMETER_UNSUPPORTED: {
+    status: 400,
+    retryable: false,
+    cause: 'A request to the gateway asks for something that it, or the model server that would answer, does not heed.',
+    mend: 'Leave out the parameter that the message names; docs/gateway.md lists what is heeded.',
+  },
+  GATEWAY_BUSY: {
+    status: 429,
+    retryable: true,
+    cause: 'As many requests of one service are open as may be (`gateway.openPerService` in fleet.yaml).',
+    mend: 'Wait for the seconds in `Retry-After`.',
+  },
+  ANSWER_CUT: {
+    status: 502,
+    retryable: false,
+    cause: 'The machine that answered a stream of the gateway went away after its first words were sent.',
+    mend: 'Ask again: what was sent cannot be taken back, so no other machine goes on with it.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -74,6 +74,7 @@ const settings = Object.keys({
   drops: true,
   notify: true,
   talk: true,
+  gateway: true,
   budgets: true,
   threads: true,
   drift: true,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationSchema, durationSeconds } from './durations.ts';
+import { embeddingsAlias } from './embeddings.ts';
 import { ordinalOf } from './ids.ts';
 import { leastPayable, usualFeePercent } from './least-prices.ts';
 import { saleWeightsSchema } from './market.ts';
@@ -78,6 +79,10 @@ const looseFleetSchema = z
       )
       .catch([]),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
+    gateway: z
+      .object({ aliases: z.record(z.string(), z.string().optional().catch(undefined)).catch({}).default({}) })
+      .catch({ aliases: {} })
+      .default({ aliases: {} }),
     drift: z.object({ driftingAt: readable.number, estrangedAt: readable.number }).catch({}).default({}),
     market: z
       .object({
@@ -94,6 +99,7 @@ const looseFleetSchema = z
     agents: {},
     sources: [],
     limits: {},
+    gateway: { aliases: {} },
     drift: {},
     market: { leastPrices: {} },
   });
@@ -173,6 +179,11 @@ function modelBreaches(fleet: LooseFleet): RuleBreach[] {
   const variants = variantsOf(fleet);
   const known = variants.map((variant) => variant.id);
   breaches.push(...strayMachines(fleet));
+  const named = [...new Set([...known, ...fleet.models.flatMap(({ id }) => id ?? []), embeddingsAlias])];
+  for (const [alias, target] of Object.entries(fleet.gateway.aliases)) {
+    if (target !== undefined && !named.includes(target))
+      breaches.push(unknownModel(['gateway', 'aliases', alias], target, named));
+  }
   const firstAt = new Map<string, string>();
   for (const variant of variants) {
     const first = firstAt.get(variant.id);

@@ -7,6 +7,7 @@ import { agentId, nameSchema, slugSchema } from './ids.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
+import { gatewaySchema } from './gateway.ts';
 import { guildsSchema } from './guilds.ts';
 import { marketSchema } from './market.ts';
 import { notifySchema } from './notify.ts';
@@ -278,6 +279,7 @@ const retentionSchema = z.strictObject({
   ballots: durationSchema.default('730d'),
   invites: durationSchema.default('365d'),
   health: durationSchema.default('90d'),
+  work: durationSchema.default('90d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -313,6 +315,8 @@ export const fleetShapeSchema = z.strictObject({
   /** Who is told what waits for a person. */
   notify: notifySchema.prefault({}),
   talk: talkSchema.prefault({}),
+  /** Models for services, by OpenAI's protocol. */
+  gateway: gatewaySchema.prefault({}),
   /** Tokens a day that are not to be exceeded; default: none. */
   budgets: budgetsSchema.prefault({}),
   /** What links memories of different agents. */

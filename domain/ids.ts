@@ -46,6 +46,9 @@ export const idPrefixes = {
   guildMember: 'gmb',
   invite: 'inv',
   acceptance: 'acc',
+  work: 'wrk',
+  completion: 'cpl',
+  rollout: 'rlt',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -131,6 +134,9 @@ export function importancePeriod(memorySeq: number, afterRunId?: string): string
 export function messageWorkflowId(messageId: string): string {
   return `message:${messageId}`;
 }
+export function completionWorkflowId(requestId: string): string {
+  return `completion:${requestId}`;
+}
 /** A Schedule appends its time to this id, so it starts only a sweep. */
 export function sweepWorkflowId(cadence: string): string {
   return `reflect-fleet:${cadence}`;
@@ -176,6 +182,15 @@ export const paymentsScheduleId = 'payments';
 export function reconcileWorkflowId(period: string): string {
   return `reconcile:${period}`;
 }
+export function rolloutWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}`;
+}
+
+/** Takes back a rollout that was done: its workflow has ended, and an id is used once. */
+export function rollbackWorkflowId(rolloutId: string): string {
+  return `rollout:${rolloutId}:rollback`;
+}
+
 export function ballotWorkflowId(ballotId: string): string {
   return `ballot:${ballotId}`;
 }
@@ -215,6 +230,10 @@ export function inviteWorkflowId(inviteId: string): string {
 export function dropWorkflowId(dropId: string, again?: { channelId: string; count: number }): string {
   return `drop:${dropId}${again === undefined ? '' : `:${again.channelId}:again-${again.count}`}`;
 }
+/** Starts or stops services. */
+export function runServicesWorkflowId(requestId: string): string {
+  return `run-services:${requestId}`;
+}
 export function compositionWorkflowId(compositionId: string): string {
   return `compose-drop:${compositionId}`;
 }
@@ -225,6 +244,10 @@ export const digestScheduleId = 'digest';
 export const heartbeatScheduleId = 'heartbeat';
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
+}
+
+export function workWorkflowId(workId: string): string {
+  return `work:${workId}`;
 }
 
 /** Schedules that every fleet has, whatever it names. */

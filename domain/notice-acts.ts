@@ -408,4 +408,39 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     otherwise: () =>
       'Who watches from outside believes that the fleet is down. It closes with the next one that is heard.',
   },
+  work_unclaimed: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        `Start ${subject}, or see why it takes no work.`,
+        `soulfra services show ${subject}`,
+        'GET',
+        `/v1/services/${subject}`,
+      ),
+    otherwise: () =>
+      'Its work waits until the deadline of each piece and expires then. It closes when somebody takes work.',
+  },
+  rollout_waiting: {
+    severity: 'warning',
+    act: ({ subject, about }) =>
+      by(
+        'Do what it asks for, then say how it ended.',
+        `soulfra rollout answer ${subject} ${about} done`,
+        'POST',
+        `/v1/rollouts/${subject}/packages/${about}/answer`,
+      ),
+    otherwise: ({ subject }) => `What depends on it waits. soulfra rollout show ${subject} has the words.`,
+  },
+  rollout_held: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Mend what failed, then let it go on.',
+        `soulfra rollout resume ${subject}`,
+        'POST',
+        `/v1/rollouts/${subject}/resume`,
+      ),
+    otherwise: ({ subject }) =>
+      `What failed was taken back; the rest waits. soulfra rollout skip passes a package over, soulfra rollout rollback ${subject} takes all back.`,
+  },
 };

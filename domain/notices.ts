@@ -49,6 +49,9 @@ export const noticeKinds = [
   'certificate_ending',
   'notify_failing',
   'heartbeat_failing',
+  'work_unclaimed',
+  'rollout_waiting',
+  'rollout_held',
 ] as const;
 export type NoticeKind = (typeof noticeKinds)[number];
 

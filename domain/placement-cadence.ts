@@ -4,6 +4,7 @@ import { type Fleet, fleetAgents } from './fleet.ts';
 import { planPlacement } from './placement.ts';
 import { type PlacementAgent, placementAgent, placementInputOf } from './placement-input.ts';
 import type { Plan } from './plan.ts';
+import type { PlaceableService } from './service-placement.ts';
 import type { MeasuredRate } from './rates.ts';
 import type { GpuClass } from './task-queues.ts';
 
@@ -23,19 +24,21 @@ export function loadsOf(plan: Pick<Plan, 'hours'>): Array<{ gpuClass: GpuClass; 
  * Throws CADENCE_TOO_FAST where the fleet, all its machines alive, asks for more than 85 % of the hours of a class; names
  * the cadences that fit.
  * @param others what agents born outside the file ask for
+ * @param services that hold memory of the cards
  */
 export function checkCadence(
   fleet: Fleet,
   measuredRates: readonly MeasuredRate[] = [],
   others: readonly PlacementAgent[] = [],
+  services: readonly PlaceableService[] = [],
 ): void {
   const slower = new Map<string, string>();
-  const first = planAt(fleet, measuredRates, others, slower);
+  const first = planAt(fleet, measuredRates, others, slower, services);
   const over = loadsOf(first).filter(({ load }) => load > mostLoad);
   if (over.length === 0) return;
   let plan = first;
   for (let round = 0; round < mostRounds && slowDown(fleet, plan, slower); round += 1) {
-    plan = planAt(fleet, measuredRates, others, slower);
+    plan = planAt(fleet, measuredRates, others, slower, services);
   }
   const loads = over.map(({ gpuClass, load }) => `${gpuClass} to ${Math.round(load * 100)} %`).join(', ');
   const fields = fleet.archetypes.flatMap((archetype, i) => {
@@ -59,6 +62,7 @@ function planAt(
   measuredRates: readonly MeasuredRate[],
   others: readonly PlacementAgent[],
   slower: ReadonlyMap<string, string>,
+  services: readonly PlaceableService[],
 ): Plan {
   const own = fleetAgents(fleet).map((agent) => {
     const cadence = slower.get(agent.archetype.id);
@@ -69,7 +73,9 @@ function planAt(
     return { ...demand, tokensPerSecond: demand.tokensPerSecond * factor };
   });
   const aliveMachineIds = new Set(fleet.machines.map((machine) => machine.id));
-  return planPlacement(placementInputOf(fleet, { aliveMachineIds, measuredRates, agents: [...own, ...others] }));
+  return planPlacement(
+    placementInputOf(fleet, { aliveMachineIds, measuredRates, agents: [...own, ...others], services }),
+  );
 }
 
 /** Slows every archetype that works on an overloaded class by as much as that class is over; false where none is. */

@@ -73,7 +73,7 @@ export interface Demand {
 const memorySlackGiB = 1e-9;
 
 export function usableGiB(gpu: PlacementGpu): number {
-  return Math.max(0, gpu.vramGiB - gpu.reserveGiB);
+  return Math.max(0, gpu.vramGiB - gpu.reserveGiB - (gpu.servicesGiB ?? 0));
 }
 
 /** Whether a model holds at least one sequence on a card of so much usable memory. */

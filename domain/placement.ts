@@ -24,7 +24,8 @@ export function planPlacement(input: PlacementInput): Plan {
   const { problem, residency, spans } = solve(input, cast, demands, standby);
   const slots = fillLeftovers(problem, residency, wantedOf(cast, problem, residency, spans));
   const machines = plannedMachines(input, problem, residency, slots, spans);
-  return { machines, ...housed(input, cast, problem, slots, spans, machines) };
+  const plan = { machines, ...housed(input, cast, problem, slots, spans, machines) };
+  return input.services === undefined ? plan : { ...plan, services: [...input.services] };
 }
 
 interface Solution {

@@ -1,3 +1,4 @@
+import type { PlannedService } from './service-placement.ts';
 import type { GpuClass } from './task-queues.ts';
 
 /** What the planner decides and `replanFleet` applies: plain JSON, stored as one versioned row. */
@@ -9,6 +10,8 @@ export interface Plan {
   unplaced: Array<{ agentId: string; reason: string }>;
   /** GPU-hours a day per class: needed ÷ available is the load. */
   hours: Array<{ gpuClass: GpuClass; needed: number; available: number }>;
+  /** Where the owner's services stand; absent where there are none. */
+  services?: PlannedService[];
 }
 
 export interface PlannedMachine {
@@ -16,6 +19,7 @@ export interface PlannedMachine {
   models: ResidentModel[];
   /** Σ over its GPUs, by the estimator. */
   vramUsedGiB: number;
+  /** By models: without the reserve and what services hold. */
   vramUsableGiB: number;
 }
 

@@ -6,6 +6,8 @@ export interface Presence {
   running: number;
   sequences: number;
   polls: string[];
+  /** Models that left memory because nothing called them; the next call has them loaded again. */
+  idle: Array<{ modelId: string; since: string }>;
   at: string;
 }
 

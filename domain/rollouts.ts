@@ -68,6 +68,8 @@ const stepSchema = z.discriminatedUnion('kind', [
   manualSchema,
 ]);
 
+export type RolloutStep = z.infer<typeof stepSchema>;
+
 /** Branches and images are undone by themselves; what a command or a person did needs its own way back. */
 const undoSchema = z.discriminatedUnion('kind', [commandStepSchema, manualSchema]);
 
@@ -150,7 +152,7 @@ export function breachesOfOrder(plain: unknown): RolloutBreach[] {
 /** What holds between the packages of a file that is right in itself. */
 export function breachesOfRollout(
   file: RolloutFile,
-  { machines, rules }: { machines?: readonly string[] | undefined; rules?: readonly string[] },
+  { machines }: { machines: readonly string[] | undefined },
 ): RolloutBreach[] {
   const breaches: RolloutBreach[] = [];
   const machineOf = (machine: string, at: RolloutBreach['at'], among = machines) => {
@@ -175,6 +177,12 @@ export function breachesOfRollout(
         if (step.kind === 'deploy' && step.canary !== undefined) machineOf(step.canary, [...here, 'canary'], own);
         if (step.kind === 'patch' && (step.diff === undefined) === (step.edits === undefined))
           breaches.push({ at: here, rule: 'must have one of diff and edits', mend: 'Write one of the two.' });
+        if (step.kind === 'generate')
+          breaches.push({
+            at: here,
+            rule: `cannot be carried out: ${step.what} is not made yet`,
+            mend: 'Write the files with `patch`, or have a person do it with `manual`.',
+          });
         if ((step.kind === 'patch' || step.kind === 'generate') && file.repository === undefined)
           breaches.push({
             at: here,
@@ -189,15 +197,12 @@ export function breachesOfRollout(
         rule: 'has a command, and the package has no undo',
         mend: 'Add `undo:` with the command, or the words for a person, that lead back.',
       });
-    for (const [j, rule] of each.verify.rules.entries()) {
-      if (rules === undefined || rules.some((known) => covered(rule, known))) continue;
-      const meant = nearest(rule, rules);
+    for (const [j, rule] of each.verify.rules.entries())
       breaches.push({
         at: [...at, 'verify', 'rules', j],
-        rule: `${rule} is no rule of readiness`,
-        mend: meant === undefined ? 'docs/readiness.md lists them.' : `Did you mean \`${meant}\`?`,
+        rule: `${rule} cannot be verified: rollouts do not run readiness yet`,
+        mend: 'Leave it out, and look with `soulfra readiness` in a `manual` step.',
       });
-    }
   }
   for (const { field, packages, ordered } of overlapsOf(file.workPackages)) {
     if (ordered) continue;
@@ -209,11 +214,6 @@ export function breachesOfRollout(
     });
   }
   return breaches;
-}
-
-/** Whether a rule asked for, `ports.*` say, means this one. */
-function covered(asked: string, rule: string): boolean {
-  return asked.endsWith('.*') ? rule.startsWith(asked.slice(0, -1)) : asked === rule;
 }
 
 export interface RolloutOverlap {

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { slugSchema } from './ids.ts';
 import { nearest } from './nearest.ts';
+import { externalQueue } from './task-queues.ts';
+import { workJoins } from './work.ts';
 
 /** The schema of the files in fleet.d/: config/service-files.ts parses with it, `soulfra import` writes imported.yaml by it. */
 
@@ -52,6 +54,8 @@ export const serviceSchema = z.strictObject({
   dependsOn: z.array(serviceIdSchema).max(200).default([]),
   /** Whether the fleet is unwell without it. */
   required: z.boolean().default(true),
+  /** How it takes work: claimed over HTTP, or by its own Temporal worker; absent: not at all (docs/work.md). */
+  joins: z.enum(workJoins).optional(),
   /** Needs a GPU; absent: nothing says so. */
   gpu: z
     .strictObject({ vramGiB: z.number().positive().max(1024).optional(), because: z.array(textSchema).max(50) })
@@ -151,10 +155,18 @@ export function breachesOfServices(
     if (machine === undefined || machines === undefined || machines.includes(machine)) return;
     breaches.push({ at, rule: `must be one of fleet.yaml's machines`, mend: guess(machine, machines) });
   };
+  const queues = Map.groupBy(known.keys(), externalQueue);
   for (const [i, service] of file.services.entries()) {
     const at = ['services', i];
     if ((known.get(service.id) ?? 0) > 1)
       breaches.push({ at: [...at, 'id'], rule: 'is used twice', mend: 'Rename one.' });
+    const meets = service.joins && queues.get(externalQueue(service.id))?.find((id) => id !== service.id);
+    if (meets !== undefined)
+      breaches.push({
+        at: [...at, 'id'],
+        rule: `must not have the queue of ${meets}`,
+        mend: 'Rename one: a dash and an @ are the same in the name of a queue.',
+      });
     machineOf(service.machine, [...at, 'machine']);
     const after = service.id.split('@')[1];
     if (after !== undefined && after !== service.machine) {

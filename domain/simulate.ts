@@ -20,6 +20,8 @@ export interface SimulateReport {
   moves: PlanMoves;
   /** Agents whose home changes, by where from and where to. */
   homes: Array<{ from: string; to: string; agents: number }>;
+  /** Services that move; to null: down. */
+  services: Array<{ id: string; from: string | null; to: string | null; because: string }>;
   /** Their model stands on no surviving machine; they wait until the new plan has loaded it. */
   waits: AgentsOfModel[];
   /** A smaller model stands in, and results are marked degraded. */
@@ -93,10 +95,19 @@ function reportOf(input: PlacementInput, before: Plan, after: Plan): SimulateRep
     after,
     moves: movesBetween(before, after),
     homes: [...homes.values()].toSorted((a, b) => b.agents - a.agents || (a.from + a.to < b.from + b.to ? -1 : 1)),
+    services: servicesMoved(before, after),
     waits: grouped(waits),
     degrades: grouped(degrades),
     parks: grouped(parks),
   };
+}
+
+function servicesMoved(before: Plan, after: Plan): SimulateReport['services'] {
+  const stood = new Map((before.services ?? []).map(({ id, machineId }) => [id, machineId]));
+  return (after.services ?? []).flatMap(({ id, machineId: to, because }) => {
+    const from = stood.get(id) ?? null;
+    return from === to ? [] : [{ id, from, to, because }];
+  });
 }
 
 type Grouping = Map<string, AgentsOfModel>;

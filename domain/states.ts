@@ -38,9 +38,40 @@ export type HealthKind = (typeof healthKinds)[number];
 export const healthStates = ['lost', 'failing', 'late', 'not_set_up', 'ok'] as const;
 export type HealthState = (typeof healthStates)[number];
 
+/** Of what a service asks of a model; nothing of it is kept once it has been answered. */
+export const gatewayRequestStates = ['open', 'answered', 'failed'] as const;
+export type GatewayRequestState = (typeof gatewayRequestStates)[number];
+
 /** unknown: nothing has looked at it yet. */
 export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
 export type ServiceState = (typeof serviceStates)[number];
+
+/** held: packages failed, and what is left waits for them. */
+export const rolloutStates = ['running', 'paused', 'held', 'rolling_back', 'done', 'rolled_back'] as const;
+export type RolloutState = (typeof rolloutStates)[number];
+
+/** failed: taken back after a failure; undone: by a rollback; stuck: its undo failed. */
+export const rolloutPackageStates = [
+  'waiting',
+  'running',
+  'verifying',
+  'done',
+  'undoing',
+  'failed',
+  'undone',
+  'stuck',
+  'skipped',
+] as const;
+export type RolloutPackageState = (typeof rolloutPackageStates)[number];
+
+/** waiting: for a person; doubtful: nobody knows whether it was done to its end. */
+export const rolloutStepStates = ['running', 'waiting', 'done', 'failed', 'doubtful'] as const;
+export type RolloutStepState = (typeof rolloutStepStates)[number];
+/** What starting and stopping a service has come to; whether it does its work is its ServiceState. */
+export const serviceRunStates = ['waiting', 'starting', 'started', 'stopping', 'stopped', 'failed'] as const;
+export type ServiceRunState = (typeof serviceRunStates)[number];
+export const serviceActions = ['start', 'stop', 'restart'] as const;
+export type ServiceAction = (typeof serviceActions)[number];
 
 export const messageStates = ['received', 'answering', 'answered', 'failed', 'canceled'] as const;
 export type MessageState = (typeof messageStates)[number];
@@ -170,3 +201,16 @@ export type GuildAction = (typeof guildActions)[number];
 
 export const inviteStates = ['pending', 'accepted', 'declined', 'revoked', 'expired', 'used_up'] as const;
 export type InviteState = (typeof inviteStates)[number];
+
+/** Of work for a service. running: a claimer has it; what a Temporal worker of the owner's does is queued until it ends. */
+export const workStates = ['queued', 'running', 'completed', 'failed', 'expired', 'canceled'] as const;
+export type WorkState = (typeof workStates)[number];
+/** Work in one of these never changes again. */
+const endedWorkStates = ['completed', 'failed', 'expired', 'canceled'] as const satisfies readonly WorkState[];
+export function isEndedWork(state: WorkState): boolean {
+  return (endedWorkStates as readonly WorkState[]).includes(state);
+}
+
+/** Of one claim. lost: its lease ran out before an answer came. */
+export const workOutcomes = ['completed', 'failed', 'lost', 'expired', 'canceled'] as const;
+export type WorkOutcome = (typeof workOutcomes)[number];

@@ -30,6 +30,11 @@ export function machineQueue(machineId: string): string {
 export const channelQueues = { mail: 'channel_mail', webhooks: 'channel_webhooks', notify: 'channel_notify' } as const;
 export type Channel = keyof typeof channelQueues;
 
+/** Work for a service of the owner's; services whose ids meet here are refused (domain/services.ts). */
+export function externalQueue(serviceId: string): string {
+  return `external_${serviceId.replaceAll(/[-@]/g, '_')}`;
+}
+
 /** Posts of one kind of channel: each kind has a rate of its own. */
 export function channelQueue(kind: ChannelKindName): string {
   return `channel_${kind}`;

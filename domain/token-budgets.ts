@@ -28,7 +28,8 @@ export function budgetOf(budgets: TokenBudgets, scope: BudgetScope, subject: str
 export interface TokenSpend {
   /** Of the step: however often it runs, it counts once. */
   key: string;
-  agentId: string;
+  /** Absent: a service asks for itself, by `askedBy`. */
+  agentId?: string;
   /** The token of the API that asked for it. */
   askedBy?: string | undefined;
   /** Output tokens that the step may take at the most: reserved before the call. */

@@ -8,6 +8,7 @@ type WorkflowKind =
   | 'reflection'
   | 'memory'
   | 'talk'
+  | 'gateway'
   | 'persona'
   | 'source'
   | 'guild'
@@ -15,6 +16,7 @@ type WorkflowKind =
   | 'drop'
   | 'market'
   | 'telling'
+  | 'work'
   | 'upkeep';
 
 interface Window {
@@ -43,6 +45,7 @@ type Field =
   | 'machineId'
   | 'mailId'
   | 'messageId'
+  | 'modelId'
   | 'notificationId'
   | 'payoutId'
   | 'period'
@@ -51,9 +54,14 @@ type Field =
   | 'purchaseId'
   | 'ratingId'
   | 'refundId'
+  | 'rolloutId'
+  | 'action'
+  | 'requestId'
   | 'sourceId'
   | 'trigger'
-  | 'whisperId';
+  | 'serviceId'
+  | 'whisperId'
+  | 'workId';
 
 const sweep = (kind: WorkflowKind, what: string, details: string): Window => ({ kind, summary: () => what, details });
 
@@ -79,6 +87,12 @@ const windows = {
     summary: ({ machineId }) => `drains ${machineId}`,
     details: 'The machine takes no new calls; it ends once the calls in hand are done.',
   },
+  runServices: {
+    kind: 'fleet',
+    summary: ({ action, requestId }) => `${action} of services, ${requestId}`,
+    details:
+      'Starts services wave by wave, what is needed first, and stops them the other way round, each on its machine. Rows: `service_runs`.',
+  },
   reflectFleet: {
     kind: 'reflection',
     summary: ({ cadence }) => (cadence ? `agents of every ${cadence}` : 'every agent'),
@@ -95,6 +109,12 @@ const windows = {
     kind: 'talk',
     summary: ({ agentId }) => `${agentId} answers`,
     details: 'Recalls memories, asks the model before its other work, stores answer and citations. Rows: `messages`.',
+  },
+  completeChat: {
+    kind: 'gateway',
+    summary: ({ modelId }) => `${modelId} answers a service`,
+    details:
+      'Asks a machine that serves the model; another one where that goes away before its first word. Rows: `gateway_requests`, deleted once answered.',
   },
   spawnPersona: {
     kind: 'persona',
@@ -137,6 +157,12 @@ const windows = {
     kind: 'ballot',
     summary: ({ agentId, ballotId }) => `${agentId} votes on ${ballotId}`,
     details: 'Asks the agent’s model for its vote. Rows: `votes`.',
+  },
+  rollOut: {
+    kind: 'upkeep',
+    summary: ({ rolloutId }) => `carries out ${rolloutId}`,
+    details:
+      'Does the steps of work packages, verifies and undoes them. Rows: `rollouts`, `rollout_packages`, `rollout_steps`.',
   },
   settleEgo: sweep('ballot', 'voting weight is earned and fades', 'Every day, once a fact. Rows: `ego_entries`.'),
   composeDrops: sweep(
@@ -221,6 +247,12 @@ const windows = {
   },
   sendDigest: sweep('telling', 'the digest of the day', 'One message to each destination. Rows: `notifications`.'),
   sendHeartbeat: sweep('telling', 'asks the address that is watched from outside', 'As long as a machine works.'),
+  runWork: {
+    kind: 'work',
+    summary: ({ workId, serviceId }) => `${workId ?? 'work'} for ${serviceId ?? 'a service'}`,
+    details:
+      'Offers work to the claimers of a service until one has done it, the attempts are used up or its deadline has come. Rows: `works`, `work_attempts`.',
+  },
   applyRetention: sweep('upkeep', 'deletes what has outlived its retention', 'Every day, batch by batch.'),
 } as const satisfies Record<string, Window>;
 

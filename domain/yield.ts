@@ -27,7 +27,7 @@ export interface YieldCause {
   lingers: boolean;
 }
 
-/** What the worker sees of its host; absent: not looked at. */
+/** What the worker sees of its host; absent: not looked at, or not to be seen now. */
 export interface OwnerSigns {
   /** Memory of the cards that is not the model server's. */
   foreignGiB?: number | undefined;
@@ -65,17 +65,21 @@ export interface Yielding {
   seenAt: number;
 }
 
-/** Whether the machine yields after this look; null: it works. */
+/**
+ * Whether the machine yields after this look; null: it works. A sign that could not be seen changes nothing: it drives nobody out, and
+ * is no word that the owner has gone.
+ */
 export function nextYielding(
   before: Yielding | null,
   cause: YieldCause | null,
-  at: { now: number; returnAfterMs: number },
+  at: { now: number; returnAfterMs: number; unseen?: boolean },
 ): Yielding | null {
   if (cause !== null) {
     // A figure that moves is no new reason.
     const same = before !== null && kindOf(before.reason) === kindOf(cause.reason);
     return { ...cause, reason: same ? before.reason : cause.reason, seenAt: at.now };
   }
+  if (before?.lingers && at.unseen) return { ...before, seenAt: at.now };
   return before?.lingers && at.now - before.seenAt < at.returnAfterMs ? before : null;
 }
 

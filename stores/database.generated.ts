@@ -462,6 +462,22 @@ export interface FleetVersions {
   version: Generated<number>;
 }
 
+export interface GatewayRequests {
+  answer: Json | null;
+  asked: Json;
+  attempt: Generated<number>;
+  createdAt: Generated<Timestamp>;
+  errorCode: string | null;
+  errorMessage: string | null;
+  id: string;
+  machineId: string | null;
+  modelId: string;
+  ownerId: string;
+  shownAttempt: number | null;
+  state: Generated<string>;
+  tokenId: string;
+}
+
 export interface GuildEvents {
   action: string;
   actorAgentId: string | null;
@@ -1131,6 +1147,47 @@ export interface Refunds {
   state: string;
 }
 
+export interface RolloutPackages {
+  attempt: Generated<number>;
+  changedAt: Generated<Timestamp>;
+  packageId: string;
+  position: number;
+  reason: Generated<string>;
+  rolloutId: string;
+  state: Generated<string>;
+  undoTo: string | null;
+  wellSince: Timestamp | null;
+}
+
+export interface Rollouts {
+  changedAt: Generated<Timestamp>;
+  createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  file: Json;
+  id: string;
+  machines: string[];
+  madeBy: string;
+  ownerId: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  state: Generated<string>;
+}
+
+export interface RolloutSteps {
+  attempt: number;
+  beganAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  kind: string;
+  machineId: string;
+  packageId: string;
+  phase: string;
+  position: number;
+  reason: Generated<string>;
+  result: Json | null;
+  rolloutId: string;
+  state: Generated<string>;
+}
+
 export interface RunCalls {
   machineId: string;
   modelCalls: number;
@@ -1184,6 +1241,20 @@ export interface Runs {
   trigger: string;
   wantedModelId: string;
   workflowId: string;
+}
+
+export interface ServiceRuns {
+  action: string;
+  changedAt: Generated<Timestamp>;
+  epoch: number | null;
+  machineId: string | null;
+  ownerId: string;
+  reason: Generated<string>;
+  requestId: string;
+  serviceId: string;
+  state: string;
+  wanted: string;
+  wave: number;
 }
 
 export interface Services {
@@ -1350,8 +1421,8 @@ export interface Tokens {
 }
 
 export interface TokenSpends {
-  agentId: string;
-  archetype: string;
+  agentId: string | null;
+  archetype: string | null;
   attempts: Generated<number>;
   day: Timestamp;
   key: string;
@@ -1487,6 +1558,44 @@ export interface Whispers {
   text: string;
 }
 
+export interface WorkAttempts {
+  answerHash: Buffer | null;
+  attempt: number;
+  beatAt: Generated<Timestamp>;
+  claimedAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
+  outcome: string | null;
+  reason: Generated<string>;
+  serviceId: string;
+  taskToken: Buffer;
+  tokenHash: Buffer;
+  workId: string;
+}
+
+export interface Works {
+  attempt: Generated<number>;
+  attempts: number;
+  createdAt: Generated<Timestamp>;
+  deadline: Timestamp;
+  endedAt: Timestamp | null;
+  id: string;
+  input: Json;
+  joins: string;
+  leaseSeconds: number;
+  offeredAt: Timestamp | null;
+  ownerId: string;
+  priority: number;
+  queue: string;
+  reason: Generated<string>;
+  requestHash: Buffer;
+  result: Json | null;
+  serviceId: string;
+  startedAt: Timestamp | null;
+  state: Generated<string>;
+  submittedBy: string | null;
+  taskToken: Buffer | null;
+}
+
 export interface DB {
   activations: Activations;
   agentBudgets: AgentBudgets;
@@ -1521,6 +1630,7 @@ export interface DB {
   events: Events;
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
+  gatewayRequests: GatewayRequests;
   guildEvents: GuildEvents;
   guildInvites: GuildInvites;
   guildInviteTokens: GuildInviteTokens;
@@ -1571,8 +1681,12 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   refunds: Refunds;
+  rolloutPackages: RolloutPackages;
+  rollouts: Rollouts;
+  rolloutSteps: RolloutSteps;
   runCalls: RunCalls;
   runs: Runs;
+  serviceRuns: ServiceRuns;
   services: Services;
   signingKeys: SigningKeys;
   sourceItems: SourceItems;
@@ -1597,4 +1711,6 @@ export interface DB {
   webhooks: Webhooks;
   webhookSecrets: WebhookSecrets;
   whispers: Whispers;
+  workAttempts: WorkAttempts;
+  works: Works;
 }

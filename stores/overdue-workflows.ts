@@ -5,7 +5,10 @@ import {
   inviteWorkflowId,
   mailWorkflowId,
   notificationWorkflowId,
+  rollbackWorkflowId,
+  rolloutWorkflowId,
   webhookDeliveryWorkflowId,
+  workWorkflowId,
 } from '../domain/ids.ts';
 import { sweepOverdueSeconds } from '../domain/sweeps.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
@@ -19,7 +22,9 @@ export interface OverdueRows {
   notifications: number;
   mails: number;
   webhookDeliveries: number;
+  rollouts: number;
   runs: number;
+  works: number;
   sweeps: number;
 }
 
@@ -90,6 +95,16 @@ export function createOverdueWorkflowStore(db: Database) {
             args: [{ deliveryId }],
           }),
         ),
+        // One that was done has another workflow for its rollback; where the first one still runs, a second finds the same rows.
+        rollouts: await begin(
+          tx,
+          sql`(select id, state as part from rollouts where ended_at is null and changed_at < now() - ${overdue}) r`,
+          (rolloutId, state) => ({
+            workflowId: state === 'rolling_back' ? rollbackWorkflowId(rolloutId) : rolloutWorkflowId(rolloutId),
+            type: 'rollOut',
+            args: [{ rolloutId }],
+          }),
+        ),
         // Its row is open, so no other run of the agent begins. One whose workflow has not begun is its sweep's.
         runs: await begin(
           tx,
@@ -97,6 +112,18 @@ export function createOverdueWorkflowStore(db: Database) {
             from runs where state in ('queued', 'running', 'parked') and temporal_run_id is not null
               and created_at < now() - interval '1 hour') r`,
           (workflowId, input) => ({ workflowId, type: 'reflectAgent', args: [JSON.parse(input)] }),
+        ),
+        // What nobody offers, and whose claimer is silent, has a workflow that waits for a while, or none.
+        works: await begin(
+          tx,
+          sql`(select id, service_id as part from works k where ended_at is null and created_at < now() - ${overdue}
+            and (task_token is null or (state = 'running' and not exists (select from work_attempts a where a.work_id = k.id
+              and a.attempt = k.attempt and a.beat_at > now() - make_interval(secs => 3 * k.lease_seconds))))) w`,
+          (workId, serviceId) => ({
+            workflowId: workWorkflowId(workId),
+            type: 'runWork',
+            args: [{ workId, serviceId }],
+          }),
         ),
         // Rows that it has not begun are nobody's else, and keep their agents from every later run.
         sweeps: await begin(

@@ -6,6 +6,8 @@ import { type PlacementAgent, placementAgent } from '../domain/placement-input.t
 import type { MeasuredRate } from '../domain/rates.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import { birth, type NewAgent, refuseTaken } from './agents.ts';
+import type { PlaceableService } from '../domain/service-placement.ts';
+import { placeableServices } from './services.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { lockFleet } from './fleets.ts';
@@ -31,7 +33,11 @@ export interface PersonaArrival {
 export type Admission = { refuseOverload: RefuseOverload } | { mostDormant: number };
 
 /** @throws CADENCE_TOO_FAST where the cards could not keep up with all of these, the one that arrives among them */
-export type RefuseOverload = (agents: readonly PlacementAgent[], rates: readonly MeasuredRate[]) => void;
+export type RefuseOverload = (
+  agents: readonly PlacementAgent[],
+  rates: readonly MeasuredRate[],
+  services: readonly PlaceableService[],
+) => void;
 
 export interface StoredPersonaFile extends PersonaFile {
   picture: Buffer | undefined;
@@ -171,7 +177,7 @@ export async function mayArrive(
 ): Promise<void> {
   if ('mostDormant' in admission) return refuseMore(tx, ownerId, admission.mostDormant);
   const own = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
-  admission.refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx));
+  admission.refuseOverload([...(await demandOf(tx)), own], await measuredRates(tx), await placeableServices(tx));
 }
 
 /** Retired ones count: what they remember is kept. Under the fleet's lock, so that none comes in between. */

@@ -6,7 +6,9 @@ import type { PlanState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
+import { moveServices } from './services.ts';
 import { takeLock } from './locks.ts';
+import { requestMovedServices } from './service-runs.ts';
 
 export interface StoredPlan {
   version: number;
@@ -134,6 +136,7 @@ export function createPlanStore(db: Database) {
           .where('version', '=', version)
           .execute();
         await moveHomes(tx, computed.plan);
+        await moveServices(tx, computed.plan.services ?? []);
         await appendEvents(tx, [
           {
             ownerId: row.ownerId,
@@ -164,6 +167,7 @@ export function createPlanStore(db: Database) {
           .where('version', '=', version)
           .execute();
         await appendEvents(tx, [{ ownerId: row.ownerId, type: 'plan.applied', subject: String(version) }]);
+        await requestMovedServices(tx, row.ownerId);
         return true;
       });
     },

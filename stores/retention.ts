@@ -20,6 +20,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from events where ctid in (select ctid from events where at < ${ago(keep.events)} limit ${batch})`,
         sql`delete from health_changes where id in (select id from health_changes where at < ${ago(keep.health)} limit ${batch})`,
         sql`delete from token_spends where key in (select key from token_spends where day < (${ago(keep.stepResults)})::date limit ${batch})`,
+        // Who asked waits no longer; an answer in time has taken the row away.
+        sql`delete from gateway_requests where id in (select id from gateway_requests where created_at < now() - interval '1 day' limit ${batch})`,
         sql`delete from token_days where ctid in (select ctid from token_days where day < (${ago(keep.runs)})::date limit ${batch})`,
         sql`delete from step_results where ctid in (select s.ctid from step_results s
           where s.stored_at < ${ago(keep.stepResults)}
@@ -66,6 +68,7 @@ export function createRetentionStore(db: Database) {
         // Long after the last time that a provider tells an event again; one that is not settled stays.
         sql`delete from payment_events where ctid in (select ctid from payment_events
           where received_at < ${ago(keep.paymentEvents)} and settled_at is not null limit ${batch})`,
+        sql`delete from works where id in (select id from works where ended_at < ${ago(keep.work)} limit ${batch})`,
         sql`delete from mails where id in (select id from mails where ended_at < ${ago(keep.mails)} limit ${batch})`,
         // Who never brought a link back: their address is kept no longer than the mail to it was.
         sql`update users set address = null, name = ${deletedName}, deleted_at = now() where id in (select u.id from users u

@@ -3,6 +3,8 @@ import { DomainError } from '../domain/errors.ts';
 import { type PlacementAgent, placementAgent } from '../domain/placement-input.ts';
 import type { MeasuredRate } from '../domain/rates.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
+import type { PlaceableService } from '../domain/service-placement.ts';
+import { placeableServices } from './services.ts';
 import type { Database, Executor } from './database.ts';
 import { egoOf, transferEgo } from './ego.ts';
 import { appendEvents } from './events.ts';
@@ -67,7 +69,7 @@ export function createRetirementStore(db: Database) {
     async revive(
       agentId: string,
       ownerId: string,
-      refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
+      refusalOf: (agents: PlacementAgent[], rates: MeasuredRate[], services: PlaceableService[]) => string | undefined,
     ): Promise<{ ego: number; egoFrom: string | null }> {
       return db.transaction().execute(async (tx) => {
         const living = await demandOf(tx);
@@ -77,7 +79,7 @@ export function createRetirementStore(db: Database) {
           throw new DomainError('CONFLICT', `fleet.yaml no longer names ${agentId}; name it again and apply`);
         }
         const demand = placementAgent({ ...agent, model: agent.modelId, leastClass: agent.leastClass as GpuClass });
-        const refusal = refusalOf([...living, demand], await measuredRates(tx));
+        const refusal = refusalOf([...living, demand], await measuredRates(tx), await placeableServices(tx));
         if (refusal !== undefined) throw new DomainError('CADENCE_TOO_FAST', refusal);
         const given = holderId === undefined ? undefined : await lastRetirement(tx, agentId);
         const ego = given === undefined ? 0 : Math.min(given.amount, await egoOf(tx, holderId!));

@@ -7,6 +7,8 @@ import type { MeasuredRate } from '../domain/rates.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { Refusal, SpawnEnd } from '../domain/whispers.ts';
 import { type BirthOfWhisper, giveBirth } from './births.ts';
+import type { PlaceableService } from '../domain/service-placement.ts';
+import { placeableServices } from './services.ts';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
 import { currentFleet } from './fleets.ts';
@@ -157,7 +159,12 @@ export function createSpawnStore(db: Database) {
      */
     async takeRoom(
       whisperId: string,
-      refusalOf: (fleet: Fleet, agents: PlacementAgent[], rates: MeasuredRate[]) => string | undefined,
+      refusalOf: (
+        fleet: Fleet,
+        agents: PlacementAgent[],
+        rates: MeasuredRate[],
+        services: PlaceableService[],
+      ) => string | undefined,
     ): Promise<SpawnEnd | undefined> {
       const reason = await housing(() =>
         db.transaction().execute(async (tx) => {
@@ -182,7 +189,7 @@ export function createSpawnStore(db: Database) {
           const child = placementAgent({ ...own, model: own.modelId, leastClass: own.leastClass as GpuClass });
           // Read under the lock: an apply that came first is held to, one that comes later counts this one.
           const { fleet } = (await currentFleet(tx))!;
-          const refusal = refusalOf(fleet, [...demand, child], await measuredRates(tx));
+          const refusal = refusalOf(fleet, [...demand, child], await measuredRates(tx), await placeableServices(tx));
           if (refusal !== undefined) return refusal;
           await tx.updateTable('whispers').set({ roomAt: sql<Date>`now()` }).where('id', '=', whisperId).execute();
           return undefined;

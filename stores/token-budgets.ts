@@ -35,19 +35,22 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
         await db.transaction().execute(async (tx) => {
           const { rows } = await sql<{
             ownerId: string;
-            archetype: string;
+            archetype: string | null;
             service: string | null;
             day: string;
             isNew: boolean;
           }>`
             insert into token_spends (key, owner_id, agent_id, archetype, service, day, reserved)
-            select ${key}, a.owner_id, a.id, a.archetype, (select coalesce(t.service_id, t.name) from tokens t where t.id = ${askedBy ?? null}),
+            select ${key}, coalesce(a.owner_id, t.owner_id), a.id, a.archetype, coalesce(t.service_id, t.name),
               (now() at time zone 'UTC')::date, ${most}
-            from agents a where a.id = ${agentId}
+            from (select ${agentId ?? null}::text as agent_id, ${askedBy ?? null}::text as token_id) asked
+            left join agents a on a.id = asked.agent_id left join tokens t on t.id = asked.token_id
+            where a.id is not null or (asked.agent_id is null and t.id is not null)
             on conflict (key) do update set attempts = token_spends.attempts + 1 where token_spends.tokens is null
             returning owner_id, archetype, service, day::text as day, xmax = 0 as is_new`.execute(tx);
           const [row] = rows;
-          if (row?.isNew) for (const of of scopesOf({ ...row, agentId })) await count(tx, row, of, most);
+          if (row?.isNew)
+            for (const of of scopesOf({ ...row, agentId: agentId ?? null })) await count(tx, row, of, most);
         });
       } catch (err) {
         if (!(err instanceof SpentBudget)) throw err;
@@ -98,8 +101,8 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
           : sql`update token_spends set tokens = ${tokens} where key = ${key} and tokens is null`;
       const { rows } = await sql<{
         ownerId: string;
-        agentId: string;
-        archetype: string;
+        agentId: string | null;
+        archetype: string | null;
         service: string | null;
         day: string;
         reserved: number;
@@ -119,13 +122,13 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
 export type TokenBudgetStore = ReturnType<typeof createTokenBudgetStore>;
 
 function scopesOf(of: {
-  agentId: string;
-  archetype: string;
+  agentId: string | null;
+  archetype: string | null;
   service: string | null;
 }): Array<{ scope: BudgetScope; subject: string }> {
   return [
-    { scope: 'agent', subject: of.agentId },
-    { scope: 'archetype', subject: of.archetype },
+    ...(of.agentId === null ? [] : [{ scope: 'agent' as const, subject: of.agentId }]),
+    ...(of.archetype === null ? [] : [{ scope: 'archetype' as const, subject: of.archetype }]),
     ...(of.service === null ? [] : [{ scope: 'service' as const, subject: of.service }]),
   ];
 }

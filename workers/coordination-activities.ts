@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { createBallotEffectActivities } from '../activities/ballot-effects.ts';
+import { createRolloutActivities } from '../activities/rollouts.ts';
 import { createBallotActivities } from '../activities/ballots.ts';
 import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
@@ -14,6 +15,7 @@ import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMessageActivities } from '../activities/messages.ts';
+import { createGatewayRequestActivities } from '../activities/gateway-requests.ts';
 import { createHostedPayments } from '../activities/hosted-payments.ts';
 import type { PaymentProviders } from '../activities/payment-providers.ts';
 import { createInviteActivities } from '../activities/invites.ts';
@@ -32,9 +34,11 @@ import { createRetentionActivities } from '../activities/retention.ts';
 import { createSourceDeliveryActivities } from '../activities/source-deliveries.ts';
 import type { SourceReadActivities } from '../activities/source-reads.ts';
 import { createSourceActivities } from '../activities/sources.ts';
+import { createServiceRequestActivities } from '../activities/service-runs.ts';
 import { createSpawnActivities } from '../activities/spawns.ts';
 import { createSweepActivities } from '../activities/sweeps.ts';
 import { createThreadActivities } from '../activities/threads.ts';
+import { createWorkActivities } from '../activities/work.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { createAgentStore } from '../stores/agents.ts';
@@ -49,6 +53,7 @@ import { createDriftStore } from '../stores/drift.ts';
 import { createEgoMintStore } from '../stores/ego-minting.ts';
 import { createEmbeddingStore } from '../stores/embeddings.ts';
 import { createFleetStore } from '../stores/fleets.ts';
+import { createGatewayRequestStore } from '../stores/gateway-requests.ts';
 import { createHealthStore } from '../stores/health.ts';
 import { createIntentStore } from '../stores/intents.ts';
 import { createInviteStore } from '../stores/invite-clock.ts';
@@ -75,6 +80,8 @@ import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
+import { createRolloutStore } from '../stores/rollouts.ts';
+import { createServiceRunStore } from '../stores/service-runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceGuildStore } from '../stores/source-guilds.ts';
 import { createSourceItemStore } from '../stores/source-items.ts';
@@ -87,6 +94,7 @@ import { createUnsaidVectorStore } from '../stores/unsaid-vectors.ts';
 import { createVoterStore } from '../stores/voters.ts';
 import { createVoteStore } from '../stores/votes.ts';
 import { createWeavingStore } from '../stores/weaving.ts';
+import { createWorkStore } from '../stores/work.ts';
 import { readSchedules } from './schedule-facts.ts';
 import { reconcileSchedules } from './schedules.ts';
 
@@ -126,6 +134,8 @@ export function createWorkerStores(db: Database) {
     threads: createThreadStore(db),
     weaving: createWeavingStore(db),
     consolidation: createConsolidationStore(db),
+    serviceRuns: createServiceRunStore(db),
+    rollouts: createRolloutStore(db),
     sourceDrops: createSourceDropStore(db),
     sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),
@@ -140,6 +150,8 @@ export function createWorkerStores(db: Database) {
     dropSchedules: createDropScheduleStore(db),
     compositions: createCompositionStore(db),
     replies: createReplyStore(db),
+    works: createWorkStore(db),
+    gatewayRequests: createGatewayRequestStore(db),
   };
 }
 export type WorkerStores = ReturnType<typeof createWorkerStores>;
@@ -158,6 +170,7 @@ export function createCoordinationActivities(
   metrics?: WorkerMetrics,
 ) {
   return joinActivities(
+    createRolloutActivities(stores),
     createBallotActivities({ ...stores, fleet }),
     createBallotEffectActivities({ ...stores, client }),
     createEgoActivities({ ...stores, fleet }),
@@ -166,6 +179,7 @@ export function createCoordinationActivities(
     createSweepActivities({ ...stores, fleet, machineId }),
     createReflectionActivities({ ...stores, fleet, ...(metrics && { metrics }) }),
     createMessageActivities({ ...stores, fleet }),
+    createGatewayRequestActivities({ ...stores, fleet }),
     createCompareActivities({ ...stores, memorySearch }),
     createPlanActivities({
       ...stores,
@@ -198,9 +212,11 @@ export function createCoordinationActivities(
     createInviteActivities({ ...stores, fleet }),
     createJudgementActivities({ ...stores, fleet }),
     createClusterActivities({ ...stores, fleet, openClusterer }),
+    createServiceRequestActivities({ runs: stores.serviceRuns }),
     createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
     createDropActivities(stores),
     createReplySweepActivities(stores),
     createCompositionActivities({ ...stores, fleet }),
+    createWorkActivities(stores),
   );
 }

@@ -2,6 +2,7 @@ import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { InferencePool } from '../activities/machines.ts';
 import type { AnswerActivities } from '../activities/answers.ts';
+import type { CompletionActivities } from '../activities/completions.ts';
 import type { InferenceActivities } from '../activities/inference.ts';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { UsedModel } from '../activities/machine-calls.ts';
@@ -21,13 +22,13 @@ export interface ModelLoader {
 export interface PoolOptions extends SharedByWorkers {
   identity: string;
   gate: SlotGate;
-  activities: InferenceActivities & AnswerActivities;
+  activities: InferenceActivities & AnswerActivities & CompletionActivities;
   loader: ModelLoader;
   /** Milliseconds a call may take: how long a queue that stops being polled may drain. */
   callTimeout: number;
   heartbeatTimeout: number;
   log: Logger;
-  /** Told whenever what is polled has changed, so that the lease says so at once. */
+  /** Told whenever what is polled, or unloaded for being idle, has changed, so that lease and presence say so at once. */
   onChange: () => void;
   /** A worker ended with an error of its own. */
   onFailure: (err: unknown) => void;
@@ -50,12 +51,16 @@ export function createInferencePool(options: PoolOptions) {
   const resident = new Set<string>();
   /** GiB of what is loaded, is being loaded, or could not be unloaded, by the plan's estimate. */
   const inMemory = new Map<string, number>();
+  /** Of those, what is being loaded now: the server may not name it yet. */
+  const loading = new Map<string, number>();
   const uses = new Map<string, ModelUse>();
   /** Resident by the plan and unloaded because nothing called them, with their GiB: the next call has them loaded again. */
-  const idle = new Map<string, number>();
+  const idle = new Map<string, { vramGiB: number; since: Date }>();
   /** Unloading of idle models that is under way. */
   const leaving = new Map<string, Promise<void>>();
   let keepsTold = false;
+  /** Told once, and tried again. */
+  const notUnloaded = new Set<string>();
   /** Breaks off loading when the memory is given up. */
   let loads = new AbortController();
   const missing = new Set<string>();
@@ -65,9 +70,12 @@ export function createInferencePool(options: PoolOptions) {
   let planVersion: number | null = null;
   let last: Promise<void> = Promise.resolve();
 
-  function inOrder(change: () => Promise<void>): Promise<void> {
+  function inOrder<T>(change: () => Promise<T>): Promise<T> {
     const next = last.then(change, change);
-    last = next.catch(() => undefined);
+    last = next.then(
+      () => undefined,
+      () => undefined,
+    );
     return next;
   }
 
@@ -132,6 +140,7 @@ export function createInferencePool(options: PoolOptions) {
 
   async function load({ modelId, vramGiB }: RankedModel, signal: AbortSignal): Promise<boolean> {
     inMemory.set(modelId, vramGiB);
+    loading.set(modelId, vramGiB);
     try {
       await loader.load(modelId, AbortSignal.any([signal, loads.signal]));
       resident.add(modelId);
@@ -147,6 +156,8 @@ export function createInferencePool(options: PoolOptions) {
       if (!missing.has(modelId)) log.error({ err, modelId }, 'model not loaded');
       missing.add(modelId);
       return false;
+    } finally {
+      loading.delete(modelId);
     }
   }
 
@@ -154,6 +165,7 @@ export function createInferencePool(options: PoolOptions) {
   async function unload(modelId: string, signal: AbortSignal): Promise<boolean> {
     try {
       const unloaded = await loader.unload(modelId, signal);
+      notUnloaded.delete(modelId);
       if (unloaded) inMemory.delete(modelId);
       else if (!keepsTold) {
         keepsTold = true;
@@ -163,7 +175,8 @@ export function createInferencePool(options: PoolOptions) {
     } catch (err) {
       signal.throwIfAborted();
       // A server that is away holds nothing; one that keeps the model will say so when the next one does not fit.
-      log.error({ err, modelId }, 'model not unloaded');
+      if (!notUnloaded.has(modelId)) log.error({ err, modelId }, 'model not unloaded');
+      notUnloaded.add(modelId);
       return false;
     }
   }
@@ -181,7 +194,8 @@ export function createInferencePool(options: PoolOptions) {
     const idleSeconds = Math.round((performance.now() - use.usedAt) / 1000);
     const vramGiB = inMemory.get(modelId) ?? 0;
     if (await unload(modelId, signal)) {
-      idle.set(modelId, vramGiB);
+      idle.set(modelId, { vramGiB, since: new Date() });
+      options.onChange();
       log.info({ modelId, idleSeconds }, 'idle model unloaded');
     }
     // What could not be unloaded is tried again after as long.
@@ -190,17 +204,22 @@ export function createInferencePool(options: PoolOptions) {
 
   /** Loads a model again that was idle, for a call; several calls may do so at once, as the server loads it once. */
   async function wake(modelId: string, signal: AbortSignal): Promise<void> {
-    const vramGiB = idle.get(modelId);
+    const vramGiB = idle.get(modelId)?.vramGiB;
     if (vramGiB === undefined) return;
     // Before it is loaded, as a load that is broken off may have happened.
     inMemory.set(modelId, vramGiB);
+    loading.set(modelId, vramGiB);
     try {
       await loader.load(modelId, signal);
     } catch (err) {
       if (!signal.aborted && idle.has(modelId)) inMemory.delete(modelId);
       throw err;
+    } finally {
+      loading.delete(modelId);
     }
-    if (idle.delete(modelId)) log.info({ modelId }, 'idle model loaded again');
+    if (!idle.delete(modelId)) return;
+    log.info({ modelId }, 'idle model loaded again');
+    options.onChange();
   }
 
   const pool = {
@@ -232,18 +251,28 @@ export function createInferencePool(options: PoolOptions) {
       return inOrder(() => stop([...polled.keys()]));
     },
 
-    /** Stops polling for a reason and frees the memory of the cards; calls in hand are the caller's to break off. */
-    giveUp(reason: string, signal: AbortSignal): Promise<void> {
+    /**
+     * Stops polling for a reason and frees the memory of the cards; calls in hand are the caller's to break off. Called again it tries
+     * again what is left.
+     * @param seen models that the server says it holds, which an earlier process may have loaded; undefined: it was not asked
+     * @returns the models that may be in memory still
+     */
+    giveUp(reason: string, signal: AbortSignal, seen?: readonly string[]): Promise<string[]> {
       held.add(reason);
       loads.abort();
       return inOrder(async () => {
         await stop([...polled.keys()]);
-        for (const modelId of inMemory.keys()) {
+        if (seen) for (const modelId of inMemory.keys()) if (!seen.includes(modelId)) inMemory.delete(modelId);
+        const left: string[] = [];
+        for (const modelId of new Set([...inMemory.keys(), ...(seen ?? [])])) {
           resident.delete(modelId);
           idle.delete(modelId);
-          await unload(modelId, signal);
+          if (!(await unload(modelId, signal))) left.push(modelId);
         }
+        resident.clear();
+        idle.clear();
         loads = new AbortController();
+        return left.sort();
       });
     },
 
@@ -301,13 +330,15 @@ export function createInferencePool(options: PoolOptions) {
       inMemory.clear();
     },
 
-    /** What the models of the plan take of the cards' memory now, by its estimate. */
-    memoryGiB: () => [...inMemory.values()].reduce((sum, gib) => sum + gib, 0),
+    /** Models that are being loaded now, with what they will take by the plan's estimate. */
+    loading: (): ReadonlyMap<string, number> => loading,
 
     polls: () => [...polled.keys()].sort(),
     /** The queues that the plan gives this machine, polled or not. */
     wanted: () => target.flatMap(queuesOf),
     planVersion: () => planVersion,
+    /** Models of the plan that left memory because nothing called them. */
+    idle: () => [...idle].map(([modelId, { since }]) => ({ modelId, since: since.toISOString() })),
     /** Models of the plan whose loading failed the last time. */
     missing: () => [...missing].sort(),
   };

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowIdConflictPolicy } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import {
@@ -7,12 +8,16 @@ import {
 import { type ActivityInterceptorsFactory, NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAnswerActivities } from '../activities/answers.ts';
+import { createCompletionActivities } from '../activities/completions.ts';
 import { createFleetReader, type FleetView } from '../activities/fleet-view.ts';
 import { createInferenceActivities } from '../activities/inference.ts';
 import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
+import { createRolloutMachineActivities } from '../activities/rollouts.ts';
+import { readTrustFile } from '../config/trust-file.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
+import type { ServiceEnvironment } from '../config/environment.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
@@ -26,6 +31,7 @@ import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { createStripe, type StripeSettings } from '../integrations/payments/stripe.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
+import { activityPollers } from '../integrations/temporal-pollers.ts';
 import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -59,7 +65,9 @@ import { connectRedis } from './redis.ts';
 import { reconcileSchedules, remakeSchedules } from './schedules.ts';
 import { createMachineReadinessReads } from './readiness-reads.ts';
 import { createMachineSourceReads } from './source-reads.ts';
+import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
+import { serveWorkQueues } from './work-queues.ts';
 
 export interface MachineWorkerOptions {
   machineId: string;
@@ -74,6 +82,8 @@ export interface MachineWorkerOptions {
   sourceFolders: readonly string[];
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
+  /** How services of the owner are run here; absent: none is. */
+  services?: ServiceEnvironment;
   /** Absent: nothing is paid through Stripe. */
   stripe?: StripeSettings;
   /** How mail and events for others leave; absent: not from here. */
@@ -142,6 +152,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const figures = metrics && createInferenceFigures(metrics);
   const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
   const redis = connectRedis(options.redisUrl, log);
+  const stream = createAnswerStream(redis, log);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1, {
     liveForMs: keptForMs(view),
     onChange: () => presence.changed(),
@@ -150,7 +161,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     redis,
     machineId,
     log,
-    read: () => ({ running: gate.inUse, sequences: machine.modelServer?.sequences ?? 0, polls: pool.polls() }),
+    read: () => ({
+      running: gate.inUse,
+      sequences: machine.modelServer?.sequences ?? 0,
+      polls: pool.polls(),
+      idle: pool.idle(),
+    }),
   });
   const identity = `${machineId}/worker/${process.pid}`;
   // The lease, the pool and the watch know each other; each is called only once all three are there.
@@ -226,7 +242,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         memorySearch,
         mostDepth: () => view.fleet.limits.reflectionDepth,
       }),
-      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream: createAnswerStream(redis, log) }),
+      ...createAnswerActivities({ ...stores, ...calls, memorySearch, fleet, stream }),
+      ...createCompletionActivities({ ...stores, ...calls, stream }),
     },
     callTimeout: durationSeconds(view.fleet.limits.callTimeout) * 1000,
     heartbeatTimeout: durationSeconds(view.fleet.limits.heartbeatTimeout) * 1000,
@@ -245,6 +262,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     gpus: gpuReader(machine, options.hostName),
     ownHost,
     pool,
+    models,
     machines: stores.machines,
     lease: lease.held,
     before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
@@ -254,6 +272,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   async function regain(): Promise<void> {
     try {
+      // Before anything else: another machine may run by now what ran here.
+      await services?.reconcile();
       await adoptPlan();
     } finally {
       // A plan that could not be read now is caught up with at a later renewal; what is held back stays held only if nobody lets go.
@@ -293,6 +313,16 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     });
   }
 
+  const services =
+    options.services &&
+    createMachineServices({
+      machineId,
+      environment: options.services,
+      runs: stores.serviceRuns,
+      lease: lease.held,
+      log,
+    });
+  await services?.reconcile();
   // First of all the GPUs: a machine that comes back is needed for them before anything else.
   await yieldWatch.start();
   await adoptPlan();
@@ -308,6 +338,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       },
     },
   });
+  const { services: own } = options;
+  const rolloutSteps =
+    own &&
+    createRolloutMachineActivities({
+      machineId,
+      rollouts: stores.rollouts,
+      trusted: () => readTrustFile(own.trustFile),
+      folder: join(own.dataFolder, 'commands'),
+    });
   const sourceReads = createMachineSourceReads({
     machineId,
     stores,
@@ -320,7 +359,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads, ...readinessReads },
+      activities: { ...machineActivities, ...sourceReads, ...readinessReads, ...services?.activities, ...rolloutSteps },
     }),
   ];
   const weight = machine.roles.coordination;
@@ -376,6 +415,18 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
+  const workQueues = weight
+    ? serveWorkQueues({
+        shared,
+        identityOf: (queue) => `${machineId}/${queue}/${process.pid}`,
+        works: stores.works,
+        listen,
+        pollersOf: (queue) => activityPollers(client, queue),
+        onLost: (service) => metrics?.workLeasesLost.inc({ service }),
+        onFailure: (err) => failure.reject(err),
+        log,
+      })
+    : undefined;
   const report = reportMachine({
     machineId,
     ownHost: () =>
@@ -436,6 +487,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await yieldWatch.stop();
       gpuWatch?.stop();
       disk.stop();
+      await workQueues?.stop();
+      await services?.stop();
       await relay?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();

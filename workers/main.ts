@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
-import { homeEnvironment, workerEnvironment } from '../config/environment.ts';
+import { homeEnvironment, serviceEnvironment, workerEnvironment } from '../config/environment.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
 import type { Fleet } from '../domain/fleet.ts';
@@ -84,6 +84,7 @@ async function startWhenPossible(machineId: string) {
         ...environment,
         machineId,
         dataFolder: homeEnvironment().home,
+        services: serviceEnvironment(),
         log,
         ...(enabled && { metrics }),
         ...(tracing && { tracing }),

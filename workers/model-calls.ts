@@ -1,10 +1,12 @@
+import type { Span } from '@opentelemetry/api';
 import type { ModelCall } from '../activities/machine-calls.ts';
 import type { FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
 import type { RunsAs } from '../domain/states.ts';
-import { loadedContext } from '../domain/vram.ts';
+import { type ChatModel, createChatModel } from '../integrations/inference/chat.ts';
+import { footprint, loadedContext } from '../domain/vram.ts';
 import { createExtractiveReflector } from '../integrations/inference/extractive.ts';
 import type { Generation, TextModel } from '../integrations/inference/inference.ts';
 import { createModelReflector, createTextModel } from '../integrations/inference/model-reflector.ts';
@@ -23,7 +25,20 @@ export function runsAsOf(machine: FleetMachine, hostName: string): RunsAs {
   return (machine.host ?? machine.id) === hostName ? 'local' : 'remote';
 }
 
+/** What the model server has in the memory of the cards now. */
+export interface ServerMemory {
+  /** By its own word where it says it, as Ollama does; else as the plan counts the models of ours that it has. */
+  gib: number;
+  /** Of fleet.yaml. */
+  modelIds: string[];
+}
+
+/** Ollama knows a model by its name with and without the usual tag. */
+const plainName = (name: string) => name.replace(/:latest$/, '');
+
 export interface MachineModels extends ModelLoader {
+  /** Undefined: the server does not answer, and what it holds is not known. */
+  holds(): Promise<ServerMemory | undefined>;
   callFor(modelId: string): ModelCall;
   /** Whether the model server answers; a simulated machine always does. */
   probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
@@ -41,20 +56,22 @@ export function createMachineModels(
 ): MachineModels {
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
-  let made: { url: string; text: TextModel } | undefined;
+  let made: { url: string; text: TextModel; chat: ChatModel } | undefined;
 
   function server() {
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
     if (!found) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
     const { modelServer } = found;
-    return modelServer?.url === undefined ? undefined : { kind: modelServer.kind, url: modelServer.url };
+    return modelServer?.url === undefined
+      ? undefined
+      : { kind: modelServer.kind, url: modelServer.url, sequences: modelServer.sequences };
   }
 
   function answersOf(
     at: ReturnType<typeof server>,
     modelId: string,
     loadedTokens: number,
-  ): Pick<ModelCall, 'inference' | 'text'> {
+  ): Pick<ModelCall, 'inference' | 'text' | 'chat'> {
     if (!at) return { inference: extractive, text: undefined };
     if (made?.url !== at.url) {
       const { limits } = view().fleet;
@@ -65,28 +82,43 @@ export function createMachineModels(
         callMs: durationSeconds(limits.callTimeout) * 1000,
         ...key,
       };
-      made = { url: at.url, text: createTextModel(options) };
+      made = { url: at.url, text: createTextModel(options), chat: createChatModel(options) };
     }
-    const server = made.text;
+    const { text: server, chat: chatServer } = made;
+    const chat: ChatModel = {
+      chat: (request, watch) =>
+        told(modelId, request.model, async (span) => {
+          const end = await chatServer.chat(request, watch);
+          const { completion_tokens: tokens, prompt_tokens: promptTokens } = end.usage;
+          count(span, modelId, { text: '', tokens, promptTokens, finishReason: end.finishReason });
+          return end;
+        }),
+    };
     // Whatever a call is for, it names the context the model stands loaded with: another would load it anew.
     const text: TextModel = {
-      async generate(request, watch) {
-        const told = {
-          'gen_ai.operation.name': 'chat',
-          'gen_ai.request.model': request.model,
-          'soulfra.machine': machineId,
-        };
-        return inSpan(`model ${modelId}`, told, async (span) => {
+      generate: (request, watch) =>
+        told(modelId, request.model, async (span) => {
           const generation = await server.generate({ ...request, loadedTokens }, watch);
-          onGenerated(modelId, generation);
-          span.setAttribute('gen_ai.usage.output_tokens', generation.tokens);
-          if (generation.promptTokens !== undefined)
-            span.setAttribute('gen_ai.usage.input_tokens', generation.promptTokens);
+          count(span, modelId, generation);
           return generation;
-        });
-      },
+        }),
     };
-    return { inference: createModelReflector(text), text };
+    return { inference: createModelReflector(text), text, chat };
+  }
+
+  function told<Result>(modelId: string, servedAs: string, call: (span: Span) => Promise<Result>): Promise<Result> {
+    const attributes = {
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.request.model': servedAs,
+      'soulfra.machine': machineId,
+    };
+    return inSpan(`model ${modelId}`, attributes, call);
+  }
+
+  function count(span: Span, modelId: string, generation: Generation): void {
+    onGenerated(modelId, generation);
+    span.setAttribute('gen_ai.usage.output_tokens', generation.tokens);
+    if (generation.promptTokens !== undefined) span.setAttribute('gen_ai.usage.input_tokens', generation.promptTokens);
   }
 
   function servedAs(modelId: string, kind: ModelCall['kind']) {
@@ -112,6 +144,25 @@ export function createMachineModels(
       const at = server();
       if (!at || !view().variants.has(modelId)) return true;
       return unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
+    },
+    async holds() {
+      const at = server();
+      if (!at) return { gib: 0, modelIds: [] };
+      const state = await probeModelServer(at.url, at.kind, key);
+      if (!state.up) return undefined;
+      const loaded = state.models.filter((model) => model.loaded);
+      const variantsOf = (served: string) =>
+        [...view().variants.values()].filter(
+          ({ id, servedAs }) => plainName(servedAs[at.kind] ?? id) === plainName(served),
+        );
+      const gib = loaded.reduce((sum, { id, vramGiB }) => {
+        if (at.kind === 'ollama') return sum + (vramGiB ?? 0);
+        const [variant] = variantsOf(id);
+        if (variant === undefined) return sum;
+        const { fixedGiB, sequenceGiB } = footprint(variant);
+        return sum + fixedGiB + at.sequences * sequenceGiB;
+      }, 0);
+      return { gib, modelIds: loaded.flatMap(({ id }) => variantsOf(id).map((variant) => variant.id)) };
     },
     async probe() {
       const at = server();

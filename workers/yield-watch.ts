@@ -6,9 +6,13 @@ import type { Gpu } from '../integrations/gpu/nvidia-smi.ts';
 import { runningPrograms } from '../integrations/host/programs.ts';
 import type { HeldEpoch, MachineStore } from '../stores/machines.ts';
 import type { Pool } from './inference-pool.ts';
+import type { MachineModels } from './model-calls.ts';
 
 const lookEveryMs = 2_000;
 const heldReason = 'its owner needs the GPUs';
+/** Between why a machine yields and what else is to be told of it. */
+const reasonsApart = '; ';
+const reasonOf = (told: string) => told.split(reasonsApart)[0] ?? told;
 
 export interface YieldWatchOptions {
   machineId: string;
@@ -18,7 +22,8 @@ export interface YieldWatchOptions {
   gpus: (() => Promise<Gpu[]>) | undefined;
   /** Whether the worker runs on the machine itself. */
   ownHost: boolean;
-  pool: Pick<Pool, 'giveUp' | 'release' | 'memoryGiB'>;
+  pool: Pick<Pool, 'giveUp' | 'release' | 'loading'>;
+  models: Pick<MachineModels, 'holds'>;
   machines: Pick<MachineStore, 'setYields'>;
   lease: () => HeldEpoch;
   /** Why it yielded when this process began, as its row says. */
@@ -32,9 +37,9 @@ export interface YieldWatchOptions {
  * queues are no longer polled, models are unloaded, and the plan does without the machine until it is left alone again.
  */
 export function watchYield(options: YieldWatchOptions) {
-  const { machineId, rule, gpus, ownHost, pool, machines, lease, stopping, log } = options;
+  const { machineId, rule, gpus, ownHost, pool, models, machines, lease, stopping, log } = options;
   let yielding: Yielding | null =
-    options.before === null ? null : { reason: options.before, lingers: true, seenAt: performance.now() };
+    options.before === null ? null : { reason: reasonOf(options.before), lingers: true, seenAt: performance.now() };
   /** What the row says. */
   let told = options.before;
   /** Whether the pool is held back. */
@@ -42,46 +47,102 @@ export function watchYield(options: YieldWatchOptions) {
   let calls = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
-  let blind = false;
+  /** Models that may be in memory while it yields. */
+  let left: string[] = [];
+  /** Whether the server has said that it holds none of ours since it yields. */
+  let freed = false;
+  let looked = false;
+  let wasOver = false;
+  /** What could not be seen, in words: told once each. */
+  let unseen: string[] = [];
 
   async function signs(of: YieldRule): Promise<OwnerSigns> {
-    try {
-      const [programs, cards] = await Promise.all([
-        ownHost && of.processes.length > 0 ? runningPrograms() : undefined,
-        of.foreignVramGiB === undefined ? undefined : gpus?.(),
-      ]);
-      blind = false;
-      const used = cards?.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
-      return { programs, foreignGiB: used === undefined ? undefined : Math.max(0, used - pool.memoryGiB()) };
-    } catch (err) {
-      if (!blind) log.warn({ err }, 'signs of the owner not read');
-      blind = true;
-      return {};
-    }
+    const limit = of.foreignVramGiB;
+    const [programs, foreign] = await Promise.allSettled([
+      ownHost && of.processes.length > 0 ? runningPrograms() : undefined,
+      limit === undefined ? undefined : foreignGiB(limit),
+    ]);
+    const failed = [
+      { what: 'its programs', sign: programs },
+      { what: 'its memory', sign: foreign },
+    ].flatMap(({ what, sign }) => (sign.status === 'rejected' ? [{ what, err: sign.reason as unknown }] : []));
+    for (const { what, err } of failed)
+      if (!unseen.includes(what)) log.warn({ err, machineId, what }, 'a sign of the owner is not seen');
+    unseen = failed.map(({ what }) => what);
+    return {
+      programs: programs.status === 'fulfilled' ? programs.value : undefined,
+      foreignGiB: foreign.status === 'fulfilled' ? sure(foreign.value, limit) : undefined,
+    };
+  }
+
+  /** What programs other than the model server hold; the whole where that alone is within the limit. */
+  async function foreignGiB(limit: number): Promise<number | undefined> {
+    const cards = await gpus?.();
+    if (cards === undefined) return undefined;
+    if (cards.length === 0) throw new DomainError('UNAVAILABLE', 'no card is seen');
+    // Cards that share the memory of the host do not say.
+    if (cards.every(({ memoryUsedMiB }) => memoryUsedMiB === null)) return undefined;
+    const used = cards.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
+    if (used <= limit) return used;
+    const held = await models.holds();
+    if (held === undefined) throw new DomainError('MODEL_SERVER_DOWN', 'the model server does not say what it holds');
+    const coming = [...pool.loading()].filter(([modelId]) => !held.modelIds.includes(modelId));
+    return Math.max(0, used - coming.reduce((sum, [, gib]) => sum + gib, held.gib));
+  }
+
+  /** For a moment a model that leaves is named by its server no more and in memory still: more than the limit must be seen twice. */
+  function sure(foreign: number | undefined, limit = 0): number | undefined {
+    const before = wasOver || !looked;
+    wasOver = foreign !== undefined && foreign > limit;
+    return wasOver && !before && yielding === null ? undefined : foreign;
   }
 
   async function look(): Promise<void> {
     const now = rule();
+    if (now === undefined) unseen = [];
     const cause = now === undefined ? null : yieldCause(now, await signs(now), new Date());
+    looked = true;
     const returnAfterMs = now === undefined ? 0 : durationSeconds(now.returnAfter) * 1000;
-    yielding = nextYielding(yielding, cause, { now: performance.now(), returnAfterMs });
+    const kept = cause === null && unseen.length > 0;
+    yielding = nextYielding(yielding, cause, { now: performance.now(), returnAfterMs, unseen: kept });
     if (yielding !== null && !held) {
       held = true;
+      freed = false;
       const { reason } = yielding;
       log.info({ machineId, reason }, 'the GPUs are given to their owner');
       calls.abort(new DomainError('MACHINE_YIELDED', `${machineId} gave its GPUs to their owner: ${reason}`));
-      await Promise.all([pool.giveUp(heldReason, stopping), tell()]);
+      [left] = await Promise.all([pool.giveUp(heldReason, stopping), tell(false)]);
+    } else if (yielding !== null && !freed) {
+      await free();
     } else if (yielding === null && held) {
       log.info({ machineId }, 'the owner is done: back to work');
       held = false;
+      left = [];
       calls = new AbortController();
       await pool.release(heldReason, stopping);
     }
-    await tell();
+    await tell(kept);
   }
 
-  async function tell(): Promise<void> {
-    const reason = yielding?.reason ?? null;
+  /**
+   * What the server says counts, and not that it was told: it unloads in its own time, may have failed to, and an earlier process may
+   * have left models there. Once it holds none of ours its owner may use it.
+   */
+  async function free(): Promise<void> {
+    const holds = await models.holds();
+    left = await pool.giveUp(heldReason, stopping, holds?.modelIds);
+    freed = holds?.modelIds.length === 0;
+  }
+
+  async function tell(kept: boolean): Promise<void> {
+    const reason =
+      yielding === null
+        ? null
+        : [
+            yielding.reason,
+            ...(left.length > 0 ? [`${left.join(', ')} still in memory, unloading is tried again`] : []),
+            ...(kept ? [`whether it still is so cannot be seen: ${unseen.join(', ')}`] : []),
+          ].join(reasonsApart);
     if (told === reason) return;
     await machines.setYields(lease(), reason);
     told = reason;

@@ -5,12 +5,15 @@ import { DomainError } from '../../domain/errors.ts';
 import { bornOutsideLines, livingFleet } from '../../domain/fleet-living.ts';
 import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
 import { slugSchema } from '../../domain/ids.ts';
-import { isInService, planStates } from '../../domain/states.ts';
+import { serviceSchema } from '../../domain/services.ts';
+import { agentStates, isInService, machineStates, planStates, serviceStates } from '../../domain/states.ts';
 import { measuredRates, placementAgents } from '../../stores/placement.ts';
 import { countAgents, livingAgents } from '../../stores/queries/agents.ts';
+import { fleetMap } from '../../stores/queries/fleet-map.ts';
 import { findFleet, listFleetVersions } from '../../stores/queries/fleets.ts';
 import { findCurrentPlan } from '../../stores/queries/plans.ts';
 import { findServiceFiles } from '../../stores/queries/services.ts';
+import { placeableServices } from '../../stores/services.ts';
 import { countOpenRuns } from '../../stores/queries/runs.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { applyFleet, appliedSchema } from '../fleet-apply.ts';
@@ -92,6 +95,9 @@ const simulationSchema = z
       slots: z.array(modelOnMachine.extend({ before: z.int(), after: z.int() })),
     }),
     homes: z.array(z.object({ from: z.string(), to: z.string(), agents: z.int() })),
+    services: z.array(
+      z.object({ id: z.string(), from: z.string().nullable(), to: z.string().nullable(), because: z.string() }),
+    ),
     waits: agentsOfModel,
     degrades: agentsOfModel,
     parks: agentsOfModel,
@@ -101,6 +107,45 @@ const simulationSchema = z
 const fleetVersionSchema = z
   .object({ version: z.int(), changes: z.int(), undoOf: z.int().nullable(), appliedAt: timeSchema })
   .meta({ id: 'FleetVersion' });
+
+const mapSchema = z
+  .object({
+    name: z.string(),
+    version: z.int(),
+    planVersion: z.int().nullable(),
+    machines: z.array(
+      z.object({
+        id: z.string(),
+        host: z.string(),
+        state: z.enum(machineStates),
+        models: z.array(z.string()),
+        agents: z.int(),
+        services: z.int(),
+      }),
+    ),
+    agents: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        state: z.enum(agentStates),
+        modelId: z.string(),
+        machineId: z.string().nullable(),
+        why: z.string(),
+      }),
+    ),
+    services: z.array(
+      z.object({
+        id: z.string(),
+        kind: serviceSchema.shape.kind,
+        state: z.enum(serviceStates),
+        reason: z.string(),
+        machineId: z.string().nullable(),
+        why: z.string(),
+        address: z.string().nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'FleetMap' });
 
 const filesSchema = z
   .object({ files: z.array(z.object({ path: z.string(), source: z.string() })) })
@@ -213,6 +258,22 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
   });
 
   app.route({
+    method: 'GET',
+    url: '/v1/fleet/map',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['fleet'],
+      summary: 'Who stands where: every agent and service with its machine and why',
+      response: { 200: mapSchema, ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const { fleet, version } = await fleetOf(context, ownerId);
+      return fleetMap(db, { ownerId, fleet, version });
+    },
+  });
+
+  app.route({
     method: 'POST',
     url: '/v1/fleet/apply',
     config: { role: 'operator' },
@@ -283,11 +344,12 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const { fleet } = await fleetOf(context, ownerId);
-      const [machines, plan, rates, agents] = await Promise.all([
+      const [machines, plan, rates, agents, services] = await Promise.all([
         machineAnswers(context, { ownerId, limit: mostMachines }),
         findCurrentPlan(db, ownerId),
         measuredRates(db),
         placementAgents(db),
+        placeableServices(db),
       ]);
       const living = machines.filter(isInService);
       const alive = living.length > 0 ? living : machines;
@@ -299,6 +361,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
         aliveMachineIds: new Set(alive.map((machine) => machine.id)),
         measuredRates: rates,
         agents,
+        services,
         ...(plan?.plan ? { previous: plan.plan } : {}),
       });
       const counted = (groups: typeof report.waits) =>
@@ -308,6 +371,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
         after: planSummary(report.after),
         moves: report.moves,
         homes: report.homes,
+        services: report.services,
         waits: counted(report.waits),
         degrades: counted(report.degrades),
         parks: counted(report.parks),

@@ -96,7 +96,9 @@ export function lineageRoutes(app: Api, context: ApiContext): void {
       if (request.query.dryRun) {
         return { dryRun: true as const, would: `revive ${id}${state === 'retired' ? '' : ' (it is not retired)'}` };
       }
-      const revived = await retirement.revive(id, ownerId, (agents, rates) => roomRefusal(fleet, rates, agents, id));
+      const revived = await retirement.revive(id, ownerId, (agents, rates, services) =>
+        roomRefusal(fleet, rates, agents, id, services),
+      );
       return { id, ...revived };
     },
   });

@@ -5,6 +5,7 @@ import { gpuClasses } from '../../domain/task-queues.ts';
 import { classOf, footprint, queueOf } from '../../domain/vram.ts';
 import { findCurrentPlan } from '../../stores/queries/plans.ts';
 import { countAgentsByModel } from '../../stores/queries/agents.ts';
+import { readIdleModels } from '../presence.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { controlMachine } from '../control.ts';
 import { applyChangedFleet, appliedSchema } from '../fleet-apply.ts';
@@ -24,7 +25,20 @@ const modelSchema = z
     vramGiB: z.number().describe('With one sequence at its pinned context'),
     smaller: z.string().nullable(),
     agents: z.int(),
-    machines: z.array(z.object({ machineId: z.string(), slots: z.int() })).describe('Where the plan keeps it'),
+    machines: z
+      .array(
+        z.object({
+          machineId: z.string(),
+          slots: z.int(),
+          idleSince: z.iso
+            .datetime()
+            .nullable()
+            .describe(
+              'Since when it is out of memory because nothing called it (modelServer.unloadAfter); null: it is not, or Redis, which says so, is away',
+            ),
+        }),
+      )
+      .describe('Where the plan keeps it'),
   })
   .meta({ id: 'Model' });
 
@@ -58,6 +72,7 @@ export function modelRoutes(app: Api, context: ApiContext): void {
     rows: async ({ ownerId, limit, after }) => {
       const { fleet } = await fleetOf(context, ownerId);
       const [plan, agents] = await Promise.all([findCurrentPlan(db, ownerId), countAgentsByModel(db, ownerId)]);
+      const idleSince = await readIdleModels(context, fleet);
       const rest = modelVariants(fleet)
         .filter((variant) => after === undefined || variant.id > after)
         .toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -73,7 +88,13 @@ export function modelRoutes(app: Api, context: ApiContext): void {
           smaller: variant.smaller ?? null,
           agents: agents.get(variant.id) ?? 0,
           machines: (plan?.plan?.machines ?? []).flatMap(({ machineId, models }) =>
-            models.filter(({ modelId }) => modelId === variant.id).map(({ slots }) => ({ machineId, slots })),
+            models
+              .filter(({ modelId }) => modelId === variant.id)
+              .map(({ slots }) => ({
+                machineId,
+                slots,
+                idleSince: idleSince.get(machineId)?.get(variant.id) ?? null,
+              })),
           ),
         };
       });

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
+import { addressOf } from '../../domain/fleet-map.ts';
 import { slugSchema } from '../../domain/ids.ts';
 import { serviceIdSchema, serviceSchema } from '../../domain/services.ts';
-import { serviceStates } from '../../domain/states.ts';
+import { hostsOf } from '../../stores/queries/fleet-map.ts';
+import { findFleet } from '../../stores/queries/fleets.ts';
+import { serviceRunStates, serviceStates } from '../../domain/states.ts';
 import { dependantsOf, findService, listServices, type ServiceView } from '../../stores/queries/services.ts';
 import type { ApiContext } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -25,6 +28,20 @@ const listedSchema = z
     needsGpu: z.boolean(),
     vramGiB: z.number().nullable(),
     ports: serviceSchema.shape.ports.unwrap(),
+    address: z
+      .string()
+      .nullable()
+      .describe('host:port of its main port, while it is up; bound to one address alone, that one'),
+    run: z
+      .object({
+        wanted: z.enum(['running', 'stopped']),
+        state: z.enum(serviceRunStates),
+        reason: z.string(),
+        machineId: z.string().nullable().describe('That runs it, or may'),
+        requestId: z.string().describe('Who may act on it'),
+      })
+      .nullable()
+      .describe('What starting and stopping it has come to; null: it was never asked for, and is only watched'),
     changedAt: timeSchema,
     retiredAt: timeSchema.nullable().describe('Since when no file of fleet.d names it'),
   })
@@ -38,6 +55,8 @@ const shownSchema = listedSchema
   .meta({ id: 'Service' });
 
 export function serviceRoutes(app: Api, { db }: ApiContext): void {
+  const hostsFor = async (ownerId: string) => hostsOf((await findFleet(db, ownerId))?.fleet ?? { machines: [] });
+
   listRoute(app, {
     url: '/v1/services',
     role: 'reader',
@@ -52,7 +71,10 @@ export function serviceRoutes(app: Api, { db }: ApiContext): void {
     params: z.object({}),
     key: serviceIdSchema,
     keyOf: (service) => service.id,
-    rows: async (page, filters) => (await listServices(db, page, filters)).map(listed),
+    rows: async (page, filters) => {
+      const hosts = await hostsFor(page.ownerId);
+      return (await listServices(db, page, filters)).map((service) => listed(service, hosts));
+    },
   });
 
   app.route({
@@ -70,12 +92,16 @@ export function serviceRoutes(app: Api, { db }: ApiContext): void {
       const { id } = request.params;
       const service = await findService(db, ownerId, id);
       if (service === undefined) throw new DomainError('NOT_FOUND', `no service ${id}`);
-      return { ...listed(service), spec: service.spec, dependants: await dependantsOf(db, ownerId, id) };
+      const hosts = await hostsFor(ownerId);
+      return { ...listed(service, hosts), spec: service.spec, dependants: await dependantsOf(db, ownerId, id) };
     },
   });
 }
 
-function listed({ spec, placedBecause, ...service }: ServiceView): z.output<typeof listedSchema> {
+function listed(
+  { spec, placedBecause, ...service }: ServiceView,
+  hosts: ReadonlyMap<string, string>,
+): z.output<typeof listedSchema> {
   return {
     ...service,
     kind: spec.kind,
@@ -85,5 +111,6 @@ function listed({ spec, placedBecause, ...service }: ServiceView): z.output<type
     needsGpu: spec.gpu !== undefined,
     vramGiB: spec.gpu?.vramGiB ?? null,
     ports: spec.ports,
+    address: addressOf(spec, service.state, hosts.get(service.machineId ?? '')),
   };
 }

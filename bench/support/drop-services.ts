@@ -2,7 +2,7 @@ import type { Random } from '../../domain/random.ts';
 import type { Database } from '../../stores/database.ts';
 import { channelKindRow } from '../../domain/channel-kinds.ts';
 import { startDiscordDouble } from '../../test/support/channels/discord.ts';
-import type { Fault, Posted } from '../../test/support/channels/double.ts';
+import type { Fault, Posted, Received } from '../../test/support/channels/double.ts';
 import { startMastodonDouble } from '../../test/support/channels/mastodon.ts';
 import { startSlackDouble } from '../../test/support/channels/slack.ts';
 import { startWebhookDouble } from '../../test/support/channels/webhook.ts';
@@ -62,6 +62,8 @@ export async function openDropServices(random: Random, { harsh }: { harsh: boole
     /** Requests that their service was at work on for long. */
     slow: () => slow,
     posts: (): Posted[] => all.flatMap(({ posts }) => posts),
+    /** What was sent to be posted, whatever became of it. */
+    sent: (): Received[] => all.flatMap((double) => double.posted()),
     /** The service no longer knows what was posted for this drop by its key. */
     expire(dropId: string): void {
       for (const double of mastodon)

@@ -8,6 +8,7 @@ import { isDomainError } from '../../domain/errors.ts';
 import { type FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { fleetAgents } from '../../domain/fleet.ts';
+import { placeableService } from '../../domain/service-placement.ts';
 import type { ServiceFile } from '../../domain/services.ts';
 import { checkCadence } from '../../domain/placement-cadence.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
@@ -52,9 +53,10 @@ export function configCommands(program: Command): void {
           code: 'CONFIG_INVALID',
         });
       }
-      checkSpeed(() => checkCadence(parsed.fleet));
+      const specs = beside.files.flatMap((each) => each.services);
+      checkSpeed(() => checkCadence(parsed.fleet, [], [], specs.map(placeableService)));
       const agents = fleetAgents(parsed.fleet).length;
-      const services = beside.files.flatMap((each) => each.services).length;
+      const services = specs.length;
       const more = beside.files.length === 0 ? {} : { services };
       if (json) printJson({ errors: [], machines: parsed.fleet.machines.length, agents, ...more });
       else {

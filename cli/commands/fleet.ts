@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { type FleetMap, fleetMapMarkdown } from '../../domain/fleet-map.ts';
 import type { Client } from '../client.ts';
 import { CommandFailure, exitCodes } from '../failures.ts';
 import { killMachine } from '../fleet-kill.ts';
 import { type FleetView, fleetLines } from '../fleets.ts';
-import { good, line, printJson } from '../output.ts';
+import { good, line, printJson, styledState, table } from '../output.ts';
 import { type PlanSummary, planLines } from '../plans.ts';
 import { sessionOf } from '../program.ts';
 
@@ -29,6 +30,7 @@ interface Simulation {
     slots: Array<{ machineId: string; modelId: string; before: number; after: number }>;
   };
   homes: Array<{ from: string; to: string; agents: number }>;
+  services: Array<{ id: string; from: string | null; to: string | null; because: string }>;
   waits: AgentsOfModel[];
   degrades: AgentsOfModel[];
   parks: AgentsOfModel[];
@@ -57,6 +59,37 @@ export function fleetCommands(program: Command): void {
       line(`Plan ${view.version} ${view.state} · ${view.reason}`);
       if (view.plan) line(planLines(view.plan).join('\n'));
       else line('It is being computed: a worker has to run for it.');
+    });
+
+  fleet
+    .command('map')
+    .option('--markdown', 'as a document: every agent, too')
+    .description('who stands where and why: machines and services; with --markdown or --json every agent, too')
+    .action(async ({ markdown }: { markdown?: true }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const map = await client.get<FleetMap>('/fleet/map');
+      if (json) return printJson(map);
+      if (markdown) return void process.stdout.write(fleetMapMarkdown(map));
+      line(
+        table(map.machines, [
+          ['MACHINE', (machine) => machine.id],
+          ['HOST', (machine) => machine.host],
+          ['STATE', (machine) => styledState(machine.state)],
+          ['AGENTS', (machine) => machine.agents],
+          ['SERVICES', (machine) => machine.services],
+        ]),
+      );
+      if (map.services.length === 0) return;
+      line();
+      line(
+        table(map.services, [
+          ['SERVICE', (service) => service.id],
+          ['STATE', (service) => styledState(service.state)],
+          ['MACHINE', (service) => service.machineId ?? '-'],
+          ['ADDRESS', (service) => service.address ?? '-'],
+          ['WHY', (service) => service.why],
+        ]),
+      );
     });
 
   fleet
@@ -124,7 +157,7 @@ async function joined(client: Client, id: string, lastEpoch: number): Promise<Ma
   }
 }
 
-function simulationLines({ before, after, moves, homes, waits, degrades, parks }: Simulation): string[] {
+function simulationLines({ before, after, moves, homes, services, waits, degrades, parks }: Simulation): string[] {
   const agents = (groups: AgentsOfModel[], verb: string) =>
     groups.map(({ modelId, agents: count, reason }) => `${verb} ${count} of ${modelId}: ${reason}`);
   const changes = [
@@ -132,6 +165,11 @@ function simulationLines({ before, after, moves, homes, waits, degrades, parks }
     ...moves.unloads.map(({ machineId, modelId }) => `unload ${modelId} from ${machineId}`),
     ...moves.slots.map((slot) => `slots of ${slot.modelId} on ${slot.machineId}: ${slot.before} → ${slot.after}`),
     ...homes.map(({ from, to, agents: count }) => `move ${count} agents from ${from} to ${to}`),
+    ...services.map(({ id, from, to, because }) =>
+      to === null
+        ? `down: service ${id}: ${because}`
+        : `place service ${id} on ${to}${from === null ? '' : `, from ${from}`}`,
+    ),
     ...agents(waits, 'wait:'),
     ...agents(degrades, 'degrade:'),
     ...agents(parks, 'park:'),

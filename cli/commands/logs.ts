@@ -3,11 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { cliEnvironment } from '../../config/environment.ts';
 import type { LogFilter, LogLine } from '../../domain/log-lines.ts';
-import type { Client } from '../client.ts';
+import { type Client, createClient } from '../client.ts';
 import { CommandFailure, exitCodes } from '../failures.ts';
 import { createLogFiles } from '../log-files.ts';
 import { bad, dim, line, plain, warn } from '../output.ts';
-import { durationOption, sessionOf, wholeNumber } from '../program.ts';
+import { durationOption, outputOf, wholeNumber } from '../program.ts';
+import { findTarget } from '../target.ts';
 
 interface Options {
   machine?: string;
@@ -45,7 +46,8 @@ export function logCommands(program: Command): void {
     .option('-f, --follow', 'and what comes; Ctrl-C ends it')
     .description('what the processes of all machines log, in one order of time')
     .action(async (options: Options, command: Command) => {
-      const { client, json } = sessionOf(command);
+      const { json } = outputOf(command);
+      const client = clientOrWhyNot();
       const read = reader(client, {
         machineId: options.machine,
         agentId: options.agent,
@@ -68,7 +70,7 @@ export function logCommands(program: Command): void {
 }
 
 /** Each call gives what is new: from the files of this host, and from the API for every process whose file is not here. */
-function reader(client: Client, filter: LogFilter): () => Promise<LogLine[]> {
+function reader(client: Client | CommandFailure, filter: LogFilter): () => Promise<LogLine[]> {
   const { url, home } = cliEnvironment();
   const files = url === undefined ? createLogFiles(join(resolve(home), 'logs')) : undefined;
   const seen = new Set<string>();
@@ -79,6 +81,7 @@ function reader(client: Client, filter: LogFilter): () => Promise<LogLine[]> {
     const asked = Date.now();
     let items: RemoteLine[];
     try {
+      if (client instanceof CommandFailure) throw client;
       ({ items } = await client.list<RemoteLine>(
         '/logs',
         { machine: filter.machineId, agent: filter.agentId, run: filter.runId, since: new Date(since).toISOString() },
@@ -86,7 +89,8 @@ function reader(client: Client, filter: LogFilter): () => Promise<LogLine[]> {
       ));
     } catch (err) {
       // Without the API, or its Redis, this host's own files still tell.
-      if (files === undefined || !(err instanceof CommandFailure) || err.exitCode !== exitCodes.unreachable) throw err;
+      const away = err === client || (err instanceof CommandFailure && err.exitCode === exitCodes.unreachable);
+      if (files === undefined || files.sources().size === 0 || !(err instanceof CommandFailure) || !away) throw err;
       if (!told) process.stderr.write(`${warn('only the logs of this host:')} ${err.message}\n`);
       told = true;
       return [];
@@ -106,7 +110,18 @@ function reader(client: Client, filter: LogFilter): () => Promise<LogLine[]> {
   };
 }
 
-async function workflowOf(client: Client, run: string): Promise<string | undefined> {
+/** Where nothing says how the API is reached, or a file that says it is broken, this host's logs are wanted all the more. */
+function clientOrWhyNot(): Client | CommandFailure {
+  try {
+    return createClient(findTarget());
+  } catch (err) {
+    if (err instanceof CommandFailure) return err;
+    throw err;
+  }
+}
+
+async function workflowOf(client: Client | CommandFailure, run: string): Promise<string | undefined> {
+  if (client instanceof CommandFailure) return undefined;
   try {
     return (await client.get<{ workflowId: string }>(`/runs/${encodeURIComponent(run)}`)).workflowId;
   } catch (err) {

@@ -24,7 +24,7 @@ interface Model {
   vramGiB: number;
   smaller: string | null;
   agents: number;
-  machines: Array<{ machineId: string; slots: number }>;
+  machines: Array<{ machineId: string; slots: number; idleSince: string | null }>;
 }
 
 export function machineCommands(program: Command): void {
@@ -90,7 +90,14 @@ export function machineCommands(program: Command): void {
           ['AGENTS', (model) => model.agents],
           [
             'ON (slots)',
-            (model) => model.machines.map(({ machineId, slots }) => `${machineId} (${slots})`).join(', ') || '-',
+            (model) =>
+              model.machines
+                .map(({ machineId, slots, idleSince }) =>
+                  idleSince === null
+                    ? `${machineId} (${slots})`
+                    : `${machineId} (${slots}, idle since ${idleSince.slice(0, 19)}Z)`,
+                )
+                .join(', ') || '-',
           ],
         ]),
       );

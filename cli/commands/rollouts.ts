@@ -1,12 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { parseRollout } from '../../config/rollout-file.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { planRollout, type RolloutFile, type RolloutPlan } from '../../domain/rollouts.ts';
+import type { Client } from '../client.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
-import { bold, dim, good, line, plain, printJson, warn } from '../output.ts';
-import { outputOf } from '../program.ts';
+import { ago, bold, confirm, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
+import { outputOf, sessionOf } from '../program.ts';
 
 const defaultFile = 'rollout.yaml';
 
@@ -23,19 +24,170 @@ export function rolloutCommands(program: Command): void {
       if (outputOf(command).json) printJson(planned);
       else for (const text of planLines(read, planned)) line(text);
     });
+
+  rollout
+    .command('apply')
+    .argument('[file]', 'the file', defaultFile)
+    .option('--dry-run', 'say what would be done; do nothing')
+    .option('--key <key>', 'the same key begins the same rollout once')
+    .description('carry the packages out, in order; one rollout at a time')
+    .action(async (file: string, { dryRun = false, key }: { dryRun?: boolean; key?: string }, command: Command) => {
+      const session = sessionOf(command);
+      const read = readRollout(file, undefined);
+      const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
+      const body = { source: readSource(file) };
+      await session.client.post('/rollouts', body, { dryRun: true });
+      if (!session.json) for (const text of planLines(read, planRollout(read.workPackages))) line(text);
+      if (dryRun) return session.json ? printJson(planRollout(read.workPackages)) : undefined;
+      if (!(await confirm('Carry this out?', session))) return;
+      const begun = await session.client.post<Rollout>('/rollouts', body, {}, headers);
+      if (session.json) printJson(begun);
+      else line(`${good('✔')} ${begun.id} has begun; soulfra rollout show`);
+    });
+
+  rollout
+    .command('list')
+    .description('rollouts, the last first')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const page = await client.list<Listed>('/rollouts', {}, 50);
+      if (json) return printJson(page);
+      line(
+        table(page.items, [
+          ['ROLLOUT', ({ id }) => id],
+          ['STATE', ({ state }) => state],
+          ['PACKAGES', ({ over, packages }) => `${over} of ${packages}`],
+          ['BEGAN', ({ createdAt }) => ago(createdAt)],
+          ['WHY', ({ reason }) => reason],
+        ]),
+      );
+    });
+
+  rollout
+    .command('show')
+    .argument('[rollout]', 'its id; default: the last')
+    .description('packages of a rollout, with the steps under way and what went wrong')
+    .action(async (id: string | undefined, _options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const found = await client.get<Rollout>(`/rollouts/${id ?? (await lastOf(client))}`);
+      if (json) return printJson(found);
+      showRollout(found);
+    });
+
+  for (const [act, description] of [
+    ['pause', 'begin nothing new; what is under way ends'],
+    ['resume', 'go on; packages that failed are tried again'],
+    ['rollback', 'take all packages back, the last first'],
+  ] as const)
+    rollout
+      .command(act)
+      .argument('[rollout]', 'its id; default: the last')
+      .description(description)
+      .action(async (id: string | undefined, _options: object, command: Command) => {
+        const session = sessionOf(command);
+        const asked = id ?? (await lastOf(session.client));
+        if (act === 'rollback' && !(await confirm(`Take all packages of ${asked} back?`, session))) return;
+        const found = await session.client.post<Rollout>(`/rollouts/${asked}/${act}`);
+        if (session.json) printJson(found);
+        else showRollout(found);
+      });
+
+  rollout
+    .command('skip')
+    .argument('<package>', 'its id')
+    .option('--rollout <id>', 'default: the last')
+    .description('pass over a package that waits, failed or is stuck')
+    .action(async (packageId: string, { rollout: id }: { rollout?: string }, command: Command) => {
+      const session = sessionOf(command);
+      const asked = id ?? (await lastOf(session.client));
+      if (!(await confirm(`Go on without ${packageId}?`, session))) return;
+      const found = await session.client.post<Rollout>(`/rollouts/${asked}/packages/${packageId}/skip`);
+      if (session.json) printJson(found);
+      else showRollout(found);
+    });
+
+  rollout
+    .command('answer')
+    .argument('<rollout>', 'its id')
+    .argument('<package>', 'the one that waits')
+    .addArgument(new Argument('<outcome>', 'how it ended').choices(['done', 'failed', 'again']))
+    .option('--reason <text>', 'what the rows keep')
+    .description('say how a step for a person, or one in doubt, has ended; again: it was surely not done')
+    .action(
+      async (id: string, packageId: string, outcome: string, { reason }: { reason?: string }, command: Command) => {
+        const { client, json } = sessionOf(command);
+        const body = { outcome, ...(reason === undefined ? {} : { reason }) };
+        const found = await client.post<Rollout>(`/rollouts/${id}/packages/${packageId}/answer`, body);
+        if (json) printJson(found);
+        else showRollout(found);
+      },
+    );
 }
 
-function readRollout(file: string, machines: readonly string[] | undefined): RolloutFile {
-  let source: string;
+interface Listed {
+  id: string;
+  state: string;
+  reason: string;
+  packages: number;
+  over: number;
+  createdAt: string;
+}
+interface Rollout extends Omit<Listed, 'packages'> {
+  packages: Array<{
+    id: string;
+    title: string;
+    state: string;
+    reason: string;
+    attempt: number;
+    steps: Array<{
+      attempt: number;
+      phase: string;
+      machineId: string | null;
+      kind: string;
+      state: string;
+      reason: string;
+    }>;
+  }>;
+}
+
+async function lastOf(client: Client): Promise<string> {
+  const { items } = await client.list<Listed>('/rollouts', {}, 1);
+  const [last] = items;
+  if (last === undefined) throw badInput('there is no rollout', 'Begin one with `soulfra rollout apply`.');
+  return last.id;
+}
+
+function showRollout({ id, state, reason, packages, over, createdAt }: Rollout): void {
+  line(`${bold(id)} ${styledState(state)} ${dim(`${over} of ${packages.length} packages, begun ${ago(createdAt)}`)}`);
+  if (reason !== '') line(plain(reason));
+  for (const each of packages) {
+    line(
+      `  ${each.id}  ${styledState(each.state)}  ${plain(each.title)}${each.reason === '' ? '' : dim(`: ${plain(each.reason)}`)}`,
+    );
+    for (const step of each.steps) {
+      if (step.attempt !== each.attempt || step.state === 'done') continue;
+      const where = step.machineId === null ? '' : ` on ${step.machineId}`;
+      const phase = step.phase === 'undo' ? 'undo, ' : '';
+      line(
+        `    ${phase}${step.kind}${where} ${styledState(step.state)}${step.reason === '' ? '' : `: ${plain(step.reason)}`}`,
+      );
+    }
+  }
+}
+
+function readSource(file: string): string {
   try {
-    source = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (err) {
     throw badInput(
       `${file} cannot be read: ${(err as Error).message}`,
       'Name the file; docs/rollout.md says what it holds.',
     );
   }
-  const read = parseRollout(source, file, machines);
+}
+
+function readRollout(file: string, machines: readonly string[] | undefined): RolloutFile {
+  const read = parseRollout(readSource(file), file, machines);
   if ('rollout' in read) return read.rollout;
   for (const text of yamlErrorLines(read.errors)) line(text);
   throw new CommandFailure(`${file} has ${read.errors.length} error${read.errors.length === 1 ? '' : 's'}`, {

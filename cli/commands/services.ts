@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ago, bold, dim, line, plain, printJson, styledState, table, warn } from '../output.ts';
 import { limitOption, sessionOf } from '../program.ts';
+import { serviceRunCommands } from './service-runs.ts';
 import { serviceTokenCommand } from './service-tokens.ts';
 
 interface Service {
@@ -14,6 +15,7 @@ interface Service {
   needsGpu: boolean;
   vramGiB: number | null;
   ports: Array<{ name: string; port: number; derived?: string }>;
+  address: string | null;
   changedAt: string;
   retiredAt: string | null;
 }
@@ -51,6 +53,7 @@ export function serviceCommands(program: Command): void {
             ['STATE', (service) => styledState(service.state)],
             ['MACHINE', (service) => service.machineId ?? '-'],
             ['PORTS', (service) => service.ports.map(({ port }) => port).join(', ') || '-'],
+            ['ADDRESS', (service) => service.address ?? '-'],
             ['GPU', gpuWords],
             ['REQUIRED', (service) => (service.required ? 'yes' : 'no')],
             ['REASON', (service) => service.reason || '-'],
@@ -70,6 +73,7 @@ export function serviceCommands(program: Command): void {
       for (const text of shownLines(service)) line(text);
     });
 
+  serviceRunCommands(services);
   serviceTokenCommand(services);
 }
 
@@ -85,6 +89,7 @@ function shownLines(service: ShownService): string[] {
   const reason = service.reason === '' ? '' : `: ${plain(service.reason)}`;
   return [
     `${bold(service.id)} ${service.kind} ${styledState(service.state)}${reason} ${dim(ago(service.changedAt))}${gone}`,
+    ...(service.address === null ? [] : [`address ${service.address}`]),
     `machine ${service.machineId ?? 'none'}${service.why === '' ? '' : `: ${plain(service.why)}`}`,
     ...(spec.command === undefined ? [] : [`command ${plain(spec.command.join(' '))}`]),
     ...(spec.image === undefined ? [] : [`image ${plain(spec.image)}`]),

@@ -13,19 +13,25 @@ export type ApiClient = ReturnType<typeof createApiClient>;
 export function createApiClient(options: { url: string; token: string }) {
   const headers = { authorization: `Bearer ${options.token}` };
 
-  async function send<T>(method: string, path: string, init: Sent = {}): Promise<T> {
+  async function text(method: string, path: string, init: Sent = {}): Promise<string> {
     const response = await fetch(`${options.url}/v1${path}`, {
       ...init,
       method,
       headers: { ...headers, ...init.headers },
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} /v1${path} answered ${response.status}: ${problem(text)}`);
-    return (text === '' ? undefined : JSON.parse(text)) as T;
+    const answer = await response.text();
+    if (!response.ok) throw new Error(`${method} /v1${path} answered ${response.status}: ${problem(answer)}`);
+    return answer;
+  }
+
+  async function send<T>(method: string, path: string, init: Sent = {}): Promise<T> {
+    const answer = await text(method, path, init);
+    return (answer === '' ? undefined : JSON.parse(answer)) as T;
   }
 
   return {
     get: <T>(path: string) => send<T>('GET', path),
+    text: (path: string) => text('GET', path),
     /** `key`: the same key starts the same work once. */
     post: <T>(path: string, body: unknown, key?: string) =>
       send<T>('POST', path, {

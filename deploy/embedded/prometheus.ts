@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import type { Fleet } from '../../domain/fleet.ts';
+import type { WorkerMetricsPorts } from '../../domain/metrics-ports.ts';
 import { type Env, type Home, writeJson, writeText } from './home.ts';
 import { isReady, repositoryRoot } from './own-parts.ts';
 import type { Parts, PartSpec } from './parts.ts';
@@ -14,10 +16,15 @@ const source = join(repositoryRoot, 'deploy', 'prometheus');
 
 export const prometheusPartName = 'prometheus';
 
-/** What is told of workers that come while it runs: their own port, and Temporal Core's next to it. */
+/** What fleet.yaml said of metrics when a process started: it serves by that until it is started anew. */
+export type Served = Pick<Fleet['metrics'], 'enabled' | 'host'>;
+
+/** It is told of what serves metrics as that comes; what serves none is not asked. */
 export interface Scraped {
   port: number;
-  addWorker(metricsPort: number): void;
+  scrapeApi(served: Served): void;
+  /** Our own metrics of a worker, and those of Temporal Core; a worker that is started again is told again. */
+  scrapeWorker(machineId: string, ports: WorkerMetricsPorts, served: Served): void;
 }
 
 interface Deps {
@@ -41,17 +48,20 @@ export async function startPrometheus(deps: Deps): Promise<Scraped | undefined> 
   }
   const folder = home.path('prometheus');
   mkdirSync(folder, { recursive: true });
-  const workers: number[] = [];
+  const workers = new Map<string, { own: string; core: string }>();
+  const writeApi = (targets: readonly string[]) => writeJson(join(folder, 'api.json'), targetsAt(targets));
   const writeWorkers = () => {
-    writeJson(join(folder, 'workers.json'), targetsAt(workers));
-    writeJson(join(folder, 'core.json'), targetsAt(workers.map((port) => port + 1)));
+    const all = [...workers.values()];
+    writeJson(join(folder, 'workers.json'), targetsAt(all.map(({ own }) => own)));
+    writeJson(join(folder, 'core.json'), targetsAt(all.map(({ core }) => core)));
   };
+  writeApi([]);
   writeWorkers();
   const config = join(folder, 'prometheus.yaml');
   writeText(
     config,
     prometheusConfig({
-      api: ports.apiMetrics,
+      api: join(folder, 'api.json'),
       temporal: deps.ownTemporal ? ports.temporalMetrics : undefined,
       self: ports.prometheus,
       workers: join(folder, 'workers.json'),
@@ -70,9 +80,13 @@ export async function startPrometheus(deps: Deps): Promise<Scraped | undefined> 
   );
   return {
     port: ports.prometheus,
-    addWorker(metricsPort) {
-      if (workers.includes(metricsPort)) return;
-      workers.push(metricsPort);
+    scrapeApi({ enabled, host }) {
+      writeApi(enabled ? [addressAt(host, ports.apiMetrics)] : []);
+      if (!enabled) step.fail('metrics are off: metrics.enabled in fleet.yaml; what serves none is not scraped');
+    },
+    scrapeWorker(machineId, { own, core }, { enabled, host }) {
+      if (enabled) workers.set(machineId, { own: addressAt(host, own), core: addressAt(host, core) });
+      else workers.delete(machineId);
       writeWorkers();
     },
   };
@@ -84,8 +98,14 @@ function mendFor(env: Env): string {
   return 'put `prometheus` on PATH (https://prometheus.io/download)';
 }
 
-function targetsAt(ports: readonly number[]) {
-  return ports.length === 0 ? [] : [{ targets: ports.map((port) => `127.0.0.1:${port}`) }];
+function targetsAt(targets: readonly string[]) {
+  return targets.length === 0 ? [] : [{ targets }];
+}
+
+/** Where one on this host asks for what is served at an address. */
+function addressAt(host: string, port: number): string {
+  const asked = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+  return `${asked.includes(':') ? `[${asked}]` : asked}:${port}`;
 }
 
 interface PrometheusConfig {
@@ -95,8 +115,8 @@ interface PrometheusConfig {
 }
 
 export interface ScrapeTargets {
-  /** Ports on this host. */
-  api: number;
+  /** Ports on this host; of the API also a file with its target. */
+  api: number | string;
   temporal: number | undefined;
   self: number;
   /** Files with the targets of workers, which come and go. */
@@ -112,11 +132,12 @@ export interface ScrapeTargets {
 export function prometheusConfig(at: ScrapeTargets): string {
   const read = parse(readFileSync(join(source, 'prometheus.yaml'), 'utf8')) as PrometheusConfig & { global: object };
   const { alerting: _, ...config } = read;
-  const here = (port: number) => ({ static_configs: targetsAt([port]) });
+  const here = (port: number) => ({ static_configs: targetsAt([addressAt('127.0.0.1', port)]) });
+  const named = (file: string) => ({ file_sd_configs: [{ files: [file], refresh_interval: '5s' }] });
   const places: Record<string, object | undefined> = {
-    'soulfra-api': here(at.api),
-    'soulfra-workers': { file_sd_configs: [{ files: [at.workers], refresh_interval: '5s' }] },
-    'temporal-core': { file_sd_configs: [{ files: [at.core], refresh_interval: '5s' }] },
+    'soulfra-api': typeof at.api === 'string' ? named(at.api) : here(at.api),
+    'soulfra-workers': named(at.workers),
+    'temporal-core': named(at.core),
     'temporal-server': at.temporal === undefined ? undefined : here(at.temporal),
     prometheus: here(at.self),
   };

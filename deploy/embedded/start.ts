@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { createApiClient } from './api-client.ts';
+import { type ApiClient, createApiClient } from './api-client.ts';
 import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
@@ -18,7 +18,10 @@ import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
 import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
-import { errorTable, isDomainError } from '../../domain/errors.ts';
+import { parseFleet } from '../../config/fleet-file.ts';
+import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import { type Fleet, metricsSchema } from '../../domain/fleet.ts';
+import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 
 /** `npm start`: everything on this box from nothing, and down again in order. */
 async function start(options: StartOptions, env: Env): Promise<void> {
@@ -86,16 +89,21 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),
     };
+    const api = createApiClient({ url, token: operator.token });
     const prometheus = options.withMetrics
       ? await startPrometheus({ home, env, ports, parts, screen, ownTemporal: services.temporal !== null })
       : undefined;
     // A worker that is started again keeps its ports.
     const places = new Map<string, number>();
-    const startMachine = (machineId: string) => {
+    const startMachine = async (machineId: string) => {
       if (!places.has(machineId)) places.set(machineId, places.size);
       const env: Env = { ...workerEnv, ...workerMetricsEnv(ports, places.get(machineId)!) };
-      const { SOULFRA_METRICS_PORT: metricsPort } = env;
-      if (metricsPort !== undefined) prometheus?.addWorker(Number(metricsPort));
+      if (prometheus) {
+        const fleet = await appliedFleet(api);
+        const { SOULFRA_METRICS_PORT: given } = env;
+        const at = workerMetricsPorts(fleet, machineId, given === undefined ? undefined : Number(given));
+        prometheus.scrapeWorker(machineId, at, fleet.metrics);
+      }
       return parts.start(workerPart({ root: repositoryRoot, machineId, env }));
     };
     control = await serveControl(controlSocketPath(home), {
@@ -121,7 +129,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     apiStep.done(`:${ports.api}`);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 
-    const api = createApiClient({ url, token: operator.token });
+    prometheus?.scrapeApi((await appliedFleet(api)).metrics);
     const birth = await bearFleet(api, screen, home, { file: options.fleet, empty: options.empty });
     if (birth?.step === 'applied') {
       await seedWorld(api, screen, { file: options.fleet, endsAt: birth.endsAt });
@@ -156,6 +164,15 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     screen.line(`✖ ${err instanceof Error ? err.message : String(err)}${mend}`);
     await ending.end(1);
   }
+}
+
+/** What processes go by that start now; before the first apply, what counts without a fleet.yaml. */
+async function appliedFleet(api: ApiClient): Promise<Pick<Fleet, 'machines' | 'metrics'>> {
+  const { items } = await api.get<{ items: unknown[] }>('/fleet/versions?limit=1');
+  if (items.length === 0) return { machines: [], metrics: metricsSchema.parse({}) };
+  const parsed = parseFleet(await api.text('/fleet/export'), 'the applied fleet');
+  if ('errors' in parsed) throw new DomainError('INTERNAL', 'the applied fleet cannot be read');
+  return parsed.fleet;
 }
 
 /** Whether the environment has it, as it is or as a file. */

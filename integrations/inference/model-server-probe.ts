@@ -35,7 +35,16 @@ interface ProbeOptions {
 }
 
 const gib = 1024 ** 3;
-const listSchema = z.object({ data: z.array(z.object({ id: z.string(), max_model_len: z.number().optional() })) });
+const listSchema = z.object({
+  data: z.array(
+    z.object({
+      id: z.string(),
+      max_model_len: z.number().optional(),
+      // Of llama.cpp as a router over several models.
+      status: z.object({ value: z.string() }).optional(),
+    }),
+  ),
+});
 const versionSchema = z.object({ version: z.string() });
 const residentSchema = z.object({
   models: z.array(
@@ -68,9 +77,9 @@ export async function probeModelServer(
   try {
     const { data } = await getJson(`${root}/v1/models`, listSchema, options);
     const models = data.map(
-      ({ id, max_model_len: context }): ServedModel => ({
+      ({ id, max_model_len: context, status }): ServedModel => ({
         id,
-        loaded: true,
+        loaded: status === undefined || status.value === 'loaded',
         ...(context === undefined ? {} : { contextTokens: context }),
       }),
     );

@@ -101,7 +101,7 @@ function bodyFor(request: GenerateRequest): Record<string, unknown> {
   };
 }
 
-async function* linesOf(body: ReadableStream<Uint8Array> | null): AsyncGenerator<string> {
+export async function* linesOf(body: ReadableStream<Uint8Array> | null): AsyncGenerator<string> {
   if (body === null) return;
   let rest = '';
   const decoder = new TextDecoder();

@@ -58,7 +58,7 @@ async function stream(
       finishReason = choice?.finish_reason ?? finishReason;
     }
   } catch (err) {
-    throw mapped(err);
+    throw mappedOpenAiError(err);
   }
   if (finishReason === undefined) throw cutStreamError(tokens);
   return { text, tokens, ...(promptTokens === undefined ? {} : { promptTokens }), finishReason };
@@ -104,7 +104,8 @@ function isThinking(delta: object | undefined): boolean {
   return typeof thought === 'string' && thought !== '';
 }
 
-function mapped(err: unknown): unknown {
+/** What the client throws, as a code of the table. */
+export function mappedOpenAiError(err: unknown): unknown {
   if (isDomainError(err)) return err;
   if (err instanceof APIConnectionError) return modelConnectionError(err);
   if (err instanceof APIError) {

@@ -9,7 +9,7 @@ import {
   machineStates,
   purchaseStates,
 } from '../../domain/states.ts';
-import { bounds, logDefinitions, type MetricDefinitions } from './definition.ts';
+import { bounds, logDefinitions, type MetricDefinitions, workSeconds } from './definition.ts';
 
 /** Over agents that are active: the middle one, the twentieth worst of a hundred, the worst. */
 const spread = ['median', 'p95', 'worst'] as const;
@@ -39,12 +39,59 @@ export const apiDefinitions = {
   },
   streams: { name: 'soulfra_api_event_streams', type: 'gauge', help: 'Open streams of /v1/events.', unit: 'count' },
   answerStreams: { name: 'soulfra_api_answer_streams', type: 'gauge', help: 'Open streams of answers.', unit: 'count' },
+  gatewayRequests: {
+    name: 'soulfra_gateway_requests_total',
+    type: 'counter',
+    help: 'Requests of services by OpenAI’s protocol, by how they ended: refused never reached a machine, canceled were given up by who asked.',
+    unit: 'count',
+    labels: {
+      service: bounds.service,
+      model: bounds.gatewayModel,
+      outcome: ['answered', 'failed', 'refused', 'canceled'],
+    },
+  },
+  gatewayTokens: {
+    name: 'soulfra_gateway_tokens_total',
+    type: 'counter',
+    help: 'Tokens of what services asked and were answered, as model servers count them.',
+    unit: 'count',
+    labels: { service: bounds.service, model: bounds.gatewayModel, direction: ['prompt', 'written'] },
+  },
+  gatewaySeconds: {
+    name: 'soulfra_gateway_busy_seconds_total',
+    type: 'counter',
+    help: 'Seconds from a request of a service to the end of its answer, summed.',
+    unit: 'seconds',
+    labels: { service: bounds.service, model: bounds.gatewayModel },
+  },
+  gatewayFirst: {
+    name: 'soulfra_gateway_first_token_seconds',
+    type: 'histogram',
+    help: 'Time from a streamed request of a service to the first words of its answer.',
+    unit: 'seconds',
+    labels: { model: bounds.gatewayModel },
+    buckets: workSeconds,
+  },
+  gatewayOpen: {
+    name: 'soulfra_gateway_open_requests',
+    type: 'gauge',
+    help: 'Requests of services that are open.',
+    unit: 'count',
+  },
   memories: {
     name: 'soulfra_memories_added_total',
     type: 'counter',
     help: 'Memories that came in through this API process.',
     unit: 'count',
     startsAtZero: true,
+  },
+  workClaimWait: {
+    name: 'soulfra_work_claim_wait_seconds',
+    type: 'histogram',
+    help: 'Time for which work could be claimed before it was.',
+    unit: 'seconds',
+    labels: { service: bounds.workService },
+    buckets: [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600],
   },
   figuresFailed: {
     name: 'soulfra_figures_failures_total',
@@ -92,6 +139,13 @@ export const installationDefinitions = {
     help: 'Parts of the fleet by kind and by how the health model judges them.',
     unit: 'count',
     labels: { subject: healthKinds, state: healthStates },
+  },
+  work: {
+    name: 'soulfra_open_work',
+    type: 'gauge',
+    help: 'Work for services that has not ended.',
+    unit: 'count',
+    labels: { service: bounds.workService, state: ['queued', 'running'] },
   },
   slots: {
     name: 'soulfra_placement_slots',

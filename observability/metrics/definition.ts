@@ -37,7 +37,10 @@ export const partLabels = {
 export const bounds = {
   machine: 'machines of fleet.yaml',
   model: 'models of fleet.yaml, as `<model>_<quantisation>`',
+  service: 'services of fleet.d that have a token, or people',
+  gatewayModel: 'models of fleet.yaml, what memories are embedded with, or unknown',
   queue: 'task queues of the fleet: coordination, inference_…, channel_…',
+  workService: 'services of fleet.d/ that take work',
 } as const;
 
 /** From a call of a small model to a run of many calls of a large one. */

@@ -79,6 +79,13 @@ export const workerDefinitions = {
     unit: 'boolean',
     labels: { queue: bounds.queue },
   },
+  workLeasesLost: {
+    name: 'soulfra_work_leases_lost_total',
+    type: 'counter',
+    help: 'Claims of work whose lease ran out before an answer came.',
+    unit: 'count',
+    labels: { service: bounds.workService },
+  },
   leases: {
     name: 'soulfra_lease_renewals_total',
     type: 'counter',

@@ -40,6 +40,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'machineModelServer', jsonb_build_object('machine', id), model_server_up::int
       from machines where removed_at is null and state in ('ready', 'suspect') and yields is null
     union all select 'health', jsonb_build_object('subject', subject_kind, 'state', state), count(*) from health group by 2
+    union all select 'work', jsonb_build_object('service', service_id, 'state', state), count(*)
+      from works where ended_at is null group by 2
     union all select 'healthBehind', '{}', greatest(0, max(extract(epoch from clock_timestamp() - coalesce(h.looked_at, f.since)) - l.every))::float8
       from (select min(applied_at) as since from fleet_versions) f,
         unnest(${Object.keys(healthLooks)}::text[], ${Object.values(healthLooks).map(({ everySeconds }) => everySeconds)}::float8[]) l (look, every)

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { KnownService } from '../../domain/service-changes.ts';
 import { type ServiceFile, type ServiceSpec, storedService } from '../../domain/services.ts';
-import type { ServiceState } from '../../domain/states.ts';
+import type { ServiceRunState, ServiceState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
 
@@ -33,6 +33,17 @@ export interface ServiceView {
   reason: string;
   changedAt: string;
   retiredAt: string | null;
+  /** What starting and stopping it has come to; null: it was never asked for, and is only watched. */
+  run: ServiceRunView | null;
+}
+
+export interface ServiceRunView {
+  wanted: 'running' | 'stopped';
+  state: ServiceRunState;
+  reason: string;
+  /** That runs it, or may. */
+  machineId: string | null;
+  requestId: string;
 }
 
 export interface ServiceFilter {
@@ -43,11 +54,15 @@ export interface ServiceFilter {
 }
 
 const columns = ['id', 'spec', 'machineId', 'placedBecause', 'state', 'reason', 'changedAt', 'retiredAt'] as const;
+const run = sql<ServiceRunView | null>`(
+  select jsonb_build_object('wanted', r.wanted, 'state', r.state, 'reason', r.reason, 'machineId', r.machine_id, 'requestId', r.request_id)
+  from service_runs r where r.service_id = services.id)`.as('run');
 
 export async function listServices(db: Executor, page: PageRequest, filter: ServiceFilter): Promise<ServiceView[]> {
   let query = db
     .selectFrom('services')
     .select(columns)
+    .select(run)
     .where('ownerId', '=', page.ownerId)
     .where('retiredAt', filter.retired === true ? 'is not' : 'is', null);
   if (filter.state !== undefined) query = query.where('state', '=', filter.state);
@@ -62,6 +77,7 @@ export async function findService(db: Executor, ownerId: string, id: string): Pr
   const row = await db
     .selectFrom('services')
     .select(columns)
+    .select(run)
     .where('ownerId', '=', ownerId)
     .where('id', '=', id)
     .executeTakeFirst();
@@ -85,6 +101,7 @@ interface Row {
   reason: string;
   changedAt: Date;
   retiredAt: Date | null;
+  run: ServiceRunView | null;
 }
 
 function view(row: Row): ServiceView {

@@ -31,6 +31,7 @@ const offer = {
 const noPayout = `/v1/payouts/${newId('payout')}`;
 const noGuild = `/v1/guilds/${newId('guild')}`;
 const noLicense = `/v1/licenses/${newId('license')}`;
+const noRollout = `/v1/rollouts/${newId('rollout')}`;
 const noBallot = `/v1/ballots/${newId('ballot')}`;
 const loops = '/v1/agents/vesper-001/loops';
 const octets = { 'content-type': 'application/octet-stream' };
@@ -59,6 +60,71 @@ const refusals: Array<{
     headers: json,
     status: 413,
     code: 'BODY_TOO_LARGE',
+  },
+  {
+    name: 'work without an Idempotency-Key',
+    url: '/v1/work',
+    body: { service: 'scribe', input: 1 },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'work for nobody',
+    url: '/v1/work',
+    body: { service: 'nobody', input: 1 },
+    headers: { ...json, 'idempotency-key': 'nobody-works' },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'work that would take for ever',
+    url: '/v1/work',
+    body: { service: 'scribe', input: 1, deadline: '2999-01-01T00:00:00Z' },
+    headers: { ...json, 'idempotency-key': 'for-ever' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a claim by a person',
+    url: '/v1/work/claim',
+    body: { queue: 'external_scribe', waitSeconds: 0 },
+    status: 403,
+    code: 'FORBIDDEN',
+  },
+  {
+    name: 'a claim that waits too long',
+    url: '/v1/work/claim',
+    body: { queue: 'external_scribe', waitSeconds: 31 },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a claim from a queue of ours',
+    url: '/v1/work/claim',
+    body: { queue: 'coordination' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a token that no claim has',
+    url: '/v1/work/heartbeat',
+    body: { token: 'sfr_x' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'a failure without a reason',
+    url: '/v1/work/fail',
+    body: { token: `swk_${'a'.repeat(43)}` },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  {
+    name: 'work that is not there',
+    url: `/v1/work/${newId('work')}/cancel`,
+    body: {},
+    status: 404,
+    code: 'NOT_FOUND',
   },
   { name: 'an unknown payout', url: `${noPayout}/paid`, body: { reference: 'x' }, status: 404, code: 'NOT_FOUND' },
   { name: 'a payout paid without a reference', url: `${noPayout}/paid`, body: {}, status: 400, code: 'INVALID_INPUT' },
@@ -888,6 +954,31 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  { name: 'a rollout of nothing', url: '/v1/rollouts', body: { source: '' }, status: 400, code: 'INVALID_INPUT' },
+  {
+    name: 'a rollout that goes in a circle',
+    url: '/v1/rollouts',
+    body: {
+      source: 'version: 1\nworkPackages: [{ id: a, title: a, dependsOn: [a], steps: [{ kind: manual, text: look }] }]',
+    },
+    status: 400,
+    code: 'CONFIG_INVALID',
+  },
+  { name: 'an unknown rollout', method: 'GET', url: noRollout, status: 404, code: 'NOT_FOUND' },
+  ...['pause', 'resume', 'rollback'].map((act) => ({
+    name: `an unknown rollout to ${act}`,
+    url: `${noRollout}/${act}`,
+    status: 404,
+    code: 'NOT_FOUND' as const,
+  })),
+  { name: 'a package of no rollout', url: `${noRollout}/packages/a/skip`, status: 404, code: 'NOT_FOUND' },
+  {
+    name: 'an answer that is none',
+    url: `${noRollout}/packages/a/answer`,
+    body: { outcome: 'perhaps' },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
   { name: 'an unknown agent to retire', url: '/v1/agents/nobody/retire', status: 404, code: 'NOT_FOUND' },
   { name: 'an unknown agent to revive', url: '/v1/agents/nobody/revive', status: 404, code: 'NOT_FOUND' },
   {
@@ -1491,6 +1582,7 @@ test('shows and gives nothing of another owner', async () => {
     '/v1/fleet/versions',
     '/v1/schedules',
     '/v1/sources',
+    '/v1/work',
   ]) {
     expect((await api.call('GET', url, { token })).json.items).toEqual([]);
   }

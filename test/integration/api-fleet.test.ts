@@ -207,7 +207,13 @@ test('before the first apply there is no fleet to show or work on', async () => 
 });
 
 /** They ask by POST, and write nothing. */
-const questions = new Set(['/v1/licenses/{id}/check', '/v1/licenses/{id}/download', '/v1/invites/preview']);
+const questions = new Set([
+  '/v1/licenses/{id}/check',
+  '/v1/licenses/{id}/download',
+  '/v1/invites/preview',
+  '/openai/v1/chat/completions',
+  '/openai/v1/embeddings',
+]);
 
 test('every write takes dryRun, and with it writes nothing', async () => {
   await apply(smallFleet);

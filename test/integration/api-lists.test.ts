@@ -138,6 +138,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/readiness/runs',
     '/v1/reflections',
     '/v1/refunds',
+    '/v1/rollouts',
     '/v1/runs',
     '/v1/schedules',
     '/v1/services',
@@ -153,6 +154,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/webhooks',
     '/v1/webhooks/{id}/deliveries',
     '/v1/whispers',
+    '/v1/work',
   ]);
   const license = await giveLicense(api, 'personal');
   const purchaseId = newId('purchase');

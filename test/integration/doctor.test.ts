@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Check } from '../../domain/doctor.ts';
-import { type Box, openBox } from '../support/box.ts';
+import { type Box, openBox, usualGpu } from '../support/box.ts';
 import { lacks } from '../support/not-run.ts';
 import { plantedFaults } from '../support/planted-faults.ts';
 
@@ -47,6 +47,22 @@ for (const fault of plantedFaults) {
     expect(seen.ended.code).toBe(seen.summary.fail > 0 ? 1 : 0);
   });
 }
+
+test('what the owner of a card holds is no fault where the machine yields it', async () => {
+  const fleet = box.readFleetFile();
+  box.setGpu({ totalMiB: 24_564, usedMiB: 19_500 });
+  const vram = async () => (await box.doctor()).checks.find(({ id, machine }) => id === 'vram' && machine === 'box');
+  expect(await vram()).toMatchObject({ state: 'warn' });
+  box.writeFleetFile(fleet.replace('    roles:', '    yield: { foreignVramGiB: 4 }\n    roles:'));
+  expect(await vram()).toMatchObject({
+    state: 'ok',
+    detail: expect.stringMatching(
+      /^19\.0 of 24 GiB in use; it yields to its owner: other programs hold 1\d\.\d GiB of its VRAM, over 4$/,
+    ),
+  });
+  box.writeFleetFile(fleet);
+  box.setGpu(usualGpu);
+});
 
 test('names nothing once all is mended', async () => {
   expect(amiss((await box.doctor()).checks)).toEqual([]);

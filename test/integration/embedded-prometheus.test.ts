@@ -73,9 +73,11 @@ test.skipIf(lacksPrometheus('Prometheus beside the stack (test/integration/embed
         );
         return activeTargets.map(({ scrapeUrl, labels }) => `${labels.job} ${new URL(scrapeUrl).port}`).sort();
       };
-      scraped!.addWorker(21_000);
-      scraped!.addWorker(21_000);
-      scraped!.addWorker(21_002);
+      const served = { enabled: true, host: '127.0.0.1' };
+      scraped!.scrapeApi(served);
+      scraped!.scrapeWorker('mainpc', { own: 21_000, core: 21_001 }, served);
+      scraped!.scrapeWorker('mainpc', { own: 21_000, core: 21_001 }, served);
+      scraped!.scrapeWorker('pc2', { own: 21_002, core: 21_003 }, served);
       await until('workers are scraped', async () => (await targets()).length === 7, 40_000);
       expect(await targets()).toEqual(
         [
@@ -88,6 +90,29 @@ test.skipIf(lacksPrometheus('Prometheus beside the stack (test/integration/embed
           `temporal-server ${ports.temporalMetrics}`,
         ].sort(),
       );
+      // As fleet.yaml has it: at every address, at one of another interface, and not at all.
+      scraped!.scrapeApi({ enabled: true, host: '0.0.0.0' });
+      scraped!.scrapeWorker('mainpc', { own: 21_000, core: 21_001 }, { enabled: true, host: '127.0.0.9' });
+      scraped!.scrapeWorker('pc2', { own: 21_002, core: 21_003 }, { enabled: false, host: '127.0.0.1' });
+      const hosts = async () => {
+        const { activeTargets } = await ask<{ activeTargets: Array<{ scrapeUrl: string; labels: { job: string } }> }>(
+          'targets',
+        );
+        return activeTargets.map(({ scrapeUrl, labels }) => `${labels.job} ${new URL(scrapeUrl).host}`).sort();
+      };
+      const expected = [
+        `prometheus 127.0.0.1:${ports.prometheus}`,
+        `soulfra-api 127.0.0.1:${ports.apiMetrics}`,
+        'soulfra-workers 127.0.0.9:21000',
+        'temporal-core 127.0.0.9:21001',
+        `temporal-server 127.0.0.1:${ports.temporalMetrics}`,
+      ].sort();
+      await until('it goes by what is served', async () => (await hosts()).join() === expected.join(), 40_000);
+      scraped!.scrapeApi({ enabled: false, host: '127.0.0.1' });
+      expect(lines.at(-1)).toBe(
+        'fail Prometheus metrics are off: metrics.enabled in fleet.yaml; what serves none is not scraped',
+      );
+      await until('nothing of the API is asked for', async () => (await hosts()).length === 4, 40_000);
     } finally {
       await parts.stopAll();
     }

@@ -38,7 +38,7 @@ test('a lease whose row nobody lets go of is told as a silence, and held again a
     identity: 'mainpc/worker/1',
     runsAs: 'simulated',
     log,
-    polling: () => ({ polls: [], planVersion: null }),
+    polling: () => ({ polls: [], idle: [], planVersion: null }),
     onBeat: () => told.push('beat'),
     onLost: () => told.push('lost'),
     onSilence: () => told.push('silence'),
@@ -76,7 +76,7 @@ test('presence follows what runs without being asked, and what Redis has forgott
     redis,
     machineId: 'pc2',
     log,
-    read: () => ({ running: gate.inUse, sequences: 2, polls: [] }),
+    read: () => ({ running: gate.inUse, sequences: 2, polls: [], idle: [] }),
   });
   try {
     await redis.ping();
@@ -102,7 +102,7 @@ test('presence that is stopped shows nothing any more', async () => {
     redis,
     machineId: 'gone',
     log,
-    read: () => ({ running: 0, sequences: 1, polls: [] }),
+    read: () => ({ running: 0, sequences: 1, polls: [], idle: [] }),
   });
   presence.changed();
   presence.stop();

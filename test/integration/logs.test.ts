@@ -178,6 +178,38 @@ test('soulfra logs reads this host’s files and, through the API, the others, e
     );
 });
 
+test('with the API down soulfra logs reads the files of this host, and says so', async () => {
+  // Nothing listens there; the files are as the processes left them.
+  const home = join(folder, 'down-home');
+  mkdirSync(join(home, 'logs'), { recursive: true });
+  for (const name of readdirSync(logs())) copyFileSync(join(logs(), name), join(home, 'logs', name));
+  writeFileSync(join(home, 'operator.token'), api.token);
+  const read = async (ports: string | undefined, ...args: string[]) => {
+    if (ports !== undefined) writeFileSync(join(home, 'ports.json'), ports);
+    return runSoulfra(['logs', '--json', '-n', '100000', ...args], { cwd: folder, env: { SOULFRA_HOME: home } });
+  };
+  const down = JSON.stringify({ api: await freePort() });
+  for (const ports of [undefined, down, '{"api":']) {
+    const { code, out, err } = await read(ports);
+    expect({ code, ports }).toEqual({ code: 0, ports });
+    expect(err).toMatch(/^only the logs of this host: /);
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as LogLine);
+    expect(new Set(lines.map(({ machineId }) => machineId))).toEqual(new Set(['big', 'small', undefined]));
+    expect(lines.map(({ time }) => time)).toEqual(lines.map(({ time }) => time).sort());
+  }
+  const ofAgent = await read(down, '--agent', failed.agentId);
+  expect(ofAgent.out.trim().split('\n').length).toBeGreaterThan(0);
+  // An address that was named is that of another installation: its files are not here.
+  const named = await runSoulfra(['logs'], {
+    cwd: folder,
+    env: { SOULFRA_HOME: home, SOULFRA_URL: 'http://127.0.0.1:9', SOULFRA_TOKEN: api.token },
+  });
+  expect({ code: named.code, out: named.out }).toEqual({ code: 3, out: '' });
+});
+
 test('lines that find no Redis are given up and counted, and nothing waits for them', async () => {
   const shipper = shipLogs({ redisUrl: scope.redisUrl, source: 'test-lost' });
   // More than may wait, before the connection stands.

@@ -3,6 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createPlanActivities } from '../../activities/plans.ts';
+import { createMachineStore } from '../../stores/machines.ts';
+import { createPlanStore } from '../../stores/plans.ts';
+import { createRunStore } from '../../stores/runs.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { runSoulfra } from '../support/command.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -158,6 +162,84 @@ test('nobody sees or takes the services of another owner', async () => {
   expect((await api.call('GET', '/v1/fleet/files', { token })).status).toBe(404);
 });
 
+test('a plan places services with their reason, a lost machine gives them up, and the registry knows where they are', async () => {
+  await apply(both);
+  const machines = createMachineStore(api.db);
+  for (const id of ['big', 'small']) await machines.register(id, { identity: `${id}/worker/1`, runsAs: 'simulated' });
+  const plans = createPlanStore(api.db);
+  const activities = createPlanActivities({
+    plans,
+    runs: createRunStore(api.db),
+    reconcileSchedules: () => Promise.resolve(),
+  });
+  const replan = async () => {
+    const planVersion = await plans.requestReplan({ ownerId: api.ownerId, reason: 'test' });
+    // Asked twice, as an activity is.
+    await activities.computePlan({ planVersion });
+    await activities.computePlan({ planVersion });
+  };
+  const placed = async () => {
+    const { json } = await api.call('GET', '/v1/services');
+    return json.items.map(({ id, machineId, state, reason, why, address }) => ({
+      id,
+      machineId,
+      state,
+      reason,
+      why,
+      address,
+    }));
+  };
+  await replan();
+  const start = { state: 'unknown', reason: '', address: null };
+  expect(await placed()).toEqual([
+    { ...start, id: 'vector-store', machineId: 'small', why: 'fleet.d names it' },
+    { ...start, id: 'voice', machineId: 'big', why: 'its 24g card has room: 6 GiB of 24 on card 0' },
+  ]);
+  const { json: plan } = await api.call('GET', '/v1/fleet/plan');
+  const usable = (plan['plan'] as { machines: Array<{ machineId: string; vramUsableGiB: number }> }).machines;
+  expect(usable).toMatchObject([
+    { machineId: 'big', vramUsableGiB: 17 },
+    { machineId: 'small', vramUsableGiB: 11 },
+  ]);
+
+  await api.db.updateTable('services').set({ state: 'up' }).execute();
+  await replan();
+  expect((await placed()).map(({ id, address }) => [id, address])).toEqual([
+    ['vector-store', 'small:6333'],
+    ['voice', null],
+  ]);
+  const { json: map } = await api.call('GET', '/v1/fleet/map');
+  expect(map['services']).toMatchObject([
+    { id: 'vector-store', machineId: 'small', why: 'fleet.d names it', address: 'small:6333' },
+    { id: 'voice', machineId: 'big' },
+  ]);
+  expect(map['agents']).toHaveLength(4);
+  expect((map['agents'] as Array<{ why: string }>).every(({ why }) => why !== '')).toBe(true);
+
+  const { json: simulated } = await api.call('POST', '/v1/fleet/simulate', { body: { lose: ['small'] } });
+  expect(simulated['services']).toMatchObject([{ id: 'vector-store', from: 'small', to: 'big' }]);
+
+  const lose = (id: string) => api.db.updateTable('machines').set({ state: 'lost' }).where('id', '=', id).execute();
+  await lose('small');
+  await replan();
+  expect(await placed()).toMatchObject([
+    {
+      id: 'vector-store',
+      machineId: 'big',
+      ...start,
+      why: expect.stringMatching(/^its machine small is not in service; /),
+    },
+    { id: 'voice', machineId: 'big', state: 'up' },
+  ]);
+  await lose('big');
+  await replan();
+  const nowhere = 'its machine small is not in service; no machine is in service';
+  expect(await placed()).toMatchObject([
+    { id: 'vector-store', machineId: null, state: 'down', reason: nowhere, address: null },
+    { id: 'voice', machineId: null, state: 'down', reason: 'no machine is in service' },
+  ]);
+});
+
 test('the command applies fleet.d with fleet.yaml, lists it, shows one and writes it all out again', async () => {
   await api.app.listen({ host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
@@ -175,6 +257,9 @@ test('the command applies fleet.d with fleet.yaml, lists it, shows one and write
   expect(show.out).toContain('command python3 voice.py');
   expect(show.out).toContain('needs vector-store');
 
+  expect((await soulfra('fleet', 'map', '--markdown')).out).toContain(
+    '| voice | none | unknown | - | not planned yet |',
+  );
   expect((await soulfra('export', '--to', 'copy')).code).toBe(0);
   expect(readFileSync(join(folder, 'copy/fleet.d/b.yaml'), 'utf8')).toBe(voices);
   expect((await soulfra('apply', '--dry-run', 'copy/fleet.yaml')).out).toContain('Nothing changes.');

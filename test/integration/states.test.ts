@@ -20,6 +20,7 @@ import {
   ballotStates,
   clusterStates,
   driftStates,
+  gatewayRequestStates,
   guildActions,
   guildRoles,
   guildStates,
@@ -35,7 +36,12 @@ import {
   planStates,
   purchaseStates,
   roles,
+  rolloutPackageStates,
+  rolloutStates,
+  rolloutStepStates,
   serviceStates,
+  serviceActions,
+  serviceRunStates,
   runsAs,
   runStates,
   threadEnds,
@@ -44,6 +50,8 @@ import {
   channelStages,
   dropDeliveryStates,
   dropStates,
+  workOutcomes,
+  workStates,
 } from '../../domain/states.ts';
 import { voteOrigins, votingMethods } from '../../domain/ballots.ts';
 import { guildRuleNames } from '../../domain/guild-rules.ts';
@@ -55,6 +63,7 @@ import { notificationKinds, notificationStates } from '../../domain/notify.ts';
 import { deliveryStates, webhookStates } from '../../domain/webhooks.ts';
 import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
+import { workJoins } from '../../domain/work.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
@@ -122,8 +131,17 @@ const words: Record<string, readonly string[]> = {
   'readiness_findings.state': findingStates,
   'readiness_runs.state': readinessRunStates,
   'readiness_runs.verdict': verdicts,
+  'rollouts.state': rolloutStates,
+  'rollout_packages.state': rolloutPackageStates,
+  'rollout_packages.undo_to': ['failed', 'undone'],
+  'rollout_steps.phase': ['steps', 'undo'],
+  'rollout_steps.state': rolloutStepStates,
   'runs.state': runStates,
   'services.state': serviceStates,
+  'gateway_requests.state': gatewayRequestStates,
+  'service_runs.action': serviceActions,
+  'service_runs.state': serviceRunStates,
+  'service_runs.wanted': ['running', 'stopped'],
   'sweeps.state': ['running', 'done', 'canceled'],
   'threads.ended_by': threadEnds,
   'threads.kind': threadKinds,
@@ -134,6 +152,9 @@ const words: Record<string, readonly string[]> = {
   'webhook_deliveries.state': deliveryStates,
   'whispers.source': whisperSources,
   'whispers.state': whisperStates,
+  'works.joins': workJoins,
+  'works.state': workStates,
+  'work_attempts.outcome': workOutcomes,
 };
 
 test('states are the same words in the code and in the checks of the database', async () => {

@@ -7,6 +7,7 @@ import { createTestScope, type TestScope } from '../support/isolation.ts';
 import { type Lab, openLab, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
+import { freePort } from '../support/prometheus.ts';
 
 /** Real workers: mainpc has a server that unloads, pc2 one that keeps its models. */
 const model = 'light_q4';
@@ -68,6 +69,25 @@ test('an idle model leaves memory, is loaded again by a call, stays while the ca
   await unloaded();
   await until('it is told', async () => said('mainpc', 'idle model unloaded') >= 2);
   expect(said('mainpc', 'idle model loaded again')).toBeGreaterThan(0);
+});
+
+test('the list of models says where one is unloaded for being idle, and since when', async () => {
+  const { url, token } = await lab.startApi(await freePort());
+  const asked = Date.now();
+  const listed = async () => {
+    const response = await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${token}` } });
+    const { items } = (await response.json()) as {
+      items: Array<{ id: string; machines: Array<{ machineId: string; idleSince: string | null }> }>;
+    };
+    return Object.fromEntries(
+      items.find(({ id }) => id === model)!.machines.map(({ machineId, idleSince }) => [machineId, idleSince]),
+    );
+  };
+  await until('it is told', async () => (await listed())['mainpc'] !== null);
+  const { mainpc, pc2 } = await listed();
+  expect(Date.parse(mainpc!)).toBeLessThanOrEqual(asked);
+  // Its server keeps it.
+  expect(pc2).toBeNull();
 });
 
 test('a server that keeps its models is said so once', () => {

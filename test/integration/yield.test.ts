@@ -15,6 +15,8 @@ import { plannedAndStored } from '../support/planned.ts';
 /** Real workers, a real program of the owner's, and a card that a double of nvidia-smi shows. */
 const game = 'owners-game';
 const agents = 18;
+/** What the model server says that its one model takes. */
+const ownGiB = 6;
 let scope: TestScope;
 let lab: Lab;
 let folder: string;
@@ -30,7 +32,7 @@ beforeAll(async () => {
   copyFileSync('/bin/sleep', join(folder, game));
   chmodSync(join(folder, game), 0o755);
   setUsedMiB(800);
-  const double = { tokensPerSecond: 100, models: ['light_q4'], replies: () => ({ tokens: 150 }) };
+  const double = { tokensPerSecond: 100, vramGiB: ownGiB, models: ['light_q4'], replies: () => ({ tokens: 150 }) };
   servers = {
     mainpc: await startModelServer({ slots: 4, ...double }),
     pc2: await startModelServer({ slots: 4, ...double }),
@@ -67,11 +69,11 @@ function startWorker(machineId: string): LabProcess {
   });
 }
 
-/** Written beside and renamed: the worker may run it at any moment. */
-function setUsedMiB(used: number): void {
+/** Written beside and renamed: the worker may run it at any moment. Null: the driver fails. */
+function setUsedMiB(used: number | null): void {
   const file = join(folder, 'bin', 'nvidia-smi');
   const row = `0, GPU-a, NVIDIA GeForce RTX 4090, 570.86, 24564, ${used}, 1, 3, 41, 62.1`;
-  writeFileSync(`${file}.new`, `#!/bin/sh\necho '${row}'\n`, { mode: 0o755 });
+  writeFileSync(`${file}.new`, `#!/bin/sh\n${used === null ? 'exit 9' : `echo '${row}'`}\n`, { mode: 0o755 });
   renameSync(`${file}.new`, file);
 }
 
@@ -148,16 +150,64 @@ test('a worker that dies meanwhile takes nothing when it is back, until the game
 });
 
 test('memory of other programs drives it out; that of its own models does not', async () => {
-  const { stored } = await plannedAndStored(lab.db);
-  const own = stored.machines.find(({ machineId }) => machineId === 'mainpc')!.vramUsedGiB;
-  setUsedMiB(Math.round((own + 3.5) * 1024));
+  setUsedMiB((ownGiB + 3.5) * 1024);
   const handle = await lab.sweep('beside');
   await handle.result();
   expect(await ends('call-beside')).toEqual(['done']);
   expect((await mainpc()).yields).toBeNull();
-  setUsedMiB(Math.round((own + 9) * 1024));
+  setUsedMiB((ownGiB + 9) * 1024);
   await yielded();
   expect((await mainpc()).yields).toMatch(/^other programs hold \d+\.\d GiB of its VRAM, over 4$/);
+  setUsedMiB(800);
+  await returned();
+});
+
+async function yieldedSoFar(): Promise<number> {
+  const rows = await lab.db.selectFrom('events').select('id').where('type', '=', 'machine.yielded').execute();
+  return rows.length;
+}
+
+test('models that the server held before its worker was started anew, or while it did not answer, are its own', async () => {
+  const before = await yieldedSoFar();
+  setUsedMiB((ownGiB + 3.5) * 1024);
+  const { epoch } = await mainpc();
+  await worker.end('SIGKILL');
+  expect(servers.mainpc.loadedModels()).toEqual(['light_q4']);
+  worker = startWorker('mainpc');
+  await until('it works', async () => {
+    const row = await mainpc();
+    return row.epoch > epoch && row.polls.length > 0;
+  });
+  await servers.mainpc.setFault({ kind: 'down' });
+  await until('its queues are not polled', async () => (await mainpc()).polls.length === 0);
+  await servers.mainpc.setFault(null);
+  await until('it works again', async () => (await mainpc()).polls.length > 0);
+  expect({ yields: (await mainpc()).yields, events: await yieldedSoFar() }).toEqual({ yields: null, events: before });
+});
+
+test('a model that the server does not let go is tried again until it is gone, and said so', async () => {
+  setUsedMiB(800);
+  await servers.mainpc.setFault({ kind: 'keeps' });
+  startGame();
+  await until('it says what is left', async () => {
+    const { yields } = await mainpc();
+    return yields === `${game} runs; light_q4 still in memory, unloading is tried again`;
+  });
+  expect(servers.mainpc.loadedModels()).toEqual(['light_q4']);
+  await servers.mainpc.setFault(null);
+  await yielded();
+  await until('nothing is left', async () => (await mainpc()).yields === `${game} runs`);
+});
+
+test('one sign that cannot be seen hides no other, and is no word that the owner has gone', async () => {
+  await endGame();
+  await returned();
+  setUsedMiB(null);
+  startGame();
+  await yielded();
+  await endGame();
+  const unseen = `${game} runs; whether it still is so cannot be seen: its memory`;
+  await until('it says what it does not see', async () => (await mainpc()).yields === unseen);
   setUsedMiB(800);
   await returned();
 });

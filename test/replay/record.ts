@@ -34,10 +34,14 @@ import { testFleet } from '../support/fleets.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
+import { gatewayHistories, recordGateway } from './record-gateway.ts';
 import { notifyHistories, recordNotify } from './record-notify.ts';
 import { recordOutbound } from './record-outbound.ts';
+import { recordServices, serviceHistories } from './record-services.ts';
 import { startStripeDouble } from '../support/stripe-double.ts';
 import { recordPayments } from './record-payments.ts';
+import { recordWork, workHistories } from './record-work.ts';
+import { recordRollouts, rolloutHistories } from './record-rollouts.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 
@@ -123,13 +127,22 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
 
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
-  await recordPurchases();
+  if (!isAlone(workHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
   await recordReadiness();
   if (isAlone(readinessHistories)) return;
+  await recordWork({ client, db, ...rest }, save);
+  if (isAlone(workHistories)) return;
+  if (wanted.length === 0 || isAlone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
+  if (isAlone(gatewayHistories)) return;
   await recordHealth();
   if (isAlone(healthHistories)) return;
+  const servicesAlone = isAlone(serviceHistories);
+  await recordServices({ client, db, ...rest }, save);
+  if (servicesAlone) return;
+  await recordRollouts({ client, db, ...rest }, save);
+  if (isAlone(rolloutHistories)) return;
   const notifyAlone = isAlone(notifyHistories);
   await recordNotify({ client, db, ...rest }, save);
   if (notifyAlone) return;

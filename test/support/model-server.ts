@@ -14,6 +14,8 @@ export type Fault =
   /** Reads the prompt for so long after the headers; as llama.cpp it tells of each batch if asked to. */
   | { kind: 'slowPrompt'; ms: number; times?: number }
   | { kind: 'freeze' }
+  /** Ollama refuses to unload. */
+  | { kind: 'keeps' }
   /** Refuses connections and breaks open ones, for `forMs` or until the fault is taken away. */
   | { kind: 'down'; forMs?: number };
 
@@ -32,6 +34,8 @@ export interface ModelServerOptions {
   replies?: Replies;
   /** A longer prompt with its answer is refused as llama.cpp does. Default: none is. */
   contextTokens?: number;
+  /** What Ollama says that each model takes. Default 1. */
+  vramGiB?: number;
   /** Time between two chunks of a stream. Default 80. */
   flushMs?: number;
 }
@@ -136,7 +140,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
   }
 
   function takeFault(): Fault | null {
-    if (fault === null || fault.kind === 'down' || fault.kind === 'freeze' || faultsLeft <= 0) return null;
+    if (fault === null || ['down', 'freeze', 'keeps'].includes(fault.kind) || faultsLeft <= 0) return null;
     faultsLeft -= 1;
     counted.faulted += 1;
     return fault;
@@ -184,6 +188,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     if (req.method === 'POST' && path === '/api/generate') {
       const body = JSON.parse(await textOf(req)) as { model: string; keep_alive?: number };
       if (!models.includes(body.model)) return refuse(res, 404, `model '${body.model}' not found`);
+      if (body.keep_alive === 0 && fault?.kind === 'keeps') return refuse(res, 500, 'told to keep it');
       if (body.keep_alive === 0) loaded.delete(body.model);
       else loaded.add(body.model);
       return json(res, 200, { model: body.model, response: '', done: true });
@@ -197,7 +202,11 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     }
     if (path === '/api/ps') {
       return json(res, 200, {
-        models: [...loaded].map((name) => ({ name, size_vram: 1024 ** 3, context_length: 4096 })),
+        models: [...loaded].map((name) => ({
+          name,
+          size_vram: (options.vramGiB ?? 1) * 1024 ** 3,
+          context_length: 4096,
+        })),
       });
     }
     return refuse(res, 404, `no route ${path}`);

@@ -9,6 +9,8 @@ import {
 import { NativeConnection } from '@temporalio/worker';
 import { sql } from 'kysely';
 import { type AnswerStream, createAnswerActivities } from '../../activities/answers.ts';
+import { createCompletionActivities } from '../../activities/completions.ts';
+import { createGatewayRequestStore } from '../../stores/gateway-requests.ts';
 import { createBallotEffectActivities } from '../../activities/ballot-effects.ts';
 import { createBallotActivities } from '../../activities/ballots.ts';
 import { createCompareActivities } from '../../activities/compare-insights.ts';
@@ -173,6 +175,7 @@ export async function openStage(
     purchases: createPurchaseStore(db),
     compositions: createCompositionStore(db),
     dropSchedules: createDropScheduleStore(db),
+    gatewayRequests: createGatewayRequestStore(db),
     publishing: createPublishingStore(db),
   };
   await store.apply(fleet);
@@ -266,6 +269,7 @@ export async function openStage(
         activities: {
           ...createInferenceActivities({ ...stores, ...calls, mostDepth: () => view.fleet.limits.reflectionDepth }),
           ...createAnswerActivities({ ...stores, ...calls, stream, fleet: reader }),
+          ...createCompletionActivities({ ...stores, ...calls, stream }),
         },
         loader: { load: () => Promise.resolve(), unload: () => Promise.resolve(true) },
         callTimeout: 1_000,

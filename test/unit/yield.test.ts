@@ -42,6 +42,18 @@ test('it comes back after a quiet while since the last sign, and at once when qu
   expect(nextYielding(quiet, null, { now: 1, returnAfterMs })).toBeNull();
 });
 
+test('a sign that cannot be seen drives nobody out, and is no word that the owner has gone', () => {
+  const at = { now: 5_000, returnAfterMs: 1_000, unseen: true };
+  expect(nextYielding(null, null, at)).toBeNull();
+  const kept = nextYielding({ reason: 'steam runs', lingers: true, seenAt: 0 }, null, at);
+  expect(kept).toEqual({ reason: 'steam runs', lingers: true, seenAt: 5_000 });
+  // Seen again, the quiet while begins.
+  expect(nextYielding(kept, null, { now: 5_999, returnAfterMs: 1_000 })).toEqual(kept);
+  expect(nextYielding(kept, null, { now: 6_000, returnAfterMs: 1_000 })).toBeNull();
+  // A clock is always seen.
+  expect(nextYielding({ reason: 'quiet hours', lingers: false, seenAt: 0 }, null, at)).toBeNull();
+});
+
 test('a figure that moves is told once; another reason is told anew', () => {
   const cause = (reason: string) => ({ reason, lingers: true });
   const at = { now: 0, returnAfterMs: 1 };

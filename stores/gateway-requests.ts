@@ -1,0 +1,126 @@
+import { sql } from 'kysely';
+import type { ChatAnswer } from '../domain/chat-pieces.ts';
+import { DomainError, type ErrorCode } from '../domain/errors.ts';
+import type { ChatAsked } from '../domain/openai-requests.ts';
+import type { GatewayRequestState } from '../domain/states.ts';
+import type { Database } from './database.ts';
+
+export interface NewGatewayRequest {
+  id: string;
+  ownerId: string;
+  tokenId: string;
+  modelId: string;
+  asked: ChatAsked;
+}
+
+/** What an attempt is to answer, or that nobody waits for it any more. */
+export type BegunRequest =
+  | { kind: 'open'; asked: ChatAsked; tokenId: string; ownerId: string }
+  | { kind: 'shown' }
+  | { kind: 'answered'; tokens: number }
+  | { kind: 'gone' };
+
+export interface EndedRequest {
+  id: string;
+  state: GatewayRequestState;
+  machineId: string | null;
+  answer: ChatAnswer | null;
+  errorCode: string | null;
+  errorMessage: string | null;
+}
+
+/** A machine as an attempt holds it. */
+interface Held {
+  machineId: string;
+  epoch: number;
+}
+
+export function createGatewayRequestStore(db: Database) {
+  return {
+    async open({ asked, ...request }: NewGatewayRequest): Promise<void> {
+      await db
+        .insertInto('gatewayRequests')
+        .values({ ...request, asked: JSON.stringify(asked) })
+        .execute();
+    },
+
+    /** An attempt begins: earlier ones may show nothing any more. */
+    async begin(id: string, attempt: number, machineId: string): Promise<BegunRequest> {
+      const row = await db
+        .updateTable('gatewayRequests')
+        .set({ attempt: sql<number>`greatest(attempt, ${attempt})`, machineId })
+        .where('id', '=', id)
+        .returning(['state', 'asked', 'tokenId', 'ownerId', 'answer', 'shownAttempt'])
+        .executeTakeFirst();
+      if (!row || row.state === 'failed') return { kind: 'gone' };
+      if (row.state === 'answered')
+        return { kind: 'answered', tokens: (row.answer as unknown as ChatAnswer).usage.completion_tokens };
+      if (row.shownAttempt !== null) return { kind: 'shown' };
+      return { kind: 'open', asked: row.asked as unknown as ChatAsked, tokenId: row.tokenId, ownerId: row.ownerId };
+    },
+
+    /**
+     * An attempt is about to show the reader its first words. Only the newest attempt may, on a machine that holds its lease, and
+     * no other after it.
+     * @throws FENCED where it may not
+     */
+    async show(id: string, attempt: number, { machineId, epoch }: Held): Promise<void> {
+      const { numAffectedRows } = await sql`
+        with held as (select id from machines where id = ${machineId} and epoch = ${epoch} for share)
+        update gateway_requests g set shown_attempt = ${attempt} from held
+        where g.id = ${id} and g.state = 'open' and g.attempt = ${attempt}
+          and (g.shown_attempt is null or g.shown_attempt = ${attempt})`.execute(db);
+      if (numAffectedRows !== 1n)
+        throw new DomainError('FENCED', `attempt ${attempt} at ${id} on ${machineId} was taken over by a later one`);
+    },
+
+    /** The whole answer, from a machine that holds its lease still; the first one stands. @throws FENCED */
+    async answer(id: string, attempt: number, { machineId, epoch }: Held, answer: ChatAnswer): Promise<void> {
+      const { numAffectedRows } = await sql`
+        with held as (select id from machines where id = ${machineId} and epoch = ${epoch} for share)
+        update gateway_requests g set state = 'answered', answer = ${JSON.stringify(answer)}::jsonb, machine_id = held.id from held
+        where g.id = ${id} and g.state = 'open' and (g.shown_attempt is null or g.shown_attempt = ${attempt})`.execute(
+        db,
+      );
+      if (numAffectedRows === 1n) return;
+      const row = await db.selectFrom('gatewayRequests').select('state').where('id', '=', id).executeTakeFirst();
+      if (row?.state === 'open')
+        throw new DomainError('FENCED', `${machineId} worked under epoch ${epoch}; its answer to ${id} was not stored`);
+    },
+
+    /** An attempt has come to nothing. Ends a request whose reader has been shown some of its text. @returns whether it had */
+    async cutIfShown(id: string, reason: string): Promise<boolean> {
+      const { numAffectedRows } = await sql`
+        update gateway_requests set state = 'failed', error_code = 'ANSWER_CUT', error_message = ${reason}
+        where id = ${id} and state = 'open' and shown_attempt is not null`.execute(db);
+      return numAffectedRows === 1n;
+    },
+
+    /** The first end stands. */
+    async fail(id: string, code: ErrorCode, message: string): Promise<void> {
+      await db
+        .updateTable('gatewayRequests')
+        .set({ state: 'failed', errorCode: code, errorMessage: message })
+        .where('id', '=', id)
+        .where('state', '=', 'open')
+        .execute();
+    },
+
+    /** Of these the ones that have ended, or are gone. */
+    async ended(ids: readonly string[]): Promise<EndedRequest[]> {
+      const rows = await db
+        .selectFrom('gatewayRequests')
+        .select(['id', 'state', 'machineId', 'answer', 'errorCode', 'errorMessage'])
+        .where('id', 'in', ids)
+        .where('state', '!=', 'open')
+        .execute();
+      return rows as unknown as EndedRequest[];
+    },
+
+    /** Nobody waits for it any more. */
+    async forget(id: string): Promise<void> {
+      await db.deleteFrom('gatewayRequests').where('id', '=', id).execute();
+    },
+  };
+}
+export type GatewayRequestStore = ReturnType<typeof createGatewayRequestStore>;

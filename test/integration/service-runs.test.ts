@@ -1,0 +1,312 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { addTrusted } from '../../config/trust-file.ts';
+import type { Service } from '../../domain/services.ts';
+import { serviceSchema } from '../../domain/services.ts';
+import { createServiceRunStore, type ServiceRequest } from '../../stores/service-runs.ts';
+import { testFleet } from '../support/fleets.ts';
+import { createTestScope, type TestScope } from '../support/isolation.ts';
+import { type Lab, labOwner, type LabProcess, openLab, until } from '../support/lab.ts';
+import { lacksSystemd, startSystemdHost, type SystemdHost } from '../support/systemd.ts';
+
+/** Real workers of two machines, each beside a real systemd of its own; services are real processes. */
+describe.skipIf(lacksSystemd('services started, stopped and moved by real workers'))('services of the owner', () => {
+  let scope: TestScope;
+  let lab: Lab;
+  let folder: string;
+  const hosts: Record<string, SystemdHost> = {};
+  const workers: Record<string, LabProcess> = {};
+
+  beforeAll(async () => {
+    scope = await createTestScope();
+    folder = mkdtempSync(join(tmpdir(), 'soulfra-runs-'));
+    lab = await openLab(scope, { logs: folder });
+    await lab.apply(testFleet({ heavy: 0, light: 1 }));
+    for (const machineId of ['mainpc', 'pc2']) {
+      const host = (hosts[machineId] = await startSystemdHost());
+      writeFileSync(join(host.folder, 'service.sh'), service);
+      mkdirSync(join(host.folder, 'shims'));
+      // Ends whoever runs it just before or after systemctl does what the file `end` names.
+      writeFileSync(join(host.folder, 'shims/systemctl'), shim(host.folder), { mode: 0o755 });
+      workers[machineId] = startWorker(machineId);
+    }
+    await lab.settled(['mainpc', 'pc2']);
+  });
+  afterAll(async () => {
+    await lab?.close();
+    for (const host of Object.values(hosts)) await host.close();
+    await scope?.close();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    await request('stop', []);
+    await sql`delete from service_runs`.execute(lab.db);
+    await sql`delete from services`.execute(lab.db);
+    for (const { folder: place } of Object.values(hosts)) {
+      rmSync(join(place, 'said'), { force: true });
+      rmSync(join(place, 'home/trust.yaml'), { force: true });
+    }
+  });
+
+  function startWorker(machineId: string): LabProcess {
+    const host = hosts[machineId]!;
+    return lab.startWorker(machineId, {
+      SOULFRA_HOST_NAME: machineId,
+      ...host.environment,
+      PATH: `${join(host.folder, 'shims')}:${process.env['PATH']}`,
+    });
+  }
+
+  /** As an apply and a plan leave it. */
+  async function describeServices(services: Array<Pick<Service, 'id'> & Partial<Service>>): Promise<void> {
+    for (const service of services) {
+      const spec = serviceSchema.parse({
+        kind: 'process',
+        machine: 'mainpc',
+        command: ['/bin/sh', 'service.sh', service.id],
+        source: 'startup.yaml:1',
+        ...service,
+      });
+      await sql`insert into services (id, owner_id, spec, machine_id)
+        values (${spec.id}, ${labOwner}, ${JSON.stringify(spec)}::jsonb, ${spec.machine})
+        on conflict (id) do update set spec = excluded.spec, machine_id = excluded.machine_id`.execute(lab.db);
+    }
+  }
+
+  /** As `soulfra services trust` does it there. */
+  function trust(machineId: string, ids: readonly string[]): void {
+    const { folder: place } = hosts[machineId]!;
+    for (const id of ids)
+      addTrusted(join(place, 'home/trust.yaml'), {
+        id,
+        command: ['/bin/sh', 'service.sh', id],
+        folder: place,
+        environment: [],
+      });
+  }
+
+  /** Asks, and waits until its workflow is done. */
+  async function request(action: ServiceRequest['action'], serviceIds: string[]): Promise<void> {
+    const store = createServiceRunStore(lab.db);
+    const { requestId, waves } = await store.request({ ownerId: labOwner, action, serviceIds });
+    if (waves.length > 0) await settled(requestId);
+  }
+  const settled = (requestId: string) =>
+    until(
+      `${requestId} is done`,
+      async () => {
+        const handle = lab.client.workflow.getHandle(`run-services:${requestId}`);
+        return handle.describe().then(
+          ({ status }) => status.name === 'COMPLETED',
+          () => false,
+        );
+      },
+      60_000,
+    );
+  const said = (machineId: string): string[] => {
+    const file = join(hosts[machineId]!.folder, 'said');
+    return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+  };
+  const events = (machineId: string) => said(machineId).map((line) => line.replace(/ \d+$/, ''));
+  const living = (machineId: string, id: string) =>
+    said(machineId).filter((line) => {
+      const [, pid] = new RegExp(`^start ${id} (\\d+)$`).exec(line) ?? [];
+      return pid !== undefined && existsSync(`/proc/${pid}`);
+    }).length;
+  const rows = async () => {
+    const { rows: found } = await sql<{
+      id: string;
+      state: string;
+      run: string;
+      reason: string;
+      machineId: string | null;
+    }>`
+      select s.id, s.state, r.state as run, r.reason, r.machine_id from services s join service_runs r on r.service_id = s.id
+      order by s.id`.execute(lab.db);
+    return Object.fromEntries(found.map(({ id, ...row }) => [id, row]));
+  };
+
+  test('starts what is needed first and stops the other way round', async () => {
+    await describeServices([
+      { id: 'web', dependsOn: ['api'] },
+      { id: 'api', dependsOn: ['db', 'cache'] },
+      { id: 'db' },
+      { id: 'cache' },
+      { id: 'alone' },
+    ]);
+    trust('mainpc', ['web', 'api', 'db', 'cache', 'alone']);
+    await request('start', ['web']);
+    expect(events('mainpc').slice(0, 2).toSorted()).toEqual(['start cache', 'start db']);
+    expect(events('mainpc').slice(2)).toEqual(['start api', 'start web']);
+    expect(await rows()).toMatchObject({ web: { run: 'started', machineId: 'mainpc' }, db: { run: 'started' } });
+    await request('stop', ['db']);
+    expect(events('mainpc').slice(4)).toEqual(['stop web', 'stop api', 'stop db']);
+    expect(await rows()).toMatchObject({
+      web: { state: 'stopped', run: 'stopped', machineId: null },
+      cache: { run: 'started' },
+    });
+    expect(living('mainpc', 'cache')).toBe(1);
+    await request('restart', ['cache']);
+    expect(events('mainpc').slice(7)).toEqual(['stop cache', 'start cache']);
+  });
+
+  test('what goes down by itself, and comes up again, is told', async () => {
+    await describeServices([{ id: 'quill' }]);
+    trust('mainpc', ['quill']);
+    await request('start', ['quill']);
+    const state = async () => (await rows())['quill']?.state;
+    await until('it is up', async () => (await state()) === 'up');
+    const unit = 'soulfra-quill.service';
+    await hosts['mainpc']!.systemctl('kill', '--signal=TERM', unit);
+    await until('it is down', async () => (await state()) === 'down');
+    expect((await rows())['quill']).toMatchObject({ run: 'failed', reason: 'it ended with code 0 (success)' });
+    await hosts['mainpc']!.systemctl('start', unit);
+    await until('it is up again', async () => (await state()) === 'up');
+  });
+
+  test('a command that the machine has not agreed to is not run, whoever asks', async () => {
+    await describeServices([{ id: 'quill' }]);
+    await request('start', ['quill']);
+    expect(await rows()).toMatchObject({
+      quill: {
+        state: 'down',
+        run: 'failed',
+        machineId: null,
+        reason: 'command not trusted on mainpc; there run `soulfra services trust quill`',
+      },
+    });
+    trust('mainpc', ['quill']);
+    const file = join(hosts['mainpc']!.folder, 'home/trust.yaml');
+    chmodSync(file, 0o620);
+    await request('start', ['quill']);
+    expect((await rows())['quill']?.reason).toContain('must not be writable by group or others (its mode is 620)');
+    chmodSync(file, 0o600);
+    // A stolen token describes it anew.
+    await describeServices([{ id: 'quill', command: ['/bin/sh', '-c', 'touch stolen'] }]);
+    await request('start', ['quill']);
+    expect((await rows())['quill']?.reason).toBe(
+      'command not trusted on mainpc: it is another one than was agreed to; there run `soulfra services trust quill`',
+    );
+    expect(existsSync(join(hosts['mainpc']!.folder, 'stolen'))).toBe(false);
+    expect(said('mainpc')).toEqual([]);
+    await describeServices([{ id: 'quill' }]);
+    await request('start', ['quill']);
+    expect(living('mainpc', 'quill')).toBe(1);
+  });
+
+  test('what fails holds what needs it, unless it is not required', async () => {
+    await describeServices([
+      { id: 'broken', command: ['/bin/sh', '-c', 'exit 3'] },
+      { id: 'spare', command: ['/bin/sh', '-c', 'exit 4'], required: false },
+      { id: 'held', dependsOn: ['broken', 'spare'] },
+      { id: 'free', dependsOn: ['spare'] },
+    ]);
+    trust('mainpc', ['held', 'free']);
+    const { folder: place } = hosts['mainpc']!;
+    for (const [id, code] of [
+      ['broken', 3],
+      ['spare', 4],
+    ] as const)
+      addTrusted(join(place, 'home/trust.yaml'), {
+        id,
+        command: ['/bin/sh', '-c', `exit ${code}`],
+        folder: place,
+        environment: [],
+      });
+    await request('start', []);
+    const found = await rows();
+    expect(found['broken']?.reason).toContain('code 3');
+    expect(found['held']).toMatchObject({ state: 'down', run: 'failed' });
+    expect(found['held']?.reason).toContain('it needs broken, which is down: ');
+    expect(found['free']?.run).toBe('started');
+    expect(events('mainpc')).toEqual(['start free']);
+  });
+
+  test.each(['before start', 'after start', 'after daemon-reload', 'before stop'])(
+    'a worker killed %s is made up for: the service runs once, and is stopped once',
+    async (moment) => {
+      await describeServices([{ id: 'quill' }]);
+      trust('mainpc', ['quill']);
+      const action = moment.endsWith('stop') ? 'stop' : 'start';
+      if (action === 'stop') await request('start', ['quill']);
+      writeFileSync(join(hosts['mainpc']!.folder, 'end'), moment);
+      const { requestId } = await createServiceRunStore(lab.db).request({
+        ownerId: labOwner,
+        action,
+        serviceIds: ['quill'],
+      });
+      await until('the worker is killed', async () => !workers['mainpc']!.alive);
+      workers['mainpc'] = startWorker('mainpc');
+      await settled(requestId);
+      await until(
+        'the rows say so',
+        async () => (await rows())['quill']?.run === (action === 'start' ? 'started' : 'stopped'),
+      );
+      expect(living('mainpc', 'quill')).toBe(action === 'start' ? 1 : 0);
+      expect(events('mainpc').filter((event) => event === 'start quill')).toHaveLength(1);
+    },
+  );
+
+  test('a lost machine gives its service up to another; back again, it stops it before all else', async () => {
+    await describeServices([{ id: 'quill' }, { id: 'alone' }]);
+    trust('mainpc', ['quill', 'alone']);
+    trust('pc2', ['quill']);
+    await request('start', []);
+    await workers['mainpc']!.end('SIGKILL');
+    // What the plan does about it, once the machine is lost.
+    await until('mainpc is lost', async () => (await machineState('mainpc')) === 'lost', 60_000);
+    await sql`update services set machine_id = 'pc2'`.execute(lab.db);
+    await until(
+      'pc2 runs it',
+      async () => (await rows())['quill']?.machineId === 'pc2' && living('pc2', 'quill') === 1,
+      60_000,
+    );
+    await until('the other is told', async () => (await rows())['alone']?.run === 'failed');
+    expect((await rows())['alone']).toMatchObject({ state: 'down' });
+    expect((await rows())['alone']?.reason).toContain('command not trusted on pc2');
+    // Its host lived on, only its worker was gone.
+    const [, before] = /^start quill (\d+)$/m.exec(said('mainpc').join('\n'))!;
+    expect(existsSync(`/proc/${before}`)).toBe(true);
+    workers['mainpc'] = startWorker('mainpc');
+    await until('mainpc has stopped it', async () => !existsSync(`/proc/${before}`), 60_000);
+    // A plan may give it back: wherever it is, it is there once.
+    await until(
+      'it runs once, where its row says',
+      async () => {
+        const { machineId, run } = (await rows())['quill']!;
+        const there = { mainpc: living('mainpc', 'quill'), pc2: living('pc2', 'quill') };
+        return run === 'started' && there.mainpc + there.pc2 === 1 && there[machineId as 'mainpc' | 'pc2'] === 1;
+      },
+      60_000,
+    );
+  });
+
+  async function machineState(machineId: string): Promise<string | undefined> {
+    const row = await lab.db.selectFrom('machines').select('state').where('id', '=', machineId).executeTakeFirst();
+    return row?.state;
+  }
+});
+
+const service = `
+echo "start $1 $$" >> said
+trap 'echo "stop $1 $$" >> said; exit 0' TERM
+while true; do sleep 1000 & wait $!; done
+`;
+
+function shim(folder: string): string {
+  return `#!/bin/sh
+end=$(cat '${folder}/end' 2> /dev/null)
+for word in "$@"; do
+  if [ "$end" = "before $word" ]; then rm '${folder}/end'; kill -9 $PPID; exit 1; fi
+done
+/usr/bin/systemctl "$@"
+code=$?
+for word in "$@"; do
+  if [ "$end" = "after $word" ]; then rm '${folder}/end'; kill -9 $PPID; exit 1; fi
+done
+exit $code
+`;
+}

@@ -1,0 +1,157 @@
+import {
+  ActivityFailure,
+  condition,
+  continueAsNew,
+  defineSignal,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  TimeoutFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { RolloutActivities, RolloutMachineActivities } from '../activities/rollouts.ts';
+import { rowsChangedSignal } from '../domain/messages.ts';
+import type { RolloutMove } from '../domain/rollout-moves.ts';
+import type { RolloutState } from '../domain/states.ts';
+import { machineQueue } from '../domain/task-queues.ts';
+import { reasonOf } from './inference-ladder.ts';
+
+export interface RollOutInput {
+  rolloutId: string;
+}
+export interface RollOutResult {
+  state: RolloutState;
+}
+
+const { nextRolloutMoves, beginRolloutStep, endRolloutStep, beginRolloutUndo, deployServices, deploymentOutcome } =
+  proxyLocalActivities<RolloutActivities>({
+    startToCloseTimeout: '12 seconds',
+    retry: { maximumInterval: '5 seconds' },
+  });
+const { lookAtRollout } = proxyActivities<RolloutActivities>({
+  startToCloseTimeout: '1 minute',
+  retry: { maximumInterval: '30 seconds' },
+  summary: 'whether all is well after a package',
+});
+
+const lookEvery = '5 seconds';
+/** A signal may be lost with Temporal's database. */
+const lookAgain = '10 minutes';
+const machineAwayMs = 30_000;
+
+type Step = Extract<RolloutMove, { kind: 'step' }>;
+
+/**
+ * Carries work packages out: what comes next is worked out of the rows, each step is written down before and after it is done, and
+ * people act on the rows, then this is told to read them again. So it may be killed, or begun anew, at any line.
+ */
+export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResult> {
+  let changed = false;
+  const underWay = new Map<string, Promise<void>>();
+  let broken: unknown;
+  setHandler(defineSignal(rowsChangedSignal), () => {
+    changed = true;
+  });
+  for (;;) {
+    changed = false;
+    const { moves, state } = await nextRolloutMoves({ rolloutId });
+    const leaving = () => workflowInfo().continueAsNewSuggested;
+    if (!leaving()) for (const move of moves) begin(move, leaving);
+    if (underWay.size === 0) {
+      if (state === 'done' || state === 'rolled_back') return { state };
+      if (leaving()) await continueAsNew<typeof rollOut>({ rolloutId });
+    }
+    setCurrentDetails(
+      `**${state}**; ${[...underWay.keys()].join(', ') || 'nothing under way'}\n\n\`soulfra rollout show ${rolloutId}\``,
+    );
+    await condition(() => changed || broken !== undefined, lookAgain, {
+      summary: 'until a step ends or a row changes',
+    });
+    if (broken !== undefined) throw broken;
+  }
+
+  function begin(move: RolloutMove, leaving: () => boolean): void {
+    const key =
+      move.kind === 'step'
+        ? `${move.packageId} ${move.phase} ${move.position}${move.machineId === '' ? '' : ` on ${move.machineId}`}`
+        : `${move.packageId} ${move.kind}`;
+    if (underWay.has(key)) return;
+    const made = make(move, leaving)
+      .catch((err: unknown) => {
+        broken ??= err;
+      })
+      .finally(() => {
+        underWay.delete(key);
+        changed = true;
+      });
+    underWay.set(key, made);
+  }
+
+  async function make(move: RolloutMove, leaving: () => boolean): Promise<void> {
+    if (move.kind === 'step') return doStep(move);
+    if (move.kind === 'undo') return beginRolloutUndo({ rolloutId, packageId: move.packageId, attempt: move.attempt });
+    const { packageId, attempt } = move;
+    while (!leaving() && (await lookAtRollout({ rolloutId, packageId, attempt }))) await sleep(lookEvery);
+  }
+
+  async function deploy(move: Step): Promise<void> {
+    const { packageId, attempt, phase, position, machineId } = move;
+    const unit = { packageId, attempt, phase, position, machineId };
+    await deployServices({ rolloutId, move });
+    for (;;) {
+      const outcome = await deploymentOutcome({ rolloutId, unit });
+      if (outcome !== undefined) return endRolloutStep({ rolloutId, unit, outcome });
+      await sleep(lookEvery);
+    }
+  }
+
+  async function doStep(move: Step): Promise<void> {
+    const { kind: _, step, ...unit } = move;
+    for (;;) {
+      const begun = await beginRolloutStep({ rolloutId, move });
+      if (begun?.state !== 'running') return;
+      if (step.kind === 'manual')
+        return endRolloutStep({ rolloutId, unit, outcome: { state: 'waiting', reason: step.text } });
+      if (step.kind === 'deploy') return await deploy(move);
+      try {
+        const outcome = await onMachine(move).doRolloutStep({ rolloutId, key: begun.key, move });
+        return await endRolloutStep({ rolloutId, unit, outcome });
+      } catch (err) {
+        if (isCancellation(err)) throw err;
+        if (!isAway(err))
+          return await endRolloutStep({ rolloutId, unit, outcome: { state: 'failed', reason: reasonOf(err) } });
+        // Nothing was begun there. Whoever holds or takes back the rollout need not wait for the machine.
+        if (!begun.wanted)
+          return await endRolloutStep({
+            rolloutId,
+            unit,
+            outcome: { state: 'failed', reason: `${move.machineId} did not answer` },
+          });
+        await sleep(machineAwayMs);
+      }
+    }
+  }
+}
+
+function onMachine({ machineId, step, packageId }: Step): RolloutMachineActivities {
+  return proxyActivities<RolloutMachineActivities>({
+    taskQueue: machineQueue(machineId),
+    scheduleToStartTimeout: '30 seconds',
+    // A command has its own time, kept beside it.
+    startToCloseTimeout: '25 hours',
+    heartbeatTimeout: '10 seconds',
+    retry: { initialInterval: '500 milliseconds', maximumInterval: '10 seconds', maximumAttempts: 20 },
+    summary: `${step.kind} of ${packageId}`,
+  });
+}
+
+function isAway(err: unknown): boolean {
+  return (
+    err instanceof ActivityFailure &&
+    err.cause instanceof TimeoutFailure &&
+    err.cause.timeoutType === 'SCHEDULE_TO_START'
+  );
+}
