@@ -423,12 +423,14 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
   rollout_waiting: {
     severity: 'warning',
     act: ({ subject, about }) =>
-      by(
-        'Do what it asks for, then say how it ended.',
-        `soulfra rollout answer ${subject} ${about} done`,
-        'POST',
-        `/v1/rollouts/${subject}/packages/${about}/answer`,
-      ),
+      about === ''
+        ? by('Do what it asks for, then answer.', `soulfra rollout show ${subject}`, 'GET', `/v1/rollouts/${subject}`)
+        : by(
+            'Do what it asks for, then say how it ended.',
+            `soulfra rollout answer ${subject} ${about} done`,
+            'POST',
+            `/v1/rollouts/${subject}/packages/${about}/answer`,
+          ),
     otherwise: ({ subject }) => `What depends on it waits. soulfra rollout show ${subject} has the words.`,
   },
   rollout_held: {

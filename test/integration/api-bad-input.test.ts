@@ -961,7 +961,7 @@ const refusals: Array<{
     body: {
       source: 'version: 1\nworkPackages: [{ id: a, title: a, dependsOn: [a], steps: [{ kind: manual, text: look }] }]',
     },
-    status: 400,
+    status: 422,
     code: 'CONFIG_INVALID',
   },
   { name: 'an unknown rollout', method: 'GET', url: noRollout, status: 404, code: 'NOT_FOUND' },
