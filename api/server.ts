@@ -34,6 +34,7 @@ import { healthRoutes } from './routes/health.ts';
 import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
+import { readinessRoutes } from './routes/readiness.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
 import { licenseChangeRoutes } from './routes/license-changes.ts';
 import { licenseFileRoutes } from './routes/license-files.ts';
@@ -167,6 +168,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceEventRoutes,
     creditRoutes,
     ledgerRoutes,
+    readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,
     disputeRoutes,

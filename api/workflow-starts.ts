@@ -68,6 +68,7 @@ export interface WorkflowStart {
     | 'rateDrift'
     | 'clusterAgents'
     | 'reconcileLedger'
+    | 'assessReadiness'
     | 'settleRefund'
     | 'purchaseLicense'
     | 'inviteToGuild';

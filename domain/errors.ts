@@ -87,7 +87,7 @@ export const errorTable = {
   CONFIG_INVALID: {
     status: 422,
     retryable: false,
-    cause: 'fleet.yaml does not follow its schema.',
+    cause: 'fleet.yaml, a file of fleet.d or rollout.yaml does not follow its schema.',
     mend: 'Mend the lines named; `soulfra config check` lists them all.',
   },
   CADENCE_TOO_FAST: {

@@ -45,6 +45,7 @@ export const idPrefixes = {
   guild: 'gld',
   guildMember: 'gmb',
   invite: 'inv',
+  acceptance: 'acc',
   work: 'wrk',
   completion: 'cpl',
   rollout: 'rlt',
@@ -171,6 +172,11 @@ export function weaveWorkflowId(period: string): string {
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';
 export const reconcileScheduleId = 'reconcile';
+export const readinessScheduleId = 'readiness';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function readinessWorkflowId(period: string): string {
+  return `readiness:${period}`;
+}
 export const paymentsScheduleId = 'payments';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
 export function reconcileWorkflowId(period: string): string {
@@ -261,5 +267,6 @@ export const upkeepScheduleIds = [
   repliesScheduleId,
   licensesScheduleId,
   notifyScheduleId,
+  readinessScheduleId,
 ] as const;
 export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];

@@ -149,6 +149,11 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: () => by('Look through the books again.', 'soulfra ledger reconcile', 'POST', '/v1/ledger/reconcile'),
     otherwise: () => 'It is looked at every hour; nothing mends the books by itself.',
   },
+  readiness_critical: {
+    severity: 'warning',
+    act: () => by('See what it is, with its mend.', 'soulfra readiness', 'GET', '/v1/readiness'),
+    otherwise: () => 'It is looked at every week, and told again when another comes.',
+  },
   dispute_open: {
     severity: 'critical',
     act: ({ subject }) =>
@@ -424,12 +429,14 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
   rollout_waiting: {
     severity: 'warning',
     act: ({ subject, about }) =>
-      by(
-        'Do what it asks for, then say how it ended.',
-        `soulfra rollout answer ${subject} ${about} done`,
-        'POST',
-        `/v1/rollouts/${subject}/packages/${about}/answer`,
-      ),
+      about === ''
+        ? by('Do what it asks for, then answer.', `soulfra rollout show ${subject}`, 'GET', `/v1/rollouts/${subject}`)
+        : by(
+            'Do what it asks for, then say how it ended.',
+            `soulfra rollout answer ${subject} ${about} done`,
+            'POST',
+            `/v1/rollouts/${subject}/packages/${about}/answer`,
+          ),
     otherwise: ({ subject }) => `What depends on it waits. soulfra rollout show ${subject} has the words.`,
   },
   rollout_held: {

@@ -16,6 +16,7 @@ export const noticeKinds = [
   'clustering_failing',
   'whisper_waiting',
   'ledger_unbalanced',
+  'readiness_critical',
   'dispute_open',
   'dispute_differs',
   'refund_failed',

@@ -31,7 +31,7 @@ const assessors: Record<ReadinessArea, (inventory: Inventory) => Finding[]> = {
 };
 
 /** What one assessor finds, each once, the gravest first. */
-function assessArea(area: ReadinessArea, inventory: Inventory): Finding[] {
+export function assessArea(area: ReadinessArea, inventory: Inventory): Finding[] {
   return settled(assessors[area](inventory));
 }
 

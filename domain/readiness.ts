@@ -116,6 +116,8 @@ export function settled(findings: readonly Finding[]): Finding[] {
   return [...distinct.values()];
 }
 
+export const readinessRunStates = ['running', 'done', 'failed'] as const;
+
 /** How a finding stands against the run before. */
 export const findingStates = ['new', 'known', 'returned', 'gone'] as const;
 export type FindingState = (typeof findingStates)[number];

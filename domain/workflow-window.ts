@@ -210,6 +210,11 @@ const windows = {
     'shares the blessing pool',
     'Every week, by what was blessed (thanked). Rows: `ledger_transfers`.',
   ),
+  assessReadiness: sweep(
+    'upkeep',
+    'readiness of an existing fleet',
+    'Ten assessors over one inventory. Rows: `readiness_runs`, `readiness_findings`.',
+  ),
   reconcileLedger: sweep(
     'market',
     'passes over the books',

@@ -1049,6 +1049,49 @@ export interface Purchases {
   undoingAt: Timestamp | null;
 }
 
+export interface ReadinessAcceptances {
+  acceptedBy: string;
+  createdAt: Generated<Timestamp>;
+  fingerprint: string;
+  id: string;
+  ownerId: string;
+  reason: string;
+  rule: string;
+  until: Timestamp;
+}
+
+export interface ReadinessAssessments {
+  area: string;
+  found: number;
+  runId: string;
+}
+
+export interface ReadinessFindings {
+  area: string;
+  evidence: string;
+  fingerprint: string;
+  mend: string;
+  place: string | null;
+  rule: string;
+  runId: string;
+  severity: string;
+  state: string | null;
+  subject: string;
+  workPackage: string;
+}
+
+export interface ReadinessRuns {
+  finishedAt: Timestamp | null;
+  id: string;
+  inventory: Json | null;
+  ownerId: string;
+  reason: Generated<string>;
+  repository: Json;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  verdict: string | null;
+}
+
 export interface Redemptions {
   actor: string;
   callerId: string;
@@ -1630,6 +1673,10 @@ export interface DB {
   plans: Plans;
   providerAccounts: ProviderAccounts;
   purchases: Purchases;
+  readinessAcceptances: ReadinessAcceptances;
+  readinessAssessments: ReadinessAssessments;
+  readinessFindings: ReadinessFindings;
+  readinessRuns: ReadinessRuns;
   redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;

@@ -26,6 +26,7 @@ import { createPaymentActivities } from '../activities/payments.ts';
 import { createPayoutActivities } from '../activities/payouts.ts';
 import { createPlanActivities } from '../activities/plans.ts';
 import { createPurchaseActivities } from '../activities/purchases.ts';
+import { createReadinessActivities, type ReadinessReadActivities } from '../activities/readiness.ts';
 import { createReconciliationActivities } from '../activities/reconciliation.ts';
 import { createReflectionActivities } from '../activities/reflections.ts';
 import { createReplySweepActivities } from '../activities/replies.ts';
@@ -74,6 +75,7 @@ import { createDropScheduleStore } from '../stores/drop-schedules.ts';
 import { createReplyStore } from '../stores/replies.ts';
 import { createPublishingStore } from '../stores/publishing.ts';
 import { createPurchaseStore } from '../stores/purchase-steps.ts';
+import { createReadinessStore } from '../stores/readiness.ts';
 import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
@@ -137,6 +139,7 @@ export function createWorkerStores(db: Database) {
     sourceDrops: createSourceDropStore(db),
     sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),
+    readiness: createReadinessStore(db),
     payments: createPaymentStore(db),
     paymentEvents: createPaymentEventStore(db),
     providerRefunds: createProviderRefundStore(db),
@@ -162,6 +165,7 @@ export function createCoordinationActivities(
   embedderOf: (settings: EmbeddingSettings) => Embedder,
   memorySearch: MemorySearch,
   sourceReads: SourceReadActivities,
+  readinessReads: ReadinessReadActivities,
   providers: PaymentProviders,
   metrics?: WorkerMetrics,
 ) {
@@ -197,6 +201,8 @@ export function createCoordinationActivities(
       providers: { stripe: createHostedPayments({ ...stores, name: 'stripe', providers, fleet }) },
     }),
     sourceReads,
+    readinessReads,
+    createReadinessActivities(stores),
     createSourceActivities({ ...stores, fleet }),
     createSourceDeliveryActivities({ ...stores, fleet }),
     createEmbeddingActivities({ ...stores, fleet, embedderOf }),

@@ -65,6 +65,7 @@ import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules, remakeSchedules } from './schedules.ts';
+import { createMachineReadinessReads } from './readiness-reads.ts';
 import { createMachineSourceReads } from './source-reads.ts';
 import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
@@ -354,12 +355,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     fleet,
     sourceFolders: options.sourceFolders,
   });
+  const readinessReads = createMachineReadinessReads({ machineId, stores, fleet, folders: options.sourceFolders });
   const workers = [
     await createMachineQueueWorker({
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads, ...services?.activities, ...rolloutSteps },
+      activities: { ...machineActivities, ...sourceReads, ...readinessReads, ...services?.activities, ...rolloutSteps },
     }),
   ];
   const weight = machine.roles.coordination;
@@ -381,6 +383,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
           embedders.of,
           memorySearch,
           sourceReads,
+          readinessReads,
           options.stripe === undefined
             ? {}
             : { stripe: ofOneAccount(createStripe(options.stripe), createProviderAccountStore(db)) },

@@ -32,6 +32,7 @@ import {
   sourcesScheduleId,
   sweepWorkflowId,
   type UpkeepScheduleId,
+  readinessScheduleId,
   weaveScheduleId,
 } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -141,6 +142,9 @@ const standing: Readonly<Record<UpkeepScheduleId, Options>> = {
   [dropsScheduleId]: startOf('composeDrops', 'compose-drops', { intervals: [{ every: '1 minute' }] }),
   [repliesScheduleId]: startOf('collectReplies', 'collect-replies', { intervals: [{ every: '10 minutes' }] }),
   [notifyScheduleId]: startOf('tellNotices', 'tell-notices', { intervals: [{ every: '1 minute' }] }),
+  [readinessScheduleId]: startOf('assessReadiness', 'assess-readiness', {
+    calendars: [{ dayOfWeek: 'MONDAY', hour: 5, minute: 30 }],
+  }),
   [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 

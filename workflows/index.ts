@@ -1,4 +1,5 @@
 export { answerMessage } from './answer-message.ts';
+export { assessReadiness } from './assess-readiness.ts';
 export { expireLicenses } from './expire-licenses.ts';
 export { askVoter } from './ask-voter.ts';
 export { applyRetention } from './apply-retention.ts';

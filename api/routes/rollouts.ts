@@ -96,9 +96,7 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
     handler: async (request, reply) => {
       const { ownerId, tokenId } = callerOf(request);
       const { source } = request.body;
-      const version = await currentFleet(db);
-      if (version === undefined) throw new DomainError('CONFLICT', 'there is no fleet yet; apply fleet.yaml first');
-      const machines = version.fleet.machines.map(({ id }) => id);
+      const machines = (await currentFleet(db))?.fleet.machines.map(({ id }) => id);
       const read = parseRollout(source, 'rollout.yaml', machines);
       if ('errors' in read) {
         const said = read.errors.map(
@@ -106,6 +104,7 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
         );
         throw new DomainError('CONFIG_INVALID', said.join('; '), { fields: read.errors });
       }
+      if (machines === undefined) throw new DomainError('CONFLICT', 'there is no fleet yet; apply fleet.yaml first');
       const id = startedId('rollout', request);
       const { dryRun } = request.query;
       const rollout = {

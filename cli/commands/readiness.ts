@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readAccepted } from '../../config/accepted-findings.ts';
 import { appVersion } from '../../config/app-version.ts';
@@ -15,7 +16,7 @@ import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../doma
 import type { PortRule } from '../../domain/services.ts';
 import { badInput, CommandFailure, type ExitCode, exitCodes } from '../failures.ts';
 import { bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
-import { outputOf } from '../program.ts';
+import { outputOf, type Session, sessionOf } from '../program.ts';
 import { machineFile, portRule } from './import.ts';
 
 const formats = ['table', 'json', 'markdown', 'sarif'] as const;
@@ -25,6 +26,7 @@ interface Options {
   local?: boolean;
   machine: MachineFile[];
   portRule: PortRule[];
+  on?: string;
   file: string;
   format: Format;
   accepted?: string;
@@ -38,9 +40,10 @@ const codes: Record<Verdict, ExitCode> = {
 };
 
 export function readinessCommands(program: Command): void {
-  program
+  const readiness = program
     .command('readiness')
     .argument('[path...]', 'folders and files of the fleet that is to be assessed')
+    .option('--on <machine>', 'the machine on which the folder lies; default: any')
     .option('--local', 'read the paths here, without a running fleet; machines are then not looked at')
     .option('--machine <id=file>', 'a file or folder below the paths is of this machine; repeat it', machineFile, [])
     .option('--port-rule <name=+n>', 'a port that no file declares, such as health=+1; repeat it', portRule, [])
@@ -49,14 +52,61 @@ export function readinessCommands(program: Command): void {
     .addOption(new Option('--format <format>', 'of the report').choices(formats).default('table'))
     .description('what stands between a fleet and production: findings with their mends, and a verdict')
     .addHelpText('after', '\nExit codes: 0 READY · 1 PARTIALLY_READY · 2 NOT_READY, or bad input')
-    .action((paths: string[], options: Options, command: Command) => {
+    .action(async (paths: string[], options: Options, command: Command) => {
       const { json } = outputOf(command);
-      if (paths.length === 0)
-        throw badInput('PATH is missing.', 'Name the folder that holds the fleet, such as ../monorepo.');
-      const report = assessHere(paths, options);
-      show(report, json ? 'json' : options.format);
-      end(report);
+      const format = json ? 'json' : options.format;
+      if (options.local === true) {
+        if (paths.length === 0)
+          throw badInput('PATH is missing.', 'Name the folder that holds the fleet, such as ../monorepo.');
+        const here = assessHere(paths, options);
+        show(here, format);
+        return end(here);
+      }
+      const { client } = sessionOf(command);
+      if (paths.length > 0) return begin(client, paths, options, json);
+      const { documents, sarif, ...report } = await client.get<
+        ReadinessReport & { documents?: string; sarif?: object }
+      >('/readiness', format === 'table' ? {} : { format });
+      if (format === 'markdown') line(documents ?? 'The documents of this run are gone; assess it again.');
+      else if (format === 'table') showTable(report);
+      else printJson(format === 'sarif' ? sarif : report);
+      end({ report });
     });
+
+  readiness
+    .command('accept')
+    .argument('<finding>', 'its rule and fingerprint: RULE/FINGERPRINT')
+    .requiredOption('--until <date>', 'the last day on which it holds, such as 2027-03-31')
+    .requiredOption('--by <who>', 'who answers for it')
+    .requiredOption('--reason <text>', 'why')
+    .description('answer for a finding until a day')
+    .action(
+      async (named: string, { until, by, reason }: { until: string; by: string; reason: string }, command: Command) => {
+        const { client, json } = sessionOf(command);
+        const [rule = '', fingerprint = ''] = named.split('/');
+        const accepted = await client.post('/readiness/acceptances', { rule, fingerprint, until, by, reason });
+        if (json) return printJson(accepted);
+        line(`${good('✔')} ${rule} is accepted until ${until}`);
+      },
+    );
+}
+
+async function begin(
+  client: Session['client'],
+  paths: readonly string[],
+  { on, machine, portRule: rules }: Options,
+  json: boolean,
+): Promise<void> {
+  if (paths.length > 1)
+    throw badInput('One folder is assessed at a time.', 'Name the folder that holds all of them, or add --local.');
+  const started = await client.post<{ workflowId: string }>('/readiness/runs', {
+    folder: resolve(paths[0]!),
+    machineId: on ?? null,
+    machineFiles: machine,
+    portRules: rules.map(({ name, add }) => ({ name, add })),
+  });
+  if (json) return printJson(started);
+  line(`${started.workflowId} has begun; \`soulfra readiness\` shows its verdict`);
 }
 
 function assessHere(paths: readonly string[], { machine, portRule: portRules, file, accepted }: Options) {
@@ -123,7 +173,7 @@ function showTable({ findings, verdict, accepted }: ReadinessReport): void {
   line(style(verdictWord(verdict)));
 }
 
-function end({ report: { verdict, counts } }: ReturnType<typeof assessHere>): void {
+function end({ report: { verdict, counts } }: { report: ReadinessReport }): void {
   if (verdict === 'ready') return;
   const open = severities
     .filter((severity) => counts[severity] > 0)

@@ -135,6 +135,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/payouts',
     '/v1/purchases',
     '/v1/purchases/{id}/refunds',
+    '/v1/readiness/runs',
     '/v1/reflections',
     '/v1/refunds',
     '/v1/rollouts',

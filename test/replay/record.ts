@@ -55,6 +55,8 @@ const histories = fileURLToPath(new URL('./histories/', import.meta.url));
 
 const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
+const readinessHistories = ['assess-readiness-done', 'assess-readiness-refused'];
+
 const run = promisify(execFile);
 const wanted = process.argv.slice(2);
 const { binary } = await findDevServer();
@@ -128,6 +130,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (!isAlone(workHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+  await recordReadiness();
+  if (isAlone(readinessHistories)) return;
   await recordWork({ client, db, ...rest }, save);
   if (isAlone(workHistories)) return;
   if (wanted.length === 0 || isAlone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
@@ -273,6 +277,27 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   /** Whether only some of these are wanted. */
   function isAlone(names: readonly string[]): boolean {
     return wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name)));
+  }
+
+  /** One that is judged, and one whose folder no machine allows. */
+  async function recordReadiness(): Promise<void> {
+    for (const [name, assessed] of [
+      ['done', folder],
+      ['refused', '/nowhere'],
+    ] as const) {
+      await client.workflow.execute('assessReadiness', {
+        workflowId: `readiness:${name}`,
+        taskQueue: coordinationQueue,
+        args: [
+          {
+            period: name,
+            ownerId: labOwner,
+            repository: { folder: assessed, machineId: 'pc2', machineFiles: [], portRules: [] },
+          },
+        ],
+      });
+      await save(`assess-readiness-${name}`, `readiness:${name}`);
+    }
   }
 
   /** What goes on for ever, after some rounds. */

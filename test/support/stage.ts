@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import {
   Client,
   Connection,
@@ -34,6 +35,7 @@ import { createPaymentActivities } from '../../activities/payments.ts';
 import { createPayoutActivities } from '../../activities/payouts.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createPurchaseActivities } from '../../activities/purchases.ts';
+import { createReadinessActivities } from '../../activities/readiness.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
@@ -44,6 +46,7 @@ import type { Fleet } from '../../domain/fleet.ts';
 import { idOf, messageWorkflowId, reflectWorkflowId, spawnWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import type { Inference, TextModel } from '../../integrations/inference/inference.ts';
+import { createReadinessStore } from '../../stores/readiness.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { receiveWhisper } from '../../stores/admission.ts';
 import { createAgentStore } from '../../stores/agents.ts';
@@ -89,6 +92,7 @@ import { createVoteStore } from '../../stores/votes.ts';
 import { createWeavingStore } from '../../stores/weaving.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { createInferencePool } from '../../workers/inference-pool.ts';
+import { createMachineReadinessReads } from '../../workers/readiness-reads.ts';
 import { readSchedules } from '../../workers/schedule-facts.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { SlotGate } from '../../workers/slot-gate.ts';
@@ -161,6 +165,7 @@ export async function openStage(
     invites: createInviteStore(db),
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
+    readiness: createReadinessStore(db),
     payments: createPaymentStore(db),
     paymentEvents: createPaymentEventStore(db),
     providerRefunds: createProviderRefundStore(db),
@@ -451,6 +456,7 @@ type Stores = Omit<
     Parameters<typeof createClusterActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
+    Parameters<typeof createReadinessActivities>[0] &
     Parameters<typeof createPaymentActivities>[0] &
     Parameters<typeof createPayoutActivities>[0] &
     Parameters<typeof createCompositionActivities>[0] &
@@ -472,6 +478,9 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     createPlanActivities({ ...stores, reconcileSchedules: () => Promise.resolve() }),
     createDrainActivities(stores),
     createReconciliationActivities(stores),
+    createReadinessActivities(stores),
+    // Folders that a test made for itself.
+    createMachineReadinessReads({ machineId: 'pc2', stores, fleet, folders: [tmpdir()] }),
     createPaymentActivities(stores),
     createPayoutActivities({ ...stores, fleet }),
     createPurchaseActivities({

@@ -1,0 +1,78 @@
+import type { Fleet } from '../domain/fleet.ts';
+import type { ReadinessArea, Verdict } from '../domain/readiness.ts';
+import { assessArea } from '../domain/readiness-assessors.ts';
+import type { Inventory } from '../domain/readiness-inventory.ts';
+import type { ServiceSpec } from '../domain/services.ts';
+import type { Repository, ReadinessStore } from '../stores/readiness.ts';
+import type { FleetReader } from './fleet-view.ts';
+
+/** Reads a repository where it lies, or says why it may not. */
+export type InventoryReading = (
+  repository: Repository,
+  fleet: Fleet,
+  services: readonly ServiceSpec[],
+) => Promise<{ inventory: Inventory } | { refused: string }>;
+
+/** What the machine does on which the repository lies. */
+export function createReadinessReadActivities({
+  readiness,
+  fleet,
+  readInventory,
+}: {
+  readiness: ReadinessStore;
+  fleet: FleetReader;
+  readInventory: InventoryReading;
+}) {
+  return {
+    /** The first inventory of a run stays, so that all its assessors judge the same. */
+    async readReadinessInventory({ runId }: { runId: string }): Promise<{ refused: string | null }> {
+      const run = await readiness.find(runId);
+      if (run.hasInventory) return { refused: null };
+      const read = await readInventory(run.repository, (await fleet()).fleet, await readiness.services(run.ownerId));
+      if ('refused' in read) return { refused: read.refused };
+      await readiness.keepInventory(runId, read.inventory);
+      return { refused: null };
+    },
+  };
+}
+export type ReadinessReadActivities = ReturnType<typeof createReadinessReadActivities>;
+
+export function createReadinessActivities({ readiness }: { readiness: ReadinessStore }) {
+  return {
+    /** A run for what was asked for; without it one for each owner, of what their last run looked at. */
+    async openReadinessRuns({
+      period,
+      ownerId,
+      repository,
+    }: {
+      period: string;
+      ownerId?: string;
+      repository?: Repository;
+    }): Promise<{ runs: Array<{ runId: string; machineId: string | null }> }> {
+      const wanted =
+        ownerId === undefined || repository === undefined ? await readiness.lastOfEach() : [{ ownerId, repository }];
+      const runs = [];
+      for (const each of wanted) {
+        const runId = `${period}${wanted.length > 1 ? `:${each.ownerId}` : ''}`;
+        await readiness.open({ id: runId, ...each });
+        runs.push({ runId, machineId: each.repository.machineId });
+      }
+      return { runs };
+    },
+
+    async assessReadinessArea({ runId, area }: { runId: string; area: ReadinessArea }): Promise<{ found: number }> {
+      const findings = assessArea(area, await readiness.inventory(runId));
+      await readiness.store(runId, area, findings);
+      return { found: findings.length };
+    },
+
+    async settleReadinessRun({ runId }: { runId: string }): Promise<{ verdict: Verdict }> {
+      return { verdict: await readiness.settle(runId) };
+    },
+
+    async failReadinessRun({ runId, reason }: { runId: string; reason: string }): Promise<void> {
+      await readiness.fail(runId, reason);
+    },
+  };
+}
+export type ReadinessActivities = ReturnType<typeof createReadinessActivities>;

@@ -1,0 +1,270 @@
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import {
+  type Acceptance,
+  diffOf,
+  type Finding,
+  type FindingState,
+  type ReadinessArea,
+  type Verdict,
+} from '../domain/readiness.ts';
+import type { Inventory } from '../domain/readiness-inventory.ts';
+import { reportOf } from '../domain/readiness-reports.ts';
+import type { ServiceSpec } from '../domain/services.ts';
+import type { Database, Executor } from './database.ts';
+import { newId } from './ids.ts';
+import { takeLock } from './locks.ts';
+import { openNotice, resolveNotice } from './notices.ts';
+
+/** Where a repository lies, and how it is read. */
+export interface Repository {
+  folder: string;
+  machineId: string | null;
+  machineFiles: Array<{ machine: string; file: string }>;
+  portRules: Array<{ name: string; add: number }>;
+}
+
+/** Runs of an owner that are kept, besides the one that is settled. */
+const keptRuns = 50;
+
+export function createReadinessStore(db: Database) {
+  return {
+    /** What the last run of each owner looked at, where it could be looked at. */
+    async lastOfEach(): Promise<Array<{ ownerId: string; repository: Repository }>> {
+      const { rows } = await sql<{ ownerId: string; repository: Repository }>`
+        select distinct on (owner_id) owner_id, repository from readiness_runs order by owner_id, started_at desc`.execute(
+        db,
+      );
+      return rows;
+    },
+
+    async open({ id, ownerId, repository }: { id: string; ownerId: string; repository: Repository }): Promise<void> {
+      await db
+        .insertInto('readinessRuns')
+        .values({ id, ownerId, repository: JSON.stringify(repository) })
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .execute();
+    },
+
+    async find(runId: string): Promise<{ ownerId: string; repository: Repository; hasInventory: boolean }> {
+      const { rows } = await sql<{ ownerId: string; repository: Repository; hasInventory: boolean }>`
+        select owner_id, repository, inventory is not null as has_inventory from readiness_runs where id = ${runId}`.execute(
+        db,
+      );
+      if (!rows[0]) throw new DomainError('NOT_FOUND', `no run ${runId}`);
+      return rows[0];
+    },
+
+    async services(ownerId: string): Promise<ServiceSpec[]> {
+      const rows = await db
+        .selectFrom('services')
+        .select('spec')
+        .where('ownerId', '=', ownerId)
+        .where('retiredAt', 'is', null)
+        .orderBy('id')
+        .execute();
+      return rows.map(({ spec }) => spec as unknown as ServiceSpec);
+    },
+
+    async keepInventory(runId: string, inventory: Inventory): Promise<void> {
+      await db
+        .updateTable('readinessRuns')
+        .set({ inventory: JSON.stringify(inventory) })
+        .where('id', '=', runId)
+        .where('inventory', 'is', null)
+        .execute();
+    },
+
+    async inventory(runId: string): Promise<Inventory> {
+      const row = await db.selectFrom('readinessRuns').select('inventory').where('id', '=', runId).executeTakeFirst();
+      if (row?.inventory == null) throw new DomainError('NOT_FOUND', `run ${runId} has no inventory`);
+      return row.inventory as unknown as Inventory;
+    },
+
+    /** What one assessor found, once. */
+    async store(runId: string, area: ReadinessArea, findings: readonly Finding[]): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const first = await tx
+          .insertInto('readinessAssessments')
+          .values({ runId, area, found: findings.length })
+          .onConflict((conflict) => conflict.columns(['runId', 'area']).doNothing())
+          .returning('runId')
+          .executeTakeFirst();
+        if (!first) return;
+        await insertFindings(tx, runId, findings, null);
+      });
+    },
+
+    /** Against the run before: what is new, known, returned and gone; the verdict; who is to be told. A second execution finds it done. */
+    async settle(runId: string): Promise<Verdict> {
+      return db.transaction().execute(async (tx) => {
+        const { ownerId } = await tx
+          .selectFrom('readinessRuns')
+          .select('ownerId')
+          .where('id', '=', runId)
+          .executeTakeFirstOrThrow();
+        await takeLock(tx, 'readiness', ownerId);
+        const { verdict: known } = await tx
+          .selectFrom('readinessRuns')
+          .select('verdict')
+          .where('id', '=', runId)
+          .executeTakeFirstOrThrow();
+        if (known !== null) return known as Verdict;
+        const now = await findingsOf(tx, runId);
+        const before = await lastDone(tx, ownerId);
+        const last = before === undefined ? [] : (await findingsOf(tx, before)).filter(({ state }) => state !== 'gone');
+        const { rows: seen } = await sql<{ fingerprint: string }>`
+          select distinct f.fingerprint from readiness_findings f join readiness_runs r on r.id = f.run_id
+          where r.owner_id = ${ownerId} and r.state = 'done'`.execute(tx);
+        const diff = diffOf(
+          now.map(({ fingerprint }) => fingerprint),
+          {
+            last: new Set(last.map(({ fingerprint }) => fingerprint)),
+            everSeen: new Set(seen.map(({ fingerprint }) => fingerprint)),
+          },
+        );
+        for (const state of ['new', 'known', 'returned'] as const) {
+          const these = now.filter(({ fingerprint }) => diff.state.get(fingerprint) === state);
+          await sql`update readiness_findings set state = ${state}
+            where run_id = ${runId} and fingerprint = any(${these.map(({ fingerprint }) => fingerprint)}::text[])`.execute(
+            tx,
+          );
+        }
+        const gone = new Set(diff.gone);
+        await insertFindings(
+          tx,
+          runId,
+          last.filter(({ fingerprint }) => gone.has(fingerprint)),
+          'gone',
+        );
+        const { rows: today } = await sql<{ today: string }>`select to_char(now(), 'YYYY-MM-DD') as today`.execute(tx);
+        const { verdict, findings } = reportOf(now, {
+          acceptances: await acceptancesOf(tx, ownerId),
+          today: today[0]!.today,
+        });
+        await sql`update readiness_runs set state = 'done', verdict = ${verdict}, finished_at = now() where id = ${runId}`.execute(
+          tx,
+        );
+        const critical = findings.filter(({ severity, accepted }) => severity === 'critical' && accepted === null);
+        const fresh = critical.filter(({ fingerprint }) => diff.state.get(fingerprint) !== 'known');
+        await tell(tx, ownerId, { critical, fresh });
+        await forget(tx, ownerId, runId);
+        return verdict;
+      });
+    },
+
+    async fail(runId: string, reason: string): Promise<void> {
+      await sql`update readiness_runs set state = 'failed', reason = ${reason.slice(0, 1_000)}, finished_at = now()
+        where id = ${runId} and state = 'running'`.execute(db);
+    },
+  };
+}
+export type ReadinessStore = ReturnType<typeof createReadinessStore>;
+
+async function insertFindings(
+  tx: Executor,
+  runId: string,
+  findings: readonly Finding[],
+  state: FindingState | null,
+): Promise<void> {
+  for (let at = 0; at < findings.length; at += 1_000) {
+    await tx
+      .insertInto('readinessFindings')
+      .values(
+        findings
+          .slice(at, at + 1_000)
+          .map(({ fingerprint, rule, area, severity, subject, place, evidence, mend, workPackage }) => ({
+            runId,
+            fingerprint,
+            rule,
+            area,
+            severity,
+            subject,
+            place,
+            evidence,
+            mend,
+            workPackage,
+            state,
+          })),
+      )
+      .onConflict((conflict) => conflict.columns(['runId', 'fingerprint']).doNothing())
+      .execute();
+  }
+}
+
+export async function lastDone(db: Executor, ownerId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('readinessRuns')
+    .select('id')
+    .where('ownerId', '=', ownerId)
+    .where('state', '=', 'done')
+    .orderBy('finishedAt', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id;
+}
+
+export async function findingsOf(
+  db: Executor,
+  runId: string,
+): Promise<Array<Finding & { state: FindingState | null }>> {
+  const rows = await db
+    .selectFrom('readinessFindings')
+    .select(['fingerprint', 'rule', 'area', 'severity', 'subject', 'place', 'evidence', 'mend', 'workPackage', 'state'])
+    .where('runId', '=', runId)
+    .orderBy('fingerprint')
+    .execute();
+  return rows as Array<Finding & { state: FindingState | null }>;
+}
+
+export async function acceptancesOf(db: Executor, ownerId: string): Promise<Acceptance[]> {
+  const { rows } = await sql<Acceptance>`
+    select rule, fingerprint, to_char(until, 'YYYY-MM-DD') as until, accepted_by as by, reason
+    from readiness_acceptances where owner_id = ${ownerId} order by id`.execute(db);
+  return rows;
+}
+
+/** Told when a critical one comes, not each week anew; closed when none is left. */
+async function tell(
+  tx: Executor,
+  ownerId: string,
+  { critical, fresh }: { critical: readonly Finding[]; fresh: readonly Finding[] },
+): Promise<void> {
+  const key = `readiness_critical:${ownerId}`;
+  if (critical.length === 0) return resolveNotice(tx, key);
+  if (fresh.length === 0) return;
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId,
+    kind: 'readiness_critical',
+    key,
+    subject: 'readiness',
+    title: `${critical.length} critical ${critical.length === 1 ? 'finding stands' : 'findings stand'} between the fleet and production`,
+    detail: fresh
+      .slice(0, 5)
+      .map(({ rule, subject }) => `${rule} ${subject}`)
+      .join('; '),
+    action: 'soulfra readiness',
+  });
+}
+
+/** The inventory of earlier runs, and runs beyond those that are kept. */
+async function forget(tx: Executor, ownerId: string, runId: string): Promise<void> {
+  await sql`update readiness_runs set inventory = null
+    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null`.execute(tx);
+  await sql`delete from readiness_runs where id in (select id from readiness_runs
+    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(
+    tx,
+  );
+}
+
+/** @returns its id */
+export async function addAcceptance(
+  db: Executor,
+  { ownerId, rule, fingerprint, until, by, reason }: Acceptance & { ownerId: string },
+): Promise<string> {
+  const id = newId('acceptance');
+  await sql`insert into readiness_acceptances (id, owner_id, rule, fingerprint, until, accepted_by, reason)
+    values (${id}, ${ownerId}, ${rule}, ${fingerprint}, ${until}::date, ${by}, ${reason})`.execute(db);
+  return id;
+}

@@ -1,0 +1,42 @@
+import { createReadinessReadActivities, type InventoryReading } from '../activities/readiness.ts';
+import type { FleetReader } from '../activities/fleet-view.ts';
+import { takeInventory } from '../config/imports/inventory.ts';
+import { isDomainError } from '../domain/errors.ts';
+import { readLiveMachine } from '../integrations/live-machine.ts';
+import { allowedFolder } from '../integrations/sources/folder-files.ts';
+import { SourceFailure } from '../integrations/sources/source-reader.ts';
+import type { WorkerStores } from './coordination-activities.ts';
+
+/** Reading of repositories as this machine does it: only below the roots of its own environment, as sources are. */
+export function createMachineReadinessReads({
+  machineId,
+  stores,
+  fleet,
+  folders,
+}: {
+  machineId: string;
+  stores: Pick<WorkerStores, 'readiness'>;
+  fleet: FleetReader;
+  folders: readonly string[];
+}) {
+  const readInventory: InventoryReading = async (repository, applied, services) => {
+    try {
+      const folder = await allowedFolder(repository.folder, folders);
+      const inventory = takeInventory({
+        paths: [folder],
+        machineFiles: repository.machineFiles,
+        portRules: repository.portRules,
+        machines: applied.machines,
+        fleet: applied,
+        described: [{ services: [...services] }],
+        live: [await readLiveMachine(machineId, folder)],
+      });
+      return { inventory };
+    } catch (err) {
+      // What the owner can mend; all else is a failure of ours, and is tried again.
+      if (err instanceof SourceFailure || isDomainError(err)) return { refused: err.message };
+      throw err;
+    }
+  };
+  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory });
+}
