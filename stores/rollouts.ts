@@ -500,9 +500,11 @@ function heldBecause({ packages, file }: RolloutStanding): string {
   return `${failed.join(', ')} failed; ${waiting.size} wait for that`;
 }
 
-async function anotherSince(tx: DatabaseTransaction, { createdAt, ownerId }: LockedRollout): Promise<boolean> {
+async function anotherSince(tx: DatabaseTransaction, { id, ownerId }: LockedRollout): Promise<boolean> {
   const { rows } =
-    await sql`select 1 from rollouts where owner_id = ${ownerId} and created_at > ${createdAt} limit 1`.execute(tx);
+    await sql`select 1 from rollouts where owner_id = ${ownerId} and created_at > (select created_at from rollouts where id = ${id}) limit 1`.execute(
+      tx,
+    );
   return rows.length > 0;
 }
 
