@@ -1,12 +1,12 @@
 import { homedir } from 'node:os';
 import { Context } from '@temporalio/activity';
 import { DomainError } from '../domain/errors.ts';
-import type { NextMoves, RolloutMove } from '../domain/rollout-moves.ts';
+import type { NextMoves, RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
 import type { TrustFile } from '../domain/service-trust.ts';
 import type { RolloutState, RolloutStepState } from '../domain/states.ts';
 import { runOnce } from '../integrations/host/commands-once.ts';
 import { commitOnBranch, dropBranch } from '../integrations/repositories/branches.ts';
-import type { RolloutStore, RolloutUnitKey, StepOutcome } from '../stores/rollouts.ts';
+import type { RolloutStore, RolloutUnitKey } from '../stores/rollouts.ts';
 import { beating } from './beating.ts';
 
 type Step = Extract<RolloutMove, { kind: 'step' }>;
@@ -33,7 +33,7 @@ export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }
       outcome,
     }: {
       rolloutId: string;
-      unit: RolloutUnitKey;
+      unit: RolloutUnitKey & { key: string };
       outcome: StepOutcome;
     }): Promise<void> => rollouts.endStep(rolloutId, unit, outcome),
 
@@ -71,7 +71,7 @@ export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }
       attempt: number;
     }): Promise<boolean> {
       const { ownerId } = await rollouts.find(rolloutId);
-      return rollouts.noteLook(rolloutId, of, { unwell: await rollouts.unwell(ownerId) });
+      return rollouts.noteLook(rolloutId, of, await rollouts.unwell(ownerId));
     },
   };
 }

@@ -443,12 +443,12 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     severity: 'warning',
     act: ({ subject }) =>
       by(
-        'Mend what failed, then let it go on.',
-        `soulfra rollout resume ${subject}`,
-        'POST',
-        `/v1/rollouts/${subject}/resume`,
+        'See what failed, mend it, then let it go on.',
+        `soulfra rollout show ${subject}`,
+        'GET',
+        `/v1/rollouts/${subject}`,
       ),
     otherwise: ({ subject }) =>
-      `What failed was taken back; the rest waits. soulfra rollout skip passes a package over, soulfra rollout rollback ${subject} takes all back.`,
+      `The rest waits. soulfra rollout resume ${subject} tries again, soulfra rollout skip passes a package over, soulfra rollout rollback ${subject} takes all back.`,
   },
 };

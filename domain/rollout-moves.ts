@@ -21,6 +21,13 @@ export interface StandingStep {
   state: RolloutStepState;
 }
 
+/** What a step came to. */
+export interface StepOutcome {
+  state: Exclude<RolloutStepState, 'running'>;
+  reason?: string;
+  result?: Record<string, unknown>;
+}
+
 export interface StandingPackage {
   id: string;
   state: RolloutPackageState;
@@ -73,7 +80,12 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
       const ready = definition.dependsOn.every((other) => ['done', 'skipped'].includes(stateOf(other)));
       if (each.state === 'running' || (each.state === 'waiting' && ready))
         add(each, nextUnit(standing, definition, each, 'steps'));
-    } else if (state === 'rolling_back' && ['running', 'verifying', 'done'].includes(each.state)) {
+    } else if (
+      state === 'rolling_back' &&
+      ['running', 'verifying', 'done'].includes(each.state) &&
+      // It may be under way yet: a person says, before it is undone beside itself.
+      !each.steps.some((step) => step.state === 'doubtful')
+    ) {
       const later = [...dependantsOf(packageId, file.workPackages)].map(stateOf);
       // The last first: what leans on it is taken back before it.
       if (!later.some((other) => other === 'done' || openStates.includes(other)))
@@ -126,21 +138,39 @@ export function unitsOf(
       machinesOf(step).map((machineId): RolloutUnit => ({ phase, position, machineId, step })),
     );
   if (phase === 'steps') return unfolded(definition.steps);
-  const begun = (position: number) => each.steps.some((step) => step.phase === 'steps' && step.position === position);
-  const byHand = definition.steps.some(({ kind }, i) => (kind === 'command' || kind === 'manual') && begun(i));
+  const begun = (position: number, machineId?: string) =>
+    each.steps.some(
+      (step) =>
+        step.phase === 'steps' &&
+        step.position === position &&
+        (machineId === undefined || step.machineId === machineId),
+    );
+  const positions = definition.steps.map(({ kind }, i) => ({ kind, i }));
+  const byHand = positions.some(({ kind, i }) => kind === 'manual' && begun(i));
+  /** Where a command has begun; what a person did may have been anywhere. */
+  const touched = (machineId: string) =>
+    byHand || positions.some(({ kind, i }) => kind === 'command' && begun(i, machineId));
+  const undone = unfolded(definition.undo).filter(({ step, machineId }) =>
+    step.kind === 'command' && step.machines === undefined
+      ? touched(machineId)
+      : byHand || positions.some(({ kind, i }) => kind === 'command' && begun(i)),
+  );
   const written = definition.steps.flatMap((step, i) =>
     begun(i) && (step.kind === 'patch' || step.kind === 'generate') ? [file.repository!.machine] : [],
   );
-  const deployed = definition.steps.filter((step, i) => step.kind === 'deploy' && begun(i));
   const after = definition.undo.length;
   return [
-    ...(byHand ? unfolded(definition.undo) : []),
+    ...undone,
     // Both are one branch.
     ...written
       .slice(0, 1)
       .map((machineId) => ({ phase, position: after, machineId, step: { kind: 'drop_branch' as const } })),
-    ...deployed.flatMap((step, i) =>
-      machinesOf(step).map((machineId) => ({ phase, position: after + 1 + i, machineId, step })),
+    ...definition.steps.flatMap((step, i) =>
+      step.kind === 'deploy'
+        ? machinesOf(step)
+            .filter((machineId) => begun(i, machineId))
+            .map((machineId) => ({ phase, position: after + 1 + i, machineId, step }))
+        : [],
     ),
   ];
 

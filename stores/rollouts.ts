@@ -9,6 +9,7 @@ import {
   type RolloutPhase,
   type RolloutStanding,
   type StandingPackage,
+  type StepOutcome,
 } from '../domain/rollout-moves.ts';
 import { dependantsOf, type RolloutFile } from '../domain/rollouts.ts';
 import type { RolloutPackageState, RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
@@ -34,18 +35,14 @@ export type RolloutUnitKey = Pick<
   'packageId' | 'attempt' | 'phase' | 'position' | 'machineId'
 >;
 
-/** What a step came to. */
-export interface StepOutcome {
-  state: Exclude<RolloutStepState, 'running'>;
-  reason?: string;
-  result?: Record<string, unknown>;
-}
-
 export interface LockedRollout extends RolloutStanding {
   id: string;
   ownerId: string;
   createdAt: Date;
 }
+
+/** What is not well so long after the time that a package must have been well is its doing, and takes it back. */
+const unwellMinutes = 30;
 
 /** Writes a rollout down and asks for its workflow. @returns false where it was there already @throws CONFLICT */
 export async function beginRollout(tx: DatabaseTransaction, rollout: NewRollout): Promise<boolean> {
@@ -115,13 +112,14 @@ export function createRolloutStore(db: Database) {
           await recompute(tx, rollout, move.packageId);
           known = (await stepRow(tx, rolloutId, move))!;
         }
-        const wanted = rollout.state === 'running' || (rollout.state === 'rolling_back' && move.phase === 'undo');
-        return { ...known, wanted };
+        const wanted =
+          rollout.state === 'running' || (rollout.state === 'rolling_back' && move.phase === 'undo' && known.fresh);
+        return { state: known.state, key: known.key, wanted };
       });
     },
 
     /** A step has ended, or waits for a person. What has ended stays as it is. */
-    async endStep(rolloutId: string, unit: RolloutUnitKey, outcome: StepOutcome): Promise<void> {
+    async endStep(rolloutId: string, unit: RolloutUnitKey & { key: string }, outcome: StepOutcome): Promise<void> {
       await db.transaction().execute((tx) => endStepIn(tx, rolloutId, unit, outcome));
     },
 
@@ -153,15 +151,25 @@ export function createRolloutStore(db: Database) {
       const result = await deploymentOf(db, rolloutId, unit);
       if (result === undefined) return undefined;
       if (result.requestId === null) return { state: 'done', result };
-      const { rows } = await sql<{ id: string; state: ServiceRunState; reason: string; isUp: boolean; late: boolean }>`
+      const { rows } = await sql<{
+        id: string;
+        state: ServiceRunState;
+        reason: string;
+        isUp: boolean;
+        late: boolean;
+        stale: boolean;
+      }>`
         select r.service_id as id, r.state, r.reason, (s.state = 'up' or not s.spec ? 'healthCheck') as is_up,
-          r.changed_at < ${clockNow} - interval '2 minutes' as late
+          r.changed_at < ${clockNow} - interval '2 minutes' as late,
+          r.changed_at < ${clockNow} - interval '30 minutes' as stale
         from service_runs r join services s on s.id = r.service_id
         where r.request_id = ${result.requestId} order by r.service_id`.execute(db);
       if (rows.length === 0)
         return { state: 'failed', reason: 'somebody else has asked for its services since', result };
       const failed = rows.find(({ state }) => state === 'failed');
       if (failed) return { state: 'failed', reason: `${failed.id} was not started: ${failed.reason}`, result };
+      const stale = rows.find((row) => row.state !== 'started' && row.stale);
+      if (stale) return { state: 'failed', reason: `${stale.id} has been ${stale.state} for 30 min`, result };
       if (rows.some(({ state }) => state !== 'started')) return undefined;
       const down = rows.find(({ isUp }) => !isUp);
       if (down === undefined) return { state: 'done', result };
@@ -187,26 +195,30 @@ export function createRolloutStore(db: Database) {
     async noteLook(
       rolloutId: string,
       { packageId, attempt }: { packageId: string; attempt: number },
-      look: { unwell: string | undefined; refuted?: string | undefined },
+      unwell: string | undefined,
     ): Promise<boolean> {
       return db.transaction().execute(async (tx) => {
         const rollout = await lockRollout(tx, rolloutId);
         const each = packageOf(rollout, packageId);
         if (each.attempt !== attempt || each.state !== 'verifying') return false;
         const definition = rollout.file.workPackages.find(({ id }) => id === packageId)!;
-        if (look.refuted !== undefined) {
-          await setPackage(tx, rollout, packageId, { state: 'undoing', undoTo: 'failed', reason: look.refuted });
-          await recompute(tx, rollout, packageId);
-          return false;
-        }
-        if (look.unwell !== undefined) {
-          await tx
+        if (unwell !== undefined) {
+          const { given } = await tx
             .updateTable('rolloutPackages')
-            .set({ wellSince: null, reason: look.unwell })
+            .set({ wellSince: null, reason: unwell })
             .where('rolloutId', '=', rolloutId)
             .where('packageId', '=', packageId)
-            .execute();
-          return true;
+            .returning(
+              sql<boolean>`${clockNow} > changed_at + make_interval(mins => ${definition.verify.healthyMinutes + unwellMinutes})`.as(
+                'given',
+              ),
+            )
+            .executeTakeFirstOrThrow();
+          if (!given) return true;
+          const reason = `not well ${definition.verify.healthyMinutes + unwellMinutes} min after its steps: ${unwell}`;
+          await setPackage(tx, rollout, packageId, { state: 'undoing', undoTo: 'failed', reason });
+          await recompute(tx, rollout, packageId);
+          return false;
         }
         const { well } = await tx
           .updateTable('rolloutPackages')
@@ -309,7 +321,9 @@ export async function answerStep(
 ): Promise<void> {
   const rollout = await lockRollout(tx, id, ownerId);
   const each = packageOf(rollout, packageId);
-  const step = each.steps.find(({ state }) => state === 'waiting' || state === 'doubtful');
+  // What waited when the package began to be taken back waits no more.
+  const phase = each.state === 'undoing' ? 'undo' : 'steps';
+  const step = each.steps.find((one) => one.phase === phase && (one.state === 'waiting' || one.state === 'doubtful'));
   if (step === undefined) throw new DomainError('CONFLICT', `no step of ${packageId} waits for a person`);
   const unit = { packageId, attempt: each.attempt, ...step };
   if (answer.outcome !== 'again') return endStepIn(tx, id, unit, { state: answer.outcome, reason: answer.reason });
@@ -323,11 +337,13 @@ export async function answerStep(
 async function endStepIn(
   tx: DatabaseTransaction,
   rolloutId: string,
-  unit: RolloutUnitKey,
+  unit: RolloutUnitKey & { key?: string },
   outcome: StepOutcome,
 ): Promise<void> {
   const rollout = await lockRollout(tx, rolloutId);
   const known = await stepRow(tx, rolloutId, unit);
+  // It was begun anew meanwhile: what the earlier one came to is not its end.
+  if (unit.key !== undefined && known?.key !== unit.key) return;
   if (known === undefined || known.state === 'done' || known.state === 'failed' || known.state === outcome.state)
     return;
   const { state, reason = '', result = null } = outcome;
@@ -418,6 +434,16 @@ async function setPackage(
     .where('rolloutId', '=', rollout.id)
     .where('packageId', '=', packageId)
     .execute();
+  if (change.state === 'stuck' && rollout.state === 'rolling_back')
+    await openNotice(tx, {
+      id: newId('notice'),
+      ownerId: rollout.ownerId,
+      kind: 'rollout_held',
+      key: `rollout_held:${rollout.id}`,
+      subject: rollout.id,
+      title: 'A rollback is stuck',
+      detail: `the undo of ${packageId} failed: ${change.reason ?? ''}`,
+    });
   const data = { packageId, state: change.state, reason: change.reason ?? '' };
   await appendEvents(tx, [{ ownerId: rollout.ownerId, type: 'rollout.package_changed', subject: rollout.id, data }]);
 }
@@ -475,7 +501,10 @@ function heldBecause({ packages, file }: RolloutStanding): string {
 }
 
 async function anotherSince(tx: DatabaseTransaction, { id, ownerId }: LockedRollout): Promise<boolean> {
-  const { rows } = await sql`select 1 from rollouts where owner_id = ${ownerId} and id > ${id} limit 1`.execute(tx);
+  const { rows } =
+    await sql`select 1 from rollouts where owner_id = ${ownerId} and created_at > (select created_at from rollouts where id = ${id}) limit 1`.execute(
+      tx,
+    );
   return rows.length > 0;
 }
 
@@ -504,16 +533,17 @@ function sameUnit(one: RolloutUnitKey, other: RolloutUnitKey): boolean {
   );
 }
 
+/** fresh: whoever takes a rollout back waits so long for a machine, and is asked then. */
 async function stepRow(tx: DatabaseTransaction, rolloutId: string, unit: RolloutUnitKey) {
   const row = await tx
     .selectFrom('rolloutSteps')
-    .select(['state', 'beganAt'])
+    .select(['state', 'beganAt', sql<boolean>`began_at > ${clockNow} - interval '10 minutes'`.as('fresh')])
     .where((eb) => eb.and(keyOf(rolloutId, unit)))
     .executeTakeFirst();
   if (row === undefined) return undefined;
   const { packageId, attempt, phase, position, machineId } = unit;
   const key = [rolloutId, packageId, attempt, phase, position, machineId, row.beganAt.getTime()].join('-');
-  return { state: row.state as RolloutStepState, key };
+  return { state: row.state as RolloutStepState, key, fresh: row.fresh };
 }
 
 async function deleteStep(tx: DatabaseTransaction, rolloutId: string, unit: RolloutUnitKey): Promise<void> {

@@ -14,7 +14,7 @@ import {
 } from '@temporalio/workflow';
 import type { RolloutActivities, RolloutMachineActivities } from '../activities/rollouts.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
-import type { RolloutMove } from '../domain/rollout-moves.ts';
+import type { RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
 import type { RolloutState } from '../domain/states.ts';
 import { machineQueue } from '../domain/task-queues.ts';
 import { reasonOf } from './inference-ladder.ts';
@@ -91,45 +91,46 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
   }
 
   async function make(move: RolloutMove, leaving: () => boolean): Promise<void> {
-    if (move.kind === 'step') return doStep(move);
+    if (move.kind === 'step') return doStep(move, leaving);
     if (move.kind === 'undo') return beginRolloutUndo({ rolloutId, packageId: move.packageId, attempt: move.attempt });
     const { packageId, attempt } = move;
     while (!leaving() && (await lookAtRollout({ rolloutId, packageId, attempt }))) await sleep(lookEvery);
   }
 
-  async function deploy(move: Step): Promise<void> {
+  async function deploy(
+    move: Step,
+    end: (outcome: StepOutcome) => Promise<void>,
+    leaving: () => boolean,
+  ): Promise<void> {
     const { packageId, attempt, phase, position, machineId } = move;
-    const unit = { packageId, attempt, phase, position, machineId };
     await deployServices({ rolloutId, move });
-    for (;;) {
-      const outcome = await deploymentOutcome({ rolloutId, unit });
-      if (outcome !== undefined) return endRolloutStep({ rolloutId, unit, outcome });
+    while (!leaving()) {
+      const outcome = await deploymentOutcome({ rolloutId, unit: { packageId, attempt, phase, position, machineId } });
+      if (outcome !== undefined) return end(outcome);
       await sleep(lookEvery);
     }
   }
 
-  async function doStep(move: Step): Promise<void> {
-    const { kind: _, step, ...unit } = move;
+  async function doStep(move: Step, leaving: () => boolean): Promise<void> {
+    const { step, packageId, attempt, phase, position, machineId } = move;
     for (;;) {
       const begun = await beginRolloutStep({ rolloutId, move });
       if (begun?.state !== 'running') return;
-      if (step.kind === 'manual')
-        return endRolloutStep({ rolloutId, unit, outcome: { state: 'waiting', reason: step.text } });
-      if (step.kind === 'deploy') return await deploy(move);
+      const { key, wanted } = begun;
+      const unit = { packageId, attempt, phase, position, machineId, key };
+      const end = (outcome: StepOutcome) => endRolloutStep({ rolloutId, unit, outcome });
+      // Nobody knows whether an attempt that did not answer had begun it; to undo it beside itself is the worst of all.
+      const failed = (reason: string) => end({ state: step.kind === 'command' ? 'doubtful' : 'failed', reason });
+      if (step.kind === 'manual') return end({ state: 'waiting', reason: step.text });
       try {
-        const outcome = await onMachine(move).doRolloutStep({ rolloutId, key: begun.key, move });
-        return await endRolloutStep({ rolloutId, unit, outcome });
+        if (step.kind === 'deploy') return await deploy(move, end, leaving);
+        return await end(await onMachine(move).doRolloutStep({ rolloutId, key, move }));
       } catch (err) {
         if (isCancellation(err)) throw err;
-        if (!isAway(err))
-          return await endRolloutStep({ rolloutId, unit, outcome: { state: 'failed', reason: reasonOf(err) } });
-        // Nothing was begun there. Whoever holds or takes back the rollout need not wait for the machine.
-        if (!begun.wanted)
-          return await endRolloutStep({
-            rolloutId,
-            unit,
-            outcome: { state: 'failed', reason: `${move.machineId} did not answer` },
-          });
+        if (!isAway(err)) return failed(reasonOf(err));
+        // Whoever holds or takes back the rollout need not wait for the machine.
+        if (!wanted) return failed(`${machineId} did not answer`);
+        if (leaving()) return;
         await sleep(machineAwayMs);
       }
     }

@@ -151,8 +151,9 @@ interface Rollout extends Omit<Listed, 'packages'> {
 }
 
 async function lastOf(client: Client): Promise<string> {
-  const { items } = await client.list<Listed>('/rollouts', {}, 1);
-  const [last] = items;
+  const { items } = await client.list<Listed>('/rollouts', {}, 200);
+  // Ids that were made of a caller's key are in no order.
+  const last = items.toSorted((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt))[0];
   if (last === undefined) throw badInput('there is no rollout', 'Begin one with `soulfra rollout apply`.');
   return last.id;
 }

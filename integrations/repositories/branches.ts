@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -204,7 +205,10 @@ function gitOf(repository: string, signal?: AbortSignal, env: Record<string, str
       );
       child.on('close', (status) => {
         if (status !== 0) return reject(new GitFailed(args, status, Buffer.concat(said).toString('utf8')));
-        const text = Buffer.concat(out).toString('utf8');
+        const bytes = Buffer.concat(out);
+        // Read as UTF-8 and written back, every other byte would be lost.
+        if (!isUtf8(bytes)) return reject(refused(`git ${args[0]} told what is not UTF-8`));
+        const text = bytes.toString('utf8');
         resolve(args[0] === 'cat-file' ? text : text.trim());
       });
     });
