@@ -33,7 +33,7 @@ async function readListening(): Promise<LiveMachine['listening']> {
 }
 
 /** Lines of /proc/net/tcp and the like that listen: state 0A, of UDP those with no other side. */
-export function socketsOf(text: string, protocol: 'tcp' | 'udp') {
+function socketsOf(text: string, protocol: 'tcp' | 'udp') {
   return text
     .split('\n')
     .slice(1)

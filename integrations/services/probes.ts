@@ -78,8 +78,10 @@ function probeTcp(host: string, port: number): Promise<ServiceSign> {
 
 /** A request of its own; whatever comes back, it answers. */
 async function probeZeromq(host: string, port: number, text: string): Promise<ServiceSign> {
-  // A native library: only where a service asks for it.
-  const { Request } = await import('zeromq');
+  // A native library: only where a service asks for it, and not made for every host.
+  const zeromq = await import('zeromq').catch(() => undefined);
+  if (zeromq === undefined) return { sign: 'unknown', reason: 'the library zeromq does not run on its machine' };
+  const { Request } = zeromq;
   const socket = new Request({ linger: 0, sendTimeout: timeoutMs, receiveTimeout: timeoutMs });
   try {
     socket.connect(`tcp://${host.includes(':') ? `[${host}]` : host}:${port}`);
