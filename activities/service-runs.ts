@@ -33,6 +33,8 @@ export interface ServiceHost {
   variablesNamed: (names: readonly string[]) => Record<string, string>;
   /** The file of a command's first word. */
   findProgram: (word: string, folder: string) => string | undefined;
+  /** From `createTurns`: two requests would start and stop the same unit at once. */
+  oneAtATime: ReturnType<typeof createTurns>;
 }
 
 /** How long a service that has been started is looked at before it counts as started: what fails at once is told at once. */
@@ -41,8 +43,7 @@ const lookEveryMs = 250;
 
 /** Activities of a machine's own queue. */
 export function createServiceRunActivities(host: ServiceHost) {
-  const { machineId, runs, lease } = host;
-  const oneAtATime = createTurns();
+  const { machineId, runs, lease, oneAtATime } = host;
 
   async function start(key: RunKey): Promise<StartOutcome> {
     const failed = async (reason: string): Promise<StartOutcome> => {
@@ -66,14 +67,15 @@ export function createServiceRunActivities(host: ServiceHost) {
     }
     const { state, reason } = await settled(supervisor, key.serviceId);
     if (state !== 'running') return failed(`${reason}; its log says more`);
-    if (await runs.started(key, held)) return { outcome: 'started' };
+    const outcome = await runs.started(key, held);
+    if (outcome !== 'lost') return { outcome };
     // The lease went while it was started: another machine may run it by now.
     await supervisor.stop(key.serviceId);
     throw new DomainError('FENCED', `${machineId} has lost ${key.serviceId} while it started it`);
   }
 
   async function stop(key: RunKey): Promise<void> {
-    const spec = await runs.specOf(key.serviceId);
+    const spec = await runs.specToStop(key.serviceId);
     const supervisor = spec && (await supervisorFor(host, spec));
     if (!(await runs.stopping(key, machineId))) return;
     // Without its supervisor nobody knows whether it runs.
@@ -110,28 +112,40 @@ export type ServiceRequestActivities = ReturnType<typeof createServiceRequestAct
 /**
  * Brings a machine that comes back in line with the rows before it takes anything: what is no longer its own is stopped, what is and
  * does not run is asked for anew.
- * @returns what was stopped
+ * @param ask false: it was asked for already, and only what could not be stopped is left to do
+ * @returns what was stopped, what was asked for, and what is to be stopped while nobody answers who could
  */
-export async function reconcileServices(host: ServiceHost): Promise<{ stopped: string[]; asked: string[] }> {
-  const { machineId, runs, lease, supervisors } = host;
+export async function reconcileServices(
+  { machineId, runs, lease, supervisors, oneAtATime }: ServiceHost,
+  ask = true,
+): Promise<{ stopped: string[]; asked: string[]; left: string[] }> {
   const rows = await runs.adopt(lease());
-  const wanted = new Set(rows.filter((row) => row.wanted === 'running').map(({ serviceId }) => serviceId));
+  const known = { systemd: await supervisors.systemd(), compose: await supervisors.compose() };
+  const living = Object.values(known).filter((supervisor) => supervisor !== undefined);
   const there: Array<[Supervisor, string]> = [];
-  for (const supervisor of await livingSupervisors(supervisors))
-    for (const serviceId of await supervisor.own()) there.push([supervisor, serviceId]);
+  for (const supervisor of living) for (const serviceId of await supervisor.own()) there.push([supervisor, serviceId]);
   const stopped: string[] = [];
   const running = new Set<string>();
-  for (const [supervisor, serviceId] of there) {
-    if (!wanted.has(serviceId)) {
-      await supervisor.stop(serviceId);
-      stopped.push(serviceId);
-    } else if (['running', 'starting'].includes((await supervisor.look(serviceId)).state)) running.add(serviceId);
+  for (const [supervisor, serviceId] of there)
+    await oneAtATime(serviceId, async () => {
+      // As the rows are now: when this is tried again, requests go on beside it.
+      if (!(await runs.runsOn(machineId, serviceId))) {
+        await supervisor.stop(serviceId);
+        stopped.push(serviceId);
+      } else if (['running', 'starting'].includes((await supervisor.look(serviceId)).state)) running.add(serviceId);
+    });
+  const left: string[] = [];
+  for (const { serviceId, wanted, kind } of rows) {
+    if (wanted !== 'stopped') continue;
+    // Without its supervisor nobody knows whether it runs.
+    if (known[supervisorKindOf({ kind })] === undefined) left.push(serviceId);
+    else await oneAtATime(serviceId, () => runs.stopped({ serviceId }, machineId));
   }
-  for (const { serviceId, wanted: state } of rows)
-    if (state === 'stopped') await runs.stopped({ serviceId }, machineId);
-  const asked = [...wanted].filter((serviceId) => !running.has(serviceId));
+  const asked = rows.flatMap(({ serviceId, wanted }) =>
+    ask && wanted === 'running' && !running.has(serviceId) ? [serviceId] : [],
+  );
   if (asked.length > 0) await runs.startAgain(machineId, asked);
-  return { stopped, asked };
+  return { stopped, asked, left };
 }
 
 /** Tells the rows how the services of this machine do, as their supervisors see them. */
@@ -180,6 +194,8 @@ function runnableOn(host: ServiceHost, spec: ServiceSpec): RunnableService | str
     if (spec.image === undefined) return 'no image is named for it; build one, and name it in fleet.d';
     return { ...shared, command: words, image: spec.image };
   }
+  // Agreed to for inside of a container; on the host itself it would be another thing.
+  if (spec.image !== undefined) return `it names an image, which only a container runs, and is a ${spec.kind}`;
   const [first] = words;
   if (first === undefined) return 'no command is named for it in fleet.d';
   if (/[\p{Cc}\\]/u.test(folder)) return `its working directory ${JSON.stringify(folder)} cannot stand in a unit`;
@@ -217,13 +233,14 @@ async function settled(supervisor: Supervisor, serviceId: string) {
   for (;;) {
     const seen = await supervisor.look(serviceId);
     const over = performance.now() >= until;
-    if (seen.state === 'failed' || seen.state === 'stopped' || over) return seen;
+    // After a good start `starting` says that it has ended already: until it is started again, it would pass for one that stands.
+    if (seen.state !== 'running' || over) return seen;
     await pause(lookEveryMs, undefined, { signal: Context.current().cancellationSignal });
   }
 }
 
-/** Of one service one thing at a time: two requests would start and stop the same unit at once. */
-function createTurns() {
+/** Of one service one thing at a time. */
+export function createTurns() {
   const last = new Map<string, Promise<unknown>>();
   return function inTurn<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
     const next = (last.get(key) ?? Promise.resolve()).then(work, work);

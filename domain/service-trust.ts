@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalJson } from './canonical-json.ts';
-import { serviceIdSchema, type ServiceSpec } from './services.ts';
+import { portNumber, serviceIdSchema, type ServiceSpec } from './services.ts';
 
 /** The schema of a machine's own trust file: what its owner has agreed to run there. It never leaves the machine. */
 
@@ -15,6 +15,13 @@ const absolutePath = z
   // A unit has no way to write these.
   .regex(/^\/[^\p{Cc}\\]*$/u, 'must be an absolute path without backslashes and control characters');
 
+const trustedPortSchema = z.strictObject({
+  port: portNumber,
+  protocol: z.enum(['tcp', 'udp']).optional(),
+  address: z.string().min(1).max(253).optional(),
+  containerPort: portNumber.optional(),
+});
+
 const trustedServiceSchema = z
   .strictObject({
     id: serviceIdSchema,
@@ -22,7 +29,9 @@ const trustedServiceSchema = z
     command: z.array(z.string().max(10_000)).min(1).max(500).optional(),
     image: z.string().min(1).max(500).optional(),
     workingDirectory: z.string().min(1).max(500).optional(),
-    /** In place of the three: the hash of `commandText`. */
+    /** Of an image: the ports that it opens on this machine, as the fleet describes them. */
+    ports: z.array(trustedPortSchema).max(200).optional(),
+    /** In place of the four: the hash of `commandText`. */
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits')
@@ -51,6 +60,10 @@ const trustedServiceSchema = z
   .refine(
     ({ sha256, workingDirectory }) => sha256 === undefined || workingDirectory === undefined,
     'must leave out workingDirectory where it has sha256',
+  )
+  .refine(
+    ({ image, ports }) => ports === undefined || image !== undefined,
+    'must leave out ports where it has no image: only a container has its ports opened for it',
   );
 
 export const trustFileSchema = z.strictObject({
@@ -68,16 +81,31 @@ export type TrustFile = z.output<typeof trustFileSchema>;
 export type TrustedService = TrustFile['services'][number];
 
 /** What of a service is a command. */
-export type Command = Pick<ServiceSpec, 'command' | 'image' | 'workingDirectory'>;
+export interface Command extends Pick<ServiceSpec, 'command' | 'image' | 'workingDirectory'> {
+  /** Of an image alone they are opened on the host. */
+  ports?: ReadonlyArray<z.output<typeof trustedPortSchema>> | undefined;
+}
 
-/** The one text of a command with its working directory and the names of its variables; its SHA-256 may stand in the trust file. */
-export function commandText({ command, image, workingDirectory }: Command, environment: readonly string[]): string {
+/**
+ * The one text of a command with its working directory and the names of its variables, and of an image with its ports; its SHA-256 may
+ * stand in the trust file.
+ */
+export function commandText(
+  { command, image, workingDirectory, ports = [] }: Command,
+  environment: readonly string[],
+): string {
   return canonicalJson({
     command: command ?? null,
     environment: environment.toSorted(),
     image: image ?? null,
+    ...(image === undefined ? {} : { ports: ports.map(portText) }),
     workingDirectory: workingDirectory ?? null,
   });
+}
+
+/** As it is opened: what is left out and what it stands for are the same. */
+function portText({ port, protocol = 'tcp', address, containerPort = port }: z.output<typeof trustedPortSchema>) {
+  return { address: address ?? null, containerPort, port, protocol };
 }
 
 /**
@@ -86,8 +114,13 @@ export function commandText({ command, image, workingDirectory }: Command, envir
  */
 export function isTrusted(entry: TrustedService, spec: Command, hashOf: (text: string) => string): boolean {
   // Half a surrogate pair has no bytes to be trusted.
-  if (![spec.image, spec.workingDirectory, ...(spec.command ?? [])].every((word) => word?.isWellFormed() ?? true))
-    return false;
+  const words = [
+    spec.image,
+    spec.workingDirectory,
+    ...(spec.command ?? []),
+    ...(spec.ports ?? []).map(({ address }) => address),
+  ];
+  if (!words.every((word) => word?.isWellFormed() ?? true)) return false;
   if (entry.sha256 !== undefined) return entry.sha256 === hashOf(commandText(spec, entry.environment));
   return commandText(entry, []) === commandText(spec, []);
 }

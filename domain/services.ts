@@ -15,7 +15,7 @@ export const serviceIdSchema = z
     'must be lower-case letters, digits and single dashes, with @machine behind it where two machines have one',
   );
 
-const portNumber = z.int().min(1).max(65_535);
+export const portNumber = z.int().min(1).max(65_535);
 /** Where in the repository something stands: `config/startup.yaml:12`. */
 const placeSchema = z.string().min(1).max(1_000);
 const textSchema = z.string().min(1).max(1_000);

@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { runServicesWorkflowId } from '../domain/ids.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
 import { type Dependent, wavesOf, withDependants, withNeeded } from '../domain/service-waves.ts';
-import type { ServiceAction, ServiceRunState } from '../domain/states.ts';
+import type { ServiceAction } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
@@ -156,6 +156,7 @@ export function createServiceRunStore(db: Database) {
       return rows.map(({ serviceId }) => serviceId);
     },
 
+    /** @returns undefined where no file names it any more */
     async specOf(serviceId: string): Promise<ServiceSpec | undefined> {
       const row = await db
         .selectFrom('services')
@@ -166,6 +167,12 @@ export function createServiceRunStore(db: Database) {
       return row && storedService(row.spec);
     },
 
+    /** The same, of one that no file names any more, too: it may still run. */
+    async specToStop(serviceId: string): Promise<ServiceSpec | undefined> {
+      const row = await db.selectFrom('services').select('spec').where('id', '=', serviceId).executeTakeFirst();
+      return row && storedService(row.spec);
+    },
+
     /**
      * Makes the service this machine's before anything of it is started there. Another machine gives it up only by stopping it,
      * or by being lost.
@@ -173,6 +180,9 @@ export function createServiceRunStore(db: Database) {
      */
     async take({ serviceId, requestId }: RunKey, { machineId, epoch }: HeldEpoch): Promise<Taken> {
       return db.transaction().execute(async (tx): Promise<Taken> => {
+        // Before the service, as an apply locks them.
+        const own = await sql`select 1 from machines where id = ${machineId} and epoch = ${epoch} and state <> 'lost'
+          and removed_at is null for share`.execute(tx);
         const { rows } = await sql<{ placed: string | null; holderId: string | null; holderLost: boolean | null }>`
           select s.machine_id as placed, r.machine_id as holder_id, (m.state = 'lost' or m.removed_at is not null) as holder_lost
           from services s join service_runs r on r.service_id = s.id left join machines m on m.id = r.machine_id
@@ -180,8 +190,6 @@ export function createServiceRunStore(db: Database) {
           for no key update of s, r`.execute(tx);
         const row = rows[0];
         if (row === undefined || row.placed !== machineId) return { outcome: 'superseded' };
-        const own = await sql`select 1 from machines where id = ${machineId} and epoch = ${epoch} and state <> 'lost'
-          and removed_at is null for share`.execute(tx);
         if (own.rows.length === 0) throw new DomainError('FENCED', `${machineId} has lost its lease of epoch ${epoch}`);
         if (row.holderId !== null && row.holderId !== machineId && row.holderLost !== true)
           return { outcome: 'held', holderId: row.holderId };
@@ -195,23 +203,35 @@ export function createServiceRunStore(db: Database) {
       });
     },
 
-    /** @returns false where it is no longer this machine's to run: it has to be stopped there again */
-    async started(key: RunKey, { machineId, epoch }: HeldEpoch): Promise<boolean> {
+    /** lost: it is no longer this machine's to run, and has to be stopped there again; superseded: a later request sees to it. */
+    async started(key: RunKey, { machineId, epoch }: HeldEpoch): Promise<'started' | 'superseded' | 'lost'> {
       return db.transaction().execute(async (tx) => {
+        await lockService(tx, key.serviceId);
         const row = await tx
           .updateTable('serviceRuns')
           .set({ state: 'started', reason: '', changedAt: sql<Date>`now()` })
           .where('serviceId', '=', key.serviceId)
+          .where('requestId', '=', key.requestId)
           .where('machineId', '=', machineId)
           .where('epoch', '=', epoch)
           .where('wanted', '=', 'running')
           .returning('ownerId')
           .executeTakeFirst();
-        if (row === undefined) return false;
+        if (row === undefined) {
+          const own = await tx
+            .selectFrom('serviceRuns')
+            .select('serviceId')
+            .where('serviceId', '=', key.serviceId)
+            .where('machineId', '=', machineId)
+            .where('epoch', '=', epoch)
+            .where('wanted', '=', 'running')
+            .executeTakeFirst();
+          return own === undefined ? 'lost' : 'superseded';
+        }
         await appendEvents(tx, [
           { ownerId: row.ownerId, type: 'service.started', subject: key.serviceId, data: { machineId } },
         ]);
-        return true;
+        return 'started';
       });
     },
 
@@ -247,7 +267,7 @@ export function createServiceRunStore(db: Database) {
       return row !== undefined;
     },
 
-    /** No machine runs it any more; one that is to run elsewhere waits for that. */
+    /** No machine runs it any more; one that is to run elsewhere waits for that. Without a request: only where it is to be stopped. */
     async stopped(key: RunKey | { serviceId: string }, machineId: string | null): Promise<void> {
       await db.transaction().execute(async (tx) => {
         await lockService(tx, key.serviceId);
@@ -261,7 +281,8 @@ export function createServiceRunStore(db: Database) {
             changedAt: sql<Date>`now()`,
           })
           .where('serviceId', '=', key.serviceId);
-        if ('requestId' in key) update = update.where('requestId', '=', key.requestId);
+        update =
+          'requestId' in key ? update.where('requestId', '=', key.requestId) : update.where('wanted', '=', 'stopped');
         update =
           machineId === null
             ? update.where('machineId', 'is', null)
@@ -275,19 +296,40 @@ export function createServiceRunStore(db: Database) {
       });
     },
 
-    /** What a machine runs by the rows, now under this epoch of its lease: it goes on after a restart of its worker. */
+    /**
+     * What a machine runs by the rows, now under this epoch of its lease: it goes on after a restart of its worker.
+     * @throws FENCED where its lease has passed to a later epoch: what it runs is not for it to say then
+     */
     async adopt({
       machineId,
       epoch,
-    }: HeldEpoch): Promise<Array<{ serviceId: string; wanted: string; state: ServiceRunState }>> {
-      const rows = await db
-        .updateTable('serviceRuns')
-        .set({ epoch })
+    }: HeldEpoch): Promise<Array<{ serviceId: string; wanted: string; kind: ServiceSpec['kind'] }>> {
+      return db.transaction().execute(async (tx) => {
+        // In the order in which applies and requests lock them.
+        const own = await sql`select 1 from machines where id = ${machineId} and epoch = ${epoch} for share`.execute(
+          tx,
+        );
+        if (own.rows.length === 0) throw new DomainError('FENCED', `${machineId} has lost its lease of epoch ${epoch}`);
+        await sql`select s.id from services s join service_runs r on r.service_id = s.id where r.machine_id = ${machineId}
+          order by s.id for no key update of s`.execute(tx);
+        const { rows } = await sql<{ serviceId: string; wanted: string; spec: unknown }>`
+          update service_runs r set epoch = ${epoch} from services s
+          where s.id = r.service_id and r.machine_id = ${machineId}
+          returning r.service_id, r.wanted, s.spec`.execute(tx);
+        return rows.map(({ spec, ...row }) => ({ ...row, kind: storedService(spec).kind }));
+      });
+    },
+
+    /** Whether it is this machine's, and is to run. */
+    async runsOn(machineId: string, serviceId: string): Promise<boolean> {
+      const row = await db
+        .selectFrom('serviceRuns')
+        .select('serviceId')
+        .where('serviceId', '=', serviceId)
         .where('machineId', '=', machineId)
-        .where(sql<boolean>`exists (select from machines where id = ${machineId} and epoch = ${epoch})`)
-        .returning(['serviceId', 'wanted', 'state'])
-        .execute();
-      return rows.map((row) => ({ ...row, state: row.state as ServiceRunState }));
+        .where('wanted', '=', 'running')
+        .executeTakeFirst();
+      return row !== undefined;
     },
 
     /** What a machine runs and nothing is being done to. */
@@ -344,7 +386,7 @@ export function createServiceRunStore(db: Database) {
         const { rows } = await sql<{ ownerId: string; id: string }>`
           select s.owner_id, s.id from services s join service_runs r on r.service_id = s.id
           where s.id = any(${serviceIds}) and s.retired_at is null and r.wanted = 'running' and r.machine_id = ${machineId}
-          order by s.id`.execute(tx);
+          order by s.owner_id, s.id`.execute(tx);
         for (const [ownerId, services] of Map.groupBy(rows, (row) => row.ownerId))
           await requestServices(tx, { ownerId, action: 'start', serviceIds: services.map(({ id }) => id) });
       });

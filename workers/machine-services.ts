@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { HeldLease } from '../activities/machine-calls.ts';
 import {
   createServiceRunActivities,
+  createTurns,
   lookAtServices,
   reconcileServices,
   type ServiceHost,
@@ -32,11 +33,34 @@ export function createMachineServices(options: {
     trustOf: (spec) => trustOf(readTrustFile(environment.trustFile), spec),
     variablesNamed,
     findProgram: (word, folder) => findProgram(word, folder, environment.path),
+    oneAtATime: createTurns(),
   };
+  /** What is left to do before the machine is in line with the rows. */
+  let left: 'all' | 'stops' | 'nothing' = 'all';
+  /** A lease that is won anew is not answered by what was done under the one before: one after the other. */
+  let bringing: Promise<void> = Promise.resolve();
+  async function bringInLine(): Promise<void> {
+    const waited = left === 'stops';
+    const { stopped, asked, left: unanswered } = await reconcileServices(host, left === 'all');
+    left = unanswered.length > 0 ? 'stops' : 'nothing';
+    if (stopped.length > 0) log.warn({ machineId, services: stopped }, 'services stopped that are no longer its own');
+    if (asked.length > 0) log.info({ machineId, services: asked }, 'services asked for again');
+    if (unanswered.length > 0 && !waited)
+      log.warn({ machineId, services: unanswered }, 'services not stopped: nothing that supervises them answers');
+  }
+  function inTurn(): Promise<void> {
+    const next = bringing.then(bringInLine);
+    bringing = next.catch(() => undefined);
+    return next;
+  }
+  async function seen(): Promise<void> {
+    if (left !== 'nothing') await inTurn();
+    await lookAtServices(host);
+  }
   let looking: Promise<void> | undefined;
   /** One look at a time; what it cannot see now it sees at the next. */
   function look(): void {
-    looking ??= lookAtServices(host)
+    looking ??= seen()
       .catch((err: unknown) => log.warn({ err, machineId }, 'services not looked at'))
       .finally(() => {
         looking = undefined;
@@ -52,13 +76,11 @@ export function createMachineServices(options: {
 
     activities: createServiceRunActivities(host),
 
-    /** The machine works on where this fails: its services are then what they were. */
+    /** The machine works on where this fails: its services are then what they were, and each look tries it again. */
     async reconcile(): Promise<void> {
+      left = 'all';
       try {
-        const { stopped, asked } = await reconcileServices(host);
-        if (stopped.length > 0)
-          log.warn({ machineId, services: stopped }, 'services stopped that are no longer its own');
-        if (asked.length > 0) log.info({ machineId, services: asked }, 'services asked for again');
+        await inTurn();
       } catch (err) {
         log.error({ err, machineId }, 'services not brought in line');
       }

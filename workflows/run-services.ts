@@ -39,6 +39,7 @@ export async function runServices({ requestId, action, waves }: RunServicesInput
   const result: RunServicesResult = { started: 0, stopped: 0, failed: 0 };
   const show = (what: string) =>
     setCurrentDetails(`${what} · ${result.started} started, ${result.stopped} stopped, ${result.failed} failed`);
+  const notStopped = new Set<string>();
   if (action !== 'start') {
     for (let wave = waves - 1; wave >= 0; wave -= 1) {
       show(`Stops wave ${wave + 1} of ${waves}`);
@@ -46,7 +47,10 @@ export async function runServices({ requestId, action, waves }: RunServicesInput
       await eachOf(rows, async ({ serviceId, holderId }) => {
         const stopped = await stopOn(holderId, { serviceId, requestId });
         if (stopped) result.stopped += 1;
-        else result.failed += 1;
+        else {
+          result.failed += 1;
+          notStopped.add(serviceId);
+        }
       });
     }
   }
@@ -54,7 +58,9 @@ export async function runServices({ requestId, action, waves }: RunServicesInput
     for (let wave = 0; wave < waves; wave += 1) {
       show(`Starts wave ${wave + 1} of ${waves}`);
       const rows = await serviceWave({ requestId, wave });
-      await eachOf(rows, async ({ serviceId, machineId, held }) => {
+      // Where it was not stopped the old process may run on: to start it would call that one started.
+      const free = rows.filter(({ serviceId, holderId }) => holderId === null || !notStopped.has(serviceId));
+      await eachOf(free, async ({ serviceId, machineId, held }) => {
         const key = { serviceId, requestId };
         const started = held === '' && machineId !== null ? await startOn(machineId, key) : await fail(key, held);
         if (started) result.started += 1;

@@ -84,6 +84,7 @@ export function serviceRunCommands(services: Command): void {
       const spec = storedService(shown.spec);
       const known = trustOf(file, spec);
       const { command: words, image, workingDirectory } = spec;
+      const ports = image === undefined ? [] : spec.ports;
       if (words === undefined && image === undefined)
         throw new CommandFailure(`${id} has neither a command nor an image in fleet.d`, { exitCode: exitCodes.failed });
       const place = resolve(folder);
@@ -94,6 +95,16 @@ export function serviceRunCommands(services: Command): void {
         id,
         ...(words === undefined ? {} : { command: words }),
         ...(image === undefined ? {} : { image }),
+        ...(ports.length === 0
+          ? {}
+          : {
+              ports: ports.map(({ port, protocol, address, containerPort }) => ({
+                port,
+                ...(protocol === undefined ? {} : { protocol }),
+                ...(address === undefined ? {} : { address }),
+                ...(containerPort === undefined ? {} : { containerPort }),
+              })),
+            }),
         ...(workingDirectory === undefined ? {} : { workingDirectory }),
         folder: place,
         environment: env,
@@ -101,6 +112,8 @@ export function serviceRunCommands(services: Command): void {
       if (!session.json) {
         line(bold(id));
         if (image !== undefined) line(`  image      ${plain(image)}`);
+        for (const { port, containerPort = port, protocol = 'tcp', address = 'every address' } of ports)
+          line(`  port       ${port}/${protocol} of ${plain(address)}, ${containerPort} inside`);
         // Each word by itself: a space within one must not look like two.
         if (words !== undefined) line(`  command    ${words.map((word) => plain(JSON.stringify(word))).join(' ')}`);
         line(

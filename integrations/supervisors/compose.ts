@@ -38,18 +38,27 @@ export function createCompose({
     return runProgram(program!, [...first, ...project, ...args], { timeoutMs });
   }
 
-  async function look(serviceId: string): Promise<SupervisedState> {
+  /** Containers of its project, each with the file that it was made from. */
+  async function containersOf(serviceId: string): Promise<Array<{ state: string; status: string; file: string }>> {
     const label = `label=com.docker.compose.project=${projectNameOf(serviceId)}`;
-    const listed = await runProgram('docker', [
-      'ps',
-      '--all',
-      '--filter',
-      label,
-      '--format',
-      '{{.State}}\t{{.Status}}',
-    ]);
+    const format = '{{.State}}\t{{.Status}}\t{{.Label "com.docker.compose.project.config_files"}}';
+    const listed = await runProgram('docker', ['ps', '--all', '--filter', label, '--format', format]);
     if (listed.code !== 0) throw new Error(`docker ps: ${saidBy(listed)}`);
-    const [state = '', status = ''] = listed.stdout.trim().split('\n')[0]!.split('\t');
+    return listed.stdout
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .map((line) => {
+        const [state = '', status = '', file = ''] = line.split('\t');
+        return { state, status, file: file.trim() };
+      });
+  }
+
+  /** Another Soulfra on this host, or somebody else, has a project of this name. */
+  const isOther = (serviceId: string, { file }: { file: string }) => file !== '' && file !== fileOf(serviceId);
+
+  async function look(serviceId: string): Promise<SupervisedState> {
+    const own = (await containersOf(serviceId)).find((container) => !isOther(serviceId, container));
+    const { state, status } = own ?? { state: '', status: '' };
     if (state === 'running') return { state: 'running', reason: '' };
     if (state === 'restarting' || state === 'created') return { state: 'starting', reason: status };
     if (state === '') return { state: 'stopped', reason: 'it has no container' };
@@ -59,6 +68,11 @@ export function createCompose({
   return {
     async start(service) {
       const { id } = service;
+      const other = (await containersOf(id)).find((container) => isOther(id, container));
+      if (other !== undefined)
+        throw new NotStarted(
+          `there is a compose project ${projectNameOf(id)} of ${other.file}; remove it, or give the service another id`,
+        );
       await writeWhole(fileOf(id), composeText(service));
       // What runs as described stays; what is described otherwise is made anew.
       const up = await compose(id, ['up', '--detach', '--remove-orphans'], upMs);

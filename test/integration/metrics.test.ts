@@ -5,13 +5,15 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { type Fleet, fleetSchema } from '../../domain/fleet.ts';
+import { serviceSchema } from '../../domain/services.ts';
 import { metricCatalogue } from '../../observability/metrics/catalogue.ts';
 import { partLabels } from '../../observability/metrics/definition.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
-import { type Lab, openLab, until } from '../support/lab.ts';
+import { type Lab, labOwner, openLab, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { lacks } from '../support/not-run.ts';
@@ -28,12 +30,18 @@ nvidia_smi_temperature_gpu{uuid="df6e"} 61
 nvidia_smi_utilization_gpu_ratio{uuid="df6e"} 0.87
 `;
 
-/** What has no series in a fleet to which this has not happened yet. */
+/** What has no series in a fleet to which this has not happened yet: no service here asks for words, or claims work. */
 const withoutSeries = [
   'soulfra_activity_failures_total',
+  'soulfra_gateway_busy_seconds_total',
+  'soulfra_gateway_first_token_seconds',
+  'soulfra_gateway_requests_total',
+  'soulfra_gateway_tokens_total',
   'soulfra_inbox_open',
   'soulfra_restore_drill_last_success_timestamp_seconds',
   'soulfra_sales_day_minor_units',
+  'soulfra_work_claim_wait_seconds',
+  'soulfra_work_leases_lost_total',
 ];
 
 let scope: TestScope;
@@ -96,6 +104,15 @@ beforeAll(async () => {
   await lab.apply(fleet);
   await lab.remember(plainMemories(await everyAgentId(lab.db), 12));
   await lab.startApi(await freePorts(1));
+  // Of no machine, so that nothing runs it.
+  const spec = serviceSchema.parse({ id: 'quill', kind: 'process', joins: 'work', source: 'startup.yaml:1' });
+  await sql`insert into services (id, owner_id, spec) values ('quill', ${labOwner}, ${JSON.stringify(spec)}::jsonb)`.execute(
+    lab.db,
+  );
+  await sql`insert into works (id, owner_id, service_id, queue, joins, input, request_hash, priority, lease_seconds, attempts, deadline)
+    values ('work_quill', ${labOwner}, 'quill', 'quill', 'work', '{}', '', 3, 60, 1, now() + interval '1 hour')`.execute(
+    lab.db,
+  );
   lab.startWorker('big');
   lab.startWorker('small');
   await lab.settled(['big', 'small'], 90_000);
@@ -163,6 +180,7 @@ test('every metric of the catalogue is exported by its part, and no series has a
       .map(({ value }) => value);
   // Four agents reflected, on whichever machine; the card and the plan are as they were told.
   expect(valueOf('api', 'soulfra_agents_by_lateness', { lateness: 'on_time' })).toEqual([4]);
+  expect(valueOf('api', 'soulfra_open_work', { service: 'quill', state: 'queued' })).toEqual([1]);
   expect(valueOf('api', 'soulfra_api_part_up')).toEqual([1, 1, 1]);
   expect(valueOf('api', 'soulfra_queue_pollers', { queue: 'coordination', type: 'workflow' })[0]).toBeGreaterThan(0);
   expect(valueOf('worker', 'soulfra_gpu_memory_used_bytes')).toEqual([10 * 2 ** 30]);

@@ -197,6 +197,51 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     expect(living('mainpc', 'quill')).toBe(1);
   });
 
+  test('what was agreed to inside of a container does not run on the host itself', async () => {
+    const command = ['/bin/sh', 'service.sh', 'quill'];
+    const { folder: place } = hosts['mainpc']!;
+    addTrusted(join(place, 'home/trust.yaml'), {
+      id: 'quill',
+      image: 'quill:1',
+      command,
+      folder: place,
+      environment: [],
+    });
+    await describeServices([{ id: 'quill', kind: 'process', image: 'quill:1', command }]);
+    await request('start', ['quill']);
+    expect((await rows())['quill']).toMatchObject({
+      run: 'failed',
+      reason: 'it names an image, which only a container runs, and is a process',
+    });
+    expect(said('mainpc')).toEqual([]);
+  });
+
+  test('the end of an older start says nothing of a later request', async () => {
+    await describeServices([{ id: 'quill' }]);
+    trust('mainpc', ['quill']);
+    await request('start', ['quill']);
+    const store = createServiceRunStore(lab.db);
+    const { rows: held } = await sql<{ requestId: string; epoch: number }>`
+      select request_id, epoch from service_runs where service_id = 'quill'`.execute(lab.db);
+    const { requestId, epoch } = held[0]!;
+    const lease = { machineId: 'mainpc', epoch };
+    await sql`update service_runs set state = 'starting'`.execute(lab.db);
+    expect(await store.started({ serviceId: 'quill', requestId: 'older' }, lease)).toBe('superseded');
+    expect((await rows())['quill']?.run).toBe('starting');
+    expect(await store.started({ serviceId: 'quill', requestId }, lease)).toBe('started');
+    expect(await store.started({ serviceId: 'quill', requestId }, { ...lease, epoch: epoch - 1 })).toBe('lost');
+  });
+
+  test('what no file names any more is stopped where it runs', async () => {
+    await describeServices([{ id: 'quill' }]);
+    trust('mainpc', ['quill']);
+    await request('start', ['quill']);
+    await sql`update services set retired_at = now()`.execute(lab.db);
+    await request('stop', ['quill']);
+    expect(living('mainpc', 'quill')).toBe(0);
+    expect((await rows())['quill']).toMatchObject({ run: 'stopped', machineId: null });
+  });
+
   test('what fails holds what needs it, unless it is not required', async () => {
     await describeServices([
       { id: 'broken', command: ['/bin/sh', '-c', 'exit 3'] },

@@ -57,6 +57,31 @@ test('a hash may stand in place of the command', () => {
   expect(isTrusted(entry, spec({ workingDirectory: 'elsewhere' }), sha256)).toBe(false);
 });
 
+test('of an image its ports are trusted with it, and nothing of them is left to be guessed', () => {
+  const image = { id: 'quill', image: 'quill:1', folder: '/srv/quill', environment: [] };
+  const container = (ports: object[]) =>
+    spec({
+      kind: 'container',
+      command: undefined,
+      image: 'quill:1',
+      ports: ports.map((port) => ({ name: 'a', ...port })),
+    });
+  const local = [{ port: 8080, containerPort: 80, address: '127.0.0.1' }];
+  expect(isTrusted({ ...image, ports: local }, container(local), sha256)).toBe(true);
+  expect(isTrusted({ ...image, ports: local }, container([{ port: 8080, containerPort: 80 }]), sha256)).toBe(false);
+  expect(isTrusted({ ...image, ports: local }, container([{ ...local[0], port: 22 }]), sha256)).toBe(false);
+  expect(isTrusted(image, container(local), sha256)).toBe(false);
+  expect(isTrusted(image, container([]), sha256)).toBe(true);
+  const plain = [{ port: 80, containerPort: 80, protocol: 'tcp' as const }];
+  expect(isTrusted({ ...image, ports: plain }, container([{ port: 80 }]), sha256)).toBe(true);
+  const { image: _, ...rest } = image;
+  const entry = { ...rest, sha256: sha256(commandText(container(local), [])) };
+  expect(isTrusted(entry, container(local), sha256)).toBe(true);
+  expect(isTrusted(entry, container([]), sha256)).toBe(false);
+  // The ports of a process are its own to open: they are part of its command.
+  expect(isTrusted(quill, spec({ ports: [{ name: 'main', port: 8080 }] }), sha256)).toBe(true);
+});
+
 test('no other words are trusted than the same ones', () => {
   const words = fc.array(fc.string({ unit: 'binary' }), { minLength: 1, maxLength: 4 });
   fc.assert(
