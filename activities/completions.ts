@@ -36,7 +36,7 @@ export function createCompletionActivities(deps: CompletionDeps) {
         askedBy: tokenId,
         most: asked.maxTokens ?? loadedContext({ model }),
       });
-      return onMachine({ modelId, queue, spends }, async ({ held, call, watch, wrote }) => {
+      return onMachine({ modelId, queue, once: true, spends }, async ({ held, call, watch, wrote }) => {
         if (!call.chat) throw new DomainError('MODEL_UNSERVED', `${held.machineId} has no model server for ${modelId}`);
         const assembly = createChatAssembly();
         let writing: ReturnType<AnswerStream['begin']> | undefined;

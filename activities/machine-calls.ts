@@ -4,7 +4,7 @@ import { type ModelServerKind, type ModelVariant } from '../domain/fleet.ts';
 import type { RateSample } from '../domain/rates.ts';
 import type { TokenSpend } from '../domain/token-budgets.ts';
 import type { ChatModel } from '../integrations/inference/chat.ts';
-import type { Inference, TextModel, Watch } from '../integrations/inference/inference.ts';
+import type { Inference, Progress, TextModel, Watch } from '../integrations/inference/inference.ts';
 import type { TokenBudgetStore } from '../stores/token-budgets.ts';
 
 /** The worker's lease as an attempt sees it: the epoch it started under, and a signal for when that has passed. */
@@ -86,6 +86,8 @@ interface Asked {
   modelId: string;
   queue: string;
   before?: (signal: AbortSignal) => Promise<void>;
+  /** Canceled, it never comes again: what was written until then counts. */
+  once?: boolean;
   /** What the step is about to take of whose tokens; asked for after `before`. */
   spends: (variant: ModelVariant) => TokenSpend;
 }
@@ -101,7 +103,7 @@ export function createOnMachine(deps: MachineCallDeps) {
     counting?.catch((err: unknown) => log.warn('tokens stay reserved that were not counted', { err }));
 
   return async function onMachine<Result>(
-    { modelId, queue, before, spends }: Asked,
+    { modelId, queue, before, once, spends }: Asked,
     work: (at: OnMachine) => Promise<Result>,
   ): Promise<Result> {
     const context = Context.current();
@@ -132,6 +134,7 @@ export function createOnMachine(deps: MachineCallDeps) {
       let seconds = () => 0;
       let reserved: string | undefined;
       let taken = 0;
+      let written = 0;
       try {
         const startedAt = performance.now();
         const busyBefore = deps.permits.busySeconds();
@@ -144,10 +147,14 @@ export function createOnMachine(deps: MachineCallDeps) {
           await deps.budgets.reserve(spend);
           reserved = spend.key;
         }
+        const onProgress = (progress: Progress) => {
+          written = Math.max(written, progress.tokens);
+          context.heartbeat(progress);
+        };
         const result = await work({
           held,
           call,
-          watch: { signal, onProgress: (progress) => context.heartbeat(progress) },
+          watch: { signal, onProgress },
           seconds,
           between: (meanwhile) =>
             beating(context, 'between calls', async () => {
@@ -181,7 +188,12 @@ export function createOnMachine(deps: MachineCallDeps) {
         return result;
       } catch (err) {
         if (context.cancellationSignal.aborted) outcome = 'canceled';
-        if (reserved !== undefined) await counted(deps.budgets?.release(reserved));
+        if (reserved !== undefined) {
+          const dropped =
+            once === true && outcome === 'canceled' && context.cancellationDetails?.workerShutdown !== true;
+          const counts = dropped ? Math.max(taken, written) : 0;
+          await counted(deps.budgets?.release(reserved, ...(counts > 0 ? [counts] : [])));
+        }
         throw err;
       } finally {
         deps.observe?.ended({ modelId, kind, seconds: seconds(), outcome });

@@ -164,6 +164,8 @@ export function createChatCompletions({
     const gone = new AbortController();
     const leave = () => gone.abort();
     reply.raw.once('close', leave);
+    // Who went away before is not told of again.
+    if (reply.raw.destroyed) leave();
     try {
       return await (wanted.asked.stream ? streamed : whole)(wanted, gone.signal, reply);
     } finally {

@@ -37,13 +37,13 @@ export function createClaimLine({ works, leases, listen, log }: ClaimLineOptions
     for (;;) {
       const claim = await works.claim(serviceId);
       if (claim === undefined) return undefined;
-      let stands = false;
-      try {
-        stands = await leases.renew(claim.taskToken);
-      } finally {
-        if (!stands) await works.giveBack(claim);
-      }
+      const stands = await leases.renew(claim.taskToken).catch(async (err: unknown) => {
+        // Temporal has not said no: whoever claims next may have it.
+        await works.giveBack(claim, true);
+        throw err;
+      });
       if (stands) return claim;
+      await works.giveBack(claim);
     }
   }
 
@@ -79,7 +79,11 @@ export function createClaimLine({ works, leases, listen, log }: ClaimLineOptions
         log.warn({ err, serviceId }, 'work not claimed');
         for (const waiter of lines.get(serviceId) ?? []) waiter.fail(err);
       })
-      .finally(() => looking.delete(serviceId));
+      .then(() => {
+        looking.delete(serviceId);
+        // Whoever asked after the last look, and before this line, is not to wait for the sweep.
+        return state.again ? look(serviceId) : undefined;
+      });
     return state.done;
   }
 

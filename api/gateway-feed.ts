@@ -14,6 +14,8 @@ const lookMs = 1_000;
 interface Reader {
   id: string;
   sleeper: Sleeper;
+  /** Its row has been written: where there is none now, it is gone. */
+  opened: boolean;
   ended: EndedRequest | undefined;
 }
 
@@ -62,7 +64,8 @@ export function createGatewayFeed({
     try {
       while (again) {
         again = false;
-        const open = [...readers.values()].filter(({ ended }) => ended === undefined).map(({ id }) => id);
+        const waiting = [...readers.values()].filter(({ ended }) => ended === undefined);
+        const open = waiting.map(({ id, opened }) => ({ id, opened }));
         if (open.length === 0) return;
         for (const row of await requests.ended(open)) {
           const reader = readers.get(row.id);
@@ -90,11 +93,12 @@ export function createGatewayFeed({
       begin: () => Promise<void>,
     ): Promise<EndedRequest> {
       const either = AbortSignal.any([signal, closing.signal]);
-      const reader: Reader = { id, sleeper: createSleeper(either), ended: undefined };
+      const reader: Reader = { id, sleeper: createSleeper(either), opened: false, ended: undefined };
       readers.set(id, reader);
       attend();
       try {
         await begin();
+        reader.opened = true;
         let after: string | undefined;
         let from = 0;
         let attempt = 0;

@@ -8,7 +8,7 @@ import {
 import type { FastifyRequest } from 'fastify';
 import { v7 } from 'uuid';
 import { z } from 'zod';
-import { canonicalJson, type CanonicalValue } from '../domain/canonical-json.ts';
+import { hashTextOf } from '../domain/any-json.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type IdKind, idOf } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -52,9 +52,7 @@ export function startedId(kind: IdKind, request: FastifyRequest): string {
 
 /** Of what a request asked for, in whatever order its fields came: other content under the same key is refused. */
 export function requestHashOf(asked: object): Buffer {
-  return createHash('sha256')
-    .update(canonicalJson(asked as CanonicalValue))
-    .digest();
+  return createHash('sha256').update(hashTextOf(asked)).digest();
 }
 
 export interface WorkflowStart {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isDeeperThan, mostJsonDepth } from './any-json.ts';
 import { DomainError } from './errors.ts';
 
 /** What a request by OpenAI's protocol may ask for; whatever else it names is refused by name, never dropped. */
@@ -75,6 +76,10 @@ const knownOfEmbeddings = new Set(Object.keys(embeddingRequestSchema.shape));
 /** @throws PARAMETER_UNSUPPORTED naming the first that is not heeded here */
 export function chatAsked(body: z.infer<typeof chatRequestSchema>): ChatAsked {
   refuseUnknown(body, known);
+  for (const [name, value] of Object.entries(body)) {
+    if (isDeeperThan(value, mostJsonDepth)) throw unsupported(name, `must not be nested deeper than ${mostJsonDepth}`);
+  }
+  body.messages.forEach(refuseLinks);
   if ((body.n ?? 1) !== 1) throw unsupported('n', 'must be 1: ask once for each answer');
   const older = body.max_tokens ?? undefined;
   const newer = body.max_completion_tokens ?? undefined;
@@ -115,6 +120,21 @@ function refuseUnknown(body: object, names: ReadonlySet<string>): void {
     if ((value ?? undefined) !== undefined && !names.has(name)) throw unsupported(name, 'is not supported here');
   }
 }
+
+/** Model servers fetch what a part links to, from inside of the network: only what comes with the request is handed on. */
+function refuseLinks({ content }: GatewayMessage, at: number): void {
+  if (!Array.isArray(content)) return;
+  for (const [i, part] of content.entries()) {
+    const path = `messages.${at}.content.${i}`;
+    if (!contentTypes.has(part.type)) throw unsupported(`${path}.type`, `must be ${[...contentTypes].join(', ')}`);
+    if (part.type !== 'image_url' && part['image_url'] === undefined) continue;
+    const image: unknown = part['image_url'];
+    const url: unknown = typeof image === 'object' && image !== null && 'url' in image ? image.url : image;
+    if (typeof url !== 'string' || !url.startsWith('data:'))
+      throw unsupported(`${path}.image_url.url`, 'must be a data: URL: nothing is fetched for a request');
+  }
+}
+const contentTypes = new Set(['text', 'refusal', 'input_audio', 'image_url']);
 
 export function unsupported(path: string, rule: string): DomainError {
   return new DomainError('PARAMETER_UNSUPPORTED', `${path.slice(0, 100)} ${rule}`, {

@@ -8,6 +8,8 @@ export type WorkJoin = (typeof workJoins)[number];
 
 /** Bytes of an input or a result, as JSON: documents go by id or URL. */
 export const mostWorkBytes = 64 * 1024;
+/** Of one service at once: what it cannot keep up with is not to fill Temporal and Postgres. */
+export const mostOpenWorks = 10_000;
 /** Characters of what a claimer says of its failure. */
 export const mostWorkReason = 1_000;
 

@@ -78,7 +78,7 @@ export function createGatewayRequestStore(db: Database) {
     async answer(id: string, attempt: number, { machineId, epoch }: Held, answer: ChatAnswer): Promise<void> {
       const { numAffectedRows } = await sql`
         with held as (select id from machines where id = ${machineId} and epoch = ${epoch} for share)
-        update gateway_requests g set state = 'answered', answer = ${JSON.stringify(answer)}::jsonb, machine_id = held.id from held
+        update gateway_requests g set state = 'answered', answer = ${JSON.stringify(answer)}::json, machine_id = held.id from held
         where g.id = ${id} and g.state = 'open' and (g.shown_attempt is null or g.shown_attempt = ${attempt})`.execute(
         db,
       );
@@ -106,15 +106,20 @@ export function createGatewayRequestStore(db: Database) {
         .execute();
     },
 
-    /** Of these the ones that have ended, or are gone. */
-    async ended(ids: readonly string[]): Promise<EndedRequest[]> {
-      const rows = await db
+    /** Of these the ones that have ended, or were opened and are gone. */
+    async ended(asked: ReadonlyArray<{ id: string; opened: boolean }>): Promise<EndedRequest[]> {
+      const rows = (await db
         .selectFrom('gatewayRequests')
         .select(['id', 'state', 'machineId', 'answer', 'errorCode', 'errorMessage'])
-        .where('id', 'in', ids)
-        .where('state', '!=', 'open')
-        .execute();
-      return rows as unknown as EndedRequest[];
+        .where(
+          'id',
+          'in',
+          asked.map(({ id }) => id),
+        )
+        .execute()) as unknown as EndedRequest[];
+      const there = new Set(rows.map(({ id }) => id));
+      const gone = asked.filter(({ id, opened }) => opened && !there.has(id)).map(({ id }) => goneRequest(id));
+      return [...rows.filter(({ state }) => state !== 'open'), ...gone];
     },
 
     /** Nobody waits for it any more. */
@@ -122,5 +127,10 @@ export function createGatewayRequestStore(db: Database) {
       await db.deleteFrom('gatewayRequests').where('id', '=', id).execute();
     },
   };
+}
+/** Deleted while somebody waited for it, as retention does with what is old. */
+function goneRequest(id: string): EndedRequest {
+  const errorMessage = 'the request was deleted before it was answered';
+  return { id, state: 'failed', machineId: null, answer: null, errorCode: 'UNAVAILABLE', errorMessage };
 }
 export type GatewayRequestStore = ReturnType<typeof createGatewayRequestStore>;

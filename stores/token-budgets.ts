@@ -85,11 +85,12 @@ export function createTokenBudgetStore(db: Database, budgets: () => TokenBudgets
     /**
      * The step was not done: nothing of it counts, and it may be begun again. An attempt that learns late that another has taken its
      * place gives back nothing; so one whose attempts died without a word counts with what it had reserved until the day is over.
+     * @param taken what counts of a step that never comes again
      */
-    async release(key: string): Promise<void> {
+    async release(key: string, taken?: number): Promise<void> {
       const { rows } = await sql`update token_spends set attempts = attempts - 1
         where key = ${key} and tokens is null and attempts > 1 returning key`.execute(db);
-      if (rows.length === 0) await close(key, null);
+      if (rows.length === 0) await close(key, taken ?? null);
     },
   };
 

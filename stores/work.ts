@@ -1,11 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { canonicalJson, type CanonicalValue } from '../domain/canonical-json.ts';
+import { hashTextOf, isDeeperThan, mostJsonDepth } from '../domain/any-json.ts';
 import { DomainError } from '../domain/errors.ts';
 import { workWorkflowId } from '../domain/ids.ts';
 import { isEndedWork, type WorkOutcome, type WorkState } from '../domain/states.ts';
 import { externalQueue } from '../domain/task-queues.ts';
-import { type BegunWork, jsonBytes, mostWorkBytes, mostWorkReason, type WorkJoin } from '../domain/work.ts';
+import {
+  type BegunWork,
+  jsonBytes,
+  mostOpenWorks,
+  mostWorkBytes,
+  mostWorkReason,
+  type WorkJoin,
+} from '../domain/work.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -89,7 +96,8 @@ const notify = (tx: Executor, channel: string) => sql`select pg_notify(${channel
 
 /**
  * Takes work in and asks for its workflow. The same work again is what it was.
- * @throws NOT_FOUND · SERVICE_TAKES_NO_WORK · CONFLICT where the id came before with other content
+ * @throws NOT_FOUND · SERVICE_TAKES_NO_WORK · INVALID_INPUT where its deadline has passed · RATE_LIMITED · CONFLICT where the id
+ * came before with other content
  */
 export async function submitWork(tx: DatabaseTransaction, work: NewWork): Promise<void> {
   const known = await tx.selectFrom('works').select('requestHash').where('id', '=', work.id).executeTakeFirst();
@@ -105,6 +113,16 @@ export async function submitWork(tx: DatabaseTransaction, work: NewWork): Promis
   if (service.joins !== 'work' && service.joins !== 'native')
     throw new DomainError('SERVICE_TAKES_NO_WORK', `the entry of ${work.serviceId} has no \`joins\``);
   const { deadline, deadlineSeconds, input, ...row } = work;
+  // Here and not where the body is read: the same work again is no error because its deadline has come meanwhile.
+  if (deadline !== undefined && deadline.getTime() <= Date.now()) {
+    throw new DomainError('INVALID_INPUT', 'the deadline has passed', {
+      fields: [{ path: 'deadline', rule: 'must be in the future', mend: 'Name a later time.' }],
+    });
+  }
+  const { rows: full } = await sql`select from works where service_id = ${work.serviceId} and ended_at is null
+    offset ${mostOpenWorks - 1} limit 1`.execute(tx);
+  if (full.length > 0)
+    throw new DomainError('RATE_LIMITED', `${work.serviceId} has ${mostOpenWorks} open pieces of work already`);
   const inserted = await tx
     .insertInto('works')
     .values({
@@ -251,9 +269,7 @@ export async function answerWork(
   token: string,
   answer: WorkAnswer,
 ): Promise<Answered> {
-  const answerHash = createHash('sha256')
-    .update(canonicalJson(answer as unknown as CanonicalValue))
-    .digest();
+  const answerHash = createHash('sha256').update(hashTextOf(answer)).digest();
   const claim = await tx
     .selectFrom('workAttempts')
     .select(['workId', 'attempt', 'taskToken'])
@@ -300,14 +316,17 @@ export function createWorkStore(db: Database) {
   return {
     claim: (serviceId: string) => db.transaction().execute((tx) => claimWork(tx, serviceId)),
 
-    /** A claim that nobody got: it counts as none, and the work waits for its next offer. */
-    async giveBack({ workId, attempt }: Pick<Claim, 'workId' | 'attempt'>): Promise<void> {
+    /**
+     * A claim that nobody got: it counts as none. The work waits for its next offer, or, where this one may stand still, for
+     * whoever claims next.
+     */
+    async giveBack({ workId, attempt }: Pick<Claim, 'workId' | 'attempt'>, mayStand = false): Promise<void> {
       await db.transaction().execute(async (tx) => {
         const row = await lockWork(tx, workId);
         if (row.state !== 'running' || row.attempt !== attempt) return;
         await sql`delete from work_attempts where work_id = ${workId} and attempt = ${attempt}`.execute(tx);
-        await sql`update works set state = 'queued', attempt = attempt - 1, task_token = null, offered_at = null
-          where id = ${workId}`.execute(tx);
+        await sql`update works set state = 'queued', attempt = attempt - 1
+          ${mayStand ? sql`` : sql`, task_token = null, offered_at = null`} where id = ${workId}`.execute(tx);
       });
     },
 
@@ -373,8 +392,12 @@ export function createWorkStore(db: Database) {
 
     /** Ends what is open; what has ended stays as it was. */
     end(id: string, end: WorkEnd): Promise<WorkState> {
-      const tooMuch = end.result !== undefined && jsonBytes(end.result) > mostWorkBytes;
-      const said: WorkEnd = tooMuch ? { state: 'failed', reason: `its result is over ${mostWorkBytes} bytes` } : end;
+      const wrong = isDeeperThan(end.result, mostJsonDepth)
+        ? `its result is nested deeper than ${mostJsonDepth}`
+        : end.result !== undefined && jsonBytes(end.result) > mostWorkBytes
+          ? `its result is over ${mostWorkBytes} bytes`
+          : undefined;
+      const said: WorkEnd = wrong === undefined ? end : { state: 'failed', reason: wrong };
       return db.transaction().execute((tx) => endOf(tx, id, { ...said, reason: said.reason.slice(0, mostWorkReason) }));
     },
 

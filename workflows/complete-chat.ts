@@ -1,6 +1,7 @@
 import {
   ActivityFailure,
   ApplicationFailure,
+  CancellationScope,
   isCancellation,
   proxyActivities,
   proxyLocalActivities,
@@ -70,7 +71,13 @@ export async function completeChat(input: CompleteChatInput): Promise<CompleteCh
     });
     return { requestId, state: 'answered' };
   } catch (err) {
-    if (isCancellation(err)) throw err;
+    if (isCancellation(err)) {
+      // By whoever waits no more, or by hand: then somebody waits still, and is to hear of it.
+      await CancellationScope.nonCancellable(() =>
+        failCompletion({ requestId, code: 'UNAVAILABLE', message: 'the workflow of the request was canceled' }),
+      );
+      throw err;
+    }
     // Its row tells who waits for it; the workflow itself has done what it was for.
     await failCompletion({ requestId, ...failureOf(err) });
     return { requestId, state: 'failed' };

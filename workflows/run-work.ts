@@ -33,7 +33,9 @@ export async function runWork({ workId, serviceId }: RunWorkInput): Promise<RunW
   const work = await beginWork({ workId });
   if (work.state !== 'queued' && work.state !== 'running') return { state: work.state };
   setCurrentDetails(`**For ${serviceId}**, on \`${work.queue}\`\n\n\`soulfra work show ${workId}\``);
-  const untilDeadline = new CancellationScope({ cancellable: true, timeout: work.remainingSeconds * 1000 });
+  // A time-out of 0 is none.
+  const timeout = Math.max(1, work.remainingSeconds * 1000);
+  const untilDeadline = new CancellationScope({ cancellable: true, timeout });
   try {
     const { native } = work;
     if (native === undefined) return await untilDeadline.run(() => offered(workId, work));
@@ -58,6 +60,8 @@ function offered(workId: string, { queue, priority, leaseSeconds, remainingSecon
     // Beyond the deadline, which is the workflow's own.
     scheduleToCloseTimeout: (remainingSeconds + 60) * 1000,
     retry: { initialInterval: workOfferSeconds * 1000, backoffCoefficient: 1 },
+    // At the deadline whoever has it is not waited for: the row is ended, and the next heartbeat hears of it.
+    cancellationType: 'TRY_CANCEL',
     priority: { priorityKey: priority },
   });
   return offerWork({ workId });

@@ -165,6 +165,8 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
       return admitted(caller, { model: request.body.model, kind: 'embeddings' }, async ({ modelId, view }) => {
         const gone = new AbortController();
         reply.raw.once('close', () => gone.abort());
+        // Who went away before is not told of again.
+        if (reply.raw.destroyed) gone.abort();
         const vectors = await context
           .embedderOf(view.fleet.embeddings)
           .embed(texts, gone.signal)

@@ -79,6 +79,8 @@ export function workClaimRoutes(app: Api, context: ApiContext): void {
       }
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
+      // Who went away before is not told of again.
+      if (reply.raw.destroyed) gone.abort();
       const claim = await line.next(service, wait * 1000, gone.signal);
       if (claim === undefined) return reply.code(204).send(null);
       // What broke off at this very moment is heard now.

@@ -6,15 +6,15 @@ create table gateway_requests (
   -- The token that asked; it may be gone before the request is.
   token_id text not null,
   model_id text not null,
-  -- What is asked, checked.
-  asked jsonb not null,
+  -- What is asked, checked. Text and not jsonb, also of the answer: it may hold NUL, or half a surrogate pair.
+  asked json not null,
   state text not null default 'open' check (state in ('open', 'answered', 'failed')),
   -- The last attempt that a machine has begun.
   attempt integer not null default 0,
   -- The one attempt that may show the reader of a stream its text; null: none has yet.
   shown_attempt integer,
   machine_id text,
-  answer jsonb,
+  answer json,
   error_code text,
   error_message text,
   created_at timestamptz not null default now()

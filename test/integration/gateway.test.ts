@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
@@ -13,7 +16,19 @@ import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
+import { lacks } from '../support/not-run.ts';
+import { examples, examplesPython } from '../support/python.ts';
 import { smallFleet } from '../support/small-fleet.ts';
+
+const python = await examplesPython();
+const noPython = lacks(
+  {
+    test: 'the Python example of the gateway',
+    needs: 'python3 with venv, and the packages of examples/python/requirements.txt',
+    command: 'apt-get install python3 python3-venv',
+  },
+  python !== undefined,
+);
 
 /** The official client against the shipped API and worker; only the model server is a double. */
 let api: ApiFixture;
@@ -157,6 +172,21 @@ describe('chat completions', () => {
     expect(await textOf(plain)).toBe(said);
   });
 
+  test('any text is asked, also what Postgres would not keep as jsonb', async () => {
+    const answer = await memoryApi.chat.completions.create(ask('nul \u0000 and half a pair \ud83d'));
+    expect(answer.choices[0]!.message.content).toBe(said);
+  });
+
+  test('a request whose row is gone ends', async () => {
+    const asked = refusalOf(memoryApi.chat.completions.create({ ...ask('slowly'), max_tokens: 1500 }));
+    await until('it is open', async () => (await rows()) === 1);
+    // Not while it is being started.
+    await until('it is being answered', async () => server.stats().running > 0);
+    await api.db.deleteFrom('gatewayRequests').execute();
+    expect(await asked).toMatchObject({ status: 503 });
+    await until('nobody writes any more', async () => server.stats().running === 0, 30_000);
+  });
+
   test('come whole where Redis is away', async () => {
     const second = await createApiFixtureWithoutRedis();
     const client = new OpenAI({ baseURL: second.url, apiKey: api.tokens.member, maxRetries: 0 });
@@ -222,7 +252,7 @@ describe('chat completions', () => {
 
   test('more than may be open at once are told when to come again', async () => {
     const crowd = await clientOf('crowd');
-    const slow = Array.from({ length: 6 }, () => crowd.chat.completions.create({ ...ask('slowly'), max_tokens: 300 }));
+    const slow = Array.from({ length: 6 }, () => crowd.chat.completions.create({ ...ask('slowly'), max_tokens: 1500 }));
     await until('six are open', async () => (await rows()) === 6);
     const err = await refusalOf(crowd.chat.completions.create(ask('One more.')));
     expect(err).toBeInstanceOf(RateLimitError);
@@ -267,12 +297,15 @@ describe('a model server that fails', () => {
   });
 
   test('ends a stream that had begun with an error, and nothing is shown twice', async () => {
-    await server.setFault({ kind: 'cut', afterTokens: 60, times: 1 });
     let text = '';
     const stream = await memoryApi.chat.completions.create({ ...ask('slowly'), stream: true });
     const err = await refusalOf(
       (async () => {
-        for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+        for await (const chunk of stream) {
+          // Once something was shown, however slow this box is.
+          if (text === '' && chunk.choices[0]?.delta.content) await server.setFault({ kind: 'down', forMs: 500 });
+          text += chunk.choices[0]?.delta.content ?? '';
+        }
       })(),
     );
     expect(text.length).toBeGreaterThan(0);
@@ -303,6 +336,15 @@ describe('a model server that fails', () => {
 });
 
 describe('embeddings and models', () => {
+  test.skipIf(noPython)('gateway.py prints an answer and the length of a vector', async () => {
+    const env = { PATH: process.env['PATH'], OPENAI_BASE_URL: baseURL, OPENAI_API_KEY: memoryApi.apiKey! };
+    const { stdout, stderr } = await promisify(execFile)(python!, [join(examples, 'gateway.py'), 'How', 'many?'], {
+      env,
+    });
+    expect(stdout).toBe(`${said}\n`);
+    expect(stderr).toBe('gpt-4o-mini; the question as a vector of 512\n');
+  });
+
   test('are vectors as the official client asks for them, and as plain numbers', async () => {
     const input = ['Seven birds sat on the weir.', 'The bell rang.'];
     const packed = await memoryApi.embeddings.create({ model: 'text-embedding-3-small', input });

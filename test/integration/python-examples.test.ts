@@ -60,6 +60,9 @@ function start(file: string, env: Record<string, string>) {
   };
 }
 
+/** Each wait may take as long as a test does otherwise. */
+const manyWaitsMs = 180_000;
+
 let keys = 0;
 async function submit(service: string, input: unknown, more: object = {}): Promise<string> {
   const headers = { 'idempotency-key': `python-${(keys += 1)}` };
@@ -102,20 +105,25 @@ test.skipIf(noPython)(
     start('work.py', env);
     expect(await ended(held)).toMatchObject({ state: 'completed', result: { words: 2 }, attempt: 2 });
   },
+  manyWaitsMs,
 );
 
-test.skipIf(noPython)('native.py does work as a Temporal worker, and ends by SIGTERM', async () => {
-  await addService(api.db, api.ownerId, 'native-counter', 'native');
-  const { temporalAddress, namespace } = api.scope;
-  const native = start('native.py', {
-    TEMPORAL_ADDRESS: temporalAddress,
-    TEMPORAL_NAMESPACE: namespace,
-    SOULFRA_QUEUE: 'external_native_counter',
-  });
-  const id = await submit('native-counter', { text: 'the boats came home again' });
-  expect(await ended(id)).toMatchObject({ state: 'completed', result: { words: 5 }, joins: 'native' });
-  const bad = await submit('native-counter', { picture: 1 });
-  expect(await ended(bad)).toMatchObject({ state: 'failed', reason: 'the input has no text' });
-  await stage.client.workflow.getHandle(workWorkflowId(bad)).result();
-  expect((await native.stopped('SIGTERM')).code).toBe(0);
-});
+test.skipIf(noPython)(
+  'native.py does work as a Temporal worker, and ends by SIGTERM',
+  async () => {
+    await addService(api.db, api.ownerId, 'native-counter', 'native');
+    const { temporalAddress, namespace } = api.scope;
+    const native = start('native.py', {
+      TEMPORAL_ADDRESS: temporalAddress,
+      TEMPORAL_NAMESPACE: namespace,
+      SOULFRA_QUEUE: 'external_native_counter',
+    });
+    const id = await submit('native-counter', { text: 'the boats came home again' });
+    expect(await ended(id)).toMatchObject({ state: 'completed', result: { words: 5 }, joins: 'native' });
+    const bad = await submit('native-counter', { picture: 1 });
+    expect(await ended(bad)).toMatchObject({ state: 'failed', reason: 'the input has no text' });
+    await stage.client.workflow.getHandle(workWorkflowId(bad)).result();
+    expect((await native.stopped('SIGTERM')).code).toBe(0);
+  },
+  manyWaitsMs,
+);

@@ -10,7 +10,7 @@ import { type Fault, startModelServer } from '../support/model-server.ts';
 /** What is written here; asked for alone, nothing else is run. */
 export const gatewayHistories = ['complete-chat'] as const;
 
-/** Requests that are answered, answered at the second try, refused by the model server, cut in the middle, and never served. */
+/** Requests that are answered, answered at the second try, refused by the model server, cut in the middle, never served, and canceled. */
 export async function recordGateway(
   { db, client, ...lab }: Lab,
   save: (name: string, workflowId: string) => Promise<void>,
@@ -19,8 +19,13 @@ export async function recordGateway(
   await lab.apply(testFleet({ heavy: 2, light: 3, urls: { pc2: server.url } }));
   await lab.settled(['pc2']);
   const requests = createGatewayRequestStore(db);
-  async function ask(name: string, fault: Fault | null, { stream = false, queue = 'inference_8g_light_q4' } = {}) {
+  async function ask(name: string, fault: Fault | null, how: { stream?: boolean; queue?: string } = {}) {
     await server.setFault(fault);
+    const workflowId = await begin(how);
+    await client.workflow.getHandle(workflowId).result();
+    await save(name, workflowId);
+  }
+  async function begin({ stream = false, queue = 'inference_8g_light_q4' }: { stream?: boolean; queue?: string }) {
     const requestId = newId('completion');
     const asked = {
       messages: [{ role: 'user' as const, content: 'How many?' }],
@@ -38,14 +43,21 @@ export async function recordGateway(
       askedAt: Date.now(),
     };
     const workflowId = completionWorkflowId(requestId);
-    await client.workflow.execute('completeChat', { workflowId, taskQueue: coordinationQueue, args: [input] });
-    await save(name, workflowId);
+    await client.workflow.start('completeChat', { workflowId, taskQueue: coordinationQueue, args: [input] });
+    return workflowId;
   }
   await ask('complete-chat-answered', null);
   await ask('complete-chat-again', { kind: 'status', status: 503, times: 1 });
   await ask('complete-chat-refused', { kind: 'status', status: 400, times: 1 });
   await ask('complete-chat-cut', { kind: 'cut', afterTokens: 15, times: 1 }, { stream: true });
   await ask('complete-chat-unserved', null, { queue: 'inference_8g_nobody_q4' });
+  const canceled = await begin({ queue: 'inference_8g_nobody_q4' });
+  await client.workflow.getHandle(canceled).cancel();
+  await client.workflow
+    .getHandle(canceled)
+    .result()
+    .catch(() => undefined);
+  await save('complete-chat-canceled', canceled);
   await server.close();
   // Whatever is recorded next is not to be answered by a server that is gone.
   await lab.apply(testFleet({ heavy: 2, light: 3 }));

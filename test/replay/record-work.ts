@@ -9,10 +9,11 @@ export const workHistories = [
   'run-work-claimed',
   'run-work-lost',
   'run-work-canceled',
+  'run-work-expired',
   'run-work-native-expired',
 ] as const;
 
-/** Work that is claimed and completed, that is canceled while it is offered, whose lease runs out for good, and that expires with nobody native there. */
+/** Work that is claimed and completed, that is canceled while it is offered, whose lease runs out for good, and that expires: in somebody's hands, and with nobody native there. */
 export async function recordWork(
   { db, client }: Lab,
   save: (name: string, workflowId: string) => Promise<void>,
@@ -70,6 +71,11 @@ export async function recordWork(
   await client.workflow.getHandle(workWorkflowId(canceled)).cancel();
   await ended(canceled);
   await save('run-work-canceled', workWorkflowId(canceled));
+  const late = await submit('recorded-scribe', 4);
+  await offered(late);
+  await works.claim('recorded-scribe');
+  await ended(late);
+  await save('run-work-expired', workWorkflowId(late));
   const expired = await submit('recorded-painter', 2);
   await until('its workflow has ended', async () => {
     const row = await db.selectFrom('works').select('endedAt').where('id', '=', expired).executeTakeFirstOrThrow();

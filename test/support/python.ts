@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -23,15 +24,37 @@ export async function examplesPython(): Promise<string | undefined> {
   if (existsSync(ready)) return python;
   // A venv knows its own path, so it is made where it stays; the mark says that it is whole.
   mkdirSync(cache, { recursive: true });
-  rmSync(folder, { recursive: true, force: true });
+  const lock = `${folder}.lock`;
+  while (!taken(lock)) {
+    await pause(500);
+    if (existsSync(ready)) return python;
+  }
   try {
+    // Another has made it since.
+    if (existsSync(ready)) return python;
+    rmSync(folder, { recursive: true, force: true });
     await run('python3', ['-m', 'venv', folder]);
     await run(python, ['-m', 'pip', 'install', '--quiet', '--requirement', requirements], { timeout: 240_000 });
+    mkdirSync(`${ready}.tmp`);
+    renameSync(`${ready}.tmp`, ready);
+    return python;
   } catch (err) {
     process.stderr.write(`no Python for the examples: ${String(err)}\n`);
     return undefined;
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
   }
-  mkdirSync(`${ready}.tmp`);
-  renameSync(`${ready}.tmp`, ready);
-  return python;
+}
+
+/** One makes it at a time: a folder is made once. A lock that is older than making it takes is of one that was killed. */
+function taken(lock: string): boolean {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'EEXIST') throw err;
+  }
+  const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs;
+  if (made !== undefined && Date.now() - made > 600_000) rmSync(lock, { recursive: true, force: true });
+  return false;
 }

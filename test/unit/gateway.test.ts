@@ -92,6 +92,35 @@ test('everything a request asks for is kept or refused by name', () => {
   ).toBe('PARAMETER_UNSUPPORTED');
 });
 
+test('of parts of a message only those are taken that bring what they show along', () => {
+  const ask = (content: unknown) =>
+    chatAsked(chatRequestSchema.parse({ model: 'm', messages: [{ role: 'user', content }] })).messages;
+  const text = { type: 'text', text: 'What is this?' };
+  const image = (url: unknown) => ({ type: 'image_url', image_url: url });
+  const audio = { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } };
+  const good = [text, image({ url: 'data:image/png;base64,AAAA' }), audio, { type: 'refusal', refusal: 'No.' }];
+  expect(ask(good)).toEqual([{ role: 'user', content: good }]);
+  const away = 'http://169.254.169.254/latest';
+  for (const [part, field] of [
+    [image({ url: away }), 'image_url.url'],
+    [image(away), 'image_url.url'],
+    [image(undefined), 'image_url.url'],
+    [{ ...text, image_url: { url: 'file:///etc/passwd' } }, 'image_url.url'],
+    [{ type: 'video_url', video_url: { url: away } }, 'type'],
+    [{ type: 'audio_url', audio_url: { url: away } }, 'type'],
+    [{ type: 'file', file: { file_id: 'x' } }, 'type'],
+  ] as const) {
+    const err = refusal(() => ask([text, part]));
+    expect([err.code, err.fields[0]!.path]).toEqual(['PARAMETER_UNSUPPORTED', `messages.0.content.1.${field}`]);
+  }
+});
+
+test('what is nested too deep for a recursion is refused by name', () => {
+  const deep: unknown = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`);
+  const body = { model: 'm', messages: [{ role: 'user', content: 'x' }], tools: [{ type: 'function', deep }] };
+  expect(refusal(() => chatAsked(chatRequestSchema.parse(body))).fields[0]!.path).toBe('tools');
+});
+
 test('what no tokenizer fits into the context is refused, and nothing that might fit', () => {
   const of = (words: number, maxTokens?: number) => ({
     messages: [

@@ -8,7 +8,11 @@ import { SlotGate } from '../../workers/slot-gate.ts';
 const never = new AbortController().signal;
 
 /** The frame over a gate of one sequence, with whatever stands in a model's place. */
-function frame(gate: SlotGate, use?: MachineCallDeps['use']) {
+function frame(
+  gate: SlotGate,
+  use?: MachineCallDeps['use'],
+  { budgets, once = false }: Pick<MachineCallDeps, 'budgets'> & { once?: boolean } = {},
+) {
   const samples: RateSample[] = [];
   const beats: string[] = [];
   const deps = {
@@ -18,6 +22,7 @@ function frame(gate: SlotGate, use?: MachineCallDeps['use']) {
     serverDown: () => undefined,
     served: (_modelId: string, sample: RateSample) => samples.push(sample),
     ...(use && { use }),
+    ...(budgets && { budgets }),
   };
   const onMachine = createOnMachine(deps);
   const environment = new MockActivityEnvironment(
@@ -27,7 +32,7 @@ function frame(gate: SlotGate, use?: MachineCallDeps['use']) {
   environment.on('heartbeat', ({ phase }: { phase: string }) => beats.push(phase));
   const spends = () => ({ key: 'a/1', agentId: 'a', most: 1 });
   const run = <Result>(work: (at: OnMachine) => Promise<Result>, before?: () => Promise<void>): Promise<Result> =>
-    environment.run(() => onMachine({ modelId: 'a', queue: 'a', spends, ...(before ? { before } : {}) }, work));
+    environment.run(() => onMachine({ modelId: 'a', queue: 'a', once, spends, ...(before ? { before } : {}) }, work));
   return { run, samples, beats, environment };
 }
 function opened(): SlotGate {
@@ -71,6 +76,22 @@ test('between two calls the sequence is free for a message, and taken again afte
   expect(order).toEqual(['message', 'answered', 'second call']);
   expect(beats).toContain('between calls');
   expect(gate.inUse).toBe(0);
+});
+
+test.each([
+  ['what never comes again counts with what was written', true, ['a/1', 7]],
+  ['what may come again counts with nothing', false, ['a/1']],
+])('canceled in the middle of an answer: %s', async (_name, once, released) => {
+  const release = vi.fn((..._said: unknown[]) => Promise.resolve());
+  const budgets = { reserve: () => Promise.resolve(), settle: () => Promise.resolve(), release };
+  const { run, environment } = frame(opened(), undefined, { budgets, once });
+  const result = run(async ({ watch }) => {
+    watch.onProgress({ phase: 'token', tokens: 7 });
+    environment.cancel('CANCELLED');
+    watch.signal.throwIfAborted();
+  });
+  await expect(result).rejects.toThrow('the attempt was canceled');
+  expect(release.mock.calls).toEqual([released]);
 });
 
 test('canceled or failed between two calls, it holds no sequence', async () => {
