@@ -77,7 +77,8 @@ export function createReadinessStore(db: Database) {
 
     async inventory(runId: string): Promise<Inventory> {
       const row = await db.selectFrom('readinessRuns').select('inventory').where('id', '=', runId).executeTakeFirst();
-      if (row === undefined || row.inventory === null) throw new DomainError('NOT_FOUND', `run ${runId} has no inventory`);
+      if (row === undefined || row.inventory === null)
+        throw new DomainError('NOT_FOUND', `run ${runId} has no inventory`);
       return row.inventory as unknown as Inventory;
     },
 
