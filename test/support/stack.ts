@@ -9,7 +9,7 @@ import { endOrphans } from './orphans.ts';
 import { ensureDatabase, startServers, type TestServers, withDatabase } from './servers.ts';
 
 /** One each for every test file of a run. */
-const scopes = 320;
+const scopes = 256;
 export const templateDatabase = 'soulfra_template';
 
 /** What test files get by `inject('stack')`. */
