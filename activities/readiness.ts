@@ -4,6 +4,7 @@ import { assessArea } from '../domain/readiness-assessors.ts';
 import type { Inventory } from '../domain/readiness-inventory.ts';
 import type { ServiceSpec } from '../domain/services.ts';
 import type { Repository, ReadinessStore } from '../stores/readiness.ts';
+import { beating } from './beating.ts';
 import type { FleetReader } from './fleet-view.ts';
 
 /** Reads a repository where it lies, or says why it may not. */
@@ -28,7 +29,9 @@ export function createReadinessReadActivities({
     async readReadinessInventory({ runId }: { runId: string }): Promise<{ refused: string | null }> {
       const run = await readiness.find(runId);
       if (run.hasInventory) return { refused: null };
-      const read = await readInventory(run.repository, (await fleet()).fleet, await readiness.services(run.ownerId));
+      const view = await fleet();
+      const services = await readiness.services(run.ownerId);
+      const read = await beating(() => readInventory(run.repository, view.fleet, services));
       if ('refused' in read) return { refused: read.refused };
       await readiness.keepInventory(runId, read.inventory);
       return { refused: null };

@@ -33,13 +33,14 @@ export interface AssessReadinessResult {
 function readingOn(machineId: string | null) {
   return proxyActivities<ReadinessReadActivities>({
     startToCloseTimeout: '10 minutes',
+    heartbeatTimeout: '1 minute',
     retry: { maximumAttempts: 3 },
     ...(machineId === null ? {} : { taskQueue: machineQueue(machineId), scheduleToStartTimeout: '1 minute' }),
   });
 }
 const { openReadinessRuns, assessReadinessArea, settleReadinessRun, failReadinessRun } =
   proxyActivities<ReadinessActivities>({
-    startToCloseTimeout: '2 minutes',
+    startToCloseTimeout: '1 minute',
     retry: { maximumInterval: '30 seconds', maximumAttempts: 20 },
   });
 
