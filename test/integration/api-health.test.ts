@@ -116,7 +116,7 @@ test('where nobody judges any more, that is what is said', async () => {
 test('one look that is behind is named, also where it was never taken', async () => {
   await sql`update health_looks set looked_at = now()`.execute(api.db);
   await sql`delete from health_looks where look = 'schedules'`.execute(api.db);
-  await sql`insert into health_looks (look, looked_at) select l, now() from unnest(array['channels', 'upkeep', 'agents', 'machines']) l
+  await sql`insert into health_looks (look, looked_at) select l, now() from unnest(array['channels', 'upkeep', 'agents', 'machines', 'services']) l
     on conflict do nothing`.execute(api.db);
   await sql`update health set state = 'ok', pending_state = null, pending_looks = 0`.execute(api.db);
   const summary = async () => (await api.call('GET', '/v1/health/summary')).json;

@@ -134,7 +134,7 @@ test.each([
   ['tool_choice', { tool_choice: 'none' }],
   ['logprobs', { logprobs: true }],
   [
-    'messages.content.image_url',
+    'messages.0.content.0.image_url.url',
     { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x.example/a.png' } }] }] },
   ],
   [
