@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from 'openai';
@@ -8,13 +7,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
 import { loadGateway } from '../../bench/support/gateway-load.ts';
 import { createEmbedders } from '../../integrations/embeddings/embedders.ts';
-import { createLogger } from '../../observability/logger.ts';
 import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { lacks } from '../support/not-run.ts';
 import { examples, examplesPython } from '../support/python.ts';
@@ -34,7 +31,7 @@ const noPython = lacks(
 let api: ApiFixture;
 let baseURL: string;
 let server: ModelServer;
-let worker: Awaited<ReturnType<typeof startMachineWorker>>;
+let worker: ScopeWorker;
 let memoryApi: OpenAI;
 const embedders = createEmbedders({ apiKey: undefined });
 const said = 'Seven birds sat on the weir at dusk, and none of them was afraid.';
@@ -60,19 +57,7 @@ limits: { requestsPerMinute: 100000 }
     .replace('    modelServer: { kind: ollama, sequences: 2 }\n', '');
   const applied = await api.call('POST', '/v1/fleet/apply', { body: { source } });
   expect(applied.status, applied.text).toBe(200);
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  const { scope } = api;
-  worker = await startMachineWorker({
-    machineId: 'big',
-    databaseUrl: scope.databaseUrl,
-    redisUrl: scope.redisUrl,
-    temporalAddress: scope.temporalAddress,
-    temporalNamespace: scope.namespace,
-    hostName: hostname(),
-    sourceFolders: [],
-    log,
-  });
+  worker = await startScopeWorker(api.scope, 'big');
   memoryApi = await clientOf('memory-api');
   await until('the model can be asked for', async () => {
     const { data } = await memoryApi.models.list();
