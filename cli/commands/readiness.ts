@@ -6,7 +6,7 @@ import { appVersion } from '../../config/app-version.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { takeInventory } from '../../config/imports/inventory.ts';
 import type { MachineFile } from '../../config/imports/read-fleet.ts';
-import { readServiceFiles } from '../../config/service-files.ts';
+import { fleetNames, readServiceFiles } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { type Severity, severities, type Verdict } from '../../domain/readiness.ts';
@@ -111,10 +111,7 @@ async function begin(
 
 function assessHere(paths: readonly string[], { machine, portRule: portRules, file, accepted }: Options) {
   const fleet = existsSync(file) ? loadFleetFile(file) : undefined;
-  const described = readServiceFiles(
-    file,
-    fleet?.machines.map(({ id }) => id),
-  );
+  const described = readServiceFiles(file, fleet && fleetNames(fleet));
   if ('errors' in described)
     throw new DomainError('CONFIG_INVALID', yamlErrorLines(described.errors).join('\n'), { fields: described.errors });
   const inventory = takeInventory({

@@ -123,9 +123,7 @@ test('without a worker a message is promised, not written; the same key says it 
 
 test('once machines work it is answered, with the memories it rests on', async () => {
   for (const machineId of ['big', 'small']) {
-    workers.push(
-      await startScopeWorker(api.scope, machineId),
-    );
+    workers.push(await startScopeWorker(api.scope, machineId));
   }
   let answer: Answer;
   await until('it is answered', async () => {

@@ -71,9 +71,7 @@ test('a sweep that no worker has begun is canceled too', async () => {
 
 test('machines join, the plan is applied, and the sweep that waited reflects every agent', async () => {
   for (const machineId of ['big', 'small']) {
-    workers.push(
-      await startScopeWorker(api.scope, machineId),
-    );
+    workers.push(await startScopeWorker(api.scope, machineId));
   }
   const fleet = await until(
     () => api.call('GET', '/v1/fleet'),

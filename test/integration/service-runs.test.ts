@@ -168,6 +168,7 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
   });
 
   test('a command that the machine has not agreed to is not run, whoever asks', async () => {
+    await lab.settled(['mainpc', 'pc2']);
     await describeServices([{ id: 'quill' }]);
     await request('start', ['quill']);
     expect(await rows()).toMatchObject({
@@ -178,12 +179,32 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
         reason: 'command not trusted on mainpc; there run `soulfra services trust quill`',
       },
     });
-    trust('mainpc', ['quill']);
-    const file = join(hosts['mainpc']!.folder, 'home/trust.yaml');
+    // The plan hears of it, and puts it nowhere.
+    const placedBecause = async () => {
+      const { rows: found } = await sql<{ machineId: string | null; reason: string }>`
+        select machine_id, reason from services where id = 'quill'`.execute(lab.db);
+      return found[0]!;
+    };
+    const untrusted =
+      'fleet.d names mainpc, and mainpc does not trust its command; there run `soulfra services trust quill`';
+    await until('it stands nowhere', async () => (await placedBecause()).reason === untrusted);
+    expect((await placedBecause()).machineId).toBeNull();
+    const { folder: place } = hosts['mainpc']!;
+    const file = join(place, 'home/trust.yaml');
+    addTrusted(file, { id: 'other', command: ['/bin/sh', '-c', 'true'], folder: place, environment: [] });
     chmodSync(file, 0o620);
+    await describeServices([{ id: 'quill' }]);
     await request('start', ['quill']);
     expect((await rows())['quill']?.reason).toContain('must not be writable by group or others (its mode is 620)');
+    await until('it stands nowhere', async () => (await placedBecause()).reason === untrusted);
     chmodSync(file, 0o600);
+    // Agreed to at last: it is placed, and started, without being asked for again.
+    trust('mainpc', ['quill']);
+    await until('it runs', async () => (await rows())['quill']?.run === 'started', 60_000);
+    expect(living('mainpc', 'quill')).toBe(1);
+    await request('stop', ['quill']);
+    await lab.settled(['mainpc', 'pc2']);
+    rmSync(join(place, 'said'));
     // A stolen token describes it anew.
     await describeServices([{ id: 'quill', command: ['/bin/sh', '-c', 'touch stolen'] }]);
     await request('start', ['quill']);
@@ -192,9 +213,6 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     );
     expect(existsSync(join(hosts['mainpc']!.folder, 'stolen'))).toBe(false);
     expect(said('mainpc')).toEqual([]);
-    await describeServices([{ id: 'quill' }]);
-    await request('start', ['quill']);
-    expect(living('mainpc', 'quill')).toBe(1);
   });
 
   test('what was agreed to inside of a container does not run on the host itself', async () => {
@@ -303,7 +321,6 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     await workers['mainpc']!.end('SIGKILL');
     // What the plan does about it, once the machine is lost.
     await until('mainpc is lost', async () => (await machineState('mainpc')) === 'lost', 60_000);
-    await sql`update services set machine_id = 'pc2'`.execute(lab.db);
     await until(
       'pc2 runs it',
       async () => (await rows())['quill']?.machineId === 'pc2' && living('pc2', 'quill') === 1,
@@ -311,7 +328,13 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     );
     await until('the other is told', async () => (await rows())['alone']?.run === 'failed');
     expect((await rows())['alone']).toMatchObject({ state: 'down' });
-    expect((await rows())['alone']?.reason).toContain('command not trusted on pc2');
+    expect((await rows())['alone']?.reason).toContain(
+      'its machine mainpc is not in service; pc2 does not trust its command; there run `soulfra services trust alone`',
+    );
+    // Agreed to now, it starts there.
+    trust('pc2', ['alone']);
+    await until('pc2 runs both', async () => living('pc2', 'alone') === 1, 60_000);
+    expect(living('pc2', 'quill')).toBe(1);
     // Its host lived on, only its worker was gone.
     const [, before] = /^start quill (\d+)$/m.exec(said('mainpc').join('\n'))!;
     expect(existsSync(`/proc/${before}`)).toBe(true);
