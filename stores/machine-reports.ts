@@ -31,8 +31,8 @@ export function createMachineReportStore(db: Database) {
     },
 
     /**
-     * What the machine would run of the fleet's services. Where that changes for one of them, a plan is asked for in the same
-     * transaction: a service may stand there now, or no longer be started there.
+     * What the machine would run of the fleet's services. A plan is asked for in the same transaction where that changes for one that
+     * somebody wants to run and that does not: what runs stays as it is, and what is being started finds out by itself.
      * @param refused a service that was to be started there, and is not trusted
      */
     async reportTrust(machineId: string, trusts: readonly TrustedCommand[], refused?: string): Promise<void> {
@@ -47,10 +47,12 @@ export function createMachineReportStore(db: Database) {
           insert into machine_reports (machine_id, report)
           values (${machineId}, jsonb_build_object('trusts', ${JSON.stringify(trusts)}::jsonb))
           on conflict (machine_id) do update set report = machine_reports.report || excluded.report`.execute(tx);
-        const changed = [...changedTrust(machine.before ?? [], trusts), ...(refused === undefined ? [] : [refused])];
+        const changed = changedTrust(machine.before ?? [], trusts);
         const { rows: services } = await sql<{ id: string }>`
-          select id from services where owner_id = ${machine.ownerId} and retired_at is null
-            and (${machine.before === null} or id = any(${changed})) limit 1`.execute(tx);
+          select s.id from services s join service_runs r on r.service_id = s.id
+          where s.owner_id = ${machine.ownerId} and s.retired_at is null and r.wanted = 'running'
+            and (s.id = ${refused ?? null} or (s.id = any(${changed}) and (s.machine_id is null
+              or (s.machine_id = ${machineId} and r.machine_id is null and r.state = 'failed')))) limit 1`.execute(tx);
         if (services.length > 0)
           await requestReplan(tx, { ownerId: machine.ownerId, reason: `${machineId} said which commands it trusts` });
       });

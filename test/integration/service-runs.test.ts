@@ -88,6 +88,15 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
       });
   }
 
+  /** The worker tells it with its lease; once it has, no plan comes of it any more. */
+  const told = (machineId: string, id: string) =>
+    until(`${machineId} has told that it trusts ${id}`, async () => {
+      const { rows: found } = await sql<{ id: string }>`
+        select machine_id as id from machine_reports where machine_id = ${machineId}
+          and report -> 'trusts' @> ${JSON.stringify([{ service: id }])}::jsonb`.execute(lab.db);
+      return found.length > 0;
+    });
+
   /** Asks, and waits until its workflow is done. */
   async function request(action: ServiceRequest['action'], serviceIds: string[]): Promise<void> {
     const store = createServiceRunStore(lab.db);
@@ -189,6 +198,7 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
       'fleet.d names mainpc, and mainpc does not trust its command; there run `soulfra services trust quill`';
     await until('it stands nowhere', async () => (await placedBecause()).reason === untrusted);
     expect((await placedBecause()).machineId).toBeNull();
+    await lab.settled(['mainpc', 'pc2']);
     const { folder: place } = hosts['mainpc']!;
     const file = join(place, 'home/trust.yaml');
     addTrusted(file, { id: 'other', command: ['/bin/sh', '-c', 'true'], folder: place, environment: [] });
@@ -216,18 +226,19 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
   });
 
   test('what was agreed to inside of a container does not run on the host itself', async () => {
-    const command = ['/bin/sh', 'service.sh', 'quill'];
+    const command = ['/bin/sh', 'service.sh', 'boxed'];
     const { folder: place } = hosts['mainpc']!;
     addTrusted(join(place, 'home/trust.yaml'), {
-      id: 'quill',
-      image: 'quill:1',
+      id: 'boxed',
+      image: 'boxed:1',
       command,
       folder: place,
       environment: [],
     });
-    await describeServices([{ id: 'quill', kind: 'process', image: 'quill:1', command }]);
-    await request('start', ['quill']);
-    expect((await rows())['quill']).toMatchObject({
+    await told('mainpc', 'boxed');
+    await describeServices([{ id: 'boxed', kind: 'process', image: 'boxed:1', command }]);
+    await request('start', ['boxed']);
+    expect((await rows())['boxed']).toMatchObject({
       run: 'failed',
       reason: 'it names an image, which only a container runs, and is a process',
     });
@@ -279,6 +290,7 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
         folder: place,
         environment: [],
       });
+    await told('mainpc', 'spare');
     await request('start', []);
     const found = await rows();
     expect(found['broken']?.reason).toContain('code 3');
