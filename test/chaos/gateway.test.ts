@@ -86,7 +86,7 @@ test.each(mortals)(
       ...load,
       requests: 60,
       atOnce: 24,
-      maxTokens: 90,
+      maxTokens: 60,
       streamEvery: 2,
       strike: {
         afterAnswers: 12,
