@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePorts } from '../../bench/support/fleet-bench.ts';
 import { addTrusted } from '../../config/trust-file.ts';
 import { serviceSchema } from '../../domain/services.ts';
 import { createServiceRunStore, type ServiceRequest } from '../../stores/service-runs.ts';
@@ -20,11 +21,13 @@ describe.skipIf(lacksDocker('services as compose projects of a real Docker'))('s
     '/bin/busybox',
     'sh',
     '-c',
-    'trap "exit 0" TERM; echo "says $WORD \\$HOME"; while true; do busybox sleep 1; done',
+    'trap "exit 0" TERM; /bin/busybox httpd -p 8080 -h /tmp; echo "says $WORD \\$HOME"; while true; do /bin/busybox sleep 1; done',
   ];
   /** Compose names it by its version; its project does not change. */
   const ours = ['--all', '--filter', `label=com.docker.compose.project=soulfra-${id}`];
   const container = () => docker(['ps', '--quiet', ...ours]);
+  /** Of this host alone. */
+  let port: number;
   let scope: TestScope;
   let lab: Lab;
   let folder: string;
@@ -32,6 +35,7 @@ describe.skipIf(lacksDocker('services as compose projects of a real Docker'))('s
 
   beforeAll(async () => {
     importShellImage(image);
+    [port] = (await freePorts(1)) as [number];
     scope = await createTestScope();
     folder = mkdtempSync(join(tmpdir(), 'soulfra-docker-'));
     lab = await openLab(scope, { logs: folder });
@@ -59,6 +63,7 @@ describe.skipIf(lacksDocker('services as compose projects of a real Docker'))('s
       machine: 'pc2',
       image,
       command: words,
+      ports: [{ name: 'main', port, address: '127.0.0.1', containerPort: 8080 }],
       source: 'a.yaml:1',
     });
     addTrusted(join(folder, 'home/trust.yaml'), {
@@ -67,7 +72,8 @@ describe.skipIf(lacksDocker('services as compose projects of a real Docker'))('s
       command: [...words],
       folder,
       environment: ['WORD'],
-      limits: { memoryMiB: 64, tasks: 50 },
+      ports: [{ port, address: '127.0.0.1', containerPort: 8080 }],
+      limits: { memoryMiB: 64, cpus: 0.5, tasks: 50 },
     });
     await sql`insert into services (id, owner_id, spec, machine_id)
       values (${id}, ${labOwner}, ${JSON.stringify(spec)}::jsonb, 'pc2')
@@ -104,6 +110,15 @@ describe.skipIf(lacksDocker('services as compose projects of a real Docker'))('s
     expect(inspect('{{.State.Running}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}')).toBe(`true ${64 << 20} 50`);
     // Of the worker's variables it has the one that was agreed to, and no dollar of its words was read by compose.
     expect(docker(['logs', container()])).toBe('says hello $HOME');
+    await until('its port answers', () =>
+      fetch(`http://127.0.0.1:${port}/`).then(
+        ({ status }) => status === 404,
+        () => false,
+      ),
+    );
+    expect(inspect('{{json .HostConfig.PortBindings}}')).toBe(
+      JSON.stringify({ '8080/tcp': [{ HostIp: '127.0.0.1', HostPort: String(port) }] }),
+    );
     const first = inspect('{{.State.Pid}}');
     process.kill(Number(first), 'SIGKILL');
     await until('Docker has started it again', async () => !['0', first].includes(inspect('{{.State.Pid}}')));

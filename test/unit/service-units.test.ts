@@ -66,7 +66,7 @@ test('a compose project holds the same, with dollars that compose leaves alone',
     environment: { KEY: 'pa$$$$word' },
     restart: 'on-failure',
     ports: [
-      { target: 80, published: 8080, protocol: 'tcp', host_ip: '127.0.0.1' },
+      '127.0.0.1:8080:80/tcp',
       { target: 53, published: 53, protocol: 'udp' },
     ],
   });
