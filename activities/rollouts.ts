@@ -6,7 +6,8 @@ import type { TrustFile } from '../domain/service-trust.ts';
 import type { RolloutState, RolloutStepState } from '../domain/states.ts';
 import { runOnce } from '../integrations/host/commands-once.ts';
 import { commitOnBranch, dropBranch } from '../integrations/repositories/branches.ts';
-import type { RolloutStore, RolloutUnitKey } from '../stores/rollouts.ts';
+import type { RolloutUnitKey } from '../stores/rollout-rows.ts';
+import type { RolloutStore } from '../stores/rollout-steps.ts';
 import { beating } from './beating.ts';
 
 type Step = Extract<RolloutMove, { kind: 'step' }>;

@@ -80,7 +80,7 @@ import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
-import { createRolloutStore } from '../stores/rollouts.ts';
+import { createRolloutStore } from '../stores/rollout-steps.ts';
 import { createServiceRunStore } from '../stores/service-runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceGuildStore } from '../stores/source-guilds.ts';
