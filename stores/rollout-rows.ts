@@ -25,6 +25,7 @@ export type RolloutUnitKey = Pick<
 
 export interface LockedRollout extends RolloutStanding {
   id: string;
+  packages: ReadonlyArray<StandingPackage & { reason: string }>;
   ownerId: string;
   createdAt: Date;
 }
@@ -87,7 +88,7 @@ export async function readRollout(db: Executor, id: string): Promise<LockedRollo
   if (row === undefined) throw new DomainError('NOT_FOUND', `no rollout ${id}`);
   const packages = await db
     .selectFrom('rolloutPackages')
-    .select(['packageId', 'state', 'attempt', 'undoTo'])
+    .select(['packageId', 'state', 'reason', 'attempt', 'undoTo'])
     .where('rolloutId', '=', id)
     .orderBy('position')
     .execute();
@@ -103,9 +104,10 @@ export async function readRollout(db: Executor, id: string): Promise<LockedRollo
     state: row.state as RolloutState,
     file: row.file as unknown as RolloutFile,
     machines: row.machines,
-    packages: packages.map(({ packageId, state, attempt, undoTo }) => ({
+    packages: packages.map(({ packageId, state, reason, attempt, undoTo }) => ({
       id: packageId,
       state: state as RolloutPackageState,
+      reason,
       attempt,
       undoTo: undoTo as 'failed' | 'undone' | null,
       steps: steps

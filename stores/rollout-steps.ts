@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { nextMoves, type NextMoves, type RolloutMove, type RolloutStanding, type StepOutcome } from '../domain/rollout-moves.ts';
+import { nextMoves, type NextMoves, type RolloutMove, type StepOutcome } from '../domain/rollout-moves.ts';
 import { dependantsOf } from '../domain/rollouts.ts';
 import type { RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
 import { clockNow } from './ballot-rows.ts';
@@ -26,14 +26,15 @@ const unwellMinutes = 30;
 /** The steps of a rollout's workflow; each may be done twice. */
 export function createRolloutStore(db: Database) {
   return {
-    /** What comes next. What the rollout has come to by that is written down. */
-    async next(rolloutId: string): Promise<NextMoves & { state: RolloutState }> {
+    /** What comes next. What the rollout has come to by that is written down. told: how its packages stand, in words. */
+    async next(rolloutId: string): Promise<NextMoves & { state: RolloutState; told: string[] }> {
       return db.transaction().execute(async (tx) => {
         const rollout = await lockRollout(tx, rolloutId);
         const next = nextMoves(rollout);
-        if (next.becomes === undefined) return { ...next, state: rollout.state };
+        const told = standingOf(rollout);
+        if (next.becomes === undefined) return { ...next, state: rollout.state, told };
         await setState(tx, rollout, next.becomes, next.becomes === 'held' ? heldBecause(rollout) : '');
-        return { ...next, state: next.becomes };
+        return { ...next, state: next.becomes, told };
       });
     },
 
@@ -215,8 +216,20 @@ async function deploymentOf(
   return (row?.result ?? undefined) as { requestId: string | null; services: number } | undefined;
 }
 
-function heldBecause({ packages, file }: RolloutStanding): string {
-  const failed = packages.filter(({ state }) => state === 'failed' || state === 'stuck').map(({ id }) => id);
-  const waiting = new Set(failed.flatMap((id) => [...dependantsOf(id, file.workPackages)]));
-  return `${failed.join(', ')} failed; ${waiting.size} wait for that`;
+const mostTold = 40;
+
+/** Of the packages that have begun, and of how many wait. */
+function standingOf({ packages }: LockedRollout): string[] {
+  const begun = packages.filter(({ state }) => state !== 'waiting');
+  const told = begun
+    .slice(-mostTold)
+    .map(({ id, state, reason }) => `${id} ${state}${reason === '' ? '' : `: ${reason.slice(0, 200)}`}`);
+  return [...told, `${packages.length - begun.length} wait`];
+}
+
+function heldBecause({ packages, file }: LockedRollout): string {
+  const failed = packages.filter(({ state }) => state === 'failed' || state === 'stuck');
+  const waiting = new Set(failed.flatMap(({ id }) => [...dependantsOf(id, file.workPackages)]));
+  const told = failed.map(({ id, reason }) => `${id} failed${reason === '' ? '' : ` (${reason.slice(0, 200)})`}`);
+  return `${told.join(', ')}; ${waiting.size} wait for that`;
 }

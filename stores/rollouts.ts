@@ -6,7 +6,17 @@ import type { DatabaseTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
 import { resolveNotice } from './notices.ts';
-import { deleteStep, endStep, type LockedRollout, lockRollout, noticeKey, packageOf, setPackage, setState } from './rollout-rows.ts';
+import { assessedRepository } from './rollout-assessments.ts';
+import {
+  deleteStep,
+  endStep,
+  type LockedRollout,
+  lockRollout,
+  noticeKey,
+  packageOf,
+  setPackage,
+  setState,
+} from './rollout-rows.ts';
 
 /** What people ask of rollouts. */
 
@@ -22,6 +32,12 @@ export interface NewRollout {
 /** Writes a rollout down and asks for its workflow. @returns false where it was there already @throws CONFLICT */
 export async function beginRollout(tx: DatabaseTransaction, rollout: NewRollout): Promise<boolean> {
   const { file, machines, ...row } = rollout;
+  const ruled = file.workPackages.find(({ verify }) => verify.rules.length > 0);
+  if (ruled !== undefined && (await assessedRepository(tx, rollout)) === undefined)
+    throw new DomainError(
+      'CONFLICT',
+      `the rules of ${ruled.id} cannot be verified: nothing was assessed yet; run \`soulfra readiness PATH --on MACHINE\`, or name the repository in the file`,
+    );
   const inserted = await tx
     .insertInto('rollouts')
     .values({ ...row, file: JSON.stringify(file), machines: [...machines] })

@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { parseRollout } from '../../config/rollout-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { idSchema, rollbackWorkflowId, rolloutWorkflowId, slugSchema } from '../../domain/ids.ts';
+import { idSchema, rollbackWorkflowId, rolloutWorkflowId } from '../../domain/ids.ts';
+import { packageIdSchema } from '../../domain/rollouts.ts';
 import { rolloutPackageStates, rolloutStates, rolloutStepStates } from '../../domain/states.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { currentFleet } from '../../stores/fleets.ts';
@@ -26,7 +27,7 @@ import { idempotencyHeaders, requestHashOf, startedId } from '../workflow-starts
 
 const tag = 'rollouts';
 const rolloutParams = z.object({ id: idSchema('rollout') });
-const packageParams = rolloutParams.extend({ packageId: slugSchema });
+const packageParams = rolloutParams.extend({ packageId: packageIdSchema });
 
 const listedSchema = z
   .object({

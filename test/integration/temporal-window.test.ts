@@ -47,7 +47,11 @@ async function shown(workflowId: string) {
 test('the API, the relay, a Schedule and a parent each start with a window', async () => {
   const start = { type: 'reflectAgent', again: 'never', ownerId: testOwner, content: 'c', summary: 'by hand' } as const;
   const input = { agentId: 'light-001', period: 'call-1', trigger: 'call' };
-  await createWorkflowStarter(client, createLogger({ part: 'api', level: 'silent' })).start({ ...start, workflowId: 'by-api', args: [input] });
+  await createWorkflowStarter(client, createLogger({ part: 'api', level: 'silent' })).start({
+    ...start,
+    workflowId: 'by-api',
+    args: [input],
+  });
   expect(await shown('by-api')).toMatchObject({
     summary: 'light-001 reflects (call): by hand',
     details: expect.stringContaining('Climbs the ladder'),
