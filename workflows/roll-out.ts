@@ -17,6 +17,7 @@ import { rowsChangedSignal } from '../domain/messages.ts';
 import type { RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
 import type { RolloutState } from '../domain/states.ts';
 import { machineQueue } from '../domain/task-queues.ts';
+import { inTurn } from './in-turn.ts';
 import { reasonOf } from './inference-ladder.ts';
 
 export interface RollOutInput {
@@ -27,10 +28,12 @@ export interface RollOutResult {
 }
 
 const { nextRolloutMoves, beginRolloutStep, endRolloutStep, beginRolloutUndo, deployServices, deploymentOutcome } =
-  proxyLocalActivities<RolloutActivities>({
-    startToCloseTimeout: '12 seconds',
-    retry: { maximumInterval: '5 seconds' },
-  });
+  inTurn(
+    proxyLocalActivities<RolloutActivities>({
+      startToCloseTimeout: '12 seconds',
+      retry: { maximumInterval: '5 seconds' },
+    }),
+  );
 const { lookAtRollout } = proxyActivities<RolloutActivities>({
   startToCloseTimeout: '1 minute',
   retry: { maximumInterval: '30 seconds' },

@@ -53,7 +53,9 @@ function endsOf({ lost, cut, codes, texts }: GatewayLoadResult) {
   const named = Object.entries(codes).filter(([code]) => code.endsWith('answer_cut'));
   const told = named.reduce((sum, [, count]) => sum + count, 0);
   // The double says the same to all: what is worded otherwise is torn, or of two attempts.
-  const torn = Object.values(texts).toSorted((a, b) => b - a).slice(1);
+  const torn = Object.values(texts)
+    .toSorted((a, b) => b - a)
+    .slice(1);
   return { lost, cut, untold: Math.max(0, cut - told) + torn.reduce((sum, count) => sum + count, 0) };
 }
 

@@ -38,7 +38,10 @@ export async function tryHostile(stage: AdoptStage, serviceToken: string): Promi
     return ended;
   };
   const imported = await soulfra('--json', 'import', tree);
-  const told = imported.code === 0 ? (JSON.parse(imported.out) as { skipped: Array<{ path: string }>; notes: string[] }) : undefined;
+  const told =
+    imported.code === 0
+      ? (JSON.parse(imported.out) as { skipped: Array<{ path: string }>; notes: string[] })
+      : undefined;
   for (const path of expected.skipped)
     results.set(`import ${path}`, told?.skipped.some((each) => each.path === path) === true);
   for (const words of expected.noted)
@@ -75,7 +78,10 @@ function plantHostile(tree: string, outside: string, made: string): { skipped: s
   mkdirSync(tree, { recursive: true });
   const bomb = Array.from(
     { length: 12 },
-    (_, i) => `l${i}: &l${i} [${Array(10).fill(i === 0 ? 'x' : `*l${i - 1}`).join(', ')}]`,
+    (_, i) =>
+      `l${i}: &l${i} [${Array(10)
+        .fill(i === 0 ? 'x' : `*l${i - 1}`)
+        .join(', ')}]`,
   );
   const merges = Array.from(
     { length: 12 },
@@ -99,7 +105,8 @@ function plantHostile(tree: string, outside: string, made: string): { skipped: s
   const harmless: Record<string, string> = {
     'good.yaml': 'good: { script: good.py, port: 7000 }\n',
     'good.py': 'print(1)\n',
-    'up.yaml': 'up: { script: ../../../../etc/passwd, env_file: ../../outside/.env, port: "${P}" }\ninclude: ../../outside/secret.yaml\n',
+    'up.yaml':
+      'up: { script: ../../../../etc/passwd, env_file: ../../outside/.env, port: "${P}" }\ninclude: ../../outside/secret.yaml\n',
     'calls.yaml': `calls: { script: calls.sh, args: "$(touch ${made})", port: "$(touch ${made})" }\nticks: { script: calls.sh, args: ["\`touch ${made}\`"] }\n`,
     'calls.sh': `#!/bin/sh\ntouch ${made}\n`,
     'proto.yaml': '__proto__: { script: proto.py, port: 1 }\n',
@@ -157,7 +164,10 @@ async function assessHostile(
   said.push(JSON.stringify(report.body), JSON.stringify(inventory));
   // The hostile tree is read to its end, and all that is left out is named.
   const named = skipped.filter((path) => inventory?.skipped?.some((each) => each.path === path) !== true);
-  results.set(`assess the hostile tree${named.length === 0 ? '' : `: ${named.join(', ')}`}`, ended.state === 'done' && named.length === 0);
+  results.set(
+    `assess the hostile tree${named.length === 0 ? '' : `: ${named.join(', ')}`}`,
+    ended.state === 'done' && named.length === 0,
+  );
 }
 
 /** Files of a rollout that are refused as such, then packages that no machine agrees to. */
@@ -169,7 +179,13 @@ async function rollOutHostile(stage: AdoptStage, made: string, results: Map<stri
     workPackages: [{ id: 'wp-01', title: 'Hostile', steps, undo: [{ kind: 'manual', text: 'nothing' }] }],
   });
   const edit = (name: string) => ({ kind: 'patch', edits: [{ file: name, find: 'a', replace: 'b' }] });
-  const bomb = Array.from({ length: 12 }, (_, i) => `l${i}: &l${i} [${Array(10).fill(i === 0 ? 'x' : `*l${i - 1}`).join(', ')}]`);
+  const bomb = Array.from(
+    { length: 12 },
+    (_, i) =>
+      `l${i}: &l${i} [${Array(10)
+        .fill(i === 0 ? 'x' : `*l${i - 1}`)
+        .join(', ')}]`,
+  );
   const refused: Record<string, string> = {
     ...Object.fromEntries(
       ['../outside/secret.yaml', '/etc/passwd', '.git/config', 'a/../../b', 'a/.GIT/hooks/post-commit'].map((name) => [
@@ -191,8 +207,16 @@ async function rollOutHostile(stage: AdoptStage, made: string, results: Map<stri
   // The trust files name one other command, and let nobody write to any repository.
   stage.trust([['/usr/bin/true']], []);
   for (const [name, steps, path] of [
-    ['a command that is not trusted', [{ kind: 'command', command: ['/usr/bin/touch', made], machines: ['pc2'] }], repository],
-    ['more words than are trusted', [{ kind: 'command', command: ['/usr/bin/true', `$(touch ${made})`], machines: ['pc2'] }], repository],
+    [
+      'a command that is not trusted',
+      [{ kind: 'command', command: ['/usr/bin/touch', made], machines: ['pc2'] }],
+      repository,
+    ],
+    [
+      'more words than are trusted',
+      [{ kind: 'command', command: ['/usr/bin/true', `$(touch ${made})`], machines: ['pc2'] }],
+      repository,
+    ],
     ['a repository that is not trusted', [edit('config/door.yaml')], repository],
     ['a folder that is no repository', [edit('config/door.yaml')], `${allowed}/../outside`],
   ] as const) {
@@ -204,13 +228,17 @@ async function rollOutHostile(stage: AdoptStage, made: string, results: Map<stri
     const id = body['id'] as string;
     const stateOf = async () => (await ask('GET', `/rollouts/${id}`)).body as unknown as Standing;
     const settled = async (states: readonly string[]) => {
-      await eventually(`the rollout of ${name} is ${states.join(' or ')}`, async () => {
-        const { state, packages } = await stateOf();
-        for (const each of packages)
-          if (each.steps.some((step) => step.state === 'waiting'))
-            await ask('POST', `/rollouts/${id}/packages/${each.id}/answer`, { outcome: 'done', reason: 'nothing' });
-        return states.includes(state);
-      }, 120_000);
+      await eventually(
+        `the rollout of ${name} is ${states.join(' or ')}`,
+        async () => {
+          const { state, packages } = await stateOf();
+          for (const each of packages)
+            if (each.steps.some((step) => step.state === 'waiting'))
+              await ask('POST', `/rollouts/${id}/packages/${each.id}/answer`, { outcome: 'done', reason: 'nothing' });
+          return states.includes(state);
+        },
+        120_000,
+      );
       return stateOf();
     };
     const held = await settled(['held', 'done']);

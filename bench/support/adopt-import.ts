@@ -93,10 +93,7 @@ export async function importTwice(folder: string): Promise<ImportVerdict> {
 
   // One field that nobody touched, and one that a hand has changed.
   const agents = join(repository, 'config/groups/agents.yaml');
-  writeFileSync(
-    agents,
-    readFileSync(agents, 'utf8').replaceAll('9050', '9051').replaceAll('9020', '9025'),
-  );
+  writeFileSync(agents, readFileSync(agents, 'utf8').replaceAll('9050', '9051').replaceAll('9020', '9025'));
   const third = await run();
   const fourth = await run();
   return {

@@ -58,10 +58,9 @@ export async function assessThroughFleet(stage: AdoptStage): Promise<ReadinessVe
     ofThisBox: judged.length - own.length,
     verdict: report.verdict,
     exitCode,
-    changesAgain: [
-      ...again.report.findings.filter(({ state }) => state !== 'known'),
-      ...again.report.gone,
-    ].filter(isOfFixture).length,
+    changesAgain: [...again.report.findings.filter(({ state }) => state !== 'known'), ...again.report.gone].filter(
+      isOfFixture,
+    ).length,
   };
 }
 

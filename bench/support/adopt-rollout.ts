@@ -74,11 +74,12 @@ esac
 sleep ${half}
 `,
   );
-  const command = (act: string, id: string, machines?: string[]) => ({
-    kind: 'command',
-    command: [program, act, id],
-    ...(machines === undefined ? {} : { machines }),
-  });
+  const commands = new Map<string, readonly string[]>();
+  const command = (act: string, id: string, machines?: string[]) => {
+    const words = [program, act, id];
+    commands.set(words.join(' '), words);
+    return { kind: 'command', command: words, ...(machines === undefined ? {} : { machines }) };
+  };
   const patch = (file: string, find: string, replace: string) => ({ kind: 'patch', edits: [{ file, find, replace }] });
   const ports = patch('config/late.yaml', 'port: 7201\n', 'port: 7291\n');
   const both = (id: string, dependsOn: string[], first: object[] = []) => ({
@@ -88,11 +89,7 @@ sleep ${half}
     steps: [...first, command('up', id)],
     undo: [command('down', id)],
   });
-  const few = [
-    { id: 'wp-01', title: 'Ports', steps: [ports] },
-    both('wp-02', ['wp-01']),
-    both('wp-03', ['wp-02']),
-  ];
+  const few = [{ id: 'wp-01', title: 'Ports', steps: [ports] }, both('wp-02', ['wp-01']), both('wp-03', ['wp-02'])];
   const dozen = [
     { id: 'wp-01', title: 'Ports', steps: [ports, { kind: 'manual', text: 'Look at the branch.' }] },
     {
@@ -116,9 +113,7 @@ sleep ${half}
     both('wp-12', ['wp-11']),
   ];
   const workPackages = packages === 'dozen' ? dozen : few;
-  const all = workPackages.flatMap((each) => [...each.steps, ...('undo' in each ? each.undo : [])]);
-  const commands = all.flatMap((step) => ('command' in step ? [step.command] : []));
-  stage.trust([...new Map(commands.map((words) => [words.join(' '), words])).values()], [stage.repository]);
+  stage.trust([...commands.values()], [stage.repository]);
   const source = JSON.stringify({ version: 1, repository: { machine: 'pc2', path: stage.repository }, workPackages });
   return { served, effects, source, ends: packages === 'dozen' ? 'held' : 'done' };
 }
@@ -252,7 +247,9 @@ function judge(stage: AdoptStage, { effects }: Work, { id, packages }: Rollout) 
   let commitsTwice = 0;
   let commitsLost = 0;
   for (const each of packages) {
-    const patches = each.steps.filter(({ kind, phase, state }) => kind === 'patch' && phase === 'steps' && state === 'done');
+    const patches = each.steps.filter(
+      ({ kind, phase, state }) => kind === 'patch' && phase === 'steps' && state === 'done',
+    );
     const branch = `soulfra/${id}/${each.id}`;
     const isThere = stage.git('for-each-ref', `refs/heads/${branch}`) !== '';
     const commits = isThere ? Number(stage.git('rev-list', '--count', `main..${branch}`)) : 0;

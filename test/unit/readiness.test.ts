@@ -72,16 +72,19 @@ describe('a repository with sixty planted faults and sixty look-alikes', () => {
     expect(monorepo.workPackages.length).toBeGreaterThanOrEqual(12);
   });
 
-  test.each([false, true])('an import finds each of its services and packages, and no other: lesser %s', async (lesser) => {
-    const whole = makeFaultyMonorepo({ lesser });
-    const { file } = await inFolder({}, (folder) => {
-      writeMonorepo(folder, whole);
-      return findFleet({ paths: [folder], machineFiles, portRules: [], machines: fleet?.machines });
-    });
-    const found = file.services.map(({ id, machine }) => (machine === undefined ? { id } : { id, machine }));
-    expect(found).toEqual(whole.services);
-    expect(file.workPackages.map(({ id }) => id)).toEqual(whole.workPackages);
-  });
+  test.each([false, true])(
+    'an import finds each of its services and packages, and no other: lesser %s',
+    async (lesser) => {
+      const whole = makeFaultyMonorepo({ lesser });
+      const { file } = await inFolder({}, (folder) => {
+        writeMonorepo(folder, whole);
+        return findFleet({ paths: [folder], machineFiles, portRules: [], machines: fleet?.machines });
+      });
+      const found = file.services.map(({ id, machine }) => (machine === undefined ? { id } : { id, machine }));
+      expect(found).toEqual(whole.services);
+      expect(file.workPackages.map(({ id }) => id)).toEqual(whole.workPackages);
+    },
+  );
 
   test.each([
     ['sixty', makeFaultyMonorepo()],
