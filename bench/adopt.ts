@@ -32,16 +32,18 @@ const startedAt = performance.now();
 
 const stage = await openAdoptStage();
 try {
-  const token = await stage.serviceToken('memory-api');
-  process.exitCode = (await (wanted === undefined ? whole(stage, token) : without(stage, token, [wanted]))) ? 0 : 1;
+  process.exitCode = (await (wanted === undefined ? whole(stage) : without(stage, [wanted]))) ? 0 : 1;
 } finally {
   await stage.close();
 }
 
-async function whole(stage: AdoptStage, token: string): Promise<boolean> {
+async function whole(stage: AdoptStage): Promise<boolean> {
   const size = args.short === true ? short : full;
   const random = createRandom(seed);
-  const imported = progress('import', await importTwice(stage.folder));
+  const { verdict: imported, services } = await importTwice(stage.folder);
+  progress('import', imported);
+  // One that the fleet can do without: nothing starts it here.
+  const token = await stage.serviceToken(services.find(({ id }) => id === 'memory-indexer')!);
   const gateway = progress(
     'gateway',
     await askThroughKills(stage, token, { requests: size.requests, kills: size.modelKills, random }),
@@ -109,7 +111,8 @@ function isSound({ requests, answered, cut, untold, open, lost }: GatewayVerdict
   return answered + cut + lost === requests && untold === 0 && open === 0;
 }
 
-async function without(stage: AdoptStage, token: string, protections: readonly Protection[]): Promise<boolean> {
+async function without(stage: AdoptStage, protections: readonly Protection[]): Promise<boolean> {
+  const token = await stage.serviceToken({ id: 'memory-indexer', kind: 'process', source: 'by hand', required: false });
   const caught = await sabotagedRound(stage, token, protections);
   report({ sabotage: protections.join(' '), sabotage_caught: Object.values(caught).every(Boolean) });
   return Object.values(caught).every(Boolean);

@@ -60,7 +60,7 @@ export async function tryHostile(stage: AdoptStage, serviceToken: string): Promi
     ['POST', '/rollouts', { source: '{}' }],
     ['POST', '/readiness/runs', { folder: stage.repository }],
     ['GET', '/users', undefined],
-    ['POST', '/tokens', { service: 'memory-api' }],
+    ['POST', '/tokens', { service: 'memory-indexer' }],
   ] as const) {
     const { status } = await stage.ask(method, path, body, serviceToken);
     results.set(`a service's token: ${method} ${path}`, status === 403);

@@ -63,7 +63,9 @@ function editsIn(text: string): number {
 }
 
 /** `soulfra import` as a person runs it: first, again after edits by hand, again with new files of the same words, and after the repository changed. */
-export async function importTwice(folder: string): Promise<ImportVerdict> {
+export async function importTwice(
+  folder: string,
+): Promise<{ verdict: ImportVerdict; services: Imported['found']['services'] }> {
   const monorepo = makeFaultyMonorepo();
   const home = join(folder, 'home');
   const repository = join(home, 'repo');
@@ -96,7 +98,7 @@ export async function importTwice(folder: string): Promise<ImportVerdict> {
   writeFileSync(agents, readFileSync(agents, 'utf8').replaceAll('9050', '9051').replaceAll('9020', '9025'));
   const third = await run();
   const fourth = await run();
-  return {
+  const verdict = {
     services: found.length,
     workPackages: first.found.workPackages.length,
     missing: known.filter((each) => !found.includes(each)),
@@ -106,6 +108,7 @@ export async function importTwice(folder: string): Promise<ImportVerdict> {
     taken: [...third.added, ...third.changed, ...third.removed],
     conflicts: [third.conflicts.length, fourth.conflicts.length],
   };
+  return { verdict, services: first.found.services };
 }
 
 async function importOf(home: string, options: readonly string[]): Promise<Imported> {

@@ -162,9 +162,10 @@ export async function openAdoptStage() {
         return from;
       },
 
-      /** A service as an import writes it, with a token of its own. */
-      async serviceToken(id: string): Promise<string> {
-        const spec = JSON.stringify({ id, kind: 'process', source: 'config/startup.mainpc.yaml:1' });
+      /** A token of a service's own, as an import has described it. */
+      async serviceToken(service: { id: string; [field: string]: unknown }): Promise<string> {
+        const { id } = service;
+        const spec = JSON.stringify(service);
         await lab.db.insertInto('services').values({ id, ownerId: labOwner, spec }).execute();
         const { body } = await ask('POST', '/tokens', { service: id });
         return body['token'] as string;

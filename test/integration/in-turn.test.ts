@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
@@ -50,21 +51,28 @@ async function runAndReplay(type: string, activities: SideBySideActivities): Pro
 }
 
 test('local activities in flight at once are read again otherwise than they ran', async () => {
-  const looked = Promise.withResolvers<void>();
-  const activities = {
-    // The second ends after the look that the end of the first has led to.
-    work: (which: 'first' | 'second') => (which === 'first' ? Promise.resolve() : looked.promise),
-    look: () => Promise.resolve(looked.resolve()),
+  const [looking, lookedTwice] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let looks = 0;
+  const activities: SideBySideActivities = {
+    work: (which) => [Promise.resolve(), looking.promise, lookedTwice.promise][which - 1]!,
+    async look() {
+      looks += 1;
+      if (looks === 1) {
+        // The second ends while the end of the first is looked into.
+        looking.resolve();
+        await pause(500);
+      } else lookedTwice.resolve();
+    },
   };
   await expect(runAndReplay('inFlight', activities)).rejects.toThrow(DeterminismViolationError);
 });
 
 test('taken in turn they are read again as they ran', async () => {
-  const order: string[] = [];
-  const activities = {
-    work: (which: 'first' | 'second') => Promise.resolve(void order.push(which)),
+  const order: Array<number | string> = [];
+  const activities: SideBySideActivities = {
+    work: (which) => Promise.resolve(void order.push(which)),
     look: () => Promise.resolve(void order.push('look')),
   };
   await runAndReplay('oneAfterTheOther', activities);
-  expect(order).toEqual(['first', 'second', 'look']);
+  expect(order).toEqual([1, 2, 3, 'look']);
 });
