@@ -61,7 +61,7 @@ test('local activities in flight at once are read again otherwise than they ran'
         // The second ends while the end of the first is looked into.
         looking.resolve();
         await pause(500);
-      } else lookedTwice.resolve();
+      } else setTimeout(lookedTwice.resolve, 500); // Once that look has ended, too.
     },
   };
   await expect(runAndReplay('inFlight', activities)).rejects.toThrow(DeterminismViolationError);
