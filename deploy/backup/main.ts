@@ -1,0 +1,95 @@
+import { parseArgs } from 'node:util';
+import { resolve } from 'node:path';
+import { backupEnvironment } from '../../config/environment.ts';
+import { appVersion } from '../../config/app-version.ts';
+import { errorTable, isDomainError } from '../../domain/errors.ts';
+import { openHome } from '../embedded/home.ts';
+import { compareFile, readArchive } from './archive.ts';
+import { createBackup, type Progress } from './create.ts';
+import { drillRestore } from './drill.ts';
+import { restoreBackup } from './restore.ts';
+import { openSeal } from './seal.ts';
+import { findArchive, readShelf } from './shelf.ts';
+import { backupIdSchema } from '../../domain/backups.ts';
+
+/**
+ * `node deploy/backup/main.ts create|list|verify|restore|drill`: what `soulfra` and the workers start. A process of its own, so
+ * that sealing takes no turn from a worker, and whoever waits for it can end it. Lines of JSON on stdout: `{progress}`, then
+ * `{result}` or `{failed}`.
+ */
+
+const say = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const progress: Progress = (() => {
+  let saidAt = 0;
+  let saidText = '';
+  return (text, share) => {
+    const now = Date.now();
+    if (text === saidText && now - saidAt < 500) return;
+    saidAt = now;
+    saidText = text;
+    say({ progress: text, share: share ?? null });
+  };
+})();
+
+async function run(): Promise<object> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { to: { type: 'string' }, into: { type: 'string' }, id: { type: 'string' } },
+  });
+  const [act, wanted = 'newest'] = positionals;
+  const settings = backupEnvironment();
+  const folders = [values.to === undefined ? settings.folder : resolve(values.to)];
+  const env = process.env;
+  const sealed = (make: boolean) => openSeal(settings, { make });
+  const home = () => openHome({ ...env, SOULFRA_HOME: settings.home }, '/');
+  switch (act) {
+    case 'create': {
+      const seal = await sealed(true);
+      const made = await createBackup({
+        home: home(),
+        folder: folders[0]!,
+        seal,
+        id: values.id === undefined ? undefined : backupIdSchema.parse(values.id),
+        alone: values.to !== undefined,
+        app: appVersion(),
+        progress,
+      });
+      return { ...made, keyFile: seal.keyFile };
+    }
+    case 'list':
+      return { folder: folders[0]!, items: folders.flatMap(readShelf) };
+    case 'verify': {
+      const { archive, record } = findArchive(wanted, folders);
+      progress('comparing its bytes');
+      if (record !== undefined) await compareFile(archive, record.archive);
+      progress('opening it');
+      const { id, madeAt, entries, ledger, tables } = await readArchive(archive, await sealed(false));
+      return { archive, id, madeAt, entries: entries.length, tables: Object.keys(tables).length, ledger };
+    }
+    case 'restore':
+      return restoreBackup({
+        wanted,
+        folders,
+        into: values.into === undefined ? settings.home : resolve(values.into),
+        seal: await sealed(false),
+        env,
+        progress,
+      });
+    case 'drill':
+      return drillRestore({ home: home(), wanted, folders, seal: await sealed(false), env, id: values.id, progress });
+    default:
+      throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
+  }
+}
+
+try {
+  say({ result: await run() });
+} catch (err) {
+  if (isDomainError(err)) say({ failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } });
+  else {
+    process.stderr.write(`${err instanceof Error ? (err.stack ?? err.message) : String(err)}\n`);
+    say({ failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } });
+  }
+  process.exitCode = 1;
+}
