@@ -76,6 +76,8 @@ const workerSchema = z
       .string()
       .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
       .optional(),
+    /** Set by `npm start` where both databases are its own: their data lies in SOULFRA_HOME. */
+    SOULFRA_EMBEDDED: z.literal('yes').optional(),
     SOULFRA_MODEL_KEY: z.string().min(1).optional(),
     STRIPE_SECRET_KEY: z
       .string()
@@ -250,6 +252,7 @@ export function workerEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
+    besideData: env.SOULFRA_EMBEDDED !== undefined,
     outbound: {
       smtpUrl: env.SMTP_URL,
       mailbox: env.SOULFRA_MAILBOX,

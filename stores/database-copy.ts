@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { from as copyFrom, type CopyStreamQuery, to as copyTo } from 'pg-copy-streams';
 import type { LedgerFigures, TableFigures } from '../domain/backups.ts';
+
+const endWithinMs = 3_000;
 
 /** Written by our migrations alone: a restore makes it by running them. */
 const ownTable = 'migrations';
@@ -22,6 +25,11 @@ async function connected(url: string, name: string): Promise<pg.Client> {
   client.on('error', () => undefined);
   await client.connect();
   return client;
+}
+
+/** A copy that was broken off may never end; its connection then goes with the process. */
+async function ended(client: pg.Client): Promise<void> {
+  await Promise.race([client.end(), pause(endWithinMs, undefined, { ref: false })]);
 }
 
 const identifier = (name: string) => pg.escapeIdentifier(name);
@@ -107,7 +115,7 @@ export async function openSnapshot(url: string) {
       );
       return Object.fromEntries(rows.map(({ name, last }) => [name, last]));
     },
-    end: () => client.end(),
+    end: () => ended(client),
   };
 }
 export type Snapshot = Awaited<ReturnType<typeof openSnapshot>>;
@@ -169,7 +177,7 @@ export async function openLoader(url: string) {
       }
       await client.query('commit');
     },
-    end: () => client.end(),
+    end: () => ended(client),
   };
 }
 

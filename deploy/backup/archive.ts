@@ -67,6 +67,9 @@ export async function writeArchive(
     const hash = createHash('sha256');
     const done = Promise.withResolvers<void>();
     const sink = tar.entry({ name, size, mode: 0o600 }, (err) => (err ? done.reject(err) : done.resolve()));
+    // Told by the writing as a whole.
+    sink.on('error', () => undefined);
+    done.promise.catch(() => undefined);
     const pieces = Buffer.isBuffer(content)
       ? [content]
       : size === 0
@@ -114,20 +117,39 @@ async function* entriesOf(file: string, seal: Seal): AsyncGenerator<Entry> {
     createGunzip(),
     tar,
   );
-  // The extraction ends with its error.
+  // The reading ends with it, and asks for the cause.
   feeding.catch(() => undefined);
-  try {
-    for await (const entry of tar) {
-      last = entry.header.name;
-      yield { name: last, bytes: entry.header.size ?? 0, content: entry };
+  const told = async (err: unknown): Promise<unknown> => {
+    const cause: unknown = await feeding.then(
+      () => err,
+      (root: unknown) => root,
+    );
+    if (isDomainError(cause)) return cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    return code === 'ENOENT' || code === 'EACCES' || code === 'EIO'
+      ? new DomainError('NOT_FOUND', `${file} cannot be read (${code})`, { cause })
+      : damaged(file, `it breaks off or was changed at ${last}`, cause);
+  };
+  async function* contentOf(entry: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    try {
+      yield* entry;
+    } catch (err) {
+      throw await told(err);
     }
-    await feeding;
-  } catch (err) {
-    if (isDomainError(err)) throw err;
-    const code = (err as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'EACCES')
-      throw new DomainError('NOT_FOUND', `${file} cannot be read (${code})`, { cause: err });
-    throw damaged(file, `it breaks off or was changed at ${last}`, err);
+  }
+  const entries = tar[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const step = await entries.next().catch(async (err: unknown) => {
+        throw await told(err);
+      });
+      if (step.done) break;
+      last = step.value.header.name;
+      yield { name: last, bytes: step.value.header.size ?? 0, content: contentOf(step.value) };
+    }
+    await feeding.catch(async (err: unknown) => {
+      throw await told(err);
+    });
   } finally {
     input.destroy();
     tar.destroy();

@@ -83,13 +83,16 @@ async function run(): Promise<object> {
   }
 }
 
+let last: object;
 try {
-  say({ result: await run() });
+  last = { result: await run() };
 } catch (err) {
-  if (isDomainError(err)) say({ failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } });
+  process.exitCode = 1;
+  if (isDomainError(err)) last = { failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } };
   else {
     process.stderr.write(`${err instanceof Error ? (err.stack ?? err.message) : String(err)}\n`);
-    say({ failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } });
+    last = { failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } };
   }
-  process.exitCode = 1;
 }
+// What was broken off may hold a connection that never ends.
+process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit());
