@@ -7,8 +7,8 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 import { appStamp } from '../embedded/version.ts';
 import { compareFile } from './archive.ts';
 import { databaseOf, type Progress } from './create.ts';
-import { fullDisk, needRoom, sizeOf } from './folders.ts';
-import { equalWords, refuseNewer, scratchFolder, unpack } from './scratch.ts';
+import { fullDisk } from './folders.ts';
+import { equalWords, needRestoreRoom, refuseNewer, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
 
@@ -38,7 +38,7 @@ export async function drillRestore(options: {
   const { home, wanted, folders, seal, env, progress } = options;
   const log = await openBackupLog(databaseOf(home));
   const id = options.id ?? backupIdOf(await log.now());
-  const folder = scratchFolder(home.dir, 'restore-drill');
+  const folder = home.path('run', 'restore-drill');
   try {
     const since = performance.now();
     const beganAt = Date.parse(await log.now());
@@ -49,12 +49,13 @@ export async function drillRestore(options: {
       refuseNewer(record, app);
       await compareFile(archive, record.archive);
     }
-    needRoom(home.dir, 3 * (record?.dataBytes ?? 4 * sizeOf(archive)), 'the restored fleet');
+    needRestoreRoom(home.dir, record, archive);
     const fresh = await unpack({ archive, seal, folder, env, app, progress });
     try {
       await migrate(fresh.url);
     } finally {
       await fresh.stop();
+      rmSync(folder, { recursive: true, force: true });
     }
     const drilled: Drilled = {
       id: fresh.manifest.id,
@@ -70,7 +71,6 @@ export async function drillRestore(options: {
     await log.drillFailed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
     throw told;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
     await log.end();
   }
 }

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { backupEnvironment } from '../../config/environment.ts';
 import { appVersion } from '../../config/app-version.ts';
-import { errorTable, isDomainError } from '../../domain/errors.ts';
+import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { openHome } from '../embedded/home.ts';
 import { compareFile, readArchive } from './archive.ts';
-import { createBackup, type Progress } from './create.ts';
+import { createBackup, databaseOf, type Progress } from './create.ts';
 import { drillRestore } from './drill.ts';
 import { restoreBackup } from './restore.ts';
 import { openSeal } from './seal.ts';
@@ -42,12 +43,20 @@ async function run(): Promise<object> {
   const folders = [values.to === undefined ? settings.folder : resolve(values.to)];
   const env = process.env;
   const sealed = (make: boolean) => openSeal(settings, { make });
-  const home = () => openHome({ ...env, SOULFRA_HOME: settings.home }, '/');
+  /** Of a fleet that runs: nothing is made, no key and no folder, where there is none. */
+  const home = () => {
+    if (!existsSync(settings.home))
+      throw new DomainError('CONFLICT', `there is no ${settings.home}: run it where \`npm start\` runs`);
+    const opened = openHome({ ...env, SOULFRA_HOME: settings.home }, '/');
+    databaseOf(opened);
+    return opened;
+  };
   switch (act) {
     case 'create': {
+      const running = home();
       const seal = await sealed(true);
       const made = await createBackup({
-        home: home(),
+        home: running,
         folder: folders[0]!,
         seal,
         id: values.id === undefined ? undefined : backupIdSchema.parse(values.id),

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type BackupManifest, rowsOf } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
@@ -12,8 +12,8 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 import { compareFile } from './archive.ts';
 import type { Progress } from './create.ts';
 import { keepPorts } from './data-files.ts';
-import { fullDisk, needRoom, sizeOf, syncTree } from './folders.ts';
-import { equalWords, refuseNewer, unpack } from './scratch.ts';
+import { fullDisk, sizeOf, syncTree } from './folders.ts';
+import { equalWords, needRestoreRoom, refuseNewer, type Unpacked, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
 
@@ -58,45 +58,50 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   if (record !== undefined) refuseNewer(record, app);
   await claim(into, env);
   if (record !== undefined) await compareFile(archive, record.archive);
+  mkdirSync(dirname(into), { recursive: true });
+  needRestoreRoom(dirname(into), record, archive);
   const folder = freshOf(into);
-  needRoom(dirname(into), 3 * (record?.dataBytes ?? 4 * sizeOf(archive)), 'the restored fleet');
   try {
     const fresh = await unpack({ archive, seal, folder, env, app, progress });
     const { manifest } = fresh;
-    progress('bringing the schema up to date');
-    let migrated: string[];
     try {
-      migrated = await migrate(fresh.url);
-      await settleRestored(fresh.url, {
+      progress('bringing the schema up to date');
+      const migrated = await settle(fresh, sizeOf(archive));
+      const { schema } = appStamp(repositoryRoot);
+      writeStamp(fresh.home, { app, schema, postgresMajor: fresh.major, temporal: manifest.temporal || null });
+      keepPorts(into, folder);
+      syncTree(folder);
+      // Nobody may have begun to run from it meanwhile.
+      await claim(into, env);
+      const aside = existsSync(into) ? freeName(into) : null;
+      swapHome(into, folder, aside ?? freeName(into));
+      return {
         id: manifest.id,
         madeAt: manifest.madeAt,
-        bytes: sizeOf(archive),
-        rows: rowsOf(manifest),
-      });
-    } finally {
-      await fresh.stop();
+        into,
+        aside,
+        ...equalWords(manifest),
+        migrated,
+        rpoSeconds: Math.round((Date.now() - Date.parse(manifest.madeAt)) / 1000),
+        rtoSeconds: Math.round(performance.now() - since) / 1000,
+      };
+    } catch (err) {
+      rmSync(folder, { recursive: true, force: true });
+      throw err;
     }
-    const { schema } = appStamp(repositoryRoot);
-    writeStamp(fresh.home, { app, schema, postgresMajor: fresh.major, temporal: manifest.temporal || null });
-    keepPorts(into, folder);
-    syncTree(folder);
-    // Nobody may have begun to run from it meanwhile.
-    await claim(into, env);
-    const aside = existsSync(into) ? freeName(into) : null;
-    swapHome(into, folder, aside ?? freeName(into));
-    return {
-      id: manifest.id,
-      madeAt: manifest.madeAt,
-      into,
-      aside,
-      ...equalWords(manifest),
-      migrated,
-      rpoSeconds: Math.round((Date.now() - Date.parse(manifest.madeAt)) / 1000),
-      rtoSeconds: Math.round(performance.now() - since) / 1000,
-    };
   } catch (err) {
-    rmSync(folder, { recursive: true, force: true });
     throw fullDisk(err);
+  }
+}
+
+/** Brings the rows to what this Soulfra goes on from, and ends their server. @returns migrations that were run */
+async function settle({ url, manifest, stop }: Unpacked, bytes: number): Promise<string[]> {
+  try {
+    const migrated = await migrate(url);
+    await settleRestored(url, { id: manifest.id, madeAt: manifest.madeAt, bytes, rows: rowsOf(manifest) });
+    return migrated;
+  } finally {
+    await stop();
   }
 }
 

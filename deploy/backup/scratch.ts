@@ -1,8 +1,7 @@
 import { chmodSync, createWriteStream, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type BackupHead, type BackupManifest, differences, rowsOf } from '../../domain/backups.ts';
+import { type BackupHead, type BackupManifest, type BackupRecord, differences, rowsOf } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { openLoader } from '../../stores/database-copy.ts';
 import { migrate, refuseUnknown } from '../../stores/migrate.ts';
@@ -15,6 +14,7 @@ import { compareVersions } from '../embedded/version.ts';
 import { readArchive } from './archive.ts';
 import { placeOf } from './data-files.ts';
 import type { Progress } from './create.ts';
+import { needRoom, sizeOf } from './folders.ts';
 import type { Seal } from './seal.ts';
 import { temporalFault } from './temporal-copy.ts';
 
@@ -48,7 +48,7 @@ export function refuseNewer(head: Pick<BackupHead, 'id' | 'app' | 'migrations'>,
 
 /**
  * Makes a data folder of a backup: a new cluster with the schema that the backup had, its rows, which are compared with what was
- * written down, Temporal's database and the files. Nothing outside of `folder` is touched.
+ * written down, Temporal's database and the files. Nothing outside of `folder` is touched, and nothing of it is left where it fails.
  */
 export async function unpack(options: UnpackOptions): Promise<Unpacked> {
   const { archive, seal, folder, env, app, progress } = options;
@@ -70,7 +70,7 @@ export async function unpack(options: UnpackOptions): Promise<Unpacked> {
       env,
       ...at,
       // A transaction that fills tables it has emptied writes no log of them then.
-      settings: { wal_level: 'minimal', max_wal_senders: '0', max_wal_size: '4GB' },
+      settings: { wal_level: 'minimal', max_wal_senders: '0' },
     });
     await parts.start(spec);
     await ensureDatabase(postgresUrl({ ...at, database: 'postgres' }), 'soulfra');
@@ -89,6 +89,7 @@ export async function unpack(options: UnpackOptions): Promise<Unpacked> {
     };
   } catch (err) {
     await parts.stopAll();
+    rmSync(folder, { recursive: true, force: true });
     throw err;
   }
 }
@@ -158,4 +159,10 @@ async function freePort(): Promise<number> {
   });
 }
 
-export const scratchFolder = (home: string, what: string) => join(home, 'run', what);
+/** What a new cluster takes before it holds anything. */
+const clusterBytes = 150 << 20;
+
+/** Room for the rows, their indexes, and the log that is written with them. */
+export function needRestoreRoom(folder: string, record: BackupRecord | undefined, archive: string): void {
+  needRoom(folder, clusterBytes + 3 * (record?.dataBytes ?? 4 * sizeOf(archive)), 'the restored fleet');
+}

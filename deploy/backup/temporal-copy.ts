@@ -54,13 +54,15 @@ function isBusy(err: unknown): boolean {
 
 /** @returns what is wrong with a copy; undefined: nothing */
 export function temporalFault(file: string): string | undefined {
-  const db = new DatabaseSync(file, { readOnly: true });
   try {
-    const { quick_check: said } = db.prepare('pragma quick_check(1)').get() as { quick_check: string };
-    return said === 'ok' ? undefined : said;
+    const db = new DatabaseSync(file, { readOnly: true });
+    try {
+      const { quick_check: said } = db.prepare('pragma quick_check(1)').get() as { quick_check: string };
+      return said === 'ok' ? undefined : said;
+    } finally {
+      db.close();
+    }
   } catch (err) {
     return (err as Error).message;
-  } finally {
-    db.close();
   }
 }
