@@ -11,7 +11,7 @@ interface Ledger {
   sums: Record<string, string>;
   hash: string;
 }
-interface Record {
+interface BackupRecord {
   id: string;
   madeAt: string;
   app: string;
@@ -23,7 +23,7 @@ interface Record {
   seconds: number;
 }
 interface Created {
-  record: Record;
+  record: BackupRecord;
   archive: string;
   copy: { folder: string; reason: string } | null;
   deleted: string[];
@@ -32,7 +32,7 @@ interface Created {
 interface Shelved {
   id: string;
   archive: string;
-  record?: Record;
+  record?: BackupRecord;
   fault: string;
 }
 interface Verified {

@@ -51,8 +51,8 @@ export async function writeArchive(
   const writing = pipeline(
     tar,
     createGzip({ level: 3 }),
-    async function* sealed(source: AsyncIterable<Buffer>) {
-      for await (const piece of await seal.close(ReadableStream.from(source))) {
+    async function* sealed(source: AsyncIterable<unknown>) {
+      for await (const piece of await seal.close(ReadableStream.from(source as AsyncIterable<Buffer>))) {
         whole.update(piece);
         bytes += piece.length;
         yield piece;
@@ -65,8 +65,8 @@ export async function writeArchive(
   const add: AddEntry = async (name, content) => {
     const size = Buffer.isBuffer(content) ? content.length : content.bytes;
     const hash = createHash('sha256');
-    const done = Promise.withResolvers<void>();
-    const sink = tar.entry({ name, size, mode: 0o600 }, (err) => (err ? done.reject(err) : done.resolve()));
+    const done = Promise.withResolvers<undefined>();
+    const sink = tar.entry({ name, size, mode: 0o600 }, (err) => (err ? done.reject(err) : done.resolve(undefined)));
     // Told by the writing as a whole.
     sink.on('error', () => undefined);
     done.promise.catch(() => undefined);
@@ -80,7 +80,7 @@ export async function writeArchive(
         hash.update(piece as Buffer);
         if (!sink.write(piece)) await once(sink, 'drain');
       }
-      sink.end();
+      sink.end(undefined);
       await done.promise;
     })();
     putting.catch(() => undefined);
@@ -111,8 +111,8 @@ async function* entriesOf(file: string, seal: Seal): AsyncGenerator<Entry> {
   let last = 'its beginning';
   const feeding = pipeline(
     input,
-    async function* opened(source: AsyncIterable<Buffer>) {
-      yield* await seal.open(ReadableStream.from(source));
+    async function* opened(source: AsyncIterable<unknown>) {
+      yield* await seal.open(ReadableStream.from(source as AsyncIterable<Buffer>));
     },
     createGunzip(),
     tar,
@@ -145,7 +145,7 @@ async function* entriesOf(file: string, seal: Seal): AsyncGenerator<Entry> {
       });
       if (step.done) break;
       last = step.value.header.name;
-      yield { name: last, bytes: step.value.header.size ?? 0, content: contentOf(step.value) };
+      yield { name: last, bytes: step.value.header.size ?? 0, content: contentOf(step.value as AsyncIterable<Buffer>) };
     }
     await feeding.catch(async (err: unknown) => {
       throw await told(err);

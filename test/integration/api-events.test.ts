@@ -243,13 +243,19 @@ test('a reader from before a restore misses nothing of what was restored and of 
   });
   await append('since');
   const subjects = async (lastEventId: string) =>
-    (await read({ lastEventId }, (events) => events.some(({ subject }) => subject === 'since'))).map(({ subject }) => subject);
+    (await read({ lastEventId }, (events) => events.some(({ subject }) => subject === 'since'))).map(
+      ({ subject }) => subject,
+    );
   expect(await subjects(first!.id)).toEqual(['restored-2', 'since']);
   // What it had seen last was lost with the restore.
   expect(await subjects('1800000000000000000-9000000000000000')).toEqual(['since']);
   const [last] = await read({ query: '?last=1' }, (events) => events.length >= 1);
   expect(last).toMatchObject({ id: expect.stringMatching(/^1\.\d+-\d+$/), subject: 'since' });
-  expect(await read({ lastEventId: last!.id }, (events) => events.length >= 1, () => append('later'))).toMatchObject([
-    { subject: 'later' },
-  ]);
+  expect(
+    await read(
+      { lastEventId: last!.id },
+      (events) => events.length >= 1,
+      () => append('later'),
+    ),
+  ).toMatchObject([{ subject: 'later' }]);
 });

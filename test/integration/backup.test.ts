@@ -41,6 +41,8 @@ let postgresUrl: string;
 let first: BackupRecord;
 
 const owner = 'usr_owner';
+/** Of the test fleet. */
+const agents = 7;
 const waiting = 'waits-for-ever';
 
 beforeAll(async () => {
@@ -132,7 +134,14 @@ test('what is restored is equal, begins a generation, and stops posts until some
         (select stopped_at is not null from drop_stops) as stopped, (select state from backups) as backup,
         (select max(seq) from ledger_transfers) as before`,
     );
-    expect(facts).toMatchObject({ memories: 9 * 40, hidden: 0, open: 0, generation: 1, stopped: true, backup: 'done' });
+    expect(facts).toMatchObject({
+      memories: agents * 40,
+      hidden: 0,
+      open: 0,
+      generation: 1,
+      stopped: true,
+      backup: 'done',
+    });
     // Numbers go on where they were.
     const db = createDatabase({ url: again.url, name: 'test', onIdleError: () => undefined });
     const posting = creditsGranted({
@@ -170,8 +179,8 @@ test('an archive that was changed or breaks off is refused by name, and nothing 
   const into = join(stage.folder, 'untouched');
   const { bytes } = first.archive;
   const random = createRandom(63);
-  const flips = [3, 80, 300, bytes - 3, ...Array.from({ length: 4 }, () => 400 + random.int(bytes - 401))];
-  const cuts = [0, 10, 200, 70_000, bytes - 1];
+  const flips = [3, 80, 300, bytes - 3, ...Array.from({ length: 3 }, () => 400 + random.int(bytes - 401))];
+  const cuts = [0, 10, 200, Math.floor(bytes / 2), bytes - 1];
   const intact = readFileSync(join(stage.backups, archiveName(first.id)));
   for (const at of flips) {
     const changed = Buffer.from(intact);
@@ -237,7 +246,7 @@ test('a fleet that runs is not restored over, and one that does not run is not b
 
 test('a backup that is killed at any moment leaves no half one, and the next is whole', async () => {
   const before = (await listed()).map(({ id }) => id);
-  for (const killAfterMs of [250, 500, 700, 900, 1_100, 1_400]) {
+  for (const killAfterMs of [300, 600, 900, 1_300]) {
     await stage.run(['create'], { killAfterMs });
     expect((await listed()).filter(({ fault }) => fault !== '')).toEqual([]);
   }
@@ -256,7 +265,7 @@ test('a restore that is killed at any moment leaves the fleet as it was or resto
   const into = join(stage.folder, 'killed');
   await restored([first.id], into);
   const random = createRandom(7);
-  for (let round = 0; round < 5; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     writeFileSync(join(into, 'old'), 'before');
     await stage.run(['restore', first.id, '--into', into], { killAfterMs: 300 + random.int(8_700) });
     // What a start does first.
@@ -272,7 +281,7 @@ test('a restore that is killed at any moment leaves the fleet as it was or resto
   const again = await openAgain(into);
   const [row] = await stage.query<{ memories: number }>(again.url, 'select count(*)::int as memories from memories');
   await again.stop();
-  expect(row).toEqual({ memories: 9 * 40 });
+  expect(row).toEqual({ memories: agents * 40 });
 }, 240_000);
 
 test('an older schema is brought up to date, a newer one is refused', async () => {
