@@ -19,9 +19,15 @@ export function createMachineReadinessReads({
   fleet: FleetReader;
   folders: readonly string[];
 }) {
-  const readInventory: InventoryReading = async (repository, applied, services) => {
+  const readInventory = createInventoryReading(machineId, () => folders);
+  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory });
+}
+
+/** @param roots what this machine allows at that time */
+export function createInventoryReading(machineId: string, roots: () => readonly string[]): InventoryReading {
+  return async (repository, applied, services) => {
     try {
-      const folder = await allowedFolder(repository.folder, folders);
+      const folder = await allowedFolder(repository.folder, roots());
       const inventory = takeInventory({
         paths: [folder],
         machineFiles: repository.machineFiles,
@@ -38,5 +44,4 @@ export function createMachineReadinessReads({
       throw err;
     }
   };
-  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory });
 }

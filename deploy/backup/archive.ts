@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { extract, pack } from 'tar-stream';
@@ -250,7 +249,7 @@ function parsed<T>(file: string, name: string, text: string, schema: { parse(val
 export async function compareFile(file: string, wanted: { bytes: number; sha256: string }): Promise<void> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const piece of createReadStream(file) as Readable) {
+  for await (const piece of createReadStream(file)) {
     hash.update(piece as Buffer);
     bytes += (piece as Buffer).length;
   }

@@ -95,13 +95,14 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
 }
 
 /** Brings the rows to what this Soulfra goes on from, and ends their server. @returns migrations that were run */
-async function settle({ url, manifest, stop }: Unpacked, bytes: number): Promise<string[]> {
+async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
+  const { url, manifest } = fresh;
   try {
     const migrated = await migrate(url);
     await settleRestored(url, { id: manifest.id, madeAt: manifest.madeAt, bytes, rows: rowsOf(manifest) });
     return migrated;
   } finally {
-    await stop();
+    await fresh.stop();
   }
 }
 
