@@ -88,7 +88,7 @@ export function rowsOf({ tables }: Pick<BackupManifest, 'tables'>): number {
 }
 
 /** Whether every currency adds up to zero. */
-export function addsUp({ sums }: LedgerFigures): boolean {
+function addsUp({ sums }: LedgerFigures): boolean {
   return Object.values(sums).every((sum) => BigInt(sum) === 0n);
 }
 

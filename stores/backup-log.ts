@@ -88,4 +88,3 @@ export async function openBackupLog(url: string) {
     end: () => client.end(),
   };
 }
-export type BackupLog = Awaited<ReturnType<typeof openBackupLog>>;

@@ -36,7 +36,7 @@ export function needRoom(folder: string, bytes: number, what: string): void {
     );
 }
 
-export function megabytes(bytes: number): string {
+function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }
 

@@ -99,7 +99,7 @@ export function findArchive(
 }
 
 /** What a backup that was cut off has left. */
-export function sweepUnfinished(folder: string): void {
+function sweepUnfinished(folder: string): void {
   for (const name of readdirSync(folder)) if (unfinished.test(name)) rmSync(join(folder, name), { force: true });
 }
 
