@@ -213,16 +213,6 @@ test('a token holds only so many streams, and a closed one makes room', async ()
   for (const stream of streams) stream.destroy();
 });
 
-test('open streams end when the server does', async () => {
-  const response = await fetch(url, { headers: { authorization: `Bearer ${api.tokens.reader}` } });
-  const ended = response.text();
-  await sleep(200);
-  const since = performance.now();
-  await api.app.close();
-  await ended;
-  expect(performance.now() - since).toBeLessThan(3_000);
-});
-
 test('a reader from before a restore misses nothing of what was restored and of what came since', async () => {
   await nothingHeldBack();
   const [first] = await read(
@@ -258,4 +248,14 @@ test('a reader from before a restore misses nothing of what was restored and of 
       () => append('later'),
     ),
   ).toMatchObject([{ subject: 'later' }]);
+});
+
+test('open streams end when the server does', async () => {
+  const response = await fetch(url, { headers: { authorization: `Bearer ${api.tokens.reader}` } });
+  const ended = response.text();
+  await sleep(200);
+  const since = performance.now();
+  await api.app.close();
+  await ended;
+  expect(performance.now() - since).toBeLessThan(3_000);
 });
