@@ -1,4 +1,4 @@
-import { readinessAreas, severities } from './readiness.ts';
+import { readinessAreas, findingSeverities } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
 import { type ReadinessReport, type ReportedFinding, verdictWord } from './readiness-reports.ts';
 import { type ReadinessRule, type ReadinessRuleId, readinessRules } from './readiness-rules.ts';
@@ -58,7 +58,7 @@ function summary(report: ReadinessReport, open: readonly ReportedFinding[], inve
   return [
     '# 1. Executive summary',
     '',
-    `**${verdictWord(report.verdict)}**: ${severities.map((severity) => `${report.counts[severity]} ${severity}`).join(', ')}; ${report.accepted} accepted, ${report.gone.length} gone since the run before.`,
+    `**${verdictWord(report.verdict)}**: ${findingSeverities.map((severity) => `${report.counts[severity]} ${severity}`).join(', ')}; ${report.accepted} accepted, ${report.gone.length} gone since the run before.`,
     `${inventory.services.length} services on ${inventory.machines.length} machines, ${inventory.workPackages.length} work packages.`,
     '',
     '## Blockers',

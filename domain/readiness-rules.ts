@@ -1,8 +1,8 @@
-import type { ReadinessArea, Severity } from './readiness.ts';
+import type { ReadinessArea, FindingSeverity } from './readiness.ts';
 
 export interface ReadinessRule {
   area: ReadinessArea;
-  severity: Severity;
+  severity: FindingSeverity;
   title: string;
   mend: string;
   /** Of rollout.yaml: the package after which it should be clean. */

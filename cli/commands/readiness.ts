@@ -9,7 +9,7 @@ import type { MachineFile } from '../../config/imports/read-fleet.ts';
 import { readServiceFiles } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { type Severity, severities, type Verdict } from '../../domain/readiness.ts';
+import { type FindingSeverity, findingSeverities, type Verdict } from '../../domain/readiness.ts';
 import { assessAll } from '../../domain/readiness-assessors.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../domain/readiness-reports.ts';
@@ -139,7 +139,7 @@ function show({ report, inventory }: ReturnType<typeof assessHere>, format: Form
   else showTable(report);
 }
 
-const styles: Record<Severity, (text: string) => string> = {
+const styles: Record<FindingSeverity, (text: string) => string> = {
   critical: bad,
   high: bad,
   medium: warn,
@@ -175,7 +175,7 @@ function showTable({ findings, verdict, accepted }: ReadinessReport): void {
 
 function end({ report: { verdict, counts } }: { report: ReadinessReport }): void {
   if (verdict === 'ready') return;
-  const open = severities
+  const open = findingSeverities
     .filter((severity) => counts[severity] > 0)
     .map((severity) => `${counts[severity]} ${severity}`);
   throw new CommandFailure(`${verdictWord(verdict)}: ${open.join(', ')}`, { exitCode: codes[verdict] });
