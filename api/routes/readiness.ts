@@ -3,7 +3,13 @@ import { appVersion } from '../../config/app-version.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { callPeriod, idSchema, readinessWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { findingStates, readinessAreas, readinessRunStates, findingSeverities, verdicts } from '../../domain/readiness.ts';
+import {
+  findingStates,
+  readinessAreas,
+  readinessRunStates,
+  findingSeverities,
+  verdicts,
+} from '../../domain/readiness.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
