@@ -25,6 +25,7 @@ const assessors: Record<ReadinessArea, (inventory: Inventory) => Finding[]> = {
   containers: (inventory) => [
     ...assessContainers(inventory),
     ...byTool(inventory.tools, 'hadolint', 'dockerfile-by-tool'),
+    ...byTool(inventory.tools, 'compose schema', 'compose-by-schema'),
   ],
   data: assessData,
   operations: assessOperations,

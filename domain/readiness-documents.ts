@@ -83,7 +83,7 @@ function summary(report: ReadinessReport, open: readonly ReportedFinding[], inve
         .toSorted()
         .map((id) => [
           id,
-          ...severities.map((severity) =>
+          ...findingSeverities.map((severity) =>
             String(byPackage.get(id)!.filter((each) => each.severity === severity).length),
           ),
         ]),

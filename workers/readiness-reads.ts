@@ -1,8 +1,9 @@
 import { createReadinessReadActivities, type InventoryReading } from '../activities/readiness.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
-import { takeInventory } from '../config/imports/inventory.ts';
+import { readInventory } from '../config/imports/inventory-reading.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { readLiveMachine } from '../integrations/live-machine.ts';
+import { runRepositoryTools } from '../integrations/repository-tools/repository-tools.ts';
 import { allowedFolder } from '../integrations/sources/folder-files.ts';
 import { SourceFailure } from '../integrations/sources/source-reader.ts';
 import type { WorkerStores } from './coordination-activities.ts';
@@ -19,10 +20,10 @@ export function createMachineReadinessReads({
   fleet: FleetReader;
   folders: readonly string[];
 }) {
-  const readInventory: InventoryReading = async (repository, applied, services) => {
+  const reading: InventoryReading = async (repository, applied, services, signal) => {
     try {
       const folder = await allowedFolder(repository.folder, folders);
-      const inventory = takeInventory({
+      const request = {
         paths: [folder],
         machineFiles: repository.machineFiles,
         portRules: repository.portRules,
@@ -30,13 +31,15 @@ export function createMachineReadinessReads({
         fleet: applied,
         described: [{ services: [...services] }],
         live: [await readLiveMachine(machineId, folder)],
-      });
+      };
+      const inventory = await readInventory(request, runRepositoryTools, signal);
       return { inventory };
     } catch (err) {
       // What the owner can mend; all else is a failure of ours, and is tried again.
-      if (err instanceof SourceFailure || isDomainError(err)) return { refused: err.message };
+      if (err instanceof SourceFailure || (isDomainError(err) && err.code !== 'INTERNAL'))
+        return { refused: err.message };
       throw err;
     }
   };
-  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory });
+  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory: reading });
 }
