@@ -1,21 +1,44 @@
 import { homedir } from 'node:os';
 import { Context } from '@temporalio/activity';
 import { DomainError } from '../domain/errors.ts';
+import { generatedFiles } from '../domain/generated-files.ts';
+import { assessAll } from '../domain/readiness-assessors.ts';
+import { reportOf } from '../domain/readiness-reports.ts';
 import type { NextMoves, RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
+import type { GeneratedKind } from '../domain/rollouts.ts';
 import type { TrustFile } from '../domain/service-trust.ts';
 import type { RolloutState, RolloutStepState } from '../domain/states.ts';
 import { runOnce } from '../integrations/host/commands-once.ts';
-import { commitOnBranch, dropBranch } from '../integrations/repositories/branches.ts';
-import type { RolloutStore, RolloutUnitKey } from '../stores/rollouts.ts';
+import { type BranchChange, commitOnBranch, dropBranch } from '../integrations/repositories/branches.ts';
+import type { ReadinessStore } from '../stores/readiness.ts';
+import type { RolloutAssessmentStore } from '../stores/rollout-assessments.ts';
+import type { RolloutUnitKey } from '../stores/rollout-rows.ts';
+import type { RolloutStore } from '../stores/rollout-steps.ts';
 import { beating } from './beating.ts';
+import type { FleetReader } from './fleet-view.ts';
+import type { InventoryReading } from './readiness.ts';
 
 type Step = Extract<RolloutMove, { kind: 'step' }>;
+interface PackageRef {
+  rolloutId: string;
+  packageId: string;
+  attempt: number;
+}
 
 /** Steps of a rollout that are of Postgres alone. */
-export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }) {
+export function createRolloutActivities({
+  rollouts,
+  rolloutAssessments,
+}: {
+  rollouts: RolloutStore;
+  rolloutAssessments: RolloutAssessmentStore;
+}) {
   return {
-    nextRolloutMoves: ({ rolloutId }: { rolloutId: string }): Promise<NextMoves & { state: RolloutState }> =>
-      rollouts.next(rolloutId),
+    nextRolloutMoves: ({
+      rolloutId,
+    }: {
+      rolloutId: string;
+    }): Promise<NextMoves & { state: RolloutState; told?: string[] }> => rollouts.next(rolloutId),
 
     /** @returns key: names this step among all that were ever begun; wanted: the rollout goes on */
     beginRolloutStep: ({
@@ -52,24 +75,21 @@ export function createRolloutActivities({ rollouts }: { rollouts: RolloutStore }
       unit: RolloutUnitKey;
     }): Promise<StepOutcome | undefined> => rollouts.deployment(rolloutId, unit),
 
-    beginRolloutUndo: ({
+    beginRolloutUndo: ({ rolloutId, ...of }: PackageRef): Promise<void> => rollouts.beginUndo(rolloutId, of),
+
+    /** @returns the run of readiness that a package's rules are judged by; undefined: it is not verified any more */
+    openRolloutAssessment: ({
       rolloutId,
       ...of
-    }: {
-      rolloutId: string;
-      packageId: string;
-      attempt: number;
-    }): Promise<void> => rollouts.beginUndo(rolloutId, of),
+    }: PackageRef): Promise<{ runId: string; machineId: string | null; isDone: boolean } | undefined> =>
+      rolloutAssessments.open(rolloutId, of),
+
+    /** @returns whether its rules hold; again: nobody can tell yet; over: it is not verified any more */
+    judgeRolloutAssessment: ({ rolloutId, ...of }: PackageRef): Promise<'clean' | 'again' | 'over'> =>
+      rolloutAssessments.judge(rolloutId, of),
 
     /** @returns whether there is more to look at */
-    async lookAtRollout({
-      rolloutId,
-      ...of
-    }: {
-      rolloutId: string;
-      packageId: string;
-      attempt: number;
-    }): Promise<boolean> {
+    async lookAtRollout({ rolloutId, ...of }: PackageRef): Promise<boolean> {
       const { ownerId } = await rollouts.find(rolloutId);
       return rollouts.noteLook(rolloutId, of, await rollouts.unwell(ownerId));
     },
@@ -80,6 +100,11 @@ export type RolloutActivities = ReturnType<typeof createRolloutActivities>;
 export interface RolloutMachineDeps {
   machineId: string;
   rollouts: RolloutStore;
+  rolloutAssessments: RolloutAssessmentStore;
+  readiness: ReadinessStore;
+  fleet: FleetReader;
+  /** Of repositories that this machine lets rollouts write to. */
+  readInventory: InventoryReading;
   /** What this machine lets others do; only its own file says so. @throws where that cannot be read */
   trusted: () => Pick<TrustFile, 'commands' | 'repositories'>;
   /** Where the words of commands that ran are kept. */
@@ -87,7 +112,16 @@ export interface RolloutMachineDeps {
 }
 
 /** Steps of a rollout on the machine that they are of. */
-export function createRolloutMachineActivities({ machineId, rollouts, trusted, folder }: RolloutMachineDeps) {
+export function createRolloutMachineActivities({
+  machineId,
+  rollouts,
+  rolloutAssessments,
+  readiness,
+  fleet,
+  readInventory,
+  trusted,
+  folder,
+}: RolloutMachineDeps) {
   return {
     /** Does a step, or finds that it was done: any number of times. */
     async doRolloutStep({
@@ -105,21 +139,13 @@ export function createRolloutMachineActivities({ machineId, rollouts, trusted, f
       const { step } = move;
       return beating(async () => {
         switch (step.kind) {
-          case 'patch': {
-            const title = file.workPackages.find(({ id }) => id === move.packageId)!.title;
-            const commit = await commitOnBranch(
-              repository(),
-              {
-                branch,
-                key: `${rolloutId}/${move.packageId}/${move.attempt}/${move.position}`,
-                subject: `${move.packageId}: ${title}`,
-                madeAt: createdAt,
-                diff: step.diff,
-                edits: step.edits,
-              },
-              signal,
-            );
-            return { state: 'done', result: { branch, commit } };
+          case 'patch':
+            return committed({ diff: step.diff, edits: step.edits });
+          case 'generate': {
+            const made = await generate(rolloutId, repository(), step.what);
+            return 'refused' in made
+              ? { state: 'failed', reason: made.refused }
+              : committed({ files: made.files }, [...made.files.keys()]);
           }
           case 'drop_branch':
             await dropBranch(repository(), branch, signal);
@@ -131,6 +157,23 @@ export function createRolloutMachineActivities({ machineId, rollouts, trusted, f
         }
       });
 
+      async function committed(
+        change: Pick<BranchChange, 'diff' | 'edits' | 'files'>,
+        files?: readonly string[],
+      ): Promise<StepOutcome> {
+        const title = file.workPackages.find(({ id }) => id === move.packageId)!.title;
+        const key = `${rolloutId}/${move.packageId}/${move.attempt}/${move.position}`;
+        const subject = `${move.packageId}: ${title}`;
+        const commit = await commitOnBranch(
+          repository(),
+          { branch, key, subject, madeAt: createdAt, ...change },
+          signal,
+        );
+        // Nothing lacks what was to be generated.
+        if (commit === undefined) return { state: 'done', result: { branch: null, files: [] } };
+        return { state: 'done', result: { branch, commit, ...(files && { files }) } };
+      }
+
       function repository(): string {
         const path = file.repository!.path;
         if (trusted().repositories.includes(path)) return path;
@@ -141,6 +184,27 @@ export function createRolloutMachineActivities({ machineId, rollouts, trusted, f
       }
     },
   };
+
+  /** Of the working tree as it is now; only the branch is written. */
+  async function generate(
+    rolloutId: string,
+    path: string,
+    what: GeneratedKind,
+  ): Promise<{ files: Map<string, string> } | { refused: string }> {
+    const { ownerId, repository, acceptances, today } = await rolloutAssessments.basis(rolloutId);
+    const view = await fleet();
+    const services = await readiness.services(ownerId);
+    const read = await readInventory(
+      { ...repository, folder: path },
+      view.fleet,
+      services,
+      Context.current().cancellationSignal,
+    );
+    if ('refused' in read) return read;
+    const { findings } = reportOf(assessAll(read.inventory), { acceptances, today });
+    const open = findings.filter(({ accepted }) => accepted === null);
+    return { files: generatedFiles(what, { inventory: read.inventory, open }) };
+  }
 
   async function command(
     { command: words, timeoutMinutes }: Extract<Step['step'], { kind: 'command' }>,

@@ -73,7 +73,7 @@ export function createContext(deps: ApiDeps) {
     deliveries: createDeliveryStore(deps.db),
     publishing: createPublishingStore(deps.db),
     works: createWorkStore(deps.db),
-    starter: createWorkflowStarter(deps.temporal),
+    starter: createWorkflowStarter(deps.temporal, deps.log),
     lookAtWorkflow: createWorkflowLook(deps.temporal),
     linksTo: createTemporalLinks(deps),
     schedules: createScheduleReader(deps.temporal),

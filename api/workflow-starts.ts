@@ -6,11 +6,13 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import type { FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { hashTextOf } from '../domain/any-json.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type IdKind, idOf } from '../domain/ids.ts';
+import { rowsChangedSignal } from '../domain/messages.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import { windowOf } from '../domain/workflow-window.ts';
 import { withWindow } from '../integrations/temporal-window.ts';
@@ -85,7 +87,7 @@ export interface WorkflowStart {
   priority?: number;
 }
 
-export function createWorkflowStarter(client: Client) {
+export function createWorkflowStarter(client: Client, log: Logger) {
   const within = <T>(call: () => Promise<T>) => client.withDeadline(Date.now() + deadlineMs, call);
   return {
     within,
@@ -134,15 +136,14 @@ export function createWorkflowStarter(client: Client) {
       }
     },
 
-    /** @returns false when no workflow of this id runs */
-    async signal(workflowId: string, name: string): Promise<boolean> {
-      try {
-        await within(() => client.workflow.getHandle(workflowId).signal(name));
-        return true;
-      } catch (err) {
-        if (err instanceof WorkflowNotFoundError) return false;
-        throw err;
-      }
+    /** Whoever keeps the clock of rows looks at them by itself in any case; told, it need not wait for that. */
+    async tellRowsChanged(...workflowIds: readonly string[]): Promise<void> {
+      for (const workflowId of workflowIds)
+        try {
+          await within(() => client.workflow.getHandle(workflowId).signal(rowsChangedSignal));
+        } catch (err) {
+          if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, workflowId }, 'the workflow was not told');
+        }
     },
 
     /** @returns false when no workflow of this id runs */

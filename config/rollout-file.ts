@@ -1,4 +1,6 @@
+import { stringify } from 'yaml';
 import { breachesOfOrder, breachesOfRollout, type RolloutFile, rolloutFileSchema } from '../domain/rollouts.ts';
+import { type ShippedFor, shippedRollout } from '../domain/shipped-rollout.ts';
 import { parseYamlFile, type YamlFileError } from './yaml-file.ts';
 
 /**
@@ -17,4 +19,13 @@ export function parseRollout(
     lastly: (file) => breachesOfRollout(file, { machines }),
   });
   return 'errors' in read ? read : { rollout: read.value };
+}
+
+/** The shipped packages for a fleet and its repository, as the text of rollout.yaml. */
+export function writtenRollout(shipped: ShippedFor): string {
+  return [
+    '# The work packages that bring this fleet to production, written by `soulfra rollout init`; docs/rollout.md says what each field means.',
+    '# It is yours: correct steps, add commands of your trust files, leave out what does not concern you. `soulfra rollout plan` checks it.',
+    stringify(shippedRollout(shipped), { lineWidth: 120 }),
+  ].join('\n');
 }

@@ -1,5 +1,6 @@
 import { DomainError } from './errors.ts';
 import type { ReportedFinding } from './readiness-reports.ts';
+import type { RolloutPackage } from './rollouts.ts';
 
 /**
  * What holds every deployment: critical findings of the last assessment that nobody answers for today. Nothing assessed holds nothing.
@@ -10,6 +11,11 @@ export function deployBlockers(
   mends: (finding: ReportedFinding) => boolean = () => false,
 ): ReportedFinding[] {
   return findings.filter((finding) => finding.severity === 'critical' && finding.accepted === null && !mends(finding));
+}
+
+/** A work package ends what names it, and what its rules have to leave clean. */
+export function mendedBy({ id, verify }: Pick<RolloutPackage, 'id' | 'verify'>): (finding: ReportedFinding) => boolean {
+  return ({ rule, workPackage }) => workPackage.toLowerCase() === id.toLowerCase() || verify.rules.includes(rule);
 }
 
 const mostNamed = 3;

@@ -191,6 +191,13 @@ export function rollbackWorkflowId(rolloutId: string): string {
   return `rollout:${rolloutId}:rollback`;
 }
 
+/** The runs of readiness that rollouts ask for begin so. */
+export const rolloutRunPrefix = 'rollout:';
+/** What a package's rules are judged by: one run of readiness each time its steps are done. */
+export function rolloutRunId(rolloutId: string, packageId: string, attempt: number): string {
+  return `${rolloutRunPrefix}${rolloutId}:${packageId}:${attempt}`;
+}
+
 export function ballotWorkflowId(ballotId: string): string {
   return `ballot:${ballotId}`;
 }

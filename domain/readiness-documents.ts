@@ -1,4 +1,5 @@
-import { readinessAreas, findingSeverities } from './readiness.ts';
+import { bareServices, composeLines, dockerfileLines } from './container-package.ts';
+import { findingSeverities, readinessAreas } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
 import { type ReadinessReport, type ReportedFinding, verdictWord } from './readiness-reports.ts';
 import { type ReadinessRule, type ReadinessRuleId, readinessRules } from './readiness-rules.ts';
@@ -173,82 +174,21 @@ function blueprint({ services, machines }: Inventory): string[] {
   ];
 }
 
-/** A scalar of YAML, whatever stands in it. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replaceAll('$', '$$$$');
-}
-
-/** For processes of Python that no image is built for; made up of what the files say, to be read before it is used. */
+/** For processes that no image is built for; made up of what the files say, to be read before it is used. */
 function containerPackage({ services }: Inventory): string[] {
-  const bare = services.filter(
-    ({ kind, command = [] }) => (kind === 'process' || kind === 'unit') && command.length > 0,
-  );
-  const gpus = bare.some(({ gpu }) => gpu !== undefined);
+  const bare = bareServices(services);
   return [
     '# 3. Container package',
     '',
     `${bare.length} services run as plain processes. One image serves all that are Python; each has its command, ports, environment and volume below.`,
     '',
     '```dockerfile',
-    `FROM ${gpus ? 'nvidia/cuda:12.8.0-runtime-ubuntu24.04' : 'python:3.13-slim'}`,
-    ...(gpus ? ['RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip'] : []),
-    'RUN useradd --create-home app',
-    'WORKDIR /app',
-    'COPY . /app',
-    'RUN find . -name requirements.txt -exec pip install --no-cache-dir -r {} +',
-    'USER app',
-    'STOPSIGNAL SIGTERM',
+    ...dockerfileLines(bare),
     '```',
     '',
     '```yaml',
-    'services:',
-    ...bare.flatMap(composeOf),
-    'volumes:',
-    ...bare.map(({ id }) => `  ${volumeOf(id)}: {}`),
+    ...composeLines(bare, { build: '.', envFile: '.env' }),
     '```',
-  ];
-}
-
-function volumeOf(id: string): string {
-  return `${id.replaceAll('@', '-on-')}-data`;
-}
-
-function composeOf({
-  id,
-  command = [],
-  ports = [],
-  healthCheck,
-  dependsOn = [],
-  gpu,
-  required,
-  machine,
-}: Service): string[] {
-  const containers = (other: string) => other.replaceAll('@', '-on-');
-  const check = healthCheck?.kind === 'http' ? `http://127.0.0.1:${healthCheck.port}${healthCheck.path}` : undefined;
-  return [
-    `  ${containers(id)}:`,
-    '    build: .',
-    `    command: [${command.map(quoted).join(', ')}]`,
-    `    restart: ${required === false ? 'on-failure' : 'unless-stopped'}`,
-    '    stop_grace_period: 30s',
-    '    mem_limit: 2g',
-    '    env_file: [{ path: .env, required: false }]',
-    ...(machine === undefined ? [] : [`    labels: { machine: ${machine} }`]),
-    ...(ports.length === 0
-      ? []
-      : [`    ports: [${[...new Set(ports.map(({ port }) => `"127.0.0.1:${port}:${port}"`))].join(', ')}]`]),
-    `    volumes: ["${volumeOf(id)}:/data"]`,
-    ...(dependsOn.length === 0 ? [] : [`    depends_on: [${dependsOn.map(containers).join(', ')}]`]),
-    ...(check === undefined
-      ? []
-      : [
-          `    healthcheck: { test: [CMD, python3, -c, ${quoted(`import urllib.request; urllib.request.urlopen("${check}", timeout=3)`)}], interval: 30s, timeout: 5s }`,
-        ]),
-    ...(gpu === undefined
-      ? []
-      : [
-          '    deploy: { resources: { reservations: { devices: [{ driver: nvidia, count: 1, capabilities: [gpu] }] } } }',
-        ]),
   ];
 }
 
@@ -259,14 +199,19 @@ const cleaning: readonly ReadinessRuleId[] = [
   'described-differently',
 ];
 
-function cleanup(open: readonly ReportedFinding[]): string[] {
+/** What can be taken away, each with its reason; nothing of it is. */
+export function cleanupRows(open: readonly ReportedFinding[]): string[] {
   const all = open.filter(({ area, rule }) => area === 'code' || area === 'work_packages' || cleaning.includes(rule));
+  return findingRows(all.filter(({ severity }) => severity !== 'unknown'));
+}
+
+function cleanup(open: readonly ReportedFinding[]): string[] {
   return [
     '# 4. Cleanup plan',
     '',
     'Nothing is deleted by Soulfra. Each of these is for a branch of its own, with the reason in its commit.',
     '',
-    ...findingRows(all.filter(({ severity }) => severity !== 'unknown')),
+    ...cleanupRows(open),
   ];
 }
 
@@ -290,16 +235,13 @@ function security({ findings }: ReadinessReport): string[] {
   ];
 }
 
-function operations({ services, runbooks }: Inventory, open: readonly ReportedFinding[]): string[] {
-  const waves = wavesOf(services);
+function startAndChecks(services: readonly Service[]): string[] {
   return [
-    '# 6. Operations manual',
-    '',
     '## Start',
     '',
     'Each wave when the one before it is well; stop in the opposite order, by SIGTERM.',
     '',
-    ...waves.map((wave, i) => `${i + 1}. ${wave.map((id) => code(id)).join(', ')}`),
+    ...wavesOf(services).map((wave, i) => `${i + 1}. ${wave.map((id) => code(id)).join(', ')}`),
     '',
     '## Ask whether it is well',
     '',
@@ -309,6 +251,41 @@ function operations({ services, runbooks }: Inventory, open: readonly ReportedFi
         .filter(({ required }) => required !== false)
         .map(({ id, machine = '', healthCheck, ports = [] }) => [code(id), machine, code(checkOf(healthCheck, ports))]),
     ),
+  ];
+}
+
+/** To begin with: what the files say of each service, and room for what only people know. */
+export function runbookLines({ services }: Inventory): string[] {
+  const neededBy = (id: string) =>
+    services.filter(({ dependsOn = [] }) => dependsOn.includes(id)).map((each) => each.id);
+  const listed = (ids: readonly string[]) => (ids.length === 0 ? 'nothing' : ids.map(code).join(', '));
+  return [
+    '# Runbook',
+    '',
+    'Made of what the files of this repository say; correct it and complete it.',
+    '',
+    ...startAndChecks(services),
+    '',
+    '## When a service is down',
+    ...services.flatMap(({ id, machine, command = [], image, dependsOn = [], ports = [], healthCheck, source }) => [
+      '',
+      `### ${code(id)}`,
+      '',
+      `- Where: ${machine === undefined ? 'no machine is named' : cell(machine)}, described in ${code(source)}`,
+      `- Started by: ${command.length > 0 ? code(command.join(' ')) : image === undefined ? 'not said' : code(image)}`,
+      `- Well when: ${code(checkOf(healthCheck, ports))}`,
+      `- Needs: ${listed(dependsOn)}; needed by: ${listed(neededBy(id))}`,
+      '- [ ] Look first at:',
+      '- [ ] Who is to be told:',
+    ]),
+  ];
+}
+
+function operations({ services, runbooks }: Inventory, open: readonly ReportedFinding[]): string[] {
+  return [
+    '# 6. Operations manual',
+    '',
+    ...startAndChecks(services),
     '',
     '## Runbooks',
     '',

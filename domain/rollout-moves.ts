@@ -47,7 +47,8 @@ export interface RolloutStanding {
 
 export type RolloutMove =
   | ({ kind: 'step'; packageId: string; attempt: number } & RolloutUnit)
-  | { kind: 'verify'; packageId: string; attempt: number }
+  /** assess: its rules are looked at before its health. */
+  | { kind: 'verify'; packageId: string; attempt: number; assess?: true }
   | { kind: 'undo'; packageId: string; attempt: number };
 
 export interface NextMoves {
@@ -76,7 +77,10 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
     if (begun !== undefined) add(each, unitsOf(standing, definition, each, begun.phase).find(isOf(begun)));
     else if (each.state === 'undoing') add(each, nextUnit(standing, definition, each, 'undo'));
     else if (state === 'running') {
-      if (each.state === 'verifying') moves.push({ kind: 'verify', packageId, attempt });
+      if (each.state === 'verifying') {
+        const { rules } = definition.verify;
+        moves.push({ kind: 'verify', packageId, attempt, ...(rules.length === 0 ? {} : { assess: true as const }) });
+      }
       const ready = definition.dependsOn.every((other) => ['done', 'skipped'].includes(stateOf(other)));
       if (each.state === 'running' || (each.state === 'waiting' && ready))
         add(each, nextUnit(standing, definition, each, 'steps'));

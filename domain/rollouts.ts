@@ -1,10 +1,19 @@
 import { z } from 'zod';
 import { slugSchema } from './ids.ts';
 import { nearest } from './nearest.ts';
+import { readinessRules } from './readiness-rules.ts';
 
 /** rollout.yaml: the work packages that bring a fleet to production, in order, each with its proof and its undo. */
 
 const textSchema = z.string().trim().min(1).max(2_000);
+/** As findings name their package, such as `WP-01`. */
+export const packageIdSchema = z
+  .string()
+  .max(63)
+  .regex(
+    /^[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*$/,
+    'must be letters, digits and single dashes, starting with a letter',
+  );
 /** Below the repository: no way out of it, and nothing of git's own. */
 const fileSchema = z
   .string()
@@ -57,8 +66,9 @@ const deploySchema = z.strictObject({
 
 const manualSchema = z.strictObject({ kind: z.literal('manual'), text: textSchema });
 
-const generated = ['container-package', 'environment', 'runbooks', 'cleanup-plan'] as const;
-const generateSchema = z.strictObject({ kind: z.literal('generate'), what: z.enum(generated) });
+const generatedKinds = ['container-package', 'environment', 'runbooks', 'cleanup-plan'] as const;
+export type GeneratedKind = (typeof generatedKinds)[number];
+const generateSchema = z.strictObject({ kind: z.literal('generate'), what: z.enum(generatedKinds) });
 
 const stepSchema = z.discriminatedUnion('kind', [
   patchSchema,
@@ -74,9 +84,9 @@ export type RolloutStep = z.infer<typeof stepSchema>;
 const undoSchema = z.discriminatedUnion('kind', [commandStepSchema, manualSchema]);
 
 const packageSchema = z.strictObject({
-  id: slugSchema,
+  id: packageIdSchema,
   title: textSchema,
-  dependsOn: z.array(slugSchema).max(200).default([]),
+  dependsOn: z.array(packageIdSchema).max(200).default([]),
   /** Default: all of the fleet. */
   machines: z.array(slugSchema).min(1).max(200).optional(),
   /** What it changes: no two packages may change one field unless one waits for the other. */
@@ -86,8 +96,10 @@ const packageSchema = z.strictObject({
   steps: z.array(stepSchema).min(1).max(100),
   verify: z
     .strictObject({
-      /** Rules of readiness that must have no open finding; `ports.*` stands for all of a kind. */
+      /** Rules of readiness that must have no open finding. */
       rules: z.array(z.string().min(1).max(100)).max(200).default([]),
+      /** Only findings about these count; `*` stands for anything. Default: about the package's machines, and what runs there. */
+      subjects: z.array(z.string().min(1).max(300)).min(1).max(200).optional(),
       /** All that is required stays well for so long. */
       healthyMinutes: z.int().min(0).max(1_440).default(0),
     })
@@ -127,7 +139,8 @@ export function breachesOfOrder(plain: unknown): RolloutBreach[] {
   const ids = new Set(packages.map(({ id }) => id));
   const breaches: RolloutBreach[] = [];
   for (const [i, { id, dependsOn }] of packages.entries()) {
-    const first = packages.findIndex((other) => other.id === id);
+    // Their branches are files, too, where a file system knows no case.
+    const first = packages.findIndex((other) => other.id.toLowerCase() === id.toLowerCase());
     if (id !== '' && first < i)
       breaches.push({ at: ['workPackages', i, 'id'], rule: `${id} is used twice`, mend: 'Rename one.' });
     for (const [j, other] of dependsOn.entries()) {
@@ -177,12 +190,6 @@ export function breachesOfRollout(
         if (step.kind === 'deploy' && step.canary !== undefined) machineOf(step.canary, [...here, 'canary'], own);
         if (step.kind === 'patch' && (step.diff === undefined) === (step.edits === undefined))
           breaches.push({ at: here, rule: 'must have one of diff and edits', mend: 'Write one of the two.' });
-        if (step.kind === 'generate')
-          breaches.push({
-            at: here,
-            rule: `cannot be carried out: ${step.what} is not made yet`,
-            mend: 'Write the files with `patch`, or have a person do it with `manual`.',
-          });
         if ((step.kind === 'patch' || step.kind === 'generate') && file.repository === undefined)
           breaches.push({
             at: here,
@@ -197,11 +204,20 @@ export function breachesOfRollout(
         rule: 'has a command, and the package has no undo',
         mend: 'Add `undo:` with the command, or the words for a person, that lead back.',
       });
-    for (const [j, rule] of each.verify.rules.entries())
+    for (const [j, rule] of each.verify.rules.entries()) {
+      if (Object.hasOwn(readinessRules, rule)) continue;
+      const meant = nearest(rule, Object.keys(readinessRules));
       breaches.push({
         at: [...at, 'verify', 'rules', j],
-        rule: `${rule} cannot be verified: rollouts do not run readiness yet`,
-        mend: 'Leave it out, and look with `soulfra readiness` in a `manual` step.',
+        rule: `${rule} is no rule of readiness`,
+        mend: meant === undefined ? 'docs/readiness-rules.md has them all.' : `Did you mean \`${meant}\`?`,
+      });
+    }
+    if (each.verify.subjects !== undefined && each.verify.rules.length === 0)
+      breaches.push({
+        at: [...at, 'verify', 'subjects'],
+        rule: 'has subjects, and no rule that could find anything of them',
+        mend: 'Name `rules`, or leave the subjects out.',
       });
   }
   for (const { field, packages, ordered } of overlapsOf(file.workPackages)) {

@@ -18,23 +18,22 @@ export async function insertIntent(db: Executor, intent: Intent): Promise<void> 
 export function createIntentStore(db: Database) {
   return {
     /**
-     * Hands the oldest intent that nobody else holds to `start` and deletes it once `start` has returned.
-     * A crash in between starts it again, which the workflow id makes harmless.
+     * Deletes the oldest intent that nobody else holds and hands it to `start`; the deletion holds once `start` has returned.
+     * A crash in between starts it again, which the workflow id makes harmless. Deleted first, since whoever asks for the same id
+     * meanwhile then waits and asks anew: a row that is only locked would count as asked for, and be gone a moment later.
      * @returns whether there was one
      */
     async take(start: (intent: Intent) => Promise<void>): Promise<boolean> {
       return db.transaction().execute(async (tx) => {
         const row = await tx
-          .selectFrom('intents')
-          .select(['workflowId', 'type', 'args'])
-          .orderBy('createdAt')
-          .limit(1)
-          .forUpdate()
-          .skipLocked()
+          .deleteFrom('intents')
+          .where('workflowId', '=', (oldest) =>
+            oldest.selectFrom('intents').select('workflowId').orderBy('createdAt').limit(1).forUpdate().skipLocked(),
+          )
+          .returning(['workflowId', 'type', 'args'])
           .executeTakeFirst();
         if (!row) return false;
         await start({ workflowId: row.workflowId, type: row.type, args: row.args as unknown[] });
-        await tx.deleteFrom('intents').where('workflowId', '=', row.workflowId).execute();
         return true;
       });
     },

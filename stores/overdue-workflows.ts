@@ -95,7 +95,7 @@ export function createOverdueWorkflowStore(db: Database) {
             args: [{ deliveryId }],
           }),
         ),
-        // One that was done has another workflow for its rollback; where the first one still runs, a second finds the same rows.
+        // One that was done has another workflow for its rollback; where the first one still runs, a second waits beside it.
         rollouts: await begin(
           tx,
           sql`(select id, state as part from rollouts where ended_at is null and changed_at < now() - ${overdue}) r`,

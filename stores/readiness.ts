@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
+import { rolloutRunPrefix } from '../domain/ids.ts';
 import {
   type Acceptance,
   diffOf,
@@ -249,10 +250,11 @@ async function tell(
   });
 }
 
-/** The inventory of earlier runs, and runs beyond those that are kept. */
+/** The inventory of earlier runs, and runs beyond those that are kept; a rollout still looks at that of its own. */
 async function forget(tx: Executor, ownerId: string, runId: string): Promise<void> {
   await sql`update readiness_runs set inventory = null
-    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null`.execute(tx);
+    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null
+      and (not starts_with(id, ${rolloutRunPrefix}) or finished_at < now() - interval '1 hour')`.execute(tx);
   await sql`delete from readiness_runs where id in (select id from readiness_runs
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(
     tx,

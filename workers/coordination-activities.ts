@@ -80,7 +80,8 @@ import { createReconciliationStore } from '../stores/reconciliations.ts';
 import { createReflectionStore } from '../stores/reflections.ts';
 import { createRetentionStore } from '../stores/retention.ts';
 import { createRunStore } from '../stores/runs.ts';
-import { createRolloutStore } from '../stores/rollouts.ts';
+import { createRolloutAssessmentStore } from '../stores/rollout-assessments.ts';
+import { createRolloutStore } from '../stores/rollout-steps.ts';
 import { createServiceRunStore } from '../stores/service-runs.ts';
 import { createSourceDropStore } from '../stores/source-drops.ts';
 import { createSourceGuildStore } from '../stores/source-guilds.ts';
@@ -136,6 +137,7 @@ export function createWorkerStores(db: Database) {
     consolidation: createConsolidationStore(db),
     serviceRuns: createServiceRunStore(db),
     rollouts: createRolloutStore(db),
+    rolloutAssessments: createRolloutAssessmentStore(db),
     sourceDrops: createSourceDropStore(db),
     sourceGuilds: createSourceGuildStore(db),
     reconciliations: createReconciliationStore(db),

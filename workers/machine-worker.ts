@@ -65,7 +65,7 @@ import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules, remakeSchedules } from './schedules.ts';
-import { createMachineReadinessReads } from './readiness-reads.ts';
+import { createInventoryReading, createMachineReadinessReads } from './readiness-reads.ts';
 import { createMachineSourceReads } from './source-reads.ts';
 import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
@@ -345,7 +345,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     own &&
     createRolloutMachineActivities({
       machineId,
-      rollouts: stores.rollouts,
+      ...stores,
+      fleet,
+      readInventory: createInventoryReading(machineId, () => readTrustFile(own.trustFile).repositories),
       trusted: () => readTrustFile(own.trustFile),
       folder: join(own.dataFolder, 'commands'),
     });

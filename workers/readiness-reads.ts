@@ -20,9 +20,15 @@ export function createMachineReadinessReads({
   fleet: FleetReader;
   folders: readonly string[];
 }) {
-  const reading: InventoryReading = async (repository, applied, services, signal) => {
+  const reading = createInventoryReading(machineId, () => folders);
+  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory: reading });
+}
+
+/** @param roots what this machine allows at that time */
+export function createInventoryReading(machineId: string, roots: () => readonly string[]): InventoryReading {
+  return async (repository, applied, services, signal) => {
     try {
-      const folder = await allowedFolder(repository.folder, folders);
+      const folder = await allowedFolder(repository.folder, roots());
       const request = {
         paths: [folder],
         machineFiles: repository.machineFiles,
@@ -41,5 +47,4 @@ export function createMachineReadinessReads({
       throw err;
     }
   };
-  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory: reading });
 }

@@ -3,7 +3,10 @@ import {
   condition,
   continueAsNew,
   defineSignal,
+  getExternalWorkflowHandle,
   isCancellation,
+  log,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
@@ -14,10 +17,12 @@ import {
 } from '@temporalio/workflow';
 import type { RolloutActivities, RolloutMachineActivities } from '../activities/rollouts.ts';
 import { rowsChangedSignal } from '../domain/messages.ts';
+import { rollbackWorkflowId, rolloutWorkflowId } from '../domain/ids.ts';
 import type { RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
 import type { RolloutState } from '../domain/states.ts';
 import { machineQueue } from '../domain/task-queues.ts';
 import { reasonOf } from './inference-ladder.ts';
+import { assessRun } from './readiness-run.ts';
 
 export interface RollOutInput {
   rolloutId: string;
@@ -26,11 +31,19 @@ export interface RollOutResult {
   state: RolloutState;
 }
 
-const { nextRolloutMoves, beginRolloutStep, endRolloutStep, beginRolloutUndo, deployServices, deploymentOutcome } =
-  proxyLocalActivities<RolloutActivities>({
-    startToCloseTimeout: '12 seconds',
-    retry: { maximumInterval: '5 seconds' },
-  });
+const {
+  nextRolloutMoves,
+  beginRolloutStep,
+  endRolloutStep,
+  beginRolloutUndo,
+  deployServices,
+  deploymentOutcome,
+  openRolloutAssessment,
+  judgeRolloutAssessment,
+} = proxyLocalActivities<RolloutActivities>({
+  startToCloseTimeout: '12 seconds',
+  retry: { maximumInterval: '5 seconds' },
+});
 const { lookAtRollout } = proxyActivities<RolloutActivities>({
   startToCloseTimeout: '1 minute',
   retry: { maximumInterval: '30 seconds' },
@@ -40,7 +53,10 @@ const { lookAtRollout } = proxyActivities<RolloutActivities>({
 const lookEvery = '5 seconds';
 /** A signal may be lost with Temporal's database. */
 const lookAgain = '10 minutes';
-const machineAwayMs = 30_000;
+const awayMs = 30_000;
+/** One that ends just then is not waited for long. */
+const firstStandMs = 5_000;
+const standMs = 60_000;
 
 type Step = Extract<RolloutMove, { kind: 'step' }>;
 
@@ -55,9 +71,12 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
   setHandler(defineSignal(rowsChangedSignal), () => {
     changed = true;
   });
+  if (workflowInfo().workflowId === rollbackWorkflowId(rolloutId) && patched('one-carries-it'))
+    await standBy(rolloutId);
   for (;;) {
     changed = false;
-    const { moves, state } = await nextRolloutMoves({ rolloutId });
+    // Histories from before it was told have none.
+    const { moves, state, told = [] } = await nextRolloutMoves({ rolloutId });
     const leaving = () => workflowInfo().continueAsNewSuggested;
     if (!leaving()) for (const move of moves) begin(move, leaving);
     if (underWay.size === 0) {
@@ -65,7 +84,11 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
       if (leaving()) await continueAsNew<typeof rollOut>({ rolloutId });
     }
     setCurrentDetails(
-      `**${state}**; ${[...underWay.keys()].join(', ') || 'nothing under way'}\n\n\`soulfra rollout show ${rolloutId}\``,
+      [
+        `**${state}**; ${[...underWay.keys()].join(', ') || 'nothing under way'}`,
+        told.map((line) => `- ${line}`).join('\n'),
+        `\`soulfra rollout show ${rolloutId}\``,
+      ].join('\n\n'),
     );
     await condition(() => changed || broken !== undefined, lookAgain, {
       summary: 'until a step ends or a row changes',
@@ -93,8 +116,35 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
   async function make(move: RolloutMove, leaving: () => boolean): Promise<void> {
     if (move.kind === 'step') return doStep(move, leaving);
     if (move.kind === 'undo') return beginRolloutUndo({ rolloutId, packageId: move.packageId, attempt: move.attempt });
-    const { packageId, attempt } = move;
-    while (!leaving() && (await lookAtRollout({ rolloutId, packageId, attempt }))) await sleep(lookEvery);
+    const of = { rolloutId, packageId: move.packageId, attempt: move.attempt };
+    if (move.assess === true && !(await rulesHold(of, leaving))) return;
+    while (!leaving() && (await lookAtRollout(of))) await sleep(lookEvery);
+  }
+
+  /** The run of readiness is of this package and attempt: whoever asks for it again, or beside us, finds the same one. */
+  async function rulesHold(
+    of: { rolloutId: string; packageId: string; attempt: number },
+    leaving: () => boolean,
+  ): Promise<boolean> {
+    while (!leaving()) {
+      const run = await openRolloutAssessment(of);
+      if (run === undefined) return false;
+      if (!run.isDone) await assess(run);
+      const judged = await judgeRolloutAssessment(of);
+      if (judged !== 'again') return judged === 'clean';
+      await sleep(awayMs);
+    }
+    return false;
+  }
+
+  /** What fails is tried again, as long as its package may wait for it. */
+  async function assess({ runId, machineId }: { runId: string; machineId: string | null }): Promise<void> {
+    try {
+      await assessRun(runId, machineId);
+    } catch (err) {
+      if (isCancellation(err) || !(err instanceof ActivityFailure)) throw err;
+      log.warn('an assessment failed', { runId, reason: reasonOf(err) });
+    }
   }
 
   async function deploy(
@@ -131,9 +181,30 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
         // Whoever holds or takes back the rollout need not wait for the machine.
         if (!wanted) return failed(`${machineId} did not answer`);
         if (leaving()) return;
-        await sleep(machineAwayMs);
+        await sleep(awayMs);
       }
     }
+  }
+}
+
+/**
+ * The workflow that began a rollout carries it, also back; only one that was done has ended. What looks for lost workflows cannot
+ * tell, so this one waits beside the first until that is gone, or all is over.
+ */
+async function standBy(rolloutId: string): Promise<void> {
+  const first = getExternalWorkflowHandle(rolloutWorkflowId(rolloutId));
+  for (let ms = firstStandMs; ; ms = standMs) {
+    try {
+      await first.signal(rowsChangedSignal);
+    } catch (err) {
+      if (isCancellation(err)) throw err;
+      // It runs no more.
+      return;
+    }
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof rollOut>({ rolloutId });
+    await sleep(ms);
+    const { state } = await nextRolloutMoves({ rolloutId });
+    if (state === 'done' || state === 'rolled_back') return;
   }
 }
 
@@ -143,7 +214,8 @@ function onMachine({ machineId, step, packageId }: Step): RolloutMachineActiviti
     scheduleToStartTimeout: '30 seconds',
     // A command has its own time, kept beside it.
     startToCloseTimeout: '25 hours',
-    heartbeatTimeout: '10 seconds',
+    // What is generated is made of the whole repository, which is read in one go.
+    heartbeatTimeout: step.kind === 'generate' ? '1 minute' : '10 seconds',
     retry: { initialInterval: '500 milliseconds', maximumInterval: '10 seconds', maximumAttempts: 20 },
     summary: `${step.kind} of ${packageId}`,
   });

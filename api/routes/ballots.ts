@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { ballotLimits, effectReach, pauseSchema, voteTimeSchema, votingMethods } from '../../domain/ballots.ts';
 import { covers } from '../../domain/roles.ts';
@@ -8,7 +7,6 @@ import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.
 import { durationSeconds } from '../../domain/durations.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { ballotWorkflowId, idSchema } from '../../domain/ids.ts';
-import { rowsChangedSignal } from '../../domain/messages.ts';
 import { ballotStates } from '../../domain/states.ts';
 import { countVotes } from '../../stores/ballot-counts.ts';
 import { ballotSettings, effectToVoteOn } from '../../stores/ballot-terms.ts';
@@ -28,7 +26,7 @@ const tag = 'ballots';
 const percentSchema = z.int().min(0).max(100);
 
 /** Proposals and what becomes of them; votes are in routes/votes.ts. */
-export function ballotRoutes(app: Api, { db, starter, temporal, linksTo, log }: ApiContext): void {
+export function ballotRoutes(app: Api, { db, starter, linksTo }: ApiContext): void {
   const linked = (ballot: BallotView) => ({ ...ballot, links: linksTo(ballotWorkflowId(ballot.id)) });
 
   app.route({
@@ -158,7 +156,7 @@ export function ballotRoutes(app: Api, { db, starter, temporal, linksTo, log }: 
       const { dryRun } = request.query;
       await writeOrTry(db, dryRun, (tx) => withdrawProposal(tx, { ballotId: id, ownerId, by: tokenId }));
       if (dryRun) return { dryRun: true as const, would: `withdraw ${id}` };
-      await tell(id);
+      await starter.tellRowsChanged(ballotWorkflowId(id));
       return linked(await existing(ownerId, id));
     },
   });
@@ -185,15 +183,6 @@ export function ballotRoutes(app: Api, { db, starter, temporal, linksTo, log }: 
       return { ballotId: id, equal: isDeepStrictEqual(stored, counted), stored, counted };
     },
   });
-
-  /** The workflow reads the row at its next step in any case; told, it need not wait for it. */
-  async function tell(id: string): Promise<void> {
-    try {
-      await starter.within(() => temporal.workflow.getHandle(ballotWorkflowId(id)).signal(rowsChangedSignal));
-    } catch (err) {
-      if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, ballotId: id }, 'the workflow was not told');
-    }
-  }
 
   async function existing(ownerId: string, id: string): Promise<BallotView> {
     const found = await findBallot(db, ownerId, id);

@@ -5,7 +5,6 @@ import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { dropWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
-import { rowsChangedSignal } from '../../domain/messages.ts';
 import { dropStates } from '../../domain/states.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { addDrop, approveDrop, type DropRef, editDrop, rejectDrop, scheduleDrop } from '../../stores/drops.ts';
@@ -28,7 +27,7 @@ const clockMs = 60_000;
 const answers = { 200: dropSchema.or(dryRunSchema), ...problemResponses };
 
 /** Myth drops (posts): written, approved, sent on their way, changed and taken back. What became of each: api/routes/deliveries.ts. */
-export function dropRoutes(app: Api, { db, publishing, starter, linksTo, log }: ApiContext): void {
+export function dropRoutes(app: Api, { db, publishing, starter, linksTo }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/drops',
@@ -210,9 +209,7 @@ export function dropRoutes(app: Api, { db, publishing, starter, linksTo, log }: 
     const ref = { ownerId: callerOf(request).ownerId, id: request.params.id };
     await writeOrTry(db, request.query.dryRun, (tx) => work(tx, ref));
     if (request.query.dryRun) return { dryRun: true as const, would };
-    await starter
-      .signal(dropWorkflowId(ref.id), rowsChangedSignal)
-      .catch((err: unknown) => log.warn({ err, dropId: ref.id }, 'the workflow of a drop was not told'));
+    await starter.tellRowsChanged(dropWorkflowId(ref.id));
     return existing(ref);
   }
 }

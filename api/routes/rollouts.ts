@@ -1,10 +1,11 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { parseRollout } from '../../config/rollout-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { idSchema, rollbackWorkflowId, rolloutWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { rowsChangedSignal } from '../../domain/messages.ts';
+import { idSchema, rollbackWorkflowId, rolloutWorkflowId } from '../../domain/ids.ts';
+import { packageIdSchema } from '../../domain/rollouts.ts';
 import { rolloutPackageStates, rolloutStates, rolloutStepStates } from '../../domain/states.ts';
+import type { DatabaseTransaction } from '../../stores/database.ts';
 import { currentFleet } from '../../stores/fleets.ts';
 import { findRollout, listRollouts } from '../../stores/queries/rollouts.ts';
 import { actOnRollout, answerStep, beginRollout, rolloutActs, skipPackage } from '../../stores/rollouts.ts';
@@ -26,7 +27,7 @@ import { idempotencyHeaders, requestHashOf, startedId } from '../workflow-starts
 
 const tag = 'rollouts';
 const rolloutParams = z.object({ id: idSchema('rollout') });
-const packageParams = rolloutParams.extend({ packageId: slugSchema });
+const packageParams = rolloutParams.extend({ packageId: packageIdSchema });
 
 const listedSchema = z
   .object({
@@ -74,10 +75,11 @@ const rolloutSchema = listedSchema
   })
   .meta({ id: 'Rollout' });
 
+const answers = { 200: rolloutSchema.or(dryRunSchema), ...problemResponses };
 const sourceLimit = 2 * 1024 * 1024;
 
 /** Work packages that are carried out in order. */
-export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }: ApiContext): void {
+export function rolloutRoutes(app: Api, { db, starter, linksTo }: ApiContext): void {
   const linked = <Row extends { id: string }>(row: Row) => ({ ...row, links: linksTo(rolloutWorkflowId(row.id)) });
 
   app.route({
@@ -166,17 +168,10 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
         querystring: writeQuery,
         params: rolloutParams,
         body: emptyBody,
-        response: { 200: rolloutSchema.or(dryRunSchema), ...problemResponses },
+        response: answers,
       },
-      handler: async (request) => {
-        const { ownerId } = callerOf(request);
-        const { id } = request.params;
-        const { dryRun } = request.query;
-        await writeOrTry(db, dryRun, (tx) => actOnRollout(tx, ownerId, id, act));
-        if (dryRun) return { dryRun: true as const, would: `${act} ${id}` };
-        await tell(id);
-        return existing(ownerId, id);
-      },
+      handler: (request) =>
+        write(request, `${act} ${request.params.id}`, (tx, { ownerId, id }) => actOnRollout(tx, ownerId, id, act)),
     });
 
   app.route({
@@ -189,16 +184,11 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
       querystring: writeQuery,
       params: packageParams,
       body: emptyBody,
-      response: { 200: rolloutSchema.or(dryRunSchema), ...problemResponses },
+      response: answers,
     },
-    handler: async (request) => {
-      const { ownerId } = callerOf(request);
-      const { id, packageId } = request.params;
-      const { dryRun } = request.query;
-      await writeOrTry(db, dryRun, (tx) => skipPackage(tx, ownerId, id, packageId));
-      if (dryRun) return { dryRun: true as const, would: `pass over ${packageId}` };
-      await tell(id);
-      return existing(ownerId, id);
+    handler: (request) => {
+      const { packageId } = request.params;
+      return write(request, `pass over ${packageId}`, (tx, { ownerId, id }) => skipPackage(tx, ownerId, id, packageId));
     },
   });
 
@@ -215,28 +205,29 @@ export function rolloutRoutes(app: Api, { db, starter, temporal, linksTo, log }:
         outcome: z.enum(['done', 'failed', 'again']).describe('again: of one in doubt, that was surely not done'),
         reason: textSchema(1_000).optional(),
       }),
-      response: { 200: rolloutSchema.or(dryRunSchema), ...problemResponses },
+      response: answers,
     },
-    handler: async (request) => {
-      const { ownerId } = callerOf(request);
-      const { id, packageId } = request.params;
+    handler: (request) => {
+      const { packageId } = request.params;
       const { outcome, reason = '' } = request.body;
-      const { dryRun } = request.query;
-      await writeOrTry(db, dryRun, (tx) => answerStep(tx, { ownerId, id, packageId }, { outcome, reason }));
-      if (dryRun) return { dryRun: true as const, would: `say ${outcome} of ${packageId}` };
-      await tell(id);
-      return existing(ownerId, id);
+      return write(request, `say ${outcome} of ${packageId}`, (tx, of) =>
+        answerStep(tx, { ...of, packageId }, { outcome, reason }),
+      );
     },
   });
 
-  /** The workflow looks at the rows by itself in any case; told, it need not wait for it. */
-  async function tell(id: string): Promise<void> {
-    for (const workflowId of [rolloutWorkflowId(id), rollbackWorkflowId(id)])
-      try {
-        await starter.within(() => temporal.workflow.getHandle(workflowId).signal(rowsChangedSignal));
-      } catch (err) {
-        if (!(err instanceof WorkflowNotFoundError)) log.warn({ err, workflowId }, 'the workflow was not told');
-      }
+  /** Writes the rows, and tells whichever of the two workflows carries the rollout out. */
+  async function write(
+    request: FastifyRequest & { params: { id: string }; query: { dryRun?: boolean | undefined } },
+    would: string,
+    work: (tx: DatabaseTransaction, of: { ownerId: string; id: string }) => Promise<void>,
+  ) {
+    const { ownerId } = callerOf(request);
+    const { id } = request.params;
+    await writeOrTry(db, request.query.dryRun, (tx) => work(tx, { ownerId, id }));
+    if (request.query.dryRun) return { dryRun: true as const, would };
+    await starter.tellRowsChanged(rolloutWorkflowId(id), rollbackWorkflowId(id));
+    return existing(ownerId, id);
   }
 
   async function existing(ownerId: string, id: string) {

@@ -170,11 +170,11 @@ async function triedStops(ids: readonly string[], specs: readonly ServiceSpec[],
         trials.push({ ...notTried, service: id, refused: plan.refused });
         continue;
       }
-      if (!output.json) {
-        line(`${bold(id)}  ${plan.command.map((word) => plain(JSON.stringify(word))).join(' ')}`);
-        line(dim(`  in ${plain(plan.folder)}, with what it reads and writes there`));
-      }
-      const agreed = await confirm(`Start a second ${id} here, stop it by SIGTERM and look what is left?`, output);
+      const words = plan.command.map((word) => plain(JSON.stringify(word))).join(' ');
+      const agreed = await confirm(
+        `Start a second ${id} (${words} in ${plain(plan.folder)}), stop it by SIGTERM and look what is left?`,
+        output,
+      );
       trials.push(
         agreed ? await tryStop(plan, leaving.signal) : { ...notTried, service: id, refused: 'it was not agreed to' },
       );

@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { loadFleetFile } from '../../config/fleet-file.ts';
-import { parseRollout } from '../../config/rollout-file.ts';
+import { parseRollout, writtenRollout } from '../../config/rollout-file.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { planRollout, type RolloutFile, type RolloutPlan } from '../../domain/rollouts.ts';
+import type { ShippedFor } from '../../domain/shipped-rollout.ts';
 import type { Client } from '../client.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
 import { ago, bold, confirm, dim, good, line, plain, printJson, styledState, table, warn } from '../output.ts';
@@ -13,6 +15,29 @@ const defaultFile = 'rollout.yaml';
 
 export function rolloutCommands(program: Command): void {
   const rollout = program.command('rollout').description('work packages that bring the fleet to production, in order');
+  rollout
+    .command('init')
+    .argument('[path]', 'the repository of the fleet', '.')
+    .option('--on <machine>', 'the machine on which it lies; default: the only one')
+    .option('--canary <machine>', 'deployed to first; default: the one with the least GPU memory')
+    .option('--fleet <file>', 'the fleet whose machines it names', 'fleet.yaml')
+    .option('--file <file>', 'what is written', defaultFile)
+    .option('--force', 'write over what stands there')
+    .description('write the shipped packages, WP-01 to WP-12, for your repository and fleet')
+    .action((path: string, options: InitOptions, command: Command) => {
+      const { file } = options;
+      const text = writtenRollout(shippedFor(path, options));
+      const before = existsSync(file) ? readSource(file) : undefined;
+      if (before !== undefined && before !== text && options.force !== true)
+        throw badInput(
+          `${file} is there already, and is not what would be written.`,
+          `Keep it, name another with --file, or write over it with --force.`,
+        );
+      if (before !== text) writeFileSync(file, text);
+      if (outputOf(command).json) printJson({ file, written: before !== text });
+      else line(`${good('✔')} ${file}${before === text ? ' is so already' : ''}; soulfra rollout plan`);
+    });
+
   rollout
     .command('plan')
     .argument('[file]', 'the file', defaultFile)
@@ -124,6 +149,42 @@ export function rolloutCommands(program: Command): void {
     );
 }
 
+interface InitOptions {
+  on?: string;
+  canary?: string;
+  fleet: string;
+  file: string;
+  force?: boolean;
+}
+
+function shippedFor(path: string, { on, canary, fleet }: InitOptions): ShippedFor {
+  const machines = loadFleetFile(fleet).machines.map(({ id, gpus }) => ({
+    id,
+    vramGiB: gpus.reduce((sum, gpu) => sum + gpu.vramGiB, 0),
+  }));
+  const ids = machines.map(({ id }) => id);
+  for (const [option, id] of [
+    ['--on', on],
+    ['--canary', canary],
+  ] as const)
+    if (id !== undefined && !ids.includes(id))
+      throw badInput(`${option} ${id} is no machine of ${fleet}.`, `Name one of ${ids.join(', ')}.`);
+  const machine = on ?? (ids.length === 1 ? ids[0] : undefined);
+  if (machine === undefined)
+    throw badInput(`${fleet} has ${ids.length} machines.`, `Say on which the repository lies: --on ${ids.join('|')}.`);
+  const folder = resolve(path);
+  // It may lie on another machine than this one.
+  if (!existsSync(folder) && !isAbsolute(path))
+    throw badInput(`${path} is not there.`, 'Name the folder of the repository, by its whole path if it is elsewhere.');
+  if (existsSync(folder) && !existsSync(join(folder, '.git')))
+    throw badInput(`${folder} is no git repository.`, 'Name its top folder; branches are written there.');
+  const first = canary ?? machines.toSorted((a, b) => a.vramGiB - b.vramGiB)[0]!.id;
+  return {
+    machines: [first, ...ids.filter((id) => id !== first)],
+    repository: { machine, path: folder },
+  };
+}
+
 interface Listed {
   id: string;
   state: string;
@@ -146,6 +207,7 @@ interface Rollout extends Omit<Listed, 'packages'> {
       kind: string;
       state: string;
       reason: string;
+      result: Record<string, unknown> | null;
     }>;
   }>;
 }
@@ -165,6 +227,9 @@ function showRollout({ id, state, reason, packages, over, createdAt }: Rollout):
     line(
       `  ${each.id}  ${styledState(each.state)}  ${plain(each.title)}${each.reason === '' ? '' : dim(`: ${plain(each.reason)}`)}`,
     );
+    const branch = each.steps.find(({ result }) => typeof result?.['branch'] === 'string')?.result?.['branch'];
+    if (typeof branch === 'string' && each.state !== 'undone' && each.state !== 'failed')
+      line(dim(`    branch ${branch}`));
     for (const step of each.steps) {
       if (step.attempt !== each.attempt || step.state === 'done') continue;
       const where = step.machineId === null ? '' : ` on ${step.machineId}`;

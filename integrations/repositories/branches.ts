@@ -23,7 +23,7 @@ export interface BranchChange {
   madeAt: Date;
   diff?: string | undefined;
   edits?: readonly BranchEdit[] | undefined;
-  /** Files as they are to be. */
+  /** Files as they are to be; where they are so already, there is nothing to commit. */
   files?: ReadonlyMap<string, string> | undefined;
 }
 
@@ -47,9 +47,14 @@ const harmless = [
 
 /**
  * One commit on a branch, which begins where HEAD is. The working tree, the index and HEAD stay as they are.
- * @returns the commit, made now or before @throws CONFLICT where the change does not fit, or the branch is checked out
+ * @returns the commit, made now or before; undefined where the files are as they are to be
+ * @throws CONFLICT where the change does not fit, or the branch is checked out
  */
-export async function commitOnBranch(repository: string, change: BranchChange, signal?: AbortSignal): Promise<string> {
+export async function commitOnBranch(
+  repository: string,
+  change: BranchChange,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const git = gitOf(repository, signal);
   const { branch, key } = change;
   await refuseCheckedOut(git, branch);
@@ -75,8 +80,9 @@ export async function commitOnBranch(repository: string, change: BranchChange, s
       await within(['update-index', '--add', '--cacheinfo', `100644,${blob},${file}`]);
     }
     const tree = await within(['write-tree']);
-    if (tree === (await within(['rev-parse', `${base}^{tree}`])))
-      throw refused(`the change of ${branch} changes nothing`);
+    const changesNothing = tree === (await within(['rev-parse', `${base}^{tree}`]));
+    if (changesNothing && change.diff === undefined && change.edits === undefined) return undefined;
+    if (changesNothing) throw refused(`the change of ${branch} changes nothing`);
     const message = `${change.subject}\n\n${trailer}: ${key}\n`;
     const at = `${Math.floor(change.madeAt.getTime() / 1000)} +0000`;
     const who = { NAME: 'Soulfra', EMAIL: 'soulfra@localhost', DATE: at };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deployBlockers, mendedBy } from '../../domain/deploy-blockers.ts';
 import { type Finding, finding, readinessAreas } from '../../domain/readiness.ts';
 import { refuseWhileBlocked } from '../../stores/deploy-blockers.ts';
 import { createReadinessStore } from '../../stores/readiness.ts';
@@ -55,8 +56,12 @@ test('a critical finding that is open holds what is new, and says which, its men
   expect((await api.call('POST', '/v1/services/old/stop')).status).toBe(202);
 });
 
+const other = { id: 'WP-10', verify: { rules: ['secret-in-file'], healthyMinutes: 0 } };
+
 test('a deployment that mends the finding is not held by it, and by another it is', async () => {
-  const mends = ({ rule }: { rule: string }) => rule === clash.rule;
+  const mends = mendedBy({ id: 'ports', verify: { rules: [clash.rule], healthyMinutes: 0 } });
+  expect(deployBlockers([{ ...clash, state: null, accepted: null }], mendedBy({ ...other, id: 'WP-01' }))).toEqual([]);
+  expect(deployBlockers([{ ...clash, state: null, accepted: null }], mendedBy(other))).toHaveLength(1);
   await expect(refuseWhileBlocked(api.db, api.ownerId, mends)).resolves.toBe(undefined);
   await assessed([clash, secret]);
   await expect(refuseWhileBlocked(api.db, api.ownerId, mends)).rejects.toMatchObject({

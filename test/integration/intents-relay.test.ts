@@ -116,6 +116,26 @@ test('a crash between start and delete starts nothing twice', async () => {
   expect(await executions('drain:pc2:2')).toEqual([first]);
 });
 
+test('what is asked for while the same id is being started is asked for anew', async () => {
+  await ask('drain:pc2:8');
+  let second: Promise<void> | undefined;
+  await intents.take(async () => {
+    second = ask('drain:pc2:8');
+    await until('it waits', async () => {
+      const { rows } = await sql<{ waiting: boolean }>`select exists(select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like 'insert into "intents"%') as waiting`.execute(
+        store.db,
+      );
+      return rows[0]!.waiting;
+    });
+  });
+  await second;
+  expect(await left()).toBe(1);
+  relay();
+  await until('the intent is gone', async () => (await left()) === 0, 5_000);
+  expect((await executions('drain:pc2:8')).length).toBe(1);
+});
+
 test('an id that has done its work is not started again', async () => {
   const [before] = await completeByHand('drain:pc2:3');
   await ask('drain:pc2:3');

@@ -7,6 +7,7 @@ import { searchAttributeNames } from '../../domain/temporal-needs.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { windowOf } from '../../domain/workflow-window.ts';
 import { ensureSearchAttributes, withWindow } from '../../integrations/temporal-window.ts';
+import { createLogger } from '../../observability/logger.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { insertIntent } from '../../stores/intents.ts';
 import { reconcileSchedules } from '../../workers/schedules.ts';
@@ -46,7 +47,11 @@ async function shown(workflowId: string) {
 test('the API, the relay, a Schedule and a parent each start with a window', async () => {
   const start = { type: 'reflectAgent', again: 'never', ownerId: testOwner, content: 'c', summary: 'by hand' } as const;
   const input = { agentId: 'light-001', period: 'call-1', trigger: 'call' };
-  await createWorkflowStarter(client).start({ ...start, workflowId: 'by-api', args: [input] });
+  await createWorkflowStarter(client, createLogger({ part: 'api', level: 'silent' })).start({
+    ...start,
+    workflowId: 'by-api',
+    args: [input],
+  });
   expect(await shown('by-api')).toMatchObject({
     summary: 'light-001 reflects (call): by hand',
     details: expect.stringContaining('Climbs the ladder'),

@@ -134,6 +134,7 @@ export async function openDropStage(
     client,
     /** Has the workers of the channels, in this process. */
     async startPosting(): Promise<void> {
+      if (posters) return;
       // One connection may register a queue once.
       const own = await NativeConnection.connect({ address: scope.temporalAddress });
       const workers = await createDropChannelWorkers({ ...shared, connection: own }, (kind) => `drops/${kind}/0`, {

@@ -36,6 +36,7 @@ import { createPayoutActivities } from '../../activities/payouts.ts';
 import { createPlanActivities } from '../../activities/plans.ts';
 import { createPurchaseActivities } from '../../activities/purchases.ts';
 import { createReadinessActivities } from '../../activities/readiness.ts';
+import { createRolloutActivities } from '../../activities/rollouts.ts';
 import { createReconciliationActivities } from '../../activities/reconciliation.ts';
 import { createReflectionActivities } from '../../activities/reflections.ts';
 import { createSpawnActivities } from '../../activities/spawns.ts';
@@ -81,6 +82,8 @@ import { createPublishingStore } from '../../stores/publishing.ts';
 import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createReconciliationStore } from '../../stores/reconciliations.ts';
 import { createReflectionStore } from '../../stores/reflections.ts';
+import { createRolloutAssessmentStore } from '../../stores/rollout-assessments.ts';
+import { createRolloutStore } from '../../stores/rollout-steps.ts';
 import { createRunStore } from '../../stores/runs.ts';
 import { createSpawnStore } from '../../stores/spawns.ts';
 import { createStepResultStore } from '../../stores/step-results.ts';
@@ -166,6 +169,8 @@ export async function openStage(
     judgements: createJudgementStore(db),
     reconciliations: createReconciliationStore(db),
     readiness: createReadinessStore(db),
+    rollouts: createRolloutStore(db),
+    rolloutAssessments: createRolloutAssessmentStore(db),
     payments: createPaymentStore(db),
     paymentEvents: createPaymentEventStore(db),
     providerRefunds: createProviderRefundStore(db),
@@ -457,6 +462,7 @@ type Stores = Omit<
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
     Parameters<typeof createReadinessActivities>[0] &
+    Parameters<typeof createRolloutActivities>[0] &
     Parameters<typeof createPaymentActivities>[0] &
     Parameters<typeof createPayoutActivities>[0] &
     Parameters<typeof createCompositionActivities>[0] &
@@ -479,6 +485,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     createDrainActivities(stores),
     createReconciliationActivities(stores),
     createReadinessActivities(stores),
+    createRolloutActivities(stores),
     // Folders that a test made for itself.
     createMachineReadinessReads({ machineId: 'pc2', stores, fleet, folders: [tmpdir()] }),
     createPaymentActivities(stores),

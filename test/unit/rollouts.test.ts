@@ -1,7 +1,15 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseRollout } from '../../config/rollout-file.ts';
+import { parseRollout, writtenRollout } from '../../config/rollout-file.ts';
+import { readinessRules } from '../../domain/readiness-rules.ts';
 import { dependantsOf, planRollout, type RolloutPackage } from '../../domain/rollouts.ts';
+import { runSoulfra } from '../support/command.ts';
+import { inFolder } from '../support/imported.ts';
+
+const shippedFleet = readFileSync(fileURLToPath(new URL('../../fleet.yaml', import.meta.url)), 'utf8');
 
 const manual = '[{ kind: manual, text: look }]';
 const fileOf = (...packages: string[]) =>
@@ -129,3 +137,55 @@ test('what waits for a package is all that cannot go on without it', () => {
     }),
   );
 });
+
+test('a rule that is none is refused with the one that is meant; names of packages differ by more than case', () => {
+  const ruled = packageOf('WP-01', ', verify: { rules: [port-declared-clsh] }');
+  expect(errorsOf(fileOf(ruled, packageOf('wp-01')))).toEqual(['4 workPackages.1.id wp-01 is used twice. Rename one.']);
+  expect(errorsOf(fileOf(ruled))).toEqual([
+    '3 workPackages.0.verify.rules.0 port-declared-clsh is no rule of readiness. Did you mean `port-declared-clash`?',
+  ]);
+});
+
+const shippedFor = { machines: ['pc2', 'mainpc'], repository: { machine: 'pc2', path: '/srv/fleet' } } as const;
+
+test('the shipped packages are those that rules name, and each rule is verified by the one that it names', () => {
+  const read = parseRollout(writtenRollout(shippedFor), 'rollout.yaml', ['mainpc', 'pc2']);
+  if ('errors' in read) throw new Error(JSON.stringify(read.errors));
+  const { workPackages } = read.rollout;
+  const ids = Array.from({ length: 12 }, (_, i) => `WP-${String(i + 1).padStart(2, '0')}`);
+  expect(workPackages.map(({ id }) => id)).toEqual(ids);
+  const verifiedBy = workPackages.flatMap(({ id, verify }) => verify.rules.map((rule) => `${rule} ${id}`));
+  const named = Object.entries(readinessRules).map(([rule, { workPackage }]) => `${rule} ${workPackage}`);
+  expect(verifiedBy.toSorted()).toEqual(named.toSorted());
+  for (const { undo, steps } of workPackages) {
+    expect(undo).not.toEqual([]);
+    for (const step of steps) if (step.kind === 'deploy') expect(step.canary).toBe('pc2');
+  }
+  const plan = planRollout(workPackages);
+  expect(plan.waves[0]).toEqual(['WP-01']);
+  expect(plan.waves.at(-1)).toEqual(['WP-12']);
+  expect(plan.overlaps).toEqual([{ field: 'services.*.environment', packages: ['WP-05', 'WP-10'], ordered: true }]);
+});
+
+test('init writes for a fleet and its repository, and never over what somebody has changed', () =>
+  inFolder({ 'fleet/fleet.yaml': shippedFleet, 'repository/.git/HEAD': 'ref: refs/heads/main\n' }, async (folder) => {
+    const options = { cwd: join(folder, 'fleet'), env: {} };
+    const init = ['rollout', 'init', '../repository', '--on', 'pc2'];
+    expect(await runSoulfra(['rollout', 'init', '../repository'], options)).toMatchObject({ code: 2 });
+    expect((await runSoulfra(['rollout', 'init', '.', '--on', 'pc2'], options)).err).toContain('no git repository');
+    expect(await runSoulfra(init, options)).toMatchObject({ code: 0 });
+    const file = join(folder, 'fleet/rollout.yaml');
+    const written = readFileSync(file, 'utf8');
+    expect(written).toContain(`path: ${join(folder, 'repository')}`);
+    expect((await runSoulfra(init, options)).out).toContain('is so already');
+    const planned = await runSoulfra(['rollout', 'plan'], options);
+    expect(planned).toMatchObject({ code: 0 });
+    expect(planned.out).toMatch(/critical path: WP-01 → .+ → WP-12, \d+ min/);
+    writeFileSync(file, written.replace('Hosts and ports', 'Ports'));
+    const refused = await runSoulfra(init, options);
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.err).toContain('is there already');
+    expect(readFileSync(file, 'utf8')).toContain('title: Ports');
+    expect(await runSoulfra([...init, '--force'], options)).toMatchObject({ code: 0 });
+    expect(readFileSync(file, 'utf8')).toBe(written);
+  }));

@@ -99,6 +99,8 @@ export async function startChannelDouble(service: Service, { port = 0 }: { port?
     posted: () => requests.filter((request) => service.posting(request)),
     /** What is to go wrong with the next posts, one each. */
     fail: (...next: Fault[]) => faults.push(...next),
+    /** Faults that a test has left behind. */
+    forgive: () => faults.splice(0),
     /** What the next requests for replies are answered, one each. */
     failReads: (...next: Replied[]) => readFaults.push(...next),
     /** What goes wrong with any post after those. */

@@ -1,0 +1,240 @@
+import { sql } from 'kysely';
+import { mendedBy } from '../domain/deploy-blockers.ts';
+import { nextMoves, type NextMoves, type RolloutMove, type StepOutcome } from '../domain/rollout-moves.ts';
+import { dependantsOf } from '../domain/rollouts.ts';
+import type { RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
+import { clockNow } from './ballot-rows.ts';
+import type { Database, Executor } from './database.ts';
+import { refuseWhileBlocked } from './deploy-blockers.ts';
+import {
+  endStep,
+  keyOf,
+  type LockedRollout,
+  lockRollout,
+  packageOf,
+  readRollout,
+  recompute,
+  type RolloutUnitKey,
+  sameUnit,
+  setPackage,
+  setState,
+  stepRow,
+} from './rollout-rows.ts';
+import { requestServices } from './service-runs.ts';
+
+/** What is not well so long after the time that a package must have been well is its doing, and takes it back. */
+const unwellMinutes = 30;
+
+/** The steps of a rollout's workflow; each may be done twice. */
+export function createRolloutStore(db: Database) {
+  return {
+    /** What comes next. What the rollout has come to by that is written down. told: how its packages stand, in words. */
+    async next(rolloutId: string): Promise<NextMoves & { state: RolloutState; told: string[] }> {
+      return db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        const next = nextMoves(rollout);
+        const told = standingOf(rollout);
+        if (next.becomes === undefined) return { ...next, state: rollout.state, told };
+        await setState(tx, rollout, next.becomes, next.becomes === 'held' ? heldBecause(rollout) : '');
+        return { ...next, state: next.becomes, told };
+      });
+    },
+
+    /**
+     * @returns how the step stands: running means that it is to be done now; undefined: not any more. `key` is of this beginning
+     * alone; `wanted`: the rollout goes on
+     */
+    async beginStep(
+      rolloutId: string,
+      move: Extract<RolloutMove, { kind: 'step' }>,
+    ): Promise<{ state: RolloutStepState; key: string; wanted: boolean } | undefined> {
+      return db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        let known = await stepRow(tx, rolloutId, move);
+        if (known === undefined) {
+          const allowed = nextMoves(rollout).moves.some((next) => next.kind === 'step' && sameUnit(next, move));
+          if (!allowed) return undefined;
+          await tx
+            .insertInto('rolloutSteps')
+            .values({ ...keyOf(rolloutId, move), kind: move.step.kind, beganAt: clockNow })
+            .execute();
+          await recompute(tx, rollout, move.packageId);
+          known = (await stepRow(tx, rolloutId, move))!;
+        }
+        const wanted =
+          rollout.state === 'running' || (rollout.state === 'rolling_back' && move.phase === 'undo' && known.fresh);
+        return { state: known.state, key: known.key, wanted };
+      });
+    },
+
+    /** A step has ended, or waits for a person. What has ended stays as it is. */
+    async endStep(rolloutId: string, unit: RolloutUnitKey & { key: string }, outcome: StepOutcome): Promise<void> {
+      await db.transaction().execute((tx) => endStep(tx, rolloutId, unit, outcome));
+    },
+
+    /** Asks for the services of a machine that run to be started anew; asked again it is the same request. */
+    async deploy(rolloutId: string, unit: RolloutUnitKey, services: readonly string[] | undefined): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        if ((await deploymentOf(tx, rolloutId, unit)) !== undefined) return;
+        // The way back is open always.
+        const definition = rollout.file.workPackages.find(({ id }) => id === unit.packageId)!;
+        if (unit.phase !== 'undo') await refuseWhileBlocked(tx, rollout.ownerId, mendedBy(definition));
+        const { rows } = await sql<{ id: string }>`
+          select s.id from services s join service_runs r on r.service_id = s.id
+          where s.owner_id = ${rollout.ownerId} and s.machine_id = ${unit.machineId} and s.retired_at is null and r.wanted = 'running'
+            and (${services === undefined} or s.id = any(${[...(services ?? [])]}::text[]))
+          order by s.id`.execute(tx);
+        const serviceIds = rows.map(({ id }) => id);
+        const asked =
+          serviceIds.length === 0
+            ? { requestId: null }
+            : await requestServices(tx, { ownerId: rollout.ownerId, action: 'restart', serviceIds });
+        await tx
+          .updateTable('rolloutSteps')
+          .set({ result: JSON.stringify({ requestId: asked.requestId, services: serviceIds.length }) })
+          .where((eb) => eb.and(keyOf(rolloutId, unit)))
+          .execute();
+      });
+    },
+
+    /** @returns undefined while it is under way */
+    async deployment(rolloutId: string, unit: RolloutUnitKey): Promise<StepOutcome | undefined> {
+      const result = await deploymentOf(db, rolloutId, unit);
+      if (result === undefined) return undefined;
+      if (result.requestId === null) return { state: 'done', result };
+      const { rows } = await sql<{
+        id: string;
+        state: ServiceRunState;
+        reason: string;
+        isUp: boolean;
+        late: boolean;
+        stale: boolean;
+      }>`
+        select r.service_id as id, r.state, r.reason, (s.state = 'up' or not s.spec ? 'healthCheck') as is_up,
+          r.changed_at < ${clockNow} - interval '2 minutes' as late,
+          r.changed_at < ${clockNow} - interval '30 minutes' as stale
+        from service_runs r join services s on s.id = r.service_id
+        where r.request_id = ${result.requestId} order by r.service_id`.execute(db);
+      if (rows.length === 0)
+        return { state: 'failed', reason: 'somebody else has asked for its services since', result };
+      const failed = rows.find(({ state }) => state === 'failed');
+      if (failed) return { state: 'failed', reason: `${failed.id} was not started: ${failed.reason}`, result };
+      const stale = rows.find((row) => row.state !== 'started' && row.stale);
+      if (stale) return { state: 'failed', reason: `${stale.id} has been ${stale.state} for 30 min`, result };
+      if (rows.some(({ state }) => state !== 'started')) return undefined;
+      const down = rows.find(({ isUp }) => !isUp);
+      if (down === undefined) return { state: 'done', result };
+      return down.late ? { state: 'failed', reason: `${down.id} is not up 2 min after its start`, result } : undefined;
+    },
+
+    /** A package is to be taken back, since a rollback was asked for. */
+    async beginUndo(rolloutId: string, { packageId, attempt }: { packageId: string; attempt: number }): Promise<void> {
+      await db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        const each = packageOf(rollout, packageId);
+        if (each.attempt !== attempt || rollout.state !== 'rolling_back') return;
+        if (!['running', 'verifying', 'done'].includes(each.state)) return;
+        await setPackage(tx, rollout, packageId, { state: 'undoing', undoTo: 'undone', reason: 'rolled back' });
+        await recompute(tx, rollout, packageId);
+      });
+    },
+
+    /**
+     * What a look at a package that is verified has found. It is done once all was well for so long.
+     * @returns whether there is more to look at
+     */
+    async noteLook(
+      rolloutId: string,
+      { packageId, attempt }: { packageId: string; attempt: number },
+      unwell: string | undefined,
+    ): Promise<boolean> {
+      return db.transaction().execute(async (tx) => {
+        const rollout = await lockRollout(tx, rolloutId);
+        const each = packageOf(rollout, packageId);
+        if (each.attempt !== attempt || each.state !== 'verifying') return false;
+        const definition = rollout.file.workPackages.find(({ id }) => id === packageId)!;
+        if (unwell !== undefined) {
+          const { given } = await tx
+            .updateTable('rolloutPackages')
+            .set({ wellSince: null, reason: unwell })
+            .where('rolloutId', '=', rolloutId)
+            .where('packageId', '=', packageId)
+            .returning(
+              sql<boolean>`${clockNow} > changed_at + make_interval(mins => ${definition.verify.healthyMinutes + unwellMinutes})`.as(
+                'given',
+              ),
+            )
+            .executeTakeFirstOrThrow();
+          if (!given) return true;
+          const reason = `not well ${definition.verify.healthyMinutes + unwellMinutes} min after its steps: ${unwell}`;
+          await setPackage(tx, rollout, packageId, { state: 'undoing', undoTo: 'failed', reason });
+          await recompute(tx, rollout, packageId);
+          return false;
+        }
+        const { well } = await tx
+          .updateTable('rolloutPackages')
+          .set({ wellSince: sql<Date>`coalesce(well_since, ${clockNow})`, reason: '' })
+          .where('rolloutId', '=', rolloutId)
+          .where('packageId', '=', packageId)
+          .returning(
+            sql<boolean>`${clockNow} >= well_since + make_interval(mins => ${definition.verify.healthyMinutes})`.as(
+              'well',
+            ),
+          )
+          .executeTakeFirstOrThrow();
+        if (well) await setPackage(tx, rollout, packageId, { state: 'done', reason: '' });
+        return !well;
+      });
+    },
+
+    find: (rolloutId: string): Promise<LockedRollout> => readRollout(db, rolloutId),
+
+    /** What is not well, in words; undefined: all that a package could have broken is. */
+    async unwell(ownerId: string): Promise<string | undefined> {
+      const { rows } = await sql<{ said: string }>`
+        select subject_kind || ' ' || subject_id || ' is ' || state as said from health
+        where owner_id = ${ownerId} and state in ('lost', 'failing')
+          and subject_kind in ('machine', 'worker', 'model_server', 'schedule', 'ledger')
+        union all
+        select 'service ' || id || ' is ' || state from services
+        where owner_id = ${ownerId} and retired_at is null and state in ('starting', 'down') and (spec ->> 'required') is distinct from 'false'
+        order by said limit 4`.execute(db);
+      if (rows.length === 0) return undefined;
+      const told = rows.slice(0, 3).map(({ said }) => said);
+      return `${told.join(', ')}${rows.length > told.length ? ' and more' : ''}`;
+    },
+  };
+}
+export type RolloutStore = ReturnType<typeof createRolloutStore>;
+
+async function deploymentOf(
+  db: Executor,
+  rolloutId: string,
+  unit: RolloutUnitKey,
+): Promise<{ requestId: string | null; services: number } | undefined> {
+  const row = await db
+    .selectFrom('rolloutSteps')
+    .select('result')
+    .where((eb) => eb.and(keyOf(rolloutId, unit)))
+    .executeTakeFirst();
+  return (row?.result ?? undefined) as { requestId: string | null; services: number } | undefined;
+}
+
+const mostTold = 40;
+
+/** Of the packages that have begun, and of how many wait. */
+function standingOf({ packages }: LockedRollout): string[] {
+  const begun = packages.filter(({ state }) => state !== 'waiting');
+  const told = begun
+    .slice(-mostTold)
+    .map(({ id, state, reason }) => `${id} ${state}${reason === '' ? '' : `: ${reason.slice(0, 200)}`}`);
+  return [...told, `${packages.length - begun.length} wait`];
+}
+
+function heldBecause({ packages, file }: LockedRollout): string {
+  const failed = packages.filter(({ state }) => state === 'failed' || state === 'stuck');
+  const waiting = new Set(failed.flatMap(({ id }) => [...dependantsOf(id, file.workPackages)]));
+  const told = failed.map(({ id, reason }) => `${id} failed${reason === '' ? '' : ` (${reason.slice(0, 200)})`}`);
+  return `${told.join(', ')}; ${waiting.size} wait for that`;
+}
