@@ -1,9 +1,10 @@
 import { circlesOf } from './readiness-circles.ts';
-import { byTool, placesOf } from './readiness-running.ts';
+import { byTool, placesOf, secretPlaces } from './readiness-running.ts';
 import { type Finding, finding } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
 
-export function assessCode({ modules, languagesUnread, tools }: Inventory): Finding[] {
+export function assessCode(inventory: Inventory): Finding[] {
+  const { modules, languagesUnread, tools } = inventory;
   const byFile = new Map(modules.map((module) => [module.file, module]));
   const imported = new Set(
     modules.flatMap(({ file, imports }) => imports.map((each) => each.file).filter((each) => each !== file)),
@@ -23,6 +24,7 @@ export function assessCode({ modules, languagesUnread, tools }: Inventory): Find
     ({ likeness }) => likeness,
   );
   const unused = placesOf(modules.flatMap((module) => module.unused.map(({ line }) => ({ file: module.file, line }))));
+  const said = new Set([...unused, ...secretPlaces(inventory)]);
   const byRuff = placesOf(tools.filter(({ tool }) => tool === 'ruff').flatMap(({ findings }) => findings));
   return [
     ...modules
@@ -69,7 +71,7 @@ export function assessCode({ modules, languagesUnread, tools }: Inventory): Find
         evidence: `${files} ${files === 1 ? 'file' : 'files'} of ${language}, and no linter of it is configured`,
       }),
     ),
-    ...byTool(tools, 'ruff', 'code-by-tool', unused),
-    ...byTool(tools, 'vulture', 'code-by-tool', new Set([...unused, ...byRuff])),
+    ...byTool(tools, 'ruff', 'code-by-tool', said),
+    ...byTool(tools, 'vulture', 'code-by-tool', new Set([...said, ...byRuff])),
   ];
 }

@@ -29,6 +29,14 @@ export function assessSecurity({ marks, services, containers, tools }: Inventory
   ];
 }
 
+/** Lines of which no tool may say more than that: some quote what stands there. */
+export function secretPlaces({ marks, tools }: Pick<Inventory, 'marks' | 'tools'>): Set<string> {
+  return placesOf([
+    ...marks.filter(({ kind }) => kind.startsWith('secret.')),
+    ...tools.filter(({ tool }) => tool === 'gitleaks').flatMap(({ findings }) => findings),
+  ]);
+}
+
 export function placesOf(all: ReadonlyArray<{ file: string; line: number }>): Set<string> {
   return new Set(all.map(({ file, line }) => `${file}:${line}`));
 }

@@ -135,6 +135,9 @@ test('of a line that is told already, a tool says nothing more', () => {
       report('gitleaks', 'a.yaml', 4, 'generic-api-key'),
       report('ruff', 'a.py', 1, 'F401'),
       report('vulture', 'a.py', 1, 'unused'),
+      // A tool may quote a line that has a secret.
+      report('ruff', 'a.yaml', 4, 'F601'),
+      report('hadolint', 'a.yaml', 3, 'SC2154'),
     ],
   });
   expect(found.filter(({ rule }) => rule.endsWith('-by-tool')).map(({ rule, place }) => [rule, place])).toEqual([
