@@ -146,6 +146,13 @@ async function begin(
 ): Promise<number> {
   const { rows } = await sql<{ id: string; part?: string }>`select * from ${rowsThatWait}
     order by random() limit ${page}`.execute(tx);
-  for (const { id, part } of rows) await insertIntent(tx, intentOf(id, part ?? ''));
+  // In one order, since every relay does this; and what waits to be started already is not waited for: the next look is soon.
+  const intents = rows
+    .map(({ id, part }) => intentOf(id, part ?? ''))
+    .toSorted((a, b) => (a.workflowId < b.workflowId ? -1 : 1));
+  const { rows: known } = await sql<{ id: string }>`select workflow_id as id from intents
+    where workflow_id = any(${intents.map(({ workflowId }) => workflowId)}::text[])`.execute(tx);
+  const asked = new Set(known.map(({ id }) => id));
+  for (const intent of intents) if (!asked.has(intent.workflowId)) await insertIntent(tx, intent);
   return rows.length;
 }
