@@ -21,6 +21,7 @@ import { rollbackWorkflowId, rolloutWorkflowId } from '../domain/ids.ts';
 import type { RolloutMove, StepOutcome } from '../domain/rollout-moves.ts';
 import type { RolloutState } from '../domain/states.ts';
 import { machineQueue } from '../domain/task-queues.ts';
+import { inTurn } from './in-turn.ts';
 import { reasonOf } from './inference-ladder.ts';
 import { assessRun } from './readiness-run.ts';
 
@@ -40,10 +41,12 @@ const {
   deploymentOutcome,
   openRolloutAssessment,
   judgeRolloutAssessment,
-} = proxyLocalActivities<RolloutActivities>({
-  startToCloseTimeout: '12 seconds',
-  retry: { maximumInterval: '5 seconds' },
-});
+} = inTurn(
+  proxyLocalActivities<RolloutActivities>({
+    startToCloseTimeout: '12 seconds',
+    retry: { maximumInterval: '5 seconds' },
+  }),
+);
 const { lookAtRollout } = proxyActivities<RolloutActivities>({
   startToCloseTimeout: '1 minute',
   retry: { maximumInterval: '30 seconds' },

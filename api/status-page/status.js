@@ -223,10 +223,24 @@ function showGuilds({ items }) {
   );
 }
 
+function showHealth({ state, reason, counts, worst }) {
+  const wrong = ['lost', 'failing', 'late'].filter((of) => counts[of] > 0).map((of) => `${counts[of]} ${of}`);
+  const isWell = state === 'ok' && worst.length === 0;
+  $('#health').textContent = isWell ? 'All is well.' : [...wrong, reason].filter(Boolean).join(' · ');
+  $('#health').className = isWell ? 'good' : state === 'late' ? 'warn' : 'bad';
+  const shown = worst
+    .slice(0, 6)
+    .map(({ state: how, kind, id, reason: why }) => `${how}: ${kind.replaceAll('_', ' ')} ${id}: ${why}`);
+  const more = counts.lost + counts.failing + counts.late - shown.length;
+  if (more > 0) shown.push(`and ${more} more: soulfra health list`);
+  $('#health-worst').replaceChildren(...shown.map((text) => element('li', text)));
+}
+
 async function refresh() {
-  const [fleet, guilds, reflections, runs, inbox] = await Promise.all([
+  const [fleet, health, guilds, reflections, runs, inbox] = await Promise.all([
     // Who does not run the installation has no fleet to look at.
     get('/fleet', { orNone: true }),
+    get('/health/summary', { orNone: true }),
     get('/guilds?state=open&limit=20'),
     get('/reflections?limit=6'),
     get('/runs?limit=15'),
@@ -234,7 +248,10 @@ async function refresh() {
   ]);
   $('#fleet').hidden = fleet === undefined;
   if (fleet === undefined) $('#summary').textContent = 'Signed in';
-  else showFleet(fleet);
+  else {
+    showFleet(fleet);
+    showHealth(health);
+  }
   showGuilds(guilds);
   showReflections(reflections);
   showRuns(runs);

@@ -15,6 +15,7 @@ export const protections = [
   'expiry',
   'notice',
   'patience',
+  'retry',
 ] as const;
 export type Protection = (typeof protections)[number];
 

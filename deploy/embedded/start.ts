@@ -160,8 +160,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
   } catch (err) {
     if (ending.begun()) return;
-    const mend = isDomainError(err) && err.code !== 'UNAVAILABLE' ? `\n  ${errorTable[err.code].mend}` : '';
-    screen.line(`✖ ${err instanceof Error ? err.message : String(err)}${mend}`);
+    screen.line([`✖ ${err instanceof Error ? err.message : String(err)}`, ...mendOf(err)].join('\n  '));
     await ending.end(1);
   }
 }
@@ -173,6 +172,11 @@ async function appliedFleet(api: ApiClient): Promise<Pick<Fleet, 'machines' | 'm
   const parsed = parseFleet(await api.text('/fleet/export'), 'the applied fleet');
   if ('errors' in parsed) throw new DomainError('INTERNAL', 'the applied fleet cannot be read');
   return parsed.fleet;
+}
+
+/** What the error's own words do not say; the mends of these two are for callers of the API. */
+function mendOf(err: unknown): string[] {
+  return isDomainError(err) && err.code !== 'UNAVAILABLE' && err.code !== 'CONFLICT' ? [errorTable[err.code].mend] : [];
 }
 
 /** Whether the environment has it, as it is or as a file. */
@@ -188,5 +192,10 @@ try {
   process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
   process.exitCode = err instanceof TypeError ? 2 : 1;
   if (err instanceof TypeError) process.stderr.write(`${usage}\n`);
-  else if (isDomainError(err)) process.stderr.write(`${errorTable[err.code].mend}\n`);
+  else
+    process.stderr.write(
+      mendOf(err)
+        .map((mend) => `${mend}\n`)
+        .join(''),
+    );
 }

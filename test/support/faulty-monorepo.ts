@@ -1,4 +1,4 @@
-import { makeMonorepo, type Monorepo } from './monorepo.ts';
+import { type ExpectedService, makeMonorepo, type Monorepo } from './monorepo.ts';
 
 /** A fault that an assessment has to name, by rule and subject. */
 export interface Planted {
@@ -6,7 +6,13 @@ export interface Planted {
   subject: string;
 }
 
-export interface FaultyMonorepo extends Monorepo {
+/** What an import has to find of one service, once `nas` is one of the machines; its ports are judged by the clashes. */
+export type KnownService = Pick<ExpectedService, 'id' | 'machine'>;
+
+export interface FaultyMonorepo extends Omit<Monorepo, 'services' | 'workPackages'> {
+  services: readonly KnownService[];
+  /** Ids of all of them. */
+  workPackages: readonly string[];
   planted: readonly Planted[];
   /** Text that stands in the subject of a finding only if what looks like a fault was taken for one. */
   innocents: readonly string[];
@@ -16,10 +22,14 @@ interface Building {
   files: Map<string, string>;
   planted: Planted[];
   innocents: string[];
+  services: KnownService[];
+  workPackages: string[];
   /** Ten more, of rules that have another fault planted, or that weigh little. */
   lesser: boolean;
   plant: (rule: string, subject: string) => void;
   innocent: (subject: string) => void;
+  /** What an import has to find. */
+  serve: (machine: string | undefined, ...ids: string[]) => void;
 }
 
 /**
@@ -31,13 +41,21 @@ export function makeFaultyMonorepo({ lesser = false } = {}): FaultyMonorepo {
   const files = new Map(monorepo.files);
   const planted: Planted[] = [];
   const innocents: string[] = [];
+  // The Dockerfile of the painter is put into a folder that says where it runs.
+  const services: KnownService[] = monorepo.services.map(({ id, machine }) =>
+    id === 'painter' ? { id, machine: 'mainpc' } : known(id, machine),
+  );
+  const packages = monorepo.workPackages.map(({ id }) => id);
   const building: Building = {
     files,
     planted,
     innocents,
+    services,
+    workPackages: packages,
     lesser,
     plant: (rule, subject) => void planted.push({ rule, subject }),
     innocent: (subject) => void innocents.push(subject),
+    serve: (machine, ...ids) => void services.push(...ids.map((id) => known(id, machine))),
   };
   makeSound(files);
   portClashes(building);
@@ -49,7 +67,19 @@ export function makeFaultyMonorepo({ lesser = false } = {}): FaultyMonorepo {
   security(building);
   places(building);
   code(building);
-  return { ...monorepo, files, planted, innocents };
+  const byId = (a: string, b: string) => (a < b ? -1 : 1);
+  return {
+    ...monorepo,
+    files,
+    planted,
+    innocents,
+    services: services.toSorted((a, b) => byId(a.id, b.id)),
+    workPackages: packages.toSorted(byId),
+  };
+}
+
+function known(id: string, machine: string | undefined): KnownService {
+  return machine === undefined ? { id } : { id, machine };
 }
 
 /** fleet.yaml of the three machines: the shipped one with a box that has no card. */
@@ -117,7 +147,7 @@ interface Entry {
 
 /** Services of the first dialect, with their machine beside them. */
 function startup(
-  files: Map<string, string>,
+  { files, serve }: Building,
   file: string,
   entries: readonly Entry[],
   head: readonly string[] = [],
@@ -125,6 +155,7 @@ function startup(
   const lines = [...head, 'late:'];
   for (const { name, machine, port, more = [] } of entries) {
     files.set(`late/${name}.py`, script);
+    if (!more.includes('enabled: false')) serve(machine, name);
     lines.push(`  ${name}:`, `    script: late/${name}.py`);
     if (machine !== undefined) lines.push(`    machine: ${machine}`);
     if (port !== undefined) lines.push(`    port: ${port}`);
@@ -134,7 +165,8 @@ function startup(
 }
 
 /** Twenty that no file declares: in each at least one of the two ports follows by a rule. Two more are declared in two dialects. */
-function portClashes({ files, plant, lesser }: Building): void {
+function portClashes(building: Building): void {
+  const { files, plant, serve, lesser } = building;
   const entries: Entry[] = [];
   // Health ports of the first dialect, on both machines: the second moves them by its PORT_OFFSET.
   for (let d = 0; d < 4; d++) {
@@ -150,21 +182,23 @@ function portClashes({ files, plant, lesser }: Building): void {
     plant('port-derived-clash', `pc2:${9602 + i * 2}`);
     plant('port-derived-clash', `pc2:${9603 + i * 2}`);
   }
-  startup(files, 'config/late.yaml', entries, ['port_rules:', '  - { name: probe, add: "+101", to: metrics }']);
+  startup(building, 'config/late.yaml', entries, ['port_rules:', '  - { name: probe, add: "+101", to: metrics }']);
   // A unit's own health port against a service of the first dialect, and the other way round.
   for (let i = 0; i < 4; i++) {
     const port = 7800 + i * 20;
     const taken = 7201 + 5 * 200 + 100 + i * 10;
     files.set(`units/pc2/late-unit-${i}.service`, unit(`late-unit-${i}`, i < 2 ? taken : port));
+    serve('pc2', `late-unit-${i}`);
     if (i < 2) plant('port-derived-clash', `pc2:${taken}`);
     else {
-      startupOne(files, `late-beside-${i}`, 'pc2', port + 1);
+      startupOne(building, `late-beside-${i}`, 'pc2', port + 1);
       plant('port-derived-clash', `pc2:${port + 1}`);
     }
   }
   // What compose publishes against the health port of a process.
   const published = [8101, 8111, 8121, 8131].map((port, i) => {
     plant('port-derived-clash', `mainpc:${port}`);
+    serve('mainpc', `late-published-${i}`);
     return container(`late-published-${i}`, [`ports: ["${port}:80"]`]);
   });
   files.set('deploy/mainpc/compose.late.yaml', `services:\n${published.join('')}`);
@@ -173,11 +207,15 @@ function portClashes({ files, plant, lesser }: Building): void {
     `services:\n${container('late-declared-0', ['ports: ["7600:80"]'])}${lesser ? container('late-declared-1', ['ports: ["0.0.0.0:8140:80"]']) : ''}`,
   );
   plant('port-declared-clash', 'mainpc:7600');
-  if (lesser) plant('port-declared-clash', 'mainpc:8140');
+  serve('mainpc', 'late-declared-0');
+  if (lesser) {
+    plant('port-declared-clash', 'mainpc:8140');
+    serve('mainpc', 'late-declared-1');
+  }
 }
 
-function startupOne(files: Map<string, string>, name: string, machine: string, port: number): void {
-  startup(files, `config/${name}.yaml`, [{ name, machine, port }]);
+function startupOne(building: Building, name: string, machine: string, port: number): void {
+  startup(building, `config/${name}.yaml`, [{ name, machine, port }]);
 }
 
 function unit(name: string, port: number, more: readonly string[] = ['Restart=always']): string {
@@ -193,7 +231,8 @@ function container(name: string, more: readonly string[], without: readonly stri
   return `  ${name}:\n${[...usual, ...more].map((line) => `    ${line}\n`).join('')}`;
 }
 
-function portLookAlikes({ files, innocent }: Building): void {
+function portLookAlikes(building: Building): void {
+  const { files, innocent, serve } = building;
   const name = (kind: string, i: number) => {
     innocent(`innocent-${kind}-${i}`);
     return `innocent-${kind}-${i}`;
@@ -222,24 +261,31 @@ function portLookAlikes({ files, innocent }: Building): void {
     port: 7201 + i * 200,
     more: ['enabled: false'],
   }));
-  startup(files, 'config/innocent.yaml', [...elsewhere, ...near, ...moved, ...off]);
+  startup(building, 'config/innocent.yaml', [...elsewhere, ...near, ...moved, ...off]);
+  const contained = (kind: string, i: number, more: readonly string[]) => {
+    const id = name(kind, i);
+    serve('mainpc', id);
+    return container(id, more);
+  };
   // The same number: by UDP, on another address of the own host, or inside the container alone.
-  const udp = Array.from({ length: 4 }, (_, i) => container(name('udp', i), [`ports: ["${7200 + i * 200}:53/udp"]`]));
+  const udp = Array.from({ length: 4 }, (_, i) => contained('udp', i, [`ports: ["${7200 + i * 200}:53/udp"]`]));
   const loopback = Array.from({ length: 4 }, (_, i) =>
-    container(name('loopback', i), [`ports: ["127.0.0.${i + 2}:6379:80"]`]),
+    contained('loopback', i, [`ports: ["127.0.0.${i + 2}:6379:80"]`]),
   );
-  const inside = Array.from({ length: 4 }, (_, i) => container(name('inside', i), [`ports: ["${8850 + i}:7200"]`]));
-  const unpublished = Array.from({ length: 2 }, (_, i) => container(name('unpublished', i), ['expose: ["7200"]']));
+  const inside = Array.from({ length: 4 }, (_, i) => contained('inside', i, [`ports: ["${8850 + i}:7200"]`]));
+  const unpublished = Array.from({ length: 2 }, (_, i) => contained('unpublished', i, ['expose: ["7200"]']));
   files.set(
     'deploy/mainpc/compose.innocent.yaml',
     `services:\n${[...udp, ...loopback, ...inside, ...unpublished].join('')}`,
   );
 }
 
-function containers({ files, plant, innocent, lesser }: Building): void {
+function containers({ files, plant, innocent, serve, lesser }: Building): void {
   const all: string[] = [];
-  const add = (name: string, more: readonly string[], without: readonly string[] = []) =>
+  const add = (name: string, more: readonly string[], without: readonly string[] = []) => {
+    serve('mainpc', name);
     all.push(container(name, more, without));
+  };
   add('drifting', ['image: made-up/thing:latest']);
   plant('image-unpinned', 'drifting');
   add('innocent-digest', [`image: made-up/thing@sha256:${'ab'.repeat(32)}`]);
@@ -313,7 +359,8 @@ function containers({ files, plant, innocent, lesser }: Building): void {
   files.set('deploy/mainpc/compose.boxes.yaml', `services:\n${all.join('')}`);
 }
 
-function units({ files, plant, innocent, lesser }: Building): void {
+function units({ files, plant, innocent, serve, lesser }: Building): void {
+  serve('pc2', 'falling', 'mute', 'innocent-journal', ...(lesser ? ['killed'] : []));
   files.set('units/pc2/falling.service', unit('falling', 9730, []));
   plant('restart-missing', 'falling');
   if (lesser) {
@@ -334,9 +381,11 @@ function units({ files, plant, innocent, lesser }: Building): void {
   innocent('innocent-journal');
 }
 
-function workPackages({ files, plant, innocent, lesser }: Building): void {
-  const write = (name: string, lines: readonly string[]) =>
+function workPackages({ files, plant, innocent, lesser, workPackages: ids }: Building): void {
+  const write = (name: string, lines: readonly string[]) => {
+    ids.push(name);
     files.set(`migration/${name}.sh`, `#!/usr/bin/env bash\n${lines.join('\n')}\n`);
+  };
   const undo = '# undo: take it back';
   write('wp-21-round', [undo, '# needs: WP-22', 'echo a']);
   write('wp-22-trip', [undo, '# needs: WP-21', 'echo b']);
@@ -357,7 +406,7 @@ function workPackages({ files, plant, innocent, lesser }: Building): void {
   innocent('wp-28-innocent');
 }
 
-function configuration({ files, plant, innocent, lesser }: Building): void {
+function configuration({ files, plant, innocent, serve, lesser }: Building): void {
   // The same script at two ports, in two files that are both in use; a copy that is old may say what it likes.
   files.set('late/told-twice.py', script);
   files.set('late/innocent-told.py', script);
@@ -369,6 +418,7 @@ function configuration({ files, plant, innocent, lesser }: Building): void {
     'config/told-b.yaml',
     'b:\n  told-twice: { script: late/told-twice.py, port: 8903, machine: mainpc }\n  innocent-told: { script: late/innocent-told.py, port: 8905, machine: mainpc }\n',
   );
+  serve('mainpc', 'told-twice', 'innocent-told');
   plant('described-differently', 'told-twice');
   innocent('innocent-told');
   if (lesser) {
@@ -390,6 +440,8 @@ function configuration({ files, plant, innocent, lesser }: Building): void {
     'v:\n  wanting: { script: late/wanting.py, machine: mainpc }\n  innocent-content: { script: late/innocent-content.py, machine: mainpc, env: { MADE_UP_OWN: "1" } }\n  stranded: { script: late/stranded.py, machine: mainpc, depends_on: [nobody] }\n  innocent-tied: { script: late/stranded.py, machine: pc2, depends_on: [backup-watch] }\n  bodiless: { script: late/bodiless.py, machine: mainpc }\n',
   );
   files.set('late/stranded.py', script);
+  serve('mainpc', 'wanting', 'innocent-content', 'stranded', 'bodiless');
+  serve('pc2', 'innocent-tied');
   plant('variable-unset', 'wanting MADE_UP_WANTED');
   innocent('innocent-content');
   plant('dependency-missing', 'stranded nobody');
@@ -401,7 +453,7 @@ function configuration({ files, plant, innocent, lesser }: Building): void {
   innocent('MADE_UP_READ');
 }
 
-function security({ files, plant, innocent, lesser }: Building): void {
+function security({ files, plant, innocent, serve, lesser }: Building): void {
   // Put together here, so that no file of this repository holds what looks like a secret.
   const key = ['-----BEGIN', 'PRIVATE KEY-----'].join(' ');
   files.set('keys/door.key.txt', `${key}\nMIIB\n`);
@@ -449,13 +501,14 @@ function security({ files, plant, innocent, lesser }: Building): void {
     'a: https://feeds.made-up.example/new\nb: http://localhost:7200/x\nc: http://nas.lan/x\nd: http://10.1.2.3/x\ne: http://search:8000/x\n# http://old.made-up.example\nf: "http://www.w3.org/2005/Atom"\n',
   );
   innocent('innocent-links');
+  serve('mainpc', 'trusting', 'innocent-checking', 'deaf', 'innocent-hearing');
   files.set(
     'config/trust.yaml',
     't:\n  trusting: { script: late/trusting.py, machine: mainpc }\n  innocent-checking: { script: late/innocent-checking.py, machine: mainpc }\n  deaf: { script: late/deaf.py, machine: mainpc }\n  innocent-hearing: { script: late/innocent-hearing.py, machine: mainpc }\n',
   );
 }
 
-function places({ files, plant, innocent }: Building): void {
+function places({ files, plant, innocent, serve }: Building): void {
   for (const name of [
     'astray',
     'homeless',
@@ -484,6 +537,11 @@ function places({ files, plant, innocent }: Building): void {
   innocent-sized: { script: late/innocent-sized.py, machine: mainpc, vram: 500MB }
 `,
   );
+  // The fleet has no machine called tower.
+  serve(undefined, 'astray', 'homeless');
+  serve('mainpc', 'ring-a', 'ring-b', 'innocent-chain', 'unsized', 'innocent-sized', 'near-only');
+  serve('pc2', 'asking', 'heavy');
+  serve('nas', 'graphic');
   files.set(
     'deploy/mainpc/compose.near.yaml',
     `services:\n${container('near-only', ['ports: ["127.0.0.1:8890:80"]'])}`,

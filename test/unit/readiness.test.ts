@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { parseFleet } from '../../config/fleet-file.ts';
+import { findFleet } from '../../config/imports/import-fleet.ts';
 import { takeInventory } from '../../config/imports/inventory.ts';
 import { diffOf, finding, type Finding } from '../../domain/readiness.ts';
 import { assessAll } from '../../domain/readiness-assessors.ts';
@@ -20,6 +21,10 @@ const shipped = readFileSync(fileURLToPath(new URL('../../fleet.yaml', import.me
 const parsed = parseFleet(withoutGpu(shipped));
 const fleet = 'fleet' in parsed ? parsed.fleet : undefined;
 const monorepo = makeFaultyMonorepo();
+const machineFiles = [
+  { machine: 'mainpc', file: 'config/startup.mainpc.yaml' },
+  { machine: 'pc2', file: 'config/startup.pc2.yaml' },
+];
 
 const emptyInventory: Inventory = {
   machines: [],
@@ -49,10 +54,7 @@ function inventoryOf(files: ReadonlyMap<string, string>) {
     writeMonorepo(folder, { files });
     return takeInventory({
       paths: [folder],
-      machineFiles: [
-        { machine: 'mainpc', file: 'config/startup.mainpc.yaml' },
-        { machine: 'pc2', file: 'config/startup.pc2.yaml' },
-      ],
+      machineFiles,
       portRules: [],
       machines: fleet?.machines,
       fleet,
@@ -66,7 +68,23 @@ describe('a repository with sixty planted faults and sixty look-alikes', () => {
     expect(new Set(monorepo.planted.map(({ rule, subject }) => `${rule} ${subject}`)).size).toBe(60);
     expect(monorepo.planted.filter(({ rule }) => rule === 'port-derived-clash').length).toBeGreaterThanOrEqual(20);
     expect(new Set(monorepo.innocents).size).toBeGreaterThanOrEqual(60);
+    expect(monorepo.services.length).toBeGreaterThanOrEqual(80);
+    expect(monorepo.workPackages.length).toBeGreaterThanOrEqual(12);
   });
+
+  test.each([false, true])(
+    'an import finds each of its services and packages, and no other: lesser %s',
+    async (lesser) => {
+      const whole = makeFaultyMonorepo({ lesser });
+      const { file } = await inFolder({}, (folder) => {
+        writeMonorepo(folder, whole);
+        return findFleet({ paths: [folder], machineFiles, portRules: [], machines: fleet?.machines });
+      });
+      const found = file.services.map(({ id, machine }) => (machine === undefined ? { id } : { id, machine }));
+      expect(found).toEqual(whole.services);
+      expect(file.workPackages.map(({ id }) => id)).toEqual(whole.workPackages);
+    },
+  );
 
   test.each([
     ['sixty', makeFaultyMonorepo()],
