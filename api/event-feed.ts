@@ -23,6 +23,8 @@ export interface EventFeedOptions {
 export interface Subscription {
   ownerId: string;
   tokenId: string;
+  /** Of this fleet's transaction numbers; stands in the cursors that are told. */
+  generation: number;
   after: EventCursor;
   /** Whether whoever opened the stream still may read it; asked at each heartbeat. */
   isAllowed: () => Promise<boolean>;
@@ -67,18 +69,22 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
     signal: AbortSignal,
   ): Promise<void> {
     let { after } = subscription;
+    const { generation } = subscription;
     let beatAt = Date.now() + heartbeatMs;
     await write(response, 'retry: 2000\n\n', signal);
     while (!signal.aborted) {
       const { events, more } = await eventsAfter(db, subscription.ownerId, after, batch);
-      const text = events.filter(subscription.wants).map(eventText).join('');
+      const text = events
+        .filter(subscription.wants)
+        .map((event) => eventText(event, generation))
+        .join('');
       after = events.at(-1)?.cursor ?? after;
       if (text !== '') await write(response, text, signal);
       if (events.length === batch) continue;
       if (Date.now() >= beatAt) {
         if (!(await subscription.isAllowed())) return;
         // The cursor rides along, so that a reader who filters does not read the same rows again.
-        await write(response, `: heartbeat\nid: ${cursorText(after)}\n\n`, signal);
+        await write(response, `: heartbeat\nid: ${cursorText(after, generation)}\n\n`, signal);
         beatAt = Date.now() + heartbeatMs;
       }
       await sleeper.sleep(more ? heldBackMs : Math.min(pollSeconds * 1000, Math.max(10, beatAt - Date.now())));
@@ -102,16 +108,18 @@ export function createEventFeed({ db, listen, log, pollSeconds, onStreams }: Eve
   };
 }
 
-function cursorText({ xid, id }: EventCursor): string {
-  return `${xid}-${id}`;
+/** A fleet that was never restored leaves its generation out. */
+function cursorText({ xid, id }: EventCursor, generation: number): string {
+  return `${generation === 0 ? '' : `${generation}.`}${xid}-${id}`;
 }
 
-/** @returns undefined for anything but `<xid>-<id>` */
-export function parseCursor(text: string): EventCursor | undefined {
-  const match = /^(\d{1,19})-(\d{1,16})$/.exec(text);
-  return match ? { xid: match[1]!, id: Number(match[2]) } : undefined;
+/** @returns undefined for anything but `<xid>-<id>`, with the generation before it where there is one */
+export function parseCursor(text: string): { generation: number; cursor: EventCursor } | undefined {
+  const match = /^(?:(\d{1,9})\.)?(\d{1,19})-(\d{1,16})$/.exec(text);
+  if (!match) return undefined;
+  return { generation: Number(match[1] ?? 0), cursor: { xid: match[2]!, id: Number(match[3]) } };
 }
 
-function eventText({ cursor, type, subject, data, at }: EventView): string {
-  return `id: ${cursorText(cursor)}\nevent: ${type}\ndata: ${JSON.stringify({ type, subject, data, at })}\n\n`;
+function eventText({ cursor, type, subject, data, at }: EventView, generation: number): string {
+  return `id: ${cursorText(cursor, generation)}\nevent: ${type}\ndata: ${JSON.stringify({ type, subject, data, at })}\n\n`;
 }

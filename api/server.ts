@@ -13,6 +13,7 @@ import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { backupRoutes } from './routes/backups.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -168,6 +169,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     sourceEventRoutes,
     creditRoutes,
     ledgerRoutes,
+    backupRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { backupCommands } from './commands/backups.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
@@ -60,6 +61,7 @@ export function createProgram(): Command {
     readinessCommands,
     rolloutCommands,
     doctorCommand,
+    backupCommands,
     fleetCommands,
     machineCommands,
     agentCommands,

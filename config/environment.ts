@@ -19,6 +19,7 @@ const secretNames = [
   'DATABASE_URL',
   'REDIS_URL',
   'SMTP_URL',
+  'SOULFRA_BACKUP_PASSPHRASE',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SIGNING_KEY',
@@ -75,6 +76,8 @@ const workerSchema = z
       .string()
       .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
       .optional(),
+    /** Set by `npm start` where both databases are its own: their data lies in SOULFRA_HOME. */
+    SOULFRA_EMBEDDED: z.literal('yes').optional(),
     SOULFRA_MODEL_KEY: z.string().min(1).optional(),
     STRIPE_SECRET_KEY: z
       .string()
@@ -139,8 +142,18 @@ const serviceSchema = z.object({
   PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
 });
 
+const absolutePath = z.string().regex(/^\//, 'must be an absolute path');
+/** Where backups lie, and what opens them. */
+const backupSchema = z.object({
+  SOULFRA_HOME: homeSchema.shape.SOULFRA_HOME,
+  SOULFRA_BACKUP_FOLDER: absolutePath.optional(),
+  SOULFRA_BACKUP_KEY_FILE: absolutePath.optional(),
+  SOULFRA_BACKUP_PASSPHRASE: z.string().min(12).optional(),
+  XDG_CONFIG_HOME: z.string().min(1).optional(),
+});
+
 /** Every name there is, so that a misspelt one is told instead of being read as unset. */
-const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema, serviceSchema]
+const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema, serviceSchema, backupSchema]
   .flatMap((schema) => Object.keys(schema.shape))
   .concat(secretNames.map((name) => `${name}_FILE`));
 
@@ -239,6 +252,7 @@ export function workerEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
+    besideData: env.SOULFRA_EMBEDDED !== undefined,
     outbound: {
       smtpUrl: env.SMTP_URL,
       mailbox: env.SOULFRA_MAILBOX,
@@ -278,6 +292,22 @@ export function doctorEnvironment(variables: Variables = process.env) {
 export function homeEnvironment(variables: Variables = process.env) {
   const env = read(homeSchema, variables);
   return frozen({ home: env.SOULFRA_HOME, cache: env.SOULFRA_CACHE ?? join(homedir(), '.cache', 'soulfra') });
+}
+
+/**
+ * How a fleet that `npm start` runs is backed up (docs/backup.md). The folder lies beside the data and the key with neither: what
+ * takes the data does not take its backups, and who finds the backups cannot open them.
+ */
+export function backupEnvironment(variables: Variables = process.env) {
+  const env = read(backupSchema, variables);
+  const home = resolve(env.SOULFRA_HOME);
+  return frozen({
+    home,
+    folder: env.SOULFRA_BACKUP_FOLDER ?? `${home}-backups`,
+    keyFile:
+      env.SOULFRA_BACKUP_KEY_FILE ?? join(env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'soulfra', 'backup.key'),
+    passphrase: env.SOULFRA_BACKUP_PASSPHRASE,
+  });
 }
 
 /** How this machine runs services of its owner (docs/services.md). */

@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { appVersion } from '../config/app-version.ts';
-import { doctorEnvironment } from '../config/environment.ts';
+import { backupEnvironment, doctorEnvironment } from '../config/environment.ts';
 import { parseFleet } from '../config/fleet-file.ts';
 import { compareVersions } from '../deploy/embedded/version.ts';
 import {
   amiss,
   type Check,
+  judgeBackups,
   judgeClock,
   judgeDisk,
   judgeFleetFile,
@@ -36,6 +37,7 @@ import { runningPrograms } from '../integrations/host/programs.ts';
 import { probeModelServer } from '../integrations/inference/model-server-probe.ts';
 import { readPostgres } from '../stores/postgres-reading.ts';
 import { dataFolders, type HomeFacts, readHome, readModes, servicesOf } from './home.ts';
+import { readBackups } from './backups.ts';
 import { readPorts } from './ports.ts';
 import { readRedis, readTemporal, reading } from './servers.ts';
 
@@ -98,6 +100,7 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
     judgeHome(home.folder, home.there, unreadable),
     judgePorts(await readPorts(home, answered), home.running),
     judgeSecrets(secretFiles.modes),
+    judgeBackups(readBackups(home, backupEnvironment())),
     judgeDisk(readDisks(dataFolders(home))),
     ...(services.postgres && postgres
       ? judgePostgres(services.postgres.at, postgres, fleet?.machines.length ?? 1)

@@ -129,6 +129,59 @@ export function judgeHome(folder: string, there: boolean, unreadable: readonly U
   return amiss('fail', 'home', unreadable.map(({ path, why }) => `${path}: ${why}`).join('; '), mend);
 }
 
+export interface BackupReading {
+  folder: string;
+  /** Age of the newest whole one in seconds; null: there is none. */
+  newestAge: number | null;
+  /** How long there has been something to back up, in seconds. */
+  dataAge: number;
+  /** Those whose archive is missing or has another size. */
+  faulty: readonly string[];
+  /** What opens them: the file's state; null: a passphrase does. */
+  key: { path: string; there: boolean; mode: number } | null;
+}
+
+/** Of a fleet that runs for a while one a day is made. */
+const backupOldSeconds = 36 * 3600;
+
+/** @param reading null: there is no data folder, or its databases are others' */
+export function judgeBackups(reading: BackupReading | null): Check {
+  if (reading === null) return skipped('backups', 'there are no databases of `npm start` here');
+  const { folder, newestAge, dataAge, faulty, key } = reading;
+  if (newestAge === null && dataAge < backupOldSeconds)
+    return skipped('backups', `none was made yet: the fleet is younger than a day and a half; by hand: soulfra backup`);
+  if (newestAge === null)
+    return amiss('warn', 'backups', `there is none in ${folder}`, 'Make one: soulfra backup (docs/backup.md).');
+  if (key !== null && !key.there)
+    return amiss(
+      'fail',
+      'backups',
+      `${key.path} is missing: nothing opens them`,
+      `Put ${key.path} back from where you keep its copy.`,
+    );
+  if (key !== null && (key.mode & 0o077) !== 0)
+    return amiss('fail', 'backups', `${key.path} may be read by others`, `chmod 600 ${key.path}`);
+  if (faulty.length > 0)
+    return amiss(
+      'warn',
+      'backups',
+      `not whole: ${faulty.join(', ')}`,
+      'See soulfra backups list; a second copy may be whole.',
+    );
+  const hours = newestAge / 3600;
+  if (newestAge > backupOldSeconds)
+    return amiss(
+      'warn',
+      'backups',
+      `the newest is ${hours.toFixed(0)} h old`,
+      'Make one: soulfra backup; soulfra health says why none came.',
+    );
+  return ok(
+    'backups',
+    `the newest is ${hours < 1 ? `${Math.round(newestAge / 60)} min` : `${hours.toFixed(0)} h`} old, in ${folder}`,
+  );
+}
+
 /** Nobody but its owner may read what is secret. */
 export function judgeSecrets(files: readonly FileMode[]): Check {
   if (files.length === 0) return skipped('secrets', 'no secret files here yet');

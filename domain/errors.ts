@@ -278,6 +278,24 @@ export const errorTable = {
     cause: 'The license does not permit it now.',
     mend: '`errors` has the code, such as USED_UP, and what to do; docs/licenses.md lists them.',
   },
+  BACKUP_DAMAGED: {
+    status: 422,
+    retryable: false,
+    cause: 'A backup breaks off, was changed, or what was restored from it is not what it says.',
+    mend: 'Take another one: `soulfra backups list`; a second copy (`backup.to` in fleet.yaml) may be whole.',
+  },
+  BACKUP_KEY_WRONG: {
+    status: 422,
+    retryable: false,
+    cause: 'The key or passphrase does not open the backup, or its file is missing, broken or readable by others.',
+    mend: 'Put the key back that the backup was made with: SOULFRA_BACKUP_KEY_FILE, SOULFRA_BACKUP_PASSPHRASE_FILE (docs/backup.md).',
+  },
+  DISK_FULL: {
+    status: 507,
+    retryable: true,
+    cause: 'There is not enough room for what is to be written; nothing half is left of it.',
+    mend: 'Make room, or name another folder: SOULFRA_BACKUP_FOLDER, `--to`, `--into`.',
+  },
   GUILD_FULL: {
     status: 409,
     retryable: false,

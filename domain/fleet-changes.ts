@@ -62,6 +62,7 @@ export interface LivingAgent {
 type Listed = 'version' | 'name' | 'machines' | 'models' | 'archetypes' | 'agents' | 'schedules' | 'sources';
 /** Parts of the file that are single blocks. One that is missing here does not compile: an apply would leave it out unseen. */
 const settings = Object.keys({
+  backup: true,
   embeddings: true,
   ego: true,
   ballots: true,

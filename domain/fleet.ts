@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { backupSettingsSchema } from './backup-settings.ts';
 import { ballotsSchema } from './ballots.ts';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
@@ -323,6 +324,8 @@ export const fleetShapeSchema = z.strictObject({
   threads: threadsSchema.prefault({}),
   metrics: metricsSchema.prefault({}),
   traces: tracesSchema.prefault({}),
+  /** How a fleet that `npm start` runs is backed up. */
+  backup: backupSettingsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

@@ -274,6 +274,38 @@ export function judgeService({ state, reason, required, machineState }: ServiceF
   return { state: 'ok', reason: reason === '' ? state : `${state}: ${reason}` };
 }
 
+export interface BackupFacts {
+  /** When the first one was begun; null: none was. */
+  firstAt: number | null;
+  /** Of when the newest one is that was done; null: none was. */
+  doneAt: number | null;
+  /** Why the last one failed; null: it did not. */
+  failed: string | null;
+  /** Why the second copy of the newest was not made; empty: it was, or none is asked for. */
+  copyReason: string;
+  /** Why the last try to restore one failed; null: it did not, or nobody has tried. */
+  drillFailed: string | null;
+}
+
+/** One is made every day. */
+const backupLateSeconds = 36 * 3600;
+const backupFailingSeconds = 72 * 3600;
+
+export function judgeBackup(facts: BackupFacts, now: number): Judgement {
+  const { firstAt, doneAt, failed, copyReason, drillFailed } = facts;
+  if (firstAt === null) return { state: 'not_set_up', reason: 'none was made yet: soulfra backup' };
+  const age = now - (doneAt ?? firstAt);
+  const because = failed === null ? '' : `; the last one failed: ${failed}`;
+  if (age > backupLateSeconds) {
+    const last = doneAt === null ? 'none has succeeded yet' : `the last that succeeded is of ${minute(doneAt)}`;
+    return { state: age > backupFailingSeconds ? 'failing' : 'late', reason: `${last}${because}` };
+  }
+  if (drillFailed !== null) return { state: 'failing', reason: `it could not be restored: ${drillFailed}` };
+  if (failed !== null) return { state: 'late', reason: `the last one failed: ${failed}` };
+  if (copyReason !== '') return { state: 'late', reason: `the second copy was not made: ${copyReason}` };
+  return ok;
+}
+
 export interface LedgerFacts {
   /** When its books were opened; null: nobody has an account. */
   openedAt: number | null;

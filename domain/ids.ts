@@ -177,6 +177,8 @@ export const readinessScheduleId = 'readiness';
 export function readinessWorkflowId(period: string): string {
   return `readiness:${period}`;
 }
+export const backupScheduleId = 'backup';
+export const restoreDrillScheduleId = 'restore-drill';
 export const paymentsScheduleId = 'payments';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
 export function reconcileWorkflowId(period: string): string {
@@ -275,5 +277,7 @@ export const upkeepScheduleIds = [
   licensesScheduleId,
   notifyScheduleId,
   readinessScheduleId,
+  backupScheduleId,
+  restoreDrillScheduleId,
 ] as const;
 export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];

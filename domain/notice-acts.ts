@@ -388,8 +388,8 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
   },
   backup_old: {
     severity: 'critical',
-    act: () => by('Make a backup, and see why none was made.', 'soulfra health', 'GET', '/v1/health/ready'),
-    otherwise: () => 'What is lost since the last one cannot be brought back.',
+    act: () => by('See why, and make one.', 'soulfra backup', 'GET', '/v1/backups'),
+    otherwise: () => 'What is lost since the last one cannot be brought back. It closes once one has succeeded.',
   },
   certificate_ending: {
     severity: 'warning',

@@ -43,6 +43,10 @@ export type HealthState = (typeof healthStates)[number];
 export const gatewayRequestStates = ['open', 'answered', 'failed'] as const;
 export type GatewayRequestState = (typeof gatewayRequestStates)[number];
 
+/** Of a backup, and of a drill of restoring one. */
+export const backupStates = ['running', 'done', 'failed'] as const;
+export type BackupState = (typeof backupStates)[number];
+
 /** unknown: nothing has looked at it yet. */
 export const serviceStates = ['unknown', 'starting', 'up', 'down', 'stopped'] as const;
 export type ServiceState = (typeof serviceStates)[number];

@@ -3,6 +3,9 @@ import type { ChannelKindName } from './channel-kinds.ts';
 /** Every task-queue name is made here. `[a-z0-9_]` only: server metrics replace all else, and joins on the name would break. */
 export const coordinationQueue = 'coordination';
 
+/** Polled by workers beside the data of a fleet that `npm start` runs: nobody else can back it up. */
+export const backupQueue = 'backup';
+
 /** VRAM tiers in GiB, smallest first. */
 export const gpuClasses = ['8g', '12g', '16g', '24g', '32g', '48g', '80g', '141g'] as const;
 export type GpuClass = (typeof gpuClasses)[number];

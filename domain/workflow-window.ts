@@ -253,6 +253,16 @@ const windows = {
     details:
       'Offers work to the claimers of a service until one has done it, the attempts are used up or its deadline has come. Rows: `works`, `work_attempts`.',
   },
+  backUp: sweep(
+    'upkeep',
+    'backs up both databases and the keys',
+    'One moment of Postgres and of Temporal, closed by the key, read back, copied, old ones deleted. Rows: `backups`. In words: `soulfra backups list`.',
+  ),
+  drillRestore: sweep(
+    'upkeep',
+    'tries to restore the newest backup',
+    'Beside the fleet: every row and the ledger are compared, then it is thrown away. Rows: `restore_drills`.',
+  ),
   applyRetention: sweep('upkeep', 'deletes what has outlived its retention', 'Every day, batch by batch.'),
 } as const satisfies Record<string, Window>;
 

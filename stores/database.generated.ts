@@ -92,6 +92,19 @@ export interface Agents {
   traits: string[];
 }
 
+export interface Backups {
+  bytes: number | null;
+  copyReason: Generated<string>;
+  endedAt: Timestamp | null;
+  folder: string;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  rowCount: number | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+}
+
 export interface BallotRemarks {
   authorId: string;
   authorKind: string;
@@ -1147,6 +1160,26 @@ export interface Refunds {
   state: string;
 }
 
+export interface RestoreDrills {
+  backupId: string;
+  endedAt: Timestamp | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  rpoSeconds: number | null;
+  rtoSeconds: number | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+}
+
+export interface Restores {
+  backupId: string;
+  generation: number;
+  lastEventId: number;
+  madeAt: Timestamp;
+  restoredAt: Generated<Timestamp>;
+}
+
 export interface RolloutPackages {
   attempt: Generated<number>;
   changedAt: Generated<Timestamp>;
@@ -1601,6 +1634,7 @@ export interface DB {
   agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
+  backups: Backups;
   ballotRemarks: BallotRemarks;
   ballots: Ballots;
   blessings: Blessings;
@@ -1681,6 +1715,8 @@ export interface DB {
   reflectionEvidence: ReflectionEvidence;
   reflections: Reflections;
   refunds: Refunds;
+  restoreDrills: RestoreDrills;
+  restores: Restores;
   rolloutPackages: RolloutPackages;
   rollouts: Rollouts;
   rolloutSteps: RolloutSteps;

@@ -1,5 +1,12 @@
 import { sql } from 'kysely';
-import type { AgentFacts, ChannelFacts, LedgerFacts, MachineFacts, ServiceFacts } from '../domain/health-rules.ts';
+import type {
+  AgentFacts,
+  BackupFacts,
+  ChannelFacts,
+  LedgerFacts,
+  MachineFacts,
+  ServiceFacts,
+} from '../domain/health-rules.ts';
 import {
   digestScheduleId,
   heartbeatScheduleId,
@@ -185,6 +192,21 @@ export async function neededSchedules(db: Executor): Promise<string[]> {
     ...(applied?.heartbeat ? [heartbeatScheduleId] : []),
     ...(await livingCadences(db)).map(reflectScheduleId),
   ];
+}
+
+export async function backupFacts(db: Executor): Promise<BackupFacts> {
+  const { rows } = await sql<BackupFacts>`
+    select extract(epoch from (select min(started_at) from backups))::float8 as first_at,
+      extract(epoch from done.started_at)::float8 as done_at, coalesce(done.copy_reason, '') as copy_reason,
+      (select reason from (select state, reason from backups where state <> 'running' order by started_at desc limit 1) last
+        where state = 'failed') as failed,
+      (select reason from (select state, reason from restore_drills where state <> 'running' order by started_at desc limit 1) last
+        where state = 'failed') as drill_failed
+    from (select 1) one
+    left join lateral (select started_at, copy_reason from backups where state = 'done' order by started_at desc limit 1) done on true`.execute(
+    db,
+  );
+  return rows[0]!;
 }
 
 /** Who applied the fleet; undefined while none is applied. */

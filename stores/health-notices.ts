@@ -20,7 +20,11 @@ const told: Partial<Record<HealthKind, Told>> = {
   schedule: { kind: 'schedule_failing', states: failing, title: (id) => `The Schedule ${id} does not act` },
   disk: { kind: 'disk_low', states: ['late', ...failing], title: (id) => `The disk of ${id} is nearly full` },
   service: { kind: 'service_down', states: ['failing'], title: (id) => `The service ${id} is down` },
-  backup: { kind: 'backup_old', states: ['late', ...failing], title: (id) => `The last backup of ${id} is old` },
+  backup: {
+    kind: 'backup_old',
+    states: ['late', ...failing],
+    title: () => 'The fleet is not backed up as it should be',
+  },
   certificate: {
     kind: 'certificate_ending',
     states: ['late', ...failing],

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type Health, type HealthLook, healthLooks, patience, settle } from '../domain/health.ts';
 import {
   judgeAgent,
+  judgeBackup,
   judgeChannel,
   judgeCoordination,
   judgeDisk,
@@ -22,6 +23,7 @@ import { appendEvents } from './events.ts';
 import { tellHealth } from './health-notices.ts';
 import {
   agentFacts,
+  backupFacts,
   channelFacts,
   fleetOwner,
   ledgerFacts,
@@ -222,7 +224,7 @@ async function see(
       ownerId: facts.ownerId,
       ...judgeLedger(facts, now),
     })),
-    { kind: 'backup', id: 'postgres', ownerId: owner, ...notSetUpYet },
+    { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
     { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
   ];
 }

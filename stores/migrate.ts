@@ -17,9 +17,14 @@ function migrationNames(): string[] {
 
 /**
  * Brings the database to this code's schema, all or nothing, one starter at a time.
+ * @param options.upTo the last migration that is run: a restore makes the schema that its backup had
  * @throws DATA_NEWER when the database has a migration that this code does not know.
  */
-export async function migrate(url: string, log: (message: string) => void = () => {}): Promise<string[]> {
+export async function migrate(
+  url: string,
+  log: (message: string) => void = () => {},
+  options: { upTo?: string } = {},
+): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
   await client.connect();
   try {
@@ -30,6 +35,7 @@ export async function migrate(url: string, log: (message: string) => void = () =
       dir: directory,
       direction: 'up',
       migrationsTable: 'migrations',
+      ...(options.upTo !== undefined && { count: migrationNames().indexOf(options.upTo) + 1 }),
       singleTransaction: true,
       noLock: true,
       log,
@@ -38,6 +44,14 @@ export async function migrate(url: string, log: (message: string) => void = () =
   } finally {
     await client.end();
   }
+}
+
+/** @throws DATA_NEWER where some of these are not known to this code */
+export function refuseUnknown(names: readonly string[]): void {
+  const known = migrationNames();
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new DomainError('DATA_NEWER', `migrations that this version does not know: ${unknown.join(', ')}`);
 }
 
 /** Migrations this code has and the database lacks; empty when a worker may start. */

@@ -6,7 +6,7 @@ import {
 } from '@temporalio/worker';
 import { activityInterceptors } from '../activities/interceptors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
-import { type Channel, channelQueues, coordinationQueue, machineQueue } from '../domain/task-queues.ts';
+import { backupQueue, type Channel, channelQueues, coordinationQueue, machineQueue } from '../domain/task-queues.ts';
 
 type Activities = NonNullable<WorkerOptions['activities']>;
 
@@ -88,6 +88,19 @@ export function createChannelWorker(options: QueueWorker & { channel: Channel })
     interceptors: { activity: interceptors },
     activityTaskPollerBehavior: pollers(1),
     maxConcurrentActivityTaskExecutions: channelSlots[channel],
+    shutdownGraceTime: '10 seconds',
+  });
+}
+
+/** Backs up the data that lies beside this worker, and tries to restore it: one of each at a time. */
+export function createBackupWorker(options: QueueWorker): Promise<Worker> {
+  const { interceptors = activityInterceptors, ...rest } = options;
+  return Worker.create({
+    ...rest,
+    taskQueue: backupQueue,
+    interceptors: { activity: interceptors },
+    activityTaskPollerBehavior: pollers(1),
+    maxConcurrentActivityTaskExecutions: 2,
     shutdownGraceTime: '10 seconds',
   });
 }

@@ -49,7 +49,9 @@ import { watchIdleModels } from './idle-watch.ts';
 import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
-import { createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
+import { createBackupActivities } from '../activities/backups.ts';
+import { runBackupPart } from './backup-part.ts';
+import { createBackupWorker, createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
 import { watchDisk } from './disk-free.ts';
 import { createDropChannelWorkers } from './drop-channels.ts';
 import { watchGpus } from './gpu-figures.ts';
@@ -84,6 +86,8 @@ export interface MachineWorkerOptions {
   sourceFolders: readonly string[];
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
+  /** Whether the databases of the fleet lie in the data folder of this host, so that they can be backed up from here. */
+  besideData?: boolean;
   /** How services of the owner are run here; absent: none is. */
   services?: ServiceEnvironment;
   /** Absent: nothing is paid through Stripe. */
@@ -366,6 +370,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       activities: { ...machineActivities, ...sourceReads, ...readinessReads, ...services?.activities, ...rolloutSteps },
     }),
   ];
+  if (options.besideData) {
+    workers.push(
+      await createBackupWorker({
+        ...shared,
+        identity: `${machineId}/backup/${process.pid}`,
+        activities: createBackupActivities({ run: runBackupPart }),
+      }),
+    );
+  }
   const weight = machine.roles.coordination;
   if (weight) {
     workers.push(

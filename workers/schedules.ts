@@ -12,6 +12,7 @@ import { skippedDigests } from '../domain/digest-period.ts';
 import { wallText } from '../domain/drop-times.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import {
+  backupScheduleId,
   blessingsScheduleId,
   clusterScheduleId,
   consolidateScheduleId,
@@ -28,6 +29,7 @@ import {
   licensesScheduleId,
   notifyScheduleId,
   repliesScheduleId,
+  restoreDrillScheduleId,
   retentionScheduleId,
   sourcesScheduleId,
   sweepWorkflowId,
@@ -56,6 +58,7 @@ export interface Living {
 export async function reconcileSchedules(client: Client, readFleet: FleetReader, living: Living): Promise<void> {
   const { fleet } = await readFleet();
   for (const [scheduleId, options] of Object.entries(standing)) await ensure(client, scheduleId, options, false);
+  await ensure(client, backupScheduleId, backupSchedule(fleet.backup), false);
   // Also for webhooks: it takes up what was received and not given to the agents.
   if (fleet.sources.length > 0 || (await living.sources())) {
     await ensure(client, sourcesScheduleId, sourcesSchedule, false);
@@ -119,7 +122,7 @@ type Options = Omit<ScheduleOptions<Action>, 'scheduleId' | 'state'> & { action:
  * The Schedules every fleet has for its upkeep, by id; each starts one workflow that takes nothing. `schedules` of the file is
  * of reflections: these begin running, and one start that was missed is made up for within a year, the server's own default.
  */
-const standing: Readonly<Record<UpkeepScheduleId, Options>> = {
+const standing: Readonly<Record<Exclude<UpkeepScheduleId, typeof backupScheduleId>, Options>> = {
   [retentionScheduleId]: startOf('applyRetention', 'apply-retention', { calendars: [{ hour: 3, minute: 30 }] }),
   // A search embeds the few that are new by itself; this is for what came in bulk, and for another model.
   [embeddingScheduleId]: startOf('reembedMemories', 'reembed-memories', { intervals: [{ every: '10 minutes' }] }),
@@ -145,10 +148,20 @@ const standing: Readonly<Record<UpkeepScheduleId, Options>> = {
   [readinessScheduleId]: startOf('assessReadiness', 'assess-readiness', {
     calendars: [{ dayOfWeek: 'MONDAY', hour: 5, minute: 30 }],
   }),
+  [restoreDrillScheduleId]: startOf('drillRestore', 'restore-drill', {
+    calendars: [{ dayOfWeek: 'SUNDAY', hour: 4, minute: 45 }],
+  }),
   [licensesScheduleId]: startOf('expireLicenses', 'expire-licenses', { intervals: [{ every: '1 hour' }] }),
 };
 
 const sourcesSchedule = startOf('pollSources', 'poll-sources', { intervals: [{ every: '1 minute' }] });
+
+function backupSchedule({ at }: FleetView['fleet']['backup']): Options {
+  const [hour, minute] = at.split(':').map(Number) as [number, number];
+  const start = startOf('backUp', 'back-up', { calendars: [{ hour, minute }] });
+  // What was slept through for days is made up for by one.
+  return { ...start, policies: { ...start.policies, catchupWindow: '1 day' } };
+}
 
 type NotifySettings = FleetView['fleet']['notify'];
 

@@ -43,3 +43,5 @@ export { settleRefund } from './settle-refund.ts';
 export { shareBlessings } from './share-blessings.ts';
 export { runWork } from './run-work.ts';
 export { rollOut } from './roll-out.ts';
+export { backUp } from './back-up.ts';
+export { drillRestore } from './drill-restore.ts';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
-import { cursorBeforeLast, eventHorizon } from '../../stores/queries/events.ts';
+import { currentGeneration } from '../../stores/queries/backups.ts';
+import { cursorBeforeLast, cursorSinceRestore, type EventCursor, eventHorizon } from '../../stores/queries/events.ts';
 import type { ApiContext } from '../context.ts';
 import { createEventFeed, parseCursor } from '../event-feed.ts';
 import { beginStream } from '../event-streams.ts';
@@ -8,7 +9,7 @@ import { callerOf } from '../plugins/roles.ts';
 import { problemResponses } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
-const cursorSchema = z.string().regex(/^\d{1,19}-\d{1,16}$/, 'must be <xid>-<id>, the id of an event');
+const cursorSchema = z.string().regex(/^(?:\d{1,9}\.)?\d{1,19}-\d{1,16}$/, 'must be the id of an event');
 
 export function eventRoutes(app: Api, context: ApiContext): void {
   const feed = createEventFeed({
@@ -48,20 +49,29 @@ export function eventRoutes(app: Api, context: ApiContext): void {
       const { after, last, type } = request.query;
       const asked = request.headers['last-event-id'];
       const from = typeof asked === 'string' && asked !== '' ? asked : after;
+      const generation = await currentGeneration(context.db);
       const cursor =
         from === undefined
           ? last === undefined
             ? await eventHorizon(context.db)
             : await cursorBeforeLast(context.db, ownerId, last)
-          : parseCursor(from);
-      if (cursor === undefined) throw new DomainError('INVALID_INPUT', 'the cursor must be <xid>-<id>');
+          : await told(context, from, generation);
       await feed.follow(beginStream(reply), {
         ownerId,
         tokenId,
+        generation,
         after: cursor,
         isAllowed: () => context.principals.isLive(tokenId),
         wants: (event) => type === undefined || event.type === type || event.type.startsWith(`${type}.`),
       });
     },
   });
+}
+
+/** Transaction numbers of before a restore say nothing of those after it. */
+async function told({ db }: ApiContext, text: string, current: number): Promise<EventCursor> {
+  const parsed = parseCursor(text);
+  if (parsed === undefined) throw new DomainError('INVALID_INPUT', 'the cursor must be the id of an event');
+  const { generation, cursor } = parsed;
+  return generation === current ? cursor : cursorSinceRestore(db, generation, cursor.id);
 }

@@ -97,7 +97,7 @@ export async function preparePostgres(options: PostgresOptions): Promise<PartSpe
   if (major < options.binaries.major) {
     throw new DomainError(
       'UNAVAILABLE',
-      `the data was written by Postgres ${major} and this Soulfra brings ${options.binaries.major}: export with the older version (soulfra export), then start over with npm start -- --reset`,
+      `the data was written by Postgres ${major} and this Soulfra brings ${options.binaries.major}: back it up with the older version (soulfra backup), then, with this one: soulfra restore newest`,
     );
   }
   return postgresPart(options, data, runAs);

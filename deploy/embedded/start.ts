@@ -1,11 +1,13 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
+import { resolve } from 'node:path';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
 import { followMachines } from './follow-machines.ts';
 import { type Env, openHome, readSecretFiles } from './home.ts';
+import { finishSwap } from './home-swap.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
@@ -18,6 +20,7 @@ import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
 import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
+import { homeEnvironment } from '../../config/environment.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { type Fleet, metricsSchema } from '../../domain/fleet.ts';
@@ -27,6 +30,8 @@ import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 async function start(options: StartOptions, env: Env): Promise<void> {
   const cwd = process.cwd();
   const screen = createScreen(options.json ? process.stderr : process.stdout);
+  const kept = finishSwap(resolve(cwd, homeEnvironment(env).home));
+  if (kept !== undefined) screen.line(`  ended a restore that was cut off; what was there before: ${kept}`);
   const home = openHome(env, cwd);
   const left = await endLeftovers(home);
   if (left.length > 0) screen.line(`  ended what a killed start had left: ${left.join(', ')}`);
@@ -77,6 +82,8 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       SOULFRA_LOG_FOLDER: home.path('logs'),
       SOULFRA_API_PORT: String(ports.api),
       SOULFRA_CONTROL_SOCKET: controlSocketPath(home),
+      // Both databases are ours: who works here can back them up.
+      ...(services.postgresMajor === null || services.temporal === null ? {} : { SOULFRA_EMBEDDED: 'yes' }),
       ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),
       SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
     };

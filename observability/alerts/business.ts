@@ -112,7 +112,7 @@ export const businessAlerts: AlertGroup = {
       silent: { when: { [fleet.mails.name]: '30x40 0x50' }, at: '70m' },
     },
     {
-      // No series where backups are not set up; health says that.
+      // No series until one was made; health says that.
       name: 'BackupOld',
       expr: `${since(fleet.backup.name)} > 36 * 3600`,
       for: '10m',

@@ -371,15 +371,36 @@ export const installationDefinitions = {
   backup: {
     name: 'soulfra_backup_last_success_timestamp_seconds',
     type: 'gauge',
-    help: 'When a backup last succeeded; no series until backups are set up.',
+    help: 'When a backup last succeeded; no series until one has.',
     unit: 'timestamp',
+    absentUntilSet: true,
+  },
+  backupBytes: {
+    name: 'soulfra_backup_bytes',
+    type: 'gauge',
+    help: 'Size of the last backup that succeeded; no series until one has.',
+    unit: 'bytes',
     absentUntilSet: true,
   },
   restoreDrill: {
     name: 'soulfra_restore_drill_last_success_timestamp_seconds',
     type: 'gauge',
-    help: 'When a restore from a backup last succeeded; no series until drills are set up.',
+    help: 'When a restore from a backup last succeeded; no series until one has.',
     unit: 'timestamp',
+    absentUntilSet: true,
+  },
+  restoreDrillRpo: {
+    name: 'soulfra_restore_drill_rpo_seconds',
+    type: 'gauge',
+    help: 'What would have been lost at the last drill of restoring: the age of the backup.',
+    unit: 'seconds',
+    absentUntilSet: true,
+  },
+  restoreDrillRto: {
+    name: 'soulfra_restore_drill_rto_seconds',
+    type: 'gauge',
+    help: 'How long the last drill took until every row was back and compared.',
+    unit: 'seconds',
     absentUntilSet: true,
   },
   certificate: {

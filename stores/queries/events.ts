@@ -60,3 +60,13 @@ export async function cursorBeforeLast(db: Executor, ownerId: string, count: num
     order by events.xid desc, events.id desc limit 1 offset ${count}`.execute(db);
   return rows[0] ?? { xid: '0', id: 0 };
 }
+
+/**
+ * Where a reader goes on whose cursor is of before a restore: restored events have no transaction number and keep their order,
+ * and what was lost with the restore had numbers that were given again.
+ */
+export async function cursorSinceRestore(db: Executor, generation: number, id: number): Promise<EventCursor> {
+  const { rows } = await sql<{ id: number }>`
+    select least(${id}::bigint, min(last_event_id)) as id from restores where generation > ${generation}`.execute(db);
+  return { xid: '0', id: rows[0]!.id };
+}

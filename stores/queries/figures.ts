@@ -46,6 +46,13 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
       from (select min(applied_at) as since from fleet_versions) f,
         unnest(${Object.keys(healthLooks)}::text[], ${Object.values(healthLooks).map(({ everySeconds }) => everySeconds)}::float8[]) l (look, every)
         left join health_looks h using (look) where f.since is not null
+    union all select f.figure, '{}', f.value from (select started_at, bytes from backups where state = 'done'
+        order by started_at desc limit 1) b,
+      lateral (values ('backup', extract(epoch from b.started_at)::float8), ('backupBytes', b.bytes::float8)) f (figure, value)
+    union all select f.figure, '{}', f.value from (select started_at, rpo_seconds, rto_seconds from restore_drills where state = 'done'
+        order by started_at desc limit 1) d,
+      lateral (values ('restoreDrill', extract(epoch from d.started_at)::float8), ('restoreDrillRpo', d.rpo_seconds),
+        ('restoreDrillRto', d.rto_seconds)) f (figure, value)
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
     union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null

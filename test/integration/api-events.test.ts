@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { appendEvents } from '../../stores/events.ts';
+import { settleRestored } from '../../stores/database-copy.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { eventsAfter } from '../../stores/queries/events.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
@@ -210,6 +211,43 @@ test('a token holds only so many streams, and a closed one makes room', async ()
     return again.statusCode === 200;
   });
   for (const stream of streams) stream.destroy();
+});
+
+test('a reader from before a restore misses nothing of what was restored and of what came since', async () => {
+  await nothingHeldBack();
+  const [first] = await read(
+    {},
+    (events) => events.length >= 1,
+    async () => {
+      await sleep(300);
+      await append('restored-1');
+    },
+  );
+  expect(first!.id).toMatch(/^\d+-\d+$/);
+  await append('restored-2');
+  await settleRestored(api.scope.databaseUrl, {
+    id: '20261122T013000Z',
+    madeAt: '2026-11-22T01:30:00.000Z',
+    bytes: 1,
+    rows: 1,
+  });
+  await append('since');
+  const subjects = async (lastEventId: string) =>
+    (await read({ lastEventId }, (events) => events.some(({ subject }) => subject === 'since'))).map(
+      ({ subject }) => subject,
+    );
+  expect(await subjects(first!.id)).toEqual(['restored-2', 'since']);
+  // What it had seen last was lost with the restore.
+  expect(await subjects('1800000000000000000-9000000000000000')).toEqual(['since']);
+  const [last] = await read({ query: '?last=1' }, (events) => events.length >= 1);
+  expect(last).toMatchObject({ id: expect.stringMatching(/^1\.\d+-\d+$/), subject: 'since' });
+  expect(
+    await read(
+      { lastEventId: last!.id },
+      (events) => events.length >= 1,
+      () => append('later'),
+    ),
+  ).toMatchObject([{ subject: 'later' }]);
 });
 
 test('open streams end when the server does', async () => {

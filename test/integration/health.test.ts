@@ -376,11 +376,11 @@ test('books that do not add up are failing at once; what the deploy kit brings i
   await look('upkeep');
   expect([
     await healthOf('ledger', testOwner),
-    await healthOf('backup', 'postgres'),
+    await healthOf('backup', 'fleet'),
     await healthOf('certificate', 'api'),
   ]).toEqual([
     'not_set_up: nobody has an account yet',
-    'not_set_up: it comes with the deploy kit',
+    'not_set_up: none was made yet: soulfra backup',
     'not_set_up: it comes with the deploy kit',
   ]);
   await sql`insert into ledger_accounts (id, owner_id, kind, holder, currency) values (${newId('ledgerAccount')}, ${testOwner}, 'platform', '', 'EUR')`.execute(

@@ -17,6 +17,7 @@ import {
 import {
   agentOrigins,
   agentStates,
+  backupStates,
   ballotStates,
   clusterStates,
   driftStates,
@@ -78,6 +79,8 @@ const words: Record<string, readonly string[]> = {
   'agents.origin': agentOrigins,
   'agents.state': agentStates,
   'agent_drift.state': driftStates,
+  'backups.state': backupStates,
+  'restore_drills.state': backupStates,
   'ballots.method': votingMethods,
   'ballots.state': ballotStates,
   'votes.origin': voteOrigins,

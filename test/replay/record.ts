@@ -31,6 +31,7 @@ import { receiveWhisper } from '../../stores/admission.ts';
 import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
+import { backupHistories, recordBackups } from './record-backups.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
@@ -136,6 +137,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (isAlone(workHistories)) return;
   if (wanted.length === 0 || isAlone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
   if (isAlone(gatewayHistories)) return;
+  await recordBackups({ client, ...rest }, save);
+  if (isAlone(backupHistories)) return;
   await recordHealth();
   if (isAlone(healthHistories)) return;
   const servicesAlone = isAlone(serviceHistories);

@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
+import { from as copyFrom, type CopyStreamQuery, to as copyTo } from 'pg-copy-streams';
+import type { LedgerFigures, TableFigures } from '../domain/backups.ts';
+
+const endWithinMs = 3_000;
+
+/** Written by our migrations alone: a restore makes it by running them. */
+const ownTable = 'migrations';
+
+/** What the data of the fleet's own application looks like, read or compared table by table. */
+export interface CopiedTable {
+  name: string;
+  /** Those that are stored; generated ones are made anew. */
+  columns: string[];
+}
+
+async function connected(url: string, name: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: name, keepAlive: true });
+  // The next query brings the error to who asks.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** A copy that was broken off may never end; its connection then goes with the process. */
+async function ended(client: pg.Client): Promise<void> {
+  await Promise.race([client.end(), pause(endWithinMs, undefined, { ref: false })]);
+}
+
+const identifier = (name: string) => pg.escapeIdentifier(name);
+const listOf = (columns: readonly string[]) => columns.map(identifier).join(', ');
+
+async function tablesOf(client: pg.Client): Promise<CopiedTable[]> {
+  const { rows } = await client.query<CopiedTable>(
+    `select c.relname as name, array_agg(a.attname::text order by a.attnum) as columns
+     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname <> $1
+     group by c.relname order by c.relname`,
+    [ownTable],
+  );
+  return rows;
+}
+
+async function figuresOf(client: pg.Client, { name, columns }: CopiedTable): Promise<TableFigures> {
+  const { rows } = await client.query<{ rows: string; hash: string }>(
+    `select count(*)::text as rows, coalesce(sum(hashtextextended(row(${listOf(columns)})::text, 0)), 0)::text as hash
+     from public.${identifier(name)}`,
+  );
+  return { rows: Number(rows[0]!.rows), hash: rows[0]!.hash };
+}
+
+/** Transaction numbers are left out: they begin anew in another cluster. */
+async function ledgerOf(client: pg.Client): Promise<LedgerFigures> {
+  const sums = await client.query<{ currency: string; sum: string }>(
+    'select currency, sum(amount)::text as sum from ledger_entries group by currency order by currency',
+  );
+  const counts = await client.query<{ transfers: string; entries: string }>(
+    'select (select count(*) from ledger_transfers)::text as transfers, (select count(*) from ledger_entries)::text as entries',
+  );
+  const hash = createHash('sha256');
+  const lines = client.query(
+    copyTo(
+      `copy (select t.seq, t.id, t.owner_id, t.kind, t.currency, t.purchase_id, t.reason, t.made_by, t.content_hash, t.at,
+        e.ordinal, e.account_id, e.amount, e.balance, e.version
+        from ledger_transfers t left join ledger_entries e on e.transfer_id = t.id order by t.seq, e.ordinal) to stdout`,
+    ),
+  );
+  for await (const piece of lines) hash.update(piece as Buffer);
+  return {
+    transfers: Number(counts.rows[0]!.transfers),
+    entries: Number(counts.rows[0]!.entries),
+    sums: Object.fromEntries(sums.rows.map(({ currency, sum }) => [currency, sum])),
+    hash: hash.digest('hex'),
+  };
+}
+
+/** Opens a reader of one moment of the database. The moment is that of `take`. */
+export async function openSnapshot(url: string) {
+  const client = await connected(url, 'soulfra backup');
+  return {
+    /** From here on every reading is of this moment. A transaction that only reads holds back nobody's events. */
+    async take(): Promise<void> {
+      await client.query('begin isolation level repeatable read, read only');
+      await client.query('select pg_current_snapshot()');
+    },
+    async head(): Promise<{ migrations: string[]; origin: string | undefined; major: number; bytes: number }> {
+      const migrations = await client.query<{ name: string }>(`select name from ${ownTable} order by name`);
+      const users = await client.query<{ id: string }>('select id from users order by created_at, id limit 1');
+      const version = await client.query<{ major: number; bytes: string }>(
+        `select current_setting('server_version_num')::int / 10000 as major, coalesce(sum(pg_table_size(oid)), 0)::text as bytes
+         from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'`,
+      );
+      return {
+        migrations: migrations.rows.map(({ name }) => name),
+        origin: users.rows[0]?.id,
+        major: version.rows[0]!.major,
+        bytes: Number(version.rows[0]!.bytes),
+      };
+    },
+    tables: () => tablesOf(client),
+    figures: (table: CopiedTable) => figuresOf(client, table),
+    ledger: () => ledgerOf(client),
+    /** As Postgres writes it for every version of itself. To be read to its end before anything else is asked. */
+    read: ({ name, columns }: CopiedTable): Readable =>
+      client.query(copyTo(`copy public.${identifier(name)} (${listOf(columns)}) to stdout`)),
+    /** They follow no transaction: what is read here is at least what the snapshot used. */
+    async sequences(): Promise<Record<string, string | null>> {
+      const { rows } = await client.query<{ name: string; last: string | null }>(
+        `select sequencename as name, last_value::text as last from pg_sequences where schemaname = 'public' order by 1`,
+      );
+      return Object.fromEntries(rows.map(({ name, last }) => [name, last]));
+    },
+    end: () => ended(client),
+  };
+}
+export type Snapshot = Awaited<ReturnType<typeof openSnapshot>>;
+
+/**
+ * Fills a database that has the schema of the backup and nothing that counts, in one transaction. Triggers and references do
+ * not act: they did when the rows were first written.
+ */
+export async function openLoader(url: string) {
+  const client = await connected(url, 'soulfra restore');
+  const tables = new Map((await tablesOf(client)).map((table) => [table.name, table]));
+  await client.query('set session_replication_role = replica');
+  await client.query('begin');
+  const names = [...tables.keys()].map((name) => `public.${identifier(name)}`);
+  if (names.length > 0) await client.query(`truncate ${names.join(', ')}`);
+  let open: { name: string; stream: CopyStreamQuery } | undefined;
+
+  async function close(): Promise<void> {
+    if (open === undefined) return;
+    const { stream } = open;
+    open = undefined;
+    stream.end();
+    await finished(stream);
+  }
+
+  return {
+    tables,
+    /** Pieces of one table come one after another. @param columns as the backup had them */
+    async write(name: string, columns: readonly string[], piece: Buffer): Promise<void> {
+      if (open?.name !== name) {
+        await close();
+        open = {
+          name,
+          stream: client.query(copyFrom(`copy public.${identifier(name)} (${listOf(columns)}) from stdin`)),
+        };
+        // Told by whoever waits for it next.
+        open.stream.on('error', () => undefined);
+      }
+      const { stream } = open;
+      if (stream.errored) throw stream.errored;
+      if (!stream.write(piece)) await once(stream, 'drain');
+    },
+    /** What was loaded, as `differences` compares it. */
+    async figures(): Promise<{ tables: Record<string, TableFigures>; ledger: LedgerFigures }> {
+      await close();
+      const found: Record<string, TableFigures> = {};
+      for (const table of tables.values()) found[table.name] = await figuresOf(client, table);
+      return { tables: found, ledger: await ledgerOf(client) };
+    },
+    async commit(sequences: Readonly<Record<string, string | null>>): Promise<void> {
+      await close();
+      for (const [name, last] of Object.entries(sequences)) {
+        // A sequence that was never used begins where its maker said.
+        await client.query(
+          `select setval(format('%I.%I', schemaname, sequencename)::regclass, coalesce($2::bigint, start_value), $2::bigint is not null)
+           from pg_sequences where schemaname = 'public' and sequencename = $1`,
+          [name, last],
+        );
+      }
+      await client.query('commit');
+    },
+    end: () => ended(client),
+  };
+}
+
+/**
+ * Makes the restored rows those of a fleet that goes on: transaction numbers of the old cluster would hide events and reopen
+ * transfers, what is still to be posted waits for a person, and the backup that was being made is done.
+ */
+export async function settleRestored(
+  url: string,
+  backup: { id: string; madeAt: string; bytes: number; rows: number },
+): Promise<{ generation: number }> {
+  const client = await connected(url, 'soulfra restore');
+  try {
+    await client.query('set session_replication_role = replica');
+    await client.query('begin');
+    await client.query(`update events set xid = '0'`);
+    await client.query(`update ledger_transfers set xid = '0'`);
+    const { rows } = await client.query<{ generation: number }>(
+      `insert into restores (generation, backup_id, made_at, last_event_id)
+       select coalesce(max(generation), 0) + 1, $1, $2, (select coalesce(max(id), 0) from events) from restores
+       returning generation`,
+      [backup.id, backup.madeAt],
+    );
+    await client.query(
+      `update backups set state = 'done', ended_at = clock_timestamp(), bytes = $2, row_count = $3 where id = $1`,
+      [backup.id, backup.bytes, backup.rows],
+    );
+    await client.query(
+      `update backups set state = 'failed', ended_at = clock_timestamp(), reason = 'it was cut off' where state = 'running'`,
+    );
+    await client.query(
+      `update restore_drills set state = 'failed', ended_at = clock_timestamp(), reason = 'it was cut off' where state = 'running'`,
+    );
+    // What left since the backup is not known here, and would leave once more.
+    await client.query(`update drop_stops set stopped_at = coalesce(stopped_at, now()), reason = $1`, [
+      `restored as of ${backup.madeAt}: what was posted since would be posted again`,
+    ]);
+    await client.query('commit');
+    await client.query('analyze');
+    return rows[0]!;
+  } finally {
+    await client.end();
+  }
+}
