@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import type { Fleet } from '../domain/fleet.ts';
 import type { ReadinessArea, Verdict } from '../domain/readiness.ts';
 import { assessArea } from '../domain/readiness-assessors.ts';
@@ -12,6 +13,7 @@ export type InventoryReading = (
   repository: Repository,
   fleet: Fleet,
   services: readonly ServiceSpec[],
+  signal: AbortSignal,
 ) => Promise<{ inventory: Inventory } | { refused: string }>;
 
 /** What the machine does on which the repository lies. */
@@ -31,7 +33,9 @@ export function createReadinessReadActivities({
       if (run.hasInventory) return { refused: null };
       const view = await fleet();
       const services = await readiness.services(run.ownerId);
-      const read = await beating(() => readInventory(run.repository, view.fleet, services));
+      const read = await beating(() =>
+        readInventory(run.repository, view.fleet, services, Context.current().cancellationSignal),
+      );
       if ('refused' in read) return { refused: read.refused };
       await readiness.keepInventory(runId, read.inventory);
       return { refused: null };

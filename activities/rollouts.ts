@@ -194,7 +194,12 @@ export function createRolloutMachineActivities({
     const { ownerId, repository, acceptances, today } = await rolloutAssessments.basis(rolloutId);
     const view = await fleet();
     const services = await readiness.services(ownerId);
-    const read = await readInventory({ ...repository, folder: path }, view.fleet, services);
+    const read = await readInventory(
+      { ...repository, folder: path },
+      view.fleet,
+      services,
+      Context.current().cancellationSignal,
+    );
     if ('refused' in read) return read;
     const { findings } = reportOf(assessAll(read.inventory), { acceptances, today });
     const open = findings.filter(({ accepted }) => accepted === null);

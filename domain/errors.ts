@@ -354,8 +354,16 @@ export const errorTable = {
   GATEWAY_BUSY: {
     status: 429,
     retryable: true,
-    cause: 'As many requests of one service are open as may be (`gateway.openPerService` in fleet.yaml).',
+    cause:
+      'As many requests of one service are open as may be, or the bodies of all of them leave no room (`gateway.openPerService`, `gateway.openMiB` in fleet.yaml).',
     mend: 'Wait for the seconds in `Retry-After`.',
+  },
+  DEPLOY_BLOCKED: {
+    status: 409,
+    retryable: false,
+    cause:
+      'The last assessment has a critical finding that nobody answers for, so nothing new is brought to the fleet: no `deploy` step, and no start of a service that never ran.',
+    mend: 'Mend what the message names and assess again, or answer for it until a day: `soulfra readiness accept`.',
   },
   ANSWER_CUT: {
     status: 502,

@@ -9,6 +9,7 @@ import {
   assessResources,
   assessSecurity,
   byTool,
+  secretPlaces,
 } from './readiness-running.ts';
 import { type Finding, type ReadinessArea, readinessAreas, settled } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
@@ -24,7 +25,8 @@ const assessors: Record<ReadinessArea, (inventory: Inventory) => Finding[]> = {
   observability: assessObservability,
   containers: (inventory) => [
     ...assessContainers(inventory),
-    ...byTool(inventory.tools, 'hadolint', 'dockerfile-by-tool'),
+    ...byTool(inventory.tools, 'hadolint', 'dockerfile-by-tool', secretPlaces(inventory)),
+    ...byTool(inventory.tools, 'compose schema', 'compose-by-schema'),
   ],
   data: assessData,
   operations: assessOperations,

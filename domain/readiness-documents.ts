@@ -1,5 +1,5 @@
 import { bareServices, composeLines, dockerfileLines } from './container-package.ts';
-import { readinessAreas, severities } from './readiness.ts';
+import { findingSeverities, readinessAreas } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
 import { type ReadinessReport, type ReportedFinding, verdictWord } from './readiness-reports.ts';
 import { type ReadinessRule, type ReadinessRuleId, readinessRules } from './readiness-rules.ts';
@@ -59,7 +59,7 @@ function summary(report: ReadinessReport, open: readonly ReportedFinding[], inve
   return [
     '# 1. Executive summary',
     '',
-    `**${verdictWord(report.verdict)}**: ${severities.map((severity) => `${report.counts[severity]} ${severity}`).join(', ')}; ${report.accepted} accepted, ${report.gone.length} gone since the run before.`,
+    `**${verdictWord(report.verdict)}**: ${findingSeverities.map((severity) => `${report.counts[severity]} ${severity}`).join(', ')}; ${report.accepted} accepted, ${report.gone.length} gone since the run before.`,
     `${inventory.services.length} services on ${inventory.machines.length} machines, ${inventory.workPackages.length} work packages.`,
     '',
     '## Blockers',
@@ -84,7 +84,7 @@ function summary(report: ReadinessReport, open: readonly ReportedFinding[], inve
         .toSorted()
         .map((id) => [
           id,
-          ...severities.map((severity) =>
+          ...findingSeverities.map((severity) =>
             String(byPackage.get(id)!.filter((each) => each.severity === severity).length),
           ),
         ]),

@@ -18,6 +18,8 @@ export interface Inventory {
   variablesMissing: VariableMissing[];
   marks: Mark[];
   modules: CodeModule[];
+  /** Languages whose code is not among the modules, and which no linter of the repository's own reads. */
+  languagesUnread: Array<{ language: string; files: number; first: string }>;
   /** Names that occur anywhere outside the file that sets them: a variable that is not among them is used by nothing. */
   namesUsed: string[];
   /** Files of the repository that tell what to do when something fails, make copies of data, or collect metrics. */
@@ -25,6 +27,8 @@ export interface Inventory {
   backups: NamedIn[];
   scrapes: NamedIn[];
   live: LiveMachine[];
+  /** Services that were started beside everything else, and stopped by SIGTERM. */
+  stops: StopTrial[];
   tools: ToolReport[];
   skipped: Array<{ path: string; reason: string }>;
 }
@@ -152,10 +156,27 @@ export interface LiveMachine {
   freeDiskGiB: number | null;
 }
 
-/** A kept tool: what it found, or that it is not there. */
+/** How a service took SIGTERM. */
+export interface StopTrial {
+  service: string;
+  /** Why it was not tried; null: it was. */
+  refused: string | null;
+  ended: boolean;
+  /** How it ended: its code, or the signal that ended it. */
+  said: string;
+  /** By itself without an error, or by the signal. */
+  clean: boolean;
+  seconds: number;
+  /** Processes and ports of it that outlived it. */
+  left: string[];
+}
+
+/** A kept tool: what it found, or why it did not look. One that has no file of its kind reports nothing. */
 export interface ToolReport {
   tool: string;
   state: 'ran' | 'absent' | 'failed';
   detail: string;
-  findings: Array<{ code: string; file: string; line: number; message: string }>;
+  /** How it is installed where it is absent. */
+  install: string;
+  findings: Array<{ code: string; file: string; line: number; message: string; severity?: 'medium' | 'low' }>;
 }

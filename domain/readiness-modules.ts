@@ -1,9 +1,10 @@
 import { circlesOf } from './readiness-circles.ts';
-import { byTool } from './readiness-running.ts';
+import { byTool, placesOf, secretPlaces } from './readiness-running.ts';
 import { type Finding, finding } from './readiness.ts';
 import type { Inventory } from './readiness-inventory.ts';
 
-export function assessCode({ modules, tools }: Inventory): Finding[] {
+export function assessCode(inventory: Inventory): Finding[] {
+  const { modules, languagesUnread, tools } = inventory;
   const byFile = new Map(modules.map((module) => [module.file, module]));
   const imported = new Set(
     modules.flatMap(({ file, imports }) => imports.map((each) => each.file).filter((each) => each !== file)),
@@ -22,6 +23,9 @@ export function assessCode({ modules, tools }: Inventory): Finding[] {
     modules.filter(({ likeness }) => likeness !== ''),
     ({ likeness }) => likeness,
   );
+  const unused = placesOf(modules.flatMap((module) => module.unused.map(({ line }) => ({ file: module.file, line }))));
+  const said = new Set([...unused, ...secretPlaces(inventory)]);
+  const byRuff = placesOf(tools.filter(({ tool }) => tool === 'ruff').flatMap(({ findings }) => findings));
   return [
     ...modules
       .filter(({ file, reached }) => !reached && !imported.has(file))
@@ -60,7 +64,14 @@ export function assessCode({ modules, tools }: Inventory): Finding[] {
         evidence: [...circle, circle[0]].join(' → '),
       }),
     ),
-    ...byTool(tools, 'ruff', 'code-by-tool'),
-    ...byTool(tools, 'vulture', 'code-by-tool'),
+    ...languagesUnread.map(({ language, files, first }) =>
+      finding('code-unread', {
+        subject: language,
+        place: `${first}:1`,
+        evidence: `${files} ${files === 1 ? 'file' : 'files'} of ${language}, and no linter of it is configured`,
+      }),
+    ),
+    ...byTool(tools, 'ruff', 'code-by-tool', said),
+    ...byTool(tools, 'vulture', 'code-by-tool', new Set([...said, ...byRuff])),
   ];
 }

@@ -4,8 +4,8 @@ import {
   byGravity,
   type Finding,
   type FindingState,
-  severities,
-  type Severity,
+  findingSeverities,
+  type FindingSeverity,
   type Verdict,
   verdictOf,
 } from './readiness.ts';
@@ -21,7 +21,7 @@ export interface ReportedFinding extends Finding {
 export interface ReadinessReport {
   verdict: Verdict;
   /** Open ones, by severity. */
-  counts: Record<Severity, number>;
+  counts: Record<FindingSeverity, number>;
   accepted: number;
   findings: ReportedFinding[];
   /** Those of the run before that are no more. */
@@ -39,8 +39,8 @@ export function reportOf(
   });
   const open = reported.filter(({ accepted }) => accepted === null);
   const counts = Object.fromEntries(
-    severities.map((severity) => [severity, open.filter((each) => each.severity === severity).length]),
-  ) as Record<Severity, number>;
+    findingSeverities.map((severity) => [severity, open.filter((each) => each.severity === severity).length]),
+  ) as Record<FindingSeverity, number>;
   return {
     verdict: verdictOf(open),
     counts,
@@ -55,7 +55,7 @@ export function verdictWord(verdict: Verdict): string {
   return verdict.toUpperCase();
 }
 
-const levels: Record<Severity, 'error' | 'warning' | 'note'> = {
+const levels: Record<FindingSeverity, 'error' | 'warning' | 'note'> = {
   critical: 'error',
   high: 'error',
   medium: 'warning',

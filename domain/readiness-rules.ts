@@ -1,8 +1,8 @@
-import type { ReadinessArea, Severity } from './readiness.ts';
+import type { ReadinessArea, FindingSeverity } from './readiness.ts';
 
 export interface ReadinessRule {
   area: ReadinessArea;
-  severity: Severity;
+  severity: FindingSeverity;
   title: string;
   mend: string;
   /** Of rollout.yaml: the package after which it should be clean. */
@@ -177,6 +177,13 @@ export const readinessRules = {
     severity: 'low',
     title: 'ruff or vulture found something',
     mend: 'See the rule of the tool.',
+    workPackage: 'WP-12',
+  },
+  'code-unread': {
+    area: 'code',
+    severity: 'unknown',
+    title: 'nothing here reads a language of the repository, and nothing in the repository does',
+    mend: 'Add a linter of that language to the repository, or accept that its code was not looked at.',
     workPackage: 'WP-12',
   },
   'secret-in-file': {
@@ -354,6 +361,13 @@ export const readinessRules = {
     mend: 'See the rule of the tool.',
     workPackage: 'WP-02',
   },
+  'compose-by-schema': {
+    area: 'containers',
+    severity: 'high',
+    title: 'a compose file has what Compose does not take',
+    mend: 'Correct the field; `docker compose config` says the same of it.',
+    workPackage: 'WP-02',
+  },
   'store-without-volume': {
     area: 'data',
     severity: 'critical',
@@ -401,6 +415,27 @@ export const readinessRules = {
     severity: 'high',
     title: 'a service did not end after SIGTERM',
     mend: 'Handle SIGTERM: finish what is in hand, then exit.',
+    workPackage: 'WP-03',
+  },
+  'stop-fails': {
+    area: 'operations',
+    severity: 'medium',
+    title: 'a service ends with an error after SIGTERM',
+    mend: 'End with code 0 once what is in hand is finished: an error looks like a crash, and is started again.',
+    workPackage: 'WP-03',
+  },
+  'stop-leaves-behind': {
+    area: 'operations',
+    severity: 'high',
+    title: 'a service leaves processes or ports behind when it is stopped',
+    mend: 'Stop what it started before it ends, and wait for that.',
+    workPackage: 'WP-03',
+  },
+  'stop-untried': {
+    area: 'operations',
+    severity: 'unknown',
+    title: 'nobody has tried how services take SIGTERM',
+    mend: 'Try it where it runs: `soulfra readiness PATH --local --try-stop SERVICE`.',
     workPackage: 'WP-03',
   },
   'runbook-missing': {

@@ -1,7 +1,7 @@
 import { servicesByPlace } from './readiness-containers.ts';
 import { type Finding, finding } from './readiness.ts';
-import type { ReadinessRuleId } from './readiness-rules.ts';
-import type { ContainerFacts, Inventory, Mark } from './readiness-inventory.ts';
+import { type ReadinessRuleId, readinessRules } from './readiness-rules.ts';
+import type { ContainerFacts, Inventory, Mark, StopTrial } from './readiness-inventory.ts';
 import type { Service } from './services.ts';
 
 /** Kinds of marks (domain/readiness-text.ts) that are of security, and the rule of each; a secret's kind begins with `secret.`. */
@@ -25,8 +25,20 @@ export function assessSecurity({ marks, services, containers, tools }: Inventory
           evidence: privileged ? '`privileged: true`' : 'it mounts the socket of the container runtime',
         }),
       ),
-    ...byTool(tools, 'gitleaks', 'secret-by-tool'),
+    ...byTool(tools, 'gitleaks', 'secret-by-tool', placesOf(marks.filter(({ kind }) => kind.startsWith('secret.')))),
   ];
+}
+
+/** Lines of which no tool may say more than that: some quote what stands there. */
+export function secretPlaces({ marks, tools }: Pick<Inventory, 'marks' | 'tools'>): Set<string> {
+  return placesOf([
+    ...marks.filter(({ kind }) => kind.startsWith('secret.')),
+    ...tools.filter(({ tool }) => tool === 'gitleaks').flatMap(({ findings }) => findings),
+  ]);
+}
+
+export function placesOf(all: ReadonlyArray<{ file: string; line: number }>): Set<string> {
+  return new Set(all.map(({ file, line }) => `${file}:${line}`));
 }
 
 function ofMark({ kind, about, file, line }: Mark): Finding[] {
@@ -226,7 +238,8 @@ function unpinnedModels(service: Service): Finding[] {
 /** Shorter is not enough to end what is in hand. */
 const leastStopSeconds = 2;
 
-export function assessOperations({ containers, units, images, services, runbooks, marks }: Inventory): Finding[] {
+export function assessOperations(inventory: Inventory): Finding[] {
+  const { containers, units, images, services, runbooks, marks, stops } = inventory;
   const byPlace = servicesByPlace(services);
   const abrupt = (signal: string | null, seconds: number | null, mode: string | null = null) => {
     if (signal !== null && /KILL$|^9$/.test(signal)) return `it is stopped by ${signal}`;
@@ -269,6 +282,8 @@ export function assessOperations({ containers, units, images, services, runbooks
       .map(({ file, line, about }) =>
         finding('stop-ignored', { subject: file, place: `${file}:${line}`, evidence: about }),
       ),
+    ...stops.flatMap(ofStop),
+    ...untriedStops(inventory),
     ...(runbooks.length > 0 || services.length === 0
       ? []
       : [
@@ -280,17 +295,72 @@ export function assessOperations({ containers, units, images, services, runbooks
   ];
 }
 
-export function byTool(tools: Inventory['tools'], name: string, rule: ReadinessRuleId): Finding[] {
+function ofStop({ service, refused, ended, said, clean, seconds, left }: StopTrial): Finding[] {
+  if (refused !== null) return [finding('stop-untried', { subject: service, evidence: refused })];
+  if (!ended)
+    return [
+      finding('stop-ignored', {
+        subject: service,
+        evidence: `it still ran ${seconds} s after SIGTERM, and was killed`,
+      }),
+    ];
+  const how = `it ended by ${said} ${seconds} s after SIGTERM`;
+  return [
+    ...(left.length === 0
+      ? []
+      : [
+          finding('stop-leaves-behind', {
+            subject: service,
+            evidence: `${how}, and these were left: ${left.slice(0, 10).join(', ')}`,
+          }),
+        ]),
+    ...(clean ? [] : [finding('stop-fails', { subject: service, evidence: how })]),
+  ];
+}
+
+/** One finding for all, since that nobody has looked is one thing. */
+function untriedStops({ services, stops }: Inventory): Finding[] {
+  const tried = new Set(stops.map(({ service }) => service));
+  const untried = services.filter(({ id, kind }) => kind !== 'pod' && !tried.has(id));
+  if (untried.length === 0) return [];
+  return [
+    finding('stop-untried', {
+      subject: 'services',
+      evidence: `${untried.length} of ${services.length} were not stopped by SIGTERM and looked at`,
+    }),
+  ];
+}
+
+/** What a kept tool found beyond what is found here: of one line both would say the same. */
+export function byTool(
+  tools: Inventory['tools'],
+  name: string,
+  rule: ReadinessRuleId,
+  said: ReadonlySet<string> = new Set(),
+): Finding[] {
   return tools
     .filter(({ tool }) => tool === name)
-    .flatMap(({ tool, state, detail, findings }) => {
-      if (state !== 'ran') return [{ ...finding('tool-absent', { subject: tool, evidence: detail }) }];
-      return findings.map(({ code, file, line, message }) =>
-        finding(rule, {
-          subject: `${file} ${code} ${message}`,
-          place: `${file}:${line}`,
-          evidence: `${tool} ${code}: ${message}`,
-        }),
-      );
-    });
+    .flatMap(({ tool, state, detail, install, findings }) => [
+      ...(state === 'ran' && detail === '' ? [] : [notLooked(tool, detail, { state, install, rule })]),
+      ...findings
+        .filter(({ file, line }) => !said.has(`${file}:${line}`))
+        .map(({ code, file, line, message, severity }) =>
+          finding(rule, {
+            subject: `${file} ${code} ${message}`,
+            place: `${file}:${line}`,
+            evidence: `${tool} ${code}: ${message}`,
+            ...(severity === undefined ? {} : { severity }),
+          }),
+        ),
+    ]);
+}
+
+/** Of the area that it would have looked at. */
+function notLooked(
+  tool: string,
+  evidence: string,
+  { state, install, rule }: { state: 'ran' | 'absent' | 'failed'; install: string; rule: ReadinessRuleId },
+): Finding {
+  const seen = { subject: tool, evidence, ...(state === 'absent' ? { mend: install } : {}) };
+  return { ...finding('tool-absent', seen), area: readinessRules[rule].area };
 }

@@ -17,8 +17,8 @@ export const readinessAreas = [
 export type ReadinessArea = (typeof readinessAreas)[number];
 
 /** `unknown`: it could not be looked at, which is never taken for well. */
-export const severities = ['critical', 'high', 'medium', 'low', 'unknown'] as const;
-export type Severity = (typeof severities)[number];
+export const findingSeverities = ['critical', 'high', 'medium', 'low', 'unknown'] as const;
+export type FindingSeverity = (typeof findingSeverities)[number];
 
 export const verdicts = ['ready', 'partially_ready', 'not_ready'] as const;
 export type Verdict = (typeof verdicts)[number];
@@ -26,7 +26,7 @@ export type Verdict = (typeof verdicts)[number];
 export interface Finding {
   rule: ReadinessRuleId;
   area: ReadinessArea;
-  severity: Severity;
+  severity: FindingSeverity;
   /** What it is about, such as `mainpc:7201` or a service. Stays the same while lines move. */
   subject: string;
   /** File and line; null where it was seen on a machine. */
@@ -44,7 +44,7 @@ export interface Seen {
   place?: string | null | undefined;
   evidence: string;
   /** In place of the rule's, where this one is less or more grave. */
-  severity?: Severity;
+  severity?: FindingSeverity;
   mend?: string;
 }
 
@@ -98,7 +98,7 @@ export function verdictOf(open: ReadonlyArray<Pick<Finding, 'severity'>>): Verdi
 /** Critical first, then by rule and subject. */
 export function byGravity(a: Finding, b: Finding): number {
   return (
-    severities.indexOf(a.severity) - severities.indexOf(b.severity) ||
+    findingSeverities.indexOf(a.severity) - findingSeverities.indexOf(b.severity) ||
     compared(a.rule, b.rule) ||
     compared(a.subject, b.subject)
   );

@@ -20,7 +20,8 @@ function rounded(amount: number): number {
   return Math.round(amount * 10) / 10;
 }
 
-async function readListening(): Promise<LiveMachine['listening']> {
+/** All sockets of this host that listen. */
+export async function readListening(): Promise<LiveMachine['listening']> {
   const tables = await Promise.all(
     (['tcp', 'tcp6', 'udp', 'udp6'] as const).map(async (name) => ({
       protocol: name.startsWith('tcp') ? ('tcp' as const) : ('udp' as const),

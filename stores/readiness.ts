@@ -11,7 +11,7 @@ import {
 } from '../domain/readiness.ts';
 import type { Inventory } from '../domain/readiness-inventory.ts';
 import { reportOf } from '../domain/readiness-reports.ts';
-import type { ServiceSpec } from '../domain/services.ts';
+import { type ServiceSpec, storedService } from '../domain/services.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
@@ -64,7 +64,7 @@ export function createReadinessStore(db: Database) {
         .where('retiredAt', 'is', null)
         .orderBy('id')
         .execute();
-      return rows.map(({ spec }) => spec as unknown as ServiceSpec);
+      return rows.map(({ spec }) => storedService(spec));
     },
 
     async keepInventory(runId: string, inventory: Inventory): Promise<void> {

@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
+import { mendedBy } from '../domain/deploy-blockers.ts';
 import { nextMoves, type NextMoves, type RolloutMove, type StepOutcome } from '../domain/rollout-moves.ts';
 import { dependantsOf } from '../domain/rollouts.ts';
 import type { RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
 import { clockNow } from './ballot-rows.ts';
 import type { Database, Executor } from './database.ts';
+import { refuseWhileBlocked } from './deploy-blockers.ts';
 import {
   endStep,
   keyOf,
@@ -75,6 +77,9 @@ export function createRolloutStore(db: Database) {
       await db.transaction().execute(async (tx) => {
         const rollout = await lockRollout(tx, rolloutId);
         if ((await deploymentOf(tx, rolloutId, unit)) !== undefined) return;
+        // The way back is open always.
+        const definition = rollout.file.workPackages.find(({ id }) => id === unit.packageId)!;
+        if (unit.phase !== 'undo') await refuseWhileBlocked(tx, rollout.ownerId, mendedBy(definition));
         const { rows } = await sql<{ id: string }>`
           select s.id from services s join service_runs r on r.service_id = s.id
           where s.owner_id = ${rollout.ownerId} and s.machine_id = ${unit.machineId} and s.retired_at is null and r.wanted = 'running'

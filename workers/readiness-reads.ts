@@ -1,8 +1,9 @@
 import { createReadinessReadActivities, type InventoryReading } from '../activities/readiness.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
-import { takeInventory } from '../config/imports/inventory.ts';
+import { readInventory } from '../config/imports/inventory-reading.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { readLiveMachine } from '../integrations/live-machine.ts';
+import { runRepositoryTools } from '../integrations/repository-tools/repository-tools.ts';
 import { allowedFolder } from '../integrations/sources/folder-files.ts';
 import { SourceFailure } from '../integrations/sources/source-reader.ts';
 import type { WorkerStores } from './coordination-activities.ts';
@@ -19,16 +20,16 @@ export function createMachineReadinessReads({
   fleet: FleetReader;
   folders: readonly string[];
 }) {
-  const readInventory = createInventoryReading(machineId, () => folders);
-  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory });
+  const reading = createInventoryReading(machineId, () => folders);
+  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory: reading });
 }
 
 /** @param roots what this machine allows at that time */
 export function createInventoryReading(machineId: string, roots: () => readonly string[]): InventoryReading {
-  return async (repository, applied, services) => {
+  return async (repository, applied, services, signal) => {
     try {
       const folder = await allowedFolder(repository.folder, roots());
-      const inventory = takeInventory({
+      const request = {
         paths: [folder],
         machineFiles: repository.machineFiles,
         portRules: repository.portRules,
@@ -36,11 +37,13 @@ export function createInventoryReading(machineId: string, roots: () => readonly 
         fleet: applied,
         described: [{ services: [...services] }],
         live: [await readLiveMachine(machineId, folder)],
-      });
+      };
+      const inventory = await readInventory(request, runRepositoryTools, signal);
       return { inventory };
     } catch (err) {
       // What the owner can mend; all else is a failure of ours, and is tried again.
-      if (err instanceof SourceFailure || isDomainError(err)) return { refused: err.message };
+      if (err instanceof SourceFailure || (isDomainError(err) && err.code !== 'INTERNAL'))
+        return { refused: err.message };
       throw err;
     }
   };

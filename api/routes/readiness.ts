@@ -3,7 +3,13 @@ import { appVersion } from '../../config/app-version.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { callPeriod, idSchema, readinessWorkflowId, slugSchema } from '../../domain/ids.ts';
-import { findingStates, readinessAreas, readinessRunStates, severities, verdicts } from '../../domain/readiness.ts';
+import {
+  findingStates,
+  readinessAreas,
+  readinessRunStates,
+  findingSeverities,
+  verdicts,
+} from '../../domain/readiness.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
@@ -41,7 +47,7 @@ const repositorySchema = z.strictObject({
 const findingSchema = z.object({
   rule: z.string(),
   area: z.enum(readinessAreas),
-  severity: z.enum(severities),
+  severity: z.enum(findingSeverities),
   subject: z.string(),
   place: z.string().nullable().describe('File and line; null where it was seen on a machine'),
   evidence: z.string(),
@@ -77,7 +83,7 @@ const reportSchema = z
   .object({
     run: z.string(),
     verdict: z.enum(verdicts),
-    counts: z.record(z.enum(severities), z.int()).describe('Open findings'),
+    counts: z.record(z.enum(findingSeverities), z.int()).describe('Open findings'),
     accepted: z.int(),
     findings: z.array(reportedSchema),
     gone: z.array(findingSchema).describe('What the run before had and this one has not'),

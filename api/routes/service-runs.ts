@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { runServicesWorkflowId } from '../../domain/ids.ts';
 import { mostServices, serviceIdSchema } from '../../domain/services.ts';
 import { type ServiceAction, serviceActions } from '../../domain/states.ts';
+import { neverStarted, refuseWhileBlocked } from '../../stores/deploy-blockers.ts';
 import { createServiceRunStore, plannedRequest, type ServiceRequest } from '../../stores/service-runs.ts';
 import type { ApiContext } from '../context.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -42,7 +43,15 @@ export function serviceRunRoutes(app: Api, { db }: ApiContext): void {
   const answers = { 200: askedSchema, 202: askedSchema, ...problemResponses };
 
   async function asked(request: ServiceRequest, dryRun: boolean): Promise<z.output<typeof askedSchema>> {
-    if (dryRun) return { dryRun: true, requestId: null, workflowId: null, waves: await plannedRequest(db, request) };
+    const planned = await plannedRequest(db, request);
+    const starting = planned.flat().filter(({ action }) => action === 'start');
+    // What has run before may be started again at any time: to mend things, too.
+    const fresh = await neverStarted(
+      db,
+      starting.map(({ id }) => id),
+    );
+    if (fresh.length > 0) await refuseWhileBlocked(db, request.ownerId);
+    if (dryRun) return { dryRun: true, requestId: null, workflowId: null, waves: planned };
     const { requestId, waves } = await runs.request(request);
     if (waves.length === 0) return { requestId: null, workflowId: null, waves };
     return { requestId, workflowId: runServicesWorkflowId(requestId), waves };

@@ -4,18 +4,18 @@ import { type Command, Option } from 'commander';
 import { readAccepted } from '../../config/accepted-findings.ts';
 import { appVersion } from '../../config/app-version.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
-import { takeInventory } from '../../config/imports/inventory.ts';
 import type { MachineFile } from '../../config/imports/read-fleet.ts';
-import { readServiceFiles } from '../../config/service-files.ts';
+import { fleetNames, readServiceFiles } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { type Severity, severities, type Verdict } from '../../domain/readiness.ts';
+import { type FindingSeverity, findingSeverities, type Verdict } from '../../domain/readiness.ts';
 import { assessAll } from '../../domain/readiness-assessors.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../domain/readiness-reports.ts';
-import type { PortRule } from '../../domain/services.ts';
+import type { StopTrial } from '../../domain/readiness-inventory.ts';
+import type { PortRule, ServiceSpec } from '../../domain/services.ts';
 import { badInput, CommandFailure, type ExitCode, exitCodes } from '../failures.ts';
-import { bad, bold, dim, good, line, plain, printJson, warn } from '../output.ts';
+import { bad, bold, confirm, dim, good, line, type Output, plain, printJson, warn } from '../output.ts';
 import { outputOf, type Session, sessionOf } from '../program.ts';
 import { machineFile, portRule } from './import.ts';
 
@@ -30,6 +30,7 @@ interface Options {
   file: string;
   format: Format;
   accepted?: string;
+  tryStop: string[];
 }
 
 /** The shell is told what the verdict is. */
@@ -48,6 +49,12 @@ export function readinessCommands(program: Command): void {
     .option('--machine <id=file>', 'a file or folder below the paths is of this machine; repeat it', machineFile, [])
     .option('--port-rule <name=+n>', 'a port that no file declares, such as health=+1; repeat it', portRule, [])
     .option('--file <file>', 'the fleet file', 'fleet.yaml')
+    .option(
+      '--try-stop <service>',
+      'with --local: start this service of fleet.d beside everything else, stop it by SIGTERM, and see how it ends; repeat it',
+      (id: string, before: string[]) => [...before, id],
+      [],
+    )
     .option('--accepted <file>', 'findings that somebody answers for, as YAML')
     .addOption(new Option('--format <format>', 'of the report').choices(formats).default('table'))
     .description('what stands between a fleet and production: findings with their mends, and a verdict')
@@ -58,10 +65,12 @@ export function readinessCommands(program: Command): void {
       if (options.local === true) {
         if (paths.length === 0)
           throw badInput('PATH is missing.', 'Name the folder that holds the fleet, such as ../monorepo.');
-        const here = assessHere(paths, options);
+        const here = await assessHere(paths, options, outputOf(command));
         show(here, format);
         return end(here);
       }
+      if (options.tryStop.length > 0)
+        throw badInput('--try-stop starts a service on this machine.', 'Add --local, on the machine that trusts it.');
       const { client } = sessionOf(command);
       if (paths.length > 0) return begin(client, paths, options, json);
       const { documents, sarif, ...report } = await client.get<
@@ -109,21 +118,28 @@ async function begin(
   line(`${started.workflowId} has begun; \`soulfra readiness\` shows its verdict`);
 }
 
-function assessHere(paths: readonly string[], { machine, portRule: portRules, file, accepted }: Options) {
+async function assessHere(
+  paths: readonly string[],
+  { machine, portRule: portRules, file, accepted, tryStop }: Options,
+  output: Output,
+) {
+  const { readInventoryHere } = await import('../../doctor/readiness.ts');
   const fleet = existsSync(file) ? loadFleetFile(file) : undefined;
-  const described = readServiceFiles(
-    file,
-    fleet?.machines.map(({ id }) => id),
-  );
+  const described = readServiceFiles(file, fleet && fleetNames(fleet));
   if ('errors' in described)
     throw new DomainError('CONFIG_INVALID', yamlErrorLines(described.errors).join('\n'), { fields: described.errors });
-  const inventory = takeInventory({
+  const inventory = await readInventoryHere({
     paths,
     machineFiles: machine,
     portRules,
     machines: fleet?.machines,
     fleet,
     described: described.files,
+    stops: await triedStops(
+      tryStop,
+      described.files.flatMap(({ services }) => services),
+      output,
+    ),
   });
   const report = reportOf(assessAll(inventory), {
     acceptances: accepted === undefined ? [] : readAccepted(accepted),
@@ -132,14 +148,50 @@ function assessHere(paths: readonly string[], { machine, portRule: portRules, fi
   return { report, inventory };
 }
 
-function show({ report, inventory }: ReturnType<typeof assessHere>, format: Format): void {
+/** Each is asked about by name, with the words that would be run; nobody else ever begins one. */
+async function triedStops(ids: readonly string[], specs: readonly ServiceSpec[], output: Output): Promise<StopTrial[]> {
+  if (ids.length === 0) return [];
+  const { planStopTrial, tryStop } = await import('../../doctor/stop-trials.ts');
+  const leaving = new AbortController();
+  const leave = () =>
+    leaving.abort(new CommandFailure('given up; nothing of it runs on', { exitCode: exitCodes.failed }));
+  const trials: StopTrial[] = [];
+  process.once('SIGINT', leave).once('SIGTERM', leave);
+  try {
+    for (const id of new Set(ids)) {
+      const spec = specs.find((each) => each.id === id);
+      if (spec === undefined)
+        throw badInput(`No file of fleet.d describes ${id}.`, '`soulfra import` writes one; --try-stop takes its id.');
+      const plan = planStopTrial(spec);
+      if ('refused' in plan) {
+        trials.push({ ...notTried, service: id, refused: plan.refused });
+        continue;
+      }
+      const words = plan.command.map((word) => plain(JSON.stringify(word))).join(' ');
+      const agreed = await confirm(
+        `Start a second ${id} (${words} in ${plain(plan.folder)}), stop it by SIGTERM and look what is left?`,
+        output,
+      );
+      trials.push(
+        agreed ? await tryStop(plan, leaving.signal) : { ...notTried, service: id, refused: 'it was not agreed to' },
+      );
+    }
+  } finally {
+    process.off('SIGINT', leave).off('SIGTERM', leave);
+  }
+  return trials;
+}
+
+const notTried = { ended: false, said: '', clean: false, seconds: 0, left: [] };
+
+function show({ report, inventory }: Awaited<ReturnType<typeof assessHere>>, format: Format): void {
   if (format === 'json') printJson({ ...report, skipped: inventory.skipped });
   else if (format === 'sarif') printJson(sarifOf(report, appVersion()));
   else if (format === 'markdown') line(readinessMarkdown(report, inventory));
   else showTable(report);
 }
 
-const styles: Record<Severity, (text: string) => string> = {
+const styles: Record<FindingSeverity, (text: string) => string> = {
   critical: bad,
   high: bad,
   medium: warn,
@@ -175,7 +227,7 @@ function showTable({ findings, verdict, accepted }: ReadinessReport): void {
 
 function end({ report: { verdict, counts } }: { report: ReadinessReport }): void {
   if (verdict === 'ready') return;
-  const open = severities
+  const open = findingSeverities
     .filter((severity) => counts[severity] > 0)
     .map((severity) => `${counts[severity]} ${severity}`);
   throw new CommandFailure(`${verdictWord(verdict)}: ${open.join(', ')}`, { exitCode: codes[verdict] });

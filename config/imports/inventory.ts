@@ -8,7 +8,7 @@ import type {
   LiveMachine,
   NamedIn,
   OldCopy,
-  ToolReport,
+  StopTrial,
   Variable,
 } from '../../domain/readiness-inventory.ts';
 import { marksOf } from '../../domain/readiness-text.ts';
@@ -16,12 +16,15 @@ import type { Service, ServicesFile } from '../../domain/services.ts';
 import { byCodeUnit } from '../../domain/three-way.ts';
 import { oldCopy } from './assemble.ts';
 import { modulesOf, needsByScript } from './code-facts.ts';
+import { composeReports } from './compose-schema.ts';
 import { containerFacts, imageFacts, unitFacts } from './container-facts.ts';
 import { createVariables } from './environment-files.ts';
 import { ignoredBy } from './ignored-files.ts';
 import { type ImportRequest, readRepository, type ReadRepository } from './import-fleet.ts';
+import { languagesUnread } from './languages-unread.ts';
 import { entry, type Located, textsOf } from './located-yaml.ts';
 import { type FoundService, type ImportFile, place } from './reader.ts';
+import { writeCopy } from './repository-copies.ts';
 import type { Tree } from './tree.ts';
 
 export interface InventoryRequest extends ImportRequest {
@@ -29,7 +32,9 @@ export interface InventoryRequest extends ImportRequest {
   /** Of fleet.d: what stands there goes before what the repository says of the same service. */
   described?: readonly Pick<ServicesFile, 'services'>[];
   live?: readonly LiveMachine[];
-  tools?: readonly ToolReport[];
+  stops?: readonly StopTrial[];
+  /** Takes copies of the texts that are read, but of those that git leaves out: secrets belong there. */
+  copies?: { folder: string; copied: string[] };
 }
 
 /** Documentation is entered for its runbooks alone. */
@@ -54,6 +59,7 @@ export function takeInventory(request: InventoryRequest): Inventory {
   const services = overlaid(assembled.file.services, request.described ?? []);
   const variablesSet = files.filter(({ name }) => environmentFile.test(name)).flatMap(variablesIn);
   const kept = ignoredBy(tree);
+  copyTexts(files, kept, request.copies);
   return {
     machines: machinesOf(request, repository),
     services,
@@ -71,6 +77,7 @@ export function takeInventory(request: InventoryRequest): Inventory {
     variablesMissing: missingOf(services, found, tree),
     marks: files.flatMap(({ name, text }) => marksOf(name, text, kept(name))).slice(0, 20_000),
     modules: modulesOf(files, found),
+    languagesUnread: languagesUnread(tree, files),
     namesUsed: usedOf(variablesSet, files),
     runbooks: tree.files
       .filter((name) =>
@@ -85,9 +92,23 @@ export function takeInventory(request: InventoryRequest): Inventory {
     ),
     scrapes: read.files.flatMap(scrapesOf),
     live: [...(request.live ?? [])],
-    tools: [...(request.tools ?? [])],
+    stops: [...(request.stops ?? [])],
+    tools: composeReports(read.files),
     skipped: tree.skipped.filter(({ path }) => !inDocs(path)).slice(0, 1_000),
   };
+}
+
+function copyTexts(
+  files: ReadonlyArray<{ name: string; text: string }>,
+  kept: (name: string) => boolean,
+  copies: InventoryRequest['copies'],
+): void {
+  if (copies === undefined) return;
+  for (const { name, text } of files) {
+    if (text === '' || kept(name)) continue;
+    writeCopy(copies.folder, name, text);
+    copies.copied.push(name);
+  }
 }
 
 function machinesOf({ fleet }: InventoryRequest, { known }: ReadRepository): Inventory['machines'] {

@@ -12,7 +12,11 @@ export const migrationScripts: Reader = {
   takes({ name, text }) {
     const base = posix.basename(name);
     if (!scripts.test(base) || /^__init__\.py$/.test(base)) return false;
-    if (!byName.test(base.replace(scripts, '')) && !byFolder.test(posix.basename(posix.dirname(name)))) return false;
+    if (
+      !byFolder.test(posix.basename(posix.dirname(name))) &&
+      (!byName.test(base.replace(scripts, '')) || isModule(name, text))
+    )
+      return false;
     return !ofDatabase(name, text);
   },
   read(file, context) {
@@ -42,6 +46,11 @@ export const migrationScripts: Reader = {
     return { workPackages: [found] };
   },
 };
+
+/** Code about migrations that others import: nothing happens when it is run. */
+function isModule(name: string, text: string): boolean {
+  return /\.[mc]?[jt]s$/i.test(name) && !text.startsWith('#!') && /^export\s/m.test(text);
+}
 
 function ofDatabase(name: string, text: string): boolean {
   return (

@@ -56,7 +56,7 @@ import {
 } from '../../domain/states.ts';
 import { voteOrigins, votingMethods } from '../../domain/ballots.ts';
 import { guildRuleNames } from '../../domain/guild-rules.ts';
-import { findingStates, readinessRunStates, severities, verdicts } from '../../domain/readiness.ts';
+import { findingStates, readinessRunStates, findingSeverities, verdicts } from '../../domain/readiness.ts';
 import { givenRoles } from '../../domain/guilds.ts';
 import { inviteAnswerers, inviteTargets } from '../../domain/invites.ts';
 import { mailStates, mailTemplates } from '../../domain/mails.ts';
@@ -130,7 +130,7 @@ const words: Record<string, readonly string[]> = {
   'plans.state': planStates,
   'refunds.state': refundStates,
   'disputes.state': disputeStates,
-  'readiness_findings.severity': severities,
+  'readiness_findings.severity': findingSeverities,
   'readiness_findings.state': findingStates,
   'readiness_runs.state': readinessRunStates,
   'readiness_runs.verdict': verdicts,

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -10,12 +10,22 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 export const examples = fileURLToPath(new URL('../../examples/python/', import.meta.url));
 
+/** @returns the interpreter of a Python that has what the examples need */
+export function examplesPython(): Promise<string | undefined> {
+  return pythonWith(join(examples, 'requirements.txt'));
+}
+
+/** @returns the folder of programs with the real tools that readiness runs where they are installed */
+export async function toolsFolder(): Promise<string | undefined> {
+  const python = await pythonWith(fileURLToPath(new URL('repository-tools.txt', import.meta.url)));
+  return python === undefined ? undefined : dirname(python);
+}
+
 /**
- * Real Python with what the examples need, kept in the cache by what they name: made the first time.
+ * Real Python with what a file of requirements names, kept in the cache by what it says: made the first time.
  * @returns the interpreter; undefined where there is no Python with venv, or its packages do not come
  */
-export async function examplesPython(): Promise<string | undefined> {
-  const requirements = join(examples, 'requirements.txt');
+async function pythonWith(requirements: string): Promise<string | undefined> {
   const name = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12);
   const cache = process.env['SOULFRA_CACHE'] ?? join(homedir(), '.cache', 'soulfra');
   const folder = join(cache, `python-${name}`);
@@ -39,7 +49,7 @@ export async function examplesPython(): Promise<string | undefined> {
     renameSync(`${ready}.tmp`, ready);
     return python;
   } catch (err) {
-    process.stderr.write(`no Python for the examples: ${String(err)}\n`);
+    process.stderr.write(`no Python with ${requirements}: ${String(err)}\n`);
     return undefined;
   } finally {
     rmSync(lock, { recursive: true, force: true });

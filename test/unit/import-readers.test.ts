@@ -300,6 +300,23 @@ test('requirement files bind to the service that is theirs, or that imports the 
   expect(found.notes.join()).toContain('requirement files include each other in a circle');
 });
 
+test('code about migrations that others import is no work package; a script is', async () => {
+  const { file } = await importOf({
+    'startup.yaml': 'a: { script: a.py }\n',
+    'a.py': 'print(1)\n',
+    'src/migrate.ts': 'export function migrate() {}\n',
+    'src/migration-lines.js': "import { x } from './x.js';\nexport const lines = x;\n",
+    'tools/migrate_cache.ts': "import { x } from './x.js';\nawait x();\n",
+    'tools/migrate_store.mjs': '#!/usr/bin/env node\nexport const done = true;\nrun();\n',
+    'migrations/one.ts': 'export const steps = [];\n',
+  });
+  expect(file.workPackages.map(({ script }) => script).toSorted()).toEqual([
+    'migrations/one.ts',
+    'tools/migrate_cache.ts',
+    'tools/migrate_store.mjs',
+  ]);
+});
+
 test('migration scripts: needs, completeness and machine from what they say, and from their names', async () => {
   const found = await importOf({
     'x.yaml': 'a: { script: a.py }\n',

@@ -15,6 +15,7 @@ import { type ReadinessReport, reportOf, sarifOf } from '../../domain/readiness-
 import { runSoulfra } from '../support/command.ts';
 import { makeFaultyMonorepo, withoutGpu } from '../support/faulty-monorepo.ts';
 import { inFolder } from '../support/imported.ts';
+import { emptyInventory } from '../support/inventories.ts';
 import { writeMonorepo } from '../support/monorepo.ts';
 
 const shipped = readFileSync(fileURLToPath(new URL('../../fleet.yaml', import.meta.url)), 'utf8');
@@ -26,30 +27,12 @@ const machineFiles = [
   { machine: 'pc2', file: 'config/startup.pc2.yaml' },
 ];
 
-const emptyInventory: Inventory = {
-  machines: [],
-  services: [],
-  fleetPorts: [],
-  workPackages: [],
-  containers: [],
-  images: [],
-  units: [],
-  conflicts: [],
-  oldCopies: [],
-  variablesSet: [],
-  variablesMissing: [],
-  marks: [],
-  modules: [],
-  namesUsed: [],
-  runbooks: [],
-  backups: [],
-  scrapes: [],
-  live: [],
-  tools: [],
-  skipped: [],
-};
+const startupFiles = [
+  { machine: 'mainpc', file: 'config/startup.mainpc.yaml' },
+  { machine: 'pc2', file: 'config/startup.pc2.yaml' },
+];
 
-function inventoryOf(files: ReadonlyMap<string, string>) {
+function inventoryOf(files: ReadonlyMap<string, string>, machineFiles = startupFiles) {
   return inFolder({}, (folder) => {
     writeMonorepo(folder, { files });
     return takeInventory({
@@ -173,6 +156,95 @@ describe('the Markdown', () => {
     expect(text).not.toContain('<script>');
     const row = text.split('\n').find((line) => line.includes('alert'))!;
     expect(row.replaceAll('\\|', '').split('|')).toHaveLength(9);
+  });
+});
+
+describe('compose files', () => {
+  const breaches = async (text: string) => {
+    const inventory = await inventoryOf(new Map([['deploy/compose.yaml', text]]), []);
+    return assessAll(inventory)
+      .filter(({ rule }) => rule === 'compose-by-schema')
+      .map(({ place, evidence }) => `${place} ${evidence}`);
+  };
+
+  test('what Compose does not take is named by its line, once each, without the value', async () => {
+    const text = [
+      'services:',
+      '  web:',
+      '    image: nginx:1.29',
+      '    prots: ["80:80"]',
+      '    healthcheck:',
+      '      retries: [quiet-secret]',
+      '    depends_on:',
+      '      db: { condition: healthy }',
+      '  db:',
+      '    image: postgres:18',
+      '    ports: {a: b}',
+      'service: {}',
+      '',
+    ].join('\n');
+    expect((await breaches(text)).toSorted()).toEqual([
+      expect.stringMatching(/^deploy\/compose\.yaml:11 compose schema services\.db\.ports: must be array/),
+      'deploy/compose.yaml:12 compose schema service: is no field that Compose knows here',
+      'deploy/compose.yaml:4 compose schema services.web.prots: is no field that Compose knows here',
+      expect.stringMatching(/^deploy\/compose\.yaml:6 compose schema services\.web\.healthcheck\.retries: /),
+      'deploy/compose.yaml:7 compose schema services.web.depends_on: has none of the forms that Compose takes',
+    ]);
+    expect((await breaches(text)).join()).not.toContain('quiet-secret');
+  });
+
+  test('what it does take is not: variables, extensions, merges, tags, new and old forms', async () => {
+    expect(
+      await breaches(`name: \${PROJECT:-town}
+x-common: &common
+  restart: unless-stopped
+  mem_limit: 1g
+services:
+  web:
+    <<: *common
+    image: nginx:1.29
+    ports: ["80:80", { target: 90, published: "\${PORT}", mode: host }]
+    deploy: { replicas: "\${REPLICAS:-2}", resources: { limits: { cpus: "0.5" } } }
+    healthcheck: { test: [CMD, look], start_interval: 5s, retries: "\${TRIES}" }
+    depends_on: { db: { condition: service_healthy, restart: true } }
+    develop: { watch: [{ action: sync, path: ., target: /app }] }
+    gpus: all
+    x-own: { any: thing }
+  db:
+    image: postgres:18
+    ports: !reset []
+    environment: { A: 1, B: null, C: "x" }
+    post_start: [{ command: [init] }]
+models:
+  llm: { model: ai/smollm2 }
+volumes: { data: }
+`),
+    ).toEqual([]);
+  });
+});
+
+describe('languages that are not read', () => {
+  const unread = async (files: Record<string, string>) =>
+    assessAll(await inventoryOf(new Map(Object.entries(files)), []))
+      .filter(({ rule }) => rule === 'code-unread')
+      .map(({ subject, severity, evidence }) => [subject, severity, evidence]);
+
+  test('are unknown, unless a linter of the repository reads them', async () => {
+    const app = {
+      'src/a.ts': 'export const a = 1;\n',
+      'src/b.js': 'a()\n',
+      'package.json': '{"dependencies":{"eslintish":"1"}}',
+    };
+    expect(await unread(app)).toEqual([
+      [
+        'TypeScript and JavaScript',
+        'unknown',
+        '2 files of TypeScript and JavaScript, and no linter of it is configured',
+      ],
+    ]);
+    expect(await unread({ ...app, 'package.json': '{"devDependencies":{"oxlint":"1.0.0"}}' })).toEqual([]);
+    expect(await unread({ ...app, 'eslint.config.js': 'export default [];\n' })).toEqual([]);
+    expect(await unread({ 'a.py': 'print(1)\n', 'main.go': 'package main\n' })).toEqual([]);
   });
 });
 
