@@ -33,5 +33,5 @@ export async function recordServices(
   await handle.result();
   await save('run-services-restarted', workflowId);
   await sql`delete from service_runs`.execute(db);
-  await sql`delete from services`.execute(db);
+  await sql`delete from services where id in ('web', 'store')`.execute(db);
 }

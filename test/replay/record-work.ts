@@ -1,4 +1,5 @@
 import { workWorkflowId } from '../../domain/ids.ts';
+import { serviceSchema } from '../../domain/services.ts';
 import type { WorkJoin } from '../../domain/work.ts';
 import { newId } from '../../stores/ids.ts';
 import { cancelWork, createWorkStore, submitWork } from '../../stores/work.ts';
@@ -51,7 +52,7 @@ export async function recordWork(
     ['recorded-painter', 'native'],
   ];
   for (const [id, join] of joins) {
-    const spec = JSON.stringify({ id, kind: 'process', joins: join, source: 'recorded' });
+    const spec = JSON.stringify(serviceSchema.parse({ id, kind: 'process', joins: join, source: 'recorded' }));
     await db.insertInto('services').values({ id, ownerId: labOwner, spec }).execute();
   }
   const done = await submit('recorded-scribe');
