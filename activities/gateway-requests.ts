@@ -4,6 +4,7 @@ import type { LadderStep } from '../domain/ladder.ts';
 import type { GatewayRequestStore } from '../stores/gateway-requests.ts';
 import type { MachineStore } from '../stores/machines.ts';
 import type { PlanStore } from '../stores/plans.ts';
+import { type Awaited, createAwaited } from './awaited.ts';
 import type { FleetReader } from './fleet-view.ts';
 import { createLadder } from './ladder.ts';
 
@@ -17,6 +18,7 @@ export function createGatewayRequestActivities(deps: {
   fleet: FleetReader;
 }) {
   const { gatewayRequests, machines, fleet } = deps;
+  const assertAwaited = createAwaited(gatewayRequests);
   const decide = createLadder({ ...deps, runs: noAgent });
 
   return {
@@ -25,11 +27,13 @@ export function createGatewayRequestActivities(deps: {
       modelId,
       queue,
       askedAt,
-    }: {
+      ...awaited
+    }: Awaited & {
       modelId: string;
       queue: string;
       askedAt: number;
     }): Promise<LadderStep> {
+      await assertAwaited(awaited);
       const view = await fleet();
       const step = await decide({ agentId: '', wantedModelId: modelId, queue }, view);
       // What is to come may never come, and somebody waits: after a while it counts as nobody's.

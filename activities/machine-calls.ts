@@ -190,7 +190,10 @@ export function createOnMachine(deps: MachineCallDeps) {
         if (context.cancellationSignal.aborted) outcome = 'canceled';
         if (reserved !== undefined) {
           const dropped =
-            once === true && outcome === 'canceled' && context.cancellationDetails?.workerShutdown !== true;
+            once === true &&
+            // Nobody waits for it: as if it had been canceled.
+            (isDomainError(err, 'CONFLICT') ||
+              (outcome === 'canceled' && context.cancellationDetails?.workerShutdown !== true));
           const counts = dropped ? Math.max(taken, written) : 0;
           await counted(deps.budgets?.release(reserved, ...(counts > 0 ? [counts] : [])));
         }

@@ -29,6 +29,8 @@ export interface ServiceHost {
   supervisors: Supervisors;
   /** What the machine has agreed to for this service; read anew each time. @throws INVALID_INPUT where the file is not to be trusted */
   trustOf: (spec: ServiceSpec) => { entry: TrustedService } | { changed: boolean };
+  /** One that it has not agreed to was to be started here: whoever plans is to know. */
+  refused: (serviceId: string) => Promise<void>;
   /** Of the worker's own variables. */
   variablesNamed: (names: readonly string[]) => Record<string, string>;
   /** The file of a command's first word. */
@@ -52,7 +54,13 @@ export function createServiceRunActivities(host: ServiceHost) {
     };
     const spec = await runs.specOf(key.serviceId);
     if (spec === undefined) return { outcome: 'superseded' };
-    const runnable = runnableOn(host, spec);
+    const trust = trustOn(host, spec);
+    if (typeof trust === 'string') {
+      const outcome = await failed(trust);
+      await host.refused(spec.id);
+      return outcome;
+    }
+    const runnable = runnableOn(host, spec, trust);
     if (typeof runnable === 'string') return failed(runnable);
     const supervisor = await supervisorFor(host, spec);
     if (typeof supervisor === 'string') return failed(supervisor);
@@ -164,18 +172,20 @@ export async function lookAtServices({ runs, lease, supervisors }: ServiceHost):
   }
 }
 
-/** What the supervisor is told, or why this machine does not run it. */
-function runnableOn(host: ServiceHost, spec: ServiceSpec): RunnableService | string {
-  const { machineId } = host;
-  let trust: ReturnType<ServiceHost['trustOf']>;
+/** What the machine has agreed to, or why it has not. */
+function trustOn({ machineId, trustOf }: ServiceHost, spec: ServiceSpec): TrustedService | string {
   try {
-    trust = host.trustOf(spec);
+    const trust = trustOf(spec);
+    return 'entry' in trust ? trust.entry : untrustedReason(spec.id, machineId, trust.changed);
   } catch (err) {
     if (!isDomainError(err, 'INVALID_INPUT')) throw err;
     return `command not trusted on ${machineId}: ${err.message}`;
   }
-  if (!('entry' in trust)) return untrustedReason(spec.id, machineId, trust.changed);
-  const { entry } = trust;
+}
+
+/** What the supervisor is told, or why this machine does not run it. */
+function runnableOn(host: ServiceHost, spec: ServiceSpec, entry: TrustedService): RunnableService | string {
+  const { machineId } = host;
   const { workingDirectory = '.' } = spec;
   const folder = isAbsolute(workingDirectory) ? workingDirectory : join(entry.folder, workingDirectory);
   const shared = {

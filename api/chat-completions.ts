@@ -78,6 +78,7 @@ export function createChatCompletions({
           args: [
             {
               requestId: id,
+              caller: feed.caller,
               modelId,
               queue: view.queueOf(modelId),
               priority,
@@ -110,12 +111,11 @@ export function createChatCompletions({
 
   /** Nobody waits for it any more: what is left of it goes. What cannot be reached now goes with retention. */
   async function letGo(id: string, ended: boolean): Promise<void> {
-    try {
-      if (!ended) await starter.cancel(completionWorkflowId(id));
-      await requests.forget(id);
-    } catch (err) {
-      log.warn({ err, requestId: id }, 'a request of a service was left behind');
-    }
+    // One by one: whoever answers it ends as soon as it finds the row gone, also where its workflow cannot be reached now.
+    const left: Array<() => Promise<unknown>> = [() => requests.forget(id)];
+    if (!ended) left.push(() => starter.cancel(completionWorkflowId(id)));
+    for (const step of left)
+      await step().catch((err: unknown) => log.warn({ err, requestId: id }, 'a request of a service was left behind'));
   }
 
   async function whole(wanted: CompletionWanted, signal: AbortSignal, reply: FastifyReply) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { exportFleet, parseFleet } from '../config/fleet-file.ts';
-import { parseServiceFiles } from '../config/service-files.ts';
+import { fleetNames, parseServiceFiles } from '../config/service-files.ts';
 import { DomainError } from '../domain/errors.ts';
 import {
   bornOutside,
@@ -108,8 +108,7 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
 /** @throws CONFIG_INVALID with every error of all files at once */
 function parsedFiles(source: string, files: readonly ServiceFile[]): { fleet: Fleet; services: ServicesTogether } {
   const parsed = parseFleet(source);
-  const machines = 'fleet' in parsed ? parsed.fleet.machines.map(({ id }) => id) : undefined;
-  const beside = parseServiceFiles(files, machines);
+  const beside = parseServiceFiles(files, 'fleet' in parsed ? fleetNames(parsed.fleet) : undefined);
   if ('fleet' in parsed && 'files' in beside) return { fleet: parsed.fleet, services: servicesTogether(beside.files) };
   const errors = [parsed, beside].flatMap((read) => ('errors' in read ? read.errors : []));
   const said = errors.map(({ file, line, path, rule }) => {

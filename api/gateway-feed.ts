@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { answerChannel } from '../domain/answer-stream.ts';
@@ -8,6 +9,8 @@ import type { Listener, ListenerFactory } from '../stores/listen.ts';
 import { entriesAfter } from './answer-feed.ts';
 import { createSleeper, type Sleeper } from './event-streams.ts';
 
+/** Numbers of callers are a Postgres integer. */
+const mostCallers = 2 ** 31 - 1;
 /** A reader looks by itself this often, should a notification be lost. */
 const lookMs = 1_000;
 
@@ -34,6 +37,8 @@ export function createGatewayFeed({
   redis: Redis | undefined;
   log: Logger;
 }) {
+  /** By which workers know that this process lives. */
+  const caller = randomInt(mostCallers);
   const readers = new Map<string, Reader>();
   const closing = new AbortController();
   let listener: Listener | undefined;
@@ -43,7 +48,7 @@ export function createGatewayFeed({
   let timer: NodeJS.Timeout | undefined;
 
   function attend(): void {
-    listener ??= listen('gateway_requests', () => void look());
+    listener ??= listen('gateway_requests', () => void look(), caller);
     subscriber ??= redis && subscribe(redis);
     timer ??= setInterval(() => void look(), lookMs).unref();
   }
@@ -83,6 +88,8 @@ export function createGatewayFeed({
   }
 
   return {
+    caller,
+
     /**
      * Waits for the end of a request, and tells of the pieces of its answer that come before it, in order and without a gap.
      * @throws UNAVAILABLE when the API stops; the signal's reason when it is aborted

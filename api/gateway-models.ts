@@ -60,7 +60,10 @@ export function createGatewayModels(db: Database) {
         if (!current || replanning) return;
         const machines = holders.get(modelId) ?? [];
         if (machines.length === 0)
-          throw new DomainError('MODEL_UNSERVED', `the plan keeps ${modelId} on no machine, as no agent uses it`);
+          throw new DomainError(
+            'MODEL_UNSERVED',
+            `the plan keeps ${modelId} on no machine: ${current.unserved[modelId] ?? 'no agent uses it, and no service of fleet.d names it under models'}`,
+          );
         if (!machines.some((id) => serving.has(id)))
           throw new DomainError(
             'MODEL_UNSERVED',

@@ -36,6 +36,34 @@ export function createGatewayPlaces(onOpen: (open: number) => void) {
   };
 }
 
+/**
+ * Bytes of bodies that this process holds at once. A body stays until its request has been answered, so what does not fit is refused
+ * before it is read.
+ */
+export function createGatewayRoom() {
+  let taken = 0;
+  return {
+    /** @returns how to give the room back; more than once does nothing @throws GATEWAY_BUSY */
+    enter(bytes: number, most: number): () => void {
+      if (taken + bytes > most)
+        throw new BusyError(
+          `requests of ${shownMiB(taken)} MiB are open, ${shownMiB(bytes)} more do not fit in ${shownMiB(most)}`,
+          retryAfterSeconds(undefined),
+        );
+      taken += bytes;
+      let held = bytes;
+      return () => {
+        taken -= held;
+        held = 0;
+      };
+    },
+  };
+}
+
+function shownMiB(bytes: number): number {
+  return Math.round((bytes / 2 ** 20) * 10) / 10;
+}
+
 /** So many at a time, the others in the order in which they came. */
 export function createTurns(most: number) {
   const waiting: Array<() => void> = [];

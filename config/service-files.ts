@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { type Fleet, modelVariants } from '../domain/fleet.ts';
 import {
   breachesOfServices,
   mostServices,
@@ -53,14 +54,24 @@ export function readServiceSources(fleetFile: string): {
   return { files, folder: names !== undefined, errors };
 }
 
+/** What services may name of fleet.yaml. */
+export interface FleetNames {
+  machines: readonly string[];
+  models: readonly string[];
+}
+
+export function fleetNames(fleet: Pick<Fleet, 'machines' | 'models'>): FleetNames {
+  return { machines: fleet.machines.map(({ id }) => id), models: modelVariants(fleet).map(({ id }) => id) };
+}
+
 /**
  * The files as they say, or every error of all of them at once.
- * @param machines of fleet.yaml; undefined where there is none to compare with
+ * @param fleet ids of the machines and models of fleet.yaml; undefined where there is none to compare with
  * @param pathOf what an error calls a file
  */
 export function parseServiceFiles(
   sources: readonly ServiceFile[],
-  machines: readonly string[] | undefined,
+  fleet: FleetNames | undefined,
   pathOf: (name: string) => string = (name) => `fleet.d/${name}`,
 ): { files: ParsedServices[] } | { errors: YamlFileError[] } {
   const parsed = sources.map(({ name, source }) => {
@@ -76,7 +87,8 @@ export function parseServiceFiles(
   const files = parsed.map(({ path, source, read }) => {
     // Where a file cannot be read, its services are not known, and what depends on them would be complained of in vain.
     if (!('value' in read) || !whole) return read;
-    const lastly = (value: ParsedServices) => breachesOfServices(value, { known, machines });
+    const lastly = (value: ParsedServices) =>
+      breachesOfServices(value, { known, machines: fleet?.machines, models: fleet?.models });
     return parseYamlFile(source, path, { ...serviceRules, lastly });
   });
   const errors = files.flatMap((read) => ('errors' in read ? read.errors : []));
@@ -90,10 +102,10 @@ export function parseServiceFiles(
 /** Both at once, for a check of the files where they lie. */
 export function readServiceFiles(
   fleetFile: string,
-  machines: readonly string[] | undefined,
+  fleet: FleetNames | undefined,
 ): { files: ParsedServices[] } | { errors: YamlFileError[] } {
   const { files, errors } = readServiceSources(fleetFile);
-  const parsed = parseServiceFiles(files, machines, (name) => join(serviceFolderOf(fleetFile), name));
+  const parsed = parseServiceFiles(files, fleet, (name) => join(serviceFolderOf(fleetFile), name));
   const all = [...errors, ...('errors' in parsed ? parsed.errors : [])];
   return all.length > 0 ? { errors: all } : parsed;
 }

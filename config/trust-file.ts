@@ -14,7 +14,14 @@ import {
 import { dirname } from 'node:path';
 import { isMap, isSeq, parseDocument } from 'yaml';
 import { DomainError, type FieldError } from '../domain/errors.ts';
-import { isTrusted, type TrustedService, type TrustFile, trustFileSchema } from '../domain/service-trust.ts';
+import {
+  commandText,
+  isTrusted,
+  type TrustedCommand,
+  type TrustedService,
+  type TrustFile,
+  trustFileSchema,
+} from '../domain/service-trust.ts';
 import type { ServiceSpec } from '../domain/services.ts';
 import { type Breach, parseYamlFile } from './yaml-file.ts';
 
@@ -48,6 +55,21 @@ export function trustOf(file: TrustFile, spec: ServiceSpec): { entry: TrustedSer
   const entry = file.services.find(({ id }) => id === spec.id);
   if (entry === undefined) return { changed: false };
   return isTrusted(entry, spec, sha256) ? { entry } : { changed: true };
+}
+
+/**
+ * What the machine says of its trust file. An entry that is a hash itself says something only of the command that the fleet describes now.
+ * @param specOf the service as the fleet describes it; asked for such entries alone
+ */
+export function trustedCommands(
+  file: TrustFile,
+  specOf: (serviceId: string) => ServiceSpec | undefined,
+): TrustedCommand[] {
+  return file.services.flatMap((entry) => {
+    const command = entry.sha256 === undefined ? entry : specOf(entry.id);
+    if (command === undefined || !isTrusted(entry, command, sha256)) return [];
+    return [{ service: entry.id, sha256: sha256(commandText(command, [])) }];
+  });
 }
 
 /** Adds a service, or puts it in the place of what was agreed to before; comments and the other entries stay as they are. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { appVersion } from '../config/app-version.ts';
 import { backupEnvironment, doctorEnvironment } from '../config/environment.ts';
 import { parseFleet } from '../config/fleet-file.ts';
+import { readServiceFiles } from '../config/service-files.ts';
 import { compareVersions } from '../deploy/embedded/version.ts';
 import {
   amiss,
@@ -23,13 +24,15 @@ import {
   judgeModelServer,
   type PlannedOn,
   type ReportedModelServer,
+  servicesOnCards,
 } from '../domain/doctor-machines.ts';
 import { judgePostgres, judgeRedis, judgeTemporal } from '../domain/doctor-services.ts';
 import { type FieldError, isDomainError } from '../domain/errors.ts';
 import { type Fleet, fleetAgents, type FleetMachine, modelVariants } from '../domain/fleet.ts';
-import { plannedMachine } from '../domain/plan.ts';
+import { type Plan, plannedMachine } from '../domain/plan.ts';
 import { placementInputOf } from '../domain/placement-input.ts';
 import { planPlacement } from '../domain/placement.ts';
+import { type PlaceableService, placeableService } from '../domain/service-placement.ts';
 import { type YieldCause, yieldCause } from '../domain/yield.ts';
 import { type Gpu, probeGpus } from '../integrations/gpu/nvidia-smi.ts';
 import { readDisks } from '../integrations/host/disks.ts';
@@ -114,7 +117,7 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
       : [noService('temporal', 'TEMPORAL_ADDRESS')]),
     apiCheck(api),
     skipped('certificates', 'not set up: what `npm start` brings up listens on this host alone'),
-    ...(await judgeOwnMachine(fleet, own, environment)),
+    ...(await judgeOwnMachine(fleet, own, { ...environment, services: placeableBeside(fleetFile) })),
     // What this host sees of its own machine is newer than what its worker last reported.
     ...(apiSeen?.checks ?? []).filter(({ machine, id }) => machine !== own?.id || ['machine', 'report'].includes(id)),
   ];
@@ -165,7 +168,7 @@ function apiCheck(api: Reading<ApiDoctor> | undefined): Check {
 async function judgeOwnMachine(
   fleet: Fleet | undefined,
   machine: FleetMachine | undefined,
-  { hostName, modelKey }: { hostName: string; modelKey?: string },
+  { hostName, modelKey, services }: { hostName: string; modelKey?: string; services: readonly PlaceableService[] },
 ): Promise<Check[]> {
   if (fleet === undefined || machine === undefined) {
     return [
@@ -180,13 +183,15 @@ async function judgeOwnMachine(
       ? null
       : probeModelServer(modelServer.url, modelServer.kind, modelKey === undefined ? {} : { apiKey: modelKey }),
   ]);
-  const planned = plannedOn(fleet, machine);
+  const plan = planWith(fleet, services);
+  const planned = plannedOn(plan, fleet, machine);
   // Without a model server there is nothing to load, so the cards may be other than the file says.
   const cards =
     modelServer?.url === undefined
       ? [skipped('gpu', 'the machine runs simulated', machine.id)]
       : judgeGpus(machine, gpus, {
           models: planned,
+          services: servicesOnCards(plan, machine.id),
           server,
           yields: (await yieldNow(machine, gpus, planned, server))?.reason ?? null,
         });
@@ -209,9 +214,20 @@ async function yieldNow(
   return yieldCause(machine.yield, signs, new Date());
 }
 
-/** What a plan with all machines of the file alive keeps on this one. */
-function plannedOn(fleet: Fleet, machine: FleetMachine): PlannedOn[] {
-  const plan = planPlacement(placementInputOf(fleet, { aliveMachineIds: new Set(fleet.machines.map(({ id }) => id)) }));
+/** Of the files beside fleet.yaml; what is wrong with those is told by `soulfra config check`. */
+function placeableBeside(fleetFile: string): PlaceableService[] {
+  const read = readServiceFiles(fleetFile, undefined);
+  return 'files' in read ? read.files.flatMap(({ services }) => services.map(placeableService)) : [];
+}
+
+/** With all machines of the file alive. */
+function planWith(fleet: Fleet, services: readonly PlaceableService[]): Plan {
+  const aliveMachineIds = new Set(fleet.machines.map(({ id }) => id));
+  return planPlacement(placementInputOf(fleet, { aliveMachineIds, services }));
+}
+
+/** What the plan keeps on this machine. */
+function plannedOn(plan: Plan, fleet: Fleet, machine: FleetMachine): PlannedOn[] {
   const variants = new Map(modelVariants(fleet).map((variant) => [variant.id, variant]));
   const kind = machine.modelServer?.kind ?? 'openai';
   return (plannedMachine(plan, machine.id)?.models ?? []).map(({ modelId, vramGiB }) => ({

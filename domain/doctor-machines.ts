@@ -1,6 +1,7 @@
 import { amiss, type Check, type DiskReading, judgeClock, judgeDisk, ok, type Reading, skipped } from './doctor.ts';
 import type { FleetMachine } from './fleet.ts';
 import { gpuShortfalls } from './gpu-check.ts';
+import type { Plan } from './plan.ts';
 import type { MachineState } from './states.ts';
 
 /** A card as the host's driver shows it. */
@@ -40,11 +41,22 @@ export interface PlannedOn {
   vramGiB: number;
 }
 
+/** A service of the owner's that the plan puts on the machine's cards. */
+export interface ServiceOnCards {
+  id: string;
+  vramGiB: number;
+}
+
+export function servicesOnCards({ services = [] }: Pick<Plan, 'services'>, machineId: string): ServiceOnCards[] {
+  return services.filter((service) => service.machineId === machineId && service.gpu !== null);
+}
+
 /** Programs beside ours may take a little over what fleet.yaml keeps for them before it is told. */
 const foreignToleranceGiB = 0.5;
 
 interface OnCards {
   models: readonly PlannedOn[];
+  services: readonly ServiceOnCards[];
   server: ReportedModelServer | null;
   /** Why the machine gives its GPUs to their owner: then nothing of the plan lies on them, and what others hold is what yielding is for. */
   yields: string | null;
@@ -93,22 +105,34 @@ export function judgeGpus(
 function judgeVram(
   machine: Pick<FleetMachine, 'id' | 'gpus' | 'modelServer'>,
   seen: readonly ReportedGpu[],
-  { models, server, yields }: OnCards,
+  { models, services, server, yields }: OnCards,
 ): Check {
   const { id } = machine;
   const used = seen.reduce((sum, { memoryUsedMiB }) => sum + (memoryUsedMiB ?? 0) / 1024, 0);
   const planned = models.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
   const reserved = machine.gpus.reduce((sum, { reserveGiB }) => sum + reserveGiB, 0);
   const total = machine.gpus.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
-  const foreign = foreignGiBOf(machine, seen, { models, server });
+  const ofServices = services.reduce((sum, { vramGiB }) => sum + vramGiB, 0);
+  // What is not a model's may be a service's, up to what the plan gives it: the driver does not say whose it is.
+  const foreign = Math.max(0, foreignGiBOf(machine, seen, { models, server }) - ofServices);
+  const wanted = planned + ofServices;
   if (yields !== null)
     return ok('vram', `${used.toFixed(1)} of ${total} GiB in use; it yields to its owner: ${yields}`, id);
-  if (foreign > reserved + foreignToleranceGiB && foreign + planned > total) {
-    const detail = `other programs hold ${foreign.toFixed(1)} GiB, the plan wants ${planned.toFixed(1)} of ${total} GiB`;
+  if (foreign > reserved + foreignToleranceGiB && foreign + wanted > total) {
+    const detail = `other programs hold ${foreign.toFixed(1)} GiB, the plan wants ${wanted.toFixed(1)} of ${total} GiB${withServices(services)}`;
     const mend = `Close them, raise reserveGiB of ${id} to ${Math.ceil(foreign)} in fleet.yaml, or share the card by machines[].yield.`;
     return amiss('warn', 'vram', detail, mend, id);
   }
-  return ok('vram', `${used.toFixed(1)} of ${total} GiB in use, ${planned.toFixed(1)} planned`, id);
+  return ok(
+    'vram',
+    `${used.toFixed(1)} of ${total} GiB in use, ${wanted.toFixed(1)} planned${withServices(services)}`,
+    id,
+  );
+}
+
+function withServices(services: readonly ServiceOnCards[]): string {
+  if (services.length === 0) return '';
+  return `, of them ${services.map(({ id, vramGiB }) => `${vramGiB.toFixed(1)} for ${id}`).join(', ')}`;
 }
 
 export function judgeModelServer(
@@ -154,6 +178,7 @@ export interface MachineSeen {
   report: MachineReport | null;
   reportAgeSeconds: number;
   planned: readonly PlannedOn[];
+  services: readonly ServiceOnCards[];
 }
 
 /** Reports come once a minute; older ones say nothing of now. */
@@ -161,7 +186,7 @@ const freshSeconds = 180;
 
 /** What is known of a machine by its lease and by what it last reported. @param app of the API */
 export function judgeMachine(seen: MachineSeen, app: string): Check[] {
-  const { machine, state, reason, alive, report, reportAgeSeconds, planned, yields } = seen;
+  const { machine, state, reason, alive, report, reportAgeSeconds, planned, services, yields } = seen;
   const { id } = machine;
   const words = reason === '' ? state : `${state}: ${reason}`;
   if (!alive) {
@@ -192,7 +217,7 @@ export function judgeMachine(seen: MachineSeen, app: string): Check[] {
     judgeDisk(report.disks, id),
     ...(report.gpus === null
       ? []
-      : judgeGpus(machine, report.gpus, { models: planned, server: report.modelServer, yields })),
+      : judgeGpus(machine, report.gpus, { models: planned, services, server: report.modelServer, yields })),
     ...judgeModelServer(machine, report.modelServer, planned),
   ];
 }

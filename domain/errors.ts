@@ -354,7 +354,8 @@ export const errorTable = {
   GATEWAY_BUSY: {
     status: 429,
     retryable: true,
-    cause: 'As many requests of one service are open as may be (`gateway.openPerService` in fleet.yaml).',
+    cause:
+      'As many requests of one service are open as may be, or the bodies of all of them leave no room (`gateway.openPerService`, `gateway.openMiB` in fleet.yaml).',
     mend: 'Wait for the seconds in `Retry-After`.',
   },
   DEPLOY_BLOCKED: {

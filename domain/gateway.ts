@@ -14,6 +14,8 @@ export const gatewaySchema = z.strictObject({
   aliases: z.record(z.string().min(1).max(200), z.string().min(1).max(200)).default({}),
   /** Requests of one service that may be open at once; more are refused until some have ended. */
   openPerService: z.int().min(1).max(10_000).default(200),
+  /** Bodies of all requests that one process of the API has open, in MiB; what does not fit is refused until some have ended. */
+  openMiB: z.int().min(8).max(65_536).default(64),
   /** A request for which no machine serves the model fails after this long. */
   waitFor: durationSchema.default('1m'),
 });

@@ -27,7 +27,7 @@ export function createCast(input: PlacementInput, agents: readonly PlacementAgen
   const variants = new Map(input.models.map((variant) => [variant.id, variant]));
   const byKey = new Map<string, Kind>();
   for (const agent of agents) {
-    const key = `${agent.modelId} ${agent.mayDegrade} ${agent.leastClass}`;
+    const key = `${agent.modelId} ${agent.mayDegrade} ${agent.leastClass} ${agent.isService ?? false}`;
     let kind = byKey.get(key);
     if (!kind) {
       const own = variants.get(agent.modelId);

@@ -26,6 +26,8 @@ export interface PlacementInput {
   agents: readonly PlacementAgent[];
   /** Where the owner's services stand: decided first, and the models are planned around what they hold. */
   services?: readonly PlannedService[];
+  /** What services ask of models through the gateway. Default: nothing. */
+  asked?: readonly ServiceDemand[];
   /** The applied plan: among near-equal plans the one that moves least from it is taken. */
   previous?: Plan;
 }
@@ -54,6 +56,14 @@ export interface PlacementAgent {
   priority: number;
   mayDegrade: boolean;
   leastClass: GpuClass;
+  /** A service that asks through the gateway, planned as an agent that has no home and takes no other model. */
+  isService?: true;
+}
+
+export interface ServiceDemand {
+  serviceId: string;
+  modelId: string;
+  tokensPerSecond: number;
 }
 
 export interface PlacementFacts {
@@ -68,9 +78,18 @@ export interface PlacementFacts {
   agents?: readonly PlacementAgent[];
 }
 
+const secondsPerDay = 86_400;
+
 /** Builds the planner's input from a fleet; every caller goes through here, so all of them plan alike. */
 export function placementInputOf(fleet: Fleet, facts: PlacementFacts): PlacementInput {
   const services = servicesOf(fleet, facts);
+  const asked = (facts.services ?? []).flatMap(({ id, models }) =>
+    models.map(({ model, tokensPerDay }) => ({
+      serviceId: id,
+      modelId: model,
+      tokensPerSecond: tokensPerDay / secondsPerDay,
+    })),
+  );
   const held = (machineId: string, gpu: number) =>
     services
       .filter((service) => service.machineId === machineId && service.gpu === gpu)
@@ -82,6 +101,7 @@ export function placementInputOf(fleet: Fleet, facts: PlacementFacts): Placement
     models: withMeasuredRates(modelVariants(fleet), facts.measuredRates ?? []),
     agents: facts.agents ?? fleetAgents(fleet).map(placementAgent),
     ...(services.length === 0 ? {} : { services }),
+    ...(asked.length === 0 ? {} : { asked }),
     ...(facts.previous === undefined ? {} : { previous: facts.previous }),
   };
 }

@@ -16,6 +16,7 @@ export interface Standing {
 /** Why an agent has no home, in plain words and with the numbers that decide it. */
 export function reasonFor(agent: PlacementAgent, input: PlacementInput, standing: Standing): string {
   const why = whyNot(agent, input, standing);
+  if (agent.isService) return why;
   const smaller = smallerFor(agent, standing.variants);
   const holders = smaller === undefined ? [] : standing.holders(smaller.id);
   if (smaller && holders.length > 0) return `${why}; runs degraded on ${smaller.id} (${listed(holders)}) meanwhile`;

@@ -2,11 +2,12 @@ import { type Cast, createCast, demandsOf, wantedOf } from './placement-cast.ts'
 import { fillLeftovers } from './placement-fill.ts';
 import { emptyResidency, type Residency, setSequences } from './placement-gpu.ts';
 import { housed } from './placement-housing.ts';
-import type { PlacementInput } from './placement-input.ts';
+import type { PlacementAgent, PlacementInput, ServiceDemand } from './placement-input.ts';
 import { byId, createProblem, type Demand, type Problem, type Span, usableGiB, worthOf } from './placement-problem.ts';
 import { scoreOf, searchResidency, weightsOf } from './placement-search.ts';
 import { spansFor } from './placement-span.ts';
 import type { Plan, PlannedMachine, ResidentModel } from './plan.ts';
+import { gpuClasses } from './task-queues.ts';
 import { queueOf } from './vram.ts';
 
 /**
@@ -18,14 +19,39 @@ import { queueOf } from './vram.ts';
  * queues are empty gives everything to the one that is not; a permit in the worker keeps the sum of calls within the limit.
  */
 export function planPlacement(input: PlacementInput): Plan {
-  const agents = input.agents.toSorted(byId);
+  const agents = [...input.agents, ...(input.asked ?? []).map(askingService)].toSorted(byId);
   const cast = createCast(input, agents);
   const { demands, standby } = demandsOf(cast);
   const { problem, residency, spans } = solve(input, cast, demands, standby);
   const slots = fillLeftovers(problem, residency, wantedOf(cast, problem, residency, spans));
   const machines = plannedMachines(input, problem, residency, slots, spans);
-  const plan = { machines, ...housed(input, cast, problem, slots, spans, machines) };
+  const plan = withoutServices({ machines, ...housed(input, cast, problem, slots, spans, machines) });
   return input.services === undefined ? plan : { ...plan, services: [...input.services] };
+}
+
+/** Ids of agents have no colon. */
+const askerPrefix = 'service:';
+
+/** A service weighs as an agent does that says nothing of its priority. */
+function askingService({ serviceId, modelId, tokensPerSecond }: ServiceDemand): PlacementAgent {
+  const id = `${askerPrefix}${serviceId}:${modelId}`;
+  return { id, modelId, tokensPerSecond, priority: 1, mayDegrade: false, leastClass: gpuClasses[0], isService: true };
+}
+
+/** Services have a place of their own, and only their models are planned here: what found none is told by the model. */
+function withoutServices({ homes, unplaced, ...plan }: Plan): Plan {
+  const isAgent = (id: string) => !id.startsWith(askerPrefix);
+  const unserved = unplaced
+    .filter(({ agentId }) => !isAgent(agentId))
+    .map(({ agentId, reason }) => ({ modelId: agentId.split(':').slice(2).join(':'), reason }));
+  return {
+    ...plan,
+    homes: Object.fromEntries(Object.entries(homes).filter(([id]) => isAgent(id))),
+    unplaced: unplaced.filter(({ agentId }) => isAgent(agentId)),
+    ...(unserved.length === 0
+      ? {}
+      : { unserved: unserved.filter((one, i) => unserved.findIndex(({ modelId }) => modelId === one.modelId) === i) }),
+  };
 }
 
 interface Solution {

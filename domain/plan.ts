@@ -10,6 +10,8 @@ export interface Plan {
   unplaced: Array<{ agentId: string; reason: string }>;
   /** GPU-hours a day per class: needed ÷ available is the load. */
   hours: Array<{ gpuClass: GpuClass; needed: number; available: number }>;
+  /** Models that services ask for and that stand nowhere; absent where there are none. */
+  unserved?: Array<{ modelId: string; reason: string }>;
   /** Where the owner's services stand; absent where there are none. */
   services?: PlannedService[];
 }

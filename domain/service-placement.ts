@@ -11,8 +11,12 @@ export interface PlaceableService {
   vramGiB?: number;
   dependsOn: readonly string[];
   ports: ReadonlyArray<{ port: number; protocol?: 'tcp' | 'udp' | undefined }>;
-  /** Machines that trust its command; absent: that is not known, and any may take it. */
+  /** Machines that may run it: those that trust its command, and the one that runs it already. Absent: that is not known, and any may take it. */
   trustedBy?: readonly string[];
+  /** Somebody asked to start it, so that it stands only where it may run. Otherwise trust only decides among equal places. */
+  isRun?: boolean;
+  /** What it asks of which model, through the gateway. */
+  models: ReadonlyArray<{ model: string; tokensPerDay: number }>;
 }
 
 export interface ServiceMachine {
@@ -43,12 +47,13 @@ const heavyClassGiB = 24;
 const slackGiB = 1e-9;
 
 export function placeableService(spec: ServiceSpec): PlaceableService {
-  const { id, machine, gpu, dependsOn, ports } = spec;
+  const { id, machine, gpu, dependsOn, ports, models } = spec;
   return {
     id,
     needsGpu: gpu !== undefined,
     dependsOn,
     ports,
+    models,
     ...(machine === undefined ? {} : { machine }),
     ...(gpu?.vramGiB === undefined ? {} : { vramGiB: gpu.vramGiB }),
   };
@@ -62,7 +67,8 @@ interface Place {
 /**
  * Where each service stands: on the machine that the files name while that is in service; else a heavy one (it needs a GPU) on a card
  * with room for it, 24g first, and a light one where most of the coordination is done. What stands somewhere stays there. Among equal
- * places it comes to stand beside what it depends on. Pure, and the same for the same input in any order.
+ * places it comes to stand where its command is trusted, then beside what it depends on; one that is run stands nowhere else than where
+ * it is trusted. Pure, and the same for the same input in any order.
  */
 export function placeServices(input: {
   services: readonly PlaceableService[];
@@ -130,6 +136,8 @@ export function placeServices(input: {
   const place = (service: PlaceableService): PlannedService => {
     const named = service.machine === undefined ? undefined : known.get(service.machine);
     if (service.machine !== undefined && named?.standing === 'in_service') {
+      if (service.isRun && !isTrustedOn(service, named))
+        return nowhere(service, `fleet.d names ${named.id}, and ${untrusted(service, named)}`);
       const gpu = service.needsGpu ? cardFor(service, named) : null;
       if (gpu === undefined) return nowhere(service, `fleet.d names ${named.id}, and ${noRoom(service, named, free)}`);
       return take(service, { machine: named, gpu }, `fleet.d names it${roomWords(service, named, gpu)}`);
@@ -139,8 +147,8 @@ export function placeServices(input: {
     const faults: string[] = [];
     const places = machines.flatMap((machine): Place[] => {
       if (machine.standing !== 'in_service') return [];
-      if (service.trustedBy !== undefined && !service.trustedBy.includes(machine.id)) {
-        faults.push(`${machine.id} does not trust its command`);
+      if (service.isRun && !isTrustedOn(service, machine)) {
+        faults.push(untrusted(service, machine));
         return [];
       }
       const taken = takenPort(service, machine);
@@ -158,6 +166,7 @@ export function placeServices(input: {
     const best = places.toSorted(
       (a, b) =>
         Number(stoodAt(service) === b.machine.id) - Number(stoodAt(service) === a.machine.id) ||
+        Number(isTrustedOn(service, b.machine)) - Number(isTrustedOn(service, a.machine)) ||
         costOf(service, a, places) - costOf(service, b, places) ||
         neighbours(service, b.machine).length - neighbours(service, a.machine).length ||
         (a.gpu === null ? 0 : free.get(b.machine.id)![b.gpu!]! - free.get(a.machine.id)![a.gpu]!) ||
@@ -168,13 +177,22 @@ export function placeServices(input: {
       return nowhere(service, `${gone}${why}`);
     }
     const beside = neighbours(service, best.machine).toSorted()[0];
-    const least = places.every((each) => costOf(service, each, places) >= costOf(service, best, places));
+    const rivals = places.filter((each) => isTrustedOn(service, each.machine) === isTrustedOn(service, best.machine));
+    const least = rivals.every((each) => costOf(service, each, places) >= costOf(service, best, places));
     const choice = least
       ? `${placeWords(service, best)}${beside === undefined ? '' : `, beside ${beside}`}`
       : 'it stood there already';
     return take(service, best, `${gone}${choice}`);
   };
   return inTurn.map(place).toSorted(byId);
+}
+
+function isTrustedOn({ trustedBy }: PlaceableService, { id }: ServiceMachine): boolean {
+  return trustedBy?.includes(id) ?? true;
+}
+
+function untrusted({ id }: PlaceableService, machine: ServiceMachine): string {
+  return `${machine.id} does not trust its command; there run \`soulfra services trust ${id}\``;
 }
 
 /** The less the better. A light service costs the machine of the cards something, the one that coordinates nothing. */

@@ -125,6 +125,13 @@ export function isTrusted(entry: TrustedService, spec: Command, hashOf: (text: s
   return commandText(entry, []) === commandText(spec, []);
 }
 
+/** What a machine tells the fleet of its trust file: which of the fleet's own commands it would run. */
+export interface TrustedCommand {
+  service: string;
+  /** Of `commandText` without variables. */
+  sha256: string;
+}
+
 /** Why a service is down that this machine does not trust, and the mend. */
 export function untrustedReason(serviceId: string, machineId: string, changed: boolean): string {
   const since = changed ? ': it is another one than was agreed to' : '';

@@ -161,7 +161,14 @@ export function composeText(service: RunnableService): string {
   return `${text}\n`;
 }
 
+/** One address in the short form, since compose before version 2 does not know `host_ip`; what is no number is left to Docker to refuse. */
 function published({ port, containerPort = port, protocol = 'tcp', address }: ServicePort) {
+  const host = /^[\d.]+$/.test(address ?? '')
+    ? address
+    : /^[\da-f:]+$/i.test(address ?? '')
+      ? `[${address}]`
+      : undefined;
+  if (host !== undefined) return `${host}:${port}:${containerPort}/${protocol}`;
   return {
     target: containerPort,
     published: port,

@@ -66,6 +66,18 @@ export const serviceSchema = z.strictObject({
   gpu: z
     .strictObject({ vramGiB: z.number().positive().max(1024).optional(), because: z.array(textSchema).max(50) })
     .optional(),
+  /** Models that it asks through the gateway, and how much: they are placed for it as they are for agents. */
+  models: z
+    .array(
+      z.strictObject({
+        /** Of fleet.yaml, as agents name it: `llama8b_q4`. */
+        model: z.string().min(1).max(200),
+        /** What the plan counts on; no limit. */
+        tokensPerDay: z.int().min(1).max(1_000_000_000_000).default(100_000),
+      }),
+    )
+    .max(50)
+    .default([]),
   source: placeSchema,
   /** Where else it is described. */
   alsoIn: z.array(placeSchema).max(100).optional(),
@@ -150,11 +162,19 @@ export interface ServiceBreach {
 /**
  * The rules between places, over all files of fleet.d/ at once.
  * @param known ids of the services of all files, as often as they stand there
- * @param machines of fleet.yaml; undefined where there is none to compare with
+ * @param machines of fleet.yaml, and its models; undefined where there is none to compare with
  */
 export function breachesOfServices(
   file: ParsedServices,
-  { known, machines }: { known: ReadonlyMap<string, number>; machines: readonly string[] | undefined },
+  {
+    known,
+    machines,
+    models,
+  }: {
+    known: ReadonlyMap<string, number>;
+    machines: readonly string[] | undefined;
+    models: readonly string[] | undefined;
+  },
 ): ServiceBreach[] {
   const breaches: ServiceBreach[] = [];
   const machineOf = (machine: string | undefined, at: ServiceBreach['at']) => {
@@ -181,6 +201,17 @@ export function breachesOfServices(
         rule: 'must name its own machine after the @',
         mend: `Write its machine there.`,
       });
+    }
+    for (const [j, { model }] of service.models.entries()) {
+      const twice = service.models.some((other, k) => k < j && other.model === model);
+      if (twice)
+        breaches.push({ at: [...at, 'models', j, 'model'], rule: 'is there twice', mend: 'Add them up in one.' });
+      else if (models !== undefined && !models.includes(model))
+        breaches.push({
+          at: [...at, 'models', j, 'model'],
+          rule: `must be one of fleet.yaml's models`,
+          mend: guess(model, models),
+        });
     }
     for (const [j, other] of (service.dependsOn ?? []).entries()) {
       const rule = other === service.id ? 'must not be itself' : known.has(other) ? undefined : 'must be a service';

@@ -4,6 +4,7 @@ import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import type { ChatAsked } from '../domain/openai-requests.ts';
 import type { GatewayRequestState } from '../domain/states.ts';
 import type { Database } from './database.ts';
+import { lockNumbers } from './locks.ts';
 
 export interface NewGatewayRequest {
   id: string;
@@ -120,6 +121,21 @@ export function createGatewayRequestStore(db: Database) {
       const there = new Set(rows.map(({ id }) => id));
       const gone = asked.filter(({ id, opened }) => opened && !there.has(id)).map(({ id }) => goneRequest(id));
       return [...rows.filter(({ state }) => state !== 'open'), ...gone];
+    },
+
+    /** Whether it is there and has not ended. */
+    async isOpen(id: string): Promise<boolean> {
+      const row = await db.selectFrom('gatewayRequests').select('state').where('id', '=', id).executeTakeFirst();
+      return row?.state === 'open';
+    },
+
+    /** Processes of the API that live: each holds a lock by its number for as long as it is connected. */
+    async livingCallers(): Promise<Set<number>> {
+      const { rows } = await sql<{ caller: string }>`
+        select objid::text as caller from pg_locks
+        where locktype = 'advisory' and granted and classid = ${lockNumbers.gatewayCaller}::oid and objsubid = 2
+          and database = (select oid from pg_database where datname = current_database())`.execute(db);
+      return new Set(rows.map(({ caller }) => Number(caller)));
     },
 
     /** Nobody waits for it any more. */

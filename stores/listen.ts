@@ -1,9 +1,11 @@
 import pg from 'pg';
+import { lockNumbers } from './locks.ts';
 
 export interface Listener {
   close(): Promise<void>;
 }
-export type ListenerFactory = (channel: string, onNotify: () => void) => Listener;
+/** @param caller a number that others see as long as this connection stands (`gatewayRequests.livingCallers`) */
+export type ListenerFactory = (channel: string, onNotify: () => void, caller?: number) => Listener;
 
 const reconnectMs = 1_000;
 
@@ -12,7 +14,7 @@ const reconnectMs = 1_000;
  * listens also looks by itself from time to time, and `onNotify` is called after each (re)connection.
  */
 export function createListenerFactory(url: string, onError: (err: Error) => void): ListenerFactory {
-  return (channel, onNotify) => {
+  return (channel, onNotify, caller) => {
     let closed = false;
     let client: pg.Client | undefined;
     let timer: NodeJS.Timeout | undefined;
@@ -30,6 +32,9 @@ export function createListenerFactory(url: string, onError: (err: Error) => void
       next.on('end', () => again(next, undefined));
       try {
         await next.connect();
+        // Shared: a connection that broke may hold it for a while yet.
+        if (caller !== undefined)
+          await next.query('select pg_advisory_lock_shared($1, $2)', [lockNumbers.gatewayCaller, caller]);
         await next.query(`listen ${pg.escapeIdentifier(channel)}`);
         onNotify();
       } catch (err) {

@@ -66,6 +66,8 @@ export const lockNumbers = {
   notifications: 7_205_530,
   /** Of an owner: deliveries that are under way are counted one after the other. */
   webhookTurns: 7_205_472,
+  /** Of a process of the API: held while it lives, so that requests whose process has died are let go. */
+  gatewayCaller: 7_205_550,
   /** Of an owner: one run of readiness is compared with the one before it. */
   readiness: 7_205_540,
 } as const;

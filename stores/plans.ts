@@ -21,6 +21,8 @@ export interface StoredPlan {
 export interface PlanResidency {
   version: number;
   machines: PlannedMachine[];
+  /** Why a model that services ask for stands nowhere, by its id. */
+  unserved: Record<string, string>;
 }
 
 const planColumns = ['version', 'state', 'reason', 'fleetVersion', 'plan'] as const;
@@ -82,13 +84,16 @@ export async function currentPlan(db: Executor): Promise<StoredPlan | undefined>
 export function createPlanStore(db: Database) {
   /** Who holds what under the plan in force, without the homes of all agents. */
   async function residency(): Promise<PlanResidency | undefined> {
-    return db
+    const row = await db
       .selectFrom('plans')
       .select(['version', sql<PlannedMachine[]>`plan->'machines'`.as('machines')])
+      .select(sql<Plan['unserved'] | null>`plan->'unserved'`.as('unserved'))
       .where('state', 'in', ['applying', 'applied'])
       .orderBy('version', 'desc')
       .limit(1)
       .executeTakeFirst();
+    const unserved = Object.fromEntries((row?.unserved ?? []).map(({ modelId, reason }) => [modelId, reason]));
+    return row && { ...row, unserved };
   }
 
   return {

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { type PlaceableService, placeableService, type PlannedService } from '../domain/service-placement.ts';
+import { type Command, commandText, type TrustedCommand } from '../domain/service-trust.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
 import type { ServiceState } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
@@ -29,10 +31,41 @@ export async function applyServices(tx: Executor, ownerId: string, specs: readon
     where owner_id = ${ownerId} and retired_at is null and not id = any(${ids})`.execute(tx);
 }
 
-/** Living services as the planner takes them. */
+/** Living services as the planner takes them, with the machines that may run them as far as those have said what they trust. */
 export async function placeableServices(db: Executor): Promise<PlaceableService[]> {
-  const rows = await db.selectFrom('services').select('spec').where('retiredAt', 'is', null).orderBy('id').execute();
-  return rows.map(({ spec }) => placeableService(storedService(spec)));
+  const { rows } = await sql<{ spec: unknown; isRun: boolean; holderId: string | null }>`
+    select s.spec, r.wanted is not distinct from 'running' as is_run, r.machine_id as holder_id
+    from services s left join service_runs r on r.service_id = s.id
+    where s.retired_at is null order by s.id`.execute(db);
+  const { rows: machines } = await sql<{ id: string; trusts: TrustedCommand[] }>`
+    select m.id, r.report -> 'trusts' as trusts from machines m join machine_reports r on r.machine_id = m.id
+    where m.removed_at is null and r.report ? 'trusts' order by m.id`.execute(db);
+  const trusting = new Map<string, string[]>();
+  for (const { id, trusts } of machines)
+    for (const { service, sha256 } of trusts) {
+      const key = `${service} ${sha256}`;
+      trusting.set(key, [...(trusting.get(key) ?? []), id]);
+    }
+  const said = new Set(machines.map(({ id }) => id));
+  const { rows: others } = await sql<{ id: string }>`
+    select id from machines where removed_at is null and not id = any(${[...said]})`.execute(db);
+  return rows.map(({ spec: stored, isRun, holderId }) => {
+    const spec = storedService(stored);
+    const service = { ...placeableService(spec), isRun };
+    if (said.size === 0 || (spec.command === undefined && spec.image === undefined)) return service;
+    const trustedBy = new Set([
+      ...(trusting.get(`${spec.id} ${commandHash(spec)}`) ?? []),
+      // What runs is left as it is; what a machine has not said yet is its worker's to refuse.
+      ...(holderId === null ? [] : [holderId]),
+      ...others.map(({ id }) => id),
+    ]);
+    return { ...service, trustedBy: [...trustedBy].toSorted() };
+  });
+}
+
+/** By which a machine says that it trusts a command, without saying anything else of its trust file. */
+function commandHash(command: Command): string {
+  return createHash('sha256').update(commandText(command, [])).digest('hex');
 }
 
 /**

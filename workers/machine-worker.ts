@@ -179,6 +179,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   let watch: ReturnType<typeof watchModelServer> | undefined;
   const disk = watchDisk({ folder: options.dataFolder ?? '.', log });
   let progressedAt: number | undefined;
+  // The lease beats while the rest is brought up.
+  let services: ReturnType<typeof createMachineServices> | undefined;
   const lease = await keepLease({
     machines: stores.machines,
     machineId,
@@ -193,7 +195,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       quietSeconds: progressedAt === undefined ? undefined : (performance.now() - progressedAt) / 1000,
       diskFree: disk.free(),
     }),
-    onBeat: () => presence.beat(),
+    onBeat() {
+      presence.beat();
+      services?.beat();
+    },
     onLost() {
       metrics?.leases.inc({ outcome: 'lost' });
       background(pool.hold('lease lost'));
@@ -319,12 +324,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     });
   }
 
-  const services =
+  services =
     options.services &&
     createMachineServices({
       machineId,
       environment: options.services,
       runs: stores.serviceRuns,
+      reports: createMachineReportStore(db),
       lease: lease.held,
       log,
     });

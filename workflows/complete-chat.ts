@@ -13,6 +13,8 @@ import { type CallLimits, climbLadder, climbSummary, onRung, reasonOf, waitedToo
 
 export interface CompleteChatInput {
   requestId: string;
+  /** The process of the API that waits; absent in what a version before has begun. */
+  caller?: number;
   modelId: string;
   queue: string;
   /** Temporal's priority key: 1 first, 5 last. */
@@ -40,21 +42,22 @@ const lookEveryMs = 1_000;
 
 /**
  * One request of a service: answered by whichever machine serves its model, by another where that goes away before the reader has
- * been shown a word. Canceled when nobody waits for it any more.
+ * been shown a word. Canceled when nobody waits for it any more; where the process that waited has died, it ends by itself.
  */
 export async function completeChat(input: CompleteChatInput): Promise<CompleteChatResult> {
-  const { requestId, modelId, queue, priority, limits, askedAt } = input;
+  const { requestId, caller, modelId, queue, priority, limits, askedAt } = input;
+  const waits = caller === undefined ? {} : { caller };
   try {
     await climbLadder({
       step: { kind: 'work', rung: { modelId, queue, degraded: false, priority } },
       async climb() {
-        const step = await climbCompletion({ modelId, queue, askedAt });
+        const step = await climbCompletion({ requestId, ...waits, modelId, queue, askedAt });
         return step.kind === 'park' ? step : { kind: 'work', rung: { ...step.rung, priority } };
       },
       async call(rung, attempt) {
         const { writeCompletion } = proxyActivities<CompletionActivities>(onRung(rung, limits));
         try {
-          await writeCompletion({ requestId, modelId, queue: rung.queue, attempt });
+          await writeCompletion({ requestId, ...waits, modelId, queue: rung.queue, attempt });
         } catch (err) {
           if (isCancellation(err) || waitedTooLong(err)) throw err;
           const cut = await cutCompletion({

@@ -6,6 +6,7 @@ import {
   proxyLocalActivities,
   setCurrentDetails,
   sleep,
+  TimeoutFailure,
 } from '@temporalio/workflow';
 import type { ServiceRequestActivities, ServiceRunActivities } from '../activities/service-runs.ts';
 import type { ServiceAction } from '../domain/states.ts';
@@ -111,7 +112,14 @@ async function stopOn(holderId: string | null, key: { serviceId: string; request
     await stopService(key);
     return true;
   } catch (err) {
-    return fail(key, `${holderId} has not stopped it, and does so when it comes back: ${reasonOf(err)}`);
+    // A machine that is away does so when it comes back; one that answered and could not leaves it as it is.
+    const said = `${holderId} has not stopped it`;
+    return fail(
+      key,
+      isAway(err)
+        ? `${said}, and does so when it comes back: ${reasonOf(err)}`
+        : `${said}, and it may run on: ${reasonOf(err)}`,
+    );
   }
 }
 
@@ -126,6 +134,11 @@ async function waitUntilUp(requestId: string, wave: number): Promise<void> {
     if ((await servicesNotUp({ requestId, wave })).length === 0) return;
     await sleep(upWithin.every, { summary: 'until the wave is up' });
   }
+}
+
+/** Nobody answered in its stead: its worker is gone, or went while it was at it. */
+function isAway(err: unknown): boolean {
+  return err instanceof ActivityFailure && err.cause instanceof TimeoutFailure;
 }
 
 function reasonOf(err: unknown): string {

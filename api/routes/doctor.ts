@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { appVersion } from '../../config/app-version.ts';
 import { checkStates } from '../../domain/doctor.ts';
-import { judgeMachine } from '../../domain/doctor-machines.ts';
+import { judgeMachine, servicesOnCards } from '../../domain/doctor-machines.ts';
 import { modelVariants } from '../../domain/fleet.ts';
 import { plannedMachine } from '../../domain/plan.ts';
 import { findFleet } from '../../stores/queries/fleets.ts';
@@ -69,6 +69,7 @@ export function doctorRoutes(app: Api, { db }: ApiContext): void {
               servedAs: variants.get(modelId)?.servedAs[kind] ?? modelId,
               vramGiB,
             })),
+            services: servicesOnCards(plan?.plan ?? {}, row.id),
           },
           version,
         );

@@ -1,3 +1,4 @@
+import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify';
 import { z } from 'zod';
 import { UnusableText } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
@@ -5,12 +6,14 @@ import { type GatewayPriority, gatewayPriorities, gatewayTarget } from '../../do
 import { chatAsked, chatRequestSchema, embeddingRequestSchema, embeddingTexts } from '../../domain/openai-requests.ts';
 import { estimateTokens } from '../../domain/token-estimate.ts';
 import { createGatewayRequestStore } from '../../stores/gateway-requests.ts';
+import { newId } from '../../stores/ids.ts';
 import type { Principal } from '../../stores/principals.ts';
+import { createTokenBudgetStore } from '../../stores/token-budgets.ts';
 import { createChatCompletions, ToldError } from '../chat-completions.ts';
 import type { ApiContext } from '../context.ts';
 import { createGatewayFeed } from '../gateway-feed.ts';
 import { createGatewayModels } from '../gateway-models.ts';
-import { createGatewayPlaces } from '../gateway-places.ts';
+import { createGatewayPlaces, createGatewayRoom } from '../gateway-places.ts';
 import { sendOpenAiError } from '../openai-errors.ts';
 import { callerOf } from '../plugins/roles.ts';
 import type { Api } from '../types.ts';
@@ -41,11 +44,16 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
   const feed = createGatewayFeed({ ...context, requests });
   const places = createGatewayPlaces((open) => metrics.gatewayOpen.set(open));
   const complete = createChatCompletions({ ...context, requests, feed });
+  const room = createGatewayRoom();
   // Before the server waits for its connections to end, or it would wait for these for ever.
   app.addHook('preClose', () => feed.close());
 
   const labelOf = ({ service }: Principal) => service ?? 'people';
   const askerOf = ({ service, tokenId }: Principal) => service ?? tokenId;
+
+  /** What cannot be counted now stays reserved for the day: no answer is lost to it. */
+  const counted = (counting: Promise<void>) =>
+    counting.catch((err: unknown) => context.log.warn({ err }, 'tokens stay reserved that were not counted'));
 
   /** The models of the fleet that the caller's owner has applied. */
   async function viewOf({ ownerId }: Principal) {
@@ -53,6 +61,26 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
     if (view.ownerId !== ownerId) throw new DomainError('NOT_FOUND', 'no fleet.yaml of yours has been applied');
     return view;
   }
+
+  /** Takes room for a body before it is read; one that does not say how long it is counts as the longest. */
+  const takeRoom: preParsingAsyncHookHandler = async (request, reply, payload) => {
+    const caller = callerOf(request as FastifyRequest);
+    const { fleet } = await viewOf(caller);
+    const said = Number(request.headers['content-length'] ?? Number.NaN);
+    try {
+      const leave = room.enter(
+        Number.isSafeInteger(said) ? Math.min(said, bodyLimit) : bodyLimit,
+        fleet.gateway.openMiB * 2 ** 20,
+      );
+      reply.raw.once('close', leave);
+      // Who went away before is not told of again.
+      if (reply.raw.destroyed) leave();
+    } catch (err) {
+      metrics.gatewayRequests.inc({ service: labelOf(caller), model: 'unknown', outcome: 'refused' });
+      throw err;
+    }
+    return payload;
+  };
 
   /** Finds the model that is asked for, takes a place among the open requests, and counts how it ended. */
   async function admitted<Result>(
@@ -96,6 +124,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
     url: `${base}/chat/completions`,
     config: { role: 'member', services: true },
     bodyLimit,
+    preParsing: takeRoom,
     errorHandler: sendOpenAiError,
     schema: {
       tags: ['gateway'],
@@ -138,6 +167,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
     url: `${base}/embeddings`,
     config: { role: 'member', services: true },
     bodyLimit,
+    preParsing: takeRoom,
     errorHandler: sendOpenAiError,
     schema: {
       tags: ['gateway'],
@@ -167,10 +197,15 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
         reply.raw.once('close', () => gone.abort());
         // Who went away before is not told of again.
         if (reply.raw.destroyed) gone.abort();
+        const tokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+        const budgets = createTokenBudgetStore(db, () => view.fleet.budgets);
+        const key = `${newId('completion')}/embeddings`;
+        await budgets.reserve({ key, askedBy: caller.tokenId, most: tokens });
         const vectors = await context
           .embedderOf(view.fleet.embeddings)
           .embed(texts, gone.signal)
-          .catch((err: unknown) => {
+          .catch(async (err: unknown) => {
+            await counted(budgets.release(key));
             if (!(err instanceof UnusableText)) throw err;
             throw new DomainError('INVALID_INPUT', err.message, {
               cause: err,
@@ -179,7 +214,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
               ],
             });
           });
-        const tokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+        await counted(budgets.settle(key, tokens));
         metrics.gatewayTokens.inc({ service: labelOf(caller), model: modelId, direction: 'prompt' }, tokens);
         const asBase64 = request.body.encoding_format === 'base64';
         return {

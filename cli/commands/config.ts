@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { parseFleet } from '../../config/fleet-file.ts';
-import { readServiceFiles, readServiceSources } from '../../config/service-files.ts';
+import { fleetNames, readServiceFiles, readServiceSources } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { type FleetChange } from '../../domain/fleet-changes.ts';
@@ -41,8 +41,7 @@ export function configCommands(program: Command): void {
     .action((file: string, _options: object, command: Command) => {
       const { json } = outputOf(command);
       const parsed = parseFleet(readSource(file), file);
-      const machines = 'fleet' in parsed ? parsed.fleet.machines.map(({ id }) => id) : undefined;
-      const beside = readServiceFiles(file, machines);
+      const beside = readServiceFiles(file, 'fleet' in parsed ? fleetNames(parsed.fleet) : undefined);
       const errors = [parsed, beside].flatMap((read) => ('errors' in read ? read.errors : []));
       if ('errors' in parsed || 'errors' in beside) {
         if (json) printJson({ errors });

@@ -5,7 +5,7 @@ import { readAccepted } from '../../config/accepted-findings.ts';
 import { appVersion } from '../../config/app-version.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import type { MachineFile } from '../../config/imports/read-fleet.ts';
-import { readServiceFiles } from '../../config/service-files.ts';
+import { fleetNames, readServiceFiles } from '../../config/service-files.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { type FindingSeverity, findingSeverities, type Verdict } from '../../domain/readiness.ts';
@@ -125,10 +125,7 @@ async function assessHere(
 ) {
   const { readInventoryHere } = await import('../../doctor/readiness.ts');
   const fleet = existsSync(file) ? loadFleetFile(file) : undefined;
-  const described = readServiceFiles(
-    file,
-    fleet?.machines.map(({ id }) => id),
-  );
+  const described = readServiceFiles(file, fleet && fleetNames(fleet));
   if ('errors' in described)
     throw new DomainError('CONFIG_INVALID', yamlErrorLines(described.errors).join('\n'), { fields: described.errors });
   const inventory = await readInventoryHere({

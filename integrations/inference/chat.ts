@@ -1,11 +1,11 @@
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { type ChatPiece, type ChatUsage, saysSomething } from '../../domain/chat-pieces.ts';
 import type { ChatParameters, GatewayMessage } from '../../domain/openai-requests.ts';
 import { createCallWatch, type WatchedCall } from './call-watch.ts';
 import type { ModelServerOptions, Watch } from './inference.ts';
 import { cutStreamError } from './model-errors.ts';
 import { createOllamaChat } from './ollama-chat.ts';
-import { mappedOpenAiError } from './openai.ts';
+import { mappedOpenAiError, openAiClient } from './openai.ts';
 
 /** A request by OpenAI's protocol, handed on with all that it asks for. */
 export interface ChatRequest {
@@ -39,14 +39,7 @@ export function createChatModel(options: ModelServerOptions): ChatModel {
 }
 
 function createOpenAiChat(options: ModelServerOptions): ChatModel {
-  const client = new OpenAI({
-    baseURL: options.baseUrl,
-    apiKey: options.apiKey ?? 'none',
-    // Temporal is the one retry loop.
-    maxRetries: 0,
-    timeout: options.callMs,
-    logLevel: 'off',
-  });
+  const client = openAiClient(options);
   const watchCall = createCallWatch(options);
   return {
     chat: (request, watch) =>

@@ -12,9 +12,9 @@ import {
 
 type StreamRequest = OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming;
 
-/** Chat completions of vLLM, llama.cpp and any other OpenAI-compatible server. Ollama has its own: see ollama.ts. */
-export function createOpenAiModel(options: ModelServerOptions): TextModel {
-  const client = new OpenAI({
+/** A client of a model server that speaks OpenAI's protocol. */
+export function openAiClient(options: ModelServerOptions): OpenAI {
+  return new OpenAI({
     baseURL: options.baseUrl,
     apiKey: options.apiKey ?? 'none',
     // Temporal is the one retry loop.
@@ -22,6 +22,11 @@ export function createOpenAiModel(options: ModelServerOptions): TextModel {
     timeout: options.callMs,
     logLevel: 'off',
   });
+}
+
+/** Chat completions of vLLM, llama.cpp and any other OpenAI-compatible server. Ollama has its own: see ollama.ts. */
+export function createOpenAiModel(options: ModelServerOptions): TextModel {
+  const client = openAiClient(options);
   const watchCall = createCallWatch(options);
   return {
     generate: (request, watch) => watchCall(request.model, watch, (call) => stream(client, options, request, call)),

@@ -1,14 +1,11 @@
-import { hostname } from 'node:os';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
 import type { Api } from '../../api/types.ts';
 import { messageWorkflowId } from '../../domain/ids.ts';
-import { createLogger } from '../../observability/logger.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
@@ -16,7 +13,7 @@ let api: ApiFixture;
 let server: ModelServer;
 let url: string;
 let names: Record<string, string>;
-const workers: Array<Awaited<ReturnType<typeof startMachineWorker>>> = [];
+const workers: ScopeWorker[] = [];
 /** Said before any worker runs. */
 let early: { id: string; conversationId: string };
 
@@ -125,22 +122,8 @@ test('without a worker a message is promised, not written; the same key says it 
 }, 60_000);
 
 test('once machines work it is answered, with the memories it rests on', async () => {
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  const { scope } = api;
   for (const machineId of ['big', 'small']) {
-    workers.push(
-      await startMachineWorker({
-        machineId,
-        databaseUrl: scope.databaseUrl,
-        redisUrl: scope.redisUrl,
-        temporalAddress: scope.temporalAddress,
-        temporalNamespace: scope.namespace,
-        hostName: hostname(),
-        sourceFolders: [],
-        log,
-      }),
-    );
+    workers.push(await startScopeWorker(api.scope, machineId));
   }
   let answer: Answer;
   await until('it is answered', async () => {

@@ -1,18 +1,15 @@
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLogger } from '../../observability/logger.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { newId } from '../../stores/ids.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 let api: ApiFixture;
 /** Started before any worker runs. */
 let waitingSweep: string;
 let canceledSweep: string;
-const workers: Array<Awaited<ReturnType<typeof startMachineWorker>>> = [];
+const workers: ScopeWorker[] = [];
 
 beforeAll(async () => {
   api = await createApiFixture();
@@ -73,22 +70,8 @@ test('a sweep that no worker has begun is canceled too', async () => {
 });
 
 test('machines join, the plan is applied, and the sweep that waited reflects every agent', async () => {
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  const { scope } = api;
   for (const machineId of ['big', 'small']) {
-    workers.push(
-      await startMachineWorker({
-        machineId,
-        databaseUrl: scope.databaseUrl,
-        redisUrl: scope.redisUrl,
-        temporalAddress: scope.temporalAddress,
-        temporalNamespace: scope.namespace,
-        hostName: hostname(),
-        sourceFolders: [],
-        log,
-      }),
-    );
+    workers.push(await startScopeWorker(api.scope, machineId));
   }
   const fleet = await until(
     () => api.call('GET', '/v1/fleet'),

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
+import { type IncomingHttpHeaders, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from 'openai';
@@ -8,13 +8,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
 import { loadGateway } from '../../bench/support/gateway-load.ts';
 import { createEmbedders } from '../../integrations/embeddings/embedders.ts';
-import { createLogger } from '../../observability/logger.ts';
 import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { lacks } from '../support/not-run.ts';
 import { examples, examplesPython } from '../support/python.ts';
@@ -34,7 +32,7 @@ const noPython = lacks(
 let api: ApiFixture;
 let baseURL: string;
 let server: ModelServer;
-let worker: Awaited<ReturnType<typeof startMachineWorker>>;
+let worker: ScopeWorker;
 let memoryApi: OpenAI;
 const embedders = createEmbedders({ apiKey: undefined });
 const said = 'Seven birds sat on the weir at dusk, and none of them was afraid.';
@@ -51,8 +49,8 @@ beforeAll(async () => {
     replies: ({ messages }) => ({ text: said, tokens: messages.at(-1)!.content.includes('slowly') ? 1500 : 20 }),
   });
   const source = `${smallFleet.replace('kind: ollama, sequences: 4', `kind: vllm, url: "${server.url}", sequences: 4`)}
-gateway: { aliases: { gpt-4o-mini: llama8b_q4, text-embedding-3-small: embeddings }, openPerService: 6, waitFor: 20s }
-budgets: { services: { thrifty: 30 } }
+gateway: { aliases: { gpt-4o-mini: llama8b_q4, text-embedding-3-small: embeddings }, openPerService: 6, openMiB: 8, waitFor: 20s }
+budgets: { services: { thrifty: 30, vectors: 5 } }
 limits: { requestsPerMinute: 100000 }
 `
     // The other machine has no model server, and keeps no model.
@@ -60,19 +58,7 @@ limits: { requestsPerMinute: 100000 }
     .replace('    modelServer: { kind: ollama, sequences: 2 }\n', '');
   const applied = await api.call('POST', '/v1/fleet/apply', { body: { source } });
   expect(applied.status, applied.text).toBe(200);
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  const { scope } = api;
-  worker = await startMachineWorker({
-    machineId: 'big',
-    databaseUrl: scope.databaseUrl,
-    redisUrl: scope.redisUrl,
-    temporalAddress: scope.temporalAddress,
-    temporalNamespace: scope.namespace,
-    hostName: hostname(),
-    sourceFolders: [],
-    log,
-  });
+  worker = await startScopeWorker(api.scope, 'big');
   memoryApi = await clientOf('memory-api');
   await until('the model can be asked for', async () => {
     const { data } = await memoryApi.models.list();
@@ -111,6 +97,30 @@ async function textOf(stream: AsyncIterable<OpenAI.ChatCompletionChunk>): Promis
   let text = '';
   for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
   return text;
+}
+/** A request that has said how long its body is, and sends it only where it is told what of. */
+function beginBody(bytes: number, of?: string) {
+  const request = httpRequest(`${baseURL}/chat/completions`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${memoryApi.apiKey}`,
+      'content-type': 'application/json',
+      'content-length': bytes,
+    },
+  });
+  let headers: IncomingHttpHeaders = {};
+  const answered = new Promise<string>((resolve) => {
+    request.on('response', (response) => {
+      headers = response.headers;
+      response.resume();
+      resolve(String(response.statusCode));
+      request.destroy();
+    });
+    request.on('error', () => resolve('gone'));
+  });
+  if (of === undefined) request.flushHeaders();
+  else request.end(of.repeat(bytes));
+  return { answered, headers: () => headers, end: () => request.destroy() };
 }
 async function rows(): Promise<number> {
   const { total } = await api.db
@@ -248,6 +258,32 @@ describe('chat completions', () => {
     expect(err.headers?.get('x-should-retry')).toBe('false');
     const { json } = await api.call('GET', '/v1/token-budgets');
     expect(json.items).toContainEqual(expect.objectContaining({ scope: 'service', subject: 'thrifty', tokens: 40 }));
+  });
+
+  test('vectors count in its budget like answers', async () => {
+    const vectors = await clientOf('vectors');
+    const input = 'Seven birds sat on the weir at dusk.';
+    const { usage } = await vectors.embeddings.create({ model: 'embeddings', input });
+    expect(usage.total_tokens).toBeGreaterThan(5);
+    const err = await refusalOf(vectors.embeddings.create({ model: 'embeddings', input }));
+    expect(err).toMatchObject({ status: 429, code: 'insufficient_quota' });
+    const { json } = await api.call('GET', '/v1/token-budgets');
+    const counted = { scope: 'service', subject: 'vectors', tokens: usage.total_tokens, budget: 5 };
+    expect(json.items).toContainEqual(expect.objectContaining(counted));
+  });
+
+  test('bodies that do not fit beside those on their way are refused before they are read', async () => {
+    const first = beginBody(6 * 2 ** 20);
+    const busy = async () => (await beginBody(3 * 2 ** 20).answered) === '429';
+    await until('the first has taken its room', busy);
+    const small = await memoryApi.chat.completions.create(ask('How many birds?'));
+    expect(small.choices[0]!.message.content).toBe(said);
+    const refused = beginBody(3 * 2 ** 20);
+    expect(await refused.answered).toBe('429');
+    expect(Number(refused.headers()['retry-after'])).toBeGreaterThan(0);
+    first.end();
+    // What is read whole and is no JSON is told so.
+    await until('there is room again', async () => (await beginBody(3 * 2 ** 20, 'x').answered) === '400');
   });
 
   test('more than may be open at once are told when to come again', async () => {

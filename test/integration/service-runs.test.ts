@@ -88,6 +88,15 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
       });
   }
 
+  /** The worker tells it with its lease; once it has, no plan comes of it any more. */
+  const told = (machineId: string, id: string) =>
+    until(`${machineId} has told that it trusts ${id}`, async () => {
+      const { rows: found } = await sql<{ id: string }>`
+        select machine_id as id from machine_reports where machine_id = ${machineId}
+          and report -> 'trusts' @> ${JSON.stringify([{ service: id }])}::jsonb`.execute(lab.db);
+      return found.length > 0;
+    });
+
   /** Asks, and waits until its workflow is done. */
   async function request(action: ServiceRequest['action'], serviceIds: string[]): Promise<void> {
     const store = createServiceRunStore(lab.db);
@@ -168,6 +177,7 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
   });
 
   test('a command that the machine has not agreed to is not run, whoever asks', async () => {
+    await lab.settled(['mainpc', 'pc2']);
     await describeServices([{ id: 'quill' }]);
     await request('start', ['quill']);
     expect(await rows()).toMatchObject({
@@ -178,12 +188,33 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
         reason: 'command not trusted on mainpc; there run `soulfra services trust quill`',
       },
     });
-    trust('mainpc', ['quill']);
-    const file = join(hosts['mainpc']!.folder, 'home/trust.yaml');
+    // The plan hears of it, and puts it nowhere.
+    const placedBecause = async () => {
+      const { rows: found } = await sql<{ machineId: string | null; reason: string }>`
+        select machine_id, reason from services where id = 'quill'`.execute(lab.db);
+      return found[0]!;
+    };
+    const untrusted =
+      'fleet.d names mainpc, and mainpc does not trust its command; there run `soulfra services trust quill`';
+    await until('it stands nowhere', async () => (await placedBecause()).reason === untrusted);
+    expect((await placedBecause()).machineId).toBeNull();
+    await lab.settled(['mainpc', 'pc2']);
+    const { folder: place } = hosts['mainpc']!;
+    const file = join(place, 'home/trust.yaml');
+    addTrusted(file, { id: 'other', command: ['/bin/sh', '-c', 'true'], folder: place, environment: [] });
     chmodSync(file, 0o620);
+    await describeServices([{ id: 'quill' }]);
     await request('start', ['quill']);
     expect((await rows())['quill']?.reason).toContain('must not be writable by group or others (its mode is 620)');
+    await until('it stands nowhere', async () => (await placedBecause()).reason === untrusted);
     chmodSync(file, 0o600);
+    // Agreed to at last: it is placed, and started, without being asked for again.
+    trust('mainpc', ['quill']);
+    await until('it runs', async () => (await rows())['quill']?.run === 'started', 60_000);
+    expect(living('mainpc', 'quill')).toBe(1);
+    await request('stop', ['quill']);
+    await lab.settled(['mainpc', 'pc2']);
+    rmSync(join(place, 'said'));
     // A stolen token describes it anew.
     await describeServices([{ id: 'quill', command: ['/bin/sh', '-c', 'touch stolen'] }]);
     await request('start', ['quill']);
@@ -192,24 +223,22 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     );
     expect(existsSync(join(hosts['mainpc']!.folder, 'stolen'))).toBe(false);
     expect(said('mainpc')).toEqual([]);
-    await describeServices([{ id: 'quill' }]);
-    await request('start', ['quill']);
-    expect(living('mainpc', 'quill')).toBe(1);
   });
 
   test('what was agreed to inside of a container does not run on the host itself', async () => {
-    const command = ['/bin/sh', 'service.sh', 'quill'];
+    const command = ['/bin/sh', 'service.sh', 'boxed'];
     const { folder: place } = hosts['mainpc']!;
     addTrusted(join(place, 'home/trust.yaml'), {
-      id: 'quill',
-      image: 'quill:1',
+      id: 'boxed',
+      image: 'boxed:1',
       command,
       folder: place,
       environment: [],
     });
-    await describeServices([{ id: 'quill', kind: 'process', image: 'quill:1', command }]);
-    await request('start', ['quill']);
-    expect((await rows())['quill']).toMatchObject({
+    await told('mainpc', 'boxed');
+    await describeServices([{ id: 'boxed', kind: 'process', image: 'boxed:1', command }]);
+    await request('start', ['boxed']);
+    expect((await rows())['boxed']).toMatchObject({
       run: 'failed',
       reason: 'it names an image, which only a container runs, and is a process',
     });
@@ -261,6 +290,7 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
         folder: place,
         environment: [],
       });
+    await told('mainpc', 'spare');
     await request('start', []);
     const found = await rows();
     expect(found['broken']?.reason).toContain('code 3');
@@ -303,7 +333,6 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     await workers['mainpc']!.end('SIGKILL');
     // What the plan does about it, once the machine is lost.
     await until('mainpc is lost', async () => (await machineState('mainpc')) === 'lost', 60_000);
-    await sql`update services set machine_id = 'pc2'`.execute(lab.db);
     await until(
       'pc2 runs it',
       async () => (await rows())['quill']?.machineId === 'pc2' && living('pc2', 'quill') === 1,
@@ -311,7 +340,13 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     );
     await until('the other is told', async () => (await rows())['alone']?.run === 'failed');
     expect((await rows())['alone']).toMatchObject({ state: 'down' });
-    expect((await rows())['alone']?.reason).toContain('command not trusted on pc2');
+    expect((await rows())['alone']?.reason).toContain(
+      'its machine mainpc is not in service; pc2 does not trust its command; there run `soulfra services trust alone`',
+    );
+    // Agreed to now, it starts there.
+    trust('pc2', ['alone']);
+    await until('pc2 runs both', async () => living('pc2', 'alone') === 1, 60_000);
+    expect(living('pc2', 'quill')).toBe(1);
     // Its host lived on, only its worker was gone.
     const [, before] = /^start quill (\d+)$/m.exec(said('mainpc').join('\n'))!;
     expect(existsSync(`/proc/${before}`)).toBe(true);

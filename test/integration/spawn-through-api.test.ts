@@ -1,15 +1,12 @@
-import { hostname } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLogger } from '../../observability/logger.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 /** The whole way: API, admission, relay, worker with the built-in embedder, a person's word, plan. */
 let api: ApiFixture;
-let worker: Awaited<ReturnType<typeof startMachineWorker>> | undefined;
+let worker: ScopeWorker | undefined;
 
 beforeAll(async () => {
   api = await createApiFixture();
@@ -23,19 +20,7 @@ beforeAll(async () => {
     raw: raw.join(''),
     headers: { 'content-type': 'application/x-ndjson' },
   });
-  const { scope } = api;
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  worker = await startMachineWorker({
-    machineId: 'big',
-    databaseUrl: scope.databaseUrl,
-    redisUrl: scope.redisUrl,
-    temporalAddress: scope.temporalAddress,
-    temporalNamespace: scope.namespace,
-    hostName: hostname(),
-    sourceFolders: [],
-    log,
-  });
+  worker = await startScopeWorker(api.scope, 'big');
 }, 60_000);
 afterAll(async () => {
   await worker?.stop();

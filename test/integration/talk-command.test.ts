@@ -1,18 +1,16 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createEmbedders } from '../../integrations/embeddings/embedders.ts';
-import { createLogger } from '../../observability/logger.ts';
-import { startMachineWorker } from '../../workers/machine-worker.ts';
-import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
+import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
@@ -22,7 +20,7 @@ let url: string;
 let folder: string;
 let server: ModelServer;
 const embedders = createEmbedders({ apiKey: undefined });
-let worker: Awaited<ReturnType<typeof startMachineWorker>>;
+let worker: ScopeWorker;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'soulfra-talk-'));
@@ -49,19 +47,7 @@ beforeAll(async () => {
     await api.call('POST', `/v1/agents/${agentId}/memories`, {
       body: { text: 'Seven birds sat on the weir at dusk.' },
     });
-  const log = createLogger({ part: 'worker', level: 'silent' });
-  installRuntime(log);
-  const { scope } = api;
-  worker = await startMachineWorker({
-    machineId: 'big',
-    databaseUrl: scope.databaseUrl,
-    redisUrl: scope.redisUrl,
-    temporalAddress: scope.temporalAddress,
-    temporalNamespace: scope.namespace,
-    hostName: hostname(),
-    sourceFolders: [],
-    log,
-  });
+  worker = await startScopeWorker(api.scope, 'big');
 });
 afterAll(async () => {
   await worker?.stop();

@@ -1,9 +1,15 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { workWorkflowId } from '../../domain/ids.ts';
 import { mostOpenWorks, mostWorkBytes } from '../../domain/work.ts';
+import { createOverdueWorkflowStore } from '../../stores/overdue-workflows.ts';
 import { answerWork } from '../../stores/work.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
+import { runSoulfra } from '../support/command.ts';
 import { until } from '../support/lab.ts';
 import { addService, openWorkStage, type WorkStage } from '../support/work.ts';
 
@@ -301,6 +307,26 @@ test('an answer that Temporal never heard of ends the work at the end of the lea
   expect(await show(id)).toMatchObject({ state: 'completed', result: 7, claims: [{ outcome: 'completed' }] });
 });
 
+test('work whose workflow was lost goes on with a new one', async () => {
+  const orphan = await service('orphan');
+  const id = await orphan.submit({ leaseSeconds: 5 });
+  const offered = async () =>
+    (await api.db.selectFrom('works').select('taskToken').where('id', '=', id).executeTakeFirstOrThrow()).taskToken;
+  await until('it is offered', async () => (await offered()) !== null);
+  await stage.client.workflow.getHandle(workWorkflowId(id)).terminate('as if Temporal had lost it');
+  await until('the offer is taken back', async () => (await offered()) === null);
+  await api.db
+    .updateTable('works')
+    .set({ createdAt: sql<Date>`now() - interval '1 hour'` })
+    .where('id', '=', id)
+    .execute();
+  expect(await createOverdueWorkflowStore(api.db).resume()).toMatchObject({ works: 1 });
+  const claim = await orphan.claim(30);
+  expect(claim.json).toMatchObject({ workId: id, attempt: 1 });
+  await orphan.post('/complete', { token: tokenOf(claim), result: 1 });
+  expect(await ended(id)).toBe('completed');
+});
+
 test('a service claims from its own queue and sees its own work alone', async () => {
   const mine = await service('mine');
   const theirs = await service('theirs');
@@ -351,4 +377,65 @@ test('the same key is the same work; other content, too much of it, and services
   });
   expect(dry.json).toEqual({ dryRun: true, would: 'give once the work' });
   expect(await api.rowCounts()).toEqual(before);
+});
+
+test('work that waits while nobody takes any is told, until somebody does', async () => {
+  const asleep = await service('asleep');
+  await addService(api.db, api.ownerId, 'absent', 'native');
+  const id = await asleep.submit();
+  const headers = { 'idempotency-key': 'absent' };
+  const absent = await api.call('POST', '/v1/work', { body: { service: 'absent', input: 1 }, headers });
+  const open = async () => {
+    await stage.tellUnclaimed();
+    const { rows } = await sql<{ subject: string }>`select subject from notices
+      where kind = 'work_unclaimed' and resolved_at is null order by 1`.execute(api.db);
+    return rows.map(({ subject }) => subject);
+  };
+  await until('it is offered', async () => {
+    const row = await api.db.selectFrom('works').select('offeredAt').where('id', '=', id).executeTakeFirstOrThrow();
+    return row.offeredAt !== null;
+  });
+  expect(await open()).toEqual([]);
+  const hourAgo = sql<Date>`now() - interval '1 hour'`;
+  await api.db
+    .updateTable('works')
+    .set({ offeredAt: hourAgo, createdAt: hourAgo })
+    .where('id', 'in', [id, absent.json['id'] as string])
+    .execute();
+  expect(await open()).toEqual(['absent', 'asleep']);
+  const claim = await asleep.claim();
+  expect(await open()).toEqual(['absent']);
+  await asleep.post('/complete', { token: tokenOf(claim), result: 1 });
+  await api.call('POST', `/v1/work/${absent.json['id'] as string}/cancel`, { body: {} });
+  expect(await open()).toEqual([]);
+});
+
+test('the command submits, lists, shows and cancels', async () => {
+  const typed = await service('typed');
+  const cwd = mkdtempSync(join(tmpdir(), 'soulfra-work-'));
+  writeFileSync(join(cwd, 'input.json'), '{"from":"file"}');
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  const url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
+  const soulfra = async (...args: string[]) => {
+    const { code, out, err } = await runSoulfra(['work', ...args], {
+      cwd,
+      env: { SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.member },
+    });
+    return { code, said: out + err };
+  };
+  const submitted = await soulfra('submit', 'typed', '@input.json', '--priority', '1', '--key', 'typed');
+  expect(submitted, submitted.said).toMatchObject({ code: 0 });
+  const id = /wrk_[\w-]+/.exec(submitted.said)![0];
+  expect((await soulfra('submit', 'typed', '@input.json', '--priority', '1', '--key', 'typed')).said).toContain(id);
+  expect((await soulfra('submit', 'typed', 'no json')).code).toBe(2);
+  expect((await soulfra('list', '--service', 'typed')).said).toContain(id);
+  const claim = await typed.claim();
+  expect(claim.json['input']).toEqual({ from: 'file' });
+  const shown = await soulfra('show', id);
+  expect(shown.said).toContain('{"from":"file"}');
+  expect(shown.said).toContain('under way');
+  expect((await soulfra('cancel', id, '--dry-run')).said).toContain(`would cancel ${id}, which is running`);
+  expect((await soulfra('cancel', id)).said).toContain('is canceled');
+  expect((await soulfra('cancel', id)).code).toBe(1);
+  rmSync(cwd, { recursive: true });
 });

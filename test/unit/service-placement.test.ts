@@ -24,6 +24,7 @@ const light = (id: string, more: Partial<PlaceableService> = {}): PlaceableServi
   needsGpu: false,
   dependsOn: [],
   ports: [],
+  models: [],
   ...more,
 });
 const heavy = (id: string, vramGiB: number, more: Partial<PlaceableService> = {}) =>
@@ -64,7 +65,7 @@ describe('services', () => {
     const services = [
       light('a', { machine: 'pc2', ports: [{ port: 7200 }] }),
       light('b', { machine: 'pc2', ports: [{ port: 7300 }] }),
-      light('c', { machine: 'pc2', trustedBy: ['pc2'] }),
+      light('c', { machine: 'pc2', trustedBy: ['pc2'], isRun: true }),
       light('owner', { machine: 'mainpc', ports: [{ port: 7300 }] }),
     ];
     const before = placeServices({ services, machines: [mainpc, pc2] });
@@ -73,7 +74,12 @@ describe('services', () => {
     expect(after).toMatchObject([
       { id: 'a', machineId: 'mainpc', because: expect.stringMatching(/^its machine pc2 is not in service; /) },
       { id: 'b', machineId: null, because: "its machine pc2 is not in service; port 7300 of mainpc is owner's" },
-      { id: 'c', machineId: null, because: 'its machine pc2 is not in service; mainpc does not trust its command' },
+      {
+        id: 'c',
+        machineId: null,
+        because:
+          'its machine pc2 is not in service; mainpc does not trust its command; there run `soulfra services trust c`',
+      },
       { id: 'owner', machineId: 'mainpc' },
     ]);
     expect(placeServices({ services, machines: [mainpc, pc2], previous: after })).toEqual(before);
@@ -154,6 +160,85 @@ test('no card ever holds more than it has, of models and services together, in w
     { numRuns: 40 },
   );
 }, 60_000);
+
+test('what is run stands where it is trusted, whatever is lost, and says so where no machine trusts it', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 1_000_000 }), (seed) => {
+      const random = createRandom(seed);
+      const standings = ['in_service', 'in_service', 'away', 'never_started'] as const;
+      const machines = Array.from({ length: 1 + random.int(4) }, (_, i) =>
+        machine(`m-${i}`, [0, 12, 24][random.int(3)]!, random.int(4), standings[random.int(standings.length)]),
+      );
+      const ids = machines.map(({ id }) => id);
+      const services = Array.from({ length: 1 + random.int(8) }, (_, i) =>
+        light(`s-${i}`, {
+          needsGpu: random.int(3) === 0,
+          vramGiB: between(random, 0.5, 12),
+          isRun: random.int(2) === 0,
+          ...(random.int(3) === 0 ? { machine: ids[random.int(ids.length)]! } : {}),
+          ...(random.int(4) === 0 ? {} : { trustedBy: ids.filter(() => random.int(2) === 0) }),
+        }),
+      );
+      const before = placeServices({ services, machines });
+      const lost = machines.map((one) => (random.int(2) === 0 ? one : { ...one, standing: 'away' as const }));
+      const after = placeServices({ services, machines: lost, previous: before });
+      for (const [plan, at] of [
+        [before, machines],
+        [after, lost],
+      ] as const) {
+        for (const { id, machineId, because } of plan) {
+          const service = services.find((one) => one.id === id)!;
+          const trusts = service.trustedBy ?? ids;
+          if (machineId !== null && service.isRun) expect(trusts).toContain(machineId);
+          const untrusting = at.filter(
+            ({ id: other, standing }) => standing === 'in_service' && !trusts.includes(other),
+          );
+          const living = at.filter(({ standing }) => standing === 'in_service');
+          // No other fault can be in the way of a light service, so that it stands wherever one machine may run it.
+          const mayStand = at.find((one) => one.id === service.machine)?.standing !== 'never_started';
+          if (!service.needsGpu && service.machine === undefined && living.length > untrusting.length)
+            expect(machineId).not.toBeNull();
+          if (service.isRun && mayStand && living.length > 0 && untrusting.length === living.length) {
+            expect(machineId).toBeNull();
+            expect(because).toContain(`does not trust its command; there run \`soulfra services trust ${id}\``);
+          }
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('trust decides where a service comes to stand that nobody has started, and moves none', () => {
+  const trusted = light('a', { trustedBy: ['mainpc'] });
+  const first = placeServices({ services: [trusted], machines: [mainpc, pc2] });
+  expect(where(first)).toEqual({ a: 'mainpc' });
+  const elsewhere = [{ ...trusted, trustedBy: ['pc2'] }];
+  expect(where(placeServices({ services: elsewhere, machines: [mainpc, pc2], previous: first }))).toEqual({
+    a: 'mainpc',
+  });
+  const run = [{ ...elsewhere[0]!, isRun: true }];
+  expect(where(placeServices({ services: run, machines: [mainpc, pc2], previous: first }))).toEqual({ a: 'pc2' });
+});
+
+test('models that services name are placed as those of agents are, and what has no place says why', () => {
+  const fleet = testFleet({ heavy: 0, light: 0 });
+  const asking = (model: string) => light('memory-api', { models: [{ model, tokensPerDay: 100_000 }] });
+  const planned = (services: readonly PlaceableService[], alive = ['mainpc', 'pc2']) =>
+    planPlacement(placementInputOf(fleet, { aliveMachineIds: new Set(alive), services, agents: [] }));
+  const held = (plan: ReturnType<typeof planned>) =>
+    plan.machines.flatMap(({ machineId, models }) => models.map(({ modelId }) => `${machineId} ${modelId}`));
+  expect(held(planned([light('memory-api')]))).toEqual([]);
+  const plan = planned([asking('heavy_q4')]);
+  expect(held(plan)).toContain('mainpc heavy_q4');
+  expect(plan).toMatchObject({ homes: {}, unplaced: [] });
+  expect(plan.unserved).toBeUndefined();
+  // Its hours count like those of agents.
+  expect(plan.hours.reduce((sum, { needed }) => sum + needed, 0)).toBeGreaterThan(0);
+  const without = planned([asking('heavy_q4')], ['pc2']);
+  expect(held(without)).toEqual([]);
+  expect(without.unserved).toEqual([{ modelId: 'heavy_q4', reason: expect.stringContaining('heavy_q4 needs') }]);
+});
 
 test('a service has an address while it is up, by its main port', () => {
   const port = (name: string, number: number, address?: string) => ({

@@ -65,9 +65,6 @@ test('a compose project holds the same, with dollars that compose leaves alone',
     command: ['/usr/bin/python3', '-m', 'a "b" $$HOME %h\n'],
     environment: { KEY: 'pa$$$$word' },
     restart: 'on-failure',
-    ports: [
-      { target: 80, published: 8080, protocol: 'tcp', host_ip: '127.0.0.1' },
-      { target: 53, published: 53, protocol: 'udp' },
-    ],
+    ports: ['127.0.0.1:8080:80/tcp', { target: 53, published: 53, protocol: 'udp' }],
   });
 });

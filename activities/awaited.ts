@@ -1,0 +1,58 @@
+import { DomainError } from '../domain/errors.ts';
+import type { GatewayRequestStore } from '../stores/gateway-requests.ts';
+
+export interface Awaited {
+  requestId: string;
+  /** The process of the API that waits; absent in what a version before has begun. */
+  caller?: number;
+}
+
+/** A caller that is not seen for so long has died: one whose connection broke is back within a few seconds. */
+const graceMs = 10_000;
+/** Two looks further apart say nothing of the time between them. */
+const forgottenMs = 300_000;
+/** All requests of a worker share a look. */
+const lookEveryMs = 1_000;
+
+/** Whether somebody waits for a request of a service still: whoever answers it looks from time to time, and lets it go where nobody does. */
+export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'livingCallers' | 'forget'>) {
+  /** Callers that were not seen at the last look, and since when. */
+  const missing = new Map<number, { since: number; lookedAt: number }>();
+  let living: ReadonlySet<number> = new Set();
+  let looking: Promise<void> | undefined;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+
+  async function look(): Promise<void> {
+    if (performance.now() - lookedAt < lookEveryMs) return;
+    looking ??= requests
+      .livingCallers()
+      .then((found) => {
+        living = found;
+        lookedAt = performance.now();
+        for (const caller of missing.keys()) if (found.has(caller)) missing.delete(caller);
+      })
+      .finally(() => {
+        looking = undefined;
+      });
+    await looking;
+  }
+
+  async function lives(caller: number): Promise<boolean> {
+    await look();
+    if (living.has(caller)) return true;
+    const now = performance.now();
+    const before = missing.get(caller);
+    // While nobody looked it may have been there.
+    const since = before !== undefined && now - before.lookedAt < forgottenMs ? before.since : now;
+    missing.set(caller, { since, lookedAt: now });
+    return now - since < graceMs;
+  }
+
+  /** @throws CONFLICT where nobody waits for it any more; its row is deleted then, since nobody else does */
+  return async function assertAwaited({ requestId, caller }: Awaited): Promise<void> {
+    const open = await requests.isOpen(requestId);
+    if (open && (caller === undefined || (await lives(caller)))) return;
+    if (open) await requests.forget(requestId);
+    throw new DomainError('CONFLICT', `nobody waits for ${requestId} any more`);
+  };
+}
