@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deployBlockers, mendedBy } from '../../domain/deploy-blockers.ts';
 import { type Finding, finding, readinessAreas } from '../../domain/readiness.ts';
+import { rolloutFileSchema } from '../../domain/rollouts.ts';
 import { refuseWhileBlocked } from '../../stores/deploy-blockers.ts';
+import { newId } from '../../stores/ids.ts';
 import { createReadinessStore } from '../../stores/readiness.ts';
+import { createRolloutStore } from '../../stores/rollout-steps.ts';
+import { beginRollout } from '../../stores/rollouts.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 import { emptyInventory } from '../support/inventories.ts';
@@ -81,4 +85,31 @@ test('it is let through by who answers for it until a day, and by an assessment 
   expect((await start('new')).json['detail']).toContain('secret-in-file');
   await assessed([clash]);
   expect((await start('new')).status).toBe(202);
+});
+
+test('a deploy step is held as it begins, unless its package ends the finding; the way back is open', async () => {
+  await assessed([secret]);
+  const id = newId('rollout');
+  const { id: madeBy } = await api.db.selectFrom('tokens').select('id').executeTakeFirstOrThrow();
+  const steps = [{ kind: 'deploy' }];
+  const file = rolloutFileSchema.parse({
+    version: 1,
+    workPackages: [
+      { id: 'WP-02', title: 'Images', steps },
+      { id: 'WP-10', title: 'Secrets', steps },
+    ],
+  });
+  const rollout = { id, ownerId: api.ownerId, file, machines: ['small'], requestHash: Buffer.from(id), madeBy };
+  await api.db.transaction().execute((tx) => beginRollout(tx, rollout));
+  const rollouts = createRolloutStore(api.db);
+  const { moves } = await rollouts.next(id);
+  const deploys = new Map(moves.flatMap((move) => (move.kind === 'step' ? [[move.packageId, move] as const] : [])));
+  for (const move of deploys.values()) await rollouts.beginStep(id, move);
+  const held = deploys.get('WP-02')!;
+  await expect(rollouts.deploy(id, held, undefined)).rejects.toMatchObject({ code: 'DEPLOY_BLOCKED' });
+  await rollouts.deploy(id, { ...held, packageId: 'WP-10' }, undefined);
+  await rollouts.deploy(id, { ...held, phase: 'undo' }, undefined);
+  await assessed([]);
+  await rollouts.deploy(id, held, undefined);
+  expect(await rollouts.deployment(id, held)).toMatchObject({ state: 'done' });
 });
