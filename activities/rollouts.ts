@@ -136,19 +136,27 @@ export function createRolloutMachineActivities({
       const { file, createdAt } = await rollouts.find(rolloutId);
       const signal = Context.current().cancellationSignal;
       const branch = `soulfra/${rolloutId}/${move.packageId}`;
+      const repository = file.repository?.path ?? '';
       const { step } = move;
+      const inRepository = step.kind === 'patch' || step.kind === 'generate' || step.kind === 'drop_branch';
+      if (inRepository && !trusted().repositories.includes(repository))
+        return {
+          state: 'failed',
+          refused: true,
+          reason: `${machineId} lets nobody write branches to ${repository}; add it to repositories of its trust file`,
+        };
       return beating(async () => {
         switch (step.kind) {
           case 'patch':
             return committed({ diff: step.diff, edits: step.edits });
           case 'generate': {
-            const made = await generate(rolloutId, repository(), step.what);
+            const made = await generate(rolloutId, repository, step.what);
             return 'refused' in made
               ? { state: 'failed', reason: made.refused }
               : committed({ files: made.files }, [...made.files.keys()]);
           }
           case 'drop_branch':
-            await dropBranch(repository(), branch, signal);
+            await dropBranch(repository, branch, signal);
             return { state: 'done', result: { branch } };
           case 'command':
             return command(step, key, signal);
@@ -164,23 +172,10 @@ export function createRolloutMachineActivities({
         const title = file.workPackages.find(({ id }) => id === move.packageId)!.title;
         const key = `${rolloutId}/${move.packageId}/${move.attempt}/${move.position}`;
         const subject = `${move.packageId}: ${title}`;
-        const commit = await commitOnBranch(
-          repository(),
-          { branch, key, subject, madeAt: createdAt, ...change },
-          signal,
-        );
+        const commit = await commitOnBranch(repository, { branch, key, subject, madeAt: createdAt, ...change }, signal);
         // Nothing lacks what was to be generated.
         if (commit === undefined) return { state: 'done', result: { branch: null, files: [] } };
         return { state: 'done', result: { branch, commit, ...(files && { files }) } };
-      }
-
-      function repository(): string {
-        const path = file.repository!.path;
-        if (trusted().repositories.includes(path)) return path;
-        throw new DomainError(
-          'FORBIDDEN',
-          `${machineId} lets nobody write branches to ${path}; add it to repositories of its trust file`,
-        );
       }
     },
   };
@@ -217,6 +212,7 @@ export function createRolloutMachineActivities({
     if (!known)
       return {
         state: 'failed',
+        refused: true,
         reason: `${machineId} does not trust this command; add it to commands of its trust file`,
       };
     const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], LANG: process.env['LANG'], SOULFRA_STEP: key };

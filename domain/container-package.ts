@@ -13,12 +13,14 @@ export function dockerfileLines(bare: readonly Service[]): string[] {
   return [
     `FROM ${gpus ? 'nvidia/cuda:12.8.0-runtime-ubuntu24.04' : 'python:3.13-slim'}`,
     ...(gpus
-      ? ['RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip python-is-python3']
+      ? ['RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv python-is-python3']
       : []),
-    'RUN useradd --create-home app',
+    // Debian and Ubuntu let pip install into an environment of its own only. A volume belongs to whom its folder belongs to.
+    'RUN python3 -m venv /opt/venv && useradd --create-home app && mkdir /data && chown app /data',
+    'ENV PATH=/opt/venv/bin:$PATH',
     'WORKDIR /app',
     'COPY . /app',
-    'RUN find . -name requirements.txt -exec pip install --no-cache-dir -r {} +',
+    `RUN find . -name requirements.txt -exec pip install --no-cache-dir -r {} ';'`,
     'USER app',
     'STOPSIGNAL SIGTERM',
   ];
@@ -72,7 +74,8 @@ function composeOf(
       : [`    working_dir: ${quoted(`/app/${workingDirectory}`)}`]),
     `    restart: ${required === false ? 'on-failure' : 'unless-stopped'}`,
     '    stop_grace_period: 30s',
-    '    mem_limit: 2g',
+    // Read before it is used: how much is right, nothing of the repository says.
+    `    mem_limit: ${gpu === undefined ? '2g' : '16g'} # to be measured`,
     `    env_file: [{ path: ${envFile}, required: false }]`,
     ...(machine === undefined ? [] : [`    labels: { machine: ${machine} }`]),
     ...(ports.length === 0 ? [] : [`    ports: [${[...new Set(published)].join(', ')}]`]),

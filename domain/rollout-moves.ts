@@ -19,6 +19,8 @@ export interface StandingStep {
   position: number;
   machineId: string;
   state: RolloutStepState;
+  /** Its machine let it not begin, so there is nothing of it to be taken back. */
+  refused?: boolean;
 }
 
 /** What a step came to. */
@@ -26,6 +28,8 @@ export interface StepOutcome {
   state: Exclude<RolloutStepState, 'running'>;
   reason?: string;
   result?: Record<string, unknown>;
+  /** Nothing of it was begun. */
+  refused?: true;
 }
 
 export interface StandingPackage {
@@ -146,6 +150,7 @@ export function unitsOf(
     each.steps.some(
       (step) =>
         step.phase === 'steps' &&
+        !step.refused &&
         step.position === position &&
         (machineId === undefined || step.machineId === machineId),
     );

@@ -30,12 +30,11 @@ const keptRuns = 50;
 
 export function createReadinessStore(db: Database) {
   return {
-    /** What the last run of each owner looked at, where it could be looked at. */
+    /** What the last run of each owner looked at, where it could be looked at; runs of rollouts look at what their packages are about. */
     async lastOfEach(): Promise<Array<{ ownerId: string; repository: Repository }>> {
       const { rows } = await sql<{ ownerId: string; repository: Repository }>`
-        select distinct on (owner_id) owner_id, repository from readiness_runs order by owner_id, started_at desc`.execute(
-        db,
-      );
+        select distinct on (owner_id) owner_id, repository from readiness_runs
+        where state = 'done' and not starts_with(id, 'rollout:') order by owner_id, started_at desc`.execute(db);
       return rows;
     },
 

@@ -76,6 +76,9 @@ export function createRolloutAssessmentStore(db: Database) {
         if (run?.state !== 'done') {
           const why = run === undefined || run.reason === '' ? 'it did not come to its end' : run.reason;
           if (await isLate(tx, rolloutId, of.packageId)) {
+            // Nobody goes on with it, and what runs is kept for good.
+            await sql`update readiness_runs set state = 'failed', reason = ${why}, finished_at = now()
+              where id = ${runId} and state = 'running'`.execute(tx);
             await failPackage(tx, rollout, of.packageId, `not assessed for ${unassessedMinutes} min: ${why}`);
             return 'over';
           }
@@ -129,10 +132,14 @@ export async function assessedRepository(
   const wanted = file.repository;
   if (wanted === undefined) return rows[0]?.repository;
   const path = (folder: string) => folder.replace(/\/+$/, '');
-  const known = rows.find(({ repository }) => path(repository.folder) === path(wanted.path))?.repository;
-  return known === undefined
-    ? { folder: wanted.path, machineId: wanted.machine, machineFiles: [], portRules: [] }
-    : { ...known, machineId: known.machineId ?? wanted.machine };
+  const known = rows.find(
+    ({ repository: { folder, machineId } }) =>
+      path(folder) === path(wanted.path) && (machineId === null || machineId === wanted.machine),
+  )?.repository;
+  return {
+    ...(known ?? { folder: wanted.path, machineFiles: [], portRules: [] }),
+    machineId: wanted.machine,
+  };
 }
 
 function isVerified(rollout: LockedRollout, { packageId, attempt }: PackageRef): boolean {

@@ -94,7 +94,15 @@ export async function readRollout(db: Executor, id: string): Promise<LockedRollo
     .execute();
   const steps = await db
     .selectFrom('rolloutSteps')
-    .select(['packageId', 'attempt', 'phase', 'position', 'machineId', 'state'])
+    .select([
+      'packageId',
+      'attempt',
+      'phase',
+      'position',
+      'machineId',
+      'state',
+      sql<boolean>`coalesce((result ->> 'refused')::boolean, false)`.as('refused'),
+    ])
     .where('rolloutId', '=', id)
     .execute();
   return {
@@ -112,11 +120,12 @@ export async function readRollout(db: Executor, id: string): Promise<LockedRollo
       undoTo: undoTo as 'failed' | 'undone' | null,
       steps: steps
         .filter((step) => step.packageId === packageId && step.attempt === attempt)
-        .map(({ phase, position, machineId, state: at }) => ({
+        .map(({ phase, position, machineId, state: at, refused }) => ({
           phase: phase as RolloutPhase,
           position,
           machineId,
           state: at as RolloutStepState,
+          refused,
         })),
     })),
   };
@@ -135,7 +144,8 @@ export async function endStep(
   if (unit.key !== undefined && known?.key !== unit.key) return;
   if (known === undefined || known.state === 'done' || known.state === 'failed' || known.state === outcome.state)
     return;
-  const { state, reason = '', result = null } = outcome;
+  const { state, reason = '', refused } = outcome;
+  const result = refused ? { ...outcome.result, refused } : (outcome.result ?? null);
   const asks = state === 'waiting' || state === 'doubtful';
   await tx
     .updateTable('rolloutSteps')
@@ -210,6 +220,8 @@ export async function setPackage(
     .where('rolloutId', '=', rollout.id)
     .where('packageId', '=', packageId)
     .execute();
+  // Whoever was asked for a step is not waited for any more; a step of its undo that waits asks anew.
+  if (change.state !== 'running') await resolveNotice(tx, noticeKey(rollout.id, packageId));
   if (change.state === 'stuck' && rollout.state === 'rolling_back')
     await openNotice(tx, {
       id: newId('notice'),

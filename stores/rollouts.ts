@@ -91,6 +91,8 @@ export async function actOnRollout(
     if (state !== 'paused' && state !== 'held') throw refuse('only what is paused or held goes on');
     for (const { id: packageId, state: at } of rollout.packages)
       if (at === 'failed' || at === 'stuck') await again(tx, rollout, packageId);
+      // A pause is no time in which it could have become well.
+      else if (at === 'verifying') await setPackage(tx, rollout, packageId, { state: 'verifying', reason: '' });
     return setState(tx, rollout, 'running', '');
   }
   if (state === 'rolled_back') return;
@@ -133,6 +135,8 @@ export async function answerStep(
 ): Promise<void> {
   const rollout = await lockRollout(tx, id, ownerId);
   const each = packageOf(rollout, packageId);
+  if (each.state !== 'running' && each.state !== 'undoing')
+    throw new DomainError('CONFLICT', `${packageId} is ${each.state}; no step of it waits for a person`);
   // What waited when the package began to be taken back waits no more.
   const phase = each.state === 'undoing' ? 'undo' : 'steps';
   const step = each.steps.find((one) => one.phase === phase && (one.state === 'waiting' || one.state === 'doubtful'));

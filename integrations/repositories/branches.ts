@@ -43,6 +43,8 @@ const harmless = [
   'gc.auto=0',
   '-c',
   'core.pager=cat',
+  '-c',
+  'log.showSignature=false',
 ];
 
 /**

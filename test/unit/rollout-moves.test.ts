@@ -173,3 +173,32 @@ test('whatever fails, waits or is taken back: it ends, nothing begins before wha
     { numRuns: 400 },
   );
 });
+
+test('what a machine let not begin is not taken back there', () => {
+  const file = rolloutFileSchema.parse({
+    version: 1,
+    repository: { machine: 'pc2', path: '/srv/fleet' },
+    workPackages: [
+      {
+        id: 'wp-0',
+        title: 'x',
+        steps: [
+          { kind: 'patch', edits: [{ file: 'a', find: 'x', replace: 'y' }] },
+          { kind: 'command', command: ['migrate'] },
+        ],
+        undo: [{ kind: 'command', command: ['migrate', '--down'] }],
+      },
+    ],
+  });
+  const undoOf = (steps: Array<Row & { refused?: boolean }>) =>
+    unitsOf({ file, machines }, file.workPackages[0]!, { steps }, 'undo').map(
+      ({ step, machineId }) => `${step.kind} ${machineId}`,
+    );
+  const step = (position: number, machineId: string, refused = false) =>
+    ({ phase: 'steps', position, machineId, state: refused ? 'failed' : 'done', refused }) as const;
+  expect(undoOf([step(0, 'pc2', true)])).toEqual([]);
+  expect(undoOf([step(0, 'pc2'), step(1, 'mainpc'), step(1, 'pc2', true)])).toEqual([
+    'command mainpc',
+    'drop_branch pc2',
+  ]);
+});
