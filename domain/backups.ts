@@ -123,11 +123,12 @@ export interface ShelvedBackup {
 /**
  * Backups that may go: of one origin those that are older than its `keep` newest whole ones. One that is not whole counts for
  * nothing and goes with its time, so the last good one stays whatever came after it.
+ * @param made the one that was just made: it stays, also where a clock that was ahead has named others after it
  */
-export function expendable(shelf: readonly ShelvedBackup[], origin: string, keep: number): string[] {
+export function expendable(shelf: readonly ShelvedBackup[], origin: string, keep: number, made?: string): string[] {
   const ours = shelf.filter((backup) => backup.origin === origin).sort((a, b) => (a.id < b.id ? 1 : -1));
   const kept = ours.filter(({ whole }) => whole).slice(0, Math.max(1, keep));
   const oldest = kept.at(-1);
   if (oldest === undefined || kept.length < keep) return [];
-  return ours.filter(({ id }) => id < oldest.id).map(({ id }) => id);
+  return ours.filter(({ id }) => id < oldest.id && id !== made).map(({ id }) => id);
 }

@@ -197,7 +197,8 @@ export async function settleRestored(
     await client.query(`update ledger_transfers set xid = '0'`);
     const { rows } = await client.query<{ generation: number }>(
       `insert into restores (generation, backup_id, made_at, last_event_id)
-       select coalesce(max(generation), 0) + 1, $1, $2, (select coalesce(max(id), 0) from events) from restores
+       -- Restored once more, an older backup does not know of the generations since: seconds since 2026 are theirs alone.
+       select greatest(coalesce(max(generation), 0) + 1, extract(epoch from now() - timestamptz '2026-01-01 00:00Z')::int), $1, $2, (select coalesce(max(id), 0) from events) from restores
        returning generation`,
       [backup.id, backup.madeAt],
     );

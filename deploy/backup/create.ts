@@ -20,7 +20,7 @@ import type { Secrets } from '../embedded/secrets.ts';
 import { readStamp } from '../embedded/version.ts';
 import { type AddEntry, compareFile, readArchive, writeArchive } from './archive.ts';
 import { dataFiles, readDataFile } from './data-files.ts';
-import { fullDisk, needRoom, sizeOf } from './folders.ts';
+import { fullDisk, mustOwn, needRoom, sizeOf } from './folders.ts';
 import type { Seal } from './seal.ts';
 import { copyTo, findArchive, lastSize, openShelf, partOf, prune, readShelf, shelve } from './shelf.ts';
 import { takeTemporal } from './temporal-copy.ts';
@@ -54,6 +54,7 @@ const pieceBytes = 8 << 20;
 export async function createBackup(options: CreateOptions): Promise<Created> {
   const { home, folder, progress } = options;
   const url = databaseOf(home);
+  mustOwn(home.dir);
   const unlock = lock(home);
   const log = await openBackupLog(url);
   let id: string | undefined;
@@ -68,8 +69,8 @@ export async function createBackup(options: CreateOptions): Promise<Created> {
     const copy =
       options.alone || settings.to === undefined ? null : await second(record, folder, settings.to, progress);
     // Only now: until the new one was read back, an old one may be the last good one.
-    const deleted = options.alone ? [] : prune(folder, record.origin, settings.keep);
-    if (copy?.reason === '') deleted.push(...prune(copy.folder, record.origin, settings.keep));
+    const deleted = options.alone ? [] : prune(folder, record, settings.keep);
+    if (copy?.reason === '') deleted.push(...prune(copy.folder, record, settings.keep));
     await log.done(id, { bytes: record.archive.bytes, rows: record.rows, copyReason: copy?.reason ?? '' });
     return { record, archive: join(folder, archiveName(id)), copy, deleted: [...new Set(deleted)] };
   } catch (err) {

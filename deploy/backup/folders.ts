@@ -22,6 +22,17 @@ export function syncTree(folder: string): void {
   syncFolder(folder);
 }
 
+/** @throws CONFLICT where a folder is another user's: what is made there by somebody else, its owner cannot use */
+export function mustOwn(folder: string): void {
+  const { uid } = statSync(folder);
+  const own = process.geteuid?.();
+  if (own !== undefined && uid !== own)
+    throw new DomainError(
+      'CONFLICT',
+      `${folder} belongs to user ${uid} and this runs as user ${own}: run it as its owner`,
+    );
+}
+
 /** Room that is left beside what is asked for. */
 const spareBytes = 64 << 20;
 

@@ -54,7 +54,8 @@ async function run(): Promise<object> {
   switch (act) {
     case 'create': {
       const running = home();
-      const seal = await sealed(true);
+      // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
+      const seal = await sealed([settings.folder, ...folders].flatMap(readShelf).length === 0);
       const made = await createBackup({
         home: running,
         folder: folders[0]!,

@@ -12,7 +12,7 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 import { compareFile } from './archive.ts';
 import type { Progress } from './create.ts';
 import { keepPorts } from './data-files.ts';
-import { fullDisk, sizeOf, syncTree } from './folders.ts';
+import { fullDisk, mustOwn, sizeOf, syncTree } from './folders.ts';
 import { equalWords, needRestoreRoom, refuseNewer, type Unpacked, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
@@ -64,31 +64,33 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   try {
     const fresh = await unpack({ archive, seal, folder, env, app, progress });
     const { manifest } = fresh;
+    let migrated: string[];
     try {
       progress('bringing the schema up to date');
-      const migrated = await settle(fresh, sizeOf(archive));
+      migrated = await settle(fresh, sizeOf(archive));
       const { schema } = appStamp(repositoryRoot);
       writeStamp(fresh.home, { app, schema, postgresMajor: fresh.major, temporal: manifest.temporal || null });
       keepPorts(into, folder);
       syncTree(folder);
       // Nobody may have begun to run from it meanwhile.
       await claim(into, env);
-      const aside = existsSync(into) ? freeName(into) : null;
-      swapHome(into, folder, aside ?? freeName(into));
-      return {
-        id: manifest.id,
-        madeAt: manifest.madeAt,
-        into,
-        aside,
-        ...equalWords(manifest),
-        migrated,
-        rpoSeconds: Math.round((Date.now() - Date.parse(manifest.madeAt)) / 1000),
-        rtoSeconds: Math.round(performance.now() - since) / 1000,
-      };
     } catch (err) {
       rmSync(folder, { recursive: true, force: true });
       throw err;
     }
+    // From here on what was restored stays: an error in the middle of the swap is ended by the next start.
+    const aside = existsSync(into) ? freeName(into) : null;
+    swapHome(into, folder, aside ?? freeName(into));
+    return {
+      id: manifest.id,
+      madeAt: manifest.madeAt,
+      into,
+      aside,
+      ...equalWords(manifest),
+      migrated,
+      rpoSeconds: Math.round((Date.now() - Date.parse(manifest.madeAt)) / 1000),
+      rtoSeconds: Math.round(performance.now() - since) / 1000,
+    };
   } catch (err) {
     throw fullDisk(err);
   }
@@ -112,6 +114,7 @@ async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
  */
 async function claim(into: string, env: Env): Promise<void> {
   if (!existsSync(into)) return;
+  mustOwn(into);
   if (readdirSync(into).length > 0 && !existsSync(join(into, 'run')) && !existsSync(join(into, 'secrets.json')))
     throw new DomainError(
       'CONFLICT',

@@ -133,12 +133,12 @@ export async function copyTo(from: Shelved & { record: BackupRecord }, folder: s
   }
 }
 
-/** Deletes what is older than the `keep` newest whole ones of the same origin, the record first. @returns the ids */
-export function prune(folder: string, origin: string, keep: number): string[] {
+/** Deletes what is older than the `keep` newest whole ones of the origin of `made`, the record first. @returns the ids */
+export function prune(folder: string, made: Pick<BackupRecord, 'id' | 'origin'>, keep: number): string[] {
   const shelf = readShelf(folder).flatMap(({ id, record, fault }) =>
     record === undefined ? [] : [{ id, origin: record.origin, whole: fault === '' }],
   );
-  const gone = expendable(shelf, origin, keep);
+  const gone = expendable(shelf, made.origin, keep, made.id);
   for (const id of gone) {
     rmSync(join(folder, manifestName(id)), { force: true });
     rmSync(join(folder, archiveName(id)), { force: true });

@@ -39,6 +39,10 @@ export function finishSwap(home: string): string | undefined {
     if (existsSync(home)) renameSync(home, beside(swap.aside));
     renameSync(beside(swap.fresh), home);
     syncNames(dirname(home));
+  } else if (!existsSync(home) && existsSync(beside(swap.aside))) {
+    // Somebody took the restored one away in the middle: the old one is the fleet still.
+    renameSync(beside(swap.aside), home);
+    syncNames(dirname(home));
   }
   rmSync(journalOf(home));
   return beside(swap.aside);

@@ -54,6 +54,8 @@ test('retention keeps the newest whole ones and never the fewer for what is dama
   const seven = Array.from({ length: 9 }, (_, n) => ({ id: idOf(n), origin: 'a', whole: n !== 4 }));
   expect(expendable(seven, 'a', 7)).toEqual([idOf(0)]);
   expect(expendable(seven.slice(0, 3), 'a', 7)).toEqual([]);
+  // A clock was ahead: the one that was made now is not the one to go.
+  expect(expendable(seven, 'a', 7, idOf(0))).toEqual([]);
 });
 
 test('names are times, and nothing else is taken for a backup', () => {
