@@ -6,6 +6,7 @@ import { treeLimits } from '../../config/imports/tree.ts';
 import { runSoulfra } from '../../test/support/command.ts';
 import { assessed } from './adopt-readiness.ts';
 import { type AdoptStage, eventually } from './adopt-stage.ts';
+import { yamlBomb, yamlMerges } from '../../test/support/hostile-yaml.ts';
 
 export interface HostileVerdict {
   tried: number;
@@ -76,23 +77,12 @@ export async function tryHostile(stage: AdoptStage, serviceToken: string): Promi
 /** What no reader may follow, unfold, open or run, beside one good file. @returns what has to be told of it */
 function plantHostile(tree: string, outside: string, made: string): { skipped: string[]; noted: string[] } {
   mkdirSync(tree, { recursive: true });
-  const bomb = Array.from(
-    { length: 12 },
-    (_, i) =>
-      `l${i}: &l${i} [${Array(10)
-        .fill(i === 0 ? 'x' : `*l${i - 1}`)
-        .join(', ')}]`,
-  );
-  const merges = Array.from(
-    { length: 12 },
-    (_, i) => `m${i}: &m${i} { ${i === 0 ? 'x: 1' : `a: *m${i - 1}, b: *m${i - 1}, c: *m${i - 1}, d: *m${i - 1}`} }`,
-  );
   const deep = 'd/'.repeat(treeLimits.depth + 1);
   const odd = { name: 'odd\u001b[31m\nname.yaml', shown: 'odd?[31m?name.yaml' };
   const files: Record<string, string | Buffer> = {
-    'bomb.yaml': `${bomb.join('\n')}\n`,
-    'merges.yaml': `${merges.join('\n')}\n`,
-    'compose.yaml': `x: &x { ${bomb.join(', ').replaceAll('\n', ' ')} }\nservices: *x\n`,
+    'bomb.yaml': `${yamlBomb.join('\n')}\n`,
+    'merges.yaml': `${yamlMerges.join('\n')}\n`,
+    'compose.yaml': `x: &x { ${yamlBomb.join(', ').replaceAll('\n', ' ')} }\nservices: *x\n`,
     'brackets.yaml': '['.repeat(300_000),
     'blocks.yaml': Array.from({ length: 200 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
     'inside.yaml': 'a: &a { b: *a }\n',
@@ -179,13 +169,6 @@ async function rollOutHostile(stage: AdoptStage, made: string, results: Map<stri
     workPackages: [{ id: 'wp-01', title: 'Hostile', steps, undo: [{ kind: 'manual', text: 'nothing' }] }],
   });
   const edit = (name: string) => ({ kind: 'patch', edits: [{ file: name, find: 'a', replace: 'b' }] });
-  const bomb = Array.from(
-    { length: 12 },
-    (_, i) =>
-      `l${i}: &l${i} [${Array(10)
-        .fill(i === 0 ? 'x' : `*l${i - 1}`)
-        .join(', ')}]`,
-  );
   const refused: Record<string, string> = {
     ...Object.fromEntries(
       ['../outside/secret.yaml', '/etc/passwd', '.git/config', 'a/../../b', 'a/.GIT/hooks/post-commit'].map((name) => [
@@ -193,7 +176,7 @@ async function rollOutHostile(stage: AdoptStage, made: string, results: Map<stri
         JSON.stringify(file([edit(name)])),
       ]),
     ),
-    'a bomb': `${bomb.join('\n')}\n`,
+    'a bomb': `${yamlBomb.join('\n')}\n`,
     'brackets without end': '['.repeat(300_000),
     'over two megabytes': `# ${'x'.repeat(3 * 1024 * 1024)}\n`,
     'a machine that is not there': JSON.stringify(

@@ -27,12 +27,7 @@ export async function listBackups(
   if (state !== undefined) query = query.where('state', '=', state);
   if (after !== undefined) query = query.where('id', '<', after);
   const rows = await query.orderBy('id', 'desc').limit(limit).execute();
-  return rows.map((row) => ({
-    ...row,
-    state: row.state as BackupState,
-    startedAt: iso(row.startedAt),
-    endedAt: row.endedAt && iso(row.endedAt),
-  }));
+  return rows.map(told);
 }
 
 /** How often this fleet was restored: cursors of events that name an earlier time begin where it was restored to. */
@@ -60,10 +55,10 @@ export async function listDrills(db: Executor, { ownerId, limit, after }: PageRe
     .where('ownerId', '=', ownerId);
   if (after !== undefined) query = query.where('id', '<', after);
   const rows = await query.orderBy('id', 'desc').limit(limit).execute();
-  return rows.map((row) => ({
-    ...row,
-    state: row.state as BackupState,
-    startedAt: iso(row.startedAt),
-    endedAt: row.endedAt && iso(row.endedAt),
-  }));
+  return rows.map(told);
+}
+
+function told<Row extends { state: string; startedAt: Date; endedAt: Date | null }>(row: Row) {
+  const { state, startedAt, endedAt } = row;
+  return { ...row, state: state as BackupState, startedAt: iso(startedAt), endedAt: endedAt && iso(endedAt) };
 }

@@ -1,5 +1,4 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,6 +9,7 @@ import { submitWork } from '../../stores/work.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, type LabProcess, labOwner, openLab, openLabServers, until } from '../support/lab.ts';
 import { addService } from '../support/work.ts';
+import { freePorts } from '../../bench/support/fleet-bench.ts';
 
 /** Twenty claimers, the API and the worker, all real processes, die by SIGKILL while work is done: each piece is done once. */
 const claimers = 20;
@@ -35,7 +35,7 @@ afterAll(async () => {
 test('of work that many claim while everything dies, each piece is completed once, by the row and by who was told so', {
   timeout: 240_000,
 }, async () => {
-  const port = await freePort();
+  const [port] = (await freePorts(1)) as [number];
   let worker = lab.startWorker('pc2');
   let api = await lab.startApi(port);
   const token = await addService(lab.db, labOwner, 'crowd');
@@ -103,11 +103,3 @@ test('of work that many claim while everything dies, each piece is completed onc
   // The kills were in the thick of it, or nothing was shown.
   expect(attempts.filter(({ outcome }) => outcome === 'lost').length).toBeGreaterThan(0);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

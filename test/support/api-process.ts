@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Database } from '../../stores/database.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import type { TestScope } from './isolation.ts';
+import { freePorts } from '../../bench/support/fleet-bench.ts';
 
 const main = fileURLToPath(new URL('../../api/main.ts', import.meta.url));
 
@@ -15,7 +15,7 @@ export async function createApiProcesses(scope: TestScope, db: Database) {
   const principals = createPrincipalStore(db);
   const { ownerId } = await principals.ensureOperator();
   const token = (await principals.issue({ ownerId, kind: 'bearer', role: 'operator', name: 'test' })).secret;
-  const port = await freePort();
+  const [port] = (await freePorts(1)) as [number];
   const running = new Set<ChildProcess>();
 
   function call(
@@ -67,12 +67,4 @@ export async function createApiProcesses(scope: TestScope, db: Database) {
       for (const child of running) child.kill('SIGKILL');
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -8,6 +8,7 @@ import { readYaml } from '../../config/imports/located-yaml.ts';
 import { openTree, pathFrom, treeLimits } from '../../config/imports/tree.ts';
 import { servicesFileSchema } from '../../domain/services.ts';
 import { importOf, inFolder } from '../support/imported.ts';
+import { yamlBomb, yamlMerges } from '../support/hostile-yaml.ts';
 
 const good = { 'good.yaml': 'a: { script: a.py, port: 1000 }\n', 'a.py': '' };
 const reasonOf = async (name: string, text: string) => {
@@ -18,19 +19,8 @@ const reasonOf = async (name: string, text: string) => {
 
 describe('hostile files are left out by name, and the rest is read', () => {
   test('aliases that unfold to billions', async () => {
-    const levels = Array.from(
-      { length: 12 },
-      (_, i) =>
-        `l${i}: &l${i} [${Array(10)
-          .fill(i === 0 ? 'x' : `*l${i - 1}`)
-          .join(', ')}]`,
-    );
-    expect(await reasonOf('bomb.yaml', `${levels.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
-    const merged = Array.from(
-      { length: 12 },
-      (_, i) => `m${i}: &m${i} { ${i === 0 ? 'x: 1' : `a: *m${i - 1}, b: *m${i - 1}, c: *m${i - 1}, d: *m${i - 1}`} }`,
-    );
-    expect(await reasonOf('merge.yaml', `${merged.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
+    expect(await reasonOf('bomb.yaml', `${yamlBomb.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
+    expect(await reasonOf('merge.yaml', `${yamlMerges.join('\n')}\n`)).toBe('unfolds to more than 100000 values');
   });
 
   test.each([

@@ -17,6 +17,7 @@ import { makeFaultyMonorepo, withoutGpu } from '../support/faulty-monorepo.ts';
 import { inFolder } from '../support/imported.ts';
 import { emptyInventory } from '../support/inventories.ts';
 import { writeMonorepo } from '../support/monorepo.ts';
+import { yamlBomb } from '../support/hostile-yaml.ts';
 
 const shipped = readFileSync(fileURLToPath(new URL('../../fleet.yaml', import.meta.url)), 'utf8');
 const parsed = parseFleet(withoutGpu(shipped));
@@ -97,15 +98,8 @@ describe('what is read leaves no secret behind', () => {
   });
 
   test('what is hostile is left out by name, and the rest is judged', async () => {
-    const bomb = Array.from(
-      { length: 12 },
-      (_, i) =>
-        `l${i}: &l${i} [${Array(10)
-          .fill(i === 0 ? 'x' : `*l${i - 1}`)
-          .join(', ')}]`,
-    );
     const found = await inFolder(
-      { 'bomb.yaml': `${bomb.join('\n')}\n`, 'huge.py': 'x = 1\n'.repeat(100_000), 'a.py': 'import os\n' },
+      { 'bomb.yaml': `${yamlBomb.join('\n')}\n`, 'huge.py': 'x = 1\n'.repeat(100_000), 'a.py': 'import os\n' },
       (folder) => {
         symlinkSync('/etc/passwd', join(folder, 'link.env'));
         writeFileSync(
