@@ -49,7 +49,9 @@ export function deploySite(fleet: Fleet): DeploySite {
   });
   if (fields.length > 0) {
     const told = fields.map(({ path, rule, mend }) => `${path} ${rule}. ${mend}`);
-    throw new DomainError('CONFIG_INVALID', `fleet.yaml is not enough for a deployment:\n${told.join('\n')}`, { fields });
+    throw new DomainError('CONFIG_INVALID', `fleet.yaml is not enough for a deployment:\n${told.join('\n')}`, {
+      fields,
+    });
   }
   const named = (id: string | undefined) => machines.find((machine) => machine.id === id);
   const coordination =

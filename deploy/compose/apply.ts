@@ -15,9 +15,9 @@ import {
   type Wanted,
   wantedOf,
 } from './containers.ts';
-import { readIfThere } from './folder.ts';
+import { environmentText, readIfThere } from './folder.ts';
 import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
-import { portRows } from './kit.ts';
+import { type KitFiles, portRows } from './kit.ts';
 
 /** What runs on this machine, brought to what the folder says. */
 
@@ -38,30 +38,30 @@ export interface Standing {
   changes: ContainerChange[];
 }
 
-/** Reads the folder and asks Docker. */
-export async function standing(folder: string, files: readonly string[], env: Env): Promise<Standing> {
-  const profiles = (/^COMPOSE_PROFILES=(.*)$/m.exec(readIfThere(join(folder, '.env')) ?? '')?.[1] ?? '').split(',');
-  const wanted = files.flatMap((file) => {
-    const text = readIfThere(join(folder, file));
-    if (text === undefined)
-      throw new DomainError('NOT_FOUND', `there is no ${join(folder, file)}: make it by \`soulfra deploy init\`, or copy it here from where that was run`);
-    return wantedOf(file, text, profiles);
-  });
+/**
+ * Asks Docker what runs.
+ * @param kit what the files say, or will say once they are written
+ */
+export async function standing(folder: string, kit: KitFiles, files: readonly string[], env: Env): Promise<Standing> {
+  const environment = environmentText(readIfThere(join(folder, '.env')), '');
+  const profiles = /^COMPOSE_PROFILES=(.*)$/m.exec(environment)![1]!.split(',');
+  const wanted = files.flatMap((file) => wantedOf(file, kit.get(file)!, profiles));
   const found = (await Promise.all(files.map((file) => containersOf(file, env)))).flat();
   return { wanted, found, changes: containerChanges(wanted, found) };
 }
 
 export async function applyContainers(options: {
   folder: string;
+  kit: KitFiles;
   site: DeploySite;
   machine: FleetMachine;
   env: Env;
   say: Say;
 }): Promise<ContainerChange[]> {
-  const { folder, site, machine, env, say } = options;
+  const { folder, kit, site, machine, env, say } = options;
   const command = await composeCommand(env);
   const files = filesOf(site, machine);
-  const before = await standing(folder, files, env);
+  const before = await standing(folder, kit, files, env);
   const ours = new Set(before.found.filter(({ state }) => state === 'running').flatMap(({ ports }) => ports));
   const names = new Set(before.found.filter(({ state }) => state === 'running').map(({ service }) => service));
   const rows = portRows(site).filter(
@@ -76,18 +76,29 @@ export async function applyContainers(options: {
     const changes = before.changes.filter((change) => change.file === file);
     if (changes.length === 0) continue;
     for (const { action, service } of changes) say(`${file} ${service}: ${action}`);
-    const gone = await runCompose(command, composeArguments(command, folder, file, ['up', '-d', '--remove-orphans']), env);
-    if (gone !== '') throw await upFailed(folder, file, command, env, gone);
+    const gone = await runCompose(
+      command,
+      composeArguments(command, folder, file, ['up', '-d', '--remove-orphans']),
+      env,
+    );
+    if (gone !== '') throw await upFailed({ folder, kit, command, env }, file, gone);
   }
-  await untilUp(folder, files, env, say, command);
+  await untilUp({ folder, kit, command, env }, files, say);
   return before.changes;
 }
 
-async function untilUp(folder: string, files: readonly string[], env: Env, say: Say, command: readonly string[]): Promise<void> {
+interface Running {
+  folder: string;
+  kit: KitFiles;
+  command: readonly string[];
+  env: Env;
+}
+
+async function untilUp(running: Running, files: readonly string[], say: Say): Promise<void> {
   const until = Date.now() + upWithinMs;
   const told = new Set<string>();
   for (;;) {
-    const { wanted, found } = await standing(folder, files, env);
+    const { wanted, found } = await standing(running.folder, running.kit, files, running.env);
     for (const want of wanted.filter((each) => isUp(each, found))) {
       const name = `${want.file} ${want.service}`;
       if (told.has(name)) continue;
@@ -97,20 +108,21 @@ async function untilUp(folder: string, files: readonly string[], env: Env, say: 
     if (told.size === wanted.length) return;
     if (Date.now() > until) {
       const waiting = wanted.filter(({ file, service }) => !told.has(`${file} ${service}`));
-      throw await upFailed(folder, waiting[0]!.file, command, env, `not ready after ${upWithinMs / 60_000} min: ${waiting.map(({ service }) => service).join(', ')}`);
+      const why = `not ready after ${upWithinMs / 60_000} min: ${waiting.map(({ service }) => service).join(', ')}`;
+      throw await upFailed(running, waiting[0]!.file, why);
     }
     await pause(2_000);
   }
 }
 
 /** With the last lines of what is not up, so that a wrong secret or a full disk stands in the message. */
-async function upFailed(folder: string, file: string, command: readonly string[], env: Env, why: string): Promise<DomainError> {
-  const { wanted, found } = await standing(folder, [file], env);
+async function upFailed({ folder, kit, command, env }: Running, file: string, why: string): Promise<DomainError> {
+  const { wanted, found } = await standing(folder, kit, [file], env);
   const down = wanted.filter((want) => !isUp(want, found)).map(({ service }) => service);
   const lines: string[] = [];
   for (const service of down.slice(0, 3)) {
     const args = composeArguments(command, folder, file, ['logs', '--no-color', '--tail', '5', service]);
-    lines.push(`${service}:\n${await outputOf(command, args, env)}`);
+    lines.push(`${service}:\n${(await ended(command, args, env)).text.trim()}`);
   }
   return new DomainError(
     'UNAVAILABLE',
@@ -121,14 +133,20 @@ async function upFailed(folder: string, file: string, command: readonly string[]
 /** @returns what went wrong; empty where nothing did */
 async function runCompose(command: readonly string[], args: readonly string[], env: Env): Promise<string> {
   const { code, text } = await ended(command, args, env);
-  return code === 0 ? '' : text.split('\n').filter((line) => line !== '').slice(-5).join('\n') || `ended by ${code}`;
+  return code === 0
+    ? ''
+    : text
+        .split('\n')
+        .filter((line) => line !== '')
+        .slice(-5)
+        .join('\n') || `ended by ${code}`;
 }
 
-async function outputOf(command: readonly string[], args: readonly string[], env: Env): Promise<string> {
-  return (await ended(command, args, env)).text.trim();
-}
-
-async function ended(command: readonly string[], args: readonly string[], env: Env): Promise<{ code: number | string; text: string }> {
+async function ended(
+  command: readonly string[],
+  args: readonly string[],
+  env: Env,
+): Promise<{ code: number | string; text: string }> {
   const child = spawn(command[0]!, args, { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   for (const stream of [child.stdout, child.stderr])

@@ -89,9 +89,7 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
     ...(part.after === undefined
       ? {}
       : {
-          depends_on: Object.fromEntries(
-            Object.entries(part.after).map(([name, condition]) => [name, { condition }]),
-          ),
+          depends_on: Object.fromEntries(Object.entries(part.after).map(([name, condition]) => [name, { condition }])),
         }),
     ...(part.health === undefined
       ? {}
@@ -117,7 +115,11 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
       resources: {
         limits: { cpus: String(part.cpus), memory: part.memory, pids: 1024 },
         ...(part.gpus
-          ? { reservations: { devices: [{ driver: 'nvidia', count: 'all', capabilities: ['gpu', 'utility', 'compute'] }] } }
+          ? {
+              reservations: {
+                devices: [{ driver: 'nvidia', count: 'all', capabilities: ['gpu', 'utility', 'compute'] }],
+              },
+            }
           : {}),
       },
     },

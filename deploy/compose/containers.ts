@@ -87,7 +87,9 @@ export function isUp(want: Wanted, found: readonly Found[]): boolean {
 
 export async function containersOf(file: string, env: Env): Promise<Found[]> {
   const ask = (args: string[]) => output('docker', args, { env, timeoutMs: 60_000 });
-  const ids = (await ask(['ps', '-aq', '--no-trunc', '--filter', `label=com.docker.compose.project=${projectOf(file)}`]))
+  const ids = (
+    await ask(['ps', '-aq', '--no-trunc', '--filter', `label=com.docker.compose.project=${projectOf(file)}`])
+  )
     .split('\n')
     .filter((id) => id !== '');
   if (ids.length === 0) return [];
@@ -103,20 +105,27 @@ export async function containersOf(file: string, env: Env): Promise<Found[]> {
     state: State.Status,
     health: State.Health?.Status,
     exitCode: State.ExitCode,
-    ports: Object.values(HostConfig.PortBindings ?? {}).flatMap((bound) => (bound ?? []).map(({ HostPort }) => Number(HostPort))),
+    ports: Object.values(HostConfig.PortBindings ?? {}).flatMap((bound) =>
+      (bound ?? []).map(({ HostPort }) => Number(HostPort)),
+    ),
   }));
 }
 
 /** How Compose is called here. */
 export async function composeCommand(env: Env): Promise<string[]> {
-  const mend = 'install docker-compose-plugin (https://docs.docker.com/compose/install), or run without Docker: soulfra deploy init --systemd';
+  const mend =
+    'install docker-compose-plugin (https://docs.docker.com/compose/install), or run without Docker: soulfra deploy init --systemd';
   if (onPath('docker', env) === undefined)
-    throw new DomainError('UNAVAILABLE', `there is no Docker on this host: install it, or run without it: soulfra deploy init --systemd`);
+    throw new DomainError(
+      'UNAVAILABLE',
+      `there is no Docker on this host: install it, or run without it: soulfra deploy init --systemd`,
+    );
   const tried: string[] = [];
   for (const command of [['docker', 'compose'], ['docker-compose']]) {
-    const version = await output(command[0]!, [...command.slice(1), 'version', '--short'], { env, timeoutMs: 20_000 }).catch(
-      () => undefined,
-    );
+    const version = await output(command[0]!, [...command.slice(1), 'version', '--short'], {
+      env,
+      timeoutMs: 20_000,
+    }).catch(() => undefined);
     const number = version === undefined ? undefined : /\d+\.\d+\.\d+/.exec(version)?.[0];
     if (number === undefined) continue;
     if (compareVersions(number, leastCompose) >= 0) return command;
@@ -126,6 +135,20 @@ export async function composeCommand(env: Env): Promise<string[]> {
   throw new DomainError('UNAVAILABLE', `${why}; ${leastCompose} or newer is needed: ${mend}`);
 }
 
-export function composeArguments(command: readonly string[], folder: string, file: string, rest: readonly string[]): string[] {
-  return [...command.slice(1), '--project-directory', folder, '--env-file', join(folder, '.env'), '-f', join(folder, file), ...rest];
+export function composeArguments(
+  command: readonly string[],
+  folder: string,
+  file: string,
+  rest: readonly string[],
+): string[] {
+  return [
+    ...command.slice(1),
+    '--project-directory',
+    folder,
+    '--env-file',
+    join(folder, '.env'),
+    '-f',
+    join(folder, file),
+    ...rest,
+  ];
 }

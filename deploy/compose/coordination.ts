@@ -1,4 +1,5 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { serverNames } from '../../domain/server-names.ts';
 import type { PartOfCompose, PublishedPort } from './compose-service.ts';
 import { imageOf, ownImage } from './images.ts';
 import { databases } from './server-files.ts';
@@ -7,8 +8,6 @@ import { databases } from './server-files.ts';
 
 export type Parts = Record<string, PartOfCompose>;
 
-/** What our servers' certificates are for; containers and machines find them by these names. */
-export const serverNames = { database: 'postgres.soulfra', redis: 'redis.soulfra', temporal: 'temporal.soulfra' } as const;
 const inner = serverNames;
 
 /** What a process of ours needs to reach the servers; its certificate is named by who it is. */
@@ -27,14 +26,16 @@ export function clientEnvironment(site: DeploySite, certificate: string): Record
 /** Names that our certificates are for, at the address where their servers are. */
 export function serverHosts(site: DeploySite): Record<string, string> {
   const at = site.addresses[site.coordination.id]!;
-  return Object.fromEntries(Object.values(inner).map((name) => [name, at]));
+  return Object.fromEntries([inner.postgres, inner.redis, inner.temporal].map((name) => [name, at]));
 }
 
 const of = (name: string) => [`${name}.crt`, `${name}.key`, 'ca.crt'];
 const httpReady = (url: string) => ['CMD', 'wget', '-q', '-O', '/dev/null', url];
 
 /** Which ports the coordinating machine opens, and why. */
-export function coordinationPorts(site: DeploySite): Record<'proxy' | 'temporal' | 'postgres' | 'redis', PublishedPort[]> {
+export function coordinationPorts(
+  site: DeploySite,
+): Record<'proxy' | 'temporal' | 'postgres' | 'redis', PublishedPort[]> {
   const { ports, coordination } = site;
   const address = site.addresses[coordination.id]!;
   const open = (port: number, reason: string) => ({ port, address, reason });
@@ -44,7 +45,9 @@ export function coordinationPorts(site: DeploySite): Record<'proxy' | 'temporal'
       open(ports.telemetry, 'collectors of the machines send figures and lines; only with a certificate of ours'),
     ],
     temporal: [open(ports.temporal, 'workers of the machines; only with a certificate of ours')],
-    postgres: [open(ports.postgres, 'workers of the machines and the standby; TLS 1.3, a certificate of ours and a password')],
+    postgres: [
+      open(ports.postgres, 'workers of the machines and the standby; TLS 1.3, a certificate of ours and a password'),
+    ],
     redis: [open(ports.redis, 'workers of the machines; TLS 1.3, a certificate of ours and a password')],
   };
 }
@@ -53,7 +56,7 @@ export function coordinationPorts(site: DeploySite): Record<'proxy' | 'temporal'
 export function volumesPart(names: readonly string[]): PartOfCompose {
   return {
     image: ownImage,
-    user: '0:0',
+    user: 'root:root',
     command: ['sh', '-c', 'chown "$SOULFRA_UID:$SOULFRA_GID" /volumes/*'],
     environment: { SOULFRA_UID: '${SOULFRA_UID}', SOULFRA_GID: '${SOULFRA_GID}' },
     capabilities: ['CHOWN'],
@@ -83,7 +86,7 @@ export function dataParts(site: DeploySite): Parts {
       tls: of('postgres'),
       volumes: ['postgres:/var/lib/postgresql', './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro'],
       ports: open.postgres,
-      aliases: [inner.database],
+      aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
       // While the data is made, the server listens to a socket alone.
       health: { test: ['CMD', 'pg_isready', '-q', '-h', '127.0.0.1', '-p', String(ports.postgres)], startPeriod: '2m' },
@@ -231,7 +234,7 @@ export function servingParts(site: DeploySite): Parts {
     'postgres-exporter': {
       image: imageOf('postgresExporter'),
       environment: {
-        DATA_SOURCE_URI: `${inner.database}:${ports.postgres}/postgres?sslmode=verify-full&sslrootcert=/etc/soulfra/tls/ca.crt&sslcert=/etc/soulfra/tls/exporters.crt&sslkey=/etc/soulfra/tls/exporters.key`,
+        DATA_SOURCE_URI: `${inner.postgres}:${ports.postgres}/postgres?sslmode=verify-full&sslrootcert=/etc/soulfra/tls/ca.crt&sslcert=/etc/soulfra/tls/exporters.crt&sslkey=/etc/soulfra/tls/exporters.key`,
         DATA_SOURCE_USER: 'exporter',
         DATA_SOURCE_PASS_FILE: '/run/secrets/exporter_password',
       },
@@ -278,7 +281,11 @@ export function servingParts(site: DeploySite): Parts {
     },
     alertmanager: {
       image: imageOf('alertmanager'),
-      command: ['--config.file=/etc/soulfra/alertmanager.yaml', '--storage.path=/alertmanager', '--cluster.listen-address='],
+      command: [
+        '--config.file=/etc/soulfra/alertmanager.yaml',
+        '--storage.path=/alertmanager',
+        '--cluster.listen-address=',
+      ],
       own: ['alertmanager.yaml'],
       volumes: ['alertmanager:/alertmanager'],
       after: { volumes: 'service_completed_successfully' },
@@ -323,12 +330,26 @@ export function servingParts(site: DeploySite): Parts {
   };
 }
 
-export const roleSecrets = ['soulfra_password', 'temporal_password', 'exporter_password', 'replicator_password'] as const;
-export const namedVolumes = ['postgres', 'redis', 'api', 'proxy', 'prometheus', 'alertmanager', 'loki', 'grafana'] as const;
+export const roleSecrets = [
+  'soulfra_password',
+  'temporal_password',
+  'exporter_password',
+  'replicator_password',
+] as const;
+export const namedVolumes = [
+  'postgres',
+  'redis',
+  'api',
+  'proxy',
+  'prometheus',
+  'alertmanager',
+  'loki',
+  'grafana',
+] as const;
 /** With a certificate of their own, besides each machine. */
 export const clientNames = ['api', 'temporal-ui', 'exporters'] as const;
 export const databaseUrlOf = (site: DeploySite, password: string) =>
-  `postgres://soulfra:${password}@${inner.database}:${site.ports.postgres}/${databases.app}`;
+  `postgres://soulfra:${password}@${inner.postgres}:${site.ports.postgres}/${databases.app}`;
 export const redisUrlOf = (site: DeploySite, password: string) =>
   `rediss://default:${password}@${inner.redis}:${site.ports.redis}`;
 

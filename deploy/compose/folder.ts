@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { writeText } from '../embedded/home.ts';
@@ -53,14 +53,19 @@ export function environmentText(before: string | undefined, image: string): stri
     COMPOSE_PROFILES: 'observability',
     DOCKER_ROOT: '/var/lib/docker',
   };
-  const there = new Map((before ?? '').split('\n').flatMap((line) => {
-    const found = /^([A-Z_]+)=(.*)$/.exec(line);
-    return found === null ? [] : [[found[1]!, found[2]!] as const];
-  }));
-  const head = '# Made by `soulfra deploy init`. What you change here stays; SOULFRA_IMAGE follows the version. No secrets.';
+  const there = new Map(
+    (before ?? '').split('\n').flatMap((line) => {
+      const found = /^([A-Z_]+)=(.*)$/.exec(line);
+      return found === null ? [] : [[found[1]!, found[2]!] as const];
+    }),
+  );
+  const head =
+    '# Made by `soulfra deploy init`. What you change here stays; SOULFRA_IMAGE follows the version. No secrets.';
   const own = [...there].filter(([name]) => wanted[name] === undefined);
   const lines = [
-    ...Object.entries(wanted).map(([name, usual]) => `${name}=${name === 'SOULFRA_IMAGE' ? usual : (there.get(name) ?? usual)}`),
+    ...Object.entries(wanted).map(
+      ([name, usual]) => `${name}=${name === 'SOULFRA_IMAGE' ? usual : (there.get(name) ?? usual)}`,
+    ),
     ...own.map(([name, value]) => `${name}=${value}`),
   ];
   return `${head}\n${lines.join('\n')}\n`;
@@ -86,8 +91,9 @@ export async function writeFolder(
   const beside = `${folder}.new-${process.pid}`;
   try {
     mkdirSync(dirname(folder), { recursive: true });
+    // Of a run that was killed.
     for (const stale of readdirSync(dirname(folder)))
-      if (new RegExp(`^${RegExp.escape(folder.split('/').at(-1)!)}\\.new-\\d+$`).test(stale))
+      if (stale.startsWith(`${basename(folder)}.new-`) && /^\d+$/.test(stale.slice(basename(folder).length + 5)))
         rmSync(join(dirname(folder), stale), { recursive: true, force: true });
     const changes = fileChanges(folder, files);
     const made = await makeOnce(site, beside, folder);
@@ -97,7 +103,10 @@ export async function writeFolder(
       ...kept,
       ['.env', environmentText(readIfThere(join(folder, '.env')), image)],
       ['.gitignore', '*\n'],
-      [manifestName, `${JSON.stringify({ files: Object.fromEntries([...files].map(([path, text]) => [path, hashOf(text)])) }, null, 2)}\n`],
+      [
+        manifestName,
+        `${JSON.stringify({ files: Object.fromEntries([...files].map(([path, text]) => [path, hashOf(text)])) }, null, 2)}\n`,
+      ],
     ]);
     for (const [path, text] of all) {
       mkdirSync(dirname(join(beside, path)), { recursive: true });

@@ -58,7 +58,9 @@ export async function portsTaken(rows: readonly PortRow[], ours: ReadonlySet<num
           `${row.address} is no address of this host, ${row.service} cannot listen at it: bring that network up (ip addr), or correct deploy.addresses.${row.machineId} in fleet.yaml`,
         ];
       if (code !== 'EADDRINUSE')
-        return [`port ${row.port} at ${row.address} cannot be opened for ${row.service} (${code}): choose another one in fleet.yaml`];
+        return [
+          `port ${row.port} at ${row.address} cannot be opened for ${row.service} (${code}): choose another one in fleet.yaml`,
+        ];
       return [
         `port ${row.port} at ${row.address} is taken, ${row.service} needs it (${row.reason}): stop what listens there (ss -ltnp 'sport = :${row.port}'), or choose another one in fleet.yaml`,
       ];
@@ -92,7 +94,8 @@ export async function gpuFaults(
   if (machine.gpus.length === 0 || machine.modelServer?.url === undefined) return [];
   const mend = `install its driver, or take the card out of machines.${machine.id}.gpus in fleet.yaml`;
   const smi = onPath('nvidia-smi', env);
-  if (smi === undefined) return [`${machine.id} has ${machine.gpus.length} GPU in fleet.yaml, but nvidia-smi is not on this host: ${mend}`];
+  if (smi === undefined)
+    return [`${machine.id} has ${machine.gpus.length} GPU in fleet.yaml, but nvidia-smi is not on this host: ${mend}`];
   const seen = await output(smi, ['-L'], { env, timeoutMs: 20_000 }).then(
     (text) => text.split('\n').filter((line) => line.startsWith('GPU ')).length,
     (err: Error) => err.message,
@@ -101,13 +104,19 @@ export async function gpuFaults(
   if (seen < machine.gpus.length)
     return [`${machine.id} has ${machine.gpus.length} GPU in fleet.yaml, this host shows ${seen}: ${mend}`];
   if (!docker) return [];
-  const info = await output('docker', ['info', '--format', '{{json .Runtimes}}{{json .CDISpecDirs}}'], { env, timeoutMs: 20_000 });
+  const info = await output('docker', ['info', '--format', '{{json .Runtimes}}{{json .CDISpecDirs}}'], {
+    env,
+    timeoutMs: 20_000,
+  });
   return info.includes('nvidia')
     ? []
-    : ['Docker cannot hand out cards here: install nvidia-container-toolkit, then `nvidia-ctk runtime configure --runtime=docker` and restart Docker'];
+    : [
+        'Docker cannot hand out cards here: install nvidia-container-toolkit, then `nvidia-ctk runtime configure --runtime=docker` and restart Docker',
+      ];
 }
 
 /** @throws CONFLICT with every fault in a line of its own */
 export function refuseFaults(faults: readonly string[]): void {
-  if (faults.length > 0) throw new DomainError('CONFLICT', `nothing was changed:\n${faults.map((line) => `  - ${line}`).join('\n')}`);
+  if (faults.length > 0)
+    throw new DomainError('CONFLICT', `nothing was changed:\n${faults.map((line) => `  - ${line}`).join('\n')}`);
 }

@@ -7,13 +7,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { machineParts } from './machine.ts';
-import {
-  collectorConfig,
-  grafanaDatasources,
-  lokiYaml,
-  prometheusYaml,
-  proxyConfig,
-} from './observability-files.ts';
+import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
 import {
   generatedHead,
@@ -99,10 +93,7 @@ export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
 /** Compose files by their names, before they are text. */
 export function composeFiles(site: DeploySite): Map<string, Parts> {
   const files = new Map<string, Parts>([
-    [
-      'coordination.yaml',
-      { ...dataParts(site), ...servingParts(site), ...machineParts(site, site.coordination) },
-    ],
+    ['coordination.yaml', { ...dataParts(site), ...servingParts(site), ...machineParts(site, site.coordination) }],
   ]);
   for (const machine of site.fleet.machines)
     if (machine.id !== site.coordination.id) files.set(`inference-${machine.id}.yaml`, machineParts(site, machine));
@@ -204,4 +195,3 @@ export function portRows(site: DeploySite): PortRow[] {
     return rows(file, machineId, parts);
   });
 }
-

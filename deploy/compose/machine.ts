@@ -11,7 +11,14 @@ export function machinePorts(machine: FleetMachine): PublishedPort[] {
   const port = modelServerPort(machine);
   return port === undefined
     ? []
-    : [{ port, containerPort: 11_434, address: '127.0.0.1', reason: 'the model server, for the worker of the same host' }];
+    : [
+        {
+          port,
+          containerPort: 11_434,
+          address: '127.0.0.1',
+          reason: 'the model server, for the worker of the same host',
+        },
+      ];
 }
 
 /**
@@ -81,7 +88,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
       : {
           'model-server': {
             image: imageOf('modelServer'),
-            user: '0:0',
+            user: 'root:root',
             environment: { OLLAMA_KEEP_ALIVE: '-1', OLLAMA_HOST: '0.0.0.0:11434' },
             volumes: ['models:/root/.ollama'],
             ports,
@@ -94,7 +101,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
     collector: {
       image: imageOf('collector'),
       // Lines of containers are readable by root alone.
-      user: '0:0',
+      user: 'root:root',
       capabilities: ['DAC_READ_SEARCH'],
       command: [
         'run',

@@ -3,6 +3,7 @@ import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { serverNames } from '../../domain/server-names.ts';
 import { writeText } from '../embedded/home.ts';
 import { openAuthority, readAuthorities, trustOf } from '../tls/authority-files.ts';
 import {
@@ -12,7 +13,7 @@ import {
   issueServerCertificate,
   readCertificate,
 } from '../tls/authority.ts';
-import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets, serverNames } from './coordination.ts';
+import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
 
 /** Secrets and certificates of a folder: what is there stays as it is, what is missing is made. */
 
@@ -68,7 +69,8 @@ function makeSecrets(site: DeploySite, folder: string, kept: string): string[] {
     'redis_password.conf': `requirepass ${secrets['redis_password']}`,
     'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
   };
-  for (const [name, text] of Object.entries({ ...secrets, ...derived })) writePrivate(folder, `secrets/${name}`, `${text}\n`);
+  for (const [name, text] of Object.entries({ ...secrets, ...derived }))
+    writePrivate(folder, `secrets/${name}`, `${text}\n`);
   return made;
 }
 
@@ -108,10 +110,7 @@ async function makeCertificates(site: DeploySite, folder: string, kept: string):
   return made;
 }
 
-function wantedCertificates(
-  site: DeploySite,
-  authority: Authority,
-): Map<string, () => Promise<IssuedCertificate>> {
+function wantedCertificates(site: DeploySite, authority: Authority): Map<string, () => Promise<IssuedCertificate>> {
   const at = [site.coordination, ...(site.standby === undefined ? [] : [site.standby])].map(
     ({ id }) => site.addresses[id]!,
   );
@@ -122,7 +121,7 @@ function wantedCertificates(
     issueServerCertificate(authority, [name], addresses, { ...options, isClientToo: true });
   const isName = !/^[\d.]+$/.test(site.host);
   return new Map([
-    ['postgres', server(serverNames.database)],
+    ['postgres', server(serverNames.postgres)],
     ['redis', server(serverNames.redis)],
     ['temporal', server(serverNames.temporal)],
     [

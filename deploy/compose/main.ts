@@ -69,15 +69,14 @@ async function run(): Promise<object> {
     case 'plan': {
       const machine = machineHere(site, values.machine);
       const changes = fileChanges(folder, files);
-      // Containers are compared with what the files will be, so nothing is said of a file that is to change.
-      const running = changes.length > 0 ? undefined : await standing(folder, filesOf(site, machine), process.env);
-      return { folder, machine: machine.id, files: changes, containers: running?.changes ?? null };
+      const { changes: containers } = await standing(folder, files, filesOf(site, machine), process.env);
+      return { folder, machine: machine.id, files: changes, containers };
     }
     case 'apply': {
       const machine = machineHere(site, values.machine);
       const { changes, made } = await write();
       for (const { path, action } of changes) progress(`${path}: ${action}`);
-      const containers = await applyContainers({ folder, site, machine, env: process.env, say: progress });
+      const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
       return { folder, machine: machine.id, files: changes, made, containers };
     }
     default:

@@ -36,7 +36,12 @@ export function lokiYaml(places: Places): string {
   const data = places.data('loki');
   const config = {
     auth_enabled: false,
-    server: { http_listen_address: places.inner, http_listen_port: 3100, grpc_listen_address: '127.0.0.1', log_level: 'warn' },
+    server: {
+      http_listen_address: places.inner,
+      http_listen_port: 3100,
+      grpc_listen_address: '127.0.0.1',
+      log_level: 'warn',
+    },
     common: {
       path_prefix: data,
       instance_addr: '127.0.0.1',
@@ -46,7 +51,13 @@ export function lokiYaml(places: Places): string {
     },
     schema_config: {
       configs: [
-        { from: '2026-01-01', store: 'tsdb', object_store: 'filesystem', schema: 'v13', index: { prefix: 'index_', period: '24h' } },
+        {
+          from: '2026-01-01',
+          store: 'tsdb',
+          object_store: 'filesystem',
+          schema: 'v13',
+          index: { prefix: 'index_', period: '24h' },
+        },
       ],
     },
     limits_config: { retention_period: '720h', reject_old_samples: false },

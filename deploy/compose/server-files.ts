@@ -44,7 +44,13 @@ export function pgHba(): string {
   const rows = [
     ['local', 'all', 'all', '', 'scram-sha-256'],
     ['hostssl', databases.app, 'soulfra', 'all', 'scram-sha-256 clientcert=verify-ca'],
-    ['hostssl', `${databases.temporal},${databases.visibility}`, 'temporal', 'all', 'scram-sha-256 clientcert=verify-ca'],
+    [
+      'hostssl',
+      `${databases.temporal},${databases.visibility}`,
+      'temporal',
+      'all',
+      'scram-sha-256 clientcert=verify-ca',
+    ],
     ['hostssl', 'postgres', 'exporter', 'all', 'scram-sha-256 clientcert=verify-ca'],
     ['hostssl', 'replication,postgres', 'replicator', 'all', 'scram-sha-256 clientcert=verify-ca'],
     ['host', 'all', 'all', 'all', 'reject'],
@@ -56,7 +62,11 @@ export function pgHba(): string {
 export function rolesSql(places: Places): string {
   const roles = ['soulfra', 'temporal', 'exporter', 'replicator'];
   const read = roles.map((role) => `\\set ${role}_password \`cat ${places.secret(`${role}_password`)}\``);
-  const made = Object.entries({ [databases.app]: 'soulfra', [databases.temporal]: 'temporal', [databases.visibility]: 'temporal' });
+  const made = Object.entries({
+    [databases.app]: 'soulfra',
+    [databases.temporal]: 'temporal',
+    [databases.visibility]: 'temporal',
+  });
   return [
     `-- ${generatedHead}`,
     ...read,
