@@ -62,7 +62,7 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as con
 /** A box whose clock is a little behind must not find a fresh certificate to be of the future. */
 const backdatedMs = 5 * 60_000;
 const dayMs = 24 * 3_600_000;
-export const certificateDays = 90;
+const certificateDays = 90;
 const authorityDays = 3650;
 
 /** A new authority. Its key never leaves the box that it is made on. */

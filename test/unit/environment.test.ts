@@ -119,7 +119,7 @@ describe('the environment', () => {
       keyFile: join(folder, 'own.key'),
     });
     expect(apiEnvironment(servers).tlsFiles).toBeUndefined();
-    const { SOULFRA_TLS_KEY_FILE: _, ...two } = set;
+    const { SOULFRA_TLS_KEY_FILE: _, ...two }: Record<string, string> = set;
     expect(Object.keys(fieldsOf(() => apiEnvironment(two)))).toEqual(['SOULFRA_TLS_KEY_FILE']);
     expect(Object.keys(fieldsOf(() => apiEnvironment({ ...set, SOULFRA_TLS_CA_FILE: join(folder, 'none') })))).toEqual([
       'SOULFRA_TLS_CA_FILE',
