@@ -33,9 +33,7 @@ const of = (name: string) => [`${name}.crt`, `${name}.key`, 'ca.crt'];
 const httpReady = (url: string) => ['CMD', 'wget', '-q', '-O', '/dev/null', url];
 
 /** Which ports the coordinating machine opens, and why. */
-export function coordinationPorts(
-  site: DeploySite,
-): Record<'proxy' | 'temporal' | 'postgres' | 'redis', PublishedPort[]> {
+function coordinationPorts(site: DeploySite): Record<'proxy' | 'temporal' | 'postgres' | 'redis', PublishedPort[]> {
   const { ports, coordination } = site;
   const address = site.addresses[coordination.id]!;
   const open = (port: number, reason: string) => ({ port, address, reason });
@@ -336,16 +334,7 @@ export const roleSecrets = [
   'exporter_password',
   'replicator_password',
 ] as const;
-export const namedVolumes = [
-  'postgres',
-  'redis',
-  'api',
-  'proxy',
-  'prometheus',
-  'alertmanager',
-  'loki',
-  'grafana',
-] as const;
+const namedVolumes = ['postgres', 'redis', 'api', 'proxy', 'prometheus', 'alertmanager', 'loki', 'grafana'] as const;
 /** With a certificate of their own, besides each machine. */
 export const clientNames = ['api', 'temporal-ui', 'exporters'] as const;
 export const databaseUrlOf = (site: DeploySite, password: string) =>

@@ -49,7 +49,7 @@ export function readShipped(deployFolder: string): Shipped {
 }
 
 /** Files of `config/`, for containers or for a host. */
-export function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: string): Map<string, string> {
+function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: string): Map<string, string> {
   const { fleet } = site;
   return new Map([
     ['fleet.yaml', exportFleet(fleet)],
@@ -91,7 +91,7 @@ export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
 }
 
 /** Compose files by their names, before they are text. */
-export function composeFiles(site: DeploySite): Map<string, Parts> {
+function composeFiles(site: DeploySite): Map<string, Parts> {
   const files = new Map<string, Parts>([
     ['coordination.yaml', { ...dataParts(site), ...servingParts(site), ...machineParts(site, site.coordination) }],
   ]);

@@ -7,7 +7,7 @@ import { imageOf, ownImage } from './images.ts';
 import { modelServerPort } from './model-server.ts';
 
 /** Of which other machines the kit shows what they open: to themselves alone. */
-export function machinePorts(machine: FleetMachine): PublishedPort[] {
+function machinePorts(machine: FleetMachine): PublishedPort[] {
   const port = modelServerPort(machine);
   return port === undefined
     ? []

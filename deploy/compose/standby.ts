@@ -6,7 +6,7 @@ import type { Places } from './places.ts';
 import { generatedHead, standbyName } from './server-files.ts';
 
 /** The site as it will be when the standby has taken over: the same ports and names, at its own address. */
-export function promotedSite(site: DeploySite, standby: FleetMachine): DeploySite {
+function promotedSite(site: DeploySite, standby: FleetMachine): DeploySite {
   const host = site.fleet.deploy.host ?? site.addresses[standby.id]!;
   return { ...site, coordination: standby, standby: undefined, host };
 }
