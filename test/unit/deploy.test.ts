@@ -333,18 +333,15 @@ describe('what is to be done with containers', () => {
   test('a mounted file that changes is a change of its part, and of no other', () => {
     const site = deploySite(fleetOf(2));
     const other = composeKit(site, { ...shipped, rules: new Map([['new.yaml', 'groups: []\n']]) });
-    const changed = containerChanges(
-      wantedOf('coordination.yaml', other.get('coordination.yaml')!, ['observability']),
-      [
-        ...wantedOf('coordination.yaml', text, ['observability']).map((want) => ({
-          ...want,
-          state: want.once ? 'exited' : 'running',
-          health: 'healthy',
-          exitCode: 0,
-          ports: [],
-        })),
-      ],
-    );
+    const profiles = ['observability'];
+    const found = wantedOf('coordination.yaml', text, profiles).map((want) => ({
+      ...want,
+      state: want.once ? 'exited' : 'running',
+      health: 'healthy',
+      exitCode: 0,
+      ports: [],
+    }));
+    const changed = containerChanges(wantedOf('coordination.yaml', other.get('coordination.yaml')!, profiles), found);
     expect(changed).toEqual([{ file: 'coordination.yaml', service: 'prometheus', action: 'recreate' }]);
   });
 });
