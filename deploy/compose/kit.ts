@@ -70,14 +70,11 @@ function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: s
   ]);
 }
 
-/** Where the images of Temporal's tools keep its schema. */
-const schemaFolder = '/etc/temporal/schema/postgresql/v12';
-
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
 export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
   const places = containerPlaces();
   const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log');
-  config.set('temporal-schema.sh', temporalSchemaScript(site, places, schemaFolder));
+  config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
     config.set('standby-postgres.sh', standbyScript(site, places));

@@ -66,12 +66,19 @@ function makeSecrets(site: DeploySite, folder: string, kept: string): string[] {
   const derived = {
     database_url: databaseUrlOf(site, secrets['soulfra_password']!),
     redis_url: redisUrlOf(site, secrets['redis_password']!),
+    // For hosts without Docker, whose resolver does not know our names.
+    database_url_by_address: byAddress(site, databaseUrlOf(site, secrets['soulfra_password']!)),
+    redis_url_by_address: byAddress(site, redisUrlOf(site, secrets['redis_password']!)),
     'redis_password.conf': `requirepass ${secrets['redis_password']}`,
     'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
   };
   for (const [name, text] of Object.entries({ ...secrets, ...derived }))
     writePrivate(folder, `secrets/${name}`, `${text}\n`);
   return made;
+}
+
+function byAddress(site: DeploySite, url: string): string {
+  return url.replace(/@[a-z]+\.soulfra:/, `@${site.addresses[site.coordination.id]}:`);
 }
 
 /** One that somebody has emptied or put another thing into is told before a server refuses it. */
