@@ -17,6 +17,7 @@ export interface ConnectionSettings {
   temporalNamespace: string;
   controlSocket?: string | undefined;
   temporalUi?: string | undefined;
+  publicUrl?: string | undefined;
   modelKey?: string | undefined;
   /** 32 bytes, base64url. */
   secretKey?: string | undefined;
@@ -53,6 +54,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     temporalUi: settings.temporalUi,
+    publicUrl: settings.publicUrl,
     embedderOf: embedders.of,
     secretBox: boxOf(settings.secretKey),
     webhookBox: boxOf(settings.webhookKey),
