@@ -100,7 +100,15 @@ export function mailedPage(): string {
 <p>Then come back to <a href="/join">this invitation</a>: it is kept here for an hour.</p>`);
 }
 
-export function joinedPage({ guildId, isNewUser, canOpen }: { guildId: string; isNewUser: boolean; canOpen: boolean }): string {
+export function joinedPage({
+  guildId,
+  isNewUser,
+  canOpen,
+}: {
+  guildId: string;
+  isNewUser: boolean;
+  canOpen: boolean;
+}): string {
   return page(html`<h1>You have joined</h1>
 <p class="good" role="status">${isNewUser ? 'You have an account now, and are signed in in this browser.' : 'You are a member now.'}</p>
 ${

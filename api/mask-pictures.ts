@@ -105,8 +105,17 @@ export function maskPreview(seed: number): Buffer {
     const reach = Math.hypot(rx, ry) * scale + 2;
     const [middleX, middleY] = [left + x * scale, y * scale];
     for (let row = Math.max(0, Math.floor(middleY - reach)); row < Math.min(height, middleY + reach); row += 1)
-      for (let column = Math.max(0, Math.floor(middleX - reach)); column < Math.min(width, middleX + reach); column += 1)
-        paint(pixels, (row * width + column) * 3, covered(shape, (column - left) / scale, row / scale, scale), shape.colour);
+      for (
+        let column = Math.max(0, Math.floor(middleX - reach));
+        column < Math.min(width, middleX + reach);
+        column += 1
+      )
+        paint(
+          pixels,
+          (row * width + column) * 3,
+          covered(shape, (column - left) / scale, row / scale, scale),
+          shape.colour,
+        );
   }
   return pixelsPng({ width, height, pixels });
 }
@@ -130,6 +139,5 @@ function holds({ kind, x, y, rx, ry, turn }: Shape, px: number, py: number): boo
 
 function paint(pixels: Buffer, at: number, share: number, colour: Colour): void {
   if (share === 0) return;
-  for (const [i, part] of colour.entries())
-    pixels[at + i] = Math.round(pixels[at + i]! * (1 - share) + part * share);
+  for (const [i, part] of colour.entries()) pixels[at + i] = Math.round(pixels[at + i]! * (1 - share) + part * share);
 }

@@ -159,7 +159,8 @@ interface Preview {
 
 function preview({ title, description, path, publicUrl, picture, alt }: Preview): Html {
   const line = description.replaceAll(/\s+/g, ' ').trim();
-  const short = line.length > mostDescriptionChars ? `${line.slice(0, mostDescriptionChars - 1).toWellFormed()}…` : line;
+  const short =
+    line.length > mostDescriptionChars ? `${line.slice(0, mostDescriptionChars - 1).toWellFormed()}…` : line;
   return html`<meta name="description" content="${short}">
 <link rel="canonical" href="${absolute(publicUrl, path)}">
 <meta property="og:type" content="website">

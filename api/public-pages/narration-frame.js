@@ -68,8 +68,10 @@ async function lookForMore() {
       at = 0;
       show();
     }
+    delete root.dataset.away;
   } catch (err) {
-    console.info('narration:', err.message);
+    // Told on as it was; it is asked again in a while.
+    root.dataset.away = err.message;
   }
 }
 

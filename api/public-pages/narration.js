@@ -5,10 +5,8 @@
 (() => {
   const script = document.currentScript;
   const feed = script?.dataset.feed ?? '';
-  if (!script || !/^chn_[\w-]{36}$/.test(feed)) {
-    console.error('narration: the script needs data-feed, the id of a channel of kind feed');
-    return;
-  }
+  if (!script || !/^chn_[\w-]{36}$/.test(feed))
+    throw new Error('narration: the script needs data-feed, the id of a channel of kind feed');
   const frame = document.createElement('iframe');
   frame.src = new URL(`/narration/${feed}`, script.src).href;
   frame.title = script.dataset.title || 'Narration by Soulfra';

@@ -17,13 +17,7 @@ import {
   timeSchema,
   writeQuery,
 } from '../schemas.ts';
-import {
-  createSignUps,
-  linkWindowMs,
-  mostPerAddress,
-  mostPerCaller,
-  mostPerCallerAndAddress,
-} from '../sign-ups.ts';
+import { createSignUps, linkWindowMs, mostPerAddress, mostPerCaller, mostPerCallerAndAddress } from '../sign-ups.ts';
 import type { Api } from '../types.ts';
 
 /** Operators are not made: whoever runs the installation is its books' and its keys'. */

@@ -36,9 +36,17 @@ function send(form: Record<string, string>, { cookie, from = origin }: { cookie?
 }
 /** What a browser keeps of an answer. */
 const cookieOf = ({ headers }: Answer, name: string) =>
-  [headers['set-cookie'] ?? []].flat().map(String).find((cookie) => cookie.startsWith(`${name}=`))?.split(';')[0];
+  [headers['set-cookie'] ?? []]
+    .flat()
+    .map(String)
+    .find((cookie) => cookie.startsWith(`${name}=`))
+    ?.split(';')[0];
 async function mailedLink(address: string, of: 'invite' | 'once'): Promise<string> {
-  const find = () => server.to(address).map(({ text }) => new RegExp(`https?:\\S+#${of}=\\S+`).exec(text)?.[0]).find((link) => link !== undefined);
+  const find = () =>
+    server
+      .to(address)
+      .map(({ text }) => new RegExp(`https?:\\S+#${of}=\\S+`).exec(text)?.[0])
+      .find((link) => link !== undefined);
   await until(`${address} has its link`, () => Promise.resolve(find() !== undefined));
   return find()!;
 }
@@ -71,7 +79,9 @@ test('a stranger who was mailed joins by one press, is signed in, and the link m
   expect(joined.text).toContain('You have joined');
   expect(joined.text).toContain(`href="/guilds/${guildId}"`);
   const session = cookieOf(joined, 'soulfra_session')!;
-  expect((await hall.api.call('GET', `/v1/guilds/${guildId}`, { token: null, headers: { cookie: session } })).status).toBe(200);
+  expect(
+    (await hall.api.call('GET', `/v1/guilds/${guildId}`, { token: null, headers: { cookie: session } })).status,
+  ).toBe(200);
   const again = await send({ link, act: 'join' });
   expect([again.status, cookieOf(again, 'soulfra_session')]).toEqual([200, undefined]);
   expect(await hall.counts(guildId)).toEqual({ seatsUsed: 2, members: 2, uses: 1 });
@@ -89,7 +99,10 @@ test('a stranger with a link that was passed on says who they are, signs in by m
   expect([mailed.headers['set-cookie']].flat().join()).toMatch(/Path=\/join; HttpOnly; SameSite=Lax/);
 
   const once = new URL(await mailedLink('bea@pages.example', 'once')).hash.slice('#once='.length);
-  const session = cookieOf(await hall.api.call('POST', '/v1/sessions', { token: null, body: { once } }), 'soulfra_session')!;
+  const session = cookieOf(
+    await hall.api.call('POST', '/v1/sessions', { token: null, body: { once } }),
+    'soulfra_session',
+  )!;
   const back = await hall.api.call('GET', '/join', { token: null, headers: { cookie: `${kept}; ${session}` } });
   expect(back.text).toContain('value="join"');
   const joined = await send({ link, act: 'join' }, { cookie: session });
@@ -112,7 +125,12 @@ test('no page of somebody else joins in the name of who is signed in, and nothin
 test('what is wrong is said in words, on a page', async () => {
   const { id, link } = await sharedLink();
   expect((await hall.say('revoke', id, hall.founder)).status).toBe(200);
-  expect(await send({ link })).toMatchObject({ status: 404, text: expect.stringContaining('opens nothing any more') });
+  expect(await send({ link })).toMatchObject({ status: 409, text: expect.stringContaining('This invitation is over') });
+  const unknown = `sfi_${'a'.repeat(43)}`;
+  expect(await send({ link: unknown })).toMatchObject({
+    status: 404,
+    text: expect.stringContaining('opens nothing any more'),
+  });
   for (const wrong of ['', 'hello', link.slice(0, -1), `${link}x`, hostileText(500)]) {
     const refused = await send({ link: wrong });
     expect(refused.status).toBe(400);

@@ -20,8 +20,21 @@ afterAll(() => api?.close());
 
 const read = (url: string, headers: Record<string, string> = {}) => api.call('GET', url, { token: null, headers });
 let said = 0;
-async function list({ title, summary = '', price = { amount: 1250, currency: 'EUR' } }: { title: string; summary?: string; price?: { amount: number; currency: string } }): Promise<{ id: string; path: string }> {
-  const id = await addListing(api.db, { ownerId: seller.ownerId, agentId: 'vesper-001', says: `store ${(said += 1)}`, price });
+async function list({
+  title,
+  summary = '',
+  price = { amount: 1250, currency: 'EUR' },
+}: {
+  title: string;
+  summary?: string;
+  price?: { amount: number; currency: string };
+}): Promise<{ id: string; path: string }> {
+  const id = await addListing(api.db, {
+    ownerId: seller.ownerId,
+    agentId: 'vesper-001',
+    says: `store ${(said += 1)}`,
+    price,
+  });
   await sql`update listings set title = ${title}, summary = ${summary} where id = ${id}`.execute(api.db);
   return { id, path: `/l/${listingSlug({ id, title })}` };
 }
@@ -49,7 +62,7 @@ test('what is on offer is read without scripts and a sign-in, with a preview for
   expect((await read('/store')).text).toContain(`href="${path}"`);
   // In the reader's language, and kept apart by it.
   const german = await read(path, { 'accept-language': 'de-DE' });
-  expect(german.text).toContain('12,50 €');
+  expect(german.text).toContain('12,50\u00a0€');
   expect(german.headers['vary']).toBe('accept-language');
   const style = /<link rel="stylesheet" href="([^"]+)">/.exec(page.text)![1]!;
   expect((await read(style)).headers['cache-control']).toContain('immutable');
@@ -61,7 +74,12 @@ test('an address of before a new title leads on, and what is off is not there', 
   const moved = await read(path);
   expect([moved.status, moved.headers['location']]).toEqual([301, `/l/${listingSlug({ id, title: 'Second name' })}`]);
   await sql`update listings set state = 'paused' where id = ${id}`.execute(api.db);
-  for (const gone of [path, `${path}/preview.png`, '/l/none', `/l/${listingSlug({ id: newId('listing'), title: 'x' })}`]) {
+  for (const gone of [
+    path,
+    `${path}/preview.png`,
+    '/l/none',
+    `/l/${listingSlug({ id: newId('listing'), title: 'x' })}`,
+  ]) {
     const answer = await read(gone);
     expect(answer.status).toBe(404);
     expect(answer.text).toContain('This is not on offer');

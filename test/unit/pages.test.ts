@@ -11,10 +11,16 @@ import { hostileTexts } from '../support/markup.ts';
 const markupOf = (page: ReturnType<typeof html>) => htmlText(page).slice('<!doctype html>\n'.length, -1);
 
 test('no text that is put into a page ends its element or its attribute', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom(...hostileTexts), fc.constantFrom('<', '>', '"', "'", '&', '\0'));
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom(...hostileTexts),
+    fc.constantFrom('<', '>', '"', "'", '&', '\0'),
+  );
   fc.assert(
     fc.property(text, (said) => {
-      const [, attribute, inside] = /^<p title="([^"]*)">([^<]*)<\/p>$/u.exec(markupOf(html`<p title="${said}">${said}</p>`))!;
+      const [, attribute, inside] = /^<p title="([^"]*)">([^<]*)<\/p>$/u.exec(
+        markupOf(html`<p title="${said}">${said}</p>`),
+      )!;
       expect(attribute).toBe(inside);
       expect(inside).not.toMatch(/[<>"']/);
     }),
