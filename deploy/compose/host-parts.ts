@@ -58,7 +58,7 @@ export function placesOn(site: DeploySite, folder: string, machineId: string): P
 }
 
 /** Makes the data once: in a folder beside, renamed when it is whole. */
-export function postgresInitScript(places: Places, programs: Programs): string {
+function postgresInitScript(places: Places, programs: Programs): string {
   const data = places.data('postgres');
   const socket = `${places.data('run')}`;
   return [
@@ -78,7 +78,7 @@ export function postgresInitScript(places: Places, programs: Programs): string {
   ].join('\n');
 }
 
-export function redisReadyScript(site: DeploySite, places: Places, programs: Programs): string {
+function redisReadyScript(site: DeploySite, places: Places, programs: Programs): string {
   const tls = `--tls --cacert ${places.tls('ca.crt')} --cert ${places.tls('redis.crt')} --key ${places.tls('redis.key')}`;
   return [
     '#!/bin/sh',
@@ -110,7 +110,9 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
   const { folder, node, programs } = layout;
   const places = placesOn(site, folder, site.coordination.id);
   const ours = (certificate: string) => environmentOf(site, layout, site.coordination, certificate);
-  const of = (part: Omit<HostPart, 'environment' | 'graceSeconds' | 'memory' | 'data'> & Partial<HostPart>): HostPart => ({
+  const of = (
+    part: Omit<HostPart, 'environment' | 'graceSeconds' | 'memory' | 'data'> & Partial<HostPart>,
+  ): HostPart => ({
     environment: { PATH: layout.path },
     graceSeconds: 30,
     memory: '2G',
@@ -132,7 +134,18 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         `unix_socket_directories=${places.data('run')}`,
       ],
       after: [],
-      ready: [programs.pg_isready, '-q', '-h', '127.0.0.1', '-p', String(site.ports.postgres)],
+      ready: [
+        programs.pg_isready,
+        '-q',
+        '-h',
+        '127.0.0.1',
+        '-p',
+        String(site.ports.postgres),
+        '-U',
+        'exporter',
+        '-d',
+        'postgres',
+      ],
       graceSeconds: 120,
       memory: '4G',
       data: ['postgres', 'run'],
@@ -156,7 +169,13 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
     of({
       name: 'temporal',
       description: 'Temporal of Soulfra',
-      command: [programs['temporal-server'], '--config-file', places.config('temporal.yaml'), '--allow-no-auth', 'start'],
+      command: [
+        programs['temporal-server'],
+        '--config-file',
+        places.config('temporal.yaml'),
+        '--allow-no-auth',
+        'start',
+      ],
       after: ['temporal-schema'],
     }),
     of({
@@ -241,3 +260,9 @@ function readyWhenOk(node: string, url: string): string[] {
   return [node, '-e', `fetch('${url}').then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))`];
 }
 
+/** Folders of `data/` on the coordinating machine; the others have only `worker`. */
+export function dataFoldersOf(site: DeploySite): string[] {
+  const none = Object.fromEntries(Object.keys(programMends).map((name) => [name, name])) as Programs;
+  const layout = { folder: '', root: '', node: '', programs: none, path: '' };
+  return [...new Set(hostParts(site, site.coordination, layout).flatMap(({ data }) => data))];
+}

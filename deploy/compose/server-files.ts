@@ -53,6 +53,8 @@ export function pgHba(): string {
     ],
     ['hostssl', 'postgres', 'exporter', 'all', 'scram-sha-256 clientcert=verify-ca'],
     ['hostssl', 'replication,postgres', 'replicator', 'all', 'scram-sha-256 clientcert=verify-ca'],
+    // So that whether it accepts can be asked from the same host; with its password, which the question does not give.
+    ['host', 'postgres', 'exporter', '127.0.0.1/32', 'scram-sha-256'],
     ['host', 'all', 'all', 'all', 'reject'],
   ];
   return `# ${generatedHead}\n${rows.map((row) => row.join('\t')).join('\n')}\n`;
