@@ -74,8 +74,8 @@ export function readinessCommands(program: Command): void {
         // Known before anything is stopped.
         const session = options.keep === true ? sessionOf(command) : undefined;
         const here = await assessHere(paths, options, outputOf(command));
-        if (session !== undefined) await keepTrials(session.client, here);
         show(here, format);
+        if (session !== undefined) await keepTrials(session.client, here);
         return end(here);
       }
       if (options.tryStop.length > 0 || options.keep === true)

@@ -5,6 +5,7 @@ import { createDatabase, type Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { createRolloutStore, type RolloutStore } from '../../stores/rollout-steps.ts';
 import { actOnRollout, beginRollout } from '../../stores/rollouts.ts';
+import { testFleet } from '../support/fleets.ts';
 import { openStoreScope, type StoreScope, testOwner } from '../support/store-scope.ts';
 
 let store: StoreScope;
@@ -15,6 +16,7 @@ const token = 'tok_steps';
 beforeAll(async () => {
   store = await openStoreScope();
   db = store.db;
+  await store.apply(testFleet());
   rollouts = createRolloutStore(db);
   await db
     .insertInto('tokens')
@@ -128,7 +130,6 @@ test('a deployment is not done by what somebody else has asked of its services s
     await sql`update service_runs set state = 'started'`.execute(db);
     return () => rollouts.deployment(id, step);
   };
-  await sql`insert into machines (id, gpus) values ('pc2', '[]') on conflict do nothing`.execute(db);
   for (const id of ['one', 'two']) {
     await service(id, 'up');
     await runs(id);

@@ -135,7 +135,7 @@ test('with --keep the fleet is told what was seen, of the command that it was se
     const url = await api.app.listen({ port: 0, host: '127.0.0.1' });
     const env = { SOULFRA_URL: url, SOULFRA_TOKEN: api.tokens.operator };
     const unknown = await assess(['failing'], ['failing'], { more: ['--keep'], env });
-    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('no service failing')]);
+    expect([unknown.code, unknown.err]).toEqual([2, expect.stringContaining('no service failing')]);
     const { code } = await assess(['failing'], ['failing', 'graceful'], { more: ['--keep'], env }, async (home) => {
       const source = readFileSync(join(home, 'fleet.d/own.yaml'), 'utf8');
       const { status } = await api.call('POST', '/v1/fleet/apply', {
