@@ -258,7 +258,7 @@ test('a workflow that has become long is continued beside a command that takes l
   const { runId } = await handle.describe();
   // Temporal suggests it from 4,096 events on, and no run ends while signals come.
   while ((await handle.describe()).historyLength < 4_200)
-    await Promise.all(Array.from({ length: 50 }, () => handle.signal(rowsChangedSignal)));
+    await Promise.all(Array.from({ length: 400 }, () => handle.signal(rowsChangedSignal)));
   await until('another run carries it', async () => (await handle.describe()).runId !== runId, 120_000);
   expect((await standing(id)).packages[0]!.steps.map(({ state }) => state)).toEqual(['running']);
   writeFileSync(join(folder, 'go'), '');

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rolloutFileSchema } from '../../domain/rollouts.ts';
+import { serviceSchema } from '../../domain/services.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { createRolloutStore, type RolloutStore } from '../../stores/rollout-steps.ts';
@@ -94,7 +95,7 @@ test('time without looks is no time in which all was well, nor in which it was n
 
 const service = (id: string, state: string, more: object = {}, reason = '') =>
   sql`insert into services (id, owner_id, spec, machine_id, state, reason)
-    values (${id}, ${testOwner}, ${JSON.stringify({ id, kind: 'process', source: 'a.yaml:1', ...more })}::jsonb, null, ${state}, ${reason})`.execute(
+    values (${id}, ${testOwner}, ${JSON.stringify(serviceSchema.parse({ id, kind: 'process', source: 'a.yaml:1', ...more }))}::jsonb, null, ${state}, ${reason})`.execute(
     db,
   );
 const healthCheck = { kind: 'http', port: 7001, path: '/' };
