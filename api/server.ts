@@ -1,5 +1,5 @@
 import fastifyCookie from '@fastify/cookie';
-import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest, LogController, type preHandlerHookHandler } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { DomainError, errorTable } from '../domain/errors.ts';
 import { type ServerSpan, startServerSpan } from '../observability/tracing.ts';
@@ -11,6 +11,7 @@ import { registerDocs } from './plugins/docs.ts';
 import { createMethodsByPath } from './plugins/methods.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
+import { registerUi } from './plugins/ui.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { backupRoutes } from './routes/backups.ts';
@@ -71,7 +72,6 @@ import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
-import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { userRoutes } from './routes/users.ts';
@@ -122,7 +122,13 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   await registerRateLimit(app, { redis: deps.redis, requestsPerMinute: context.requestsPerMinute });
   registerRoles(app, context.principals);
   const methods = createMethodsByPath(app);
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+  const ui = await registerUi(app, deps.uiFolder);
+  const limited = app.rateLimit();
+  // A page is read before anybody is signed in: whoever guessed from this address locks nobody out of it.
+  const beforeNotFound: preHandlerHookHandler = function (request, reply, done) {
+    if (!ui.sendIfPage(request, reply)) return limited.call(this, request, reply, done);
+  };
+  app.setNotFoundHandler({ preHandler: beforeNotFound }, (request, reply) => {
     const allowed = methods.of(request.url);
     if (allowed.length === 0) throw new DomainError('NOT_FOUND', `nothing is at ${request.url.split('?')[0]}`);
     void reply.header('allow', allowed.join(', '));
@@ -199,7 +205,6 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     notificationRoutes,
     workRoutes,
     workClaimRoutes,
-    statusPageRoutes,
   ]) {
     routes(app, context);
   }
