@@ -54,7 +54,7 @@ function callOf({ parameters = [], requestBody, responses }: Operation): string 
     if (own.length === 0) return 'undefined';
     return objectOf(
       own.map(({ name, required, schema }) => ({ name, schema, required: required ?? false })),
-      2,
+      3,
       true,
     );
   };

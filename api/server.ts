@@ -1,5 +1,5 @@
 import fastifyCookie from '@fastify/cookie';
-import Fastify, { type FastifyReply, type FastifyRequest, LogController, type preHandlerHookHandler } from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { DomainError, errorTable } from '../domain/errors.ts';
 import { type ServerSpan, startServerSpan } from '../observability/tracing.ts';
@@ -123,12 +123,10 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   registerRoles(app, context.principals);
   const methods = createMethodsByPath(app);
   const ui = await registerUi(app, deps.uiFolder);
-  const limited = app.rateLimit();
   // A page is read before anybody is signed in: whoever guessed from this address locks nobody out of it.
-  const beforeNotFound: preHandlerHookHandler = function (request, reply, done) {
-    if (!ui.sendIfPage(request, reply)) return limited.call(this, request, reply, done);
-  };
-  app.setNotFoundHandler({ preHandler: beforeNotFound }, (request, reply) => {
+  const page = async (request: FastifyRequest, reply: FastifyReply) =>
+    ui.sendIfPage(request, reply) ? reply : undefined;
+  app.setNotFoundHandler({ preHandler: [page, app.rateLimit()] }, (request, reply) => {
     const allowed = methods.of(request.url);
     if (allowed.length === 0) throw new DomainError('NOT_FOUND', `nothing is at ${request.url.split('?')[0]}`);
     void reply.header('allow', allowed.join(', '));

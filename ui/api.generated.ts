@@ -184,6 +184,8 @@ export interface Schemas {
     cadence: string;
     modelId: string;
     machineId: string | null;
+    traits: Array<string>;
+    maskSeed: number;
     why: string;
     memories: number;
     unread: number;
@@ -218,6 +220,8 @@ export interface Schemas {
     cadence: string;
     modelId: string;
     machineId: string | null;
+    traits: Array<string>;
+    maskSeed: number;
     why: string;
     memories: number;
     unread: number;
@@ -239,8 +243,6 @@ export interface Schemas {
       endedAt: string | null;
     } | null;
     persona: string;
-    traits: Array<string>;
-    maskSeed: number;
     leastClass: '8g' | '12g' | '16g' | '24g' | '32g' | '48g' | '80g' | '141g';
     mayDegrade: boolean;
     priority: number;
@@ -2267,10 +2269,10 @@ export interface Operations {
   'GET /v1/token-budgets': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['TokenBudget']>;
@@ -2280,13 +2282,13 @@ export interface Operations {
   'GET /v1/health': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
-    state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
-    atLeast?: 'late' | 'failing' | 'lost' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
+      atLeast?: 'late' | 'failing' | 'lost' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Health']>;
@@ -2296,12 +2298,12 @@ export interface Operations {
   'GET /v1/health/changes': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
-    id?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      id?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['HealthChange']>;
@@ -2327,8 +2329,8 @@ export interface Operations {
   'POST /v1/sessions': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       once: string;
       as?: 'cookie' | 'token' | undefined;
@@ -2341,8 +2343,8 @@ export interface Operations {
   'DELETE /v1/sessions': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: Schemas['DryRun'] | undefined;
   };
@@ -2360,18 +2362,18 @@ export interface Operations {
   'DELETE /v1/me': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'GET /v1/tokens': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<{
@@ -2391,8 +2393,8 @@ export interface Operations {
   'POST /v1/tokens': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       kind?: 'bearer' | 'once' | undefined;
       role?: 'operator' | 'creator' | 'member' | 'reader' | undefined;
@@ -2410,19 +2412,19 @@ export interface Operations {
   };
   'DELETE /v1/tokens/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'POST /v1/sign-ups': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       address: string;
     };
@@ -2433,10 +2435,10 @@ export interface Operations {
   'GET /v1/users': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['User']>;
@@ -2446,8 +2448,8 @@ export interface Operations {
   'POST /v1/users': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       address: string;
       role?: 'creator' | 'member' | 'reader' | undefined;
@@ -2461,11 +2463,11 @@ export interface Operations {
   };
   'PATCH /v1/users/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       role: 'creator' | 'member' | 'reader';
     };
@@ -2473,22 +2475,22 @@ export interface Operations {
   };
   'DELETE /v1/users/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'GET /v1/mails': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'sending' | 'sent' | 'failed' | 'unconfirmed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'sending' | 'sent' | 'failed' | 'unconfirmed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Mail']>;
@@ -2497,19 +2499,19 @@ export interface Operations {
   };
   'GET /v1/mails/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['MailDetail'];
   };
   'POST /v1/mails/{id}/resend': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['Mail'];
   };
@@ -2528,10 +2530,10 @@ export interface Operations {
   'GET /v1/fleet/versions': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['FleetVersion']>;
@@ -2559,8 +2561,8 @@ export interface Operations {
   'POST /v1/fleet/apply': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       source: string;
       serviceFiles?: Array<{
@@ -2573,16 +2575,16 @@ export interface Operations {
   'POST /v1/fleet/undo': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['AppliedFleet'];
   };
   'POST /v1/fleet/simulate': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       lose?: Array<string> | undefined;
       add?: Array<string> | undefined;
@@ -2592,10 +2594,10 @@ export interface Operations {
   'GET /v1/machines': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Machine']>;
@@ -2605,8 +2607,8 @@ export interface Operations {
   'POST /v1/machines': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       id: string;
       gpu?: string | undefined;
@@ -2618,59 +2620,59 @@ export interface Operations {
   };
   'GET /v1/machines/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Machine'];
   };
   'POST /v1/machines/{id}/drain': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Machine'] | Schemas['DryRun'] | Schemas['Machine'];
   };
   'POST /v1/machines/{id}/undrain': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Machine'] | Schemas['DryRun'] | Schemas['Machine'];
   };
   'POST /v1/machines/{id}/kill': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Machine'] | Schemas['DryRun'];
   };
   'POST /v1/machines/{id}/start': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Machine'] | Schemas['DryRun'];
   };
   'GET /v1/models': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Model']>;
@@ -2689,8 +2691,8 @@ export interface Operations {
   'POST /v1/models/use': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       server: 'ollama';
       agents: number;
@@ -2714,15 +2716,15 @@ export interface Operations {
   'GET /v1/agents': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'active' | 'parked' | 'dormant' | 'retired' | undefined;
-    archetype?: string | undefined;
-    origin?: 'fleet' | 'spawn' | 'import' | undefined;
-    lineageId?: string | undefined;
-    machineId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'active' | 'parked' | 'dormant' | 'retired' | undefined;
+      archetype?: string | undefined;
+      origin?: 'fleet' | 'spawn' | 'import' | undefined;
+      lineageId?: string | undefined;
+      machineId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Agent']>;
@@ -2731,23 +2733,23 @@ export interface Operations {
   };
   'GET /v1/agents/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    include?: 'file' | undefined;
-  };
+      include?: 'file' | undefined;
+    };
     body: undefined;
     answer: Schemas['AgentDetail'];
   };
   'GET /v1/agents/{id}/ego': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['EgoEntry']>;
@@ -2756,11 +2758,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/pause': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -2769,11 +2771,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/resume': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -2782,11 +2784,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/trigger': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       workflowId: string;
@@ -2796,13 +2798,13 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/budgets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['AgentBudget']>;
@@ -2811,11 +2813,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/budgets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       amount: number;
       currency: string;
@@ -2824,22 +2826,22 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/export': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    format: 'eliza' | 'card-v2' | 'card-v3' | 'card-png';
-  };
+      format: 'eliza' | 'card-v2' | 'card-v3' | 'card-png';
+    };
     body: undefined;
     answer: Record<string, unknown>;
   };
   'GET /v1/lineages': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    agentId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      agentId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LineageMember']>;
@@ -2848,11 +2850,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/retire': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -2862,11 +2864,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/revive': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -2877,8 +2879,8 @@ export interface Operations {
   'POST /v1/whispers': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       parentId: string;
       text: string;
@@ -2889,12 +2891,12 @@ export interface Operations {
   'GET /v1/whispers': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'received' | 'awaiting_approval' | 'spawned' | 'refused' | 'expired' | undefined;
-    parentId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'received' | 'awaiting_approval' | 'spawned' | 'refused' | 'expired' | undefined;
+      parentId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Whisper']>;
@@ -2903,29 +2905,29 @@ export interface Operations {
   };
   'GET /v1/whispers/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Whisper'];
   };
   'POST /v1/whispers/{id}/approve': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Whisper'] | Schemas['DryRun'] | Schemas['Whisper'];
   };
   'POST /v1/whispers/{id}/refuse': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
     } | null | undefined;
@@ -2933,15 +2935,15 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/memories': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    at?: string | undefined;
-    knownAt?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      at?: string | undefined;
+      knownAt?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Memory']>;
@@ -2950,11 +2952,11 @@ export interface Operations {
   };
   'POST /v1/agents/{id}/memories': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       text: string;
       kind?: 'observation' | 'reflection' | 'whisper' | 'conversation' | 'reply' | 'drop' | 'vote' | 'sale' | undefined;
@@ -2967,33 +2969,33 @@ export interface Operations {
   };
   'GET /v1/memories/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Memory'];
   };
   'DELETE /v1/memories/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-    reason: string;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+      reason: string;
+    };
     body: undefined;
     answer: Schemas['Memory'] | Schemas['DryRun'];
   };
   'GET /v1/agents/{id}/memories/search': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    q: string;
-    limit?: number | undefined;
-    at?: string | undefined;
-    knownAt?: string | undefined;
-  };
+      q: string;
+      limit?: number | undefined;
+      at?: string | undefined;
+      knownAt?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<{
@@ -3020,11 +3022,11 @@ export interface Operations {
   };
   'POST /v1/memories/{id}/supersede': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       text: string;
       importance?: number | undefined;
@@ -3036,11 +3038,11 @@ export interface Operations {
   };
   'POST /v1/memories/{id}/forget': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
       dependents?: 'keep' | 'forget' | undefined;
@@ -3056,21 +3058,21 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/memories/export': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    format?: 'ndjson' | 'generative-agents' | undefined;
-  };
+      format?: 'ndjson' | 'generative-agents' | undefined;
+    };
     body: undefined;
     answer: Record<string, unknown>;
   };
   'POST /v1/agents/{id}/loops': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       memories?: boolean | undefined;
       kinds?: Array<'observation' | 'reflection' | 'drop'> | undefined;
@@ -3083,11 +3085,11 @@ export interface Operations {
   'GET /v1/loops': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    agentId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      agentId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LoopPackage']>;
@@ -3097,39 +3099,39 @@ export interface Operations {
   'POST /v1/loops': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-    as?: string | undefined;
-    name?: string | undefined;
-    archetype?: string | undefined;
-    trustKey?: string | undefined;
-    trustUnknown?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+      as?: string | undefined;
+      name?: string | undefined;
+      archetype?: string | undefined;
+      trustKey?: string | undefined;
+      trustUnknown?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: Schemas['LoopInstall'];
   };
   'GET /v1/loops/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['LoopPackageInFull'];
   };
   'GET /v1/loops/{id}/archive': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: string;
   };
   'POST /v1/agents/{id}/messages': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       text: string;
       conversationId?: string | undefined;
@@ -3140,14 +3142,14 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/messages': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    conversationId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      conversationId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Message']>;
@@ -3156,27 +3158,27 @@ export interface Operations {
   };
   'GET /v1/messages/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Message'];
   };
   'GET /v1/messages/{id}/events': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: string;
   };
   'POST /v1/messages/{id}/cancel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['Message'];
   };
@@ -3222,8 +3224,8 @@ export interface Operations {
   };
   'GET /openai/v1/models/{model}': {
     path: {
-    model: string;
-  };
+      model: string;
+    };
     query: undefined;
     body: undefined;
     answer: {
@@ -3236,12 +3238,12 @@ export interface Operations {
   'GET /v1/reflections': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    agentId?: string | undefined;
-    runId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      agentId?: string | undefined;
+      runId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Reflection']>;
@@ -3250,16 +3252,16 @@ export interface Operations {
   };
   'GET /v1/reflections/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['ReflectionDetail'];
   };
   'GET /v1/reflections/{id}/explain': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['ReflectionExplained'];
@@ -3267,11 +3269,11 @@ export interface Operations {
   'GET /v1/drift': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'calm' | 'drifting' | 'estranged' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'calm' | 'drifting' | 'estranged' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['AgentDrift']>;
@@ -3280,13 +3282,13 @@ export interface Operations {
   };
   'GET /v1/agents/{id}/drift': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['DriftRating']>;
@@ -3296,8 +3298,8 @@ export interface Operations {
   'POST /v1/drift/rate': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       workflowId: string;
@@ -3308,11 +3310,11 @@ export interface Operations {
   'GET /v1/clusters': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'living' | 'merged' | 'gone' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'living' | 'merged' | 'gone' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Cluster']>;
@@ -3322,10 +3324,10 @@ export interface Operations {
   'GET /v1/cluster-runs': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['ClusterRun']>;
@@ -3334,8 +3336,8 @@ export interface Operations {
   };
   'GET /v1/clusters/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['ClusterDetail'];
@@ -3343,8 +3345,8 @@ export interface Operations {
   'POST /v1/clusters/find': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       workflowId: string;
@@ -3355,8 +3357,8 @@ export interface Operations {
   'POST /v1/ballots': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       title: string;
       text?: string | undefined;
@@ -3403,13 +3405,13 @@ export interface Operations {
   'GET /v1/ballots': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'discussion' | 'open' | 'passed' | 'rejected' | 'no_quorum' | 'carried_out' | 'effect_failed' | undefined;
-    authorId?: string | undefined;
-    guildId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'discussion' | 'open' | 'passed' | 'rejected' | 'no_quorum' | 'carried_out' | 'effect_failed' | undefined;
+      authorId?: string | undefined;
+      guildId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Ballot']>;
@@ -3418,26 +3420,26 @@ export interface Operations {
   };
   'GET /v1/ballots/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Ballot'];
   };
   'POST /v1/ballots/{id}/withdraw': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Ballot'] | Schemas['DryRun'];
   };
   'GET /v1/ballots/{id}/recount': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: {
@@ -3449,11 +3451,11 @@ export interface Operations {
   };
   'PUT /v1/ballots/{id}/vote': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       as?: string | undefined;
       choice: number | Array<number> | Record<string, number> | null;
@@ -3463,14 +3465,14 @@ export interface Operations {
   };
   'GET /v1/ballots/{id}/votes': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    hasVoted?: 'true' | 'false' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      hasVoted?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Voter']>;
@@ -3479,11 +3481,11 @@ export interface Operations {
   };
   'POST /v1/ballots/{id}/remarks': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       as?: string | undefined;
       text: string;
@@ -3492,13 +3494,13 @@ export interface Operations {
   };
   'GET /v1/ballots/{id}/remarks': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Remark']>;
@@ -3508,8 +3510,8 @@ export interface Operations {
   'POST /v1/guilds': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       name: string;
       purpose?: string | undefined;
@@ -3521,11 +3523,11 @@ export interface Operations {
   'GET /v1/guilds': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'open' | 'closed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'open' | 'closed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Guild']>;
@@ -3534,23 +3536,23 @@ export interface Operations {
   };
   'GET /v1/guilds/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Guild'];
   };
   'GET /v1/guilds/{id}/members': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    role?: 'founder' | 'elder' | 'member' | 'guest' | undefined;
-    past?: 'true' | 'false' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      role?: 'founder' | 'elder' | 'member' | 'guest' | undefined;
+      past?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['GuildMember']>;
@@ -3559,13 +3561,13 @@ export interface Operations {
   };
   'GET /v1/guilds/{id}/events': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['GuildEvent']>;
@@ -3574,11 +3576,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/rename': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3588,11 +3590,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/resize': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3602,11 +3604,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/leave': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3615,11 +3617,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/expel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3629,11 +3631,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/appoint': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3644,11 +3646,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/transfer': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3658,11 +3660,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/close': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3671,11 +3673,11 @@ export interface Operations {
   };
   'POST /v1/guilds/{id}/invites': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       agentId?: string | undefined;
       userId?: string | undefined;
@@ -3693,14 +3695,14 @@ export interface Operations {
   };
   'GET /v1/guilds/{id}/invites': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'accepted' | 'declined' | 'revoked' | 'expired' | 'used_up' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'accepted' | 'declined' | 'revoked' | 'expired' | 'used_up' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Invite']>;
@@ -3710,12 +3712,12 @@ export interface Operations {
   'GET /v1/invites': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'accepted' | 'declined' | 'revoked' | 'expired' | 'used_up' | undefined;
-    box?: 'received' | 'sent' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'accepted' | 'declined' | 'revoked' | 'expired' | 'used_up' | undefined;
+      box?: 'received' | 'sent' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Invite']>;
@@ -3724,19 +3726,19 @@ export interface Operations {
   };
   'GET /v1/invites/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Invite'];
   };
   'POST /v1/invites/{id}/revoke': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3745,11 +3747,11 @@ export interface Operations {
   };
   'POST /v1/invites/{id}/resend': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
       as?: string | undefined;
@@ -3758,11 +3760,11 @@ export interface Operations {
   };
   'POST /v1/invites/{id}/accept': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
     } | null | undefined;
@@ -3770,11 +3772,11 @@ export interface Operations {
   };
   'POST /v1/invites/{id}/decline': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
     } | null | undefined;
@@ -3786,8 +3788,8 @@ export interface Operations {
   'POST /v1/invites/accept': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       token: string;
       reason?: string | undefined;
@@ -3806,8 +3808,8 @@ export interface Operations {
   'POST /v1/invites/join': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       token: string;
       session?: 'cookie' | 'token' | undefined;
@@ -3817,14 +3819,14 @@ export interface Operations {
   'GET /v1/runs': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'queued' | 'running' | 'parked' | 'done' | 'empty' | 'failed' | 'canceled' | undefined;
-    agentId?: string | undefined;
-    sweepId?: string | undefined;
-    machineId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'queued' | 'running' | 'parked' | 'done' | 'empty' | 'failed' | 'canceled' | undefined;
+      agentId?: string | undefined;
+      sweepId?: string | undefined;
+      machineId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Run']>;
@@ -3833,48 +3835,48 @@ export interface Operations {
   };
   'GET /v1/runs/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Run'];
   };
   'GET /v1/runs/{id}/why': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['RunWhy'];
   };
   'POST /v1/runs/{id}/cancel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['Run'];
   };
   'POST /v1/runs/{id}/retry': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['Run'];
   };
   'GET /v1/sweeps': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'running' | 'done' | 'canceled' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'running' | 'done' | 'canceled' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Sweep']>;
@@ -3884,8 +3886,8 @@ export interface Operations {
   'POST /v1/sweeps': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       trigger?: 'call' | undefined;
       agents?: 'all' | undefined;
@@ -3899,34 +3901,34 @@ export interface Operations {
   };
   'GET /v1/sweeps/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    include?: 'coordinationShare' | undefined;
-  };
+      include?: 'coordinationShare' | undefined;
+    };
     body: undefined;
     answer: Schemas['SweepDetail'];
   };
   'POST /v1/sweeps/{id}/cancel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['SweepDetail'];
   };
   'GET /v1/services': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'unknown' | 'starting' | 'up' | 'down' | 'stopped' | undefined;
-    machineId?: string | undefined;
-    retired?: 'true' | 'false' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'unknown' | 'starting' | 'up' | 'down' | 'stopped' | undefined;
+      machineId?: string | undefined;
+      retired?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['ListedService']>;
@@ -3935,8 +3937,8 @@ export interface Operations {
   };
   'GET /v1/services/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Service'];
@@ -3944,8 +3946,8 @@ export interface Operations {
   'POST /v1/rollouts': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       source: string;
     };
@@ -3954,10 +3956,10 @@ export interface Operations {
   'GET /v1/rollouts': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['ListedRollout']>;
@@ -3966,61 +3968,61 @@ export interface Operations {
   };
   'GET /v1/rollouts/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Rollout'];
   };
   'POST /v1/rollouts/{id}/pause': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Rollout'] | Schemas['DryRun'];
   };
   'POST /v1/rollouts/{id}/resume': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Rollout'] | Schemas['DryRun'];
   };
   'POST /v1/rollouts/{id}/rollback': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Rollout'] | Schemas['DryRun'];
   };
   'POST /v1/rollouts/{id}/packages/{packageId}/skip': {
     path: {
-    id: string;
-    packageId: string;
-  };
+      id: string;
+      packageId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Rollout'] | Schemas['DryRun'];
   };
   'POST /v1/rollouts/{id}/packages/{packageId}/answer': {
     path: {
-    id: string;
-    packageId: string;
-  };
+      id: string;
+      packageId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       outcome: 'done' | 'failed' | 'again';
       reason?: string | undefined;
@@ -4029,19 +4031,19 @@ export interface Operations {
   };
   'POST /v1/services/{id}/start': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['AskedServices'];
   };
   'POST /v1/services/start': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       services?: Array<string> | undefined;
     } | null | undefined;
@@ -4049,19 +4051,19 @@ export interface Operations {
   };
   'POST /v1/services/{id}/stop': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['AskedServices'];
   };
   'POST /v1/services/stop': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       services?: Array<string> | undefined;
     } | null | undefined;
@@ -4069,19 +4071,19 @@ export interface Operations {
   };
   'POST /v1/services/{id}/restart': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['AskedServices'];
   };
   'POST /v1/services/restart': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       services?: Array<string> | undefined;
     } | null | undefined;
@@ -4090,10 +4092,10 @@ export interface Operations {
   'GET /v1/sources': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Source']>;
@@ -4102,21 +4104,21 @@ export interface Operations {
   };
   'GET /v1/sources/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Source'];
   };
   'GET /v1/sources/{id}/items': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['SourceItem']>;
@@ -4125,11 +4127,11 @@ export interface Operations {
   };
   'POST /v1/sources/{id}/poll': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       id: string;
@@ -4140,14 +4142,14 @@ export interface Operations {
   'GET /v1/threads': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    agentId?: string | undefined;
-    memoryId?: string | undefined;
-    kind?: 'same_event' | 'echo' | 'contradiction' | undefined;
-    state?: 'live' | 'ended' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      agentId?: string | undefined;
+      memoryId?: string | undefined;
+      kind?: 'same_event' | 'echo' | 'contradiction' | undefined;
+      state?: 'live' | 'ended' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Thread']>;
@@ -4156,8 +4158,8 @@ export interface Operations {
   };
   'GET /v1/threads/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['ThreadDetail'];
@@ -4165,8 +4167,8 @@ export interface Operations {
   'POST /v1/threads/weave': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       workflowId: string;
@@ -4176,11 +4178,11 @@ export interface Operations {
   };
   'POST /v1/sources/{id}/secrets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       id: string;
@@ -4189,13 +4191,13 @@ export interface Operations {
   };
   'GET /v1/sources/{id}/secrets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['SourceSecret']>;
@@ -4204,20 +4206,20 @@ export interface Operations {
   };
   'DELETE /v1/sources/{id}/secrets/{secretId}': {
     path: {
-    id: string;
-    secretId: string;
-  };
+      id: string;
+      secretId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'POST /v1/credits/grants': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       userId: string;
       amount: number;
@@ -4229,12 +4231,12 @@ export interface Operations {
   'GET /v1/ledger/accounts': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    kind?: 'outside' | 'credits' | 'escrow' | 'creator' | 'platform' | 'blessings' | 'tax' | 'fees' | 'disputes' | 'payouts' | undefined;
-    currency?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      kind?: 'outside' | 'credits' | 'escrow' | 'creator' | 'platform' | 'blessings' | 'tax' | 'fees' | 'disputes' | 'payouts' | undefined;
+      currency?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LedgerAccount']>;
@@ -4244,13 +4246,13 @@ export interface Operations {
   'GET /v1/ledger/transfers': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    kind?: 'grant' | 'hold' | 'release' | 'sale' | 'fee_taken' | 'fee_returned' | 'refund' | 'dispute_opened' | 'dispute_won' | 'dispute_lost' | 'beyond_taken' | 'beyond_returned' | 'beyond_covered' | 'payout_started' | 'payout_paid' | 'payout_failed' | 'blessings_shared' | undefined;
-    purchaseId?: string | undefined;
-    accountId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      kind?: 'grant' | 'hold' | 'release' | 'sale' | 'fee_taken' | 'fee_returned' | 'refund' | 'dispute_opened' | 'dispute_won' | 'dispute_lost' | 'beyond_taken' | 'beyond_returned' | 'beyond_covered' | 'payout_started' | 'payout_paid' | 'payout_failed' | 'blessings_shared' | undefined;
+      purchaseId?: string | undefined;
+      accountId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LedgerTransfer']>;
@@ -4259,8 +4261,8 @@ export interface Operations {
   };
   'GET /v1/ledger/transfers/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['LedgerTransferDetail'];
@@ -4268,11 +4270,11 @@ export interface Operations {
   'GET /v1/ledger/reconciliations': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    period?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      period?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LedgerReconciliation']>;
@@ -4282,8 +4284,8 @@ export interface Operations {
   'POST /v1/ledger/reconcile': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       workflowId: string;
@@ -4294,11 +4296,11 @@ export interface Operations {
   'GET /v1/backups': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'running' | 'done' | 'failed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'running' | 'done' | 'failed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Backup']>;
@@ -4308,10 +4310,10 @@ export interface Operations {
   'GET /v1/restore-drills': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['RestoreDrill']>;
@@ -4321,19 +4323,19 @@ export interface Operations {
   'GET /v1/readiness': {
     path: undefined;
     query: {
-    format?: 'json' | 'markdown' | 'sarif' | undefined;
-  };
+      format?: 'json' | 'markdown' | 'sarif' | undefined;
+    };
     body: undefined;
     answer: Schemas['Readiness'];
   };
   'GET /v1/readiness/runs': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'running' | 'done' | 'failed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'running' | 'done' | 'failed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['ReadinessRun']>;
@@ -4343,8 +4345,8 @@ export interface Operations {
   'POST /v1/readiness/runs': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       folder: string;
       machineId?: string | null | undefined;
@@ -4366,8 +4368,8 @@ export interface Operations {
   'POST /v1/readiness/acceptances': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       rule: 'package-cycle' | 'package-need-missing' | 'package-incomplete' | 'package-empty' | 'package-too-early' | 'package-without-undo' | 'machine-unknown' | 'machine-unnamed' | 'dependency-cycle' | 'dependency-out-of-reach' | 'gpu-where-none-is' | 'described-differently' | 'deprecated-copy' | 'only-in-old-copy' | 'variable-unset' | 'variable-unused' | 'dependency-missing' | 'script-missing' | 'port-unreadable' | 'module-unreachable' | 'module-duplicate' | 'import-unused' | 'import-cycle' | 'code-by-tool' | 'code-unread' | 'secret-in-file' | 'authentication-off' | 'certificate-unchecked' | 'plain-http' | 'store-exposed' | 'container-privileged' | 'secret-by-tool' | 'vram-exceeded' | 'gpu-without-size' | 'memory-unlimited' | 'disk-low' | 'live-unknown' | 'not-scraped' | 'metrics-nowhere' | 'output-discarded' | 'port-declared-clash' | 'port-derived-clash' | 'port-of-the-fleet' | 'port-taken' | 'port-ephemeral' | 'image-as-root' | 'image-unpinned' | 'health-check-missing' | 'restart-missing' | 'dockerfile-by-tool' | 'compose-by-schema' | 'store-without-volume' | 'store-without-backup' | 'volume-shared' | 'model-unpinned' | 'stop-not-graceful' | 'signals-kept-by-shell' | 'stop-ignored' | 'stop-fails' | 'stop-leaves-behind' | 'stop-untried' | 'runbook-missing' | 'tool-absent';
       fingerprint: string;
@@ -4382,12 +4384,12 @@ export interface Operations {
   'GET /v1/payouts': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    userId?: string | undefined;
-    state?: 'started' | 'paid' | 'failed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      userId?: string | undefined;
+      state?: 'started' | 'paid' | 'failed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Payout']>;
@@ -4396,11 +4398,11 @@ export interface Operations {
   };
   'POST /v1/payouts/{id}/paid': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reference: string;
     };
@@ -4411,11 +4413,11 @@ export interface Operations {
   };
   'POST /v1/payouts/{id}/failed': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4427,8 +4429,8 @@ export interface Operations {
   'POST /v1/payouts/accounts': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       userId: string;
       provider: 'stripe';
@@ -4443,12 +4445,12 @@ export interface Operations {
   'GET /v1/disputes': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    purchaseId?: string | undefined;
-    state?: 'open' | 'won' | 'lost' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      purchaseId?: string | undefined;
+      state?: 'open' | 'won' | 'lost' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Dispute']>;
@@ -4457,11 +4459,11 @@ export interface Operations {
   };
   'POST /v1/listings/{id}/take-down': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4473,11 +4475,11 @@ export interface Operations {
   };
   'POST /v1/listings/{id}/put-back': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -4488,11 +4490,11 @@ export interface Operations {
   'GET /v1/signing-keys': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    issuer?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      issuer?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['SigningKey']>;
@@ -4502,8 +4504,8 @@ export interface Operations {
   'POST /v1/signing-keys/next': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       publicKey?: string | undefined;
     } | null | undefined;
@@ -4514,8 +4516,8 @@ export interface Operations {
   'POST /v1/signing-keys/rotate': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       retires: string | null;
     };
@@ -4525,11 +4527,11 @@ export interface Operations {
   };
   'POST /v1/signing-keys/{id}/revoke': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4540,10 +4542,10 @@ export interface Operations {
   'GET /v1/license-kinds': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LicenseKind']>;
@@ -4553,14 +4555,14 @@ export interface Operations {
   'GET /v1/licenses': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'active' | 'suspended' | 'revoked' | 'expired' | 'used_up' | undefined;
-    kind?: string | undefined;
-    packageHash?: string | undefined;
-    as?: 'holder' | 'issuer' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'active' | 'suspended' | 'revoked' | 'expired' | 'used_up' | undefined;
+      kind?: string | undefined;
+      packageHash?: string | undefined;
+      as?: 'holder' | 'issuer' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['License']>;
@@ -4570,8 +4572,8 @@ export interface Operations {
   'POST /v1/licenses': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       kind: string;
       packageHash: string;
@@ -4582,21 +4584,21 @@ export interface Operations {
   };
   'GET /v1/licenses/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['License'];
   };
   'GET /v1/licenses/{id}/events': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<{
@@ -4615,13 +4617,13 @@ export interface Operations {
   };
   'GET /v1/licenses/{id}/activations': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<{
@@ -4635,13 +4637,13 @@ export interface Operations {
   };
   'GET /v1/licenses/{id}/usage': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<{
@@ -4656,8 +4658,8 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/check': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: {
       purpose?: 'use' | 'redeem' | 'activate' | 'download' | 'transfer' | undefined;
@@ -4670,11 +4672,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/redeem': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       redemptionId: string;
     };
@@ -4687,11 +4689,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/activate': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       activationId: string;
       place: string;
@@ -4707,11 +4709,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/deactivate': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       activationId: string;
     };
@@ -4725,11 +4727,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/suspend': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4737,11 +4739,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/reinstate': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4749,11 +4751,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/revoke': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason: string;
     };
@@ -4761,11 +4763,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/extend': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       expiresAt?: string | undefined;
       uses?: number | undefined;
@@ -4775,11 +4777,11 @@ export interface Operations {
   };
   'POST /v1/licenses/{id}/transfer': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       to: string;
       reason: string;
@@ -4788,28 +4790,28 @@ export interface Operations {
   };
   'GET /v1/licenses/{id}/file': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    ttlSeconds?: number | undefined;
-    activationId?: string | undefined;
-  };
+      ttlSeconds?: number | undefined;
+      activationId?: string | undefined;
+    };
     body: undefined;
     answer: string;
   };
   'GET /v1/revocations': {
     path: undefined;
     query: {
-    issuer?: string | undefined;
-  };
+      issuer?: string | undefined;
+    };
     body: undefined;
     answer: string;
   };
   'POST /v1/listings': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       title?: string | undefined;
       summary?: string | '' | undefined;
@@ -4828,13 +4830,13 @@ export interface Operations {
   'GET /v1/listings': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'draft' | 'listed' | 'paused' | 'retired' | undefined;
-    mine?: 'true' | 'false' | undefined;
-    contentHash?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'draft' | 'listed' | 'paused' | 'retired' | undefined;
+      mine?: 'true' | 'false' | undefined;
+      contentHash?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Listing']>;
@@ -4843,19 +4845,19 @@ export interface Operations {
   };
   'GET /v1/listings/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Listing'];
   };
   'PATCH /v1/listings/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       title?: string | undefined;
       summary?: string | '' | undefined;
@@ -4872,39 +4874,39 @@ export interface Operations {
   };
   'POST /v1/listings/{id}/list': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Listing'] | Schemas['DryRun'];
   };
   'POST /v1/listings/{id}/pause': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Listing'] | Schemas['DryRun'];
   };
   'POST /v1/listings/{id}/retire': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Listing'] | Schemas['DryRun'];
   };
   'POST /v1/purchases': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       listingId: string;
       kind: string;
@@ -4917,13 +4919,13 @@ export interface Operations {
   'GET /v1/purchases': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'authorized' | 'captured' | 'completed' | 'canceled' | 'failed' | undefined;
-    listingId?: string | undefined;
-    as?: 'buyer' | 'seller' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'authorized' | 'captured' | 'completed' | 'canceled' | 'failed' | undefined;
+      listingId?: string | undefined;
+      as?: 'buyer' | 'seller' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Purchase']>;
@@ -4932,29 +4934,29 @@ export interface Operations {
   };
   'GET /v1/purchases/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Purchase'];
   };
   'POST /v1/purchases/{id}/cancel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | Schemas['Purchase'];
   };
   'POST /v1/purchases/{id}/refunds': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       amount?: number | undefined;
       reason: string;
@@ -4964,13 +4966,13 @@ export interface Operations {
   };
   'GET /v1/purchases/{id}/refunds': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Refund']>;
@@ -4980,12 +4982,12 @@ export interface Operations {
   'GET /v1/refunds': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    purchaseId?: string | undefined;
-    state?: 'pending' | 'done' | 'failed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      purchaseId?: string | undefined;
+      state?: 'pending' | 'done' | 'failed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Refund']>;
@@ -4994,24 +4996,24 @@ export interface Operations {
   };
   'GET /v1/refunds/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Refund'];
   };
   'POST /v1/licenses/{id}/download': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: Record<string, never> | null | undefined;
     answer: Schemas['DownloadLink'];
   };
   'GET /v1/downloads/{token}': {
     path: {
-    token: string;
-  };
+      token: string;
+    };
     query: undefined;
     body: undefined;
     answer: string;
@@ -5019,8 +5021,8 @@ export interface Operations {
   'POST /v1/webhooks': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       url: string;
       types?: Array<'order.paid' | 'order.refunded' | 'order.disputed' | 'license.revoked'> | undefined;
@@ -5040,10 +5042,10 @@ export interface Operations {
   'GET /v1/webhooks': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Webhook']>;
@@ -5052,31 +5054,31 @@ export interface Operations {
   };
   'DELETE /v1/webhooks/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'POST /v1/webhooks/{id}/enable': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Webhook'] | Schemas['DryRun'];
   };
   'POST /v1/webhooks/{id}/secrets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       secretId: string;
@@ -5085,24 +5087,24 @@ export interface Operations {
   };
   'DELETE /v1/webhooks/{id}/secrets/{secretId}': {
     path: {
-    id: string;
-    secretId: string;
-  };
+      id: string;
+      secretId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'GET /v1/webhooks/{id}/deliveries': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['WebhookDelivery']>;
@@ -5111,12 +5113,12 @@ export interface Operations {
   };
   'POST /v1/webhooks/{id}/deliveries/{deliveryId}/redeliver': {
     path: {
-    id: string;
-    deliveryId: string;
-  };
+      id: string;
+      deliveryId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       id: string;
@@ -5126,8 +5128,8 @@ export interface Operations {
   'POST /v1/channels': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       kind: 'feed' | 'webhook' | 'discord_webhook' | 'discord_bot' | 'slack_webhook' | 'telegram' | 'mastodon' | 'bluesky';
       name: string;
@@ -5156,10 +5158,10 @@ export interface Operations {
   'GET /v1/channels': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Channel']>;
@@ -5168,19 +5170,19 @@ export interface Operations {
   };
   'GET /v1/channels/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['Channel'];
   };
   'PATCH /v1/channels/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       allowExtractive?: boolean | undefined;
       allowDegraded?: boolean | undefined;
@@ -5189,21 +5191,21 @@ export interface Operations {
   };
   'DELETE /v1/channels/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'POST /v1/channels/{id}/stage': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       stage: 'dry_run' | 'approval' | 'free';
     };
@@ -5211,11 +5213,11 @@ export interface Operations {
   };
   'POST /v1/channels/{id}/stop': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
     };
@@ -5223,21 +5225,21 @@ export interface Operations {
   };
   'POST /v1/channels/{id}/resume': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Channel'] | Schemas['DryRun'];
   };
   'POST /v1/channels/{id}/secrets': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       secrets: Record<string, unknown>;
     };
@@ -5246,8 +5248,8 @@ export interface Operations {
   'POST /v1/drops': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       agentId?: string | null | undefined;
       channels: Array<string>;
@@ -5262,12 +5264,12 @@ export interface Operations {
   'GET /v1/drops': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'draft' | 'awaiting_approval' | 'scheduled' | 'publishing' | 'published' | 'partly_published' | 'failed' | 'canceled' | undefined;
-    agentId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'draft' | 'awaiting_approval' | 'scheduled' | 'publishing' | 'published' | 'partly_published' | 'failed' | 'canceled' | undefined;
+      agentId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Drop']>;
@@ -5276,19 +5278,19 @@ export interface Operations {
   };
   'GET /v1/drops/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['DropDetail'];
   };
   'PATCH /v1/drops/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       title?: '' | string | undefined;
       body?: string | undefined;
@@ -5301,21 +5303,21 @@ export interface Operations {
   };
   'DELETE /v1/drops/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Drop'] | Schemas['DryRun'];
   };
   'POST /v1/drops/{id}/publish': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       at?: string | undefined;
     };
@@ -5323,21 +5325,21 @@ export interface Operations {
   };
   'POST /v1/drops/{id}/approve': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Drop'] | Schemas['DryRun'];
   };
   'POST /v1/drops/{id}/reject': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: '' | string | undefined;
     };
@@ -5345,11 +5347,11 @@ export interface Operations {
   };
   'POST /v1/drops/{id}/blessings': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       as?: string | undefined;
     } | null | undefined;
@@ -5358,12 +5360,12 @@ export interface Operations {
   'GET /v1/deliveries': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    state?: 'pending' | 'sending' | 'published' | 'failed' | 'unconfirmed' | undefined;
-    dropId?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      state?: 'pending' | 'sending' | 'published' | 'failed' | 'unconfirmed' | undefined;
+      dropId?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Delivery']>;
@@ -5372,12 +5374,12 @@ export interface Operations {
   };
   'POST /v1/drops/{id}/deliveries/{deliveryId}/confirm': {
     path: {
-    id: string;
-    deliveryId: string;
-  };
+      id: string;
+      deliveryId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       url?: string | undefined;
     };
@@ -5388,12 +5390,12 @@ export interface Operations {
   };
   'POST /v1/drops/{id}/deliveries/{deliveryId}/again': {
     path: {
-    id: string;
-    deliveryId: string;
-  };
+      id: string;
+      deliveryId: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | {
       id: string;
@@ -5409,8 +5411,8 @@ export interface Operations {
   'POST /v1/drops/stop-all': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       reason?: string | undefined;
     };
@@ -5419,16 +5421,16 @@ export interface Operations {
   'POST /v1/drops/resume-all': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DropStop'] | Schemas['DryRun'];
   };
   'POST /v1/drop-schedules': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       agentId?: string | undefined;
       clusterId?: string | undefined;
@@ -5441,10 +5443,10 @@ export interface Operations {
   'GET /v1/drop-schedules': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['DropSchedule']>;
@@ -5453,39 +5455,39 @@ export interface Operations {
   };
   'POST /v1/drop-schedules/{id}/pause': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DropSchedule'] | Schemas['DryRun'];
   };
   'POST /v1/drop-schedules/{id}/resume': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DropSchedule'] | Schemas['DryRun'];
   };
   'DELETE /v1/drop-schedules/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
   };
   'GET /v1/feeds/{id}/{format}': {
     path: {
-    id: string;
-    format: 'atom' | 'rss' | 'json';
-  };
+      id: string;
+      format: 'atom' | 'rss' | 'json';
+    };
     query: undefined;
     body: undefined;
     answer: string;
@@ -5493,10 +5495,10 @@ export interface Operations {
   'GET /v1/schedules': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Schedule']>;
@@ -5505,11 +5507,11 @@ export interface Operations {
   };
   'POST /v1/schedules/{id}/pause': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       note?: string | undefined;
     } | null | undefined;
@@ -5520,11 +5522,11 @@ export interface Operations {
   };
   'POST /v1/schedules/{id}/resume': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -5533,11 +5535,11 @@ export interface Operations {
   };
   'POST /v1/schedules/{id}/trigger': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -5547,24 +5549,24 @@ export interface Operations {
   'GET /v1/events': {
     path: undefined;
     query: {
-    after?: string | undefined;
-    last?: number | undefined;
-    type?: string | undefined;
-  };
+      after?: string | undefined;
+      last?: number | undefined;
+      type?: string | undefined;
+    };
     body: undefined;
     answer: string;
   };
   'GET /v1/logs': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    machine?: string | undefined;
-    agent?: string | undefined;
-    run?: string | undefined;
-    since?: string | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      machine?: string | undefined;
+      agent?: string | undefined;
+      run?: string | undefined;
+      since?: string | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['LogLine']>;
@@ -5574,10 +5576,10 @@ export interface Operations {
   'GET /v1/inbox': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Notice']>;
@@ -5587,11 +5589,11 @@ export interface Operations {
   };
   'POST /v1/inbox/{id}/done': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: {
       id: string;
@@ -5601,12 +5603,12 @@ export interface Operations {
   'GET /v1/notifications': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    destination?: string | undefined;
-    state?: 'pending' | 'sending' | 'sent' | 'failed' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      destination?: string | undefined;
+      state?: 'pending' | 'sending' | 'sent' | 'failed' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Notification']>;
@@ -5616,8 +5618,8 @@ export interface Operations {
   'POST /v1/notifications/test': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       destination?: string | undefined;
     };
@@ -5628,8 +5630,8 @@ export interface Operations {
   'POST /v1/work': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       service: string;
       input: unknown;
@@ -5643,12 +5645,12 @@ export interface Operations {
   'GET /v1/work': {
     path: undefined;
     query: {
-    limit?: number | undefined;
-    cursor?: string | undefined;
-    format?: 'json' | 'ndjson' | 'csv' | undefined;
-    service?: string | undefined;
-    state?: 'queued' | 'running' | 'completed' | 'failed' | 'expired' | 'canceled' | undefined;
-  };
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      service?: string | undefined;
+      state?: 'queued' | 'running' | 'completed' | 'failed' | 'expired' | 'canceled' | undefined;
+    };
     body: undefined;
     answer: {
       items: Array<Schemas['Work']>;
@@ -5657,27 +5659,27 @@ export interface Operations {
   };
   'GET /v1/work/{id}': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: undefined;
     body: undefined;
     answer: Schemas['WorkDetail'];
   };
   'POST /v1/work/{id}/cancel': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: Record<string, never> | null | undefined;
     answer: Schemas['WorkDetail'] | Schemas['DryRun'];
   };
   'POST /v1/work/claim': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       queue: string;
       waitSeconds?: number | undefined;
@@ -5687,8 +5689,8 @@ export interface Operations {
   'POST /v1/work/heartbeat': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       token: string;
     };
@@ -5699,8 +5701,8 @@ export interface Operations {
   'POST /v1/work/complete': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       token: string;
       result: unknown;
@@ -5710,8 +5712,8 @@ export interface Operations {
   'POST /v1/work/fail': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: {
       token: string;
       reason: string;
@@ -5722,32 +5724,32 @@ export interface Operations {
   'POST /v1/agents/import': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-    as?: string | undefined;
-    name?: string | undefined;
-    archetype?: string | undefined;
-    memories?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+      as?: string | undefined;
+      name?: string | undefined;
+      archetype?: string | undefined;
+      memories?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: Schemas['PersonaImport'];
   };
   'POST /v1/memories': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-    format?: 'ndjson' | 'generative-agents' | undefined;
-    agentId?: string | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+      format?: 'ndjson' | 'generative-agents' | undefined;
+      agentId?: string | undefined;
+    };
     body: Record<string, unknown>;
     answer: Schemas['MemoryImport'];
   };
   'POST /v1/sources/{id}/events': {
     path: {
-    id: string;
-  };
+      id: string;
+    };
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: {
       id: string;
@@ -5760,8 +5762,8 @@ export interface Operations {
   'POST /v1/payments/stripe/events': {
     path: undefined;
     query: {
-    dryRun?: 'true' | 'false' | undefined;
-  };
+      dryRun?: 'true' | 'false' | undefined;
+    };
     body: undefined;
     answer: {
       id: string;

@@ -16,7 +16,7 @@ type Part<Name extends string, Value> = [Value] extends [undefined]
   ? { [Each in Name]?: undefined }
   : undefined extends Value
     ? { [Each in Name]?: Value }
-    : Record<string, never> extends Value
+    : {} extends Value
       ? { [Each in Name]?: Value }
       : { [Each in Name]: Value };
 export type Input<Op extends Operation> = Part<'path', Operations[Op]['path']> &
@@ -93,7 +93,7 @@ export function addressOf<Op extends Operation>(operation: Op, input: Omit<Input
     .slice(operation.indexOf(' ') + 1)
     .replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ''));
   const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
-  const search = new URLSearchParams(asked.map(([name, value]) => [name, String(value)])).toString();
+  const search = new URLSearchParams(asked.map(([name, value]): [string, string] => [name, String(value)])).toString();
   return search === '' ? filled : `${filled}?${search}`;
 }
 

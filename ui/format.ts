@@ -7,9 +7,11 @@ const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const shares = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 });
 
 export const dateTime = (iso: string) => dateTimes.format(new Date(iso));
+/** @public */
 export const date = (iso: string) => dates.format(new Date(iso));
 export const count = (value: number) => whole.format(value);
 export const decimal = (value: number) => decimals.format(value);
+/** @public */
 export const share = (value: number) => shares.format(value);
 export const gib = (value: number) => `${decimals.format(value)} GiB`;
 

@@ -68,7 +68,10 @@ export function useLive(): { state: LiveState; why: string } {
   return { state: now, why };
 }
 
-/** Hears each event as it comes; returns how to stop. */
+/**
+ * Hears each event as it comes; returns how to stop.
+ * @public
+ */
 export function onEvent(heard: (event: LiveEvent) => void): () => void {
   eventListeners.add(heard);
   return () => eventListeners.delete(heard);

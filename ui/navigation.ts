@@ -1,4 +1,4 @@
-import { type LucideIcon, Bell, Server } from 'lucide-react';
+import { type LucideIcon, Bell, Drama, Server } from 'lucide-react';
 import { text } from './text.ts';
 
 export interface NavigationEntry {
@@ -11,4 +11,5 @@ export interface NavigationEntry {
 export const navigation: readonly NavigationEntry[] = [
   { to: '/', label: text.nav.home, icon: Bell },
   { to: '/fleet', label: text.nav.fleet, icon: Server },
+  { to: '/masks', label: text.nav.masks, icon: Drama },
 ];

@@ -9,7 +9,16 @@ import {
   useQueryClient,
 } from '@tanstack/react-query';
 import { useMemo } from 'react';
-import { type Answer, type CallOptions, type Input, type Item, Problem, type Reading, type Writing, call } from './client.ts';
+import {
+  type Answer,
+  type CallOptions,
+  type Input,
+  type Item,
+  Problem,
+  type Reading,
+  type Writing,
+  call,
+} from './client.ts';
 
 /** What the API refuses is refused again; what it does not answer may be there in a moment. */
 const mostTries = 2;
@@ -32,7 +41,10 @@ export function createQueries(onSignedOut: () => void): QueryClient {
   return client;
 }
 
-/** The key of a call begins with its operation: ui/live.ts finds by it what an event makes old. */
+/**
+ * The key of a call begins with its operation: ui/live.ts finds by it what an event makes old.
+ * @public
+ */
 export function apiQuery<Op extends Reading>(operation: Op, input: Input<Op>) {
   return queryOptions<Answer<Op>, Problem>({
     queryKey: [operation, input],
@@ -79,7 +91,10 @@ export function usePages<Op extends Reading>(operation: Op, input: Input<Op>, { 
     }),
     enabled,
   });
-  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.items) as Array<Item<Op>> | undefined, [query.data]);
+  const rows = useMemo(
+    () => query.data?.pages.flatMap((page) => page.items) as Array<Item<Op>> | undefined,
+    [query.data],
+  );
   return { ...query, rows };
 }
 

@@ -12,7 +12,7 @@ import type { Screen } from './screen.ts';
 /** Written beside the built pages: what they were built of. */
 const hashFile = 'source-hash.txt';
 /** What of other rooms is built in, and the versions of everything that comes from elsewhere. */
-const outsideSources = ['domain/masks.ts', 'package-lock.json'];
+const outsideSources = ['domain/masks.ts', 'domain/random.ts', 'package-lock.json'];
 /** Below this, a compressed file saves nothing. */
 const leastBytes = 1024;
 
@@ -65,7 +65,9 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
 /** Where the builder is; it comes with `npm ci`, and not with `npm ci --omit=dev`. */
 function viteOf(root: string): string {
   try {
-    return createRequire(join(root, 'package.json')).resolve('vite/package.json').replace(/package\.json$/, 'bin/vite.js');
+    return createRequire(join(root, 'package.json'))
+      .resolve('vite/package.json')
+      .replace(/package\.json$/, 'bin/vite.js');
   } catch (err) {
     throw new DomainError('UNAVAILABLE', 'vite is not installed: npm ci', { cause: err });
   }

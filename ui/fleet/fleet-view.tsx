@@ -17,7 +17,7 @@ const words = text.fleet;
 /** Machines, what they do, and how they are. */
 export function FleetView() {
   const fleet = useApi('GET /v1/fleet', {}, { everyMs: 15_000 });
-  const plan = useApi('GET /v1/fleet/plan', {}, { enabled: fleet.data?.plan != null });
+  const plan = useApi('GET /v1/fleet/plan', {}, { enabled: Boolean(fleet.data?.plan) });
   if (fleet.error?.status === 404) {
     return (
       <Page title={words.title}>
@@ -64,7 +64,15 @@ export function FleetView() {
 
 type Planned = Thing<'PlanSummary'>['machines'][number];
 
-function Machine({ machine, planned, busy }: { machine: Thing<'Machine'>; planned: Planned | undefined; busy: number }) {
+function Machine({
+  machine,
+  planned,
+  busy,
+}: {
+  machine: Thing<'Machine'>;
+  planned: Planned | undefined;
+  busy: number;
+}) {
   const { id, state, reason, gpus, runsAs, models, slots, agents } = machine;
   return (
     <li className="panel machine" data-state={state}>
@@ -159,7 +167,10 @@ function Runs() {
               { title: words.run.agent, cell: ({ agentId }) => agentId },
               { title: words.run.state, cell: ({ state }) => <StateBadge state={state} /> },
               { title: words.run.machine, cell: ({ machineId }) => machineId ?? '–' },
-              { title: words.run.model, cell: ({ modelId, degraded }) => (degraded ? `${modelId} (${words.degraded})` : modelId) },
+              {
+                title: words.run.model,
+                cell: ({ modelId, degraded }) => (degraded ? `${modelId} (${words.degraded})` : modelId),
+              },
               { title: words.run.reflections, cell: ({ reflections }) => count(reflections), isNumber: true },
               { title: words.run.reason, cell: ({ reason }) => reason },
               {

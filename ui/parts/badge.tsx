@@ -1,9 +1,15 @@
 export type Tone = 'plain' | 'good' | 'warn' | 'bad' | 'info';
 
 const tones: Record<string, Tone> = {
-  ...all('good', 'ready active live up ok done answered completed published passed carried_out accepted open calm won paid'),
+  ...all(
+    'good',
+    'ready active live up ok done answered completed published passed carried_out accepted open calm won paid',
+  ),
   ...all('info', 'running queued publishing scheduled received answering starting pending discussion applying'),
-  ...all('warn', 'suspect draining drained parked paused awaiting_approval unconfirmed drifting late degraded partly_published suspended stopped'),
+  ...all(
+    'warn',
+    'suspect draining drained parked paused awaiting_approval unconfirmed drifting late degraded partly_published suspended stopped',
+  ),
   ...all('bad', 'lost failed failing refused down estranged revoked rejected effect_failed disputed critical'),
 };
 

@@ -13,7 +13,14 @@ interface Props {
 /** A bar of how much of something is taken. */
 export function Meter({ label, value, most, says, tone = 'plain' }: Props) {
   return (
-    <BaseMeter.Root className="meter" data-tone={tone} value={value} min={0} max={Math.max(most, value, 1)} getAriaValueText={() => says}>
+    <BaseMeter.Root
+      className="meter"
+      data-tone={tone}
+      value={value}
+      min={0}
+      max={Math.max(most, value, 1)}
+      getAriaValueText={() => says}
+    >
       <BaseMeter.Label>{label}</BaseMeter.Label>
       <BaseMeter.Value className="soft">{() => says}</BaseMeter.Value>
       <BaseMeter.Track className="meter-track">

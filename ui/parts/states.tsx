@@ -43,6 +43,7 @@ export function Failed({ error, onAgain }: { error: Error; onAgain?: () => void 
   );
 }
 
+/** @public */
 export function Forbidden() {
   const me = useMe();
   return (

@@ -8,6 +8,7 @@ const listeners = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | undefined;
 
 function listen(heard: () => void): () => void {
+  if (listeners.size === 0) now = Date.now();
   listeners.add(heard);
   timer ??= setInterval(() => {
     now = Date.now();
@@ -23,10 +24,13 @@ function listen(heard: () => void): () => void {
 
 /** How long ago, and the time itself for who points at it. */
 export function Time({ at }: { at: string }) {
-  const shown = Math.max(useSyncExternalStore(listen, () => now), Date.now() - tickMs);
+  const shown = useSyncExternalStore(listen, () => now);
+  const instant = Date.parse(at);
+  // What has come since the last tick is of now, not of the future.
+  const from = instant > shown && instant - shown < 2 * tickMs ? instant : shown;
   return (
     <time dateTime={at} title={dateTime(at)}>
-      {ago(at, Math.max(shown, Date.parse(at) > Date.now() ? 0 : Date.parse(at)))}
+      {ago(at, from)}
     </time>
   );
 }

@@ -25,7 +25,7 @@ function NotFound() {
 export function Broken({ error }: ErrorComponentProps) {
   return (
     <div className="page">
-      <Failed error={error} />
+      <Failed error={error instanceof Error ? error : new Error(String(error))} />
       <p className="soft">{text.app.wake}</p>
       <p>
         <Button onClick={() => location.reload()}>{text.app.reload}</Button>

@@ -50,10 +50,10 @@ function Brand() {
   );
 }
 
-function Entry({ entry, className }: { entry: NavigationEntry; className: string }) {
+function Entry({ entry, className, onChosen }: { entry: NavigationEntry; className: string; onChosen?: () => void }) {
   const Icon = entry.icon;
   return (
-    <Link to={entry.to} className={className} activeOptions={{ exact: entry.to === '/' }}>
+    <Link to={entry.to} className={className} activeOptions={{ exact: entry.to === '/' }} onClick={onChosen}>
       <Icon aria-hidden />
       {entry.label}
     </Link>
@@ -89,15 +89,14 @@ function Away() {
   const { state } = useLive();
   const [isLong, setLong] = useState(false);
   useEffect(() => {
-    if (state !== 'away') return setLong(false);
+    if (state !== 'away') return;
     const timer = setTimeout(() => setLong(true), 4_000);
-    return () => clearTimeout(timer);
+    return () => {
+      clearTimeout(timer);
+      setLong(false);
+    };
   }, [state]);
-  return (
-    <div role="status">
-      {isLong && <p className="away">{text.app.live.away}</p>}
-    </div>
-  );
+  return <div role="status">{isLong && <p className="away">{text.app.live.away}</p>}</div>;
 }
 
 function Foot() {
@@ -121,10 +120,10 @@ function Foot() {
         )}
       </ul>
       <Dialog title={text.app.views} isOpen={isOpen} onClose={() => setOpen(false)}>
-        <ul onClick={() => setOpen(false)}>
+        <ul>
           {rest.map((entry) => (
             <li key={entry.to}>
-              <Entry entry={entry} className="rail-link" />
+              <Entry entry={entry} className="rail-link" onChosen={() => setOpen(false)} />
             </li>
           ))}
         </ul>

@@ -18,7 +18,7 @@ export function Door({ link }: { link: SignInLink }) {
   const [once, setOnce] = useState(link.once);
   const [invite, setInvite] = useState(link.invite);
   const me = useApi('GET /v1/me', {}, { enabled: once === undefined });
-  const views = useMemo(createViews, []);
+  const views = useMemo(() => createViews(), []);
   const isIn = once === undefined && me.data !== undefined && !isSignedOut(me.error);
 
   if (invite !== undefined) {
