@@ -739,6 +739,14 @@ export interface Schemas {
     ratedAt: string | null;
     why: string;
   };
+  DropPreview: {
+    channelId: string;
+    name: string;
+    kind: 'feed' | 'webhook' | 'discord_webhook' | 'discord_bot' | 'slack_webhook' | 'telegram' | 'mastodon' | 'bluesky';
+    text: string;
+    characters: number;
+    cut: boolean;
+  };
   DropSchedule: {
     id: string;
     agentId: string | null;
@@ -1516,7 +1524,7 @@ export interface Schemas {
   };
   Notice: {
     id: string;
-    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
+    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
     severity: 'info' | 'warning' | 'critical';
     subject: string;
     title: string;
@@ -5274,6 +5282,19 @@ export interface Operations {
     answer: {
       items: Array<Schemas['Drop']>;
       nextCursor: string | null;
+    };
+  };
+  'POST /v1/drops/preview': {
+    path: undefined;
+    query: undefined;
+    body: {
+      channels: Array<string>;
+      title?: '' | string | undefined;
+      body: string;
+      bodies?: Partial<Record<'feed' | 'webhook' | 'discord_webhook' | 'discord_bot' | 'slack_webhook' | 'telegram' | 'mastodon' | 'bluesky', string>> | undefined;
+    };
+    answer: {
+      items: Array<Schemas['DropPreview']>;
     };
   };
   'GET /v1/drops/{id}': {

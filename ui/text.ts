@@ -40,20 +40,6 @@ export const text = {
     another: 'For another one:',
     run: 'If you run this installation:',
   },
-  invite: {
-    title: 'You are invited',
-    of: (inviter: string, guild: string) => `“${inviter}” invites you to the guild (group) “${guild}”.`,
-    until: (when: string) => `The invitation holds until ${when}.`,
-    join: 'Join',
-    joined: 'You have joined.',
-    joinedNew: 'You have joined, and are signed in.',
-    refusals: {
-      CONFLICT: 'You are a member already, or have been one by this invitation.',
-      INVALID_INPUT: 'This link is not whole: copy all of it.',
-      INVITE_ENDED: 'This invitation is over: it was used, taken back, or its time has passed.',
-      NOT_FOUND: 'This link opens nothing any more: look for a newer one, or ask who invites.',
-    } as Record<string, string>,
-  },
   home: {
     title: 'Needs you',
     lead: 'What waits for a person.',

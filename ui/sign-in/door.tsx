@@ -10,24 +10,15 @@ import { createViews } from '../routes.ts';
 import icon from '../shell/icon.svg';
 import '../shell/shell.css';
 import { text } from '../text.ts';
-import { Invitation } from './invitation.tsx';
 import type { SignInLink } from './link.ts';
 
 /** Lets in who is signed in, and shows the others how to be. */
 export function Door({ link }: { link: SignInLink }) {
   const [once, setOnce] = useState(link.once);
-  const [invite, setInvite] = useState(link.invite);
   const me = useApi('GET /v1/me', {}, { enabled: once === undefined });
   const views = useMemo(() => createViews(), []);
   const isIn = once === undefined && me.data !== undefined && !isSignedOut(me.error);
 
-  if (invite !== undefined) {
-    return (
-      <Closed title={text.invite.title} part="invitation">
-        <Invitation token={invite} onDone={() => setInvite(undefined)} />
-      </Closed>
-    );
-  }
   if (once !== undefined) return <LinkPage once={once} onEnd={() => setOnce(undefined)} />;
   if (isIn) {
     return (
