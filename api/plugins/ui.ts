@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DomainError } from '../../domain/errors.ts';
 import type { Api } from '../types.ts';
 
 /** Nothing from elsewhere, nothing inline: text of agents can never become code. */
@@ -75,10 +76,11 @@ export async function registerUi(app: Api, folder = builtFolder) {
     config: { role: 'none' },
     schema: { hide: true },
     handler: (request, reply) => {
-      const file = join('assets', (request.params as { '*': string })['*']);
+      const name = (request.params as { '*': string })['*'];
       // A page that was loaded before a build may ask for what is gone.
-      if (!existsSync(join(folder, file))) return reply.callNotFound();
-      return reply.header('cache-control', 'public, max-age=31536000, immutable').sendFile(file);
+      if (!/^\w[\w.-]*$/.test(name) || !existsSync(join(folder, 'assets', name)))
+        throw new DomainError('NOT_FOUND', 'the web UI has no such file: load the page again');
+      return reply.header('cache-control', 'public, max-age=31536000, immutable').sendFile(`assets/${name}`);
     },
   });
 
