@@ -232,7 +232,10 @@ test('the pages of the web UI: from ourselves alone, anew at each visit; their f
 
     for (const url of ['/v1/nowhere', '/openai/nowhere', '/metrics/nowhere', '/docs/nowhere']) {
       const answer = await get(url, html);
-      expect({ url, type: answer.headers['content-type'] }).toEqual({ url, type: 'application/problem+json' });
+      expect({ url, type: answer.headers['content-type'] }).toEqual({
+        url,
+        type: expect.stringContaining('problem+json'),
+      });
     }
     expect((await get('/fleet', { accept: 'application/json' })).statusCode).toBe(404);
     expect((await app.inject({ method: 'POST', url: '/fleet', headers: html })).statusCode).toBe(404);
