@@ -55,7 +55,9 @@ export function createServiceRunActivities(host: ServiceHost) {
     const spec = await runs.specOf(key.serviceId);
     if (spec === undefined) return { outcome: 'superseded' };
     if (spec.command === undefined && spec.image === undefined)
-      return failed('fleet.d names neither a command nor an image for it: it is watched, and there is nothing to start');
+      return failed(
+        'fleet.d names neither a command nor an image for it: it is watched, and there is nothing to start',
+      );
     const trust = trustOn(host, spec);
     if (typeof trust === 'string') {
       if (await runsHere(host, key.serviceId)) return failed(`${trust}; what was started there before runs on`);

@@ -93,7 +93,8 @@ export function placeServices(input: {
   // Who has a claim comes first: named by the files, then there already, then the biggest.
   const rank = (service: PlaceableService) => (isHome(service) ? 0 : stoodAt(service) !== null ? 1 : 2);
   const inTurn = input.services.toSorted(
-    (a, b) => rank(a) - rank(b) || plannedVram(b) - plannedVram(a) || Number(b.needsGpu) - Number(a.needsGpu) || byId(a, b),
+    (a, b) =>
+      rank(a) - rank(b) || plannedVram(b) - plannedVram(a) || Number(b.needsGpu) - Number(a.needsGpu) || byId(a, b),
   );
 
   const cardFor = (service: PlaceableService, machine: ServiceMachine): number | undefined => {

@@ -303,9 +303,7 @@ async function forget(tx: Executor, ownerId: string, runId: string): Promise<voi
       and (not starts_with(id, ${rolloutRunPrefix}) or finished_at < now() - interval '1 hour')`.execute(tx);
   await sql`delete from readiness_runs where id in (select id from readiness_runs
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and not id in (${lastOfRepositories(ownerId)})
-    order by started_at desc offset ${keptRuns})`.execute(
-    tx,
-  );
+    order by started_at desc offset ${keptRuns})`.execute(tx);
 }
 
 /** @returns its id */

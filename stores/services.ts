@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { type PlaceableService, placeableService, type PlannedService, plannedVram } from '../domain/service-placement.ts';
+import {
+  type PlaceableService,
+  placeableService,
+  type PlannedService,
+  plannedVram,
+} from '../domain/service-placement.ts';
 import { type Command, commandText, type TrustedCommand } from '../domain/service-trust.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
 import type { ServiceState } from '../domain/states.ts';

@@ -51,7 +51,9 @@ const ask = (id: string, action: string) => api.call('POST', `/v1/services/${id}
 /** As its machine does it. */
 async function stands(id: string): Promise<void> {
   const { rows } = await sql<{ requestId: string }>`
-    update service_runs set machine_id = 'small', epoch = 1 where service_id = ${id} returning request_id`.execute(api.db);
+    update service_runs set machine_id = 'small', epoch = 1 where service_id = ${id} returning request_id`.execute(
+    api.db,
+  );
   const held = { machineId: 'small', epoch: 1 };
   const { requestId } = rows[0]!;
   expect(await createServiceRunStore(api.db).started({ serviceId: id, requestId }, held)).toBe('started');
@@ -97,9 +99,17 @@ test('neither a restart, nor a stop before it, nor a start that failed makes a s
   await sql`insert into plans (version, owner_id, state, reason, plan) overriding system value
     values (9001, ${api.ownerId}, 'applying', 'test', '{}')`.execute(api.db);
   expect(await createPlanStore(api.db).markApplied(9001)).toBe(true);
-  const rows = await api.db.selectFrom('serviceRuns').select(['serviceId', 'state', 'reason']).orderBy('serviceId').execute();
+  const rows = await api.db
+    .selectFrom('serviceRuns')
+    .select(['serviceId', 'state', 'reason'])
+    .orderBy('serviceId')
+    .execute();
   expect(rows).toEqual([
-    { serviceId: 'new', state: 'failed', reason: expect.stringContaining('new never ran here. port-declared') as string },
+    {
+      serviceId: 'new',
+      state: 'failed',
+      reason: expect.stringContaining('new never ran here. port-declared') as string,
+    },
     { serviceId: 'old', state: 'waiting', reason: '' },
   ]);
 });
@@ -193,6 +203,10 @@ test('a deploy step waits and says why, unless its package ends the finding; the
   expect(await notices()).toEqual([]);
   expect((await shown()).packages.map(({ reason }) => reason)).toEqual(['', '']);
   await rollouts.deploy(id, free!, undefined);
-  const restarted = await api.db.selectFrom('serviceRuns').select('serviceId').where('action', '=', 'restart').execute();
+  const restarted = await api.db
+    .selectFrom('serviceRuns')
+    .select('serviceId')
+    .where('action', '=', 'restart')
+    .execute();
   expect(restarted.map(({ serviceId }) => serviceId)).toContain('old');
 });

@@ -428,7 +428,9 @@ describe('what a dead process of the API leaves behind', () => {
     await store.fail('cpl_old', 'UNAVAILABLE', 'it was let go');
     await store.fail('cpl_new', 'UNAVAILABLE', 'it was let go');
     await sql`update gateway_requests set created_at = now() - interval '11 minutes'`.execute(api.db);
-    await sql`update gateway_requests set ended_at = now() - interval '11 minutes' where id = 'cpl_old'`.execute(api.db);
+    await sql`update gateway_requests set ended_at = now() - interval '11 minutes' where id = 'cpl_old'`.execute(
+      api.db,
+    );
     expect(await store.forgetEnded()).toBe(1);
     expect(await store.forgetEnded()).toBe(0);
     const left = await api.db.selectFrom('gatewayRequests').select('id').orderBy('id').execute();

@@ -226,9 +226,9 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
   });
 
   const plans = async () => {
-    const { rows: found } = await sql<{ most: number }>`select coalesce(max(version), 0)::int as most from plans`.execute(
-      lab.db,
-    );
+    const { rows: found } = await sql<{
+      most: number;
+    }>`select coalesce(max(version), 0)::int as most from plans`.execute(lab.db);
     return found[0]!.most;
   };
 

@@ -132,7 +132,13 @@ const unreadOf = (folder: string) =>
 test('what a limit keeps from being read is unknown, and what needs no reading is not', async () => {
   const long = 'x: 1\n'.repeat(110_000);
   await inFolder(
-    { 'data/long.yaml': long, 'package-lock.json': long, 'left/long.yaml': long, '.gitignore': 'left\n', 'a.yaml': 'a: 1\n' },
+    {
+      'data/long.yaml': long,
+      'package-lock.json': long,
+      'left/long.yaml': long,
+      '.gitignore': 'left\n',
+      'a.yaml': 'a: 1\n',
+    },
     (folder) => {
       writeFileSync(join(folder, 'picture.key'), Buffer.from([1, 0, 2]));
       writeFileSync(join(folder, 'picture.txt'), Buffer.from([1, 0, 2]));
