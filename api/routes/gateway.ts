@@ -83,7 +83,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
       throw err;
     }
     const { body, stop } = patientBody(payload, patience, {
-      onWhole: held.fit,
+      onWhole: (bytes) => held.fit(bytes),
       onSlow() {
         refused();
         // What is left of it is not waited for.

@@ -75,7 +75,8 @@ export function readRepository(
 export function findFleet(request: ImportRequest): Found {
   const { tree, read, assembled, notes } = readRepository(request);
   if (assembled.file.services.length === 0) throw nothingFound(request.paths, read, notes);
-  return { file: assembled.file, notes, filesRead: read.filesRead, skipped: tree.skipped };
+  const skipped = tree.skipped.map(({ path, reason }) => ({ path, reason }));
+  return { file: assembled.file, notes, filesRead: read.filesRead, skipped };
 }
 
 function treeOf(paths: readonly string[], entered: readonly string[]): Tree {

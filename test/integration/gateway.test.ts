@@ -282,7 +282,7 @@ describe('chat completions', () => {
       // Nothing it sends keeps it: either there was no room for it, or it is no JSON.
       const told = await beginBody(3 * 2 ** 20, 'x').answered;
       // It may have come while there was none for the first.
-      if ((await Promise.race([first.answered, 'waits'])) !== 'waits') first = beginBody(6 * 2 ** 20);
+      if ((await Promise.race([first.answered, Promise.resolve('waits')])) !== 'waits') first = beginBody(6 * 2 ** 20);
       return told === '429';
     });
     const small = await memoryApi.chat.completions.create(ask('How many birds?'));

@@ -167,12 +167,9 @@ test('keys are looked at before all else, and told where they are private', asyn
   for (let i = 0; i < 140; i++) files[`a/${String(i).padStart(3, '0')}.txt`] = filler;
   await inFolder(files, (folder) => {
     const secrets = assessAll(takeInventory(requestOf(folder))).filter(({ rule }) => rule === 'secret-in-file');
-    expect(secrets.map(({ place }) => place).toSorted()).toEqual([
-      'zz/.netrc:1',
-      'zz/.npmrc:1',
-      'zz/id_rsa:1',
-      'zz/server.key:1',
-    ]);
+    expect(new Set(secrets.map(({ place }) => place))).toEqual(
+      new Set(['zz/.netrc:1', 'zz/.npmrc:1', 'zz/id_rsa:1', 'zz/server.key:1']),
+    );
     expect(JSON.stringify(secrets)).not.toMatch(/npm_a1B2|q7Xw/);
     expect(unreadOf(folder).some((told) => told.includes('the files before it have'))).toBe(true);
   });
