@@ -70,6 +70,8 @@ export const lockNumbers = {
   gatewayCaller: 7_205_550,
   /** Of an owner: one run of readiness is compared with the one before it. */
   readiness: 7_205_540,
+  /** Roles of machines that have joined are made by one at a time. */
+  machineLogins: 7_205_590,
 } as const;
 
 /**
