@@ -2,11 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
 import { backupCommands } from './commands/backups.ts';
+import { tlsCommands } from './commands/tls.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
+import { deployCommands } from './commands/deploy.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
@@ -62,6 +64,8 @@ export function createProgram(): Command {
     rolloutCommands,
     doctorCommand,
     backupCommands,
+    tlsCommands,
+    deployCommands,
     fleetCommands,
     machineCommands,
     agentCommands,

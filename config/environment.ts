@@ -34,6 +34,9 @@ const secretNames = [
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
 const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
+const publicUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+  .transform((url) => url.replace(/\/+$/, ''));
 const port = z.coerce.number().int().min(1).max(65_535);
 const key = z
   .string()
@@ -50,6 +53,7 @@ const servers = {
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
   SOULFRA_METRICS_PORT: port.optional(),
+  SOULFRA_METRICS_HOST: z.string().min(1).optional(),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   SOULFRA_LOG_FOLDER: z.string().regex(/^\//, 'must be an absolute path').optional(),
   SOULFRA_TLS_CA_FILE: tlsFile,
@@ -89,6 +93,7 @@ const apiSchema = z
       .optional(),
     SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
     SOULFRA_TEMPORAL_UI: z.url().optional(),
+    SOULFRA_PUBLIC_URL: publicUrl.optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
   .superRefine(tlsRules);
@@ -128,9 +133,7 @@ const workerSchema = z
       .string()
       .refine((text) => mailAddressOf(text) !== undefined, 'must be one bare mail address, such as market@example.org')
       .optional(),
-    SOULFRA_PUBLIC_URL: z
-      .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-      .default('http://127.0.0.1:17000'),
+    SOULFRA_PUBLIC_URL: publicUrl.default('http://127.0.0.1:17000'),
   })
   .refine((env) => env.SMTP_URL === undefined || env.SOULFRA_MAIL_FROM !== undefined, {
     path: ['SOULFRA_MAIL_FROM'],
@@ -295,6 +298,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,
+    publicUrl: env.SOULFRA_PUBLIC_URL,
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
   });
 }
@@ -311,7 +315,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       smtpUrl: env.SMTP_URL,
       mailbox: env.SOULFRA_MAILBOX,
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
-      publicUrl: env.SOULFRA_PUBLIC_URL.replace(/\/+$/, ''),
+      publicUrl: env.SOULFRA_PUBLIC_URL,
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
@@ -409,6 +413,7 @@ function serverAddresses(env: {
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
   SOULFRA_METRICS_PORT?: number | undefined;
+  SOULFRA_METRICS_HOST?: string | undefined;
   OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
   SOULFRA_LOG_FOLDER?: string | undefined;
   SOULFRA_TLS_CA_FILE?: string | undefined;
@@ -422,6 +427,7 @@ function serverAddresses(env: {
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
     metricsPort: env.SOULFRA_METRICS_PORT,
+    metricsHost: env.SOULFRA_METRICS_HOST,
     traceEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     logFolder: env.SOULFRA_LOG_FOLDER,
     tlsFiles: tlsFilesOf(env),

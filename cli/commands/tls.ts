@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
-import { runBackupPart } from '../backup-part.ts';
+import { runPart } from '../backup-part.ts';
 import { confirm, dim, good, line, printJson, table } from '../output.ts';
 import { outputOf } from '../program.ts';
+
+const part = 'deploy/tls/main.ts';
 
 interface Status {
   folder: string;
@@ -17,7 +19,7 @@ export function tlsCommands(program: Command): void {
     .description('generations of the authority that are trusted; with everything down, too')
     .action(async ({ folder }: { folder?: string }, command: Command) => {
       const { json } = outputOf(command);
-      const status = await runBackupPart<Status>(argsOf('status', folder), { quiet: true, part: 'tls' });
+      const status = await runPart<Status>(part, argsOf('status', folder), { quiet: true });
       if (json) return printJson(status);
       show(status);
     });
@@ -29,7 +31,7 @@ export function tlsCommands(program: Command): void {
     .action(async ({ folder }: { folder?: string }, command: Command) => {
       const output = outputOf(command);
       if (!(await confirm('Make the next authority?', output))) return;
-      const status = await runBackupPart<Status>(argsOf('rotate-ca', folder), { quiet: true, part: 'tls' });
+      const status = await runPart<Status>(part, argsOf('rotate-ca', folder), { quiet: true });
       if (output.json) return printJson(status);
       line(`${good('✔')} machines come over within minutes; those that are off come when they are back (soulfra machine invites)`);
       show(status);
