@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { explainIssues } from '../../domain/field-errors.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';

@@ -148,9 +148,9 @@ const edge = createEdge({
     temporal: upstreamOf(temporalHost, temporalPort),
   },
   credentials: server!,
-  standing: joins.standing,
-  livingOf: joins.livingOf,
-  answer: admission.answer,
+  standing: (serial) => joins.standing(serial),
+  livingOf: (serials) => joins.livingOf(serials),
+  answer: (request, response, caller) => admission.answer(request, response, caller),
   onRefused: (reason) => refused.set(reason, (refused.get(reason) ?? 0) + 1),
   onError,
 });

@@ -100,6 +100,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/ballots',
     '/v1/ballots/{id}/remarks',
     '/v1/ballots/{id}/votes',
+    '/v1/certificates',
     '/v1/channels',
     '/v1/cluster-runs',
     '/v1/clusters',

@@ -165,7 +165,7 @@ test('a box joins once, by its line alone, and reflects over mutual TLS; it goes
   const tlsOptions = serverTls({ caFile: files.trust, certFile: files.own, keyFile: files.own })!;
   const { DATABASE_URL: url, REDIS_URL: redisUrl } = workerVariables(files, box, boxHome) as Record<string, string>;
   const client = new pg.Client({ connectionString: url, ssl: tlsOptions.postgres });
-  const cut = once(client, 'end');
+  const cut = new Promise((resolve) => client.once('end', resolve));
   client.on('error', () => undefined);
   await client.connect();
   // It reads and writes rows, and can neither change the schema, let others in, nor reach this host's files.
