@@ -1,12 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { appVersion } from '../config/app-version.ts';
 import { backupEnvironment, doctorEnvironment } from '../config/environment.ts';
 import { parseFleet } from '../config/fleet-file.ts';
 import { readServiceFiles } from '../config/service-files.ts';
 import { serverTls } from '../config/tls.ts';
+import { readAuthorities } from '../deploy/tls/authority-files.ts';
+import { readCertificate } from '../deploy/tls/authority.ts';
 import { compareVersions } from '../deploy/embedded/version.ts';
 import {
   amiss,
+  ok,
   type Check,
   judgeBackups,
   judgeClock,
@@ -142,7 +146,7 @@ function certificateCheck(folder: string): Check {
   const detail = `of the edge until ${own.notAfter.slice(0, 10)}, of authority ${authority.generation} until ${readCertificate(authority.certificate).notAfter.slice(0, 10)}`;
   return own.isDue
     ? amiss('warn', 'certificates', detail, 'Start the fleet: the edge renews its certificate by itself.')
-    : fine('certificates', detail);
+    : ok('certificates', detail);
 }
 
 function namedEnvironment(): { environment: ReturnType<typeof doctorEnvironment> } | { check: Check } {

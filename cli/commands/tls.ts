@@ -27,13 +27,17 @@ export function tlsCommands(program: Command): void {
   tls
     .command('rotate-ca')
     .option('--folder <folder>', 'of another authority; default: tls/ of the data folder')
-    .description('make the next authority: both are trusted until every machine has come over by itself, within minutes')
+    .description(
+      'make the next authority: both are trusted until every machine has come over by itself, within minutes',
+    )
     .action(async ({ folder }: { folder?: string }, command: Command) => {
       const output = outputOf(command);
       if (!(await confirm('Make the next authority?', output))) return;
       const status = await runPart<Status>(part, argsOf('rotate-ca', folder), { quiet: true });
       if (output.json) return printJson(status);
-      line(`${good('✔')} machines come over within minutes; those that are off come when they are back (soulfra machine invites)`);
+      line(
+        `${good('✔')} machines come over within minutes; those that are off come when they are back (soulfra machine invites)`,
+      );
       show(status);
     });
 }

@@ -20,9 +20,13 @@ async function run(): Promise<object> {
     throw new DomainError('CONFLICT', `${folder} holds no authority: the first \`soulfra machine invite\` makes one`);
   if (act === 'rotate-ca') {
     if (readAuthorities(folder).length > 1)
-      throw new DomainError('CONFLICT', 'two generations live already: wait until nothing goes by the older one (soulfra tls status)');
+      throw new DomainError(
+        'CONFLICT',
+        'two generations live already: wait until nothing goes by the older one (soulfra tls status)',
+      );
     await addAuthority(folder);
-  } else if (act !== 'status') throw new DomainError('INVALID_INPUT', `not known: ${act ?? 'nothing'}; status or rotate-ca`);
+  } else if (act !== 'status')
+    throw new DomainError('INVALID_INPUT', `not known: ${act ?? 'nothing'}; status or rotate-ca`);
   const server = join(folder, 'server.pem');
   return {
     folder,
@@ -38,7 +42,11 @@ async function run(): Promise<object> {
 try {
   say({ result: await run() });
 } catch (err) {
-  const [code, message] = isDomainError(err) ? [err.code, err.message] : ['INTERNAL', err instanceof Error ? err.message : String(err)];
-  say({ failed: { code, message, mend: isDomainError(err) && err.code !== 'CONFLICT' ? errorTable[err.code].mend : null } });
+  const [code, message] = isDomainError(err)
+    ? [err.code, err.message]
+    : ['INTERNAL', err instanceof Error ? err.message : String(err)];
+  say({
+    failed: { code, message, mend: isDomainError(err) && err.code !== 'CONFLICT' ? errorTable[err.code].mend : null },
+  });
   process.exitCode = 1;
 }

@@ -410,7 +410,8 @@ export const installationDefinitions = {
     help: 'When a certificate that this installation serves with ends; no series until one is set up.',
     unit: 'timestamp',
     labels: {
-      certificate: '`authority`, `edge`, `machine ID` for each machine that has joined, and file names of `metrics.certificates`',
+      certificate:
+        '`authority`, `edge`, `machine ID` for each machine that has joined, and file names of `metrics.certificates`',
     },
   },
   edgeRefused: {
