@@ -130,6 +130,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/listings',
     '/v1/logs',
     '/v1/loops',
+    '/v1/machine-invites',
     '/v1/machines',
     '/v1/mails',
     '/v1/models',
