@@ -7,6 +7,7 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createInviteAnswerStore } from '../stores/invite-answers.ts';
 import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import { createMachineJoinStore } from '../stores/machine-joins.ts';
 import { createMailStore } from '../stores/mails.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -52,6 +53,7 @@ export function createContext(deps: ApiDeps) {
     }),
     agents: createAgentStore(deps.db),
     machines: createMachineStore(deps.db),
+    machineJoins: createMachineJoinStore(deps.db),
     fleets: createFleetStore(deps.db),
     mails: createMailStore(deps.db),
     memories: createMemoryStore(deps.db),

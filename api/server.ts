@@ -15,6 +15,7 @@ import { registerUi } from './plugins/ui.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { machineJoinRoutes } from './routes/machine-joins.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -178,6 +179,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     creditRoutes,
     ledgerRoutes,
     backupRoutes,
+    machineJoinRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,

@@ -1,4 +1,5 @@
 import { durationSeconds } from './durations.ts';
+import type { CertificateKind } from './joins.ts';
 import type { HealthState, MachineState, RunsAs, ServiceState } from './states.ts';
 
 /** What one look at a subject says of it. */
@@ -333,8 +334,34 @@ export function judgeLedger({ openedAt, reconciledAt, discrepancies }: LedgerFac
   };
 }
 
-/** What the deploy kit brings. */
-export const notSetUpYet: Judgement = { state: 'not_set_up', reason: 'it comes with the deploy kit' };
+export interface CertificateFacts {
+  kind: CertificateKind;
+  issuedAt: number;
+  notAfter: number;
+}
+
+const daySeconds = 86_400;
+/** Of an authority: whoever goes by it has to come over to the next one first. */
+const authorityLateSeconds = 365 * daySeconds;
+const authorityFailingSeconds = 120 * daySeconds;
+
+/** A machine renews its certificate at two thirds of its life, the edge its own: what is far beyond that was not renewed. */
+export function judgeCertificate({ kind, issuedAt, notAfter }: CertificateFacts, now: number): Judgement {
+  const left = notAfter - now;
+  if (left <= 0) return { state: 'failing', reason: `it ran out at ${minute(notAfter)}` };
+  const life = notAfter - issuedAt;
+  const [late, failing] =
+    kind === 'authority' ? [authorityLateSeconds, authorityFailingSeconds] : [0.2 * life, 0.05 * life];
+  if (left > late) return ok;
+  const mend = kind === 'authority' ? 'soulfra tls rotate-ca' : 'it should have been renewed by itself';
+  return { state: left > failing ? 'late' : 'failing', reason: `it runs out at ${minute(notAfter)}: ${mend}` };
+}
+
+/** Nothing of ours is encrypted by certificates. */
+export const noCertificates: Judgement = {
+  state: 'not_set_up',
+  reason: 'no box has been invited: nothing listens beyond this host',
+};
 
 /** To the minute, so that a reason stands still. */
 function minute(seconds: number): string {

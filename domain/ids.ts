@@ -49,6 +49,7 @@ export const idPrefixes = {
   work: 'wrk',
   completion: 'cpl',
   rollout: 'rlt',
+  machineInvite: 'min',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

@@ -44,9 +44,12 @@ const configuration = /(\.(ya?ml|env|ini|toml|cfg|conf|json|service|properties)|
 export function marksOf(file: string, text: string, kept = false): Mark[] {
   if (ofSums.test(file)) return [];
   const marks: Mark[] = [];
+  const looksItself = judgesItself.test(text);
   for (const [i, line] of text.split('\n').entries()) {
     if (line.length > 2_000) continue;
-    const add = (kind: string, about: string) => marks.push({ kind, about, file, line: i + 1 });
+    const add = (kind: string, about: string) => {
+      if (kind !== 'certificate.unchecked' || !looksItself) marks.push({ kind, about, file, line: i + 1 });
+    };
     if (!kept) secretsOf(file, line, add);
     if (isComment(line)) continue;
     settingsOf(file, line, add);
@@ -105,6 +108,8 @@ const unchecked: Array<[of: RegExp, pattern: RegExp]> = [
     /(NODE_TLS_REJECT_UNAUTHORIZED["']?\s*[:=]\s*["']?0|(?<![\w-])(ssl|tls)[_-]?verify["']?\s*[:=]\s*["']?(false|off|no|0)\b|insecure[_-]?skip[_-]?verify["']?\s*[:=]\s*["']?true)/i,
   ],
 ];
+/** Node hands the certificate over: a file that asks for it, or for Node's own verdict, judges it by itself. */
+const judgesItself = /\.authorized\b|\.getPeer(X509)?Certificate\(/;
 const plainAddress = /\bhttp:\/\/(?:[^\s/@"']*@)?(?<host>[A-Za-z0-9.-]+\.[A-Za-z]{2,})(?=[:/"'\s]|$)/;
 const ownNetwork = /(^|\.)(local|localhost|internal|lan|home|intranet|svc|cluster|localdomain|arpa|test|invalid)$/i;
 const namesOnly =

@@ -170,6 +170,20 @@ export interface BlessingShares {
   shared: Generated<Json>;
 }
 
+export interface Certificates {
+  certificate: string;
+  generation: number;
+  inviteId: string | null;
+  issuedAt: Generated<Timestamp>;
+  keyHash: string | null;
+  kind: string;
+  machineId: string | null;
+  notAfter: Timestamp;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  serial: string;
+}
+
 export interface Channels {
   allowDegraded: Generated<boolean>;
   allowExtractive: Generated<boolean>;
@@ -396,6 +410,12 @@ export interface DropStops {
   ownerId: string;
   reason: Generated<string>;
   stoppedAt: Timestamp | null;
+}
+
+export interface EdgeRefusals {
+  lastAt: Timestamp;
+  reason: string;
+  refused: number;
 }
 
 export interface EgoEntries {
@@ -775,6 +795,18 @@ export interface LoopPackages {
   madeAt: Generated<Timestamp>;
   manifest: Json;
   ownerId: string;
+}
+
+export interface MachineInvites {
+  createdAt: Generated<Timestamp>;
+  expiresAt: Timestamp;
+  hash: Buffer;
+  id: string;
+  keyHash: string | null;
+  machineId: string;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  usedAt: Timestamp | null;
 }
 
 export interface MachineReports {
@@ -1658,6 +1690,7 @@ export interface DB {
   ballots: Ballots;
   blessings: Blessings;
   blessingShares: BlessingShares;
+  certificates: Certificates;
   channels: Channels;
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
@@ -1675,6 +1708,7 @@ export interface DB {
   dropScheduleChannels: DropScheduleChannels;
   dropSchedules: DropSchedules;
   dropStops: DropStops;
+  edgeRefusals: EdgeRefusals;
   egoEntries: EgoEntries;
   egoSettlements: EgoSettlements;
   electors: Electors;
@@ -1707,6 +1741,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineInvites: MachineInvites;
   machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type {
   AgentFacts,
   BackupFacts,
+  CertificateFacts,
   ChannelFacts,
   LedgerFacts,
   MachineFacts,
@@ -192,6 +193,20 @@ export async function neededSchedules(db: Executor): Promise<string[]> {
     ...(applied?.heartbeat ? [heartbeatScheduleId] : []),
     ...(await livingCadences(db)).map(reflectScheduleId),
   ];
+}
+
+/** The newest of the authority, of the edge and of each machine that is in, by what it is called. */
+export const currentCertificates = sql`select distinct on (c.kind, c.machine_id) c.kind, c.owner_id, c.issued_at, c.not_after,
+    case c.kind when 'server' then 'edge' when 'authority' then 'authority' else c.machine_id end as id
+  from certificates c left join machines m on m.id = c.machine_id
+  where c.revoked_at is null and (c.kind <> 'machine' or m.removed_at is null)
+  order by c.kind, c.machine_id, c.issued_at desc`;
+
+export async function certificateFacts(db: Executor): Promise<Array<CertificateFacts & Subject>> {
+  const { rows } = await sql<CertificateFacts & Subject>`
+    select kind, id, owner_id, extract(epoch from issued_at)::float8 as issued_at, extract(epoch from not_after)::float8 as not_after
+    from (${currentCertificates}) current`.execute(db);
+  return rows;
 }
 
 export async function backupFacts(db: Executor): Promise<BackupFacts> {

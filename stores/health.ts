@@ -3,6 +3,7 @@ import { type Health, type HealthLook, healthLooks, patience, settle } from '../
 import {
   judgeAgent,
   judgeBackup,
+  judgeCertificate,
   judgeChannel,
   judgeCoordination,
   judgeDisk,
@@ -13,7 +14,7 @@ import {
   judgeService,
   judgeWorker,
   type Judgement,
-  notSetUpYet,
+  noCertificates,
   wellUntil,
   type ScheduleFacts,
 } from '../domain/health-rules.ts';
@@ -24,6 +25,7 @@ import { tellHealth } from './health-notices.ts';
 import {
   agentFacts,
   backupFacts,
+  certificateFacts,
   channelFacts,
   fleetOwner,
   ledgerFacts,
@@ -217,6 +219,7 @@ async function see(
     }));
   }
   const books = await ledgerFacts(tx, owner);
+  const certificates = await certificateFacts(tx);
   return [
     ...books.map((facts) => ({
       kind: 'ledger' as const,
@@ -225,7 +228,14 @@ async function see(
       ...judgeLedger(facts, now),
     })),
     { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
-    { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
+    ...(certificates.length > 0
+      ? certificates.map((facts) => ({
+          kind: 'certificate' as const,
+          id: facts.id,
+          ownerId: facts.ownerId,
+          ...judgeCertificate(facts, now),
+        }))
+      : [{ kind: 'certificate' as const, id: 'edge', ownerId: owner, ...noCertificates }]),
   ];
 }
 
