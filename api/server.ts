@@ -6,6 +6,7 @@ import { type ServerSpan, startServerSpan } from '../observability/tracing.ts';
 import { newId } from '../stores/ids.ts';
 import { createContext } from './context.ts';
 import { asDomainError, problemOf } from './errors.ts';
+import { registerAudit } from './plugins/audit.ts';
 import { bodyLimit, registerBodies, registerValidation } from './plugins/bodies.ts';
 import { registerDocs } from './plugins/docs.ts';
 import { createMethodsByPath } from './plugins/methods.ts';
@@ -13,6 +14,7 @@ import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
@@ -121,6 +123,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   await registerDocs(app);
   await registerRateLimit(app, { redis: deps.redis, requestsPerMinute: context.requestsPerMinute });
   registerRoles(app, context.principals);
+  registerAudit(app, context);
   const methods = createMethodsByPath(app);
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
     const allowed = methods.of(request.url);
@@ -136,6 +139,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     doctorRoutes,
     principalRoutes,
     userRoutes,
+    auditRoutes,
     mailRoutes,
     fleetRoutes,
     machineRoutes,

@@ -1449,6 +1449,7 @@ export interface Tokens {
   ownerId: string;
   revokedAt: Timestamp | null;
   role: string;
+  scopes: string[] | null;
   serviceId: string | null;
   usedAt: Timestamp | null;
 }

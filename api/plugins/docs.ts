@@ -3,6 +3,7 @@ import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from '../types.ts';
+import { routeScope } from './roles.ts';
 
 const docsPath = '/docs';
 
@@ -29,10 +30,11 @@ export async function registerDocs(app: Api): Promise<void> {
       const { schema, url } = jsonSchemaTransform(route as Parameters<typeof jsonSchemaTransform>[0]);
       const role = route.route.config?.role;
       if (role === undefined || role === 'none' || schema === undefined) return { schema, url };
+      const scope = routeScope(route.route);
       return {
         schema: {
           ...schema,
-          description: `Needs at least the role ${role}.${route.route.config?.services === true ? ' The token of a service opens it, too.' : ''}`,
+          description: `Needs at least the role ${role}${scope === undefined ? '' : `, and the scope ${scope} where the token has scopes`}.${route.route.config?.services === true ? ' The token of a service opens it, too.' : ''}`,
           security: [{ bearer: [] }, { session: [] }],
         },
         url,

@@ -1,44 +1,87 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Role } from '../../domain/states.ts';
+import { type IdKind, idPrefixes } from '../../domain/ids.ts';
+import { covers } from '../../domain/roles.ts';
+import { type Role, roles } from '../../domain/states.ts';
 import { registerRoles } from '../../api/plugins/roles.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
-import { createPrincipalStore } from '../../stores/principals.ts';
+import { createPrincipalStore, type NewToken } from '../../stores/principals.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { bornAgents } from '../support/born-agents.ts';
 import { testFleet } from '../support/fleets.ts';
+import { exampleOf, type JsonSchema } from '../support/schema-examples.ts';
+import { seedOneRowEach } from '../support/seeded-rows.ts';
 import Fastify from 'fastify';
 import type { Api } from '../../api/types.ts';
 
 let api: ApiFixture;
-let routes: Array<{ method: string; url: string; role: Role | 'none' }>;
+/** Every route, with what it declares: who may call it, and what it takes. */
+interface DeclaredRoute {
+  method: string;
+  url: string;
+  role: Role | 'none';
+  scope: string | undefined;
+  forServices: boolean;
+  params: Array<{ name: string; pattern: string }>;
+  body: JsonSchema | undefined;
+}
+let routes: DeclaredRoute[];
+let schemas: Record<string, JsonSchema>;
+/** A row of the operator's by table. */
+let rows: Map<string, string>;
+const callers: Record<string, string> = {};
+
+interface Operation {
+  description?: string;
+  parameters?: Array<{ name: string; in: string; schema: { pattern?: string } }>;
+  requestBody?: { required?: boolean; content: Record<string, { schema: JsonSchema }> };
+}
 
 beforeAll(async () => {
   api = await createApiFixture();
-  // Every route is asked with nothing and with a guess: more than an address may within a minute, see api-limits.test.ts.
+  // Every route is asked by everybody: more than an address may within a minute, see api-limits.test.ts.
   const fleet = testFleet({ heavy: 0, light: 1, limits: { requestsPerMinute: 1_000_000 } });
   const agents = bornAgents(fleet);
   await createFleetStore(api.db).apply({ ownerId: api.ownerId, source: '', fleet, agents, changes: [] });
-  const paths = api.app.swagger().paths ?? {};
-  routes = Object.entries(paths).flatMap(([url, methods]) =>
-    Object.entries(methods as Record<string, { description?: string }>).map(([method, { description }]) => ({
+  const document = api.app.swagger() as {
+    paths?: Record<string, Record<string, Operation>>;
+    components?: { schemas?: Record<string, JsonSchema> };
+  };
+  schemas = document.components?.schemas ?? {};
+  routes = Object.entries(document.paths ?? {}).flatMap(([url, methods]) =>
+    Object.entries(methods).map(([method, { description = '', parameters = [], requestBody }]) => ({
       method: method.toUpperCase(),
-      url: url
-        .replaceAll('{id}', idFor(url))
-        .replace('{deliveryId}', newId(url.includes('/drops/') ? 'delivery' : 'webhookDelivery'))
-        .replace('{format}', 'atom')
-        .replace('{packageId}', 'wp-01')
-        .replace('{secretId}', newId(url.includes('/webhooks/') ? 'webhookSecret' : 'sourceSecret')),
-      role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
+      url,
+      role: (/least the role (\w+)/.exec(description)?.[1] ?? 'none') as Role | 'none',
+      scope: /the scope ([\w-]+:\w+)/.exec(description)?.[1],
+      forServices: description.includes('The token of a service opens it'),
+      params: parameters
+        .filter((parameter) => parameter.in === 'path')
+        .map(({ name, schema }) => ({ name, pattern: schema.pattern ?? '' })),
+      body: requestBody?.content['application/json']?.schema,
     })),
   );
-});
+  const known = new Map([['agents', agents[0]!.id]]);
+  rows = await seedOneRowEach(api.db, api.ownerId, given, known);
+  const principals = createPrincipalStore(api.db);
+  const issue = async (token: Omit<NewToken, 'kind' | 'name'>) =>
+    (await principals.issue({ kind: 'bearer', name: 'test', ...token })).secret;
+  const neighbour = newId('user');
+  await api.db
+    .insertInto('users')
+    .values({ id: neighbour, name: 'neighbour', role: 'creator', operatorId: api.ownerId })
+    .execute();
+  callers['service'] = await issue({ ownerId: api.ownerId, role: 'member', serviceId: rows.get('services')! });
+  callers['readsAudit'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['audit:read'] });
+  callers['readsHealth'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['health:read'] });
+  for (const role of ['reader', 'member', 'creator'] as const)
+    callers[`neighbour ${role}`] = await issue({ ownerId: neighbour, role });
+}, 60_000);
 afterAll(() => api?.close());
 
-const feedId = newId('channel');
 const open = [
   'GET /v1/downloads/{token}',
-  `GET /v1/feeds/${feedId}/atom`,
+  'GET /v1/feeds/{id}/{format}',
   'GET /v1/health/live',
   'GET /v1/health/ready',
   'GET /v1/revocations',
@@ -48,49 +91,44 @@ const open = [
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
   'POST /v1/sign-ups',
-  'POST /v1/sources/harbour-news/events',
+  'POST /v1/sources/{id}/events',
 ];
-const lesser: Record<Role, Role | undefined> = {
-  reader: undefined,
-  member: 'reader',
-  creator: 'member',
-  operator: 'creator',
-};
+/** What the rows of some tables need beside what their columns say. */
+const given: Record<string, Record<string, unknown>> = {};
 
-function idFor(url: string): string {
-  if (url.includes('/runs/')) return newId('run');
-  if (url.startsWith('/v1/rollouts/')) return newId('rollout');
-  if (url.startsWith('/v1/messages/')) return newId('message');
-  if (url.includes('/whispers/')) return newId('whisper');
-  if (url.includes('/sweeps/')) return newId('sweep');
-  if (url.includes('/clusters/')) return newId('cluster');
-  if (url.includes('/reflections/')) return newId('reflection');
-  if (url.startsWith('/v1/memories/')) return newId('memory');
-  if (url.startsWith('/v1/threads/')) return newId('thread');
-  if (url.startsWith('/v1/loops/')) return newId('loopPackage');
-  if (url.includes('/tokens/')) return newId('token');
-  if (url.startsWith('/v1/ledger/')) return 'sale:none';
-  if (url.startsWith('/v1/signing-keys/')) return `key_${'0'.repeat(32)}`;
-  if (url.includes('/payouts/')) return newId('payout');
-  if (url.includes('/licenses/')) return newId('license');
-  if (url.startsWith('/v1/inbox/')) return newId('notice');
-  if (url.startsWith('/v1/listings/')) return newId('listing');
-  if (url.startsWith('/v1/purchases/')) return newId('purchase');
-  if (url.startsWith('/v1/refunds/')) return newId('refund');
-  if (url.includes('/feeds/')) return feedId;
-  if (url.includes('/channels/')) return newId('channel');
-  if (url.includes('/drops/')) return newId('drop');
-  if (url.includes('/drop-schedules/')) return newId('dropSchedule');
-  if (url.includes('/webhooks/')) return newId('webhook');
-  if (url.includes('/users/')) return newId('user');
-  if (url.includes('/mails/')) return newId('mail');
-  if (url.startsWith('/v1/guilds/')) return newId('guild');
-  if (url.startsWith('/v1/ballots/')) return newId('ballot');
-  if (url.startsWith('/v1/invites/')) return newId('invite');
-  if (url.startsWith('/v1/services/')) return 'vector-store';
-  if (url.includes('/sources/')) return 'harbour-news';
-  return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
+const nameOf = ({ method, url }: DeclaredRoute) => `${method} ${url}`;
+
+/** The address with rows of the operator's in it; what has none gets an id that is nobody's. */
+function addressOf({ url, params }: DeclaredRoute): string {
+  return params.reduce((address, { name, pattern }) => address.replace(`{${name}}`, valueOf(url, name, pattern)), url);
 }
+
+function valueOf(url: string, name: string, pattern: string): string {
+  if (name === 'format') return 'atom';
+  if (name === 'packageId') return 'wp-01';
+  const noun = url.split('/')[2]!;
+  if (name === 'id' && ['agents', 'machines', 'services', 'sources'].includes(noun)) {
+    if (noun === 'machines') return 'pc2';
+    return noun === 'sources' ? 'harbour-news' : rows.get(noun)!;
+  }
+  const prefix = /^\^(\w{3})_/.exec(pattern)?.[1];
+  const known = [...rows.values()].find((id) => prefix !== undefined && id.startsWith(`${prefix}_`));
+  if (known !== undefined) return known;
+  if (prefix === 'key') return `key_${'0'.repeat(32)}`;
+  const kind = (Object.keys(idPrefixes) as IdKind[]).find((each) => idPrefixes[each] === prefix);
+  if (kind !== undefined) return newId(kind);
+  return noun === 'schedules' ? 'reflect-6h' : 'none';
+}
+
+function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
+  const address = addressOf(route);
+  if (route.method === 'GET') return api.call('GET', address, { token });
+  const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
+  return api.call(route.method, `${address}?dryRun=true`, { token, ...(body == null ? {} : { body }) });
+}
+
+/** Bodies that the schema alone does not lead to. */
+const bodies: Record<string, unknown> = {};
 
 /** By OpenAI's protocol a refusal is told in its words. */
 function codeOf({ json }: Answer): unknown {
@@ -99,45 +137,84 @@ function codeOf({ json }: Answer): unknown {
 }
 
 test('only sign-in, health and what is signed otherwise are open to everybody', () => {
-  const found = routes.filter(({ role }) => role === 'none').map(({ method, url }) => `${method} ${url}`);
-  expect(found.sort()).toEqual(open);
+  expect(
+    routes
+      .filter(({ role }) => role === 'none')
+      .map(nameOf)
+      .sort(),
+  ).toEqual(open);
 });
 
-test('every other route refuses without a token, with a wrong one, and with a lesser role', async () => {
-  expect(routes.length).toBeGreaterThan(35);
-  for (const { method, url, role } of routes) {
-    if (role === 'none') continue;
-    // More routes than a stranger may ask for in a minute.
+test('every other route refuses whoever is nobody, of a lesser role, a service or without its scope', async () => {
+  expect(routes.length).toBeGreaterThan(200);
+  const wrong: object[] = [];
+  for (const route of routes.filter(({ role }) => role !== 'none')) {
+    // Of those that nobody lets in there are more than a stranger may ask for in a minute.
     await api.deps.redis!.flushdb();
-    const none = await api.call(method, url, { token: null });
-    expect({ url, status: none.status, code: codeOf(none) }).toEqual({
-      url,
-      status: 401,
-      code: 'UNAUTHENTICATED',
-    });
-    const wrong = await api.call(method, url, { token: 'sfr_of-nobody-at-all' });
-    expect({ url, status: wrong.status }).toEqual({ url, status: 401 });
-    const below = lesser[role];
-    if (below === undefined) continue;
-    const less = await api.call(method, url, { token: api.tokens[below] });
-    expect({ url, status: less.status, code: codeOf(less) }).toEqual({ url, status: 403, code: 'FORBIDDEN' });
+    const lesser = roles.filter((role) => !covers(role, route.role as Role));
+    const refused: Array<[who: string, token: string | null, status: number, why: RegExp]> = [
+      ['nobody', null, 401, /no valid token/],
+      ['a wrong token', 'sfr_of-nobody-at-all', 401, /no valid token/],
+      ...lesser.map((role): [string, string, number, RegExp] => [role, api.tokens[role], 403, /needs the role/]),
+    ];
+    if (!route.forServices) refused.push(['a service', callers['service']!, 403, /of the service/]);
+    if (route.scope !== undefined) {
+      const other = route.scope === 'audit:read' ? 'readsHealth' : 'readsAudit';
+      refused.push([other, callers[other]!, 403, /needs the scope/]);
+    }
+    for (const [who, token, status, why] of refused) {
+      const answer = await call(route, token);
+      const code = status === 401 ? 'UNAUTHENTICATED' : 'FORBIDDEN';
+      if (answer.status !== status || codeOf(answer) !== code || !why.test(answer.text))
+        wrong.push({ route: nameOf(route), who, status: answer.status, said: answer.text.slice(0, 120) });
+    }
   }
-});
+  expect(wrong).toEqual([]);
+}, 60_000);
 
 test('the declared role is enough', async () => {
-  for (const { method, url, role } of routes) {
-    if (role === 'none' || url === '/v1/events') continue;
-    const { status } = await api.call(`${method}`, method === 'GET' ? url : `${url}?dryRun=true`, {
-      token: api.tokens[role],
+  for (const route of routes) {
+    if (route.role === 'none' || streams.has(nameOf(route))) continue;
+    const { status } = await call(route, api.tokens[route.role]);
+    expect({ route: nameOf(route), refused: status === 401 || status === 403 }).toEqual({
+      route: nameOf(route),
+      refused: false,
     });
-    expect({ url, refused: status === 401 || status === 403 }).toEqual({ url, refused: false });
   }
-});
+}, 60_000);
 
-test('a route without a role stops the start', async () => {
+/** They answer as long as somebody listens. */
+const streams = new Set(['GET /v1/events', 'GET /v1/messages/{id}/events']);
+
+test('another owner’s row is as if it were not there, for an operator of other things and for another user', async () => {
+  const wrong: object[] = [];
+  for (const route of routes.filter(({ role, params }) => role !== 'none' && params.length > 0)) {
+    const name = nameOf(route);
+    if (streams.has(name)) continue;
+    const { status: own } = await call(route, api.tokens.operator);
+    if (own === 404 !== (name in withoutRow)) wrong.push({ name, own });
+    const { status: strange, text } = await call(route, api.stranger.token);
+    if (strange !== 404 && !(name in shared)) wrong.push({ name, strange, text: text.slice(0, 160) });
+    if (route.role === 'operator') continue;
+    const beside = await call(route, callers[`neighbour ${route.role}`]!);
+    if (beside.status !== 404 && !(name in shared)) wrong.push({ name, beside: beside.status, text: beside.text.slice(0, 160) });
+  }
+  expect(wrong).toEqual([]);
+}, 60_000);
+
+/** Of these the operator has no row here, and why; so a stranger's 404 proves nothing. */
+const withoutRow: Record<string, string> = {};
+/** What others may see or do all the same, and why. */
+const shared: Record<string, string> = {};
+
+test('a route without a role or a scope stops the start', async () => {
   const app = Fastify() as Api;
   registerRoles(app, createPrincipalStore(api.db));
   expect(() => app.get('/v1/secrets', () => 'all of them')).toThrow('GET /v1/secrets declares no role');
+  const unscoped = (tags: string[]) => () =>
+    app.get('/v1/secrets', { config: { role: 'operator' }, schema: { tags } }, () => 'all of them');
+  expect(unscoped([])).toThrow('GET /v1/secrets has no tag, so it has no scope');
+  expect(unscoped(['secrets'])).toThrow('GET /v1/secrets has the tag secrets, so it has no scope');
   await app.close();
 });
 
@@ -158,6 +235,32 @@ test('a revoked or expired token opens nothing', async () => {
     expiresInSeconds: -1,
   });
   expect((await api.call('GET', '/v1/me', { token: expired.secret })).status).toBe(401);
+});
+
+test('a token with scopes opens what they say, tells of itself alone, and makes none that may more', async () => {
+  const make = (body: object, token?: string) => api.call('POST', '/v1/tokens', { body, ...(token ? { token } : {}) });
+  const made = await make({ role: 'operator', scopes: ['agents:write', 'sign-in:write'] });
+  expect(made.json).toMatchObject({ scopes: ['agents:write', 'sign-in:write'] });
+  const days = (Date.parse(made.json['expiresAt'] as string) - Date.now()) / 86_400_000;
+  expect(Math.round(days)).toBe(90);
+  const token = made.json['token'] as string;
+  const ask = async (method: string, url: string) => (await api.call(method, url, { token })).status;
+  expect(await ask('GET', '/v1/agents')).toBe(200);
+  expect(await ask('POST', '/v1/agents/light-001/pause?dryRun=true')).toBe(200);
+  expect(await ask('GET', '/v1/machines')).toBe(403);
+  expect(await ask('DELETE', '/v1/me?dryRun=true')).toBe(403);
+  expect((await api.call('GET', '/v1/me', { token })).json).toMatchObject({ scopes: ['agents:write', 'sign-in:write'] });
+  expect((await api.call('GET', '/v1/tokens', { token })).json.items).toMatchObject([{ id: made.json['id'] }]);
+
+  expect((await make({ role: 'reader' }, token)).json['code']).toBe('FORBIDDEN');
+  expect((await make({ kind: 'once' }, token)).json['code']).toBe('FORBIDDEN');
+  expect((await make({ scopes: ['agents:read', 'users:write'] }, token)).json['detail']).toContain('not users:write');
+  expect((await make({ scopes: ['agents:read'] }, token)).status).toBe(201);
+  expect((await make({ scopes: ['agents:rule'] })).json['errors']).toMatchObject([
+    { path: 'scopes[0]', mend: expect.stringContaining('agents, audit') as string },
+  ]);
+  expect((await make({ kind: 'once', scopes: ['agents:read'] })).json['errors']).toMatchObject([{ path: 'scopes' }]);
+  expect((await make({ expiresInDays: null })).json['expiresAt']).toBeNull();
 });
 
 test('a sign-in link becomes a session once; a session writes only from our own pages', async () => {
