@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type IdKind, idPrefixes } from '../../domain/ids.ts';
 import { covers } from '../../domain/roles.ts';
 import { type Role, roles } from '../../domain/states.ts';
 import { registerRoles } from '../../api/plugins/roles.ts';
@@ -61,16 +60,20 @@ beforeAll(async () => {
       body: requestBody?.content['application/json']?.schema,
     })),
   );
-  const known = new Map([['agents', agents[0]!.id]]);
-  rows = await seedOneRowEach(api.db, api.ownerId, given, known);
-  const principals = createPrincipalStore(api.db);
-  const issue = async (token: Omit<NewToken, 'kind' | 'name'>) =>
-    (await principals.issue({ kind: 'bearer', name: 'test', ...token })).secret;
   const neighbour = newId('user');
   await api.db
     .insertInto('users')
     .values({ id: neighbour, name: 'neighbour', role: 'creator', operatorId: api.ownerId })
     .execute();
+  const known = new Map([
+    ['agents', agents[0]!.id],
+    ['machines', 'pc2'],
+  ]);
+  rows = await seedOneRowEach(api.db, api.ownerId, given, known);
+  rows.set('users', neighbour);
+  const principals = createPrincipalStore(api.db);
+  const issue = async (token: Omit<NewToken, 'kind' | 'name'>) =>
+    (await principals.issue({ kind: 'bearer', name: 'test', ...token })).secret;
   callers['service'] = await issue({ ownerId: api.ownerId, role: 'member', serviceId: rows.get('services')! });
   callers['readsAudit'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['audit:read'] });
   callers['readsHealth'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['health:read'] });
@@ -93,8 +96,12 @@ const open = [
   'POST /v1/sign-ups',
   'POST /v1/sources/{id}/events',
 ];
-/** What the rows of some tables need beside what their columns say. */
-const given: Record<string, Record<string, unknown>> = {};
+/** Of rows whose ids are no three letters and a UUID. */
+const given = {
+  services: { id: 'vector-store' },
+  signing_keys: { id: `key_${'0'.repeat(32)}` },
+  ledger_transfers: { id: 'sale:seeded' },
+};
 
 const nameOf = ({ method, url }: DeclaredRoute) => `${method} ${url}`;
 
@@ -107,24 +114,29 @@ function valueOf(url: string, name: string, pattern: string): string {
   if (name === 'format') return 'atom';
   if (name === 'packageId') return 'wp-01';
   const noun = url.split('/')[2]!;
-  if (name === 'id' && ['agents', 'machines', 'services', 'sources'].includes(noun)) {
-    if (noun === 'machines') return 'pc2';
-    return noun === 'sources' ? 'harbour-news' : rows.get(noun)!;
-  }
+  const named: Record<string, string> = {
+    agents: rows.get('agents')!,
+    machines: 'pc2',
+    services: given.services.id,
+    sources: 'harbour-news',
+    schedules: 'reflect-6h',
+    ledger: given.ledger_transfers.id,
+    'signing-keys': given.signing_keys.id,
+  };
   const prefix = /^\^(\w{3})_/.exec(pattern)?.[1];
-  const known = [...rows.values()].find((id) => prefix !== undefined && id.startsWith(`${prefix}_`));
-  if (known !== undefined) return known;
-  if (prefix === 'key') return `key_${'0'.repeat(32)}`;
-  const kind = (Object.keys(idPrefixes) as IdKind[]).find((each) => idPrefixes[each] === prefix);
-  if (kind !== undefined) return newId(kind);
-  return noun === 'schedules' ? 'reflect-6h' : 'none';
+  if (prefix === undefined || (name === 'id' && noun in named)) return named[noun] ?? 'none';
+  const known = [...rows.values()].find((id) => id.startsWith(`${prefix}_`));
+  return known ?? `${prefix}_${newId('request').slice(4)}`;
 }
 
 function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
   const address = addressOf(route);
   if (route.method === 'GET') return api.call('GET', address, { token });
   const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
-  return api.call(route.method, `${address}?dryRun=true`, { token, ...(body == null ? {} : { body }) });
+  return api.call(route.method, `${address}?dryRun=true`, {
+    token,
+    ...(body === undefined || body === null ? {} : { body }),
+  });
 }
 
 /** Bodies that the schema alone does not lead to. */
@@ -192,12 +204,14 @@ test('another owner’s row is as if it were not there, for an operator of other
     const name = nameOf(route);
     if (streams.has(name)) continue;
     const { status: own } = await call(route, api.tokens.operator);
-    if (own === 404 !== (name in withoutRow)) wrong.push({ name, own });
+    const found = own !== 404;
+    if (found === name in withoutRow) wrong.push({ name, own });
     const { status: strange, text } = await call(route, api.stranger.token);
     if (strange !== 404 && !(name in shared)) wrong.push({ name, strange, text: text.slice(0, 160) });
     if (route.role === 'operator') continue;
     const beside = await call(route, callers[`neighbour ${route.role}`]!);
-    if (beside.status !== 404 && !(name in shared)) wrong.push({ name, beside: beside.status, text: beside.text.slice(0, 160) });
+    if (beside.status !== 404 && !(name in shared))
+      wrong.push({ name, beside: beside.status, text: beside.text.slice(0, 160) });
   }
   expect(wrong).toEqual([]);
 }, 60_000);
@@ -249,7 +263,9 @@ test('a token with scopes opens what they say, tells of itself alone, and makes 
   expect(await ask('POST', '/v1/agents/light-001/pause?dryRun=true')).toBe(200);
   expect(await ask('GET', '/v1/machines')).toBe(403);
   expect(await ask('DELETE', '/v1/me?dryRun=true')).toBe(403);
-  expect((await api.call('GET', '/v1/me', { token })).json).toMatchObject({ scopes: ['agents:write', 'sign-in:write'] });
+  expect((await api.call('GET', '/v1/me', { token })).json).toMatchObject({
+    scopes: ['agents:write', 'sign-in:write'],
+  });
   expect((await api.call('GET', '/v1/tokens', { token })).json.items).toMatchObject([{ id: made.json['id'] }]);
 
   expect((await make({ role: 'reader' }, token)).json['code']).toBe('FORBIDDEN');
