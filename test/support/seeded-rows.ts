@@ -37,7 +37,7 @@ function anyValue({ type, words }: Column): unknown {
   if (words !== null && words.length > 0 && type === 'text') return words[0];
   if (type === 'boolean') return false;
   if (type.endsWith('[]')) return [];
-  if (type === 'jsonb') return '{}';
+  if (type.startsWith('json')) return '{}';
   if (type.startsWith('timestamp')) return new Date();
   if (type === 'date') return '2026-01-01';
   if (type === 'bytea') return Buffer.from('x');
@@ -61,26 +61,27 @@ export async function seedOneRowEach(
   const ids = new Map(tables.map((table) => [table, known.get(table) ?? newId(kindOf(table))]));
   for (const [table, { id }] of Object.entries(given)) if (typeof id === 'string') ids.set(table, id);
   await dropChecks(db, tables);
-  await db.transaction().execute(async (tx) => {
-    await sql`set local session_replication_role = replica`.execute(tx);
-    for (const table of tables) {
-      if (known.has(table)) continue;
-      const row: Record<string, unknown> = { id: ids.get(table), owner_id: ownerId };
-      for (const column of columns.filter((of) => of.table === table)) {
-        if (column.name in row) continue;
-        const named = column.names === null ? undefined : ids.get(column.names);
-        if (named !== undefined && column.names !== table) row[column.name] = named;
-        else if (column.needed) row[column.name] = anyValue(column);
-      }
-      Object.assign(row, given[table]);
-      const names = sql.join(Object.keys(row).map((name) => sql.id(name)));
-      await sql`insert into ${sql.table(table)} (${names}) values (${sql.join(Object.values(row))})`
-        .execute(tx)
-        .catch((err: unknown) => {
-          throw new Error(`no row of ${table} could be made; say in \`given\` what it needs`, { cause: err });
-        });
+  const failed: unknown[] = [];
+  for (const table of tables) {
+    if (known.has(table)) continue;
+    const row: Record<string, unknown> = { id: ids.get(table), owner_id: ownerId };
+    for (const column of columns.filter((of) => of.table === table)) {
+      if (column.name in row) continue;
+      const named = column.names === null ? undefined : ids.get(column.names);
+      if (named !== undefined && column.names !== table) row[column.name] = named;
+      else if (column.needed) row[column.name] = anyValue(column);
     }
-  });
+    Object.assign(row, given[table]);
+    const names = sql.join(Object.keys(row).map((name) => sql.id(name)));
+    await db
+      .transaction()
+      .execute(async (tx) => {
+        await sql`set local session_replication_role = replica`.execute(tx);
+        await sql`insert into ${sql.table(table)} (${names}) values (${sql.join(Object.values(row))})`.execute(tx);
+      })
+      .catch((err: unknown) => failed.push(`${table}: ${String(err)}`));
+  }
+  if (failed.length > 0) throw new Error(`say in \`given\` what these tables need: ${failed.join('; ')}`);
   return ids;
 }
 
