@@ -7,7 +7,7 @@ export const backupSettingsSchema = z.strictObject({
     .string()
     .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time such as 01:30')
     .default('01:30'),
-  /** So many are kept, here and in `to`. */
+  /** Backups of so many days are kept, here and in `to`: of the newest day all, of each before it the last. */
   keep: z.int().min(1).max(1000).default(7),
   /** A folder of the host for a second copy, best on another disk; absent: there is none. */
   to: z.string().max(4096).regex(/^\//, 'must be an absolute path').optional(),

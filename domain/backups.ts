@@ -13,14 +13,28 @@ export function backupIdOf(at: string): string {
   return `${at.slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
 }
 
-export const archiveName = (id: string) => `soulfra-${id}.tar.gz.age`;
-export const manifestName = (id: string) => `soulfra-${id}.json`;
-/** @returns undefined for any other file */
-export function idOfManifest(name: string): string | undefined {
-  return /^soulfra-(\d{8}T\d{6}Z)\.json$/.exec(name)?.[1];
+/** A fleet as names of files have it, so that several may share a folder: the end of its origin's id, which is random. */
+export const tagOf = (origin: string) =>
+  origin
+    .replaceAll(/[^a-zA-Z0-9]/g, '')
+    .slice(-12)
+    .toLowerCase();
+
+export interface BackupName {
+  id: string;
+  /** Of its fleet. */
+  tag: string;
 }
-export function idOfArchive(name: string): string | undefined {
-  return /^soulfra-(\d{8}T\d{6}Z)\.tar\.gz\.age$/.exec(name)?.[1];
+export const nameOf = ({ id, origin }: { id: string; origin: string }): BackupName => ({ id, tag: tagOf(origin) });
+export const archiveName = ({ id, tag }: BackupName) => `soulfra-${tag}-${id}.tar.gz.age`;
+export const manifestName = ({ id, tag }: BackupName) => `soulfra-${tag}-${id}.json`;
+
+/** What a file in a folder of backups is; undefined: none of ours. `part`: it was not finished. */
+export function readName(file: string): (BackupName & { is: 'archive' | 'record' | 'part' }) | undefined {
+  const found = /^soulfra-([a-z0-9]{1,12})-(\d{8}T\d{6}Z)\.(?:(json)|(tar\.gz\.age)(\..*\.part|\.part)?)$/.exec(file);
+  if (!found) return undefined;
+  const [, tag, id, isRecord, , part] = found;
+  return { id: id!, tag: tag!, is: isRecord !== undefined ? 'record' : part === undefined ? 'archive' : 'part' };
 }
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -113,22 +127,31 @@ export function differences(
 }
 
 /** A backup that lies in a folder. */
-export interface ShelvedBackup {
-  id: string;
-  origin: string;
+export interface ShelvedBackup extends BackupName {
   /** Its archive is there, with the size that was written down. */
   whole: boolean;
 }
 
+const dayOf = (id: string) => id.slice(0, 8);
+
 /**
- * Backups that may go: of one origin those that are older than its `keep` newest whole ones. One that is not whole counts for
- * nothing and goes with its time, so the last good one stays whatever came after it.
+ * Backups of a fleet that may go. Of its `days` newest days that have a whole one, the last of each day stays, and of the newest
+ * day all: who backs up every hour keeps as many days as who does every night. One that is not whole counts for nothing and goes
+ * with its time, so the last good one stays whatever came after it.
  * @param made the one that was just made: it stays, also where a clock that was ahead has named others after it
  */
-export function expendable(shelf: readonly ShelvedBackup[], origin: string, keep: number, made?: string): string[] {
-  const ours = shelf.filter((backup) => backup.origin === origin).sort((a, b) => (a.id < b.id ? 1 : -1));
-  const kept = ours.filter(({ whole }) => whole).slice(0, Math.max(1, keep));
-  const oldest = kept.at(-1);
-  if (oldest === undefined || kept.length < keep) return [];
-  return ours.filter(({ id }) => id < oldest.id && id !== made).map(({ id }) => id);
+export function expendable(shelf: readonly ShelvedBackup[], tag: string, days: number, made?: string): string[] {
+  const ours = shelf.filter((backup) => backup.tag === tag).sort((a, b) => (a.id < b.id ? 1 : -1));
+  const whole = ours.filter(({ whole }) => whole).map(({ id }) => id);
+  const kept = [...new Set(whole.map(dayOf))].slice(0, Math.max(1, days));
+  const stay = new Set(
+    whole.filter((id, i) => {
+      const isLast = i === 0 || dayOf(whole[i - 1]!) !== dayOf(id);
+      return kept.includes(dayOf(id)) && (isLast || dayOf(id) === kept[0]);
+    }),
+  );
+  const oldest = kept.length < days ? undefined : [...stay].at(-1);
+  return ours
+    .filter(({ id, whole }) => id !== made && !stay.has(id) && (whole || (oldest !== undefined && id < oldest)))
+    .map(({ id }) => id);
 }

@@ -222,6 +222,15 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: ({ subject }) => apply(`Name ${subject} in market.payouts.threshold of fleet.yaml, then apply it.`),
     otherwise: () => 'It is never paid out.',
   },
+  payouts_held: {
+    severity: 'critical',
+    act: (notice) =>
+      done(
+        'See at the provider which payouts have left since the backup, and have those creators paid by hand (docs/backup.md).',
+        notice,
+      ),
+    otherwise: () => 'No creator is paid until somebody says that it is done.',
+  },
   purchase_stuck: {
     severity: 'critical',
     act: ({ subject }) =>

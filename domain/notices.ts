@@ -28,6 +28,7 @@ export const noticeKinds = [
   'payout_failing',
   'payout_refused',
   'payout_no_threshold',
+  'payouts_held',
   'purchase_stuck',
   'listing_taken_down',
   'mail_failing',
@@ -71,6 +72,7 @@ export const endedByPerson: readonly NoticeKind[] = [
   'payment_beyond',
   'payment_differs',
   'payment_stuck',
+  'payouts_held',
   'refund_differs',
   'refund_failed',
 ];

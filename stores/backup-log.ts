@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { DomainError } from '../domain/errors.ts';
+import { lockNumbers } from './locks.ts';
 import { type BackupSettings, backupSettingsSchema } from '../domain/backup-settings.ts';
 
 /** What backups and drills say of themselves in the database they are of: health, metrics and the API go by it. */
@@ -18,6 +19,21 @@ export async function openBackupLog(url: string) {
   }
 
   return {
+    /** Whose backups they are: the first user there ever was. */
+    async origin(): Promise<string> {
+      const { rows } = await client.query<{ id: string }>('select id from users order by created_at, id limit 1');
+      if (!rows[0]) throw new DomainError('CONFLICT', 'the database has no user yet: there is nothing to back up');
+      return rows[0].id;
+    },
+
+    /** Until this session ends, however it does. @throws UNAVAILABLE where another one has it */
+    async lock(): Promise<void> {
+      const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1::bigint) as taken', [
+        lockNumbers.backup,
+      ]);
+      if (!rows[0]!.taken) throw new DomainError('UNAVAILABLE', 'another backup of this fleet is being made');
+    },
+
     /** ISO, by the clock of the database. */
     async now(): Promise<string> {
       const { rows } = await client.query<{ now: Date }>('select clock_timestamp() as now');

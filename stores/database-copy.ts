@@ -6,6 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { from as copyFrom, type CopyStreamQuery, to as copyTo } from 'pg-copy-streams';
 import type { LedgerFigures, TableFigures } from '../domain/backups.ts';
+import { newId } from './ids.ts';
+import { payoutsHeldKey } from './payouts-due.ts';
 
 const endWithinMs = 3_000;
 
@@ -88,16 +90,14 @@ export async function openSnapshot(url: string) {
       await client.query('begin isolation level repeatable read, read only');
       await client.query('select pg_current_snapshot()');
     },
-    async head(): Promise<{ migrations: string[]; origin: string | undefined; major: number; bytes: number }> {
+    async head(): Promise<{ migrations: string[]; major: number; bytes: number }> {
       const migrations = await client.query<{ name: string }>(`select name from ${ownTable} order by name`);
-      const users = await client.query<{ id: string }>('select id from users order by created_at, id limit 1');
       const version = await client.query<{ major: number; bytes: string }>(
         `select current_setting('server_version_num')::int / 10000 as major, coalesce(sum(pg_table_size(oid)), 0)::text as bytes
          from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'`,
       );
       return {
         migrations: migrations.rows.map(({ name }) => name),
-        origin: users.rows[0]?.id,
         major: version.rows[0]!.major,
         bytes: Number(version.rows[0]!.bytes),
       };
@@ -181,9 +181,30 @@ export async function openLoader(url: string) {
   };
 }
 
+/** What was paid to creators since the backup is owed to them again in these books: a person looks before anybody is paid. */
+async function holdPayouts(client: pg.Client, madeAt: string): Promise<void> {
+  const { rows } = await client.query<{ ownerId: string }>(
+    `select distinct owner_id as "ownerId" from ledger_accounts where kind = 'creator'`,
+  );
+  for (const { ownerId } of rows) {
+    await client.query(
+      `insert into notices (id, owner_id, kind, key, subject, title, detail, action) values ($1, $2, 'payouts_held', $3, $2, $4, $5, $6)
+       on conflict (key) where resolved_at is null do update set seen = notices.seen + 1, title = excluded.title`,
+      [
+        newId('notice'),
+        ownerId,
+        payoutsHeldKey(ownerId),
+        `payouts are held: the books were restored as of ${madeAt}`,
+        'What was paid since then is not in them, and would be paid once more.',
+        'See at the provider what has left since; docs/backup.md says how it is booked. Then say that it is done.',
+      ],
+    );
+  }
+}
+
 /**
  * Makes the restored rows those of a fleet that goes on: transaction numbers of the old cluster would hide events and reopen
- * transfers, what is still to be posted waits for a person, and the backup that was being made is done.
+ * transfers, what is still to be posted or paid waits for a person, and the backup that was being made is done.
  */
 export async function settleRestored(
   url: string,
@@ -216,6 +237,7 @@ export async function settleRestored(
     await client.query(`update drop_stops set stopped_at = coalesce(stopped_at, now()), reason = $1`, [
       `restored as of ${backup.madeAt}: what was posted since would be posted again`,
     ]);
+    await holdPayouts(client, backup.madeAt);
     await client.query('commit');
     await client.query('analyze');
     return rows[0]!;

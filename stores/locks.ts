@@ -68,6 +68,8 @@ export const lockNumbers = {
   webhookTurns: 7_205_472,
   /** Of a process of the API: held while it lives, so that requests whose process has died are let go. */
   gatewayCaller: 7_205_550,
+  /** One backup of a fleet is made at a time; held by the program's session, so it goes with a killed one. */
+  backup: 7_205_560,
   /** Of an owner: one run of readiness is compared with the one before it. */
   readiness: 7_205_540,
 } as const;

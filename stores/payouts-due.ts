@@ -32,6 +32,20 @@ export async function heldOf(
   return rows[0]!.held;
 }
 
+/** Open after a restore: what was paid since the backup is not in the books, and would be paid once more. */
+export const payoutsHeldKey = (ownerId: string) => `payouts_held:${ownerId}`;
+
+/** Whether payouts of these books wait for a person's word, who ends the notice. */
+export async function payoutsAreHeld(tx: DatabaseTransaction, ownerId: string): Promise<boolean> {
+  const open = await tx
+    .selectFrom('notices')
+    .select('id')
+    .where('key', '=', payoutsHeldKey(ownerId))
+    .where('resolvedAt', 'is', null)
+    .executeTakeFirst();
+  return open !== undefined;
+}
+
 /** To whom something is owed, in one currency. */
 export interface Creditor {
   ownerId: string;

@@ -12,7 +12,7 @@ import { insertIntent } from './intents.ts';
 import { findPosting, postTransfers } from './ledger.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, resolveNotice } from './notices.ts';
-import { heldOf, refusalsOf, tellWithoutThreshold, waits } from './payouts-due.ts';
+import { heldOf, payoutsAreHeld, refusalsOf, tellWithoutThreshold, waits } from './payouts-due.ts';
 import { isTrial } from './provider-accounts.ts';
 
 export interface PayoutRules {
@@ -155,6 +155,7 @@ async function startPayout(
     .where((eb) => eb.or([eb('period', '=', period), eb('state', '=', 'started')]))
     .execute();
   if (known.length > 0) return known.find((row) => row.period === period)?.id;
+  if (await payoutsAreHeld(tx, ownerId)) return undefined;
   // Held until the commit, so that what is counted is what is taken.
   const { rows } = await sql<{ id: string; balance: number; version: number }>`
     select id, balance, version from ledger_accounts where owner_id = ${ownerId} and kind = 'creator' and holder = ${userId}

@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   archiveName,
@@ -7,22 +7,26 @@ import {
   backupIdOf,
   type BackupManifest,
   type BackupRecord,
+  nameOf,
   rowsOf,
+  tagOf,
 } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { openBackupLog } from '../../stores/backup-log.ts';
 import { openSnapshot, type Snapshot } from '../../stores/database-copy.ts';
 import { type Home, readJson } from '../embedded/home.ts';
-import { isAlive, type ProcessRef, processRef } from '../embedded/processes.ts';
+import { isAlive, type ProcessRef } from '../embedded/processes.ts';
 import { postgresUrl } from '../embedded/postgres.ts';
 import type { Ports } from '../embedded/ports.ts';
 import type { Secrets } from '../embedded/secrets.ts';
+import { spoolOf } from '../embedded/scratch-folders.ts';
 import { readStamp } from '../embedded/version.ts';
 import { type AddEntry, compareFile, readArchive, writeArchive } from './archive.ts';
 import { dataFiles, readDataFile } from './data-files.ts';
 import { fullDisk, mustOwn, needRoom, sizeOf } from './folders.ts';
 import type { Seal } from './seal.ts';
-import { copyTo, findArchive, lastSize, openShelf, partOf, prune, readShelf, shelve } from './shelf.ts';
+import { onEnd } from './on-end.ts';
+import { copyTo, findShelved, lastSize, openShelf, partOf, prune, readShelf, shelve } from './shelf.ts';
 import { takeTemporal } from './temporal-copy.ts';
 
 export type Progress = (text: string, share?: number) => void;
@@ -30,7 +34,10 @@ export type Progress = (text: string, share?: number) => void;
 export interface CreateOptions {
   home: Home;
   folder: string;
-  seal: Seal;
+  /** Where others of this fleet may lie, beside `folder` and the second one. */
+  folders: readonly string[];
+  /** @param make whether a key may be made where there is none */
+  seal: (make: boolean) => Promise<Seal>;
   /** Names it; a second execution under the same id finds what the first has made. @default now */
   id: string | undefined;
   /** Made by hand to a folder of its own: nothing is deleted there, and no second copy is made. */
@@ -45,6 +52,8 @@ export interface Created {
   /** Null: no second copy is asked for. */
   copy: { folder: string; reason: string } | null;
   deleted: string[];
+  /** Null: a passphrase. */
+  keyFile: string | null;
 }
 
 /** What one entry of a table holds at most. */
@@ -55,52 +64,69 @@ export async function createBackup(options: CreateOptions): Promise<Created> {
   const { home, folder, progress } = options;
   const url = databaseOf(home);
   mustOwn(home.dir);
-  const unlock = lock(home);
   const log = await openBackupLog(url);
   let id: string | undefined;
+  const forget = onEnd(async () => (id === undefined ? undefined : log.failed(id, 'it was ended')));
   try {
+    await log.lock();
+    const origin = await log.origin();
+    const settings = await log.settings();
+    // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
+    const shelves = [folder, ...options.folders, ...(settings.to === undefined ? [] : [settings.to])].flatMap(
+      readShelf,
+    );
+    const seal = await options.seal(shelves.every(({ tag }) => tag !== tagOf(origin)));
     id = options.id ?? backupIdOf(await log.now());
-    openShelf(folder);
+    const name = nameOf({ id, origin });
+    openShelf(folder, name.tag);
     await log.begin(id, folder);
     // One that was killed after it had its record is whole: what is left to do is done.
-    const known = readShelf(folder).find((shelved) => shelved.id === id && shelved.fault === '')?.record;
-    const record = known ?? (await make({ ...options, id }, url));
-    const settings = await log.settings();
+    const known = findShelved(folder, { id, origin });
+    const record = known ?? (await make({ ...options, id, origin, seal }, url));
     const copy =
       options.alone || settings.to === undefined ? null : await second(record, folder, settings.to, progress);
     // Only now: until the new one was read back, an old one may be the last good one.
     const deleted = options.alone ? [] : prune(folder, record, settings.keep);
     if (copy?.reason === '') deleted.push(...prune(copy.folder, record, settings.keep));
     await log.done(id, { bytes: record.archive.bytes, rows: record.rows, copyReason: copy?.reason ?? '' });
-    return { record, archive: join(folder, archiveName(id)), copy, deleted: [...new Set(deleted)] };
+    const { keyFile } = seal;
+    return { record, archive: join(folder, archiveName(name)), copy, deleted: [...new Set(deleted)], keyFile };
   } catch (err) {
     const told = fullDisk(err);
     if (id !== undefined)
       await log.failed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
     throw told;
   } finally {
+    forget();
     await log.end();
-    unlock();
   }
 }
 
-async function make(options: CreateOptions & { id: string }, url: string): Promise<BackupRecord> {
-  const { home, folder, seal, id, app, progress } = options;
+async function make(
+  options: Omit<CreateOptions, 'seal'> & { id: string; origin: string; seal: Seal },
+  url: string,
+): Promise<BackupRecord> {
+  const { home, folder, seal, id, origin, app, progress } = options;
   const since = performance.now();
   const temporalFile = home.path('temporal.db');
-  const spool = home.path('run', `backup-${process.pid}`);
+  const spool = spoolOf(home);
+  const part = partOf(folder, nameOf({ id, origin }));
+  const clear = () => {
+    rmSync(spool, { recursive: true, force: true });
+    rmSync(part, { force: true });
+  };
+  // What a killed one has left: only one is made at a time.
+  clear();
   mkdirSync(spool, { recursive: true, mode: 0o700 });
-  const part = partOf(folder, id);
+  const forget = onEnd(clear);
   const snapshot = await openSnapshot(url);
   try {
     needRoom(spool, sizeOf(temporalFile) + sizeOf(`${temporalFile}-wal`), 'a copy of Temporal’s database');
     progress('taking one moment of both databases');
     const temporal = await takeTemporal(temporalFile, () => snapshot.take());
     const madeAt = new Date().toISOString();
-    const { migrations, origin, major, bytes } = await snapshot.head();
-    if (origin === undefined)
-      throw new DomainError('CONFLICT', 'the database has no user yet: there is nothing to back up');
-    needRoom(folder, expected(folder, bytes + sizeOf(temporalFile)), 'the backup');
+    const { migrations, major, bytes } = await snapshot.head();
+    needRoom(folder, expected(folder, tagOf(origin), bytes + sizeOf(temporalFile)), 'the backup');
     const temporalCopy = join(spool, 'temporal.db');
     try {
       progress('copying Temporal’s database');
@@ -135,18 +161,16 @@ async function make(options: CreateOptions & { id: string }, url: string): Promi
     };
     shelve(folder, record);
     return record;
-  } catch (err) {
-    rmSync(part, { force: true });
-    throw err;
   } finally {
     await snapshot.end();
-    rmSync(spool, { recursive: true, force: true });
+    clear();
+    forget();
   }
 }
 
 /** Guessed by the one before, which packing shrank by as much; without one by what it would be unpacked. */
-function expected(folder: string, dataBytes: number): number {
-  const last = lastSize(folder);
+function expected(folder: string, tag: string, dataBytes: number): number {
+  const last = lastSize(folder, tag);
   return last === undefined ? dataBytes : Math.min(dataBytes, 2 * last);
 }
 
@@ -205,8 +229,7 @@ async function second(
 ): Promise<{ folder: string; reason: string }> {
   progress(`copying it to ${to}`);
   try {
-    const { archive } = findArchive(record.id, [folder]);
-    await copyTo({ id: record.id, folder, archive, record, fault: '' }, to);
+    await copyTo({ archive: join(folder, archiveName(nameOf(record))), record }, to);
     return { folder: to, reason: '' };
   } catch (err) {
     const told = fullDisk(err);
@@ -236,35 +259,4 @@ export function databaseOf(home: Home): string {
       `the fleet of ${home.dir} does not run: start it with \`npm start\`, then back it up`,
     );
   return postgresUrl({ port: ports.postgres, password: secrets.postgresPassword, database: 'soulfra' });
-}
-
-/** One backup of a data folder at a time. @returns how to let go */
-function lock(home: Home): () => void {
-  const file = home.path('run', 'backup.lock');
-  const own = processRef(process.pid);
-  if (own === undefined) throw new Error('this process is not in the process table');
-  for (;;) {
-    try {
-      const fd = openSync(file, 'wx', 0o600);
-      writeFileSync(fd, JSON.stringify(own));
-      closeSync(fd);
-      return () => rmSync(file, { force: true });
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'EEXIST') throw err;
-    }
-    const holder = holderOf(file);
-    if (holder !== undefined && isAlive(holder))
-      throw new DomainError('UNAVAILABLE', `a backup is being made by process ${holder.pid}`);
-    // It was killed; what it had begun is swept away by the next one.
-    rmSync(file, { force: true });
-  }
-}
-
-function holderOf(file: string): ProcessRef | undefined {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ProcessRef;
-  } catch {
-    // Gone by now, or cut off while it was written.
-    return undefined;
-  }
 }

@@ -7,7 +7,9 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 import { appStamp } from '../embedded/version.ts';
 import { compareFile } from './archive.ts';
 import { databaseOf, type Progress } from './create.ts';
+import { drillOf } from '../embedded/scratch-folders.ts';
 import { fullDisk } from './folders.ts';
+import { onEnd } from './on-end.ts';
 import { equalWords, needRestoreRoom, refuseNewer, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
@@ -38,11 +40,13 @@ export async function drillRestore(options: {
   const { home, wanted, folders, seal, env, progress } = options;
   const log = await openBackupLog(databaseOf(home));
   const id = options.id ?? backupIdOf(await log.now());
-  const folder = home.path('run', 'restore-drill');
+  const folder = drillOf(home);
+  const forget = onEnd(() => log.drillFailed(id, 'it was ended'));
   try {
     const since = performance.now();
     const beganAt = Date.parse(await log.now());
-    const { archive, record } = findArchive(wanted, folders);
+    const origin = await log.origin();
+    const { archive, record } = findArchive(wanted, folders, origin);
     const { app } = appStamp(repositoryRoot);
     await log.drillBegun(id, record?.id ?? wanted);
     if (record !== undefined) {
@@ -50,7 +54,7 @@ export async function drillRestore(options: {
       await compareFile(archive, record.archive);
     }
     needRestoreRoom(home.dir, record, archive);
-    const fresh = await unpack({ archive, seal, folder, env, app, progress });
+    const fresh = await unpack({ archive, seal, folder, env, app, progress, origin });
     try {
       await migrate(fresh.url);
     } finally {
@@ -71,6 +75,7 @@ export async function drillRestore(options: {
     await log.drillFailed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
     throw told;
   } finally {
+    forget();
     await log.end();
   }
 }

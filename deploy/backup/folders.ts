@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, openSync, readdirSync, statfsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 
 /** Makes names that were given or taken in a folder outlive a loss of power. */
@@ -33,6 +33,15 @@ export function mustOwn(folder: string): void {
     );
 }
 
+/** @throws CONFLICT where a folder is where a disk is mounted: it cannot change places with another */
+export function mustMove(folder: string): void {
+  if (statSync(folder).dev !== statSync(dirname(folder)).dev)
+    throw new DomainError(
+      'CONFLICT',
+      `${folder} is a mount point, which cannot be exchanged: restore into a folder on it (--into ${join(folder, 'soulfra')}), then start with SOULFRA_HOME=${join(folder, 'soulfra')}`,
+    );
+}
+
 /** Room that is left beside what is asked for. */
 const spareBytes = 64 << 20;
 
@@ -51,13 +60,25 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }
 
-/** A write that found no room, in the words of the table. */
+/** A write that found no room, as files, Postgres and SQLite say it, in the words of the table. */
 export function fullDisk(err: unknown): unknown {
-  const code = (err as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT'
-    ? new DomainError('DISK_FULL', `the disk is full: ${(err as Error).message}`, { cause: err })
-    : err;
+  for (let at: unknown = err, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {
+    const { code, errcode } = at as NodeJS.ErrnoException & { errcode?: number };
+    const isFull =
+      code === 'ENOSPC' ||
+      code === 'EDQUOT' ||
+      code === postgresDiskFull ||
+      (code === 'ERR_SQLITE_ERROR' && errcode === sqliteFull) ||
+      // What a program wrote on its way down.
+      /No space left on device|Disk quota exceeded/.test(at.message);
+    if (isFull) return new DomainError('DISK_FULL', `the disk is full: ${at.message}`, { cause: err });
+  }
+  return err;
 }
+/** SQLSTATE disk_full. */
+const postgresDiskFull = '53100';
+/** SQLITE_FULL. */
+const sqliteFull = 13;
 
 export function sizeOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;

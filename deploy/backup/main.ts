@@ -9,6 +9,7 @@ import { compareFile, readArchive } from './archive.ts';
 import { createBackup, databaseOf, type Progress } from './create.ts';
 import { drillRestore } from './drill.ts';
 import { restoreBackup } from './restore.ts';
+import { endBySignal, unlessEnding } from './on-end.ts';
 import { openSeal } from './seal.ts';
 import { findArchive, readShelf } from './shelf.ts';
 import { backupIdSchema } from '../../domain/backups.ts';
@@ -53,19 +54,17 @@ async function run(): Promise<object> {
   };
   switch (act) {
     case 'create': {
-      const running = home();
-      // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
-      const seal = await sealed([settings.folder, ...folders].flatMap(readShelf).length === 0);
       const made = await createBackup({
-        home: running,
+        home: home(),
         folder: folders[0]!,
-        seal,
+        folders: [settings.folder],
+        seal: sealed,
         id: values.id === undefined ? undefined : backupIdSchema.parse(values.id),
         alone: values.to !== undefined,
         app: appVersion(),
         progress,
       });
-      return { ...made, keyFile: seal.keyFile };
+      return made;
     }
     case 'list':
       return { folder: folders[0]!, items: folders.flatMap(readShelf) };
@@ -93,6 +92,9 @@ async function run(): Promise<object> {
   }
 }
 
+endBySignal();
+// Who asked may be gone; what was begun is ended all the same.
+process.stdout.on('error', () => undefined);
 let last: object;
 try {
   last = { result: await run() };
@@ -104,5 +106,6 @@ try {
     last = { failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } };
   }
 }
+await unlessEnding();
 // What was broken off may hold a connection that never ends.
 process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit());

@@ -5,14 +5,15 @@ import { DomainError } from '../../domain/errors.ts';
 import { settleRestored } from '../../stores/database-copy.ts';
 import { migrate } from '../../stores/migrate.ts';
 import { type Env, openHome } from '../embedded/home.ts';
-import { finishSwap, swapHome } from '../embedded/home-swap.ts';
+import { finishSwap, isSwapping, seatOf, swapHome } from '../embedded/home-swap.ts';
 import { endLeftovers, recordParts } from '../embedded/leftovers.ts';
 import { appStamp, writeStamp } from '../embedded/version.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { compareFile } from './archive.ts';
 import type { Progress } from './create.ts';
 import { keepPorts } from './data-files.ts';
-import { fullDisk, mustOwn, sizeOf, syncTree } from './folders.ts';
+import { freshOf } from '../embedded/scratch-folders.ts';
+import { fullDisk, mustMove, mustOwn, sizeOf, syncTree } from './folders.ts';
 import { equalWords, needRestoreRoom, refuseNewer, type Unpacked, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
@@ -21,7 +22,7 @@ export interface RestoreOptions {
   /** Id, file or `newest`. */
   wanted: string;
   folders: readonly string[];
-  /** The data folder that is to be. */
+  /** The data folder that is to be; where it is a link, what that leads to. */
   into: string;
   seal: Seal;
   env: Env;
@@ -42,15 +43,13 @@ export interface Restored {
   rtoSeconds: number;
 }
 
-/** Beside the data folder, so that the last step is a rename. */
-const freshOf = (into: string) => `${into}.restore`;
-
 /**
  * Restores a backup into a data folder that no fleet runs from. All of it is made and compared beside that folder first; what is
  * there stays as it is until the new one is whole, and is kept then.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
-  const { wanted, folders, into, seal, env, progress } = options;
+  const { wanted, folders, seal, env, progress } = options;
+  const into = seatOf(options.into);
   const since = performance.now();
   finishSwap(into);
   const { archive, record } = findArchive(wanted, folders);
@@ -77,10 +76,11 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     } catch (err) {
       rmSync(folder, { recursive: true, force: true });
       throw err;
+    } finally {
+      fresh.keep();
     }
-    // From here on what was restored stays: an error in the middle of the swap is ended by the next start.
     const aside = existsSync(into) ? freeName(into) : null;
-    swapHome(into, folder, aside ?? freeName(into));
+    exchange(into, folder, aside ?? freeName(into));
     return {
       id: manifest.id,
       madeAt: manifest.madeAt,
@@ -93,6 +93,16 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     };
   } catch (err) {
     throw fullDisk(err);
+  }
+}
+
+/** Once it is written down, what was restored stays: an error in the middle is ended by the next start. */
+function exchange(into: string, folder: string, aside: string): void {
+  try {
+    swapHome(into, folder, aside);
+  } catch (err) {
+    if (!isSwapping(into)) rmSync(folder, { recursive: true, force: true });
+    throw err;
   }
 }
 
@@ -115,6 +125,7 @@ async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
 async function claim(into: string, env: Env): Promise<void> {
   if (!existsSync(into)) return;
   mustOwn(into);
+  mustMove(into);
   if (readdirSync(into).length > 0 && !existsSync(join(into, 'run')) && !existsSync(join(into, 'secrets.json')))
     throw new DomainError(
       'CONFLICT',

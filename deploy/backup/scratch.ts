@@ -15,6 +15,7 @@ import { readArchive } from './archive.ts';
 import { placeOf } from './data-files.ts';
 import type { Progress } from './create.ts';
 import { needRoom, sizeOf } from './folders.ts';
+import { onEnd } from './on-end.ts';
 import type { Seal } from './seal.ts';
 import { temporalFault } from './temporal-copy.ts';
 
@@ -24,6 +25,8 @@ export interface Unpacked {
   url: string;
   major: number;
   home: Home;
+  /** From here on a signal leaves the folder as it is. */
+  keep(): void;
   /** Ends the server; what it holds is on the disk then. */
   stop(): Promise<void>;
 }
@@ -36,6 +39,8 @@ export interface UnpackOptions {
   env: Env;
   /** Of this Soulfra. */
   app: string;
+  /** Whose it has to be; left out: anybody's. */
+  origin?: string;
   progress: Progress;
 }
 
@@ -53,8 +58,16 @@ export function refuseNewer(head: Pick<BackupHead, 'id' | 'app' | 'migrations'>,
 export async function unpack(options: UnpackOptions): Promise<Unpacked> {
   const { archive, seal, folder, env, app, progress } = options;
   progress('reading the backup');
-  const manifest = await readArchive(archive, seal, async (_entry, head) => refuseNewer(head, app));
+  const manifest = await readArchive(archive, seal, async (_entry, head) => {
+    refuseNewer(head, app);
+    if (options.origin !== undefined && head.origin !== options.origin)
+      throw new DomainError('CONFLICT', `${archive} is a backup of another fleet (${head.origin})`);
+  });
   const { home, parts } = await emptyHome(folder, env);
+  const keep = onEnd(async () => {
+    await parts.stopAll();
+    rmSync(folder, { recursive: true, force: true });
+  });
   try {
     await unpackFiles(archive, seal, home);
     const fault = temporalFault(home.path('temporal.db'));
@@ -82,6 +95,7 @@ export async function unpack(options: UnpackOptions): Promise<Unpacked> {
       url,
       major: found.major,
       home,
+      keep,
       async stop() {
         await parts.stopAll();
         rmSync(home.path('run', 'parts.json'), { force: true });
@@ -90,6 +104,7 @@ export async function unpack(options: UnpackOptions): Promise<Unpacked> {
   } catch (err) {
     await parts.stopAll();
     rmSync(folder, { recursive: true, force: true });
+    keep();
     throw err;
   }
 }

@@ -1,4 +1,14 @@
-import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { DomainError } from '../../domain/errors.ts';
@@ -76,19 +86,33 @@ function readKey(file: string): string | undefined {
   }
 }
 
-/** On the disk before anything is closed by it: an archive whose key is gone is lost. */
+/**
+ * On the disk before anything is closed by it: an archive whose key is gone is lost. It has its name once it is whole, and takes
+ * nobody's place: of two that make it at once both go by the first.
+ */
 async function makeKey(file: string): Promise<string> {
   const identity = await generateX25519Identity();
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const fd = openSync(file, 'wx', 0o600);
+  const beside = `${file}.${process.pid}.new`;
+  rmSync(beside, { force: true });
   try {
-    writeSync(
-      fd,
-      `# Opens the backups of Soulfra. Keep a copy of this file elsewhere: without it no backup can be restored.\n${identity}\n`,
-    );
-    fsyncSync(fd);
+    const fd = openSync(beside, 'wx', 0o600);
+    try {
+      writeFileSync(
+        fd,
+        `# Opens the backups of Soulfra. Keep a copy of this file elsewhere: without it no backup can be restored.\n${identity}\n`,
+      );
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    linkSync(beside, file);
+  } catch (err) {
+    const known = (err as NodeJS.ErrnoException).code === 'EEXIST' ? readKey(file) : undefined;
+    if (known === undefined) throw err;
+    return known;
   } finally {
-    closeSync(fd);
+    rmSync(beside, { force: true });
   }
   syncFolder(dirname(file));
   return identity;

@@ -10,6 +10,7 @@ import { type Env, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
+import { sweepScratch } from './scratch-folders.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
 import { apiPart, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
 import { createParts } from './parts.ts';
@@ -35,6 +36,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   const home = openHome(env, cwd);
   const left = await endLeftovers(home);
   if (left.length > 0) screen.line(`  ended what a killed start had left: ${left.join(', ')}`);
+  await sweepScratch(home, env);
   if (options.reset) {
     rmSync(home.dir, { recursive: true, force: true });
     for (const folder of ['logs', 'run']) mkdirSync(home.path(folder), { recursive: true });
@@ -74,6 +76,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
     const partEnv: Env = {
+      SOULFRA_PUBLIC_URL: url,
       ...env,
       DATABASE_URL: services.databaseUrl,
       REDIS_URL: services.redisUrl,
@@ -91,7 +94,6 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     // Without a mail server of the operator's own, mail lies in a folder.
     const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
     const workerEnv: Env = {
-      SOULFRA_PUBLIC_URL: url,
       ...partEnv,
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),

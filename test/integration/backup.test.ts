@@ -14,9 +14,15 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openSeal } from '../../deploy/backup/seal.ts';
+import { openHome } from '../../deploy/embedded/home.ts';
+import { isAlive, type ProcessRef } from '../../deploy/embedded/processes.ts';
+import { sweepScratch } from '../../deploy/embedded/scratch-folders.ts';
+import { openBackupLog } from '../../stores/backup-log.ts';
 import { writeArchive } from '../../deploy/backup/archive.ts';
-import { archiveName, type BackupRecord, backupFormat, manifestName } from '../../domain/backups.ts';
-import { creditsGranted } from '../../domain/postings.ts';
+import { archiveName, type BackupRecord, backupFormat, manifestName, nameOf } from '../../domain/backups.ts';
+import { accountOf } from '../../domain/ledger.ts';
+import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
+import { creditsGranted, sold } from '../../domain/postings.ts';
 import { createRandom } from '../../domain/random.ts';
 import { createDatabase } from '../../stores/database.ts';
 import { openSnapshot } from '../../stores/database-copy.ts';
@@ -81,6 +87,9 @@ async function fill(url: string): Promise<void> {
         ),
       ),
     );
+    const split = splitSale(1_000, 0, { weights: defaultSaleWeights, creators: [{ userId: owner, weight: 1 }] });
+    const sale = sold({ purchaseId: 'pur_1', currency: 'EUR', from: accountOf.outside('stripe'), split })!;
+    await db.transaction().execute((tx) => postTransfers(tx, { ownerId: owner, madeBy: 'test' }, [sale]));
     await db.insertInto('dropStops').values({ ownerId: owner }).execute();
   } finally {
     await db.destroy();
@@ -94,14 +103,16 @@ async function restored(args: readonly string[], into: string) {
   return part.result as { aside: string | null; ledger: { hash: string }; rows: number; migrated: string[] };
 }
 
+const settings = (backup: object) =>
+  stage.query(databaseUrl, `update fleet_versions set fleet = fleet || '${JSON.stringify({ backup })}'::jsonb`);
 const listed = async () =>
   ((await stage.run(['list'])).result as { items: Array<{ id: string; fault: string }> }).items;
 
 test('a backup holds every row, the ledger, Temporal and the keys, and is made of files that only their owner reads', async () => {
   expect(first.rows).toBeGreaterThan(300);
-  expect(first.ledger).toMatchObject({ transfers: 25, entries: 50, sums: { EUR: '0' } });
+  expect(first.ledger).toMatchObject({ transfers: 26, entries: 54, sums: { EUR: '0' } });
   expect(await listed()).toMatchObject([{ id: first.id, fault: '' }]);
-  const archive = join(stage.backups, archiveName(first.id));
+  const archive = join(stage.backups, archiveName(nameOf(first)));
   expect(statSync(archive).mode & 0o777).toBe(0o600);
   const bytes = readFileSync(archive);
   expect(bytes.subarray(0, 21).toString()).toBe('age-encryption.org/v1');
@@ -117,7 +128,7 @@ test('a backup holds every row, the ledger, Temporal and the keys, and is made o
   expect(rows).toEqual([{ id: first.id, state: 'done' }]);
 });
 
-test('what is restored is equal, begins a generation, and stops posts until somebody has looked', async () => {
+test('what is restored is equal, begins a generation, and stops posts and payouts until somebody has looked', async () => {
   const into = join(stage.folder, 'restored');
   const done = await restored(['newest'], into);
   expect(done).toMatchObject({ aside: null, ledger: { hash: first.ledger.hash }, rows: first.rows, migrated: [] });
@@ -132,6 +143,7 @@ test('what is restored is equal, begins a generation, and stops posts until some
       `select (select count(*)::int from memories) as memories, (select count(*)::int from events where xid <> '0') as hidden,
         (select count(*)::int from ledger_transfers where xid <> '0') as open, (select generation from restores) as generation,
         (select stopped_at is not null from drop_stops) as stopped, (select state from backups) as backup,
+        (select kind || ' ' || key from notices where resolved_at is null) as notice,
         (select max(seq) from ledger_transfers) as before`,
     );
     expect(facts).toMatchObject({
@@ -140,6 +152,7 @@ test('what is restored is equal, begins a generation, and stops posts until some
       open: 0,
       generation: expect.any(Number),
       stopped: true,
+      notice: `payouts_held payouts_held:${owner}`,
       backup: 'done',
     });
     // Numbers go on where they were.
@@ -175,13 +188,13 @@ async function openAgain(into: string) {
 test('an archive that was changed or breaks off is refused by name, and nothing is touched', async () => {
   const elsewhere = join(stage.folder, 'tampered');
   mkdirSync(elsewhere);
-  const archive = join(elsewhere, archiveName(first.id));
+  const archive = join(elsewhere, archiveName(nameOf(first)));
   const into = join(stage.folder, 'untouched');
   const { bytes } = first.archive;
   const random = createRandom(63);
   const flips = [3, 80, 300, bytes - 3, ...Array.from({ length: 3 }, () => 400 + random.int(bytes - 401))];
   const cuts = [0, 10, 200, Math.floor(bytes / 2), bytes - 1];
-  const intact = readFileSync(join(stage.backups, archiveName(first.id)));
+  const intact = readFileSync(join(stage.backups, archiveName(nameOf(first))));
   for (const at of flips) {
     const changed = Buffer.from(intact);
     changed[at]! ^= 1;
@@ -200,7 +213,7 @@ test('an archive that was changed or breaks off is refused by name, and nothing 
   const seal = await openSeal({ keyFile: stage.env.SOULFRA_BACKUP_KEY_FILE, passphrase: undefined }, { make: false });
   rmSync(archive);
   await writeArchive(archive, seal, { ...first }, async () => ({ tables: {}, sequences: {}, ledger: first.ledger }));
-  copyFileSync(join(stage.backups, manifestName(first.id)), join(elsewhere, manifestName(first.id)));
+  copyFileSync(join(stage.backups, manifestName(nameOf(first))), join(elsewhere, manifestName(nameOf(first))));
   const swapped = await stage.run(['restore', first.id, '--to', elsewhere, '--into', into]);
   expect(swapped.failed).toMatchObject({ code: 'BACKUP_DAMAGED', message: expect.stringContaining('bytes') });
   expect(readdirSync(stage.folder).filter((name) => name.startsWith('untouched'))).toEqual([]);
@@ -234,6 +247,26 @@ test('a passphrase in place of the key', async () => {
   expect((await stage.run(['verify', '--to', to])).failed).toMatchObject({ code: 'BACKUP_KEY_WRONG' });
 });
 
+test('a key is not made anew beside backups that another one opens, here or in the second folder', async () => {
+  const keyFile = join(stage.folder, 'keys', 'lost.key');
+  const env = { SOULFRA_BACKUP_KEY_FILE: keyFile };
+  expect((await stage.run(['create'], { env })).failed).toMatchObject({ code: 'BACKUP_KEY_WRONG' });
+  const elsewhere = { ...env, SOULFRA_BACKUP_FOLDER: join(stage.folder, 'empty-backups') };
+  await settings({ to: stage.backups });
+  expect((await stage.run(['create'], { env: elsewhere })).failed).toMatchObject({ code: 'BACKUP_KEY_WRONG' });
+  await settings({});
+  expect(existsSync(keyFile)).toBe(false);
+});
+
+test('one backup is made at a time, and a killed one holds up nobody', async () => {
+  const other = await openBackupLog(databaseUrl);
+  await other.lock();
+  expect((await stage.run(['create'])).failed).toMatchObject({ code: 'UNAVAILABLE' });
+  // As the session of a killed one does.
+  await other.end();
+  expect((await stage.run(['create'])).failed).toBeUndefined();
+});
+
 test('a fleet that runs is not restored over, and one that does not run is not backed up', async () => {
   const { failed } = await stage.run(['restore', 'newest']);
   expect(failed).toMatchObject({
@@ -246,6 +279,11 @@ test('a fleet that runs is not restored over, and one that does not run is not b
 
 test('a backup that is killed at any moment leaves no half one, and the next is whole', async () => {
   const before = (await listed()).map(({ id }) => id);
+  // As one that was killed between the two names has left it.
+  const orphan = { tag: nameOf(first).tag, id: '20260101T000000Z' };
+  copyFileSync(join(stage.backups, archiveName(nameOf(first))), join(stage.backups, archiveName(orphan)));
+  expect((await listed()).find(({ id }) => id === orphan.id)?.fault).toContain('is missing');
+  rmSync(join(stage.backups, archiveName(orphan)));
   for (const killAfterMs of [300, 600, 900, 1_300]) {
     await stage.run(['create'], { killAfterMs });
     expect((await listed()).filter(({ fault }) => fault !== '')).toEqual([]);
@@ -259,6 +297,39 @@ test('a backup that is killed at any moment leaves no half one, and the next is 
     `select distinct state from backups where state = 'running'`,
   );
   expect(states).toEqual([]);
+}, 120_000);
+
+test('what is ended by a signal leaves nothing, and what is killed is swept away by the next start', async () => {
+  const drill = join(stage.home, 'run', 'restore-drill');
+  const spool = join(stage.home, 'run', 'backup');
+  const pidFile = join(drill, 'run', 'parts.json');
+  const underWay = () => existsSync(pidFile) && readFileSync(pidFile, 'utf8').includes('"postgres"');
+  const postgres = () =>
+    (JSON.parse(readFileSync(pidFile, 'utf8')) as { parts: ProcessRef[] }).parts.find((part) => isAlive(part));
+  let server: ProcessRef | undefined;
+  const ended = await stage.run(['drill'], {
+    signal: 'SIGTERM',
+    when: () => underWay() && (server = postgres()) !== undefined,
+  });
+  expect(ended.signal).toBe('SIGTERM');
+  expect([existsSync(drill), isAlive(server!)]).toEqual([false, false]);
+  const [row] = await stage.query(
+    databaseUrl,
+    'select state, reason from restore_drills order by started_at desc limit 1',
+  );
+  expect(row).toEqual({ state: 'failed', reason: 'it was ended' });
+  const backup = await stage.run(['create'], { signal: 'SIGTERM', when: () => existsSync(spool) });
+  expect(backup.signal).toBe('SIGTERM');
+  expect(existsSync(spool)).toBe(false);
+  expect(readdirSync(stage.backups).filter((name) => name.endsWith('.part'))).toEqual([]);
+  // Killed, it could undo nothing.
+  await stage.run(['drill'], { signal: 'SIGKILL', when: () => underWay() && (server = postgres()) !== undefined });
+  await stage.run(['create'], { signal: 'SIGKILL', when: () => existsSync(spool) });
+  mkdirSync(`${stage.home}.restore`);
+  expect([existsSync(drill), existsSync(spool)]).toEqual([true, true]);
+  await sweepScratch(openHome(stage.env, '/'), stage.env);
+  expect([existsSync(drill), isAlive(server!), existsSync(spool)]).toEqual([false, false, false]);
+  expect(existsSync(`${stage.home}.restore`)).toBe(false);
 }, 120_000);
 
 test('a restore that is killed at any moment leaves the fleet as it was or restored', async () => {
@@ -332,24 +403,40 @@ async function archiveOf(url: string, name: string, named: (migrations: string[]
 test('retention keeps the newest whole ones, and counts none that is damaged', async () => {
   const to = join(stage.folder, 'second');
   mkdirSync(to);
-  const settings = (backup: object) =>
-    stage.query(databaseUrl, `update fleet_versions set fleet = fleet || '${JSON.stringify({ backup })}'::jsonb`);
+  const { tag } = nameOf(first);
+  // Another fleet's, of the same second, and what it is copying at the moment.
+  const foreign = { id: '20270103T000000Z', tag: 'other' };
+  const theirs = { ...first, id: foreign.id, origin: 'usr_other' };
+  writeFileSync(join(to, manifestName(foreign)), JSON.stringify(theirs));
+  copyFileSync(join(stage.backups, archiveName(nameOf(first))), join(to, archiveName(foreign)));
+  writeFileSync(join(to, `${archiveName(foreign)}.part`), 'half');
   await settings({ keep: 2, to });
-  expect((await stage.run(['create'])).failed).toBeUndefined();
-  const kept = await listed();
-  expect(kept).toHaveLength(2);
-  // The newest is lost where it lies: it counts for nothing, and the one before it stays.
-  rmSync(join(stage.backups, archiveName(kept[0]!.id)));
-  const made = await stage.run(['create']);
+  const create = (id: string) => stage.run(['create', '--id', id]);
+  for (const id of ['20270101T000000Z', '20270102T000000Z', '20270102T120000Z'])
+    expect((await create(id)).failed).toBeUndefined();
+  // Of the newest day all, of the one before it the last.
+  expect((await listed()).map(({ id }) => id)).toEqual(['20270102T120000Z', '20270102T000000Z', '20270101T000000Z']);
+  // The newest is lost where it lies: it counts for nothing, and what came before it stays.
+  rmSync(join(stage.backups, archiveName({ tag, id: '20270102T120000Z' })));
+  const made = await create(foreign.id);
   expect(made.result).toMatchObject({ copy: { folder: to, reason: '' } });
-  const now = await listed();
-  expect(now.map(({ fault }) => fault === '')).toEqual([true, false, true]);
-  expect(now.at(-1)!.id).toBe(kept[1]!.id);
-  const copies = (await stage.run(['list', '--to', to])).result as { items: Array<{ id: string; fault: string }> };
-  expect(copies.items.map(({ id, fault }) => [id, fault])).toEqual([
-    [now[0]!.id, ''],
-    [kept[0]!.id, ''],
+  expect((await listed()).map(({ id, fault }) => [id, fault === ''])).toEqual([
+    ['20270103T000000Z', true],
+    ['20270102T120000Z', false],
+    ['20270102T000000Z', true],
   ]);
+  const copies = (await stage.run(['list', '--to', to])).result as { items: Array<{ id: string; tag: string }> };
+  expect(copies.items.map(({ id, tag }) => [id, tag])).toEqual([
+    ['20270103T000000Z', 'other'],
+    ['20270103T000000Z', tag],
+    ['20270102T120000Z', tag],
+  ]);
+  expect(readdirSync(to).filter((name) => name.endsWith('.part'))).toEqual([`${archiveName(foreign)}.part`]);
+  // Neither is taken for the other's.
+  for (const wanted of ['newest', foreign.id]) {
+    const { failed } = await stage.run(['restore', wanted, '--to', to, '--into', join(stage.folder, 'whose')]);
+    expect(failed).toMatchObject({ code: 'CONFLICT', message: expect.stringContaining('2 fleets') });
+  }
   await settings({ keep: 7, to: join(stage.folder, 'not-mounted') });
   const alone = await stage.run(['create']);
   expect(alone.result).toMatchObject({ copy: { reason: expect.stringContaining('is not there') } });
@@ -365,8 +452,31 @@ test('a drill restores beside the running fleet, says what it found, and leaves 
   expect(failed).toBeUndefined();
   expect(result).toMatchObject({ rpoSeconds: expect.any(Number), rtoSeconds: expect.any(Number) });
   expect(existsSync(join(stage.home, 'run', 'restore-drill'))).toBe(false);
-  const rows = await stage.query(databaseUrl, 'select state, rto_seconds > 0 as timed from restore_drills');
+  const rows = await stage.query(
+    databaseUrl,
+    'select state, rto_seconds > 0 as timed from restore_drills order by started_at desc limit 1',
+  );
   expect(rows).toEqual([{ state: 'done', timed: true }]);
+});
+
+test('a data folder on a disk of its own is refused before anything is made, with what to do', async ({ skip }) => {
+  const into = join(stage.folder, 'mounted');
+  const unmount = await mountSmall(into, 2);
+  const row = {
+    test: 'a data folder that is a mount point',
+    needs: 'a user who may mount',
+    command: 'run it as root',
+    excused: true,
+  };
+  if (lacks(row, unmount !== undefined)) skip();
+  try {
+    mkdirSync(join(into, 'run'));
+    const { failed } = await stage.run(['restore', 'newest', '--into', into]);
+    expect(failed).toMatchObject({ code: 'CONFLICT', message: expect.stringMatching(/mount point.*--into/) });
+    expect(existsSync(`${into}.restore`)).toBe(false);
+  } finally {
+    await unmount?.();
+  }
 });
 
 test('a disk that is full is named before, and at the worst moment leaves nothing half', async ({ skip }) => {

@@ -6,6 +6,8 @@ import { sold } from '../../domain/postings.ts';
 import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { giveBlessing } from '../../stores/blessings.ts';
+import { settleRestored } from '../../stores/database-copy.ts';
+import { endNotice } from '../../stores/inbox.ts';
 import { newId } from '../../stores/ids.ts';
 import { balanceOf, postTransfers } from '../../stores/ledger.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
@@ -228,6 +230,26 @@ describe('a payout', () => {
     expect((await told())[0]!.resolvedAt).not.toBe(null);
     expect(await payouts(market.ada)).toMatchObject([{ currency: 'CAD', amount: 1_400 }]);
     await market.apply(fleet);
+  });
+
+  test('waits after a restore until a person has compared the books with the provider', async () => {
+    await account(market.ada);
+    await older((await market.buy({ amount: 9_000 })).purchaseId);
+    await settleRestored(market.scope.databaseUrl, {
+      id: '20261122T013000Z',
+      madeAt: '2026-11-22T01:30:00.000Z',
+      bytes: 1,
+      rows: 1,
+    });
+    expect(await sweep()).toBe(0);
+    expect(await payouts(market.ada)).toEqual([]);
+    const [held] = (await market.notices('payouts_held')).filter(({ resolvedAt }) => resolvedAt === null);
+    await market.db
+      .transaction()
+      .execute((tx) => endNotice(tx, { id: held!.id, ownerId: testOwner, by: 'tok_somebody' }));
+    await sweep();
+    await ended(market.ada);
+    expect(await payouts(market.ada)).toMatchObject([{ state: 'paid', amount: 4_200 }]);
   });
 
   test('that has ended is not sent by an attempt that comes late', async () => {

@@ -59,8 +59,16 @@ export async function openBackupStage() {
     env,
     start,
     stop,
-    /** What `soulfra` starts. @param killAfterMs SIGKILL after so long */
-    run(args: readonly string[], options: { killAfterMs?: number; env?: Record<string, string> } = {}): Promise<Part> {
+    /** What `soulfra` starts. @param killAfterMs SIGKILL after so long @param signal sent as soon as `when` */
+    run(
+      args: readonly string[],
+      options: {
+        killAfterMs?: number;
+        signal?: NodeJS.Signals;
+        when?: () => boolean;
+        env?: Record<string, string>;
+      } = {},
+    ): Promise<Part> {
       const child = spawn(process.execPath, [main, ...args], {
         env: { ...env, ...options.env },
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -71,9 +79,15 @@ export async function openBackupStage() {
       child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
       const timer =
         options.killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), options.killAfterMs);
+      const watch = setInterval(() => {
+        if (options.when?.() !== true) return;
+        child.kill(options.signal);
+        clearInterval(watch);
+      }, 5);
       return new Promise((resolve) => {
         child.once('close', (code, signal) => {
           clearTimeout(timer);
+          clearInterval(watch);
           const last = out.trim().split('\n').at(-1) ?? '';
           const told = last.endsWith('}') ? (JSON.parse(last) as Omit<Part, 'code'>) : {};
           resolve({ ...told, code, signal, err });
