@@ -133,13 +133,13 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const caller = callerOf(request);
       const { dryRun } = request.query;
+      if (!(await isWhole(caller)))
+        throw new DomainError(
+          'FORBIDDEN',
+          'a token of a lesser role than its user’s, or with scopes, does not delete the user',
+        );
       const kept = await writeOrTry(db, dryRun, async (tx) => {
         const operatorId = await operatorOf(tx, caller.ownerId);
-        if (!(await isWhole(caller)))
-          throw new DomainError(
-            'FORBIDDEN',
-            'a token of a lesser role than its user’s, or with scopes, does not delete the user',
-          );
         return deleteUser(tx, operatorId, caller.ownerId);
       });
       if (dryRun) return { dryRun: true as const, would: `delete ${caller.ownerId}; ${keptText(kept)}` };

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { covers } from '../../domain/roles.ts';
 import { type Role, roles } from '../../domain/states.ts';
@@ -22,6 +23,8 @@ interface DeclaredRoute {
   scope: string | undefined;
   forServices: boolean;
   params: Array<{ name: string; pattern: string }>;
+  /** What its query must hold. */
+  query: Record<string, unknown>;
   body: JsonSchema | undefined;
 }
 let routes: DeclaredRoute[];
@@ -32,7 +35,7 @@ const callers: Record<string, string> = {};
 
 interface Operation {
   description?: string;
-  parameters?: Array<{ name: string; in: string; schema: { pattern?: string } }>;
+  parameters?: Array<{ name: string; in: string; required?: boolean; schema: JsonSchema }>;
   requestBody?: { required?: boolean; content: Record<string, { schema: JsonSchema }> };
 }
 
@@ -56,7 +59,12 @@ beforeAll(async () => {
       forServices: description.includes('The token of a service opens it'),
       params: parameters
         .filter((parameter) => parameter.in === 'path')
-        .map(({ name, schema }) => ({ name, pattern: schema.pattern ?? '' })),
+        .map(({ name, schema }) => ({ name, pattern: schema.pattern ?? schema.anyOf?.[0]?.pattern ?? '' })),
+      query: Object.fromEntries(
+        parameters
+          .filter((parameter) => parameter.in === 'query' && parameter.required === true)
+          .map(({ name, schema }) => [name, exampleOf(schema, schemas)]),
+      ),
       body: requestBody?.content['application/json']?.schema,
     })),
   );
@@ -71,6 +79,9 @@ beforeAll(async () => {
   ]);
   rows = await seedOneRowEach(api.db, api.ownerId, given, known);
   rows.set('users', neighbour);
+  // What two of them are joined with has no id.
+  await sql`insert into drop_stops (owner_id) values (${api.ownerId}) on conflict do nothing`.execute(api.db);
+  await sql`insert into destinations (owner_id, key) values (${api.ownerId}, 'x')`.execute(api.db);
   const principals = createPrincipalStore(api.db);
   const issue = async (token: Omit<NewToken, 'kind' | 'name'>) =>
     (await principals.issue({ kind: 'bearer', name: 'test', ...token })).secret;
@@ -99,6 +110,7 @@ const open = [
 /** Of rows whose ids are no three letters and a UUID. */
 const given = {
   services: { id: 'vector-store' },
+  channels: { kind: 'discord_webhook' },
   signing_keys: { id: `key_${'0'.repeat(32)}` },
   ledger_transfers: { id: 'sale:seeded' },
 };
@@ -130,17 +142,25 @@ function valueOf(url: string, name: string, pattern: string): string {
 }
 
 function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
-  const address = addressOf(route);
-  if (route.method === 'GET') return api.call('GET', address, { token });
+  const query = new URLSearchParams(Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]));
+  if (route.method !== 'GET') query.set('dryRun', 'true');
   const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
-  return api.call(route.method, `${address}?dryRun=true`, {
+  return api.call(route.method, `${addressOf(route)}?${query.toString()}`, {
     token,
+    headers: { 'idempotency-key': 'matrix' },
     ...(body === undefined || body === null ? {} : { body }),
   });
 }
 
 /** Bodies that the schema alone does not lead to. */
-const bodies: Record<string, unknown> = {};
+const bodies: Record<string, unknown> = {
+  'POST /v1/agents/{id}/budgets': { amount: 1, currency: 'EUR' },
+  'POST /v1/guilds/{id}/invites': { link: {} },
+  'POST /v1/licenses/{id}/extend': { uses: 5, reason: 'a word' },
+  'PATCH /v1/listings/{id}': { title: 'a word' },
+  'PATCH /v1/channels/{id}': { allowExtractive: true },
+  'PATCH /v1/drops/{id}': { title: 'a word' },
+};
 
 /** By OpenAI's protocol a refusal is told in its words. */
 function codeOf({ json }: Answer): unknown {
@@ -185,14 +205,15 @@ test('every other route refuses whoever is nobody, of a lesser role, a service o
 }, 60_000);
 
 test('the declared role is enough', async () => {
+  const wrong: object[] = [];
   for (const route of routes) {
     if (route.role === 'none' || streams.has(nameOf(route))) continue;
-    const { status } = await call(route, api.tokens[route.role]);
-    expect({ route: nameOf(route), refused: status === 401 || status === 403 }).toEqual({
-      route: nameOf(route),
-      refused: false,
-    });
+    const { status, text } = await call(route, api.tokens[route.role]);
+    // The row may ask for more, such as a seat in the guild; the route does not.
+    if (status === 401 || /needs the (?:role|scope)|is of the service/.test(text))
+      wrong.push({ route: nameOf(route), text });
   }
+  expect(wrong).toEqual([]);
 }, 60_000);
 
 /** They answer as long as somebody listens. */
@@ -217,9 +238,31 @@ test('another owner’s row is as if it were not there, for an operator of other
 }, 60_000);
 
 /** Of these the operator has no row here, and why; so a stranger's 404 proves nothing. */
-const withoutRow: Record<string, string> = {};
+const sourcesOfFile = 'sources stand in fleet.yaml';
+const schedulesOfTemporal = 'Schedules are Temporal’s';
+const withoutRow: Record<string, string> = {
+  'GET /openai/v1/models/{model}': 'models are the fleet’s, by name',
+  'POST /v1/rollouts/{id}/packages/{packageId}/skip': 'packages are of its file',
+  'POST /v1/rollouts/{id}/packages/{packageId}/answer': 'packages are of its file',
+  'GET /v1/sources/{id}': sourcesOfFile,
+  'GET /v1/sources/{id}/items': sourcesOfFile,
+  'POST /v1/sources/{id}/poll': sourcesOfFile,
+  'POST /v1/sources/{id}/secrets': sourcesOfFile,
+  'GET /v1/sources/{id}/secrets': sourcesOfFile,
+  'DELETE /v1/sources/{id}/secrets/{secretId}': sourcesOfFile,
+  'GET /v1/ledger/transfers/{id}': 'without entries it is none',
+  'POST /v1/licenses/{id}/deactivate': 'there is no activation of it',
+  'POST /v1/licenses/{id}/transfer': 'there is nobody of that id to have it',
+  'POST /v1/schedules/{id}/pause': schedulesOfTemporal,
+  'POST /v1/schedules/{id}/resume': schedulesOfTemporal,
+  'POST /v1/schedules/{id}/trigger': schedulesOfTemporal,
+};
 /** What others may see or do all the same, and why. */
-const shared: Record<string, string> = {};
+const ofTheMarket = 'only who runs the marketplace: refused before any row is looked for';
+const shared: Record<string, string> = {
+  'POST /v1/listings/{id}/take-down': ofTheMarket,
+  'POST /v1/listings/{id}/put-back': ofTheMarket,
+};
 
 test('a route without a role or a scope stops the start', async () => {
   const app = Fastify() as Api;
