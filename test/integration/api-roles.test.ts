@@ -142,7 +142,9 @@ function valueOf(url: string, name: string, pattern: string): string {
 }
 
 function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
-  const query = new URLSearchParams(Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]));
+  const query = new URLSearchParams(
+    Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]),
+  );
   if (route.method !== 'GET') query.set('dryRun', 'true');
   const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
   return api.call(route.method, `${addressOf(route)}?${query.toString()}`, {
