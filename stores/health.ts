@@ -12,6 +12,7 @@ import {
   judgeModelServer,
   judgeSchedule,
   judgeService,
+  judgeToken,
   judgeWorker,
   type Judgement,
   noCertificates,
@@ -33,6 +34,7 @@ import {
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
+  tokenFacts,
   tellingFacts,
 } from './health-facts.ts';
 
@@ -236,6 +238,12 @@ async function see(
           ...judgeCertificate(facts, now),
         }))
       : [{ kind: 'certificate' as const, id: 'edge', ownerId: owner, ...noCertificates }]),
+    ...(await tokenFacts(tx)).map((facts) => ({
+      kind: 'token' as const,
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeToken(facts, now),
+    })),
   ];
 }
 
