@@ -14,6 +14,7 @@ import { registerRoles } from './plugins/roles.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { mirrorRoutes } from './routes/mirror.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -170,6 +171,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     creditRoutes,
     ledgerRoutes,
     backupRoutes,
+    mirrorRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
 import { backupCommands } from './commands/backups.ts';
+import { mirrorCommands } from './commands/mirror.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
@@ -62,6 +63,7 @@ export function createProgram(): Command {
     rolloutCommands,
     doctorCommand,
     backupCommands,
+    mirrorCommands,
     fleetCommands,
     machineCommands,
     agentCommands,

@@ -891,6 +891,21 @@ export interface Messages {
   whisper: Generated<boolean>;
 }
 
+export interface MirrorRuns {
+  bytes: number | null;
+  endedAt: Timestamp | null;
+  entries: number | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  removed: number | null;
+  sha256: string | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  target: string;
+  written: number | null;
+}
+
 export interface ModelRates {
   gpuClass: string;
   measuredAt: Generated<Timestamp>;
@@ -1695,6 +1710,7 @@ export interface DB {
   memories: Memories;
   messageCitations: MessageCitations;
   messages: Messages;
+  mirrorRuns: MirrorRuns;
   modelRates: ModelRates;
   notices: Notices;
   notificationItems: NotificationItems;

@@ -8,6 +8,7 @@ import {
   judgeDisk,
   judgeLedger,
   judgeMachine,
+  judgeMirror,
   judgeModelServer,
   judgeSchedule,
   judgeService,
@@ -28,6 +29,7 @@ import {
   fleetOwner,
   ledgerFacts,
   machineFacts,
+  mirrorFacts,
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
@@ -225,6 +227,12 @@ async function see(
       ...judgeLedger(facts, now),
     })),
     { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
+    ...(await mirrorFacts(tx)).map((facts) => ({
+      kind: 'mirror' as const,
+      id: facts.target,
+      ownerId: owner,
+      ...judgeMirror(facts, now),
+    })),
     { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
   ];
 }
