@@ -1,7 +1,9 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Client, Connection } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { ServerTls } from '../config/tls.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { createSecretBox, type SecretBox } from '../integrations/secret-box.ts';
 import { openSigningKey } from '../integrations/signing.ts';
@@ -15,6 +17,8 @@ export interface ConnectionSettings {
   redisUrl: string;
   temporalAddress: string;
   temporalNamespace: string;
+  /** Absent: all three in the clear. */
+  tls?: ServerTls | undefined;
   controlSocket?: string | undefined;
   temporalUi?: string | undefined;
   modelKey?: string | undefined;
@@ -36,19 +40,28 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
   const db = createDatabase({
     url: settings.databaseUrl,
     name: 'soulfra api',
+    tls: settings.tls?.postgres,
     onIdleError: (err) => log.warn({ err }, 'a database connection broke'),
   });
-  const connection = Connection.lazy({ address: settings.temporalAddress, connectTimeout: '3 seconds' });
+  const connection = Connection.lazy({
+    address: settings.temporalAddress,
+    connectTimeout: '3 seconds',
+    ...(settings.tls && { tls: settings.tls.temporal }),
+  });
   const temporal = new Client({
     connection,
     namespace: settings.temporalNamespace,
     ...(settings.traced && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
   });
-  const redis = connectRedis(settings.redisUrl, log);
+  const redis = connectRedis(settings.redisUrl, log, settings.tls?.redis);
   const embedders = createEmbedders({ apiKey: settings.modelKey });
   const deps: ApiDeps = {
     db,
-    listen: createListenerFactory(settings.databaseUrl, (err) => log.warn({ err }, 'listening broke off')),
+    listen: createListenerFactory(
+      settings.databaseUrl,
+      (err) => log.warn({ err }, 'listening broke off'),
+      settings.tls?.postgres,
+    ),
     temporal,
     redis,
     controlSocket: settings.controlSocket,
@@ -75,8 +88,9 @@ function boxOf(key: string | undefined): SecretBox | undefined {
 }
 
 /** Commands fail at once while it is away: whoever asks has a way without it. */
-function connectRedis(url: string, log: Logger): Redis {
+function connectRedis(url: string, log: Logger, tls?: ConnectionOptions): Redis {
   const redis = new Redis(url, {
+    ...(tls && { tls }),
     lazyConnect: true,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { apiEnvironment } from '../config/environment.ts';
+import { serverTls, tlsFilesChanged } from '../config/tls.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { metricsSchema } from '../domain/fleet.ts';
 import { serveMetrics } from '../observability/metrics-server.ts';
@@ -21,11 +22,14 @@ const graceMs = 8_000;
 const migrateAgainMs = 1_000;
 
 const environment = apiEnvironment();
+const renewed = tlsFilesChanged(environment.tlsFiles);
+const tls = serverTls(environment.tlsFiles);
 const logs = await openProcessLog({
   source: 'api',
   level: environment.logLevel,
   folder: environment.logFolder,
   redisUrl: environment.redisUrl,
+  tls: tls?.redis,
 });
 const log = logs.of('api');
 
@@ -33,7 +37,7 @@ const log = logs.of('api');
 async function migrated(): Promise<void> {
   for (;;) {
     try {
-      const applied = await migrate(environment.databaseUrl);
+      const applied = await migrate(environment.databaseUrl, undefined, { tls: tls?.postgres });
       if (applied.length > 0) log.info({ applied }, 'database migrated');
       return;
     } catch (err) {
@@ -49,6 +53,7 @@ async function tracesOf(): Promise<Tracing | undefined> {
   const db = createDatabase({
     url: environment.databaseUrl,
     name: 'soulfra api start',
+    tls: tls?.postgres,
     connections: 1,
     onIdleError: (err) => log.warn({ err }, 'a database connection broke'),
   });
@@ -81,7 +86,7 @@ async function serveOwnMetrics(deps: ApiDeps): Promise<void> {
 try {
   await migrated();
   const tracing = await tracesOf();
-  const connections = connect({ ...environment, traced: tracing !== undefined, log });
+  const connections = connect({ ...environment, tls, traced: tracing !== undefined, log });
   logs.onLost((lines) => connections.deps.metrics.logLinesLost.inc(lines));
   const operator = await bootstrap(createPrincipalStore(connections.deps.db), environment.bootstrapTokenFile);
   if (operator.created) log.info({ ownerId: operator.ownerId }, 'operator made');
@@ -93,7 +98,8 @@ try {
   const stop = Promise.withResolvers<NodeJS.Signals>();
   process.once('SIGINT', stop.resolve);
   process.once('SIGTERM', stop.resolve);
-  log.info({ signal: await stop.promise }, 'API ends');
+  const why = await Promise.race([stop.promise, renewed]);
+  log.info({ why }, 'API ends');
   const late = setTimeout(() => app.server.closeAllConnections(), graceMs);
   await app.close();
   clearTimeout(late);

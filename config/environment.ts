@@ -1,5 +1,5 @@
 import { createPrivateKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -10,6 +10,7 @@ import { nearest } from '../domain/nearest.ts';
 import { notifySecretsOf } from '../domain/notify.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
+import type { TlsFiles } from './tls.ts';
 
 /** Read only here: the one place that looks at the process's environment. */
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -39,6 +40,9 @@ const key = z
   .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
   .optional();
 
+const tlsFile = z.string().refine(isReadable, 'must be a file that this user may read').optional();
+const tlsNames = ['SOULFRA_TLS_CA_FILE', 'SOULFRA_TLS_CERT_FILE', 'SOULFRA_TLS_KEY_FILE'] as const;
+
 const servers = {
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' }),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' }),
@@ -48,27 +52,46 @@ const servers = {
   SOULFRA_METRICS_PORT: port.optional(),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   SOULFRA_LOG_FOLDER: z.string().regex(/^\//, 'must be an absolute path').optional(),
+  SOULFRA_TLS_CA_FILE: tlsFile,
+  SOULFRA_TLS_CERT_FILE: tlsFile,
+  SOULFRA_TLS_KEY_FILE: tlsFile,
 };
+type TlsVariables = Partial<Record<(typeof tlsNames)[number] | 'DATABASE_URL' | 'REDIS_URL', string | undefined>>;
 
-const apiSchema = z.object({
-  ...servers,
-  SOULFRA_API_PORT: port.default(17_000),
-  SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
-  SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
-  SOULFRA_SECRET_KEY: key,
-  SOULFRA_WEBHOOK_KEY: key,
-  SOULFRA_SIGNING_KEY: z
-    .string()
-    .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
-    .optional(),
-  STRIPE_WEBHOOK_SECRET: z
-    .string()
-    .regex(/^whsec_\S+$/, 'must begin with whsec_')
-    .optional(),
-  SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
-  SOULFRA_TEMPORAL_UI: z.url().optional(),
-  SOULFRA_HOST_NAME: z.string().min(1).optional(),
-});
+/** All three or none; and where they are, no address may say that the server is reached in the clear. */
+function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
+  const lacking = tlsNames.filter((name) => env[name] === undefined);
+  if (lacking.length === tlsNames.length) return;
+  const refuse = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message });
+  for (const name of lacking) refuse(name, `must be set where another of ${tlsNames.join(', ')} is`);
+  if (env.REDIS_URL?.startsWith('redis:'))
+    refuse('REDIS_URL', 'must be a rediss:// URL where SOULFRA_TLS_CA_FILE is set');
+  // pg takes what the URL says before all else.
+  if (/[?&](?:ssl|sslmode|sslcert|sslkey|sslrootcert|sslnegotiation)=/.test(env.DATABASE_URL ?? ''))
+    refuse('DATABASE_URL', 'must not name ssl parameters where SOULFRA_TLS_CA_FILE is set');
+}
+
+const apiSchema = z
+  .object({
+    ...servers,
+    SOULFRA_API_PORT: port.default(17_000),
+    SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
+    SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
+    SOULFRA_SECRET_KEY: key,
+    SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_SIGNING_KEY: z
+      .string()
+      .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
+      .optional(),
+    STRIPE_WEBHOOK_SECRET: z
+      .string()
+      .regex(/^whsec_\S+$/, 'must begin with whsec_')
+      .optional(),
+    SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
+    SOULFRA_TEMPORAL_UI: z.url().optional(),
+    SOULFRA_HOST_NAME: z.string().min(1).optional(),
+  })
+  .superRefine(tlsRules);
 
 const workerSchema = z
   .object({
@@ -112,7 +135,8 @@ const workerSchema = z
   .refine((env) => env.SMTP_URL === undefined || env.SOULFRA_MAIL_FROM !== undefined, {
     path: ['SOULFRA_MAIL_FROM'],
     error: 'must be set where SMTP_URL is',
-  });
+  })
+  .superRefine(tlsRules);
 
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
@@ -121,15 +145,20 @@ const cliSchema = z.object({
 });
 
 /** Each by itself: `soulfra doctor` looks at what is set, also where the rest is missing. */
-const doctorSchema = z.object({
-  DATABASE_URL: servers.DATABASE_URL.optional(),
-  REDIS_URL: servers.REDIS_URL.optional(),
-  TEMPORAL_ADDRESS: servers.TEMPORAL_ADDRESS.optional(),
-  TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
-  SOULFRA_MODEL_KEY: z.string().min(1).optional(),
-  SOULFRA_HOST_NAME: z.string().min(1).optional(),
-  SOULFRA_HOME: z.string().min(1).default('.soulfra'),
-});
+const doctorSchema = z
+  .object({
+    DATABASE_URL: servers.DATABASE_URL.optional(),
+    REDIS_URL: servers.REDIS_URL.optional(),
+    TEMPORAL_ADDRESS: servers.TEMPORAL_ADDRESS.optional(),
+    TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
+    SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+    SOULFRA_HOST_NAME: z.string().min(1).optional(),
+    SOULFRA_HOME: z.string().min(1).default('.soulfra'),
+    SOULFRA_TLS_CA_FILE: tlsFile,
+    SOULFRA_TLS_CERT_FILE: tlsFile,
+    SOULFRA_TLS_KEY_FILE: tlsFile,
+  })
+  .superRefine(tlsRules);
 
 const homeSchema = z.object({
   SOULFRA_HOME: z.string().min(1).default('.soulfra'),
@@ -219,6 +248,15 @@ function withSecretFiles(variables: Variables): { values: Record<string, string>
   return { values, errors };
 }
 
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function isEd25519(pem: string): boolean {
   try {
     return createPrivateKey(pem).asymmetricKeyType === 'ed25519';
@@ -284,6 +322,7 @@ export function doctorEnvironment(variables: Variables = process.env) {
     redisUrl: env.REDIS_URL,
     temporalAddress: env.TEMPORAL_ADDRESS,
     temporalNamespace: env.TEMPORAL_NAMESPACE,
+    tlsFiles: tlsFilesOf(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     home: env.SOULFRA_HOME,
     /** Files that hold a secret each. */
@@ -347,6 +386,9 @@ function serverAddresses(env: {
   SOULFRA_METRICS_PORT?: number | undefined;
   OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
   SOULFRA_LOG_FOLDER?: string | undefined;
+  SOULFRA_TLS_CA_FILE?: string | undefined;
+  SOULFRA_TLS_CERT_FILE?: string | undefined;
+  SOULFRA_TLS_KEY_FILE?: string | undefined;
 }) {
   return {
     databaseUrl: env.DATABASE_URL,
@@ -357,5 +399,12 @@ function serverAddresses(env: {
     metricsPort: env.SOULFRA_METRICS_PORT,
     traceEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     logFolder: env.SOULFRA_LOG_FOLDER,
+    tlsFiles: tlsFilesOf(env),
   };
+}
+
+function tlsFilesOf(env: TlsVariables): TlsFiles | undefined {
+  const { SOULFRA_TLS_CA_FILE: caFile, SOULFRA_TLS_CERT_FILE: certFile, SOULFRA_TLS_KEY_FILE: keyFile } = env;
+  if (caFile === undefined || certFile === undefined || keyFile === undefined) return undefined;
+  return { caFile, certFile, keyFile };
 }

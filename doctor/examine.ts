@@ -3,6 +3,7 @@ import { appVersion } from '../config/app-version.ts';
 import { backupEnvironment, doctorEnvironment } from '../config/environment.ts';
 import { parseFleet } from '../config/fleet-file.ts';
 import { readServiceFiles } from '../config/service-files.ts';
+import { serverTls } from '../config/tls.ts';
 import { compareVersions } from '../deploy/embedded/version.ts';
 import {
   amiss,
@@ -39,7 +40,7 @@ import { readDisks } from '../integrations/host/disks.ts';
 import { runningPrograms } from '../integrations/host/programs.ts';
 import { probeModelServer } from '../integrations/inference/model-server-probe.ts';
 import { readPostgres } from '../stores/postgres-reading.ts';
-import { dataFolders, type HomeFacts, readHome, readModes, servicesOf } from './home.ts';
+import { dataFolders, type HomeFacts, readHome, readModes, type Service, servicesOf } from './home.ts';
 import { readBackups } from './backups.ts';
 import { readPorts } from './ports.ts';
 import { readRedis, readTemporal, reading } from './servers.ts';
@@ -67,12 +68,21 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
   const { environment } = named;
   const home = readHome(environment.home);
   const services = servicesOf(home, environment);
+  // What `npm start` brings up here is reached on the loopback, in the clear.
+  const tlsOf = (service: Service | undefined) => (service?.at.variable ? serverTls(environment.tlsFiles) : undefined);
   const temporalPid = services.temporal?.at.variable === null ? pidOf(home, 'temporal') : undefined;
   const [postgres, redis, temporal, api] = await Promise.all([
-    services.postgres && reading(() => readPostgres(services.postgres!.url, answerMs)),
-    services.redis && reading(() => readRedis(services.redis!.url, answerMs)),
+    services.postgres &&
+      reading(() => readPostgres(services.postgres!.url, answerMs, tlsOf(services.postgres)?.postgres)),
+    services.redis && reading(() => readRedis(services.redis!.url, answerMs, tlsOf(services.redis)?.redis)),
     services.temporal &&
-      reading(() => readTemporal(services.temporal!.url, environment.temporalNamespace, answerMs, temporalPid)),
+      reading(() =>
+        readTemporal(services.temporal!.url, environment.temporalNamespace, {
+          timeoutMs: answerMs,
+          pid: temporalPid,
+          tls: tlsOf(services.temporal)?.temporal,
+        }),
+      ),
     askApi && reading(askApi),
   ]);
   const file = readFleetFile(fleetFile);

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
 import { Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
+import type { ServerTls } from '../config/tls.ts';
 import type { Reading } from '../domain/doctor.ts';
 import type { RedisReading, TemporalReading } from '../domain/doctor-services.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
@@ -23,8 +25,9 @@ function wordsOf(err: unknown): string {
   return message !== '' ? message : (code ?? err.name);
 }
 
-export async function readRedis(url: string, timeoutMs: number): Promise<RedisReading> {
+export async function readRedis(url: string, timeoutMs: number, tls?: ConnectionOptions): Promise<RedisReading> {
   const redis = new Redis(url, {
+    ...(tls && { tls }),
     lazyConnect: true,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
@@ -61,10 +64,9 @@ const notFound = 5;
 export async function readTemporal(
   address: string,
   namespace: string,
-  timeoutMs: number,
-  pid: number | undefined,
+  { timeoutMs, pid, tls }: { timeoutMs: number; pid: number | undefined; tls: ServerTls['temporal'] | undefined },
 ): Promise<TemporalReading> {
-  const connection = await Connection.connect({ address, connectTimeout: timeoutMs });
+  const connection = await Connection.connect({ address, connectTimeout: timeoutMs, ...(tls && { tls }) });
   try {
     return await connection.withDeadline(Date.now() + timeoutMs * 2, async () => {
       const { serverVersion } = await connection.workflowService.getSystemInfo({});

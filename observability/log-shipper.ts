@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 import type { DestinationStream } from 'pino';
 import { logStreamEntries, logStreamKey, longestShippedLine, parseLogLine } from '../domain/log-lines.ts';
@@ -17,8 +18,17 @@ export interface LogShipper extends DestinationStream {
  * while Redis is away lines are given up, and once it is back a line says how many.
  * @param source names the process as its log file does
  */
-export function shipLogs({ redisUrl, source }: { redisUrl: string; source: string }): LogShipper {
+export function shipLogs({
+  redisUrl,
+  source,
+  tls,
+}: {
+  redisUrl: string;
+  source: string;
+  tls?: ConnectionOptions | undefined;
+}): LogShipper {
   const redis = new Redis(redisUrl, {
+    ...(tls && { tls }),
     lazyConnect: true,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import type { DestinationStream, Logger } from 'pino';
 import { openLogFiles, openLogOutput } from './log-files.ts';
 import { createLoggers, toAll } from './logger.ts';
@@ -22,10 +23,12 @@ export async function openProcessLog(settings: {
   level: string;
   folder: string | undefined;
   redisUrl: string;
+  /** Absent: Redis is reached in the clear. */
+  tls?: ConnectionOptions | undefined;
   fields?: Record<string, string>;
 }): Promise<ProcessLog> {
-  const { source, level, folder, redisUrl, fields = {} } = settings;
-  const shipper = shipLogs({ redisUrl, source });
+  const { source, level, folder, redisUrl, tls, fields = {} } = settings;
+  const shipper = shipLogs({ redisUrl, source, tls });
   const output = await openLogOutput();
   const main = folder === undefined ? output : await openLogFiles(folder, source);
   const own: Array<{ level: string; stream: DestinationStream }> = [

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
@@ -14,6 +15,8 @@ export interface DatabaseOptions {
   connections?: number;
   /** Shown in pg_stat_activity. */
   name: string;
+  /** Absent: in the clear. */
+  tls?: ConnectionOptions | undefined;
   /** Called for errors of idle connections, which the pool replaces by itself. */
   onIdleError: (err: Error) => void;
 }
@@ -21,9 +24,10 @@ export interface DatabaseOptions {
 /** No transaction lives over 10 s: an open one anywhere holds back the readers of events. */
 const transactionTimeoutMs = 10_000;
 
-function createPool({ url, connections = 10, name, onIdleError }: DatabaseOptions): pg.Pool {
+function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
+    ...(tls && { ssl: tls }),
     max: connections,
     application_name: name,
     connectionTimeoutMillis: 5_000,

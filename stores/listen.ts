@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { lockNumbers } from './locks.ts';
 
@@ -13,7 +14,11 @@ const reconnectMs = 1_000;
  * LISTEN on connections of their own, opened again when they break. A notification sent in between is lost: whoever
  * listens also looks by itself from time to time, and `onNotify` is called after each (re)connection.
  */
-export function createListenerFactory(url: string, onError: (err: Error) => void): ListenerFactory {
+export function createListenerFactory(
+  url: string,
+  onError: (err: Error) => void,
+  tls?: ConnectionOptions,
+): ListenerFactory {
   return (channel, onNotify, caller) => {
     let closed = false;
     let client: pg.Client | undefined;
@@ -22,6 +27,7 @@ export function createListenerFactory(url: string, onError: (err: Error) => void
     async function connect(): Promise<void> {
       const next = new pg.Client({
         connectionString: url,
+        ...(tls && { ssl: tls }),
         application_name: `soulfra listen ${channel}`,
         keepAlive: true,
         connectionTimeoutMillis: 5_000,

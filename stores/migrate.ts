@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
@@ -23,9 +24,9 @@ function migrationNames(): string[] {
 export async function migrate(
   url: string,
   log: (message: string) => void = () => {},
-  options: { upTo?: string } = {},
+  options: { upTo?: string; tls?: ConnectionOptions | undefined } = {},
 ): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
+  const client = clientOf(url, options.tls);
   await client.connect();
   try {
     await client.query('select pg_advisory_lock($1)', [lockNumbers.migration]);
@@ -55,8 +56,8 @@ export function refuseUnknown(names: readonly string[]): void {
 }
 
 /** Migrations this code has and the database lacks; empty when a worker may start. */
-export async function missingMigrations(url: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'soulfra migrate' });
+export async function missingMigrations(url: string, tls?: ConnectionOptions): Promise<string[]> {
+  const client = clientOf(url, tls);
   await client.connect();
   try {
     await refuseNewer(client);
@@ -64,6 +65,10 @@ export async function missingMigrations(url: string): Promise<string[]> {
   } finally {
     await client.end();
   }
+}
+
+function clientOf(url: string, tls: ConnectionOptions | undefined): pg.Client {
+  return new pg.Client({ connectionString: url, ...(tls && { ssl: tls }), application_name: 'soulfra migrate' });
 }
 
 /** Migrations this code has and the database lacks, and those that only the database has. */

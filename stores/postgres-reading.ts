@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { PostgresReading } from '../domain/doctor-services.ts';
 import { comparedMigrations } from './migrate.ts';
@@ -14,9 +15,10 @@ const settingNames = [
 ];
 
 /** What `soulfra doctor` asks a Postgres, over one connection of its own; changes nothing. */
-export async function readPostgres(url: string, timeoutMs: number): Promise<PostgresReading> {
+export async function readPostgres(url: string, timeoutMs: number, tls?: ConnectionOptions): Promise<PostgresReading> {
   const client = new pg.Client({
     connectionString: url,
+    ...(tls && { ssl: tls }),
     application_name: 'soulfra doctor',
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,

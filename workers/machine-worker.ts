@@ -15,6 +15,7 @@ import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { createRolloutMachineActivities } from '../activities/rollouts.ts';
+import type { ServerTls } from '../config/tls.ts';
 import { readTrustFile } from '../config/trust-file.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
 import type { ServiceEnvironment } from '../config/environment.ts';
@@ -82,6 +83,8 @@ export interface MachineWorkerOptions {
   redisUrl: string;
   temporalAddress: string;
   temporalNamespace: string;
+  /** Absent: all three are reached in the clear. */
+  tls?: ServerTls | undefined;
   /** Name of this host, to tell its own machine from those it only stands in for. */
   hostName: string;
   modelKey?: string;
@@ -121,7 +124,7 @@ const stopGraceMs = 10_000;
  * plan gives it. `failed` rejects when a part of it ends by itself: the process should end and be started again.
  */
 export async function startMachineWorker(options: MachineWorkerOptions) {
-  const { machineId, log, temporalAddress, temporalNamespace: namespace, metrics, tracing } = options;
+  const { machineId, log, temporalAddress, temporalNamespace: namespace, tls, metrics, tracing } = options;
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   const stopping = new AbortController();
@@ -129,6 +132,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const db = createDatabase({
     url: options.databaseUrl,
     name: `soulfra worker ${machineId}`,
+    tls: tls?.postgres,
     connections: 20,
     onIdleError: (err) => log.warn({ err }, 'database connection broke'),
   });
@@ -138,8 +142,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const machine = view.fleet.machines.find((other) => other.id === machineId);
   if (!machine) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
 
-  const connection = await NativeConnection.connect({ address: temporalAddress });
-  const clientConnection = await Connection.connect({ address: temporalAddress });
+  const at = { address: temporalAddress, ...(tls && { tls: tls.temporal }) };
+  const connection = await NativeConnection.connect(at);
+  const clientConnection = await Connection.connect(at);
   const client = new Client({
     connection: clientConnection,
     namespace,
@@ -162,7 +167,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   });
   const figures = metrics && createInferenceFigures(metrics);
   const models = createMachineModels(() => view, machineId, options.modelKey, figures?.generated);
-  const redis = connectRedis(options.redisUrl, log);
+  const redis = connectRedis(options.redisUrl, log, tls?.redis);
   const stream = createAnswerStream(redis, log);
   const gate = new SlotGate(machine.modelServer?.sequences ?? 1, {
     liveForMs: keptForMs(view),
@@ -462,7 +467,11 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     lease: lease.held,
     log,
   });
-  const listen = createListenerFactory(options.databaseUrl, (err) => log.warn({ err }, 'listening again'));
+  const listen = createListenerFactory(
+    options.databaseUrl,
+    (err) => log.warn({ err }, 'listening again'),
+    tls?.postgres,
+  );
   const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
   const workQueues = weight

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { homeEnvironment, serviceEnvironment, workerEnvironment } from '../config/environment.ts';
+import { serverTls, tlsFilesChanged } from '../config/tls.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { removedExitCode } from '../domain/health.ts';
 import type { Fleet } from '../domain/fleet.ts';
@@ -17,11 +18,14 @@ import { installRuntime } from './runtime.ts';
 
 const { values } = parseArgs({ options: { machine: { type: 'string' } }, strict: true });
 const environment = workerEnvironment();
+const renewed = tlsFilesChanged(environment.tlsFiles);
+const tls = serverTls(environment.tlsFiles);
 const logs = await openProcessLog({
   source: `worker-${values.machine ?? 'unnamed'}`,
   level: environment.logLevel,
   folder: environment.logFolder,
   redisUrl: environment.redisUrl,
+  tls: tls?.redis,
   ...(values.machine !== undefined && { fields: { machineId: values.machine } }),
 });
 const log = logs.of('worker');
@@ -30,7 +34,7 @@ const log = logs.of('worker');
 async function waitForSchema(): Promise<void> {
   for (;;) {
     try {
-      if ((await missingMigrations(environment.databaseUrl)).length === 0) return;
+      if ((await missingMigrations(environment.databaseUrl, tls?.postgres)).length === 0) return;
       log.info('waiting for the API to migrate the database');
     } catch (err) {
       if (isDomainError(err)) throw err;
@@ -45,6 +49,7 @@ async function waitForFleet(): Promise<Fleet> {
   const db = createDatabase({
     url: environment.databaseUrl,
     name: 'soulfra worker start',
+    tls: tls?.postgres,
     connections: 1,
     onIdleError: (err) => log.warn({ err }, 'database connection broke'),
   });
@@ -82,6 +87,7 @@ async function startWhenPossible(machineId: string) {
     try {
       const worker = await startMachineWorker({
         ...environment,
+        tls,
         machineId,
         dataFolder: homeEnvironment().home,
         services: serviceEnvironment(),
@@ -114,9 +120,14 @@ if (values.machine === undefined) {
   log.fatal('--machine ID is missing: name a machine of fleet.yaml');
   process.exitCode = 2;
 } else {
-  const stop = Promise.withResolvers<NodeJS.Signals>();
+  const stop = Promise.withResolvers<NodeJS.Signals | 'renewed'>();
   process.once('SIGINT', stop.resolve);
   process.once('SIGTERM', stop.resolve);
+  // Taken up by the next start.
+  void renewed.then(() => {
+    log.info('certificates were renewed: ending in order, to be started with them');
+    stop.resolve('renewed');
+  });
   try {
     const worker = await Promise.race([startWhenPossible(values.machine), stop.promise]);
     if (typeof worker === 'object') {

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
@@ -5,8 +6,9 @@ import type { Logger } from 'pino';
  * The worker's connection to Redis, for what is only shown: commands fail at once while it is away, and nothing waits for
  * it. Its absence is said once, not at every retry.
  */
-export function connectRedis(url: string, log: Logger): Redis {
+export function connectRedis(url: string, log: Logger, tls?: ConnectionOptions): Redis {
   const redis = new Redis(url, {
+    ...(tls && { tls }),
     lazyConnect: true,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,

@@ -162,7 +162,9 @@ export function backupCommands(program: Command): void {
       line(`  RPO ${done.rpoSeconds} s (what is lost) · RTO ${done.rtoSeconds.toFixed(1)} s`);
       if (done.migrated.length > 0) line(`  schema brought up to date: ${done.migrated.length} migrations`);
       if (done.aside !== null) line(`  what was there before: ${done.aside}`);
-      line('  It goes on with `npm start`. Posts and payouts wait until somebody has looked: soulfra inbox, soulfra drops resume-all');
+      line(
+        '  It goes on with `npm start`. Posts and payouts wait until somebody has looked: soulfra inbox, soulfra drops resume-all',
+      );
     });
 }
 

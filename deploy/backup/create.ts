@@ -72,7 +72,9 @@ export async function createBackup(options: CreateOptions): Promise<Created> {
     const origin = await log.origin();
     const settings = await log.settings();
     // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
-    const shelves = [folder, ...options.folders, ...(settings.to === undefined ? [] : [settings.to])].flatMap(readShelf);
+    const shelves = [folder, ...options.folders, ...(settings.to === undefined ? [] : [settings.to])].flatMap(
+      readShelf,
+    );
     const seal = await options.seal(shelves.every(({ tag }) => tag !== tagOf(origin)));
     id = options.id ?? backupIdOf(await log.now());
     const name = nameOf({ id, origin });
@@ -100,7 +102,10 @@ export async function createBackup(options: CreateOptions): Promise<Created> {
   }
 }
 
-async function make(options: Omit<CreateOptions, 'seal'> & { id: string; origin: string; seal: Seal }, url: string): Promise<BackupRecord> {
+async function make(
+  options: Omit<CreateOptions, 'seal'> & { id: string; origin: string; seal: Seal },
+  url: string,
+): Promise<BackupRecord> {
   const { home, folder, seal, id, origin, app, progress } = options;
   const since = performance.now();
   const temporalFile = home.path('temporal.db');

@@ -62,7 +62,12 @@ export async function openBackupStage() {
     /** What `soulfra` starts. @param killAfterMs SIGKILL after so long @param signal sent as soon as `when` */
     run(
       args: readonly string[],
-      options: { killAfterMs?: number; signal?: NodeJS.Signals; when?: () => boolean; env?: Record<string, string> } = {},
+      options: {
+        killAfterMs?: number;
+        signal?: NodeJS.Signals;
+        when?: () => boolean;
+        env?: Record<string, string>;
+      } = {},
     ): Promise<Part> {
       const child = spawn(process.execPath, [main, ...args], {
         env: { ...env, ...options.env },

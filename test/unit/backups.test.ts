@@ -38,7 +38,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Four of a day. */
-const idOf = (n: number) => `202611${String(10 + Math.floor(n / 4)).padStart(2, '0')}T${String((n % 4) * 6).padStart(2, '0')}0000Z`;
+const idOf = (n: number) =>
+  `202611${String(10 + Math.floor(n / 4)).padStart(2, '0')}T${String((n % 4) * 6).padStart(2, '0')}0000Z`;
 const day = (id: string) => id.slice(0, 8);
 
 test('retention keeps so many days: the last whole one of each, all of the newest, and never the fewer for what is damaged', () => {

@@ -107,4 +107,30 @@ describe('the environment', () => {
       expect(told).not.toContain('quiet-secret');
     }
   });
+
+  test('takes the files of TLS all three or none, and no address that says otherwise', () => {
+    const files = { SOULFRA_TLS_CA_FILE: 'ca.pem', SOULFRA_TLS_CERT_FILE: 'own.pem', SOULFRA_TLS_KEY_FILE: 'own.key' };
+    const paths = Object.fromEntries(Object.entries(files).map(([name, file]) => [name, join(folder, file)]));
+    for (const path of Object.values(paths)) writeFileSync(path, 'x');
+    const set = { ...servers, ...paths, REDIS_URL: 'rediss://127.0.0.1:17002' };
+    expect(workerEnvironment(set).tlsFiles).toEqual({
+      caFile: join(folder, 'ca.pem'),
+      certFile: join(folder, 'own.pem'),
+      keyFile: join(folder, 'own.key'),
+    });
+    expect(apiEnvironment(servers).tlsFiles).toBeUndefined();
+    const { SOULFRA_TLS_KEY_FILE: _, ...two }: Record<string, string> = set;
+    expect(Object.keys(fieldsOf(() => apiEnvironment(two)))).toEqual(['SOULFRA_TLS_KEY_FILE']);
+    expect(Object.keys(fieldsOf(() => apiEnvironment({ ...set, SOULFRA_TLS_CA_FILE: join(folder, 'none') })))).toEqual([
+      'SOULFRA_TLS_CA_FILE',
+    ]);
+    expect(Object.keys(fieldsOf(() => workerEnvironment({ ...set, REDIS_URL: servers.REDIS_URL })))).toEqual([
+      'REDIS_URL',
+    ]);
+    expect(
+      Object.keys(
+        fieldsOf(() => workerEnvironment({ ...set, DATABASE_URL: `${servers.DATABASE_URL}?sslmode=disable` })),
+      ),
+    ).toEqual(['DATABASE_URL']);
+  });
 });
