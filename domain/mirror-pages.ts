@@ -3,7 +3,7 @@ import type { PublicDoc } from './public-mirror.ts';
 
 /** Plain HTML of what is public: no script, no style of others, nothing is loaded from anywhere. */
 
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text
     .toWellFormed()
     .replaceAll('&', '&amp;')

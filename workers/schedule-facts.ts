@@ -10,7 +10,13 @@ import {
 } from '../domain/ids.ts';
 import type { SchedulesSeen } from '../stores/health.ts';
 
-const ours = new Set<string>([...upkeepScheduleIds, sourcesScheduleId, digestScheduleId, heartbeatScheduleId, mirrorScheduleId]);
+const ours = new Set<string>([
+  ...upkeepScheduleIds,
+  sourcesScheduleId,
+  digestScheduleId,
+  heartbeatScheduleId,
+  mirrorScheduleId,
+]);
 const reflectPrefix = reflectScheduleId('');
 const deadlineMs = 5_000;
 

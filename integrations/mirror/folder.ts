@@ -53,7 +53,7 @@ export function openMirrorFolder(folder: string, run: string) {
   }
 
   return {
-    put(path: string, content: string): void {
+    put: (path: string, content: string): void => {
       if (!isMirrorPath(path)) throw new DomainError('INTERNAL', `${path} is no path of a mirror`);
       const bytes = Buffer.from(content);
       const sha256 = hashOf(bytes);
