@@ -50,7 +50,7 @@ export function createMailActivities({
       case 'guild_invite':
         return guildInviteText({
           ...(await mails.invitation(mail)),
-          link: `${publicUrl}/#invite=${secret ?? ''}`,
+          link: `${publicUrl}/join#invite=${secret ?? ''}`,
         });
       case 'receipt':
         return receiptText(receiptSchema.parse(mail.data), { again: mail.again, url: publicUrl });

@@ -21,6 +21,7 @@ export interface ConnectionSettings {
   tls?: ServerTls | undefined;
   controlSocket?: string | undefined;
   temporalUi?: string | undefined;
+  publicUrl?: string | undefined;
   modelKey?: string | undefined;
   /** 32 bytes, base64url. */
   secretKey?: string | undefined;
@@ -66,6 +67,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     temporalUi: settings.temporalUi,
+    publicUrl: settings.publicUrl,
     embedderOf: embedders.of,
     secretBox: boxOf(settings.secretKey),
     webhookBox: boxOf(settings.webhookKey),

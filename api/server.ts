@@ -36,6 +36,10 @@ import { healthRoutes } from './routes/health.ts';
 import { healthSubjectRoutes } from './routes/health-subjects.ts';
 import { inviteAnswerRoutes } from './routes/invite-answers.ts';
 import { inviteRoutes } from './routes/invites.ts';
+import { joinPageRoutes } from './routes/join-page.ts';
+import { narrationRoutes } from './routes/narration.ts';
+import { pageFileRoutes } from './routes/page-files.ts';
+import { storeRoutes } from './routes/store.ts';
 import { readinessRoutes } from './routes/readiness.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
 import { licenseChangeRoutes } from './routes/license-changes.ts';
@@ -201,6 +205,10 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     notificationRoutes,
     workRoutes,
     workClaimRoutes,
+    storeRoutes,
+    joinPageRoutes,
+    narrationRoutes,
+    pageFileRoutes,
     statusPageRoutes,
   ]) {
     routes(app, context);

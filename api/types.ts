@@ -30,6 +30,8 @@ export interface ApiDeps {
   controlSocket: string | undefined;
   /** Address of Temporal's UI, for links. */
   temporalUi?: string | undefined;
+  /** Where browsers reach this API, without a slash at its end; absent: links in the head of pages are relative. */
+  publicUrl?: string | undefined;
   /** What turns texts into vectors, by what fleet.yaml says of it. */
   embedderOf: (settings: EmbeddingSettings) => Embedder;
   /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender and no key to sign with can be kept. */

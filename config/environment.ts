@@ -34,6 +34,9 @@ const secretNames = [
 
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info');
 const address = z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'must be host:port, such as 127.0.0.1:7233');
+const publicUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+  .transform((url) => url.replace(/\/+$/, ''));
 const port = z.coerce.number().int().min(1).max(65_535);
 const key = z
   .string()
@@ -89,6 +92,7 @@ const apiSchema = z
       .optional(),
     SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
     SOULFRA_TEMPORAL_UI: z.url().optional(),
+    SOULFRA_PUBLIC_URL: publicUrl.optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
   .superRefine(tlsRules);
@@ -128,9 +132,7 @@ const workerSchema = z
       .string()
       .refine((text) => mailAddressOf(text) !== undefined, 'must be one bare mail address, such as market@example.org')
       .optional(),
-    SOULFRA_PUBLIC_URL: z
-      .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-      .default('http://127.0.0.1:17000'),
+    SOULFRA_PUBLIC_URL: publicUrl.default('http://127.0.0.1:17000'),
   })
   .refine((env) => env.SMTP_URL === undefined || env.SOULFRA_MAIL_FROM !== undefined, {
     path: ['SOULFRA_MAIL_FROM'],
@@ -283,6 +285,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,
+    publicUrl: env.SOULFRA_PUBLIC_URL,
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
   });
 }
@@ -298,7 +301,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       smtpUrl: env.SMTP_URL,
       mailbox: env.SOULFRA_MAILBOX,
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
-      publicUrl: env.SOULFRA_PUBLIC_URL.replace(/\/+$/, ''),
+      publicUrl: env.SOULFRA_PUBLIC_URL,
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },

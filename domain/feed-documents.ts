@@ -121,17 +121,28 @@ function json(feed: FeedOf, items: readonly FeedItem[]): string {
     home_page_url: feed.siteUrl,
     ...(feed.feedUrl === undefined ? {} : { feed_url: feed.feedUrl }),
     ...(feed.description === '' ? {} : { description: cleanLine(feed.description) }),
-    items: items.map((item) => ({
-      id: urn(item.uuid),
-      title: titleOf(item),
-      content_text: cleanText(item.text),
-      date_published: item.publishedAt,
-      authors: [{ name: authorOf(item, feed) }],
+    items: feedEntries(feed, items).map(({ id, title, text, publishedAt, author }) => ({
+      id,
+      title,
+      content_text: text,
+      date_published: publishedAt,
+      authors: [{ name: author }],
     })),
   });
 }
 
+/** As readers of a feed see its items: with a title, an author and words alone. */
+export function feedEntries(feed: Pick<FeedOf, 'author' | 'title'>, items: readonly FeedItem[]) {
+  return items.map((item) => ({
+    id: urn(item.uuid),
+    title: titleOf(item),
+    text: cleanText(item.text),
+    publishedAt: item.publishedAt,
+    author: authorOf(item, feed),
+  }));
+}
+
 /** Atom wants one of each entry. */
-function authorOf(item: FeedItem, feed: FeedOf): string {
+function authorOf(item: FeedItem, feed: Pick<FeedOf, 'author' | 'title'>): string {
   return cleanLine(item.author) || cleanLine(feed.author) || cleanLine(feed.title);
 }

@@ -65,12 +65,17 @@ async function principalOf(request: FastifyRequest, principals: PrincipalStore):
     const secret = /^Bearer ([\w.~+/=-]{8,256})$/i.exec(authorization)?.[1];
     return secret === undefined ? undefined : principals.find(secret, 'bearer');
   }
+  return sessionOf(request, principals);
+}
+
+/** Who is signed in in the browser that asks, also on a route that is open to all. */
+export async function sessionOf(request: FastifyRequest, principals: PrincipalStore): Promise<Principal | undefined> {
   const session = request.cookies[sessionCookie];
   return session === undefined || session.length > 256 ? undefined : principals.find(session, 'session');
 }
 
 /** A browser sends the cookie along whoever asked; only pages that we served may write with it. */
-function refuseOtherOrigins(request: FastifyRequest): void {
+export function refuseOtherOrigins(request: FastifyRequest): void {
   if (request.method === 'GET' || request.method === 'HEAD') return;
   const { origin, host } = request.headers;
   const from = origin === undefined ? undefined : URL.parse(origin)?.host;

@@ -2,12 +2,18 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { canonicalJson, type CanonicalValue } from '../../domain/canonical-json.ts';
+import { channelKindNames } from '../../domain/channel-kinds.ts';
+import { graphemeCount } from '../../domain/channel-texts.ts';
+import { cleanText } from '../../domain/clean-text.ts';
+import { dropTargetsSchema, dropWordsSchema } from '../../domain/drops.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fieldError } from '../../domain/field-errors.ts';
 import { dropWorkflowId, idSchema, slugSchema } from '../../domain/ids.ts';
 import { dropStates } from '../../domain/states.ts';
+import { channelKind } from '../../integrations/channels/kinds.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { addDrop, approveDrop, type DropRef, editDrop, rejectDrop, scheduleDrop } from '../../stores/drops.ts';
+import { findChannel } from '../../stores/queries/channels.ts';
 import { attemptsOfDrop, type DropView, findDrop, listDropDeliveries, listDrops } from '../../stores/queries/drops.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
@@ -25,6 +31,28 @@ const furthestMs = 5 * 366 * 86_400_000;
 /** Clocks of callers differ. */
 const clockMs = 60_000;
 const answers = { 200: dropSchema.or(dryRunSchema), ...problemResponses };
+
+const previewBody = z.strictObject({
+  channels: dropTargetsSchema.shape.channels,
+  title: dropWordsSchema.shape.title.default(''),
+  body: dropWordsSchema.shape.body,
+  bodies: dropWordsSchema.shape.bodies.default({}),
+});
+const previewSchema = z
+  .object({
+    channelId: idSchema('channel'),
+    name: z.string(),
+    kind: z.enum(channelKindNames),
+    text: z.string().describe('As it would leave'),
+    characters: z.int().describe('Signs that a reader sees'),
+    cut: z.boolean().describe('Something was left out at its end'),
+  })
+  .meta({ id: 'DropPreview' });
+
+/** Cut texts end in `…`, where the words themselves do not. */
+function isCut(text: string, body: string): boolean {
+  return text.endsWith('…') && !cleanText(body).endsWith('…');
+}
 
 /** Myth drops (posts): written, approved, sent on their way, changed and taken back. What became of each: api/routes/deliveries.ts. */
 export function dropRoutes(app: Api, { db, publishing, starter, linksTo }: ApiContext): void {
@@ -55,6 +83,36 @@ export function dropRoutes(app: Api, { db, publishing, starter, linksTo }: ApiCo
       sendETag(reply, view.version);
       void reply.header('location', `/v1/drops/${ref.id}`);
       return reply.code(201).send(view);
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/drops/preview',
+    config: { role: 'creator' },
+    schema: {
+      tags: [tag],
+      summary: 'How words would read on each channel, cut by its measure; nothing is written',
+      body: previewBody,
+      response: { 200: z.object({ items: z.array(previewSchema) }), ...problemResponses },
+    },
+    handler: async (request) => {
+      const { ownerId } = callerOf(request);
+      const { channels, title, body, bodies } = request.body;
+      const items = await Promise.all(
+        channels.map(async (id) => {
+          const channel = await findChannel(db, ownerId, id);
+          if (!channel) throw new DomainError('NOT_FOUND', `no channel ${id}`);
+          const { kind, name } = channel;
+          const { text: textOn, settings } = channelKind(kind);
+          const said = bodies[kind] ?? body;
+          // Before anything was posted there, a Mastodon server has not told its own limit: then it is the usual one.
+          const text = textOn({ title, body: said }, settings.parse(channel.settings), undefined);
+          const characters = graphemeCount(text);
+          return { channelId: id, name, kind, text, characters, cut: isCut(text, said) };
+        }),
+      );
+      return { items };
     },
   });
 

@@ -1,28 +1,22 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { DomainError } from '../../domain/errors.ts';
 import type { Accepted } from '../../stores/invite-answers.ts';
-import { joinByMail, previewInvite } from '../../stores/invite-joins.ts';
-import { currentFleet } from '../../stores/fleets.ts';
-import { issueToken, sessionSeconds } from '../../stores/principals.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { actorOf, asSchema, guildReasonSchema } from '../guild-schemas.ts';
+import { createInviteJoining } from '../invite-joining.ts';
 import { acceptedSchema, inviteParams, inviteSecretSchema } from '../invite-schemas.ts';
-import { createLimitCounter } from '../plugins/rate-limit.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import { setSession } from '../sessions.ts';
 import type { Api } from '../types.ts';
 
 const tag = 'guilds';
-/** Without being signed in, from one address of the network: enough for a household, little for who guesses. */
-const openWindowMs = 15 * 60_000;
-const mostOpen = 60;
 
 /** What whoever is invited says, and what they see before. */
-export function inviteAnswerRoutes(app: Api, { db, inviteAnswers, tellInvites, redis }: ApiContext): void {
-  const count = createLimitCounter(redis, { windowMs: openWindowMs });
+export function inviteAnswerRoutes(app: Api, context: ApiContext): void {
+  const { db, inviteAnswers, tellInvites } = context;
+  const joining = createInviteJoining(context);
 
   app.route({
     method: 'POST',
@@ -108,9 +102,8 @@ export function inviteAnswerRoutes(app: Api, { db, inviteAnswers, tellInvites, r
       },
     },
     handler: async (request, reply) => {
-      await limit(request, reply);
-      const { token } = request.body;
-      const { guild, inviter, expiresAt } = await db.transaction().execute((tx) => previewInvite(tx, token));
+      await joining.limit(request, reply);
+      const { guild, inviter, expiresAt } = await joining.preview(request.body.token);
       return { guild, inviter, expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString() };
     },
   });
@@ -138,20 +131,11 @@ export function inviteAnswerRoutes(app: Api, { db, inviteAnswers, tellInvites, r
       },
     },
     handler: async (request, reply) => {
-      await limit(request, reply);
+      await joining.limit(request, reply);
       const { token: secret, session } = request.body;
-      const joined = await writeOrTry(db, request.query.dryRun, async (tx) => {
-        const signUpOpen = (await currentFleet(tx))?.fleet.people.signUp === 'open';
-        const made = await joinByMail(tx, inviteAnswers, { secret, signUpOpen });
-        if (!made.isNewUser) return { ...made, issued: undefined };
-        const issued = await issueToken(tx, {
-          ownerId: made.userId,
-          kind: session === 'token' ? 'bearer' : 'session',
-          role: 'member',
-          name: 'invitation',
-          expiresInSeconds: sessionSeconds,
-        });
-        return { ...made, issued: issued.secret };
+      const joined = await joining.byMail(secret, {
+        kind: session === 'token' ? 'bearer' : 'session',
+        dryRun: request.query.dryRun,
       });
       if (request.query.dryRun) return { dryRun: true as const, would: `join ${joined.guildId}` };
       const { isNewUser, issued } = joined;
@@ -163,18 +147,7 @@ export function inviteAnswerRoutes(app: Api, { db, inviteAnswers, tellInvites, r
 
   async function answered(reply: FastifyReply, { inviteId, guildId, memberId, role, isNew, hasEnded }: Accepted) {
     if (!isNew) void reply.header('idempotent-replayed', 'true');
-    // A link that goes on tells its workflow nothing by each use.
-    else if (hasEnded) await tellInvites([inviteId]);
+    await joining.told({ inviteId, isNew, hasEnded });
     return { inviteId, guildId, memberId, role };
-  }
-
-  async function limit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { current, ttl } = await count(`invite:ip:${request.ip}`);
-    if (current <= mostOpen) return;
-    void reply.header('retry-after', Math.ceil(ttl / 1000));
-    throw new DomainError(
-      'RATE_LIMITED',
-      `more than ${mostOpen} looks at invitations in ${openWindowMs / 60_000} minutes`,
-    );
   }
 }

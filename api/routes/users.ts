@@ -1,17 +1,12 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { callerNetwork } from '../../domain/caller-networks.ts';
-import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import { mailAddressSchema } from '../../domain/mail-addresses.ts';
-import { newId } from '../../stores/ids.ts';
 import { queueMail } from '../../stores/mails.ts';
 import { findUser, listUsers } from '../../stores/queries/users.ts';
 import { changeRole, deleteUser, inviteUser, keptText } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
-import { createLimitCounter } from '../plugins/rate-limit.ts';
 import { callerOf } from '../plugins/roles.ts';
 import {
   dryRunSchema,
@@ -22,13 +17,8 @@ import {
   timeSchema,
   writeQuery,
 } from '../schemas.ts';
+import { createSignUps, linkWindowMs, mostPerAddress, mostPerCaller, mostPerCallerAndAddress } from '../sign-ups.ts';
 import type { Api } from '../types.ts';
-
-/** Links asked for within a quarter of an hour. Anybody may ask for an address: what one caller asks for leaves enough for others. */
-const linkWindowMs = 15 * 60_000;
-const mostPerCaller = 10;
-const mostPerCallerAndAddress = 3;
-const mostPerAddress = 10;
 
 /** Operators are not made: whoever runs the installation is its books' and its keys'. */
 const givenRoleSchema = z.enum(['creator', 'member', 'reader']);
@@ -46,8 +36,9 @@ const userSchema = z
   })
   .meta({ id: 'User' });
 
-export function userRoutes(app: Api, { db, principals, redis }: ApiContext): void {
-  const count = createLimitCounter(redis, { windowMs: linkWindowMs });
+export function userRoutes(app: Api, context: ApiContext): void {
+  const { db } = context;
+  const signUp = createSignUps(context);
 
   app.route({
     method: 'POST',
@@ -64,34 +55,12 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       response: { 200: dryRunSchema, 202: z.object({ accepted: z.literal(true) }), ...problemResponses },
     },
     handler: async (request, reply) => {
-      const { address } = request.body;
       const { dryRun } = request.query;
-      const over = await overLimit(request.ip, address);
-      if (over !== undefined) request.log.warn({ over }, 'a sign-in link that was asked for is not mailed');
-      const ownerId = await principals.firstOperator();
-      if (ownerId === undefined) throw new DomainError('UNAVAILABLE', 'nobody runs this installation yet');
-      const mail = { ownerId, userId: null, key: `sign_in:${newId('request')}`, template: 'sign_in', address } as const;
-      // Over a limit the same is done, and undone: the time it takes tells nothing either.
-      await writeOrTry(db, dryRun === true || over !== undefined, (tx) => queueMail(tx, mail));
+      await signUp(request, request.body.address, { dryRun: dryRun === true });
       if (dryRun) return { dryRun: true as const, would: 'mail a link to the address, if it is for somebody' };
       return reply.code(202).send({ accepted: true });
     },
   });
-
-  /**
-   * Counted up to the first that is over: who is over their own share uses up nothing of the address's. Redis is told no address.
-   * @returns the limit that is over
-   */
-  async function overLimit(ip: string, address: string): Promise<string | undefined> {
-    const network = callerNetwork(ip);
-    const limits = [
-      ['caller', network, mostPerCaller],
-      ['caller-and-address', hashed(`${network} ${address}`), mostPerCallerAndAddress],
-      ['address', hashed(address), mostPerAddress],
-    ] as const;
-    for (const [name, of, most] of limits) if ((await count(`sign-up:${name}:${of}`)).current > most) return name;
-    return undefined;
-  }
 
   listRoute(app, {
     url: '/v1/users',
@@ -189,8 +158,4 @@ export function userRoutes(app: Api, { db, principals, redis }: ApiContext): voi
       return { dryRun: true as const, would: `delete ${id}; ${keptText(kept)}` };
     },
   });
-}
-
-function hashed(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
 }

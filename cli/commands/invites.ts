@@ -245,7 +245,7 @@ export function inviteCommands(program: Command): void {
 function showLink({ token }: Invite, client: Client): void {
   if (token === undefined) return;
   line(token);
-  line(dim(`pass on ${client.url}/#invite=${token} or \`soulfra invite accept …\`; it is not shown again`));
+  line(dim(`pass on ${client.url}/join#invite=${token} or \`soulfra invite accept …\`; it is not shown again`));
 }
 
 /** The secret itself, or out of a link as it was mailed. */

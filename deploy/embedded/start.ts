@@ -76,6 +76,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
     const partEnv: Env = {
+      SOULFRA_PUBLIC_URL: url,
       ...env,
       DATABASE_URL: services.databaseUrl,
       REDIS_URL: services.redisUrl,
@@ -93,7 +94,6 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     // Without a mail server of the operator's own, mail lies in a folder.
     const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
     const workerEnv: Env = {
-      SOULFRA_PUBLIC_URL: url,
       ...partEnv,
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),

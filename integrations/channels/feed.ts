@@ -16,6 +16,19 @@ export const feedSettings = z.strictObject({
     .max(500)
     .optional()
     .describe('Where readers find this feed, if it is known'),
+  embeddedBy: z
+    .array(
+      z
+        .url({ protocol: /^https?$/, error: 'must be the origin of a site, such as https://my.blog' })
+        .max(200)
+        .refine((url) => URL.parse(url)?.origin === url, {
+          error: 'must be the origin of a site, such as https://my.blog',
+          params: { mend: 'Leave out path, query and the slash at the end.' },
+        }),
+    )
+    .max(20)
+    .default([])
+    .describe('Sites that may show the narration of this feed in a frame'),
 });
 export type FeedSettings = z.output<typeof feedSettings>;
 

@@ -48,16 +48,24 @@ export function writePng(picture: Buffer, texts: ReadonlyArray<readonly [keyword
 
 /** A square of one colour, for a card of which there is no picture. */
 export function plainPng(colour: readonly [red: number, green: number, blue: number], side = 64): Buffer {
+  return pixelsPng({ width: side, height: side, pixels: Buffer.alloc(side * side * 3, Buffer.from(colour)) });
+}
+
+/** A picture of three bytes a pixel, red, green and blue, line by line. */
+export function pixelsPng({ width, height, pixels }: { width: number; height: number; pixels: Buffer }): Buffer {
   const header = Buffer.alloc(headerBytes);
-  header.writeUInt32BE(side, 0);
-  header.writeUInt32BE(side, 4);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
   // Eight bits a sample, red, green and blue.
   header.set([8, 2, 0, 0, 0], 8);
-  const line = Buffer.concat([Buffer.from([0]), ...Array.from({ length: side }, () => Buffer.from(colour))]);
-  const data = deflateSync(Buffer.concat(Array.from({ length: side }, () => line)));
+  const lineBytes = width * 3;
+  const lines = Buffer.alloc(height * (lineBytes + 1));
+  // Each line begins with its filter: 0, none.
+  for (let line = 0; line < height; line += 1)
+    pixels.copy(lines, line * (lineBytes + 1) + 1, line * lineBytes, (line + 1) * lineBytes);
   return joined([
     { type: 'IHDR', data: header },
-    { type: 'IDAT', data },
+    { type: 'IDAT', data: deflateSync(lines) },
     { type: 'IEND', data: Buffer.alloc(0) },
   ]);
 }
