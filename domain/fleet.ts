@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { backupSettingsSchema } from './backup-settings.ts';
 import { ballotsSchema } from './ballots.ts';
+import { deploySettingsSchema } from './deploy-settings.ts';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
@@ -329,6 +330,8 @@ export const fleetShapeSchema = z.strictObject({
   backup: backupSettingsSchema.prefault({}),
   /** Where what is public is copied to; absent: nowhere. */
   mirror: mirrorSettingsSchema.optional(),
+  /** What `soulfra deploy init` makes compose files and units by. */
+  deploy: deploySettingsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 
