@@ -1108,6 +1108,13 @@ export interface ReadinessFindings {
   workPackage: string;
 }
 
+export interface ReadinessLive {
+  facts: Json;
+  machineId: string;
+  readAt: Generated<Timestamp>;
+  runId: string;
+}
+
 export interface ReadinessRuns {
   finishedAt: Timestamp | null;
   id: string;
@@ -1198,6 +1205,7 @@ export interface Restores {
 export interface RolloutPackages {
   attempt: Generated<number>;
   changedAt: Generated<Timestamp>;
+  lookedAt: Timestamp | null;
   packageId: string;
   position: number;
   reason: Generated<string>;
@@ -1394,6 +1402,15 @@ export interface StepResults {
   step: string;
   storedAt: Generated<Timestamp>;
   workId: string;
+}
+
+export interface StopTrials {
+  commandSha256: string;
+  ended: Json;
+  ownerId: string;
+  serviceId: string;
+  toldBy: string;
+  triedAt: Generated<Timestamp>;
 }
 
 export interface Sweeps {
@@ -1726,6 +1743,7 @@ export interface DB {
   readinessAcceptances: ReadinessAcceptances;
   readinessAssessments: ReadinessAssessments;
   readinessFindings: ReadinessFindings;
+  readinessLive: ReadinessLive;
   readinessRuns: ReadinessRuns;
   redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
@@ -1746,6 +1764,7 @@ export interface DB {
   sourceStates: SourceStates;
   spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
+  stopTrials: StopTrials;
   sweeps: Sweeps;
   threadLinks: ThreadLinks;
   threadMemories: ThreadMemories;

@@ -377,7 +377,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     fleet,
     sourceFolders: options.sourceFolders,
   });
-  const readinessReads = createMachineReadinessReads({ machineId, stores, fleet, folders: options.sourceFolders });
+  const readinessReads = createMachineReadinessReads({
+    machineId,
+    stores,
+    fleet,
+    folders: options.sourceFolders,
+    dataFolder: options.dataFolder,
+  });
   const mirror = createMirrorActivities({
     fleet,
     reading: createPublicReading(db),
