@@ -19,6 +19,7 @@ import { takePorts, workerMetricsEnv } from './ports.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
+import { startUi } from './ui.ts';
 import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
 import { homeEnvironment } from '../../config/environment.ts';
@@ -72,6 +73,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   try {
     const ports = await takePorts(home);
     const secrets = openSecrets(home);
+    await startUi(repositoryRoot, screen);
     const services = await startServices({ home, env, ports, secrets, parts, screen, data });
     const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
