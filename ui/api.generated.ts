@@ -295,6 +295,19 @@ export interface Schemas {
     rpoSeconds: number | null;
     rtoSeconds: number | null;
   };
+  MirrorRun: {
+    id: string;
+    target: 'folder' | 'postgres';
+    state: 'running' | 'done' | 'failed';
+    reason: string;
+    startedAt: string;
+    endedAt: string | null;
+    entries: number | null;
+    bytes: number | null;
+    written: number | null;
+    removed: number | null;
+    sha256: string | null;
+  };
   Tally: {
     method: 'single' | 'approval' | 'weighted' | 'quadratic' | 'ranked';
     scores: Array<number>;
@@ -974,7 +987,7 @@ export interface Schemas {
     };
   };
   Health: {
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
     id: string;
     name: string;
     state: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -984,7 +997,7 @@ export interface Schemas {
   };
   HealthChange: {
     seq: string;
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
     id: string;
     from: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | null;
     to: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -997,7 +1010,7 @@ export interface Schemas {
     judgedAt: string | null;
     counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     kinds: Array<{
-      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
       counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     }>;
     worst: Array<Schemas['Health']>;
@@ -2293,7 +2306,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror' | undefined;
       state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
       atLeast?: 'late' | 'failing' | 'lost' | undefined;
     };
@@ -2309,7 +2322,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror' | undefined;
       id?: string | undefined;
     };
     body: undefined;
@@ -4326,6 +4339,31 @@ export interface Operations {
     answer: {
       items: Array<Schemas['RestoreDrill']>;
       nextCursor: string | null;
+    };
+  };
+  'GET /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      target?: 'folder' | 'postgres' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['MirrorRun']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      workflowId: string;
+      started: boolean;
     };
   };
   'GET /v1/readiness': {
