@@ -18,6 +18,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { machineJoinRoutes } from './routes/machine-joins.ts';
+import { mirrorRoutes } from './routes/mirror.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -184,6 +185,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     ledgerRoutes,
     backupRoutes,
     machineJoinRoutes,
+    mirrorRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,

@@ -4,6 +4,7 @@ import { agentCommands } from './commands/agents.ts';
 import { auditCommand } from './commands/audit.ts';
 import { backupCommands } from './commands/backups.ts';
 import { tlsCommands } from './commands/tls.ts';
+import { mirrorCommands } from './commands/mirror.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
@@ -66,6 +67,7 @@ export function createProgram(): Command {
     doctorCommand,
     backupCommands,
     tlsCommands,
+    mirrorCommands,
     deployCommands,
     fleetCommands,
     machineCommands,

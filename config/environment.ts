@@ -22,6 +22,7 @@ const secretNames = [
   'SMTP_URL',
   'SOULFRA_BACKUP_PASSPHRASE',
   'SOULFRA_MACHINE_KEY',
+  'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SIGNING_KEY',
@@ -108,6 +109,8 @@ const workerSchema = z
     /** Set by `npm start` where both databases are its own: their data lies in SOULFRA_HOME. */
     SOULFRA_EMBEDDED: z.literal('yes').optional(),
     SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+    /** Of the database that mirror.postgres of fleet.yaml fills. */
+    SOULFRA_MIRROR_URL: servers.DATABASE_URL.optional(),
     STRIPE_SECRET_KEY: z
       .string()
       .regex(/^[sr]k_(?:test|live)_\S+$/, 'must be a secret or restricted key: sk_live_…, rk_live_… or of test mode')
@@ -320,6 +323,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+    ...(env.SOULFRA_MIRROR_URL === undefined ? {} : { mirrorUrl: env.SOULFRA_MIRROR_URL }),
     ...(env.STRIPE_SECRET_KEY === undefined
       ? {}
       : { stripe: { secretKey: env.STRIPE_SECRET_KEY, url: env.SOULFRA_STRIPE_URL } }),

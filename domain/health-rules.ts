@@ -1,3 +1,4 @@
+import type { MirrorTarget } from './public-mirror.ts';
 import { durationSeconds } from './durations.ts';
 import type { CertificateKind } from './joins.ts';
 import type { HealthState, MachineState, RunsAs, ServiceState } from './states.ts';
@@ -321,6 +322,32 @@ export function judgeToken({ name, endsAt }: TokenFacts, now: number): Judgement
   return endsAt > now
     ? { state: 'late', reason: `${called}ends ${minute(endsAt)}` }
     : { state: 'failing', reason: `${called}has ended ${minute(endsAt)}; who calls with it is refused` };
+}
+
+export interface MirrorFacts {
+  target: MirrorTarget;
+  everySeconds: number;
+  /** When the first copy was begun; null: none was. */
+  firstAt: number | null;
+  /** Of when the newest one is that was read back; null: none was. */
+  doneAt: number | null;
+  /** Why the last one failed; null: it did not. */
+  failed: string | null;
+}
+
+/** A copy takes its time, and one that was missed is no fault yet. */
+const mirrorGraceSeconds = 15 * 60;
+
+export function judgeMirror({ everySeconds, firstAt, doneAt, failed }: MirrorFacts, now: number): Judgement {
+  if (firstAt === null) return { state: 'not_set_up', reason: 'nothing was mirrored yet: soulfra mirror run' };
+  const age = now - (doneAt ?? firstAt);
+  const because = failed === null ? '' : `; the last one failed: ${failed}`;
+  if (age > 2 * everySeconds + mirrorGraceSeconds) {
+    const last = doneAt === null ? 'no copy has succeeded yet' : `the last copy that succeeded is of ${minute(doneAt)}`;
+    return { state: age > 8 * everySeconds + mirrorGraceSeconds ? 'failing' : 'late', reason: `${last}${because}` };
+  }
+  if (failed !== null) return { state: 'late', reason: `the last copy failed: ${failed}` };
+  return ok;
 }
 
 export interface LedgerFacts {

@@ -940,6 +940,21 @@ export interface Messages {
   whisper: Generated<boolean>;
 }
 
+export interface MirrorRuns {
+  bytes: number | null;
+  endedAt: Timestamp | null;
+  entries: number | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  removed: number | null;
+  sha256: string | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  target: string;
+  written: number | null;
+}
+
 export interface ModelRates {
   gpuClass: string;
   measuredAt: Generated<Timestamp>;
@@ -1767,6 +1782,7 @@ export interface DB {
   memories: Memories;
   messageCitations: MessageCitations;
   messages: Messages;
+  mirrorRuns: MirrorRuns;
   modelRates: ModelRates;
   notices: Notices;
   notificationItems: NotificationItems;

@@ -9,6 +9,7 @@ import {
   judgeDisk,
   judgeLedger,
   judgeMachine,
+  judgeMirror,
   judgeModelServer,
   judgeSchedule,
   judgeService,
@@ -31,6 +32,7 @@ import {
   fleetOwner,
   ledgerFacts,
   machineFacts,
+  mirrorFacts,
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
@@ -243,6 +245,12 @@ async function see(
       id: facts.id,
       ownerId: facts.ownerId,
       ...judgeToken(facts, now),
+    })),
+    ...(await mirrorFacts(tx)).map((facts) => ({
+      kind: 'mirror' as const,
+      id: facts.target,
+      ownerId: owner,
+      ...judgeMirror(facts, now),
     })),
   ];
 }

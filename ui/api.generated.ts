@@ -310,6 +310,19 @@ export interface Schemas {
     rpoSeconds: number | null;
     rtoSeconds: number | null;
   };
+  MirrorRun: {
+    id: string;
+    target: 'folder' | 'postgres';
+    state: 'running' | 'done' | 'failed';
+    reason: string;
+    startedAt: string;
+    endedAt: string | null;
+    entries: number | null;
+    bytes: number | null;
+    written: number | null;
+    removed: number | null;
+    sha256: string | null;
+  };
   Tally: {
     method: 'single' | 'approval' | 'weighted' | 'quadratic' | 'ranked';
     scores: Array<number>;
@@ -4364,6 +4377,31 @@ export interface Operations {
     answer: {
       items: Array<Schemas['RestoreDrill']>;
       nextCursor: string | null;
+    };
+  };
+  'GET /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      target?: 'folder' | 'postgres' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['MirrorRun']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      workflowId: string;
+      started: boolean;
     };
   };
   'GET /v1/readiness': {

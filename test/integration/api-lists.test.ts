@@ -134,6 +134,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/machine-invites',
     '/v1/machines',
     '/v1/mails',
+    '/v1/mirror-runs',
     '/v1/models',
     '/v1/notifications',
     '/v1/payouts',
