@@ -62,7 +62,6 @@ export const joinRequestSchema = z.strictObject({
   /** Milliseconds since 1970 by the clock of the box. */
   clock: z.number(),
 });
-export type JoinRequest = z.infer<typeof joinRequestSchema>;
 
 export const renewRequestSchema = z.strictObject({ request: pem });
 

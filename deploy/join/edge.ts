@@ -240,7 +240,6 @@ export function createEdge(options: EdgeOptions) {
     },
   };
 }
-export type Edge = ReturnType<typeof createEdge>;
 
 function shown({ certificate, privateKey, trust }: EdgeCredentials) {
   return { cert: certificate, key: privateKey, ca: trust };
