@@ -23,7 +23,7 @@ export async function seedUiTown(api: ApiFixture): Promise<void> {
       JSON.stringify({
         agentId: 'vesper-001',
         text,
-        importance: 4 + i,
+        importance: 5,
         externalKey: `ui-${i}`,
         occurredAt: '2026-11-20T08:00:00Z',
       }),

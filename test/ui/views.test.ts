@@ -67,6 +67,7 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
       page.evaluate<string[]>(
         `[...document.querySelectorAll('.dot[data-kind=agent]')].map((dot) => dot.style.transform)`,
       );
+    await page.locator('.dot').first().waitFor();
     const before = await placesOf();
     expect(before).toHaveLength(297);
 
