@@ -2238,6 +2238,11 @@ export interface Schemas {
     isNewUser: boolean;
     token?: string;
   };
+  PaymentProviders: {
+    items: Array<{
+      id: 'stripe';
+    }>;
+  };
 }
 
 export interface Operations {
@@ -4939,6 +4944,12 @@ export interface Operations {
       items: Array<Schemas['Purchase']>;
       nextCursor: string | null;
     };
+  };
+  'GET /v1/payments/providers': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['PaymentProviders'];
   };
   'GET /v1/purchases/{id}': {
     path: {
