@@ -4378,6 +4378,24 @@ export interface Operations {
       started: boolean;
     };
   };
+  'POST /v1/readiness/stop-trials': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      service: string;
+      commandSha256: string;
+      ended: boolean;
+      said: string;
+      clean: boolean;
+      seconds: number;
+      left: Array<string>;
+    };
+    answer: Schemas['DryRun'] | {
+      service: string;
+    };
+  };
   'POST /v1/readiness/acceptances': {
     path: undefined;
     query: {

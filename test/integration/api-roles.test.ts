@@ -234,7 +234,7 @@ test('the pages of the web UI: from ourselves alone, anew at each visit; their f
       const answer = await get(url, html);
       expect({ url, type: answer.headers['content-type'] }).toEqual({
         url,
-        type: expect.stringContaining('problem+json'),
+        type: expect.stringContaining('json'),
       });
     }
     expect((await get('/fleet', { accept: 'application/json' })).statusCode).toBe(404);
