@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
@@ -26,11 +27,19 @@ export async function workflowBundle({ traced = false }: { traced?: boolean } = 
     // What is not traced carries none of it.
     ...(traced && { workflowInterceptorModules: [workflowTracing] }),
   });
-  mkdirSync(directory, { recursive: true });
-  const part = `${path}.${process.pid}`;
-  writeFileSync(part, code);
-  renameSync(part, path);
-  return path;
+  try {
+    mkdirSync(directory, { recursive: true });
+    const part = `${path}.${process.pid}`;
+    writeFileSync(part, code);
+    renameSync(part, path);
+    return path;
+  } catch (err) {
+    if (!['EACCES', 'EROFS', 'EPERM'].includes((err as NodeJS.ErrnoException).code ?? '')) throw err;
+    // A checkout that is not ours to write, or a read-only image that was built without it: for this process alone.
+    const own = join(mkdtempSync(join(tmpdir(), 'soulfra-workflows-')), 'workflows.js');
+    writeFileSync(own, code);
+    return own;
+  }
 }
 
 /** Over every file that may be bundled and the SDK's version. */
