@@ -2266,6 +2266,11 @@ export interface Schemas {
     isNewUser: boolean;
     token?: string;
   };
+  PaymentProviders: {
+    items: Array<{
+      id: 'stripe';
+    }>;
+  };
 }
 
 export interface Operations {
@@ -5033,6 +5038,12 @@ export interface Operations {
       items: Array<Schemas['Purchase']>;
       nextCursor: string | null;
     };
+  };
+  'GET /v1/payments/providers': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['PaymentProviders'];
   };
   'GET /v1/purchases/{id}': {
     path: {

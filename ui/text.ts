@@ -1,5 +1,8 @@
+import { pageText } from './page-text.ts';
+
 /** Every English text of the web UI that stands in no answer of the API, by view. The product's own words have the plain word beside them. */
 export const text = {
+  ...pageText,
   app: {
     name: 'Soulfra',
     skip: 'Skip to content',
@@ -10,6 +13,7 @@ export const text = {
     signOut: 'Sign out',
     theme: { label: 'Look', auto: 'As the device', light: 'Light', dark: 'Dark' },
     api: 'API reference',
+    offline: (since: string) => `Offline since ${since}: you see what was loaded before, and nothing can be changed.`,
     live: { connecting: 'Connecting', live: 'Live', away: 'Not live, trying again' },
     wake: 'Something went wrong on this page. What you did before is safe.',
     again: 'Try again',
@@ -30,6 +34,10 @@ export const text = {
     home: 'Needs you',
     fleet: 'Fleet',
     masks: 'Masks',
+    market: 'Market',
+    guilds: 'Guilds',
+    drops: 'Drops',
+    operations: 'Operations',
     globe: 'Globe',
   },
   signIn: {
@@ -39,18 +47,6 @@ export const text = {
     out: 'Open the link that was mailed to you, or that npm start printed. A link works once, within 15 minutes.',
     another: 'For another one:',
     run: 'If you run this installation:',
-  },
-  home: {
-    title: 'Needs you',
-    lead: 'What waits for a person.',
-    empty: 'Nothing waits for you',
-    emptyText: 'Approvals, parked work and faults appear here as they come.',
-    guilds: 'Your guilds (groups)',
-    guild: 'Guild',
-    you: 'You',
-    members: 'Members',
-    seats: 'Seats',
-    founded: 'founded it',
   },
   fleet: {
     title: 'Fleet',
