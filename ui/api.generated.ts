@@ -150,7 +150,7 @@ export interface Schemas {
     type: string;
     title: string;
     status: number;
-    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'ANSWER_CUT';
+    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
     detail: string;
     mend: string;
     requestId: string;
@@ -309,6 +309,50 @@ export interface Schemas {
     endedAt: string | null;
     rpoSeconds: number | null;
     rtoSeconds: number | null;
+  };
+  Machine: {
+    id: string;
+    labels: Array<string>;
+    gpus: Array<{
+      name: string;
+      class: '8g' | '12g' | '16g' | '24g' | '32g' | '48g' | '80g' | '141g';
+      vramGiB: number;
+    }>;
+    modelServer: {
+      kind: string;
+      url: string | null;
+      sequences: number;
+    } | null;
+    runsAs: 'local' | 'remote' | 'simulated';
+    state: 'ready' | 'suspect' | 'lost' | 'draining' | 'drained';
+    reason: string;
+    alive: boolean;
+    models: Array<string>;
+    slots: number;
+    agents: number;
+    polls: Array<string>;
+    epoch: number;
+    leaseUntil: string | null;
+    planVersion: number | null;
+    identity: string | null;
+    yields: string | null;
+  };
+  MachineInvite: {
+    id: string;
+    machineId: string;
+    state: 'open' | 'used' | 'expired' | 'revoked';
+    createdAt: string;
+    expiresAt: string;
+    usedAt: string | null;
+  };
+  Certificate: {
+    serial: string;
+    kind: 'authority' | 'server' | 'machine';
+    machineId: string | null;
+    generation: number;
+    state: 'living' | 'expired' | 'revoked';
+    issuedAt: string;
+    notAfter: string;
   };
   MirrorRun: {
     id: string;
@@ -839,33 +883,6 @@ export interface Schemas {
       after: Schemas['PlanSummary'];
     };
   };
-  Machine: {
-    id: string;
-    labels: Array<string>;
-    gpus: Array<{
-      name: string;
-      class: '8g' | '12g' | '16g' | '24g' | '32g' | '48g' | '80g' | '141g';
-      vramGiB: number;
-    }>;
-    modelServer: {
-      kind: string;
-      url: string | null;
-      sequences: number;
-    } | null;
-    runsAs: 'local' | 'remote' | 'simulated';
-    state: 'ready' | 'suspect' | 'lost' | 'draining' | 'drained';
-    reason: string;
-    alive: boolean;
-    models: Array<string>;
-    slots: number;
-    agents: number;
-    polls: Array<string>;
-    epoch: number;
-    leaseUntil: string | null;
-    planVersion: number | null;
-    identity: string | null;
-    yields: string | null;
-  };
   Plan: {
     version: number;
     state: 'planned' | 'applying' | 'applied' | 'superseded';
@@ -1002,7 +1019,7 @@ export interface Schemas {
     };
   };
   Health: {
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
     id: string;
     name: string;
     state: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -1012,7 +1029,7 @@ export interface Schemas {
   };
   HealthChange: {
     seq: string;
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
     id: string;
     from: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | null;
     to: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -1025,7 +1042,7 @@ export interface Schemas {
     judgedAt: string | null;
     counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     kinds: Array<{
-      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
+      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
       counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     }>;
     worst: Array<Schemas['Health']>;
@@ -1441,7 +1458,7 @@ export interface Schemas {
     errors: Array<{
       line: number;
       at?: string;
-      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'ANSWER_CUT';
+      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
       detail: string;
       mend: string;
       errors?: Array<{
@@ -2326,7 +2343,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
       state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
       atLeast?: 'late' | 'failing' | 'lost' | undefined;
     };
@@ -2342,7 +2359,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
       id?: string | undefined;
     };
     body: undefined;
@@ -4382,6 +4399,67 @@ export interface Operations {
     answer: {
       items: Array<Schemas['RestoreDrill']>;
       nextCursor: string | null;
+    };
+  };
+  'GET /v1/machine-invites': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      machineId?: string | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['MachineInvite']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/machine-invites': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      machineId: string;
+      listen?: string | undefined;
+      host?: string | undefined;
+    };
+    answer: Schemas['DryRun'] | {
+      id: string;
+      machineId: string;
+      line: string;
+      listens: string;
+      expiresAt: string;
+    };
+  };
+  'GET /v1/certificates': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      machineId?: string | undefined;
+      kind?: 'authority' | 'server' | 'machine' | undefined;
+      state?: 'living' | 'expired' | 'revoked' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['Certificate']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/machines/{id}/revoke': {
+    path: {
+      id: string;
+    };
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      invites: number;
+      certificates: number;
     };
   };
   'GET /v1/mirror-runs': {
