@@ -500,6 +500,7 @@ export interface GatewayRequests {
   asked: Json;
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
   errorCode: string | null;
   errorMessage: string | null;
   id: string;
@@ -1320,6 +1321,7 @@ export interface ServiceRuns {
   action: string;
   changedAt: Generated<Timestamp>;
   epoch: number | null;
+  firstStartedAt: Timestamp | null;
   machineId: string | null;
   ownerId: string;
   reason: Generated<string>;
