@@ -33,6 +33,7 @@ export const healthKinds = [
   'backup',
   'certificate',
   'service',
+  'token',
   'mirror',
 ] as const;
 export type HealthKind = (typeof healthKinds)[number];

@@ -92,6 +92,22 @@ export interface Agents {
   traits: string[];
 }
 
+export interface AuditEntries {
+  actorId: string | null;
+  actorKind: string | null;
+  at: Generated<Timestamp>;
+  id: string;
+  method: string | null;
+  ownerId: string | null;
+  phase: string;
+  role: string | null;
+  route: string | null;
+  serviceId: string | null;
+  status: number | null;
+  subjects: Generated<string[]>;
+  tokenId: string | null;
+}
+
 export interface Backups {
   bytes: number | null;
   copyReason: Generated<string>;
@@ -1483,6 +1499,7 @@ export interface Tokens {
   ownerId: string;
   revokedAt: Timestamp | null;
   role: string;
+  scopes: string[] | null;
   serviceId: string | null;
   usedAt: Timestamp | null;
 }
@@ -1668,6 +1685,7 @@ export interface DB {
   agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
+  auditEntries: AuditEntries;
   backups: Backups;
   ballotRemarks: BallotRemarks;
   ballots: Ballots;

@@ -12,6 +12,7 @@ import {
   judgeModelServer,
   judgeSchedule,
   judgeService,
+  judgeToken,
   judgeWorker,
   type Judgement,
   notSetUpYet,
@@ -33,6 +34,7 @@ import {
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
+  tokenFacts,
   tellingFacts,
 } from './health-facts.ts';
 
@@ -234,6 +236,12 @@ async function see(
       ...judgeMirror(facts, now),
     })),
     { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
+    ...(await tokenFacts(tx)).map((facts) => ({
+      kind: 'token' as const,
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeToken(facts, now),
+    })),
   ];
 }
 

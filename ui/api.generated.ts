@@ -274,6 +274,21 @@ export interface Schemas {
     balance: number;
     at: string;
   };
+  AuditEntry: {
+    id: string;
+    at: string;
+    actor: string | null;
+    actorName: string | null;
+    tokenId: string | null;
+    kind: 'bearer' | 'session' | null;
+    role: 'operator' | 'creator' | 'member' | 'reader' | null;
+    service: string | null;
+    method: string;
+    route: string;
+    subjects: Array<string>;
+    outcome: 'done' | 'refused' | 'failed' | 'unknown';
+    status: number | null;
+  };
   Backup: {
     id: string;
     state: 'running' | 'done' | 'failed';
@@ -294,19 +309,6 @@ export interface Schemas {
     endedAt: string | null;
     rpoSeconds: number | null;
     rtoSeconds: number | null;
-  };
-  MirrorRun: {
-    id: string;
-    target: 'folder' | 'postgres';
-    state: 'running' | 'done' | 'failed';
-    reason: string;
-    startedAt: string;
-    endedAt: string | null;
-    entries: number | null;
-    bytes: number | null;
-    written: number | null;
-    removed: number | null;
-    sha256: string | null;
   };
   Tally: {
     method: 'single' | 'approval' | 'weighted' | 'quadratic' | 'ranked';
@@ -987,7 +989,7 @@ export interface Schemas {
     };
   };
   Health: {
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
     id: string;
     name: string;
     state: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -997,7 +999,7 @@ export interface Schemas {
   };
   HealthChange: {
     seq: string;
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
     id: string;
     from: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | null;
     to: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -1010,7 +1012,7 @@ export interface Schemas {
     judgedAt: string | null;
     counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     kinds: Array<{
-      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror';
+      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token';
       counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     }>;
     worst: Array<Schemas['Health']>;
@@ -1537,7 +1539,7 @@ export interface Schemas {
   };
   Notice: {
     id: string;
-    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
+    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'token_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
     severity: 'info' | 'warning' | 'critical';
     subject: string;
     title: string;
@@ -2306,7 +2308,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | undefined;
       state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
       atLeast?: 'late' | 'failing' | 'lost' | undefined;
     };
@@ -2322,7 +2324,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'mirror' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | undefined;
       id?: string | undefined;
     };
     body: undefined;
@@ -2378,6 +2380,7 @@ export interface Operations {
       name: string;
       role: 'operator' | 'creator' | 'member' | 'reader';
       tokenId: string;
+      scopes: Array<string> | null;
     };
   };
   'DELETE /v1/me': {
@@ -2407,6 +2410,7 @@ export interface Operations {
         usedAt: string | null;
         revokedAt: string | null;
         service: string | null;
+        scopes: Array<string> | null;
       }>;
       nextCursor: string | null;
     };
@@ -2421,7 +2425,8 @@ export interface Operations {
       role?: 'operator' | 'creator' | 'member' | 'reader' | undefined;
       service?: string | undefined;
       name?: string | undefined;
-      expiresInDays?: number | undefined;
+      expiresInDays?: number | null | undefined;
+      scopes?: Array<string> | undefined;
     };
     answer: Schemas['DryRun'] | {
       id: string;
@@ -2429,6 +2434,8 @@ export interface Operations {
       kind: 'bearer' | 'once';
       role: 'operator' | 'creator' | 'member' | 'reader';
       service?: string;
+      scopes?: Array<string>;
+      expiresAt: string | null;
     };
   };
   'DELETE /v1/tokens/{id}': {
@@ -2503,6 +2510,24 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
+  };
+  'GET /v1/audit': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      actor?: string | undefined;
+      subject?: string | undefined;
+      outcome?: 'done' | 'refused' | 'failed' | 'unknown' | undefined;
+      since?: string | undefined;
+      until?: string | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['AuditEntry']>;
+      nextCursor: string | null;
+    };
   };
   'GET /v1/mails': {
     path: undefined;
@@ -4339,31 +4364,6 @@ export interface Operations {
     answer: {
       items: Array<Schemas['RestoreDrill']>;
       nextCursor: string | null;
-    };
-  };
-  'GET /v1/mirror-runs': {
-    path: undefined;
-    query: {
-      limit?: number | undefined;
-      cursor?: string | undefined;
-      format?: 'json' | 'ndjson' | 'csv' | undefined;
-      target?: 'folder' | 'postgres' | undefined;
-    };
-    body: undefined;
-    answer: {
-      items: Array<Schemas['MirrorRun']>;
-      nextCursor: string | null;
-    };
-  };
-  'POST /v1/mirror-runs': {
-    path: undefined;
-    query: {
-      dryRun?: 'true' | 'false' | undefined;
-    };
-    body: Record<string, never> | null | undefined;
-    answer: Schemas['DryRun'] | {
-      workflowId: string;
-      started: boolean;
     };
   };
   'GET /v1/readiness': {

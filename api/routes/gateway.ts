@@ -140,7 +140,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: `${base}/chat/completions`,
-    config: { role: 'member', services: true },
+    config: { role: 'member', services: true, audit: false },
     bodyLimit,
     preParsing: takeRoom,
     errorHandler: sendOpenAiError,
@@ -183,7 +183,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: `${base}/embeddings`,
-    config: { role: 'member', services: true },
+    config: { role: 'member', services: true, audit: false },
     bodyLimit,
     preParsing: takeRoom,
     errorHandler: sendOpenAiError,
@@ -290,9 +290,9 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: ['GET', 'POST', 'DELETE'],
     url: '/openai/*',
-    config: { role: 'reader', services: true },
+    config: { role: 'reader', services: true, reads: true },
     errorHandler: sendOpenAiError,
-    schema: { hide: true },
+    schema: { hide: true, tags: ['gateway'] },
     handler: (request) => {
       throw new DomainError(
         'NOT_FOUND',

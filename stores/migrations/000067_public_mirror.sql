@@ -24,4 +24,4 @@ create index mirror_runs_target on mirror_runs (target, started_at desc);
 
 alter table health drop constraint health_subject_kind_check;
 alter table health add constraint health_subject_kind_check check (subject_kind in
-  ('agent', 'machine', 'worker', 'model_server', 'schedule', 'channel', 'ledger', 'disk', 'backup', 'certificate', 'service', 'mirror'));
+  ('agent', 'machine', 'worker', 'model_server', 'schedule', 'channel', 'ledger', 'disk', 'backup', 'certificate', 'service', 'token', 'mirror'));
