@@ -1,6 +1,7 @@
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
 import { createAgentStore } from '../stores/agents.ts';
+import { createAuditStore } from '../stores/audit.ts';
 import { createDeliveryStore } from '../stores/deliveries.ts';
 import { createPublishingStore } from '../stores/publishing.ts';
 import { createFleetStore } from '../stores/fleets.ts';
@@ -51,6 +52,7 @@ export function createContext(deps: ApiDeps) {
       operatorId: principals.firstOperator,
     }),
     agents: createAgentStore(deps.db),
+    audit: createAuditStore(deps.db),
     machines: createMachineStore(deps.db),
     fleets: createFleetStore(deps.db),
     mails: createMailStore(deps.db),

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { auditCommand } from './commands/audit.ts';
 import { backupCommands } from './commands/backups.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
@@ -104,6 +105,7 @@ export function createProgram(): Command {
     meCommands,
     mailCommands,
     tokenCommands,
+    auditCommand,
     budgetCommand,
   ]) {
     add(program);

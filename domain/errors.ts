@@ -358,11 +358,17 @@ export const errorTable = {
       'As many requests of one service are open as may be, or the bodies of all of them leave no room (`gateway.openPerService`, `gateway.openMiB` in fleet.yaml).',
     mend: 'Wait for the seconds in `Retry-After`.',
   },
+  BODY_TOO_SLOW: {
+    status: 408,
+    retryable: true,
+    cause: 'The body of a request to the gateway came in too slowly; room for all of it is held meanwhile.',
+    mend: 'Send it in one go: without a pause of 10 s, and within a minute.',
+  },
   DEPLOY_BLOCKED: {
     status: 409,
     retryable: false,
     cause:
-      'The last assessment has a critical finding that nobody answers for, so nothing new is brought to the fleet: no `deploy` step, and no start of a service that never ran.',
+      'The last assessment of a repository has a critical finding that nobody answers for, so nothing new is brought to the fleet: no service is started that never ran.',
     mend: 'Mend what the message names and assess again, or answer for it until a day: `soulfra readiness accept`.',
   },
   ANSWER_CUT: {

@@ -282,6 +282,7 @@ const retentionSchema = z.strictObject({
   invites: durationSchema.default('365d'),
   health: durationSchema.default('90d'),
   work: durationSchema.default('90d'),
+  audit: durationSchema.default('730d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */

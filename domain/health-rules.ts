@@ -306,6 +306,22 @@ export function judgeBackup(facts: BackupFacts, now: number): Judgement {
   return ok;
 }
 
+export interface TokenFacts {
+  name: string;
+  endsAt: number;
+}
+
+/** A week is time enough to make another one and put it where this one is used. */
+export const tokenWarningSeconds = 7 * 86_400;
+
+/** Of a token that is in use and ends soon, or has just ended. */
+export function judgeToken({ name, endsAt }: TokenFacts, now: number): Judgement {
+  const called = name === '' ? '' : `${name} `;
+  return endsAt > now
+    ? { state: 'late', reason: `${called}ends ${minute(endsAt)}` }
+    : { state: 'failing', reason: `${called}has ended ${minute(endsAt)}; who calls with it is refused` };
+}
+
 export interface LedgerFacts {
   /** When its books were opened; null: nobody has an account. */
   openedAt: number | null;

@@ -33,6 +33,7 @@ export const healthKinds = [
   'backup',
   'certificate',
   'service',
+  'token',
 ] as const;
 export type HealthKind = (typeof healthKinds)[number];
 /** The worst first. not_set_up: there is nothing to judge yet. */

@@ -92,6 +92,22 @@ export interface Agents {
   traits: string[];
 }
 
+export interface AuditEntries {
+  actorId: string | null;
+  actorKind: string | null;
+  at: Generated<Timestamp>;
+  id: string;
+  method: string | null;
+  ownerId: string | null;
+  phase: string;
+  role: string | null;
+  route: string | null;
+  serviceId: string | null;
+  status: number | null;
+  subjects: Generated<string[]>;
+  tokenId: string | null;
+}
+
 export interface Backups {
   bytes: number | null;
   copyReason: Generated<string>;
@@ -480,6 +496,7 @@ export interface GatewayRequests {
   asked: Json;
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
   errorCode: string | null;
   errorMessage: string | null;
   id: string;
@@ -1288,6 +1305,7 @@ export interface ServiceRuns {
   action: string;
   changedAt: Generated<Timestamp>;
   epoch: number | null;
+  firstStartedAt: Timestamp | null;
   machineId: string | null;
   ownerId: string;
   reason: Generated<string>;
@@ -1466,6 +1484,7 @@ export interface Tokens {
   ownerId: string;
   revokedAt: Timestamp | null;
   role: string;
+  scopes: string[] | null;
   serviceId: string | null;
   usedAt: Timestamp | null;
 }
@@ -1651,6 +1670,7 @@ export interface DB {
   agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
+  auditEntries: AuditEntries;
   backups: Backups;
   ballotRemarks: BallotRemarks;
   ballots: Ballots;

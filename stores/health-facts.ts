@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
-import type {
-  AgentFacts,
-  BackupFacts,
-  ChannelFacts,
-  LedgerFacts,
-  MachineFacts,
-  ServiceFacts,
+import {
+  type AgentFacts,
+  type BackupFacts,
+  type ChannelFacts,
+  type LedgerFacts,
+  type MachineFacts,
+  type ServiceFacts,
+  type TokenFacts,
+  tokenWarningSeconds,
 } from '../domain/health-rules.ts';
 import {
   digestScheduleId,
@@ -207,6 +209,22 @@ export async function backupFacts(db: Executor): Promise<BackupFacts> {
     db,
   );
   return rows[0]!;
+}
+
+/**
+ * Tokens of those who run an installation that end within a week, or ended within the last, and were in use then. Those that were made
+ * for less than two weeks are meant to end.
+ */
+export async function tokenFacts(db: Executor): Promise<Array<TokenFacts & Subject>> {
+  const { rows } = await sql<TokenFacts & Subject>`
+    select t.id, t.owner_id, t.name, extract(epoch from t.expires_at)::float8 as ends_at
+    from tokens t join users u on u.id = t.owner_id
+    left join services s on s.id = t.service_id
+    where t.kind = 'bearer' and t.revoked_at is null and u.role = 'operator' and s.retired_at is null
+      and t.expires_at between now() - make_interval(secs => ${tokenWarningSeconds}) and now() + make_interval(secs => ${tokenWarningSeconds})
+      and t.expires_at > t.created_at + make_interval(secs => ${2 * tokenWarningSeconds})
+      and t.used_at > least(now(), t.expires_at) - interval '30 days'`.execute(db);
+  return rows;
 }
 
 /** Who applied the fleet; undefined while none is applied. */

@@ -11,6 +11,7 @@ import {
   judgeModelServer,
   judgeSchedule,
   judgeService,
+  judgeToken,
   judgeWorker,
   type Judgement,
   notSetUpYet,
@@ -31,6 +32,7 @@ import {
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
+  tokenFacts,
   tellingFacts,
 } from './health-facts.ts';
 
@@ -226,6 +228,12 @@ async function see(
     })),
     { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
     { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
+    ...(await tokenFacts(tx)).map((facts) => ({
+      kind: 'token' as const,
+      id: facts.id,
+      ownerId: facts.ownerId,
+      ...judgeToken(facts, now),
+    })),
   ];
 }
 

@@ -39,6 +39,7 @@ import { createListenerFactory } from '../stores/listen.ts';
 import type { Renewal } from '../stores/machines.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMachineReportStore } from '../stores/machine-reports.ts';
+import { createGatewayRequestStore } from '../stores/gateway-requests.ts';
 import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
@@ -280,6 +281,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     pool,
     models,
     machines: stores.machines,
+    services: createServiceStore(db),
     lease: lease.held,
     before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
     stopping: stopping.signal,
@@ -460,7 +462,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     (err) => log.warn({ err }, 'listening again'),
     tls?.postgres,
   );
-  const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
+  const resumeOverdue = async () => {
+    await createOverdueWorkflowStore(db).resume();
+    await createGatewayRequestStore(db).forgetEnded();
+  };
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
   const workQueues = weight
     ? serveWorkQueues({

@@ -96,6 +96,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/agents/{id}/ego',
     '/v1/agents/{id}/memories',
     '/v1/agents/{id}/messages',
+    '/v1/audit',
     '/v1/backups',
     '/v1/ballots',
     '/v1/ballots/{id}/remarks',

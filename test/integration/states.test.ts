@@ -1,3 +1,4 @@
+import { auditPhases } from '../../domain/audit.ts';
 import { compositionStates } from '../../domain/compositions.ts';
 import { deliveryOutcomes } from '../../domain/deliveries.ts';
 import { sql } from 'kysely';
@@ -76,6 +77,9 @@ afterAll(() => store?.close());
 
 /** Words that the database and the code must both know. */
 const words: Record<string, readonly string[]> = {
+  'audit_entries.actor_kind': ['bearer', 'session'],
+  'audit_entries.phase': auditPhases,
+  'audit_entries.role': roles,
   'agents.origin': agentOrigins,
   'agents.state': agentStates,
   'agent_drift.state': driftStates,
