@@ -411,6 +411,7 @@ export const pageText = {
       backup: 'Backups',
       certificate: 'Certificates',
       service: 'Services',
+      token: 'Tokens',
     },
     judged: 'judged',
     okOf: (ok: string, all: string) => `${ok} / ${all}`,

@@ -33,7 +33,7 @@ export function Calendar({ drops }: { drops: readonly Drop[] }) {
   const weeks = Math.ceil((Math.round((last.getTime() - begin.getTime()) / 86_400_000) + 1) / 7);
   const dayAt = (i: number) => new Date(begin.getFullYear(), begin.getMonth(), begin.getDate() + i);
   const move = (by: number) => setShown(new Date(shown.getFullYear(), shown.getMonth() + by, 1));
-  const today = keyOf(new Date());
+  const [today] = useState(() => keyOf(new Date()));
   return (
     <div className="drops-calendar">
       <div className="section-head">

@@ -164,7 +164,7 @@ function Bought({ purchaseId }: { purchaseId: string }) {
             {open.includes(state) && (
               <>
                 <h2>{payUrl ? words.payNow : words.underWay}</h2>
-                {payUrl && /^https:\/\//.test(payUrl) && (
+                {payUrl?.startsWith('https://') && (
                   <a className="button" data-kind="main" href={payUrl} rel="noreferrer">
                     {words.payAtProvider}
                   </a>

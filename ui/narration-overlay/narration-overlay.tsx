@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AudioLines, Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { call } from '../client.ts';
@@ -11,6 +11,7 @@ import { joined, type Line, readingMs, toldBy } from './narration.ts';
 import './narration-overlay.css';
 
 const words = text.narration;
+const none: readonly Line[] = [];
 const speeds = [0.75, 1, 1.5, 2] as const;
 const canSpeak = 'speechSynthesis' in globalThis;
 const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -106,8 +107,8 @@ function Narrator({ onClose }: { onClose: () => void }) {
 }
 
 /** What there is to tell: the last ones, then what events bring. */
-function useLines(): { lines: Line[]; isRead: boolean } {
-  const [lines, setLines] = useState<Line[]>([]);
+function useLines(): { lines: readonly Line[]; isRead: boolean } {
+  const client = useQueryClient();
   const latest = useQuery({
     queryKey: ['narration'],
     queryFn: async ({ signal }): Promise<Line[]> => {
@@ -115,7 +116,7 @@ function useLines(): { lines: Line[]; isRead: boolean } {
         call('GET /v1/reflections', { query: { limit: 20 } }, { signal }),
         call('GET /v1/drops', { query: { limit: 20, state: 'published' } }, { signal }),
       ]);
-      return [
+      const found: Line[] = [
         ...reflections.items.map((each) => ({
           id: each.id,
           agentId: each.agentId,
@@ -133,12 +134,10 @@ function useLines(): { lines: Line[]; isRead: boolean } {
           kind: 'drop' as const,
         })),
       ];
+      return joined(client.getQueryData<Line[]>(['narration']) ?? [], found);
     },
   });
   const { data, refetch } = latest;
-  useEffect(() => {
-    if (data) setLines((known) => joined(known, data));
-  }, [data]);
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = onEvent((event) => {
@@ -154,7 +153,7 @@ function useLines(): { lines: Line[]; isRead: boolean } {
       clearTimeout(timer);
     };
   }, [refetch]);
-  return { lines, isRead: data !== undefined };
+  return { lines: data ?? none, isRead: data !== undefined };
 }
 
 /** One line after the other, by the time that it takes to read or say it; what is new is told next. */

@@ -11,6 +11,7 @@ export function Offline() {
     news.addEventListener('message', ({ data }: MessageEvent<{ since: number | null }>) => setSince(data.since));
     navigator.serviceWorker.register('/service-worker.js').catch((err: unknown) => {
       // Without it the pages work, only not without a network.
+      // oxlint-disable-next-line no-console -- nobody has to do anything about it
       console.info('offline:', err instanceof Error ? err.message : err);
     });
     return () => news.close();
