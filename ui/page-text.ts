@@ -412,6 +412,7 @@ export const pageText = {
       certificate: 'Certificates',
       service: 'Services',
       token: 'Tokens',
+      mirror: 'Public copy',
     },
     judged: 'judged',
     okOf: (ok: string, all: string) => `${ok} / ${all}`,
