@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { Item } from '../client.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
@@ -158,26 +158,18 @@ function StopAll() {
       <Button kind="danger" disabled={!mayStop} onClick={() => setAsked(true)}>
         {words.stopAll}
       </Button>
-      <Dialog
+      <ConfirmDialog
         title={words.stopAll}
         isOpen={isAsked}
         onClose={() => setAsked(false)}
-        acts={
-          <>
-            <Button onClick={() => setAsked(false)}>{text.app.close}</Button>
-            <Button
-              kind="danger"
-              disabled={stopAll.isPending}
-              onClick={() =>
-                stopAll.mutate(
-                  { body: reason.trim() === '' ? {} : { reason: reason.trim() } },
-                  { onSuccess: () => setAsked(false), onError: toasts.failed },
-                )
-              }
-            >
-              {words.stopNow}
-            </Button>
-          </>
+        act={words.stopNow}
+        kind="danger"
+        disabled={stopAll.isPending}
+        onAct={() =>
+          stopAll.mutate(
+            { body: reason.trim() === '' ? {} : { reason: reason.trim() } },
+            { onSuccess: () => setAsked(false), onError: toasts.failed },
+          )
         }
       >
         <p>{words.stopText}</p>
@@ -187,7 +179,7 @@ function StopAll() {
           maxLength={300}
           onChange={(event) => setReason(event.target.value)}
         />
-      </Dialog>
+      </ConfirmDialog>
     </>
   );
 }

@@ -2,7 +2,7 @@ import { CirclePause, CirclePlay, Unplug } from 'lucide-react';
 import { useState } from 'react';
 import type { Thing } from '../client.ts';
 import { Button } from '../parts/button.tsx';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
@@ -47,28 +47,19 @@ export function MachineActs({
           {words.drain}
         </Button>
       )}
-      <Dialog
+      <ConfirmDialog
         title={words.drainTitle(id)}
         isOpen={isAsking}
         onClose={() => setAsking(false)}
-        acts={
-          <>
-            <Button onClick={() => setAsking(false)}>{text.app.close}</Button>
-            <Button
-              kind="main"
-              disabled={drain.isPending}
-              onClick={() => {
-                setAsking(false);
-                drain.mutate(input, { onSuccess: () => done(words.draining(id)), onError: failed });
-              }}
-            >
-              {words.drain}
-            </Button>
-          </>
-        }
+        act={words.drain}
+        disabled={drain.isPending}
+        onAct={() => {
+          setAsking(false);
+          drain.mutate(input, { onSuccess: () => done(words.draining(id)), onError: failed });
+        }}
       >
         <p>{words.drainText}</p>
-      </Dialog>
+      </ConfirmDialog>
     </div>
   );
 }

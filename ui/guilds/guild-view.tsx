@@ -4,7 +4,7 @@ import type { Item, Thing } from '../client.ts';
 import { dateTime } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
@@ -144,18 +144,13 @@ function Expel({ guildId, member, onClose }: { guildId: string; member: Member; 
       { onSuccess: onClose },
     );
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.expelTitle(member.name)}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button kind="danger" disabled={expel.isPending} onClick={press}>
-            {words.expel}
-          </Button>
-        </>
-      }
+      act={words.expel}
+      kind="danger"
+      disabled={expel.isPending}
+      onAct={press}
     >
       <TextField
         label={words.reason}
@@ -164,7 +159,7 @@ function Expel({ guildId, member, onClose }: { guildId: string; member: Member; 
         onChange={(event) => setReason(event.target.value)}
         error={expel.error?.message}
       />
-    </Dialog>
+    </ConfirmDialog>
   );
 }
 

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { AreaField, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
@@ -83,18 +83,12 @@ function NewGuild({ onClose }: { onClose: () => void }) {
     found.mutate({ body, options: { idempotencyKey: decision.keyFor(body) } }, { onSuccess: onClose });
   };
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.found}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button kind="main" disabled={found.isPending || name.trim() === ''} onClick={press}>
-            {words.found}
-          </Button>
-        </>
-      }
+      act={words.found}
+      disabled={found.isPending || name.trim() === ''}
+      onAct={press}
     >
       <div className="form">
         <TextField label={words.name} value={name} maxLength={80} onChange={(event) => setName(event.target.value)} />
@@ -117,6 +111,6 @@ function NewGuild({ onClose }: { onClose: () => void }) {
           </p>
         )}
       </div>
-    </Dialog>
+    </ConfirmDialog>
   );
 }

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog, Dialog } from '../parts/dialog.tsx';
 import { Choices, SelectField, TextField } from '../parts/fields.tsx';
 import { QrCode } from '../parts/qr-code.tsx';
 import { useToasts } from '../parts/toasts.tsx';
@@ -47,18 +47,12 @@ export function InviteDialog({ guildId, onClose }: { guildId: string; onClose: (
 
   if (link !== undefined) return <LinkShown link={link} onClose={onClose} />;
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.invite}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button kind="main" disabled={invite.isPending || (target !== 'link' && to.trim() === '')} onClick={press}>
-            {target === 'link' ? words.makeLink : words.send}
-          </Button>
-        </>
-      }
+      act={target === 'link' ? words.makeLink : words.send}
+      disabled={invite.isPending || (target !== 'link' && to.trim() === '')}
+      onAct={press}
     >
       <div className="form">
         <Choices
@@ -108,7 +102,7 @@ export function InviteDialog({ guildId, onClose }: { guildId: string; onClose: (
           </p>
         )}
       </div>
-    </Dialog>
+    </ConfirmDialog>
   );
 }
 

@@ -1,9 +1,8 @@
 import { useState } from 'react';
 import { useNavigate } from '@tanstack/react-router';
 import type { Thing } from '../client.ts';
-import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { AreaField, SelectField, TextField } from '../parts/fields.tsx';
 import { useWrite } from '../queries.ts';
 import { text } from '../text.ts';
@@ -45,18 +44,12 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
     );
   };
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.propose}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button kind="main" disabled={propose.isPending || title.trim() === '' || lines.length < 2} onClick={press}>
-            {words.propose}
-          </Button>
-        </>
-      }
+      act={words.propose}
+      disabled={propose.isPending || title.trim() === '' || lines.length < 2}
+      onAct={press}
     >
       <div className="form">
         <TextField
@@ -100,6 +93,6 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
           </p>
         )}
       </div>
-    </Dialog>
+    </ConfirmDialog>
   );
 }

@@ -4,7 +4,7 @@ import { money } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { AreaField, Choices, SelectField, TextField } from '../parts/fields.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -132,27 +132,19 @@ function Listings({ may }: { may: boolean }) {
           />
         )}
       </Shown>
-      <Dialog
+      <ConfirmDialog
         title={words.retireTitle(retiring?.title ?? '')}
         isOpen={retiring !== undefined}
         onClose={() => setRetiring(undefined)}
-        acts={
-          <>
-            <Button onClick={() => setRetiring(undefined)}>{text.app.close}</Button>
-            <Button
-              kind="danger"
-              disabled={retire.isPending}
-              onClick={() => {
-                if (retiring) retire.mutate(of(retiring), { ...told, onSuccess: () => setRetiring(undefined) });
-              }}
-            >
-              {words.retire}
-            </Button>
-          </>
-        }
+        act={words.retire}
+        kind="danger"
+        disabled={retire.isPending}
+        onAct={() => {
+          if (retiring) retire.mutate(of(retiring), { ...told, onSuccess: () => setRetiring(undefined) });
+        }}
       >
         <p>{words.retireText}</p>
-      </Dialog>
+      </ConfirmDialog>
       {isNew && <NewListing onClose={() => setNew(false)} />}
     </Section>
   );
@@ -191,22 +183,12 @@ function NewListing({ onClose }: { onClose: () => void }) {
     draft.mutate({ body, options: { idempotencyKey: decision.keyFor(body) } }, { onSuccess: onClose });
   };
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.newListing}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button
-            kind="main"
-            disabled={draft.isPending || amount === undefined || sold.length === 0 || !packages.data?.items.length}
-            onClick={press}
-          >
-            {words.draft}
-          </Button>
-        </>
-      }
+      act={words.draft}
+      disabled={draft.isPending || amount === undefined || sold.length === 0 || !packages.data?.items.length}
+      onAct={press}
     >
       <Shown of={packages} isEmpty={({ items }) => items.length === 0} empty={<p>{words.noPackages}</p>}>
         {({ items }) => (
@@ -279,7 +261,7 @@ function NewListing({ onClose }: { onClose: () => void }) {
           </div>
         )}
       </Shown>
-    </Dialog>
+    </ConfirmDialog>
   );
 }
 
@@ -361,22 +343,13 @@ function RefundDialog({ sale, onClose }: { sale: Purchase; onClose: () => void }
     );
   };
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.refund}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button
-            kind="danger"
-            disabled={refund.isPending || reason.trim() === '' || (amount !== '' && part === undefined)}
-            onClick={press}
-          >
-            {words.refundNow}
-          </Button>
-        </>
-      }
+      act={words.refundNow}
+      kind="danger"
+      disabled={refund.isPending || reason.trim() === '' || (amount !== '' && part === undefined)}
+      onAct={press}
     >
       <div className="form">
         <p>{words.refundText(money({ amount: left, currency: sale.price.currency }))}</p>
@@ -400,7 +373,7 @@ function RefundDialog({ sale, onClose }: { sale: Purchase; onClose: () => void }
           </p>
         )}
       </div>
-    </Dialog>
+    </ConfirmDialog>
   );
 }
 

@@ -2,7 +2,7 @@ import { useState } from 'react';
 import type { Item } from '../client.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { Dialog } from '../parts/dialog.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { SelectField, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
@@ -102,31 +102,23 @@ function Users() {
         )}
       </Shown>
       {isNew && <NewUser onClose={() => setNew(false)} />}
-      <Dialog
+      <ConfirmDialog
         title={words.removeTitle(removed?.name ?? '')}
         isOpen={removed !== undefined}
         onClose={() => setRemoved(undefined)}
-        acts={
-          <>
-            <Button onClick={() => setRemoved(undefined)}>{text.app.close}</Button>
-            <Button
-              kind="danger"
-              disabled={remove.isPending}
-              onClick={() => {
-                if (removed)
-                  remove.mutate(
-                    { path: { id: removed.id } },
-                    { onSuccess: () => setRemoved(undefined), onError: toasts.failed },
-                  );
-              }}
-            >
-              {words.remove}
-            </Button>
-          </>
-        }
+        act={words.remove}
+        kind="danger"
+        disabled={remove.isPending}
+        onAct={() => {
+          if (removed)
+            remove.mutate(
+              { path: { id: removed.id } },
+              { onSuccess: () => setRemoved(undefined), onError: toasts.failed },
+            );
+        }}
       >
         <p>{words.removeText}</p>
-      </Dialog>
+      </ConfirmDialog>
     </Section>
   );
 }
@@ -136,22 +128,12 @@ function NewUser({ onClose }: { onClose: () => void }) {
   const [role, setRole] = useState<Given>('member');
   const invite = useWrite('POST /v1/users', { touches: ['GET /v1/users'] });
   return (
-    <Dialog
+    <ConfirmDialog
       title={words.inviteUser}
-      isOpen
       onClose={onClose}
-      acts={
-        <>
-          <Button onClick={onClose}>{text.app.close}</Button>
-          <Button
-            kind="main"
-            disabled={invite.isPending || address === ''}
-            onClick={() => invite.mutate({ body: { address, role } }, { onSuccess: onClose })}
-          >
-            {words.inviteUser}
-          </Button>
-        </>
-      }
+      act={words.inviteUser}
+      disabled={invite.isPending || address === ''}
+      onAct={() => invite.mutate({ body: { address, role } }, { onSuccess: onClose })}
     >
       <div className="form">
         <TextField
@@ -169,7 +151,7 @@ function NewUser({ onClose }: { onClose: () => void }) {
           options={given.map((value) => ({ value, label: value }))}
         />
       </div>
-    </Dialog>
+    </ConfirmDialog>
   );
 }
 

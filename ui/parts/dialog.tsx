@@ -1,5 +1,7 @@
 import { Dialog as BaseDialog } from '@base-ui/react/dialog';
 import type { ReactNode } from 'react';
+import { text } from '../text.ts';
+import { Button } from './button.tsx';
 
 interface Props {
   title: string;
@@ -23,5 +25,32 @@ export function Dialog({ title, isOpen, onClose, acts, children }: Props) {
         </BaseDialog.Popup>
       </BaseDialog.Portal>
     </BaseDialog.Root>
+  );
+}
+
+interface ConfirmProps extends Omit<Props, 'acts' | 'isOpen'> {
+  isOpen?: boolean;
+  /** What the button that does it says. */
+  act: string;
+  kind?: 'main' | 'danger';
+  disabled?: boolean;
+  onAct: () => void;
+}
+
+/** A dialog with one thing to do, and the way back beside it. */
+export function ConfirmDialog({ isOpen = true, act, kind = 'main', disabled, onAct, ...dialog }: ConfirmProps) {
+  return (
+    <Dialog
+      {...dialog}
+      isOpen={isOpen}
+      acts={
+        <>
+          <Button onClick={dialog.onClose}>{text.app.close}</Button>
+          <Button kind={kind} disabled={disabled} onClick={onAct}>
+            {act}
+          </Button>
+        </>
+      }
+    />
   );
 }
