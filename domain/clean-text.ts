@@ -13,6 +13,16 @@ export function withoutUnseen(text: string): string {
   return text.replace(unseen, '').replace(/[^\P{Cc}\n\t]/gu, '');
 }
 
+/** As withoutUnseen, piece by piece: half of a character waits for its other half, since only together are they seen to be a mark. */
+export function createUnseenFilter(): (piece: string) => string {
+  let half = '';
+  return (piece) => {
+    const text = half + piece;
+    [half = ''] = /[\uD800-\uDBFF]$/.exec(text) ?? [];
+    return withoutUnseen(text.slice(0, text.length - half.length));
+  };
+}
+
 /** Text of several lines: well-formed, without unseen marks, no space at the ends of lines, at most one empty line in a row. */
 export function cleanText(text: string): string {
   return withoutUnseen(text.toWellFormed().replace(/\r\n?|[\u0085\u2028\u2029]/g, '\n'))

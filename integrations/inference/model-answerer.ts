@@ -1,5 +1,5 @@
 import { createAddressFilter, withoutStrangeAddresses } from '../../domain/addresses.ts';
-import { withoutUnseen } from '../../domain/clean-text.ts';
+import { createUnseenFilter } from '../../domain/clean-text.ts';
 import {
   type AnswerOutcome,
   answerMaxTokens,
@@ -60,16 +60,6 @@ export async function answerByModel(
     promptVersion: talkVersion,
     seed,
     cut: generation.finishReason === 'length',
-  };
-}
-
-/** As withoutUnseen, piece by piece: half of a character waits for its other half, since only together are they seen to be a mark. */
-function createUnseenFilter(): (piece: string) => string {
-  let half = '';
-  return (piece) => {
-    const text = half + piece;
-    [half = ''] = /[\uD800-\uDBFF]$/.exec(text) ?? [];
-    return withoutUnseen(text.slice(0, text.length - half.length));
   };
 }
 
