@@ -1,9 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { connect } from 'node:net';
+import { accepts } from '../deploy/embedded/ports.ts';
 import type { PortReading } from '../domain/doctor.ts';
 import type { HomeFacts } from './home.ts';
 
-const connectMs = 1_000;
 /** Of /proc/net/tcp. */
 const listeningState = '0A';
 
@@ -14,7 +13,7 @@ export async function readPorts(home: HomeFacts, answered: ReadonlySet<string>):
   const holders = holdersOf(Object.values(ports));
   return Promise.all(
     Object.entries(ports).map(async ([part, port]): Promise<PortReading> => {
-      const listening = await listens(port);
+      const listening = await accepts('127.0.0.1', port);
       const holder = holders.get(port);
       const known = holder !== undefined && home.parts.some(({ pid }) => pid === holder.pid);
       const ours = answered.has(part) || known ? true : holder === undefined ? undefined : false;
@@ -27,19 +26,6 @@ export async function readPorts(home: HomeFacts, answered: ReadonlySet<string>):
       };
     }),
   );
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', timeout: connectMs });
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('timeout', () => end(false));
-    socket.once('error', () => end(false));
-  });
 }
 
 interface Holder {

@@ -3,7 +3,6 @@ import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
-import { openAuthority } from '../tls/authority-files.ts';
 import { certificatesOf, fingerprintOf } from '../tls/authority.ts';
 import { type Env, type Home, readJson, writeJson } from './home.ts';
 import { edgePart, edgePartName, repositoryRoot } from './own-parts.ts';
@@ -68,8 +67,6 @@ export function createEdgeControl(deps: { home: Home; ports: Ports; parts: Parts
     const same = before !== undefined && before.address === wanted.address && before.port === wanted.port;
     if (isUp && !same) await parts.stop(edgePartName);
     if (!isUp || !same) {
-      // The authority is there before anybody is told its fingerprint.
-      await openAuthority(home.path('tls'));
       const start = (listen: Listen) => parts.start(edgePart({ root: repositoryRoot, listen, env: deps.env }));
       await start(wanted).catch(async (err: unknown) => {
         // Machines that are in go on by the address that they know.

@@ -1,8 +1,8 @@
-import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Env } from './home.ts';
 import { removedExitCode } from '../../domain/health.ts';
 import type { PartSpec } from './parts.ts';
+import { accepts } from './ports.ts';
 
 /** Arguments of node for a process of ours that is to end when the one that holds its stdin is gone. */
 export const leaveWithParent = ['--import', new URL('./leave-with-parent.ts', import.meta.url).href];
@@ -63,19 +63,6 @@ export function edgePart(options: { root: string; listen: { address: string; por
     readyWithinMs: 30_000,
     ready: () => accepts(address === '0.0.0.0' ? '127.0.0.1' : address, port),
   };
-}
-
-function accepts(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: 2000 });
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('timeout', () => end(false));
-    socket.once('error', () => end(false));
-  });
 }
 
 export async function isReady(url: string): Promise<boolean> {

@@ -110,6 +110,16 @@ export function createParts(deps: {
   }
 
   async function bringUp(part: Part): Promise<void> {
+    try {
+      await tryToBringUp(part);
+    } catch (err) {
+      // Not left as starting: it could never be started again.
+      part.state = 'failed';
+      throw err;
+    }
+  }
+
+  async function tryToBringUp(part: Part): Promise<void> {
     const { spec } = part;
     for (let attempt = 1; ; attempt += 1) {
       part.state = 'starting';
@@ -160,7 +170,6 @@ export function createParts(deps: {
       await bringUp(part);
       if ((part.state as PartState) === 'up') deps.onEvent(`${name} is up again`);
     } catch (err) {
-      part.state = 'failed';
       deps.onFailed(name, err instanceof Error ? err.message : String(err));
     }
   }
@@ -200,11 +209,7 @@ export function createParts(deps: {
         restarts: known?.restarts ?? 0,
       };
       parts.set(spec.name, part);
-      await bringUp(part).catch((err: unknown) => {
-        // Not left as starting: it could never be started again.
-        part.state = 'failed';
-        throw err;
-      });
+      await bringUp(part);
     },
     /** SIGKILL; the part stays down until `start`. */
     async kill(name: string): Promise<number> {
