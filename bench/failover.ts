@@ -24,6 +24,7 @@ import {
   freePorts,
   startBenchModelServer,
 } from './support/fleet-bench.ts';
+import { type HeldRelay, startHeldRelay } from './support/held-relay.ts';
 import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
 
 /**
@@ -38,6 +39,7 @@ const leansOn: readonly Protection[] = ['fence', 'unique'];
 interface Round {
   kind: Fault['kind'];
   machineId: BenchMachine;
+  /** Seconds; of `late` those after it was judged lost. */
   away: number;
 }
 
@@ -56,7 +58,7 @@ const rounds: Round[] = [
   round('kill', 'mainpc', 40),
   round('server', 'mainpc', 40),
   round('kill', 'pc2', 40),
-  round('stop', 'mainpc', 40),
+  round('late', 'mainpc', 1),
   round('kill', 'mainpc', 10),
   round('kill', 'mainpc', 40),
   round('stop', 'pc2', 40),
@@ -67,11 +69,12 @@ const rounds: Round[] = [
 
 /**
  * Where the protections bite. A freeze shorter than the lease keeps the epoch, so only the unique key guards: on the small
- * machine, whose calls the other one can begin again meanwhile. A longer one leaves it to the fence.
+ * machine, whose calls the other one can begin again meanwhile. A machine that wakes after a longer one mostly hears that its
+ * lease is lost before it stores anything; what it had sent before it froze is left to the fence alone.
  */
 const sabotagedRounds: Partial<Record<Protection, Round[]>> = {
   unique: [round('stop', 'pc2', 8), round('stop', 'pc2', 8)],
-  fence: [round('stop', 'mainpc', 40), round('stop', 'pc2', 40)],
+  fence: [round('late', 'mainpc', 1), round('late', 'pc2', 1)],
 };
 
 const edits: Partial<Record<Protection, Edit[]>> = {
@@ -148,6 +151,8 @@ interface Setup {
   lab: Lab;
   servers: Record<BenchMachine, BenchModelServer>;
   workers: Record<BenchMachine, LabProcess>;
+  /** Between each worker and the database. */
+  networks: Record<BenchMachine, HeldRelay>;
   urls: Record<BenchMachine, string>;
   agents: number;
 }
@@ -159,6 +164,9 @@ async function inLab<Result>(sources: string | undefined, use: (setup: Setup) =>
     workerLogLevel: 'warn',
     ...(sources === undefined ? {} : { sources }),
   });
+  const { hostname: host, port } = new URL(lab.addresses.databaseUrl);
+  const database = { host, port: Number(port) };
+  const networks = { mainpc: await startHeldRelay(database), pc2: await startHeldRelay(database) };
   try {
     const [mainPort, pc2Port] = await freePorts(2);
     const servers = {
@@ -187,11 +195,13 @@ async function inLab<Result>(sources: string | undefined, use: (setup: Setup) =>
       from unnest(${[...tokens.keys()]}::text[], ${[...tokens.values()]}::int[]) as new (id, tokens) where agents.id = new.id`.execute(
       lab.db,
     );
-    const workers = { mainpc: lab.startWorker('mainpc'), pc2: lab.startWorker('pc2') };
+    const begun = { lab, networks };
+    const workers = { mainpc: startWorker(begun, 'mainpc'), pc2: startWorker(begun, 'pc2') };
     await lab.settled(['mainpc', 'pc2']);
-    return await use({ lab, servers, workers, urls, agents: agents.length });
+    return await use({ lab, servers, workers, networks, urls, agents: agents.length });
   } finally {
     await lab.close();
+    for (const network of Object.values(networks)) network.close();
     await base.close();
   }
 }
@@ -263,11 +273,23 @@ async function runRound(setup: Setup, { kind, machineId, away }: Round, id: stri
 
 /** Takes the machine away and brings it back; returns when it is told to come back. */
 async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine, away: number): Promise<void> {
-  const { workers, servers, lab } = setup;
+  const { workers, servers, networks, lab } = setup;
   if (kind === 'saturated') return;
   if (kind === 'server') {
     await servers[machineId].control({ fault: { kind: 'down', forMs: away * 1000 } });
     await pause(away * 1000);
+    return;
+  }
+  if (kind === 'late') {
+    const network = networks[machineId];
+    network.hold();
+    await until(`a result of ${machineId} is on its way`, async () => network.holds('into step_results'), 60_000);
+    const epoch = await epochOf(lab, machineId);
+    workers[machineId].signal('SIGSTOP');
+    await until(`${machineId} is judged lost`, async () => (await epochOf(lab, machineId)) > epoch, 60_000);
+    await pause(away * 1000);
+    network.letThrough();
+    workers[machineId].signal('SIGCONT');
     return;
   }
   if (kind === 'stop') {
@@ -278,7 +300,21 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
   }
   await workers[machineId].end('SIGKILL');
   await pause(away * 1000);
-  workers[machineId] = lab.startWorker(machineId);
+  workers[machineId] = startWorker(setup, machineId);
+}
+
+/** Its way to the database is a relay, which can be held. */
+function startWorker({ lab, networks }: Pick<Setup, 'lab' | 'networks'>, machineId: BenchMachine): LabProcess {
+  const url = new URL(lab.addresses.databaseUrl);
+  url.port = String(networks[machineId].port);
+  return lab.startWorker(machineId, { DATABASE_URL: url.href });
+}
+
+async function epochOf(lab: Lab, machineId: BenchMachine): Promise<bigint> {
+  const { rows } = await sql<{
+    epoch: string;
+  }>`select epoch::text as epoch from machines where id = ${machineId}`.execute(lab.db);
+  return BigInt(rows[0]!.epoch);
 }
 
 /** Short rounds with a protection taken out of a copy of the sources: the figure it guards must not stay at zero. */

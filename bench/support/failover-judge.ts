@@ -27,7 +27,8 @@ export interface Verdict {
 }
 
 export interface Fault {
-  kind: 'kill' | 'stop' | 'server' | 'saturated';
+  /** late: frozen while results of its own are on their way to the database; they arrive, and it goes on, once it was judged lost. */
+  kind: 'kill' | 'stop' | 'late' | 'server' | 'saturated';
   machineId: BenchMachine;
   /** Database clock, epoch seconds. */
   at: number;
@@ -169,7 +170,7 @@ function restartsOf(
   );
   const wanted = new Map(victims.map((victim) => [victim.runId, victim.modelId]));
   // What a dead worker or server had in hand holds no sequence of the one that comes back.
-  if (fault.kind !== 'stop') for (const victim of victims) victim.to = fault.at;
+  if (fault.kind !== 'stop' && fault.kind !== 'late') for (const victim of victims) victim.to = fault.at;
   // A call that a dead server broke off has no heartbeat to wait for.
   const timedOut = fault.at + (fault.kind === 'server' ? 0 : heartbeatTimeout);
   const couldFrom = (call: Call): number => {
