@@ -58,6 +58,8 @@ const listing = /(^|\/)(requirements[^/]*|pyproject\.toml|requirements\/[^/]+)$/
 export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: readonly MachineFile[]): ReadFleet {
   const notes: string[] = [];
   const files = filesOf(tree, notes);
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const fileNamed = (name: string) => byName.get(name);
   const variables = createVariables(tree);
   const machineNamed = (text: string) => {
     const plain = text.toLowerCase();
@@ -70,6 +72,7 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
       variables: (place) => variables(file.name, place),
       has: tree.has,
       read: tree.read,
+      fileNamed,
     };
     return reader.read(file, context);
   };

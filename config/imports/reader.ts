@@ -23,6 +23,8 @@ export interface ReadingContext {
   }): Lookup;
   has: (name: string) => boolean;
   read: (name: string) => string | undefined;
+  /** A file that readers are asked about, too. */
+  fileNamed: (name: string) => ImportFile | undefined;
 }
 
 /** A health check before the number of its port is known. */

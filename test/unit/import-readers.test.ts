@@ -192,6 +192,77 @@ services:
     });
   });
 
+  test('a service extends one of another file: put together as Compose does, with the paths that the other file means', async () => {
+    const found = await importOf({
+      'compose.yaml': `services:
+  a:
+    extends: { file: shared/base.yml, service: worker }
+    environment: { LEVEL: debug }
+    ports: ["8002:81"]
+`,
+      'shared/base.yml': `services:
+  worker:
+    extends: { file: deep/root.yaml, service: root }
+    build: .
+    env_file: base.env
+    environment: [LEVEL=info, KEPT=1]
+    ports: ["8001:80"]
+    command: serve --port 80
+`,
+      'shared/base.env': 'X=1\n',
+      'shared/Dockerfile': 'FROM x\nCMD ["y"]\n',
+      'shared/deep/root.yaml':
+        'services: { root: { image: made-up, gpus: all, command: no, healthcheck: { test: curl http://localhost:81/up } } }\n',
+    });
+    expect(service(found, 'a')).toMatchObject({
+      kind: 'container',
+      image: 'made-up',
+      command: ['serve', '--port', '80'],
+      ports: [
+        { name: 'main', port: 8001, containerPort: 80 },
+        { port: 8002, containerPort: 81 },
+      ],
+      healthCheck: { kind: 'http', port: 8002, path: '/up' },
+      gpu: { because: ['it asks for GPUs (compose.yaml:2)'] },
+      source: 'compose.yaml:2',
+    });
+    // Built from what lies beside the other file.
+    expect(ids(found)).not.toContain('shared');
+    expect(found.notes).toEqual([]);
+  });
+
+  test('what cannot be extended is told, and the service stands as it is written', async () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [
+        `chain/${i}.yaml`,
+        `services: { c: { image: "i${i}", extends: { file: ${i + 1}.yaml, service: c } } }\n`,
+      ]),
+    );
+    const found = await importOf({
+      'compose.yaml': `services:
+  out: { image: x, extends: { file: ../../etc/base.yaml, service: s } }
+  gone: { image: x, extends: { file: none.yaml, service: s } }
+  none: { image: x, extends: { file: other.yaml, service: absent } }
+  nameless: { image: x, extends: { file: other.yaml } }
+  round: { image: x, extends: { file: other.yaml, service: back } }
+  deep: { extends: { file: chain/0.yaml, service: c }, image: x }
+`,
+      'other.yaml': 'services: { back: { image: y, extends: { file: compose.yaml, service: round } } }\n',
+      ...chain,
+    });
+    for (const id of ['out', 'gone', 'none', 'nameless', 'round', 'deep'])
+      expect(service(found, id)).toMatchObject({ image: 'x' });
+    for (const said of [
+      'compose.yaml names ../../etc/base.yaml, which lies outside; it is not read',
+      'it extends s of none.yaml, which is no YAML file of the tree that was read (compose.yaml:3)',
+      'it extends absent, which other.yaml does not have (compose.yaml:4)',
+      'it extends something without a name (compose.yaml:5)',
+      'services extend each other in a circle: round → other.yaml back → round (compose.yaml:6)',
+      'it extends more than 32 services in a row; the rest is left out (compose.yaml:7)',
+    ])
+      expect(found.notes).toContain(said);
+  });
+
   test('circles and paths that lead out are told', async () => {
     const found = await importOf({
       'compose.yaml':
