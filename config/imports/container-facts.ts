@@ -4,7 +4,8 @@ import { composeFiles, dockerfileOf } from './compose-files.ts';
 import { dockerfiles, instructionsOf } from './dockerfiles.ts';
 import { entry, flagOf, type Located, scalarText, textAt, textsOf } from './located-yaml.ts';
 import { type ImportFile, place } from './reader.ts';
-import { settingsOf, systemdUnits } from './systemd-units.ts';
+import { systemdUnits } from './systemd-units.ts';
+import { settingsOf } from './unit-settings.ts';
 
 /** How the containers of a compose file run, as it says. */
 export function containerFacts(file: ImportFile, fileNamed: FileNamed): ContainerFacts[] {

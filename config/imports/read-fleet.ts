@@ -11,6 +11,7 @@ import { requirementFiles } from './requirement-files.ts';
 import { startupFiles } from './startup-files.ts';
 import { systemdUnits } from './systemd-units.ts';
 import { pathFrom, type Skipped, type Tree } from './tree.ts';
+import { unitInstances } from './unit-instances.ts';
 
 /** A machine of fleet.yaml, or one that an option names. */
 export interface KnownMachine {
@@ -60,6 +61,8 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
   const files = filesOf(tree, notes);
   const byName = new Map(files.map((file) => [file.name, file]));
   const fileNamed = (name: string) => byName.get(name);
+  const instances = unitInstances(tree);
+  let machinesOf: ReadonlyMap<string, readonly string[]> = new Map();
   const variables = createVariables(tree);
   const machineNamed = (text: string) => {
     const plain = text.toLowerCase();
@@ -73,6 +76,11 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
       has: tree.has,
       read: tree.read,
       fileNamed,
+      unitInstances: (template) =>
+        instances(template).map((each) => ({
+          ...each,
+          machine: machinesOf.get(each.namedBy)?.[0] ?? machineOfName(each.namedBy, machineNamed),
+        })),
     };
     return reader.read(file, context);
   };
@@ -87,7 +95,7 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
     ),
   );
   tellCircles(includes, notes);
-  const machinesOf = spread(of, includes);
+  machinesOf = spread(of, includes);
   const readings = taken.flatMap(({ file, reader }) => {
     const own = machinesOf.get(file.name) ?? [machineOfName(file.name, machineNamed)];
     return own.map((machine) => ({ ...read(file, reader, machine), file: file.name, machine }));

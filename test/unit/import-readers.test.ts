@@ -1,6 +1,8 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Found } from '../../config/imports/import-fleet.ts';
-import { importOf } from '../support/imported.ts';
+import { type Found, findFleet } from '../../config/imports/import-fleet.ts';
+import { importOf, inFolder } from '../support/imported.ts';
 
 function service({ file }: Found, id: string) {
   const found = file.services.find((each) => each.id === id);
@@ -330,6 +332,86 @@ test('units: templates and those that start nothing are told', async () => {
     'b@.service is a template without instances; it is left out',
     'c.service starts nothing; it is left out',
   ]);
+});
+
+describe('templates of units', () => {
+  const worker =
+    '[Service]\nExecStart=/usr/bin/python3 -m pkg.worker --queue %i --port=${PORT} --at %I --rate 5%%\nEnvironmentFile=%i.env\nWantedBy=%h\n';
+
+  test('each instance that a unit or a folder of wants names is a service, filled in', async () => {
+    const found = await importOf({
+      'units/worker@.service': worker,
+      'units/mail.env': 'PORT=7101\n',
+      'units/a-b.env': 'PORT=7102\n',
+      'units/front.service': '[Unit]\nWants=worker@mail.service network.target\n[Service]\nExecStart=/bin/front\n',
+      'units/all.target': '[Unit]\nRequires=worker@a-b.service\n  worker@%i.service\n',
+      'hosts/pc2/multi-user.target.wants/worker@far.service': '../worker@.service',
+      'units/lonely@.service': '[Service]\nExecStart=/bin/lonely %i\n',
+    });
+    expect(ids(found)).toEqual(['front', 'worker-a-b', 'worker-far', 'worker-mail']);
+    expect(service(found, 'worker-mail')).toMatchObject({
+      kind: 'unit',
+      command: [
+        '/usr/bin/python3',
+        '-m',
+        'pkg.worker',
+        '--queue',
+        'mail',
+        '--port=7101',
+        '--at',
+        'mail',
+        '--rate',
+        '5%',
+      ],
+      ports: [{ name: 'main', port: 7101 }],
+      source: 'units/worker@.service:2',
+    });
+    expect(service(found, 'worker-a-b').command).toEqual(expect.arrayContaining(['a-b', '--port=7102', 'a/b']));
+    expect(service(found, 'worker-far')).toMatchObject({ machine: 'pc2' });
+    expect(service(found, 'front').dependsOn).toEqual(['worker-mail']);
+    expect(found.notes).toEqual(['units/lonely@.service is a template without instances; it is left out']);
+  });
+
+  test('links name instances, and none is followed; of two templates the nearest is meant', async () => {
+    await inFolder(
+      {
+        'a/worker@.service': '[Service]\nExecStart=/bin/a %i\n',
+        'b/worker@.service': '[Service]\nExecStart=/bin/b %i\n',
+        'a/x.target.wants/.keep': '',
+        'b/x.target.wants/.keep': '',
+      },
+      (folder) => {
+        symlinkSync('../worker@.service', join(folder, 'a/x.target.wants/worker@one.service'));
+        symlinkSync('/etc/passwd', join(folder, 'b/x.target.wants/worker@two.service'));
+        const { file } = findFleet({ paths: [folder], machineFiles: [], portRules: [], machines: undefined });
+        expect(file.services.map(({ id, command }) => [id, command])).toEqual([
+          ['worker-one', ['/bin/a', 'one']],
+          ['worker-two', ['/bin/b', 'two']],
+        ]);
+      },
+    );
+  });
+
+  test('hostile names of instances: paths that lead out, controls, too many, too long', async () => {
+    const many = Array.from({ length: 150 }, (_, i) => `many@${i}.service`).join(' ');
+    const found = await importOf({
+      'units/w@.service': '[Service]\nExecStart=/bin/w %I\nEnvironmentFile=%I.env\n',
+      'units/many@.service': '[Service]\nExecStart=/bin/many\n',
+      'units/long@.service': `[Service]\nExecStart=/bin/long\nDescription=${'%n'.repeat(9_000)}\n`,
+      'x.target': `[Unit]\nWants=w@..-..-etc-passwd.service w@\\x0a.service w@$(touch).service w@a/b.service ${many}\nWants=${Array.from({ length: 60 }, (_, i) => `long@${'l'.repeat(190)}${i}.service`).join(' ')}\n`,
+    });
+    const commands = found.file.services.filter(({ id }) => id.startsWith('w-')).map(({ command }) => command);
+    expect(commands).toEqual([
+      ['/bin/w', '../../etc/passwd'],
+      ['/bin/w', 'x0a'],
+    ]);
+    expect(found.file.services.filter(({ id }) => id.startsWith('many-'))).toHaveLength(100);
+    expect(found.file.services.filter(({ id }) => id.startsWith('long-')).length).toBeLessThan(20);
+    expect(found.notes).toContain(
+      'units/many@.service has more instances than are read; those after the first 100 are left out',
+    );
+    expect(found.notes.join('\n')).toContain('units/long@.service has more instances than are read');
+  });
 });
 
 test('Dockerfiles: the last stage, and none that only others build on', async () => {
