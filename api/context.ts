@@ -1,12 +1,14 @@
 import { DomainError } from '../domain/errors.ts';
 import { type Fleet, fleetSchema } from '../domain/fleet.ts';
 import { createAgentStore } from '../stores/agents.ts';
+import { createAuditStore } from '../stores/audit.ts';
 import { createDeliveryStore } from '../stores/deliveries.ts';
 import { createPublishingStore } from '../stores/publishing.ts';
 import { createFleetStore } from '../stores/fleets.ts';
 import { createInviteAnswerStore } from '../stores/invite-answers.ts';
 import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import { createMachineJoinStore } from '../stores/machine-joins.ts';
 import { createMailStore } from '../stores/mails.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -51,7 +53,9 @@ export function createContext(deps: ApiDeps) {
       operatorId: principals.firstOperator,
     }),
     agents: createAgentStore(deps.db),
+    audit: createAuditStore(deps.db),
     machines: createMachineStore(deps.db),
+    machineJoins: createMachineJoinStore(deps.db),
     fleets: createFleetStore(deps.db),
     mails: createMailStore(deps.db),
     memories: createMemoryStore(deps.db),

@@ -41,6 +41,8 @@ interface OpenPage {
 export interface ListRoute<Item extends z.ZodObject, Extra extends z.ZodRawShape, Params extends z.ZodType> {
   url: string;
   role: Role;
+  /** Open to every token whatever its scopes. @default false */
+  anyScope?: boolean;
   tag: string;
   summary: string;
   item: Item;
@@ -116,7 +118,7 @@ function registerList<Item extends z.ZodObject, Extra extends z.ZodRawShape, Par
   app.route({
     method: 'GET',
     url: list.url,
-    config: { role: list.role },
+    config: { role: list.role, anyScope: list.anyScope === true },
     schema: {
       tags: [list.tag],
       summary: list.summary,

@@ -6,6 +6,7 @@ import { type ServerSpan, startServerSpan } from '../observability/tracing.ts';
 import { newId } from '../stores/ids.ts';
 import { createContext } from './context.ts';
 import { asDomainError, problemOf } from './errors.ts';
+import { registerAudit } from './plugins/audit.ts';
 import { bodyLimit, registerBodies, registerValidation } from './plugins/bodies.ts';
 import { registerDocs } from './plugins/docs.ts';
 import { createMethodsByPath } from './plugins/methods.ts';
@@ -14,7 +15,10 @@ import { registerRoles } from './plugins/roles.ts';
 import { registerUi } from './plugins/ui.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { machineJoinRoutes } from './routes/machine-joins.ts';
+import { mirrorRoutes } from './routes/mirror.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -125,6 +129,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   await registerDocs(app);
   await registerRateLimit(app, { redis: deps.redis, requestsPerMinute: context.requestsPerMinute });
   registerRoles(app, context.principals);
+  registerAudit(app, context);
   const methods = createMethodsByPath(app);
   const ui = await registerUi(app, deps.uiFolder);
   // A page is read before anybody is signed in: whoever guessed from this address locks nobody out of it.
@@ -144,6 +149,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     doctorRoutes,
     principalRoutes,
     userRoutes,
+    auditRoutes,
     mailRoutes,
     fleetRoutes,
     machineRoutes,
@@ -178,6 +184,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     creditRoutes,
     ledgerRoutes,
     backupRoutes,
+    machineJoinRoutes,
+    mirrorRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,

@@ -14,6 +14,7 @@ import type { Role } from '../domain/states.ts';
 import type { SecretBox } from '../integrations/secret-box.ts';
 import type { SigningKey } from '../integrations/signing.ts';
 import type { ApiMetrics } from '../observability/api-metrics.ts';
+import type { AuditActor } from '../stores/audit.ts';
 import type { Database } from '../stores/database.ts';
 import type { ListenerFactory } from '../stores/listen.ts';
 import type { Principal } from '../stores/principals.ts';
@@ -68,9 +69,21 @@ declare module 'fastify' {
     role?: Role | 'none';
     /** Whether the tokens of services open it, too. @default false */
     services?: boolean;
+    /** Open to every token whatever its scopes: it tells of or ends the token itself. @default false */
+    anyScope?: boolean;
+    /** A POST that changes nothing: it asks with more than an address holds. @default false */
+    reads?: boolean;
+    /** false: no write to account for, such as a renewal every few seconds or a call that leaves nothing behind. @default true */
+    audit?: boolean;
   }
   interface FastifyRequest {
     /** Null only on routes of role `none`. */
     caller: Principal | null;
+    /** Who signed in by a request that came without a caller, for the audit log. */
+    signedIn: AuditActor | null;
+    /** Whether the audit log has its beginning. */
+    auditBegun: boolean;
+    /** What it is answered, before that is text. */
+    auditAnswer: unknown;
   }
 }

@@ -1,7 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
+import { auditCommand } from './commands/audit.ts';
 import { backupCommands } from './commands/backups.ts';
+import { tlsCommands } from './commands/tls.ts';
+import { mirrorCommands } from './commands/mirror.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
@@ -63,6 +66,8 @@ export function createProgram(): Command {
     rolloutCommands,
     doctorCommand,
     backupCommands,
+    tlsCommands,
+    mirrorCommands,
     deployCommands,
     fleetCommands,
     machineCommands,
@@ -104,6 +109,7 @@ export function createProgram(): Command {
     meCommands,
     mailCommands,
     tokenCommands,
+    auditCommand,
     budgetCommand,
   ]) {
     add(program);

@@ -6,6 +6,7 @@ import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { mirrorSettingsSchema } from './public-mirror.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
@@ -282,6 +283,7 @@ const retentionSchema = z.strictObject({
   invites: durationSchema.default('365d'),
   health: durationSchema.default('90d'),
   work: durationSchema.default('90d'),
+  audit: durationSchema.default('730d'),
 });
 
 /** Each place by itself; the rules between places are `breachesOf`, so that a reader can tell both kinds of error at once. */
@@ -327,6 +329,8 @@ export const fleetShapeSchema = z.strictObject({
   traces: tracesSchema.prefault({}),
   /** How a fleet that `npm start` runs is backed up. */
   backup: backupSettingsSchema.prefault({}),
+  /** Where what is public is copied to; absent: nowhere. */
+  mirror: mirrorSettingsSchema.optional(),
   /** What `soulfra deploy init` makes compose files and units by. */
   deploy: deploySettingsSchema.prefault({}),
   retention: retentionSchema.prefault({}),

@@ -405,6 +405,17 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: () => by('Renew it.', 'soulfra health', 'GET', '/v1/health/ready'),
     otherwise: () => 'Nobody can connect once it has ended.',
   },
+  token_ending: {
+    severity: 'warning',
+    act: ({ subject }) =>
+      by(
+        'Make another one of the same role and scopes, put it where this one is used, then revoke this one.',
+        `soulfra token revoke ${subject}`,
+        'GET',
+        '/v1/tokens',
+      ),
+    otherwise: () => 'What calls with it is refused from then on. It closes a week after, or once it is revoked.',
+  },
   notify_failing: {
     severity: 'critical',
     act: ({ subject }) =>

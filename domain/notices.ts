@@ -49,6 +49,7 @@ export const noticeKinds = [
   'service_down',
   'backup_old',
   'certificate_ending',
+  'token_ending',
   'notify_failing',
   'heartbeat_failing',
   'work_unclaimed',

@@ -92,6 +92,22 @@ export interface Agents {
   traits: string[];
 }
 
+export interface AuditEntries {
+  actorId: string | null;
+  actorKind: string | null;
+  at: Generated<Timestamp>;
+  id: string;
+  method: string | null;
+  ownerId: string | null;
+  phase: string;
+  role: string | null;
+  route: string | null;
+  serviceId: string | null;
+  status: number | null;
+  subjects: Generated<string[]>;
+  tokenId: string | null;
+}
+
 export interface Backups {
   bytes: number | null;
   copyReason: Generated<string>;
@@ -168,6 +184,20 @@ export interface BlessingShares {
   ownerId: string;
   period: string;
   shared: Generated<Json>;
+}
+
+export interface Certificates {
+  certificate: string;
+  generation: number;
+  inviteId: string | null;
+  issuedAt: Generated<Timestamp>;
+  keyHash: string | null;
+  kind: string;
+  machineId: string | null;
+  notAfter: Timestamp;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  serial: string;
 }
 
 export interface Channels {
@@ -398,6 +428,12 @@ export interface DropStops {
   stoppedAt: Timestamp | null;
 }
 
+export interface EdgeRefusals {
+  lastAt: Timestamp;
+  reason: string;
+  refused: number;
+}
+
 export interface EgoEntries {
   agentId: string;
   amount: number;
@@ -480,6 +516,7 @@ export interface GatewayRequests {
   asked: Json;
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
   errorCode: string | null;
   errorMessage: string | null;
   id: string;
@@ -776,6 +813,18 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineInvites {
+  createdAt: Generated<Timestamp>;
+  expiresAt: Timestamp;
+  hash: Buffer;
+  id: string;
+  keyHash: string | null;
+  machineId: string;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  usedAt: Timestamp | null;
+}
+
 export interface MachineReports {
   machineId: string;
   report: Json;
@@ -889,6 +938,21 @@ export interface Messages {
   tokens: number | null;
   wantedModelId: string;
   whisper: Generated<boolean>;
+}
+
+export interface MirrorRuns {
+  bytes: number | null;
+  endedAt: Timestamp | null;
+  entries: number | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  removed: number | null;
+  sha256: string | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  target: string;
+  written: number | null;
 }
 
 export interface ModelRates {
@@ -1288,6 +1352,7 @@ export interface ServiceRuns {
   action: string;
   changedAt: Generated<Timestamp>;
   epoch: number | null;
+  firstStartedAt: Timestamp | null;
   machineId: string | null;
   ownerId: string;
   reason: Generated<string>;
@@ -1466,6 +1531,7 @@ export interface Tokens {
   ownerId: string;
   revokedAt: Timestamp | null;
   role: string;
+  scopes: string[] | null;
   serviceId: string | null;
   usedAt: Timestamp | null;
 }
@@ -1651,11 +1717,13 @@ export interface DB {
   agentBudgets: AgentBudgets;
   agentDrift: AgentDrift;
   agents: Agents;
+  auditEntries: AuditEntries;
   backups: Backups;
   ballotRemarks: BallotRemarks;
   ballots: Ballots;
   blessings: Blessings;
   blessingShares: BlessingShares;
+  certificates: Certificates;
   channels: Channels;
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
@@ -1673,6 +1741,7 @@ export interface DB {
   dropScheduleChannels: DropScheduleChannels;
   dropSchedules: DropSchedules;
   dropStops: DropStops;
+  edgeRefusals: EdgeRefusals;
   egoEntries: EgoEntries;
   egoSettlements: EgoSettlements;
   electors: Electors;
@@ -1705,6 +1774,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineInvites: MachineInvites;
   machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
@@ -1712,6 +1782,7 @@ export interface DB {
   memories: Memories;
   messageCitations: MessageCitations;
   messages: Messages;
+  mirrorRuns: MirrorRuns;
   modelRates: ModelRates;
   notices: Notices;
   notificationItems: NotificationItems;

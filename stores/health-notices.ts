@@ -30,6 +30,11 @@ const told: Partial<Record<HealthKind, Told>> = {
     states: ['late', ...failing],
     title: (id) => `The certificate of ${id} ends`,
   },
+  token: {
+    kind: 'token_ending',
+    states: ['late', ...failing],
+    title: (id) => `The token ${id} ends`,
+  },
 };
 
 const keyOf = (kind: HealthKind, id: string) => `health:${kind}:${id}`;

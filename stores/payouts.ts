@@ -5,7 +5,7 @@ import { payable, payoutUnit } from '../domain/market.ts';
 import { type Money, moneyText } from '../domain/money.ts';
 import { byHand, type PaymentProviderName, type PayoutState, payoutToldFrom } from '../domain/payments.ts';
 import { payoutEnded, payoutStarted } from '../domain/postings.ts';
-import type { Database, DatabaseTransaction } from './database.ts';
+import { type Database, type DatabaseTransaction, inTransaction } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -96,8 +96,13 @@ export function createPayoutStore(db: Database) {
      * @param by whose token; an operator ends only what is paid by hand, in their own books
      * @throws NOT_FOUND · CONFLICT where it has ended the other way
      */
-    async end(id: string, end: PayoutEnd, by: { madeBy: string; ownerId?: string }): Promise<Payout> {
-      return db.transaction().execute((tx) => endPayout(tx, id, end, by));
+    async end(
+      id: string,
+      end: PayoutEnd,
+      by: { madeBy: string; ownerId?: string },
+      within?: DatabaseTransaction,
+    ): Promise<Payout> {
+      return inTransaction(db, within, (tx) => endPayout(tx, id, end, by));
     },
 
     /** It is tried again and again, and somebody should look. */

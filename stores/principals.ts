@@ -6,6 +6,7 @@ import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
+import { iso } from './queries/page.ts';
 
 export interface Principal {
   /** Owner of every row this principal sees or makes. */
@@ -13,6 +14,8 @@ export interface Principal {
   role: Role;
   tokenId: string;
   kind: 'bearer' | 'session';
+  /** All that it may, of what its role may. Absent: everything. */
+  scopes?: readonly string[];
   /** The service whose token it is: it opens what services are for, and nothing else. Absent: a person's. */
   service?: string;
 }
@@ -28,6 +31,8 @@ export interface NewToken {
   mailId?: string;
   /** The service that it is of. */
   serviceId?: string;
+  /** All that it may, of what its role may. Default: everything. */
+  scopes?: readonly string[];
 }
 
 /** Sign-in links live this long and work once. */
@@ -36,6 +41,8 @@ export const onceSeconds = 15 * 60;
 export const inviteSeconds = 24 * 3600;
 /** What a service may do where it may do anything at all. */
 export const serviceRole = 'member' satisfies Role;
+/** Made tokens live this long where nobody says otherwise. */
+export const tokenDays = 90;
 export const sessionSeconds = 30 * 24 * 3600;
 
 /** The secrets are 256 random bits, so one round of SHA-256 keeps them: there is nothing to guess from a stolen hash. */
@@ -65,20 +72,29 @@ export async function firstOperator(executor: Executor): Promise<string | undefi
 }
 
 /** A new token; its secret is told this one time. */
-export async function issueToken(executor: Executor, token: NewToken): Promise<{ id: string; secret: string }> {
+export async function issueToken(executor: Executor, token: NewToken): Promise<IssuedToken> {
   const secret = newSecret();
   const id = newId('token');
-  const { expiresInSeconds, ...row } = token;
-  await executor
+  const { expiresInSeconds, scopes, ...row } = token;
+  const made = await executor
     .insertInto('tokens')
     .values({
       ...row,
       id,
+      scopes: scopes === undefined ? null : [...scopes],
       hash: tokenHash(secret),
       expiresAt: expiresInSeconds === undefined ? null : sql<Date>`now() + make_interval(secs => ${expiresInSeconds})`,
     })
-    .execute();
-  return { id, secret };
+    .returning('expiresAt')
+    .executeTakeFirstOrThrow();
+  return { id, secret, expiresAt: iso(made.expiresAt) };
+}
+
+export interface IssuedToken {
+  id: string;
+  /** Told this one time. */
+  secret: string;
+  expiresAt: string | null;
 }
 
 /** Somebody brings back what was mailed to an address. @returns whether the address is theirs; it is verified then */
@@ -145,7 +161,7 @@ export function createPrincipalStore(db: Database) {
     },
 
     /** Lets a secret that somebody else made (the operator's file) sign in; a revoked one stays revoked. */
-    async register(secret: string, token: Omit<NewToken, 'expiresInSeconds'>): Promise<void> {
+    async register(secret: string, token: Omit<NewToken, 'expiresInSeconds' | 'scopes'>): Promise<void> {
       await db
         .insertInto('tokens')
         .values({ ...token, id: newId('token'), hash: tokenHash(secret) })
@@ -156,8 +172,8 @@ export function createPrincipalStore(db: Database) {
     /** A token for a service of the owner's; its secret is told this one time. @throws NOT_FOUND */
     async issueForService(
       serviceId: string,
-      token: Omit<NewToken, 'kind' | 'role' | 'serviceId'>,
-    ): Promise<{ id: string; secret: string }> {
+      token: Omit<NewToken, 'kind' | 'role' | 'serviceId' | 'scopes'>,
+    ): Promise<IssuedToken> {
       return db.transaction().execute(async (tx) => {
         await assertService(tx, token.ownerId, serviceId);
         return issueToken(tx, { ...token, kind: 'bearer', role: serviceRole, serviceId });
@@ -171,7 +187,7 @@ export function createPrincipalStore(db: Database) {
     async find(secret: string, kind: 'bearer' | 'session'): Promise<Principal | undefined> {
       const row = await db
         .selectFrom('tokens')
-        .select(['id', 'ownerId', 'role', 'serviceId'])
+        .select(['id', 'ownerId', 'role', 'serviceId', 'scopes'])
         .select(sql<boolean>`coalesce(used_at < now() - interval '1 minute', true)`.as('stale'))
         .where('hash', '=', tokenHash(secret))
         .where('kind', '=', kind)
@@ -188,6 +204,7 @@ export function createPrincipalStore(db: Database) {
         role: row.role as Role,
         tokenId: row.id,
         kind,
+        ...(row.scopes === null ? {} : { scopes: row.scopes }),
         ...(row.serviceId === null ? {} : { service: row.serviceId }),
       };
     },
@@ -212,7 +229,7 @@ export function createPrincipalStore(db: Database) {
     async redeemOnce(
       once: string,
       kind: 'session' | 'bearer' = 'session',
-    ): Promise<{ secret: string; role: Role } | undefined> {
+    ): Promise<{ id: string; secret: string; role: Role; ownerId: string } | undefined> {
       return db.transaction().execute(async (tx) => {
         const known = await tx
           .selectFrom('tokens')
@@ -233,14 +250,14 @@ export function createPrincipalStore(db: Database) {
         if (!row) return undefined;
         const role = row.role as Role;
         if (row.mailId !== null) await verifyAddress(tx, row.ownerId, row.mailId);
-        const { secret } = await issueToken(tx, {
+        const { id, secret } = await issueToken(tx, {
           ownerId: row.ownerId,
           kind,
           role,
           name: row.name,
           expiresInSeconds: sessionSeconds,
         });
-        return { secret, role };
+        return { id, secret, role, ownerId: row.ownerId };
       });
     },
 

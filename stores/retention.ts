@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Fleet } from '../domain/fleet.ts';
+import { createAuditStore } from './audit.ts';
 import type { Database } from './database.ts';
 import { deletedName } from './users.ts';
 
@@ -9,6 +10,7 @@ const batch = 5_000;
 export type RetentionSeconds = Record<keyof Fleet['retention'], number>;
 
 export function createRetentionStore(db: Database) {
+  const audit = createAuditStore(db);
   return {
     /**
      * Deletes one batch of each table's rows that have outlived their retention. A run stays as long as a reflection
@@ -97,7 +99,8 @@ export function createRetentionStore(db: Database) {
         sql`delete from notices where ctid in (select n.ctid from notices n where n.resolved_at < ${ago(keep.notices)}
           and exists (select from notices l where l.owner_id = n.owner_id and (l.resolved_at, l.id) > (n.resolved_at, n.id)) limit ${batch})`,
       ];
-      let deleted = 0;
+      // It lets nobody delete but retention, and not with the others' statement.
+      let deleted = await audit.deleteOlder(keep.audit, batch);
       for (const statement of statements) deleted += Number((await statement.execute(db)).numAffectedRows ?? 0n);
       return deleted;
     },

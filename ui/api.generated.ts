@@ -150,7 +150,7 @@ export interface Schemas {
     type: string;
     title: string;
     status: number;
-    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'DEPLOY_BLOCKED' | 'ANSWER_CUT';
+    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
     detail: string;
     mend: string;
     requestId: string;
@@ -274,6 +274,21 @@ export interface Schemas {
     balance: number;
     at: string;
   };
+  AuditEntry: {
+    id: string;
+    at: string;
+    actor: string | null;
+    actorName: string | null;
+    tokenId: string | null;
+    kind: 'bearer' | 'session' | null;
+    role: 'operator' | 'creator' | 'member' | 'reader' | null;
+    service: string | null;
+    method: string;
+    route: string;
+    subjects: Array<string>;
+    outcome: 'done' | 'refused' | 'failed' | 'unknown';
+    status: number | null;
+  };
   Backup: {
     id: string;
     state: 'running' | 'done' | 'failed';
@@ -294,6 +309,63 @@ export interface Schemas {
     endedAt: string | null;
     rpoSeconds: number | null;
     rtoSeconds: number | null;
+  };
+  Machine: {
+    id: string;
+    labels: Array<string>;
+    gpus: Array<{
+      name: string;
+      class: '8g' | '12g' | '16g' | '24g' | '32g' | '48g' | '80g' | '141g';
+      vramGiB: number;
+    }>;
+    modelServer: {
+      kind: string;
+      url: string | null;
+      sequences: number;
+    } | null;
+    runsAs: 'local' | 'remote' | 'simulated';
+    state: 'ready' | 'suspect' | 'lost' | 'draining' | 'drained';
+    reason: string;
+    alive: boolean;
+    models: Array<string>;
+    slots: number;
+    agents: number;
+    polls: Array<string>;
+    epoch: number;
+    leaseUntil: string | null;
+    planVersion: number | null;
+    identity: string | null;
+    yields: string | null;
+  };
+  MachineInvite: {
+    id: string;
+    machineId: string;
+    state: 'open' | 'used' | 'expired' | 'revoked';
+    createdAt: string;
+    expiresAt: string;
+    usedAt: string | null;
+  };
+  Certificate: {
+    serial: string;
+    kind: 'authority' | 'server' | 'machine';
+    machineId: string | null;
+    generation: number;
+    state: 'living' | 'expired' | 'revoked';
+    issuedAt: string;
+    notAfter: string;
+  };
+  MirrorRun: {
+    id: string;
+    target: 'folder' | 'postgres';
+    state: 'running' | 'done' | 'failed';
+    reason: string;
+    startedAt: string;
+    endedAt: string | null;
+    entries: number | null;
+    bytes: number | null;
+    written: number | null;
+    removed: number | null;
+    sha256: string | null;
   };
   Tally: {
     method: 'single' | 'approval' | 'weighted' | 'quadratic' | 'ranked';
@@ -811,33 +883,6 @@ export interface Schemas {
       after: Schemas['PlanSummary'];
     };
   };
-  Machine: {
-    id: string;
-    labels: Array<string>;
-    gpus: Array<{
-      name: string;
-      class: '8g' | '12g' | '16g' | '24g' | '32g' | '48g' | '80g' | '141g';
-      vramGiB: number;
-    }>;
-    modelServer: {
-      kind: string;
-      url: string | null;
-      sequences: number;
-    } | null;
-    runsAs: 'local' | 'remote' | 'simulated';
-    state: 'ready' | 'suspect' | 'lost' | 'draining' | 'drained';
-    reason: string;
-    alive: boolean;
-    models: Array<string>;
-    slots: number;
-    agents: number;
-    polls: Array<string>;
-    epoch: number;
-    leaseUntil: string | null;
-    planVersion: number | null;
-    identity: string | null;
-    yields: string | null;
-  };
   Plan: {
     version: number;
     state: 'planned' | 'applying' | 'applied' | 'superseded';
@@ -974,7 +1019,7 @@ export interface Schemas {
     };
   };
   Health: {
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
     id: string;
     name: string;
     state: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -984,7 +1029,7 @@ export interface Schemas {
   };
   HealthChange: {
     seq: string;
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
     id: string;
     from: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | null;
     to: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -997,7 +1042,7 @@ export interface Schemas {
     judgedAt: string | null;
     counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     kinds: Array<{
-      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service';
+      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
       counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     }>;
     worst: Array<Schemas['Health']>;
@@ -1413,7 +1458,7 @@ export interface Schemas {
     errors: Array<{
       line: number;
       at?: string;
-      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'DEPLOY_BLOCKED' | 'ANSWER_CUT';
+      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
       detail: string;
       mend: string;
       errors?: Array<{
@@ -1524,7 +1569,7 @@ export interface Schemas {
   };
   Notice: {
     id: string;
-    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
+    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'token_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
     severity: 'info' | 'warning' | 'critical';
     subject: string;
     title: string;
@@ -2238,6 +2283,11 @@ export interface Schemas {
     isNewUser: boolean;
     token?: string;
   };
+  PaymentProviders: {
+    items: Array<{
+      id: 'stripe';
+    }>;
+  };
 }
 
 export interface Operations {
@@ -2293,7 +2343,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
       state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
       atLeast?: 'late' | 'failing' | 'lost' | undefined;
     };
@@ -2309,7 +2359,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
       id?: string | undefined;
     };
     body: undefined;
@@ -2365,6 +2415,7 @@ export interface Operations {
       name: string;
       role: 'operator' | 'creator' | 'member' | 'reader';
       tokenId: string;
+      scopes: Array<string> | null;
     };
   };
   'DELETE /v1/me': {
@@ -2394,6 +2445,7 @@ export interface Operations {
         usedAt: string | null;
         revokedAt: string | null;
         service: string | null;
+        scopes: Array<string> | null;
       }>;
       nextCursor: string | null;
     };
@@ -2408,7 +2460,8 @@ export interface Operations {
       role?: 'operator' | 'creator' | 'member' | 'reader' | undefined;
       service?: string | undefined;
       name?: string | undefined;
-      expiresInDays?: number | undefined;
+      expiresInDays?: number | null | undefined;
+      scopes?: Array<string> | undefined;
     };
     answer: Schemas['DryRun'] | {
       id: string;
@@ -2416,6 +2469,8 @@ export interface Operations {
       kind: 'bearer' | 'once';
       role: 'operator' | 'creator' | 'member' | 'reader';
       service?: string;
+      scopes?: Array<string>;
+      expiresAt: string | null;
     };
   };
   'DELETE /v1/tokens/{id}': {
@@ -2490,6 +2545,24 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
+  };
+  'GET /v1/audit': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      actor?: string | undefined;
+      subject?: string | undefined;
+      outcome?: 'done' | 'refused' | 'failed' | 'unknown' | undefined;
+      since?: string | undefined;
+      until?: string | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['AuditEntry']>;
+      nextCursor: string | null;
+    };
   };
   'GET /v1/mails': {
     path: undefined;
@@ -4328,6 +4401,92 @@ export interface Operations {
       nextCursor: string | null;
     };
   };
+  'GET /v1/machine-invites': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      machineId?: string | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['MachineInvite']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/machine-invites': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      machineId: string;
+      listen?: string | undefined;
+      host?: string | undefined;
+    };
+    answer: Schemas['DryRun'] | {
+      id: string;
+      machineId: string;
+      line: string;
+      listens: string;
+      expiresAt: string;
+    };
+  };
+  'GET /v1/certificates': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      machineId?: string | undefined;
+      kind?: 'authority' | 'server' | 'machine' | undefined;
+      state?: 'living' | 'expired' | 'revoked' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['Certificate']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/machines/{id}/revoke': {
+    path: {
+      id: string;
+    };
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      invites: number;
+      certificates: number;
+    };
+  };
+  'GET /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+      target?: 'folder' | 'postgres' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['MirrorRun']>;
+      nextCursor: string | null;
+    };
+  };
+  'POST /v1/mirror-runs': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      workflowId: string;
+      started: boolean;
+    };
+  };
   'GET /v1/readiness': {
     path: undefined;
     query: {
@@ -4397,7 +4556,7 @@ export interface Operations {
       dryRun?: 'true' | 'false' | undefined;
     };
     body: {
-      rule: 'package-cycle' | 'package-need-missing' | 'package-incomplete' | 'package-empty' | 'package-too-early' | 'package-without-undo' | 'machine-unknown' | 'machine-unnamed' | 'dependency-cycle' | 'dependency-out-of-reach' | 'gpu-where-none-is' | 'described-differently' | 'deprecated-copy' | 'only-in-old-copy' | 'variable-unset' | 'variable-unused' | 'dependency-missing' | 'script-missing' | 'port-unreadable' | 'module-unreachable' | 'module-duplicate' | 'import-unused' | 'import-cycle' | 'code-by-tool' | 'code-unread' | 'secret-in-file' | 'authentication-off' | 'certificate-unchecked' | 'plain-http' | 'store-exposed' | 'container-privileged' | 'secret-by-tool' | 'vram-exceeded' | 'gpu-without-size' | 'memory-unlimited' | 'disk-low' | 'live-unknown' | 'not-scraped' | 'metrics-nowhere' | 'output-discarded' | 'port-declared-clash' | 'port-derived-clash' | 'port-of-the-fleet' | 'port-taken' | 'port-ephemeral' | 'image-as-root' | 'image-unpinned' | 'health-check-missing' | 'restart-missing' | 'dockerfile-by-tool' | 'compose-by-schema' | 'store-without-volume' | 'store-without-backup' | 'volume-shared' | 'model-unpinned' | 'stop-not-graceful' | 'signals-kept-by-shell' | 'stop-ignored' | 'stop-fails' | 'stop-leaves-behind' | 'stop-untried' | 'runbook-missing' | 'tool-absent';
+      rule: 'package-cycle' | 'package-need-missing' | 'package-incomplete' | 'package-empty' | 'package-too-early' | 'package-without-undo' | 'machine-unknown' | 'machine-unnamed' | 'dependency-cycle' | 'dependency-out-of-reach' | 'gpu-where-none-is' | 'described-differently' | 'deprecated-copy' | 'only-in-old-copy' | 'variable-unset' | 'variable-unused' | 'dependency-missing' | 'script-missing' | 'port-unreadable' | 'module-unreachable' | 'module-duplicate' | 'import-unused' | 'import-cycle' | 'code-by-tool' | 'code-unread' | 'secret-in-file' | 'authentication-off' | 'certificate-unchecked' | 'plain-http' | 'store-exposed' | 'container-privileged' | 'secret-by-tool' | 'file-unread' | 'vram-exceeded' | 'gpu-without-size' | 'memory-unlimited' | 'disk-low' | 'live-unknown' | 'not-scraped' | 'metrics-nowhere' | 'output-discarded' | 'port-declared-clash' | 'port-derived-clash' | 'port-of-the-fleet' | 'port-taken' | 'port-ephemeral' | 'image-as-root' | 'image-unpinned' | 'health-check-missing' | 'restart-missing' | 'dockerfile-by-tool' | 'compose-by-schema' | 'store-without-volume' | 'store-without-backup' | 'volume-shared' | 'model-unpinned' | 'stop-not-graceful' | 'signals-kept-by-shell' | 'stop-ignored' | 'stop-fails' | 'stop-leaves-behind' | 'stop-untried' | 'runbook-missing' | 'tool-absent';
       fingerprint: string;
       until: string;
       by: string;
@@ -4957,6 +5116,12 @@ export interface Operations {
       items: Array<Schemas['Purchase']>;
       nextCursor: string | null;
     };
+  };
+  'GET /v1/payments/providers': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['PaymentProviders'];
   };
   'GET /v1/purchases/{id}': {
     path: {

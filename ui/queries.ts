@@ -26,7 +26,11 @@ const mostTries = 2;
 export function createQueries(onSignedOut: () => void): QueryClient {
   const client = new QueryClient({
     defaultOptions: {
+      // Without a network a write fails at once: waiting for it, it would be sent when nobody wants it any more.
+      mutations: { networkMode: 'always' },
       queries: {
+        // What the service worker keeps is answered without a network, too.
+        networkMode: 'always',
         // Events say when something is old; this is for what no event tells.
         staleTime: 30_000,
         gcTime: 10 * 60_000,

@@ -1,5 +1,8 @@
+import { pageText } from './page-text.ts';
+
 /** Every English text of the web UI that stands in no answer of the API, by view. The product's own words have the plain word beside them. */
 export const text = {
+  ...pageText,
   app: {
     name: 'Soulfra',
     skip: 'Skip to content',
@@ -10,6 +13,7 @@ export const text = {
     signOut: 'Sign out',
     theme: { label: 'Look', auto: 'As the device', light: 'Light', dark: 'Dark' },
     api: 'API reference',
+    offline: (since: string) => `Offline since ${since}: you see what was loaded before, and nothing can be changed.`,
     live: { connecting: 'Connecting', live: 'Live', away: 'Not live, trying again' },
     wake: 'Something went wrong on this page. What you did before is safe.',
     again: 'Try again',
@@ -30,6 +34,10 @@ export const text = {
     home: 'Needs you',
     fleet: 'Fleet',
     masks: 'Masks',
+    market: 'Market',
+    guilds: 'Guilds',
+    drops: 'Drops',
+    operations: 'Operations',
     globe: 'Globe',
   },
   signIn: {
@@ -39,18 +47,6 @@ export const text = {
     out: 'Open the link that was mailed to you, or that npm start printed. A link works once, within 15 minutes.',
     another: 'For another one:',
     run: 'If you run this installation:',
-  },
-  home: {
-    title: 'Needs you',
-    lead: 'What waits for a person.',
-    empty: 'Nothing waits for you',
-    emptyText: 'Approvals, parked work and faults appear here as they come.',
-    guilds: 'Your guilds (groups)',
-    guild: 'Guild',
-    you: 'You',
-    members: 'Members',
-    seats: 'Seats',
-    founded: 'founded it',
   },
   fleet: {
     title: 'Fleet',
@@ -93,6 +89,52 @@ export const text = {
       workflow: 'Workflow',
     },
     temporal: 'Open in Temporal',
+    yields: (why: string) => `Its GPUs are its owner’s now: ${why}`,
+    hours: 'GPU-hours a day',
+    hoursOf: (gpuClass: string) => `Class ${gpuClass}`,
+    hoursSay: (needed: string, available: string) => `${needed} of ${available} h`,
+    map: {
+      title: 'Who stands where',
+      nowhere: 'on no machine',
+      says: (machine: string, agents: string) => `${machine}: ${agents}`,
+      table: 'As a table',
+      machine: 'Machine',
+      agents: 'Agents',
+      services: 'Services',
+    },
+    acts: {
+      simulate: 'Simulate its loss',
+      drain: 'Drain',
+      resume: 'Resume',
+      drainTitle: (id: string) => `Drain ${id}?`,
+      drainText:
+        'It ends the work in hand and takes no more; its agents move to the other machines. Resume brings it back.',
+      draining: (id: string) => `${id} is being drained.`,
+      resumed: (id: string) => `${id} is in service again.`,
+    },
+    simulation: {
+      title: (id: string) => `If ${id} were lost`,
+      nothing: 'Simulated: nothing has changed.',
+      back: 'Back to now',
+      same: 'Nobody would move.',
+      home: (agents: string, from: string, to: string) => `${agents} would move from ${from} to ${to}.`,
+      load: (model: string, machine: string) => `${model} would be loaded on ${machine}.`,
+      degrade: (agents: string, model: string, reason: string) =>
+        `${agents} of ${model} would go on with a smaller model: ${reason}`,
+      wait: (agents: string, model: string, reason: string) => `${agents} of ${model} would wait: ${reason}`,
+      park: (agents: string, model: string, reason: string) => `${agents} of ${model} would be parked: ${reason}`,
+      service: (id: string, to: string | null, why: string) =>
+        `${id} would ${to === null ? 'stand nowhere' : `move to ${to}`}: ${why}`,
+    },
+    sweep: {
+      trigger: 'Let all reflect now',
+      started: 'A sweep has begun.',
+      title: (cadence: string) => `Sweep: ${cadence}`,
+      all: 'all that are due',
+      says: (ended: string, total: string) => `${ended} of ${total}`,
+      counts: (running: string, queued: string, failed: string) =>
+        `${running} running · ${queued} queued · ${failed} failed`,
+    },
   },
   masks: {
     title: 'Masks',

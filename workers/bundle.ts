@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { workflowSources } from '../config/app-version.ts';
 
 const workflowTracing = createRequire(import.meta.url).resolve(
   '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors',
@@ -19,7 +19,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
  */
 export async function workflowBundle({ traced = false }: { traced?: boolean } = {}): Promise<string> {
   const directory = join(root, 'node_modules', '.cache', 'soulfra');
-  const path = join(directory, `workflows-${sourcesHash()}${traced ? '-traced' : ''}.js`);
+  const path = join(directory, `workflows-${workflowSources()}${traced ? '-traced' : ''}.js`);
   if (existsSync(path)) return path;
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(root, 'workflows', 'index.ts'),
@@ -40,17 +40,4 @@ export async function workflowBundle({ traced = false }: { traced?: boolean } = 
     writeFileSync(own, code);
     return own;
   }
-}
-
-/** Over every file that may be bundled and the SDK's version. */
-function sourcesHash(): string {
-  const hash = createHash('sha256');
-  hash.update(readFileSync(join(root, 'node_modules/@temporalio/worker/package.json')));
-  for (const room of ['domain', 'workflows']) {
-    const files = readdirSync(join(root, room), { recursive: true, encoding: 'utf8' }).filter((file) =>
-      file.endsWith('.ts'),
-    );
-    for (const file of files.sort()) hash.update(file).update(readFileSync(join(root, room, file)));
-  }
-  return hash.digest('hex').slice(0, 16);
 }

@@ -1,6 +1,7 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyContextConfig, FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError } from '../../domain/errors.ts';
 import { covers } from '../../domain/roles.ts';
+import { permits, type Scope, scopeOf } from '../../domain/scopes.ts';
 import { type Principal, type PrincipalStore, serviceRole } from '../../stores/principals.ts';
 import type { Api } from '../types.ts';
 
@@ -12,8 +13,29 @@ export function callerOf(request: FastifyRequest): Principal {
   return request.caller;
 }
 
+/** The scope of a route, by its first tag; undefined: none is asked for. @throws where the tag is none of the closed list */
+export function routeScope(route: DeclaredRoute): Scope | undefined {
+  const { config, schema, method, url } = route;
+  if (config?.role === 'none' || config?.anyScope === true) return undefined;
+  const noun = schema?.tags?.[0];
+  const methods = [method].flat();
+  const scope = noun === undefined ? undefined : scopeOf({ noun, methods, reads: config?.reads === true });
+  if (scope !== undefined) return scope;
+  const said = noun === undefined ? 'has no tag' : `has the tag ${noun}`;
+  throw new Error(
+    `${methods.join(',')} ${url} ${said}, so it has no scope; give it one of scopeNouns in domain/scopes.ts`,
+  );
+}
+
+interface DeclaredRoute {
+  method: string | string[];
+  url: string;
+  config?: FastifyContextConfig;
+  schema?: { tags?: readonly string[] };
+}
+
 /**
- * Default-deny: a route declares its least role or the server does not start, and a service's token opens what says
+ * Default-deny: a route declares its least role and its scope or the server does not start, and a service's token opens what says
  * `services: true` alone. Who calls is found out before anything
  * else is read; the check itself stands on the route, after the rate limit, so that guesses are counted too.
  */
@@ -34,6 +56,7 @@ export function registerRoles(app: Api, principals: PrincipalStore): void {
       throw new Error(`${String(route.method)} ${route.url} is for services, so its role is reader or member`);
     }
     if (role === 'none') return;
+    const scope = routeScope(route);
     const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
     route.onRequest = [
       ...before,
@@ -51,6 +74,10 @@ export function registerRoles(app: Api, principals: PrincipalStore): void {
         }
         if (!covers(caller.role, role)) {
           throw new DomainError('FORBIDDEN', `this needs the role ${role}; the token has ${caller.role}`);
+        }
+        if (scope !== undefined && !permits(caller.scopes, scope)) {
+          const held = caller.scopes?.join(', ');
+          throw new DomainError('FORBIDDEN', `this needs the scope ${scope}; the token has ${held}`);
         }
         if (caller.kind === 'session') refuseOtherOrigins(request);
       },

@@ -84,6 +84,21 @@ export async function registerUi(app: Api, folder = builtFolder) {
     },
   });
 
+  app.route({
+    method: 'GET',
+    url: '/service-worker.js',
+    config: { role: 'none' },
+    schema: { hide: true },
+    handler: (_request, reply) => {
+      if (!existsSync(join(folder, 'service-worker.js'))) return reply.callNotFound();
+      // It may speak with nobody but us, whatever page it serves.
+      return reply
+        .header('content-security-policy', "default-src 'none'; connect-src 'self'")
+        .header('cache-control', 'no-cache')
+        .sendFile('service-worker.js');
+    },
+  });
+
   return {
     /** The page for a browser that goes to an address of ours; whether it was sent. */
     sendIfPage(request: FastifyRequest, reply: FastifyReply): boolean {

@@ -326,7 +326,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/fleet/simulate',
-    config: { role: 'reader' },
+    config: { role: 'reader', reads: true },
     schema: {
       tags: ['fleet'],
       summary: 'What would move, wait, degrade or park if machines went or came; changes nothing',

@@ -70,7 +70,7 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     method: 'GET',
     url: '/metrics',
     config: { role: 'reader' },
-    schema: { hide: true },
+    schema: { hide: true, tags: ['health'] },
     handler: async (request, reply) => {
       const { metrics } = context;
       // They are of the whole installation; who signed up here is no part of who runs it.

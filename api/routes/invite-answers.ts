@@ -89,7 +89,7 @@ export function inviteAnswerRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/invites/preview',
-    config: { role: 'none' },
+    config: { role: 'none', reads: true },
     schema: {
       tags: [tag],
       summary: 'What the secret of a link or of a mail invites to; nothing is used by looking',

@@ -6,6 +6,7 @@ import { paymentProviders, payoutStates } from '../../domain/payments.ts';
 import { listPayouts } from '../../stores/queries/payments.ts';
 import type { Payout } from '../../stores/payouts.ts';
 import type { ApiContext } from '../context.ts';
+import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, textSchema, timeSchema, writeQuery } from '../schemas.ts';
@@ -65,8 +66,10 @@ export function payoutRoutes(app: Api, { db, payouts, principals }: ApiContext):
     handler: async (request) => {
       const { id } = request.params;
       const { ownerId, tokenId: madeBy } = callerOf(request);
-      if (request.query.dryRun) return { dryRun: true as const, would: `say that ${id} was paid` };
-      return ended(await payouts.end(id, { paid: request.body }, { ownerId, madeBy }));
+      const { dryRun } = request.query;
+      const paid = { paid: request.body };
+      const payout = await writeOrTry(db, dryRun, (tx) => payouts.end(id, paid, { ownerId, madeBy }, tx));
+      return dryRun ? { dryRun: true as const, would: `say that ${id} was paid` } : ended(payout);
     },
   });
   app.route({
@@ -84,8 +87,10 @@ export function payoutRoutes(app: Api, { db, payouts, principals }: ApiContext):
     handler: async (request) => {
       const { id } = request.params;
       const { ownerId, tokenId: madeBy } = callerOf(request);
-      if (request.query.dryRun) return { dryRun: true as const, would: `give ${id} back to its creator` };
-      return ended(await payouts.end(id, { failed: request.body.reason }, { ownerId, madeBy }));
+      const { dryRun } = request.query;
+      const failed = { failed: request.body.reason };
+      const payout = await writeOrTry(db, dryRun, (tx) => payouts.end(id, failed, { ownerId, madeBy }, tx));
+      return dryRun ? { dryRun: true as const, would: `give ${id} back to its creator` } : ended(payout);
     },
   });
   app.route({

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema } from '../../domain/ids.ts';
 import { covers } from '../../domain/roles.ts';
+import { permits, type Scope, scopes, scopeSchema } from '../../domain/scopes.ts';
 import { serviceIdSchema } from '../../domain/services.ts';
-import { onceSeconds, type Principal, serviceRole } from '../../stores/principals.ts';
+import { onceSeconds, type Principal, serviceRole, tokenDays } from '../../stores/principals.ts';
 import { listTokens } from '../../stores/queries/tokens.ts';
 import { deleteUser, keptText, operatorOf } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
@@ -32,6 +33,7 @@ const tokenSchema = z.object({
   usedAt: timeSchema.nullable(),
   revokedAt: timeSchema.nullable(),
   service: z.string().nullable().describe('The service that it is of'),
+  scopes: z.array(z.string()).nullable().describe('null: all that its role may'),
 });
 
 export function principalRoutes(app: Api, context: ApiContext): void {
@@ -59,6 +61,12 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       const { once, as } = request.body;
       const session = await principals.redeemOnce(once, as === 'token' ? 'bearer' : 'session');
       if (!session) throw endedLink();
+      request.signedIn = {
+        ownerId: session.ownerId,
+        tokenId: session.id,
+        kind: as === 'token' ? 'bearer' : 'session',
+        role: session.role,
+      };
       if (as === 'token') return { role: session.role, token: session.secret };
       setSession(request, reply, session.secret);
       return { role: session.role };
@@ -68,7 +76,7 @@ export function principalRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'DELETE',
     url: '/v1/sessions',
-    config: { role: 'reader' },
+    config: { role: 'reader', anyScope: true },
     schema: {
       tags: ['sign-in'],
       summary: 'Ends the session that the request came with',
@@ -87,19 +95,25 @@ export function principalRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'GET',
     url: '/v1/me',
-    config: { role: 'reader' },
+    config: { role: 'reader', anyScope: true },
     schema: {
       tags: ['sign-in'],
       summary: 'Who the token speaks for',
       response: {
-        200: z.object({ userId: idSchema('user'), name: z.string(), role: roleSchema, tokenId: idSchema('token') }),
+        200: z.object({
+          userId: idSchema('user'),
+          name: z.string(),
+          role: roleSchema,
+          tokenId: idSchema('token'),
+          scopes: z.array(z.string()).nullable().describe('null: all that its role may'),
+        }),
         ...problemResponses,
       },
     },
     handler: async (request) => {
-      const { ownerId, role, tokenId } = callerOf(request);
+      const { ownerId, role, tokenId, scopes } = callerOf(request);
       const user = await userOf(ownerId);
-      return { userId: user.id, name: user.name, role, tokenId };
+      return { userId: user.id, name: user.name, role, tokenId, scopes: scopes === undefined ? null : [...scopes] };
     },
   });
 
@@ -119,10 +133,13 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const caller = callerOf(request);
       const { dryRun } = request.query;
+      if (!(await isWhole(caller)))
+        throw new DomainError(
+          'FORBIDDEN',
+          'a token of a lesser role than its user’s, or with scopes, does not delete the user',
+        );
       const kept = await writeOrTry(db, dryRun, async (tx) => {
         const operatorId = await operatorOf(tx, caller.ownerId);
-        if (!(await isWhole(caller)))
-          throw new DomainError('FORBIDDEN', 'a token of a lesser role than its user’s does not delete the user');
         return deleteUser(tx, operatorId, caller.ownerId);
       });
       if (dryRun) return { dryRun: true as const, would: `delete ${caller.ownerId}; ${keptText(kept)}` };
@@ -136,17 +153,18 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     return user;
   }
 
-  /** A token of a lesser role than its user's was made for a program, and stands for itself alone. */
-  async function isWhole({ ownerId, role }: Principal): Promise<boolean> {
-    return covers(role, (await userOf(ownerId)).role);
+  /** A token of a lesser role than its user's, or with scopes, was made for a program, and stands for itself alone. */
+  async function isWhole({ ownerId, role, scopes }: Principal): Promise<boolean> {
+    return scopes === undefined && covers(role, (await userOf(ownerId)).role);
   }
 
   listRoute(app, {
     url: '/v1/tokens',
     role: 'reader',
+    anyScope: true,
     tag: 'sign-in',
     summary:
-      'Your tokens, sign-in links and sessions; their secrets are not kept. A token of a lesser role than yours sees itself alone',
+      'Your tokens, sign-in links and sessions; their secrets are not kept. A token of a lesser role than yours, or with scopes, sees itself alone',
     item: tokenSchema,
     filters: {},
     params: z.object({}),
@@ -172,8 +190,28 @@ export function principalRoutes(app: Api, context: ApiContext): void {
             .optional()
             .describe('Whose token it is: it opens what services are for, and nothing else'),
           name: textSchema(80).optional().describe('Default: unnamed, or the name of the service'),
-          expiresInDays: z.int().min(1).max(3650).optional().describe('Only for kind bearer; default: never'),
+          expiresInDays: z
+            .int()
+            .min(1)
+            .max(3650)
+            .nullable()
+            .default(tokenDays)
+            .describe('Only for kind bearer; null: never. A notice says so a week before'),
+          scopes: z
+            .array(scopeSchema)
+            .min(1)
+            .max(scopes.length)
+            .optional()
+            .describe('All that it may, of what its role may; `drops:write` is `drops:read`, too. Default: everything'),
         })
+        .refine(
+          ({ scopes: asked, kind, service }) => asked === undefined || (kind === 'bearer' && service === undefined),
+          {
+            path: ['scopes'],
+            error: 'must not stand beside kind once, nor beside service: what those open is settled',
+            params: { mend: 'Leave out one of them.' },
+          },
+        )
         .refine(({ service, kind }) => service === undefined || kind === 'bearer', {
           path: ['kind'],
           error: 'must be bearer for a service',
@@ -192,49 +230,55 @@ export function principalRoutes(app: Api, context: ApiContext): void {
           kind: z.enum(['bearer', 'once']),
           role: roleSchema,
           service: z.string().optional(),
+          scopes: z.array(z.string()).optional(),
+          expiresAt: timeSchema.nullable(),
         }),
         ...problemResponses,
       },
     },
     handler: async (request, reply) => {
       const caller = callerOf(request);
-      const { kind, service, expiresInDays } = request.body;
+      const { kind, service, expiresInDays, scopes: asked } = request.body;
+      refuseMoreThan(caller, asked);
       const name = request.body.name ?? service?.slice(0, 80) ?? 'unnamed';
       if (service !== undefined) {
         if (request.query.dryRun) {
           await principals.assertService(caller.ownerId, service);
           return { dryRun: true as const, would: `make a token for the service ${service}` };
         }
-        const { id, secret } = await principals.issueForService(service, {
+        const { id, secret, expiresAt } = await principals.issueForService(service, {
           ownerId: caller.ownerId,
           name,
-          ...(expiresInDays === undefined ? {} : { expiresInSeconds: expiresInDays * 86_400 }),
+          ...(expiresInDays === null ? {} : { expiresInSeconds: expiresInDays * 86_400 }),
         });
-        return reply.code(201).send({ id, token: secret, kind, role: serviceRole, service });
+        return reply.code(201).send({ id, token: secret, kind, role: serviceRole, service, expiresAt });
       }
       const role = request.body.role ?? (kind === 'once' ? caller.role : 'reader');
       if (!covers(caller.role, role)) throw new DomainError('FORBIDDEN', `a ${caller.role} cannot make a ${role}`);
       if (request.query.dryRun) return { dryRun: true as const, would: `make a ${kind} token of role ${role}` };
       const expiresInSeconds =
-        kind === 'once' ? onceSeconds : expiresInDays === undefined ? undefined : expiresInDays * 86_400;
-      const { id, secret } = await principals.issue({
+        kind === 'once' ? onceSeconds : expiresInDays === null ? undefined : expiresInDays * 86_400;
+      const { id, secret, expiresAt } = await principals.issue({
         ownerId: caller.ownerId,
         kind,
         role,
         name,
         ...(expiresInSeconds === undefined ? {} : { expiresInSeconds }),
+        ...(asked === undefined ? {} : { scopes: asked }),
       });
-      return reply.code(201).send({ id, token: secret, kind, role });
+      const said = asked === undefined ? {} : { scopes: asked };
+      return reply.code(201).send({ id, token: secret, kind, role, ...said, expiresAt });
     },
   });
 
   app.route({
     method: 'DELETE',
     url: '/v1/tokens/:id',
-    config: { role: 'reader' },
+    config: { role: 'reader', anyScope: true },
     schema: {
       tags: ['sign-in'],
-      summary: 'Revokes a token or session of yours at once; a token of a lesser role than yours ends itself alone',
+      summary:
+        'Revokes a token or session of yours at once; a token of a lesser role than yours, or with scopes, ends itself alone',
       querystring: writeQuery,
       params: z.strictObject({ id: idSchema('token') }),
       body: emptyBody,
@@ -253,6 +297,17 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       return reply.code(204).send();
     },
   });
+}
+
+/** A token with scopes makes none that may more than itself: neither one without, nor a link into a browser. */
+function refuseMoreThan({ scopes: held }: Principal, asked: readonly Scope[] | undefined): void {
+  if (held === undefined) return;
+  const beyond = asked?.filter((scope) => !permits(held, scope));
+  if (beyond?.length === 0) return;
+  throw new DomainError(
+    'FORBIDDEN',
+    `a token with scopes makes only tokens with scopes of its own, ${held.join(', ')}${beyond === undefined ? '' : `; not ${beyond.join(', ')}`}`,
+  );
 }
 
 function endedLink(): DomainError {

@@ -53,7 +53,7 @@ export function workClaimRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/work/claim',
-    config: { role: 'member', services: true },
+    config: { role: 'member', services: true, audit: false },
     schema: {
       tags: ['work'],
       summary: 'Takes the next work of a service: the most urgent, then the oldest; 204 when none came in time',
@@ -99,7 +99,7 @@ export function workClaimRoutes(app: Api, context: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/work/heartbeat',
-    config: { role: 'member', services: true },
+    config: { role: 'member', services: true, audit: false },
     schema: {
       tags: ['work'],
       summary: 'Begins the lease of a claim anew; 409 when the work is lost, canceled or over: stop',

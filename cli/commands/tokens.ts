@@ -16,6 +16,21 @@ interface Token {
   usedAt: string | null;
   revokedAt: string | null;
   service: string | null;
+  scopes: string[] | null;
+}
+
+interface NewToken {
+  role?: string;
+  name?: string;
+  days?: number;
+  neverExpires?: true;
+  once?: boolean;
+  scope?: string[];
+}
+
+/** As the API takes it: null is never, and nothing said is its default. */
+export function daysOf({ days, neverExpires }: Pick<NewToken, 'days' | 'neverExpires'>): number | null | undefined {
+  return neverExpires === true ? null : days;
 }
 
 export function tokenCommands(program: Command): void {
@@ -25,17 +40,20 @@ export function tokenCommands(program: Command): void {
     .command('create')
     .option('--role <role>', 'operator, creator, member or reader; default: reader, for --once your own')
     .option('--name <name>', 'to know it again by')
-    .option('--days <n>', 'until it expires; default: never', wholeNumber)
+    .option('--days <n>', 'until it expires; default: 90', wholeNumber)
+    .option('--never-expires', 'only for what cannot be given a new one')
+    .option('--scope <scope...>', 'all that it may, such as drops:write agents:read; default: all that its role may')
     .option('--once', 'a sign-in link for a browser instead; works once, within 15 minutes')
     .description('make a token; its secret is shown this one time')
-    .action(async (options: { role?: string; name?: string; days?: number; once?: boolean }, command: Command) => {
+    .action(async (options: NewToken, command: Command) => {
       const { client, json } = sessionOf(command);
-      const { role, name, days, once = false } = options;
+      const { role, name, once = false, scope } = options;
       const made = await client.post<{ id: string; token: string }>('/tokens', {
         kind: once ? 'once' : 'bearer',
         role,
         name,
-        expiresInDays: once ? undefined : days,
+        expiresInDays: once ? undefined : daysOf(options),
+        scopes: scope,
       });
       if (json) return printJson(made);
       line(once ? `${findTarget().url}/#once=${made.token}` : made.token);
@@ -56,6 +74,7 @@ export function tokenCommands(program: Command): void {
           ['ROLE', (token) => token.role],
           ['NAME', (token) => token.name],
           ['SERVICE', (token) => token.service ?? ''],
+          ['SCOPES', (token) => token.scopes?.join(' ') ?? ''],
           ['MADE', (token) => ago(token.createdAt)],
           ['USED', (token) => ago(token.usedAt)],
           ['STATE', (token) => (token.id === tokenId ? 'this one' : stateOf(token))],

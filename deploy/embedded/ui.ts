@@ -12,7 +12,7 @@ import type { Screen } from './screen.ts';
 /** Written beside the built pages: what they were built of. */
 const hashFile = 'source-hash.txt';
 /** What of other rooms is built in, and the versions of everything that comes from elsewhere. */
-const outsideSources = ['domain/masks.ts', 'domain/random.ts', 'package-lock.json'];
+const outsideSources = ['domain/masks.ts', 'domain/random.ts', 'verifier/index.js', 'package-lock.json'];
 /** Below this, a compressed file saves nothing. */
 const leastBytes = 1024;
 

@@ -13,13 +13,26 @@ export interface TokenView {
   revokedAt: string | null;
   /** The service that it is of. */
   service: string | null;
+  /** Null: all that its role may. */
+  scopes: string[] | null;
 }
 
 /** The last made first; never the secret, which is not kept. @param page.id of the only one that is asked for */
 export async function listTokens(db: Executor, page: PageRequest & { id?: string | undefined }): Promise<TokenView[]> {
   let query = db
     .selectFrom('tokens')
-    .select(['id', 'kind', 'role', 'name', 'createdAt', 'expiresAt', 'usedAt', 'revokedAt', 'serviceId as service'])
+    .select([
+      'id',
+      'kind',
+      'role',
+      'name',
+      'createdAt',
+      'expiresAt',
+      'usedAt',
+      'revokedAt',
+      'serviceId as service',
+      'scopes',
+    ])
     .where('ownerId', '=', page.ownerId);
   if (page.id !== undefined) query = query.where('id', '=', page.id);
   if (page.after !== undefined) query = query.where('id', '<', page.after);

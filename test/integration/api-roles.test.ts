@@ -2,48 +2,105 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { brotliCompressSync } from 'node:zlib';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Role } from '../../domain/states.ts';
+import { covers } from '../../domain/roles.ts';
+import { type Role, roles } from '../../domain/states.ts';
 import { registerRoles } from '../../api/plugins/roles.ts';
 import { createServer } from '../../api/server.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
-import { createPrincipalStore } from '../../stores/principals.ts';
+import { createPrincipalStore, type NewToken } from '../../stores/principals.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { bornAgents } from '../support/born-agents.ts';
 import { testFleet } from '../support/fleets.ts';
+import { exampleOf, type JsonSchema } from '../support/schema-examples.ts';
+import { seedOneRowEach } from '../support/seeded-rows.ts';
 import Fastify from 'fastify';
 import type { Api } from '../../api/types.ts';
 
 let api: ApiFixture;
-let routes: Array<{ method: string; url: string; role: Role | 'none' }>;
+/** Every route, with what it declares: who may call it, and what it takes. */
+interface DeclaredRoute {
+  method: string;
+  url: string;
+  role: Role | 'none';
+  scope: string | undefined;
+  forServices: boolean;
+  params: Array<{ name: string; pattern: string }>;
+  /** What its query must hold. */
+  query: Record<string, unknown>;
+  body: JsonSchema | undefined;
+}
+let routes: DeclaredRoute[];
+let schemas: Record<string, JsonSchema>;
+/** A row of the operator's by table. */
+let rows: Map<string, string>;
+const callers: Record<string, string> = {};
+
+interface Operation {
+  description?: string;
+  parameters?: Array<{ name: string; in: string; required?: boolean; schema: JsonSchema }>;
+  requestBody?: { required?: boolean; content: Record<string, { schema: JsonSchema }> };
+}
 
 beforeAll(async () => {
   api = await createApiFixture();
-  // Every route is asked with nothing and with a guess: more than an address may within a minute, see api-limits.test.ts.
+  // Every route is asked by everybody: more than an address may within a minute, see api-limits.test.ts.
   const fleet = testFleet({ heavy: 0, light: 1, limits: { requestsPerMinute: 1_000_000 } });
   const agents = bornAgents(fleet);
   await createFleetStore(api.db).apply({ ownerId: api.ownerId, source: '', fleet, agents, changes: [] });
-  const paths = api.app.swagger().paths ?? {};
-  routes = Object.entries(paths).flatMap(([url, methods]) =>
-    Object.entries(methods as Record<string, { description?: string }>).map(([method, { description }]) => ({
+  const document = api.app.swagger() as {
+    paths?: Record<string, Record<string, Operation>>;
+    components?: { schemas?: Record<string, JsonSchema> };
+  };
+  schemas = document.components?.schemas ?? {};
+  routes = Object.entries(document.paths ?? {}).flatMap(([url, methods]) =>
+    Object.entries(methods).map(([method, { description = '', parameters = [], requestBody }]) => ({
       method: method.toUpperCase(),
-      url: url
-        .replaceAll('{id}', idFor(url))
-        .replace('{deliveryId}', newId(url.includes('/drops/') ? 'delivery' : 'webhookDelivery'))
-        .replace('{format}', 'atom')
-        .replace('{packageId}', 'wp-01')
-        .replace('{secretId}', newId(url.includes('/webhooks/') ? 'webhookSecret' : 'sourceSecret')),
-      role: (/least the role (\w+)/.exec(description ?? '')?.[1] ?? 'none') as Role | 'none',
+      url,
+      role: (/least the role (\w+)/.exec(description)?.[1] ?? 'none') as Role | 'none',
+      scope: /the scope ([\w-]+:\w+)/.exec(description)?.[1],
+      forServices: description.includes('The token of a service opens it'),
+      params: parameters
+        .filter((parameter) => parameter.in === 'path')
+        .map(({ name, schema }) => ({ name, pattern: schema.pattern ?? schema.anyOf?.[0]?.pattern ?? '' })),
+      query: Object.fromEntries(
+        parameters
+          .filter((parameter) => parameter.in === 'query' && parameter.required === true)
+          .map(({ name, schema }) => [name, exampleOf(schema, schemas)]),
+      ),
+      body: requestBody?.content['application/json']?.schema,
     })),
   );
-});
+  const neighbour = newId('user');
+  await api.db
+    .insertInto('users')
+    .values({ id: neighbour, name: 'neighbour', role: 'creator', operatorId: api.ownerId })
+    .execute();
+  const known = new Map([
+    ['agents', agents[0]!.id],
+    ['machines', 'pc2'],
+  ]);
+  rows = await seedOneRowEach(api.db, api.ownerId, given, known);
+  rows.set('users', neighbour);
+  // What two of them are joined with has no id.
+  await sql`insert into drop_stops (owner_id) values (${api.ownerId}) on conflict do nothing`.execute(api.db);
+  await sql`insert into destinations (owner_id, key) values (${api.ownerId}, 'x')`.execute(api.db);
+  const principals = createPrincipalStore(api.db);
+  const issue = async (token: Omit<NewToken, 'kind' | 'name'>) =>
+    (await principals.issue({ kind: 'bearer', name: 'test', ...token })).secret;
+  callers['service'] = await issue({ ownerId: api.ownerId, role: 'member', serviceId: rows.get('services')! });
+  callers['readsAudit'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['audit:read'] });
+  callers['readsHealth'] = await issue({ ownerId: api.ownerId, role: 'operator', scopes: ['health:read'] });
+  for (const role of ['reader', 'member', 'creator'] as const)
+    callers[`neighbour ${role}`] = await issue({ ownerId: neighbour, role });
+}, 60_000);
 afterAll(() => api?.close());
 
-const feedId = newId('channel');
 const open = [
   'GET /v1/downloads/{token}',
-  `GET /v1/feeds/${feedId}/atom`,
+  'GET /v1/feeds/{id}/{format}',
   'GET /v1/health/live',
   'GET /v1/health/ready',
   'GET /v1/revocations',
@@ -53,49 +110,64 @@ const open = [
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
   'POST /v1/sign-ups',
-  'POST /v1/sources/harbour-news/events',
+  'POST /v1/sources/{id}/events',
 ];
-const lesser: Record<Role, Role | undefined> = {
-  reader: undefined,
-  member: 'reader',
-  creator: 'member',
-  operator: 'creator',
+/** Of rows whose ids are no three letters and a UUID. */
+const given = {
+  services: { id: 'vector-store' },
+  channels: { kind: 'discord_webhook' },
+  signing_keys: { id: `key_${'0'.repeat(32)}` },
+  ledger_transfers: { id: 'sale:seeded' },
 };
 
-function idFor(url: string): string {
-  if (url.includes('/runs/')) return newId('run');
-  if (url.startsWith('/v1/rollouts/')) return newId('rollout');
-  if (url.startsWith('/v1/messages/')) return newId('message');
-  if (url.includes('/whispers/')) return newId('whisper');
-  if (url.includes('/sweeps/')) return newId('sweep');
-  if (url.includes('/clusters/')) return newId('cluster');
-  if (url.includes('/reflections/')) return newId('reflection');
-  if (url.startsWith('/v1/memories/')) return newId('memory');
-  if (url.startsWith('/v1/threads/')) return newId('thread');
-  if (url.startsWith('/v1/loops/')) return newId('loopPackage');
-  if (url.includes('/tokens/')) return newId('token');
-  if (url.startsWith('/v1/ledger/')) return 'sale:none';
-  if (url.startsWith('/v1/signing-keys/')) return `key_${'0'.repeat(32)}`;
-  if (url.includes('/payouts/')) return newId('payout');
-  if (url.includes('/licenses/')) return newId('license');
-  if (url.startsWith('/v1/inbox/')) return newId('notice');
-  if (url.startsWith('/v1/listings/')) return newId('listing');
-  if (url.startsWith('/v1/purchases/')) return newId('purchase');
-  if (url.startsWith('/v1/refunds/')) return newId('refund');
-  if (url.includes('/feeds/')) return feedId;
-  if (url.includes('/channels/')) return newId('channel');
-  if (url.includes('/drops/')) return newId('drop');
-  if (url.includes('/drop-schedules/')) return newId('dropSchedule');
-  if (url.includes('/webhooks/')) return newId('webhook');
-  if (url.includes('/users/')) return newId('user');
-  if (url.includes('/mails/')) return newId('mail');
-  if (url.startsWith('/v1/guilds/')) return newId('guild');
-  if (url.startsWith('/v1/ballots/')) return newId('ballot');
-  if (url.startsWith('/v1/invites/')) return newId('invite');
-  if (url.startsWith('/v1/services/')) return 'vector-store';
-  if (url.includes('/sources/')) return 'harbour-news';
-  return url.includes('/schedules/') ? 'reflect-6h' : 'vesper-001';
+const nameOf = ({ method, url }: DeclaredRoute) => `${method} ${url}`;
+
+/** The address with rows of the operator's in it; what has none gets an id that is nobody's. */
+function addressOf({ url, params }: DeclaredRoute): string {
+  return params.reduce((address, { name, pattern }) => address.replace(`{${name}}`, valueOf(url, name, pattern)), url);
 }
+
+function valueOf(url: string, name: string, pattern: string): string {
+  if (name === 'format') return 'atom';
+  if (name === 'packageId') return 'wp-01';
+  const noun = url.split('/')[2]!;
+  const named: Record<string, string> = {
+    agents: rows.get('agents')!,
+    machines: 'pc2',
+    services: given.services.id,
+    sources: 'harbour-news',
+    schedules: 'reflect-6h',
+    ledger: given.ledger_transfers.id,
+    'signing-keys': given.signing_keys.id,
+  };
+  const prefix = /^\^(\w{3})_/.exec(pattern)?.[1];
+  if (prefix === undefined || (name === 'id' && noun in named)) return named[noun] ?? 'none';
+  const known = [...rows.values()].find((id) => id.startsWith(`${prefix}_`));
+  return known ?? `${prefix}_${newId('request').slice(4)}`;
+}
+
+function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
+  const query = new URLSearchParams(
+    Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]),
+  );
+  if (route.method !== 'GET') query.set('dryRun', 'true');
+  const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
+  return api.call(route.method, `${addressOf(route)}?${query.toString()}`, {
+    token,
+    headers: { 'idempotency-key': 'matrix', 'if-match': '"1"' },
+    ...(body === undefined || body === null ? {} : { body }),
+  });
+}
+
+/** Bodies that the schema alone does not lead to. */
+const bodies: Record<string, unknown> = {
+  'POST /v1/agents/{id}/budgets': { amount: 1, currency: 'EUR' },
+  'POST /v1/guilds/{id}/invites': { link: {} },
+  'POST /v1/licenses/{id}/extend': { uses: 5, reason: 'a word' },
+  'PATCH /v1/listings/{id}': { title: 'a word' },
+  'PATCH /v1/channels/{id}': { allowExtractive: true },
+  'PATCH /v1/drops/{id}': { title: 'a word' },
+};
 
 /** By OpenAI's protocol a refusal is told in its words. */
 function codeOf({ json }: Answer): unknown {
@@ -104,45 +176,110 @@ function codeOf({ json }: Answer): unknown {
 }
 
 test('only sign-in, health and what is signed otherwise are open to everybody', () => {
-  const found = routes.filter(({ role }) => role === 'none').map(({ method, url }) => `${method} ${url}`);
-  expect(found.sort()).toEqual(open);
+  expect(
+    routes
+      .filter(({ role }) => role === 'none')
+      .map(nameOf)
+      .sort(),
+  ).toEqual(open);
 });
 
-test('every other route refuses without a token, with a wrong one, and with a lesser role', async () => {
-  expect(routes.length).toBeGreaterThan(35);
-  for (const { method, url, role } of routes) {
-    if (role === 'none') continue;
-    // More routes than a stranger may ask for in a minute.
+test('every other route refuses whoever is nobody, of a lesser role, a service or without its scope', async () => {
+  expect(routes.length).toBeGreaterThan(200);
+  const wrong: object[] = [];
+  for (const route of routes.filter(({ role }) => role !== 'none')) {
+    // Of those that nobody lets in there are more than a stranger may ask for in a minute.
     await api.deps.redis!.flushdb();
-    const none = await api.call(method, url, { token: null });
-    expect({ url, status: none.status, code: codeOf(none) }).toEqual({
-      url,
-      status: 401,
-      code: 'UNAUTHENTICATED',
-    });
-    const wrong = await api.call(method, url, { token: 'sfr_of-nobody-at-all' });
-    expect({ url, status: wrong.status }).toEqual({ url, status: 401 });
-    const below = lesser[role];
-    if (below === undefined) continue;
-    const less = await api.call(method, url, { token: api.tokens[below] });
-    expect({ url, status: less.status, code: codeOf(less) }).toEqual({ url, status: 403, code: 'FORBIDDEN' });
+    const lesser = roles.filter((role) => !covers(role, route.role as Role));
+    const refused: Array<[who: string, token: string | null, status: number, why: RegExp]> = [
+      ['nobody', null, 401, /no valid token/],
+      ['a wrong token', 'sfr_of-nobody-at-all', 401, /no valid token/],
+      ...lesser.map((role): [string, string, number, RegExp] => [role, api.tokens[role], 403, /needs the role/]),
+    ];
+    if (!route.forServices) refused.push(['a service', callers['service']!, 403, /of the service/]);
+    if (route.scope !== undefined) {
+      const other = route.scope === 'audit:read' ? 'readsHealth' : 'readsAudit';
+      refused.push([other, callers[other]!, 403, /needs the scope/]);
+    }
+    for (const [who, token, status, why] of refused) {
+      const answer = await call(route, token);
+      const code = status === 401 ? 'UNAUTHENTICATED' : 'FORBIDDEN';
+      if (answer.status !== status || codeOf(answer) !== code || !why.test(answer.text))
+        wrong.push({ route: nameOf(route), who, status: answer.status, said: answer.text.slice(0, 120) });
+    }
   }
-});
+  expect(wrong).toEqual([]);
+}, 60_000);
 
 test('the declared role is enough', async () => {
-  for (const { method, url, role } of routes) {
-    if (role === 'none' || url === '/v1/events') continue;
-    const { status } = await api.call(`${method}`, method === 'GET' ? url : `${url}?dryRun=true`, {
-      token: api.tokens[role],
-    });
-    expect({ url, refused: status === 401 || status === 403 }).toEqual({ url, refused: false });
+  const wrong: object[] = [];
+  for (const route of routes) {
+    if (route.role === 'none' || streams.has(nameOf(route))) continue;
+    const { status, text } = await call(route, api.tokens[route.role]);
+    // The row may ask for more, such as a seat in the guild; the route does not.
+    if (status === 401 || /needs the (?:role|scope)|is of the service/.test(text))
+      wrong.push({ route: nameOf(route), text });
   }
-});
+  expect(wrong).toEqual([]);
+}, 60_000);
 
-test('a route without a role stops the start', async () => {
+/** They answer as long as somebody listens. */
+const streams = new Set(['GET /v1/events', 'GET /v1/messages/{id}/events']);
+
+test('another owner’s row is as if it were not there, for an operator of other things and for another user', async () => {
+  const wrong: object[] = [];
+  for (const route of routes.filter(({ role, params }) => role !== 'none' && params.length > 0)) {
+    const name = nameOf(route);
+    if (streams.has(name)) continue;
+    const { status: own } = await call(route, api.tokens.operator);
+    const found = own !== 404;
+    if (found === name in withoutRow) wrong.push({ name, own });
+    const { status: strange, text } = await call(route, api.stranger.token);
+    if (strange !== 404 && !(name in shared)) wrong.push({ name, strange, text: text.slice(0, 160) });
+    if (route.role === 'operator') continue;
+    const beside = await call(route, callers[`neighbour ${route.role}`]!);
+    if (beside.status !== 404 && !(name in shared))
+      wrong.push({ name, beside: beside.status, text: beside.text.slice(0, 160) });
+  }
+  expect(wrong).toEqual([]);
+}, 60_000);
+
+/** Of these the operator has no row here, and why; so a stranger's 404 proves nothing. */
+const sourcesOfFile = 'sources stand in fleet.yaml';
+const schedulesOfTemporal = 'Schedules are Temporal’s';
+const withoutRow: Record<string, string> = {
+  'GET /openai/v1/models/{model}': 'models are the fleet’s, by name',
+  'POST /v1/rollouts/{id}/packages/{packageId}/skip': 'packages are of its file',
+  'POST /v1/rollouts/{id}/packages/{packageId}/answer': 'packages are of its file',
+  'GET /v1/sources/{id}': sourcesOfFile,
+  'GET /v1/sources/{id}/items': sourcesOfFile,
+  'POST /v1/sources/{id}/poll': sourcesOfFile,
+  'POST /v1/sources/{id}/secrets': sourcesOfFile,
+  'GET /v1/sources/{id}/secrets': sourcesOfFile,
+  'DELETE /v1/sources/{id}/secrets/{secretId}': sourcesOfFile,
+  'GET /v1/ledger/transfers/{id}': 'without entries it is none',
+  'POST /v1/licenses/{id}/deactivate': 'there is no activation of it',
+  'POST /v1/licenses/{id}/transfer': 'there is nobody of that id to have it',
+  'POST /v1/purchases/{id}/refunds': 'nothing of it is in the ledger',
+  'POST /v1/schedules/{id}/pause': schedulesOfTemporal,
+  'POST /v1/schedules/{id}/resume': schedulesOfTemporal,
+  'POST /v1/schedules/{id}/trigger': schedulesOfTemporal,
+};
+/** What others may see or do all the same, and why. */
+const ofTheMarket = 'only who runs the marketplace: refused before any row is looked for';
+const shared: Record<string, string> = {
+  'POST /v1/listings/{id}/take-down': ofTheMarket,
+  'POST /v1/listings/{id}/put-back': ofTheMarket,
+};
+
+test('a route without a role or a scope stops the start', async () => {
   const app = Fastify() as Api;
   registerRoles(app, createPrincipalStore(api.db));
   expect(() => app.get('/v1/secrets', () => 'all of them')).toThrow('GET /v1/secrets declares no role');
+  const unscoped = (tags: string[]) => () =>
+    app.get('/v1/secrets', { config: { role: 'operator' }, schema: { tags } }, () => 'all of them');
+  expect(unscoped([])).toThrow('GET /v1/secrets has no tag, so it has no scope');
+  expect(unscoped(['secrets'])).toThrow('GET /v1/secrets has the tag secrets, so it has no scope');
   await app.close();
 });
 
@@ -163,6 +300,34 @@ test('a revoked or expired token opens nothing', async () => {
     expiresInSeconds: -1,
   });
   expect((await api.call('GET', '/v1/me', { token: expired.secret })).status).toBe(401);
+});
+
+test('a token with scopes opens what they say, tells of itself alone, and makes none that may more', async () => {
+  const make = (body: object, token?: string) => api.call('POST', '/v1/tokens', { body, ...(token ? { token } : {}) });
+  const made = await make({ role: 'operator', scopes: ['agents:write', 'sign-in:write'] });
+  expect(made.json).toMatchObject({ scopes: ['agents:write', 'sign-in:write'] });
+  const days = (Date.parse(made.json['expiresAt'] as string) - Date.now()) / 86_400_000;
+  expect(Math.round(days)).toBe(90);
+  const token = made.json['token'] as string;
+  const ask = async (method: string, url: string) => (await api.call(method, url, { token })).status;
+  expect(await ask('GET', '/v1/agents')).toBe(200);
+  expect(await ask('POST', '/v1/agents/light-001/pause?dryRun=true')).toBe(200);
+  expect(await ask('GET', '/v1/machines')).toBe(403);
+  expect(await ask('DELETE', '/v1/me?dryRun=true')).toBe(403);
+  expect((await api.call('GET', '/v1/me', { token })).json).toMatchObject({
+    scopes: ['agents:write', 'sign-in:write'],
+  });
+  expect((await api.call('GET', '/v1/tokens', { token })).json.items).toMatchObject([{ id: made.json['id'] }]);
+
+  expect((await make({ role: 'reader' }, token)).json['code']).toBe('FORBIDDEN');
+  expect((await make({ kind: 'once' }, token)).json['code']).toBe('FORBIDDEN');
+  expect((await make({ scopes: ['agents:read', 'users:write'] }, token)).json['detail']).toContain('not users:write');
+  expect((await make({ scopes: ['agents:read'] }, token)).status).toBe(201);
+  expect((await make({ scopes: ['agents:rule'] })).json['errors']).toMatchObject([
+    { path: 'scopes.0', mend: expect.stringContaining('agents, audit') as string },
+  ]);
+  expect((await make({ kind: 'once', scopes: ['agents:read'] })).json['errors']).toMatchObject([{ path: 'scopes' }]);
+  expect((await make({ expiresInDays: null })).json['expiresAt']).toBeNull();
 });
 
 test('a sign-in link becomes a session once; a session writes only from our own pages', async () => {

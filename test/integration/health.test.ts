@@ -377,11 +377,11 @@ test('books that do not add up are failing at once; what the deploy kit brings i
   expect([
     await healthOf('ledger', testOwner),
     await healthOf('backup', 'fleet'),
-    await healthOf('certificate', 'api'),
+    await healthOf('certificate', 'edge'),
   ]).toEqual([
     'not_set_up: nobody has an account yet',
     'not_set_up: none was made yet: soulfra backup',
-    'not_set_up: it comes with the deploy kit',
+    'not_set_up: no box has been invited: nothing listens beyond this host',
   ]);
   await sql`insert into ledger_accounts (id, owner_id, kind, holder, currency) values (${newId('ledgerAccount')}, ${testOwner}, 'platform', '', 'EUR')`.execute(
     db,
@@ -394,6 +394,33 @@ test('books that do not add up are failing at once; what the deploy kit brings i
     'failing: the last pass over the books found 3 places that do not add up',
   );
   expect(await changesOf('ledger', testOwner)).toEqual(['not_set_up → failing']);
+});
+
+test('a token that is in use and ends within a week is late, with a notice, and failing once it has ended', async () => {
+  const { db } = store;
+  const add = async (name: string, change: { expires: string; used?: string; made?: string }) => {
+    const tokenId = newId('token');
+    await sql`insert into tokens (id, owner_id, kind, role, name, hash, created_at, used_at, expires_at)
+      values (${tokenId}, ${testOwner}, 'bearer', 'reader', ${name}, ${Buffer.from(tokenId)}, now() - ${change.made ?? '85 days'}::interval,
+        now() - ${change.used ?? '1 hour'}::interval, now() + ${change.expires}::interval)`.execute(db);
+    return tokenId;
+  };
+  const ending = await add('backup script', { expires: '5 days' });
+  const others = [
+    await add('later', { expires: '8 days' }),
+    await add('unused', { expires: '5 days', used: '40 days' }),
+    await add('short', { expires: '5 days', made: '1 day' }),
+  ];
+  await look('upkeep');
+  expect(await healthOf('token', ending)).toMatch(/^late: backup script ends 20/);
+  for (const other of others) expect(await healthOf('token', other)).toBe('none');
+  expect(await noticesOf('token_ending')).toEqual([`${ending}: The token ${ending} ends`]);
+  await sql`update tokens set expires_at = now() - interval '1 hour' where id = ${ending}`.execute(db);
+  await look('upkeep');
+  expect(await healthOf('token', ending)).toMatch(/^failing: backup script has ended/);
+  await sql`update tokens set revoked_at = now() where id = ${ending}`.execute(db);
+  await look('upkeep');
+  expect([await healthOf('token', ending), ...(await noticesOf('token_ending'))]).toEqual(['none']);
 });
 
 test('what a look finds as it was is not written again, also of an agent that has just been changed', async () => {

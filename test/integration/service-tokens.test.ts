@@ -75,11 +75,11 @@ test('a route for services opens for the token, with the service as its principa
   app.setErrorHandler((err, _request, reply) => reply.code(errorTable[asDomainError(err).code].status).send());
   await app.register(fastifyCookie);
   registerRoles(app, createPrincipalStore(api.db));
-  app.get('/for-services', { config: { role: 'member', services: true } }, (request) => ({
+  app.get('/for-services', { config: { role: 'member', services: true }, schema: { tags: ['work'] } }, (request) => ({
     service: request.caller?.service ?? null,
     owner: request.caller?.ownerId,
   }));
-  app.get('/for-people', { config: { role: 'reader' } }, () => 'hidden');
+  app.get('/for-people', { config: { role: 'reader' }, schema: { tags: ['work'] } }, () => 'hidden');
   expect(() => app.get('/not-for-all', { config: { role: 'operator', services: true } }, () => 'x')).toThrow(
     'is for services, so its role is reader or member',
   );

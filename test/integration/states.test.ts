@@ -1,3 +1,4 @@
+import { auditPhases } from '../../domain/audit.ts';
 import { compositionStates } from '../../domain/compositions.ts';
 import { deliveryOutcomes } from '../../domain/deliveries.ts';
 import { sql } from 'kysely';
@@ -66,6 +67,7 @@ import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
 import { workJoins } from '../../domain/work.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
+import { mirrorTargets } from '../../domain/public-mirror.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
 let store: StoreScope;
@@ -76,11 +78,16 @@ afterAll(() => store?.close());
 
 /** Words that the database and the code must both know. */
 const words: Record<string, readonly string[]> = {
+  'audit_entries.actor_kind': ['bearer', 'session'],
+  'audit_entries.phase': auditPhases,
+  'audit_entries.role': roles,
   'agents.origin': agentOrigins,
   'agents.state': agentStates,
   'agent_drift.state': driftStates,
   'backups.state': backupStates,
   'restore_drills.state': backupStates,
+  'mirror_runs.state': backupStates,
+  'mirror_runs.target': mirrorTargets,
   'ballots.method': votingMethods,
   'ballots.state': ballotStates,
   'votes.origin': voteOrigins,

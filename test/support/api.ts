@@ -127,7 +127,8 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
       };
     },
     async rowCounts() {
-      const tables = await db.introspection.getTables();
+      // A write that was refused leaves its row in the audit log, and must.
+      const tables = (await db.introspection.getTables()).filter(({ name }) => name !== 'audit_entries');
       const counts: Record<string, number> = {};
       for (const { name } of tables) {
         const { total } = await db

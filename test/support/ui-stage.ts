@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { buildUi } from '../../deploy/embedded/ui.ts';
+import { sessionCookie } from '../../api/plugins/roles.ts';
 import type { ApiDeps } from '../../api/types.ts';
+import type { Role } from '../../domain/states.ts';
+import { issueToken } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from './api.ts';
 import { lacks } from './not-run.ts';
 
@@ -24,6 +27,8 @@ export interface Visit {
   theme?: 'light' | 'dark';
   /** Whether the visitor comes with a session. @default true */
   signedIn?: boolean;
+  /** Whose session it is; default: the operator's. */
+  as?: { ownerId: string };
   reducedMotion?: boolean;
 }
 
@@ -45,9 +50,13 @@ export interface UiStage {
 }
 
 /** The built pages, served by the shipped API on real servers, and a real browser. */
-export async function openUiStage(deps: Partial<ApiDeps> = {}): Promise<UiStage> {
+export async function openUiStage(
+  deps: Partial<ApiDeps> = {},
+  /** Opened before, with workers beside it; whoever opened it closes it. */
+  given?: ApiFixture,
+): Promise<UiStage> {
   await buildUi(repositoryRoot);
-  const api = await createApiFixture(deps);
+  const api = given ?? (await createApiFixture(deps));
   let browser: Browser | undefined;
   try {
     await api.app.listen({ host: '127.0.0.1', port: 0 });
@@ -57,7 +66,7 @@ export async function openUiStage(deps: Partial<ApiDeps> = {}): Promise<UiStage>
       args: ['--no-sandbox', '--disable-dev-shm-usage', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
     });
   } catch (err) {
-    await api.close();
+    if (given === undefined) await api.close();
     throw err;
   }
   const url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
@@ -69,7 +78,7 @@ export async function openUiStage(deps: Partial<ApiDeps> = {}): Promise<UiStage>
     api,
     url,
     newLink,
-    async visit({ width = 1280, height = 800, theme = 'light', signedIn = true, reducedMotion = true } = {}) {
+    async visit({ width = 1280, height = 800, theme = 'light', signedIn = true, as, reducedMotion = true } = {}) {
       const context = await opened.newContext({
         viewport: { width, height },
         colorScheme: theme,
@@ -80,9 +89,15 @@ export async function openUiStage(deps: Partial<ApiDeps> = {}): Promise<UiStage>
         hasTouch: width < 500,
       });
       if (signedIn) {
-        const { headers } = await api.call('POST', '/v1/sessions', { token: null, body: { once: await newLink() } });
-        const [name = '', value = ''] = String(headers['set-cookie']).split(';')[0]!.split('=');
-        await context.addCookies([{ name, value, url }]);
+        const ownerId = as?.ownerId ?? api.ownerId;
+        const { role } = await api.db
+          .selectFrom('users')
+          .select('role')
+          .where('id', '=', ownerId)
+          .executeTakeFirstOrThrow();
+        const session = { ownerId, kind: 'session', role: role as Role, name: 'test' } as const;
+        const { secret: value } = await issueToken(api.db, session);
+        await context.addCookies([{ name: sessionCookie, value, url }]);
       }
       const page = await context.newPage();
       page.setDefaultTimeout(30_000);
@@ -99,7 +114,7 @@ export async function openUiStage(deps: Partial<ApiDeps> = {}): Promise<UiStage>
     },
     async close() {
       await opened.close();
-      await api.close();
+      if (given === undefined) await api.close();
     },
   };
 }

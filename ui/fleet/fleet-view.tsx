@@ -1,6 +1,8 @@
+import { Link } from '@tanstack/react-router';
 import { ExternalLink } from 'lucide-react';
+import { useMemo, useRef, useState } from 'react';
 import type { Thing } from '../client.ts';
-import { count, counted, gib } from '../format.ts';
+import { count, counted, decimal, gib } from '../format.ts';
 import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Meter } from '../parts/meter.tsx';
@@ -8,8 +10,13 @@ import { Page, Section } from '../parts/page.tsx';
 import { Empty, Failed, Loading, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
-import { useApi } from '../queries.ts';
+import { useToasts } from '../parts/toasts.tsx';
+import { useApi, useWrite } from '../queries.ts';
 import { text } from '../text.ts';
+import { FleetMap } from './fleet-map.tsx';
+import { MachineActs } from './machine-acts.tsx';
+import { type Simulated, SimulatedLoss, movesOf } from './simulated-loss.tsx';
+import { Sweeps, TriggerSweep } from './sweeps.tsx';
 import './fleet.css';
 
 const words = text.fleet;
@@ -18,6 +25,24 @@ const words = text.fleet;
 export function FleetView() {
   const fleet = useApi('GET /v1/fleet', {}, { everyMs: 15_000 });
   const plan = useApi('GET /v1/fleet/plan', {}, { enabled: Boolean(fleet.data?.plan) });
+  const map = useApi('GET /v1/fleet/map', {}, { enabled: fleet.data !== undefined, everyMs: 15_000 });
+  const [simulated, setSimulated] = useState<Simulated>();
+  const simulate = useWrite('POST /v1/fleet/simulate');
+  const { failed } = useToasts();
+  const stage = useRef<HTMLDivElement>(null);
+  const home = map.data?.machines.find(({ id }) => id === simulated?.machineId)?.agents ?? 0;
+  const moved = useMemo(() => (simulated === undefined ? [] : movesOf(simulated, home)), [simulated, home]);
+  const lose = (machineId: string) =>
+    simulate.mutate(
+      { query: {}, body: { lose: [machineId] } },
+      {
+        onError: failed,
+        onSuccess: (report) => {
+          setSimulated({ machineId, report });
+          stage.current?.scrollIntoView({ block: 'start' });
+        },
+      },
+    );
   if (fleet.error?.status === 404) {
     return (
       <Page title={words.title}>
@@ -33,6 +58,7 @@ export function FleetView() {
     <Page
       title={words.title}
       lead={words.lead(name, current ? words.plan(current.version, current.state) : words.noPlan)}
+      acts={<TriggerSweep />}
     >
       <Figures
         of={[
@@ -43,6 +69,13 @@ export function FleetView() {
           { label: words.unplaced, value: count(agents.unplaced) },
         ]}
       />
+      <Sweeps />
+      <Section title={words.map.title}>
+        <div ref={stage} className="section fleet-stage">
+          {simulated && <SimulatedLoss simulated={simulated} onClose={() => setSimulated(undefined)} />}
+          <Shown of={map}>{(data) => <FleetMap map={data} moved={moved} />}</Shown>
+        </div>
+      </Section>
       <Section title={words.machines}>
         <ul className="machines">
           {machines.map((machine) => (
@@ -51,10 +84,27 @@ export function FleetView() {
               machine={machine}
               busy={runs.runningByMachine[machine.id] ?? 0}
               planned={plan.data?.plan?.machines.find(({ machineId }) => machineId === machine.id)}
+              onSimulate={() => lose(machine.id)}
             />
           ))}
         </ul>
       </Section>
+      {(plan.data?.plan?.hours.length ?? 0) > 0 && (
+        <Section title={words.hours}>
+          <div className="panel section">
+            {plan.data?.plan?.hours.map(({ gpuClass, needed, available }) => (
+              <Meter
+                key={gpuClass}
+                label={words.hoursOf(gpuClass)}
+                value={needed}
+                most={available}
+                tone={needed > available ? 'warn' : 'plain'}
+                says={words.hoursSay(decimal(needed), decimal(available))}
+              />
+            ))}
+          </div>
+        </Section>
+      )}
       <HealthNow />
       <Reflections />
       <Runs />
@@ -64,16 +114,15 @@ export function FleetView() {
 
 type Planned = Thing<'PlanSummary'>['machines'][number];
 
-function Machine({
-  machine,
-  planned,
-  busy,
-}: {
+interface MachineProps {
   machine: Thing<'Machine'>;
   planned: Planned | undefined;
   busy: number;
-}) {
-  const { id, state, reason, gpus, runsAs, models, slots, agents } = machine;
+  onSimulate: () => void;
+}
+
+function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
+  const { id, state, reason, gpus, runsAs, models, slots, agents, yields } = machine;
   return (
     <li className="panel machine" data-state={state}>
       <div className="section-head">
@@ -82,6 +131,7 @@ function Machine({
       </div>
       <p className="soft small">{gpus.map((gpu) => `${gpu.name}, ${gib(gpu.vramGiB)}`).join(' · ')}</p>
       {reason && <p className="small">{reason}</p>}
+      {yields && <p className="small">{words.yields(yields)}</p>}
       {planned && (
         <Meter
           label={words.vram}
@@ -96,6 +146,7 @@ function Machine({
         {counted(agents, 'agent')}
         {runsAs === 'simulated' && ` · ${words.simulated}`}
       </p>
+      <MachineActs machine={machine} onSimulate={onSimulate} />
     </li>
   );
 }
@@ -140,7 +191,14 @@ function Reflections() {
               <li key={reflection.id}>
                 <p>{reflection.text}</p>
                 <p className="faint">
-                  {reflection.agentName} · {words.from(counted(reflection.memories, 'memory', 'memories'))} ·{' '}
+                  <Link
+                    to="/agents/$id"
+                    params={{ id: reflection.agentId }}
+                    search={{ tab: 'reflections', reflection: reflection.id }}
+                  >
+                    {reflection.agentName}
+                  </Link>{' '}
+                  · {words.from(counted(reflection.memories, 'memory', 'memories'))} ·{' '}
                   {reflection.source === 'extractive' ? words.extractive : reflection.modelId}
                   {reflection.degraded && ` · ${words.degraded}`} · <Time at={reflection.createdAt} />
                 </p>
@@ -164,7 +222,14 @@ function Runs() {
             rows={items}
             keyOf={({ id }) => id}
             columns={[
-              { title: words.run.agent, cell: ({ agentId }) => agentId },
+              {
+                title: words.run.agent,
+                cell: ({ agentId }) => (
+                  <Link to="/agents/$id" params={{ id: agentId }}>
+                    {agentId}
+                  </Link>
+                ),
+              },
               { title: words.run.state, cell: ({ state }) => <StateBadge state={state} /> },
               { title: words.run.machine, cell: ({ machineId }) => machineId ?? '–' },
               {

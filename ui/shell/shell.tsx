@@ -3,10 +3,12 @@ import { Ellipsis } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import { useLive } from '../live.ts';
 import { type NavigationEntry, navigation } from '../navigation.ts';
+import { NarrationOverlay } from '../narration-overlay/narration-overlay.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { text } from '../text.ts';
 import { AccountMenu } from './account-menu.tsx';
 import icon from './icon.svg';
+import { Offline } from './offline.tsx';
 import './shell.css';
 
 /** Views at the foot of a phone; the others are behind "More". */
@@ -33,9 +35,11 @@ export function Shell() {
         <AccountMenu />
       </header>
       <main id="content" className="content" ref={content} tabIndex={-1}>
+        <Offline />
         <Away />
         <Outlet />
       </main>
+      <NarrationOverlay />
       <Foot />
     </div>
   );
