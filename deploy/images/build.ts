@@ -2,13 +2,20 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appVersion } from '../../config/app-version.ts';
-import { buildUi } from '../embedded/ui.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 
-/** `node deploy/images/build.ts [--base IMAGE] [--tag NAME] [--network host]`: our image of this checkout, under the name that the kit expects. */
+/**
+ * `node deploy/images/build.ts [--base IMAGE] [--tag NAME] [--network host] [--npm-registry URL]`: our image of this checkout, under
+ * the name that the kit expects. Tried before its size is printed: it runs as nobody, on a read-only root, without a network.
+ */
 
 const { values } = parseArgs({
-  options: { base: { type: 'string' }, tag: { type: 'string' }, network: { type: 'string' } },
+  options: {
+    base: { type: 'string' },
+    tag: { type: 'string' },
+    network: { type: 'string' },
+    'npm-registry': { type: 'string' },
+  },
 });
 const tag = values.tag ?? `soulfra:${appVersion()}`;
 const docker = (args: string[], stdio: 'inherit' | 'pipe') => {
@@ -22,11 +29,28 @@ const docker = (args: string[], stdio: 'inherit' | 'pipe') => {
   }
   return stdout ?? '';
 };
-// Built here, where its builder is: the image has no development dependencies.
-await buildUi(repositoryRoot);
-const base = values.base === undefined ? [] : ['--build-arg', `BASE=${values.base}`];
+const argument = (name: string, value: string | undefined) =>
+  value === undefined ? [] : ['--build-arg', `${name}=${value}`];
 const network = values.network === undefined ? [] : ['--network', values.network];
 const file = join(repositoryRoot, 'deploy/images/Dockerfile');
-docker(['build', '-f', file, ...base, ...network, '-t', tag, repositoryRoot], 'inherit');
+docker(
+  [
+    'build',
+    '-f',
+    file,
+    ...argument('BASE', values.base),
+    ...argument('NPM_CONFIG_REGISTRY', values['npm-registry']),
+    ...network,
+    '-t',
+    tag,
+    repositoryRoot,
+  ],
+  'inherit',
+);
+const tried = docker(
+  ['run', '--rm', '--read-only', '--network', 'none', '--cap-drop', 'ALL', tag, 'node', 'deploy/images/try.ts'],
+  'pipe',
+);
 const bytes = Number(docker(['image', 'inspect', '--format', '{{.Size}}', tag], 'pipe'));
-process.stdout.write(`${JSON.stringify({ image: tag, megabytes: Math.round(bytes / 1e6) })}\n`);
+const told = { image: tag, megabytes: Math.round(bytes / 1e6), ...(JSON.parse(tried) as object) };
+process.stdout.write(`${JSON.stringify(told)}\n`);

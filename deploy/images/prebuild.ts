@@ -16,6 +16,9 @@ const kept = `${arch === 'x64' ? 'x86_64' : 'aarch64'}-unknown-linux-gnu`;
 if (!existsSync(join(releases, kept))) throw new Error(`Temporal's core has no build for this platform: ${kept}`);
 for (const name of readdirSync(releases)) if (name !== kept) rmSync(join(releases, name), { recursive: true });
 
+// Built into dist/ui.
+rmSync(join(repositoryRoot, 'ui'), { recursive: true, force: true });
+
 // The image has its Node; Postgres and Redis are containers of their own.
 const modules = join(repositoryRoot, 'node_modules');
 for (const name of [
