@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { appVersion } from '../config/app-version.ts';
 import { loadFleetFile } from '../config/fleet-file.ts';
 import { fileChanges, writeFolder } from '../deploy/compose/folder.ts';
 import { hostParts, programMends, type Programs } from '../deploy/compose/host-parts.ts';
@@ -140,6 +141,7 @@ async function inside(there: string): Promise<number> {
     root: repositoryRoot,
     node: process.execPath,
     programs,
+    app: appVersion(),
     path: process.env['PATH'] ?? '/usr/bin:/bin',
   };
   const [mainpc, pc2] = fleet.machines;

@@ -14,8 +14,14 @@ interface PartChange {
   service: string;
   action: string;
 }
+interface UnitChange {
+  unit: string;
+  action: string;
+}
 interface Made {
   folder: string;
+  /** Of systemd, in place of containers. */
+  units: boolean;
   changes: FileChange[];
   made: string[];
   coordination: string;
@@ -28,6 +34,7 @@ interface Planned {
   machine: string;
   files: FileChange[];
   containers: PartChange[];
+  units: UnitChange[];
 }
 
 interface Where {
@@ -67,12 +74,18 @@ export function deployCommands(program: Command): void {
       line(`${good('✔')} ${bold(folder)}: ${changesIn(changes)}, ${made.made.length} secrets and certificates made`);
       for (const { path } of changes.filter(({ byHand }) => byHand))
         line(dim(`  ${path} had been changed by hand, and was written over`));
-      if (where.systemd) {
-        const here = `${folder}/units/${coordination}`;
-        line(`  on ${coordination}: cp ${here}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
-        line(`    systemctl enable --now $(cd ${here} && ls)`);
-        for (const id of machines.filter((each) => each !== coordination))
-          line(dim(`  for ${id}: what ${out}/machines/${id}.files names, to the same folder there; then likewise`));
+      if (made.units) {
+        const [whom, as] = process.getuid?.() === 0 ? ['root@', ', as root'] : ['', ''];
+        line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
+        for (const id of machines.filter((each) => each !== coordination)) {
+          line(`  for ${id}: copy what it needs${as}, and nothing else, to the same folder there`);
+          line(
+            dim(
+              `    tar -C ${folder} -T ${folder}/machines/${id}.files -cf - | ssh ${whom}${id} 'mkdir -p ${folder} && tar -C ${folder} -xpf -'`,
+            ),
+          );
+          line(dim(`    there, in the checkout: npx soulfra deploy apply --out ${folder} --machine ${id}`));
+        }
         return;
       }
       line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
@@ -94,7 +107,7 @@ export function deployCommands(program: Command): void {
 
   placed(deploy.command('plan'))
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .description('what an apply would change here: files, containers')
+    .description('what an apply would change here: files, containers or units')
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
       const plan = await runPart<Planned>(main, ['plan', ...argumentsOf(where)], { quiet: json });
@@ -104,25 +117,29 @@ export function deployCommands(program: Command): void {
 
   placed(deploy.command('apply'))
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .description('bring files and containers of this machine to what fleet.yaml says; a second time it changes nothing')
+    .description('bring files and containers, or units, of this machine to what fleet.yaml says; a second time it changes nothing')
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
       const done = await runPart<Planned>(main, ['apply', ...argumentsOf(where)], {
         quiet: json,
         onProgress: (text) => line(dim(`  ${text}`)),
       });
-      if (json) return printJson({ ...done, changes: done.files.length + done.containers.length });
-      const count = done.files.length + done.containers.length;
+      if (json) return printJson({ ...done, changes: countOf(done) });
+      const count = countOf(done);
       line(`${good('✔')} ${done.machine} is up: ${count === 0 ? 'nothing had to change' : `${count} changes`}`);
     });
 }
 
-function tell({ machine, files, containers }: Planned): void {
-  if (files.length + containers.length === 0) return line(`${good('✔')} ${machine} is as fleet.yaml says: 0 changes`);
+const countOf = ({ files, containers, units }: Planned) => files.length + containers.length + units.length;
+
+function tell(plan: Planned): void {
+  const { machine, files, containers, units } = plan;
+  if (countOf(plan) === 0) return line(`${good('✔')} ${machine} is as fleet.yaml says: 0 changes`);
   for (const { path, action, byHand } of files)
     line(`${action.padEnd(8)} ${path}${byHand ? '  (changed by hand)' : ''}`);
   for (const { file, service, action } of containers) line(`${action.padEnd(8)} ${service}  ${dim(file)}`);
-  line(`${files.length + containers.length} changes; soulfra deploy apply does them`);
+  for (const { unit, action } of units) line(`${action.padEnd(8)} ${unit}`);
+  line(`${countOf(plan)} changes; soulfra deploy apply does them`);
 }
 
 function changesIn(changes: readonly FileChange[]): string {

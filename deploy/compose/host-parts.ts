@@ -48,6 +48,8 @@ export interface HostLayout {
   /** This checkout, with node_modules. */
   root: string;
   node: string;
+  /** Version of the checkout. */
+  app: string;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -263,6 +265,6 @@ function readyWhenOk(node: string, url: string): string[] {
 /** Folders of `data/` on the coordinating machine; the others have only `worker`. */
 export function dataFoldersOf(site: DeploySite): string[] {
   const none = Object.fromEntries(Object.keys(programMends).map((name) => [name, name])) as Programs;
-  const layout = { folder: '', root: '', node: '', programs: none, path: '' };
+  const layout = { folder: '', root: '', node: '', app: '', programs: none, path: '' };
   return [...new Set(hostParts(site, site.coordination, layout).flatMap(({ data }) => data))];
 }

@@ -1,12 +1,14 @@
 import { parseArgs } from 'node:util';
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { appVersion } from '../../config/app-version.ts';
+import { serviceEnvironment } from '../../config/environment.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
+import { applyUnits, refuseHostFaults, unitChanges, type UnitHost, unitsIn, unitsOf } from './apply-units.ts';
 import { fileChanges, writeFolder } from './folder.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { dataFoldersOf } from './host-parts.ts';
@@ -59,7 +61,7 @@ function hostKitOf(file: string, folder: string): Kit {
   const { name, owner } = hostUser();
   const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
   const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  const layout = { folder, root: repositoryRoot, node: process.execPath, programs, path };
+  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), programs, path };
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
   return { site, own, files, image: 'none', owner };
 }
@@ -87,19 +89,25 @@ async function run(): Promise<object> {
     },
   });
   const folder = resolve(values.out);
-  const kit = values.systemd ? hostKitOf(resolve(values.file), folder) : kitOf(resolve(values.file));
+  // A folder stays of the kind that it was made.
+  const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
+  if (isOfUnits && positionals[0] !== 'init' && !existsSync(join(folder, 'authority')))
+    return broughtHere(positionals[0], resolve(values.file), folder, values.machine);
+  const kit = isOfUnits ? hostKitOf(resolve(values.file), folder) : kitOf(resolve(values.file));
   const { site, files, own, image } = kit;
   const write = async () => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
-    return writeFolder(folder, site, files, own, image, kit.owner);
+    const written = await writeFolder(folder, site, files, own, image, kit.owner);
+    if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site), kit.owner);
+    return written;
   };
   switch (positionals[0]) {
     case 'init': {
       const { changes, made } = await write();
-      if (kit.owner !== undefined) makeDataFolders(folder, site, kit.owner);
       return {
         folder,
+        units: isOfUnits,
         changes,
         made,
         coordination: site.coordination.id,
@@ -111,24 +119,58 @@ async function run(): Promise<object> {
     case 'plan': {
       const machine = machineHere(site, values.machine);
       const changes = fileChanges(folder, files);
+      if (isOfUnits) {
+        const units = await unitChanges(unitHost(), folder, unitsOf(files, machine.id));
+        return { folder, machine: machine.id, files: changes, containers: [], units };
+      }
       const { changes: containers } = await standing(folder, files, filesOf(site, machine), process.env);
-      return { folder, machine: machine.id, files: changes, containers };
+      return { folder, machine: machine.id, files: changes, containers, units: [] };
     }
     case 'apply': {
       const machine = machineHere(site, values.machine);
+      // Before a file is written: what the units run from is the folder.
+      if (isOfUnits) await refuseHostFaults(site, machine, hostOf(folder, unitsOf(files, machine.id)));
       const { changes, made } = await write();
       for (const { path, action } of changes) progress(`${path}: ${action}`);
+      if (isOfUnits) {
+        const units = await applyUnits({ ...hostOf(folder, unitsOf(files, machine.id)), say: progress });
+        return { folder, machine: machine.id, files: changes, made, containers: [], units };
+      }
       const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
-      return { folder, machine: machine.id, files: changes, made, containers };
+      return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
     default:
       throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
   }
 }
 
+function unitHost(): UnitHost {
+  const { scope, unitFolder } = serviceEnvironment();
+  return { scope, unitFolder, env: process.env };
+}
+const hostOf = (folder: string, wanted: ReadonlyMap<string, string>) => ({ folder, wanted, host: unitHost() });
+
+/** On another machine than the coordinating one, which has its part of the folder and nothing that makes it. */
+async function broughtHere(
+  act: string | undefined,
+  file: string,
+  folder: string,
+  wantedMachine: string | undefined,
+): Promise<object> {
+  const site = deploySite(loadFleetFile(file));
+  const machine = machineHere(site, wantedMachine);
+  const here = hostOf(folder, unitsIn(folder, machine.id));
+  const about = { folder, machine: machine.id, files: [], containers: [] };
+  if (act === 'plan') return { ...about, units: await unitChanges(here.host, folder, here.wanted) };
+  if (act !== 'apply') throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
+  await refuseHostFaults(site, machine, here);
+  makeDataFolders(folder, ['worker'], hostUser().owner);
+  return { ...about, made: [], units: await applyUnits({ ...here, say: progress }) };
+}
+
 /** What the units may write to. */
-function makeDataFolders(folder: string, site: DeploySite, { uid, gid }: Owner): void {
-  for (const name of ['', ...dataFoldersOf(site)]) {
+function makeDataFolders(folder: string, names: readonly string[], { uid, gid }: Owner): void {
+  for (const name of ['', ...names]) {
     const data = join(folder, 'data', name);
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (process.getuid?.() === 0) chownSync(data, uid, gid);

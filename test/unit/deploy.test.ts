@@ -395,7 +395,7 @@ describe('units of systemd', () => {
   const site = deploySite(fleetOf(2));
   const folder = '/srv/soulfra-deploy';
   const programs = Object.fromEntries(Object.keys(programMends).map((name) => [name, '/bin/true'])) as Programs;
-  const layout = { folder, root: '/srv/soulfra', node: '/bin/true', programs, path: '/usr/bin:/bin' };
+  const layout = { folder, root: '/srv/soulfra', node: '/bin/true', app: '1.0.0', programs, path: '/usr/bin:/bin' };
   const config = hostKit(site, shipped, folder, programs);
   const units = [...unitFiles(site, layout, config, 'root')].filter(([path]) => path.endsWith('.service'));
 
