@@ -18,10 +18,20 @@ interface UnitChange {
   unit: string;
   action: string;
 }
+interface Moved {
+  madeAt: string;
+  tables: number;
+  rows: number;
+  ledger: { transfers: number; hash: string };
+  underWay: Record<string, number>;
+  resumed: string[];
+}
 interface Made {
   folder: string;
   /** Of systemd, in place of containers. */
   units: boolean;
+  /** Null: nothing is taken along. */
+  moved: Moved | null;
   changes: FileChange[];
   made: string[];
   coordination: string;
@@ -41,6 +51,12 @@ interface Where {
   file: string;
   out: string;
   machine?: string;
+}
+
+interface InitOptions {
+  systemd?: true;
+  from?: string;
+  resumeSchedules?: true;
 }
 
 const main = 'deploy/compose/main.ts';
@@ -64,16 +80,26 @@ export function deployCommands(program: Command): void {
       'make the folder: compose files, configuration, secrets, certificates; what is there of the last two stays',
     )
     .option('--systemd', 'units for hosts without Docker, of the programs on PATH here, in place of compose files')
-    .action(async (where: Where & { systemd?: true }, command: Command) => {
+    .option(
+      '--from <folder>',
+      'take the fleet along that `npm start` ran from this data folder (.soulfra), which is stopped',
+    )
+    .option('--resume-schedules', 'with --from: Schedules that are paused there may run')
+    .action(async (where: Where & InitOptions, command: Command) => {
       const { json } = outputOf(command);
-      const units = where.systemd ? ['--systemd'] : [];
-      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...units], { quiet: json });
+      const asked = [
+        ...(where.systemd ? ['--systemd'] : []),
+        ...(where.from === undefined ? [] : ['--from', resolve(where.from)]),
+        ...(where.resumeSchedules ? ['--resume-schedules'] : []),
+      ];
+      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...asked], { quiet: json });
       if (json) return printJson(made);
       const { folder, changes, coordination, standby, machines, url } = made;
       const out = relative(process.cwd(), folder) || '.';
       line(`${good('✔')} ${bold(folder)}: ${changesIn(changes)}, ${made.made.length} secrets and certificates made`);
       for (const { path } of changes.filter(({ byHand }) => byHand))
         line(dim(`  ${path} had been changed by hand, and was written over`));
+      if (made.moved !== null) tellMoved(where.from!, made.moved);
       if (made.units) {
         const [whom, as] = process.getuid?.() === 0 ? ['root@', ', as root'] : ['', ''];
         line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
@@ -117,7 +143,9 @@ export function deployCommands(program: Command): void {
 
   placed(deploy.command('apply'))
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .description('bring files and containers, or units, of this machine to what fleet.yaml says; a second time it changes nothing')
+    .description(
+      'bring files and containers, or units, of this machine to what fleet.yaml says; a second time it changes nothing',
+    )
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
       const done = await runPart<Planned>(main, ['apply', ...argumentsOf(where)], {
@@ -140,6 +168,21 @@ function tell(plan: Planned): void {
   for (const { file, service, action } of containers) line(`${action.padEnd(8)} ${service}  ${dim(file)}`);
   for (const { unit, action } of units) line(`${action.padEnd(8)} ${unit}`);
   line(`${countOf(plan)} changes; soulfra deploy apply does them`);
+}
+
+function tellMoved(from: string, { madeAt, tables, rows, ledger, underWay, resumed }: Moved): void {
+  const words = `${tables} tables, ${rows} rows, ledger of ${ledger.transfers} transfers (${ledger.hash.slice(0, 12)})`;
+  line(`${good('✔')} the fleet of ${from} as of ${madeAt} is taken along: ${words}`);
+  const { asked = 0, by_parent: children = 0, over = 0 } = underWay;
+  line(
+    dim(
+      `  ${asked + children} workflows under way begin anew from their rows; ${over} had somebody waiting who is gone`,
+    ),
+  );
+  if (resumed.length > 0) line(dim(`  paused there, and running here: ${resumed.join(', ')}`));
+  line(
+    dim(`  apply brings it in before the API begins. ${from} stays as it is, and \`npm start\` refuses it from now on`),
+  );
 }
 
 function changesIn(changes: readonly FileChange[]): string {

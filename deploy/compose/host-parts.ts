@@ -1,5 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { movedArchive, movedKey } from './coordination.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { hostPlaces, type Places } from './places.ts';
@@ -50,6 +51,8 @@ export interface HostLayout {
   node: string;
   /** Version of the checkout. */
   app: string;
+  /** A fleet of `npm start` is brought in before the API begins. */
+  moved?: boolean;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -188,6 +191,18 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       once: true,
       after: ['temporal'],
     }),
+    ...(layout.moved
+      ? [
+          of({
+            name: 'move-in',
+            description: 'The fleet that was moved here',
+            command: [node, `${layout.root}/deploy/move/main.ts`, `${folder}/${movedArchive}`],
+            environment: { ...ours('api'), SOULFRA_BACKUP_KEY_FILE: places.secret(movedKey) },
+            once: true,
+            after: ['postgres'],
+          }),
+        ]
+      : []),
     of({
       name: 'api',
       description: 'API of Soulfra',
@@ -198,7 +213,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
       },
-      after: ['temporal-namespace', 'redis'],
+      after: ['temporal-namespace', 'redis', ...(layout.moved ? ['move-in'] : [])],
       ready: readyWhenOk(node, 'http://127.0.0.1:17000/v1/health/ready'),
       data: ['api'],
     }),

@@ -1,16 +1,20 @@
 import { parseArgs } from 'node:util';
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { appVersion } from '../../config/app-version.ts';
 import { serviceEnvironment } from '../../config/environment.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import { openSeal } from '../backup/seal.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
+import { secretsOfHome } from '../move/secrets.ts';
+import { takeHome, type Taken } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
 import { applyUnits, refuseHostFaults, unitChanges, type UnitHost, unitsIn, unitsOf } from './apply-units.ts';
 import { fileChanges, writeFolder } from './folder.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
+import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf } from './host-parts.ts';
 import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
@@ -49,8 +53,8 @@ function hostUser(): { name: string | undefined; owner: Owner } {
 }
 
 /** Units in place of compose files. */
-function hostKitOf(file: string, folder: string): Kit {
-  const { site, own } = kitOf(file);
+function hostKitOf(file: string, folder: string, moved: boolean): Kit {
+  const { site, own } = kitOf(file, moved);
   // It stands in scripts and in settings of servers, each with rules of its own for other characters.
   if (!/^[\w./-]+$/.test(folder))
     throw new DomainError(
@@ -59,20 +63,20 @@ function hostKitOf(file: string, folder: string): Kit {
     );
   const programs = findPrograms(process.env);
   const { name, owner } = hostUser();
-  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
+  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs, { moved });
   const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), programs, path };
+  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
   return { site, own, files, image: 'none', owner };
 }
 
-function kitOf(file: string): Kit {
+function kitOf(file: string, moved: boolean): Kit {
   const site = deploySite(loadFleetFile(file));
   refuseFaults(portClashes(portRows(site)));
   const shipped = readShipped(join(repositoryRoot, 'deploy'));
   return {
     site,
-    files: composeKit(site, shipped),
+    files: composeKit(site, shipped, { moved }),
     own: new Map([['own/alertmanager.yaml', shipped.alertmanager]]),
     image: `soulfra:${appVersion()}`,
   };
@@ -86,28 +90,39 @@ async function run(): Promise<object> {
       out: { type: 'string', default: 'soulfra-deploy' },
       machine: { type: 'string' },
       systemd: { type: 'boolean', default: false },
+      from: { type: 'string' },
+      'resume-schedules': { type: 'boolean', default: false },
     },
   });
   const folder = resolve(values.out);
+  const file = resolve(values.file);
   // A folder stays of the kind that it was made.
   const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
   if (isOfUnits && positionals[0] !== 'init' && !existsSync(join(folder, 'authority')))
-    return broughtHere(positionals[0], resolve(values.file), folder, values.machine);
-  const kit = isOfUnits ? hostKitOf(resolve(values.file), folder) : kitOf(resolve(values.file));
+    return broughtHere(positionals[0], file, folder, values.machine);
+  const moved = values.from !== undefined || existsSync(join(folder, movedArchive));
+  const kit = isOfUnits ? hostKitOf(file, folder, moved) : kitOf(file, moved);
   const { site, files, own, image } = kit;
+  const given = values.from === undefined ? {} : secretsOfHome(resolve(values.from), process.env);
   const write = async () => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
-    const written = await writeFolder(folder, site, files, own, image, kit.owner);
+    const written = await writeFolder(folder, site, files, own, image, kit.owner, given);
     if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site), kit.owner);
     return written;
   };
   switch (positionals[0]) {
     case 'init': {
       const { changes, made } = await write();
+      // Last: what the folder lacks is told before the fleet is taken along.
+      const taken =
+        values.from === undefined
+          ? null
+          : await moveInto(folder, resolve(values.from), kit.owner ?? ownerOfParts(), values['resume-schedules']);
       return {
         folder,
         units: isOfUnits,
+        moved: taken,
         changes,
         made,
         coordination: site.coordination.id,
@@ -142,6 +157,24 @@ async function run(): Promise<object> {
     default:
       throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
   }
+}
+
+/** The archive and its key, for whoever brings the fleet in. */
+async function moveInto(folder: string, from: string, { uid, gid }: Owner, resumeSchedules: boolean): Promise<Taken> {
+  const archive = join(folder, movedArchive);
+  const keyFile = join(folder, 'secrets', movedKey);
+  const taken = await takeHome({
+    from,
+    archive,
+    to: folder,
+    seal: await openSeal({ keyFile, passphrase: undefined }, { make: true }),
+    env: process.env,
+    resumeSchedules,
+    progress,
+  });
+  chmodSync(dirname(archive), 0o711);
+  if (process.getuid?.() === 0) for (const file of [archive, keyFile]) chownSync(file, uid, gid);
+  return taken;
 }
 
 function unitHost(): UnitHost {

@@ -45,7 +45,12 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
   return files;
 }
 
-function unitText(part: HostPart, { folder, root, app }: HostLayout, config: KitFiles, user: string | undefined): string {
+function unitText(
+  part: HostPart,
+  { folder, root, app }: HostLayout,
+  config: KitFiles,
+  user: string | undefined,
+): string {
   const words = [part.command, ...(part.prepare ?? [])].flat();
   const hash = createHash('sha256').update(JSON.stringify(part));
   for (const [path, text] of config)

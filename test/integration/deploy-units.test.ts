@@ -51,7 +51,8 @@ describe.skipIf(lacksSystemd('units of the kit are applied by a real systemd'))(
   const apply = (wanted: ReadonlyMap<string, string>, said: string[] = []) =>
     applyUnits({ folder: systemd.folder, wanted, host, say: (text) => void said.push(text) });
   const begun = () => readFileSync(join(systemd.folder, 'begun'), 'utf8').trim().split('\n');
-  const pidOf = (part: string) => systemd.systemctl('show', '--property=MainPID', '--value', `soulfra-kit-${part}.service`);
+  const pidOf = (part: string) =>
+    systemd.systemctl('show', '--property=MainPID', '--value', `soulfra-kit-${part}.service`);
 
   test('are begun in their order, each once what it needs is up, and a second time nothing changes', async () => {
     const said: string[] = [];
@@ -59,7 +60,13 @@ describe.skipIf(lacksSystemd('units of the kit are applied by a real systemd'))(
     expect(await unitChanges(host, systemd.folder, wanted)).toHaveLength(4);
     expect(existsSync(join(systemd.unitFolder, 'soulfra-kit-data.service'))).toBe(false);
     expect((await apply(wanted, said)).map(({ action }) => action)).toEqual(['create', 'create', 'create', 'create']);
-    expect(begun().filter((line) => !line.startsWith('other'))).toEqual(['data', 'data is up', 'schema', 'api', 'api is up']);
+    expect(begun().filter((line) => !line.startsWith('other'))).toEqual([
+      'data',
+      'data is up',
+      'schema',
+      'api',
+      'api is up',
+    ]);
     expect(said.at(-1)).toMatch(/\(4 of 4\)$/);
     const pids = await Promise.all(['data', 'api', 'other'].map(pidOf));
     expect(await unitChanges(host, systemd.folder, wanted)).toEqual([]);
@@ -95,9 +102,9 @@ describe.skipIf(lacksSystemd('units of the kit are applied by a real systemd'))(
   test('what does not come up is named with why, and the rest stays as it is', async () => {
     const before = await pidOf('data');
     const broken = unitText(systemd.folder, 'api', { after: ['schema'], run: 'exit 7' });
-    const failed = await apply(units({ 'soulfra-kit-api.service': broken, 'soulfra-kit-other.service': undefined })).catch(
-      (err: unknown) => err,
-    );
+    const failed = await apply(
+      units({ 'soulfra-kit-api.service': broken, 'soulfra-kit-other.service': undefined }),
+    ).catch((err: unknown) => err);
     expect(isDomainError(failed, 'UNAVAILABLE') && failed.message).toMatch(
       /^soulfra-kit-api\.service does not come up[\s\S]*7[\s\S]*apply again/,
     );
