@@ -1,9 +1,10 @@
-import { mkdirSync } from 'node:fs';
-import { backup, DatabaseSync } from 'node:sqlite';
+import { constants, copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { DomainError } from '../../domain/errors.ts';
 import { type MovedWorkflows, type WayToGoOn, wayToGoOn, waysToGoOn } from '../../domain/fleet-move.ts';
+import { needRoom, sizeOf } from '../backup/folders.ts';
 import type { Env, Home } from '../embedded/home.ts';
 import type { Parts } from '../embedded/parts.ts';
 import { freePort } from '../embedded/ports.ts';
@@ -46,7 +47,7 @@ export async function readOpenWorkflows(options: {
   progress('copying Temporal’s database');
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   const dbFile = `${spool}/temporal.db`;
-  await copyDatabase(home.path('temporal.db'), dbFile);
+  copyDatabase(home.path('temporal.db'), dbFile);
   progress('asking Temporal what is under way');
   const beganAt = Date.now();
   const port = await freePort();
@@ -62,13 +63,15 @@ export async function readOpenWorkflows(options: {
   }
 }
 
-async function copyDatabase(from: string, to: string): Promise<void> {
-  const source = new DatabaseSync(from, { readOnly: true });
-  try {
-    await backup(source, to);
-  } finally {
-    source.close();
-  }
+/** No server is at it, so its files are of one moment. */
+function copyDatabase(from: string, to: string): void {
+  const files = ['', '-wal'].filter((ending) => existsSync(`${from}${ending}`));
+  needRoom(
+    dirname(to),
+    files.reduce((sum, ending) => sum + sizeOf(`${from}${ending}`), 0),
+    'a copy of Temporal’s database',
+  );
+  for (const ending of files) copyFileSync(`${from}${ending}`, `${to}${ending}`, constants.COPYFILE_FICLONE);
 }
 
 /** @param beganAt milliseconds since 1970; what began since was begun by a Schedule of the copy */
