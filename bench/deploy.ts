@@ -37,6 +37,18 @@ const { values } = parseArgs({
   },
 });
 
+/** What the line always has. */
+const fields = [
+  'healthy',
+  'lost',
+  'refused_untrusted',
+  'restore_equal',
+  'second_apply_changes',
+  'upgrade_nondeterminism',
+  'rto_s',
+  'rpo_s',
+];
+
 /** What has no measurement yet says so, and is no figure. */
 const why: Record<string, string> = {
   restore_equal: 'a deployment has no backup of its own yet; `soulfra backup` is for what `npm start` runs',
@@ -62,16 +74,6 @@ async function outside(): Promise<number> {
   const lacks = lacking();
   if (lacks.length > 0) {
     const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-    const fields = [
-      'healthy',
-      'lost',
-      'refused_untrusted',
-      'restore_equal',
-      'second_apply_changes',
-      'upgrade_nondeterminism',
-      'rto_s',
-      'rpo_s',
-    ];
     const nothing = Object.fromEntries(fields.map((name) => [name, null]));
     process.stdout.write(
       `${JSON.stringify({ ...nothing, why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) })}\n`,
@@ -258,16 +260,6 @@ function refusals(there: string, folder: string, work: string): Record<string, s
 }
 
 function missing(figures: Record<string, unknown>): Record<string, null> {
-  const fields = [
-    'healthy',
-    'lost',
-    'refused_untrusted',
-    'restore_equal',
-    'second_apply_changes',
-    'upgrade_nondeterminism',
-    'rto_s',
-    'rpo_s',
-  ];
   for (const name of fields) if (figures[name] === undefined) why[name] ??= 'the run ended before it';
   return Object.fromEntries(fields.filter((name) => figures[name] === undefined).map((name) => [name, null]));
 }

@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { from as copyFrom, type CopyStreamQuery, to as copyTo } from 'pg-copy-streams';
 import type { LedgerFigures, TableFigures } from '../domain/backups.ts';
+import { DomainError } from '../domain/errors.ts';
 import { databaseOver } from './database.ts';
 import { newId } from './ids.ts';
 import { insertIntent, type Intent } from './intents.ts';
@@ -132,12 +133,17 @@ export type Snapshot = Awaited<ReturnType<typeof openSnapshot>>;
 /**
  * Fills a database that has the schema of the backup and nothing that counts, in one transaction. Triggers and references do
  * not act: they did when the rows were first written.
+ * @param options.mustBeEmpty CONFLICT where a fleet lives there, also one that came a moment ago
  */
-export async function openLoader(url: string, tls?: ConnectionOptions) {
+export async function openLoader(
+  url: string,
+  { tls, mustBeEmpty = false }: { tls?: ConnectionOptions | undefined; mustBeEmpty?: boolean } = {},
+) {
   const client = await connected(url, 'soulfra restore', tls);
   const tables = new Map((await tablesOf(client)).map((table) => [table.name, table]));
   await client.query('set session_replication_role = replica');
   await client.query('begin');
+  if (mustBeEmpty) await refuseLiving(client);
   const names = [...tables.keys()].map((name) => `public.${identifier(name)}`);
   if (names.length > 0) await client.query(`truncate ${names.join(', ')}`);
   let open: { name: string; stream: CopyStreamQuery } | undefined;
@@ -278,16 +284,29 @@ export async function movedState(
 ): Promise<'here' | 'another' | 'none'> {
   const client = await connected(url, 'soulfra move', tls);
   try {
-    const { rows } = await client.query<{ here: boolean; lives: boolean }>(
-      `select exists (select from restores where backup_id = $1) as here,
-        exists (select from users) or exists (select from fleet_versions) as lives`,
+    const { rows } = await client.query<{ here: boolean }>(
+      `select exists (select from restores where backup_id = $1) as here`,
       [moveOf(id)],
     );
-    const { here, lives } = rows[0]!;
-    return here ? 'here' : lives ? 'another' : 'none';
+    if (rows[0]!.here) return 'here';
+    return (await fleetLives(client)) ? 'another' : 'none';
   } finally {
     await client.end();
   }
+}
+
+async function fleetLives(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ lives: boolean }>(
+    `select exists (select from users) or exists (select from fleet_versions) as lives`,
+  );
+  return rows[0]!.lives;
+}
+
+/** Whoever writes there waits from here on, so what this does not find does not come before the tables are emptied. */
+async function refuseLiving(client: pg.Client): Promise<void> {
+  await client.query('lock table users, fleet_versions in access exclusive mode');
+  if (await fleetLives(client))
+    throw new DomainError('CONFLICT', 'a fleet has come to live in this database meanwhile: nothing was written');
 }
 
 /**

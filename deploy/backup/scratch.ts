@@ -134,6 +134,7 @@ async function unpackFiles(archive: string, seal: Seal, home: Home): Promise<voi
 /**
  * Fills a database that has the schema of the archive, compares every row, and keeps it only where all are equal.
  * @param options.settle what else is written in the same transaction
+ * @param options.mustBeEmpty CONFLICT where a fleet lives there
  */
 export async function loadRows(
   url: string,
@@ -144,12 +145,14 @@ export async function loadRows(
     progress,
     tls,
     settle,
+    mustBeEmpty = false,
   }: Pick<UnpackOptions, 'archive' | 'seal' | 'progress'> & {
     tls?: ConnectionOptions | undefined;
     settle?: SettleLoaded;
+    mustBeEmpty?: boolean;
   },
 ): Promise<void> {
-  const loader = await openLoader(url, tls);
+  const loader = await openLoader(url, { tls, mustBeEmpty });
   try {
     const all = manifest.entries.reduce((sum, { bytes }) => sum + bytes, 0);
     let done = 0;

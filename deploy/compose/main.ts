@@ -8,6 +8,7 @@ import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { openSeal } from '../backup/seal.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
+import { refuseMoved } from '../embedded/moved.ts';
 import { secretsOfHome } from '../move/secrets.ts';
 import { takeHome, type Taken } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
@@ -100,10 +101,19 @@ async function run(): Promise<object> {
   const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
   if (isOfUnits && positionals[0] !== 'init' && !existsSync(join(folder, 'authority')))
     return broughtHere(positionals[0], file, folder, values.machine);
-  const moved = values.from !== undefined || existsSync(join(folder, movedArchive));
+  const from = values.from === undefined ? undefined : resolve(values.from);
+  if (from !== undefined) refuseMoved(from, { endedIn: folder });
+  const hasArchive = existsSync(join(folder, movedArchive));
+  const moveFolder = dirname(join(folder, movedArchive));
+  if (positionals[0] !== 'init' && !hasArchive && existsSync(moveFolder))
+    throw new DomainError(
+      'CONFLICT',
+      `no fleet was taken along into ${folder}: \`soulfra deploy init --from\` was refused or cut off. Do it again; or rm -r ${moveFolder} for a deployment that begins empty`,
+    );
+  const moved = from !== undefined || hasArchive;
   const kit = isOfUnits ? hostKitOf(file, folder, moved) : kitOf(file, moved);
   const { site, files, own, image } = kit;
-  const given = values.from === undefined ? {} : secretsOfHome(resolve(values.from), process.env);
+  const given = from === undefined ? {} : secretsOfHome(from, process.env);
   const write = async () => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
@@ -116,9 +126,9 @@ async function run(): Promise<object> {
       const { changes, made } = await write();
       // Last: what the folder lacks is told before the fleet is taken along.
       const taken =
-        values.from === undefined
+        from === undefined
           ? null
-          : await moveInto(folder, resolve(values.from), kit.owner ?? ownerOfParts(), values['resume-schedules']);
+          : await moveInto(folder, from, kit.owner ?? ownerOfParts(), values['resume-schedules']);
       return {
         folder,
         units: isOfUnits,
@@ -160,21 +170,25 @@ async function run(): Promise<object> {
 }
 
 /** The archive and its key, for whoever brings the fleet in. */
-async function moveInto(folder: string, from: string, { uid, gid }: Owner, resumeSchedules: boolean): Promise<Taken> {
+async function moveInto(folder: string, from: string, owner: Owner, resumeSchedules: boolean): Promise<Taken> {
   const archive = join(folder, movedArchive);
   const keyFile = join(folder, 'secrets', movedKey);
-  const taken = await takeHome({
+  const isRoot = process.getuid?.() === 0;
+  // From here on an apply knows that the folder waits for a fleet.
+  mkdirSync(dirname(archive), { recursive: true });
+  chmodSync(dirname(archive), 0o711);
+  const seal = await openSeal({ keyFile, passphrase: undefined }, { make: true });
+  if (isRoot) chownSync(keyFile, owner.uid, owner.gid);
+  return takeHome({
     from,
     archive,
     to: folder,
-    seal: await openSeal({ keyFile, passphrase: undefined }, { make: true }),
+    ...(isRoot && { owner }),
+    seal,
     env: process.env,
     resumeSchedules,
     progress,
   });
-  chmodSync(dirname(archive), 0o711);
-  if (process.getuid?.() === 0) for (const file of [archive, keyFile]) chownSync(file, uid, gid);
-  return taken;
 }
 
 function unitHost(): UnitHost {

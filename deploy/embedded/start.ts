@@ -49,7 +49,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   const data = readStamp(home);
   const app = appStamp(repositoryRoot);
   refuseNewerData(data, app);
-  refuseMoved(home);
+  refuseMoved(home.dir);
 
   let control: Server | undefined;
   const parts = createParts({

@@ -59,6 +59,7 @@ export async function bringIn(options: {
     seal,
     tls,
     progress,
+    mustBeEmpty: true,
     settle: async (client) => {
       begins = await settleMoved(client, manifest, workflows);
     },

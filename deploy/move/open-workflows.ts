@@ -1,5 +1,7 @@
 import { constants, copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { DomainError } from '../../domain/errors.ts';
@@ -12,6 +14,9 @@ import { resolveTemporal, temporalPart } from '../embedded/temporal.ts';
 import { readStamp, refuseNewerData } from '../embedded/version.ts';
 
 /** What the Temporal of a stopped fleet has open. */
+
+/** Two looks so far apart have to say the same. */
+const settleMs = 1_500;
 
 export interface OpenWorkflows {
   /** How many there are of each way to go on. */
@@ -48,7 +53,6 @@ export async function readOpenWorkflows(options: {
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   const dbFile = `${spool}/temporal.db`;
   copyDatabase(home.path('temporal.db'), dbFile);
-  progress('asking Temporal what is under way');
   const beganAt = Date.now();
   const port = await freePort();
   await parts.start(
@@ -56,7 +60,16 @@ export async function readOpenWorkflows(options: {
   );
   const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
   try {
-    return await readOpen(new Client({ connection, namespace }), beganAt);
+    const client = new Client({ connection, namespace });
+    progress('asking Temporal what is under way');
+    // What was begun in its last moments is listed once the server has come to it.
+    let open = await readOpen(client, beganAt);
+    for (;;) {
+      await pause(settleMs);
+      const again = await readOpen(client, beganAt);
+      if (isDeepStrictEqual(open, again)) return again;
+      open = again;
+    }
   } finally {
     await connection.close();
     await parts.stop('temporal');

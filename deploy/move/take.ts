@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type BackupHead, backupFormat, backupIdOf, type BackupManifest } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
@@ -10,9 +10,9 @@ import { addRows, type Progress } from '../backup/create.ts';
 import { fullDisk, mustOwn, needRoom, sizeOf, syncFolder } from '../backup/folders.ts';
 import { equalWords } from '../backup/scratch.ts';
 import type { Seal } from '../backup/seal.ts';
-import { type Env, type Home, openHome, readJson, writeJson } from '../embedded/home.ts';
+import { type Env, type Home, openHome, readJson } from '../embedded/home.ts';
 import { endLeftovers, recordParts } from '../embedded/leftovers.ts';
-import { movedFileOf, type MovedTo } from '../embedded/moved.ts';
+import { recordMoved, refuseMoved } from '../embedded/moved.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { createParts, type Parts } from '../embedded/parts.ts';
 import { freePort } from '../embedded/ports.ts';
@@ -28,8 +28,10 @@ export interface TakeOptions {
   from: string;
   /** File that is to be; one that is there gives way once the new one is whole. */
   archive: string;
-  /** Where the fleet goes, for who starts the old one again. */
+  /** Folder of the deployment where the fleet goes, for who starts the old one again. */
   to: string;
+  /** Whose the archive is to be; left out: of who asks. */
+  owner?: { uid: number; gid: number };
   seal: Seal;
   env: Env;
   /** Schedules that a person has paused would run again, since a new Temporal knows nothing of it. */
@@ -51,7 +53,8 @@ export interface Taken {
 
 /** @throws CONFLICT where it runs, has servers of others, is of another version, or holds what cannot go on */
 export async function takeHome(options: TakeOptions): Promise<Taken> {
-  const { from, archive, env, progress } = options;
+  const { from, archive, to, env, progress } = options;
+  refuseMoved(from, { endedIn: to });
   const home = openedHome(from, env);
   await endLeftovers(home);
   // From here on a start finds that somebody is at it.
@@ -71,11 +74,14 @@ export async function takeHome(options: TakeOptions): Promise<Taken> {
     const part = `${archive}.part`;
     rmSync(part, { force: true });
     const manifest = await write({ ...options, archive: part }, url, open.asked);
+    if (options.owner !== undefined) chownSync(part, options.owner.uid, options.owner.gid);
+    const { id, madeAt } = manifest;
+    // Before the archive has its place: at no moment may both be started, since two of a fleet would post and pay twice.
+    recordMoved(from, { id, to, at: madeAt, whole: false });
+    syncFolder(from);
     renameSync(part, archive);
     syncFolder(dirname(archive));
-    const { id, madeAt } = manifest;
-    // Two of them alive would post and pay twice.
-    writeJson(movedFileOf(home), { id, to: options.to, at: madeAt } satisfies MovedTo);
+    recordMoved(from, { id, to, at: madeAt, whole: true });
     return { id, madeAt, ...equalWords(manifest), underWay: open.counts, resumed: open.paused };
   } catch (err) {
     throw fullDisk(err);

@@ -5,7 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { movedArchive, movedKey } from '../../deploy/compose/coordination.ts';
 import { openHome } from '../../deploy/embedded/home.ts';
-import { refuseMoved } from '../../deploy/embedded/moved.ts';
+import { recordMoved, refuseMoved } from '../../deploy/embedded/moved.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { openOperatorToken, openSecrets } from '../../deploy/embedded/secrets.ts';
 import { creditsGranted } from '../../domain/postings.ts';
@@ -155,17 +155,10 @@ function run(main: string, args: readonly string[], env: Record<string, string> 
   });
   return { child, done };
 }
-const init = async (...more: string[]): Promise<Last> => {
-  const { done } = run('deploy/compose/main.ts', [
-    'init',
-    '--file',
-    fleetFile,
-    '--out',
-    kit,
-    '--from',
-    stage.home,
-    ...more,
-  ]);
+const kitMain = (act: string, ...more: string[]) =>
+  run('deploy/compose/main.ts', [act, '--file', fleetFile, '--out', kit, ...more]);
+const init = (...more: string[]) => ended(kitMain('init', '--from', stage.home, ...more));
+const ended = async ({ done }: ReturnType<typeof run>): Promise<Last> => {
   const { last, err } = await done;
   expect(last, err).toMatch(/^\{/);
   return JSON.parse(last) as Last;
@@ -189,6 +182,22 @@ test('a fleet that runs, has Schedules paused, or what this version does not kno
 }, 180_000);
 
 test('a stopped one is taken along whole, with the keys that its rows were sealed by, and is refused a start of its own', async () => {
+  const { child, done: killed } = kitMain('init', '--from', stage.home, '--resume-schedules');
+  child.stdout!.on('data', (text: string) => text.includes('reading it back') && child.kill('SIGKILL'));
+  expect((await killed).code).toBeNull();
+  expect([existsSync(join(kit, movedArchive)), existsSync(join(stage.home, 'moved.json'))]).toEqual([false, false]);
+  // A deployment that begins empty is not what was asked for.
+  expect((await ended(kitMain('apply', '--machine', 'pc2'))).failed).toMatchObject({
+    code: 'CONFLICT',
+    message: expect.stringMatching(/no fleet was taken along/),
+  });
+  const cutOff = { id: 'x', at: new Date().toISOString(), whole: false };
+  recordMoved(stage.home, { ...cutOff, to: '/srv/elsewhere' });
+  expect((await init('--resume-schedules')).failed).toMatchObject({
+    code: 'CONFLICT',
+    message: expect.stringMatching(/to \/srv\/elsewhere was cut off/),
+  });
+  recordMoved(stage.home, { ...cutOff, to: kit });
   const { result, failed } = await init('--resume-schedules');
   expect(failed).toBeUndefined();
   const rows = Object.values(before.tables).reduce((sum, table) => sum + table.rows, 0);
@@ -204,7 +213,8 @@ test('a stopped one is taken along whole, with the keys that its rows were seale
   expect(secret('operator_token')).toBe(readFileSync(join(stage.home, 'operator.token'), 'utf8').trim());
   expect(readFileSync(join(kit, 'coordination.yaml'), 'utf8')).toMatch(/move-in:/);
   expect(readFileSync(join(kit, movedArchive)).subarray(0, 21).toString()).toBe('age-encryption.org/v1');
-  expect(() => refuseMoved(openHome(stage.env, '/'))).toThrow(/was moved to/);
+  expect(() => refuseMoved(stage.home)).toThrow(/was moved to/);
+  expect((await init()).failed).toMatchObject({ code: 'CONFLICT', message: expect.stringMatching(/was moved to/) });
 }, 120_000);
 
 test('it is brought in equal row by row by a role that is no superuser, through a kill, and once', async () => {
@@ -227,9 +237,11 @@ test('it is brought in equal row by row by a role that is no superuser, through 
   expect((await killed).code).toBeNull();
   expect((await stage.query(otherUrl, 'select id from users')).length).toBe(0);
 
-  const { code: ended, last, err } = await bringIn().done;
-  expect(ended, err).toBe(0);
-  expect(JSON.parse(last)).toMatchObject({ begins: { waiting: 1, notifications: 1, others: 1 } });
+  // Two at once: one fills it, and the other finds that out and writes nothing.
+  const both = await Promise.all([bringIn().done, bringIn().done]);
+  const [filled, ...others] = both.filter(({ code: each, last }) => each === 0 && JSON.parse(last).rows !== null);
+  expect(others).toEqual([]);
+  expect(JSON.parse(filled!.last)).toMatchObject({ begins: { waiting: 1, notifications: 1, others: 1 } });
   const after = await figuresOf(otherUrl);
   expect(after.ledger).toEqual(before.ledger);
   for (const [name, { rows, hash }] of Object.entries(before.tables)) {
