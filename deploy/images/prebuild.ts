@@ -7,7 +7,7 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 
 // By its path: deploy/ starts workers and is no part of them.
 const { workflowBundle } = (await import(join(repositoryRoot, 'workers/bundle.ts'))) as {
-  workflowBundle(options?: { traced?: boolean }): Promise<string>;
+  workflowBundle: (options?: { traced?: boolean }) => Promise<string>;
 };
 for (const traced of [false, true]) process.stdout.write(`${await workflowBundle({ traced })}\n`);
 

@@ -19,7 +19,7 @@ const { devDependencies, dependencies } = JSON.parse(readFileSync(at('package.js
   Record<string, string>
 >;
 const { components } = JSON.parse(readFileSync(at('sbom.json'), 'utf8')) as { components: { name: string }[] };
-const { workflowBundle } = (await import(at('workers/bundle.ts'))) as { workflowBundle(): Promise<string> };
+const { workflowBundle } = (await import(at('workers/bundle.ts'))) as { workflowBundle: () => Promise<string> };
 // It says who calls the servers, and is the largest part that could have no build for this platform.
 await import('@temporalio/worker');
 

@@ -269,9 +269,9 @@ test('what was under way begins in the new Temporal under the same ids, with wha
     } finally {
       await relay.stop();
     }
-    const begun = [];
+    const begun: [string, string][] = [];
     for await (const { workflowId, type } of client.workflow.list()) begun.push([workflowId, type]);
-    expect(begun.toSorted()).toEqual([
+    expect(begun.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
       ['mail:mai_waits', 'sendMail'],
       ['notification:ntf_open', 'sendNotification'],
       ['purchase:pur_open', 'purchaseLicense'],
