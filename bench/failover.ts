@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import { fleetAgents } from '../domain/fleet.ts';
 import { personaOf } from '../domain/personas.ts';
 import { type Lab, type LabProcess, openLab, openLabServers, until } from '../test/support/lab.ts';
+import { openTcpHop, type TcpHop } from '../test/support/tcp-hop.ts';
 import { failoverBound } from './support/failover-bound.ts';
 import { failoverFleet, failoverTokens } from './support/failover-fleet.ts';
 import {
@@ -24,7 +25,6 @@ import {
   freePorts,
   startBenchModelServer,
 } from './support/fleet-bench.ts';
-import { type HeldRelay, startHeldRelay } from './support/held-relay.ts';
 import { type Edit, protections, type Protection, sabotagedSources } from './support/sabotage.ts';
 
 /**
@@ -152,7 +152,7 @@ interface Setup {
   servers: Record<BenchMachine, BenchModelServer>;
   workers: Record<BenchMachine, LabProcess>;
   /** Between each worker and the database. */
-  networks: Record<BenchMachine, HeldRelay>;
+  networks: Record<BenchMachine, TcpHop>;
   urls: Record<BenchMachine, string>;
   agents: number;
 }
@@ -164,9 +164,8 @@ async function inLab<Result>(sources: string | undefined, use: (setup: Setup) =>
     workerLogLevel: 'warn',
     ...(sources === undefined ? {} : { sources }),
   });
-  const { hostname: host, port } = new URL(lab.addresses.databaseUrl);
-  const database = { host, port: Number(port) };
-  const networks = { mainpc: await startHeldRelay(database), pc2: await startHeldRelay(database) };
+  const { host } = new URL(lab.addresses.databaseUrl);
+  const networks = { mainpc: await openTcpHop(host), pc2: await openTcpHop(host) };
   try {
     const [mainPort, pc2Port] = await freePorts(2);
     const servers = {
@@ -201,7 +200,7 @@ async function inLab<Result>(sources: string | undefined, use: (setup: Setup) =>
     return await use({ lab, servers, workers, networks, urls, agents: agents.length });
   } finally {
     await lab.close();
-    for (const network of Object.values(networks)) network.close();
+    for (const network of Object.values(networks)) await network.close();
     await base.close();
   }
 }
@@ -282,9 +281,9 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
   }
   if (kind === 'late') {
     const network = networks[machineId];
+    const epoch = await epochOf(lab, machineId);
     network.hold();
     await until(`a result of ${machineId} is on its way`, async () => network.holds('into step_results'), 60_000);
-    const epoch = await epochOf(lab, machineId);
     workers[machineId].signal('SIGSTOP');
     await until(`${machineId} is judged lost`, async () => (await epochOf(lab, machineId)) > epoch, 60_000);
     await pause(away * 1000);
@@ -303,10 +302,10 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
   workers[machineId] = startWorker(setup, machineId);
 }
 
-/** Its way to the database is a relay, which can be held. */
+/** Its way to the database can be held. */
 function startWorker({ lab, networks }: Pick<Setup, 'lab' | 'networks'>, machineId: BenchMachine): LabProcess {
   const url = new URL(lab.addresses.databaseUrl);
-  url.port = String(networks[machineId].port);
+  url.host = networks[machineId].address;
   return lab.startWorker(machineId, { DATABASE_URL: url.href });
 }
 

@@ -90,3 +90,15 @@ export function accepts(host: string, port: number): Promise<boolean> {
     socket.once('error', () => end(false));
   });
 }
+
+/** One that nobody listens at now, for a server that is only looked into. */
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port: 0, host: '127.0.0.1' }, () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
