@@ -1,6 +1,7 @@
 import { amiss, type Check, type DiskReading, judgeClock, judgeDisk, ok, type Reading, skipped } from './doctor.ts';
 import type { FleetMachine } from './fleet.ts';
 import { gpuShortfalls } from './gpu-check.ts';
+import type { ModelReport } from './model-manifest.ts';
 import type { Plan } from './plan.ts';
 import type { MachineState } from './states.ts';
 
@@ -31,6 +32,10 @@ export interface MachineReport {
   gpus: Reading<ReportedGpu[]> | null;
   /** Null: there is none to ask. */
   modelServer: ReportedModelServer | null;
+  /** Version of fleet.yaml that the worker goes by; absent in reports of older workers. */
+  fleetVersion?: number;
+  /** Which weights it has and serves; absent where it has no model server, and in reports of older workers. */
+  models?: ModelReport;
 }
 
 /** A model that the plan keeps on the machine. */

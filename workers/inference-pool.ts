@@ -17,6 +17,8 @@ export interface ModelLoader {
   load(modelId: string, signal: AbortSignal): Promise<void>;
   /** @returns false where the server keeps it in memory */
   unload(modelId: string, signal: AbortSignal): Promise<boolean>;
+  /** Whether what was loaded last is a version that may be served no more. */
+  isStale?(modelId: string): boolean;
 }
 
 export interface PoolOptions extends SharedByWorkers {
@@ -229,15 +231,30 @@ export function createInferencePool(options: PoolOptions) {
         target = next;
         missing.clear();
         planVersion = version;
-        const keep = new Set(next.flatMap(queuesOf));
+        // What was loaded as a version that may be served no more is loaded anew.
+        const kept = next.filter(({ modelId }) => !resident.has(modelId) || !loader.isStale?.(modelId));
+        const keep = new Set(kept.flatMap(queuesOf));
         await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
-        const nextIds = new Set(next.map((model) => model.modelId));
+        const nextIds = new Set(kept.map((model) => model.modelId));
         for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
           resident.delete(modelId);
           if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
         }
         // A change of slots or rank needs no new worker: the gate holds them.
         for (const model of next) gate.open({ ...model, talkQueue: talkQueue(model.queue) });
+        await pollTarget(signal);
+        options.onChange();
+      });
+    },
+
+    /** Loads a model anew, which may bring another version of it: its calls in hand end first, and none is taken meanwhile. */
+    reload(modelId: string, signal: AbortSignal): Promise<void> {
+      return inOrder(async () => {
+        const model = target.find((each) => each.modelId === modelId);
+        if (model === undefined || held.size > 0) return;
+        await stop(queuesOf(model));
+        resident.delete(modelId);
+        if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
         await pollTarget(signal);
         options.onChange();
       });

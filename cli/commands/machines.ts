@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { confirm, good, line, printJson, table } from '../output.ts';
-import { type MachineView, stateWords } from '../fleets.ts';
+import { type MachineView, stateWords, versionWords } from '../fleets.ts';
 import { sessionOf, wholeNumber } from '../program.ts';
 import { machineJoinCommands } from './machine-joins.ts';
 
@@ -45,6 +45,7 @@ export function machineCommands(program: Command): void {
           ['STATE', stateWords],
           ['AGENTS', (row) => row.agents],
           ['LEASE UNTIL', (row) => row.leaseUntil],
+          ['fleet.yaml', versionWords],
           ['POLLS', (row) => row.polls.join(', ') || '-'],
         ]),
       );
