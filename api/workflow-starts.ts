@@ -141,6 +141,16 @@ export function createWorkflowStarter(client: Client, log: Logger) {
       }
     },
 
+    async runs(workflowId: string): Promise<boolean> {
+      try {
+        const { status } = await within(() => client.workflow.getHandle(workflowId).describe());
+        return status.name === 'RUNNING';
+      } catch (err) {
+        if (err instanceof WorkflowNotFoundError) return false;
+        throw err;
+      }
+    },
+
     /** Whoever keeps the clock of rows looks at them by itself in any case; told, it need not wait for that. */
     async tellRowsChanged(...workflowIds: readonly string[]): Promise<void> {
       for (const workflowId of workflowIds)

@@ -206,6 +206,7 @@ export function modelRoutes(app: Api, context: ApiContext): void {
       summary: 'How the last run that brought machines to their versions ended',
       response: {
         200: z.object({
+          running: z.boolean(),
           steps: z
             .array(
               z.object({
@@ -218,14 +219,15 @@ export function modelRoutes(app: Api, context: ApiContext): void {
               }),
             )
             .nullable()
-            .describe('null: it runs still, or there was none'),
+            .describe('null: it runs still, was broken off, or there was none'),
         }),
         ...problemResponses,
       },
     },
     handler: async () => {
+      const running = await context.starter.runs(modelSyncWorkflowId);
       const answer = await context.starter.answerOf<{ steps: SyncStep[] }>(modelSyncWorkflowId);
-      return { steps: answer?.steps ?? null };
+      return { running, steps: answer?.steps ?? null };
     },
   });
 

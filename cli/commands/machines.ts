@@ -5,6 +5,7 @@ import { confirm, good, line, printJson, table } from '../output.ts';
 import { type MachineView, stateWords, versionWords } from '../fleets.ts';
 import { sessionOf, wholeNumber } from '../program.ts';
 import { machineJoinCommands } from './machine-joins.ts';
+import { modelVersionCommands } from './model-versions.ts';
 
 interface Applied {
   changes: FleetChange[];
@@ -77,6 +78,7 @@ export function machineCommands(program: Command): void {
   machineJoinCommands(machine);
 
   const models = program.command('models').description('models of the fleet and of this host');
+  modelVersionCommands(models);
 
   models
     .command('list')
