@@ -32,12 +32,13 @@ const dayMs = 86_400_000;
 const monthDays = 30;
 const dimensions = 512;
 const model = 'bench';
-const machineId = 'pc2';
+/** Both, since some agents wait for the model of the bigger one. */
+const machineIds = ['mainpc', 'pc2'];
 /** Warm searches of an agent, each for something else. */
 const searches = 5;
 
-/** Written by each reflection; all else of the measured tables grows with memories. */
-const byRun = ['runs', 'run_calls', 'step_results', 'reflections', 'reflection_evidence', 'token_spends'] as const;
+/** Written by each reflection; a row of `runs` by each time of an agent, also where nothing was new. */
+const byRun = ['run_calls', 'step_results', 'reflections', 'reflection_evidence', 'token_spends'] as const;
 const byMemory = ['memories', 'embeddings'] as const;
 
 const base = await openLabServers();
@@ -67,9 +68,10 @@ async function measure(lab: Lab) {
   const random = createRandom(365);
   const { db } = lab;
 
-  await lab.apply(fleet);
-  lab.startWorker(machineId);
-  await lab.settled([machineId], 120_000);
+  // Only what is asked for below reflects.
+  await lab.apply({ ...fleet, schedules: { ...fleet.schedules, paused: true } });
+  for (const machineId of machineIds) lab.startWorker(machineId);
+  await lab.settled(machineIds, 120_000);
   // What a fleet begins with, and its first days, each with what the agents make of it.
   let stored = 0;
   const store = async (count: number) => {
@@ -99,18 +101,18 @@ async function measure(lab: Lab) {
   const grown = (table: string) => Math.max(0, (after.get(table) ?? 0) - (before.get(table) ?? 0)) / runs;
   const now = await sizes(db);
   const kept = (retention: string) => Math.min(1, durationSeconds(retention) / (days * 86_400));
-  const shareKept: Partial<Record<(typeof byRun)[number], number>> = {
-    runs: kept(fleet.retention.runs),
-    step_results: kept(fleet.retention.stepResults),
-  };
+  const shareKept: Partial<Record<(typeof byRun)[number], number>> = { step_results: kept(fleet.retention.stepResults) };
   const perRun = Object.fromEntries(byRun.map((table) => [table, Math.round(grown(table))]));
   // A reflection is a memory, too, and the worker adds vectors of its own model where it looks something up.
-  const rows = await rowsOf(db, byMemory);
-  const memoriesOfYear = rows.get('memories')! * (agents / sample.size) + runsOfYear * (await reflectionsPerRun(db));
+  const rows = await rowsOf(db, [...byMemory, 'runs']);
+  const memoriesOfYear = year.length * (agents / sample.size) + runsOfYear * (await reflectionsPerRun(db));
+  const times = [...cadences.values()].reduce((sum, cadence) => sum + Math.floor((days * dayMs) / cadence), 0);
+  const perTime = Math.round(now.get('runs')! / rows.get('runs')!);
   const perMemory = Object.fromEntries(
     byMemory.map((table) => [table, Math.round((now.get(table) ?? 0) / Math.max(1, rows.get(table)!))]),
   );
-  const bytes = Object.fromEntries([
+  const bytes: Record<string, number> = Object.fromEntries([
+    ['runs', Math.round(perTime * times * kept(fleet.retention.runs))] as const,
     ...byRun.map((table) => [table, Math.round(grown(table) * runsOfYear * (shareKept[table] ?? 1))] as const),
     ...byMemory.map((table) => [table, Math.round(perMemory[table]! * memoriesOfYear)] as const),
   ]);
@@ -118,11 +120,15 @@ async function measure(lab: Lab) {
     agents,
     days,
     bytes_by_table: bytes,
+    bytes_in_all: Object.values(bytes).reduce((sum, each) => sum + each, 0),
+    bytes_per_agent: Math.round(Object.values(bytes).reduce((sum, each) => sum + each, 0) / agents),
     history_events_per_reflection: fixed(events),
     retrieval_p95_growth: fixed(last.p95 / first.p95),
     retrieval_p95_ms: [fixed(first.p95), fixed(last.p95)],
     memories_per_agent: [Math.round(first.memories), Math.round(last.memories)],
     reflections_per_agent_day: fixed(runsOfYear / agents / days),
+    times_per_agent_day: fixed(times / agents / days),
+    bytes_per_time: perTime,
     bytes_per_run: perRun,
     bytes_per_memory: perMemory,
     sampled_agents: sample.size,
@@ -192,7 +198,7 @@ async function reflected(lab: Lab, round: number): Promise<void> {
 async function counted(db: Database): Promise<{ runs: number }> {
   const { rows } = await sql<{
     runs: number;
-  }>`select count(*)::int as runs from runs where state in ('done', 'empty')`.execute(db);
+  }>`select count(*)::int as runs from runs where state = 'done'`.execute(db);
   return rows[0]!;
 }
 
@@ -207,7 +213,7 @@ async function rowsOf(db: Database, tables: readonly string[]): Promise<Map<stri
 
 async function reflectionsPerRun(db: Database): Promise<number> {
   const { rows } = await sql<{ n: number }>`
-    select coalesce(avg(reflections), 0)::float8 as n from runs where state in ('done', 'empty')`.execute(db);
+    select coalesce(avg(reflections), 0)::float8 as n from runs where state = 'done'`.execute(db);
   return rows[0]!.n;
 }
 
