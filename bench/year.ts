@@ -6,7 +6,7 @@ import { parseFleet } from '../config/fleet-file.ts';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { toUnitLength } from '../domain/embeddings.ts';
-import { type Fleet, fleetAgents } from '../domain/fleet.ts';
+import { type Fleet, fleetAgents, modelVariants } from '../domain/fleet.ts';
 import { createRandom, type Random } from '../domain/random.ts';
 import { evenWeights } from '../domain/retrieval.ts';
 import { type WorldMemory, worldMemories } from '../domain/world.ts';
@@ -14,12 +14,13 @@ import type { Database } from '../stores/database.ts';
 import { contentHash, createEmbeddingStore } from '../stores/embeddings.ts';
 import { createMemoryIndex } from '../stores/memory-index.ts';
 import { bornAgents } from '../test/support/born-agents.ts';
+import { type ModelServer, startModelServer } from '../test/support/model-server.ts';
 import { type Lab, labOwner, openLab, openLabServers, until } from '../test/support/lab.ts';
 
 /**
  * A year of the shipped fleet: what it takes in Postgres, what a reflection takes in Temporal, and what a year of memories does to
  * looking them up. Memories come at the rate of the shipped town, through the shipped stores, for one agent in `share`; reflections
- * are real ones, by the shipped worker over a few of its days. What is told of a year is what was measured, times how often it happens in one:
+ * are real ones, by the shipped workers and a double of a model server, over a few of its days. What is told of a year is what was measured, times how often it happens in one:
  * an agent reflects at each of its times at which there is something new, and rows go with their retention.
  */
 const { values } = parseArgs({
@@ -41,6 +42,8 @@ const searches = 5;
 const byRun = ['run_calls', 'step_results', 'reflections', 'reflection_evidence', 'token_spends'] as const;
 const byMemory = ['memories', 'embeddings'] as const;
 
+/** What a model writes is stored as its answer is; how fast it comes changes nothing here. */
+let server: ModelServer | undefined;
 const base = await openLabServers();
 try {
   const lab = await openLab(base.addresses, { logs: `${base.folder}/logs`, workerLogLevel: 'warn' });
@@ -48,6 +51,7 @@ try {
     process.stdout.write(`${JSON.stringify(await measure(lab))}\n`);
   } finally {
     await lab.close();
+    await server?.close();
   }
 } finally {
   await base.close();
@@ -68,8 +72,11 @@ async function measure(lab: Lab) {
   const random = createRandom(365);
   const { db } = lab;
 
+  const names = modelVariants(fleet).map(({ id, servedAs }) => servedAs.ollama ?? id);
+  const { url } = (server = await startModelServer({ slots: 64, tokensPerSecond: 5_000, models: names }));
+  const machines = fleet.machines.map((machine) => ({ ...machine, modelServer: { ...machine.modelServer!, url } }));
   // Only what is asked for below reflects.
-  await lab.apply({ ...fleet, schedules: { ...fleet.schedules, paused: true } });
+  await lab.apply({ ...fleet, machines, schedules: { ...fleet.schedules, paused: true } });
   for (const machineId of machineIds) lab.startWorker(machineId);
   await lab.settled(machineIds, 120_000);
   // What a fleet begins with, and its first days, each with what the agents make of it.
