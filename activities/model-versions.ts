@@ -50,7 +50,7 @@ export function createModelVersionActivities({
   reported,
 }: {
   models: ModelVersions;
-  pool: { reload(modelId: string, signal: AbortSignal): Promise<void>; missing(): string[] };
+  pool: { reload(modelId: string, signal: AbortSignal): Promise<boolean>; missing(): string[] };
   /** Reads fleet.yaml as it is applied now. */
   refresh: () => Promise<void>;
   /** Has it written down what the machine serves now. */
@@ -74,13 +74,12 @@ export function createModelVersionActivities({
         } catch (err) {
           // Another version than the one wanted, or none: trying again brings the same.
           if (!isDomainError(err, 'MODEL_UNVERIFIED') && !isDomainError(err, 'MODEL_MISSING')) throw err;
-          await pool.reload(modelId, signal);
-          await reported();
           return { outcome: pool.missing().includes(modelId) ? 'refused' : 'returned', reason: err.message };
         }
         models.forgive(modelId);
-        await pool.reload(modelId, signal);
+        const reloaded = await pool.reload(modelId, signal);
         await reported();
+        if (!reloaded) return { outcome: 'unreachable', reason: 'it serves no models now: another plan, or it yields' };
         if (models.isWanted(modelId)) {
           await models.tidy(modelId, signal);
           return { outcome: 'brought', reason: '' };

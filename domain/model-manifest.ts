@@ -8,8 +8,7 @@ import { z } from 'zod';
 /** As Ollama shows it: of the model's manifest, which names every layer by its own digest. */
 export const digestSchema = z
   .string()
-  .regex(/^(sha256:)?[0-9a-f]{64}$/, 'must be 64 hexadecimal digits, as `soulfra models verify` shows them')
-  .transform((digest) => digest.replace('sha256:', ''));
+  .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits in lower case, without `sha256:`');
 
 /** Only Ollama tells what it serves; the others serve what they were started with. */
 export const digestsSchema = z.strictObject({

@@ -247,16 +247,20 @@ export function createInferencePool(options: PoolOptions) {
       });
     },
 
-    /** Loads a model anew, which may bring another version of it: its calls in hand end first, and none is taken meanwhile. */
-    reload(modelId: string, signal: AbortSignal): Promise<void> {
+    /**
+     * Loads a model anew, which may bring another version of it: its calls in hand end first, and none is taken meanwhile.
+     * @returns false where nothing is loaded here now: it is not of the plan, or polling is held back
+     */
+    reload(modelId: string, signal: AbortSignal): Promise<boolean> {
       return inOrder(async () => {
         const model = target.find((each) => each.modelId === modelId);
-        if (model === undefined || held.size > 0) return;
+        if (model === undefined || held.size > 0) return false;
         await stop(queuesOf(model));
         resident.delete(modelId);
         if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
         await pollTarget(signal);
         options.onChange();
+        return true;
       });
     },
 

@@ -79,7 +79,8 @@ export function createMachineModels(
   let made: { url: string; text: TextModel; chat: ChatModel } | undefined;
   /** Pinned models as they were loaded last: the copy that calls name, and the digest it was verified to have. */
   const serves = new Map<string, { digest: string; copy: string }>();
-  /** Versions that gave no answer while another did, by model and digest. */
+  /** Versions that gave an answer here, and those that gave none while another did, by model and digest. */
+  const answered = new Set<string>();
   const failed = new Map<string, { modelId: string; digest: string; reason: string }>();
 
   function server() {
@@ -172,7 +173,9 @@ export function createMachineModels(
     for (const candidate of untried.length === 0 ? candidates : untried) {
       try {
         await copyVerified(at.url, candidate, options);
-        await tryModel(at.url, { id: candidate.copy, contextTokens: loadedContext(variant) }, options);
+        const model = { id: candidate.copy, contextTokens: loadedContext(variant) };
+        if (answered.has(`${modelId} ${candidate.digest}`)) await loadModel(at.url, 'ollama', model, options);
+        else await tryModel(at.url, model, options);
       } catch (err) {
         signal.throwIfAborted();
         wrong.push({ digest: candidate.digest, err });
@@ -186,6 +189,7 @@ export function createMachineModels(
       for (const { digest, err } of wrong)
         failed.set(`${modelId} ${digest}`, { modelId, digest, reason: err instanceof Error ? err.message : String(err) });
       failed.delete(`${modelId} ${candidate.digest}`);
+      answered.add(`${modelId} ${candidate.digest}`);
       serves.set(modelId, candidate);
       return;
     }

@@ -85,6 +85,8 @@ export async function pullModel(
     for await (const line of linesOf(answer.body)) {
       heard();
       const { status = '', error, completed, total } = progressSchema.parse(JSON.parse(line));
+      if (error !== undefined && /manifest.*(does not exist|not found)/.test(error))
+        throw new DomainError('MODEL_MISSING', `the registry has no ${model}: ${error}`);
       if (error !== undefined) throw modelStreamError({ message: error });
       onProgress(completed !== undefined && total ? `${status} ${Math.floor((completed / total) * 100)} %` : status);
       if (status === 'success') return;
