@@ -130,9 +130,10 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
 
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
-  if (!isAlone(workHistories)) await recordPurchases();
+  if (!isAlone(workHistories) && !isAlone(modelHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+  if (isAlone(modelHistories)) return recordModels({ client, ...rest }, save);
   await recordReadiness();
   if (isAlone(readinessHistories)) {
     rest.startWorker('mainpc');
@@ -149,7 +150,6 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   await recordMirror({ client, ...rest }, folder, save);
   if (isAlone(mirrorHistories)) return;
   await recordModels({ client, ...rest }, save);
-  if (isAlone(modelHistories)) return;
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.settled(['pc2']);
   await recordHealth();
