@@ -36,12 +36,13 @@ function withPin(source: string, { modelId, digests, bytes }: Pin, path: string)
     : [];
   const [place] = places;
   const written = pinLines(digests, bytes);
+  const byHand = `digests: { ollama: [${digests.map((digest) => `'${digest}'`).join(', ')}] }`;
   if (!isMap(place)) throw new DomainError('NOT_FOUND', `${path} names no model ${modelId}`);
   const size = pairOf(place, 'fileGiB');
   if (place.flow || size === undefined)
     throw new DomainError(
       'CONFLICT',
-      `${path} has ${modelId} on one line, which is left alone: put its fields on lines of their own, or add ${written.join(' ').replaceAll(/ +/g, ' ')}`,
+      `${path} has ${modelId} on one line, which is left alone: put its fields on lines of their own, or add ${byHand}`,
     );
   const indent = source.slice(lineStart(source, size.from), size.from);
   const cuts = ['digests', 'bytes'].flatMap((name) => pairOf(place, name) ?? []);
@@ -58,7 +59,7 @@ function withPin(source: string, { modelId, digests, bytes }: Pin, path: string)
   place.set('digests', { ollama: [...digests] });
   if (bytes !== undefined) place.set('bytes', bytes);
   if (!isDeepStrictEqual(sorted(parseDocument(text).toJS()), sorted(doc.toJS())))
-    throw new DomainError('CONFLICT', `${path} could not be changed in place: add ${written.join(' ')} to ${modelId} by hand`);
+    throw new DomainError('CONFLICT', `${path} could not be changed in place: add ${byHand} to ${modelId} by hand`);
   return text;
 }
 
