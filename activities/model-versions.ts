@@ -11,7 +11,13 @@ export interface ModelOnMachine {
 }
 
 /** What is to be brought to its version, in order; on any machine. */
-export function createModelSyncActivities({ fleet, plans }: { fleet: FleetReader; plans: Pick<PlanStore, 'residency'> }) {
+export function createModelSyncActivities({
+  fleet,
+  plans,
+}: {
+  fleet: FleetReader;
+  plans: Pick<PlanStore, 'residency'>;
+}) {
   return {
     /** Model by model, each by the machines that the plan keeps it on and whose server tells digests. */
     async planModelSync({ modelIds }: { modelIds?: string[] }): Promise<ModelOnMachine[]> {

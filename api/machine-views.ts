@@ -30,7 +30,10 @@ export const machineSchema = z
     planVersion: z.int().nullable(),
     identity: z.string().nullable(),
     yields: z.string().nullable().describe('Why it gives its GPUs to their owner now; null: it does not'),
-    fleetVersion: z.int().nullable().describe('Version of fleet.yaml that its worker goes by; null: it has not said so'),
+    fleetVersion: z
+      .int()
+      .nullable()
+      .describe('Version of fleet.yaml that its worker goes by; null: it has not said so'),
     drifts: z.boolean().describe('Whether it lives and goes by another version than the one that is applied'),
   })
   .meta({ id: 'Machine' });

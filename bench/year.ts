@@ -108,7 +108,9 @@ async function measure(lab: Lab) {
   const grown = (table: string) => Math.max(0, (after.get(table) ?? 0) - (before.get(table) ?? 0)) / runs;
   const now = await sizes(db);
   const kept = (retention: string) => Math.min(1, durationSeconds(retention) / (days * 86_400));
-  const shareKept: Partial<Record<(typeof byRun)[number], number>> = { step_results: kept(fleet.retention.stepResults) };
+  const shareKept: Partial<Record<(typeof byRun)[number], number>> = {
+    step_results: kept(fleet.retention.stepResults),
+  };
   const perRun = Object.fromEntries(byRun.map((table) => [table, Math.round(grown(table))]));
   // A reflection is a memory, too, and the worker adds vectors of its own model where it looks something up.
   const rows = await rowsOf(db, [...byMemory, 'runs']);

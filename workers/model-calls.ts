@@ -4,7 +4,14 @@ import type { FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
-import { type Candidate, candidatesOf, copiedModel, type ModelReport, shortDigest, staleCopies } from '../domain/model-manifest.ts';
+import {
+  type Candidate,
+  candidatesOf,
+  copiedModel,
+  type ModelReport,
+  shortDigest,
+  staleCopies,
+} from '../domain/model-manifest.ts';
 import type { RunsAs } from '../domain/states.ts';
 import { type ChatModel, createChatModel } from '../integrations/inference/chat.ts';
 import { footprint, loadedContext } from '../domain/vram.ts';
@@ -187,7 +194,11 @@ export function createMachineModels(
       }
       // It is the version's own fault only where another one answers on the same server.
       for (const { digest, err } of wrong)
-        failed.set(`${modelId} ${digest}`, { modelId, digest, reason: err instanceof Error ? err.message : String(err) });
+        failed.set(`${modelId} ${digest}`, {
+          modelId,
+          digest,
+          reason: err instanceof Error ? err.message : String(err),
+        });
       failed.delete(`${modelId} ${candidate.digest}`);
       answered.add(`${modelId} ${candidate.digest}`);
       serves.set(modelId, candidate);
@@ -308,8 +319,7 @@ export function createMachineModels(
       const loaded = state.models.filter((model) => model.loaded);
       const variantsOf = (served: string) =>
         [...view().variants.values()].filter(
-          ({ id, servedAs }) =>
-            copiedModel(served) === id || plainName(servedAs[at.kind] ?? id) === plainName(served),
+          ({ id, servedAs }) => copiedModel(served) === id || plainName(servedAs[at.kind] ?? id) === plainName(served),
         );
       const gib = loaded.reduce((sum, { id, vramGiB }) => {
         if (at.kind === 'ollama') return sum + (vramGiB ?? 0);

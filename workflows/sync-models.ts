@@ -1,4 +1,10 @@
-import { ActivityFailure, isCancellation, proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+} from '@temporalio/workflow';
 import type { ModelSyncActivities, ModelVersionActivities } from '../activities/model-versions.ts';
 import { type SyncStep, syncFailed } from '../domain/model-manifest.ts';
 import { machineQueue } from '../domain/task-queues.ts';
@@ -25,7 +31,9 @@ export async function syncModels({ modelIds }: SyncModelsInput): Promise<SyncMod
       steps.push({ machineId, modelId, outcome: 'skipped', reason: 'it failed on a machine before' });
       continue;
     }
-    setCurrentDetails(`**${machineId}** is brought to its version of \`${modelId}\`, ${steps.length} of ${planned.length} done`);
+    setCurrentDetails(
+      `**${machineId}** is brought to its version of \`${modelId}\`, ${steps.length} of ${planned.length} done`,
+    );
     const { bringModel } = proxyActivities<ModelVersionActivities>({
       taskQueue: machineQueue(machineId),
       scheduleToStartTimeout: '1 minute',

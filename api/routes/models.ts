@@ -30,7 +30,9 @@ const modelSchema = z
     license: z.string().nullable(),
     digests: z
       .record(z.string(), z.array(z.string()))
-      .describe('Versions that may be served, by kind of server, the wanted one first; none of a kind: whatever it has'),
+      .describe(
+        'Versions that may be served, by kind of server, the wanted one first; none of a kind: whatever it has',
+      ),
     bytes: z.int().nullable().describe('Of the wanted version, as fleet.yaml says'),
     agents: z.int(),
     machines: z

@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { writePins } from '../../config/fleet-pins.ts';
-import { pinnedDigests, shortDigest, type SyncStep, syncFailed, type VersionState } from '../../domain/model-manifest.ts';
+import {
+  pinnedDigests,
+  shortDigest,
+  type SyncStep,
+  syncFailed,
+  type VersionState,
+} from '../../domain/model-manifest.ts';
 import { badInput, CommandFailure, exitCodes } from '../failures.ts';
 import { bad, dim, good, line, printJson, table, warn } from '../output.ts';
 import { sessionOf } from '../program.ts';
@@ -144,7 +150,8 @@ async function sync(
   const body = ids.length === 0 ? {} : { models: ids };
   const asked = await client.post<{ would?: string; started?: boolean }>('/models/sync', body, { dryRun });
   if (asked.would !== undefined) return json ? printJson(asked) : line(`would ${asked.would}`);
-  if (!json) line(asked.started ? 'Machine after machine; this may take as long as fetching does.' : 'One runs already.');
+  if (!json)
+    line(asked.started ? 'Machine after machine; this may take as long as fetching does.' : 'One runs already.');
   if (!wait) return json ? printJson(asked) : line(dim('soulfra models verify shows how far it is'));
   const steps = await ended(session);
   if (json) printJson({ steps });

@@ -118,7 +118,10 @@ export async function tryModel(
   const { response, done } = answerSchema.parse(await json(answer));
   // Broken weights answer with nothing, or with one sign over and over.
   if (!done || new Set(response.trim()).size < 4)
-    throw new DomainError('MODEL_OUTPUT_INVALID', `asked for a sentence it said ${JSON.stringify(response.slice(0, 80))}`);
+    throw new DomainError(
+      'MODEL_OUTPUT_INVALID',
+      `asked for a sentence it said ${JSON.stringify(response.slice(0, 80))}`,
+    );
   return response;
 }
 

@@ -28,7 +28,9 @@ export async function listOwnMachines(db: Executor, page: PageRequest & { id?: s
     .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity', 'yields'])
     .select(sql<boolean>`lease_until > clock_timestamp() and state <> 'lost'`.as('alive'))
     .select(
-      sql<number | null>`(select (report->>'fleetVersion')::int from machine_reports r where r.machine_id = machines.id)`.as(
+      sql<
+        number | null
+      >`(select (report->>'fleetVersion')::int from machine_reports r where r.machine_id = machines.id)`.as(
         'fleetVersion',
       ),
     )

@@ -155,7 +155,11 @@ test('a machine that has no accepted version polls nothing, and polls again once
 });
 
 test('every machine says which version of fleet.yaml it goes by', async () => {
-  const current = await lab.db.selectFrom('fleetVersions').select('version').orderBy('version', 'desc').executeTakeFirstOrThrow();
+  const current = await lab.db
+    .selectFrom('fleetVersions')
+    .select('version')
+    .orderBy('version', 'desc')
+    .executeTakeFirstOrThrow();
   await until('none drifts', async () => {
     const { items } = await ask<{ items: Array<{ fleetVersion: number; drifts: boolean }> }>('/machines');
     return items.every(({ fleetVersion, drifts }) => fleetVersion === current.version && !drifts);

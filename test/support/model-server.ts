@@ -241,7 +241,9 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     if (path === '/api/version' || path === '/version') return json(res, 200, { version: '0.0.0-double' });
     if (path === '/api/tags') {
       const details = { parameter_size: '1B', quantization_level: 'Q4_K_M' };
-      return json(res, 200, { models: models.map((name) => ({ name, digest: digests.get(name), size: 1024 ** 3, details })) });
+      return json(res, 200, {
+        models: models.map((name) => ({ name, digest: digests.get(name), size: 1024 ** 3, details })),
+      });
     }
     if (path === '/api/ps') {
       return json(res, 200, {

@@ -143,7 +143,9 @@ describe('pins in fleet.yaml', () => {
 
   test('what stands on one line is left alone, with what to write', () => {
     const text = smallFleet.replace(/q4:\n\s+fileGiB: 4.6\n\s+(rates: .*)\n/, 'q4: { fileGiB: 4.6, $1 }\n');
-    expect(() => withPins(text, [{ modelId: 'llama8b_q4', digests: [a] }])).toThrow(/on one line.*add digests: \{ ollama: \['aaa/);
+    expect(() => withPins(text, [{ modelId: 'llama8b_q4', digests: [a] }])).toThrow(
+      /on one line.*add digests: \{ ollama: \['aaa/,
+    );
   });
 
   test('a model that is not there is named', () => {
