@@ -48,50 +48,69 @@ interface ModelVersions {
   tidy(modelId: string, signal: AbortSignal): Promise<void>;
 }
 
+export interface SyncEnd {
+  outcome: SyncOutcome;
+  reason: string;
+}
+
 /** Of one machine's own queue. */
 export function createModelVersionActivities({
-  models,
+  versions,
   pool,
   refresh,
   reported,
 }: {
-  models: ModelVersions;
+  versions: ModelVersions;
   pool: { reload(modelId: string, signal: AbortSignal): Promise<boolean>; missing(): string[] };
   /** Reads fleet.yaml as it is applied now. */
   refresh: () => Promise<void>;
   /** Has it written down what the machine serves now. */
   reported: () => Promise<void>;
 }) {
+  const without = (modelId: string, reason: string): SyncEnd => ({
+    outcome: pool.missing().includes(modelId) ? 'refused' : 'returned',
+    reason,
+  });
   return {
-    /**
-     * Brings a model of this machine to its wanted version: fetched while the one before is served, loaded anew once the calls in hand
-     * have ended, and asked for an answer; without one the machine goes back by itself. A second execution finds it done.
-     */
-    async bringModel({ modelId }: { modelId: string }): Promise<{ outcome: SyncOutcome; reason: string }> {
+    /** Has the wanted version of a model on this machine's disk, while the one before is served. @returns null where it is there and not served yet */
+    async fetchModelVersion({ modelId }: { modelId: string }): Promise<SyncEnd | null> {
+      const context = Context.current();
       await refresh();
-      const signal = Context.current().cancellationSignal;
       return beating(async () => {
-        if (models.isWanted(modelId)) {
-          await models.tidy(modelId, signal);
+        if (versions.isWanted(modelId)) {
+          await versions.tidy(modelId, context.cancellationSignal);
           return { outcome: 'unchanged', reason: '' };
         }
         try {
-          await models.fetch(modelId, { signal, onProgress: (status) => Context.current().heartbeat(status) });
+          const onProgress = (status: string) => context.heartbeat(status);
+          await versions.fetch(modelId, { signal: context.cancellationSignal, onProgress });
+          return null;
         } catch (err) {
           // Another version than the one wanted, or none: trying again brings the same.
           if (!isDomainError(err, 'MODEL_UNVERIFIED') && !isDomainError(err, 'MODEL_MISSING')) throw err;
-          return { outcome: pool.missing().includes(modelId) ? 'refused' : 'returned', reason: err.message };
+          return without(modelId, err.message);
         }
-        models.forgive(modelId);
-        const reloaded = await pool.reload(modelId, signal);
-        await reported();
-        if (!reloaded) return { outcome: 'unreachable', reason: 'it serves no models now: another plan, or it yields' };
-        if (models.isWanted(modelId)) {
-          await models.tidy(modelId, signal);
-          return { outcome: 'brought', reason: '' };
+      });
+    },
+
+    /**
+     * Loads a model anew, once the calls in hand have ended, and has the wanted version answer; without an answer the machine goes
+     * back by itself. A second execution finds it done.
+     */
+    async serveModelVersion({ modelId }: { modelId: string }): Promise<SyncEnd> {
+      const signal = Context.current().cancellationSignal;
+      await refresh();
+      return beating(async () => {
+        if (!versions.isWanted(modelId)) {
+          versions.forgive(modelId);
+          if (!(await pool.reload(modelId, signal)))
+            return { outcome: 'unreachable', reason: 'it serves no models now: another plan, or it yields' };
+          await reported();
         }
-        const reason = models.whyNot(modelId) ?? 'it could not be loaded; the log of its worker says why';
-        return { outcome: pool.missing().includes(modelId) ? 'refused' : 'returned', reason };
+        if (!versions.isWanted(modelId))
+          return without(modelId, versions.whyNot(modelId) ?? 'it could not be loaded; the log of its worker says why');
+        await versions.tidy(modelId, signal);
+        return { outcome: 'brought', reason: '' };
       });
     },
   };

@@ -147,9 +147,11 @@ export const syncOutcomes = [
   'returned',
   /** It serves no version at all. */
   'refused',
-  /** Its worker did not answer. */
+  /** It was begun and did not come to its end. */
+  'failed',
+  /** Nothing was tried there: its worker did not answer, or it serves no models now. */
   'unreachable',
-  /** Another machine failed before it. */
+  /** Another machine did not come to the version. */
   'skipped',
 ] as const;
 export type SyncOutcome = (typeof syncOutcomes)[number];
@@ -161,6 +163,11 @@ export interface SyncStep {
   reason: string;
 }
 
+/** Whether a version that came out so on one machine is kept from the others. */
+export const stopsVersion = ({ outcome }: Pick<SyncStep, 'outcome'>) =>
+  outcome === 'returned' || outcome === 'refused' || outcome === 'failed';
+
+/** Whether the machine is not at its version now. */
 export const syncFailed = ({ outcome }: Pick<SyncStep, 'outcome'>) => outcome !== 'brought' && outcome !== 'unchanged';
 
 /**

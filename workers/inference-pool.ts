@@ -183,6 +183,16 @@ export function createInferencePool(options: PoolOptions) {
     }
   }
 
+  /** Out of memory, so that it can be loaded anew; its calls in hand end first. */
+  async function letGo(model: RankedModel, signal: AbortSignal): Promise<void> {
+    const { modelId } = model;
+    await stop(queuesOf(model));
+    resident.delete(modelId);
+    if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
+  }
+
+  const isStale = ({ modelId }: RankedModel) => resident.has(modelId) && (loader.isStale?.(modelId) ?? false);
+
   function useOf(modelId: string): ModelUse {
     const known = uses.get(modelId);
     if (known) return known;
@@ -232,7 +242,7 @@ export function createInferencePool(options: PoolOptions) {
         missing.clear();
         planVersion = version;
         // What was loaded as a version that may be served no more is loaded anew.
-        const kept = next.filter(({ modelId }) => !resident.has(modelId) || !loader.isStale?.(modelId));
+        const kept = next.filter((model) => !isStale(model));
         const keep = new Set(kept.flatMap(queuesOf));
         await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
         const nextIds = new Set(kept.map((model) => model.modelId));
@@ -255,9 +265,7 @@ export function createInferencePool(options: PoolOptions) {
       return inOrder(async () => {
         const model = target.find((each) => each.modelId === modelId);
         if (model === undefined || held.size > 0) return false;
-        await stop(queuesOf(model));
-        resident.delete(modelId);
-        if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
+        await letGo(model, signal);
         await pollTarget(signal);
         options.onChange();
         return true;
@@ -338,10 +346,14 @@ export function createInferencePool(options: PoolOptions) {
       return inOrder(() => pollTarget(signal));
     },
 
-    /** Tries again what could not be loaded. */
+    /** Tries again what could not be loaded, and loads anew what may be served no more as it is. */
     retryMissing(signal: AbortSignal): Promise<void> {
-      if (held.size > 0 || target.flatMap(queuesOf).every((queue) => polled.has(queue))) return Promise.resolve();
-      return inOrder(() => pollTarget(signal));
+      const serves = () => target.flatMap(queuesOf).every((queue) => polled.has(queue)) && !target.some(isStale);
+      if (held.size > 0 || serves()) return Promise.resolve();
+      return inOrder(async () => {
+        for (const model of target.filter(isStale)) await letGo(model, signal);
+        await pollTarget(signal);
+      });
     },
 
     /** A server that went down has lost what it held in memory. */

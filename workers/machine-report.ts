@@ -31,7 +31,7 @@ export function reportMachine({
 
   async function read(): Promise<MachineReport> {
     const { offsetMs, roundTripMs } = await reports.clockOffset();
-    const held = await models.report();
+    const held = await models.versions.report();
     return {
       app,
       node: process.version,
@@ -54,16 +54,19 @@ export function reportMachine({
       });
   }
 
+  let stopped = false;
   let reporting: Promise<void> | undefined;
   report();
   const timer = setInterval(report, everyMs);
   return {
-    /** Something of it has changed. */
+    /** Something of it has changed: resolves once that is written down. */
     async now(): Promise<void> {
       await reporting;
-      report();
+      if (!stopped) report();
+      await reporting;
     },
     async stop(): Promise<void> {
+      stopped = true;
       clearInterval(timer);
       await reporting;
     },

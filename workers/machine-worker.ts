@@ -407,7 +407,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         ...readinessReads,
         ...mirror,
         ...createModelVersionActivities({
-          models,
+          versions: models.versions,
           pool,
           refresh: async () => void (await refresh()),
           reported: async () => report?.now(),

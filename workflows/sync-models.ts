@@ -4,9 +4,10 @@ import {
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
+  TimeoutFailure,
 } from '@temporalio/workflow';
-import type { ModelSyncActivities, ModelVersionActivities } from '../activities/model-versions.ts';
-import { type SyncStep, syncFailed } from '../domain/model-manifest.ts';
+import type { ModelOnMachine, ModelSyncActivities, ModelVersionActivities, SyncEnd } from '../activities/model-versions.ts';
+import { type SyncStep, stopsVersion } from '../domain/model-manifest.ts';
 import { machineQueue } from '../domain/task-queues.ts';
 
 export interface SyncModelsInput {
@@ -22,33 +23,57 @@ const { planModelSync } = proxyLocalActivities<ModelSyncActivities>({
   retry: { maximumInterval: '10 seconds' },
 });
 
-/** Brings one machine after the other to its versions; a model that fails on one machine is brought to no further one. */
+/** Brings one machine after the other to its versions; one that fails on a machine is brought to no further one. */
 export async function syncModels({ modelIds }: SyncModelsInput): Promise<SyncModelsResult> {
   const planned = await planModelSync(modelIds === undefined ? {} : { modelIds });
   const steps: SyncStep[] = [];
-  for (const { machineId, modelId } of planned) {
-    if (steps.some((step) => step.modelId === modelId && syncFailed(step))) {
-      steps.push({ machineId, modelId, outcome: 'skipped', reason: 'it failed on a machine before' });
+  for (const at of planned) {
+    const { machineId, modelId } = at;
+    const stopped = steps.find((step) => step.modelId === modelId && stopsVersion(step));
+    if (stopped) {
+      steps.push({ ...at, outcome: 'skipped', reason: `${stopped.machineId} did not come to it` });
       continue;
     }
     setCurrentDetails(
       `**${machineId}** is brought to its version of \`${modelId}\`, ${steps.length} of ${planned.length} done`,
     );
-    const { bringModel } = proxyActivities<ModelVersionActivities>({
-      taskQueue: machineQueue(machineId),
-      scheduleToStartTimeout: '1 minute',
-      // A big model over a slow line.
-      startToCloseTimeout: '12 hours',
-      heartbeatTimeout: '30 seconds',
-      retry: { initialInterval: '5 seconds', maximumInterval: '1 minute', maximumAttempts: 5 },
-      summary: `${modelId} on ${machineId}`,
-    });
-    try {
-      steps.push({ machineId, modelId, ...(await bringModel({ modelId })) });
-    } catch (err) {
-      if (isCancellation(err) || !(err instanceof ActivityFailure)) throw err;
-      steps.push({ machineId, modelId, outcome: 'unreachable', reason: err.cause?.message ?? err.message });
-    }
+    steps.push({ ...at, ...(await bring(at)) });
   }
   return { steps };
+}
+
+async function bring({ machineId, modelId }: ModelOnMachine): Promise<SyncEnd> {
+  const options = {
+    taskQueue: machineQueue(machineId),
+    scheduleToStartTimeout: '1 minute',
+    heartbeatTimeout: '10 seconds',
+    retry: { initialInterval: '5 seconds', maximumInterval: '1 minute', maximumAttempts: 5 },
+    summary: `${modelId} on ${machineId}`,
+  } as const;
+  // A big model over a slow line.
+  const { fetchModelVersion } = proxyActivities<ModelVersionActivities>({ ...options, startToCloseTimeout: '12 hours' });
+  const { serveModelVersion } = proxyActivities<ModelVersionActivities>({ ...options, startToCloseTimeout: '1 hour' });
+  try {
+    const end = await fetchModelVersion({ modelId });
+    if (end !== null) return end;
+  } catch (err) {
+    return { outcome: wasNotTaken(err) ? 'unreachable' : 'failed', reason: reasonOf(err) };
+  }
+  try {
+    return await serveModelVersion({ modelId });
+  } catch (err) {
+    // Also where nobody takes it up any more: what was loaded last may have taken the machine with it.
+    return { outcome: 'failed', reason: reasonOf(err) };
+  }
+}
+
+function wasNotTaken(err: unknown): boolean {
+  return (
+    err instanceof ActivityFailure && err.cause instanceof TimeoutFailure && err.cause.timeoutType === 'SCHEDULE_TO_START'
+  );
+}
+
+function reasonOf(err: unknown): string {
+  if (isCancellation(err) || !(err instanceof ActivityFailure)) throw err;
+  return err.cause?.message ?? err.message;
 }

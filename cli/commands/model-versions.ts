@@ -114,7 +114,10 @@ export function modelVersionCommands(models: Command): void {
         );
       writePins(file, [{ modelId: id, digests: [before, wanted, ...others] }]);
       if (!session.json) line(`${id}: ${shortDigest(before)} again, in place of ${shortDigest(wanted)}`);
-      if (!(await applyFile(session, file))) return;
+      if (!(await applyFile(session, file))) {
+        if (!session.json) line(`${file} says so and was not applied; then: soulfra models sync ${id}`);
+        return;
+      }
       await sync(session, [id], { wait: true });
     });
 }

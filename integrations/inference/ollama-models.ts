@@ -15,7 +15,12 @@ interface Options {
 const tagsSchema = z.object({
   models: z.array(z.object({ name: z.string(), digest: z.string(), size: z.number() })),
 });
-const answerSchema = z.object({ response: z.string().default(''), done: z.boolean().default(false) });
+const answerSchema = z.object({
+  response: z.string().default(''),
+  // Some think whatever they are told.
+  thinking: z.string().default(''),
+  done: z.boolean().default(false),
+});
 const progressSchema = z.object({
   status: z.string().optional(),
   error: z.string().optional(),
@@ -105,7 +110,7 @@ export async function tryModel(
   baseUrl: string,
   { id, contextTokens }: { id: string; contextTokens: number },
   options: Options = {},
-): Promise<string> {
+): Promise<void> {
   const body = {
     model: id,
     prompt: 'Answer in one short sentence: what do you see when you look out of a window at night?',
@@ -115,14 +120,14 @@ export async function tryModel(
     options: { num_ctx: contextTokens, num_predict: 32, temperature: 0, seed: 1 },
   };
   const answer = await asked(`${ollamaRoot(baseUrl)}/api/generate`, post(body), answerMs, options);
-  const { response, done } = answerSchema.parse(await json(answer));
+  const { response, thinking, done } = answerSchema.parse(await json(answer));
+  const said = `${thinking}${response}`.trim();
   // Broken weights answer with nothing, or with one sign over and over.
-  if (!done || new Set(response.trim()).size < 4)
+  if (!done || new Set(said).size < 4)
     throw new DomainError(
       'MODEL_OUTPUT_INVALID',
-      `asked for a sentence it said ${JSON.stringify(response.slice(0, 80))}`,
+      `asked for a sentence it said ${JSON.stringify(said.slice(0, 80))}`,
     );
-  return response;
 }
 
 function post(body: Record<string, unknown>) {

@@ -6,7 +6,7 @@ import { type Fleet } from '../../domain/fleet.ts';
 import { copyName } from '../../domain/model-manifest.ts';
 import { testFleet } from '../support/fleets.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
-import { type Lab, openLab, until } from '../support/lab.ts';
+import { type Lab, type LabProcess, openLab, until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { firstDigest, type ModelServer, startModelServer } from '../support/model-server.ts';
 import { freePort } from '../support/prometheus.ts';
@@ -17,10 +17,12 @@ const first = firstDigest(model);
 const [second, mute, stray] = ['2', '3', '4'].map((sign) => sign.repeat(64)) as [string, string, string];
 const machineIds = ['mainpc', 'pc2'] as const;
 const registry: Record<string, string> = {};
+let pull: (() => Promise<void>) | undefined;
 let scope: TestScope;
 let lab: Lab;
 let folder: string;
 let servers: Record<(typeof machineIds)[number], ModelServer>;
+let mainpc: LabProcess;
 let api: { url: string; token: string };
 
 function fleetWith(digests: string[] | undefined): Fleet {
@@ -38,12 +40,13 @@ function fleetWith(digests: string[] | undefined): Fleet {
 beforeAll(async () => {
   scope = await createTestScope();
   folder = mkdtempSync(join(tmpdir(), 'soulfra-versions-'));
-  const double = { slots: 4, tokensPerSecond: 400, models: [model], registry, mute: [mute] };
+  const double = { slots: 4, tokensPerSecond: 400, models: [model], registry, mute: [mute], on: { pull: async () => pull?.() } };
   servers = { mainpc: await startModelServer(double), pc2: await startModelServer(double) };
   lab = await openLab(scope, { logs: folder });
   await lab.apply(fleetWith([first]));
   await lab.remember(plainMemories(await everyAgentId(lab.db), 8));
-  for (const machineId of machineIds) lab.startWorker(machineId, { SOULFRA_HOST_NAME: machineId });
+  mainpc = lab.startWorker('mainpc', { SOULFRA_HOST_NAME: 'mainpc' });
+  lab.startWorker('pc2', { SOULFRA_HOST_NAME: 'pc2' });
   await lab.settled([...machineIds]);
   api = await lab.startApi(await freePort());
 });
@@ -108,13 +111,25 @@ test('what is served is a copy that was verified: whatever is pulled under the u
   expect(servers.mainpc.lastBody()?.model ?? servers.pc2.lastBody()?.model).toBe(copyName(model, first));
 });
 
-test('a new version goes machine by machine, is asked for an answer, and the one before stays for the way back', async () => {
+test('a new version goes machine by machine, is asked for an answer, and the one before stays for the way back; a worker that dies in the middle goes on', async () => {
   registry[model] = second;
   await lab.apply(fleetWith([second, first]));
   await lab.settled([...machineIds]);
   // Applied alone it moves nothing.
   expect(servers.mainpc.loadedModels()).toEqual([copyName(model, first)]);
-  expect(outcomes(await sync())).toEqual({ mainpc: 'brought', pc2: 'brought' });
+  const pulling = Promise.withResolvers<void>();
+  const fetched = Promise.withResolvers<void>();
+  pull = () => {
+    pulling.resolve();
+    return fetched.promise;
+  };
+  const ended = sync();
+  await pulling.promise;
+  await mainpc.end('SIGKILL');
+  pull = undefined;
+  mainpc = lab.startWorker('mainpc', { SOULFRA_HOST_NAME: 'mainpc' });
+  expect(outcomes(await ended)).toEqual({ mainpc: 'brought', pc2: 'brought' });
+  fetched.resolve();
   for (const server of Object.values(servers)) {
     expect(server.loadedModels()).toEqual([copyName(model, second)]);
     expect(server.installed()[copyName(model, first)]).toBe(first);

@@ -43,6 +43,8 @@ export interface ModelServerOptions {
   registry?: Record<string, string>;
   /** Versions that Ollama loads and that say nothing. */
   mute?: string[];
+  /** Awaited before a pull has what it fetches, and told before a model is loaded. */
+  on?: { pull?: () => Promise<void>; load?: (model: string) => void };
 }
 
 /** The digest that a model of this double has until something else is pulled. */
@@ -209,7 +211,10 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       if (!models.includes(body.model)) return refuse(res, 404, `model '${body.model}' not found`);
       if (body.keep_alive === 0 && fault?.kind === 'keeps') return refuse(res, 500, 'told to keep it');
       if (body.keep_alive === 0) loaded.delete(body.model);
-      else loaded.add(body.model);
+      else {
+        options.on?.load?.(body.model);
+        loaded.add(body.model);
+      }
       const mute = options.mute?.includes(digests.get(body.model) ?? '') ?? false;
       const response = body.prompt === undefined || mute ? '' : 'A lamp, and somebody who waits under it.';
       return json(res, 200, { model: body.model, response, done: true });
@@ -233,6 +238,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       res.writeHead(200, { 'content-type': 'application/x-ndjson' });
       if (digest === undefined) return void res.end('{"error":"pull model manifest: file does not exist"}\n');
       res.write('{"status":"pulling manifest"}\n');
+      await options.on?.pull?.();
       name(model, digest);
       return void res.end('{"status":"verifying sha256 digest"}\n{"status":"success"}\n');
     }
