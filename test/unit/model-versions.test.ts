@@ -46,7 +46,7 @@ test('a model without digests is not of its concern', async () => {
 
 test('before it is loaded nothing is called', async () => {
   const versions = versionsOf([first]);
-  expect(() => versions.copyOf(model)).toThrow('MODEL_UNVERIFIED');
+  expect(() => versions.copyOf(model)).toThrow('is loaded anew');
   await versions.load(model, never);
   expect(versions.copyOf(model)).toBe(copy);
 });
@@ -55,7 +55,7 @@ test('weights that are replaced while they are loaded are not served', async () 
   const versions = versionsOf([first]);
   onLoad = () => server.replace(copy, stray);
   await expect(versions.load(model, never)).rejects.toThrow('was replaced while it was loaded');
-  expect(() => versions.copyOf(model)).toThrow('MODEL_UNVERIFIED');
+  expect(() => versions.copyOf(model)).toThrow('is loaded anew');
   expect(server.loadedModels()).toEqual([]);
   // Made anew from what is there still by the usual name.
   onLoad = undefined;
@@ -72,7 +72,7 @@ test('a copy that is replaced or deleted later is found at the next look, and lo
   server.replace(copy, stray);
   expect((await versions.report())?.serves).toEqual([]);
   expect(versions.isStale(model)).toBe(true);
-  expect(() => versions.copyOf(model)).toThrow('MODEL_UNVERIFIED');
+  expect(() => versions.copyOf(model)).toThrow('is loaded anew');
   await versions.load(model, never);
   expect(versions.isStale(model)).toBe(false);
   expect(server.installed()[copy]).toBe(first);
