@@ -20,8 +20,8 @@ import { type Lab, labOwner, openLab, openLabServers, until } from '../test/supp
 /**
  * A year of the shipped fleet: what it takes in Postgres, what a reflection takes in Temporal, and what a year of memories does to
  * looking them up. Memories come at the rate of the shipped town, through the shipped stores, for one agent in `share`; reflections
- * are real ones, by the shipped workers and a double of a model server, over a few of its days. What is told of a year is what was measured, times how often it happens in one:
- * an agent reflects at each of its times at which there is something new, and rows go with their retention.
+ * are real ones, by the shipped workers and a double of a model server, over a few of its days. What is told of a year is what was
+ * measured, times how often it happens in one: an agent reflects at each of its times at which there is something new, and rows go with their retention.
  */
 const { values } = parseArgs({
   options: { share: { type: 'string', default: '9' }, rounds: { type: 'string', default: '3' } },
@@ -35,11 +35,12 @@ const dimensions = 512;
 const model = 'bench';
 /** Both, since some agents wait for the model of the bigger one. */
 const machineIds = ['mainpc', 'pc2'];
-/** Warm searches of an agent, each for something else. */
+/** Warm searches of an agent, each for something else; the best of `tries` counts, as other work on the box is no matter of theirs. */
 const searches = 5;
+const tries = 3;
 
 /** Written by each reflection; a row of `runs` by each time of an agent, also where nothing was new. */
-const byRun = ['run_calls', 'step_results', 'reflections', 'reflection_evidence', 'token_spends'] as const;
+const byRun = ['run_calls', 'step_results', 'reflections', 'reflection_evidence', 'token_spends', 'events'] as const;
 const byMemory = ['memories', 'embeddings'] as const;
 
 /** What a model writes is stored as its answer is; how fast it comes changes nothing here. */
@@ -110,6 +111,8 @@ async function measure(lab: Lab) {
   const kept = (retention: string) => Math.min(1, durationSeconds(retention) / (days * 86_400));
   const shareKept: Partial<Record<(typeof byRun)[number], number>> = {
     step_results: kept(fleet.retention.stepResults),
+    token_spends: kept(fleet.retention.stepResults),
+    events: kept(fleet.retention.events),
   };
   const perRun = Object.fromEntries(byRun.map((table) => [table, Math.round(grown(table))]));
   // A reflection is a memory, too, and the worker adds vectors of its own model where it looks something up.
@@ -258,10 +261,14 @@ async function lookedUp(db: Database, agentIds: ReadonlySet<string>, random: Ran
         text: texts[random.int(texts.length)]!.text,
         now: new Date(),
       };
-      const startedAt = performance.now();
-      await index.search(query, { weights: evenWeights, limit: 10 });
+      let best = Number.POSITIVE_INFINITY;
+      for (let attempt = 0; attempt < tries; attempt += 1) {
+        const startedAt = performance.now();
+        await index.search(query, { weights: evenWeights, limit: 10 });
+        best = Math.min(best, performance.now() - startedAt);
+      }
       // The first one reads the agent into memory.
-      if (i > 0) times.push(performance.now() - startedAt);
+      if (i > 0) times.push(best);
     }
   }
   times.sort((a, b) => a - b);

@@ -181,7 +181,8 @@ export function createModelVersions({
       if (!at) return;
       const options = { signal, ...key };
       const held = await heldModels(at.url, options);
-      for (const copy of staleCopies(modelId, { accepted: at.accepted, held })) await deleteModel(at.url, copy, options);
+      for (const copy of staleCopies(modelId, { accepted: at.accepted, held }))
+        await deleteModel(at.url, copy, options);
     },
 
     /** Looks what the server has; a copy that is not any more what was verified is stale from now on. Undefined: simulated. */
@@ -191,7 +192,8 @@ export function createModelVersions({
       const before = [...serves];
       const held = at.kind === 'ollama' ? await heldModels(at.url, key).catch(unanswered) : null;
       for (const [modelId, served] of before) {
-        if (held === null || held.some(({ name, digest }) => name === served.copy && digest === served.digest)) continue;
+        if (held === null || held.some(({ name, digest }) => name === served.copy && digest === served.digest))
+          continue;
         // What was loaded meanwhile was looked at then.
         if (serves.get(modelId) === served) serves.delete(modelId);
       }

@@ -6,7 +6,12 @@ import {
   setCurrentDetails,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { ModelOnMachine, ModelSyncActivities, ModelVersionActivities, SyncEnd } from '../activities/model-versions.ts';
+import type {
+  ModelOnMachine,
+  ModelSyncActivities,
+  ModelVersionActivities,
+  SyncEnd,
+} from '../activities/model-versions.ts';
 import { type SyncStep, stopsVersion } from '../domain/model-manifest.ts';
 import { machineQueue } from '../domain/task-queues.ts';
 
@@ -51,7 +56,10 @@ async function bring({ machineId, modelId }: ModelOnMachine): Promise<SyncEnd> {
     summary: `${modelId} on ${machineId}`,
   } as const;
   // A big model over a slow line.
-  const { fetchModelVersion } = proxyActivities<ModelVersionActivities>({ ...options, startToCloseTimeout: '12 hours' });
+  const { fetchModelVersion } = proxyActivities<ModelVersionActivities>({
+    ...options,
+    startToCloseTimeout: '12 hours',
+  });
   const { serveModelVersion } = proxyActivities<ModelVersionActivities>({ ...options, startToCloseTimeout: '1 hour' });
   try {
     const end = await fetchModelVersion({ modelId });
@@ -69,7 +77,9 @@ async function bring({ machineId, modelId }: ModelOnMachine): Promise<SyncEnd> {
 
 function wasNotTaken(err: unknown): boolean {
   return (
-    err instanceof ActivityFailure && err.cause instanceof TimeoutFailure && err.cause.timeoutType === 'SCHEDULE_TO_START'
+    err instanceof ActivityFailure &&
+    err.cause instanceof TimeoutFailure &&
+    err.cause.timeoutType === 'SCHEDULE_TO_START'
   );
 }
 

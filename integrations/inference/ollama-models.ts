@@ -124,10 +124,7 @@ export async function tryModel(
   const said = `${thinking}${response}`.trim();
   // Broken weights answer with nothing, or with one sign over and over.
   if (!done || new Set(said).size < 4)
-    throw new DomainError(
-      'MODEL_OUTPUT_INVALID',
-      `asked for a sentence it said ${JSON.stringify(said.slice(0, 80))}`,
-    );
+    throw new DomainError('MODEL_OUTPUT_INVALID', `asked for a sentence it said ${JSON.stringify(said.slice(0, 80))}`);
 }
 
 function post(body: Record<string, unknown>) {

@@ -40,7 +40,14 @@ function fleetWith(digests: string[] | undefined): Fleet {
 beforeAll(async () => {
   scope = await createTestScope();
   folder = mkdtempSync(join(tmpdir(), 'soulfra-versions-'));
-  const double = { slots: 4, tokensPerSecond: 400, models: [model], registry, mute: [mute], on: { pull: async () => pull?.() } };
+  const double = {
+    slots: 4,
+    tokensPerSecond: 400,
+    models: [model],
+    registry,
+    mute: [mute],
+    on: { pull: async () => pull?.() },
+  };
   servers = { mainpc: await startModelServer(double), pc2: await startModelServer(double) };
   lab = await openLab(scope, { logs: folder });
   await lab.apply(fleetWith([first]));
