@@ -6,7 +6,7 @@ import { z } from 'zod';
  */
 
 /** As Ollama shows it: of the model's manifest, which names every layer by its own digest. */
-export const digestSchema = z
+const digestSchema = z
   .string()
   .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits in lower case, without `sha256:`');
 
