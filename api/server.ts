@@ -58,6 +58,7 @@ import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
 import { notificationRoutes } from './routes/notifications.ts';
+import { passwordRoutes } from './routes/passwords.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
@@ -142,6 +143,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     healthSubjectRoutes,
     doctorRoutes,
     principalRoutes,
+    passwordRoutes,
     userRoutes,
     auditRoutes,
     mailRoutes,

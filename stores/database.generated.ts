@@ -1454,6 +1454,20 @@ export interface TokenDays {
   tokens: Generated<number>;
 }
 
+export interface Passwords {
+  changedAt: Generated<Timestamp>;
+  hash: string;
+  ownerId: string;
+  userId: string;
+}
+
+export interface PasswordTries {
+  failures: number;
+  key: Buffer;
+  lockedUntil: Timestamp | null;
+  triedAt: Timestamp;
+}
+
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -1467,6 +1481,7 @@ export interface Tokens {
   role: string;
   scopes: string[] | null;
   serviceId: string | null;
+  signedIn: Generated<boolean>;
   usedAt: Timestamp | null;
 }
 
@@ -1753,6 +1768,8 @@ export interface DB {
   threadMemories: ThreadMemories;
   threads: Threads;
   tokenDays: TokenDays;
+  passwords: Passwords;
+  passwordTries: PasswordTries;
   tokens: Tokens;
   tokenSpends: TokenSpends;
   unusableTexts: UnusableTexts;

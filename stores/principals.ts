@@ -33,6 +33,8 @@ export interface NewToken {
   serviceId?: string;
   /** All that it may, of what its role may. Default: everything. */
   scopes?: readonly string[];
+  /** Whether somebody signed in by it: it ends where their password changes. @default false: it was made for a program */
+  signedIn?: boolean;
 }
 
 /** Sign-in links live this long and work once. */
@@ -172,7 +174,7 @@ export function createPrincipalStore(db: Database) {
     /** A token for a service of the owner's; its secret is told this one time. @throws NOT_FOUND */
     async issueForService(
       serviceId: string,
-      token: Omit<NewToken, 'kind' | 'role' | 'serviceId' | 'scopes'>,
+      token: Omit<NewToken, 'kind' | 'role' | 'serviceId' | 'scopes' | 'signedIn'>,
     ): Promise<IssuedToken> {
       return db.transaction().execute(async (tx) => {
         await assertService(tx, token.ownerId, serviceId);
@@ -255,6 +257,7 @@ export function createPrincipalStore(db: Database) {
           kind,
           role,
           name: row.name,
+          signedIn: true,
           expiresInSeconds: sessionSeconds,
         });
         return { id, secret, role, ownerId: row.ownerId };

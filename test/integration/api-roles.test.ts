@@ -104,6 +104,7 @@ const open = [
   'POST /v1/invites/preview',
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
+  'POST /v1/sign-ins',
   'POST /v1/sign-ups',
   'POST /v1/sources/{id}/events',
 ];

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { sql } from 'kysely';
+import { DomainError } from '../domain/errors.ts';
+import { forgottenAfterSeconds, type TriedBy, waitSeconds } from '../domain/passwords.ts';
+import type { Role } from '../domain/states.ts';
+import type { Database, DatabaseTransaction, Executor } from './database.ts';
+import { appendEvents } from './events.ts';
+import { type IssuedToken, issueToken, sessionSeconds } from './principals.ts';
+
+const triedKey = (by: TriedBy, of: string) => createHash('sha256').update(`${by} ${of}`).digest();
+
+/** Who tries to sign in, and from where. */
+export interface PasswordTry {
+  address: string;
+  network: string;
+}
+
+export function createPasswordStore(db: Database) {
+  /**
+   * Counts a try before it is judged, so that many at once are as many. @throws RATE_LIMITED while somebody has to wait: it is then not
+   * counted, and the password is not looked at
+   */
+  async function countTry(tx: DatabaseTransaction, by: TriedBy, of: string): Promise<void> {
+    const key = triedKey(by, of);
+    const { rows } = await sql<{ failures: number; wait: number }>`
+      insert into password_tries as t (key, failures, tried_at) values (${key}, 1, clock_timestamp())
+      on conflict (key) do update set tried_at = case when t.locked_until > clock_timestamp() then t.tried_at else clock_timestamp() end,
+        failures = case when t.locked_until > clock_timestamp() then t.failures
+          when t.tried_at < clock_timestamp() - make_interval(secs => ${forgottenAfterSeconds}) then 1 else t.failures + 1 end
+      returning failures, coalesce(ceil(extract(epoch from locked_until - clock_timestamp())), 0)::int as wait`.execute(tx);
+    const { failures, wait } = rows[0]!;
+    if (wait > 0) throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`);
+    const next = waitSeconds(by, failures);
+    if (next > 0)
+      await sql`update password_tries set locked_until = clock_timestamp() + make_interval(secs => ${next}) where key = ${key}`.execute(tx);
+  }
+
+  /** It was no wrong one. Those before it from the network stay counted, or one right account would buy guesses at others. */
+  async function forgive(executor: Executor, { address, network }: PasswordTry): Promise<void> {
+    // In the order in which they are counted.
+    await sql`update password_tries set failures = greatest(0, failures - 1), locked_until = null
+      where key = ${triedKey('network', network)}`.execute(executor);
+    await sql`delete from password_tries where key = ${triedKey('account', address)}`.execute(executor);
+  }
+
+  return {
+    forgive: (tried: PasswordTry) => forgive(db, tried),
+
+    /** @returns what the password is to be held against; undefined where nobody has the address, or no password. @throws RATE_LIMITED */
+    async begin({ address, network }: PasswordTry): Promise<string | undefined> {
+      return db.transaction().execute(async (tx) => {
+        await countTry(tx, 'network', network);
+        await countTry(tx, 'account', address);
+        const row = await tx
+          .selectFrom('passwords')
+          .innerJoin('users', 'users.id', 'passwords.userId')
+          .select('passwords.hash')
+          .where('users.address', '=', address)
+          .where('users.deletedAt', 'is', null)
+          .executeTakeFirst();
+        return row?.hash;
+      });
+    },
+
+    /**
+     * The password was right: signs in, unless it was changed or the user deleted meanwhile.
+     * @returns undefined then
+     */
+    async signIn(
+      { address, network }: PasswordTry,
+      hash: string,
+      kind: 'session' | 'bearer',
+    ): Promise<(IssuedToken & { ownerId: string; role: Role }) | undefined> {
+      return db.transaction().execute(async (tx) => {
+        const { rows } = await sql<{ id: string; role: Role }>`select u.id, u.role from users u join passwords p on p.user_id = u.id
+          where u.address = ${address} and u.deleted_at is null and p.hash = ${hash} for share`.execute(tx);
+        const [user] = rows;
+        if (user === undefined) return undefined;
+        await forgive(tx, { address, network });
+        const issued = await issueToken(tx, {
+          ownerId: user.id,
+          kind,
+          role: user.role,
+          name: 'password',
+          expiresInSeconds: sessionSeconds,
+          signedIn: true,
+        });
+        return { ...issued, ownerId: user.id, role: user.role };
+      });
+    },
+
+    /** What tries of the user are counted by; who has no address has no password either. */
+    async addressOf(userId: string): Promise<string> {
+      const row = await db.selectFrom('users').select('address').where('id', '=', userId).executeTakeFirst();
+      return row?.address ?? userId;
+    },
+
+    /** Whether somebody signed in by this token within the last quarter of an hour: by a mailed link, or by the password. */
+    async isFresh(tokenId: string): Promise<boolean> {
+      const { rows } = await sql`select from tokens where id = ${tokenId} and signed_in
+        and created_at > now() - interval '15 minutes'`.execute(db);
+      return rows.length > 0;
+    },
+
+    /**
+     * Sets or takes away the password, and ends whatever else the user signed in by, links that are out among them. Tokens that were made
+     * for programs stay.
+     * @param hash undefined: takes it away
+     * @returns how many were ended
+     * @throws CONFLICT without an address that is known to be theirs: nobody could sign in by it, or get back in without it
+     */
+    async set(tx: DatabaseTransaction, userId: string, hash: string | undefined, besides: string): Promise<number> {
+      const { rows } = await sql<{ operatorId: string | null; verified: boolean }>`select operator_id as "operatorId",
+          verified_at is not null and address is not null as verified
+        from users where id = ${userId} and deleted_at is null for no key update`.execute(tx);
+      const [user] = rows;
+      if (!user?.verified)
+        throw new DomainError('CONFLICT', 'a password goes with a mail address that is known to be yours, and you have none here');
+      const ownerId = user.operatorId ?? userId;
+      if (hash === undefined) await sql`delete from passwords where user_id = ${userId}`.execute(tx);
+      else
+        await sql`insert into passwords (user_id, owner_id, hash) values (${userId}, ${ownerId}, ${hash})
+          on conflict (user_id) do update set hash = excluded.hash, changed_at = clock_timestamp()`.execute(tx);
+      const { numAffectedRows } = await sql`update tokens set revoked_at = now()
+        where owner_id = ${userId} and id <> ${besides} and revoked_at is null and (signed_in or kind = 'once')`.execute(tx);
+      const type = hash === undefined ? 'user.password_removed' : 'user.password_changed';
+      await appendEvents(tx, [{ ownerId, type, subject: userId }]);
+      return Number(numAffectedRows ?? 0n);
+    },
+  };
+}
+export type PasswordStore = ReturnType<typeof createPasswordStore>;

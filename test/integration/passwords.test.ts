@@ -1,0 +1,108 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
+import { createPrincipalStore } from '../../stores/principals.ts';
+import { type ApiFixture, createApiFixture } from '../support/api.ts';
+
+let api: ApiFixture;
+beforeAll(async () => {
+  api = await createApiFixture();
+});
+afterAll(() => api?.close());
+
+const password = 'harbour lamp seven';
+
+/** Somebody who signed in by a mailed link just now. */
+async function addUser(address: string, { verified = true } = {}) {
+  const id = newId('user');
+  await sql`insert into users (id, name, role, operator_id, address, verified_at)
+    values (${id}, 'ada', 'member', ${api.ownerId}, ${address}, ${verified ? new Date() : null})`.execute(api.db);
+  const issue = (signedIn: boolean) =>
+    createPrincipalStore(api.db).issue({ ownerId: id, kind: 'bearer', role: 'member', name: '', signedIn });
+  return { id, address, signedIn: (await issue(true)).secret, program: (await issue(false)).secret };
+}
+
+const setPassword = (token: string, body: object) => api.call('PUT', '/v1/me/password', { token, body });
+const signIn = (address: string, typed = password, as = 'token') =>
+  api.call('POST', '/v1/sign-ins', { token: null, body: { address, password: typed, as } });
+const meStatus = async (token: string) => (await api.call('GET', '/v1/me', { token })).status;
+
+test('whoever signed in by a link sets a password and signs in by it; a cookie cannot be set for other hosts', async () => {
+  const ada = await addUser('ada@harbour.example');
+  expect((await setPassword(ada.signedIn, { password })).status).toBe(200);
+  const { rows } = await sql<{ hash: string }>`select hash from passwords where user_id = ${ada.id}`.execute(api.db);
+  expect(rows[0]!.hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  const signedIn = await signIn(ada.address);
+  expect(signedIn.json).toMatchObject({ role: 'member' });
+  expect(await meStatus(signedIn.json['token'] as string)).toBe(200);
+  const browser = await signIn('ADA@harbour.example', password, 'cookie');
+  expect(String(browser.headers['set-cookie'])).toMatch(/^soulfra_session=sfr_.*Path=\/; HttpOnly; SameSite=Strict$/);
+});
+
+test('an unknown address, a user without a password and a wrong one are answered alike', async () => {
+  const grace = await addUser('grace@harbour.example');
+  const mary = await addUser('mary@harbour.example');
+  await setPassword(mary.signedIn, { password });
+  const answers = await Promise.all([
+    signIn('nobody@harbour.example'),
+    signIn(grace.address),
+    signIn(mary.address, 'something else'),
+  ]);
+  const told = answers.map(({ status, json }) => ({ status, code: json['code'], detail: json['detail'] }));
+  expect(new Set(told.map((answer) => JSON.stringify(answer))).size).toBe(1);
+  expect(told[0]).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+});
+
+test('wrong passwords cost waits, also where nobody has the address, also all at once; a right one ends the count', async () => {
+  const joan = await addUser('joan@harbour.example');
+  await setPassword(joan.signedIn, { password });
+  for (const address of [joan.address, 'no-joan@harbour.example']) {
+    const tries = await Promise.all(Array.from({ length: 9 }, () => signIn(address, 'wrong password')));
+    const statuses = tries.map(({ status }) => status).sort();
+    // The sixth is judged and locks.
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429, 429]);
+    expect((await signIn(address)).status).toBe(429);
+  }
+  await sql`update password_tries set locked_until = now() - interval '1 second'`.execute(api.db);
+  expect((await signIn(joan.address)).status).toBe(200);
+  expect((await signIn(joan.address, 'wrong password')).status).toBe(401);
+  expect((await signIn(joan.address)).status).toBe(200);
+  const { rows } = await sql<{ text: string }>`select to_jsonb(t)::text as text from password_tries t`.execute(api.db);
+  expect(JSON.stringify(rows)).not.toContain('joan');
+});
+
+test('a change ends what the user signed in by elsewhere, and links that are out; tokens of programs stay', async () => {
+  const hedy = await addUser('hedy@harbour.example');
+  await setPassword(hedy.signedIn, { password });
+  const elsewhere = (await signIn(hedy.address)).json['token'] as string;
+  const link = await createPrincipalStore(api.db).issue({
+    ownerId: hedy.id,
+    kind: 'once',
+    role: 'member',
+    name: '',
+    expiresInSeconds: 900,
+  });
+  const changed = await setPassword(hedy.signedIn, { password: 'another harbour lamp', current: password });
+  expect(changed.json).toEqual({ ended: 2 });
+  expect([await meStatus(elsewhere), await meStatus(hedy.signedIn), await meStatus(hedy.program)]).toEqual([401, 200, 200]);
+  const swapped = await api.call('POST', '/v1/sessions', { token: null, body: { once: link.secret, as: 'token' } });
+  expect(swapped.status).toBe(401);
+  expect([(await signIn(hedy.address)).status, (await signIn(hedy.address, 'another harbour lamp')).status]).toEqual([401, 200]);
+});
+
+test('without the one before it takes a sign-in of just now: no walked-away session, no program, no scoped token', async () => {
+  const rosa = await addUser('rosa@harbour.example');
+  expect((await setPassword(rosa.program, { password })).status).toBe(403);
+  await setPassword(rosa.signedIn, { password });
+  await sql`update tokens set created_at = now() - interval '16 minutes' where owner_id = ${rosa.id}`.execute(api.db);
+  expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp' })).status).toBe(403);
+  expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp', current: 'wrong' })).status).toBe(403);
+  expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp', current: password })).status).toBe(200);
+  const unverified = await addUser('lise@harbour.example', { verified: false });
+  expect((await setPassword(unverified.signedIn, { password })).json['code']).toBe('CONFLICT');
+  const short = await setPassword(rosa.signedIn, { password: 'short', current: password });
+  expect(short.json['errors']).toMatchObject([{ path: 'password' }]);
+  expect((await api.call('DELETE', `/v1/users/${rosa.id}`)).status).toBe(204);
+  const { rows } = await sql`select from passwords where user_id = ${rosa.id}`.execute(api.db);
+  expect(rows).toHaveLength(0);
+});
