@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { Fleet } from '../domain/fleet.ts';
 import type { ReadinessArea, Verdict } from '../domain/readiness.ts';
 import { assessArea } from '../domain/readiness-assessors.ts';
-import type { Inventory } from '../domain/readiness-inventory.ts';
+import type { Inventory, LiveMachine, StopTrial } from '../domain/readiness-inventory.ts';
 import type { ServiceSpec } from '../domain/services.ts';
 import type { Repository, ReadinessStore } from '../stores/readiness.ts';
 import { beating } from './beating.ts';
@@ -12,19 +12,26 @@ import type { FleetReader } from './fleet-view.ts';
 export type InventoryReading = (
   repository: Repository,
   fleet: Fleet,
-  services: readonly ServiceSpec[],
+  known: {
+    services: readonly ServiceSpec[];
+    /** How services were seen to stop. */
+    stops: readonly StopTrial[];
+  },
   signal: AbortSignal,
 ) => Promise<{ inventory: Inventory } | { refused: string }>;
 
-/** What the machine does on which the repository lies. */
+/** What machines do: the one on which the repository lies reads that, and each says what runs there. */
 export function createReadinessReadActivities({
   readiness,
   fleet,
   readInventory,
+  readLive,
 }: {
   readiness: ReadinessStore;
   fleet: FleetReader;
   readInventory: InventoryReading;
+  /** Of this machine, as it runs now. */
+  readLive: () => Promise<LiveMachine>;
 }) {
   return {
     /** The first inventory of a run stays, so that all its assessors judge the same. */
@@ -32,13 +39,20 @@ export function createReadinessReadActivities({
       const run = await readiness.find(runId);
       if (run.hasInventory) return { refused: null };
       const view = await fleet();
-      const services = await readiness.services(run.ownerId);
+      const known = {
+        services: await readiness.services(run.ownerId),
+        stops: await readiness.stopTrials(run.ownerId),
+      };
       const read = await beating(() =>
-        readInventory(run.repository, view.fleet, services, Context.current().cancellationSignal),
+        readInventory(run.repository, view.fleet, known, Context.current().cancellationSignal),
       );
       if ('refused' in read) return { refused: read.refused };
       await readiness.keepInventory(runId, read.inventory);
       return { refused: null };
+    },
+
+    async readLiveFacts({ runId }: { runId: string }): Promise<void> {
+      await readiness.keepLive(runId, await beating(readLive));
     },
   };
 }
@@ -66,6 +80,11 @@ export function createReadinessActivities({ readiness }: { readiness: ReadinessS
       }
       return { runs };
     },
+
+    /** Machines that are to say what runs there. */
+    unreadMachines: async ({ runId }: { runId: string }): Promise<{ machineIds: string[] }> => ({
+      machineIds: await readiness.unreadMachines(runId),
+    }),
 
     async assessReadinessArea({ runId, area }: { runId: string; area: ReadinessArea }): Promise<{ found: number }> {
       const findings = assessArea(area, await readiness.inventory(runId));

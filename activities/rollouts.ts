@@ -188,11 +188,11 @@ export function createRolloutMachineActivities({
   ): Promise<{ files: Map<string, string> } | { refused: string }> {
     const { ownerId, repository, acceptances, today } = await rolloutAssessments.basis(rolloutId);
     const view = await fleet();
-    const services = await readiness.services(ownerId);
+    const known = { services: await readiness.services(ownerId), stops: await readiness.stopTrials(ownerId) };
     const read = await readInventory(
       { ...repository, folder: path },
       view.fleet,
-      services,
+      known,
       Context.current().cancellationSignal,
     );
     if ('refused' in read) return read;

@@ -72,7 +72,7 @@ async function tracesOf(): Promise<Tracing | undefined> {
 async function serveOwnMetrics(deps: ApiDeps): Promise<void> {
   const { metrics } = (await currentFleet(deps.db))?.fleet ?? { metrics: metricsSchema.parse({}) };
   if (!metrics.enabled) return;
-  const at = { host: metrics.host, port: environment.metricsPort ?? metrics.port };
+  const at = { host: environment.metricsHost ?? metrics.host, port: environment.metricsPort ?? metrics.port };
   try {
     await serveMetrics({ ...at, registry: deps.metrics.registry, refresh: createFigures(deps) });
     log.info(at, 'metrics are served');

@@ -1,6 +1,11 @@
 import { parseArgs } from 'node:util';
 import { createRandom } from '../domain/random.ts';
-import { askThroughKills, askWithoutGateway, type GatewayVerdict } from './support/adopt-gateway.ts';
+import {
+  askThroughApiKills,
+  askThroughKills,
+  askWithoutGateway,
+  type GatewayVerdict,
+} from './support/adopt-gateway.ts';
 import { tryHostile } from './support/adopt-hostile.ts';
 import { importTwice } from './support/adopt-import.ts';
 import { assessThroughFleet, searchedForPorts, withNas } from './support/adopt-readiness.ts';
@@ -10,12 +15,12 @@ import { type AdoptStage, openAdoptStage } from './support/adopt-stage.ts';
 import { type Protection, sabotagedSources, wantedProtection } from './support/sabotage.ts';
 
 /**
- * A made-up repository of two machines is adopted: imported twice, given to the fleet's models through the gateway while model servers are
- * killed, rolled out and back while workers are killed, assessed for sixty planted faults, and made hostile. Judged by what the
+ * A made-up repository of two machines is adopted: imported twice, given to the fleet's models through the gateway while model servers
+ * and its API are killed, rolled out and back while workers are killed, assessed for sixty planted faults, and made hostile. Judged by what the
  * fixture knows and by what commands, commits and answers have left; at the end the same without what the figures lean on.
  */
-const full = { requests: 150, modelKills: 4, kills: { forward: 6, back: 4 } };
-const short = { requests: 60, modelKills: 2, kills: { forward: 2, back: 1 } };
+const full = { requests: 150, modelKills: 4, apiKills: 3, kills: { forward: 6, back: 4 } };
+const short = { requests: 60, modelKills: 2, apiKills: 1, kills: { forward: 2, back: 1 } };
 const sabotaged = { requests: 40, modelKills: 2, kills: { forward: 2, back: 0 } };
 const seed = 20_268;
 
@@ -49,11 +54,16 @@ async function whole(stage: AdoptStage): Promise<boolean> {
     await askThroughKills(stage, token, { requests: size.requests, kills: size.modelKills, random }),
   );
   const direct = progress('without the gateway', await askWithoutGateway(stage));
+  const api = progress(
+    'gateway without its API',
+    await askThroughApiKills(stage, token, { requests: 80, kills: size.apiKills, random }),
+  );
   const hostile = progress('hostile', await tryHostile(stage, token));
   const rollout = progress(
     'rollout',
     await rollOutThroughKills(stage, { packages: 'dozen', kills: size.kills, aimed: 0.7, commandSeconds: 0.8 }, random),
   );
+  await stage.units?.stop();
   const caught = args.short === true ? {} : await sabotagedRound(stage, token, leansOn);
   await stage.lab.apply(withNas(stage.fleet));
   const readiness = progress('readiness', await assessThroughFleet(stage));
@@ -79,10 +89,13 @@ async function whole(stage: AdoptStage): Promise<boolean> {
     plain_search: { clashes_named: search.named, false_findings: search.false },
     steps: rollout.steps,
     steps_lost: rollout.lost,
+    deploys: rollout.deploys,
+    starts_beyond: rollout.startsBeyond,
     gateway_requests: gateway.requests,
     gateway_cut: gateway.cut,
     gateway_untold: gateway.untold + gateway.open,
     gateway_kills: gateway.kills,
+    gateway_api: api,
     lost_without_gateway: `${direct.lost} of ${direct.requests}`,
     hostile: hostile.tried,
     hostile_taken: hostile.taken.length,
@@ -101,6 +114,9 @@ async function whole(stage: AdoptStage): Promise<boolean> {
     rollout.twice + rollout.lost + rollout.differs.length === 0 &&
     isSound(gateway) &&
     gateway.lost === 0 &&
+    api.lost + api.orphans === 0 &&
+    api.kills === size.apiKills &&
+    (stage.units === undefined || rollout.deploys > 0) &&
     direct.lost > 0 &&
     hostile.taken.length + hostile.run.length === 0 &&
     Object.values(caught).every(Boolean)

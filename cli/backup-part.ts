@@ -9,13 +9,25 @@ type Line =
   | { result: unknown }
   | { failed: { code: string; message: string; mend: string | null } };
 
-/** Starts what makes and restores backups, shows how far it is, and waits for its answer. Ctrl-C ends it, too. */
-export async function runBackupPart<Result>(args: readonly string[], { quiet }: { quiet: boolean }): Promise<Result> {
-  const main = fileURLToPath(new URL('../deploy/backup/main.ts', import.meta.url));
+/** Starts what makes and restores backups. */
+export function runBackupPart<Result>(args: readonly string[], options: { quiet: boolean }): Promise<Result> {
+  return runPart('deploy/backup/main.ts', args, options);
+}
+
+/**
+ * Starts a program of ours, shows how far it is, and waits for its answer. Ctrl-C ends it, too.
+ * @param options.onProgress each thing that it says, in place of one line that changes
+ */
+export async function runPart<Result>(
+  program: string,
+  args: readonly string[],
+  { quiet, onProgress }: { quiet: boolean; onProgress?: (text: string) => void },
+): Promise<Result> {
+  const main = fileURLToPath(new URL(`../${program}`, import.meta.url));
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let trouble = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (trouble += text));
-  const lively = !quiet && process.stderr.isTTY;
+  const lively = !quiet && process.stderr.isTTY && onProgress === undefined;
   let last: Line | undefined;
   const gone = new Promise<string>((resolve, reject) => {
     child.once('error', reject);
@@ -23,6 +35,7 @@ export async function runBackupPart<Result>(args: readonly string[], { quiet }: 
   });
   for await (const text of createInterface({ input: child.stdout })) {
     last = JSON.parse(text) as Line;
+    if (!quiet && 'progress' in last) onProgress?.(last.progress);
     if (lively && 'progress' in last) {
       const share = last.share === null ? '' : ` ${Math.floor(last.share * 100)} %`;
       process.stderr.write(`\r\x1b[2K${dim(`${last.progress}${share}`)}`);

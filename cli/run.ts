@@ -8,6 +8,7 @@ import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
 import { configCommands } from './commands/config.ts';
 import { creditCommands } from './commands/credits.ts';
+import { deployCommands } from './commands/deploy.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { driftCommands } from './commands/drift.ts';
 import { dropCommands } from './commands/drops.ts';
@@ -63,6 +64,7 @@ export function createProgram(): Command {
     rolloutCommands,
     doctorCommand,
     backupCommands,
+    deployCommands,
     fleetCommands,
     machineCommands,
     agentCommands,

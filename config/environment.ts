@@ -52,6 +52,7 @@ const servers = {
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   SOULFRA_LOG_LEVEL: logLevel,
   SOULFRA_METRICS_PORT: port.optional(),
+  SOULFRA_METRICS_HOST: z.string().min(1).optional(),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   SOULFRA_LOG_FOLDER: z.string().regex(/^\//, 'must be an absolute path').optional(),
   SOULFRA_TLS_CA_FILE: tlsFile,
@@ -383,6 +384,7 @@ function serverAddresses(env: {
   TEMPORAL_NAMESPACE: string;
   SOULFRA_LOG_LEVEL: z.infer<typeof logLevel>;
   SOULFRA_METRICS_PORT?: number | undefined;
+  SOULFRA_METRICS_HOST?: string | undefined;
   OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
   SOULFRA_LOG_FOLDER?: string | undefined;
   SOULFRA_TLS_CA_FILE?: string | undefined;
@@ -396,6 +398,7 @@ function serverAddresses(env: {
     temporalNamespace: env.TEMPORAL_NAMESPACE,
     logLevel: env.SOULFRA_LOG_LEVEL,
     metricsPort: env.SOULFRA_METRICS_PORT,
+    metricsHost: env.SOULFRA_METRICS_HOST,
     traceEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     logFolder: env.SOULFRA_LOG_FOLDER,
     tlsFiles: tlsFilesOf(env),

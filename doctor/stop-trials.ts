@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, isAbsolute, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -77,7 +77,8 @@ export async function tryStop(
   if (!existsSync('/proc/self/environ')) return refused('what a service leaves behind is only seen on Linux');
   const taken = await listeningAt(ports);
   if (taken.length > 0) return refused(`something listens at ${taken.join(', ')} here already`);
-  const running = processesOf((pid) => sameCommand(argumentsOf(pid), command));
+  const readers = readersOf(command[0]!);
+  const running = processesOf((pid) => sameCommand(argumentsOf(pid), command, readers));
   if (running.length > 0) return refused(`it runs here already (process ${running.join(', ')})`);
   signal.throwIfAborted();
   // By it all that comes of this trial is known, whatever it forks.
@@ -198,9 +199,44 @@ function nameOf(pid: number): string {
   return textOf(`/proc/${pid}/comm`).trim();
 }
 
-function sameCommand(words: readonly string[], command: readonly string[]): boolean {
-  if (words.length !== command.length || words.length === 0) return false;
-  return words.every((word, i) => (i === 0 ? basename(word) === basename(command[0]!) : word === command[i]));
+/** The kernel starts a script by what its first line names, and that stands before it then. */
+function sameCommand(words: readonly string[], command: readonly string[], readers: ReadonlySet<string>): boolean {
+  const before = words.length - command.length;
+  if (before < 0 || words.length === 0) return false;
+  if (!words.slice(0, before).every((word) => readers.has(basename(word)))) return false;
+  return words
+    .slice(before)
+    .every((word, i) => (i === 0 ? basename(word) === basename(command[0]!) : word === command[i]));
+}
+
+const mostOfFirstLine = 512;
+
+/** Words of the line `#!…` that a program begins with, such as of `#!/usr/bin/env -S python3 -u`. */
+function readersOf(program: string): Set<string> {
+  let file: number;
+  try {
+    file = openSync(program, 'r');
+  } catch (err) {
+    // A script that nobody may read is none that its reader could run.
+    if ((err as NodeJS.ErrnoException).code === 'EACCES') return new Set();
+    throw err;
+  }
+  try {
+    const start = Buffer.alloc(mostOfFirstLine);
+    const text = start.toString('latin1', 0, readSync(file, start, 0, mostOfFirstLine, 0));
+    const [line = ''] = text.split('\n');
+    return new Set(
+      line.startsWith('#!')
+        ? line
+            .slice(2)
+            .trim()
+            .split(/\s+/)
+            .map((word) => basename(word))
+        : [],
+    );
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Processes end while they are looked at, and those of others are not shown. */

@@ -63,6 +63,7 @@ type Listed = 'version' | 'name' | 'machines' | 'models' | 'archetypes' | 'agent
 /** Parts of the file that are single blocks. One that is missing here does not compile: an apply would leave it out unseen. */
 const settings = Object.keys({
   backup: true,
+  deploy: true,
   embeddings: true,
   ego: true,
   ballots: true,

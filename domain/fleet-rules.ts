@@ -22,6 +22,7 @@ const readable = {
   text: z.string().optional().catch(undefined),
   number: z.number().optional().catch(undefined),
   duration: durationSchema.optional().catch(undefined),
+  pollers: z.object({ pollers: z.number() }),
 };
 const looseFleetSchema = z
   .object({
@@ -91,6 +92,14 @@ const looseFleetSchema = z
       })
       .catch({ leastPrices: {} })
       .default({ leastPrices: {} }),
+    deploy: z
+      .object({
+        coordination: readable.text,
+        standby: readable.text,
+        addresses: z.record(z.string(), z.unknown()).catch({}).default({}),
+      })
+      .catch({ addresses: {} })
+      .default({ addresses: {} }),
   })
   .catch({
     machines: undefined,
@@ -102,6 +111,7 @@ const looseFleetSchema = z
     gateway: { aliases: {} },
     drift: {},
     market: { leastPrices: {} },
+    deploy: { addresses: {} },
   });
 type LooseFleet = z.infer<typeof looseFleetSchema>;
 
@@ -116,7 +126,36 @@ export function breachesOf(source: unknown): RuleBreach[] {
     ...limitBreaches(fleet),
     ...driftBreaches(fleet),
     ...marketBreaches(fleet),
+    ...deployBreaches(fleet),
   ];
+}
+
+/** Machines that the deployment names must be there, and the second copy elsewhere than the first. */
+function deployBreaches({ machines, deploy }: LooseFleet): RuleBreach[] {
+  if (machines === undefined) return [];
+  const known = machines.flatMap((machine) => machine.id ?? []);
+  const named: [path: string[], id: string | undefined][] = [
+    [['coordination'], deploy.coordination],
+    [['standby'], deploy.standby],
+    ...Object.keys(deploy.addresses).map((id): [string[], string] => [['addresses', id], id]),
+  ];
+  const breaches = named.flatMap(([path, id]): RuleBreach[] => {
+    if (id === undefined || known.includes(id)) return [];
+    const meant = nearest(id, known);
+    const mend = meant === undefined ? 'Name one of them, or remove it.' : `Did you mean \`${meant}\`?`;
+    return [{ at: ['deploy', ...path], rule: `must be a machine of this file: ${known.join(', ')}`, mend }];
+  });
+  const most = machines.toSorted((a, b) => pollersOf(b) - pollersOf(a))[0]?.id;
+  if (deploy.standby !== undefined && deploy.standby === (deploy.coordination ?? most)) {
+    const mend = 'Name another machine, or remove it.';
+    breaches.push({ at: ['deploy', 'standby'], rule: 'must be another machine than deploy.coordination', mend });
+  }
+  return breaches;
+}
+
+function pollersOf(machine: NonNullable<LooseFleet['machines']>[number]): number {
+  const asked = readable.pollers.safeParse(machine.roles.coordination);
+  return asked.success ? asked.data.pollers : 0;
 }
 
 function machineBreaches(fleet: LooseFleet): RuleBreach[] {

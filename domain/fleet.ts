@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { backupSettingsSchema } from './backup-settings.ts';
 import { ballotsSchema } from './ballots.ts';
+import { deploySettingsSchema } from './deploy-settings.ts';
 import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
@@ -327,6 +328,8 @@ export const fleetShapeSchema = z.strictObject({
   traces: tracesSchema.prefault({}),
   /** How a fleet that `npm start` runs is backed up. */
   backup: backupSettingsSchema.prefault({}),
+  /** What `soulfra deploy init` makes compose files and units by. */
+  deploy: deploySettingsSchema.prefault({}),
   retention: retentionSchema.prefault({}),
 });
 

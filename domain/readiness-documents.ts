@@ -281,11 +281,26 @@ export function runbookLines({ services }: Inventory): string[] {
   ];
 }
 
-function operations({ services, runbooks }: Inventory, open: readonly ReportedFinding[]): string[] {
+function operations({ services, runbooks, stops }: Inventory, open: readonly ReportedFinding[]): string[] {
+  const tried = stops.filter(({ refused }) => refused === null);
   return [
     '# 6. Operations manual',
     '',
     ...startAndChecks(services),
+    '',
+    '## Stops that were tried',
+    '',
+    ...(tried.length === 0
+      ? ['None: `soulfra readiness PATH --local --try-stop SERVICE --keep` tries one.']
+      : table(
+          ['service', 'after SIGTERM', 'left behind', 'on'],
+          tried.map(({ service, ended, said, seconds, left, triedOn }) => [
+            code(service),
+            ended ? `${cell(said)} after ${seconds} s` : `still ran after ${seconds} s`,
+            left.length === 0 ? 'nothing' : cell(left.join(', ')),
+            triedOn ?? 'now',
+          ]),
+        )),
     '',
     '## Runbooks',
     '',

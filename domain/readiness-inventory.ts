@@ -169,6 +169,8 @@ export interface StopTrial {
   seconds: number;
   /** Processes and ports of it that outlived it. */
   left: string[];
+  /** The day, where it was not tried just now. */
+  triedOn?: string;
 }
 
 /** A kept tool: what it found, or why it did not look. One that has no file of its kind reports nothing. */

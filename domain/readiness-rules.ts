@@ -435,7 +435,7 @@ export const readinessRules = {
     area: 'operations',
     severity: 'unknown',
     title: 'nobody has tried how services take SIGTERM',
-    mend: 'Try it where it runs: `soulfra readiness PATH --local --try-stop SERVICE`.',
+    mend: 'Try it where it runs: `soulfra readiness PATH --local --try-stop SERVICE --keep`.',
     workPackage: 'WP-03',
   },
   'runbook-missing': {

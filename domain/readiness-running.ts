@@ -295,16 +295,17 @@ export function assessOperations(inventory: Inventory): Finding[] {
   ];
 }
 
-function ofStop({ service, refused, ended, said, clean, seconds, left }: StopTrial): Finding[] {
+function ofStop({ service, refused, ended, said, clean, seconds, left, triedOn }: StopTrial): Finding[] {
   if (refused !== null) return [finding('stop-untried', { subject: service, evidence: refused })];
+  const when = triedOn === undefined ? '' : ` (tried on ${triedOn})`;
   if (!ended)
     return [
       finding('stop-ignored', {
         subject: service,
-        evidence: `it still ran ${seconds} s after SIGTERM, and was killed`,
+        evidence: `it still ran ${seconds} s after SIGTERM, and was killed${when}`,
       }),
     ];
-  const how = `it ended by ${said} ${seconds} s after SIGTERM`;
+  const how = `it ended by ${said} ${seconds} s after SIGTERM${when}`;
   return [
     ...(left.length === 0
       ? []
@@ -323,10 +324,11 @@ function untriedStops({ services, stops }: Inventory): Finding[] {
   const tried = new Set(stops.map(({ service }) => service));
   const untried = services.filter(({ id, kind }) => kind !== 'pod' && !tried.has(id));
   if (untried.length === 0) return [];
+  const [oldest] = stops.flatMap(({ refused, triedOn }) => (refused === null ? (triedOn ?? []) : [])).toSorted();
   return [
     finding('stop-untried', {
       subject: 'services',
-      evidence: `${untried.length} of ${services.length} were not stopped by SIGTERM and looked at`,
+      evidence: `${untried.length} of ${services.length} were not stopped by SIGTERM and looked at${oldest === undefined ? '' : `; of the others the oldest trial is of ${oldest}`}`,
     }),
   ];
 }

@@ -1,3 +1,5 @@
+import { mainPort } from './fleet-map.ts';
+import type { ServiceSpec } from './services.ts';
 import type { ServiceState } from './states.ts';
 
 /** How often the worker of a machine looks at the services there, and how long one look may take. */
@@ -7,6 +9,13 @@ export const serviceProbeSeconds = 3;
 const looksUntilBelieved = 2;
 /** One that is being started may be silent for so long. */
 export const startGraceSeconds = 120;
+
+/** Whether a look from outside can tell: by its health check, unless that is a command, or else by its main port. */
+export function canBeLookedAt({ healthCheck, ports }: Pick<ServiceSpec, 'healthCheck' | 'ports'>): boolean {
+  if (healthCheck !== undefined && healthCheck.kind !== 'command') return true;
+  const main = mainPort({ ports });
+  return main !== undefined && main.protocol !== 'udp';
+}
 
 /** What one look saw. unknown: there is nothing to look at, or what would tell is not there. */
 export type ServiceSign = { sign: 'up' } | { sign: 'down'; reason: string } | { sign: 'unknown'; reason: string };

@@ -60,7 +60,7 @@ const packages = (path: string): Shipped[] => [
     dependsOn: ['WP-02'],
     changes: ['services.*.stop'],
     expectedMinutes: 120,
-    manual: `Let each service end what it has in hand on SIGTERM and then exit, with at least 10 s for it; write commands of images as lists, so that no shell keeps the signal. Stop one by hand (\`soulfra services stop SERVICE\`) and look at its last lines. ${merged(path)}`,
+    manual: `Let each service end what it has in hand on SIGTERM and then exit, with at least 10 s for it; write commands of images as lists, so that no shell keeps the signal. Try each on its machine (\`soulfra readiness ${path} --local --try-stop SERVICE --keep\`), and accept what cannot be tried. ${merged(path)}`,
     deploy: true,
     healthyMinutes: 5,
     undo: reverted('what was changed for stopping', path),

@@ -1109,6 +1109,13 @@ export interface ReadinessFindings {
   workPackage: string;
 }
 
+export interface ReadinessLive {
+  facts: Json;
+  machineId: string;
+  readAt: Generated<Timestamp>;
+  runId: string;
+}
+
 export interface ReadinessRuns {
   finishedAt: Timestamp | null;
   id: string;
@@ -1199,6 +1206,7 @@ export interface Restores {
 export interface RolloutPackages {
   attempt: Generated<number>;
   changedAt: Generated<Timestamp>;
+  lookedAt: Timestamp | null;
   packageId: string;
   position: number;
   reason: Generated<string>;
@@ -1395,6 +1403,15 @@ export interface StepResults {
   step: string;
   storedAt: Generated<Timestamp>;
   workId: string;
+}
+
+export interface StopTrials {
+  commandSha256: string;
+  ended: Json;
+  ownerId: string;
+  serviceId: string;
+  toldBy: string;
+  triedAt: Generated<Timestamp>;
 }
 
 export interface Sweeps {
@@ -1743,6 +1760,7 @@ export interface DB {
   readinessAcceptances: ReadinessAcceptances;
   readinessAssessments: ReadinessAssessments;
   readinessFindings: ReadinessFindings;
+  readinessLive: ReadinessLive;
   readinessRuns: ReadinessRuns;
   redemptions: Redemptions;
   reflectionEvidence: ReflectionEvidence;
@@ -1763,6 +1781,7 @@ export interface DB {
   sourceStates: SourceStates;
   spawnBuckets: SpawnBuckets;
   stepResults: StepResults;
+  stopTrials: StopTrials;
   sweeps: Sweeps;
   threadLinks: ThreadLinks;
   threadMemories: ThreadMemories;

@@ -35,6 +35,11 @@ export function isRolledBack(err: unknown): boolean {
   return codeOf(err) === '40P01' || codeOf(err) === '40001';
 }
 
+/** Whether another row has what this one would have, by the name of what keeps it unique. */
+export function isTaken(err: unknown, constraint: string): boolean {
+  return codeOf(err) === '23505' && (err as { constraint?: unknown }).constraint === constraint;
+}
+
 /** Whether Postgres refused what stands in the row. */
 export function isRefusedRow(err: unknown): boolean {
   const code = codeOf(err);

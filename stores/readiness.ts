@@ -9,13 +9,15 @@ import {
   type ReadinessArea,
   type Verdict,
 } from '../domain/readiness.ts';
-import type { Inventory } from '../domain/readiness-inventory.ts';
+import type { Inventory, LiveMachine, StopTrial } from '../domain/readiness-inventory.ts';
 import { reportOf } from '../domain/readiness-reports.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
+import { clockNow } from './ballot-rows.ts';
 import type { Database, Executor } from './database.ts';
 import { newId } from './ids.ts';
 import { takeLock } from './locks.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { stopTrialsOf } from './stop-trials.ts';
 
 /** Where a repository lies, and how it is read. */
 export interface Repository {
@@ -76,10 +78,32 @@ export function createReadinessStore(db: Database) {
     },
 
     async inventory(runId: string): Promise<Inventory> {
-      const row = await db.selectFrom('readinessRuns').select('inventory').where('id', '=', runId).executeTakeFirst();
-      if (row === undefined || row.inventory === null)
-        throw new DomainError('NOT_FOUND', `run ${runId} has no inventory`);
-      return row.inventory as unknown as Inventory;
+      const inventory = await inventoryOf(db, runId);
+      if (inventory === null) throw new DomainError('NOT_FOUND', `run ${runId} has no inventory`);
+      return inventory;
+    },
+
+    stopTrials: (ownerId: string): Promise<StopTrial[]> => stopTrialsOf(db, ownerId),
+
+    /** Machines of which nothing was read yet and whose workers live: the others cannot be asked. */
+    async unreadMachines(runId: string): Promise<string[]> {
+      const { rows } = await sql<{ id: string }>`
+        select m.id from machines m, readiness_runs r
+        where r.id = ${runId} and m.removed_at is null and m.state <> 'lost' and m.lease_until > ${clockNow}
+          and r.inventory -> 'machines' @> jsonb_build_array(jsonb_build_object('id', m.id))
+          and not r.inventory -> 'live' @> jsonb_build_array(jsonb_build_object('machine', m.id))
+          and not exists (select from readiness_live l where l.run_id = r.id and l.machine_id = m.id)
+        order by m.id`.execute(db);
+      return rows.map(({ id }) => id);
+    },
+
+    /** The first word of a machine stays; what comes once assessors have begun comes too late, since all judge the same. */
+    async keepLive(runId: string, facts: LiveMachine): Promise<void> {
+      await sql`
+        insert into readiness_live (run_id, machine_id, facts)
+        select id, ${facts.machine}, ${JSON.stringify(facts)} from readiness_runs r
+        where id = ${runId} and not exists (select from readiness_assessments a where a.run_id = r.id)
+        on conflict do nothing`.execute(db);
     },
 
     /** What one assessor found, once. */
@@ -161,6 +185,20 @@ export function createReadinessStore(db: Database) {
   };
 }
 export type ReadinessStore = ReturnType<typeof createReadinessStore>;
+
+/** With what each machine said of itself. @returns null where it is not kept any more */
+export async function inventoryOf(db: Executor, runId: string): Promise<Inventory | null> {
+  const row = await db.selectFrom('readinessRuns').select('inventory').where('id', '=', runId).executeTakeFirst();
+  if (row === undefined || row.inventory === null) return null;
+  const inventory = row.inventory as unknown as Inventory;
+  const told = await db
+    .selectFrom('readinessLive')
+    .select('facts')
+    .where('runId', '=', runId)
+    .orderBy('machineId')
+    .execute();
+  return { ...inventory, live: [...inventory.live, ...told.map(({ facts }) => facts as unknown as LiveMachine)] };
+}
 
 async function insertFindings(
   tx: Executor,
@@ -254,6 +292,8 @@ async function forget(tx: Executor, ownerId: string, runId: string): Promise<voi
   await sql`update readiness_runs set inventory = null
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null
       and (not starts_with(id, ${rolloutRunPrefix}) or finished_at < now() - interval '1 hour')`.execute(tx);
+  await sql`delete from readiness_live l using readiness_runs r
+    where r.id = l.run_id and r.owner_id = ${ownerId} and r.state <> 'running' and r.inventory is null`.execute(tx);
   await sql`delete from readiness_runs where id in (select id from readiness_runs
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(
     tx,

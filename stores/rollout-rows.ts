@@ -15,6 +15,7 @@ import type { DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { openNotice, resolveNotice } from './notices.ts';
+import { isTaken } from './passing-errors.ts';
 
 /** The rows of a rollout: read and changed under its lock, by its workflow (stores/rollout-steps.ts) and by people (stores/rollouts.ts). */
 
@@ -180,6 +181,8 @@ export async function endStep(
   await recompute(tx, rollout, unit.packageId, state === 'failed' ? reason : undefined);
 }
 
+export const anotherUnderWay = 'another rollout is under way; `soulfra rollout show` has it';
+
 export const noticeKey = (rolloutId: string, packageId: string) => `rollout_waiting:${rolloutId}:${packageId}`;
 
 /** Brings a package to what its steps have come to. */
@@ -216,7 +219,7 @@ export async function setPackage(
   }
   await tx
     .updateTable('rolloutPackages')
-    .set({ ...change, wellSince: null, changedAt: clockNow })
+    .set({ ...change, wellSince: null, lookedAt: null, changedAt: clockNow })
     .where('rolloutId', '=', rollout.id)
     .where('packageId', '=', packageId)
     .execute();
@@ -244,11 +247,16 @@ export async function setState(
 ): Promise<void> {
   if (state === rollout.state) return;
   const isOver = state === 'done' || state === 'rolled_back';
-  await tx
-    .updateTable('rollouts')
-    .set({ state, reason, changedAt: clockNow, endedAt: isOver ? clockNow : null })
-    .where('id', '=', rollout.id)
-    .execute();
+  try {
+    await tx
+      .updateTable('rollouts')
+      .set({ state, reason, changedAt: clockNow, endedAt: isOver ? clockNow : null })
+      .where('id', '=', rollout.id)
+      .execute();
+  } catch (err) {
+    if (isTaken(err, 'rollouts_one')) throw new DomainError('CONFLICT', anotherUnderWay, { cause: err });
+    throw err;
+  }
   const key = `rollout_held:${rollout.id}`;
   if (state === 'held')
     await openNotice(tx, {

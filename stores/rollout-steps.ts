@@ -2,9 +2,11 @@ import { sql } from 'kysely';
 import { mendedBy } from '../domain/deploy-blockers.ts';
 import { nextMoves, type NextMoves, type RolloutMove, type StepOutcome } from '../domain/rollout-moves.ts';
 import { dependantsOf } from '../domain/rollouts.ts';
-import type { RolloutState, RolloutStepState, ServiceRunState } from '../domain/states.ts';
+import type { RolloutState, RolloutStepState, ServiceAction, ServiceRunState, ServiceState } from '../domain/states.ts';
+import { canBeLookedAt } from '../domain/service-watch.ts';
+import { storedService } from '../domain/services.ts';
 import { clockNow } from './ballot-rows.ts';
-import type { Database, Executor } from './database.ts';
+import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { refuseWhileBlocked } from './deploy-blockers.ts';
 import {
   endStep,
@@ -22,6 +24,8 @@ import {
 } from './rollout-rows.ts';
 import { requestServices } from './service-runs.ts';
 
+/** Looks come every few seconds; where none came for so long, nobody has looked. */
+const gapSeconds = 75;
 /** What is not well so long after the time that a package must have been well is its doing, and takes it back. */
 const unwellMinutes = 30;
 
@@ -85,47 +89,54 @@ export function createRolloutStore(db: Database) {
           where s.owner_id = ${rollout.ownerId} and s.machine_id = ${unit.machineId} and s.retired_at is null and r.wanted = 'running'
             and (${services === undefined} or s.id = any(${[...(services ?? [])]}::text[]))
           order by s.id`.execute(tx);
-        const serviceIds = rows.map(({ id }) => id);
-        const asked =
-          serviceIds.length === 0
-            ? { requestId: null }
-            : await requestServices(tx, { ownerId: rollout.ownerId, action: 'restart', serviceIds });
-        await tx
-          .updateTable('rolloutSteps')
-          .set({ result: JSON.stringify({ requestId: asked.requestId, services: serviceIds.length }) })
-          .where((eb) => eb.and(keyOf(rolloutId, unit)))
-          .execute();
+        await setDeployment(tx, rolloutId, unit, await askedFor(tx, rollout.ownerId, rows));
       });
     },
 
     /** @returns undefined while it is under way */
     async deployment(rolloutId: string, unit: RolloutUnitKey): Promise<StepOutcome | undefined> {
-      const result = await deploymentOf(db, rolloutId, unit);
-      if (result === undefined) return undefined;
-      if (result.requestId === null) return { state: 'done', result };
-      const { rows } = await sql<{
-        id: string;
-        state: ServiceRunState;
-        reason: string;
-        isUp: boolean;
-        late: boolean;
-        stale: boolean;
-      }>`
-        select r.service_id as id, r.state, r.reason, (s.state = 'up' or not s.spec ? 'healthCheck') as is_up,
-          r.changed_at < ${clockNow} - interval '2 minutes' as late,
-          r.changed_at < ${clockNow} - interval '30 minutes' as stale
-        from service_runs r join services s on s.id = r.service_id
-        where r.request_id = ${result.requestId} order by r.service_id`.execute(db);
-      if (rows.length === 0)
-        return { state: 'failed', reason: 'somebody else has asked for its services since', result };
-      const failed = rows.find(({ state }) => state === 'failed');
-      if (failed) return { state: 'failed', reason: `${failed.id} was not started: ${failed.reason}`, result };
-      const stale = rows.find((row) => row.state !== 'started' && row.stale);
-      if (stale) return { state: 'failed', reason: `${stale.id} has been ${stale.state} for 30 min`, result };
-      if (rows.some(({ state }) => state !== 'started')) return undefined;
-      const down = rows.find(({ isUp }) => !isUp);
-      if (down === undefined) return { state: 'done', result };
-      return down.late ? { state: 'failed', reason: `${down.id} is not up 2 min after its start`, result } : undefined;
+      return db.transaction().execute(async (tx) => {
+        const { ownerId } = await lockRollout(tx, rolloutId);
+        const result = await deploymentOf(tx, rolloutId, unit);
+        if (result === undefined) return undefined;
+        const { asked, ...shown } = result;
+        const end = (state: 'done' | 'failed', reason = ''): StepOutcome => ({
+          state,
+          ...(reason === '' ? {} : { reason }),
+          result: shown,
+        });
+        if (result.requestId === null) return end('done');
+        const rows = await deployed(tx, result);
+        // Of before it was kept which services were asked for.
+        if (rows.length === 0)
+          return asked ? end('done') : end('failed', 'somebody else has asked for its services since');
+        const stopped = rows.find(({ wanted }) => wanted === 'stopped');
+        if (stopped) return end('failed', `somebody else has stopped ${stopped.id} since`);
+        // Who starts one that runs does nothing to it: nobody knows whether it was begun anew before that.
+        const left = rows.filter(({ own, action }) => !own && action === 'start');
+        if (left.length > 0) {
+          const { again = 0 } = result;
+          if (again === mostAgain)
+            return end('failed', `somebody else has started ${left[0]!.id} ${mostAgain + 1} times since`);
+          const anew = await askedFor(tx, ownerId, left);
+          await setDeployment(tx, rolloutId, unit, {
+            ...anew,
+            earlier: [...(result.earlier ?? []), result.requestId],
+            asked: [...new Set([...(asked ?? []), ...anew.asked])],
+            services: result.services,
+            again: again + 1,
+          });
+          return undefined;
+        }
+        const failed = rows.find(({ state }) => state === 'failed');
+        if (failed) return end('failed', `${failed.id} was not started: ${failed.reason}`);
+        const stale = rows.find((row) => row.state !== 'started' && row.stale);
+        if (stale) return end('failed', `${stale.id} has been ${stale.state} for 30 min`);
+        if (rows.some(({ state }) => state !== 'started')) return undefined;
+        const down = rows.find(({ isUp }) => !isUp);
+        if (down === undefined) return end('done');
+        return down.late ? end('failed', `${down.id} is not up 2 min after its start`) : undefined;
+      });
     },
 
     /** A package is to be taken back, since a rollback was asked for. */
@@ -154,34 +165,38 @@ export function createRolloutStore(db: Database) {
         const each = packageOf(rollout, packageId);
         if (each.attempt !== attempt || each.state !== 'verifying') return false;
         const definition = rollout.file.workPackages.find(({ id }) => id === packageId)!;
+        const { healthyMinutes } = definition.verify;
+        // Nobody knows how it was in a time without looks: it is neither well for so long by that, nor unwell.
+        const { isGap } = await tx
+          .selectFrom('rolloutPackages')
+          .select(
+            sql<boolean>`coalesce(looked_at, changed_at) < ${clockNow} - make_interval(secs => ${gapSeconds})`.as(
+              'isGap',
+            ),
+          )
+          .where('rolloutId', '=', rolloutId)
+          .where('packageId', '=', packageId)
+          .executeTakeFirstOrThrow();
+        const look = tx
+          .updateTable('rolloutPackages')
+          .set({ lookedAt: clockNow, ...(isGap ? { changedAt: clockNow } : {}) })
+          .where('rolloutId', '=', rolloutId)
+          .where('packageId', '=', packageId);
         if (unwell !== undefined) {
-          const { given } = await tx
-            .updateTable('rolloutPackages')
+          const patience = healthyMinutes + unwellMinutes;
+          const { given } = await look
             .set({ wellSince: null, reason: unwell })
-            .where('rolloutId', '=', rolloutId)
-            .where('packageId', '=', packageId)
-            .returning(
-              sql<boolean>`${clockNow} > changed_at + make_interval(mins => ${definition.verify.healthyMinutes + unwellMinutes})`.as(
-                'given',
-              ),
-            )
+            .returning(sql<boolean>`${clockNow} > changed_at + make_interval(mins => ${patience})`.as('given'))
             .executeTakeFirstOrThrow();
           if (!given) return true;
-          const reason = `not well ${definition.verify.healthyMinutes + unwellMinutes} min after its steps: ${unwell}`;
+          const reason = `not well ${patience} min after its steps: ${unwell}`;
           await setPackage(tx, rollout, packageId, { state: 'undoing', undoTo: 'failed', reason });
           await recompute(tx, rollout, packageId);
           return false;
         }
-        const { well } = await tx
-          .updateTable('rolloutPackages')
-          .set({ wellSince: sql<Date>`coalesce(well_since, ${clockNow})`, reason: '' })
-          .where('rolloutId', '=', rolloutId)
-          .where('packageId', '=', packageId)
-          .returning(
-            sql<boolean>`${clockNow} >= well_since + make_interval(mins => ${definition.verify.healthyMinutes})`.as(
-              'well',
-            ),
-          )
+        const { well } = await look
+          .set({ wellSince: isGap ? clockNow : sql<Date>`coalesce(well_since, ${clockNow})`, reason: '' })
+          .returning(sql<boolean>`${clockNow} >= well_since + make_interval(mins => ${healthyMinutes})`.as('well'))
           .executeTakeFirstOrThrow();
         if (well) await setPackage(tx, rollout, packageId, { state: 'done', reason: '' });
         return !well;
@@ -192,33 +207,108 @@ export function createRolloutStore(db: Database) {
 
     /** What is not well, in words; undefined: all that a package could have broken is. */
     async unwell(ownerId: string): Promise<string | undefined> {
-      const { rows } = await sql<{ said: string }>`
-        select subject_kind || ' ' || subject_id || ' is ' || state as said from health
+      const { rows } = await sql<{ said: string; service: UnwellService | null }>`
+        select subject_kind || ' ' || subject_id || ' is ' || state as said, null::jsonb as service from health
         where owner_id = ${ownerId} and state in ('lost', 'failing')
           and subject_kind in ('machine', 'worker', 'model_server', 'schedule', 'ledger')
         union all
-        select 'service ' || id || ' is ' || state from services
-        where owner_id = ${ownerId} and retired_at is null and state in ('starting', 'down') and (spec ->> 'required') is distinct from 'false'
-        order by said limit 4`.execute(db);
-      if (rows.length === 0) return undefined;
-      const told = rows.slice(0, 3).map(({ said }) => said);
-      return `${told.join(', ')}${rows.length > told.length ? ' and more' : ''}`;
+        select 'service ' || s.id || ' is ' || s.state,
+          jsonb_build_object('state', s.state, 'reason', s.reason, 'spec', s.spec, 'isRun', coalesce(r.wanted = 'running', false))
+        from services s left join service_runs r on r.service_id = s.id
+        where s.owner_id = ${ownerId} and s.retired_at is null and s.state in ('starting', 'down', 'unknown')
+          and (s.spec ->> 'required') is distinct from 'false'
+        order by said`.execute(db);
+      const all = rows.filter(({ service }) => service === null || !isOutOfSight(service)).map(({ said }) => said);
+      if (all.length === 0) return undefined;
+      return `${all.slice(0, 3).join(', ')}${all.length > 3 ? ' and more' : ''}`;
     },
   };
 }
 export type RolloutStore = ReturnType<typeof createRolloutStore>;
 
-async function deploymentOf(
-  db: Executor,
+interface UnwellService {
+  state: ServiceState;
+  reason: string;
+  spec: unknown;
+  isRun: boolean;
+}
+
+/** Somebody has looked, and it has nothing that could be looked at: no package has brought that about, and none ends it. */
+function isOutOfSight({ state, reason, spec, isRun }: UnwellService): boolean {
+  return state === 'unknown' && reason !== '' && !isRun && !canBeLookedAt(storedService(spec));
+}
+
+/** What a step of kind `deploy` has asked for, as its row keeps it. */
+interface Deployment {
+  /** Null: nothing ran there. */
+  requestId: string | null;
+  services: number;
+  /** All that is started anew, with what needs them. */
+  asked?: string[];
+  /** Requests before it, of which somebody else has taken services over. */
+  earlier?: string[];
+  /** How often it was asked for once more. */
+  again?: number;
+}
+
+/** Workers that come back start what does not run: that may meet a deployment as often as they do. */
+const mostAgain = 5;
+
+async function askedFor(
+  tx: DatabaseTransaction,
+  ownerId: string,
+  services: ReadonlyArray<{ id: string }>,
+): Promise<Deployment & { asked: string[] }> {
+  const serviceIds = services.map(({ id }) => id);
+  if (serviceIds.length === 0) return { requestId: null, services: 0, asked: [] };
+  const { requestId, waves } = await requestServices(tx, { ownerId, action: 'restart', serviceIds });
+  return { requestId, services: serviceIds.length, asked: waves.flat().map(({ id }) => id) };
+}
+
+async function setDeployment(
+  tx: DatabaseTransaction,
   rolloutId: string,
   unit: RolloutUnitKey,
-): Promise<{ requestId: string | null; services: number } | undefined> {
+  deployment: Deployment,
+): Promise<void> {
+  await tx
+    .updateTable('rolloutSteps')
+    .set({ result: JSON.stringify(deployment) })
+    .where((eb) => eb.and(keyOf(rolloutId, unit)))
+    .execute();
+}
+
+/** How all that was asked for does now; what no file names any more is nobody's to start. own: by a request of this step */
+async function deployed(tx: DatabaseTransaction, { requestId, earlier = [], asked }: Deployment) {
+  const requests = [...earlier, requestId];
+  const { rows } = await sql<{
+    id: string;
+    own: boolean;
+    action: ServiceAction;
+    wanted: string;
+    state: ServiceRunState;
+    reason: string;
+    isUp: boolean;
+    late: boolean;
+    stale: boolean;
+  }>`
+    select r.service_id as id, r.request_id = any(${requests}) as own, r.action, r.wanted, r.state, r.reason,
+      (s.state = 'up' or not s.spec ? 'healthCheck') as is_up,
+      r.changed_at < ${clockNow} - interval '2 minutes' as late,
+      r.changed_at < ${clockNow} - interval '30 minutes' as stale
+    from service_runs r join services s on s.id = r.service_id
+    where s.retired_at is null and (r.request_id = any(${requests}) or r.service_id = any(${asked ?? []}))
+    order by r.service_id`.execute(tx);
+  return rows;
+}
+
+async function deploymentOf(db: Executor, rolloutId: string, unit: RolloutUnitKey): Promise<Deployment | undefined> {
   const row = await db
     .selectFrom('rolloutSteps')
     .select('result')
     .where((eb) => eb.and(keyOf(rolloutId, unit)))
     .executeTakeFirst();
-  return (row?.result ?? undefined) as { requestId: string | null; services: number } | undefined;
+  return (row?.result ?? undefined) as Deployment | undefined;
 }
 
 const mostTold = 40;

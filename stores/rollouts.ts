@@ -8,6 +8,7 @@ import { insertIntent } from './intents.ts';
 import { resolveNotice } from './notices.ts';
 import { assessedRepository } from './rollout-assessments.ts';
 import {
+  anotherUnderWay,
   deleteStep,
   endStep,
   type LockedRollout,
@@ -50,8 +51,7 @@ export async function beginRollout(tx: DatabaseTransaction, rollout: NewRollout)
       .select(['ownerId', 'requestHash'])
       .where('id', '=', rollout.id)
       .executeTakeFirst();
-    if (known === undefined)
-      throw new DomainError('CONFLICT', 'another rollout is under way; `soulfra rollout show` has it');
+    if (known === undefined) throw new DomainError('CONFLICT', anotherUnderWay);
     if (known.ownerId === rollout.ownerId && known.requestHash.equals(rollout.requestHash)) return false;
     throw new DomainError('CONFLICT', 'this Idempotency-Key came with other content');
   }

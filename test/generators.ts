@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { errorsText, openApiText } from '../api/reference.ts';
+import { deployPage } from '../deploy/compose/port-table.ts';
 import { readinessRulesText } from '../domain/readiness-documents.ts';
 import { alertGroups } from '../observability/alerts/all.ts';
 import { rulesFile, testsFile } from '../observability/alerts/files.ts';
@@ -46,6 +47,13 @@ export const generators: readonly Generator[] = [
   {
     files: ['docs/metrics.md'],
     write: async ({ at }) => writeFileSync(at('docs/metrics.md'), metricsText()),
+  },
+  {
+    files: ['docs/deploy.md'],
+    write: async ({ at }) => {
+      const page = readFileSync(new URL('../docs/deploy.md', import.meta.url), 'utf8');
+      writeFileSync(at('docs/deploy.md'), deployPage(page));
+    },
   },
   {
     files: ['docs/readiness-rules.md'],

@@ -372,7 +372,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     fleet,
     sourceFolders: options.sourceFolders,
   });
-  const readinessReads = createMachineReadinessReads({ machineId, stores, fleet, folders: options.sourceFolders });
+  const readinessReads = createMachineReadinessReads({
+    machineId,
+    stores,
+    fleet,
+    folders: options.sourceFolders,
+    dataFolder: options.dataFolder,
+  });
   const workers = [
     await createMachineQueueWorker({
       ...shared,

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createReadinessReadActivities, type InventoryReading } from '../activities/readiness.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { readInventory } from '../config/imports/inventory-reading.ts';
@@ -14,19 +15,26 @@ export function createMachineReadinessReads({
   stores,
   fleet,
   folders,
+  dataFolder = '.',
 }: {
   machineId: string;
   stores: Pick<WorkerStores, 'readiness'>;
   fleet: FleetReader;
   folders: readonly string[];
+  /** On the disk of which this is told how much is free. @default the current folder */
+  dataFolder?: string | undefined;
 }) {
-  const reading = createInventoryReading(machineId, () => folders);
-  return createReadinessReadActivities({ readiness: stores.readiness, fleet, readInventory: reading });
+  return createReadinessReadActivities({
+    readiness: stores.readiness,
+    fleet,
+    readInventory: createInventoryReading(machineId, () => folders),
+    readLive: () => readLiveMachine(machineId, existsSync(dataFolder) ? dataFolder : '.'),
+  });
 }
 
 /** @param roots what this machine allows at that time */
 export function createInventoryReading(machineId: string, roots: () => readonly string[]): InventoryReading {
-  return async (repository, applied, services, signal) => {
+  return async (repository, applied, { services, stops }, signal) => {
     try {
       const folder = await allowedFolder(repository.folder, roots());
       const request = {
@@ -37,6 +45,7 @@ export function createInventoryReading(machineId: string, roots: () => readonly 
         fleet: applied,
         described: [{ services: [...services] }],
         live: [await readLiveMachine(machineId, folder)],
+        stops,
       };
       const inventory = await readInventory(request, runRepositoryTools, signal);
       return { inventory };

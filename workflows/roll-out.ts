@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  CancellationScope,
   condition,
   continueAsNew,
   defineSignal,
@@ -53,7 +54,9 @@ const { lookAtRollout } = proxyActivities<RolloutActivities>({
   summary: 'whether all is well after a package',
 });
 
-const lookEvery = '5 seconds';
+/** Each look is some eleven events of the history, so that a long wait is looked at less often; well under the gap that the rows know. */
+const looksAreClose = 12;
+const lookEvery = (looks: number) => (looks < looksAreClose ? '5 seconds' : '15 seconds');
 /** A signal may be lost with Temporal's database. */
 const lookAgain = '10 minutes';
 const awayMs = 30_000;
@@ -70,6 +73,8 @@ type Step = Extract<RolloutMove, { kind: 'step' }>;
 export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResult> {
   let changed = false;
   const underWay = new Map<string, Promise<void>>();
+  /** Steps that are waited for and run on without us: the next run of this workflow asks for them again, and finds them. */
+  const commands = new Set<CancellationScope>();
   let broken: unknown;
   setHandler(defineSignal(rowsChangedSignal), () => {
     changed = true;
@@ -82,6 +87,7 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
     const { moves, state, told = [] } = await nextRolloutMoves({ rolloutId });
     const leaving = () => workflowInfo().continueAsNewSuggested;
     if (!leaving()) for (const move of moves) begin(move, leaving);
+    if (leaving()) leaveCommands();
     if (underWay.size === 0) {
       if (state === 'done' || state === 'rolled_back') return { state };
       if (leaving()) await continueAsNew<typeof rollOut>({ rolloutId });
@@ -97,6 +103,11 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
       summary: 'until a step ends or a row changes',
     });
     if (broken !== undefined) throw broken;
+  }
+
+  /** One may take a day, and what else there is to do would wait for it. */
+  function leaveCommands(): void {
+    if (commands.size > 0 && patched('commands-run-on')) for (const command of commands) command.cancel();
   }
 
   function begin(move: RolloutMove, leaving: () => boolean): void {
@@ -121,7 +132,7 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
     if (move.kind === 'undo') return beginRolloutUndo({ rolloutId, packageId: move.packageId, attempt: move.attempt });
     const of = { rolloutId, packageId: move.packageId, attempt: move.attempt };
     if (move.assess === true && !(await rulesHold(of, leaving))) return;
-    while (!leaving() && (await lookAtRollout(of))) await sleep(lookEvery);
+    for (let looks = 0; !leaving() && (await lookAtRollout(of)); looks++) await sleep(lookEvery(looks));
   }
 
   /** The run of readiness is of this package and attempt: whoever asks for it again, or beside us, finds the same one. */
@@ -157,10 +168,10 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
   ): Promise<void> {
     const { packageId, attempt, phase, position, machineId } = move;
     await deployServices({ rolloutId, move });
-    while (!leaving()) {
+    for (let looks = 0; !leaving(); looks++) {
       const outcome = await deploymentOutcome({ rolloutId, unit: { packageId, attempt, phase, position, machineId } });
       if (outcome !== undefined) return end(outcome);
-      await sleep(lookEvery);
+      await sleep(lookEvery(looks));
     }
   }
 
@@ -175,16 +186,24 @@ export async function rollOut({ rolloutId }: RollOutInput): Promise<RollOutResul
       // Nobody knows whether an attempt that did not answer had begun it; to undo it beside itself is the worst of all.
       const failed = (reason: string) => end({ state: step.kind === 'command' ? 'doubtful' : 'failed', reason });
       if (step.kind === 'manual') return end({ state: 'waiting', reason: step.text });
+      const scope = new CancellationScope();
       try {
         if (step.kind === 'deploy') return await deploy(move, end, leaving);
-        return await end(await onMachine(move).doRolloutStep({ rolloutId, key, move }));
+        if (step.kind === 'command') commands.add(scope);
+        if (leaving()) leaveCommands();
+        const outcome = await scope.run(() => onMachine(move).doRolloutStep({ rolloutId, key, move }));
+        return await end(outcome);
       } catch (err) {
+        if (leaving() && scope.consideredCancelled) return;
         if (isCancellation(err)) throw err;
         if (!isAway(err)) return failed(reasonOf(err));
         // Whoever holds or takes back the rollout need not wait for the machine.
         if (!wanted) return failed(`${machineId} did not answer`);
         if (leaving()) return;
         await sleep(awayMs);
+        if (leaving() && patched('commands-run-on')) return;
+      } finally {
+        commands.delete(scope);
       }
     }
   }

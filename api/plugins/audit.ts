@@ -10,13 +10,19 @@ const minuteMs = 60_000;
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Whether a route is kept in the audit log: every write is, but what says of itself that it is none. */
-export function isAudited(route: {
+interface DeclaredRoute {
   method: string | string[];
   config?: { audit?: boolean; reads?: boolean };
-}): boolean {
-  if (route.config?.audit === false || route.config?.reads === true) return false;
-  return [route.method].flat().some((method) => !safeMethods.has(method));
+}
+
+/** By its method; a POST may be no more than a question. */
+export function isWrite({ method }: DeclaredRoute): boolean {
+  return [method].flat().some((each) => !safeMethods.has(each));
+}
+
+/** Whether a route is kept in the audit log: every write is, but what says of itself that it is none. */
+export function isAudited(route: DeclaredRoute): boolean {
+  return isWrite(route) && route.config?.audit !== false && route.config?.reads !== true;
 }
 
 /**

@@ -3,6 +3,7 @@ import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from '../types.ts';
+import { isAudited, isWrite } from './audit.ts';
 import { routeScope } from './roles.ts';
 
 const docsPath = '/docs';
@@ -28,17 +29,20 @@ export async function registerDocs(app: Api): Promise<void> {
     },
     transform: (route) => {
       const { schema, url } = jsonSchemaTransform(route as Parameters<typeof jsonSchemaTransform>[0]);
-      const role = route.route.config?.role;
-      if (role === undefined || role === 'none' || schema === undefined) return { schema, url };
-      const scope = routeScope(route.route);
-      return {
-        schema: {
-          ...schema,
-          description: `Needs at least the role ${role}${scope === undefined ? '' : `, and the scope ${scope} where the token has scopes`}.${route.route.config?.services === true ? ' The token of a service opens it, too.' : ''}`,
-          security: [{ bearer: [] }, { session: [] }],
-        },
-        url,
-      };
+      if (schema === undefined) return { schema, url };
+      const { role = 'none', services } = route.route.config ?? {};
+      const scope = role === 'none' ? undefined : routeScope(route.route);
+      const said = [
+        role === 'none'
+          ? ''
+          : `Needs at least the role ${role}${scope === undefined ? '' : `, and the scope ${scope} where the token has scopes`}.`,
+        services === true ? 'The token of a service opens it, too.' : '',
+        isWrite(route.route) && !isAudited(route.route) ? 'Not kept in the audit log.' : '',
+        schema.description ?? '',
+      ].filter((text) => text !== '');
+      const description = said.length === 0 ? {} : { description: said.join(' ') };
+      const security = role === 'none' ? {} : { security: [{ bearer: [] }, { session: [] }] };
+      return { schema: { ...schema, ...description, ...security }, url };
     },
     transformObject: (document) => withoutUnused(withBodies(jsonSchemaTransformObject(document))),
   });

@@ -13,9 +13,12 @@ import {
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
+import { serviceIdSchema } from '../../domain/services.ts';
 import { listReadinessRuns, readReadiness } from '../../stores/queries/readiness.ts';
 import { addAcceptance } from '../../stores/readiness.ts';
+import { keepStopTrial } from '../../stores/stop-trials.ts';
 import type { ApiContext } from '../context.ts';
+import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
@@ -160,6 +163,39 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
       });
       void reply.header('location', '/v1/readiness/runs');
       return reply.code(202).send({ workflowId, runId: period, started });
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/readiness/stop-trials',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['readiness'],
+      summary:
+        'How a service took SIGTERM where somebody tried it; the last trial of each counts in assessments for 90 days',
+      querystring: writeQuery,
+      body: z.strictObject({
+        service: serviceIdSchema,
+        commandSha256: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits')
+          .describe('Of the command that was tried, as trust files have it'),
+        ended: z.boolean().describe('By itself, within the time that it had'),
+        said: z.string().max(200).describe('How it ended: its code, or the signal that ended it'),
+        clean: z.boolean().describe('Without an error, or by the signal'),
+        seconds: z.number().min(0).max(3_600),
+        left: z.array(z.string().max(200)).max(50).describe('Processes and ports that outlived it'),
+      }),
+      response: { 200: dryRunSchema, 201: z.object({ service: z.string() }), ...problemResponses },
+    },
+    handler: async (request, reply) => {
+      const { ownerId, tokenId } = callerOf(request);
+      const { commandSha256, ...trial } = request.body;
+      const { dryRun } = request.query;
+      await writeOrTry(db, dryRun, (tx) => keepStopTrial(tx, { ownerId, commandSha256, trial, toldBy: tokenId }));
+      if (dryRun) return { dryRun: true as const, would: `keep how ${trial.service} took SIGTERM` };
+      return reply.code(201).send({ service: trial.service });
     },
   });
 

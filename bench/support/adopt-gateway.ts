@@ -49,6 +49,62 @@ export async function askThroughKills(
   return { requests, answered: result.answered, ...endsOf(result), open: rows.length, kills: done };
 }
 
+export interface ApiKillVerdict {
+  requests: number;
+  answered: number;
+  lost: number;
+  /** Streams that had begun: their readers see the connection end. */
+  cut: number;
+  kills: number;
+  /** Rows and workflows of requests that nobody waits for any more, two minutes later. */
+  orphans: number;
+}
+
+/** The API itself is killed while they wait for it: whoever asks again, as the official client does, is answered; what it had in hand ends. */
+export async function askThroughApiKills(
+  stage: AdoptStage,
+  token: string,
+  { requests, kills, random }: { requests: number; kills: number; random: Random },
+): Promise<ApiKillVerdict> {
+  let done = 0;
+  const result = await loadGateway({
+    url: `${stage.api.url}/openai/v1`,
+    token,
+    model: 'light_q4',
+    requests,
+    atOnce: 16,
+    maxTokens: 60,
+    streamEvery: 2,
+    retries: 8,
+    strike: {
+      afterAnswers: 4,
+      async act() {
+        for (; done < kills; done += 1) {
+          await pause(random.int(1_500));
+          await stage.killApi();
+          await pause(2_000);
+        }
+      },
+    },
+  });
+  const { db, client } = stage.lab;
+  const left = async () => {
+    const rows = await db.selectFrom('gatewayRequests').select('id').where('state', '=', 'open').execute();
+    const { count } = await client.workflow.count("WorkflowType = 'completeChat' and ExecutionStatus = 'Running'");
+    return rows.length + count;
+  };
+  let orphans = await left();
+  const deadline = performance.now() + 120_000;
+  while (orphans > 0 && performance.now() < deadline) {
+    await pause(500);
+    orphans = await left();
+  }
+  // What ended in the moments before anybody could know that its reader is dead is left to retention.
+  await db.deleteFrom('gatewayRequests').where('state', '<>', 'open').execute();
+  const { answered, lost, cut } = result;
+  return { requests, answered, lost, cut, kills: done, orphans };
+}
+
 function endsOf({ lost, cut, codes, texts }: GatewayLoadResult) {
   const named = Object.entries(codes).filter(([code]) => code.endsWith('answer_cut'));
   const told = named.reduce((sum, [, count]) => sum + count, 0);

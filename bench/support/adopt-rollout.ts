@@ -35,6 +35,10 @@ export interface RolloutVerdict {
   lost: number;
   /** What differs from before, after it was rolled back. */
   differs: string[];
+  /** Deployments that were done, each of the units of one machine. */
+  deploys: number;
+  /** Starts of units beyond one for each deployment: a worker that dies between the two leaves it to the next to ask again. */
+  startsBeyond: number;
   seconds: number;
 }
 
@@ -53,6 +57,7 @@ type Work = ReturnType<typeof prepare>;
 
 /** A command is nothing that may be done twice: it adds a line to what its machine serves, or takes one away. */
 function prepare(stage: AdoptStage, { packages, commandSeconds }: RolloutSize) {
+  const deploy = stage.units === undefined ? [] : [{ kind: 'deploy', canary: 'pc2' }];
   const served = join(stage.folder, `served.${packages}`);
   mkdirSync(served);
   for (const machine of adoptMachines) writeFileSync(join(served, machine), 'as it runs\n');
@@ -102,7 +107,7 @@ sleep ${half}
     both('wp-05', ['wp-02']),
     both('wp-06', ['wp-02']),
     both('wp-07', ['wp-03', 'wp-05']),
-    both('wp-08', ['wp-04']),
+    { ...both('wp-08', ['wp-04']), steps: [command('up', 'wp-08'), ...deploy] },
     both('wp-09', ['wp-07', 'wp-08']),
     both('wp-10', ['wp-09'], [patch('config/door.yaml', 'auth_enabled: false', 'auth_enabled: true')]),
     // It fails, is taken back by itself, and holds what depends on it.
@@ -138,6 +143,8 @@ export async function rollOutThroughKills(
   const url = `http://127.0.0.1:${port}`;
   try {
     await eventually('what is served answers', async () => (await fetch(url).catch(() => undefined))?.ok === true);
+    if (size.packages === 'dozen') await stage.units?.start();
+    const starts = stage.units?.starts() ?? new Map<string, number>();
     const before = await everything(stage, url);
     const { status, body } = await stage.ask('POST', '/rollouts', { source: work.source });
     if (status !== 201) throw new Error(`the rollout was refused: ${JSON.stringify(body)}`);
@@ -151,11 +158,14 @@ export async function rollOutThroughKills(
     await through('it is rolled back', 'rolled_back', size.kills.back);
     const back = judge(stage, work, await rolloutOf(stage, id));
     const after = await everything(stage, url);
+    const units = unitStarts(stage, await rolloutOf(stage, id), starts);
     return {
       steps: back.steps,
       kills,
       twice: back.twice + forward.commitsTwice,
-      lost: back.lost + forward.commitsLost,
+      lost: back.lost + forward.commitsLost + units.lost,
+      deploys: units.deploys,
+      startsBeyond: units.beyond,
       differs: [...before].filter(([name, value]) => after.get(name) !== value).map(([name]) => name),
       seconds: Math.round((performance.now() - startedAt) / 1000),
     };
@@ -262,6 +272,23 @@ function judge(stage: AdoptStage, { effects }: Work, { id, packages }: Rollout) 
     lost: ended.filter((step) => step.kind === 'command' && !left.has(nameOf(step))).length,
     commitsTwice,
     commitsLost,
+  };
+}
+
+/** Each deployment that was done has started every unit of its machine anew; counted by what units write as they start. */
+function unitStarts({ units }: AdoptStage, { packages }: Rollout, before: ReadonlyMap<string, number>) {
+  const done = packages.flatMap(({ steps }) =>
+    steps.filter(({ kind, state }) => kind === 'deploy' && state === 'done'),
+  );
+  const after = units?.starts() ?? new Map<string, number>();
+  const more = (units?.ids ?? []).map((id) => {
+    const wanted = done.filter(({ machineId }) => id.startsWith(`${machineId}-`)).length;
+    return (after.get(id) ?? 0) - (before.get(id) ?? 0) - wanted;
+  });
+  return {
+    deploys: units === undefined ? 0 : done.length,
+    lost: more.reduce((sum, each) => sum + Math.max(0, -each), 0),
+    beyond: more.reduce((sum, each) => sum + Math.max(0, each), 0),
   };
 }
 

@@ -14,7 +14,7 @@ export const adoptSabotages: Partial<Record<Protection, Edit[]>> = {
   compensation: [
     {
       file: 'activities/rollouts.ts',
-      from: 'await dropBranch(repository(), branch, signal);',
+      from: 'await dropBranch(repository, branch, signal);',
       to: 'await Promise.resolve(branch);',
     },
   ],

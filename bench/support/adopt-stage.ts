@@ -1,19 +1,32 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from 'kysely';
 import type { Fleet } from '../../domain/fleet.ts';
+import { serviceSchema } from '../../domain/services.ts';
+import { createServiceRunStore } from '../../stores/service-runs.ts';
 import { makeFaultyMonorepo } from '../../test/support/faulty-monorepo.ts';
 import { testFleet } from '../../test/support/fleets.ts';
 import { type Lab, labOwner, type LabProcess, openLab, openLabServers, until } from '../../test/support/lab.ts';
 import { writeMonorepo } from '../../test/support/monorepo.ts';
+import { lacksSystemd, startSystemdHost, type SystemdHost } from '../../test/support/systemd.ts';
 import { freePorts } from './fleet-bench.ts';
 
 export const adoptMachines = ['mainpc', 'pc2'] as const;
 export type AdoptMachine = (typeof adoptMachines)[number];
 /** Tokens a second of each sequence: an answer of the bench takes seconds, so that a kill meets many. */
 const speed = 25;
+
+/** What a deployment starts anew on a machine: real units that say so. */
+const unitsOf = (machine: AdoptMachine) => [`${machine}-front`, `${machine}-back`];
+const unitCommand = (id: string) => ['/bin/sh', 'unit.sh', id];
+const unitProgram = `
+echo "$1" >> said
+trap 'exit 0' TERM
+while true; do sleep 1000 & wait $!; done
+`;
 
 /** Looks four times a second, since each look is a request to the API beside what is measured. */
 export async function eventually(what: string, condition: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
@@ -56,6 +69,7 @@ export async function openAdoptStage() {
   const ports: Record<AdoptMachine, number> = { mainpc: mainpcPort, pc2: pc2Port };
   const modelServers = new Map<AdoptMachine, LabProcess>();
   const workers = new Map<AdoptMachine, LabProcess>();
+  const hosts = new Map<AdoptMachine, SystemdHost>();
   const urlOf = (machine: AdoptMachine) => `http://127.0.0.1:${ports[machine]}/v1`;
   const fleet: Fleet = testFleet({
     heavy: 0,
@@ -66,8 +80,66 @@ export async function openAdoptStage() {
 
   async function close(): Promise<void> {
     for (const each of [...others, lab]) await each.close();
+    for (const host of hosts.values()) await host.close();
     await base.close();
     rmSync(folder, { recursive: true, force: true });
+  }
+
+  /** A systemd of its own beside each worker, and what it is to run. @returns undefined where this box has none to give */
+  async function startUnits() {
+    if (lacksSystemd('bench adopt: a deployment of units')) {
+      process.stderr.write('no systemd, or no root for a namespace of its own: nothing is deployed here\n');
+      return undefined;
+    }
+    for (const machine of adoptMachines) {
+      const host = await startSystemdHost();
+      hosts.set(machine, host);
+      writeFileSync(join(host.folder, 'unit.sh'), unitProgram);
+    }
+    return {
+      ids: adoptMachines.flatMap(unitsOf),
+      /** As an apply and a plan leave them; then asked for as by a person. */
+      async start(): Promise<void> {
+        for (const machine of adoptMachines)
+          for (const id of unitsOf(machine)) {
+            const spec = serviceSchema.parse({
+              id,
+              kind: 'process',
+              machine,
+              command: unitCommand(id),
+              source: 'startup.yaml:1',
+            });
+            await sql`insert into services (id, owner_id, spec, machine_id)
+              values (${id}, ${labOwner}, ${JSON.stringify(spec)}::jsonb, ${machine})`.execute(lab.db);
+          }
+        const store = createServiceRunStore(lab.db);
+        await store.request({ ownerId: labOwner, action: 'start', serviceIds: adoptMachines.flatMap(unitsOf) });
+        await eventually('the units are up', () => allAre('up'), 120_000);
+      },
+      async stop(): Promise<void> {
+        const store = createServiceRunStore(lab.db);
+        await store.request({ ownerId: labOwner, action: 'stop', serviceIds: adoptMachines.flatMap(unitsOf) });
+        await eventually('the units are stopped', () => allAre('stopped'), 120_000);
+        const ids = adoptMachines.flatMap(unitsOf);
+        await lab.db.deleteFrom('serviceRuns').where('serviceId', 'in', ids).execute();
+        await lab.db.deleteFrom('services').where('id', 'in', ids).execute();
+      },
+      /** How often each was started, by what it has written itself. */
+      starts(): Map<string, number> {
+        const lines = [...hosts.values()].flatMap(({ folder: place }) => {
+          const said = join(place, 'said');
+          return existsSync(said) ? readFileSync(said, 'utf8').split('\n').filter(Boolean) : [];
+        });
+        const counts = new Map<string, number>();
+        for (const id of lines) counts.set(id, (counts.get(id) ?? 0) + 1);
+        return counts;
+      },
+    };
+  }
+  async function allAre(state: string): Promise<boolean> {
+    const { rows } = await sql<{ left: number }>`select count(*)::int as left from services
+      where id = any(${adoptMachines.flatMap(unitsOf)}) and state <> ${state}`.execute(lab.db);
+    return rows[0]!.left === 0;
   }
 
   async function startModelServer(machine: AdoptMachine): Promise<void> {
@@ -87,8 +159,9 @@ export async function openAdoptStage() {
     workers.set(
       machine,
       from.startWorker(machine, {
-        SOULFRA_TRUST_FILE: trustFileOf(machine),
         SOULFRA_HOME: join(folder, `home.${machine}`),
+        ...hosts.get(machine)?.environment,
+        SOULFRA_TRUST_FILE: trustFileOf(machine),
         SOULFRA_SOURCE_FOLDERS: allowed,
       }),
     );
@@ -98,18 +171,22 @@ export async function openAdoptStage() {
   /** What a machine agrees to run; without `repositories` it lets nobody write a branch. */
   function trust(commands: ReadonlyArray<readonly string[]>, repositories: readonly string[]): void {
     for (const machine of adoptMachines) {
-      const agreed = { version: 1, commands: commands.map((command) => ({ command })), repositories };
+      const host = hosts.get(machine);
+      const services =
+        host === undefined ? [] : unitsOf(machine).map((id) => ({ id, command: unitCommand(id), folder: host.folder }));
+      const agreed = { version: 1, services, commands: commands.map((command) => ({ command })), repositories };
       writeFileSync(trustFileOf(machine), JSON.stringify(agreed), { mode: 0o600 });
     }
   }
 
   try {
+    const units = await startUnits();
     trust([], []);
     await Promise.all(adoptMachines.map(startModelServer));
     await lab.apply(fleet);
     for (const machine of adoptMachines) startWorker(machine);
     await lab.settled(adoptMachines, 120_000);
-    const api = await lab.startApi(apiPort);
+    let api = await lab.startApi(apiPort);
 
     const ask = async (method: string, path: string, body?: object, as = api.token): Promise<Answered> => {
       const response = await fetch(`${api.url}/v1${path}`, {
@@ -133,7 +210,10 @@ export async function openAdoptStage() {
       git,
       lab,
       fleet,
-      api,
+      units,
+      get api() {
+        return api;
+      },
       ask,
       trust,
       workers,
@@ -143,7 +223,14 @@ export async function openAdoptStage() {
       startWorker,
       close,
       /** As the command is told where the fleet is. */
-      environment: { SOULFRA_URL: api.url, SOULFRA_TOKEN: api.token },
+      get environment() {
+        return { SOULFRA_URL: api.url, SOULFRA_TOKEN: api.token };
+      },
+
+      async killApi(): Promise<void> {
+        await api.process.end('SIGKILL');
+        api = await lab.startApi(apiPort);
+      },
 
       async killWorker(machine: AdoptMachine, from = lab): Promise<void> {
         await workers.get(machine)!.end('SIGKILL');

@@ -13,6 +13,8 @@ export interface GatewayLoad {
   maxTokens: number;
   /** Every how many-th request is streamed: 2 is each second one, 1 all. */
   streamEvery: number;
+  /** Of the client itself, as its users have them. @default 0 */
+  retries?: number;
   /** Called once so many have been answered, while the others are on their way: whatever is to be killed. */
   strike?: { afterAnswers: number; act: () => Promise<void> };
 }
@@ -34,9 +36,9 @@ export interface GatewayLoadResult {
   firstSeconds: number[];
 }
 
-/** Asks as services do, by the official client without retries of its own, and counts what becomes of each request. */
+/** Asks as services do, by the official client, unless told otherwise without retries of its own, and counts what becomes of each request. */
 export async function loadGateway(load: GatewayLoad): Promise<GatewayLoadResult> {
-  const client = new OpenAI({ baseURL: load.url, apiKey: load.token, maxRetries: 0, timeout: 300_000 });
+  const client = new OpenAI({ baseURL: load.url, apiKey: load.token, maxRetries: load.retries ?? 0, timeout: 300_000 });
   const result: GatewayLoadResult = {
     asked: 0,
     answered: 0,

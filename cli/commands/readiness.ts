@@ -6,6 +6,7 @@ import { appVersion } from '../../config/app-version.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import type { MachineFile } from '../../config/imports/read-fleet.ts';
 import { fleetNames, readServiceFiles } from '../../config/service-files.ts';
+import { sha256 } from '../../config/trust-file.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { type FindingSeverity, findingSeverities, type Verdict } from '../../domain/readiness.ts';
@@ -13,6 +14,7 @@ import { assessAll } from '../../domain/readiness-assessors.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../domain/readiness-reports.ts';
 import type { StopTrial } from '../../domain/readiness-inventory.ts';
+import { commandText } from '../../domain/service-trust.ts';
 import type { PortRule, ServiceSpec } from '../../domain/services.ts';
 import { badInput, CommandFailure, type ExitCode, exitCodes } from '../failures.ts';
 import { bad, bold, confirm, dim, good, line, type Output, plain, printJson, warn } from '../output.ts';
@@ -31,6 +33,7 @@ interface Options {
   format: Format;
   accepted?: string;
   tryStop: string[];
+  keep?: boolean;
 }
 
 /** The shell is told what the verdict is. */
@@ -55,6 +58,7 @@ export function readinessCommands(program: Command): void {
       (id: string, before: string[]) => [...before, id],
       [],
     )
+    .option('--keep', 'with --try-stop: tell the fleet how each ended, so that its own assessments know')
     .option('--accepted <file>', 'findings that somebody answers for, as YAML')
     .addOption(new Option('--format <format>', 'of the report').choices(formats).default('table'))
     .description('what stands between a fleet and production: findings with their mends, and a verdict')
@@ -65,11 +69,16 @@ export function readinessCommands(program: Command): void {
       if (options.local === true) {
         if (paths.length === 0)
           throw badInput('PATH is missing.', 'Name the folder that holds the fleet, such as ../monorepo.');
+        if (options.keep === true && options.tryStop.length === 0)
+          throw badInput('--keep keeps what --try-stop has seen.', 'Add --try-stop SERVICE.');
+        // Known before anything is stopped.
+        const session = options.keep === true ? sessionOf(command) : undefined;
         const here = await assessHere(paths, options, outputOf(command));
         show(here, format);
+        if (session !== undefined) await keepTrials(session.client, here);
         return end(here);
       }
-      if (options.tryStop.length > 0)
+      if (options.tryStop.length > 0 || options.keep === true)
         throw badInput('--try-stop starts a service on this machine.', 'Add --local, on the machine that trusts it.');
       const { client } = sessionOf(command);
       if (paths.length > 0) return begin(client, paths, options, json);
@@ -128,6 +137,7 @@ async function assessHere(
   const described = readServiceFiles(file, fleet && fleetNames(fleet));
   if ('errors' in described)
     throw new DomainError('CONFIG_INVALID', yamlErrorLines(described.errors).join('\n'), { fields: described.errors });
+  const specs = described.files.flatMap(({ services }) => services);
   const inventory = await readInventoryHere({
     paths,
     machineFiles: machine,
@@ -135,17 +145,26 @@ async function assessHere(
     machines: fleet?.machines,
     fleet,
     described: described.files,
-    stops: await triedStops(
-      tryStop,
-      described.files.flatMap(({ services }) => services),
-      output,
-    ),
+    stops: await triedStops(tryStop, specs, output),
   });
   const report = reportOf(assessAll(inventory), {
     acceptances: accepted === undefined ? [] : readAccepted(accepted),
     today: new Date().toISOString().slice(0, 10),
   });
-  return { report, inventory };
+  return { report, inventory, specs };
+}
+
+/** What was refused was not seen, and nothing of it is told. */
+async function keepTrials(
+  client: Session['client'],
+  { inventory, specs }: Awaited<ReturnType<typeof assessHere>>,
+): Promise<void> {
+  for (const { service, refused, ended, said, clean, seconds, left } of inventory.stops) {
+    if (refused !== null) continue;
+    const commandSha256 = sha256(commandText(specs.find(({ id }) => id === service)!, []));
+    const kept = left.slice(0, 50).map((each) => each.slice(0, 200));
+    await client.post('/readiness/stop-trials', { service, commandSha256, ended, said, clean, seconds, left: kept });
+  }
 }
 
 /** Each is asked about by name, with the words that would be run; nobody else ever begins one. */
@@ -156,7 +175,8 @@ async function triedStops(ids: readonly string[], specs: readonly ServiceSpec[],
   const leave = () =>
     leaving.abort(new CommandFailure('given up; nothing of it runs on', { exitCode: exitCodes.failed }));
   const trials: StopTrial[] = [];
-  process.once('SIGINT', leave).once('SIGTERM', leave);
+  // A terminal that is closed sends SIGHUP: what the service itself has started would live on.
+  for (const signal of leaveBy) process.once(signal, leave);
   try {
     for (const id of new Set(ids)) {
       const spec = specs.find((each) => each.id === id);
@@ -177,11 +197,12 @@ async function triedStops(ids: readonly string[], specs: readonly ServiceSpec[],
       );
     }
   } finally {
-    process.off('SIGINT', leave).off('SIGTERM', leave);
+    for (const signal of leaveBy) process.off(signal, leave);
   }
   return trials;
 }
 
+const leaveBy = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const notTried = { ended: false, said: '', clean: false, seconds: 0, left: [] };
 
 function show({ report, inventory }: Awaited<ReturnType<typeof assessHere>>, format: Format): void {

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSyn
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Connection } from '@temporalio/client';
+import type { ServerTls } from '../../config/tls.ts';
 import type { Env, Home } from './home.ts';
 import { faultOf } from './log-fault.ts';
 import type { PartSpec } from './parts.ts';
@@ -216,8 +217,8 @@ async function isServing(address: string): Promise<boolean> {
 }
 
 /** The dev server keeps closed workflows for a day and says nothing about attributes it has from an older file; both are set right here. */
-export async function prepareNamespace(address: string, namespace: string): Promise<void> {
-  const connection = await Connection.connect({ address, connectTimeout: '10 seconds' });
+export async function prepareNamespace(address: string, namespace: string, tls?: ServerTls['temporal']): Promise<void> {
+  const connection = await Connection.connect({ address, connectTimeout: '10 seconds', ...(tls && { tls }) });
   try {
     const { config } = await connection.workflowService.describeNamespace({ namespace });
     if (Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) < namespaceRetentionSeconds) {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -25,6 +25,7 @@ export interface OnceCommand {
   command: readonly string[];
   workingDirectory: string;
   env: NodeJS.ProcessEnv;
+  /** From its start, whoever asked for that. */
   timeoutMs: number;
 }
 
@@ -72,11 +73,25 @@ export async function runOnce(asked: OnceCommand, signal: AbortSignal): Promise<
       return after === undefined
         ? { kind: 'doubtful', output: outputOf(place) }
         : { kind: 'ended', status: Number(after), output: outputOf(place) };
-    } else if (performance.now() - since > timeoutMs) {
-      process.kill(-Number(pid.split(' ')[0]), 'SIGKILL');
+    } else if (Date.now() - startedAt(place) > timeoutMs) {
+      killAll(Number(pid.split(' ')[0]));
       return { kind: 'timed_out', output: outputOf(place) };
     }
     await sleep(lookEveryMs, undefined, { signal });
+  }
+}
+
+/** When it wrote down its number, which it does first of all. */
+function startedAt(place: string): number {
+  return statSync(join(place, 'pid')).mtimeMs;
+}
+
+/** With all that it began; it may end by itself just then. */
+function killAll(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
   }
 }
 

@@ -3,7 +3,7 @@ import type { ReadinessReport } from '../../domain/readiness-reports.ts';
 import { reportOf } from '../../domain/readiness-reports.ts';
 import type { Inventory } from '../../domain/readiness-inventory.ts';
 import type { Executor } from '../database.ts';
-import { acceptancesOf, findingsOf, lastDone, type Repository } from '../readiness.ts';
+import { acceptancesOf, findingsOf, inventoryOf, lastDone, type Repository } from '../readiness.ts';
 import { iso, type PageRequest } from './page.ts';
 
 export interface ReadinessRunView {
@@ -47,8 +47,7 @@ export async function readReadiness(
 ): Promise<(ReadinessReport & { run: string; inventory: Inventory | null }) | undefined> {
   const run = await lastDone(db, ownerId);
   if (run === undefined) return undefined;
-  const { rows } = await sql<{ today: string; inventory: Inventory | null }>`
-    select to_char(now(), 'YYYY-MM-DD') as today, inventory from readiness_runs where id = ${run}`.execute(db);
+  const { rows } = await sql<{ today: string }>`select to_char(now(), 'YYYY-MM-DD') as today`.execute(db);
   const findings = await findingsOf(db, run);
   const report = reportOf(
     findings.filter(({ state }) => state !== 'gone'),
@@ -58,5 +57,5 @@ export async function readReadiness(
       gone: findings.filter(({ state }) => state === 'gone'),
     },
   );
-  return { run, ...report, inventory: rows[0]!.inventory };
+  return { run, ...report, inventory: await inventoryOf(db, run) };
 }

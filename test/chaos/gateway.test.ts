@@ -82,6 +82,16 @@ const mortals: Mortal[] = [
 test.each(mortals)(
   '$what killed under load loses no request that had not begun to answer',
   async ({ processes, start }) => {
+    const inHand = () =>
+      lab.db
+        .selectFrom('gatewayRequests')
+        .select(['id', 'attempt'])
+        .where('machineId', '=', 'mainpc')
+        .where('attempt', '>', 0)
+        .where('state', '=', 'open')
+        .execute();
+    /** Of those that the kill has met, how many were begun anew. */
+    let begunAnew = 0;
     const done = await loadGateway({
       ...load,
       requests: 60,
@@ -91,11 +101,28 @@ test.each(mortals)(
       strike: {
         afterAnswers: 12,
         async act() {
+          await until('it has some in hand', async () => (await inHand()).length > 2);
+          const met = new Map((await inHand()).map(({ id, attempt }) => [id, attempt]));
           await processes.get('mainpc')!.end('SIGKILL');
-          await start('mainpc');
+          const restarted = start('mainpc');
+          await until(
+            'what it had in hand is begun anew, or has ended',
+            async () => {
+              const left = await lab.db
+                .selectFrom('gatewayRequests')
+                .select(['id', 'attempt'])
+                .where('id', 'in', [...met.keys()])
+                .execute();
+              begunAnew = Math.max(begunAnew, left.filter(({ id, attempt }) => attempt > met.get(id)!).length);
+              return begunAnew > 0 || left.length === 0;
+            },
+            120_000,
+          );
+          await restarted;
         },
       },
     });
+    expect(begunAnew + done.cut).toBeGreaterThan(0);
     expect({ asked: done.asked, lost: done.lost, ended: done.answered + done.cut }).toEqual({
       asked: 60,
       lost: 0,

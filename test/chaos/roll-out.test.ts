@@ -3,24 +3,33 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseRollout } from '../../config/rollout-file.ts';
+import { isDomainError } from '../../domain/errors.ts';
 import { rolloutWorkflowId } from '../../domain/ids.ts';
 import { rowsChangedSignal } from '../../domain/messages.ts';
+import { shippedRollout } from '../../domain/shipped-rollout.ts';
+import { coordinationQueue } from '../../domain/task-queues.ts';
 import { byCodeUnit } from '../../domain/three-way.ts';
 import { newId } from '../../stores/ids.ts';
+import { readReadiness } from '../../stores/queries/readiness.ts';
 import { findRollout } from '../../stores/queries/rollouts.ts';
+import { addAcceptance } from '../../stores/readiness.ts';
 import { actOnRollout, answerStep, beginRollout, skipPackage } from '../../stores/rollouts.ts';
 import type { DatabaseTransaction } from '../../stores/database.ts';
 import { testFleet } from '../support/fleets.ts';
 import { createTestScope, type TestScope } from '../support/isolation.ts';
 import { type Lab, labOwner, type LabProcess, openLab, until } from '../support/lab.ts';
+import { writeMonorepo } from '../support/monorepo.ts';
 
 /** Real worker processes that are killed while they carry packages out, on a real repository, with real commands. */
 let scope: TestScope;
 let lab: Lab;
 const folder = mkdtempSync(join(tmpdir(), 'soulfra-rollout-'));
 const repository = join(folder, 'repository');
+/** That everything is well with, as far as files go. */
+const sound = join(folder, 'sound');
 const machines = ['mainpc', 'pc2'];
 const workers = new Map<string, LabProcess>();
 
@@ -40,12 +49,21 @@ const commands = {
   undoBoth: doing('undo-both'),
   undoFails: doing('undo-fails'),
   undoLast: doing('undo-last'),
+  long: [
+    '/bin/sh',
+    '-c',
+    `echo "long $SOULFRA_STEP" >> ${join(folder, 'log')}; while [ ! -e ${join(folder, 'go')} ]; do sleep 0.1; done`,
+  ],
 };
 const start = (machine: string) => {
   const trust = join(folder, `trust.${machine}.yaml`);
   workers.set(
     machine,
-    lab.startWorker(machine, { SOULFRA_TRUST_FILE: trust, SOULFRA_HOME: join(folder, `home.${machine}`) }),
+    lab.startWorker(machine, {
+      SOULFRA_TRUST_FILE: trust,
+      SOULFRA_HOME: join(folder, `home.${machine}`),
+      SOULFRA_SOURCE_FOLDERS: sound,
+    }),
   );
 };
 
@@ -59,10 +77,26 @@ beforeAll(async () => {
     const trusted = {
       version: 1,
       commands: Object.values(commands).map((command) => ({ command })),
-      repositories: [repository],
+      repositories: [repository, sound],
     };
     writeFileSync(join(folder, `trust.${machine}.yaml`), JSON.stringify(trusted), { mode: 0o600 });
   }
+  writeMonorepo(sound, {
+    files: new Map([
+      ['startup.mainpc.yaml', 'startup:\n  painter: { script: painter.py }\n'],
+      ['startup.pc2.yaml', 'startup:\n  reader: { script: reader.py }\n'],
+      ['painter.py', 'print(1)\n'],
+      ['reader.py', 'print(2)\n'],
+      ['docs/runbook.md', '# What to do\n'],
+      ['prometheus.yml', 'scrape_configs: []\n'],
+    ]),
+  });
+  for (const args of [
+    ['init', '-q', '-b', 'main'],
+    ['add', '.'],
+    ['-c', 'user.name=x', '-c', 'user.email=x@localhost', 'commit', '-qm', 'one'],
+  ])
+    execFileSync('git', ['-C', sound, ...args]);
   scope = await createTestScope();
   lab = await openLab(scope, { logs: join(folder, 'logs') });
   await lab.apply(testFleet({ heavy: 1, light: 2 }));
@@ -74,6 +108,15 @@ afterAll(async () => {
   await scope?.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+async function newToken(): Promise<string> {
+  const token = newId('token');
+  await lab.db
+    .insertInto('tokens')
+    .values({ id: token, ownerId: labOwner, kind: 'bearer', role: 'operator', hash: Buffer.from(token) })
+    .execute();
+  return token;
+}
 
 const quoted = (command: readonly string[]) => JSON.stringify(command);
 const source = () => `
@@ -133,11 +176,7 @@ test('through ten kills every step is done once, a failure takes back its own, a
   const read = parseRollout(source(), 'rollout.yaml', machines);
   if ('errors' in read) throw new Error(JSON.stringify(read.errors));
   const id = newId('rollout');
-  const token = newId('token');
-  await lab.db
-    .insertInto('tokens')
-    .values({ id: token, ownerId: labOwner, kind: 'bearer', role: 'operator', hash: Buffer.from(token) })
-    .execute();
+  const token = await newToken();
   const rollout = { id, ownerId: labOwner, file: read.rollout, machines, requestHash: Buffer.from('x'), madeBy: token };
   const begin = () => lab.db.transaction().execute((tx) => beginRollout(tx, rollout));
   expect(await begin()).toBe(true);
@@ -186,3 +225,100 @@ test('through ten kills every step is done once, a failure takes back its own, a
   expect(names.indexOf('undo-last')).toBeLessThan(names.indexOf('undo-both'));
   expect(new Set(log()).size).toBe(8);
 });
+
+/** Begins as the API does; the relay of the workers starts it. */
+async function begun(text: string): Promise<string> {
+  const read = parseRollout(text, 'rollout.yaml', machines);
+  if ('errors' in read) throw new Error(JSON.stringify(read.errors));
+  const id = newId('rollout');
+  const rollout = {
+    id,
+    ownerId: labOwner,
+    file: read.rollout,
+    machines,
+    requestHash: Buffer.from(id),
+    madeBy: await newToken(),
+  };
+  await lab.db.transaction().execute((tx) => beginRollout(tx, rollout));
+  return id;
+}
+
+test('a workflow that has become long is continued beside a command that takes longer, which is done once', async () => {
+  const long = {
+    id: 'long',
+    title: 'Long',
+    machines: ['pc2'],
+    steps: [{ kind: 'command', command: commands.long }],
+    undo: [{ kind: 'manual', text: 'none' }],
+  };
+  const id = await begun(JSON.stringify({ version: 1, workPackages: [long] }));
+  await until('it has begun', () => Promise.resolve(log().some((line) => line.startsWith('long '))), 60_000);
+  const { client } = lab;
+  const handle = client.workflow.getHandle(rolloutWorkflowId(id));
+  const { runId } = await handle.describe();
+  // Temporal suggests it from 4,096 events on, and no run ends while signals come.
+  while ((await handle.describe()).historyLength < 4_200)
+    await Promise.all(Array.from({ length: 400 }, () => handle.signal(rowsChangedSignal)));
+  await until('another run carries it', async () => (await handle.describe()).runId !== runId, 120_000);
+  expect((await standing(id)).packages[0]!.steps.map(({ state }) => state)).toEqual(['running']);
+  writeFileSync(join(folder, 'go'), '');
+  await until('it is done', async () => (await standing(id)).state === 'done', 120_000);
+  expect(log().filter((line) => line.startsWith('long '))).toHaveLength(1);
+});
+
+test('the shipped packages are carried out on two machines, each of which is read for what it says itself', async () => {
+  const repositoryOf = {
+    folder: sound,
+    machineId: 'pc2',
+    machineFiles: machines.map((machine) => ({ machine, file: `startup.${machine}.yaml` })),
+    portRules: [],
+  };
+  const assess = (period: string) =>
+    lab.client.workflow.execute('assessReadiness', {
+      workflowId: `readiness:${period}`,
+      taskQueue: coordinationQueue,
+      args: [{ period, ownerId: labOwner, repository: repositoryOf }],
+    });
+  await assess('first');
+  const { findings, inventory } = (await readReadiness(lab.db, labOwner))!;
+  expect(inventory!.live.map(({ machine }) => machine).toSorted(byCodeUnit)).toEqual(machines);
+  // What no file and no look can end: which tools this host has, and that nobody has tried to stop these two.
+  const given = new Set(['tool-absent', 'stop-untried']);
+  expect(findings.filter(({ rule }) => !given.has(rule))).toEqual([]);
+  for (const { rule, fingerprint } of findings)
+    await addAcceptance(lab.db, {
+      ownerId: labOwner,
+      rule,
+      fingerprint,
+      by: 'owner',
+      reason: 'known',
+      until: '2999-01-01',
+    });
+
+  const shipped = shippedRollout({ machines: ['pc2', 'mainpc'], repository: { machine: 'pc2', path: sound } });
+  const workPackages = shipped.workPackages.map((each) => ({ ...each, verify: { ...each.verify, healthyMinutes: 0 } }));
+  const id = await begun(JSON.stringify({ ...shipped, workPackages }));
+  const steps = async () => {
+    const { state, reason, packages } = await standing(id);
+    if (state === 'held')
+      throw new Error(`${reason}: ${JSON.stringify(packages.map((each) => [each.id, each.reason]))}`);
+    for (const each of packages)
+      if (each.steps.some((step) => step.state === 'waiting'))
+        await act(id, (tx) =>
+          answerStep(tx, { ownerId: labOwner, id, packageId: each.id }, { outcome: 'done', reason: '' }),
+        ).catch(answered);
+    return state === 'done';
+  };
+  await until('all twelve are done', steps, 400_000);
+  expect(Object.values(await states(id))).toEqual(Array(12).fill('done'));
+  const { rows } = await sql<{ runs: number }>`
+    select count(distinct run_id)::int as runs from readiness_assessments where starts_with(run_id, ${`rollout:${id}:`})`.execute(
+    lab.db,
+  );
+  expect(rows).toEqual([{ runs: 12 }]);
+}, 420_000);
+
+/** Its workflow may have gone on between the look and the answer. */
+function answered(err: unknown): void {
+  if (!isDomainError(err, 'CONFLICT')) throw err;
+}

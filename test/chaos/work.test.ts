@@ -33,7 +33,7 @@ afterAll(async () => {
 });
 
 test('of work that many claim while everything dies, each piece is completed once, by the row and by who was told so', {
-  timeout: 240_000,
+  timeout: 400_000,
 }, async () => {
   const [port] = (await freePorts(1)) as [number];
   let worker = lab.startWorker('pc2');

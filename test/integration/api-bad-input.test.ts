@@ -34,6 +34,15 @@ const noLicense = `/v1/licenses/${newId('license')}`;
 const noRollout = `/v1/rollouts/${newId('rollout')}`;
 const noBallot = `/v1/ballots/${newId('ballot')}`;
 const loops = '/v1/agents/vesper-001/loops';
+const trial = {
+  service: 'nobody',
+  commandSha256: 'a'.repeat(64),
+  ended: true,
+  said: 'code 0',
+  clean: true,
+  seconds: 0.1,
+  left: [],
+};
 const octets = { 'content-type': 'application/octet-stream' };
 
 const refusals: Array<{
@@ -1398,6 +1407,17 @@ const refusals: Array<{
     status: 400,
     code: 'INVALID_INPUT',
   },
+  {
+    name: 'a stop of a service of no file',
+    url: '/v1/readiness/stop-trials',
+    body: trial,
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  ...[
+    { name: 'a stop without a command', body: { ...trial, commandSha256: 'abc' } },
+    { name: 'a stop that took less than no time', body: { ...trial, seconds: -1 } },
+  ].map((refusal) => ({ ...refusal, url: '/v1/readiness/stop-trials', status: 400, code: 'INVALID_INPUT' })),
   {
     name: 'a reconciliation with a wish',
     url: '/v1/ledger/reconcile',

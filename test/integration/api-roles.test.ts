@@ -143,12 +143,14 @@ function valueOf(url: string, name: string, pattern: string): string {
 }
 
 function call(route: DeclaredRoute, token: string | null): Promise<Answer> {
-  const query = new URLSearchParams(Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]));
+  const query = new URLSearchParams(
+    Object.entries(route.query).map(([name, value]): [string, string] => [name, String(value)]),
+  );
   if (route.method !== 'GET') query.set('dryRun', 'true');
   const body = bodies[nameOf(route)] ?? (route.body === undefined ? undefined : exampleOf(route.body, schemas));
   return api.call(route.method, `${addressOf(route)}?${query.toString()}`, {
     token,
-    headers: { 'idempotency-key': 'matrix' },
+    headers: { 'idempotency-key': 'matrix', 'if-match': '"1"' },
     ...(body === undefined || body === null ? {} : { body }),
   });
 }
@@ -254,6 +256,7 @@ const withoutRow: Record<string, string> = {
   'GET /v1/ledger/transfers/{id}': 'without entries it is none',
   'POST /v1/licenses/{id}/deactivate': 'there is no activation of it',
   'POST /v1/licenses/{id}/transfer': 'there is nobody of that id to have it',
+  'POST /v1/purchases/{id}/refunds': 'nothing of it is in the ledger',
   'POST /v1/schedules/{id}/pause': schedulesOfTemporal,
   'POST /v1/schedules/{id}/resume': schedulesOfTemporal,
   'POST /v1/schedules/{id}/trigger': schedulesOfTemporal,
@@ -317,7 +320,7 @@ test('a token with scopes opens what they say, tells of itself alone, and makes 
   expect((await make({ scopes: ['agents:read', 'users:write'] }, token)).json['detail']).toContain('not users:write');
   expect((await make({ scopes: ['agents:read'] }, token)).status).toBe(201);
   expect((await make({ scopes: ['agents:rule'] })).json['errors']).toMatchObject([
-    { path: 'scopes[0]', mend: expect.stringContaining('agents, audit') as string },
+    { path: 'scopes.0', mend: expect.stringContaining('agents, audit') as string },
   ]);
   expect((await make({ kind: 'once', scopes: ['agents:read'] })).json['errors']).toMatchObject([{ path: 'scopes' }]);
   expect((await make({ expiresInDays: null })).json['expiresAt']).toBeNull();

@@ -94,6 +94,24 @@ test('a flood of refusals does not fill the table', async () => {
   expect((await audited('?outcome=refused&limit=200')).length - before).toBe(10);
 });
 
+test('all writes are kept but these: questions, and calls and renewals that leave nothing behind', () => {
+  const paths = api.app.swagger().paths as Record<string, Record<string, { description?: string }>>;
+  const left = Object.entries(paths).flatMap(([url, methods]) =>
+    Object.entries(methods)
+      .filter(([, { description = '' }]) => description.includes('Not kept in the audit log.'))
+      .map(([method]) => `${method.toUpperCase()} ${url}`),
+  );
+  expect(left.sort()).toEqual([
+    'POST /openai/v1/chat/completions',
+    'POST /openai/v1/embeddings',
+    'POST /v1/fleet/simulate',
+    'POST /v1/invites/preview',
+    'POST /v1/licenses/{id}/check',
+    'POST /v1/work/claim',
+    'POST /v1/work/heartbeat',
+  ]);
+});
+
 test('each installation reads its own', async () => {
   await invite('grace@harbour.example');
   expect(await audited('', api.stranger.token)).toEqual([]);

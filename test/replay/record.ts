@@ -56,7 +56,7 @@ const histories = fileURLToPath(new URL('./histories/', import.meta.url));
 
 const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
-const readinessHistories = ['assess-readiness-done', 'assess-readiness-refused'];
+const readinessHistories = ['assess-readiness-done', 'assess-readiness-refused', 'assess-readiness-each-machine'];
 
 const run = promisify(execFile);
 const wanted = process.argv.slice(2);
@@ -132,7 +132,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
   await recordReadiness();
-  if (isAlone(readinessHistories)) return;
+  if (isAlone(readinessHistories)) {
+    rest.startWorker('mainpc');
+    await rest.settled(['mainpc', 'pc2']);
+    await recordAssessment('each-machine', folder);
+    return;
+  }
   await recordWork({ client, db, ...rest }, save);
   if (isAlone(workHistories)) return;
   if (wanted.length === 0 || isAlone(gatewayHistories)) await recordGateway({ client, db, ...rest }, save);
@@ -287,20 +292,23 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     for (const [name, assessed] of [
       ['done', folder],
       ['refused', '/nowhere'],
-    ] as const) {
-      await client.workflow.execute('assessReadiness', {
-        workflowId: `readiness:${name}`,
-        taskQueue: coordinationQueue,
-        args: [
-          {
-            period: name,
-            ownerId: labOwner,
-            repository: { folder: assessed, machineId: 'pc2', machineFiles: [], portRules: [] },
-          },
-        ],
-      });
-      await save(`assess-readiness-${name}`, `readiness:${name}`);
-    }
+    ] as const)
+      await recordAssessment(name, assessed);
+  }
+
+  async function recordAssessment(name: string, assessed: string): Promise<void> {
+    await client.workflow.execute('assessReadiness', {
+      workflowId: `readiness:${name}`,
+      taskQueue: coordinationQueue,
+      args: [
+        {
+          period: name,
+          ownerId: labOwner,
+          repository: { folder: assessed, machineId: 'pc2', machineFiles: [], portRules: [] },
+        },
+      ],
+    });
+    await save(`assess-readiness-${name}`, `readiness:${name}`);
   }
 
   /** What goes on for ever, after some rounds. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -58,6 +58,21 @@ test('what takes too long is ended, with all that it began', async () => {
   const command = shell('echo x >> done; sleep 61.5 & wait');
   expect(await runOnce(asked(command, { timeoutMs: 500 }), never())).toMatchObject({ kind: 'timed_out' });
   expect(await runOnce(asked(command), never())).toMatchObject({ kind: 'doubtful' });
+});
+
+test('its time counts from its start, also for who asks for it later', async () => {
+  const command = shell('while [ ! -e go ]; do sleep 0.05; done');
+  const leaving = new AbortController();
+  const first = runOnce(asked(command), leaving.signal);
+  const pid = join(folder, 'commands', asked(command).key, 'pid');
+  await expect.poll(() => existsSync(pid), { timeout: 20_000 }).toBe(true);
+  leaving.abort(new Error('its worker ends'));
+  await expect(first).rejects.toThrow();
+  const hourAgo = Date.now() / 1000 - 3_600;
+  utimesSync(pid, hourAgo, hourAgo);
+  const again = runOnce(asked(command, { timeoutMs: 30 * 60_000 }), never());
+  // Without its end it would wait for a file that never comes.
+  expect(await again).toMatchObject({ kind: 'timed_out' });
 });
 
 function attempt<T>(read: () => T): T | undefined {

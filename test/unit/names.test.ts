@@ -13,6 +13,7 @@ const foreign: Record<string, string[]> = {
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
   'bench/heartbeats.ts': ['system'],
+  'deploy/compose/server-files.ts': ['system'],
   'doctor/servers.ts': ['system'],
   'domain/openai-requests.ts': ['system'],
   'integrations/inference/chat.ts': ['system'],

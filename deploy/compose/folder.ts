@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { DomainError } from '../../domain/errors.ts';
+import type { DeploySite } from '../../domain/deploy-site.ts';
+import { writeText } from '../embedded/home.ts';
+import type { KitFiles } from './kit.ts';
+import { makeOnce, ownerOfParts } from './made-once.ts';
+
+/** The folder on disk: what a new one would have, and how the old one becomes it, whole or not at all. */
+
+const manifestName = '.kit.json';
+/** Says which files are the kit's, so that one that is no longer of it goes, and one of the owner's stays. */
+interface Manifest {
+  files: Record<string, string>;
+}
+
+export interface FileChange {
+  path: string;
+  action: 'create' | 'change' | 'remove';
+  /** What is there is not what the kit wrote. */
+  byHand?: true;
+}
+
+const hashOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
+
+function readManifest(folder: string): Manifest {
+  const text = readIfThere(join(folder, manifestName));
+  return text === undefined ? { files: {} } : (JSON.parse(text) as Manifest);
+}
+
+/** What `writeFolder` would change of files that are made of fleet.yaml. */
+export function fileChanges(folder: string, files: KitFiles): FileChange[] {
+  const before = readManifest(folder).files;
+  const changes = [...files].flatMap(([path, text]): FileChange[] => {
+    const there = readIfThere(join(folder, path));
+    if (there === text) return [];
+    if (there === undefined) return [{ path, action: 'create' }];
+    return [{ path, action: 'change', ...(hashOf(there) === before[path] ? {} : { byHand: true as const }) }];
+  });
+  const gone = Object.keys(before).filter((path) => !files.has(path) && existsSync(join(folder, path)));
+  return [...changes, ...gone.map((path): FileChange => ({ path, action: 'remove' }))];
+}
+
+/** Lines of `.env` that its owner may change; what is missing is added, the image is ours. */
+export function environmentText(before: string | undefined, image: string): string {
+  const { uid, gid } = ownerOfParts();
+  const wanted: Record<string, string> = {
+    SOULFRA_IMAGE: image,
+    SOULFRA_UID: String(uid),
+    SOULFRA_GID: String(gid),
+    SOULFRA_REGISTRY: '',
+    COMPOSE_PROFILES: 'observability',
+    DOCKER_ROOT: '/var/lib/docker',
+  };
+  const there = new Map(
+    (before ?? '').split('\n').flatMap((line) => {
+      const found = /^([A-Z_]+)=(.*)$/.exec(line);
+      return found === null ? [] : [[found[1]!, found[2]!] as const];
+    }),
+  );
+  const head =
+    '# Made by `soulfra deploy init`. What you change here stays; SOULFRA_IMAGE follows the version. No secrets.';
+  const own = [...there].filter(([name]) => wanted[name] === undefined);
+  const lines = [
+    ...Object.entries(wanted).map(
+      ([name, usual]) => `${name}=${name === 'SOULFRA_IMAGE' ? usual : (there.get(name) ?? usual)}`,
+    ),
+    ...own.map(([name, value]) => `${name}=${value}`),
+  ];
+  return `${head}\n${lines.join('\n')}\n`;
+}
+
+export interface Written {
+  changes: FileChange[];
+  /** Secrets and certificates that were not there, or were due. */
+  made: string[];
+}
+
+/**
+ * Everything is written beside the folder first and only then renamed into it: a full disk, or a kill, leaves what was there.
+ * @param own files that are their owner's once they are there
+ */
+export async function writeFolder(
+  folder: string,
+  site: DeploySite,
+  files: KitFiles,
+  own: KitFiles,
+  image: string,
+): Promise<Written> {
+  const beside = `${folder}.new-${process.pid}`;
+  try {
+    mkdirSync(dirname(folder), { recursive: true });
+    // Of a run that was killed.
+    for (const stale of readdirSync(dirname(folder)))
+      if (stale.startsWith(`${basename(folder)}.new-`) && /^\d+$/.test(stale.slice(basename(folder).length + 5)))
+        rmSync(join(dirname(folder), stale), { recursive: true, force: true });
+    const changes = fileChanges(folder, files);
+    const made = await makeOnce(site, beside, folder);
+    const kept = [...own].filter(([path]) => !existsSync(join(folder, path)));
+    const all = new Map([
+      ...files,
+      ...kept,
+      ['.env', environmentText(readIfThere(join(folder, '.env')), image)],
+      ['.gitignore', '*\n'],
+      [
+        manifestName,
+        `${JSON.stringify({ files: Object.fromEntries([...files].map(([path, text]) => [path, hashOf(text)])) }, null, 2)}\n`,
+      ],
+    ]);
+    for (const [path, text] of all) {
+      mkdirSync(dirname(join(beside, path)), { recursive: true });
+      writeText(join(beside, path), text, path.endsWith('.sh') ? 0o755 : 0o644);
+    }
+    if (existsSync(folder)) {
+      for (const path of pathsIn(beside)) {
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        // The manifest comes last: cut off before it, the next run does the same again.
+        if (path !== manifestName) renameSync(join(beside, path), join(folder, path));
+      }
+      for (const { path, action } of changes) if (action === 'remove') rmSync(join(folder, path), { force: true });
+      renameSync(join(beside, manifestName), join(folder, manifestName));
+    } else renameSync(beside, folder);
+    chmodSync(join(folder, 'authority'), 0o700);
+    chmodSync(join(folder, 'secrets'), 0o711);
+    return { changes, made };
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOSPC')
+      throw new DomainError(
+        'UNAVAILABLE',
+        `the disk of ${folder} is full, nothing was changed: make room (df -h ${dirname(folder)}), then run it again`,
+        { cause: err },
+      );
+    throw err;
+  } finally {
+    rmSync(beside, { recursive: true, force: true });
+  }
+}
+
+/** Free bytes where a folder lies, or will lie. */
+export function freeBytes(folder: string): number {
+  let at = folder;
+  while (!existsSync(at)) at = dirname(at);
+  const { bavail, bsize } = statfsSync(at);
+  return bavail * bsize;
+}
+
+function pathsIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
+
+export function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw err;
+  }
+}

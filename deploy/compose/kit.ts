@@ -1,0 +1,197 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { exportFleet } from '../../config/fleet-file.ts';
+import type { DeploySite } from '../../domain/deploy-site.ts';
+import { composeService, type PublishedPort } from './compose-service.ts';
+import { dataParts, type Parts, servingParts } from './coordination.ts';
+import { machineParts } from './machine.ts';
+import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
+import { containerPlaces, type Places } from './places.ts';
+import {
+  generatedHead,
+  pgHba,
+  postgresConf,
+  redisConf,
+  rolesSql,
+  temporalConfig,
+  temporalDynamicConfig,
+  temporalSchemaScript,
+} from './server-files.ts';
+import { standbyParts, standbyScript, synchronousScript } from './standby.ts';
+
+/** Paths in the kit's folder and what is in them. Secrets and certificates are none of it: they are made once (made-once.ts). */
+export type KitFiles = ReadonlyMap<string, string>;
+
+/** What of this repository goes along as it is: rules of alerts, dashboards, and what the owner may change. */
+export interface Shipped {
+  prometheus: string;
+  alertmanager: string;
+  rules: ReadonlyMap<string, string>;
+  dashboards: ReadonlyMap<string, string>;
+}
+
+export function readShipped(deployFolder: string): Shipped {
+  const text = (...path: string[]) => readFileSync(join(deployFolder, ...path), 'utf8');
+  const all = (...path: string[]) =>
+    new Map(
+      readdirSync(join(deployFolder, ...path))
+        .toSorted()
+        .map((file) => [file, text(...path, file)]),
+    );
+  return {
+    prometheus: text('prometheus', 'prometheus.yaml'),
+    alertmanager: text('prometheus', 'alertmanager.yaml'),
+    rules: all('prometheus', 'rules'),
+    dashboards: all('grafana', 'dashboards'),
+  };
+}
+
+/** Files of `config/`, for containers or for a host. */
+function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: string): Map<string, string> {
+  const { fleet } = site;
+  return new Map([
+    ['fleet.yaml', exportFleet(fleet)],
+    ['postgresql.conf', postgresConf(site, places)],
+    ['pg_hba.conf', pgHba()],
+    ['roles.sql', rolesSql(places)],
+    ['redis.conf', redisConf(site, places)],
+    ['temporal.yaml', temporalConfig(site, places)],
+    ['temporal-dynamic.yaml', temporalDynamicConfig()],
+    ['prometheus.yaml', prometheusYaml(shipped.prometheus, site, places)],
+    ...[...shipped.rules].map(([file, text]) => [`rules/${file}`, text] as const),
+    ['loki.yaml', lokiYaml(places)],
+    ['grafana/provisioning/datasources/soulfra.yaml', grafanaDatasources(places)],
+    ['grafana/provisioning/dashboards/soulfra.yaml', dashboardsOf(places)],
+    ...[...shipped.dashboards].map(([file, text]) => [`grafana/dashboards/${file}`, text] as const),
+    ['Caddyfile', proxyConfig(site, places)],
+    ...fleet.machines.map(({ id }) => [`collector-${id}.alloy`, collectorConfig(site, id, places, logs)] as const),
+  ]);
+}
+
+/** Where the images of Temporal's tools keep its schema. */
+const schemaFolder = '/etc/temporal/schema/postgresql/v12';
+
+/** The whole folder for Docker: the same of the same fleet, byte for byte. */
+export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
+  const places = containerPlaces();
+  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log');
+  config.set('temporal-schema.sh', temporalSchemaScript(site, places, schemaFolder));
+  const { standby } = site;
+  if (standby !== undefined) {
+    config.set('standby-postgres.sh', standbyScript(site, places));
+    config.set('synchronous.sh', synchronousScript(site, places));
+  }
+  const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
+  for (const [name, parts] of composeFiles(site)) files.set(name, composeText(name, parts, files));
+  for (const { id } of site.fleet.machines)
+    if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
+  return files;
+}
+
+/** Compose files by their names, before they are text. */
+function composeFiles(site: DeploySite): Map<string, Parts> {
+  const files = new Map<string, Parts>([
+    ['coordination.yaml', { ...dataParts(site), ...servingParts(site), ...machineParts(site, site.coordination) }],
+  ]);
+  for (const machine of site.fleet.machines)
+    if (machine.id !== site.coordination.id) files.set(`inference-${machine.id}.yaml`, machineParts(site, machine));
+  if (site.standby !== undefined) files.set('standby.yaml', standbyParts(site, site.standby));
+  return files;
+}
+
+export const projectOf = (file: string) => `soulfra-${file.replace(/\.yaml$/, '')}`;
+/** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
+export const hashLabel = 'soulfra.hash';
+
+function composeText(name: string, parts: Parts, files: KitFiles): string {
+  const services = Object.fromEntries(
+    Object.entries(parts).map(([service, part]) => {
+      const made = composeService(part);
+      return [service, { ...made, labels: { [hashLabel]: hashOf(made, files) } }];
+    }),
+  );
+  const volumes = [
+    ...new Set(
+      Object.values(parts)
+        .flatMap(({ volumes = [] }) => volumes)
+        .flatMap((volume) => /^[a-z]+(?=:)/.exec(volume) ?? []),
+    ),
+  ].toSorted();
+  const project = {
+    name: projectOf(name),
+    services,
+    networks: { inner: {} },
+    // By one name in every file, so that a promoted standby finds its data.
+    volumes: Object.fromEntries(volumes.map((volume) => [volume, { name: `soulfra_${volume}` }])),
+  };
+  return `# ${generatedHead}\n${stringify(project, { lineWidth: 0, aliasDuplicateObjects: false })}`;
+}
+
+/** Of the service and of every file of `config/` that it mounts. */
+function hashOf(service: Record<string, unknown>, files: KitFiles): string {
+  const hash = createHash('sha256').update(JSON.stringify(service));
+  for (const source of sourcesOf(service, 'config')) {
+    for (const [file, text] of files)
+      if (file === source || file.startsWith(`${source}/`)) hash.update(`\n${file}\n`).update(text);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+function sourcesOf(service: Record<string, unknown>, folder: string): string[] {
+  const volumes = (service['volumes'] ?? []) as (string | { source: string })[];
+  return volumes
+    .map((volume) => (typeof volume === 'string' ? volume.split(':')[0]! : volume.source))
+    .filter((source) => source.startsWith(`./${folder}/`))
+    .map((source) => source.slice(2));
+}
+
+/** What another machine needs of the folder, and nothing else: no key of another's. */
+function machineFiles(site: DeploySite, id: string, files: KitFiles): string[] {
+  const own = ['.env', `inference-${id}.yaml`, ...(site.standby?.id === id ? ['standby.yaml'] : [])];
+  const mounted = own
+    .filter((name) => name.endsWith('.yaml'))
+    .flatMap((name) => {
+      const { services } = parse(files.get(name)!) as { services: Record<string, Record<string, unknown>> };
+      return Object.values(services).flatMap((service) =>
+        ['config', 'own', 'secrets', 'tls'].flatMap((folder) => sourcesOf(service, folder)),
+      );
+    });
+  return [...new Set([...own, ...mounted])].toSorted();
+}
+
+function dashboardsOf(places: Places): string {
+  const provider = {
+    name: 'soulfra',
+    folder: 'Soulfra',
+    type: 'file',
+    allowUiUpdates: false,
+    disableDeletion: true,
+    options: { path: places.config('grafana/dashboards') },
+  };
+  return `# ${generatedHead}\n${stringify({ apiVersion: 1, providers: [provider] })}`;
+}
+
+export interface PortRow extends PublishedPort {
+  machineId: string;
+  file: string;
+  service: string;
+}
+
+/** Every port that the kit opens on any host, if only for the host itself. */
+export function portRows(site: DeploySite): PortRow[] {
+  const rows = (file: string, machineId: string, parts: Parts) =>
+    Object.entries(parts).flatMap(([service, { ports = [], listens = [] }]) =>
+      [...ports, ...listens].map((port) => ({ ...port, machineId, file, service })),
+    );
+  return [...composeFiles(site)].flatMap(([file, parts]) => {
+    const machineId =
+      file === 'coordination.yaml'
+        ? site.coordination.id
+        : file === 'standby.yaml'
+          ? site.standby!.id
+          : file.slice('inference-'.length, -'.yaml'.length);
+    return rows(file, machineId, parts);
+  });
+}

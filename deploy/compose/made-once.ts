@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DomainError } from '../../domain/errors.ts';
+import type { DeploySite } from '../../domain/deploy-site.ts';
+import { serverNames } from '../../domain/server-names.ts';
+import { writeText } from '../embedded/home.ts';
+import { openAuthority, readAuthorities, trustOf } from '../tls/authority-files.ts';
+import {
+  type Authority,
+  type IssuedCertificate,
+  issueClientCertificate,
+  issueServerCertificate,
+  readCertificate,
+} from '../tls/authority.ts';
+import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
+
+/** Secrets and certificates of a folder: what is there stays as it is, what is missing is made. */
+
+/** A year and a month, so that a renewal once a year is early. */
+const certificateDays = 397;
+const bytes = (count: number) => () => randomBytes(count).toString('base64url');
+/** Each by how it is made. All are base64url, so none needs quoting anywhere. */
+const madeSecrets: Readonly<Record<string, () => string>> = {
+  postgres_password: bytes(24),
+  ...Object.fromEntries(roleSecrets.map((name) => [name, bytes(24)])),
+  redis_password: bytes(24),
+  grafana_password: bytes(24),
+  secret_key: bytes(32),
+  webhook_key: bytes(32),
+  operator_token: () => `sfr_${randomBytes(24).toString('base64url')}`,
+};
+
+export interface Owner {
+  uid: number;
+  gid: number;
+}
+
+/** Whose the containers' processes are: whoever runs the kit; root's kit runs as a user that owns nothing else. */
+export function ownerOfParts(): Owner {
+  const uid = process.getuid?.() ?? 0;
+  return uid === 0 ? { uid: 10_001, gid: 10_001 } : { uid, gid: process.getgid?.() ?? uid };
+}
+
+/**
+ * @param folder where they are written, and
+ * @param kept where those of before lie
+ * @returns names of what was made
+ */
+export async function makeOnce(site: DeploySite, folder: string, kept: string): Promise<string[]> {
+  const made = makeSecrets(site, folder, kept);
+  return [...made, ...(await makeCertificates(site, folder, kept))];
+}
+
+function makeSecrets(site: DeploySite, folder: string, kept: string): string[] {
+  const made: string[] = [];
+  const secrets: Record<string, string> = {};
+  for (const [name, make] of Object.entries(madeSecrets)) {
+    const file = join(kept, 'secrets', name);
+    if (existsSync(file)) secrets[name] = readSecret(file);
+    else {
+      secrets[name] = make();
+      made.push(`secrets/${name}`);
+    }
+  }
+  const derived = {
+    database_url: databaseUrlOf(site, secrets['soulfra_password']!),
+    redis_url: redisUrlOf(site, secrets['redis_password']!),
+    'redis_password.conf': `requirepass ${secrets['redis_password']}`,
+    'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
+  };
+  for (const [name, text] of Object.entries({ ...secrets, ...derived }))
+    writePrivate(folder, `secrets/${name}`, `${text}\n`);
+  return made;
+}
+
+/** One that somebody has emptied or put another thing into is told before a server refuses it. */
+function readSecret(file: string): string {
+  const text = readFileSync(file, 'utf8').trim();
+  if (/^[\w-]{16,}$/.test(text)) return text;
+  throw new DomainError(
+    'CONFLICT',
+    `${file} holds no secret of this kit (letters, digits, - and _, 16 at least): put it back from a backup; a new one would not open what the old one closed`,
+  );
+}
+
+async function makeCertificates(site: DeploySite, folder: string, kept: string): Promise<string[]> {
+  // In the folder itself and never in a copy: whoever has its key lets machines in.
+  const authorityFolder = join(kept, 'authority');
+  const isNew = readAuthorities(authorityFolder).length === 0;
+  const authority = await openAuthority(isNew ? join(folder, 'authority') : authorityFolder);
+  const trusted = isNew ? [authority] : readAuthorities(authorityFolder);
+  writePublic(folder, 'tls/ca.crt', trustOf(trusted));
+  const made = isNew ? ['authority'] : [];
+  for (const [name, issue] of wantedCertificates(site, authority)) {
+    const before = ['crt', 'key'].map((ending) => join(kept, 'tls', `${name}.${ending}`));
+    if (before.every((file) => existsSync(file))) {
+      const [certificate, key] = before.map((file) => readFileSync(file, 'utf8'));
+      if (!readCertificate(certificate!).isDue && certificate!.includes(authority.certificate.trim())) {
+        writePublic(folder, `tls/${name}.crt`, certificate!);
+        writePrivate(folder, `tls/${name}.key`, key!);
+        continue;
+      }
+    }
+    const { certificate, privateKey } = await issue();
+    writePublic(folder, `tls/${name}.crt`, certificate);
+    writePrivate(folder, `tls/${name}.key`, privateKey);
+    made.push(`tls/${name}.crt`);
+  }
+  return made;
+}
+
+function wantedCertificates(site: DeploySite, authority: Authority): Map<string, () => Promise<IssuedCertificate>> {
+  const at = [site.coordination, ...(site.standby === undefined ? [] : [site.standby])].map(
+    ({ id }) => site.addresses[id]!,
+  );
+  const addresses = [...new Set(['127.0.0.1', ...at])];
+  const options = { days: certificateDays };
+  // A server that is a client of another, too: Temporal's of Postgres, a standby's of the primary.
+  const server = (name: string) => () =>
+    issueServerCertificate(authority, [name], addresses, { ...options, isClientToo: true });
+  const isName = !/^[\d.]+$/.test(site.host);
+  return new Map([
+    ['postgres', server(serverNames.postgres)],
+    ['redis', server(serverNames.redis)],
+    ['temporal', server(serverNames.temporal)],
+    [
+      'proxy',
+      () =>
+        issueServerCertificate(
+          authority,
+          ['proxy.soulfra', ...(isName ? [site.host] : [])],
+          [...new Set([...addresses, ...(isName ? [] : [site.host])])],
+          options,
+        ),
+    ],
+    ...[...clientNames, ...site.fleet.machines.map(({ id }) => id)].map(
+      (name) => [name, () => issueClientCertificate(authority, name, options)] as const,
+    ),
+  ]);
+}
+
+function writePublic(folder: string, path: string, text: string): void {
+  write(folder, path, text, 0o644);
+}
+
+function writePrivate(folder: string, path: string, text: string): void {
+  write(folder, path, text, 0o600);
+  const { uid, gid } = ownerOfParts();
+  if (process.getuid?.() === 0) chownSync(join(folder, path), uid, gid);
+}
+
+function write(folder: string, path: string, text: string, mode: number): void {
+  const file = join(folder, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeText(file, text, mode);
+}

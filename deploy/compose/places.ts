@@ -1,0 +1,31 @@
+/** Where a server finds its files and the others: inside a container, or on a host without Docker. The texts are the same. */
+export interface Places {
+  config(file: string): string;
+  tls(file: string): string;
+  secret(file: string): string;
+  /** Files that are made once and then their owner's. */
+  own(file: string): string;
+  data(part: string): string;
+  /** Host by which one part reaches another on the coordinating machine. */
+  host(part: string): string;
+  /** What servers that other machines dial listen at. */
+  listen: readonly string[];
+  /** What all others listen at. */
+  inner: string;
+}
+
+const inContainer: Places = {
+  config: (file) => `/etc/soulfra/${file}`,
+  tls: (file) => `/etc/soulfra/tls/${file}`,
+  secret: (file) => `/run/secrets/${file}`,
+  own: (file) => `/etc/soulfra/${file}`,
+  data: (part) => `/var/lib/${part}`,
+  // Our certificates are for these names; compose gives them to the containers as further names.
+  host: (part) => (['postgres', 'redis', 'temporal'].includes(part) ? `${part}.soulfra` : part),
+  listen: ['0.0.0.0'],
+  inner: '0.0.0.0',
+};
+
+export function containerPlaces(): Places {
+  return inContainer;
+}

@@ -1,0 +1,393 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { composeReports } from '../../config/imports/compose-schema.ts';
+import { readYaml } from '../../config/imports/located-yaml.ts';
+import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
+import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
+import { environmentText, fileChanges, writeFolder } from '../../deploy/compose/folder.ts';
+import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
+import { composeKit, portRows, readShipped } from '../../deploy/compose/kit.ts';
+import { referenceRows } from '../../deploy/compose/port-table.ts';
+import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { deploySite } from '../../domain/deploy-site.ts';
+import type { Fleet } from '../../domain/fleet.ts';
+import { isDomainError } from '../../domain/errors.ts';
+
+const shipped = readShipped(join(repositoryRoot, 'deploy'));
+const reference = loadFleetFile(join(repositoryRoot, 'fleet.yaml'));
+
+/** The reference pair, and as many more machines as asked. */
+function fleetOf(machines: number, change: (fleet: Fleet) => void = () => {}): Fleet {
+  const fleet = structuredClone(reference);
+  const [mainpc, pc2] = fleet.machines;
+  fleet.machines = [
+    pc2!,
+    mainpc!,
+    ...Array.from({ length: machines }, (_, i) => ({ ...structuredClone(mainpc!), id: `extra-${i + 1}` })),
+  ].slice(0, machines);
+  if (machines > 1)
+    fleet.deploy.addresses = Object.fromEntries(fleet.machines.map(({ id }, i) => [id, `10.97.0.${i + 1}`]));
+  for (const { modelServer } of fleet.machines) if (modelServer) modelServer.url = 'http://127.0.0.1:11434/v1';
+  change(fleet);
+  return fleet;
+}
+
+const withStandby = (fleet: Fleet) => void (fleet.deploy.standby = 'mainpc');
+const sites = [
+  ['one machine', deploySite(fleetOf(1))],
+  ['two machines', deploySite(fleetOf(2))],
+  ['two machines, a standby', deploySite(fleetOf(2, withStandby))],
+  ['four machines, a standby', deploySite(fleetOf(4, withStandby))],
+] as const;
+
+interface Service {
+  image: string;
+  volumes?: (string | { source: string })[];
+  ports?: { host_ip: string; published: string }[];
+  restart: string;
+  read_only: boolean;
+  user: string;
+  cap_drop: string[];
+  security_opt: string[];
+  logging: { options: Record<string, string> };
+  depends_on?: Record<string, { condition: string }>;
+  healthcheck?: object;
+  profiles?: string[];
+  deploy: { resources: { limits: { memory: string; cpus: string } } };
+}
+const servicesOf = (text: string) => (parse(text) as { services: Record<string, Service> }).services;
+const composeNames = (kit: ReadonlyMap<string, string>) => [...kit.keys()].filter((name) => /^[^/]+\.yaml$/.test(name));
+
+describe.each(sites)('%s', (_name, site) => {
+  const kit = composeKit(site, shipped);
+
+  test('every compose file is one by the schema of the Compose Specification', () => {
+    const documentsOf = (text: string) => {
+      const read = readYaml(text);
+      if ('reason' in read) throw new Error(read.reason);
+      return read.documents;
+    };
+    const files = composeNames(kit).map((name) => ({
+      name,
+      text: kit.get(name)!,
+      documents: documentsOf(kit.get(name)!),
+    }));
+    expect(files).toHaveLength(site.fleet.machines.length + (site.standby ? 1 : 0));
+    expect(composeReports(files).flatMap(({ findings }) => findings)).toEqual([]);
+    const broken = kit.get('coordination.yaml')!.replace('cap_drop:', 'cap_dropped:');
+    expect(
+      composeReports([{ name: 'compose.yaml', text: broken, documents: documentsOf(broken) }])[0]!.findings,
+    ).not.toEqual([]);
+  });
+
+  test('every part is bounded, unprivileged, pinned, and waits only for parts that are there', () => {
+    for (const name of composeNames(kit)) {
+      const services = servicesOf(kit.get(name)!);
+      for (const [service, made] of Object.entries(services)) {
+        const at = `${name} ${service}`;
+        expect(made.deploy.resources.limits, at).toMatchObject({
+          memory: expect.any(String),
+          cpus: expect.any(String),
+        });
+        expect([made.read_only, made.cap_drop, made.security_opt], at).toEqual([
+          true,
+          ['ALL'],
+          ['no-new-privileges:true'],
+        ]);
+        expect(made.logging.options, at).toEqual({ 'max-size': '10m', 'max-file': '5' });
+        expect(made.restart, at).toMatch(/^(unless-stopped|on-failure:10)$/);
+        expect(made.image, at).toMatch(/^\$\{SOULFRA_(IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
+        for (const [other, { condition }] of Object.entries(made.depends_on ?? {})) {
+          expect(Object.keys(services), `${at} waits for ${other}`).toContain(other);
+          if (condition === 'service_healthy')
+            expect(services[other]!.healthcheck, `${at} waits for ${other}`).toBeDefined();
+          // Who is always on must not wait for what a profile may leave out.
+          expect(services[other]!.profiles ?? made.profiles, `${at} waits for ${other}`).toEqual(made.profiles);
+        }
+      }
+    }
+  });
+
+  test('every file that is mounted is of the kit, or made once', () => {
+    for (const name of composeNames(kit)) {
+      const mounted = Object.values(servicesOf(kit.get(name)!)).flatMap(({ volumes = [] }) =>
+        volumes.map((volume) => (typeof volume === 'string' ? volume.split(':')[0]! : volume.source)),
+      );
+      for (const source of mounted.filter((each) => each.startsWith('./config/'))) {
+        const path = source.slice(2);
+        expect(
+          [...kit.keys()].some((file) => file === path || file.startsWith(`${path}/`)),
+          source,
+        ).toBe(true);
+      }
+    }
+  });
+
+  test('each open port has an address of its machine and a reason; inference machines open nothing to others', () => {
+    const rows = portRows(site);
+    for (const { machineId, address, reason, file } of rows) {
+      expect(['127.0.0.1', site.addresses[machineId]]).toContain(address);
+      expect(reason).not.toBe('');
+      if (file.startsWith('inference-')) expect(address).toBe('127.0.0.1');
+    }
+    expect(portClashes(rows)).toEqual([]);
+  });
+
+  test('no key of another machine goes to a machine', () => {
+    for (const { id } of site.fleet.machines.filter((machine) => machine.id !== site.coordination.id)) {
+      const files = kit.get(`machines/${id}.files`)!.trim().split('\n');
+      const keys = files.filter((file) => file.startsWith('tls/') && file.endsWith('.key'));
+      expect(keys).toContain(`tls/${id}.key`);
+      if (id !== site.standby?.id) expect(keys).toEqual([`tls/${id}.key`]);
+      expect(files.filter((file) => file.startsWith('authority'))).toEqual([]);
+    }
+  });
+
+  test('no secret stands in a file of the kit', () => {
+    for (const [name, text] of kit) expect(text, name).not.toMatch(/PRIVATE KEY|postgres:\/\/\w+:[^@$\s]+@/);
+  });
+});
+
+test('what fleet.yaml lacks is named, all at once', () => {
+  const bare = fleetOf(2, (fleet) => void (fleet.deploy.addresses = {}));
+  expect(() => deploySite(bare)).toThrow(
+    /deploy\.addresses\.pc2 is missing[\s\S]*deploy\.addresses\.mainpc is missing/,
+  );
+  const same = fleetOf(2, (fleet) => {
+    fleet.deploy.addresses['mainpc'] = fleet.deploy.addresses['pc2']!;
+    fleet.deploy.ports.redis = fleet.deploy.ports.postgres;
+  });
+  expect(() => deploySite(same)).toThrow(/addresses\.mainpc must differ[\s\S]*ports\.redis must differ/);
+  const source = readFileSync(join(repositoryRoot, 'fleet.yaml'), 'utf8');
+  const wrong = parseFleet(
+    `${source}\ndeploy: { standby: pc2, addresses: { mainpcc: 10.0.0.1, pc2: host.example } }\n`,
+  );
+  const told = 'errors' in wrong ? wrong.errors.map(({ path, mend }) => `${path} ${mend}`) : [];
+  expect(told).toEqual([
+    expect.stringMatching(/^deploy\.standby Name another machine/),
+    expect.stringMatching(/^deploy\.addresses\.mainpcc Did you mean `mainpc`/),
+    expect.stringMatching(/^deploy\.addresses\.pc2 /),
+  ]);
+});
+
+describe('the folder', () => {
+  let parent: string;
+  beforeEach(() => void (parent = mkdtempSync(join(tmpdir(), 'soulfra-kit-'))));
+  afterEach(() => rmSync(parent, { recursive: true, force: true }));
+  const own = new Map([['own/alertmanager.yaml', 'route: {}\n']]);
+  const write = (fleet: Fleet, folder = join(parent, 'kit')) => {
+    const site = deploySite(fleet);
+    return writeFolder(folder, site, composeKit(site, shipped), own, 'soulfra:1');
+  };
+  const hashes = (folder: string) =>
+    Object.fromEntries(
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .toSorted()
+        .map((file) => [file.slice(folder.length), createHash('sha256').update(readFileSync(file)).digest('hex')]),
+    );
+
+  test('is whole after the first run, and the same after the second', async () => {
+    const folder = join(parent, 'kit');
+    const first = await write(fleetOf(2, withStandby));
+    expect(first.changes.every(({ action }) => action === 'create')).toBe(true);
+    const secret = (name: string) => statSync(join(folder, name)).mode & 0o777;
+    for (const name of readdirSync(join(folder, 'secrets'))) expect(secret(`secrets/${name}`)).toBe(0o600);
+    for (const name of readdirSync(join(folder, 'tls')))
+      expect(secret(`tls/${name}`)).toBe(name.endsWith('.key') ? 0o600 : 0o644);
+    expect(secret('authority')).toBe(0o700);
+    const before = hashes(folder);
+    const second = await write(fleetOf(2, withStandby));
+    expect(second).toEqual({ changes: [], made: [] });
+    expect(hashes(folder)).toEqual(before);
+    expect(readdirSync(parent)).toEqual(['kit']);
+    // Servers by their names, clients as nothing but clients: by another program than ours.
+    const verified = (purpose: string, name: string, ...more: string[]) =>
+      execFileSync(
+        'openssl',
+        [
+          'verify',
+          '-purpose',
+          purpose,
+          ...more,
+          '-CAfile',
+          join(folder, 'tls/ca.crt'),
+          join(folder, `tls/${name}.crt`),
+        ],
+        { encoding: 'utf8', stdio: 'pipe' },
+      );
+    for (const name of ['postgres', 'redis', 'temporal'])
+      expect(verified('sslserver', name, '-verify_hostname', `${name}.soulfra`)).toContain('OK');
+    expect(verified('sslclient', 'mainpc')).toContain('OK');
+    expect(() => verified('sslserver', 'mainpc')).toThrow();
+  });
+
+  test('follows fleet.yaml, tells what was changed by hand, and leaves what is its owner’s', async () => {
+    const folder = join(parent, 'kit');
+    await write(fleetOf(3));
+    const before = hashes(folder);
+    writeFileSync(join(folder, 'own/alertmanager.yaml'), 'mine\n');
+    writeFileSync(join(folder, 'config/redis.conf'), 'port 1\n');
+    writeFileSync(join(folder, '.env'), 'COMPOSE_PROFILES=\nMINE=1\n');
+    const site = deploySite(fleetOf(2));
+    const changes = fileChanges(folder, composeKit(site, shipped));
+    expect(changes).toEqual(
+      expect.arrayContaining([
+        { path: 'config/redis.conf', action: 'change', byHand: true },
+        { path: 'inference-extra-1.yaml', action: 'remove' },
+        { path: 'config/fleet.yaml', action: 'change' },
+      ]),
+    );
+    await write(fleetOf(2));
+    const after = hashes(folder);
+    expect(existsSync(join(folder, 'inference-extra-1.yaml'))).toBe(false);
+    expect(readFileSync(join(folder, 'own/alertmanager.yaml'), 'utf8')).toBe('mine\n');
+    expect(readFileSync(join(folder, '.env'), 'utf8')).toMatch(
+      /^SOULFRA_IMAGE=soulfra:1$[\s\S]*^COMPOSE_PROFILES=$[\s\S]*^MINE=1$/m,
+    );
+    for (const path of Object.keys(before).filter((name) => /^\/(secrets|authority|tls)\//.test(name)))
+      expect(after[path], path).toBe(before[path]);
+  });
+
+  test('refuses a secret that somebody has emptied, and changes nothing', async () => {
+    const folder = join(parent, 'kit');
+    await write(fleetOf(2));
+    writeFileSync(join(folder, 'secrets/secret_key'), '');
+    const before = hashes(folder);
+    await expect(write(fleetOf(3))).rejects.toThrow(/secrets\/secret_key holds no secret of this kit/);
+    expect(hashes(folder)).toEqual(before);
+    expect(readdirSync(parent)).toEqual(['kit']);
+  });
+
+  test('keeps what was there when it cannot be written whole', async () => {
+    const folder = join(parent, 'kit');
+    await write(fleetOf(2));
+    const before = hashes(folder);
+    const site = deploySite(fleetOf(3));
+    // A name longer than any file may have: the write fails after half of the files.
+    const kit = new Map([...composeKit(site, shipped), [`config/${'x'.repeat(300)}`, '']]);
+    await expect(writeFolder(folder, site, kit, own, 'soulfra:2')).rejects.toThrow(/ENAMETOOLONG/);
+    expect(hashes(folder)).toEqual(before);
+    expect(readdirSync(parent)).toEqual(['kit']);
+  });
+});
+
+test('an environment keeps what its owner wrote', () => {
+  const text = environmentText('SOULFRA_UID=7\nX=1\n', 'soulfra:2');
+  expect(environmentText(text, 'soulfra:2')).toBe(text);
+  expect(text).toMatch(/^SOULFRA_UID=7$/m);
+});
+
+describe('what is to be done with containers', () => {
+  const text = composeKit(deploySite(fleetOf(2)), shipped).get('coordination.yaml')!;
+  const wanted = wantedOf('coordination.yaml', text, ['']);
+  const running = (): Found[] =>
+    wanted.map(({ file, service, hash, once }) => ({
+      file,
+      service,
+      hash,
+      state: once ? 'exited' : 'running',
+      health: 'healthy',
+      exitCode: 0,
+      ports: [],
+    }));
+
+  test('nothing where all is as it should be; profiles decide what is wanted', () => {
+    expect(containerChanges(wanted, running())).toEqual([]);
+    expect(wanted.map(({ service }) => service)).not.toContain('grafana');
+    expect(wantedOf('coordination.yaml', text, ['observability']).map(({ service }) => service)).toContain('grafana');
+  });
+
+  test('a changed file, a stopped part, a job that failed and a part that is left over are named', () => {
+    const found = running();
+    found.find(({ service }) => service === 'redis')!.hash = 'another';
+    found.find(({ service }) => service === 'api')!.state = 'exited';
+    found.find(({ service }) => service === 'temporal-schema')!.exitCode = 1;
+    found.splice(
+      found.findIndex(({ service }) => service === 'proxy'),
+      1,
+      { ...found[0]!, service: 'old' },
+    );
+    expect(
+      containerChanges(wanted, found)
+        .map(({ service, action }) => `${service} ${action}`)
+        .toSorted(),
+    ).toEqual(['api start', 'old remove', 'proxy create', 'redis recreate', 'temporal-schema start']);
+  });
+
+  test('a part is up once it says so itself', () => {
+    const redis = wanted.find(({ service }) => service === 'redis')!;
+    const found = running();
+    expect(isUp(redis, found)).toBe(true);
+    found.find(({ service }) => service === 'redis')!.health = 'starting';
+    expect(isUp(redis, found)).toBe(false);
+  });
+
+  test('a mounted file that changes is a change of its part, and of no other', () => {
+    const site = deploySite(fleetOf(2));
+    const other = composeKit(site, { ...shipped, rules: new Map([['new.yaml', 'groups: []\n']]) });
+    const profiles = ['observability'];
+    const found = wantedOf('coordination.yaml', text, profiles).map((want) => ({
+      ...want,
+      state: want.once ? 'exited' : 'running',
+      health: 'healthy',
+      exitCode: 0,
+      ports: [],
+    }));
+    const changed = containerChanges(wantedOf('coordination.yaml', other.get('coordination.yaml')!, profiles), found);
+    expect(changed).toEqual([{ file: 'coordination.yaml', service: 'prometheus', action: 'recreate' }]);
+  });
+});
+
+describe('the host', () => {
+  test('a port that is taken and an address that is not ours are named with what mends them', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const row = { ...referenceRows()[0]!, port, address: '127.0.0.1' };
+    try {
+      expect(await portsTaken([row], new Set())).toEqual([
+        expect.stringMatching(new RegExp(`^port ${port} at 127\\.0\\.0\\.1 is taken, postgres needs it .*ss -ltnp`)),
+      ]);
+      expect(await portsTaken([row], new Set([port]))).toEqual([]);
+    } finally {
+      server.close();
+    }
+    // 192.0.2.0/24 belongs to documents.
+    expect(await portsTaken([{ ...row, port: 17_999, address: '192.0.2.1' }], new Set())).toEqual([
+      expect.stringMatching(/^192\.0\.2\.1 is no address of this host.*deploy\.addresses\.pc2/),
+    ]);
+  });
+
+  test('two parts of one host that want one port are named', () => {
+    const fleet = fleetOf(2, ({ deploy, metrics }) => void (deploy.ports.redis = metrics.port + 1));
+    fleet.deploy.addresses['pc2'] = '127.0.0.1';
+    expect(portClashes(portRows(deploySite(fleet)))).toEqual([
+      expect.stringMatching(/^pc2: worker .* and redis .* both want port 18001/),
+    ]);
+  });
+
+  test('a card that the host lacks is named; a simulated machine needs none', async () => {
+    const [pc2] = fleetOf(1).machines;
+    expect(await gpuFaults(pc2!, { PATH: '' }, true)).toEqual([
+      expect.stringMatching(/^pc2 has 1 GPU in fleet\.yaml, but nvidia-smi/),
+    ]);
+    expect(await gpuFaults(reference.machines[0]!, { PATH: '' }, true)).toEqual([]);
+  });
+});
+
+test('an error of the kit is one of ours', () => {
+  try {
+    deploySite(fleetOf(2, (fleet) => void (fleet.deploy.addresses = {})));
+    expect.unreachable();
+  } catch (err) {
+    expect(isDomainError(err, 'CONFIG_INVALID')).toBe(true);
+  }
+});
