@@ -57,6 +57,19 @@ export default defineConfig({
           ...stack,
         },
       },
+      {
+        test: {
+          name: 'ui',
+          include: ['test/ui/**/*.test.ts'],
+          pool: 'forks',
+          maxWorkers: 1,
+          // Guards, not claims: a browser on a busy machine.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 4 },
+          ...stack,
+        },
+      },
     ],
   },
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import type { Fleet } from '../domain/fleet.ts';
 import type { ReadinessArea, Verdict } from '../domain/readiness.ts';
@@ -60,7 +61,7 @@ export type ReadinessReadActivities = ReturnType<typeof createReadinessReadActiv
 
 export function createReadinessActivities({ readiness }: { readiness: ReadinessStore }) {
   return {
-    /** A run for what was asked for; without it one for each owner, of what their last run looked at. */
+    /** A run for what was asked for; without it one for each repository that an owner has had assessed. */
     async openReadinessRuns({
       period,
       ownerId,
@@ -73,8 +74,13 @@ export function createReadinessActivities({ readiness }: { readiness: ReadinessS
       const wanted =
         ownerId === undefined || repository === undefined ? await readiness.lastOfEach() : [{ ownerId, repository }];
       const runs = [];
+      const begun = new Set<string>();
       for (const each of wanted) {
-        const runId = `${period}${wanted.length > 1 ? `:${each.ownerId}` : ''}`;
+        const { folder, machineId } = each.repository;
+        // Of one owner the newest has no more than that in its name; done again, each has the same one.
+        const other = begun.has(each.ownerId) ? `:${shortHash(`${folder} ${machineId ?? ''}`)}` : '';
+        begun.add(each.ownerId);
+        const runId = `${period}${wanted.length > 1 ? `:${each.ownerId}` : ''}${other}`;
         await readiness.open({ id: runId, ...each });
         runs.push({ runId, machineId: each.repository.machineId });
       }
@@ -100,5 +106,8 @@ export function createReadinessActivities({ readiness }: { readiness: ReadinessS
       await readiness.fail(runId, reason);
     },
   };
+}
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }
 export type ReadinessActivities = ReturnType<typeof createReadinessActivities>;

@@ -11,7 +11,7 @@ import {
   type Supervisors,
   supervisorKindOf,
 } from '../integrations/supervisors/supervisor.ts';
-import type { RunKey, ServiceRunStore, WaveService } from '../stores/service-runs.ts';
+import type { RefusedStart, RunKey, ServiceRunStore, WaveService } from '../stores/service-runs.ts';
 import { beating } from './beating.ts';
 import type { HeldLease } from './machine-calls.ts';
 
@@ -29,8 +29,8 @@ export interface ServiceHost {
   supervisors: Supervisors;
   /** What the machine has agreed to for this service; read anew each time. @throws INVALID_INPUT where the file is not to be trusted */
   trustOf: (spec: ServiceSpec) => { entry: TrustedService } | { changed: boolean };
-  /** One that it has not agreed to was to be started here: whoever plans is to know. */
-  refused: (serviceId: string) => Promise<void>;
+  /** Notes a start that the machine has not agreed to; where nothing of the service is left here, whoever plans is to know. */
+  refused: (refusal: RefusedStart) => Promise<void>;
   /** Of the worker's own variables. */
   variablesNamed: (names: readonly string[]) => Record<string, string>;
   /** The file of a command's first word. */
@@ -54,11 +54,17 @@ export function createServiceRunActivities(host: ServiceHost) {
     };
     const spec = await runs.specOf(key.serviceId);
     if (spec === undefined) return { outcome: 'superseded' };
+    if (spec.command === undefined && spec.image === undefined)
+      return failed(
+        'fleet.d names neither a command nor an image for it: it is watched, and there is nothing to start',
+      );
     const trust = trustOn(host, spec);
     if (typeof trust === 'string') {
-      const outcome = await failed(trust);
-      await host.refused(spec.id);
-      return outcome;
+      if (await runsHere(host, key.serviceId)) return failed(`${trust}; what was started there before runs on`);
+      // What its supervisor would start again some day must be nobody's.
+      await stopLocally(host, key.serviceId);
+      await host.refused({ key, spec, reason: trust });
+      return { outcome: 'failed' };
     }
     const runnable = runnableOn(host, spec, trust);
     if (typeof runnable === 'string') return failed(runnable);
@@ -224,6 +230,13 @@ async function supervisorFor(host: ServiceHost, spec: ServiceSpec): Promise<Supe
   return kind === 'systemd'
     ? `no systemd on ${machineId}, which a ${spec.kind} needs`
     : `no docker with compose on ${machineId}, which a ${spec.kind} needs`;
+}
+
+async function runsHere({ supervisors }: ServiceHost, serviceId: string): Promise<boolean> {
+  const seen = await Promise.all(
+    (await livingSupervisors(supervisors)).map((supervisor) => supervisor.look(serviceId)),
+  );
+  return seen.some(({ state }) => state === 'running' || state === 'starting');
 }
 
 /** By whichever supervisor has it: the fleet may say another kind now. */

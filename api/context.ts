@@ -8,6 +8,7 @@ import { createFleetStore } from '../stores/fleets.ts';
 import { createInviteAnswerStore } from '../stores/invite-answers.ts';
 import { createLoopPackageStore } from '../stores/loop-packages.ts';
 import { createMachineStore } from '../stores/machines.ts';
+import { createMachineJoinStore } from '../stores/machine-joins.ts';
 import { createMailStore } from '../stores/mails.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
@@ -56,6 +57,7 @@ export function createContext(deps: ApiDeps) {
     agents: createAgentStore(deps.db),
     audit: createAuditStore(deps.db),
     machines: createMachineStore(deps.db),
+    machineJoins: createMachineJoinStore(deps.db),
     fleets: createFleetStore(deps.db),
     mails: createMailStore(deps.db),
     memories: createMemoryStore(deps.db),

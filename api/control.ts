@@ -2,7 +2,8 @@ import { request } from 'node:http';
 import { z } from 'zod';
 import { DomainError, type ErrorCode, errorTable } from '../domain/errors.ts';
 
-const timeoutMs = 15_000;
+/** The edge may have to come up first. */
+const timeoutMs = 40_000;
 const refusalSchema = z.object({
   code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
   detail: z.string(),
@@ -17,8 +18,30 @@ export async function controlMachine(
   if (socketPath === undefined) {
     throw new DomainError('CONFLICT', `only \`npm start\` can ${verb} a worker: here whoever started it has to`);
   }
-  const { status, body } = await post(socketPath, `/machines/${machineId}/${verb}`);
-  if (status < 300) return;
+  await ask(socketPath, `/machines/${machineId}/${verb}`);
+}
+
+const edgeSchema = z.object({ host: z.string(), port: z.int(), fingerprint: z.string() });
+
+/** Has `npm start` open the port where machines of other boxes come in. @param listen which address; absent: as it was, or the only one */
+export async function openEdge(
+  socketPath: string | undefined,
+  listen: string | undefined,
+): Promise<z.infer<typeof edgeSchema>> {
+  if (socketPath === undefined) {
+    throw new DomainError(
+      'CONFLICT',
+      'only a fleet that `npm start` runs lets machines in by invitation: elsewhere they are given their certificates by who deploys them',
+    );
+  }
+  const body = await ask(socketPath, `/edge${listen === undefined ? '' : `?listen=${listen}`}`);
+  return edgeSchema.parse(parsed(body));
+}
+
+/** @throws what the supervisor refused, in its words */
+async function ask(socketPath: string, path: string): Promise<string> {
+  const { status, body } = await post(socketPath, path);
+  if (status < 300) return body;
   const refusal = refusalSchema.safeParse(parsed(body));
   throw refusal.success
     ? new DomainError(refusal.data.code, refusal.data.detail)

@@ -36,26 +36,49 @@ export function createGatewayPlaces(onOpen: (open: number) => void) {
   };
 }
 
+/** Room that a body holds. */
+export interface BodyRoom {
+  /** It has no more bytes than these: what else was held is given back. */
+  fit(bytes: number): void;
+  /** Gives all of it back; more than once does nothing. */
+  leave(): void;
+}
+
 /**
- * Bytes of bodies that this process holds at once. A body stays until its request has been answered, so what does not fit is refused
- * before it is read.
+ * Bytes of bodies that this process holds at once, of one asker half of them at most. A body stays until its request has been answered,
+ * so what does not fit is refused before it is read.
+ * @param longest one body of this many bytes is let in from whoever asks, where there is room
  */
-export function createGatewayRoom() {
-  let taken = 0;
+export function createGatewayRoom(longest: number) {
+  const taken = new Map<string, number>();
+  let all = 0;
+
+  function count(asker: string, by: number): void {
+    const now = (taken.get(asker) ?? 0) + by;
+    if (now === 0) taken.delete(asker);
+    else taken.set(asker, now);
+    all += by;
+  }
+
   return {
-    /** @returns how to give the room back; more than once does nothing @throws GATEWAY_BUSY */
-    enter(bytes: number, most: number): () => void {
-      if (taken + bytes > most)
-        throw new BusyError(
-          `requests of ${shownMiB(taken)} MiB are open, ${shownMiB(bytes)} more do not fit in ${shownMiB(most)}`,
-          retryAfterSeconds(undefined),
-        );
-      taken += bytes;
-      let held = bytes;
-      return () => {
-        taken -= held;
-        held = 0;
+    /** @throws GATEWAY_BUSY */
+    enter(asker: string, bytes: number, most: number): BodyRoom {
+      const own = taken.get(asker) ?? 0;
+      const ownMost = Math.max(longest, most / 2);
+      const refuse = (who: string, held: number, fits: number) => {
+        const said = `requests${who} of ${shownMiB(held)} MiB are open, ${shownMiB(bytes)} more do not fit in ${shownMiB(fits)}`;
+        throw new BusyError(said, retryAfterSeconds(undefined));
       };
+      if (all + bytes > most) refuse('', all, most);
+      if (own + bytes > ownMost) refuse(` of ${asker}`, own, ownMost);
+      count(asker, bytes);
+      let held = bytes;
+      const fit = (left: number) => {
+        if (left >= held) return;
+        count(asker, left - held);
+        held = left;
+      };
+      return { fit, leave: () => fit(0) };
     },
   };
 }

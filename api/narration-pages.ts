@@ -29,6 +29,7 @@ export function narrationPage({
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <title>${title}</title>
+<link rel="icon" type="image/svg+xml" href="${pageFileOf['icon.svg'].url}">
 <link rel="stylesheet" href="${pageFileOf['pages.css'].url}">
 <link rel="stylesheet" href="${pageFileOf['narration-frame.css'].url}">
 <script type="module" src="${pageFileOf['narration-frame.js'].url}"></script>

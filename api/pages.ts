@@ -7,6 +7,7 @@ import { type Html, html, htmlText } from './html.ts';
 
 const pageFiles = {
   'pages.css': 'text/css; charset=utf-8',
+  'icon.svg': 'image/svg+xml',
   'join.js': 'text/javascript; charset=utf-8',
   'narration.js': 'text/javascript; charset=utf-8',
   'narration-frame.js': 'text/javascript; charset=utf-8',
@@ -55,6 +56,7 @@ export function pageOf({ title, head, main }: PageParts): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
+<link rel="icon" type="image/svg+xml" href="${pageFileOf['icon.svg'].url}">
 <link rel="stylesheet" href="${pageFileOf['pages.css'].url}">
 ${head}
 </head>

@@ -12,10 +12,13 @@ import { registerDocs } from './plugins/docs.ts';
 import { createMethodsByPath } from './plugins/methods.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerRoles } from './plugins/roles.ts';
+import { registerUi } from './plugins/ui.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { machineJoinRoutes } from './routes/machine-joins.ts';
+import { mirrorRoutes } from './routes/mirror.ts';
 import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
@@ -78,7 +81,6 @@ import { serviceRunRoutes } from './routes/service-runs.ts';
 import { serviceRoutes } from './routes/services.ts';
 import { sourceRoutes } from './routes/sources.ts';
 import { tokenBudgetRoutes } from './routes/token-budgets.ts';
-import { statusPageRoutes } from './routes/status-page.ts';
 import { sweepRoutes } from './routes/sweeps.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { userRoutes } from './routes/users.ts';
@@ -130,7 +132,11 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
   registerRoles(app, context.principals);
   registerAudit(app, context);
   const methods = createMethodsByPath(app);
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+  const ui = await registerUi(app, deps.uiFolder);
+  // A page is read before anybody is signed in: whoever guessed from this address locks nobody out of it.
+  const page = async (request: FastifyRequest, reply: FastifyReply) =>
+    ui.sendIfPage(request, reply) ? reply : undefined;
+  app.setNotFoundHandler({ preHandler: [page, app.rateLimit()] }, (request, reply) => {
     const allowed = methods.of(request.url);
     if (allowed.length === 0) throw new DomainError('NOT_FOUND', `nothing is at ${request.url.split('?')[0]}`);
     void reply.header('allow', allowed.join(', '));
@@ -180,6 +186,8 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     creditRoutes,
     ledgerRoutes,
     backupRoutes,
+    machineJoinRoutes,
+    mirrorRoutes,
     readinessRoutes,
     paymentEventRoutes,
     payoutRoutes,
@@ -213,7 +221,6 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     joinPageRoutes,
     narrationRoutes,
     pageFileRoutes,
-    statusPageRoutes,
   ]) {
     routes(app, context);
   }

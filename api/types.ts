@@ -51,6 +51,8 @@ export interface ApiDeps {
   eventPollSeconds?: number;
   /** Seconds for which a revocation list is answered as it was. @default 10 */
   revocationsKeptSeconds?: number;
+  /** Where the built web UI lies. @default dist/ui */
+  uiFolder?: string;
 }
 
 export type Api = FastifyInstance<

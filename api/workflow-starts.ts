@@ -67,6 +67,7 @@ export interface WorkflowStart {
     | 'weaveMemories'
     | 'rateDrift'
     | 'clusterAgents'
+    | 'mirrorPublic'
     | 'reconcileLedger'
     | 'assessReadiness'
     | 'settleRefund'

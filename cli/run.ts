@@ -3,6 +3,8 @@ import { errorTable, isDomainError } from '../domain/errors.ts';
 import { agentCommands } from './commands/agents.ts';
 import { auditCommand } from './commands/audit.ts';
 import { backupCommands } from './commands/backups.ts';
+import { tlsCommands } from './commands/tls.ts';
+import { mirrorCommands } from './commands/mirror.ts';
 import { ballotCommands } from './commands/ballots.ts';
 import { channelCommands } from './commands/channels.ts';
 import { clusterCommands } from './commands/clusters.ts';
@@ -64,6 +66,8 @@ export function createProgram(): Command {
     rolloutCommands,
     doctorCommand,
     backupCommands,
+    tlsCommands,
+    mirrorCommands,
     deployCommands,
     fleetCommands,
     machineCommands,

@@ -21,6 +21,8 @@ const secretNames = [
   'REDIS_URL',
   'SMTP_URL',
   'SOULFRA_BACKUP_PASSPHRASE',
+  'SOULFRA_MACHINE_KEY',
+  'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SIGNING_KEY',
@@ -107,12 +109,16 @@ const workerSchema = z
     /** Set by `npm start` where both databases are its own: their data lies in SOULFRA_HOME. */
     SOULFRA_EMBEDDED: z.literal('yes').optional(),
     SOULFRA_MODEL_KEY: z.string().min(1).optional(),
+    /** Of the database that mirror.postgres of fleet.yaml fills. */
+    SOULFRA_MIRROR_URL: servers.DATABASE_URL.optional(),
     STRIPE_SECRET_KEY: z
       .string()
       .regex(/^[sr]k_(?:test|live)_\S+$/, 'must be a secret or restricted key: sk_live_…, rk_live_… or of test mode')
       .optional(),
     SOULFRA_STRIPE_URL: z.url({ protocol: /^https?$/ }).optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
+    /** Set by `npm run join`, which opens no port. */
+    SOULFRA_METRICS: z.literal('off').optional(),
     SOULFRA_WEBHOOK_KEY: key,
     SOULFRA_NOTIFY_SECRETS: z
       .string()
@@ -165,6 +171,18 @@ const homeSchema = z.object({
   SOULFRA_CACHE: z.string().min(1).optional(),
 });
 
+/** What the edge stands before and where it listens; set by `npm start`. */
+const edgeSchema = z.object({
+  DATABASE_URL: servers.DATABASE_URL,
+  REDIS_URL: servers.REDIS_URL,
+  TEMPORAL_ADDRESS: address,
+  TEMPORAL_NAMESPACE: servers.TEMPORAL_NAMESPACE,
+  SOULFRA_HOME: homeSchema.shape.SOULFRA_HOME,
+  SOULFRA_EDGE_LISTEN: address,
+  /** What logins of machines are made from. */
+  SOULFRA_MACHINE_KEY: z.string().regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters'),
+});
+
 /** What a machine needs to run services of its owner. */
 const serviceSchema = z.object({
   SOULFRA_HOME: homeSchema.shape.SOULFRA_HOME,
@@ -185,7 +203,7 @@ const backupSchema = z.object({
 });
 
 /** Every name there is, so that a misspelt one is told instead of being read as unset. */
-const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema, serviceSchema, backupSchema]
+const knownNames = [apiSchema, workerSchema, cliSchema, homeSchema, serviceSchema, backupSchema, edgeSchema]
   .flatMap((schema) => Object.keys(schema.shape))
   .concat(secretNames.map((name) => `${name}_FILE`));
 
@@ -293,6 +311,7 @@ export function workerEnvironment(variables: Variables = process.env) {
   return frozen({
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
+    withMetrics: env.SOULFRA_METRICS !== 'off',
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     besideData: env.SOULFRA_EMBEDDED !== undefined,
     outbound: {
@@ -304,6 +323,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),
+    ...(env.SOULFRA_MIRROR_URL === undefined ? {} : { mirrorUrl: env.SOULFRA_MIRROR_URL }),
     ...(env.STRIPE_SECRET_KEY === undefined
       ? {}
       : { stripe: { secretKey: env.STRIPE_SECRET_KEY, url: env.SOULFRA_STRIPE_URL } }),
@@ -335,6 +355,19 @@ export function doctorEnvironment(variables: Variables = process.env) {
 export function homeEnvironment(variables: Variables = process.env) {
   const env = read(homeSchema, variables);
   return frozen({ home: env.SOULFRA_HOME, cache: env.SOULFRA_CACHE ?? join(homedir(), '.cache', 'soulfra') });
+}
+
+export function edgeEnvironment(variables: Variables = process.env) {
+  const env = read(edgeSchema, variables);
+  return frozen({
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+    temporalNamespace: env.TEMPORAL_NAMESPACE,
+    home: resolve(env.SOULFRA_HOME),
+    listen: env.SOULFRA_EDGE_LISTEN,
+    machineKey: env.SOULFRA_MACHINE_KEY,
+  });
 }
 
 /**

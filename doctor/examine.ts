@@ -1,12 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { appVersion } from '../config/app-version.ts';
 import { backupEnvironment, doctorEnvironment } from '../config/environment.ts';
 import { parseFleet } from '../config/fleet-file.ts';
 import { readServiceFiles } from '../config/service-files.ts';
 import { serverTls } from '../config/tls.ts';
+import { readAuthorities } from '../deploy/tls/authority-files.ts';
+import { readCertificate } from '../deploy/tls/authority.ts';
 import { compareVersions } from '../deploy/embedded/version.ts';
 import {
   amiss,
+  ok,
   type Check,
   judgeBackups,
   judgeClock,
@@ -126,11 +130,23 @@ export async function examine({ fleetFile, askApi }: ExamineOptions): Promise<Ch
       ? judgeTemporal(services.temporal.at, environment.temporalNamespace, temporal, compareVersions)
       : [noService('temporal', 'TEMPORAL_ADDRESS')]),
     apiCheck(api),
-    skipped('certificates', 'not set up: what `npm start` brings up listens on this host alone'),
+    certificateCheck(home.folder),
     ...(await judgeOwnMachine(fleet, own, { ...environment, services: placeableBeside(fleetFile) })),
     // What this host sees of its own machine is newer than what its worker last reported.
     ...(apiSeen?.checks ?? []).filter(({ machine, id }) => machine !== own?.id || ['machine', 'report'].includes(id)),
   ];
+}
+
+/** Those of the edge and of the authority; machines' are told by the health of the fleet. */
+function certificateCheck(folder: string): Check {
+  const [authority, server] = [readAuthorities(join(folder, 'tls')).at(-1), join(folder, 'tls', 'server.pem')];
+  if (authority === undefined || !existsSync(server))
+    return skipped('certificates', 'not set up: what `npm start` brings up listens on this host alone');
+  const own = readCertificate(readFileSync(server, 'utf8'));
+  const detail = `of the edge until ${own.notAfter.slice(0, 10)}, of authority ${authority.generation} until ${readCertificate(authority.certificate).notAfter.slice(0, 10)}`;
+  return own.isDue
+    ? amiss('warn', 'certificates', detail, 'Start the fleet: the edge renews its certificate by itself.')
+    : ok('certificates', detail);
 }
 
 function namedEnvironment(): { environment: ReturnType<typeof doctorEnvironment> } | { check: Check } {

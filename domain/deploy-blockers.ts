@@ -1,4 +1,3 @@
-import { DomainError } from './errors.ts';
 import type { ReportedFinding } from './readiness-reports.ts';
 import type { RolloutPackage } from './rollouts.ts';
 
@@ -6,10 +5,10 @@ import type { RolloutPackage } from './rollouts.ts';
  * What holds every deployment: critical findings of the last assessment that nobody answers for today. Nothing assessed holds nothing.
  * @param mends whether the deployment itself is what ends a finding, which cannot wait for that
  */
-export function deployBlockers(
-  findings: readonly ReportedFinding[],
+export function deployBlockers<Found extends ReportedFinding>(
+  findings: readonly Found[],
   mends: (finding: ReportedFinding) => boolean = () => false,
-): ReportedFinding[] {
+): Found[] {
   return findings.filter((finding) => finding.severity === 'critical' && finding.accepted === null && !mends(finding));
 }
 
@@ -20,16 +19,18 @@ export function mendedBy({ id, verify }: Pick<RolloutPackage, 'id' | 'verify'>):
 
 const mostNamed = 3;
 
-/** @throws DEPLOY_BLOCKED that names each finding, its mend and how somebody answers for it; nothing where there are none */
-export function refuseBlockedDeploy(blockers: readonly ReportedFinding[]): void {
-  if (blockers.length === 0) return;
+/** A finding, and the folder that was assessed. */
+export type Blocker = ReportedFinding & { folder: string };
+
+/** Names what is held, each finding, its mend and how somebody answers for it. */
+export function blockedReason(what: string, blockers: readonly Blocker[]): string {
   const named = blockers.slice(0, mostNamed).map(lineOf);
   const more = blockers.length - named.length;
   const rest = more === 0 ? '' : ` And ${more} more: \`soulfra readiness\`.`;
-  throw new DomainError('DEPLOY_BLOCKED', `${named.join(' ')}${rest}`);
+  return `${what}. ${named.join(' ')}${rest}`;
 }
 
-function lineOf({ rule, subject, evidence, mend, fingerprint }: ReportedFinding): string {
+function lineOf({ rule, subject, evidence, mend, fingerprint, folder }: Blocker): string {
   const accept = `soulfra readiness accept ${rule}/${fingerprint} --until DATE --by WHO --reason WHY`;
-  return `${rule} ${subject} is critical: ${evidence.slice(0, 200)}. ${mend} Or somebody answers for it: \`${accept}\`.`;
+  return `${rule} ${subject} of ${folder} is critical: ${evidence.slice(0, 200)}. ${mend} Or somebody answers for it: \`${accept}\`.`;
 }

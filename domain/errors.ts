@@ -358,12 +358,42 @@ export const errorTable = {
       'As many requests of one service are open as may be, or the bodies of all of them leave no room (`gateway.openPerService`, `gateway.openMiB` in fleet.yaml).',
     mend: 'Wait for the seconds in `Retry-After`.',
   },
+  BODY_TOO_SLOW: {
+    status: 408,
+    retryable: true,
+    cause: 'The body of a request to the gateway came in too slowly; room for all of it is held meanwhile.',
+    mend: 'Send it in one go: without a pause of 10 s, and within a minute.',
+  },
   DEPLOY_BLOCKED: {
     status: 409,
     retryable: false,
     cause:
-      'The last assessment has a critical finding that nobody answers for, so nothing new is brought to the fleet: no `deploy` step, and no start of a service that never ran.',
+      'The last assessment of a repository has a critical finding that nobody answers for, so nothing new is brought to the fleet: no service is started that never ran.',
     mend: 'Mend what the message names and assess again, or answer for it until a day: `soulfra readiness accept`.',
+  },
+  MACHINE_INVITE_ENDED: {
+    status: 410,
+    retryable: false,
+    cause: 'The invitation of a machine is unknown, was used by another box, was revoked or has run out.',
+    mend: 'Make a new one on the first box: `soulfra machine invite MACHINE`; it works once, within 15 minutes.',
+  },
+  CERTIFICATE_REFUSED: {
+    status: 403,
+    retryable: false,
+    cause: 'The certificate is missing, not of this fleet’s authority, revoked or has run out.',
+    mend: 'Invite the machine anew on the first box: `soulfra machine invite MACHINE`.',
+  },
+  VERSION_DIFFERS: {
+    status: 409,
+    retryable: false,
+    cause: 'The box has another Soulfra than the fleet: its workflows would not be the fleet’s.',
+    mend: 'Check out the fleet’s version on the box, run `npm ci` and join again; the invitation was not used.',
+  },
+  CLOCK_OFF: {
+    status: 409,
+    retryable: false,
+    cause: 'The clock of the box is minutes away from the fleet’s: certificates and leases go by time.',
+    mend: 'Set it (`timedatectl set-ntp true`; on WSL2 `wsl --shutdown` in Windows) and join again; the invitation was not used.',
   },
   ANSWER_CUT: {
     status: 502,

@@ -83,6 +83,7 @@ const settings = Object.keys({
   clusters: true,
   metrics: true,
   traces: true,
+  mirror: true,
   retention: true,
 } satisfies Record<Exclude<keyof Fleet, Listed>, true>) as Exclude<keyof Fleet, Listed>[];
 

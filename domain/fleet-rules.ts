@@ -79,6 +79,7 @@ const looseFleetSchema = z
           .catch({}),
       )
       .catch([]),
+    mirror: z.object({ machine: readable.text }).catch({}).default({}),
     limits: z.object({ stallTimeout: readable.duration, heartbeatTimeout: readable.duration }).catch({}),
     gateway: z
       .object({ aliases: z.record(z.string(), z.string().optional().catch(undefined)).catch({}).default({}) })
@@ -107,6 +108,7 @@ const looseFleetSchema = z
     archetypes: [],
     agents: {},
     sources: [],
+    mirror: {},
     limits: {},
     gateway: { aliases: {} },
     drift: {},
@@ -123,6 +125,7 @@ export function breachesOf(source: unknown): RuleBreach[] {
     ...modelBreaches(fleet),
     ...agentBreaches(fleet),
     ...sourceBreaches(fleet),
+    ...strayMachine(['mirror', 'machine'], fleet.mirror.machine, fleet),
     ...limitBreaches(fleet),
     ...driftBreaches(fleet),
     ...marketBreaches(fleet),
@@ -299,7 +302,6 @@ function agentBreaches(fleet: LooseFleet): RuleBreach[] {
 function sourceBreaches({ sources, archetypes, machines }: LooseFleet): RuleBreach[] {
   const breaches: RuleBreach[] = [];
   const counts = new Map(archetypes.flatMap(({ id, count }) => (id === undefined ? [] : [[id, count ?? Infinity]])));
-  const known = machines?.flatMap((machine) => machine.id ?? []);
   const seen = new Set<string>();
   sources.forEach(({ id, agents = [], agent, machine }, i) => {
     const at = ['sources', i];
@@ -312,13 +314,21 @@ function sourceBreaches({ sources, archetypes, machines }: LooseFleet): RuleBrea
         breaches.push(...strayAgent([...at, 'agents', a], name, counts, 'an archetype of this file or '));
     });
     if (agent !== undefined) breaches.push(...strayAgent([...at, 'agent'], agent, counts, ''));
-    if (machine !== undefined && known !== undefined && !known.includes(machine)) {
-      const meant = nearest(machine, known);
-      const mend = meant === undefined ? 'Name one of them.' : `Did you mean \`${meant}\`?`;
-      breaches.push({ at: [...at, 'machine'], rule: `must be a machine of this file: ${known.join(', ')}`, mend });
-    }
+    breaches.push(...strayMachine([...at, 'machine'], machine, { machines }));
   });
   return breaches;
+}
+
+function strayMachine(
+  at: (string | number)[],
+  machine: string | undefined,
+  { machines }: Pick<LooseFleet, 'machines'>,
+): RuleBreach[] {
+  const known = machines?.flatMap(({ id }) => id ?? []);
+  if (machine === undefined || known === undefined || known.includes(machine)) return [];
+  const meant = nearest(machine, known);
+  const mend = meant === undefined ? 'Name one of them.' : `Did you mean \`${meant}\`?`;
+  return [{ at, rule: `must be a machine of this file: ${known.join(', ')}`, mend }];
 }
 
 function strayAgent(

@@ -6,6 +6,7 @@ import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { mirrorSettingsSchema } from './public-mirror.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
 import { embeddingSettingsSchema } from './embeddings.ts';
@@ -328,6 +329,8 @@ export const fleetShapeSchema = z.strictObject({
   traces: tracesSchema.prefault({}),
   /** How a fleet that `npm start` runs is backed up. */
   backup: backupSettingsSchema.prefault({}),
+  /** Where what is public is copied to; absent: nowhere. */
+  mirror: mirrorSettingsSchema.optional(),
   /** What `soulfra deploy init` makes compose files and units by. */
   deploy: deploySettingsSchema.prefault({}),
   retention: retentionSchema.prefault({}),

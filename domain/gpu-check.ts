@@ -11,7 +11,10 @@ export interface SeenGpu {
 const toleranceGiB = 1;
 
 /** Where the cards of this host fall short of what fleet.yaml declares, in plain words; empty where they do. */
-export function gpuShortfalls(declared: readonly FleetGpu[], seen: readonly SeenGpu[]): string[] {
+export function gpuShortfalls(
+  declared: ReadonlyArray<Pick<FleetGpu, 'name' | 'vramGiB'>>,
+  seen: readonly SeenGpu[],
+): string[] {
   return declared.flatMap((gpu, index) => {
     const card = seen[index];
     if (!card) return [`GPU ${index} (${gpu.name}) is declared, but nvidia-smi shows ${seen.length}`];

@@ -49,6 +49,7 @@ export const idPrefixes = {
   work: 'wrk',
   completion: 'cpl',
   rollout: 'rlt',
+  machineInvite: 'min',
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 
@@ -179,6 +180,11 @@ export function readinessWorkflowId(period: string): string {
 }
 export const backupScheduleId = 'backup';
 export const restoreDrillScheduleId = 'restore-drill';
+export const mirrorScheduleId = 'mirror';
+/** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
+export function mirrorWorkflowId(period: string): string {
+  return `mirror:${period}`;
+}
 export const paymentsScheduleId = 'payments';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
 export function reconcileWorkflowId(period: string): string {

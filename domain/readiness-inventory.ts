@@ -31,6 +31,8 @@ export interface Inventory {
   stops: StopTrial[];
   tools: ToolReport[];
   skipped: Array<{ path: string; reason: string }>;
+  /** Of what was skipped, that which a limit kept from being read, and keys that are no text. Absent: of a version before. */
+  unread?: Array<{ path: string; reason: string }>;
 }
 
 export interface InventoryMachine {

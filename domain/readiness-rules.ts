@@ -235,6 +235,13 @@ export const readinessRules = {
     mend: 'Take it out, and replace the secret.',
     workPackage: 'WP-10',
   },
+  'file-unread': {
+    area: 'security',
+    severity: 'unknown',
+    title: 'a file was not looked at: it is beyond a limit, cannot be opened, or keeps keys in no text',
+    mend: 'Take it out of the repository, or assess its folder by itself; else accept that nobody looked at it.',
+    workPackage: 'WP-10',
+  },
   'vram-exceeded': {
     area: 'resources',
     severity: 'critical',

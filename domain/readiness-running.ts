@@ -11,7 +11,9 @@ const markRules: Record<string, ReadinessRuleId> = {
   'address.plain': 'plain-http',
 };
 
-export function assessSecurity({ marks, services, containers, tools }: Inventory): Finding[] {
+const mostUnread = 100;
+
+export function assessSecurity({ marks, services, containers, tools, unread = [] }: Inventory): Finding[] {
   const byPlace = servicesByPlace(services);
   return [
     ...marks.flatMap(ofMark),
@@ -25,6 +27,17 @@ export function assessSecurity({ marks, services, containers, tools }: Inventory
           evidence: privileged ? '`privileged: true`' : 'it mounts the socket of the container runtime',
         }),
       ),
+    ...unread
+      .slice(0, mostUnread)
+      .map(({ path, reason }) => finding('file-unread', { subject: path, place: `${path}:1`, evidence: reason })),
+    ...(unread.length <= mostUnread
+      ? []
+      : [
+          finding('file-unread', {
+            subject: 'and more files',
+            evidence: `${unread.length - mostUnread} more were not read: ${unread.at(mostUnread)!.path} and others`,
+          }),
+        ]),
     ...byTool(tools, 'gitleaks', 'secret-by-tool', placesOf(marks.filter(({ kind }) => kind.startsWith('secret.')))),
   ];
 }

@@ -21,13 +21,20 @@ const secretName =
 const placeholder =
   /change|example|placeholder|your|dummy|sample|redacted|insert|todo|xxx|\*\*\*|^(test|none|null|true|false)|^\.+$/i;
 
+/** Secrets that are known by the file they stand in. */
+const atHome: Array<[of: RegExp, about: string, pattern: RegExp]> = [
+  [/(^|\/)\.npmrc$/i, 'a token of npm', /(?:_authToken|_auth|_password)\s*=\s*["']?(?<value>[^\s"'$]{8,})/],
+  [/(^|\/)[._]netrc$/i, 'a password of .netrc', /(?:^|\s)password\s+(?<value>[^\s$]{3,})/],
+  [/(^|\/)\.pgpass$/i, 'a password of .pgpass', /^[^#:]*:[^:]*:[^:]*:[^:]*:(?<value>[^\s$]{3,})$/],
+];
+
 /** A shell's or YAML's line, to which a comment says nothing. */
 function isComment(line: string): boolean {
   return /^\s*(#|\/\/|\*|--|;)/.test(line);
 }
 
 /** Files whose long words are sums of files, and no secrets. */
-const ofSums = /(^|\/)(package-lock\.json|[\w.-]+\.lock|go\.sum|[\w.-]+\.sha256|uv\.lock|pnpm-lock\.yaml)$/i;
+export const ofSums = /(^|\/)(package-lock\.json|[\w.-]+\.lock|go\.sum|[\w.-]+\.sha256|uv\.lock|pnpm-lock\.yaml)$/i;
 const configuration = /(\.(ya?ml|env|ini|toml|cfg|conf|json|service|properties)|(^|\/)\.env[\w.-]*)$/i;
 
 /**
@@ -37,10 +44,13 @@ const configuration = /(\.(ya?ml|env|ini|toml|cfg|conf|json|service|properties)|
 export function marksOf(file: string, text: string, kept = false): Mark[] {
   if (ofSums.test(file)) return [];
   const marks: Mark[] = [];
+  const looksItself = judgesItself.test(text);
   for (const [i, line] of text.split('\n').entries()) {
     if (line.length > 2_000) continue;
-    const add = (kind: string, about: string) => marks.push({ kind, about, file, line: i + 1 });
-    if (!kept) secretsOf(line, add);
+    const add = (kind: string, about: string) => {
+      if (kind !== 'certificate.unchecked' || !looksItself) marks.push({ kind, about, file, line: i + 1 });
+    };
+    if (!kept) secretsOf(file, line, add);
     if (isComment(line)) continue;
     settingsOf(file, line, add);
   }
@@ -49,10 +59,16 @@ export function marksOf(file: string, text: string, kept = false): Mark[] {
 
 type Add = (kind: string, about: string) => void;
 
-function secretsOf(line: string, add: Add): void {
+function secretsOf(file: string, line: string, add: Add): void {
   for (const [kind, about, pattern] of forms) {
     if (!pattern.test(line)) continue;
     add(kind, about);
+    return;
+  }
+  for (const [of, about, pattern] of atHome) {
+    const value = of.test(file) ? pattern.exec(line)?.groups?.['value'] : undefined;
+    if (value === undefined || placeholder.test(value)) continue;
+    add('secret.at_home', about);
     return;
   }
   const inAddress = address.exec(line)?.groups?.['value'];
@@ -92,6 +108,8 @@ const unchecked: Array<[of: RegExp, pattern: RegExp]> = [
     /(NODE_TLS_REJECT_UNAUTHORIZED["']?\s*[:=]\s*["']?0|(?<![\w-])(ssl|tls)[_-]?verify["']?\s*[:=]\s*["']?(false|off|no|0)\b|insecure[_-]?skip[_-]?verify["']?\s*[:=]\s*["']?true)/i,
   ],
 ];
+/** Node hands the certificate over: a file that asks for it, or for Node's own verdict, judges it by itself. */
+const judgesItself = /\.authorized\b|\.getPeer(X509)?Certificate\(/;
 const plainAddress = /\bhttp:\/\/(?:[^\s/@"']*@)?(?<host>[A-Za-z0-9.-]+\.[A-Za-z]{2,})(?=[:/"'\s]|$)/;
 const ownNetwork = /(^|\.)(local|localhost|internal|lan|home|intranet|svc|cluster|localdomain|arpa|test|invalid)$/i;
 const namesOnly =

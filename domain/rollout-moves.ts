@@ -47,6 +47,8 @@ export interface RolloutStanding {
   /** All of the fleet. */
   machines: readonly string[];
   packages: readonly StandingPackage[];
+  /** Packages of which no deployment may begin now. */
+  blocked?: ReadonlySet<string>;
 }
 
 export type RolloutMove =
@@ -57,6 +59,8 @@ export type RolloutMove =
 
 export interface NextMoves {
   moves: RolloutMove[];
+  /** Packages that wait, since their next step is a deployment that may not begin. */
+  parked?: string[];
   /** What the rollout has come to, where it is not what its row says. */
   becomes?: 'done' | 'held' | 'rolled_back';
 }
@@ -70,6 +74,7 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
   const byId = new Map(packages.map((each) => [each.id, each]));
   const stateOf = (id: string) => byId.get(id)!.state;
   const moves: RolloutMove[] = [];
+  const parked: string[] = [];
   const add = (each: StandingPackage, unit: RolloutUnit | undefined) => {
     if (unit !== undefined) moves.push({ kind: 'step', packageId: each.id, attempt: each.attempt, ...unit });
   };
@@ -86,8 +91,12 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
         moves.push({ kind: 'verify', packageId, attempt, ...(rules.length === 0 ? {} : { assess: true as const }) });
       }
       const ready = definition.dependsOn.every((other) => ['done', 'skipped'].includes(stateOf(other)));
-      if (each.state === 'running' || (each.state === 'waiting' && ready))
-        add(each, nextUnit(standing, definition, each, 'steps'));
+      if (each.state === 'running' || (each.state === 'waiting' && ready)) {
+        const unit = nextUnit(standing, definition, each, 'steps');
+        // Not begun, it keeps nobody: what mends the finding may be deployed before it.
+        if (unit?.step.kind === 'deploy' && standing.blocked?.has(packageId)) parked.push(packageId);
+        else add(each, unit);
+      }
     } else if (
       state === 'rolling_back' &&
       ['running', 'verifying', 'done'].includes(each.state) &&
@@ -101,7 +110,7 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
     }
   }
   const now = onePerMachine(standing, moves);
-  if (now.length > 0) return { moves: now };
+  if (now.length > 0) return { moves: now, parked };
   const states = packages.map((each) => each.state);
   const over = !states.some((each) => openStates.includes(each));
   if (state === 'rolling_back' && over && !states.includes('done')) return { moves: [], becomes: 'rolled_back' };
@@ -110,7 +119,7 @@ export function nextMoves(standing: RolloutStanding): NextMoves {
   const asked = packages.some(({ steps }) =>
     steps.some((step) => step.state === 'waiting' || step.state === 'doubtful'),
   );
-  return asked ? { moves: [] } : { moves: [], becomes: 'held' };
+  return asked || parked.length > 0 ? { moves: [], parked } : { moves: [], becomes: 'held' };
 }
 
 /** What a package has come to, after a step of it has ended or it was told to be taken back. */

@@ -28,6 +28,7 @@ export const scopeNouns = [
   'market',
   'memories',
   'messages',
+  'mirror',
   'models',
   'payments',
   'readiness',

@@ -93,7 +93,8 @@ export function placeServices(input: {
   // Who has a claim comes first: named by the files, then there already, then the biggest.
   const rank = (service: PlaceableService) => (isHome(service) ? 0 : stoodAt(service) !== null ? 1 : 2);
   const inTurn = input.services.toSorted(
-    (a, b) => rank(a) - rank(b) || vramOf(b) - vramOf(a) || Number(b.needsGpu) - Number(a.needsGpu) || byId(a, b),
+    (a, b) =>
+      rank(a) - rank(b) || plannedVram(b) - plannedVram(a) || Number(b.needsGpu) - Number(a.needsGpu) || byId(a, b),
   );
 
   const cardFor = (service: PlaceableService, machine: ServiceMachine): number | undefined => {
@@ -101,7 +102,7 @@ export function placeServices(input: {
     const own = free.get(machine.id)!;
     return machine.gpus
       .map((gpu, index) => ({ gpu, index }))
-      .filter(({ index }) => own[index]! + slackGiB >= vramOf(service))
+      .filter(({ index }) => own[index]! + slackGiB >= plannedVram(service))
       .toSorted(
         (a, b) =>
           Number(stood?.machineId === machine.id && stood.gpu === b.index) -
@@ -118,12 +119,12 @@ export function placeServices(input: {
 
   const take = (service: PlaceableService, { machine, gpu }: Place, because: string): PlannedService => {
     placed.set(service.id, machine.id);
-    if (gpu !== null) free.get(machine.id)![gpu]! -= vramOf(service);
+    if (gpu !== null) free.get(machine.id)![gpu]! -= plannedVram(service);
     for (const port of service.ports) {
       const own = ports.get(machine.id)!;
       if (!own.has(portKey(port))) own.set(portKey(port), service.id);
     }
-    return { id: service.id, machineId: machine.id, gpu, vramGiB: gpu === null ? 0 : vramOf(service), because };
+    return { id: service.id, machineId: machine.id, gpu, vramGiB: gpu === null ? 0 : plannedVram(service), because };
   };
   const nowhere = ({ id }: PlaceableService, because: string): PlannedService => ({
     id,
@@ -212,7 +213,8 @@ function classRank(gpuClass: GpuClass): number {
   return gib >= heavyClassGiB ? gib : 10_000 - gib;
 }
 
-function vramOf({ needsGpu, vramGiB }: PlaceableService): number {
+/** GiB of a card that are counted for it. */
+export function plannedVram({ needsGpu, vramGiB }: PlaceableService): number {
   return needsGpu ? (vramGiB ?? unstatedVramGiB) : 0;
 }
 
@@ -228,13 +230,13 @@ function placeWords(service: PlaceableService, { machine, gpu }: Place): string 
 function roomWords(service: PlaceableService, machine: ServiceMachine, gpu: number | null): string {
   if (gpu === null) return '';
   const unstated = service.vramGiB === undefined ? ' (no figure is stated)' : '';
-  return `: ${vramOf(service)} GiB${unstated} of ${machine.gpus[gpu]!.vramGiB} on card ${gpu}`;
+  return `: ${plannedVram(service)} GiB${unstated} of ${machine.gpus[gpu]!.vramGiB} on card ${gpu}`;
 }
 
 function noRoom(service: PlaceableService, machine: ServiceMachine, free: ReadonlyMap<string, number[]>): string {
   if (machine.gpus.length === 0) return `${machine.id} has no GPU`;
   const most = Math.max(...free.get(machine.id)!);
-  return `no card of ${machine.id} has ${vramOf(service)} GiB free (at most ${Math.round(most * 100) / 100})`;
+  return `no card of ${machine.id} has ${plannedVram(service)} GiB free (at most ${Math.round(most * 100) / 100})`;
 }
 
 function portKey({ port, protocol = 'tcp' }: PlaceableService['ports'][number]): string {

@@ -51,7 +51,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
     'Type=exec',
     `WorkingDirectory=${percents(folder)}`,
     // The colon: no variable is put into a word, so that the words are those that were trusted.
-    `ExecStart=:${command.map(unitWord).join(' ')}`,
+    `ExecStart=:${commandLine(command)}`,
     ...(Object.keys(service.environment).length === 0 ? [] : [`EnvironmentFile=${percents(environmentFile)}`]),
     'Restart=on-failure',
     'RestartSec=2',
@@ -120,7 +120,12 @@ export function environmentFileText(environment: Readonly<Record<string, string>
     .join('');
 }
 
-function unitWord(word: string): string {
+/** After `Exec…=:`; each word as it is. */
+export function commandLine(words: readonly string[]): string {
+  return words.map(unitWord).join(' ');
+}
+
+export function unitWord(word: string): string {
   const escaped = percents(word).replaceAll(/[\\"\p{Cc}]/gu, (character) => {
     if (character === '\\' || character === '"') return `\\${character}`;
     const code = character.codePointAt(0)!.toString(16);

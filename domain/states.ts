@@ -34,6 +34,7 @@ export const healthKinds = [
   'certificate',
   'service',
   'token',
+  'mirror',
 ] as const;
 export type HealthKind = (typeof healthKinds)[number];
 /** The worst first. not_set_up: there is nothing to judge yet. */
@@ -44,7 +45,7 @@ export type HealthState = (typeof healthStates)[number];
 export const gatewayRequestStates = ['open', 'answered', 'failed'] as const;
 export type GatewayRequestState = (typeof gatewayRequestStates)[number];
 
-/** Of a backup, and of a drill of restoring one. */
+/** Of a backup, of a drill of restoring one, and of a copy of what is public. */
 export const backupStates = ['running', 'done', 'failed'] as const;
 export type BackupState = (typeof backupStates)[number];
 

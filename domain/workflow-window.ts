@@ -263,6 +263,11 @@ const windows = {
     'tries to restore the newest backup',
     'Beside the fleet: every row and the ledger are compared, then it is thrown away. Rows: `restore_drills`.',
   ),
+  mirrorPublic: sweep(
+    'upkeep',
+    'copies what is public',
+    'By the allow-list of domain/public-mirror.ts, read back. Rows: `mirror_runs`. In words: `soulfra mirror status`.',
+  ),
   applyRetention: sweep('upkeep', 'deletes what has outlived its retention', 'Every day, batch by batch.'),
 } as const satisfies Record<string, Window>;
 

@@ -11,7 +11,7 @@ export const yieldSchema = z.strictObject({
   /** Every day from … to …, over midnight too. */
   quietHours: z.array(span).max(10).default([]),
   timeZone: timeZoneSchema.default('UTC'),
-  /** Yields while programs other than the model server hold more than this. */
+  /** Yields while programs other than the model server and the fleet's services hold more than this. */
   foreignVramGiB: z.number().positive().max(1024).optional(),
   /** Yields while a program of one of these names runs. */
   processes: z.array(z.string().min(1).max(100)).max(100).default([]),

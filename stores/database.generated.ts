@@ -186,6 +186,20 @@ export interface BlessingShares {
   shared: Generated<Json>;
 }
 
+export interface Certificates {
+  certificate: string;
+  generation: number;
+  inviteId: string | null;
+  issuedAt: Generated<Timestamp>;
+  keyHash: string | null;
+  kind: string;
+  machineId: string | null;
+  notAfter: Timestamp;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  serial: string;
+}
+
 export interface Channels {
   allowDegraded: Generated<boolean>;
   allowExtractive: Generated<boolean>;
@@ -414,6 +428,12 @@ export interface DropStops {
   stoppedAt: Timestamp | null;
 }
 
+export interface EdgeRefusals {
+  lastAt: Timestamp;
+  reason: string;
+  refused: number;
+}
+
 export interface EgoEntries {
   agentId: string;
   amount: number;
@@ -496,6 +516,7 @@ export interface GatewayRequests {
   asked: Json;
   attempt: Generated<number>;
   createdAt: Generated<Timestamp>;
+  endedAt: Timestamp | null;
   errorCode: string | null;
   errorMessage: string | null;
   id: string;
@@ -792,6 +813,18 @@ export interface LoopPackages {
   ownerId: string;
 }
 
+export interface MachineInvites {
+  createdAt: Generated<Timestamp>;
+  expiresAt: Timestamp;
+  hash: Buffer;
+  id: string;
+  keyHash: string | null;
+  machineId: string;
+  ownerId: string;
+  revokedAt: Timestamp | null;
+  usedAt: Timestamp | null;
+}
+
 export interface MachineReports {
   machineId: string;
   report: Json;
@@ -905,6 +938,21 @@ export interface Messages {
   tokens: number | null;
   wantedModelId: string;
   whisper: Generated<boolean>;
+}
+
+export interface MirrorRuns {
+  bytes: number | null;
+  endedAt: Timestamp | null;
+  entries: number | null;
+  id: string;
+  ownerId: string;
+  reason: Generated<string>;
+  removed: number | null;
+  sha256: string | null;
+  startedAt: Generated<Timestamp>;
+  state: Generated<string>;
+  target: string;
+  written: number | null;
 }
 
 export interface ModelRates {
@@ -1304,6 +1352,7 @@ export interface ServiceRuns {
   action: string;
   changedAt: Generated<Timestamp>;
   epoch: number | null;
+  firstStartedAt: Timestamp | null;
   machineId: string | null;
   ownerId: string;
   reason: Generated<string>;
@@ -1689,6 +1738,7 @@ export interface DB {
   ballots: Ballots;
   blessings: Blessings;
   blessingShares: BlessingShares;
+  certificates: Certificates;
   channels: Channels;
   clusterMembers: ClusterMembers;
   clusterRuns: ClusterRuns;
@@ -1706,6 +1756,7 @@ export interface DB {
   dropScheduleChannels: DropScheduleChannels;
   dropSchedules: DropSchedules;
   dropStops: DropStops;
+  edgeRefusals: EdgeRefusals;
   egoEntries: EgoEntries;
   egoSettlements: EgoSettlements;
   electors: Electors;
@@ -1738,6 +1789,7 @@ export interface DB {
   loopInstalls: LoopInstalls;
   loopPackageRequests: LoopPackageRequests;
   loopPackages: LoopPackages;
+  machineInvites: MachineInvites;
   machineReports: MachineReports;
   machines: Machines;
   mailAttempts: MailAttempts;
@@ -1745,6 +1797,7 @@ export interface DB {
   memories: Memories;
   messageCitations: MessageCitations;
   messages: Messages;
+  mirrorRuns: MirrorRuns;
   modelRates: ModelRates;
   notices: Notices;
   notificationItems: NotificationItems;

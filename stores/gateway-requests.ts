@@ -30,6 +30,9 @@ export interface EndedRequest {
   errorMessage: string | null;
 }
 
+/** Whoever waits reads an answer within a second or so. */
+const unreadMinutes = 10;
+
 /** A machine as an attempt holds it. */
 interface Held {
   machineId: string;
@@ -79,7 +82,7 @@ export function createGatewayRequestStore(db: Database) {
     async answer(id: string, attempt: number, { machineId, epoch }: Held, answer: ChatAnswer): Promise<void> {
       const { numAffectedRows } = await sql`
         with held as (select id from machines where id = ${machineId} and epoch = ${epoch} for share)
-        update gateway_requests g set state = 'answered', answer = ${JSON.stringify(answer)}::json, machine_id = held.id from held
+        update gateway_requests g set state = 'answered', ended_at = now(), answer = ${JSON.stringify(answer)}::json, machine_id = held.id from held
         where g.id = ${id} and g.state = 'open' and (g.shown_attempt is null or g.shown_attempt = ${attempt})`.execute(
         db,
       );
@@ -92,7 +95,7 @@ export function createGatewayRequestStore(db: Database) {
     /** An attempt has come to nothing. Ends a request whose reader has been shown some of its text. @returns whether it had */
     async cutIfShown(id: string, reason: string): Promise<boolean> {
       const { numAffectedRows } = await sql`
-        update gateway_requests set state = 'failed', error_code = 'ANSWER_CUT', error_message = ${reason}
+        update gateway_requests set state = 'failed', ended_at = now(), error_code = 'ANSWER_CUT', error_message = ${reason}
         where id = ${id} and state = 'open' and shown_attempt is not null`.execute(db);
       return numAffectedRows === 1n;
     },
@@ -101,7 +104,7 @@ export function createGatewayRequestStore(db: Database) {
     async fail(id: string, code: ErrorCode, message: string): Promise<void> {
       await db
         .updateTable('gatewayRequests')
-        .set({ state: 'failed', errorCode: code, errorMessage: message })
+        .set({ state: 'failed', errorCode: code, errorMessage: message, endedAt: sql<Date>`now()` })
         .where('id', '=', id)
         .where('state', '=', 'open')
         .execute();
@@ -136,6 +139,16 @@ export function createGatewayRequestStore(db: Database) {
         where locktype = 'advisory' and granted and classid = ${lockNumbers.gatewayCaller}::oid and objsubid = 2
           and database = (select oid from pg_database where datname = current_database())`.execute(db);
       return new Set(rows.map(({ caller }) => Number(caller)));
+    },
+
+    /** Of those that ended while whoever waited was dead already: nobody else deletes them. @returns how many */
+    async forgetEnded(): Promise<number> {
+      const { numAffectedRows } = await sql`
+        delete from gateway_requests where id in (
+          select id from gateway_requests where ended_at < now() - make_interval(mins => ${unreadMinutes}) limit 5000)`.execute(
+        db,
+      );
+      return Number(numAffectedRows ?? 0n);
     },
 
     /** Nobody waits for it any more. */

@@ -2,16 +2,21 @@ import { sql } from 'kysely';
 import {
   type AgentFacts,
   type BackupFacts,
+  type CertificateFacts,
   type ChannelFacts,
   type LedgerFacts,
   type MachineFacts,
+  type MirrorFacts,
   type ServiceFacts,
   type TokenFacts,
   tokenWarningSeconds,
 } from '../domain/health-rules.ts';
+import { durationSeconds } from '../domain/durations.ts';
+import type { MirrorTarget } from '../domain/public-mirror.ts';
 import {
   digestScheduleId,
   heartbeatScheduleId,
+  mirrorScheduleId,
   reflectScheduleId,
   sourcesScheduleId,
   upkeepScheduleIds,
@@ -181,10 +186,11 @@ export async function ledgerFacts(db: Executor, fleetOwner: string): Promise<Arr
 
 /** Ids of the Schedules that the applied fleet, its agents and its sources need: those that the reconciler makes (workers/schedules.ts). */
 export async function neededSchedules(db: Executor): Promise<string[]> {
-  const { rows } = await sql<{ sources: boolean; digest: boolean; heartbeat: boolean }>`
+  const { rows } = await sql<{ sources: boolean; digest: boolean; heartbeat: boolean; mirror: boolean }>`
     select coalesce(jsonb_array_length(f.fleet -> 'sources'), 0) > 0
         or exists (select from source_states where stopped_at is null) as sources,
-      coalesce(f.fleet -> 'notify' ? 'digest', false) as digest, coalesce(f.fleet -> 'notify' ? 'heartbeat', false) as heartbeat
+      coalesce(f.fleet -> 'notify' ? 'digest', false) as digest, coalesce(f.fleet -> 'notify' ? 'heartbeat', false) as heartbeat,
+      f.fleet ? 'mirror' as mirror
     from fleet_versions f order by f.version desc limit 1`.execute(db);
   const [applied] = rows;
   return [
@@ -192,8 +198,23 @@ export async function neededSchedules(db: Executor): Promise<string[]> {
     ...(applied?.sources ? [sourcesScheduleId] : []),
     ...(applied?.digest ? [digestScheduleId] : []),
     ...(applied?.heartbeat ? [heartbeatScheduleId] : []),
+    ...(applied?.mirror ? [mirrorScheduleId] : []),
     ...(await livingCadences(db)).map(reflectScheduleId),
   ];
+}
+
+/** The newest of the authority, of the edge and of each machine that is in, by what it is called. */
+export const currentCertificates = sql`select distinct on (c.kind, c.machine_id) c.kind, c.owner_id, c.issued_at, c.not_after,
+    case c.kind when 'server' then 'edge' when 'authority' then 'authority' else c.machine_id end as id
+  from certificates c left join machines m on m.id = c.machine_id
+  where c.revoked_at is null and (c.kind <> 'machine' or m.removed_at is null)
+  order by c.kind, c.machine_id, c.issued_at desc`;
+
+export async function certificateFacts(db: Executor): Promise<Array<CertificateFacts & Subject>> {
+  const { rows } = await sql<CertificateFacts & Subject>`
+    select kind, id, owner_id, extract(epoch from issued_at)::float8 as issued_at, extract(epoch from not_after)::float8 as not_after
+    from (${currentCertificates}) current`.execute(db);
+  return rows;
 }
 
 export async function backupFacts(db: Executor): Promise<BackupFacts> {
@@ -225,6 +246,27 @@ export async function tokenFacts(db: Executor): Promise<Array<TokenFacts & Subje
       and t.expires_at > t.created_at + make_interval(secs => ${2 * tokenWarningSeconds})
       and t.used_at > least(now(), t.expires_at) - interval '30 days'`.execute(db);
   return rows;
+}
+
+/** Of each target that the applied fleet names. */
+export async function mirrorFacts(db: Executor): Promise<MirrorFacts[]> {
+  const { rows } = await sql<{
+    target: MirrorTarget;
+    every: string;
+    firstAt: number | null;
+    doneAt: number | null;
+    failed: string | null;
+  }>`
+    with mirror as (select fleet -> 'mirror' as m from fleet_versions order by version desc limit 1),
+      targets as (select 'folder' as target, m from mirror where m ? 'folder'
+        union all select 'postgres', m from mirror where (m ->> 'postgres')::boolean)
+    select t.target, t.m ->> 'every' as every,
+      (select extract(epoch from min(started_at))::float8 from mirror_runs r where r.target = t.target) as first_at,
+      (select extract(epoch from max(started_at))::float8 from mirror_runs r where r.target = t.target and state = 'done') as done_at,
+      (select reason from (select state, reason from mirror_runs r where r.target = t.target and state <> 'running'
+        order by started_at desc limit 1) last where state = 'failed') as failed
+    from targets t order by t.target`.execute(db);
+  return rows.map(({ every, ...row }) => ({ ...row, everySeconds: durationSeconds(every) }));
 }
 
 /** Who applied the fleet; undefined while none is applied. */

@@ -3,18 +3,20 @@ import { type Health, type HealthLook, healthLooks, patience, settle } from '../
 import {
   judgeAgent,
   judgeBackup,
+  judgeCertificate,
   judgeChannel,
   judgeCoordination,
   judgeDisk,
   judgeLedger,
   judgeMachine,
+  judgeMirror,
   judgeModelServer,
   judgeSchedule,
   judgeService,
   judgeToken,
   judgeWorker,
   type Judgement,
-  notSetUpYet,
+  noCertificates,
   wellUntil,
   type ScheduleFacts,
 } from '../domain/health-rules.ts';
@@ -25,10 +27,12 @@ import { tellHealth } from './health-notices.ts';
 import {
   agentFacts,
   backupFacts,
+  certificateFacts,
   channelFacts,
   fleetOwner,
   ledgerFacts,
   machineFacts,
+  mirrorFacts,
   neededSchedules,
   oldestIntentAt,
   serviceFacts,
@@ -219,6 +223,7 @@ async function see(
     }));
   }
   const books = await ledgerFacts(tx, owner);
+  const certificates = await certificateFacts(tx);
   return [
     ...books.map((facts) => ({
       kind: 'ledger' as const,
@@ -227,12 +232,25 @@ async function see(
       ...judgeLedger(facts, now),
     })),
     { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
-    { kind: 'certificate', id: 'api', ownerId: owner, ...notSetUpYet },
+    ...(certificates.length > 0
+      ? certificates.map((facts) => ({
+          kind: 'certificate' as const,
+          id: facts.id,
+          ownerId: facts.ownerId,
+          ...judgeCertificate(facts, now),
+        }))
+      : [{ kind: 'certificate' as const, id: 'edge', ownerId: owner, ...noCertificates }]),
     ...(await tokenFacts(tx)).map((facts) => ({
       kind: 'token' as const,
       id: facts.id,
       ownerId: facts.ownerId,
       ...judgeToken(facts, now),
+    })),
+    ...(await mirrorFacts(tx)).map((facts) => ({
+      kind: 'mirror' as const,
+      id: facts.target,
+      ownerId: owner,
+      ...judgeMirror(facts, now),
     })),
   ];
 }

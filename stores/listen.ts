@@ -9,6 +9,18 @@ export interface Listener {
 export type ListenerFactory = (channel: string, onNotify: () => void, caller?: number) => Listener;
 
 const reconnectMs = 1_000;
+/**
+ * Postgres itself asks whether this side lives, and gives the connection up within half a minute: of a host that is gone without a word
+ * it would hear nothing for hours, or for a quarter of an hour where a notification is on its way.
+ */
+const noticesDeath = [
+  ['tcp_keepalives_idle', 10],
+  ['tcp_keepalives_interval', 5],
+  ['tcp_keepalives_count', 3],
+  ['tcp_user_timeout', 25_000],
+]
+  .map(([name, value]) => `-c ${name}=${value}`)
+  .join(' ');
 
 /**
  * LISTEN on connections of their own, opened again when they break. A notification sent in between is lost: whoever
@@ -30,6 +42,7 @@ export function createListenerFactory(
         ...(tls && { ssl: tls }),
         application_name: `soulfra listen ${channel}`,
         keepAlive: true,
+        options: noticesDeath,
         connectionTimeoutMillis: 5_000,
       });
       client = next;

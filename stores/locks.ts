@@ -72,6 +72,8 @@ export const lockNumbers = {
   backup: 7_205_560,
   /** Of an owner: one run of readiness is compared with the one before it. */
   readiness: 7_205_540,
+  /** Roles of machines that have joined are made by one at a time. */
+  machineLogins: 7_205_590,
 } as const;
 
 /**

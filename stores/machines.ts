@@ -3,7 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { leaseSeconds, suspectAfterSeconds } from '../domain/health.ts';
 import { drainWorkflowId } from '../domain/ids.ts';
 import { inServiceStates, type MachineState, type RunsAs } from '../domain/states.ts';
-import { type Database, type Executor, preparedStatement } from './database.ts';
+import { type Database, type DatabaseTransaction, type Executor, preparedStatement } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -358,6 +358,25 @@ export function createMachineStore(db: Database) {
   };
 }
 export type MachineStore = ReturnType<typeof createMachineStore>;
+
+/** Takes the machine's lease away at once: its epoch moves, so that nothing it still does counts. */
+export async function endLease(tx: DatabaseTransaction, machineId: string, reason: string): Promise<void> {
+  const row = await tx
+    .updateTable('machines')
+    .set({
+      state: 'lost',
+      epoch: sql<number>`epoch + 1`,
+      leaseUntil: sql<Date>`clock_timestamp()`,
+      polls: [],
+      reason,
+      changedAt: sql<Date>`now()`,
+    })
+    .where('id', '=', machineId)
+    .where('state', '<>', 'lost')
+    .returning(['id', 'ownerId', 'epoch', 'reason'])
+    .executeTakeFirst();
+  if (row) await tellLost(tx, row);
+}
 
 /** What follows from `lost`, in the transaction that sets it. */
 async function tellLost(

@@ -32,11 +32,17 @@ const keptRuns = 50;
 
 export function createReadinessStore(db: Database) {
   return {
-    /** What the last run of each owner looked at, where it could be looked at; runs of rollouts look at what their packages are about. */
+    /**
+     * The repositories that each owner has had assessed, each as it was looked at last, where it could be; runs of rollouts look at what
+     * their packages are about.
+     */
     async lastOfEach(): Promise<Array<{ ownerId: string; repository: Repository }>> {
       const { rows } = await sql<{ ownerId: string; repository: Repository }>`
-        select distinct on (owner_id) owner_id, repository from readiness_runs
-        where state = 'done' and not starts_with(id, 'rollout:') order by owner_id, started_at desc`.execute(db);
+        select owner_id, repository from (
+          select distinct on (owner_id, ${repositoryKey}) owner_id, repository, started_at from readiness_runs
+          where state = 'done' and not starts_with(id, ${rolloutRunPrefix})
+          order by owner_id, ${repositoryKey}, started_at desc) last
+        order by owner_id, started_at desc`.execute(db);
       return rows;
     },
 
@@ -123,9 +129,9 @@ export function createReadinessStore(db: Database) {
     /** Against the run before: what is new, known, returned and gone; the verdict; who is to be told. A second execution finds it done. */
     async settle(runId: string): Promise<Verdict> {
       return db.transaction().execute(async (tx) => {
-        const { ownerId } = await tx
+        const { ownerId, repository } = await tx
           .selectFrom('readinessRuns')
-          .select('ownerId')
+          .select(['ownerId', repositoryKey.as('repository')])
           .where('id', '=', runId)
           .executeTakeFirstOrThrow();
         await takeLock(tx, 'readiness', ownerId);
@@ -136,11 +142,11 @@ export function createReadinessStore(db: Database) {
           .executeTakeFirstOrThrow();
         if (known !== null) return known as Verdict;
         const now = await findingsOf(tx, runId);
-        const before = await lastDone(tx, ownerId);
+        const before = await lastDone(tx, ownerId, repository);
         const last = before === undefined ? [] : (await findingsOf(tx, before)).filter(({ state }) => state !== 'gone');
         const { rows: seen } = await sql<{ fingerprint: string }>`
           select distinct f.fingerprint from readiness_findings f join readiness_runs r on r.id = f.run_id
-          where r.owner_id = ${ownerId} and r.state = 'done'`.execute(tx);
+          where r.owner_id = ${ownerId} and r.state = 'done' and ${repositoryKey} = ${repository}`.execute(tx);
         const diff = diffOf(
           now.map(({ fingerprint }) => fingerprint),
           {
@@ -163,15 +169,18 @@ export function createReadinessStore(db: Database) {
           'gone',
         );
         const { rows: today } = await sql<{ today: string }>`select to_char(now(), 'YYYY-MM-DD') as today`.execute(tx);
-        const { verdict, findings } = reportOf(now, {
-          acceptances: await acceptancesOf(tx, ownerId),
-          today: today[0]!.today,
-        });
+        const of = { acceptances: await acceptancesOf(tx, ownerId), today: today[0]!.today };
+        const { verdict } = reportOf(now, of);
         await sql`update readiness_runs set state = 'done', verdict = ${verdict}, finished_at = now() where id = ${runId}`.execute(
           tx,
         );
-        const critical = findings.filter(({ severity, accepted }) => severity === 'critical' && accepted === null);
-        const fresh = critical.filter(({ fingerprint }) => diff.state.get(fingerprint) !== 'known');
+        // Of all its repositories: that one of them is sound says nothing of the others.
+        const { findings } = reportOf(await openCritical(tx, ownerId), of);
+        const critical = findings.filter(({ accepted }) => accepted === null);
+        const own = new Set(now.map(({ fingerprint }) => fingerprint));
+        const fresh = critical.filter(
+          ({ fingerprint }) => own.has(fingerprint) && diff.state.get(fingerprint) !== 'known',
+        );
         await tell(tx, ownerId, { critical, fresh });
         await forget(tx, ownerId, runId);
         return verdict;
@@ -231,16 +240,51 @@ async function insertFindings(
   }
 }
 
-export async function lastDone(db: Executor, ownerId: string): Promise<string | undefined> {
-  const row = await db
+/** Which repository a run was of: where it lies, and on which machine. */
+const repositoryKey = sql<string>`(rtrim(repository ->> 'folder', '/') || ' ' || coalesce(repository ->> 'machineId', ''))`;
+
+/** @param repository its key; without it of any */
+export async function lastDone(db: Executor, ownerId: string, repository?: string): Promise<string | undefined> {
+  let query = db
     .selectFrom('readinessRuns')
     .select('id')
     .where('ownerId', '=', ownerId)
     .where('state', '=', 'done')
     .orderBy('finishedAt', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.id;
+    .limit(1);
+  if (repository !== undefined) query = query.where(repositoryKey, '=', repository);
+  return (await query.executeTakeFirst())?.id;
+}
+
+/** Of each repository of the owner the last run that came to its end. */
+const lastOfRepositories = (ownerId: string) => sql`
+  select distinct on (${repositoryKey}) id from readiness_runs
+  where owner_id = ${ownerId} and state = 'done' order by ${repositoryKey}, finished_at desc`;
+
+/** The critical findings that stand, of all repositories that the owner has had assessed, each with the folder that it was seen in. */
+export async function openCritical(
+  db: Executor,
+  ownerId: string,
+): Promise<Array<Finding & { state: FindingState | null; folder: string }>> {
+  const { rows } = await sql<Finding & { state: FindingState | null; folder: string }>`
+    select distinct on (f.fingerprint) f.fingerprint, f.rule, f.area, f.severity, f.subject, f.place, f.evidence, f.mend,
+      f.work_package, f.state, r.repository ->> 'folder' as folder
+    from readiness_findings f join readiness_runs r on r.id = f.run_id
+    where f.run_id in (${lastOfRepositories(ownerId)}) and f.severity = 'critical' and f.state is distinct from 'gone'
+    order by f.fingerprint, r.finished_at desc`.execute(db);
+  return rows;
+}
+
+/** Whether the last run of any of the owner's repositories has it. */
+export async function isStanding(
+  db: Executor,
+  ownerId: string,
+  { rule, fingerprint }: Pick<Finding, 'rule' | 'fingerprint'>,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select from readiness_findings where run_id in (${lastOfRepositories(ownerId)})
+      and rule = ${rule} and fingerprint = ${fingerprint} and state is distinct from 'gone' limit 1`.execute(db);
+  return rows.length > 0;
 }
 
 export async function findingsOf(
@@ -287,7 +331,10 @@ async function tell(
   });
 }
 
-/** The inventory of earlier runs, and runs beyond those that are kept; a rollout still looks at that of its own. */
+/**
+ * The inventory of earlier runs, and runs beyond those that are kept; a rollout still looks at that of its own. What holds deployments
+ * stays: the last run of each repository.
+ */
 async function forget(tx: Executor, ownerId: string, runId: string): Promise<void> {
   await sql`update readiness_runs set inventory = null
     where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and inventory is not null
@@ -295,9 +342,8 @@ async function forget(tx: Executor, ownerId: string, runId: string): Promise<voi
   await sql`delete from readiness_live l using readiness_runs r
     where r.id = l.run_id and r.owner_id = ${ownerId} and r.state <> 'running' and r.inventory is null`.execute(tx);
   await sql`delete from readiness_runs where id in (select id from readiness_runs
-    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' order by started_at desc offset ${keptRuns})`.execute(
-    tx,
-  );
+    where owner_id = ${ownerId} and id <> ${runId} and state <> 'running' and not id in (${lastOfRepositories(ownerId)})
+    order by started_at desc offset ${keptRuns})`.execute(tx);
 }
 
 /** @returns its id */

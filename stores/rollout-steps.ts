@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { mendedBy } from '../domain/deploy-blockers.ts';
+import { blockedReason, deployBlockers, mendedBy } from '../domain/deploy-blockers.ts';
 import { nextMoves, type NextMoves, type RolloutMove, type StepOutcome } from '../domain/rollout-moves.ts';
 import { dependantsOf } from '../domain/rollouts.ts';
 import type { RolloutState, RolloutStepState, ServiceAction, ServiceRunState, ServiceState } from '../domain/states.ts';
@@ -7,12 +7,15 @@ import { canBeLookedAt } from '../domain/service-watch.ts';
 import { storedService } from '../domain/services.ts';
 import { clockNow } from './ballot-rows.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
-import { refuseWhileBlocked } from './deploy-blockers.ts';
+import { openBlockers } from './deploy-blockers.ts';
+import { newId } from './ids.ts';
+import { openNotice, resolveNotice } from './notices.ts';
 import {
   endStep,
   keyOf,
   type LockedRollout,
   lockRollout,
+  noticeKey,
   packageOf,
   readRollout,
   recompute,
@@ -36,7 +39,9 @@ export function createRolloutStore(db: Database) {
     async next(rolloutId: string): Promise<NextMoves & { state: RolloutState; told: string[] }> {
       return db.transaction().execute(async (tx) => {
         const rollout = await lockRollout(tx, rolloutId);
-        const next = nextMoves(rollout);
+        const blocked = await blockedPackages(tx, rollout);
+        const { parked = [], ...next } = nextMoves({ ...rollout, blocked: new Set(blocked.keys()) });
+        for (const packageId of parked) await park(tx, rollout, packageId, blocked.get(packageId)!);
         const told = standingOf(rollout);
         if (next.becomes === undefined) return { ...next, state: rollout.state, told };
         await setState(tx, rollout, next.becomes, next.becomes === 'held' ? heldBecause(rollout) : '');
@@ -56,8 +61,10 @@ export function createRolloutStore(db: Database) {
         const rollout = await lockRollout(tx, rolloutId);
         let known = await stepRow(tx, rolloutId, move);
         if (known === undefined) {
-          const allowed = nextMoves(rollout).moves.some((next) => next.kind === 'step' && sameUnit(next, move));
-          if (!allowed) return undefined;
+          const blocked = new Set((await blockedPackages(tx, rollout)).keys());
+          const { moves } = nextMoves({ ...rollout, blocked });
+          if (!moves.some((next) => next.kind === 'step' && sameUnit(next, move))) return undefined;
+          if (move.step.kind === 'deploy' && move.phase === 'steps') await unpark(tx, rolloutId, move.packageId);
           await tx
             .insertInto('rolloutSteps')
             .values({ ...keyOf(rolloutId, move), kind: move.step.kind, beganAt: clockNow })
@@ -81,9 +88,6 @@ export function createRolloutStore(db: Database) {
       await db.transaction().execute(async (tx) => {
         const rollout = await lockRollout(tx, rolloutId);
         if ((await deploymentOf(tx, rolloutId, unit)) !== undefined) return;
-        // The way back is open always.
-        const definition = rollout.file.workPackages.find(({ id }) => id === unit.packageId)!;
-        if (unit.phase !== 'undo') await refuseWhileBlocked(tx, rollout.ownerId, mendedBy(definition));
         const { rows } = await sql<{ id: string }>`
           select s.id from services s join service_runs r on r.service_id = s.id
           where s.owner_id = ${rollout.ownerId} and s.machine_id = ${unit.machineId} and s.retired_at is null and r.wanted = 'running'
@@ -311,11 +315,62 @@ async function deploymentOf(db: Executor, rolloutId: string, unit: RolloutUnitKe
   return (row?.result ?? undefined) as Deployment | undefined;
 }
 
+/** Packages that may deploy nothing now, and why: a critical finding stands that they do not mend. */
+async function blockedPackages(
+  tx: DatabaseTransaction,
+  { ownerId, state, file }: LockedRollout,
+): Promise<Map<string, string>> {
+  const deploying = file.workPackages.filter(({ steps }) => steps.some(({ kind }) => kind === 'deploy'));
+  // The way back is open always.
+  const open = state === 'running' && deploying.length > 0 ? await openBlockers(tx, ownerId) : [];
+  return new Map(
+    deploying.flatMap((definition) => {
+      const blockers = deployBlockers(open, mendedBy(definition));
+      return blockers.length === 0
+        ? []
+        : [[definition.id, blockedReason('its deployment waits, and begins by itself afterwards', blockers)] as const];
+    }),
+  );
+}
+
+/** Told once, and again where the reason is another one. */
+async function park(tx: DatabaseTransaction, rollout: LockedRollout, packageId: string, reason: string): Promise<void> {
+  const changed = await tx
+    .updateTable('rolloutPackages')
+    .set({ reason })
+    .where('rolloutId', '=', rollout.id)
+    .where('packageId', '=', packageId)
+    .where('reason', '<>', reason)
+    .returning('packageId')
+    .executeTakeFirst();
+  if (changed === undefined) return;
+  await openNotice(tx, {
+    id: newId('notice'),
+    ownerId: rollout.ownerId,
+    kind: 'rollout_waiting',
+    key: noticeKey(rollout.id, packageId),
+    subject: rollout.id,
+    about: packageId,
+    title: `${packageId} waits: a critical finding holds deployments`,
+    detail: reason,
+  });
+}
+
+async function unpark(tx: DatabaseTransaction, rolloutId: string, packageId: string): Promise<void> {
+  await tx
+    .updateTable('rolloutPackages')
+    .set({ reason: '' })
+    .where('rolloutId', '=', rolloutId)
+    .where('packageId', '=', packageId)
+    .execute();
+  await resolveNotice(tx, noticeKey(rolloutId, packageId));
+}
+
 const mostTold = 40;
 
 /** Of the packages that have begun, and of how many wait. */
 function standingOf({ packages }: LockedRollout): string[] {
-  const begun = packages.filter(({ state }) => state !== 'waiting');
+  const begun = packages.filter(({ state, reason }) => state !== 'waiting' || reason !== '');
   const told = begun
     .slice(-mostTold)
     .map(({ id, state, reason }) => `${id} ${state}${reason === '' ? '' : `: ${reason.slice(0, 200)}`}`);

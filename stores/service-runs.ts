@@ -5,6 +5,7 @@ import { type ServiceSpec, storedService } from '../domain/services.ts';
 import { type Dependent, wavesOf, withDependants, withNeeded } from '../domain/service-waves.ts';
 import type { ServiceAction } from '../domain/states.ts';
 import type { Database, Executor } from './database.ts';
+import { neverRan, whyHeld } from './deploy-blockers.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { insertIntent } from './intents.ts';
@@ -48,6 +49,14 @@ export type Taken =
 export interface RunKey {
   serviceId: string;
   requestId: string;
+}
+
+/** A start that a machine has not agreed to, where nothing of the service runs there any more. */
+export interface RefusedStart {
+  key: RunKey;
+  /** As it was refused. */
+  spec: ServiceSpec;
+  reason: string;
 }
 
 interface KnownService extends Dependent {
@@ -115,16 +124,38 @@ export async function requestServices(
 
 /** What a new plan has changed for services that run: where they are put, and what no file names any more. */
 export async function requestMovedServices(tx: Executor, ownerId: string): Promise<void> {
-  const { rows } = await sql<{ id: string; retired: boolean }>`
-    select s.id, s.retired_at is not null as retired
+  await sql`select id from services where owner_id = ${ownerId} order by id for no key update`.execute(tx);
+  const { rows } = await sql<{ id: string; retired: boolean; requestId: string; said: string }>`
+    select s.id, s.retired_at is not null as retired, r.request_id, case r.state when 'failed' then r.reason else '' end as said
     from services s join service_runs r on r.service_id = s.id left join machines holder on holder.id = r.machine_id
     where s.owner_id = ${ownerId} and r.wanted = 'running' and case when s.retired_at is not null then r.machine_id is not null
       else s.machine_id is distinct from r.machine_id and (s.machine_id is not null or holder.state = 'lost') end
     order by s.id`.execute(tx);
-  for (const [retired, found] of Map.groupBy(rows, (row) => row.retired)) {
+  const held = await heldByFindings(tx, ownerId, rows);
+  const free = rows.filter(({ id }) => !held.has(id));
+  for (const { id, requestId, said } of rows) {
+    const reason = held.get(id);
+    if (reason !== undefined && reason !== said) await failRun(tx, { serviceId: id, requestId }, reason);
+  }
+  for (const [retired, found] of Map.groupBy(free, (row) => row.retired)) {
     const serviceIds = found.map(({ id }) => id);
     await requestServices(tx, { ownerId, action: retired ? 'stop' : 'start', serviceIds });
   }
+}
+
+/** What never ran anywhere is no move: a critical finding holds it as it holds a start that somebody asks for. */
+async function heldByFindings(
+  tx: Executor,
+  ownerId: string,
+  rows: ReadonlyArray<{ id: string; retired: boolean }>,
+): Promise<Map<string, string>> {
+  const starting = rows.filter(({ retired }) => !retired).map(({ id }) => id);
+  const held = new Map<string, string>();
+  for (const id of await neverRan(tx, starting)) {
+    const why = await whyHeld(tx, ownerId, [id]);
+    if (why !== undefined) held.set(id, why);
+  }
+  return held;
 }
 
 export function createServiceRunStore(db: Database) {
@@ -209,7 +240,12 @@ export function createServiceRunStore(db: Database) {
         await lockService(tx, key.serviceId);
         const row = await tx
           .updateTable('serviceRuns')
-          .set({ state: 'started', reason: '', changedAt: sql<Date>`now()` })
+          .set({
+            state: 'started',
+            reason: '',
+            changedAt: sql<Date>`now()`,
+            firstStartedAt: sql<Date>`coalesce(first_started_at, now())`,
+          })
           .where('serviceId', '=', key.serviceId)
           .where('requestId', '=', key.requestId)
           .where('machineId', '=', machineId)
@@ -236,22 +272,8 @@ export function createServiceRunStore(db: Database) {
     },
 
     /** Nothing where a later request decides. */
-    async failed({ serviceId, requestId }: RunKey, reason: string): Promise<void> {
-      await db.transaction().execute(async (tx) => {
-        await lockService(tx, serviceId);
-        const row = await tx
-          .updateTable('serviceRuns')
-          .set({ state: 'failed', reason, changedAt: sql<Date>`now()` })
-          .where('serviceId', '=', serviceId)
-          .where('requestId', '=', requestId)
-          .returning(['ownerId', 'action'])
-          .executeTakeFirst();
-        if (row === undefined) return;
-        await setState(tx, serviceId, 'down', reason);
-        await appendEvents(tx, [
-          { ownerId: row.ownerId, type: 'service.failed', subject: serviceId, data: { reason } },
-        ]);
-      });
+    async failed(key: RunKey, reason: string): Promise<void> {
+      await db.transaction().execute((tx) => failRun(tx, key, reason));
     },
 
     /** Whether a machine is asked to stop it by who may ask; it shows so from here on. */
@@ -394,6 +416,28 @@ export function createServiceRunStore(db: Database) {
   };
 }
 export type ServiceRunStore = ReturnType<typeof createServiceRunStore>;
+
+/**
+ * Nothing where a later request decides.
+ * @param leftBy a machine on which nothing of it is left: it is that machine's no more
+ */
+export async function failRun(
+  tx: Executor,
+  { serviceId, requestId }: RunKey,
+  reason: string,
+  leftBy: string | null = null,
+): Promise<void> {
+  await lockService(tx, serviceId);
+  const { rows } = await sql<{ ownerId: string }>`
+    update service_runs set state = 'failed', reason = ${reason}, changed_at = now(),
+      epoch = case when machine_id = ${leftBy} then null else epoch end,
+      machine_id = case when machine_id = ${leftBy} then null else machine_id end
+    where service_id = ${serviceId} and request_id = ${requestId} returning owner_id`.execute(tx);
+  const [row] = rows;
+  if (row === undefined) return;
+  await setState(tx, serviceId, 'down', reason);
+  await appendEvents(tx, [{ ownerId: row.ownerId, type: 'service.failed', subject: serviceId, data: { reason } }]);
+}
 
 /** Always before its run is locked, as whoever asks for services does. */
 async function lockService(tx: Executor, serviceId: string): Promise<void> {

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { type PlaceableService, placeableService, type PlannedService } from '../domain/service-placement.ts';
+import {
+  type PlaceableService,
+  placeableService,
+  type PlannedService,
+  plannedVram,
+} from '../domain/service-placement.ts';
 import { type Command, commandText, type TrustedCommand } from '../domain/service-trust.ts';
 import { type ServiceSpec, storedService } from '../domain/services.ts';
 import type { ServiceState } from '../domain/states.ts';
@@ -64,7 +69,7 @@ export async function placeableServices(db: Executor): Promise<PlaceableService[
 }
 
 /** By which a machine says that it trusts a command, without saying anything else of its trust file. */
-function commandHash(command: Command): string {
+export function commandHash(command: Command): string {
   return createHash('sha256').update(commandText(command, [])).digest('hex');
 }
 
@@ -123,6 +128,16 @@ export function createServiceStore(db: Database) {
           and (r.service_id is null or s.spec ? 'healthCheck')
         order by s.id`.execute(db);
       return rows.map((row) => ({ ...row, spec: storedService(row.spec) }));
+    },
+
+    /** Memory of cards that the services which run on the machine are planned with, by what the files say of each. */
+    async plannedVramGiB(machineId: string): Promise<number> {
+      const { rows } = await sql<{ spec: unknown }>`
+        select s.spec from services s left join service_runs r on r.service_id = s.id
+        where s.retired_at is null and s.spec ? 'gpu' and coalesce(r.machine_id, s.machine_id) = ${machineId}
+          -- One that nothing looks at may run.
+          and (s.state not in ('down', 'stopped') or r.state in ('starting', 'started', 'stopping'))`.execute(db);
+      return rows.reduce((sum, { spec }) => sum + plannedVram(placeableService(storedService(spec))), 0);
     },
 
     /**

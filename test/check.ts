@@ -10,6 +10,7 @@ const program = (name: string) => join(repositoryRoot, 'node_modules', '.bin', n
 /** Name, what is run, and how a failure is mended. */
 const checks: Array<[name: string, command: string[], mend: string]> = [
   ['types', [program('tsc'), '--noEmit', '-p', '.'], 'mend the lines named'],
+  ['types of the web UI', [program('tsc'), '--noEmit', '-p', 'ui'], 'mend the lines named'],
   [
     'lint and import table',
     [program('oxlint'), '--type-aware', '.'],

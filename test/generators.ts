@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { operationTypesText } from '../api/operation-types.ts';
 import { errorsText, openApiText } from '../api/reference.ts';
 import { deployPage } from '../deploy/compose/port-table.ts';
 import { readinessRulesText } from '../domain/readiness-documents.ts';
@@ -22,9 +23,11 @@ export const generators: readonly Generator[] = [
       generateDatabaseFiles(databaseUrl, at('stores/database.generated.ts'), at('stores/schema.generated.txt')),
   },
   {
-    files: ['docs/openapi.json', 'docs/errors.md'],
+    files: ['docs/openapi.json', 'ui/api.generated.ts', 'docs/errors.md'],
     write: async ({ at }) => {
-      writeFileSync(at('docs/openapi.json'), await openApiText());
+      const openApi = await openApiText();
+      writeFileSync(at('docs/openapi.json'), openApi);
+      writeFileSync(at('ui/api.generated.ts'), operationTypesText(openApi));
       writeFileSync(at('docs/errors.md'), errorsText());
     },
   },

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { workflowSources } from '../config/app-version.ts';
 
 const workflowTracing = createRequire(import.meta.url).resolve(
   '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors',
@@ -18,7 +19,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
  */
 export async function workflowBundle({ traced = false }: { traced?: boolean } = {}): Promise<string> {
   const directory = join(root, 'node_modules', '.cache', 'soulfra');
-  const path = join(directory, `workflows-${sourcesHash()}${traced ? '-traced' : ''}.js`);
+  const path = join(directory, `workflows-${workflowSources()}${traced ? '-traced' : ''}.js`);
   if (existsSync(path)) return path;
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(root, 'workflows', 'index.ts'),
@@ -26,22 +27,17 @@ export async function workflowBundle({ traced = false }: { traced?: boolean } = 
     // What is not traced carries none of it.
     ...(traced && { workflowInterceptorModules: [workflowTracing] }),
   });
-  mkdirSync(directory, { recursive: true });
-  const part = `${path}.${process.pid}`;
-  writeFileSync(part, code);
-  renameSync(part, path);
-  return path;
-}
-
-/** Over every file that may be bundled and the SDK's version. */
-function sourcesHash(): string {
-  const hash = createHash('sha256');
-  hash.update(readFileSync(join(root, 'node_modules/@temporalio/worker/package.json')));
-  for (const room of ['domain', 'workflows']) {
-    const files = readdirSync(join(root, room), { recursive: true, encoding: 'utf8' }).filter((file) =>
-      file.endsWith('.ts'),
-    );
-    for (const file of files.sort()) hash.update(file).update(readFileSync(join(root, room, file)));
+  try {
+    mkdirSync(directory, { recursive: true });
+    const part = `${path}.${process.pid}`;
+    writeFileSync(part, code);
+    renameSync(part, path);
+    return path;
+  } catch (err) {
+    if (!['EACCES', 'EROFS', 'EPERM'].includes((err as NodeJS.ErrnoException).code ?? '')) throw err;
+    // A checkout that is not ours to write, or a read-only image that was built without it: for this process alone.
+    const own = join(mkdtempSync(join(tmpdir(), 'soulfra-workflows-')), 'workflows.js');
+    writeFileSync(own, code);
+    return own;
   }
-  return hash.digest('hex').slice(0, 16);
 }

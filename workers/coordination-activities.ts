@@ -14,6 +14,7 @@ import { createFleetHealthActivities } from '../activities/fleet-health.ts';
 import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
+import { createMirrorPlanActivities } from '../activities/mirror.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createGatewayRequestActivities } from '../activities/gateway-requests.ts';
 import { createHostedPayments } from '../activities/hosted-payments.ts';
@@ -193,6 +194,7 @@ export function createCoordinationActivities(
     }),
     createDrainActivities(stores),
     createRetentionActivities({ ...stores, fleet }),
+    createMirrorPlanActivities({ fleet }),
     createReconciliationActivities(stores),
     createLicenseActivities(stores),
     createPaymentActivities({ ...stores, providers }),

@@ -14,7 +14,7 @@ import type { TrustedCommand } from '../domain/service-trust.ts';
 import { findProgram } from '../integrations/supervisors/find-program.ts';
 import { createSupervisors } from '../integrations/supervisors/supervisors.ts';
 import type { MachineReportStore } from '../stores/machine-reports.ts';
-import type { ServiceRunStore } from '../stores/service-runs.ts';
+import type { RefusedStart, ServiceRunStore } from '../stores/service-runs.ts';
 
 /** How soon it is told that a service has gone down by itself. */
 const lookEveryMs = 10_000;
@@ -35,7 +35,7 @@ export function createMachineServices(options: {
     runs,
     supervisors: createSupervisors({ ...environment, machineId }),
     trustOf: (spec) => trustOf(readTrustFile(environment.trustFile), spec),
-    refused: (serviceId) => tellTrust(serviceId),
+    refused: (refusal) => tellTrust(refusal),
     variablesNamed,
     findProgram: (word, folder) => findProgram(word, folder, environment.path),
     oneAtATime: createTurns(),
@@ -46,7 +46,7 @@ export function createMachineServices(options: {
   let telling: Promise<void> | undefined;
 
   /** Tells which commands of the fleet's this machine would run, where that has changed. */
-  async function tellTrust(refused?: string): Promise<void> {
+  async function tellTrust(refused?: RefusedStart): Promise<void> {
     const trusts = await readTrusted();
     const text = JSON.stringify(trusts);
     if (text === told && refused === undefined) return;
@@ -113,7 +113,9 @@ export function createMachineServices(options: {
 
     /** As often as the lease is renewed; what cannot be told now is told at the next. */
     beat(): void {
-      telling ??= tellTrust()
+      // What it says has services started here: not beside those of before that are being stopped.
+      telling ??= bringing
+        .then(() => tellTrust())
         .catch((err: unknown) => log.warn({ err, machineId }, 'what is trusted here was not told'))
         .finally(() => {
           telling = undefined;
@@ -125,8 +127,8 @@ export function createMachineServices(options: {
       left = 'all';
       told = undefined;
       try {
-        await tellTrust();
         await inTurn();
+        await tellTrust();
       } catch (err) {
         log.error({ err, machineId }, 'services not brought in line');
       }

@@ -39,6 +39,7 @@ import { createListenerFactory } from '../stores/listen.ts';
 import type { Renewal } from '../stores/machines.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMachineReportStore } from '../stores/machine-reports.ts';
+import { createGatewayRequestStore } from '../stores/gateway-requests.ts';
 import { createOverdueWorkflowStore } from '../stores/overdue-workflows.ts';
 import { createRateStore } from '../stores/placement.ts';
 import { createProviderAccountStore } from '../stores/provider-accounts.ts';
@@ -51,6 +52,9 @@ import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
 import { createBackupActivities } from '../activities/backups.ts';
+import { createMirrorActivities } from '../activities/mirror.ts';
+import { createMirrorRunStore } from '../stores/mirror-runs.ts';
+import { createPublicReading } from '../stores/public-reading.ts';
 import { runBackupPart } from './backup-part.ts';
 import { createBackupWorker, createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
 import { watchDisk } from './disk-free.ts';
@@ -85,6 +89,8 @@ export interface MachineWorkerOptions {
   /** Name of this host, to tell its own machine from those it only stands in for. */
   hostName: string;
   modelKey?: string;
+  /** Of the database that the public mirror fills from this machine. */
+  mirrorUrl?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
@@ -280,6 +286,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     pool,
     models,
     machines: stores.machines,
+    services: createServiceStore(db),
     lease: lease.held,
     before: (await stores.machines.list()).find(({ id }) => id === machineId)?.yields ?? null,
     stopping: stopping.signal,
@@ -379,12 +386,25 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     folders: options.sourceFolders,
     dataFolder: options.dataFolder,
   });
+  const mirror = createMirrorActivities({
+    fleet,
+    reading: createPublicReading(db),
+    runs: createMirrorRunStore(db),
+    mirrorUrl: options.mirrorUrl,
+  });
   const workers = [
     await createMachineQueueWorker({
       ...shared,
       machineId,
       identity: `${machineId}/machine/${process.pid}`,
-      activities: { ...machineActivities, ...sourceReads, ...readinessReads, ...services?.activities, ...rolloutSteps },
+      activities: {
+        ...machineActivities,
+        ...sourceReads,
+        ...readinessReads,
+        ...mirror,
+        ...services?.activities,
+        ...rolloutSteps,
+      },
     }),
   ];
   if (options.besideData) {
@@ -460,7 +480,10 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     (err) => log.warn({ err }, 'listening again'),
     tls?.postgres,
   );
-  const resumeOverdue = () => createOverdueWorkflowStore(db).resume();
+  const resumeOverdue = async () => {
+    await createOverdueWorkflowStore(db).resume();
+    await createGatewayRequestStore(db).forgetEnded();
+  };
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
   const workQueues = weight
     ? serveWorkQueues({

@@ -73,7 +73,7 @@ let tracing: Tracing | undefined;
 async function startWhenPossible(machineId: string) {
   await waitForSchema();
   const fleet = await waitForFleet();
-  const { enabled } = fleet.metrics;
+  const enabled = fleet.metrics.enabled && environment.withMetrics;
   const host = environment.metricsHost ?? fleet.metrics.host;
   const ports = workerMetricsPorts(fleet, machineId, environment.metricsPort);
   installRuntime(log, { logOf: logs.of, metrics: enabled ? { host, port: ports.core } : undefined });

@@ -2,6 +2,7 @@ import { type Client, type ScheduleSummary, WorkflowFailedError } from '@tempora
 import type { ScheduleFacts } from '../domain/health-rules.ts';
 import {
   digestScheduleId,
+  mirrorScheduleId,
   heartbeatScheduleId,
   reflectScheduleId,
   sourcesScheduleId,
@@ -9,7 +10,13 @@ import {
 } from '../domain/ids.ts';
 import type { SchedulesSeen } from '../stores/health.ts';
 
-const ours = new Set<string>([...upkeepScheduleIds, sourcesScheduleId, digestScheduleId, heartbeatScheduleId]);
+const ours = new Set<string>([
+  ...upkeepScheduleIds,
+  sourcesScheduleId,
+  digestScheduleId,
+  heartbeatScheduleId,
+  mirrorScheduleId,
+]);
 const reflectPrefix = reflectScheduleId('');
 const deadlineMs = 5_000;
 

@@ -26,6 +26,7 @@ import {
   reflectScheduleId,
   digestScheduleId,
   heartbeatScheduleId,
+  mirrorScheduleId,
   licensesScheduleId,
   notifyScheduleId,
   repliesScheduleId,
@@ -68,6 +69,8 @@ export async function reconcileSchedules(client: Client, readFleet: FleetReader,
   else await remove(client, digestScheduleId);
   if (heartbeat !== undefined) await ensure(client, heartbeatScheduleId, heartbeatSchedule(heartbeat), false);
   else await remove(client, heartbeatScheduleId);
+  if (fleet.mirror !== undefined) await ensure(client, mirrorScheduleId, mirrorSchedule(fleet.mirror), false);
+  else await remove(client, mirrorScheduleId);
   const cadences = new Set(await living.cadences());
   for await (const schedule of client.schedule.list()) {
     if (!schedule.scheduleId.startsWith('reflect-')) continue;
@@ -197,6 +200,12 @@ function digestSchedule({ at, timeZone }: NonNullable<NotifySettings['digest']>)
 function heartbeatSchedule({ every }: NonNullable<NotifySettings['heartbeat']>): Options {
   const start = startOf('sendHeartbeat', 'heartbeat', { intervals: [{ every: durationSeconds(every) * 1000 }] });
   return { ...start, policies: { ...start.policies, catchupWindow: '1 minute' } };
+}
+
+function mirrorSchedule({ every }: NonNullable<FleetView['fleet']['mirror']>): Options {
+  const start = startOf('mirrorPublic', 'mirror-public', { intervals: [{ every: durationSeconds(every) * 1000 }] });
+  // What was missed is in the next one.
+  return { ...start, policies: { ...start.policies, catchupWindow: '10 minutes' } };
 }
 
 function startOf(workflowType: WorkflowType, workflowId: string, spec: Options['spec']): Options {

@@ -5,6 +5,7 @@ import { nextYielding, type OwnerSigns, yieldCause, type Yielding, type YieldRul
 import type { Gpu } from '../integrations/gpu/nvidia-smi.ts';
 import { runningPrograms } from '../integrations/host/programs.ts';
 import type { HeldEpoch, MachineStore } from '../stores/machines.ts';
+import type { ServiceStore } from '../stores/services.ts';
 import type { Pool } from './inference-pool.ts';
 import type { MachineModels } from './model-calls.ts';
 
@@ -25,6 +26,7 @@ export interface YieldWatchOptions {
   pool: Pick<Pool, 'giveUp' | 'release' | 'loading'>;
   models: Pick<MachineModels, 'holds'>;
   machines: Pick<MachineStore, 'setYields'>;
+  services: Pick<ServiceStore, 'plannedVramGiB'>;
   lease: () => HeldEpoch;
   /** Why it yielded when this process began, as its row says. */
   before: string | null;
@@ -37,7 +39,7 @@ export interface YieldWatchOptions {
  * queues are no longer polled, models are unloaded, and the plan does without the machine until it is left alone again.
  */
 export function watchYield(options: YieldWatchOptions) {
-  const { machineId, rule, gpus, ownHost, pool, models, machines, lease, stopping, log } = options;
+  const { machineId, rule, gpus, ownHost, pool, models, machines, services, lease, stopping, log } = options;
   let yielding: Yielding | null =
     options.before === null ? null : { reason: reasonOf(options.before), lingers: true, seenAt: performance.now() };
   /** What the row says. */
@@ -75,7 +77,7 @@ export function watchYield(options: YieldWatchOptions) {
     };
   }
 
-  /** What programs other than the model server hold; the whole where that alone is within the limit. */
+  /** What programs hold that are neither the model server nor services of the fleet; the whole where that alone is within the limit. */
   async function foreignGiB(limit: number): Promise<number | undefined> {
     const cards = await gpus?.();
     if (cards === undefined) return undefined;
@@ -87,7 +89,8 @@ export function watchYield(options: YieldWatchOptions) {
     const held = await models.holds();
     if (held === undefined) throw new DomainError('MODEL_SERVER_DOWN', 'the model server does not say what it holds');
     const coming = [...pool.loading()].filter(([modelId]) => !held.modelIds.includes(modelId));
-    return Math.max(0, used - coming.reduce((sum, [, gib]) => sum + gib, held.gib));
+    const own = await services.plannedVramGiB(machineId);
+    return Math.max(0, used - own - coming.reduce((sum, [, gib]) => sum + gib, held.gib));
   }
 
   /** For a moment a model that leaves is named by its server no more and in memory still: more than the limit must be seen twice. */

@@ -45,3 +45,4 @@ export { runWork } from './run-work.ts';
 export { rollOut } from './roll-out.ts';
 export { backUp } from './back-up.ts';
 export { drillRestore } from './drill-restore.ts';
+export { mirrorPublic } from './mirror-public.ts';

@@ -31,6 +31,8 @@ const agentSchema = z
     cadence: z.string(),
     modelId: z.string(),
     machineId: z.string().nullable().describe('Where the plan counts its load'),
+    traits: z.array(z.string()),
+    maskSeed: z.number().describe('What its mask (public face) is drawn from'),
     why: z.string().describe('Why it has no machine or does not run; empty when all is well'),
     memories: z.int(),
     unread: z.int().describe('Memories that no reflection has read yet'),
@@ -62,8 +64,6 @@ const agentSchema = z
 const agentDetailSchema = agentSchema
   .extend({
     persona: z.string(),
-    traits: z.array(z.string()),
-    maskSeed: z.number(),
     leastClass: z.enum(gpuClasses),
     mayDegrade: z.boolean(),
     priority: z.number(),

@@ -11,9 +11,10 @@ import type { Principal } from '../../stores/principals.ts';
 import { createTokenBudgetStore } from '../../stores/token-budgets.ts';
 import { createChatCompletions, ToldError } from '../chat-completions.ts';
 import type { ApiContext } from '../context.ts';
+import { type BodyPatience, patientBody } from '../gateway-bodies.ts';
 import { createGatewayFeed } from '../gateway-feed.ts';
 import { createGatewayModels } from '../gateway-models.ts';
-import { createGatewayPlaces, createGatewayRoom } from '../gateway-places.ts';
+import { type BodyRoom, createGatewayPlaces, createGatewayRoom } from '../gateway-places.ts';
 import { sendOpenAiError } from '../openai-errors.ts';
 import { callerOf } from '../plugins/roles.ts';
 import type { Api } from '../types.ts';
@@ -21,6 +22,7 @@ import type { Api } from '../types.ts';
 const base = '/openai/v1';
 /** Contexts are long, and images come inside of a message. */
 const bodyLimit = 8 * 2 ** 20;
+const patience: BodyPatience = { silentMs: 10_000, wholeMs: 60_000 };
 
 const errorSchema = z
   .object({
@@ -44,7 +46,7 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
   const feed = createGatewayFeed({ ...context, requests });
   const places = createGatewayPlaces((open) => metrics.gatewayOpen.set(open));
   const complete = createChatCompletions({ ...context, requests, feed });
-  const room = createGatewayRoom();
+  const room = createGatewayRoom(bodyLimit);
   // Before the server waits for its connections to end, or it would wait for these for ever.
   app.addHook('preClose', () => feed.close());
 
@@ -62,24 +64,40 @@ export function gatewayRoutes(app: Api, context: ApiContext): void {
     return view;
   }
 
-  /** Takes room for a body before it is read; one that does not say how long it is counts as the longest. */
+  /** Takes room for a body before it is read; one that does not say how long it is counts as the longest until it is there. */
   const takeRoom: preParsingAsyncHookHandler = async (request, reply, payload) => {
     const caller = callerOf(request as FastifyRequest);
     const { fleet } = await viewOf(caller);
     const said = Number(request.headers['content-length'] ?? Number.NaN);
+    const refused = () =>
+      metrics.gatewayRequests.inc({ service: labelOf(caller), model: 'unknown', outcome: 'refused' });
+    let held: BodyRoom;
     try {
-      const leave = room.enter(
+      held = room.enter(
+        askerOf(caller),
         Number.isSafeInteger(said) ? Math.min(said, bodyLimit) : bodyLimit,
         fleet.gateway.openMiB * 2 ** 20,
       );
-      reply.raw.once('close', leave);
-      // Who went away before is not told of again.
-      if (reply.raw.destroyed) leave();
     } catch (err) {
-      metrics.gatewayRequests.inc({ service: labelOf(caller), model: 'unknown', outcome: 'refused' });
+      refused();
       throw err;
     }
-    return payload;
+    const { body, stop } = patientBody(payload, patience, {
+      onWhole: (bytes) => held.fit(bytes),
+      onSlow() {
+        refused();
+        // What is left of it is not waited for.
+        void reply.header('connection', 'close');
+      },
+    });
+    const leave = () => {
+      stop();
+      held.leave();
+    };
+    reply.raw.once('close', leave);
+    // Who went away before is not told of again.
+    if (reply.raw.destroyed) leave();
+    return body;
   };
 
   /** Finds the model that is asked for, takes a place among the open requests, and counts how it ended. */

@@ -121,6 +121,25 @@ export function purchaseRoutes(app: Api, { db, principals, starter, linksTo, str
     },
   });
 
+  app.route({
+    method: 'GET',
+    url: '/v1/payments/providers',
+    config: { role: 'reader' },
+    schema: {
+      tags: [tag],
+      summary: 'Providers that a purchase can be paid through here, besides credits',
+      response: {
+        200: z.object({ items: z.array(z.object({ id: z.enum(paymentProviders) })) }).meta({ id: 'PaymentProviders' }),
+        ...problemResponses,
+      },
+    },
+    handler: () => ({
+      items: paymentProviders
+        .filter((id) => id !== 'stripe' || stripeWebhookSecret !== undefined)
+        .map((id) => ({ id })),
+    }),
+  });
+
   listRoute(app, {
     url: '/v1/purchases',
     role: 'reader',

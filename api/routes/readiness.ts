@@ -15,7 +15,7 @@ import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
 import { serviceIdSchema } from '../../domain/services.ts';
 import { listReadinessRuns, readReadiness } from '../../stores/queries/readiness.ts';
-import { addAcceptance } from '../../stores/readiness.ts';
+import { addAcceptance, isStanding } from '../../stores/readiness.ts';
 import { keepStopTrial } from '../../stores/stop-trials.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
@@ -218,9 +218,8 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
-      const found = await readReadiness(db, ownerId);
       const { rule, fingerprint } = request.body;
-      if (!found?.findings.some((each) => each.rule === rule && each.fingerprint === fingerprint))
+      if (!(await isStanding(db, ownerId, { rule, fingerprint })))
         throw fieldError('fingerprint', 'must be of a finding of the last assessment', 'GET /v1/readiness has them.');
       if (request.query.dryRun) return { dryRun: true as const, would: `accept ${rule}/${fingerprint}` };
       return reply.code(201).send({ id: await addAcceptance(db, { ownerId, ...request.body }) });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { runServicesWorkflowId } from '../../domain/ids.ts';
 import { mostServices, serviceIdSchema } from '../../domain/services.ts';
 import { type ServiceAction, serviceActions } from '../../domain/states.ts';
-import { neverStarted, refuseWhileBlocked } from '../../stores/deploy-blockers.ts';
+import { refuseWhileBlocked } from '../../stores/deploy-blockers.ts';
 import { createServiceRunStore, plannedRequest, type ServiceRequest } from '../../stores/service-runs.ts';
 import type { ApiContext } from '../context.ts';
 import { callerOf } from '../plugins/roles.ts';
@@ -44,13 +44,13 @@ export function serviceRunRoutes(app: Api, { db }: ApiContext): void {
 
   async function asked(request: ServiceRequest, dryRun: boolean): Promise<z.output<typeof askedSchema>> {
     const planned = await plannedRequest(db, request);
-    const starting = planned.flat().filter(({ action }) => action === 'start');
+    const starting = planned.flat().filter(({ action }) => action !== 'stop');
     // What has run before may be started again at any time: to mend things, too.
-    const fresh = await neverStarted(
+    await refuseWhileBlocked(
       db,
+      request.ownerId,
       starting.map(({ id }) => id),
     );
-    if (fresh.length > 0) await refuseWhileBlocked(db, request.ownerId);
     if (dryRun) return { dryRun: true, requestId: null, workflowId: null, waves: planned };
     const { requestId, waves } = await runs.request(request);
     if (waves.length === 0) return { requestId: null, workflowId: null, waves };

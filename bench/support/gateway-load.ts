@@ -19,6 +19,12 @@ export interface GatewayLoad {
   strike?: { afterAnswers: number; act: () => Promise<void> };
 }
 
+/** Whoever began it waits for it at the end; until then its failure is nobody's to miss. */
+function begun(act: Promise<void>): Promise<void> {
+  act.catch(() => undefined);
+  return act;
+}
+
 export interface GatewayLoadResult {
   asked: number;
   answered: number;
@@ -74,7 +80,7 @@ export async function loadGateway(load: GatewayLoad): Promise<GatewayLoadResult>
         }
         result.answered += 1;
         count(result.texts, text);
-        if (load.strike && result.answered >= load.strike.afterAnswers) struck ??= load.strike.act();
+        if (load.strike && result.answered >= load.strike.afterAnswers) struck ??= begun(load.strike.act());
         return;
       } catch (err) {
         if (err instanceof APIError && err.status === 429 && text === '') {

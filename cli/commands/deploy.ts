@@ -56,15 +56,25 @@ export function deployCommands(program: Command): void {
     .description(
       'make the folder: compose files, configuration, secrets, certificates; what is there of the last two stays',
     )
-    .action(async (where: Where, command: Command) => {
+    .option('--systemd', 'units for hosts without Docker, of the programs on PATH here, in place of compose files')
+    .action(async (where: Where & { systemd?: true }, command: Command) => {
       const { json } = outputOf(command);
-      const made = await runPart<Made>(main, ['init', ...argumentsOf(where)], { quiet: json });
+      const units = where.systemd ? ['--systemd'] : [];
+      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...units], { quiet: json });
       if (json) return printJson(made);
       const { folder, changes, coordination, standby, machines, url } = made;
       const out = relative(process.cwd(), folder) || '.';
       line(`${good('✔')} ${bold(folder)}: ${changesIn(changes)}, ${made.made.length} secrets and certificates made`);
       for (const { path } of changes.filter(({ byHand }) => byHand))
         line(dim(`  ${path} had been changed by hand, and was written over`));
+      if (where.systemd) {
+        const here = `${folder}/units/${coordination}`;
+        line(`  on ${coordination}: cp ${here}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
+        line(`    systemctl enable --now $(cd ${here} && ls)`);
+        for (const id of machines.filter((each) => each !== coordination))
+          line(dim(`  for ${id}: what ${out}/machines/${id}.files names, to the same folder there; then likewise`));
+        return;
+      }
       line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
       for (const id of machines.filter((each) => each !== coordination)) {
         line(`  for ${id}${id === standby ? ', the standby' : ''}: copy what it needs, as root, and nothing else`);

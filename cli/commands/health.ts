@@ -71,7 +71,7 @@ export function healthCommands(program: Command): void {
       .command('list')
       .option(
         '--kind <kind>',
-        'agent, machine, worker, model_server, schedule, channel, ledger, disk, backup, certificate, service or token',
+        'agent, machine, worker, model_server, schedule, channel, ledger, disk, backup, certificate, service, token or mirror',
       )
       .option('--state <state>', 'ok, late, failing, lost or not_set_up')
       .description('every part, the worst first'),

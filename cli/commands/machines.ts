@@ -4,6 +4,7 @@ import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { confirm, good, line, printJson, table } from '../output.ts';
 import { type MachineView, stateWords } from '../fleets.ts';
 import { sessionOf, wholeNumber } from '../program.ts';
+import { machineJoinCommands } from './machine-joins.ts';
 
 interface Applied {
   changes: FleetChange[];
@@ -71,6 +72,8 @@ export function machineCommands(program: Command): void {
         if (applied && !session.json) line(`Run its worker: soulfra worker --machine ${id}`);
       },
     );
+
+  machineJoinCommands(machine);
 
   const models = program.command('models').description('models of the fleet and of this host');
 

@@ -26,6 +26,7 @@ interface ShownService extends Service {
     command?: string[];
     image?: string;
     dependsOn: string[];
+    models?: Array<{ model: string; tokensPerDay: number }>;
     healthCheck?: { kind: string; port?: number; path?: string; command?: string[] };
     source: string;
     unresolved?: string[];
@@ -100,6 +101,7 @@ function shownLines(service: ShownService): string[] {
       ? []
       : [`health ${[check.kind, check.port, check.path, ...(check.command ?? [])].filter(Boolean).join(' ')}`]),
     `GPU ${gpuWords(service)} · required ${service.required ? 'yes' : 'no'} · from ${plain(spec.source)}`,
+    ...(spec.models ?? []).map(({ model, tokensPerDay }) => `asks ${plain(model)}, ${tokensPerDay} tokens a day`),
     ...(spec.dependsOn.length === 0 ? [] : [`needs ${spec.dependsOn.join(', ')}`]),
     ...(dependants.length === 0 ? [] : [`needed by ${dependants.join(', ')}`]),
     ...(spec.unresolved ?? []).map((open) => warn(`open: ${plain(open)}`)),

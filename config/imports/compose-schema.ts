@@ -9,6 +9,8 @@ import type { ImportFile } from './reader.ts';
 
 /** Of one file; one that breaks more is broken all the same. */
 const mostFindings = 50;
+/** Of one document that are gone through to find those. */
+const mostErrors = 20_000;
 
 const require = createRequire(import.meta.url);
 let known: ValidateFunction | undefined;
@@ -38,7 +40,7 @@ function breaches({ name, documents = [] }: ImportFile): ToolReport['findings'] 
   return documents.flatMap((document) => {
     const validate = composeSchema();
     if (validate(plain(document))) return [];
-    return outermost(validate.errors ?? [])
+    return outermost((validate.errors ?? []).slice(0, mostErrors))
       .filter(({ instancePath }) => !isFilledIn(at(document, instancePath).value))
       .slice(0, mostFindings)
       .map((error) => {
@@ -67,7 +69,11 @@ function outermost(errors: readonly ErrorObject[]): ErrorObject[] {
   for (const error of errors)
     if (['oneOf', 'anyOf'].includes(error.keyword) && !forks.has(error.instancePath))
       forks.set(error.instancePath, error);
-  const isBelow = (path: string) => [...forks.keys()].some((above) => path.startsWith(`${above}/`));
+  const isBelow = (path: string) => {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1))
+      if (forks.has(path.slice(0, end))) return true;
+    return path !== '' && forks.has('');
+  };
   return errors.filter((error) => !isBelow(error.instancePath) && (forks.get(error.instancePath) ?? error) === error);
 }
 

@@ -31,11 +31,13 @@ export interface ReadRepository {
 
 /**
  * @param entered folders that are looked into besides; no service is read there
+ * @param first files that are read before all others, so that no limit keeps them from being looked at
  * @throws DomainError INVALID_INPUT for a path or machine that is not there
  */
 export function readRepository(
   { paths, machineFiles, portRules, machines }: ImportRequest,
   entered: readonly string[] = [],
+  first?: RegExp,
 ): ReadRepository {
   const known = machines ?? [...new Set(machineFiles.map(({ machine }) => machine))].map((id) => ({ id }));
   for (const { machine } of machineFiles) {
@@ -48,6 +50,7 @@ export function readRepository(
     throw fieldError('--machine', `must name a machine of fleet.yaml, not ${machine}`, mend);
   }
   const tree = treeOf(paths, entered);
+  for (const name of tree.files) if (first?.test(name)) tree.read(name);
   const services: Tree =
     entered.length === 0
       ? tree
@@ -72,7 +75,8 @@ export function readRepository(
 export function findFleet(request: ImportRequest): Found {
   const { tree, read, assembled, notes } = readRepository(request);
   if (assembled.file.services.length === 0) throw nothingFound(request.paths, read, notes);
-  return { file: assembled.file, notes, filesRead: read.filesRead, skipped: tree.skipped };
+  const skipped = tree.skipped.map(({ path, reason }) => ({ path, reason }));
+  return { file: assembled.file, notes, filesRead: read.filesRead, skipped };
 }
 
 function treeOf(paths: readonly string[], entered: readonly string[]): Tree {

@@ -11,7 +11,7 @@ import type {
   StopTrial,
   Variable,
 } from '../../domain/readiness-inventory.ts';
-import { marksOf } from '../../domain/readiness-text.ts';
+import { marksOf, ofSums } from '../../domain/readiness-text.ts';
 import type { Service, ServicesFile } from '../../domain/services.ts';
 import { byCodeUnit } from '../../domain/three-way.ts';
 import { oldCopy } from './assemble.ts';
@@ -41,6 +41,9 @@ export interface InventoryRequest extends ImportRequest {
 const entered = ['docs'];
 const texts =
   /(\.(py|pyi|sh|bash|zsh|js|mjs|cjs|ts|tsx|jsx|rb|go|rs|java|kt|php|pl|ps1|lua|ya?ml|toml|json|ini|cfg|conf|env|service|timer|properties|sql|txt|in|tf|hcl|j2|tmpl|html|dockerfile|cron)|(^|\/)(\.env[\w.-]*|Dockerfile[\w.-]*|Containerfile[\w.-]*|Makefile|Justfile|Procfile|crontab[\w.-]*))$/i;
+/** Where keys and passwords lie by custom. */
+const keyFile =
+  /(\.(pem|key|ppk|p8|p12|pfx|jks|keystore|kdbx)|(^|\/)(\.npmrc|\.pypirc|[._]netrc|\.pgpass|\.git-credentials|\.htpasswd|id_(rsa|dsa|ecdsa|ed25519)))$/i;
 const environmentFile = /(^|\/)(\.env([\w.-]*)|[\w.-]+\.env)$/i;
 
 /**
@@ -48,11 +51,11 @@ const environmentFile = /(^|\/)(\.env([\w.-]*)|[\w.-]+\.env)$/i;
  * @throws DomainError INVALID_INPUT for a path or machine that is not there
  */
 export function takeInventory(request: InventoryRequest): Inventory {
-  const repository = readRepository(request, entered);
+  const repository = readRepository(request, entered, keyFile);
   const { tree, read, assembled } = repository;
   const inDocs = (name: string) => name.split('/').some((part) => entered.includes(part));
   const files = tree.files
-    .filter((name) => texts.test(name) && !inDocs(name))
+    .filter((name) => (texts.test(name) || keyFile.test(name)) && !inDocs(name))
     .map((name) => ({ name, text: tree.read(name) ?? '' }));
   const containers = read.files.flatMap(containerFacts);
   const found = read.readings.flatMap((reading) => reading.services ?? []);
@@ -94,8 +97,21 @@ export function takeInventory(request: InventoryRequest): Inventory {
     live: [...(request.live ?? [])],
     stops: [...(request.stops ?? [])],
     tools: composeReports(read.files),
-    skipped: tree.skipped.filter(({ path }) => !inDocs(path)).slice(0, 1_000),
+    skipped: tree.skipped
+      .filter(({ path }) => !inDocs(path))
+      .map(({ path, reason }) => ({ path, reason }))
+      .slice(0, 1_000),
+    unread: unreadOf(tree, (name) => inDocs(name) || kept(name)),
   };
+}
+
+/** What nobody has looked at and somebody should: secrets may stand there. Sums of files are not searched where they are read, either. */
+function unreadOf(tree: Tree, left: (name: string) => boolean): NonNullable<Inventory['unread']> {
+  return tree.skipped
+    .filter(({ path, unread }) => (unread || keyFile.test(path)) && !ofSums.test(path) && !left(path))
+    .map(({ path, reason }) => ({ path, reason }))
+    .toSorted((a, b) => Number(keyFile.test(b.path)) - Number(keyFile.test(a.path)) || byCodeUnit(a.path, b.path))
+    .slice(0, 5_000);
 }
 
 function copyTexts(

@@ -19,6 +19,8 @@ export type TreeLimits = typeof treeLimits;
 export interface Skipped {
   path: string;
   reason: string;
+  /** It could have been read, were it not for a limit or its permissions. */
+  unread?: true;
 }
 
 /** The files below the paths of an import. Names have `/`, and begin at the path, or at its last part where there are several. */
@@ -101,7 +103,7 @@ export function openTree(
             if (!notWorthTelling.test(entry.name))
               skipped.push({ path: `${name}/`, reason: 'folders of this name are passed over' });
           } else if (here.depth + 1 > limits.depth)
-            skipped.push({ path: `${name}/`, reason: `lies more than ${limits.depth} folders deep` });
+            skipped.push({ path: `${name}/`, reason: `lies more than ${limits.depth} folders deep`, unread: true });
           else stack.push({ folder: path, name, depth: here.depth + 1 });
         } else if (entry.isFile()) places.set(name, { root, path });
         else skipped.push({ path: name, reason: 'is no plain file' });
@@ -133,6 +135,7 @@ function treeOf(
           skipped.push({
             path: name,
             reason: spent ? `the files before it have ${limits.bytes} bytes already` : read.reason,
+            ...(read.unread && { unread: true }),
           });
         } else left -= read.bytes;
         texts.set(name, 'text' in read ? read.text : undefined);
@@ -165,7 +168,11 @@ function* entriesOf(folder: string, name: string, skipped: Skipped[]) {
   try {
     handle = opendirSync(folder);
   } catch (err) {
-    skipped.push({ path: `${name}/`, reason: `cannot be read (${(err as NodeJS.ErrnoException).code})` });
+    skipped.push({
+      path: `${name}/`,
+      reason: `cannot be read (${(err as NodeJS.ErrnoException).code})`,
+      unread: true,
+    });
     return;
   }
   try {
@@ -191,12 +198,12 @@ function skipLink(path: string, name: string, root: string, skipped: Skipped[]):
 function readText(
   { root, path }: { root: string; path: string },
   most: number,
-): { text: string; bytes: number } | { reason: string } {
+): { text: string; bytes: number } | { reason: string; unread?: true } {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (err) {
-    return { reason: `cannot be read (${(err as NodeJS.ErrnoException).code})` };
+    return { reason: `cannot be read (${(err as NodeJS.ErrnoException).code})`, unread: true };
   }
   try {
     const stat = fstatSync(file);
@@ -205,7 +212,7 @@ function readText(
     const real = realpathSync(path);
     const there = lstatSync(real);
     if ((real !== root && !real.startsWith(root + sep)) || there.ino !== stat.ino || there.dev !== stat.dev)
-      return { reason: 'was moved while it was read' };
+      return { reason: 'was moved while it was read', unread: true };
     const bytes = Buffer.alloc(Math.min(stat.size, most) + 1);
     let length = 0;
     for (;;) {
@@ -213,13 +220,13 @@ function readText(
       length += read;
       if (read === 0 || length === bytes.length) break;
     }
-    if (length > most) return { reason: `is longer than ${most} bytes` };
+    if (length > most) return { reason: `is longer than ${most} bytes`, unread: true };
     const whole = bytes.subarray(0, length);
     if (whole.includes(0)) return { reason: 'is no text' };
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(whole), bytes: length };
   } catch (err) {
     if (err instanceof TypeError) return { reason: 'is no UTF-8 text' };
-    return { reason: `cannot be read (${(err as NodeJS.ErrnoException).code})` };
+    return { reason: `cannot be read (${(err as NodeJS.ErrnoException).code})`, unread: true };
   } finally {
     closeSync(file);
   }

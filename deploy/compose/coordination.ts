@@ -87,7 +87,22 @@ export function dataParts(site: DeploySite): Parts {
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
       // While the data is made, the server listens to a socket alone.
-      health: { test: ['CMD', 'pg_isready', '-q', '-h', '127.0.0.1', '-p', String(ports.postgres)], startPeriod: '2m' },
+      health: {
+        test: [
+          'CMD',
+          'pg_isready',
+          '-q',
+          '-h',
+          '127.0.0.1',
+          '-p',
+          String(ports.postgres),
+          '-U',
+          'exporter',
+          '-d',
+          'postgres',
+        ],
+        startPeriod: '2m',
+      },
       tmpfs: ['/var/run/postgresql:mode=1777', '/dev/shm:mode=1777'],
       memory: '4g',
       cpus: 4,

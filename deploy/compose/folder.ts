@@ -1,11 +1,21 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { writeText } from '../embedded/home.ts';
 import type { KitFiles } from './kit.ts';
-import { makeOnce, ownerOfParts } from './made-once.ts';
+import { makeOnce, type Owner, ownerOfParts } from './made-once.ts';
 
 /** The folder on disk: what a new one would have, and how the old one becomes it, whole or not at all. */
 
@@ -87,6 +97,7 @@ export async function writeFolder(
   files: KitFiles,
   own: KitFiles,
   image: string,
+  owner: Owner = ownerOfParts(),
 ): Promise<Written> {
   const beside = `${folder}.new-${process.pid}`;
   try {
@@ -96,7 +107,7 @@ export async function writeFolder(
       if (stale.startsWith(`${basename(folder)}.new-`) && /^\d+$/.test(stale.slice(basename(folder).length + 5)))
         rmSync(join(dirname(folder), stale), { recursive: true, force: true });
     const changes = fileChanges(folder, files);
-    const made = await makeOnce(site, beside, folder);
+    const made = await makeOnce(site, beside, folder, owner);
     const kept = [...own].filter(([path]) => !existsSync(join(folder, path)));
     const all = new Map([
       ...files,
@@ -115,8 +126,10 @@ export async function writeFolder(
     if (existsSync(folder)) {
       for (const path of pathsIn(beside)) {
         mkdirSync(dirname(join(folder, path)), { recursive: true });
-        // The manifest comes last: cut off before it, the next run does the same again.
-        if (path !== manifestName) renameSync(join(beside, path), join(folder, path));
+        // What is the same stays the very file: who watches a certificate takes another file for a renewal. The manifest comes
+        // last: cut off before it, the next run does the same again.
+        if (path !== manifestName && !isSame(join(beside, path), join(folder, path)))
+          renameSync(join(beside, path), join(folder, path));
       }
       for (const { path, action } of changes) if (action === 'remove') rmSync(join(folder, path), { force: true });
       renameSync(join(beside, manifestName), join(folder, manifestName));
@@ -135,6 +148,12 @@ export async function writeFolder(
   } finally {
     rmSync(beside, { recursive: true, force: true });
   }
+}
+
+function isSame(made: string, there: string): boolean {
+  if (!existsSync(there) || !readFileSync(made).equals(readFileSync(there))) return false;
+  const [a, b] = [statSync(made), statSync(there)];
+  return a.mode === b.mode && a.uid === b.uid;
 }
 
 /** Free bytes where a folder lies, or will lie. */

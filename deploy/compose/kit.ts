@@ -6,6 +6,7 @@ import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
+import { hostScripts, placesOn, type Programs } from './host-parts.ts';
 import { machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
@@ -70,14 +71,11 @@ function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: s
   ]);
 }
 
-/** Where the images of Temporal's tools keep its schema. */
-const schemaFolder = '/etc/temporal/schema/postgresql/v12';
-
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
 export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
   const places = containerPlaces();
   const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log');
-  config.set('temporal-schema.sh', temporalSchemaScript(site, places, schemaFolder));
+  config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
     config.set('standby-postgres.sh', standbyScript(site, places));
@@ -88,6 +86,14 @@ export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
+}
+
+/** The folder for hosts without Docker. */
+export function hostKit(site: DeploySite, shipped: Shipped, folder: string, programs: Programs): KitFiles {
+  const places = placesOn(site, folder, site.coordination.id);
+  const config = configFiles(site, shipped, places, '/var/log/journal/*');
+  for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
+  return new Map([...config].map(([name, text]) => [`config/${name}`, text]));
 }
 
 /** Compose files by their names, before they are text. */

@@ -47,12 +47,13 @@ export function ownerOfParts(): Owner {
  * @param kept where those of before lie
  * @returns names of what was made
  */
-export async function makeOnce(site: DeploySite, folder: string, kept: string): Promise<string[]> {
-  const made = makeSecrets(site, folder, kept);
-  return [...made, ...(await makeCertificates(site, folder, kept))];
+export async function makeOnce(site: DeploySite, folder: string, kept: string, owner: Owner): Promise<string[]> {
+  const write = writerInto(folder, owner);
+  const made = makeSecrets(site, write, kept);
+  return [...made, ...(await makeCertificates(site, write, folder, kept))];
 }
 
-function makeSecrets(site: DeploySite, folder: string, kept: string): string[] {
+function makeSecrets(site: DeploySite, write: Write, kept: string): string[] {
   const made: string[] = [];
   const secrets: Record<string, string> = {};
   for (const [name, make] of Object.entries(madeSecrets)) {
@@ -66,12 +67,19 @@ function makeSecrets(site: DeploySite, folder: string, kept: string): string[] {
   const derived = {
     database_url: databaseUrlOf(site, secrets['soulfra_password']!),
     redis_url: redisUrlOf(site, secrets['redis_password']!),
+    // For hosts without Docker, whose resolver does not know our names.
+    database_url_by_address: byAddress(site, databaseUrlOf(site, secrets['soulfra_password']!)),
+    redis_url_by_address: byAddress(site, redisUrlOf(site, secrets['redis_password']!)),
     'redis_password.conf': `requirepass ${secrets['redis_password']}`,
     'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
   };
   for (const [name, text] of Object.entries({ ...secrets, ...derived }))
-    writePrivate(folder, `secrets/${name}`, `${text}\n`);
+    write(`secrets/${name}`, `${text}\n`, 'private');
   return made;
+}
+
+function byAddress(site: DeploySite, url: string): string {
+  return url.replace(/@[a-z]+\.soulfra:/, `@${site.addresses[site.coordination.id]}:`);
 }
 
 /** One that somebody has emptied or put another thing into is told before a server refuses it. */
@@ -84,27 +92,27 @@ function readSecret(file: string): string {
   );
 }
 
-async function makeCertificates(site: DeploySite, folder: string, kept: string): Promise<string[]> {
+async function makeCertificates(site: DeploySite, write: Write, folder: string, kept: string): Promise<string[]> {
   // In the folder itself and never in a copy: whoever has its key lets machines in.
   const authorityFolder = join(kept, 'authority');
   const isNew = readAuthorities(authorityFolder).length === 0;
   const authority = await openAuthority(isNew ? join(folder, 'authority') : authorityFolder);
   const trusted = isNew ? [authority] : readAuthorities(authorityFolder);
-  writePublic(folder, 'tls/ca.crt', trustOf(trusted));
+  write('tls/ca.crt', trustOf(trusted), 'public');
   const made = isNew ? ['authority'] : [];
   for (const [name, issue] of wantedCertificates(site, authority)) {
     const before = ['crt', 'key'].map((ending) => join(kept, 'tls', `${name}.${ending}`));
     if (before.every((file) => existsSync(file))) {
       const [certificate, key] = before.map((file) => readFileSync(file, 'utf8'));
       if (!readCertificate(certificate!).isDue && certificate!.includes(authority.certificate.trim())) {
-        writePublic(folder, `tls/${name}.crt`, certificate!);
-        writePrivate(folder, `tls/${name}.key`, key!);
+        write(`tls/${name}.crt`, certificate!, 'public');
+        write(`tls/${name}.key`, key!, 'private');
         continue;
       }
     }
     const { certificate, privateKey } = await issue();
-    writePublic(folder, `tls/${name}.crt`, certificate);
-    writePrivate(folder, `tls/${name}.key`, privateKey);
+    write(`tls/${name}.crt`, certificate, 'public');
+    write(`tls/${name}.key`, privateKey, 'private');
     made.push(`tls/${name}.crt`);
   }
   return made;
@@ -140,18 +148,14 @@ function wantedCertificates(site: DeploySite, authority: Authority): Map<string,
   ]);
 }
 
-function writePublic(folder: string, path: string, text: string): void {
-  write(folder, path, text, 0o644);
-}
+type Write = (path: string, text: string, who: 'public' | 'private') => void;
 
-function writePrivate(folder: string, path: string, text: string): void {
-  write(folder, path, text, 0o600);
-  const { uid, gid } = ownerOfParts();
-  if (process.getuid?.() === 0) chownSync(join(folder, path), uid, gid);
-}
-
-function write(folder: string, path: string, text: string, mode: number): void {
-  const file = join(folder, path);
-  mkdirSync(dirname(file), { recursive: true });
-  writeText(file, text, mode);
+/** Private is what the parts alone may read, whoever they run as. */
+function writerInto(folder: string, owner: Owner): Write {
+  return (path, text, who) => {
+    const file = join(folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeText(file, text, who === 'private' ? 0o600 : 0o644);
+    if (who === 'private' && process.getuid?.() === 0) chownSync(file, owner.uid, owner.gid);
+  };
 }

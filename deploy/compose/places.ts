@@ -29,3 +29,17 @@ const inContainer: Places = {
 export function containerPlaces(): Places {
   return inContainer;
 }
+
+/** @param folder the folder of the kit, absolute */
+export function hostPlaces(folder: string, address: string): Places {
+  return {
+    config: (file) => `${folder}/config/${file}`,
+    tls: (file) => `${folder}/tls/${file}`,
+    secret: (file) => `${folder}/secrets/${file}`,
+    own: (file) => `${folder}/own/${file}`,
+    data: (part) => `${folder}/data/${part}`,
+    host: () => '127.0.0.1',
+    listen: [...new Set(['127.0.0.1', address])],
+    inner: '127.0.0.1',
+  };
+}

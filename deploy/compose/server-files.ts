@@ -53,6 +53,8 @@ export function pgHba(): string {
     ],
     ['hostssl', 'postgres', 'exporter', 'all', 'scram-sha-256 clientcert=verify-ca'],
     ['hostssl', 'replication,postgres', 'replicator', 'all', 'scram-sha-256 clientcert=verify-ca'],
+    // So that whether it accepts can be asked from the same host; with its password, which the question does not give.
+    ['host', 'postgres', 'exporter', '127.0.0.1/32', 'scram-sha-256'],
     ['host', 'all', 'all', 'all', 'reject'],
   ];
   return `# ${generatedHead}\n${rows.map((row) => row.join('\t')).join('\n')}\n`;
@@ -194,7 +196,7 @@ export function temporalDynamicConfig(): string {
 }
 
 /** Makes or upgrades the schema of both databases; run again it does nothing. */
-export function temporalSchemaScript({ ports }: DeploySite, places: Places, schema: string): string {
+export function temporalSchemaScript({ ports }: DeploySite, places: Places): string {
   return `#!/bin/sh
 # ${generatedHead}
 set -eu
@@ -207,7 +209,8 @@ for database in ${databases.temporal} ${databases.visibility}; do
       --tls --tls-ca-file ${places.tls('ca.crt')} --tls-cert-file ${places.tls('temporal.crt')} --tls-key-file ${places.tls('temporal.key')} "$@"
   }
   tool setup-schema --version 0.0
-  tool update-schema --schema-dir ${schema}/$folder/versioned
+  # The tool carries the schema of its version.
+  tool update-schema --schema-name postgresql/v12/$folder
 done
 `;
 }

@@ -12,6 +12,8 @@ export interface Control {
   parts(): PartView[];
   killMachine(id: string): Promise<{ pid: number }>;
   startMachine(id: string): Promise<void>;
+  /** Opens the edge where it is not open yet. */
+  openEdge(listen: string | undefined): Promise<{ host: string; port: number; fingerprint: string }>;
   stop(): void;
 }
 
@@ -48,6 +50,8 @@ async function route(method: string, url: string, control: Control): Promise<{ s
     control.stop();
     return { status: 202, body: {} };
   }
+  const edge = /^\/edge(?:\?listen=([\w.:-]*))?$/.exec(url);
+  if (method === 'POST' && edge) return { status: 200, body: await control.openEdge(edge[1] || undefined) };
   const match = /^\/machines\/([^/]+)\/(kill|start)$/.exec(url);
   if (method === 'POST' && match) {
     const id = slugSchema.safeParse(match[1]);

@@ -14,6 +14,8 @@ export interface StartOptions {
   machines: string[] | undefined;
   /** Prometheus with our rules beside the stack, where it is installed. */
   withMetrics: boolean;
+  /** Address, or ADDRESS:PORT, where machines of other boxes come in; default: as the last start had it. */
+  listen: string | undefined;
 }
 
 export const usage = `npm start -- [options]
@@ -23,6 +25,7 @@ export const usage = `npm start -- [options]
   --reset           throw away .soulfra and start over
   --fleet FILE      first start: the fleet's file (default fleet.yaml)
   --machines A,B    start workers for these machines only
+  --listen ADDRESS  let machines of other boxes in there (mutual TLS; soulfra machine invite); kept
   --with-metrics    Prometheus with our rules, where it is installed`;
 
 /** @throws TypeError with the option's name when one is unknown. */
@@ -37,10 +40,11 @@ export function parseOptions(args: string[]): StartOptions | 'help' {
       help: { type: 'boolean', short: 'h', default: false },
       fleet: { type: 'string', default: 'fleet.yaml' },
       machines: { type: 'string' },
+      listen: { type: 'string' },
       'with-metrics': { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const { help: _, machines, 'with-metrics': withMetrics, ...rest } = values;
-  return { ...rest, withMetrics, machines: machines?.split(',').filter((id) => id !== '') };
+  const { help: _, machines, listen, 'with-metrics': withMetrics, ...rest } = values;
+  return { ...rest, listen, withMetrics, machines: machines?.split(',').filter((id) => id !== '') };
 }

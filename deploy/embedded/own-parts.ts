@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Env } from './home.ts';
 import { removedExitCode } from '../../domain/health.ts';
@@ -11,6 +12,8 @@ export const workerPartName = (machineId: string) => `${workerPrefix}${machineId
 /** The machine whose worker a part is; undefined for the others. */
 export const machineOfPart = (part: string) =>
   part.startsWith(workerPrefix) ? part.slice(workerPrefix.length) : undefined;
+
+export const edgePartName = 'edge';
 
 export function apiPart(options: { root: string; url: string; env: Env }): PartSpec {
   return {
@@ -42,6 +45,37 @@ export function workerPart(options: { root: string; machineId: string; env: Env 
     readyWithinMs: 10_000,
     leavesWith: removedExitCode,
   };
+}
+
+/** Where machines of other boxes come in. */
+export function edgePart(options: { root: string; listen: { address: string; port: number }; env: Env }): PartSpec {
+  const { address, port } = options.listen;
+  return {
+    name: edgePartName,
+    order: 3,
+    command: process.execPath,
+    args: [...leaveWithParent, 'deploy/join/edge-main.ts'],
+    cwd: options.root,
+    env: { ...options.env, SOULFRA_EDGE_LISTEN: `${address}:${port}` },
+    stopSignal: 'SIGTERM',
+    graceMs: 10_000,
+    startAttempts: 2,
+    readyWithinMs: 30_000,
+    ready: () => accepts(address === '0.0.0.0' ? '127.0.0.1' : address, port),
+  };
+}
+
+function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 2000 });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('timeout', () => end(false));
+    socket.once('error', () => end(false));
+  });
 }
 
 export async function isReady(url: string): Promise<boolean> {

@@ -211,6 +211,11 @@ export function createParts(deps: {
       await take(part);
       return pid;
     },
+    /** In order, with its grace; it stays down until `start`. */
+    async stop(name: string): Promise<void> {
+      const part = parts.get(name);
+      if (part?.child !== undefined) await stopPart(part);
+    },
     list(): PartView[] {
       return [...parts.values()].map(({ spec, state, ref, restarts }) => ({
         name: spec.name,

@@ -16,6 +16,8 @@ export interface Ports {
   temporalMetrics: number;
   apiMetrics: number;
   prometheus: number;
+  /** Where machines of other boxes come in, once it is opened. */
+  edge: number;
   /** First of ten for the workers' metrics. */
   workerMetrics: number;
 }
@@ -39,6 +41,7 @@ function portsFrom(base: number): Ports {
     temporalMetrics: base + 5,
     apiMetrics: base + 6,
     prometheus: base + 7,
+    edge: base + 8,
     workerMetrics: base + 10,
   };
 }

@@ -9,6 +9,8 @@ export interface Secrets {
   secretKey: string;
   /** What secrets of endpoints are sealed with, by the API, and opened by the workers: 32 bytes, base64url. */
   webhookKey: string;
+  /** What logins of machines that join are made from: 32 bytes, base64url. */
+  machineKey: string;
 }
 
 function newSecret(bytes = 24): string {
@@ -19,12 +21,14 @@ function newSecret(bytes = 24): string {
 export function openSecrets(home: Home): Secrets {
   const file = home.path('secrets.json');
   const kept = readJson<Partial<Secrets>>(file);
-  if (kept?.postgresPassword && kept.redisPassword && kept.secretKey && kept.webhookKey) return kept as Secrets;
+  if (kept?.postgresPassword && kept.redisPassword && kept.secretKey && kept.webhookKey && kept.machineKey)
+    return kept as Secrets;
   const secrets = {
     postgresPassword: newSecret(),
     redisPassword: newSecret(),
     secretKey: newSecret(32),
     webhookKey: newSecret(32),
+    machineKey: newSecret(32),
     ...kept,
   };
   writeJson(file, secrets, 0o600);

@@ -12,15 +12,17 @@ import { lastScreen } from './last-screen.ts';
 import { endLeftovers } from './leftovers.ts';
 import { sweepScratch } from './scratch-folders.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
-import { apiPart, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
+import { apiPart, edgePartName, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
 import { createParts } from './parts.ts';
 import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
+import { startUi } from './ui.ts';
 import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
+import { createEdgeControl } from './edge.ts';
 import { homeEnvironment } from '../../config/environment.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
@@ -52,7 +54,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     onFailed: (part, why) => {
       screen.line(`✖ ${why}`);
       // Who only looks on is no reason to stop the rest.
-      if (part === prometheusPartName) return;
+      if (part === prometheusPartName || part === edgePartName) return;
       const machineId = machineOfPart(part);
       // The fleet does without a machine that keeps dying, not without its last one or any other part.
       const working = parts.list().some(({ name, state }) => machineOfPart(name) !== undefined && state === 'up');
@@ -72,6 +74,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   try {
     const ports = await takePorts(home);
     const secrets = openSecrets(home);
+    await startUi(repositoryRoot, screen);
     const services = await startServices({ home, env, ports, secrets, parts, screen, data });
     const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
@@ -104,7 +107,23 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       : undefined;
     // A worker that is started again keeps its ports.
     const places = new Map<string, number>();
+    const edge = createEdgeControl({
+      home,
+      ports,
+      parts,
+      env: { ...partEnv, SOULFRA_MACHINE_KEY: secrets.machineKey },
+    });
+    /** Machines whose worker runs on another box. */
+    const joined = async () => {
+      const living = await api.all<{ machineId: string | null }>('/certificates?state=living&kind=machine');
+      return new Set(living.flatMap(({ machineId }) => machineId ?? []));
+    };
     const startMachine = async (machineId: string) => {
+      if ((await joined()).has(machineId))
+        throw new DomainError(
+          'CONFLICT',
+          `${machineId} has joined from another box, where its worker runs; to run it here: soulfra machine revoke ${machineId}`,
+        );
       if (!places.has(machineId)) places.set(machineId, places.size);
       const env: Env = { ...workerEnv, ...workerMetricsEnv(ports, places.get(machineId)!) };
       if (prometheus) {
@@ -119,6 +138,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       parts: () => parts.list(),
       killMachine: async (id) => ({ pid: await parts.kill(workerPartName(id)) }),
       startMachine,
+      openEdge: (listen) => edge.open(listen),
       stop: () => void ending.end(0),
     });
 
@@ -145,13 +165,34 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       recordBirth(home, birth, 'seeded');
     }
     const machines = (await api.all<{ id: string }>('/machines')).map(({ id }) => id);
-    const here = options.machines ?? machines;
+    const away = await joined();
+    const here = (options.machines ?? machines).filter((id) => !away.has(id));
+    if (edge.isWanted(options.listen)) {
+      const step = screen.step('Edge');
+      const at = await edge.open(options.listen).catch((err: unknown) => {
+        step.fail(err instanceof Error ? err.message : String(err));
+        throw err;
+      });
+      const names = [...away].join(', ') || 'none has joined yet: soulfra machine invite MACHINE';
+      step.done(`${at.host}:${at.port}  machines of other boxes, by mutual TLS (${names})`);
+    }
     for (const id of here) await startMachine(id);
     await machinesReady(api, screen, here, (id) =>
       parts.list().some(({ name, state }) => name === workerPartName(id) && state === 'failed'),
     );
     // A machine that a later apply adds is started here too; one that leaves ends by itself.
-    if (options.machines === undefined) followMachines(api, new Set(here), startMachine, screen, () => ending.begun());
+    if (options.machines === undefined) {
+      followMachines({
+        api,
+        known: new Set(machines),
+        away,
+        joined,
+        start: startMachine,
+        stop: (id) => parts.stop(workerPartName(id)),
+        screen,
+        ending: () => ending.begun(),
+      });
+    }
 
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);

@@ -16,6 +16,8 @@ export const gitleaks: RepositoryTool = {
     join(scratch, 'gitleaks.toml'),
     '--gitleaks-ignore-path',
     scratch,
+    // What stands in a comment of the repository is nobody's acceptance, either.
+    '--ignore-gitleaks-allow',
     '--report-format',
     'json',
     '--report-path',

@@ -11,6 +11,7 @@ export const hadolint: RepositoryTool = {
   args: ({ paths, scratch }) => [
     '--config',
     join(scratch, 'hadolint.yaml'),
+    '--disable-ignore-pragma',
     '--no-fail',
     '--format',
     'json',

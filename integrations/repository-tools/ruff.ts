@@ -12,6 +12,7 @@ export const ruff: RepositoryTool = {
     '--isolated',
     '--no-cache',
     '--no-fix',
+    '--ignore-noqa',
     '--exit-zero',
     '--quiet',
     '--output-format',

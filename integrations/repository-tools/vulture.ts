@@ -12,7 +12,8 @@ export const vulture: RepositoryTool = {
   args: ({ folder }) => ['--min-confidence', String(leastConfidence), folder],
   // 1: a file is no Python of its version, which ruff tells by its place; 3: it found something.
   codes: [0, 1, 3],
-  broke: /Traceback \(most recent call last\)/,
+  // A line of its own: in a message about a file's text it is that text.
+  broke: /^Traceback \(most recent call last\):$/m,
   parse: (stdout) =>
     stdout.split('\n').flatMap((text) => {
       const found = line.exec(text.trim())?.groups;

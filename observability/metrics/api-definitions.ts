@@ -1,4 +1,5 @@
 import { channelKinds } from '../../domain/channel-kinds.ts';
+import { edgeRefusals } from '../../domain/joins.ts';
 import {
   agentStates,
   dropDeliveryStates,
@@ -408,6 +409,16 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'When a certificate that this installation serves with ends; no series until one is set up.',
     unit: 'timestamp',
-    labels: { certificate: 'file names of the certificates that were set up' },
+    labels: {
+      certificate:
+        '`authority`, `edge`, `machine ID` for each machine that has joined, and file names of `metrics.certificates`',
+    },
+  },
+  edgeRefused: {
+    name: 'soulfra_edge_refused_connections',
+    type: 'gauge',
+    help: 'Connections that the edge has turned away since it was first opened, by why.',
+    unit: 'count',
+    labels: { reason: edgeRefusals },
   },
 } as const satisfies MetricDefinitions;

@@ -22,6 +22,8 @@ export interface AgentView {
   cadence: string;
   modelId: string;
   machineId: string | null;
+  traits: string[];
+  maskSeed: number;
   /** Why it has no machine, or does not run. */
   why: string;
   memories: number;
@@ -42,8 +44,6 @@ export interface AgentView {
 
 export interface AgentDetail extends AgentView {
   persona: string;
-  traits: string[];
-  maskSeed: number;
   leastClass: string;
   mayDegrade: boolean;
   priority: number;
@@ -126,6 +126,8 @@ function agentView(row: AgentRow): AgentView {
     cadence: row.cadence,
     modelId: row.modelId,
     machineId: row.homeMachineId,
+    traits: row.traits,
+    maskSeed: row.maskSeed,
     why: row.paused ? 'paused by its operator' : row.homeReason,
     memories: row.memorySeq,
     unread: row.unread ?? 0,
@@ -173,8 +175,6 @@ export async function findAgent(db: Executor, ownerId: string, id: string): Prom
     row && {
       ...agentView(row),
       persona: row.persona,
-      traits: row.traits,
-      maskSeed: row.maskSeed,
       leastClass: row.leastClass,
       mayDegrade: row.mayDegrade,
       priority: row.priority,

@@ -3,6 +3,7 @@ import { healthLooks } from '../../domain/health.ts';
 import { channelQueue, channelQueues, coordinationQueue, talkQueue } from '../../domain/task-queues.ts';
 import type { ChannelKindName } from '../../domain/channel-kinds.ts';
 import type { Executor } from '../database.ts';
+import { currentCertificates } from '../health-facts.ts';
 
 /** One value of what operators watch, over all owners. `figure` is a key of observability's installation definitions. */
 export interface FigureSample {
@@ -53,6 +54,9 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
         order by started_at desc limit 1) d,
       lateral (values ('restoreDrill', extract(epoch from d.started_at)::float8), ('restoreDrillRpo', d.rpo_seconds),
         ('restoreDrillRto', d.rto_seconds)) f (figure, value)
+    union all select 'certificate', jsonb_build_object('certificate', case kind when 'machine' then 'machine ' || id else id end),
+      extract(epoch from not_after)::float8 from (${currentCertificates}) held
+    union all select 'edgeRefused', jsonb_build_object('reason', reason), refused::float8 from edge_refusals
     union all select 'slots', jsonb_build_object('machine', machine, 'model', model), slots from placed
     union all select 'plannedVram', jsonb_build_object('machine', machine, 'model', model), bytes from placed
     union all select 'unplacedAgents', '{}', count(*) from agents where state = 'active' and home_machine_id is null

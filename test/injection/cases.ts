@@ -250,7 +250,7 @@ export const injectionCases: readonly InjectionCase[] = [
     leaves: 'text',
   },
   {
-    name: 'HTML for the status page',
+    name: 'HTML for the web UI',
     text: '<img src=x onerror="fetch(\'CANARY\')"><script>fetch("CANARY")</script>',
     obeyed: insight('<script>document.body.remove()</script><b>bold</b>', 'OWN'),
     leaves: 'text',

@@ -56,8 +56,8 @@ test('one address has many people: sign-ins and guesses of some take reading and
   for (let i = 0; i < 12; i += 1) await other('GET', '/v1/me', `sfr_guess-number-${i}`);
   expect((await other('GET', '/v1/me', null)).statusCode).toBe(429);
   expect((await other('GET', '/v1/nowhere', null)).statusCode).toBe(429);
-  for (const url of ['/', '/status.js', '/status.css', '/v1/signing-keys'])
-    expect({ url, status: (await other('GET', url, null)).statusCode }).toEqual({ url, status: 200 });
+  expect((await other('GET', '/', null)).statusCode).not.toBe(429);
+  expect((await other('GET', '/v1/signing-keys', null)).statusCode).toBe(200);
   expect((await other('GET', '/v1/me', api.tokens.member)).statusCode).toBe(200);
 });
 

@@ -1,8 +1,13 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { covers } from '../../domain/roles.ts';
 import { type Role, roles } from '../../domain/states.ts';
 import { registerRoles } from '../../api/plugins/roles.ts';
+import { createServer } from '../../api/server.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { newId } from '../../stores/ids.ts';
 import { createPrincipalStore, type NewToken } from '../../stores/principals.ts';
@@ -353,11 +358,55 @@ test('a sign-in link becomes a session once; a session writes only from our own 
   expect((await api.call('GET', '/v1/me', { token: null, headers: { cookie: session } })).status).toBe(401);
 });
 
-test('the status page runs nothing from elsewhere', async () => {
-  const page = await api.call('GET', '/', { token: null });
-  expect(page.status).toBe(200);
-  expect(page.headers['content-security-policy']).toContain("default-src 'none'; script-src 'self'");
-  expect(page.text).not.toMatch(/https?:\/\/|<script(?![^>]*src="\/status.js")|style=|onclick/);
-  const script = await api.call('GET', '/status.js', { token: null });
-  expect(script.text).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/);
+test('the pages of the web UI: from ourselves alone, anew at each visit; their files for ever; and never in place of an answer to a program', async () => {
+  const uiFolder = mkdtempSync(join(tmpdir(), 'soulfra-ui-'));
+  const app = await createServer({ ...api.deps, uiFolder });
+  const get = (url: string, headers: Record<string, string> = {}) => app.inject({ method: 'GET', url, headers });
+  const html = { accept: 'text/html,*/*;q=0.8' };
+  try {
+    const absent = await get('/', html);
+    expect(absent.statusCode).toBe(503);
+    expect(absent.body).toContain('npm run build:ui');
+
+    // Built while the API runs.
+    mkdirSync(join(uiFolder, 'assets'));
+    writeFileSync(join(uiFolder, 'index.html'), '<title>built</title>');
+    writeFileSync(join(uiFolder, 'assets', 'main-1a2b.js'), 'export {};');
+    writeFileSync(join(uiFolder, 'assets', 'main-1a2b.js.br'), brotliCompressSync('export {};'));
+    for (const url of ['/', '/fleet', '/agents/vesper-001?tab=talk', '/documents']) {
+      const page = await get(url, html);
+      expect({ url, status: page.statusCode, body: page.body }).toEqual({
+        url,
+        status: 200,
+        body: '<title>built</title>',
+      });
+      expect(page.headers['cache-control']).toBe('no-cache');
+      const policy = String(page.headers['content-security-policy']);
+      expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/);
+      expect(policy).not.toMatch(/unsafe|https?:|\*/);
+    }
+
+    const file = await get('/assets/main-1a2b.js', { 'accept-encoding': 'br' });
+    expect(file.headers).toMatchObject({
+      'cache-control': 'public, max-age=31536000, immutable',
+      'content-encoding': 'br',
+      'content-type': expect.stringContaining('javascript'),
+      'x-content-type-options': 'nosniff',
+    });
+    for (const url of ['/assets/gone-1a2b.js', '/assets/../index.html', '/assets/%2e%2e/index.html', '/assets/'])
+      expect({ url, status: (await get(url)).statusCode }).toEqual({ url, status: 404 });
+
+    for (const url of ['/v1/nowhere', '/openai/nowhere', '/metrics/nowhere', '/docs/nowhere']) {
+      const answer = await get(url, html);
+      expect({ url, type: answer.headers['content-type'] }).toEqual({
+        url,
+        type: expect.stringContaining('json'),
+      });
+    }
+    expect((await get('/fleet', { accept: 'application/json' })).statusCode).toBe(404);
+    expect((await app.inject({ method: 'POST', url: '/fleet', headers: html })).statusCode).toBe(404);
+  } finally {
+    await app.close();
+    rmSync(uiFolder, { recursive: true });
+  }
 });

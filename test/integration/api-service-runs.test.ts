@@ -2,7 +2,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createMachineReportStore } from '../../stores/machine-reports.ts';
+import { createServiceRunStore } from '../../stores/service-runs.ts';
+import { commandHash } from '../../stores/services.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { runSoulfra } from '../support/command.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -77,6 +81,35 @@ test('what is not there, and services that need each other in a circle, are told
   expect(circle.json['detail']).toContain('api → web → api need each other');
   expect((await api.call('POST', '/v1/services/mail/start?dryRun=true')).status).toBe(200);
   await apply(shop);
+});
+
+test('a refused start asks for one plan, which puts the service elsewhere or nowhere; told again, for none', async () => {
+  const runs = createServiceRunStore(api.db);
+  const reports = createMachineReportStore(api.db);
+  const { requestId } = await runs.request({ ownerId: api.ownerId, action: 'start', serviceIds: ['mail'] });
+  const spec = (await runs.specOf('mail'))!;
+  const key = { serviceId: 'mail', requestId };
+  const reason = 'command not trusted on small';
+  await sql`update services set machine_id = 'small' where id = 'mail'`.execute(api.db);
+  await sql`update service_runs set machine_id = 'small', epoch = 1 where service_id = 'mail'`.execute(api.db);
+  await sql`delete from plans`.execute(api.db);
+  const asked = async () => (await api.db.selectFrom('plans').select('version').execute()).length;
+  await reports.reportTrust('small', [{ service: 'mail', sha256: commandHash(spec) }]);
+  // It trusts that by now: whoever plans would send it here again, so nothing comes of it.
+  await reports.reportTrust('small', [{ service: 'mail', sha256: commandHash(spec) }], { key, spec, reason });
+  expect(await asked()).toBe(0);
+  await sql`update service_runs set machine_id = 'small', epoch = 1 where service_id = 'mail'`.execute(api.db);
+  await reports.reportTrust('small', [], { key, spec, reason });
+  expect(await asked()).toBe(1);
+  const { json } = await api.call('GET', '/v1/services/mail');
+  expect(json).toMatchObject({ state: 'down', reason, run: { state: 'failed', machineId: null } });
+  // As the plan leaves it.
+  await sql`delete from plans`.execute(api.db);
+  await sql`update services set machine_id = null where id = 'mail'`.execute(api.db);
+  await reports.reportTrust('small', [], { key, spec, reason });
+  await reports.reportTrust('small', [], { key: { ...key, requestId: 'older' }, spec, reason: 'of before' });
+  expect(await asked()).toBe(0);
+  expect((await api.call('GET', '/v1/services/mail')).json['reason']).toBe(reason);
 });
 
 test('the command shows the waves; to trust a command asks on the machine, and only its own file says so', async () => {

@@ -377,11 +377,11 @@ test('books that do not add up are failing at once; what the deploy kit brings i
   expect([
     await healthOf('ledger', testOwner),
     await healthOf('backup', 'fleet'),
-    await healthOf('certificate', 'api'),
+    await healthOf('certificate', 'edge'),
   ]).toEqual([
     'not_set_up: nobody has an account yet',
     'not_set_up: none was made yet: soulfra backup',
-    'not_set_up: it comes with the deploy kit',
+    'not_set_up: no box has been invited: nothing listens beyond this host',
   ]);
   await sql`insert into ledger_accounts (id, owner_id, kind, holder, currency) values (${newId('ledgerAccount')}, ${testOwner}, 'platform', '', 'EUR')`.execute(
     db,

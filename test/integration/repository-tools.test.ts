@@ -100,6 +100,25 @@ describe.skipIf(noTools)('the real tools', () => {
     }
   });
 
+  test('are not silenced by what stands in comments', async () => {
+    const findings = assessAll(
+      await read({
+        'app/main.py': 'def add(value, into=[]):  # noqa: B006\n    return into\n\n\n# ruff: noqa\nprint(add(1))\n',
+        Dockerfile: `FROM debian:13.1
+# hadolint ignore=DL3004
+RUN sudo true
+USER app
+HEALTHCHECK CMD /bin/true
+CMD ["/bin/app"]
+`,
+        'config/alerts.yaml': `slack: ${hook} # gitleaks:allow\n`,
+      }),
+    );
+    expect(said(findings, 'secret-by-tool')).toEqual(['critical gitleaks slack-webhook-url config/alerts.yaml:1']);
+    expect(said(findings, 'dockerfile-by-tool')).toEqual(['medium hadolint DL3004 Dockerfile:3']);
+    expect(said(findings, 'code-by-tool')).toContain('low ruff B006 app/main.py:1');
+  });
+
   test('say nothing where there is no file of their kind', async () => {
     const { tools: reports } = await read({ 'startup.yaml': 'a: { script: a.sh }\n', 'a.sh': 'true\n' });
     expect(reports.map(({ tool }) => tool)).toEqual(['gitleaks']);

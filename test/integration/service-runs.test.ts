@@ -225,6 +225,55 @@ describe.skipIf(lacksSystemd('services started, stopped and moved by real worker
     expect(said('mainpc')).toEqual([]);
   });
 
+  const plans = async () => {
+    const { rows: found } = await sql<{
+      most: number;
+    }>`select coalesce(max(version), 0)::int as most from plans`.execute(lab.db);
+    return found[0]!.most;
+  };
+
+  test('what nothing is named to run for fails as it is started, and no plan comes of it', async () => {
+    await lab.settled(['mainpc', 'pc2']);
+    await describeServices([{ id: 'bare', command: undefined }]);
+    const before = await plans();
+    await request('start', ['bare']);
+    expect((await rows())['bare']).toMatchObject({
+      state: 'down',
+      run: 'failed',
+      machineId: null,
+      reason: 'fleet.d names neither a command nor an image for it: it is watched, and there is nothing to start',
+    });
+    expect(await plans()).toBe(before);
+  });
+
+  test('what its holder no longer trusts, and does not run any more, moves to a machine that trusts it', async () => {
+    await lab.settled(['mainpc', 'pc2']);
+    await describeServices([{ id: 'quill', machine: undefined }]);
+    await sql`update services set machine_id = 'mainpc' where id = 'quill'`.execute(lab.db);
+    trust('mainpc', ['quill']);
+    await told('mainpc', 'quill');
+    await request('start', ['quill']);
+    expect((await rows())['quill']).toMatchObject({ run: 'started', machineId: 'mainpc' });
+    trust('pc2', ['quill']);
+    await told('pc2', 'quill');
+    rmSync(join(hosts['mainpc']!.folder, 'home/trust.yaml'));
+    // What runs is left as it is, whoever asks.
+    await request('start', ['quill']);
+    expect((await rows())['quill']?.reason).toContain('what was started there before runs on');
+    expect((await rows())['quill']?.machineId).toBe('mainpc');
+    expect(living('mainpc', 'quill')).toBe(1);
+    await hosts['mainpc']!.systemctl('kill', '--signal=TERM', 'soulfra-quill.service');
+    await until('it has ended', async () => living('mainpc', 'quill') === 0);
+    await until('nothing starts it', async () => (await rows())['quill']?.reason === 'it ended with code 0 (success)');
+    await request('start', ['quill']);
+    await until(
+      'it runs where it is trusted',
+      async () => (await rows())['quill']?.machineId === 'pc2' && living('pc2', 'quill') === 1,
+      60_000,
+    );
+    expect(living('mainpc', 'quill')).toBe(0);
+  });
+
   test('what was agreed to inside of a container does not run on the host itself', async () => {
     const command = ['/bin/sh', 'service.sh', 'boxed'];
     const { folder: place } = hosts['mainpc']!;

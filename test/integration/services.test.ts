@@ -34,6 +34,7 @@ services:
     command: [python3, voice.py]
     dependsOn: [vector-store]
     gpu: { vramGiB: 6, because: [torch] }
+    models: [{ model: llama8b_q4, tokensPerDay: 400000 }]
     source: startup.yaml:4
 `;
 type Files = Record<string, string>;
@@ -256,6 +257,7 @@ test('the command applies fleet.d with fleet.yaml, lists it, shows one and write
   const show = await soulfra('services', 'show', 'voice');
   expect(show.out).toContain('command python3 voice.py');
   expect(show.out).toContain('needs vector-store');
+  expect(show.out).toContain('asks llama8b_q4, 400000 tokens a day');
 
   expect((await soulfra('fleet', 'map', '--markdown')).out).toContain(
     '| voice | none | unknown | - | not planned yet |',

@@ -67,6 +67,7 @@ import { licenseChanges } from '../../domain/licenses.ts';
 import { signingKeySources } from '../../domain/signing-keys.ts';
 import { workJoins } from '../../domain/work.ts';
 import { whisperSources, whisperStates } from '../../domain/whispers.ts';
+import { mirrorTargets } from '../../domain/public-mirror.ts';
 import { openStoreScope, type StoreScope } from '../support/store-scope.ts';
 
 let store: StoreScope;
@@ -85,6 +86,8 @@ const words: Record<string, readonly string[]> = {
   'agent_drift.state': driftStates,
   'backups.state': backupStates,
   'restore_drills.state': backupStates,
+  'mirror_runs.state': backupStates,
+  'mirror_runs.target': mirrorTargets,
   'ballots.method': votingMethods,
   'ballots.state': ballotStates,
   'votes.origin': voteOrigins,

@@ -32,6 +32,7 @@ import { createMachineStore } from '../../stores/machines.ts';
 import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
 import { backupHistories, recordBackups } from './record-backups.ts';
+import { mirrorHistories, recordMirror } from './record-mirror.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
@@ -144,6 +145,8 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (isAlone(gatewayHistories)) return;
   await recordBackups({ client, ...rest }, save);
   if (isAlone(backupHistories)) return;
+  await recordMirror({ client, ...rest }, folder, save);
+  if (isAlone(mirrorHistories)) return;
   await recordHealth();
   if (isAlone(healthHistories)) return;
   const servicesAlone = isAlone(serviceHistories);

@@ -150,11 +150,14 @@ export async function openLab(
         ...env,
       });
       const url = `http://127.0.0.1:${port}`;
-      await until('the API answers', () =>
-        fetch(`${url}/v1/health/ready`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
+      await until(
+        'the API answers',
+        () =>
+          fetch(`${url}/v1/health/ready`).then(
+            ({ ok }) => ok,
+            () => false,
+          ),
+        120_000,
       );
       return { url, token, process: api };
     },

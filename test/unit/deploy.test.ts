@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { composeReports } from '../../config/imports/compose-schema.ts';
@@ -12,12 +12,16 @@ import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
 import { environmentText, fileChanges, writeFolder } from '../../deploy/compose/folder.ts';
 import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
-import { composeKit, portRows, readShipped } from '../../deploy/compose/kit.ts';
+import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
+import { composeKit, hostKit, portRows, readShipped } from '../../deploy/compose/kit.ts';
+import { unitFiles } from '../../deploy/compose/units.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { deploySite } from '../../domain/deploy-site.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { isDomainError } from '../../domain/errors.ts';
+import { onPath } from '../../deploy/embedded/resolve.ts';
+import { lacks } from '../support/not-run.ts';
 
 const shipped = readShipped(join(repositoryRoot, 'deploy'));
 const reference = loadFleetFile(join(repositoryRoot, 'fleet.yaml'));
@@ -204,9 +208,13 @@ describe('the folder', () => {
       expect(secret(`tls/${name}`)).toBe(name.endsWith('.key') ? 0o600 : 0o644);
     expect(secret('authority')).toBe(0o700);
     const before = hashes(folder);
+    // The very files: a process that watches its certificate takes another file for a renewal, and ends.
+    const inodes = () => Object.keys(hashes(folder)).map((path) => [path, statSync(join(folder, path)).ino]);
+    const files = inodes().filter(([path]) => path !== '/.kit.json');
     const second = await write(fleetOf(2, withStandby));
     expect(second).toEqual({ changes: [], made: [] });
     expect(hashes(folder)).toEqual(before);
+    expect(inodes().filter(([path]) => path !== '/.kit.json')).toEqual(files);
     expect(readdirSync(parent)).toEqual(['kit']);
     // Servers by their names, clients as nothing but clients: by another program than ours.
     const verified = (purpose: string, name: string, ...more: string[]) =>
@@ -380,6 +388,79 @@ describe('the host', () => {
       expect.stringMatching(/^pc2 has 1 GPU in fleet\.yaml, but nvidia-smi/),
     ]);
     expect(await gpuFaults(reference.machines[0]!, { PATH: '' }, true)).toEqual([]);
+  });
+});
+
+describe('units of systemd', () => {
+  const site = deploySite(fleetOf(2));
+  const folder = '/srv/soulfra-deploy';
+  const programs = Object.fromEntries(Object.keys(programMends).map((name) => [name, '/bin/true'])) as Programs;
+  const layout = { folder, root: '/srv/soulfra', node: '/bin/true', programs, path: '/usr/bin:/bin' };
+  const config = hostKit(site, shipped, folder, programs);
+  const units = [...unitFiles(site, layout, config, 'root')].filter(([path]) => path.endsWith('.service'));
+
+  test('each starts after what it needs, runs as whom it is told, and holds no secret', () => {
+    expect(units.map(([path]) => path)).toEqual([
+      ...['postgres', 'redis', 'temporal-schema', 'temporal', 'temporal-namespace', 'api', 'first-fleet', 'worker'].map(
+        (name) => `units/pc2/soulfra-kit-${name}.service`,
+      ),
+      'units/mainpc/soulfra-kit-worker.service',
+    ]);
+    for (const [path, text] of units) {
+      const needed = /^Requires=(.*)$/m.exec(text)?.[1]?.split(' ') ?? [];
+      const names = units.map(([other]) => other).filter((other) => path.split('/')[1] === other.split('/')[1]);
+      for (const need of needed)
+        expect(
+          names.some((name) => name.endsWith(`/${need}`)),
+          `${path} ${need}`,
+        ).toBe(true);
+      expect(text).toMatch(/^User=root$/m);
+      expect(text).toMatch(/^MemoryMax=\d/m);
+      expect(text).not.toMatch(/PRIVATE KEY|:\/\/\w+:[^@\s]+@/);
+    }
+  });
+
+  test('a changed setting of a server is a change of its unit alone', () => {
+    const other = new Map([...config].map(([path, text]) => [path, path.endsWith('redis.conf') ? `${text}#\n` : text]));
+    const now = unitFiles(site, layout, other, 'root');
+    expect(units.filter(([path, text]) => now.get(path) !== text).map(([path]) => path)).toEqual([
+      'units/pc2/soulfra-kit-redis.service',
+    ]);
+  });
+
+  const lacksAnalyzer = lacks(
+    {
+      test: 'units of the kit by systemd',
+      needs: 'systemd-analyze',
+      command: 'apt-get install systemd',
+      excused: true,
+    },
+    onPath('systemd-analyze', process.env) !== undefined,
+  );
+  test.skipIf(lacksAnalyzer)('systemd itself takes every unit', () => {
+    const place = mkdtempSync(join(tmpdir(), 'soulfra-units-'));
+    try {
+      for (const machine of ['pc2', 'mainpc']) {
+        const files = units
+          .filter(([path]) => path.startsWith(`units/${machine}/`))
+          .map(([path, text]) => {
+            const file = join(place, basename(path));
+            writeFileSync(file, text);
+            return file;
+          });
+        const verify = (...named: string[]) =>
+          spawnSync('systemd-analyze', ['verify', ...named], {
+            encoding: 'utf8',
+            env: { ...process.env, SYSTEMD_UNIT_PATH: `${place}:` },
+          }).stderr;
+        const ofOurs = (said: string) => said.split('\n').filter((line) => line.includes('soulfra-kit-'));
+        expect(ofOurs(verify(...files))).toEqual([]);
+        writeFileSync(files[0]!, readFileSync(files[0]!, 'utf8').replace('Restart=on-failure', 'Restart=sometimes'));
+        expect(ofOurs(verify(files[0]!))).not.toEqual([]);
+      }
+    } finally {
+      rmSync(place, { recursive: true, force: true });
+    }
   });
 });
 

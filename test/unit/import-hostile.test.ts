@@ -99,7 +99,11 @@ describe('hostile files are left out by name, and the rest is read', () => {
       (folder) => {
         expect(() => openTree([folder], { ...treeLimits, entries: 3 })).toThrow(/more than 3 files and folders/);
         expect(openTree([folder]).skipped).toEqual([
-          { path: `${'d/'.repeat(treeLimits.depth + 1)}`, reason: `lies more than ${treeLimits.depth} folders deep` },
+          {
+            path: `${'d/'.repeat(treeLimits.depth + 1)}`,
+            reason: `lies more than ${treeLimits.depth} folders deep`,
+            unread: true,
+          },
         ]);
       },
     );

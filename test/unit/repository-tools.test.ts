@@ -81,6 +81,12 @@ test('a tool that fails, prints nonsense or breaks off is unknown with the reaso
   ]);
 });
 
+test('a traceback that stands in the text of a file is no fault of the tool', async () => {
+  const says = `app.py:1: invalid syntax at "raise Broken('Traceback (most recent call last):')"`;
+  const reports = await runWith({ vulture: `cat >&2 <<'END'\n${says}\nEND\nexit 1` });
+  expect(reports.find(({ tool }) => tool === 'vulture')).toMatchObject({ state: 'ran', findings: [] });
+});
+
 test('a tool that does not end, or prints without end, is ended with all that it started', async () => {
   let pid = 0;
   const hangs = '/bin/sleep 600 & echo $! > "${0%/*}/pid"; wait';

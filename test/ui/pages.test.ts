@@ -1,0 +1,222 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listingSlug } from '../../domain/listing-slugs.ts';
+import { createBallotStore } from '../../stores/ballots.ts';
+import { newId } from '../../stores/ids.ts';
+import { openNotice } from '../../stores/notices.ts';
+import { openShop, type Shop } from '../support/market.ts';
+import { hostileText } from '../support/markup.ts';
+import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+
+const looks = [
+  { name: 'light and wide', theme: 'light', width: 1280, height: 800 },
+  { name: 'dark on a phone', theme: 'dark', width: 390, height: 844 },
+] as const;
+
+describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
+  let shop: Shop;
+  let stage: UiStage;
+  let addresses: string[];
+  beforeAll(async () => {
+    shop = await openShop();
+    stage = await openUiStage({}, shop.api);
+    addresses = await seedHostile(shop);
+  }, 180_000);
+  afterAll(async () => {
+    await stage?.close();
+    await shop?.close();
+  }, 60_000);
+
+  for (const { name, ...look } of looks)
+    test(`${name}: axe finds nothing, nothing that somebody wrote is run, nothing fails or comes from elsewhere`, async () => {
+      const { page, faults, close } = await stage.visit(look);
+      const found: Record<string, unknown> = {};
+      for (const address of addresses) {
+        await page.goto(stage.url + address);
+        await settled(page);
+        const findings = await axeFindings(page);
+        const run = await page.evaluate<unknown>('window.executed');
+        const over = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+        if (findings.length > 0 || run !== undefined || over > 0 || faults.length > 0)
+          found[address] = { findings, run, over, faults: faults.splice(0) };
+        if (process.env['SOULFRA_SHOTS'])
+          await page.screenshot({
+            path: `${process.env['SOULFRA_SHOTS']}/${name.replaceAll(' ', '-')}${address.replaceAll('/', '_')}.png`,
+            fullPage: true,
+          });
+      }
+      expect(found).toEqual({});
+      await close();
+    }, 180_000);
+
+  test('what waits is settled by its one button, and then all is well since', async () => {
+    const { page, close } = await stage.visit({ as: shop.api.stranger });
+    const { ownerId } = shop.api.stranger;
+    await page.goto(`${stage.url}/`);
+    await page.getByText(/^All well since/).waitFor();
+    const key = 'payment:one';
+    await openNotice(shop.db, {
+      id: newId('notice'),
+      ownerId,
+      kind: 'payment_differs',
+      key,
+      subject: 'pur_1',
+      title: 'A payment differs',
+    });
+    await page.reload();
+    await page.getByRole('heading', { name: 'A payment differs' }).waitFor();
+    await page.getByRole('button', { name: 'Do it' }).click();
+    await page.getByText(/^All well since/).waitFor();
+    await close();
+  }, 60_000);
+
+  test('bought for credits, verified offline, redeemed twice: the second is refused', async () => {
+    await shop.grant(shop.buyer.ownerId, 2_500);
+    const listingId = await shop.list({ title: 'One evening', kinds: ['single_use'] });
+    const { page, context, faults, close } = await stage.visit({ as: shop.buyer, width: 390, height: 844 });
+    await page.goto(`${stage.url}/l/${listingSlug({ id: listingId, title: 'One evening' })}`);
+    await page.getByRole('link', { name: 'Buy' }).click();
+    await page.getByRole('button', { name: 'Buy for €10.00' }).click();
+    await page.getByRole('link', { name: 'Open the license' }).click();
+    await page.getByRole('button', { name: 'Keep the proof here' }).click();
+    const verify = page.getByRole('button', { name: 'Verify offline' });
+    await verify.waitFor();
+    expect(faults).toEqual([]);
+
+    await context.setOffline(true);
+    await verify.click();
+    // Genuine; of counted uses only the server can say how many are left.
+    await page.locator('[data-code=REDEEM_ONLINE]').waitFor();
+    await context.setOffline(false);
+
+    await page.getByRole('button', { name: 'Redeem', exact: true }).click();
+    await page.getByText('Redeemed: use number 1').first().waitFor();
+    await page.getByLabel('Id of the use').fill('use-2');
+    await page.getByRole('button', { name: 'Redeem', exact: true }).click();
+    await page.locator('.field-error').waitFor();
+    const { rows } = await sql`select uses, state from licenses where owner_id = ${shop.buyer.ownerId}`.execute(
+      shop.db,
+    );
+    expect(rows).toEqual([{ uses: 1, state: 'used_up' }]);
+    await close();
+  }, 90_000);
+
+  test('what was loaded is readable without a network, and nothing that was pressed then is sent later', async () => {
+    const { page, context, close } = await stage.visit({ as: shop.buyer });
+    await page.goto(`${stage.url}/market/licenses`);
+    await settled(page);
+    await page.evaluate('navigator.serviceWorker.ready.then(() => true)');
+    // From the second load on the worker is asked.
+    await page.reload();
+    await settled(page);
+    await page.waitForFunction('navigator.serviceWorker.controller !== null');
+    await page.reload();
+    await settled(page);
+    await context.setOffline(true);
+    await page.reload();
+    await page.getByText(/^Offline since/).waitFor();
+    await page.getByRole('table').waitFor();
+
+    const listingId = await shop.list({ title: 'Offline' });
+    await context.setOffline(false);
+    await page.goto(`${stage.url}/market/${listingId}`);
+    await page.getByRole('button', { name: /^Buy for/ }).waitFor();
+    await context.setOffline(true);
+    await page.getByRole('button', { name: /^Buy for/ }).click();
+    await page.getByText('The API does not answer.').first().waitFor();
+    await context.setOffline(false);
+    await page.reload();
+    await settled(page);
+    const bought = await shop.db.selectFrom('purchases').select('id').where('listingId', '=', listingId).execute();
+    expect(bought).toEqual([]);
+    await close();
+  }, 90_000);
+});
+
+/** Persona, memory, drop, guild, ballot, listing, channel and notices, all written by somebody who means harm; and where they are shown. */
+async function seedHostile(shop: Shop): Promise<string[]> {
+  const { api, db } = shop;
+  const post = async (url: string, body: unknown, token = api.tokens.operator) => {
+    const { status, json, text } = await api.call('POST', url, {
+      body,
+      token,
+      headers: { 'idempotency-key': newId('request') },
+    });
+    if (status >= 300) throw new Error(`${url}: ${text}`);
+    return json['id'] as string;
+  };
+  await sql`update agents set name = ${hostileText(60)}, persona = ${hostileText(900)} where id = 'rook-001'`.execute(
+    db,
+  );
+  await post('/v1/agents/rook-001/memories', { text: hostileText(900) });
+  const listing = await shop.list({ title: hostileText(120), summary: hostileText(1_900) });
+  await shop.grant(api.ownerId, 5_000);
+  const bought = await shop.buy(listing, { by: { ownerId: api.ownerId, token: api.tokens.operator } });
+  const guild = await post('/v1/guilds', { name: hostileText(60), purpose: hostileText(280), seats: 9 });
+  const ballot = await post('/v1/ballots', {
+    title: hostileText(120),
+    text: hostileText(900),
+    guildId: guild,
+    method: 'ranked',
+    options: [hostileText(60), 'Two', 'Three'],
+  });
+  await sql`update ballots set opens_at = clock_timestamp() where id = ${ballot}`.execute(db);
+  await createBallotStore(db).openVote(ballot);
+  const channel = await post('/v1/channels', {
+    kind: 'feed',
+    name: hostileText(70),
+    settings: { title: hostileText(180), siteUrl: 'https://my.blog/' },
+  });
+  const drop = await post('/v1/drops', {
+    title: hostileText(180),
+    body: hostileText(900),
+    narration: hostileText(300),
+    channels: [channel],
+  });
+  const waiting = await post('/v1/drops', { title: 'Waits', body: hostileText(300), channels: [channel] });
+  await sql`update drops set state = 'awaiting_approval', publish_at = now() where id = ${waiting}`.execute(db);
+  await sql`insert into deliveries (id, owner_id, drop_id, channel_id, state, text, reason, due_at, ended_at)
+    values (${newId('delivery')}, ${api.ownerId}, ${drop}, ${channel}, 'unconfirmed', ${hostileText(900)}, ${hostileText(200)}, now(), now())`.execute(
+    db,
+  );
+  for (const [kind, subject] of [
+    ['drop_waiting', waiting],
+    ['machine_lost', 'big'],
+    ['parked_work', 'llama8b_q4'],
+    ['readiness_critical', 'run'],
+  ] as const)
+    await openNotice(db, {
+      id: newId('notice'),
+      ownerId: api.ownerId,
+      kind,
+      key: `${kind}:${subject}`,
+      subject,
+      title: hostileText(100),
+      detail: hostileText(900),
+    });
+  return [
+    '/',
+    '/masks',
+    '/agents/rook-001',
+    '/agents/rook-001?tab=memories',
+    '/drops',
+    '/drops/new',
+    `/drops/${drop}`,
+    '/market',
+    `/market/${listing}`,
+    '/market/licenses',
+    `/market/licenses/${bought.json['licenseId'] as string}`,
+    '/market/desk',
+    '/guilds',
+    `/guilds/${guild}`,
+    `/ballots/${ballot}`,
+    '/operations',
+    '/operations/readiness',
+    '/operations/schedules',
+    '/operations/people',
+    '/store',
+    `/l/${listingSlug({ id: listing, title: hostileText(120) })}`,
+    '/join',
+    `/narration/${channel}`,
+  ];
+}

@@ -1,0 +1,67 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { axeFindings, lacksBrowser, openUiStage, type UiStage } from '../support/ui-stage.ts';
+import { applyFleet } from '../support/outbound.ts';
+
+const part = (page: Page, name: string) => page.locator(`[data-part=${name}]`);
+const press = (page: Page) => page.getByRole('button', { name: 'Sign in' }).click();
+const isIn = (page: Page) => page.locator('.shell').waitFor();
+
+describe.skipIf(lacksBrowser('signing in by a browser'))('the door', () => {
+  let stage: UiStage;
+  beforeAll(async () => {
+    stage = await openUiStage();
+    await applyFleet(stage.api.db, stage.api.ownerId, {});
+  }, 120_000);
+  afterAll(() => stage?.close(), 60_000);
+
+  test('a link that is opened is used up by the press of the button alone', async () => {
+    const once = await stage.newLink();
+    const stranger = () => stage.visit({ signedIn: false });
+    const [scanner, person, late] = await Promise.all([stranger(), stranger(), stranger()]);
+    // Whatever opens links to look at them runs the page's script, too.
+    for (const { page } of [scanner, person, late]) {
+      await page.goto(`${stage.url}/#once=${once}`);
+      await part(page, 'link').waitFor();
+      expect(await page.evaluate('location.hash')).toBe('');
+    }
+    expect(await axeFindings(person.page)).toEqual([]);
+    const used = () => stage.api.db.selectFrom('tokens').select('usedAt').where('kind', '=', 'once').execute();
+    expect(await used()).toEqual([{ usedAt: null }]);
+
+    await press(person.page);
+    await isIn(person.page);
+    expect(await used()).toEqual([{ usedAt: expect.any(Date) }]);
+    await person.page.goto(stage.url);
+    await isIn(person.page);
+
+    await press(late.page);
+    await late.page
+      .getByText('This sign-in link was used already, or its time is over: ask for another one.')
+      .waitFor();
+    expect(await late.page.getByRole('button', { name: 'Sign in' }).count()).toBe(0);
+    await late.page.goto(stage.url);
+    await part(late.page, 'signed-out').waitFor();
+    expect(await axeFindings(late.page)).toEqual([]);
+
+    // Another link, in the same tab.
+    const next = await stage.newLink();
+    await late.page.evaluate(`location.hash = 'once=${next}'`);
+    await part(late.page, 'link').waitFor();
+    await press(late.page);
+    await isIn(late.page);
+    await Promise.all([scanner, person, late].map((visitor) => visitor.close()));
+  });
+
+  test('who signs out is out, and the page says how to come back', async () => {
+    const { page, close } = await stage.visit();
+    await page.goto(stage.url);
+    await isIn(page);
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await part(page, 'signed-out').waitFor();
+    await page.goto(stage.url);
+    await part(page, 'signed-out').waitFor();
+    await close();
+  });
+});

@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import { maskSvg } from '../../domain/masks.ts';
+import { replanUiTown, seedUiTown } from '../support/ui-town.ts';
+
+/** Every view by its address. */
+const addresses = [
+  '/',
+  '/fleet',
+  '/masks',
+  '/agents/vesper-001',
+  '/agents/vesper-001?tab=memories',
+  '/nothing-is-here',
+];
+const looks = [
+  { name: 'light and wide', theme: 'light', width: 1280, height: 800 },
+  { name: 'dark on a phone', theme: 'dark', width: 390, height: 844 },
+] as const;
+
+describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
+  let stage: UiStage;
+  beforeAll(async () => {
+    stage = await openUiStage();
+    await seedUiTown(stage.api);
+  }, 120_000);
+  afterAll(() => stage?.close(), 60_000);
+
+  for (const look of looks)
+    for (const address of addresses)
+      test(`${address}, ${look.name}: axe finds nothing, nothing fails, nothing comes from elsewhere`, async () => {
+        const { page, faults, close } = await stage.visit(look);
+        await page.goto(stage.url + address);
+        await settled(page);
+        expect(await axeFindings(page)).toEqual([]);
+        expect(faults).toEqual([]);
+        expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+        await close();
+      });
+
+  test('by keyboard alone: past the menu, through it, and to what was chosen', async () => {
+    const { page, close } = await stage.visit();
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    const focused = () =>
+      page.evaluate<string>('document.activeElement.textContent.trim() || document.activeElement.id');
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Skip to content');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/#content$/);
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    for (let i = 0; i < 20 && (await focused()) !== 'Fleet'; i += 1) await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Fleet');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/fleet');
+    await page.locator('#content:focus').waitFor();
+    await close();
+  });
+
+  test('a machine is lost: its dots move to where the plan puts them, and nothing is loaded again', async () => {
+    const { page, faults, close } = await stage.visit();
+    await page.goto(`${stage.url}/fleet`);
+    await settled(page);
+    await page.getByText('Live', { exact: true }).first().waitFor();
+    await page.evaluate('window.loadedOnce = true');
+    const placesOf = () =>
+      page.evaluate<string[]>(
+        `[...document.querySelectorAll('.dot[data-kind=agent]')].map((dot) => dot.style.transform)`,
+      );
+    await page.locator('.dot').first().waitFor();
+    const before = await placesOf();
+    expect(before).toHaveLength(297);
+
+    await page.getByRole('button', { name: 'Simulate its loss' }).first().click();
+    await page.getByRole('heading', { name: 'If mainpc were lost' }).waitFor();
+    expect(await placesOf()).not.toEqual(before);
+    await page.getByRole('button', { name: 'Back to now' }).click();
+    await page.getByRole('heading', { name: 'If mainpc were lost' }).waitFor({ state: 'detached' });
+    expect(await placesOf()).toEqual(before);
+
+    await stage.api.db.updateTable('machines').set({ state: 'lost' }).where('id', '=', 'mainpc').execute();
+    await replanUiTown(stage.api);
+    await page.locator('.yard[data-state=lost]').waitFor();
+    const after = await placesOf();
+    expect(after).toHaveLength(297);
+    expect(after.filter((place, i) => place !== before[i]).length).toBeGreaterThan(50);
+    expect(await page.evaluate('window.loadedOnce')).toBe(true);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  test('from the sign-in link to a mask, its agent, and what it recalls, with why', async () => {
+    const { page, faults, close } = await stage.visit({ signedIn: false, width: 390, height: 844 });
+    await page.goto(`${stage.url}/#once=${await stage.newLink()}`);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.foot').getByRole('link', { name: 'Masks' }).click();
+    await page.getByText('297 masks').waitFor();
+    expect(await page.locator('.masks-card').count()).toBeLessThan(120);
+    await page.getByLabel('Search').fill('vesper-001');
+    await page.getByText('1 mask', { exact: true }).waitFor();
+    await page.locator('.masks-card').click();
+    await page.waitForURL('**/agents/vesper-001');
+    await page.getByRole('tab', { name: 'Memories' }).click();
+    await page.getByLabel('What would it recall?').fill('the ferry bell');
+    await page.getByRole('button', { name: 'Recall' }).click();
+    await page.locator('.score').first().waitFor();
+    expect(await page.locator('.memory').first().innerText()).toContain('ferry bell');
+    expect(faults.filter((fault) => !fault.includes('401'))).toEqual([]);
+    await close();
+  });
+
+  test('the masks of the shipped town are told apart at 48 pixels', async () => {
+    const agents = await stage.api.db.selectFrom('agents').select('maskSeed').execute();
+    const pictures = agents.map(({ maskSeed }) => `data:image/svg+xml,${encodeURIComponent(maskSvg(maskSeed))}`);
+    const { page, close } = await stage.visit({ signedIn: false });
+    const fewest = await page.evaluate<number>(`(async (pictures) => {
+      const size = 48;
+      const context = Object.assign(document.createElement('canvas'), { width: size, height: size }).getContext('2d', { willReadFrequently: true });
+      const drawn = [];
+      for (const picture of pictures) {
+        const image = Object.assign(new Image(size, size), { src: picture });
+        await image.decode();
+        context.clearRect(0, 0, size, size);
+        context.drawImage(image, 0, 0, size, size);
+        drawn.push(context.getImageData(0, 0, size, size).data);
+      }
+      let fewest = Infinity;
+      for (let a = 0; a < drawn.length; a += 1) for (let b = 0; b < a; b += 1) {
+        let others = 0;
+        for (let at = 0; at < drawn[a].length; at += 4) {
+          const apart = Math.abs(drawn[a][at] - drawn[b][at]) + Math.abs(drawn[a][at + 1] - drawn[b][at + 1]) + Math.abs(drawn[a][at + 2] - drawn[b][at + 2]);
+          if (apart > 90) others += 1;
+        }
+        fewest = Math.min(fewest, others);
+      }
+      return fewest;
+    })(${JSON.stringify(pictures)})`);
+    // Of 2304; a pair of eyes is about as many.
+    expect(fewest).toBeGreaterThan(40);
+    await close();
+  });
+});

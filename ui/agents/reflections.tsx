@@ -1,0 +1,98 @@
+import { useState } from 'react';
+import type { Thing } from '../client.ts';
+import { counted, dateTime } from '../format.ts';
+import { Button } from '../parts/button.tsx';
+import { Empty, Shown } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { useApi, usePages } from '../queries.ts';
+import { text } from '../text.ts';
+import { ScoreParts } from './score-parts.tsx';
+
+const words = text.agent.reflection;
+
+/** What the agent has concluded; each opens to the memories that it rests on. */
+export function Reflections({ agentId, open }: { agentId: string; open?: string | undefined }) {
+  const reflections = usePages('GET /v1/reflections', { query: { agentId, limit: 20 } });
+  return (
+    <Shown
+      of={{ data: reflections.rows, error: reflections.error, refetch: reflections.refetch as never }}
+      isEmpty={(rows) => rows.length === 0}
+      empty={<Empty title={words.none} />}
+    >
+      {(rows) => (
+        <>
+          <ul className="rows panel">
+            {rows.map((reflection) => (
+              <Reflection key={reflection.id} reflection={reflection} isOpen={reflection.id === open} />
+            ))}
+          </ul>
+          {reflections.hasNextPage && (
+            <p>
+              <Button disabled={reflections.isFetchingNextPage} onClick={() => void reflections.fetchNextPage()}>
+                {text.states.more}
+              </Button>
+            </p>
+          )}
+        </>
+      )}
+    </Shown>
+  );
+}
+
+function Reflection({ reflection, isOpen }: { reflection: Thing<'Reflection'>; isOpen: boolean }) {
+  const [wanted, setWanted] = useState(isOpen);
+  const { id, text: said, source, modelId, memories, createdAt, degraded, forgottenAt, machineId } = reflection;
+  return (
+    <li>
+      <p className="agent-insight">{forgottenAt === null ? said : words.forgotten}</p>
+      <p className="faint">
+        {source === 'extractive' ? text.fleet.extractive : modelId} · {machineId ?? words.imported}
+        {degraded && ` · ${text.fleet.degraded}`} · <Time at={createdAt} />
+      </p>
+      <details open={isOpen} onToggle={({ currentTarget }) => currentTarget.open && setWanted(true)}>
+        <summary>{words.evidence(counted(memories, 'memory', 'memories'))}</summary>
+        {wanted && <Evidence id={id} />}
+      </details>
+    </li>
+  );
+}
+
+function Evidence({ id }: { id: string }) {
+  const explained = useApi('GET /v1/reflections/{id}/explain', { path: { id } });
+  return (
+    <Shown of={explained}>
+      {({ evidence, call, prompt, note }) => (
+        <div className="evidence">
+          <ol className="rows">
+            {evidence.map(({ memoryId, text: said, occurredAt, scored, alias }) => (
+              <li key={memoryId} className="memory">
+                <p>
+                  {alias && <span className="code soft">[{alias}] </span>}
+                  {said}
+                </p>
+                <p className="faint">{dateTime(occurredAt)}</p>
+                {scored && <ScoreParts {...scored} />}
+              </li>
+            ))}
+          </ol>
+          {call?.question && (
+            <p className="soft">
+              {words.question} {call.question}
+            </p>
+          )}
+          {note && <p className="faint">{note}</p>}
+          {prompt && (
+            <details>
+              <summary>{words.prompt}</summary>
+              {prompt.messages.map(({ role, content }, i) => (
+                <pre key={`${role} ${i}`} className="prompt">
+                  {content}
+                </pre>
+              ))}
+            </details>
+          )}
+        </div>
+      )}
+    </Shown>
+  );
+}

@@ -1,0 +1,34 @@
+import { text } from '../text.ts';
+
+interface Props {
+  score: number;
+  recency: number;
+  importance: number;
+  relevance: number;
+}
+
+const kinds = ['relevance', 'importance', 'recency'] as const;
+
+/** Why a memory came to mind: what its score is made of. */
+export function ScoreParts({ score, ...parts }: Props) {
+  const words = text.agent.score;
+  return (
+    <dl className="score">
+      <div>
+        <dt>{words.score}</dt>
+        <dd>{score.toFixed(2)}</dd>
+      </div>
+      {kinds.map((kind) => (
+        <div key={kind}>
+          <dt>{words[kind]}</dt>
+          <dd>
+            <span className="score-bar" aria-hidden>
+              <span style={{ width: `${Math.round(100 * Math.min(1, Math.max(0, parts[kind])))}%` }} />
+            </span>
+            {parts[kind].toFixed(2)}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

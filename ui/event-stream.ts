@@ -1,0 +1,66 @@
+import { problemOf } from './client.ts';
+
+export interface StreamEvent {
+  id: string | undefined;
+  type: string;
+  data: string;
+}
+
+interface Reading {
+  signal: AbortSignal;
+  /** The id of the last event that was read; the stream goes on after it. */
+  last?: string | undefined;
+  method?: 'GET' | 'POST';
+  headers?: Record<string, string>;
+  body?: unknown;
+  onOpen?: () => void;
+  onEvent: (event: StreamEvent) => void;
+}
+
+/** Reads server-sent events until the stream ends. EventSource hears only types that it is told beforehand, and cannot post. @throws Problem */
+export async function readEvents(
+  url: string,
+  { signal, last, method = 'GET', headers = {}, body, onOpen, onEvent }: Reading,
+): Promise<void> {
+  const response = await fetch(url, {
+    method,
+    signal,
+    headers: {
+      accept: 'text/event-stream',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(last === undefined ? {} : { 'last-event-id': last }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!response.ok || response.body === null) throw await problemOf(response);
+  onOpen?.();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const parser = createEventParser(onEvent);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    parser(value);
+  }
+}
+
+/** Takes the text of a stream piece by piece, wherever it was cut. */
+export function createEventParser(onEvent: (event: StreamEvent) => void): (text: string) => void {
+  let rest = '';
+  return (text) => {
+    const blocks = (rest + text).split(/\r?\n\r?\n/);
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const event: StreamEvent = { id: undefined, type: 'message', data: '' };
+      const data: string[] = [];
+      for (const line of block.split(/\r?\n/)) {
+        const [, field, value = ''] = /^(\w+): ?(.*)$/s.exec(line) ?? [];
+        if (field === 'id') event.id = value;
+        else if (field === 'event') event.type = value;
+        else if (field === 'data') data.push(value);
+      }
+      event.data = data.join('\n');
+      if (event.id !== undefined || data.length > 0) onEvent(event);
+    }
+  };
+}

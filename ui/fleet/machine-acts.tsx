@@ -1,0 +1,74 @@
+import { CirclePause, CirclePlay, Unplug } from 'lucide-react';
+import { useState } from 'react';
+import type { Thing } from '../client.ts';
+import { Button } from '../parts/button.tsx';
+import { Dialog } from '../parts/dialog.tsx';
+import { useToasts } from '../parts/toasts.tsx';
+import { useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+
+const words = text.fleet.acts;
+
+/** What can be done with a machine: look what its loss would do, take it out of service, and back. */
+export function MachineActs({
+  machine: { id, state },
+  onSimulate,
+}: {
+  machine: Thing<'Machine'>;
+  onSimulate: () => void;
+}) {
+  const may = useMay('operator');
+  const [isAsking, setAsking] = useState(false);
+  const { done, failed } = useToasts();
+  const touches = ['GET /v1/fleet', 'GET /v1/fleet/map', 'GET /v1/machines'] as const;
+  const drain = useWrite('POST /v1/machines/{id}/drain', { touches });
+  const undrain = useWrite('POST /v1/machines/{id}/undrain', { touches });
+  const input = { path: { id }, query: {} };
+  const isOut = state === 'draining' || state === 'drained';
+  return (
+    <div className="machine-acts">
+      <Button onClick={onSimulate}>
+        <Unplug aria-hidden />
+        {words.simulate}
+      </Button>
+      {may && isOut && (
+        <Button
+          disabled={undrain.isPending}
+          onClick={() => undrain.mutate(input, { onSuccess: () => done(words.resumed(id)), onError: failed })}
+        >
+          <CirclePlay aria-hidden />
+          {words.resume}
+        </Button>
+      )}
+      {may && !isOut && state !== 'lost' && (
+        <Button onClick={() => setAsking(true)}>
+          <CirclePause aria-hidden />
+          {words.drain}
+        </Button>
+      )}
+      <Dialog
+        title={words.drainTitle(id)}
+        isOpen={isAsking}
+        onClose={() => setAsking(false)}
+        acts={
+          <>
+            <Button onClick={() => setAsking(false)}>{text.app.close}</Button>
+            <Button
+              kind="main"
+              disabled={drain.isPending}
+              onClick={() => {
+                setAsking(false);
+                drain.mutate(input, { onSuccess: () => done(words.draining(id)), onError: failed });
+              }}
+            >
+              {words.drain}
+            </Button>
+          </>
+        }
+      >
+        <p>{words.drainText}</p>
+      </Dialog>
+    </div>
+  );
+}

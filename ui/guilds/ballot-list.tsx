@@ -1,0 +1,43 @@
+import { Link } from '@tanstack/react-router';
+import { StateBadge } from '../parts/badge.tsx';
+import { Empty, Shown } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { useApi } from '../queries.ts';
+import { text } from '../text.ts';
+
+const words = text.guilds;
+
+export function BallotList({ guildId }: { guildId?: string }) {
+  const ballots = useApi('GET /v1/ballots', { query: { limit: 50, ...(guildId === undefined ? {} : { guildId }) } });
+  return (
+    <Shown
+      of={ballots}
+      isEmpty={({ items }) => items.length === 0}
+      empty={<Empty title={words.noBallots}>{words.noBallotsText}</Empty>}
+    >
+      {({ items }) => (
+        <ul className="panel rows">
+          {items.map(({ id, title, state, closesAt, opensAt, authorId }) => (
+            <li key={id} className="guilds-ballot">
+              <Link to="/ballots/$ballotId" params={{ ballotId: id }}>
+                {title}
+              </Link>
+              <span className="faint">
+                <StateBadge state={state} /> {words.by(authorId)}{' '}
+                {closesAt !== null ? (
+                  <>
+                    · {words.closes} <Time at={closesAt} />
+                  </>
+                ) : (
+                  <>
+                    · {words.opens} <Time at={opensAt} />
+                  </>
+                )}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Shown>
+  );
+}

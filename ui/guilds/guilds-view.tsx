@@ -1,0 +1,122 @@
+import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
+import { counted } from '../format.ts';
+import { Button } from '../parts/button.tsx';
+import { useDecision } from '../parts/decision.ts';
+import { Dialog } from '../parts/dialog.tsx';
+import { AreaField, TextField } from '../parts/fields.tsx';
+import { Page, Section } from '../parts/page.tsx';
+import { Empty, Shown } from '../parts/states.tsx';
+import { useApi, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+import { BallotList } from './ballot-list.tsx';
+import { NewBallot } from './new-ballot.tsx';
+import './guilds.css';
+
+const words = text.guilds;
+
+/** The guilds one is in, and what is voted on. */
+export function GuildsView() {
+  const guilds = useApi('GET /v1/guilds', { query: { state: 'open', limit: 100 } });
+  const may = useMay('member');
+  const [isNew, setNew] = useState<'guild' | 'ballot'>();
+  return (
+    <Page
+      title={words.title}
+      lead={words.lead}
+      acts={
+        may && (
+          <>
+            <Button kind="main" onClick={() => setNew('guild')}>
+              {words.found}
+            </Button>
+            <Button onClick={() => setNew('ballot')}>{words.propose}</Button>
+          </>
+        )
+      }
+    >
+      <Section title={words.yours}>
+        <Shown
+          of={guilds}
+          isEmpty={({ items }) => items.length === 0}
+          empty={<Empty title={words.none}>{words.noneText}</Empty>}
+        >
+          {({ items }) => (
+            <ul className="cards">
+              {items.map(({ id, name, purpose, seats, seatsUsed, own }) => (
+                <li key={id} className="panel card">
+                  <h3>
+                    <Link to="/guilds/$guildId" params={{ guildId: id }}>
+                      {name}
+                    </Link>
+                  </h3>
+                  {purpose !== '' && <p className="soft">{purpose}</p>}
+                  <p className="faint">
+                    {counted(seatsUsed, 'member')}, {counted(seats, 'seat')}
+                    {own.length > 0 &&
+                      ` · ${own.map(({ agentId, role }) => (agentId === null ? words.you(role) : `${agentId}: ${role}`)).join(', ')}`}
+                  </p>
+                </li>
+              ))}
+            </ul>
+          )}
+        </Shown>
+      </Section>
+      <Section title={words.ballots}>
+        <BallotList />
+      </Section>
+      {isNew === 'guild' && <NewGuild onClose={() => setNew(undefined)} />}
+      {isNew === 'ballot' && <NewBallot onClose={() => setNew(undefined)} />}
+    </Page>
+  );
+}
+
+function NewGuild({ onClose }: { onClose: () => void }) {
+  const [name, setName] = useState('');
+  const [purpose, setPurpose] = useState('');
+  const [seats, setSeats] = useState('12');
+  const decision = useDecision();
+  const found = useWrite('POST /v1/guilds', { touches: ['GET /v1/guilds'] });
+  const press = () => {
+    const body = { name, seats: Number(seats), ...(purpose === '' ? {} : { purpose }) };
+    found.mutate({ body, options: { idempotencyKey: decision.keyFor(body) } }, { onSuccess: onClose });
+  };
+  return (
+    <Dialog
+      title={words.found}
+      isOpen
+      onClose={onClose}
+      acts={
+        <>
+          <Button onClick={onClose}>{text.app.close}</Button>
+          <Button kind="main" disabled={found.isPending || name.trim() === ''} onClick={press}>
+            {words.found}
+          </Button>
+        </>
+      }
+    >
+      <div className="form">
+        <TextField label={words.name} value={name} maxLength={80} onChange={(event) => setName(event.target.value)} />
+        <AreaField
+          label={words.purpose}
+          value={purpose}
+          maxLength={1000}
+          onChange={(event) => setPurpose(event.target.value)}
+        />
+        <TextField
+          label={words.seats}
+          type="number"
+          min={1}
+          value={seats}
+          onChange={(event) => setSeats(event.target.value)}
+        />
+        {found.error && (
+          <p className="field-error" role="alert">
+            {found.error.message}
+          </p>
+        )}
+      </div>
+    </Dialog>
+  );
+}

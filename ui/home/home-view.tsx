@@ -1,0 +1,137 @@
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { CheckCheck } from 'lucide-react';
+import { useId, useState } from 'react';
+import { counted, dateTime } from '../format.ts';
+import { Badge } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
+import { Page } from '../parts/page.tsx';
+import { Shown } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { useToasts } from '../parts/toasts.tsx';
+import { useApi } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+import { askedBy, carryOut, isPress, type Notice, others, pageOf } from './acts.ts';
+import './home.css';
+
+const words = text.home;
+const severities = { info: 'info', warning: 'warn', critical: 'bad' } as const;
+const rank = { critical: 0, warning: 1, info: 2 } as const;
+
+/** What waits for a person: the worst first, each with the one button that settles it. */
+export function HomeView() {
+  const inbox = useApi('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
+  return (
+    <Page
+      title={words.title}
+      lead={inbox.data && inbox.data.items.length > 0 ? words.waits(inbox.data.items.length) : words.lead}
+    >
+      <Shown
+        of={inbox}
+        isEmpty={({ items }) => items.length === 0}
+        empty={<AllWell since={inbox.data?.clearSince ?? null} />}
+      >
+        {({ items }) => (
+          <ul className="home-list" aria-label={words.title}>
+            {items
+              .toSorted((a, b) => rank[a.severity] - rank[b.severity] || b.openedAt.localeCompare(a.openedAt))
+              .map((notice) => (
+                <NoticeCard key={notice.id} notice={notice} />
+              ))}
+          </ul>
+        )}
+      </Shown>
+    </Page>
+  );
+}
+
+function AllWell({ since }: { since: string | null }) {
+  const drops = useApi('GET /v1/reflections', { query: { limit: 1 } });
+  const last = drops.data?.items[0];
+  return (
+    <div className="state home-well" role="status">
+      <CheckCheck aria-hidden />
+      <p className="state-title">{since === null ? words.empty : words.well(dateTime(since))}</p>
+      <p>{words.emptyText}</p>
+      {last && (
+        <figure className="home-last">
+          <blockquote>{last.text}</blockquote>
+          <figcaption className="faint">
+            {last.agentName} · <Time at={last.createdAt} />
+          </figcaption>
+        </figure>
+      )}
+    </div>
+  );
+}
+
+function NoticeCard({ notice }: { notice: Notice }) {
+  const { kind, severity, title, detail, act, otherwise, seen, openedAt } = notice;
+  const id = useId();
+  const queries = useQueryClient();
+  const toasts = useToasts();
+  const may = useMay('member');
+  const [said, setSaid] = useState('');
+  const settle = useMutation({
+    mutationFn: (by: (of: Notice) => Promise<void>) => by(notice),
+    onSuccess: async () => {
+      toasts.done(words.done(title));
+      await queries.invalidateQueries({ queryKey: ['GET /v1/inbox'] });
+    },
+    onError: toasts.failed,
+  });
+  const other = others[kind];
+  const asked = askedBy(notice);
+  const button = words.acts[kind] ?? (isPress(notice) ? words.doIt : words.look);
+  return (
+    <li className="panel home-notice" data-severity={severity}>
+      <article aria-labelledby={id}>
+        <p className="home-meta">
+          <Badge tone={severities[severity]}>{words.severities[severity]}</Badge>
+          <span className="faint">
+            <Time at={openedAt} />
+            {seen > 1 && ` · ${words.seen(counted(seen, 'time'))}`}
+          </span>
+        </p>
+        <h2 id={id}>{title}</h2>
+        {detail !== '' && <p className="home-detail soft">{detail}</p>}
+        <p>{act.say}</p>
+        {asked && isPress(notice) && (
+          <label className="label home-asked">
+            {words.asked[asked]}
+            <input className="field" value={said} maxLength={200} onChange={(event) => setSaid(event.target.value)} />
+          </label>
+        )}
+        <div className="home-acts">
+          {isPress(notice) ? (
+            <Button
+              kind="main"
+              aria-describedby={id}
+              disabled={!may || settle.isPending || (asked !== undefined && said.trim() === '')}
+              onClick={() => settle.mutate((of) => carryOut(of, said.trim()))}
+            >
+              {button}
+            </Button>
+          ) : (
+            <Link to={pageOf(notice)} className="button" data-kind="main" aria-describedby={id}>
+              {button}
+            </Link>
+          )}
+          {other && (
+            <Button aria-describedby={id} disabled={!may || settle.isPending} onClick={() => settle.mutate(other)}>
+              {words.otherActs[kind] ?? words.no}
+            </Button>
+          )}
+        </div>
+        <details className="home-more">
+          <summary>{words.otherwise}</summary>
+          <p>{otherwise}</p>
+          <p>
+            <code>{act.command}</code>
+          </p>
+        </details>
+      </article>
+    </li>
+  );
+}

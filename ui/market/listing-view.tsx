@@ -1,0 +1,184 @@
+import { Link, useParams } from '@tanstack/react-router';
+import { useState } from 'react';
+import type { Item, Thing } from '../client.ts';
+import { counted, money } from '../format.ts';
+import { Badge, StateBadge } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
+import { useDecision } from '../parts/decision.ts';
+import { Choices } from '../parts/fields.tsx';
+import { Page, Section } from '../parts/page.tsx';
+import { Shown } from '../parts/states.tsx';
+import { useToasts } from '../parts/toasts.tsx';
+import { useApi, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+import './market.css';
+
+const words = text.market;
+type Payment = 'credits' | 'stripe';
+
+/** One offer, and how it is bought. */
+export function ListingView() {
+  const { listingId = '' } = useParams({ strict: false });
+  const listing = useApi('GET /v1/listings/{id}', { path: { id: listingId } });
+  return (
+    <Page title={listing.data?.title ?? words.title} lead={listing.data?.agentName}>
+      <Shown of={listing}>{(offer) => <Offer offer={offer} />}</Shown>
+    </Page>
+  );
+}
+
+function Offer({ offer }: { offer: Thing<'Listing'> }) {
+  const { summary, memories, reflections, models, contentHash, termsVersion, state } = offer;
+  return (
+    <div className="market-offer">
+      <div className="section">
+        {state !== 'listed' && (
+          <p>
+            <StateBadge state={state} /> {words.notOnOffer}
+          </p>
+        )}
+        {summary !== '' && <p className="said">{summary}</p>}
+        <Section title={words.inside}>
+          <dl className="market-facts">
+            <dt>{words.memories}</dt>
+            <dd>
+              {counted(memories, 'memory', 'memories')}, {counted(reflections, 'reflection')}
+            </dd>
+            <dt>{words.models}</dt>
+            <dd>{models.map(({ id, license }) => `${id} (${license ?? words.noLicense})`).join(', ')}</dd>
+            <dt>{words.terms}</dt>
+            <dd>{termsVersion}</dd>
+            <dt>{words.knownBy}</dt>
+            <dd>
+              <code>{contentHash.slice(0, 24)}…</code>
+            </dd>
+          </dl>
+        </Section>
+      </div>
+      {state === 'listed' && <Buy offer={offer} />}
+    </div>
+  );
+}
+
+function Buy({ offer }: { offer: Thing<'Listing'> }) {
+  const kinds = useApi('GET /v1/license-kinds', {});
+  const credits = useApi('GET /v1/ledger/accounts', { query: { kind: 'credits', currency: offer.price.currency } });
+  const me = useApi('GET /v1/me', {});
+  const providers = useApi('GET /v1/payments/providers', {});
+  const hasCards = providers.data?.items.some(({ id }) => id === 'stripe') ?? false;
+  const [kind, setKind] = useState(offer.kinds[0] ?? '');
+  const [payment, setPayment] = useState<Payment>('credits');
+  const [openId, setOpenId] = useState<string>();
+  const decision = useDecision();
+  const toasts = useToasts();
+  const may = useMay('member');
+  const buy = useWrite('POST /v1/purchases', {
+    touches: ['GET /v1/licenses', 'GET /v1/purchases', 'GET /v1/ledger/accounts'],
+  });
+  const balance = credits.data?.items.find(({ holder }) => holder === me.data?.userId)?.balance ?? 0;
+
+  const press = () => {
+    // The price that was read: another one is refused, not paid.
+    const body = { listingId: offer.id, kind, payment, price: offer.price };
+    buy.mutate(
+      { body, options: { idempotencyKey: decision.keyFor(body) } },
+      {
+        onSuccess: (purchase) => {
+          decision.made();
+          setOpenId(purchase.id);
+        },
+        onError: toasts.failed,
+      },
+    );
+  };
+  if (openId !== undefined) return <Bought purchaseId={openId} />;
+  return (
+    <section className="panel market-buy" aria-labelledby="market-buy">
+      <h2 id="market-buy">{words.buyTitle}</h2>
+      <p className="market-price">{money(offer.price)}</p>
+      <Choices
+        label={words.kind}
+        type="radio"
+        options={offer.kinds.map((value) => ({
+          value,
+          label: <KindText id={value} kind={kinds.data?.items.find(({ id }) => id === value)} />,
+        }))}
+        chosen={[kind]}
+        onChange={([next]) => setKind(next!)}
+      />
+      {hasCards && (
+        <Choices
+          label={words.payBy}
+          type="radio"
+          options={[
+            { value: 'credits', label: words.credits(money({ amount: balance, currency: offer.price.currency })) },
+            { value: 'stripe', label: words.card },
+          ]}
+          chosen={[payment]}
+          onChange={([next]) => setPayment(next as Payment)}
+        />
+      )}
+      {!hasCards && <p className="soft">{words.credits(money({ amount: balance, currency: offer.price.currency }))}</p>}
+      <Button kind="main" disabled={!may || buy.isPending || kind === ''} onClick={press}>
+        {buy.isPending ? words.buying : words.buyFor(money(offer.price))}
+      </Button>
+      {!may && <p className="faint">{words.mayNotBuy}</p>}
+    </section>
+  );
+}
+
+function KindText({ id, kind }: { id: string; kind: Item<'GET /v1/license-kinds'> | undefined }) {
+  return (
+    <>
+      <strong>{id.replaceAll('_', ' ')}</strong>
+      {kind && <span className="soft">: {kind.summary}</span>}
+    </>
+  );
+}
+
+const open = ['pending', 'authorized', 'captured'];
+
+/** What came of it; by a card it goes on at the provider. */
+function Bought({ purchaseId }: { purchaseId: string }) {
+  const purchase = useApi('GET /v1/purchases/{id}', { path: { id: purchaseId } }, { everyMs: 2_000 });
+  return (
+    <section className="panel market-buy" aria-live="polite">
+      <Shown of={purchase}>
+        {({ state, licenseId, payUrl, reason, price }) => (
+          <>
+            <p>
+              <StateBadge state={state} />
+            </p>
+            {state === 'completed' && (
+              <>
+                <h2>{words.bought}</h2>
+                <p>{words.paid(money(price))}</p>
+                {licenseId && (
+                  <Link className="button" data-kind="main" to="/market/licenses/$licenseId" params={{ licenseId }}>
+                    {words.openLicense}
+                  </Link>
+                )}
+              </>
+            )}
+            {open.includes(state) && (
+              <>
+                <h2>{payUrl ? words.payNow : words.underWay}</h2>
+                {payUrl?.startsWith('https://') && (
+                  <a className="button" data-kind="main" href={payUrl} rel="noreferrer">
+                    {words.payAtProvider}
+                  </a>
+                )}
+              </>
+            )}
+            {!open.includes(state) && state !== 'completed' && (
+              <p>
+                <Badge tone="bad">{words.notBought}</Badge> {reason}
+              </p>
+            )}
+          </>
+        )}
+      </Shown>
+    </section>
+  );
+}

@@ -1,0 +1,17 @@
+import { Tabs } from '../parts/tabs.tsx';
+import { text } from '../text.ts';
+
+export function OperationsTabs() {
+  const { tabs, title } = text.operations;
+  return (
+    <Tabs
+      label={title}
+      tabs={[
+        { to: '/operations', label: tabs.health },
+        { to: '/operations/readiness', label: tabs.readiness },
+        { to: '/operations/schedules', label: tabs.schedules },
+        { to: '/operations/people', label: tabs.people },
+      ]}
+    />
+  );
+}

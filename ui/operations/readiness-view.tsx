@@ -1,0 +1,157 @@
+import type { Item, Thing } from '../client.ts';
+import { count } from '../format.ts';
+import { Badge, StateBadge, type Tone } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
+import { Meter } from '../parts/meter.tsx';
+import { Page, Section } from '../parts/page.tsx';
+import { Empty, Shown } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { useToasts } from '../parts/toasts.tsx';
+import { useApi, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+import { OperationsTabs } from './operations-tabs.tsx';
+
+const words = text.operations;
+const tones: Record<string, Tone> = { critical: 'bad', high: 'bad', medium: 'warn', low: 'plain', unknown: 'info' };
+const order = ['critical', 'high', 'medium', 'low', 'unknown'];
+const mostShown = 100;
+
+/** What stands between the fleet and production, and how far the roll-outs are that mend it. */
+export function ReadinessView() {
+  const runs = useApi('GET /v1/readiness/runs', { query: { state: 'done', limit: 1 } });
+  const isAssessed = (runs.data?.items.length ?? 0) > 0;
+  const readiness = useApi('GET /v1/readiness', {}, { enabled: isAssessed });
+  return (
+    <Page title={words.readiness} lead={words.readinessLead}>
+      <OperationsTabs />
+      <Shown
+        of={runs}
+        isEmpty={() => !isAssessed}
+        empty={
+          <Empty title={words.noReadiness}>
+            <p>
+              <code>npx soulfra readiness PATH</code>
+            </p>
+          </Empty>
+        }
+      >
+        {() => <Shown of={readiness}>{(report) => <Report report={report} />}</Shown>}
+      </Shown>
+      <Rollouts />
+    </Page>
+  );
+}
+
+function Report({ report: { verdict, findings, accepted } }: { report: Thing<'Readiness'> }) {
+  const open = findings
+    .filter((finding) => finding.accepted === null)
+    .toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+  return (
+    <Section title={words.report}>
+      <p role="status">
+        <Badge tone={verdict === 'ready' ? 'good' : verdict === 'not_ready' ? 'bad' : 'warn'}>
+          {words.verdicts[verdict]}
+        </Badge>{' '}
+        {words.findings(count(open.length), count(accepted))}
+      </p>
+      {open.length === 0 ? (
+        <Empty title={words.noFindings} />
+      ) : (
+        <ul className="panel rows">
+          {open.slice(0, mostShown).map(({ fingerprint, severity, rule, subject, place, evidence, mend }) => (
+            <li key={fingerprint}>
+              <p>
+                <Badge tone={tones[severity] ?? 'plain'}>{severity}</Badge> <strong>{subject}</strong>{' '}
+                <span className="faint">{rule}</span>
+              </p>
+              <p className="said soft">{evidence}</p>
+              <p>{mend}</p>
+              {place !== null && (
+                <p className="faint">
+                  <code>{place}</code>
+                </p>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </Section>
+  );
+}
+
+type Listed = Item<'GET /v1/rollouts'>;
+
+function Rollouts() {
+  const rollouts = useApi('GET /v1/rollouts', { query: { limit: 10 } }, { everyMs: 10_000 });
+  return (
+    <Section title={words.rollouts}>
+      <Shown
+        of={rollouts}
+        isEmpty={({ items }) => items.length === 0}
+        empty={<p className="faint">{words.noRollouts}</p>}
+      >
+        {({ items }) => (
+          <ul className="cards">
+            {items.map((rollout) => (
+              <RolloutCard key={rollout.id} listed={rollout} />
+            ))}
+          </ul>
+        )}
+      </Shown>
+    </Section>
+  );
+}
+
+const acts = { running: ['pause', 'rollback'], paused: ['resume', 'rollback'], held: ['resume', 'rollback'] } as const;
+
+function RolloutCard({ listed }: { listed: Listed }) {
+  const rollout = useApi('GET /v1/rollouts/{id}', { path: { id: listed.id } }, { everyMs: 10_000 });
+  const may = useMay('operator');
+  const toasts = useToasts();
+  const touches = ['GET /v1/rollouts', 'GET /v1/rollouts/{id}', 'GET /v1/inbox'] as const;
+  const pause = useWrite('POST /v1/rollouts/{id}/pause', { touches });
+  const resume = useWrite('POST /v1/rollouts/{id}/resume', { touches });
+  const rollback = useWrite('POST /v1/rollouts/{id}/rollback', { touches });
+  const writes = { pause, resume, rollback };
+  const packages = rollout.data?.packages ?? [];
+  const over = packages.filter(({ state }) => state === 'done' || state === 'skipped').length;
+  const here: ReadonlyArray<keyof typeof writes> = acts[listed.state as keyof typeof acts] ?? [];
+  return (
+    <li className="panel card">
+      <p>
+        <StateBadge state={listed.state} />{' '}
+        <span className="faint">
+          <Time at={listed.createdAt} />
+        </span>
+      </p>
+      {listed.reason !== '' && <p>{listed.reason}</p>}
+      <Meter
+        label={words.packages}
+        value={over}
+        most={packages.length}
+        says={`${count(over)} / ${count(packages.length)}`}
+      />
+      <ol className="rows">
+        {packages.map(({ id, title, state, reason }) => (
+          <li key={id}>
+            <StateBadge state={state} /> {id} {title}
+            {reason !== '' && <p className="faint">{reason}</p>}
+          </li>
+        ))}
+      </ol>
+      <div className="form-acts">
+        {here.map((act) => (
+          <Button
+            key={act}
+            kind={act === 'rollback' ? 'danger' : 'plain'}
+            disabled={!may || writes[act].isPending}
+            onClick={() => writes[act].mutate({ path: { id: listed.id } }, { onError: toasts.failed })}
+          >
+            {words.rolloutActs[act]}
+          </Button>
+        ))}
+      </div>
+    </li>
+  );
+}

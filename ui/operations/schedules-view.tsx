@@ -1,0 +1,153 @@
+import { StateBadge } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
+import { Page, Section } from '../parts/page.tsx';
+import { Shown } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { Time } from '../parts/time.tsx';
+import { useToasts } from '../parts/toasts.tsx';
+import { useApi, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
+import { text } from '../text.ts';
+import { OperationsTabs } from './operations-tabs.tsx';
+
+const words = text.operations;
+const seconds = new Intl.NumberFormat(undefined, { style: 'unit', unit: 'second', maximumFractionDigits: 1 });
+const mebibytes = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+
+/** What happens by the clock, and the backups that are made so. */
+export function SchedulesView() {
+  const schedules = useApi('GET /v1/schedules', {}, { everyMs: 30_000 });
+  const may = useMay('operator');
+  const toasts = useToasts();
+  const touches = ['GET /v1/schedules'] as const;
+  const pause = useWrite('POST /v1/schedules/{id}/pause', { touches });
+  const resume = useWrite('POST /v1/schedules/{id}/resume', { touches });
+  const trigger = useWrite('POST /v1/schedules/{id}/trigger', { touches });
+  return (
+    <Page title={words.schedules} lead={words.schedulesLead}>
+      <OperationsTabs />
+      <Shown
+        of={schedules}
+        isEmpty={({ items }) => items.length === 0}
+        empty={<p className="faint">{words.noSchedules}</p>}
+      >
+        {({ items }) => (
+          <Table
+            caption={words.schedules}
+            rows={items}
+            keyOf={({ id }) => id}
+            columns={[
+              { title: words.schedule, cell: ({ id }) => id },
+              { title: words.every, cell: ({ cadence }) => cadence },
+              {
+                title: words.state,
+                cell: ({ paused, note }) =>
+                  paused ? (
+                    <>
+                      <StateBadge state="paused" /> {note}
+                    </>
+                  ) : (
+                    ''
+                  ),
+              },
+              {
+                title: words.next,
+                cell: ({ nextRunAt, paused }) => (nextRunAt === null || paused ? '–' : <Time at={nextRunAt} />),
+              },
+              { title: words.last, cell: ({ lastRunAt }) => (lastRunAt === null ? '–' : <Time at={lastRunAt} />) },
+              {
+                title: words.acts,
+                cell: ({ id, paused }) =>
+                  may && (
+                    <span className="form-acts">
+                      <Button
+                        aria-label={words.of(paused ? words.resume : words.pause, id)}
+                        onClick={() => (paused ? resume : pause).mutate({ path: { id } }, { onError: toasts.failed })}
+                      >
+                        {paused ? words.resume : words.pause}
+                      </Button>
+                      <Button
+                        aria-label={words.of(words.trigger, id)}
+                        onClick={() =>
+                          trigger.mutate(
+                            { path: { id } },
+                            { onSuccess: () => toasts.done(words.triggered(id)), onError: toasts.failed },
+                          )
+                        }
+                      >
+                        {words.trigger}
+                      </Button>
+                    </span>
+                  ),
+              },
+            ]}
+          />
+        )}
+      </Shown>
+      {may && <Backups />}
+    </Page>
+  );
+}
+
+function Backups() {
+  const backups = useApi('GET /v1/backups', { query: { limit: 15 } });
+  const drills = useApi('GET /v1/restore-drills', { query: { limit: 5 } });
+  return (
+    <>
+      <Section title={words.backups}>
+        <Shown
+          of={backups}
+          isEmpty={({ items }) => items.length === 0}
+          empty={<p className="faint">{words.noBackups}</p>}
+        >
+          {({ items }) => (
+            <Table
+              caption={words.backups}
+              rows={items}
+              keyOf={({ id }) => id}
+              columns={[
+                { title: words.when, cell: ({ startedAt }) => <Time at={startedAt} /> },
+                { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
+                {
+                  title: words.size,
+                  cell: ({ bytes }) => (bytes === null ? '–' : `${mebibytes.format(bytes / 2 ** 20)} MiB`),
+                  isNumber: true,
+                },
+                { title: words.reason, cell: ({ reason, copyReason }) => reason || copyReason },
+              ]}
+            />
+          )}
+        </Shown>
+      </Section>
+      <Section title={words.drills}>
+        <Shown
+          of={drills}
+          isEmpty={({ items }) => items.length === 0}
+          empty={<p className="faint">{words.noDrills}</p>}
+        >
+          {({ items }) => (
+            <Table
+              caption={words.drills}
+              rows={items}
+              keyOf={({ id }) => id}
+              columns={[
+                { title: words.when, cell: ({ startedAt }) => <Time at={startedAt} /> },
+                { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
+                {
+                  title: words.rto,
+                  cell: ({ rtoSeconds }) => (rtoSeconds === null ? '–' : seconds.format(rtoSeconds)),
+                  isNumber: true,
+                },
+                {
+                  title: words.rpo,
+                  cell: ({ rpoSeconds }) => (rpoSeconds === null ? '–' : seconds.format(rpoSeconds)),
+                  isNumber: true,
+                },
+              ]}
+            />
+          )}
+        </Shown>
+      </Section>
+    </>
+  );
+}

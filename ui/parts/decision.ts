@@ -1,0 +1,24 @@
+import { useRef } from 'react';
+
+/** Also where the page is no secure context, in which browsers leave out `randomUUID`. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/**
+ * The Idempotency-Key of one decision of a person: the same for every try of the same content, so that it is carried out once,
+ * and another as soon as they decide anew.
+ */
+export function useDecision(): { keyFor: (content: unknown) => string; made: () => void } {
+  const last = useRef<{ content: string; key: string }>(undefined);
+  return {
+    keyFor: (content) => {
+      const written = JSON.stringify(content);
+      if (last.current?.content !== written) last.current = { content: written, key: newKey() };
+      return last.current.key;
+    },
+    made: () => {
+      last.current = undefined;
+    },
+  };
+}

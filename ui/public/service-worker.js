@@ -1,0 +1,94 @@
+/*
+ * Keeps the pages and what they last read, so that they open without a network. It only ever answers readings: a write goes to the API
+ * or fails, and is never kept to be sent later. Nobody's data outlives their session in this browser.
+ */
+const shellCache = 'soulfra-shell-1';
+const dataCache = 'soulfra-data-1';
+const mostReadings = 300;
+const keptAt = 'x-soulfra-kept-at';
+/** Pages and files that the server makes for everybody, and streams. */
+const passed =
+  /^\/(?:store|l|join|narration|pages|docs|metrics|openai)(?:\/|\.|$)|^\/v1\/(?:events|logs|downloads|sessions)(?:\/|$)/;
+const news = new BroadcastChannel('soulfra-offline');
+
+self.addEventListener('install', (event) => {
+  event.waitUntil(
+    caches
+      .open(shellCache)
+      .then((cache) => cache.add(new Request('/', { cache: 'reload' })))
+      .then(() => self.skipWaiting()),
+  );
+});
+
+self.addEventListener('activate', (event) => {
+  event.waitUntil(
+    caches
+      .keys()
+      .then((names) =>
+        Promise.all(names.filter((name) => ![shellCache, dataCache].includes(name)).map((name) => caches.delete(name))),
+      )
+      .then(() => self.clients.claim()),
+  );
+});
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const { origin, pathname } = new URL(request.url);
+  if (origin !== location.origin) return;
+  if (request.method !== 'GET') {
+    // Who signs in or out is another reader.
+    if (pathname === '/v1/sessions') event.waitUntil(caches.delete(dataCache));
+    return;
+  }
+  if (passed.test(pathname) || request.headers.get('accept')?.includes('text/event-stream')) return;
+  if (pathname.startsWith('/assets/')) event.respondWith(asset(request));
+  else if (pathname.startsWith('/v1/')) event.respondWith(reading(request));
+  else if (request.mode === 'navigate') event.respondWith(page(request));
+});
+
+/** Its name changes with its content, so what is kept is right. */
+async function asset(request) {
+  const cache = await caches.open(shellCache);
+  const known = await cache.match(request);
+  if (known) return known;
+  const answer = await fetch(request);
+  if (answer.ok) await cache.put(request, answer.clone());
+  return answer;
+}
+
+async function page(request) {
+  const cache = await caches.open(shellCache);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok && answer.headers.get('content-type')?.startsWith('text/html')) await cache.put('/', answer.clone());
+    return answer;
+  } catch (err) {
+    const known = await cache.match('/');
+    if (known) return known;
+    throw err;
+  }
+}
+
+async function reading(request) {
+  try {
+    const answer = await fetch(request);
+    news.postMessage({ since: null });
+    if (answer.status === 401) await caches.delete(dataCache);
+    else if (answer.ok && answer.headers.get('content-type')?.includes('json')) await keep(request, answer.clone());
+    return answer;
+  } catch (err) {
+    const known = await (await caches.open(dataCache)).match(request);
+    if (!known) throw err;
+    news.postMessage({ since: Number(known.headers.get(keptAt)) });
+    return known;
+  }
+}
+
+async function keep(request, answer) {
+  const cache = await caches.open(dataCache);
+  const headers = new Headers(answer.headers);
+  headers.set(keptAt, String(Date.now()));
+  await cache.put(request, new Response(await answer.blob(), { status: answer.status, headers }));
+  const kept = await cache.keys();
+  await Promise.all(kept.slice(0, Math.max(0, kept.length - mostReadings)).map((old) => cache.delete(old)));
+}

@@ -1,0 +1,114 @@
+import {
+  QueryClient,
+  type UseQueryResult,
+  infiniteQueryOptions,
+  queryOptions,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from '@tanstack/react-query';
+import { useMemo } from 'react';
+import {
+  type Answer,
+  type CallOptions,
+  type Input,
+  type Item,
+  Problem,
+  type Reading,
+  type Writing,
+  call,
+} from './client.ts';
+
+/** What the API refuses is refused again; what it does not answer may be there in a moment. */
+const mostTries = 2;
+
+export function createQueries(onSignedOut: () => void): QueryClient {
+  const client = new QueryClient({
+    defaultOptions: {
+      // Without a network a write fails at once: waiting for it, it would be sent when nobody wants it any more.
+      mutations: { networkMode: 'always' },
+      queries: {
+        // What the service worker keeps is answered without a network, too.
+        networkMode: 'always',
+        // Events say when something is old; this is for what no event tells.
+        staleTime: 30_000,
+        gcTime: 10 * 60_000,
+        retry: (tries, err) => err instanceof Problem && (err.status === 0 || err.status >= 500) && tries < mostTries,
+      },
+    },
+  });
+  client.getQueryCache().subscribe(({ type, query }) => {
+    const { error } = query.state;
+    if (type === 'updated' && error instanceof Problem && error.status === 401) onSignedOut();
+  });
+  return client;
+}
+
+/**
+ * The key of a call begins with its operation: ui/live.ts finds by it what an event makes old.
+ * @public
+ */
+export function apiQuery<Op extends Reading>(operation: Op, input: Input<Op>) {
+  return queryOptions<Answer<Op>, Problem>({
+    queryKey: [operation, input],
+    queryFn: ({ signal }) => call(operation, input, { signal }),
+  });
+}
+
+interface Watching {
+  enabled?: boolean;
+  /** For what no event tells. */
+  everyMs?: number;
+}
+
+/** Reads a call and keeps it fresh. */
+export function useApi<Op extends Reading>(
+  operation: Op,
+  input: Input<Op>,
+  { enabled = true, everyMs }: Watching = {},
+): UseQueryResult<Answer<Op>, Problem> {
+  return useQuery({
+    ...apiQuery(operation, input),
+    enabled,
+    ...(everyMs === undefined ? {} : { refetchInterval: everyMs }),
+  }) as UseQueryResult<Answer<Op>, Problem>;
+}
+
+interface Page {
+  items: unknown[];
+  nextCursor: string | null;
+}
+
+/** A list page by page; `rows` are those read so far. */
+export function usePages<Op extends Reading>(operation: Op, input: Input<Op>, { enabled = true }: Watching = {}) {
+  const query = useInfiniteQuery({
+    ...infiniteQueryOptions<Page, Problem, { pages: Page[] }, [Op, Input<Op>, 'pages'], string | null>({
+      queryKey: [operation, input, 'pages'],
+      initialPageParam: null,
+      getNextPageParam: ({ nextCursor }) => nextCursor,
+      queryFn: ({ pageParam, signal }) => {
+        const { query: asked } = input as { query?: object };
+        const page = { ...input, query: { ...asked, ...(pageParam === null ? {} : { cursor: pageParam }) } };
+        return call(operation, page as Input<Op>, { signal }) as Promise<Page>;
+      },
+    }),
+    enabled,
+  });
+  const rows = useMemo(
+    () => query.data?.pages.flatMap((page) => page.items) as Array<Item<Op>> | undefined,
+    [query.data],
+  );
+  return { ...query, rows };
+}
+
+/** A write; what it touches is read again by the event that it makes, or by `touches` where there is none. */
+export function useWrite<Op extends Writing>(operation: Op, { touches = [] }: { touches?: readonly Reading[] } = {}) {
+  const client = useQueryClient();
+  return useMutation<Answer<Op>, Problem, Input<Op> & { options?: CallOptions }>({
+    mutationFn: ({ options, ...input }) => call(operation, input as unknown as Input<Op>, options),
+    onSuccess: async () => {
+      await Promise.all(touches.map((reading) => client.invalidateQueries({ queryKey: [reading] })));
+    },
+  });
+}

@@ -1,0 +1,57 @@
+import { Menu } from '@base-ui/react/menu';
+import { useQueryClient } from '@tanstack/react-query';
+import { BookOpen, Check, CircleUser, LogOut } from 'lucide-react';
+import { call } from '../client.ts';
+import { useToasts } from '../parts/toasts.tsx';
+import { text } from '../text.ts';
+import { useMe } from './me.ts';
+import { type Theme, useTheme } from './theme.ts';
+
+const themes: readonly Theme[] = ['auto', 'light', 'dark'];
+
+/** Who is signed in, the look, and the way out. */
+export function AccountMenu() {
+  const me = useMe();
+  const [theme, setTheme] = useTheme();
+  const queries = useQueryClient();
+  const { failed } = useToasts();
+  const signOut = () =>
+    call('DELETE /v1/sessions', {})
+      .then(() => queries.resetQueries())
+      .catch(failed);
+  return (
+    <Menu.Root>
+      <Menu.Trigger className="button" data-kind="quiet">
+        <CircleUser aria-hidden />
+        {me?.name ?? text.app.menu}
+      </Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Positioner sideOffset={6} align="start">
+          <Menu.Popup className="menu">
+            <Menu.RadioGroup value={theme} onValueChange={setTheme}>
+              <Menu.Group>
+                <Menu.GroupLabel className="menu-label">{text.app.theme.label}</Menu.GroupLabel>
+                {themes.map((each) => (
+                  <Menu.RadioItem key={each} value={each} className="menu-item" closeOnClick>
+                    {text.app.theme[each]}
+                    <Menu.RadioItemIndicator>
+                      <Check aria-hidden size={16} />
+                    </Menu.RadioItemIndicator>
+                  </Menu.RadioItem>
+                ))}
+              </Menu.Group>
+            </Menu.RadioGroup>
+            <Menu.Item className="menu-item" render={<a href="/docs">{text.app.api}</a>}>
+              <BookOpen aria-hidden size={16} />
+              {text.app.api}
+            </Menu.Item>
+            <Menu.Item className="menu-item" onClick={() => void signOut()}>
+              <LogOut aria-hidden size={16} />
+              {text.app.signOut}
+            </Menu.Item>
+          </Menu.Popup>
+        </Menu.Positioner>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}

@@ -1,0 +1,112 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { type ReactNode, useEffect, useMemo, useState } from 'react';
+import { Problem, call } from '../client.ts';
+import { followEvents } from '../live.ts';
+import { Button } from '../parts/button.tsx';
+import { Failed, Loading } from '../parts/states.tsx';
+import { useApi } from '../queries.ts';
+import { createViews } from '../routes.ts';
+import icon from '../shell/icon.svg';
+import '../shell/shell.css';
+import { text } from '../text.ts';
+import type { SignInLink } from './link.ts';
+
+/** Lets in who is signed in, and shows the others how to be. */
+export function Door({ link }: { link: SignInLink }) {
+  const [once, setOnce] = useState(link.once);
+  const me = useApi('GET /v1/me', {}, { enabled: once === undefined });
+  const views = useMemo(() => createViews(), []);
+  const isIn = once === undefined && me.data !== undefined && !isSignedOut(me.error);
+
+  if (once !== undefined) return <LinkPage once={once} onEnd={() => setOnce(undefined)} />;
+  if (isIn) {
+    return (
+      <>
+        <Live />
+        <RouterProvider router={views} />
+      </>
+    );
+  }
+  if (isSignedOut(me.error)) return <SignedOut />;
+  if (me.error) {
+    return (
+      <Closed title={text.app.name} part="failed">
+        <Failed error={me.error} onAgain={() => void me.refetch()} />
+      </Closed>
+    );
+  }
+  return <Loading />;
+}
+
+const isSignedOut = (err: Problem | null) => err?.status === 401;
+
+function Live() {
+  const queries = useQueryClient();
+  useEffect(() => {
+    const until = new AbortController();
+    followEvents(queries, until.signal);
+    return () => until.abort();
+  }, [queries]);
+  return null;
+}
+
+function Closed({ title, part, children }: { title: string; part: string; children: ReactNode }) {
+  return (
+    <main className="door" data-part={part}>
+      <span className="brand">
+        <img src={icon} alt="" />
+        {text.app.name}
+      </span>
+      <div className="panel">
+        <h1>{title}</h1>
+        {children}
+      </div>
+    </main>
+  );
+}
+
+/** Mail programs and scanners open links to look at them, and run what is there: only the press uses the link up. */
+function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
+  const queries = useQueryClient();
+  const [state, setState] = useState<{ problem?: Problem; isBusy?: boolean }>({});
+  const { problem, isBusy } = state;
+  const signIn = async () => {
+    setState({ isBusy: true });
+    try {
+      await call('POST /v1/sessions', { body: { once } });
+      await queries.resetQueries();
+      onEnd();
+    } catch (err) {
+      if (!(err instanceof Problem)) throw err;
+      setState({ problem: err });
+    }
+  };
+  return (
+    <Closed title={text.signIn.title} part="link">
+      <p className="soft">{text.signIn.once}</p>
+      {/* Used, or over: another press would be told the same. */}
+      {problem?.status !== 401 && (
+        <Button kind="main" disabled={isBusy} onClick={() => void signIn()}>
+          {text.signIn.button}
+        </Button>
+      )}
+      <p role="alert">{problem?.message}</p>
+    </Closed>
+  );
+}
+
+function SignedOut() {
+  const { title, out, another, run } = text.signIn;
+  return (
+    <Closed title={title} part="signed-out">
+      <p>{out}</p>
+      <p className="soft">
+        {another} <code>npx soulfra sign-up ADDRESS</code>
+      </p>
+      <p className="soft">
+        {run} <code>npx soulfra token create --once</code>
+      </p>
+    </Closed>
+  );
+}
