@@ -30,6 +30,7 @@ export interface ConnectionSettings {
   /** PKCS8 PEM of an Ed25519 key. */
   signingKey?: string | undefined;
   stripeWebhookSecret?: string | undefined;
+  trustProxy?: readonly string[] | undefined;
   /** Whether what it starts carries the trace of the request on. */
   traced?: boolean;
   log: Logger;
@@ -73,6 +74,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     webhookBox: boxOf(settings.webhookKey),
     signingKey: settings.signingKey === undefined ? undefined : openSigningKey(settings.signingKey),
     stripeWebhookSecret: settings.stripeWebhookSecret,
+    trustProxy: settings.trustProxy,
     log,
     metrics: createApiMetrics(),
   };

@@ -102,6 +102,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     // One line at the end of a request says it all.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    ...(deps.trustProxy && { trustProxy: [...deps.trustProxy] }),
     requestTimeout: requestMs,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',

@@ -9,6 +9,11 @@ export async function hiddenLines(questions: readonly string[]): Promise<string[
   const typed = process.stdin.isTTY;
   const silent = new Writable({ write: (_piece, _encoding, done) => done() });
   const reader = createInterface({ input: process.stdin, output: silent, terminal: typed });
+  reader.on('SIGINT', () => {
+    process.stderr.write('\n');
+    // As a shell would see it: nothing was asked for in vain, and nothing was changed.
+    process.exit(130);
+  });
   try {
     if (!typed) {
       const lines: string[] = [];

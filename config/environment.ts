@@ -1,5 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -44,6 +45,15 @@ const key = z
   .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
   .optional();
 
+/** Whoever is in one of them may say for whom they ask: so no more than a network that the proxy lies in. */
+const proxies = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .refine(
+    (parts) => parts.every(isProxy),
+    'must be addresses or CIDRs of the proxy alone (IPv4 /16 or narrower, IPv6 /48 or narrower), apart by commas, such as 127.0.0.1 or 172.20.0.0/24',
+  );
+
 const tlsFile = z.string().refine(isReadable, 'must be a file that this user may read').optional();
 const tlsNames = ['SOULFRA_TLS_CA_FILE', 'SOULFRA_TLS_CERT_FILE', 'SOULFRA_TLS_KEY_FILE'] as const;
 
@@ -82,6 +92,7 @@ const apiSchema = z
     SOULFRA_API_PORT: port.default(17_000),
     SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
+    SOULFRA_TRUST_PROXY: proxies.optional(),
     SOULFRA_SECRET_KEY: key,
     SOULFRA_WEBHOOK_KEY: key,
     SOULFRA_SIGNING_KEY: z
@@ -266,6 +277,15 @@ function withSecretFiles(variables: Variables): { values: Record<string, string>
   return { values, errors };
 }
 
+function isProxy(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  const [least, most] = family === 4 ? [16, 32] : [48, 128];
+  return /^\d{1,3}$/.test(bits) && Number(bits) >= least && Number(bits) <= most;
+}
+
 function isReadable(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
@@ -294,6 +314,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
+    trustProxy: env.SOULFRA_TRUST_PROXY,
     secretKey: env.SOULFRA_SECRET_KEY,
     webhookKey: env.SOULFRA_WEBHOOK_KEY,
     signingKey: env.SOULFRA_SIGNING_KEY,

@@ -19,9 +19,9 @@ export function createPasswordHasher(): PasswordHasher {
   return {
     hash: (password) => inTurn(() => hash(password, cost)),
     async verify(stored, password) {
-      nobodys ??= hash('of nobody', cost);
-      const compared = stored ?? (await nobodys);
-      const isRight = await inTurn(() => verify(compared, password));
+      // Waited for by whoever has a password, too, or the first try after a start would tell who has none.
+      const compare = await (nobodys ??= hash('of nobody', cost));
+      const isRight = await inTurn(() => verify(stored ?? compare, password));
       return isRight && stored !== undefined;
     },
   };

@@ -5,7 +5,7 @@ import { forgottenAfterSeconds, type TriedBy, waitSeconds } from '../domain/pass
 import type { Role } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
-import { type IssuedToken, issueToken, sessionSeconds } from './principals.ts';
+import { endSignIns, type IssuedToken, issueToken, sessionSeconds } from './principals.ts';
 
 const triedKey = (by: TriedBy, of: string) => createHash('sha256').update(`${by} ${of}`).digest();
 
@@ -27,12 +27,17 @@ export function createPasswordStore(db: Database) {
       on conflict (key) do update set tried_at = case when t.locked_until > clock_timestamp() then t.tried_at else clock_timestamp() end,
         failures = case when t.locked_until > clock_timestamp() then t.failures
           when t.tried_at < clock_timestamp() - make_interval(secs => ${forgottenAfterSeconds}) then 1 else t.failures + 1 end
-      returning failures, coalesce(ceil(extract(epoch from locked_until - clock_timestamp())), 0)::int as wait`.execute(tx);
+      returning failures, coalesce(ceil(extract(epoch from locked_until - clock_timestamp())), 0)::int as wait`.execute(
+      tx,
+    );
     const { failures, wait } = rows[0]!;
-    if (wait > 0) throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`);
+    if (wait > 0)
+      throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`);
     const next = waitSeconds(by, failures);
     if (next > 0)
-      await sql`update password_tries set locked_until = clock_timestamp() + make_interval(secs => ${next}) where key = ${key}`.execute(tx);
+      await sql`update password_tries set locked_until = clock_timestamp() + make_interval(secs => ${next}) where key = ${key}`.execute(
+        tx,
+      );
   }
 
   /** It was no wrong one. Those before it from the network stay counted, or one right account would buy guesses at others. */
@@ -72,7 +77,10 @@ export function createPasswordStore(db: Database) {
       kind: 'session' | 'bearer',
     ): Promise<(IssuedToken & { ownerId: string; role: Role }) | undefined> {
       return db.transaction().execute(async (tx) => {
-        const { rows } = await sql<{ id: string; role: Role }>`select u.id, u.role from users u join passwords p on p.user_id = u.id
+        const { rows } = await sql<{
+          id: string;
+          role: Role;
+        }>`select u.id, u.role from users u join passwords p on p.user_id = u.id
           where u.address = ${address} and u.deleted_at is null and p.hash = ${hash} for share`.execute(tx);
         const [user] = rows;
         if (user === undefined) return undefined;
@@ -115,17 +123,19 @@ export function createPasswordStore(db: Database) {
         from users where id = ${userId} and deleted_at is null for no key update`.execute(tx);
       const [user] = rows;
       if (!user?.verified)
-        throw new DomainError('CONFLICT', 'a password goes with a mail address that is known to be yours, and you have none here');
+        throw new DomainError(
+          'CONFLICT',
+          'a password goes with a mail address that is known to be yours, and you have none here',
+        );
       const ownerId = user.operatorId ?? userId;
       if (hash === undefined) await sql`delete from passwords where user_id = ${userId}`.execute(tx);
       else
         await sql`insert into passwords (user_id, owner_id, hash) values (${userId}, ${ownerId}, ${hash})
           on conflict (user_id) do update set hash = excluded.hash, changed_at = clock_timestamp()`.execute(tx);
-      const { numAffectedRows } = await sql`update tokens set revoked_at = now()
-        where owner_id = ${userId} and id <> ${besides} and revoked_at is null and (signed_in or kind = 'once')`.execute(tx);
+      const ended = await endSignIns(tx, userId, besides);
       const type = hash === undefined ? 'user.password_removed' : 'user.password_changed';
       await appendEvents(tx, [{ ownerId, type, subject: userId }]);
-      return Number(numAffectedRows ?? 0n);
+      return ended;
     },
   };
 }

@@ -99,6 +99,17 @@ export interface IssuedToken {
   expiresAt: string | null;
 }
 
+/**
+ * Ends whatever a user signed in by, links that are out among them; tokens that were made for programs stay.
+ * @param besides the token that stays. @returns how many were ended
+ */
+export async function endSignIns(tx: DatabaseTransaction, userId: string, besides: string): Promise<number> {
+  const { numAffectedRows } = await sql`update tokens set revoked_at = now()
+    where owner_id = ${userId} and id <> ${besides} and revoked_at is null and (expires_at is null or expires_at > now())
+      and (signed_in or kind = 'once')`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
+}
+
 /** Somebody brings back what was mailed to an address. @returns whether the address is theirs; it is verified then */
 export async function verifyAddressOf(tx: DatabaseTransaction, userId: string, address: string): Promise<boolean> {
   const { rows } = await sql<{

@@ -8,12 +8,12 @@ import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, emptyBody, problemResponses, roleSchema, writeQuery } from '../schemas.ts';
-import { setSession } from '../sessions.ts';
+import { isWhole, setSession } from '../sessions.ts';
 import type { Api } from '../types.ts';
 
 const typedSchema = z.string().min(1).max(passwordLength.most);
 
-export function passwordRoutes(app: Api, { db, passwords, passwordHasher }: ApiContext): void {
+export function passwordRoutes(app: Api, { db, passwords, passwordHasher, principals }: ApiContext): void {
   app.route({
     method: 'POST',
     url: '/v1/sign-ins',
@@ -97,10 +97,18 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher }: ApiC
 
   /** A session that somebody walked away from, or a program's token, is not enough to lock its user out. */
   async function assertMay(caller: Principal, current: string | undefined, ip: string): Promise<void> {
-    if (caller.scopes !== undefined) throw new DomainError('FORBIDDEN', 'a token with scopes changes no password');
+    // A link of a lesser role may have been given to somebody else: by a password of theirs they would get all of the user's.
+    if (!(await isWhole(caller, principals)))
+      throw new DomainError(
+        'FORBIDDEN',
+        'a token of a lesser role than its user’s, or with scopes, changes no password',
+      );
     if (current === undefined) {
       if (await passwords.isFresh(caller.tokenId)) return;
-      throw new DomainError('FORBIDDEN', 'this needs the password before, or that you signed in within the last 15 minutes');
+      throw new DomainError(
+        'FORBIDDEN',
+        'this needs the password before, or that you signed in within the last 15 minutes',
+      );
     }
     const tried = { address: await passwords.addressOf(caller.ownerId), network: callerNetwork(ip) };
     const stored = await passwords.begin(tried);

@@ -99,7 +99,10 @@ export function userCommands(program: Command): void {
   program
     .command('sign-in')
     .argument('[link]', 'as it was mailed')
-    .option('--address <address>', 'your mail address, to sign in by your password; it is asked for, or a line of stdin')
+    .option(
+      '--address <address>',
+      'your mail address, to sign in by your password; it is asked for, or a line of stdin',
+    )
     .description('swap a sign-in link, or address and password, for a token of 30 days, at SOULFRA_URL')
     .action(async (link: string | undefined, { address }: { address?: string }, command: Command) => {
       const { json } = outputOf(command);
@@ -115,7 +118,8 @@ interface SignedIn {
 }
 
 function byLink(link: string | undefined): Promise<SignedIn> {
-  if (link === undefined) throw badInput('Neither a link nor --address was given', 'soulfra sign-up ADDRESS mails a link.');
+  if (link === undefined)
+    throw badInput('Neither a link nor --address was given', 'soulfra sign-up ADDRESS mails a link.');
   const once = new URLSearchParams(URL.parse(link)?.hash.slice(1) ?? '').get('once') ?? link;
   return stranger().post<SignedIn>('/sessions', { once, as: 'token' });
 }
@@ -129,9 +133,11 @@ async function byPassword(address: string): Promise<SignedIn> {
 export function meCommands(program: Command): void {
   program
     .command('sign-out')
+    .option('--others', 'end whatever else you signed in by, in browsers too; tokens of programs stay')
     .description('end the token that SOULFRA_TOKEN holds; `soulfra token list` shows the others')
-    .action(async (_options: object, command: Command) => {
+    .action(async ({ others }: { others?: true }, command: Command) => {
       const session = sessionOf(command);
+      if (others) return signOutOthers(session);
       if (cliEnvironment().token === undefined)
         throw badInput('SOULFRA_TOKEN is not set', 'The token of `npm start` is the installation’s own: keep it.');
       const { tokenId } = await session.client.get<Me>('/me');
@@ -173,6 +179,13 @@ export function meCommands(program: Command): void {
       if (session.json) printJson({ deleted: true });
       else line(`${good('✔')} you are gone from here`);
     });
+}
+
+async function signOutOthers(session: ReturnType<typeof sessionOf>): Promise<void> {
+  if (!(await confirm('End whatever else you signed in by?', session))) return;
+  const { ended } = await session.client.delete<Ended>('/me/sessions');
+  if (session.json) printJson({ ended });
+  else line(`${good('✔')} ${ended} sessions and links ended`);
 }
 
 interface Ended {

@@ -84,10 +84,14 @@ test('a change ends what the user signed in by elsewhere, and links that are out
   });
   const changed = await setPassword(hedy.signedIn, { password: 'another harbour lamp', current: password });
   expect(changed.json).toEqual({ ended: 2 });
-  expect([await meStatus(elsewhere), await meStatus(hedy.signedIn), await meStatus(hedy.program)]).toEqual([401, 200, 200]);
+  expect([await meStatus(elsewhere), await meStatus(hedy.signedIn), await meStatus(hedy.program)]).toEqual([
+    401, 200, 200,
+  ]);
   const swapped = await api.call('POST', '/v1/sessions', { token: null, body: { once: link.secret, as: 'token' } });
   expect(swapped.status).toBe(401);
-  expect([(await signIn(hedy.address)).status, (await signIn(hedy.address, 'another harbour lamp')).status]).toEqual([401, 200]);
+  expect([(await signIn(hedy.address)).status, (await signIn(hedy.address, 'another harbour lamp')).status]).toEqual([
+    401, 200,
+  ]);
 });
 
 test('without the one before it takes a sign-in of just now: no walked-away session, no program, no scoped token', async () => {

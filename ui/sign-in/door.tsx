@@ -11,6 +11,7 @@ import icon from '../shell/icon.svg';
 import '../shell/shell.css';
 import { text } from '../text.ts';
 import type { SignInLink } from './link.ts';
+import { PasswordForm } from './password-form.tsx';
 
 /** Lets in who is signed in, and shows the others how to be. */
 export function Door({ link }: { link: SignInLink }) {
@@ -100,6 +101,7 @@ function SignedOut() {
   const { title, out, another, run } = text.signIn;
   return (
     <Closed title={title} part="signed-out">
+      <PasswordForm />
       <p>{out}</p>
       <p className="soft">
         {another} <code>npx soulfra sign-up ADDRESS</code>
