@@ -73,6 +73,7 @@ import { refundRoutes } from './routes/refunds.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { secretRoutes } from './routes/secrets.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
@@ -195,6 +196,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     disputeRoutes,
     takedownRoutes,
     signingKeyRoutes,
+    secretRoutes,
     licenseRoutes,
     licenseUseRoutes,
     licenseChangeRoutes,

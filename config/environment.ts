@@ -26,11 +26,13 @@ const secretNames = [
   'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
+  'SOULFRA_SECRET_KEY_OLD',
   'SOULFRA_SIGNING_KEY',
   'SOULFRA_TOKEN',
   'STRIPE_SECRET_KEY',
   'STRIPE_WEBHOOK_SECRET',
   'SOULFRA_WEBHOOK_KEY',
+  'SOULFRA_WEBHOOK_KEY_OLD',
   'SOULFRA_NOTIFY_SECRETS',
 ] as const;
 
@@ -86,6 +88,16 @@ function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
     refuse('DATABASE_URL', 'must not name ssl parameters where SOULFRA_TLS_CA_FILE is set');
 }
 
+/** The key before stands beside the one of now, and is another. */
+function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
+    const old = env[`${name}_OLD`];
+    if (old === undefined || (env[name] !== undefined && env[name] !== old)) continue;
+    const message = `must stand beside another ${name}: the one of now, under which all is sealed anew`;
+    context.addIssue({ code: 'custom', path: [`${name}_OLD`], message });
+  }
+}
+
 const apiSchema = z
   .object({
     ...servers,
@@ -94,7 +106,9 @@ const apiSchema = z
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
     SOULFRA_TRUST_PROXY: proxies.optional(),
     SOULFRA_SECRET_KEY: key,
+    SOULFRA_SECRET_KEY_OLD: key,
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_SIGNING_KEY: z
       .string()
       .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
@@ -108,7 +122,8 @@ const apiSchema = z
     SOULFRA_PUBLIC_URL: publicUrl.optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
-  .superRefine(tlsRules);
+  .superRefine(tlsRules)
+  .superRefine(keyRules);
 
 const workerSchema = z
   .object({
@@ -131,6 +146,7 @@ const workerSchema = z
     /** Set by `npm run join`, which opens no port. */
     SOULFRA_METRICS: z.literal('off').optional(),
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_NOTIFY_SECRETS: z
       .string()
       .refine(
@@ -153,7 +169,8 @@ const workerSchema = z
     path: ['SOULFRA_MAIL_FROM'],
     error: 'must be set where SMTP_URL is',
   })
-  .superRefine(tlsRules);
+  .superRefine(tlsRules)
+  .superRefine(keyRules);
 
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
@@ -316,7 +333,9 @@ export function apiEnvironment(variables: Variables = process.env) {
     host: env.SOULFRA_API_HOST,
     trustProxy: env.SOULFRA_TRUST_PROXY,
     secretKey: env.SOULFRA_SECRET_KEY,
+    secretKeyOld: env.SOULFRA_SECRET_KEY_OLD,
     webhookKey: env.SOULFRA_WEBHOOK_KEY,
+    webhookKeyOld: env.SOULFRA_WEBHOOK_KEY_OLD,
     signingKey: env.SOULFRA_SIGNING_KEY,
     stripeWebhookSecret: env.STRIPE_WEBHOOK_SECRET,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
@@ -341,6 +360,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
       publicUrl: env.SOULFRA_PUBLIC_URL,
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
+      webhookKeyOld: env.SOULFRA_WEBHOOK_KEY_OLD,
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),

@@ -16,6 +16,7 @@ import { apiPart, edgePartName, machineOfPart, repositoryRoot, workerPart, worke
 import { createParts } from './parts.ts';
 import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
+import { finishRotation, keyVariables } from './rotation.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
@@ -93,7 +94,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),
       SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
     };
-    const webhookKey = given(env, 'SOULFRA_WEBHOOK_KEY') ? {} : { SOULFRA_WEBHOOK_KEY: secrets.webhookKey };
+    const webhookKey = keyVariables(env, 'SOULFRA_WEBHOOK_KEY', secrets.webhookKey, secrets.webhookKeyOld);
     // Without a mail server of the operator's own, mail lies in a folder.
     const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
     const workerEnv: Env = {
@@ -144,7 +145,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
-    const secretKey = given(env, 'SOULFRA_SECRET_KEY') ? {} : { SOULFRA_SECRET_KEY: secrets.secretKey };
+    const secretKey = keyVariables(env, 'SOULFRA_SECRET_KEY', secrets.secretKey, secrets.secretKeyOld);
     // Workers alone send mail and tell people.
     const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...withoutMail } = partEnv;
     const { SOULFRA_NOTIFY_SECRETS: _secrets, SOULFRA_NOTIFY_SECRETS_FILE: _secretsFile, ...apiBase } = withoutMail;
@@ -156,6 +157,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
+    await finishRotation(home, secrets, api, screen);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 
     prometheus?.scrapeApi((await appliedFleet(api)).metrics);
