@@ -64,7 +64,7 @@ export function writeJson(file: string, value: unknown, mode = 0o644): void {
 }
 
 /** As `writeText`, and on the disk before it takes the other's place: a power cut, too, leaves the old file or the new one. */
-export function writeDurably(file: string, text: string, mode: number): void {
+export function writeDurably(file: string, text: string | Buffer, mode: number): void {
   const beside = `${file}.new`;
   const fd = openSync(beside, 'w', mode);
   try {

@@ -110,3 +110,35 @@ test('without the one before it takes a sign-in of just now: no walked-away sess
   const { rows } = await sql`select from passwords where user_id = ${rosa.id}`.execute(api.db);
   expect(rows).toHaveLength(0);
 });
+
+test('a link or token of a lesser role than its user’s sets no password: by it whoever holds it would get all of the user’s', async () => {
+  const lise = await addUser('lise@quay.example');
+  const principals = createPrincipalStore(api.db);
+  const { secret: once } = await principals.issue({
+    ownerId: lise.id,
+    kind: 'once',
+    role: 'reader',
+    name: '',
+    expiresInSeconds: 900,
+  });
+  const given = await api.call('POST', '/v1/sessions', { token: null, body: { once, as: 'token' } });
+  const refused = await setPassword(given.json['token'] as string, { password });
+  expect([refused.status, refused.json['code']]).toEqual([403, 'FORBIDDEN']);
+  expect((await api.call('DELETE', '/v1/me/sessions', { token: given.json['token'] as string })).status).toBe(403);
+  const { rows } = await sql`select from passwords where user_id = ${lise.id}`.execute(api.db);
+  expect(rows).toHaveLength(0);
+});
+
+test('whoever is signed in sees where else, and ends it all but this; tokens of programs stay', async () => {
+  const emmy = await addUser('emmy@quay.example');
+  await setPassword(emmy.signedIn, { password });
+  const here = (await signIn(emmy.address)).json['token'] as string;
+  const list = async (query: string) => (await api.call('GET', `/v1/tokens?${query}`, { token: here })).json.items;
+  expect(await list('signedIn=true&live=true')).toHaveLength(2);
+  expect(await list('signedIn=false&live=true')).toMatchObject([{ kind: 'bearer', signedIn: false }]);
+  const would = await api.call('DELETE', '/v1/me/sessions?dryRun=true', { token: here });
+  expect(would.json).toEqual({ dryRun: true, would: 'end 1 sessions and links' });
+  expect((await api.call('DELETE', '/v1/me/sessions', { token: here })).json).toEqual({ ended: 1 });
+  expect([await meStatus(emmy.signedIn), await meStatus(here), await meStatus(emmy.program)]).toEqual([401, 200, 200]);
+  expect(await list('signedIn=true&live=true')).toMatchObject([{ name: 'password', revokedAt: null }]);
+});
