@@ -24,7 +24,7 @@ export const sealedColumns: ReadonlyArray<SealedColumn & { box: keyof Boxes; abo
 /** A transaction's worth: none may take ten seconds. */
 const batchRows = 200;
 
-export interface ResealedBatch {
+interface ResealedBatch {
   resealed: number;
   /** Under neither key: as unreadable as they were before. */
   unreadable: string[];

@@ -17,15 +17,20 @@ export const newPasswordSchema = z
     params: { mend: 'Take some words that do not belong together.' },
   });
 
-/** Tries that were wrong before somebody has to wait, and how long: from the first wait on twice as long each time. */
+/**
+ * Tries that were wrong before somebody has to wait, and how long, in seconds: from the first wait on twice as long each time. One is
+ * forgotten in so many seconds, or the many people behind one address would lock each other out for good.
+ */
 const waits = {
-  account: { free: 5, first: 30, most: 15 * 60 },
-  network: { free: 20, first: 60, most: 60 * 60 },
+  account: { free: 5, first: 30, most: 15 * 60, forgotten: 3600 },
+  network: { free: 20, first: 60, most: 60 * 60, forgotten: 600 },
 } as const;
 export type TriedBy = keyof typeof waits;
 
-/** After so long without a wrong try all of them are forgotten. */
-export const forgottenAfterSeconds = 24 * 3600;
+/** In which a wrong try is forgotten, one after the other. */
+export function forgottenSeconds(by: TriedBy): number {
+  return waits[by].forgotten;
+}
 
 /** @param failures wrong tries in a row, this one among them. @returns 0: none */
 export function waitSeconds(by: TriedBy, failures: number): number {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
-import { forgottenAfterSeconds, type TriedBy, waitSeconds } from '../domain/passwords.ts';
+import { forgottenSeconds, type TriedBy, waitSeconds } from '../domain/passwords.ts';
 import type { Role } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
@@ -22,11 +22,16 @@ export function createPasswordStore(db: Database) {
    */
   async function countTry(tx: DatabaseTransaction, by: TriedBy, of: string): Promise<void> {
     const key = triedKey(by, of);
+    const each = forgottenSeconds(by);
+    const isLocked = sql`t.locked_until > clock_timestamp()`;
+    const forgotten = sql`greatest(0, floor(extract(epoch from clock_timestamp() - t.tried_at) / ${each}::int))::int`;
+    // tried_at goes on by what was forgotten, so that tries that keep coming are forgotten, too.
     const { rows } = await sql<{ failures: number; wait: number }>`
       insert into password_tries as t (key, failures, tried_at) values (${key}, 1, clock_timestamp())
-      on conflict (key) do update set tried_at = case when t.locked_until > clock_timestamp() then t.tried_at else clock_timestamp() end,
-        failures = case when t.locked_until > clock_timestamp() then t.failures
-          when t.tried_at < clock_timestamp() - make_interval(secs => ${forgottenAfterSeconds}) then 1 else t.failures + 1 end
+      on conflict (key) do update set
+        failures = case when ${isLocked} then t.failures else greatest(0, t.failures - ${forgotten}) + 1 end,
+        tried_at = case when ${isLocked} then t.tried_at when t.failures <= ${forgotten} then clock_timestamp()
+          else t.tried_at + make_interval(secs => ${each}::int * ${forgotten}) end
       returning failures, coalesce(ceil(extract(epoch from locked_until - clock_timestamp())), 0)::int as wait`.execute(
       tx,
     );

@@ -7,7 +7,7 @@ export interface SealedColumn {
   column: 'sealed' | 'session';
 }
 
-export interface SealedRow {
+interface SealedRow {
   id: string;
   sealed: Buffer;
 }

@@ -55,7 +55,7 @@ async function generatedIsUpToDate(): Promise<boolean> {
 
 /** Of our own files where whoever checks has the tool: none of them comes with npm. CI brings what Debian has. */
 const ifInstalled: Array<[tool: string, args: string[], files: RegExp]> = [
-  ['shellcheck', ['--severity=style'], /(?:\.sh|^\.ci\/run)$/],
+  ['shellcheck', ['--severity=warning'], /(?:\.sh|^\.ci\/run)$/],
   ['hadolint', ['--failure-threshold', 'warning'], /(?:^|\/)(?:[\w.-]+\.)?Dockerfile(?:\.[\w.-]+)?$/],
 ];
 

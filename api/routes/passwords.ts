@@ -22,7 +22,7 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
       tags: ['sign-in'],
       summary: 'Signs in by mail address and password: a session cookie, or a token of 30 days',
       description:
-        'Whether anybody has the address, or a password, is not told: all of them are answered alike, in the same time. After five wrong passwords in a row for an address, and twenty from one network, each further one costs a wait (429) that doubles, up to 15 minutes and an hour; meanwhile a mailed link signs in (`POST /v1/sign-ups`), and resets a forgotten password.',
+        'Whether anybody has the address, or a password, is not told: all of them are answered alike, in the same time. After five wrong passwords for an address, and twenty from one network, each further one costs a wait (429) that doubles, up to 15 minutes and an hour; meanwhile a mailed link signs in (`POST /v1/sign-ups`), and resets a forgotten password.',
       querystring: writeQuery,
       body: z.strictObject({
         address: mailAddressSchema,

@@ -7,11 +7,12 @@ create table passwords (
   changed_at timestamptz not null default clock_timestamp()
 );
 
--- Wrong tries in a row, by account and by network, also of addresses that nobody has.
+-- Wrong tries, by account and by network, also of addresses that nobody has.
 create table password_tries (
   -- SHA-256 of what is counted: no address stands here.
   key bytea primary key,
   failures integer not null,
+  -- When the first of them was made that is not forgotten yet, or of which one was forgotten last.
   tried_at timestamptz not null,
   locked_until timestamptz
 );

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
@@ -55,6 +56,7 @@ test('an unknown address, a user without a password and a wrong one are answered
 
 test('wrong passwords cost waits, also where nobody has the address, also all at once; a right one ends the count', async () => {
   const joan = await addUser('joan@harbour.example');
+  const joanKey = createHash('sha256').update('account joan@harbour.example').digest();
   await setPassword(joan.signedIn, { password });
   for (const address of [joan.address, 'no-joan@harbour.example']) {
     const tries = await Promise.all(Array.from({ length: 9 }, () => signIn(address, 'wrong password')));
@@ -67,6 +69,18 @@ test('wrong passwords cost waits, also where nobody has the address, also all at
   expect((await signIn(joan.address)).status).toBe(200);
   expect((await signIn(joan.address, 'wrong password')).status).toBe(401);
   expect((await signIn(joan.address)).status).toBe(200);
+  // Three and a half hours later three are forgotten, and this one counts.
+  await Promise.all(Array.from({ length: 4 }, () => signIn(joan.address, 'wrong password')));
+  const failures = async () =>
+    (
+      await sql<{ most: number }>`select max(failures) as most from password_tries where key = ${joanKey}`.execute(
+        api.db,
+      )
+    ).rows[0]!.most;
+  expect(await failures()).toBe(4);
+  await sql`update password_tries set tried_at = tried_at - interval '210 minutes'`.execute(api.db);
+  expect((await signIn(joan.address, 'wrong password')).status).toBe(401);
+  expect(await failures()).toBe(2);
   const { rows } = await sql<{ text: string }>`select to_jsonb(t)::text as text from password_tries t`.execute(api.db);
   expect(JSON.stringify(rows)).not.toContain('joan');
 });
