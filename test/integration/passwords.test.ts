@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
+import { runSoulfra } from '../support/command.ts';
 
 let api: ApiFixture;
 beforeAll(async () => {
@@ -156,3 +159,25 @@ test('whoever is signed in sees where else, and ends it all but this; tokens of 
   expect([await meStatus(emmy.signedIn), await meStatus(here), await meStatus(emmy.program)]).toEqual([401, 200, 200]);
   expect(await list('signedIn=true&live=true')).toMatchObject([{ name: 'password', revokedAt: null }]);
 });
+
+test('the command asks for passwords on stdin, never on its command line, and tells neither', async () => {
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  const url = `http://127.0.0.1:${(api.app.server.address() as AddressInfo).port}`;
+  const ruth = await addUser('ruth@quay.example');
+  const soulfra = (args: string[], lines: string[], token?: string) =>
+    runSoulfra(args, {
+      cwd: tmpdir(),
+      env: { SOULFRA_URL: url, ...(token === undefined ? {} : { SOULFRA_TOKEN: token }) },
+      lines,
+    });
+  const set = await soulfra(['me', 'password'], [password], ruth.signedIn);
+  expect(set).toEqual({ code: 0, out: expect.stringContaining('your password is set') as string, err: '' });
+  const changed = await soulfra(['me', 'password'], ['another harbour lamp', password], ruth.program);
+  expect([changed.code, changed.out.includes('1 other sessions')]).toEqual([0, true]);
+  const signedIn = await soulfra(['sign-in', '--address', ruth.address], ['another harbour lamp']);
+  expect(await meStatus(signedIn.out.trim())).toBe(200);
+  const wrong = await soulfra(['sign-in', '--address', ruth.address], [password]);
+  expect(wrong.code).not.toBe(0);
+  expect(wrong.err).toContain('the address or the password is wrong');
+  for (const { out, err } of [set, changed, wrong]) expect(out + err).not.toContain('harbour lamp');
+}, 30_000);
