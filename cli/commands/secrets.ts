@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
 import { bad, confirm, good, line, printJson } from '../output.ts';
-import { sessionOf } from '../program.ts';
+import { outputOf, sessionOf } from '../program.ts';
 
 interface Batch {
   resealed: number;
@@ -18,10 +18,10 @@ export function secretCommands(program: Command): void {
       'new keys for the fleet of this folder: its next start seals all anew under them and forgets the old ones',
     )
     .action(async (_options: object, command: Command) => {
-      const session = sessionOf(command);
-      if (!(await confirm('Make new keys? npm start has to be started again, to seal all anew.', session))) return;
+      const output = outputOf(command);
+      if (!(await confirm('Make new keys? npm start has to be started again, to seal all anew.', output))) return;
       await runPart('deploy/embedded/rotate-secrets.ts', [], { quiet: true });
-      if (session.json) return printJson({ begun: true });
+      if (output.json) return printJson({ begun: true });
       line(`${good('✔')} new keys stand in secrets.json, the old ones beside them`);
       line('  npm start, now or after Ctrl-C, seals all anew and forgets the old ones; killed in between, it goes on');
     });
