@@ -5,6 +5,8 @@ import { forgottenSeconds, type TriedBy, waitSeconds } from '../domain/passwords
 import type { Role } from '../domain/states.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { newId } from './ids.ts';
+import { queueMail } from './mails.ts';
 import { endSignIns, type IssuedToken, issueToken, sessionSeconds } from './principals.ts';
 
 const triedKey = (by: TriedBy, of: string) => createHash('sha256').update(`${by} ${of}`).digest();
@@ -123,11 +125,16 @@ export function createPasswordStore(db: Database) {
      * @throws CONFLICT without an address that is known to be theirs: nobody could sign in by it, or get back in without it
      */
     async set(tx: DatabaseTransaction, userId: string, hash: string | undefined, besides: string): Promise<number> {
-      const { rows } = await sql<{ operatorId: string | null; verified: boolean }>`select operator_id as "operatorId",
-          verified_at is not null and address is not null as verified
+      const { rows } = await sql<{
+        operatorId: string | null;
+        address: string | null;
+        verified: boolean;
+        at: Date;
+      }>`select operator_id as "operatorId", address,
+          verified_at is not null as verified, now() as at
         from users where id = ${userId} and deleted_at is null for no key update`.execute(tx);
       const [user] = rows;
-      if (!user?.verified)
+      if (!user?.verified || user.address === null)
         throw new DomainError(
           'CONFLICT',
           'a password goes with a mail address that is known to be yours, and you have none here',
@@ -140,6 +147,9 @@ export function createPasswordStore(db: Database) {
       const ended = await endSignIns(tx, userId, besides);
       const type = hash === undefined ? 'user.password_removed' : 'user.password_changed';
       await appendEvents(tx, [{ ownerId, type, subject: userId }]);
+      const data = { act: hash === undefined ? 'removed' : 'set', at: user.at.toISOString() };
+      const mail = { ownerId, userId, template: 'password_notice', address: user.address, data } as const;
+      await queueMail(tx, { ...mail, key: `password:${newId('request')}` });
       return ended;
     },
   };

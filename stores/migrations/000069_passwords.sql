@@ -21,3 +21,7 @@ create index password_tries_at on password_tries (tried_at);
 -- Whether it was made by signing in, not for a program: these end when the password changes.
 alter table tokens add column signed_in boolean not null default false;
 update tokens set signed_in = true where kind = 'session';
+
+alter table mails drop constraint mails_template_check,
+  add constraint mails_template_check check (template in
+    ('sign_in', 'invite', 'receipt', 'refund_notice', 'dispute_notice', 'guild_invite', 'password_notice'));

@@ -101,6 +101,9 @@ test('a change ends what the user signed in by elsewhere, and links that are out
   });
   const changed = await setPassword(hedy.signedIn, { password: 'another harbour lamp', current: password });
   expect(changed.json).toEqual({ ended: 2 });
+  const told = await sql`select address, data ->> 'act' as act from mails
+    where template = 'password_notice' and user_id = ${hedy.id}`.execute(api.db);
+  expect(told.rows).toEqual(Array.from({ length: 2 }, () => ({ address: hedy.address, act: 'set' })));
   expect([await meStatus(elsewhere), await meStatus(hedy.signedIn), await meStatus(hedy.program)]).toEqual([
     401, 200, 200,
   ]);
