@@ -63,7 +63,7 @@ test('wrong passwords cost waits, also where nobody has the address, also all at
   await setPassword(joan.signedIn, { password });
   for (const address of [joan.address, 'no-joan@harbour.example']) {
     const tries = await Promise.all(Array.from({ length: 9 }, () => signIn(address, 'wrong password')));
-    const statuses = tries.map(({ status }) => status).sort();
+    const statuses = tries.map(({ status }) => status).toSorted((a, b) => a - b);
     // The sixth is judged and locks.
     expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429, 429]);
     expect((await signIn(address)).status).toBe(429);
