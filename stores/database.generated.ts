@@ -1004,6 +1004,20 @@ export interface Notifications {
   state: Generated<string>;
 }
 
+export interface Passwords {
+  changedAt: Generated<Timestamp>;
+  hash: string;
+  ownerId: string;
+  userId: string;
+}
+
+export interface PasswordTries {
+  failures: number;
+  key: Buffer;
+  lockedUntil: Timestamp | null;
+  triedAt: Timestamp;
+}
+
 export interface PaymentEvents {
   account: string | null;
   happenedAt: Timestamp;
@@ -1520,20 +1534,6 @@ export interface TokenDays {
   tokens: Generated<number>;
 }
 
-export interface Passwords {
-  changedAt: Generated<Timestamp>;
-  hash: string;
-  ownerId: string;
-  userId: string;
-}
-
-export interface PasswordTries {
-  failures: number;
-  key: Buffer;
-  lockedUntil: Timestamp | null;
-  triedAt: Timestamp;
-}
-
 export interface Tokens {
   createdAt: Generated<Timestamp>;
   expiresAt: Timestamp | null;
@@ -1802,6 +1802,8 @@ export interface DB {
   notices: Notices;
   notificationItems: NotificationItems;
   notifications: Notifications;
+  passwords: Passwords;
+  passwordTries: PasswordTries;
   paymentEvents: PaymentEvents;
   payments: Payments;
   payoutAccounts: PayoutAccounts;
@@ -1840,8 +1842,6 @@ export interface DB {
   threadMemories: ThreadMemories;
   threads: Threads;
   tokenDays: TokenDays;
-  passwords: Passwords;
-  passwordTries: PasswordTries;
   tokens: Tokens;
   tokenSpends: TokenSpends;
   unusableTexts: UnusableTexts;

@@ -7,22 +7,45 @@ import type { Database, DatabaseTransaction, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { newId } from './ids.ts';
 import { queueMail } from './mails.ts';
-import { endSignIns, type IssuedToken, issueToken, sessionSeconds } from './principals.ts';
+import { endSignIns, type IssuedToken, issueToken, type Principal, sessionSeconds } from './principals.ts';
 
 const triedKey = (by: TriedBy, of: string) => createHash('sha256').update(`${by} ${of}`).digest();
 
 /** Who tries to sign in, and from where. */
-export interface PasswordTry {
+interface Trying {
   address: string;
   network: string;
+}
+
+/** A try that is counted and not judged yet. */
+export interface PasswordTry extends Trying {
+  /** What the password is to be held against; undefined where nobody has the address, or no password. */
+  hash: string | undefined;
+  /** Until when this very try made its network wait, as Postgres writes it; null: it did not. */
+  networkLock: string | null;
+}
+
+/** Under the lock of the user's row, where what was looked at before it holds. */
+async function assertStill(
+  tx: DatabaseTransaction,
+  { userId, tokenId, before }: { userId: string; tokenId: string; before: string | undefined },
+): Promise<void> {
+  const { rows } = await sql<{ signedIn: boolean; hash: string | null }>`select
+    exists (select from tokens where id = ${tokenId} and revoked_at is null) as "signedIn",
+    (select hash from passwords where user_id = ${userId}) as hash`.execute(tx);
+  const { signedIn, hash } = rows[0]!;
+  if (!signedIn) throw new DomainError('UNAUTHENTICATED', 'you were signed out at this moment');
+  if (before !== undefined && before !== hash)
+    throw new DomainError('FORBIDDEN', 'the password before was changed at this moment');
 }
 
 export function createPasswordStore(db: Database) {
   /**
    * Counts a try before it is judged, so that many at once are as many. @throws RATE_LIMITED while somebody has to wait: it is then not
    * counted, and the password is not looked at
+   * @returns until when it made the others wait; null: it did not
    */
-  async function countTry(tx: DatabaseTransaction, by: TriedBy, of: string): Promise<void> {
+  async function countTry(tx: DatabaseTransaction, by: TriedBy, of: string): Promise<string | null> {
     const key = triedKey(by, of);
     const each = forgottenSeconds(by);
     const isLocked = sql`t.locked_until > clock_timestamp()`;
@@ -41,16 +64,22 @@ export function createPasswordStore(db: Database) {
     if (wait > 0)
       throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`);
     const next = waitSeconds(by, failures);
-    if (next > 0)
-      await sql`update password_tries set locked_until = clock_timestamp() + make_interval(secs => ${next}) where key = ${key}`.execute(
-        tx,
-      );
+    if (next === 0) return null;
+    const locked = await sql<{
+      until: string;
+    }>`update password_tries set locked_until = clock_timestamp() + make_interval(secs => ${next}) where key = ${key}
+      returning locked_until::text as until`.execute(tx);
+    return locked.rows[0]!.until;
   }
 
-  /** It was no wrong one. Those before it from the network stay counted, or one right account would buy guesses at others. */
-  async function forgive(executor: Executor, { address, network }: PasswordTry): Promise<void> {
+  /**
+   * It was no wrong one. Those before it from the network stay counted, and so does a wait that another try has made meanwhile, or one
+   * right account would buy guesses at others.
+   */
+  async function forgive(executor: Executor, { address, network, networkLock }: PasswordTry): Promise<void> {
     // In the order in which they are counted.
-    await sql`update password_tries set failures = greatest(0, failures - 1), locked_until = null
+    await sql`update password_tries set failures = greatest(0, failures - 1),
+        locked_until = case when locked_until = ${networkLock}::timestamptz then null else locked_until end
       where key = ${triedKey('network', network)}`.execute(executor);
     await sql`delete from password_tries where key = ${triedKey('account', address)}`.execute(executor);
   }
@@ -58,10 +87,10 @@ export function createPasswordStore(db: Database) {
   return {
     forgive: (tried: PasswordTry) => forgive(db, tried),
 
-    /** @returns what the password is to be held against; undefined where nobody has the address, or no password. @throws RATE_LIMITED */
-    async begin({ address, network }: PasswordTry): Promise<string | undefined> {
+    /** @throws RATE_LIMITED */
+    async begin({ address, network }: Trying): Promise<PasswordTry> {
       return db.transaction().execute(async (tx) => {
-        await countTry(tx, 'network', network);
+        const networkLock = await countTry(tx, 'network', network);
         await countTry(tx, 'account', address);
         const row = await tx
           .selectFrom('passwords')
@@ -70,7 +99,7 @@ export function createPasswordStore(db: Database) {
           .where('users.address', '=', address)
           .where('users.deletedAt', 'is', null)
           .executeTakeFirst();
-        return row?.hash;
+        return { address, network, hash: row?.hash, networkLock };
       });
     },
 
@@ -79,8 +108,7 @@ export function createPasswordStore(db: Database) {
      * @returns undefined then
      */
     async signIn(
-      { address, network }: PasswordTry,
-      hash: string,
+      tried: PasswordTry,
       kind: 'session' | 'bearer',
     ): Promise<(IssuedToken & { ownerId: string; role: Role }) | undefined> {
       return db.transaction().execute(async (tx) => {
@@ -88,10 +116,10 @@ export function createPasswordStore(db: Database) {
           id: string;
           role: Role;
         }>`select u.id, u.role from users u join passwords p on p.user_id = u.id
-          where u.address = ${address} and u.deleted_at is null and p.hash = ${hash} for share`.execute(tx);
+          where u.address = ${tried.address} and u.deleted_at is null and p.hash = ${tried.hash} for share`.execute(tx);
         const [user] = rows;
         if (user === undefined) return undefined;
-        await forgive(tx, { address, network });
+        await forgive(tx, tried);
         const issued = await issueToken(tx, {
           ownerId: user.id,
           kind,
@@ -121,10 +149,17 @@ export function createPasswordStore(db: Database) {
      * Sets or takes away the password, and ends whatever else the user signed in by, links that are out among them. Tokens that were made
      * for programs stay.
      * @param hash undefined: takes it away
+     * @param before what the password before was found to be; undefined: they signed in just now
      * @returns how many were ended
+     * @throws UNAUTHENTICATED, FORBIDDEN where the caller was signed out meanwhile, or the password before changed: whoever did so comes first
      * @throws CONFLICT without an address that is known to be theirs: nobody could sign in by it, or get back in without it
      */
-    async set(tx: DatabaseTransaction, userId: string, hash: string | undefined, besides: string): Promise<number> {
+    async set(
+      tx: DatabaseTransaction,
+      { ownerId: userId, tokenId }: Pick<Principal, 'ownerId' | 'tokenId'>,
+      hash: string | undefined,
+      before: string | undefined,
+    ): Promise<number> {
       const { rows } = await sql<{
         operatorId: string | null;
         address: string | null;
@@ -139,12 +174,13 @@ export function createPasswordStore(db: Database) {
           'CONFLICT',
           'a password goes with a mail address that is known to be yours, and you have none here',
         );
+      await assertStill(tx, { userId, tokenId, before });
       const ownerId = user.operatorId ?? userId;
       if (hash === undefined) await sql`delete from passwords where user_id = ${userId}`.execute(tx);
       else
         await sql`insert into passwords (user_id, owner_id, hash) values (${userId}, ${ownerId}, ${hash})
           on conflict (user_id) do update set hash = excluded.hash, changed_at = clock_timestamp()`.execute(tx);
-      const ended = await endSignIns(tx, userId, besides);
+      const ended = await endSignIns(tx, userId, tokenId);
       const type = hash === undefined ? 'user.password_removed' : 'user.password_changed';
       await appendEvents(tx, [{ ownerId, type, subject: userId }]);
       const data = { act: hash === undefined ? 'removed' : 'set', at: user.at.toISOString() };

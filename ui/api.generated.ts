@@ -1424,7 +1424,7 @@ export interface Schemas {
   };
   Mail: {
     id: string;
-    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite';
+    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite' | 'password_notice';
     templateVersion: number;
     userId: string | null;
     address: string | null;
@@ -1435,7 +1435,7 @@ export interface Schemas {
   };
   MailDetail: {
     id: string;
-    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite';
+    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite' | 'password_notice';
     templateVersion: number;
     userId: string | null;
     address: string | null;

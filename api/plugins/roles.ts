@@ -112,6 +112,7 @@ export function refuseOtherOrigins(request: FastifyRequest): void {
   const { origin } = request.headers;
   const from = origin === undefined ? null : URL.parse(origin);
   // Over TLS no page in the clear is one of ours, whoever answers by our name there.
-  if (from?.host === request.host && (request.protocol !== 'https' || from.protocol === 'https:')) return;
+  if (from !== null && from.host === request.host && (request.protocol !== 'https' || from.protocol === 'https:'))
+    return;
   throw new DomainError('FORBIDDEN', 'a session may write only from pages of this server');
 }

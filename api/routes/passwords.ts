@@ -37,11 +37,10 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
     handler: async (request, reply) => {
       const { address, as } = request.body;
       if (request.query.dryRun) return { dryRun: true as const, would: 'sign in, if the password is right' };
-      const tried = { address, network: callerNetwork(request.ip) };
-      const stored = await passwords.begin(tried);
-      const isRight = await passwordHasher.verify(stored, passwordOf(request.body.password));
+      const tried = await passwords.begin({ address, network: callerNetwork(request.ip) });
+      const isRight = await passwordHasher.verify(tried.hash, passwordOf(request.body.password));
       const kind = as === 'token' ? 'bearer' : 'session';
-      const signedIn = isRight && stored !== undefined ? await passwords.signIn(tried, stored, kind) : undefined;
+      const signedIn = isRight ? await passwords.signIn(tried, kind) : undefined;
       if (signedIn === undefined) throw new DomainError('UNAUTHENTICATED', 'the address or the password is wrong');
       const { id, ownerId, role, secret } = signedIn;
       request.signedIn = { ownerId, tokenId: id, kind, role };
@@ -68,9 +67,9 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
       const caller = callerOf(request);
       const { password, current } = request.body;
       const { dryRun } = request.query;
-      await assertMay(caller, current, request.ip);
+      const before = await assertMay(caller, current, request.ip);
       const hash = await passwordHasher.hash(passwordOf(password));
-      const ended = await writeOrTry(db, dryRun, (tx) => passwords.set(tx, caller.ownerId, hash, caller.tokenId));
+      const ended = await writeOrTry(db, dryRun, (tx) => passwords.set(tx, caller, hash, before));
       return dryRun ? { dryRun: true as const, would: `set the password and end ${ended} sessions` } : { ended };
     },
   });
@@ -89,14 +88,17 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
     handler: async (request) => {
       const caller = callerOf(request);
       const { dryRun } = request.query;
-      await assertMay(caller, undefined, request.ip);
-      const ended = await writeOrTry(db, dryRun, (tx) => passwords.set(tx, caller.ownerId, undefined, caller.tokenId));
+      const before = await assertMay(caller, undefined, request.ip);
+      const ended = await writeOrTry(db, dryRun, (tx) => passwords.set(tx, caller, undefined, before));
       return dryRun ? { dryRun: true as const, would: `take the password away and end ${ended} sessions` } : { ended };
     },
   });
 
-  /** A session that somebody walked away from, or a program's token, is not enough to lock its user out. */
-  async function assertMay(caller: Principal, current: string | undefined, ip: string): Promise<void> {
+  /**
+   * A session that somebody walked away from, or a program's token, is not enough to lock its user out.
+   * @returns what `current` was found to be; undefined: they signed in just now
+   */
+  async function assertMay(caller: Principal, current: string | undefined, ip: string): Promise<string | undefined> {
     // A link of a lesser role may have been given to somebody else: by a password of theirs they would get all of the user's.
     if (!(await isWhole(caller, principals)))
       throw new DomainError(
@@ -104,15 +106,17 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
         'a token of a lesser role than its user’s, or with scopes, changes no password',
       );
     if (current === undefined) {
-      if (await passwords.isFresh(caller.tokenId)) return;
+      if (await passwords.isFresh(caller.tokenId)) return undefined;
       throw new DomainError(
         'FORBIDDEN',
         'this needs the password before, or that you signed in within the last 15 minutes',
       );
     }
-    const tried = { address: await passwords.addressOf(caller.ownerId), network: callerNetwork(ip) };
-    const stored = await passwords.begin(tried);
-    if (await passwordHasher.verify(stored, passwordOf(current))) return passwords.forgive(tried);
-    throw new DomainError('FORBIDDEN', 'the password before is another one');
+    const address = await passwords.addressOf(caller.ownerId);
+    const tried = await passwords.begin({ address, network: callerNetwork(ip) });
+    if (!(await passwordHasher.verify(tried.hash, passwordOf(current))))
+      throw new DomainError('FORBIDDEN', 'the password before is another one');
+    await passwords.forgive(tried);
+    return tried.hash;
   }
 }

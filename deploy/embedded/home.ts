@@ -14,6 +14,11 @@ import { homeEnvironment } from '../../config/environment.ts';
 
 export type Env = Record<string, string | undefined>;
 
+/** Whether the environment has it, as it is or as a file. */
+export function given(env: Env, name: string): boolean {
+  return Boolean(env[name]) || Boolean(env[`${name}_FILE`]);
+}
+
 /** Where the embedded stack keeps its data (`.soulfra`) and what it downloaded or built (`~/.cache/soulfra`). */
 export interface Home {
   dir: string;

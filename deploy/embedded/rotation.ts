@@ -1,12 +1,12 @@
 import { DomainError } from '../../domain/errors.ts';
 import type { ApiClient } from './api-client.ts';
-import type { Env, Home } from './home.ts';
+import { type Env, given, type Home } from './home.ts';
 import type { Screen } from './screen.ts';
 import { endRotation, type Secrets } from './secrets.ts';
 
 /** The key of now, and the one before while a rotation is under way; nothing where the operator's environment has its own. */
 export function keyVariables(env: Env, name: string, key: string, old: string | undefined): Env {
-  if (env[name] || env[`${name}_FILE`]) return {};
+  if (given(env, name)) return {};
   return { [name]: key, ...(old === undefined ? {} : { [`${name}_OLD`]: old }) };
 }
 

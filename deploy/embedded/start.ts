@@ -6,7 +6,7 @@ import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
 import { followMachines } from './follow-machines.ts';
-import { type Env, openHome, readSecretFiles } from './home.ts';
+import { type Env, given, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers, recordParts } from './leftovers.ts';
@@ -232,11 +232,6 @@ async function appliedFleet(api: ApiClient): Promise<Pick<Fleet, 'machines' | 'm
 /** What the error's own words do not say; the mends of these two are for callers of the API. */
 function mendOf(err: unknown): string[] {
   return isDomainError(err) && err.code !== 'UNAVAILABLE' && err.code !== 'CONFLICT' ? [errorTable[err.code].mend] : [];
-}
-
-/** Whether the environment has it, as it is or as a file. */
-function given(env: Env, name: string): boolean {
-  return Boolean(env[name]) || Boolean(env[`${name}_FILE`]);
 }
 
 try {

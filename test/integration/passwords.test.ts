@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
+import { createPasswordStore } from '../../stores/passwords.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { runSoulfra } from '../support/command.ts';
+import { until } from '../support/lab.ts';
 
 let api: ApiFixture;
 beforeAll(async () => {
@@ -131,6 +133,55 @@ test('without the one before it takes a sign-in of just now: no walked-away sess
   expect(rows).toHaveLength(0);
 });
 
+test('whoever is signed out, or has the password changed, at the moment of their own change comes second', async () => {
+  const eva = await addUser('eva@quay.example');
+  await setPassword(eva.signedIn, { password });
+  const body = { password: 'a harbour of theirs', current: password };
+  const change = async (token: string, first: ReturnType<typeof sql>) => {
+    const answer = await api.db.transaction().execute(async (tx) => {
+      await sql`select from users where id = ${eva.id} for no key update`.execute(tx);
+      const pending = setPassword(token, body);
+      await until('their own change waits', async () => {
+        const { rows } = await sql`select from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(api.db);
+        return rows.length > 0;
+      });
+      await first.execute(tx);
+      return { pending };
+    });
+    return (await answer.pending).status;
+  };
+  const { rows } = await sql<{ hash: string }>`select hash from passwords where user_id = ${eva.id}`.execute(api.db);
+  const stolen = (await signIn(eva.address)).json['token'] as string;
+  expect(
+    await change(stolen, sql`update tokens set revoked_at = now() where name = 'password' and owner_id = ${eva.id}`),
+  ).toBe(401);
+  const other = `${rows[0]!.hash.slice(0, -4)}AAAA`;
+  expect(await change(eva.program, sql`update passwords set hash = ${other} where user_id = ${eva.id}`)).toBe(403);
+  const now = await sql<{ hash: string }>`select hash from passwords where user_id = ${eva.id}`.execute(api.db);
+  expect(now.rows).toEqual([{ hash: other }]);
+});
+
+test('a right password takes back the wait that it made itself, not that of a wrong one meanwhile', async () => {
+  const passwords = createPasswordStore(api.db);
+  const network = '198.51.100.7';
+  const key = createHash('sha256').update(`network ${network}`).digest();
+  const afterWrong = async (failures: number) => {
+    await sql`insert into password_tries values (${key}, ${failures}, now())
+      on conflict (key) do update set failures = excluded.failures, tried_at = now(), locked_until = null`.execute(
+      api.db,
+    );
+    return passwords.begin({ address: 'right@quay.example', network });
+  };
+  const wrong = () => passwords.begin({ address: 'wrong@quay.example', network });
+  await passwords.forgive(await afterWrong(20));
+  await expect(wrong()).resolves.toMatchObject({ hash: undefined });
+  const right = await afterWrong(19);
+  await wrong();
+  await passwords.forgive(right);
+  await expect(wrong()).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+});
+
 test('a link or token of a lesser role than its user’s sets no password: by it whoever holds it would get all of the user’s', async () => {
   const lise = await addUser('lise@quay.example');
   const principals = createPrincipalStore(api.db);
@@ -183,4 +234,4 @@ test('the command asks for passwords on stdin, never on its command line, and te
   expect(wrong.code).not.toBe(0);
   expect(wrong.err).toContain('the address or the password is wrong');
   for (const { out, err } of [set, changed, wrong]) expect(out + err).not.toContain('harbour lamp');
-}, 30_000);
+}, 60_000);
