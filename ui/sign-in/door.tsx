@@ -99,14 +99,11 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
 }
 
 function SignedOut() {
-  const { title, out, another, run } = text.signIn;
+  const { title, out, run } = text.signIn;
   return (
     <Closed title={title} part="signed-out">
       <PasswordForm />
       <p>{out}</p>
-      <p className="soft">
-        {another} <code>npx soulfra sign-up ADDRESS</code>
-      </p>
       <p className="soft">
         {run} <code>npx soulfra token create --once</code>
       </p>

@@ -60,6 +60,7 @@ export function PasswordForm() {
       <Button kind="main" type="submit" disabled={state.isBusy}>
         {words.button}
       </Button>
+      <p className="soft">{words.fresh}</p>
       <Button kind="quiet" disabled={state.isBusy || address.trim() === ''} onClick={mailLink}>
         {words.mailLink}
       </Button>
