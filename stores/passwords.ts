@@ -190,4 +190,3 @@ export function createPasswordStore(db: Database) {
     },
   };
 }
-export type PasswordStore = ReturnType<typeof createPasswordStore>;

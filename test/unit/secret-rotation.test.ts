@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { processRef } from '../../deploy/embedded/processes.ts';
-import { beginRotation, endRotation, openSecrets } from '../../deploy/embedded/secrets.ts';
+import { beginRotation, endRotation, openOperatorToken, openSecrets } from '../../deploy/embedded/secrets.ts';
+import { secretsOfHome } from '../../deploy/move/secrets.ts';
 import { createSecretBox, secretBoxOf } from '../../integrations/secret-box.ts';
 
 let folder: string;
@@ -48,12 +49,16 @@ test('a rotation keeps the keys before until it is ended, and a second one is re
   });
   expect([under.secretKey, under.webhookKey]).not.toContain(first.secretKey);
   expect(() => beginRotation(home)).toThrow(/under way already/);
+  // A deployment has one key of each kind, so a fleet does not move in the middle.
+  openOperatorToken(home);
+  expect(() => secretsOfHome(home.dir, {})).toThrow(/keys of .* rotate/);
   // All was sealed under other keys than the file has now: neither is forgotten.
   expect(() => endRotation(home, first)).toThrow(/changed meanwhile/);
   expect(openSecrets(home)).toEqual(under);
   endRotation(home, under);
   const { secretKeyOld: _secret, webhookKeyOld: _webhook, ...rest } = under;
   expect(openSecrets(home)).toEqual(rest);
+  expect(secretsOfHome(home.dir, {})).toMatchObject({ secret_key: under.secretKey, webhook_key: under.webhookKey });
   expect(statSync(home.path('secrets.json')).mode & 0o777).toBe(0o600);
 });
 
