@@ -27,6 +27,10 @@ export interface Skipped {
 export interface Tree {
   /** All plain files, in the order of their names. */
   files: readonly string[];
+  /** Symbolic links, by name alone: none is followed. */
+  links: readonly string[];
+  /** Folders whose name begins with a dot and which were passed over, but for those of tools. */
+  hidden: readonly string[];
   /** Known by name, whether it can be read or not. */
   has: (name: string) => boolean;
   /** Text of a file, or undefined where it is not in the tree or is skipped. */
@@ -61,6 +65,10 @@ const passedOver = new Set([
 /** Of which the summary need not speak. */
 const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache__|dist|build|target|fleet\.d)$/;
 
+/** Hidden folders of tools, which hold copies, caches and what an editor keeps: nobody misses them. */
+const hiddenByCustom =
+  /^\.(git|hg|svn|jj|venv|virtualenv|tox|nox|eggs|direnv|pixi|cache|\w+_cache|ipynb_checkpoints|npm|yarn|pnpm-store|parcel-cache|turbo|next|nuxt|svelte-kit|gradle|m2|terraform|idea|vscode|vs|fleet|trash\w*|spotlight\w*)$/i;
+
 export class TreeRefused extends Error {
   override readonly name = 'TreeRefused';
 }
@@ -78,6 +86,8 @@ export function openTree(
 ): Tree {
   const skipped: Skipped[] = [];
   const places = new Map<string, { root: string; path: string }>();
+  const links: string[] = [];
+  const hidden: string[] = [];
   let entries = 0;
   for (const { root, prefix } of rootsOf(paths)) {
     const stack = [{ folder: root, name: prefix, depth: 0 }];
@@ -96,9 +106,14 @@ export function openTree(
         const path = join(here.folder, entry.name);
         if (/[\p{Cc}\p{Cf}\u2028\u2029\\]/u.test(entry.name) || !entry.name.isWellFormed()) {
           skipped.push({ path: printable(name), reason: 'its name has characters that are not shown' });
-        } else if (entry.isSymbolicLink()) skipLink(path, name, root, skipped);
-        else if (entry.isDirectory()) {
-          if (entry.name.startsWith('.')) continue;
+        } else if (entry.isSymbolicLink()) {
+          links.push(name);
+          skipLink(path, name, root, skipped);
+        } else if (entry.isDirectory()) {
+          if (entry.name.startsWith('.') && !entered.includes(entry.name.toLowerCase())) {
+            if (!hiddenByCustom.test(entry.name)) hidden.push(name);
+            continue;
+          }
           if (passedOver.has(entry.name.toLowerCase()) && !entered.includes(entry.name.toLowerCase())) {
             if (!notWorthTelling.test(entry.name))
               skipped.push({ path: `${name}/`, reason: 'folders of this name are passed over' });
@@ -110,11 +125,12 @@ export function openTree(
       }
     }
   }
-  return treeOf(places, skipped, limits);
+  return treeOf(places, { links, hidden }, skipped, limits);
 }
 
 function treeOf(
   places: ReadonlyMap<string, { root: string; path: string }>,
+  { links, hidden }: { links: readonly string[]; hidden: readonly string[] },
   skipped: Skipped[],
   limits: TreeLimits,
 ): Tree {
@@ -122,6 +138,8 @@ function treeOf(
   let left = limits.bytes;
   return {
     files: [...places.keys()].toSorted(byCodeUnit),
+    links: links.toSorted(byCodeUnit),
+    hidden: hidden.toSorted(byCodeUnit),
     has: (name) => places.has(name),
     skipped,
     skip: (name, reason) => void skipped.push({ path: name, reason }),
