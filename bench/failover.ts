@@ -282,6 +282,7 @@ async function strike(setup: Setup, kind: Fault['kind'], machineId: BenchMachine
   if (kind === 'late') {
     const network = networks[machineId];
     const epoch = await epochOf(lab, machineId);
+    await until(`${machineId} has calls in hand`, () => hasBegun(lab, machineId), 60_000);
     network.hold();
     await until(`a result of ${machineId} is on its way`, async () => network.holds('into step_results'), 60_000);
     workers[machineId].signal('SIGSTOP');
@@ -307,6 +308,14 @@ function startWorker({ lab, networks }: Pick<Setup, 'lab' | 'networks'>, machine
   const url = new URL(lab.addresses.databaseUrl);
   url.host = networks[machineId].address;
   return lab.startWorker(machineId, { DATABASE_URL: url.href });
+}
+
+/** Whether it has begun a call within the last seconds. */
+async function hasBegun(lab: Lab, machineId: BenchMachine): Promise<boolean> {
+  const { rows } = await sql<{ begun: boolean }>`
+    select exists (select from events where type = 'run.working' and data->>'machineId' = ${machineId}
+      and at > clock_timestamp() - interval '5 seconds') as begun`.execute(lab.db);
+  return rows[0]!.begun;
 }
 
 async function epochOf(lab: Lab, machineId: BenchMachine): Promise<bigint> {
