@@ -278,6 +278,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{ period: 'recorded' }],
   });
   await save('cluster-agents-done', 'clusters:recorded');
+  await client.workflow.execute('placeGlobe', {
+    workflowId: 'globe:recorded',
+    taskQueue: coordinationQueue,
+    args: [{ period: 'recorded' }],
+  });
+  await save('place-globe-done', 'globe:recorded');
   await client.workflow.execute('reconcileLedger', {
     workflowId: 'reconcile:recorded',
     taskQueue: coordinationQueue,
