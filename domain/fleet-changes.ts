@@ -99,7 +99,9 @@ export function fleetChanges(previous: Fleet | undefined, next: Fleet, living: r
     ...listed('model', before.models, next.models),
     ...listed('source', before.sources, next.sources),
     ...scheduleChanges(previous, next, living),
-    ...settings.flatMap((part) => changed('setting', part, previous?.[part], next[part], previous !== undefined)),
+    ...settings
+      .filter((part) => (previous?.[part] ?? next[part]) !== undefined)
+      .flatMap((part) => changed('setting', part, previous?.[part], next[part] ?? {}, previous !== undefined)),
     ...memoryLimitChanges(previous, next),
     ...agentChanges(previous, next, living),
   ];

@@ -166,6 +166,14 @@ async function applyMachines(tx: Executor, ownerId: string, fleet: Fleet): Promi
     .where('removedAt', 'is', null)
     .where('id', 'not in', ids)
     .execute();
+  // Named again some day, it is another box: nothing of the old one lets it in.
+  const gone = sql`select id from machines where owner_id = ${ownerId} and removed_at is not null`;
+  await sql`update certificates set revoked_at = now() where revoked_at is null and machine_id in (${gone})`.execute(
+    tx,
+  );
+  await sql`update machine_invites set revoked_at = now() where revoked_at is null and machine_id in (${gone})`.execute(
+    tx,
+  );
 }
 
 async function applyAgents(tx: Executor, ownerId: string, version: number, agents: readonly NewAgent[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import { DomainError } from '../domain/errors.ts';
 import { type CertificateKind, type EdgeRefusal, machineAccessChannel, machineInviteSeconds } from '../domain/joins.ts';
 import type { Database, DatabaseTransaction, Executor } from './database.ts';
@@ -32,6 +32,10 @@ export interface Standing {
 const hashOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
 const tell = (tx: Executor) => sql`select pg_notify(${machineAccessChannel}, '')`.execute(tx);
+
+/** Who lets a machine in or out goes one after the other: the next one sees all that was signed before. */
+const lockMachine = (tx: Executor, machineId: RawBuilder<unknown>) =>
+  sql`select from machines where id = ${machineId} for no key update`.execute(tx);
 
 const living = sql`c.revoked_at is null and c.not_after > clock_timestamp()
   and exists (select from machines m where m.id = c.machine_id and m.removed_at is null)`;
@@ -68,6 +72,7 @@ export function createMachineJoinStore(db: Database) {
      */
     async redeem(secret: string, keyHash: string, sign: (machineId: string) => Promise<SignedRow>): Promise<Joined> {
       return db.transaction().execute(async (tx) => {
+        await lockMachine(tx, sql`(select machine_id from machine_invites where hash = ${hashOf(secret)})`);
         const invite = await tx
           .selectFrom('machineInvites')
           .innerJoin('machines', 'machines.id', 'machineInvites.machineId')
@@ -121,6 +126,7 @@ export function createMachineJoinStore(db: Database) {
       sign: (machineId: string) => Promise<SignedRow>,
     ): Promise<Joined> {
       return db.transaction().execute(async (tx) => {
+        await lockMachine(tx, sql`(select machine_id from certificates where serial = ${serial})`);
         const { rows } = await sql<{ machineId: string; ownerId: string; inviteId: string }>`
           select c.machine_id, c.owner_id, c.invite_id from certificates c where c.serial = ${serial} and ${living} for update of c`.execute(
           tx,
@@ -191,6 +197,7 @@ export function createMachineJoinStore(db: Database) {
     async revoke(ownerId: string, machineId: string): Promise<{ invites: number; certificates: number }> {
       return db.transaction().execute(async (tx) => {
         await assertMachine(tx, ownerId, machineId);
+        await lockMachine(tx, sql`${machineId}`);
         const invites =
           await sql`update machine_invites set revoked_at = now() where machine_id = ${machineId} and owner_id = ${ownerId}
           and revoked_at is null and (used_at is not null or expires_at > now()) returning id`.execute(tx);

@@ -31,14 +31,20 @@ export async function openMirrorDatabase(url: string, run: string) {
       { cause: err },
     );
   }
-  await client.query('begin');
-  // One writer at a time; a killed one's goes with its session.
-  await client.query(`select pg_advisory_xact_lock(hashtext('soulfra public mirror'))`);
-  await client.query('create schema if not exists soulfra_public');
-  await client.query(`create table if not exists soulfra_public.entries (kind text not null, id text not null, doc jsonb not null,
-    sha256 text not null, run text not null, primary key (kind, id))`);
-  await client.query(`create table if not exists soulfra_public.manifest (one boolean primary key default true check (one), run text not null,
-    made_at timestamptz not null, entries integer not null, sha256 text not null)`);
+  try {
+    await client.query('begin');
+    // One writer at a time; a killed one's goes with its session.
+    await client.query(`select pg_advisory_xact_lock(hashtext('soulfra public mirror'))`);
+    await client.query('create schema if not exists soulfra_public');
+    await client.query(`create table if not exists soulfra_public.entries (kind text not null, id text not null, doc jsonb not null,
+      sha256 text not null, run text not null, primary key (kind, id))`);
+    await client.query(`create table if not exists soulfra_public.manifest (one boolean primary key default true check (one), run text not null,
+      made_at timestamptz not null, entries integer not null, sha256 text not null)`);
+  } catch (err) {
+    // Such as a role that may make no schema: nobody else would end this connection.
+    await client.end().catch(() => undefined);
+    throw err;
+  }
   let waiting: Array<{ kind: PublicKind; doc: PublicDoc }> = [];
   let entries = 0;
   let bytes = 0;

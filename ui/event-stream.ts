@@ -22,9 +22,16 @@ export async function readEvents(
   url: string,
   { signal, last, method = 'GET', headers = {}, body, onOpen, onEvent }: Reading,
 ): Promise<void> {
+  const silence = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  // The server beats every 15 s; a connection that sleep or a tunnel cut says nothing for ever.
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(new Error('nothing was heard for 45 s')), 45_000);
+  };
   const response = await fetch(url, {
     method,
-    signal,
+    signal: AbortSignal.any([signal, silence.signal]),
     headers: {
       accept: 'text/event-stream',
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -37,10 +44,15 @@ export async function readEvents(
   onOpen?.();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const parser = createEventParser(onEvent);
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    parser(value);
+  try {
+    for (;;) {
+      heard();
+      const { done, value } = await reader.read();
+      if (done) return;
+      parser(value);
+    }
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -12,7 +12,7 @@ export interface LiveEvent {
 }
 
 /** However much happens, what is shown is read again at most once in this time. */
-const gatherMs = 1_000;
+const gatherMs = 3_000;
 const againMs = { least: 1_000, most: 30_000 };
 
 /** Lists and things that an event of a noun makes old, where it is more than `/v1/<noun>s`. */
@@ -34,7 +34,9 @@ const touchedBy: Record<string, readonly string[]> = {
   memory: ['/v1/agents/{id}/memories', '/v1/memories'],
   message: ['/v1/messages', '/v1/agents/{id}/messages'],
   notice: ['/v1/inbox'],
+  payout: ['/v1/payouts', '/v1/ledger', '/v1/inbox'],
   plan: ['/v1/fleet', '/v1/machines', '/v1/models', '/v1/services', '/v1/agents'],
+  purchase: ['/v1/purchases', '/v1/refunds', '/v1/ledger', '/v1/licenses'],
   rollout: ['/v1/rollouts', '/v1/inbox'],
   run: ['/v1/runs', '/v1/sweeps', '/v1/fleet', '/v1/reflections'],
   source: ['/v1/sources', '/v1/inbox'],
@@ -91,13 +93,14 @@ interface Told {
 export function followEvents(queries: QueryClient, signal: AbortSignal): void {
   const gathered = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const readAgain = () => {
-    timer = undefined;
+  const readAgain = async () => {
     const paths = [...gathered];
     gathered.clear();
     const isOld = ({ queryKey: [operation] }: { queryKey: readonly unknown[] }) =>
       typeof operation === 'string' && paths.some((path) => operation.startsWith(`GET ${path}`));
-    void queries.invalidateQueries({ predicate: isOld });
+    // What is being read is not cut off by the next event: on a busy machine no reading would ever end.
+    await queries.invalidateQueries({ predicate: isOld });
+    timer = gathered.size > 0 && !signal.aborted ? setTimeout(() => void readAgain(), gatherMs) : undefined;
   };
   const take = ({ event, state: next, why: reason = '' }: Told) => {
     if (next === 'live' && state !== 'live') void queries.invalidateQueries();
@@ -105,7 +108,7 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     if (event === undefined) return;
     const noun = event.type.split('.')[0] ?? '';
     for (const path of touchedBy[noun] ?? [`/v1/${noun}s`]) gathered.add(path);
-    timer ??= setTimeout(readAgain, gatherMs);
+    timer ??= setTimeout(() => void readAgain(), gatherMs);
     for (const heard of eventListeners) heard(event);
   };
   signal.addEventListener('abort', () => clearTimeout(timer));
@@ -117,6 +120,10 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     return;
   }
   const channel = new BroadcastChannel('soulfra-events');
+  const toOthers = (told: Told) => {
+    take(told);
+    if (!signal.aborted) channel.postMessage(told);
+  };
   channel.addEventListener('message', ({ data }: MessageEvent<Told | 'asked'>) => {
     if (data !== 'asked') take(data);
     else if (holds) channel.postMessage({ state } satisfies Told);
@@ -127,10 +134,9 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
   locks
     .request('soulfra-events', { signal }, async () => {
       holds = true;
-      await hold((told) => {
-        take(told);
-        if (!signal.aborted) channel.postMessage(told);
-      }, signal);
+      // Between two holders events may have gone by: what is shown is read again once this stream is open.
+      toOthers({ state: 'connecting' });
+      await hold(toOthers, signal);
     })
     .catch((err: unknown) => {
       if (!signal.aborted) throw err;

@@ -15,7 +15,7 @@ const link = takeLink();
 addEventListener('hashchange', () => {
   if (/^#(once|invite)=/.test(location.hash)) location.reload();
 });
-const queries = createQueries(() => undefined);
+const queries = createQueries();
 
 createRoot(document.querySelector('#app')!).render(
   <StrictMode>

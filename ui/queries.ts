@@ -23,7 +23,7 @@ import {
 /** What the API refuses is refused again; what it does not answer may be there in a moment. */
 const mostTries = 2;
 
-export function createQueries(onSignedOut: () => void): QueryClient {
+export function createQueries(): QueryClient {
   const client = new QueryClient({
     defaultOptions: {
       // Without a network a write fails at once: waiting for it, it would be sent when nobody wants it any more.
@@ -38,9 +38,12 @@ export function createQueries(onSignedOut: () => void): QueryClient {
       },
     },
   });
-  client.getQueryCache().subscribe(({ type, query }) => {
-    const { error } = query.state;
-    if (type === 'updated' && error instanceof Problem && error.status === 401) onSignedOut();
+  // A session that has ended: the door asks anew who is signed in, and closes. Its own question is not asked again for its own refusal.
+  client.getQueryCache().subscribe((event) => {
+    if (event.type !== 'updated' || event.action.type !== 'error') return;
+    const { error } = event.query.state;
+    if (error instanceof Problem && error.status === 401 && event.query.queryKey[0] !== 'GET /v1/me')
+      void client.invalidateQueries({ queryKey: ['GET /v1/me'] });
   });
   return client;
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
-/** Built by deploy/embedded/ui.ts, which names the folder; served by api/routes/ui.ts. */
+/** Built by deploy/embedded/ui.ts, which names the folder; served by api/plugins/ui.ts. */
 export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   oxc: { jsx: { runtime: 'automatic' } },

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 
 /** Of the data folder, beside Postgres and Temporal's database: what is not made anew. */
-const kept = ['secrets.json', 'operator.token', 'birth.json', 'trust.yaml', 'mail'];
+const kept = ['secrets.json', 'operator.token', 'birth.json', 'trust.yaml', 'mail', 'tls', 'edge.json'];
 
 const prefix = 'files/';
 

@@ -1,8 +1,10 @@
-import { networkInterfaces } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import { openAuthority } from '../tls/authority-files.ts';
-import { fingerprintOf } from '../tls/authority.ts';
+import { certificatesOf, fingerprintOf } from '../tls/authority.ts';
 import { type Env, type Home, readJson, writeJson } from './home.ts';
 import { edgePart, edgePartName, repositoryRoot } from './own-parts.ts';
 import type { Parts } from './parts.ts';
@@ -68,12 +70,19 @@ export function createEdgeControl(deps: { home: Home; ports: Ports; parts: Parts
     if (!isUp || !same) {
       // The authority is there before anybody is told its fingerprint.
       await openAuthority(home.path('tls'));
-      await parts.start(edgePart({ root: repositoryRoot, listen: wanted, env: deps.env }));
+      const start = (listen: Listen) => parts.start(edgePart({ root: repositoryRoot, listen, env: deps.env }));
+      await start(wanted).catch(async (err: unknown) => {
+        // Machines that are in go on by the address that they know.
+        if (isUp && before !== undefined) await start(before);
+        throw err;
+      });
       writeJson(file, wanted);
     }
-    const authority = await openAuthority(home.path('tls'));
+    // What the edge shows: while machines come over to a new authority, the one before.
+    const shown = certificatesOf(readFileSync(join(home.path('tls'), 'server.pem'), 'utf8'))[1];
+    if (shown === undefined) throw new DomainError('UNAVAILABLE', 'the edge has no certificate yet');
     const host = wanted.address === '0.0.0.0' ? (ownAddresses()[0] ?? '127.0.0.1') : wanted.address;
-    return { host, port: wanted.port, fingerprint: fingerprintOf(authority.certificate) };
+    return { host, port: wanted.port, fingerprint: fingerprintOf(shown) };
   }
 
   return { open, isWanted: (listen: string | undefined) => listen !== undefined || kept() !== undefined };

@@ -200,7 +200,11 @@ export function createParts(deps: {
         restarts: known?.restarts ?? 0,
       };
       parts.set(spec.name, part);
-      await bringUp(part);
+      await bringUp(part).catch((err: unknown) => {
+        // Not left as starting: it could never be started again.
+        part.state = 'failed';
+        throw err;
+      });
     },
     /** SIGKILL; the part stays down until `start`. */
     async kill(name: string): Promise<number> {
@@ -214,7 +218,8 @@ export function createParts(deps: {
     /** In order, with its grace; it stays down until `start`. */
     async stop(name: string): Promise<void> {
       const part = parts.get(name);
-      if (part?.child !== undefined) await stopPart(part);
+      // Also one that waits to be brought up again.
+      if (part !== undefined) await stopPart(part);
     },
     list(): PartView[] {
       return [...parts.values()].map(({ spec, state, ref, restarts }) => ({

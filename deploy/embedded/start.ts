@@ -9,7 +9,7 @@ import { followMachines } from './follow-machines.ts';
 import { type Env, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
 import { lastScreen } from './last-screen.ts';
-import { endLeftovers } from './leftovers.ts';
+import { endLeftovers, recordParts } from './leftovers.ts';
 import { sweepScratch } from './scratch-folders.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
 import { apiPart, edgePartName, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
@@ -43,6 +43,8 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     rmSync(home.dir, { recursive: true, force: true });
     for (const folder of ['logs', 'run']) mkdirSync(home.path(folder), { recursive: true });
   }
+  // Before anything that takes long: by it a second start beside this one is refused.
+  recordParts(home, []);
   const data = readStamp(home);
   const app = appStamp(repositoryRoot);
   refuseNewerData(data, app);
@@ -171,10 +173,11 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       const step = screen.step('Edge');
       const at = await edge.open(options.listen).catch((err: unknown) => {
         step.fail(err instanceof Error ? err.message : String(err));
-        throw err;
+        // Opened as the last start had it: without it the fleet goes on, only machines of other boxes wait.
+        if (options.listen !== undefined) throw err;
       });
       const names = [...away].join(', ') || 'none has joined yet: soulfra machine invite MACHINE';
-      step.done(`${at.host}:${at.port}  machines of other boxes, by mutual TLS (${names})`);
+      if (at) step.done(`${at.host}:${at.port}  machines of other boxes, by mutual TLS (${names})`);
     }
     for (const id of here) await startMachine(id);
     await machinesReady(api, screen, here, (id) =>

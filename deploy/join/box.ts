@@ -13,7 +13,7 @@ export async function joinFleet(files: BoxFiles, link: JoinLink, now = Date.now(
   const of = createHash('sha256').update(link.secret).digest('hex');
   const before = files.read();
   // The line is still in the shell's history.
-  if (before?.of === of) return before;
+  if (before?.of === of && files.pendingKey(of) === undefined) return before;
   const ca = await findAuthority(link, link.fingerprint);
   // The subject is the fleet's to say: it knows whose invitation this is.
   const { request, privateKey } = await createRequest('joining', files.pendingKey(of));
@@ -45,6 +45,8 @@ export async function renewIfDue(
     files.writeTrust(told.trust);
     return 'trust';
   }
+  // Before the next certificate is asked for: once that is in the books, the edge may show one of the new authority.
+  if (told.trust !== files.trusted()) files.writeTrust(told.trust);
   const of = `after ${readCertificate(own).serial}`;
   const { request, privateKey } = await createRequest(box.machineId, files.pendingKey(of));
   files.writePending(of, privateKey);

@@ -42,6 +42,7 @@ const joins = createMachineJoinStore(db);
 const databaseAt = new URL(environment.databaseUrl);
 const redisAt = new URL(environment.redisUrl);
 
+let setting: Promise<void> = Promise.resolve();
 const redis = new Redis(environment.redisUrl, { maxRetriesPerRequest: 1, retryStrategy: () => 1_000 });
 redis.on('error', (err) => onError(err, 'Redis'));
 redis.on('ready', () => inBackground(setLogins(), 'setting logins'));
@@ -49,7 +50,14 @@ redis.on('ready', () => inBackground(setLogins(), 'setting logins'));
 let authorities: Authority[] = [];
 let server: EdgeCredentials & { generation: number };
 
-async function setLogins(): Promise<void> {
+/** One after the other: each goes by what is true when its turn comes. */
+function setLogins(): Promise<void> {
+  const next = setting.then(setLoginsNow);
+  setting = next.catch(() => undefined);
+  return next;
+}
+
+async function setLoginsNow(): Promise<void> {
   const logins = (await joins.admitted()).map((admitted) => loginsOf(environment.machineKey, admitted));
   await setMachineLogins(
     db,

@@ -73,7 +73,7 @@ export function createEdge(options: EdgeOptions) {
     minVersion: 'TLSv1.2',
     ALPNCallback: ({ protocols: asked }) => protocols.find((name) => asked.includes(name)),
   };
-  const http = createHttpServer({ headersTimeout: handshakeMs, requestTimeout: 3 * handshakeMs });
+  const http = createHttpServer();
   http.on('request', (request, response) => {
     const caller = callers.get(request.socket as tls.TLSSocket);
     options.answer(request, response, caller).catch((err: unknown) => {
@@ -154,6 +154,9 @@ export function createEdge(options: EdgeOptions) {
       if (name === serverNames.join) {
         if (caller?.state === 'living') callers.set(socket, caller);
         settled(socket);
+        // A server that never listens watches no time-outs of its own; each of these connections has one answer.
+        const late = setTimeout(() => socket.destroy(), 3 * handshakeMs);
+        socket.once('close', () => clearTimeout(late));
         http.emit('connection', socket);
         return;
       }
@@ -233,7 +236,6 @@ export function createEdge(options: EdgeOptions) {
     async close(): Promise<void> {
       closing = true;
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-      http.closeAllConnections();
       for (const { socket } of forwarded) socket.destroy();
       for (const socket of open) socket.destroy();
       await closed;

@@ -38,14 +38,15 @@ export async function answerByModel(
   const shown = textsOf(question);
   const thoughts = createThoughtFilter();
   const addresses = createAddressFilter(shown);
+  const visible = createUnseenFilter();
   const tell = (piece: string) => {
     if (piece !== '') watch.onText?.(piece);
   };
   const generation = await model.generate(
     { model: servedAs, messages: prompt.messages, maxTokens, contextTokens, seed },
-    { ...watch, onText: (piece) => tell(addresses.pass(withoutUnseen(thoughts.pass(piece)))) },
+    { ...watch, onText: (piece) => tell(addresses.pass(visible(thoughts.pass(piece)))) },
   );
-  tell(addresses.pass(withoutUnseen(thoughts.end())) + addresses.end());
+  tell(addresses.pass(visible(thoughts.end())) + addresses.end());
   const whole = createThoughtFilter();
   const answer = cleanedAnswer(whole.pass(generation.text) + whole.end());
   const { text, citations } = resolveCitations(withoutStrangeAddresses(answer, shown), prompt.aliases);
@@ -59,6 +60,16 @@ export async function answerByModel(
     promptVersion: talkVersion,
     seed,
     cut: generation.finishReason === 'length',
+  };
+}
+
+/** As withoutUnseen, piece by piece: half of a character waits for its other half, since only together are they seen to be a mark. */
+function createUnseenFilter(): (piece: string) => string {
+  let half = '';
+  return (piece) => {
+    const text = half + piece;
+    [half = ''] = /[\uD800-\uDBFF]$/.exec(text) ?? [];
+    return withoutUnseen(text.slice(0, text.length - half.length));
   };
 }
 

@@ -211,6 +211,7 @@ const questions = new Set([
   '/v1/licenses/{id}/check',
   '/v1/licenses/{id}/download',
   '/v1/invites/preview',
+  '/v1/drops/preview',
   '/openai/v1/chat/completions',
   '/openai/v1/embeddings',
 ]);

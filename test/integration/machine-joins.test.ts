@@ -29,6 +29,7 @@ import {
 } from '../../deploy/tls/authority.ts';
 import { joinAnswerSchema, parseJoinLink } from '../../domain/joins.ts';
 import { serverNames } from '../../domain/server-names.ts';
+import { createMachineJoinStore } from '../../stores/machine-joins.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until as untilTrue } from '../support/lab.ts';
 import { smallFleet } from '../support/small-fleet.ts';
@@ -309,4 +310,33 @@ test('a machine renews its certificate, and comes over to the next authority whi
     'machine 2',
     'server 2',
   ]);
+});
+
+test('a machine that is revoked while it renews does not come in by what was just signed', async () => {
+  const store = createMachineJoinStore(api.db);
+  const { files } = newBox('revoked');
+  await joinFleet(files, await invited('big'));
+  const { serial } = readCertificate(files.certificate());
+  const begun = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const renewing = store.renew({ serial, keyHash: 'c'.repeat(64) }, async () => {
+    begun.resolve();
+    await held.promise;
+    const notAfter = new Date(Date.now() + 86_400_000).toISOString();
+    return { serial: 'cafe', generation: 1, certificate: 'signed late', notAfter };
+  });
+  await begun.promise;
+  const revoking = api.call('POST', '/v1/machines/big/revoke', { body: {} });
+  await until(async () => {
+    const { rows } = await sql`select from pg_locks where not granted and database =
+      (select oid from pg_database where datname = current_database())
+      union all select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+      api.db,
+    );
+    return rows.length > 0;
+  }, 'the revocation waits');
+  held.resolve();
+  expect((await renewing).serial).toBe('cafe');
+  expect((await revoking).status).toBe(200);
+  expect(await store.livingOf([serial, 'cafe'])).toEqual(new Set());
 });

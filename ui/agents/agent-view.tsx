@@ -6,6 +6,7 @@ import type { Thing } from '../client.ts';
 import { count, dateTime, decimal } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { newKey } from '../parts/decision.ts';
 import { Figures } from '../parts/figures.tsx';
 import { Mask } from '../parts/mask.tsx';
 import { Page } from '../parts/page.tsx';
@@ -113,7 +114,7 @@ function Acts({ agent: { id, name, paused, state } }: { agent: Thing<'AgentDetai
         disabled={trigger.isPending || paused}
         onClick={() =>
           trigger.mutate(
-            { path, query: {}, options: { idempotencyKey: crypto.randomUUID() } },
+            { path, query: {}, options: { idempotencyKey: newKey() } },
             { onSuccess: () => done(words.triggered(name)), onError: failed },
           )
         }

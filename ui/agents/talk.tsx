@@ -5,6 +5,7 @@ import { type Item, Problem, addressOf } from '../client.ts';
 import { type StreamEvent, readEvents } from '../event-stream.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { newKey } from '../parts/decision.ts';
 import { Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi } from '../queries.ts';
@@ -15,6 +16,8 @@ const words = text.agent.talk;
 type Message = Item<'GET /v1/agents/{id}/messages'>;
 
 interface UnderWay {
+  /** Of the message, once it is kept. */
+  id?: string | undefined;
   said: string;
   answer: string;
   /** Empty while all goes well. */
@@ -44,10 +47,13 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
     let ended: Message | undefined;
     const hear = ({ type, data }: StreamEvent) => {
       if (data === '') return;
-      const told = JSON.parse(data) as { conversationId?: string; text?: string; from?: number };
-      if (type === 'queued') conversation.current = told.conversationId;
+      const told = JSON.parse(data) as { id?: string; conversationId?: string; text?: string; from?: number };
+      if (type === 'queued') {
+        conversation.current = told.conversationId;
+        setUnderWay((now) => now && { ...now, id: told.id });
+      }
       // Another machine begins anew: what the first one wrote is void.
-      else if (type === 'restart') setUnderWay({ said, answer: '', problem: '' });
+      else if (type === 'restart') setUnderWay((now) => now && { ...now, answer: '' });
       else if (type === 'token') {
         setUnderWay((now) => now && { ...now, answer: now.answer.slice(0, told.from) + (told.text ?? '') });
       } else if (type === 'answer' || type === 'failed') ended = told as Message;
@@ -56,7 +62,7 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
       await readEvents(addressOf('POST /v1/agents/{id}/messages', { path: { id: agentId }, query: {} }), {
         method: 'POST',
         signal: gone.current.signal,
-        headers: { 'idempotency-key': crypto.randomUUID() },
+        headers: { 'idempotency-key': newKey() },
         body: { text: said, ...(conversation.current ? { conversationId: conversation.current } : {}) },
         onEvent: hear,
       });
@@ -64,6 +70,8 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
       setUnderWay(ended?.state === 'failed' ? { said, answer: '', problem: ended.reason } : undefined);
     } catch (err) {
       if (gone.current.signal.aborted) return;
+      // What was refused is not lost.
+      if (err instanceof Problem) setTyped((now) => now || said);
       const problem = err instanceof Problem ? `${err.message} ${err.mend}` : words.cut;
       setUnderWay((now) => now && { ...now, problem });
     }
@@ -75,9 +83,12 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
         {({ items }) => (
           <ol className="talk" aria-label={words.title(name)}>
             {items.length === 0 && !underWay && <li className="soft">{words.none(name)}</li>}
-            {items.toReversed().map((message) => (
-              <Exchange key={message.id} message={message} />
-            ))}
+            {items
+              .toReversed()
+              .filter(({ id }) => id !== underWay?.id || underWay.problem !== '')
+              .map((message) => (
+                <Exchange key={message.id} message={message} />
+              ))}
             {underWay && (
               <li>
                 <p className="talk-said">{underWay.said}</p>

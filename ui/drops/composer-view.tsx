@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { useDeferredValue, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { call } from '../client.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
@@ -125,11 +125,16 @@ export function ComposerView() {
 
 /** As the API will cut it for each channel: not another rule of ours. */
 function Previews({ title, body, channels }: { title: string; body: string; channels: string[] }) {
-  const asked = useDeferredValue({ title, body, channels });
+  const [asked, setAsked] = useState({ title, body, channels });
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked({ title, body, channels }), 400);
+    return () => clearTimeout(timer);
+  }, [title, body, channels]);
   const previews = useQuery({
     queryKey: ['POST /v1/drops/preview', asked],
     queryFn: ({ signal }) => call('POST /v1/drops/preview', { body: asked }, { signal }),
     enabled: asked.body.trim() !== '' && asked.channels.length > 0,
+    gcTime: 0,
     placeholderData: (before) => before,
   });
   return (

@@ -1,6 +1,7 @@
 import { ExternalLink, Sparkles } from 'lucide-react';
 import { count } from '../format.ts';
 import { Button } from '../parts/button.tsx';
+import { newKey } from '../parts/decision.ts';
 import { Meter } from '../parts/meter.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
@@ -21,7 +22,7 @@ export function TriggerSweep() {
       disabled={sweep.isPending}
       onClick={() =>
         sweep.mutate(
-          { query: {}, body: {}, options: { idempotencyKey: crypto.randomUUID() } },
+          { query: {}, body: {}, options: { idempotencyKey: newKey() } },
           { onSuccess: () => done(words.started), onError: failed },
         )
       }

@@ -17,13 +17,18 @@ const elsewhere = /^\/v1\/(?:fleet\/apply|payouts\/accounts|rollouts\/.+)$/;
 
 /** Where in these pages one sees what an act points to. */
 const pages: ReadonlyArray<[path: RegExp, to: string]> = [
-  [/^\/v1\/(?:machines|fleet|models|runs|agents)(?:\/|$)/, '/fleet'],
+  [/^\/v1\/(?:machines|fleet|models|runs)(?:\/|$)/, '/fleet'],
+  [/^\/v1\/(?:readiness|rollouts)(?:\/|$)/, '/operations/readiness'],
+  [/^\/v1\/(?:backups|schedules)(?:\/|$)/, '/operations/schedules'],
+  [/^\/v1\/(?:tokens|users)(?:\/|$)/, '/operations/people'],
   [/^\/v1\/(?:drops|channels|deliveries|drop-schedules)(?:\/|$)/, '/drops'],
-  [/^\/v1\/(?:purchases|listings|payouts|disputes|refunds)(?:\/|\?|$)/, '/market'],
+  [/^\/v1\/(?:purchases|listings|payouts|disputes|refunds)(?:\/|\?|$)/, '/market/desk'],
   [/^\/v1\/invites(?:\/|$)/, '/guilds'],
 ];
 
 export function pageOf({ act }: Notice): string {
+  const [, agentId] = /^\/v1\/agents\/([\w-]+)/.exec(act.call.path) ?? [];
+  if (agentId !== undefined) return `/agents/${agentId}`;
   return pages.find(([path]) => path.test(act.call.path))?.[1] ?? '/operations';
 }
 

@@ -8,7 +8,7 @@ import { Dialog } from '../parts/dialog.tsx';
 import { AreaField, Choices, SelectField, TextField } from '../parts/fields.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Shown } from '../parts/states.tsx';
+import { Empty, Failed, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
@@ -47,6 +47,7 @@ function Earned() {
   const pool = accounts.data?.items.filter(({ kind }) => kind === 'blessings') ?? [];
   const told = (list: Account[]) =>
     list.map(({ balance, currency }) => money({ amount: balance, currency })).join(' · ') || '–';
+  if (accounts.error) return <Failed error={accounts.error} onAgain={() => void accounts.refetch()} />;
   if (accounts.data === undefined) return null;
   return (
     <Figures

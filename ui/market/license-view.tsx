@@ -6,6 +6,7 @@ import { type Thing, call } from '../client.ts';
 import { dateTime } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { newKey, useDecision } from '../parts/decision.ts';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
@@ -110,6 +111,7 @@ function Activations({ license }: { license: Thing<'License'> }) {
   const { id } = license;
   const activations = useApi('GET /v1/licenses/{id}/activations', { path: { id } });
   const [place, setPlace] = useState('');
+  const decision = useDecision();
   const toasts = useToasts();
   const touches = ['GET /v1/licenses/{id}/activations', 'GET /v1/licenses/{id}'] as const;
   const activate = useWrite('POST /v1/licenses/{id}/activate', { touches });
@@ -158,10 +160,15 @@ function Activations({ license }: { license: Thing<'License'> }) {
           <Button
             disabled={activate.isPending || place.trim() === ''}
             onClick={() =>
-              // The place is the id, so pressing twice takes one place.
+              // Pressing twice takes one place; a place that was ended is activated under a new id.
               activate.mutate(
-                { path: { id }, body: { activationId: activationIdOf(place), place: place.trim() } },
-                { onSuccess: () => setPlace('') },
+                { path: { id }, body: { activationId: `place-${decision.keyFor(place.trim())}`, place: place.trim() } },
+                {
+                  onSuccess: () => {
+                    decision.made();
+                    setPlace('');
+                  },
+                },
               )
             }
           >
@@ -172,13 +179,6 @@ function Activations({ license }: { license: Thing<'License'> }) {
     </Section>
   );
 }
-
-const activationIdOf = (place: string) =>
-  `place-${place
-    .trim()
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .slice(0, 80)}`;
 
 /** Verified by WebCrypto with keys that were pinned; after the first fetch no network is asked. */
 function Offline({ licenseId, license }: { licenseId: string; license: Thing<'License'> | undefined }) {
@@ -261,7 +261,7 @@ async function activationOf({ id }: Thing<'License'>): Promise<{ id: string; pla
   if (known) return { id: known.activationId, place: known.place };
   const made = await call('POST /v1/licenses/{id}/activate', {
     path: { id },
-    body: { activationId: 'browser', place: words.thisBrowser },
+    body: { activationId: `browser-${newKey()}`, place: words.thisBrowser },
   });
   return { id: made.activationId, place: made.place };
 }

@@ -19,10 +19,11 @@ type Agent = Item<'GET /v1/agents'>;
 /** Every agent by its mask (public face). */
 export function MasksView() {
   const agents = usePages('GET /v1/agents', { query: { limit: 200 } });
-  const { rows, hasNextPage, isFetchingNextPage, fetchNextPage } = agents;
+  const { rows, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = agents;
   useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
+    // What failed is not asked again at once: that would go on as fast as the network answers.
+    if (hasNextPage && !isFetchingNextPage && !isFetchNextPageError) void fetchNextPage();
+  }, [hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage]);
 
   const search = masksSearch(useSearch({ strict: false }));
   const navigate = useNavigate();
@@ -93,6 +94,8 @@ function Filters({ all, search, onChoose }: FiltersProps) {
     { name: 'drift', label: words.drift, values: of(({ drift }) => drift?.state) },
     { name: 'machineId', label: words.machine, values: of(({ machineId }) => machineId) },
   ] as const;
+  // The address changes later than the key is pressed: put back from there, the caret would jump to the end.
+  const [typed, setTyped] = useState(search.q ?? '');
   return (
     <search className="masks-filters">
       <label className="label masks-search">
@@ -101,8 +104,11 @@ function Filters({ all, search, onChoose }: FiltersProps) {
           type="search"
           className="field"
           placeholder={words.searchFor}
-          value={search.q ?? ''}
-          onChange={(event) => onChoose({ q: event.target.value })}
+          value={typed}
+          onChange={({ target }) => {
+            setTyped(target.value);
+            onChoose({ q: target.value });
+          }}
         />
       </label>
       {choices

@@ -1,7 +1,7 @@
 import { useRef } from 'react';
 
 /** Also where the page is no secure context, in which browsers leave out `randomUUID`. */
-function newKey(): string {
+export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 

@@ -5,6 +5,7 @@
 const shellCache = 'soulfra-shell-1';
 const dataCache = 'soulfra-data-1';
 const mostReadings = 300;
+const mostFiles = 300;
 const keptAt = 'x-soulfra-kept-at';
 /** Pages and files that the server makes for everybody, and streams. */
 const passed =
@@ -37,7 +38,7 @@ self.addEventListener('fetch', (event) => {
   if (origin !== location.origin) return;
   if (request.method !== 'GET') {
     // Who signs in or out is another reader.
-    if (pathname === '/v1/sessions') event.waitUntil(caches.delete(dataCache));
+    if (pathname === '/v1/sessions' || pathname === '/join') event.waitUntil(caches.delete(dataCache));
     return;
   }
   if (passed.test(pathname) || request.headers.get('accept')?.includes('text/event-stream')) return;
@@ -52,36 +53,52 @@ async function asset(request) {
   const known = await cache.match(request);
   if (known) return known;
   const answer = await fetch(request);
-  if (answer.ok) await cache.put(request, answer.clone());
+  if (answer.ok) {
+    await cache.put(request, answer.clone()).catch(makeRoom);
+    // Files of builds before this one.
+    const kept = (await cache.keys()).filter(({ url }) => new URL(url).pathname !== '/');
+    await Promise.all(kept.slice(0, Math.max(0, kept.length - mostFiles)).map((old) => cache.delete(old)));
+  }
   return answer;
+}
+
+/** Without room what was kept goes; the answer comes all the same. */
+function makeRoom() {
+  return caches.delete(dataCache);
 }
 
 async function page(request) {
   const cache = await caches.open(shellCache);
+  let answer;
   try {
-    const answer = await fetch(request);
-    if (answer.ok && answer.headers.get('content-type')?.startsWith('text/html')) await cache.put('/', answer.clone());
-    return answer;
+    answer = await fetch(request);
   } catch (err) {
     const known = await cache.match('/');
     if (known) return known;
     throw err;
   }
+  if (answer.ok && answer.headers.get('content-type')?.startsWith('text/html'))
+    await cache.put('/', answer.clone()).catch(makeRoom);
+  return answer;
 }
 
 async function reading(request) {
+  let answer;
   try {
-    const answer = await fetch(request);
-    news.postMessage({ since: null });
-    if (answer.status === 401) await caches.delete(dataCache);
-    else if (answer.ok && answer.headers.get('content-type')?.includes('json')) await keep(request, answer.clone());
-    return answer;
+    answer = await fetch(request);
   } catch (err) {
+    // Whoever asked does not want it any more; that says nothing of the network.
+    if (request.signal.aborted) throw err;
     const known = await (await caches.open(dataCache)).match(request);
     if (!known) throw err;
     news.postMessage({ since: Number(known.headers.get(keptAt)) });
     return known;
   }
+  news.postMessage({ since: null });
+  if (answer.status === 401) await caches.delete(dataCache);
+  else if (answer.ok && answer.headers.get('content-type')?.includes('json'))
+    await keep(request, answer.clone()).catch(makeRoom);
+  return answer;
 }
 
 async function keep(request, answer) {

@@ -92,6 +92,7 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
         </Button>
       )}
       <p role="alert">{problem?.message}</p>
+      {problem?.status === 401 && <Button onClick={onEnd}>{text.app.notFound.home}</Button>}
     </Closed>
   );
 }
