@@ -39,31 +39,28 @@ export function createGlobeActivities({ globe, embeddings, placeOnSphere, fleet 
       if (last?.period === period) return { agents: last.agents, memories: last.memories, unchanged: false };
       const model = (await embeddings.serving(ownerId))?.model;
       if (model === undefined) return { agents: 0, memories: 0, unchanged: true };
-      const startedAt = performance.now();
       const beat = setInterval(() => context.heartbeat(), beatMs);
       try {
         const agentIds = await globe.agents(ownerId, globeLimits.agents);
         const perAgent = Math.max(1, Math.floor(globeLimits.memories / Math.max(1, agentIds.length)));
         const chosen = await globe.memoriesOf(agentIds, model, perAgent);
-        const digest = digestOf(model, agentIds, chosen);
+        const dimensions = await embeddings.dimensions(ownerId, model);
+        const memories = await memoryVectors({ ownerId, model, dimensions }, chosen);
+        const agents = await agentVectors({ ownerId, model, dimensions }, agentIds, memories);
+        if (memories.length === 0) return { agents: 0, memories: 0, unchanged: true };
+        const ids = { memories: memories.map(({ id }) => id), agents: [...agents.keys()] };
+        const vectors = [...memories.map(({ vector }) => vector), ...agents.values()];
+        const digest = digestOf(model, [...ids.memories, ...ids.agents], vectors);
         if (last?.digest.equals(digest)) {
           await globe.keep(ownerId, period);
           return { agents: last.agents, memories: last.memories, unchanged: true };
         }
-        const dimensions = await embeddings.dimensions(ownerId, model);
-        const memories = await memoryVectors({ ownerId, model, dimensions }, chosen);
-        const agents = await agentVectors({ ownerId, model, dimensions }, agentIds, memories);
-        const ids = { memories: memories.map(({ id }) => id), agents: [...agents.keys()] };
-        if (ids.memories.length === 0) return { agents: 0, memories: 0, unchanged: true };
         const stood = await globe.places(ownerId);
         const before = Float64Array.from([...ids.memories, ...ids.agents].flatMap((id) => placeOf(stood.get(id))));
         const places = await placeOnSphere(
           {
-            memories: columns(
-              memories.map(({ vector }) => vector),
-              dimensions,
-            ),
-            agents: columns([...agents.values()], dimensions),
+            memories: columns(vectors.slice(0, ids.memories.length), dimensions),
+            agents: columns(vectors.slice(ids.memories.length), dimensions),
             before,
           },
           context.cancellationSignal,
@@ -78,7 +75,6 @@ export function createGlobeActivities({ globe, embeddings, placeOnSphere, fleet 
           period,
           model,
           digest,
-          seconds: (performance.now() - startedAt) / 1000,
           memories: ids.memories.map(pointAt),
           agents: ids.agents.map((id, i) => pointAt(id, ids.memories.length + i)),
         });
@@ -146,9 +142,9 @@ interface Model {
   dimensions: number;
 }
 
-function digestOf(model: string, agentIds: readonly string[], memories: readonly PlaceableMemory[]): Buffer {
-  const hash = createHash('sha256').update([model, ...agentIds].join('\0'));
-  for (const { id, contentHash } of memories) hash.update(id).update(contentHash);
+function digestOf(model: string, ids: readonly string[], vectors: readonly Float32Array[]): Buffer {
+  const hash = createHash('sha256').update([model, ...ids].join('\0'));
+  for (const { buffer, byteOffset, byteLength } of vectors) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   return hash.digest();
 }
 

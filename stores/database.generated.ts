@@ -552,7 +552,6 @@ export interface Globes {
   ownerId: string;
   period: string;
   placedAt: Generated<Timestamp>;
-  seconds: number;
 }
 
 export interface GuildEvents {

@@ -2,9 +2,10 @@ import { sql } from 'kysely';
 import type { Database } from './database.ts';
 import { appendEvents } from './events.ts';
 
+/** What was placed last, and of how many. */
 export interface GlobeRun {
   period: string;
-  model: string;
+  /** Of what was placed: ids and vectors. */
   digest: Buffer;
   agents: number;
   memories: number;
@@ -29,7 +30,7 @@ export function createGlobeStore(db: Database) {
     async last(ownerId: string): Promise<GlobeRun | undefined> {
       return db
         .selectFrom('globes')
-        .select(['period', 'model', 'digest', 'agents', 'memories'])
+        .select(['period', 'digest', 'agents', 'memories'])
         .where('ownerId', '=', ownerId)
         .executeTakeFirst();
     },
@@ -81,31 +82,32 @@ export function createGlobeStore(db: Database) {
 
     /**
      * In place of what stood there, in one transaction; what was deleted meanwhile is left out. Two at once follow one another
-     * by the row of the globe, and a second execution of one period changes nothing.
+     * by the row of the globe, and a second execution of the period that stands there changes nothing.
      */
     async store(
       ownerId: string,
-      run: Omit<GlobeRun, 'agents' | 'memories'> & {
-        seconds: number;
+      run: Pick<GlobeRun, 'period' | 'digest'> & {
+        /** Whose vectors were compared. */
+        model: string;
         agents: readonly PlacedPoint[];
         memories: readonly PlacedPoint[];
       },
     ): Promise<void> {
-      const { period, model, digest, seconds } = run;
+      const { period, model, digest } = run;
       await db.transaction().execute(async (tx) => {
-        const before = await tx
-          .selectFrom('globes')
-          .select('period')
-          .where('ownerId', '=', ownerId)
-          .forUpdate()
-          .executeTakeFirst();
-        if (before?.period === period) return;
-        const about = { period, model, digest, seconds, agents: run.agents.length, memories: run.memories.length };
-        await tx
+        const about = { period, model, digest, agents: run.agents.length, memories: run.memories.length };
+        const replaced = await tx
           .insertInto('globes')
           .values({ ownerId, ...about })
-          .onConflict((conflict) => conflict.column('ownerId').doUpdateSet({ ...about, placedAt: sql<Date>`now()` }))
-          .execute();
+          .onConflict((conflict) =>
+            conflict
+              .column('ownerId')
+              .doUpdateSet({ ...about, placedAt: sql<Date>`now()` })
+              .where('globes.period', '<>', period),
+          )
+          .returning('ownerId')
+          .executeTakeFirst();
+        if (replaced === undefined) return;
         for (const { table, key, points } of [
           { table: 'agents', key: 'agent_id', points: run.agents },
           { table: 'memories', key: 'memory_id', points: run.memories },

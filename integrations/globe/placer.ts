@@ -20,12 +20,12 @@ export async function placeOnSphere(vectors: GlobeVectors, signal: AbortSignal):
   thread.on('error', reject);
   thread.on('exit', (code) => reject(new Error(`the thread that lays out the globe ended with ${code}`)));
   const { memories, agents, before } = vectors;
-  thread.postMessage(vectors, [
-    memories.values.buffer as ArrayBuffer,
-    agents.values.buffer as ArrayBuffer,
-    before.buffer as ArrayBuffer,
-  ]);
   try {
+    thread.postMessage(vectors, [
+      memories.values.buffer as ArrayBuffer,
+      agents.values.buffer as ArrayBuffer,
+      before.buffer as ArrayBuffer,
+    ]);
     return await promise;
   } finally {
     signal.removeEventListener('abort', abort);

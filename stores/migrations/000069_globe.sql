@@ -7,11 +7,10 @@ create table globes (
   period text not null,
   -- Whose vectors were compared.
   model text not null,
-  -- Of what was placed: the same again moves nobody.
+  -- Of what was placed, ids and vectors: the same again moves nobody.
   digest bytea not null,
   agents integer not null,
   memories integer not null,
-  seconds double precision not null,
   placed_at timestamptz not null default now()
 );
 

@@ -13,12 +13,14 @@ import { testOwner } from '../support/store-scope.ts';
 
 const count = 12;
 const agentIds = Array.from({ length: count }, (_, i) => `light-${String(i + 1).padStart(3, '0')}`);
+/** Remembers nothing. */
+const silent = `light-${String(count + 1).padStart(3, '0')}`;
 const topics = ['the ferry bell rang', 'bread rose in the oven', 'rain fell on the orchard'];
 let stage: Stage;
 let dies = false;
 
 beforeAll(async () => {
-  stage = await openStage(testFleet({ heavy: 0, light: count }), (shipped) => ({
+  stage = await openStage(testFleet({ heavy: 0, light: count + 1 }), (shipped) => ({
     placeGlobePoints: async (input) => {
       const placed = await shipped.placeGlobePoints(input);
       if (dies) {
@@ -130,6 +132,40 @@ test('two at once follow one another', async () => {
   const both = await Promise.all([place('one-of-two'), place('two-of-two')]);
   expect(both.map(({ memories }) => memories)).toEqual([count * 3 + 2, count * 3 + 2]);
   expect((await globe()).memories.ids).toHaveLength(count * 3 + 2);
+});
+
+test('who remembers nothing stands by its persona, as soon as that has a vector', async () => {
+  const before = await globe();
+  expect(before.agents.ids).not.toContain(silent);
+  const { persona } = await stage.db
+    .selectFrom('agents')
+    .select('persona')
+    .where('id', '=', silent)
+    .executeTakeFirstOrThrow();
+  const [vector] = await hashedEmbedder.embed([persona]);
+  await stage.embeddings.put(hashedEmbedder.model, [
+    { ownerId: testOwner, contentHash: contentHash(persona), vector: vector! },
+  ]);
+  expect(await place('persona')).toMatchObject({ agents: count + 1, unchanged: false });
+  expect((await globe()).agents.ids).toContain(silent);
+});
+
+test('a damaged vector is left out until it is whole again', async () => {
+  const { memories } = await place('whole');
+  const text = `${topics[0]!} once more`;
+  const damaged = stage.db
+    .updateTable('embeddings')
+    .where('ownerId', '=', testOwner)
+    .where('contentHash', '=', contentHash(text));
+  const { vector } = await stage.db
+    .selectFrom('embeddings')
+    .select('vector')
+    .where('contentHash', '=', contentHash(text))
+    .executeTakeFirstOrThrow();
+  await damaged.set({ vector: vector.subarray(4) }).execute();
+  expect(await place('damaged')).toMatchObject({ memories: memories - 1, unchanged: false });
+  await damaged.set({ vector }).execute();
+  expect(await place('mended')).toMatchObject({ memories, unchanged: false });
 });
 
 test('a thread is an arc from memory to memory, a cluster a region, and what is forgotten is told no more', async () => {

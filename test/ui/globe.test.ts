@@ -232,7 +232,6 @@ async function seedGlobe(api: ApiFixture): Promise<void> {
     period: 'seeded',
     model: 'use-lite-en',
     digest: Buffer.alloc(32),
-    seconds: 0,
     agents: agents.map(placed),
     memories: memories.map(placed),
   });

@@ -156,6 +156,7 @@ const point = (place: Place, says = ''): Point => ({
   agent: undefined,
   says,
   time: 0,
+  threads: [],
 });
 const along = (east: number, north: number): Place => {
   const place: Place = [Math.sin(east) * Math.cos(north), Math.sin(north), Math.cos(east) * Math.cos(north)];

@@ -25,7 +25,7 @@ const darkness = '(prefers-color-scheme: dark)';
 
 /** The picture of the globe, from a chunk of its own that a browser without WebGL never asks for. */
 export function GlobeCanvas({ globe, points, until, marked, isTurning, sceneRef, ...told }: Props) {
-  const canvas = useRef<HTMLCanvasElement>(null);
+  const frame = useRef<HTMLDivElement>(null);
   const [scene, setScene] = useState<GlobeScene>();
   const onMark = useEffectEvent(told.onMark);
   const onHover = useEffectEvent(told.onHover);
@@ -37,13 +37,16 @@ export function GlobeCanvas({ globe, points, until, marked, isTurning, sceneRef,
       onPicture('unable');
       return;
     }
+    // One for each scene: a canvas whose context was given back has none to give again.
+    const canvas = Object.assign(document.createElement('canvas'), { className: 'globe-canvas', ariaHidden: 'true' });
+    frame.current!.append(canvas);
     let opened: GlobeScene | undefined;
     let isGone = false;
     import('./scene.ts').then(
       ({ openScene }) => {
         if (isGone) return;
         try {
-          opened = openScene(canvas.current!, {
+          opened = openScene(canvas, {
             reducedMotion: lessMotion(),
             onHover: (index) => onHover(index),
             onPick: (index) => onMark(index),
@@ -70,10 +73,11 @@ export function GlobeCanvas({ globe, points, until, marked, isTurning, sceneRef,
       isGone = true;
       sceneRef.current = undefined;
       opened?.close();
+      canvas.remove();
     };
   }, [sceneRef]);
 
-  useEffect(() => scene?.show(globe, points, coloursNow(canvas.current!.parentElement!)), [scene, globe, points]);
+  useEffect(() => scene?.show(globe, points, coloursNow(frame.current!)), [scene, globe, points]);
   useEffect(() => scene?.showUntil(until), [scene, until, globe]);
   useEffect(() => scene?.mark(marked?.index, marked?.isFlownTo ?? false), [scene, marked, points]);
   useEffect(() => scene?.turn(isTurning), [scene, isTurning]);
@@ -81,18 +85,20 @@ export function GlobeCanvas({ globe, points, until, marked, isTurning, sceneRef,
   const [theme] = useTheme();
   useEffect(() => {
     if (scene === undefined) return undefined;
-    const paint = () => scene.colour(coloursNow(canvas.current!.parentElement!));
+    const paint = () => scene.colour(coloursNow(frame.current!));
     paint();
     const night = matchMedia(darkness);
     night.addEventListener('change', paint);
     return () => night.removeEventListener('change', paint);
   }, [scene, theme]);
 
-  return <canvas ref={canvas} className="globe-canvas" aria-hidden />;
+  return <div ref={frame} />;
 }
 
 export const lessMotion = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 function hasWebGl(): boolean {
-  return document.createElement('canvas').getContext('webgl2') !== null;
+  const context = document.createElement('canvas').getContext('webgl2');
+  context?.getExtension('WEBGL_lose_context')?.loseContext();
+  return context !== null;
 }

@@ -4,7 +4,7 @@ import { dateTime } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { text } from '../text.ts';
-import type { Point } from './points.ts';
+import { nameOf, type Point } from './points.ts';
 
 const words = text.globe;
 const pageRows = 50;
@@ -42,6 +42,14 @@ export function GlobeTable({ points, isShown, isOpen, onShow }: Props) {
       cell: ({ point: { kind } }) => (kind === 'agent' ? words.agent : words.kinds[kind]),
     },
     { title: words.columns.says, cell: ({ point: { kind, says } }) => (kind === 'agent' ? '' : says) },
+    {
+      title: words.columns.threads,
+      cell: ({ point: { threads } }) =>
+        threads
+          .filter(({ index }) => isShown(points[index]!))
+          .map(({ kind, index }) => words.says(words.arcs[kind], nameOf(points[index]!)))
+          .join(' · '),
+    },
     {
       title: words.columns.when,
       cell: ({ point: { time } }) => (time === undefined ? '' : dateTime(new Date(time * 1000).toISOString())),

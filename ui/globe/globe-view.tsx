@@ -14,7 +14,7 @@ import { text } from '../text.ts';
 import { arcTokens, pointTokens } from './colours.ts';
 import { GlobeCanvas, lessMotion, type Picture } from './globe-canvas.tsx';
 import { GlobeTable } from './globe-table.tsx';
-import { type Direction, foundPoints, type Globe, nextPoint, placeAt, type Point, pointsOf } from './points.ts';
+import { type Direction, foundPoints, type Globe, happenedUntil, nameOf, nextPoint, type Place, placeAt, type Point, pointsOf } from './points.ts';
 import type { GlobeScene } from './scene.ts';
 import './globe.css';
 
@@ -182,18 +182,27 @@ function Stage({ globe }: { globe: Globe }) {
         </div>
         <div className="section">
           <Search points={points} isShown={isShown} onShow={show} />
-          <Marked point={named === undefined ? undefined : points[named]} onOpen={open} />
-          <Regions globe={globe} onShow={(place) => scene.current?.flyTo(place)} />
+          <Marked
+            points={points}
+            point={named === undefined ? undefined : points[named]}
+            isShown={isShown}
+            hint={hasPicture ? words.nowhere : words.nowhereByTable}
+            onShow={show}
+            onOpen={open}
+          />
+          <Regions globe={globe} onShow={hasPicture ? (place) => scene.current?.flyTo(place) : undefined} />
         </div>
       </div>
-      <p id={keysId} className="faint small">
-        {words.keys}
-      </p>
+      {hasPicture && (
+        <p id={keysId} className="faint small">
+          {words.keys}
+        </p>
+      )}
       {newest > first && (
         <label className="label">
           {words.time} {dateTime(isoOf(until))} ·{' '}
           {words.shown(
-            count(points.filter(isShown).length - globe.agents.ids.length),
+            count(happenedUntil(globe.memories.times, until)),
             counted(globe.memories.ids.length, 'memory', 'memories'),
           )}
           <input
@@ -222,10 +231,6 @@ function Stage({ globe }: { globe: Globe }) {
 }
 
 const isoOf = (seconds: number) => new Date(seconds * 1000).toISOString();
-
-function nameOf({ kind, agent, says }: Point): string {
-  return kind === 'agent' || agent === undefined ? says : words.says(agent.name, says);
-}
 
 interface SearchProps {
   points: readonly Point[];
@@ -273,11 +278,20 @@ function Search({ points, isShown, onShow }: SearchProps) {
   );
 }
 
-function Marked({ point, onOpen }: { point: Point | undefined; onOpen: (point: Point) => void }) {
+interface MarkedProps extends SearchProps {
+  point: Point | undefined;
+  /** What to do where nothing is marked. */
+  hint: string;
+  onOpen: (point: Point) => void;
+}
+
+/** The point somebody is at, and where its threads lead. */
+function Marked({ points, point, isShown, hint, onShow, onOpen }: MarkedProps) {
+  const threads = point?.threads.filter(({ index }) => isShown(points[index]!)) ?? [];
   return (
     <div className="panel globe-marked" role="status">
       {point === undefined ? (
-        <p className="soft">{words.nowhere}</p>
+        <p className="soft">{hint}</p>
       ) : (
         <>
           <p className="globe-who">
@@ -291,6 +305,17 @@ function Marked({ point, onOpen }: { point: Point | undefined; onOpen: (point: P
             </span>
           </p>
           {point.kind !== 'agent' && <p>{point.says}</p>}
+          {threads.length > 0 && (
+            <ul className="globe-found" aria-label={words.threads}>
+              {threads.map(({ kind, index }) => (
+                <li key={`${kind} ${index}`}>
+                  <Button kind="quiet" onClick={() => onShow(index)}>
+                    {words.says(words.arcs[kind], nameOf(points[index]!))}
+                  </Button>
+                </li>
+              ))}
+            </ul>
+          )}
           {point.agent && <Button onClick={() => onOpen(point)}>{words.open(point.agent.name)}</Button>}
         </>
       )}
@@ -298,20 +323,33 @@ function Marked({ point, onOpen }: { point: Point | undefined; onOpen: (point: P
   );
 }
 
-function Regions({ globe, onShow }: { globe: Globe; onShow: (place: readonly [number, number, number]) => void }) {
+interface RegionsProps {
+  globe: Globe;
+  /** Puts a region before the eye, where there is a picture. */
+  onShow: ((place: Place) => void) | undefined;
+}
+
+function Regions({ globe, onShow }: RegionsProps) {
   return (
     <Section title={words.regions}>
       {globe.regions.length === 0 ? (
         <p className="soft">{words.noRegions}</p>
       ) : (
         <ul className="globe-found">
-          {globe.regions.map(({ clusterId, terms, members, middle }) => (
-            <li key={clusterId}>
-              <Button kind="quiet" onClick={() => onShow(placeAt(middle, 0))}>
-                {words.region(terms.slice(0, 3).join(', '), counted(members, 'agent'))}
-              </Button>
-            </li>
-          ))}
+          {globe.regions.map(({ clusterId, terms, members, middle }) => {
+            const name = words.region(terms.slice(0, 3).join(', '), counted(members, 'agent'));
+            return (
+              <li key={clusterId}>
+                {onShow === undefined ? (
+                  name
+                ) : (
+                  <Button kind="quiet" onClick={() => onShow(placeAt(middle, 0))}>
+                    {name}
+                  </Button>
+                )}
+              </li>
+            );
+          })}
         </ul>
       )}
     </Section>

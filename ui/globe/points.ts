@@ -1,4 +1,5 @@
 import type { Answer } from '../client.ts';
+import { text } from '../text.ts';
 
 export type Globe = Answer<'GET /v1/globe'>;
 export type Place = readonly [x: number, y: number, z: number];
@@ -15,10 +16,17 @@ export interface Point {
   says: string;
   /** Seconds since 1970; an agent stands there at all times. */
   time: number | undefined;
+  /** Memories that an arc leads to, by their index among the points. */
+  threads: ReadonlyArray<{ kind: Globe['arcs'][number]['kind']; index: number }>;
 }
 
 /** Agents first, then memories in the order in which they happened. */
-export function pointsOf({ agents, memories }: Globe): Point[] {
+export function pointsOf({ agents, memories, arcs }: Globe): Point[] {
+  const threads = memories.ids.map((): Array<Point['threads'][number]> => []);
+  for (const { kind, from, to } of arcs) {
+    threads[from]!.push({ kind, index: agents.ids.length + to });
+    threads[to]!.push({ kind, index: agents.ids.length + from });
+  }
   const known = agents.ids.map((id, i) => ({ id, name: agents.names[i]!, maskSeed: agents.maskSeeds[i]! }));
   return [
     ...known.map((agent, i) => ({
@@ -28,6 +36,7 @@ export function pointsOf({ agents, memories }: Globe): Point[] {
       agent,
       says: agent.name,
       time: undefined,
+      threads: [],
     })),
     ...memories.ids.map((id, i) => ({
       id,
@@ -36,8 +45,14 @@ export function pointsOf({ agents, memories }: Globe): Point[] {
       agent: known[memories.agents[i]!],
       says: memories.texts[i]!,
       time: memories.times[i]!,
+      threads: threads[i]!,
     })),
   ];
+}
+
+/** An agent's name, or who remembers what. */
+export function nameOf({ kind, agent, says }: Point): string {
+  return kind === 'agent' || agent === undefined ? says : text.globe.says(agent.name, says);
 }
 
 /** Thousandths are not quite of unit length. */

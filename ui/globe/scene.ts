@@ -104,7 +104,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     const elapsed = Math.min(0.1, (now - last) / 1000);
     last = now;
     if (flight !== undefined) {
-      const share = Math.min(1, (now - flight.since) / flightMs);
+      // A frame's time can lie before the click that asked for it.
+      const share = Math.min(1, Math.max(0, (now - flight.since) / flightMs));
       const eased = share * share * (3 - 2 * share);
       const length = camera.position.length();
       camera.position.copy(between(flight.from, flight.to, eased)).setLength(length);
@@ -314,6 +315,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       controls.dispose();
       disposeOf(scene);
       renderer.dispose();
+      // A browser has few of them, and takes the oldest from who holds too many.
+      renderer.forceContextLoss();
     },
   };
 }
@@ -322,9 +325,10 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 function between(from: Vector3, to: Vector3, share: number): Vector3 {
   const angle = from.angleTo(to);
   if (angle < 1e-4) return to.clone();
-  // Of two opposite ways one is as good as the other.
-  const axis = angle > Math.PI - 1e-3 ? new Vector3(0, 1, 0.01) : new Vector3().crossVectors(from, to);
-  return from.clone().applyAxisAngle(axis.normalize(), angle * share);
+  // Between opposite ends any way is as short.
+  const isOpposite = angle > Math.PI - 1e-3;
+  const beside = isOpposite ? new Vector3(...(Math.abs(from.y) < 0.9 ? [0, 1, 0] : [1, 0, 0])) : to;
+  return from.clone().applyAxisAngle(new Vector3().crossVectors(from, beside).normalize(), angle * share);
 }
 
 function instanced(geometry: BufferGeometry, places: readonly Place[]): InstancedMesh {
