@@ -3455,13 +3455,7 @@ export interface Operations {
     body: undefined;
     answer: Schemas['ClusterDetail'];
   };
-  'GET /v1/globe': {
-    path: undefined;
-    query: undefined;
-    body: undefined;
-    answer: Schemas['Globe'];
-  };
-  'POST /v1/globe/place': {
+  'POST /v1/clusters/find': {
     path: undefined;
     query: {
       dryRun?: 'true' | 'false' | undefined;
@@ -3473,7 +3467,13 @@ export interface Operations {
       started: boolean;
     };
   };
-  'POST /v1/clusters/find': {
+  'GET /v1/globe': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Globe'];
+  };
+  'POST /v1/globe/place': {
     path: undefined;
     query: {
       dryRun?: 'true' | 'false' | undefined;

@@ -197,7 +197,7 @@ export const text = {
     arcs: { same_event: 'same event', echo: 'echo', contradiction: 'contradiction' },
     table: 'The globe as a table',
     threads: 'Threads from here',
-    columns: { what: 'Agent', says: 'Says', kind: 'Kind', threads: 'Threads', when: 'When', go: 'On the globe' },
+    columns: { says: 'Says', kind: 'Kind', agent: 'Agent', threads: 'Threads', when: 'When', go: 'On the globe' },
     show: 'Show',
     showOf: (name: string) => `Show ${name} on the globe`,
   },

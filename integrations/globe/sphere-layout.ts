@@ -3,8 +3,11 @@ import { type GlobeVectors, leastPlaced, startOf } from '../../domain/globe.ts';
 import { createRandom } from '../../domain/random.ts';
 
 const seed = 180_203_426;
-/** Whoever stood somewhere before is nudged, not thrown. */
-const pace = { anew: { epochs: 300, learningRate: 1 }, known: { epochs: 60, learningRate: 0.2 } };
+/** Whoever stood somewhere before is nudged, not thrown; measured in docs/globe.md. */
+const pace = { anew: { epochs: 300, learningRate: 1 }, known: { epochs: 30, learningRate: 0.005 } };
+/** The sphere's radius for one point, in UMAP's unit of length; it grows with the root of their number. */
+const radiusOfOne = 0.03;
+const leastRadius = 1.5;
 
 /**
  * Places on the unit sphere, three numbers each, memories first: UMAP (McInnes, Healy, Melville 2018, arXiv 1802.03426), each
@@ -27,7 +30,7 @@ export function layOnSphere(vectors: GlobeVectors): Float64Array {
   // It reads only how many there are: who is near whom is known.
   umap.initializeFit(Array.from({ length: size }, () => []));
   const embedding = umap.getEmbedding();
-  const radius = Math.max(1.5, 0.12 * Math.sqrt(size));
+  const radius = Math.max(leastRadius, radiusOfOne * Math.sqrt(size));
   for (const [i, row] of embedding.entries()) {
     for (let axis = 0; axis < 3; axis += 1) {
       // Points on one spot have no direction to part in.

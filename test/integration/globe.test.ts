@@ -180,6 +180,24 @@ test('a thread is an arc from memory to memory, a cluster a region, and what is 
     .insertInto('threadMemories')
     .values([c, a, b].map((memoryId) => ({ memoryId, kind: 'same_event', threadId: thread, score: 1 })))
     .execute();
+  await stage.db
+    .insertInto('threadLinks')
+    .values(
+      [
+        [a, b],
+        [a, c],
+        [b, c],
+      ].map(([memoryId, otherId]) => ({
+        kind: 'same_event',
+        memoryId: memoryId!,
+        otherId: otherId!,
+        score: 1,
+        cosine: 1,
+        overlap: 1,
+        hours: 0,
+      })),
+    )
+    .execute();
   await stage.clusters.store({
     ownerId: testOwner,
     period: 'globe',

@@ -26,22 +26,20 @@ export function GlobeTable({ points, isShown, isOpen, onShow }: Props) {
   const rows = points.flatMap((point, index) => (isShown(point) ? [{ point, index }] : []));
   type Row = (typeof rows)[number];
   const columns: Array<Column<Row>> = [
+    { title: words.columns.says, cell: ({ point: { says } }) => says },
     {
-      title: words.columns.what,
-      cell: ({ point: { agent, id } }) =>
-        agent === undefined ? (
-          <span className="code">{id}</span>
-        ) : (
+      title: words.columns.kind,
+      cell: ({ point: { kind } }) => (kind === 'agent' ? words.agent : words.kinds[kind]),
+    },
+    {
+      title: words.columns.agent,
+      cell: ({ point: { agent } }) =>
+        agent && (
           <Link to="/agents/$id" params={{ id: agent.id }}>
             {agent.name}
           </Link>
         ),
     },
-    {
-      title: words.columns.kind,
-      cell: ({ point: { kind } }) => (kind === 'agent' ? words.agent : words.kinds[kind]),
-    },
-    { title: words.columns.says, cell: ({ point: { kind, says } }) => (kind === 'agent' ? '' : says) },
     {
       title: words.columns.threads,
       cell: ({ point: { threads } }) =>
