@@ -50,7 +50,10 @@ export function startOf({ memories, agents, before }: GlobeVectors): GlobeStart 
   const ofMemories = project(memories, components);
   const ofAgents = project(agents, components);
   const count = Math.min(neighbourCount, memories.size);
-  const neighbours = joined(nearest(ofMemories, ofMemories, count, 0), nearest(ofAgents, ofMemories, count, memories.size));
+  const neighbours = joined(
+    nearest(ofMemories, ofMemories, count, 0),
+    nearest(ofAgents, ofMemories, count, memories.size),
+  );
   const size = memories.size + agents.size;
   const places = new Float64Array(size * 3);
   let known = 0;

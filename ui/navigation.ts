@@ -1,4 +1,14 @@
-import { Activity, Bell, Drama, Globe, type LucideIcon, Megaphone, Server, ShoppingBag, UsersRound } from 'lucide-react';
+import {
+  Activity,
+  Bell,
+  Drama,
+  Globe,
+  type LucideIcon,
+  Megaphone,
+  Server,
+  ShoppingBag,
+  UsersRound,
+} from 'lucide-react';
 import { text } from './text.ts';
 
 export interface NavigationEntry {

@@ -155,7 +155,8 @@ export const text = {
     title: 'Memory globe',
     lead: 'Agents and what they remember, alike beside alike. Arcs are threads: memories of different agents that belong together.',
     none: 'Nothing stands on the globe yet',
-    noneText: 'Agents and memories are placed by what they say once an hour, as soon as memories have vectors to compare.',
+    noneText:
+      'Agents and memories are placed by what they say once an hour, as soon as memories have vectors to compare.',
     placeNow: 'Place them now',
     placing: 'They are being placed',
     placingText: 'The globe shows them in a moment.',

@@ -49,7 +49,9 @@ const globeSchema = z
           terms: z.array(z.string()).describe('Words that set its members apart'),
           members: z.int(),
           middle: z.array(z.int()).length(3).describe('On the unit sphere, in thousandths'),
-          reach: z.int().describe('How far from its middle three quarters of its members stand, in thousandths of a radian'),
+          reach: z
+            .int()
+            .describe('How far from its middle three quarters of its members stand, in thousandths of a radian'),
         }),
       )
       .max(globeLimits.regions)

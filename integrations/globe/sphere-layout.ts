@@ -24,7 +24,7 @@ export function layOnSphere(vectors: GlobeVectors): Float64Array {
     nNeighbors: neighbours.indices[0]!.length,
     nEpochs: epochs,
     learningRate,
-    random: random.next,
+    random: () => random.next(),
   });
   umap.setPrecomputedKNN(neighbours.indices, neighbours.distances);
   // It reads only how many there are: who is near whom is known.

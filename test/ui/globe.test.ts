@@ -5,7 +5,9 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { createRandom } from '../../domain/random.ts';
+import { createClusterStore } from '../../stores/clusters.ts';
 import { createGlobeStore, type PlacedPoint } from '../../stores/globe.ts';
+import { newId } from '../../stores/ids.ts';
 import type { ApiFixture } from '../support/api.ts';
 import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 import { seedUiTown } from '../support/ui-town.ts';
@@ -85,10 +87,18 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await openGlobe(page, stage.url);
     await page.getByLabel('Search').fill('ferry bell');
     await page.locator('.globe-found').getByRole('button').first().click();
-    await page.locator('.globe-marked').getByText('The ferry bell hung crooked this morning.').waitFor();
+    const marked = page.locator('.globe-marked');
+    await marked.getByText('The ferry bell hung crooked this morning.').waitFor();
+    // Along its thread.
+    await marked
+      .getByRole('button', { name: /^echo: / })
+      .first()
+      .click();
+    await marked.getByRole('button', { name: /^echo: .*The ferry bell hung crooked/ }).waitFor();
 
     await page.getByText('The globe as a table').click();
     const table = page.getByRole('region', { name: 'The globe as a table' });
+    await table.locator('tbody tr').first().waitFor();
     expect(await table.locator('tbody tr').count()).toBe(50);
     const [, all] = /(\d+) memories/.exec(await page.locator('label:has(.globe-time)').innerText())!;
     const slider = page.getByRole('slider');
@@ -101,8 +111,14 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await slider.focus();
     await page.keyboard.press('End');
     await page.locator('.globe-found').getByRole('button').first().waitFor();
-    await table.getByRole('button', { name: /^Show / }).first().click();
-    await page.locator('.globe-marked').getByRole('button', { name: /^Open / }).waitFor();
+    await table
+      .getByRole('button', { name: /^Show / })
+      .first()
+      .click();
+    await page
+      .locator('.globe-marked')
+      .getByRole('button', { name: /^Open / })
+      .waitFor();
     await close();
   });
 
@@ -153,6 +169,7 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await page.goto(`${stage.url}/globe`);
     await settled(page);
     await page.getByText('This browser draws no 3D picture').waitFor();
+    await page.getByText('ferry, 9 agents').waitFor();
     expect(await page.getByRole('region', { name: 'The globe as a table' }).locator('tbody tr').count()).toBe(50);
     expect(await axeFindings(page)).toEqual([]);
     expect(asked.filter((url) => /\/scene-/.test(url))).toEqual([]);
@@ -222,12 +239,28 @@ async function seedGlobe(api: ApiFixture): Promise<void> {
     headers: { 'content-type': 'application/x-ndjson' },
   });
   expect(told.status, told.text).toBeLessThan(300);
-  const memories = await api.db.selectFrom('memories').select(['id', 'agentId']).execute();
+  const memories = await api.db.selectFrom('memories').select('id').orderBy('id').execute();
   const placed = ({ id }: { id: string }): PlacedPoint => {
     const [x, y, z] = [0, 1, 2].map(() => random.next() + random.next() - 1) as [number, number, number];
     const length = Math.hypot(x, y, z);
     return { id, x: x / length, y: y / length, z: z / length };
   };
+  await seedThread(
+    api,
+    memories.slice(0, 3).map(({ id }) => id),
+  );
+  await createClusterStore(api.db).store({
+    ownerId: api.ownerId,
+    period: 'seeded',
+    model: 'use-lite-en',
+    agents: agents.length,
+    sampledShare: 1,
+    memoryLimitMib: 256,
+    seconds: 0,
+    skipped: false,
+    reason: '',
+    clusters: [{ members: agents.slice(0, 9).map(({ id }) => id), terms: [{ term: 'ferry', outputs: [] }] }],
+  });
   await createGlobeStore(api.db).store(api.ownerId, {
     period: 'seeded',
     model: 'use-lite-en',
@@ -235,4 +268,13 @@ async function seedGlobe(api: ApiFixture): Promise<void> {
     agents: agents.map(placed),
     memories: memories.map(placed),
   });
+}
+
+async function seedThread({ db, ownerId }: ApiFixture, memoryIds: readonly string[]): Promise<void> {
+  const id = newId('thread');
+  await db.insertInto('threads').values({ id, ownerId, kind: 'echo', memories: memoryIds.length, agents: 2 }).execute();
+  await db
+    .insertInto('threadMemories')
+    .values(memoryIds.map((memoryId) => ({ memoryId, kind: 'echo', threadId: id, score: 1 })))
+    .execute();
 }

@@ -105,15 +105,7 @@ test('from run to run each stays about where it stood, and one that is new comes
   // A tenth was forgotten.
   const gone = 40;
   const fewer = layOnSphere(globeOf({ from: gone, before: laid.slice(gone * 3) }));
-  expect(
-    median(
-      moved(
-        laid.slice(gone * 3),
-        fewer,
-        all.slice(0, planted.agents - gone),
-      ),
-    ),
-  ).toBeLessThan(0.1);
+  expect(median(moved(laid.slice(gone * 3), fewer, all.slice(0, planted.agents - gone)))).toBeLessThan(0.1);
 });
 
 test('a handful, one, or many that say the same each have a place', () => {

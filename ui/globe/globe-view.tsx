@@ -14,7 +14,18 @@ import { text } from '../text.ts';
 import { arcTokens, pointTokens } from './colours.ts';
 import { GlobeCanvas, lessMotion, type Picture } from './globe-canvas.tsx';
 import { GlobeTable } from './globe-table.tsx';
-import { type Direction, foundPoints, type Globe, happenedUntil, nameOf, nextPoint, type Place, placeAt, type Point, pointsOf } from './points.ts';
+import {
+  type Direction,
+  foundPoints,
+  type Globe,
+  happenedUntil,
+  nameOf,
+  nextPoint,
+  type Place,
+  placeAt,
+  type Point,
+  pointsOf,
+} from './points.ts';
 import type { GlobeScene } from './scene.ts';
 import './globe.css';
 
@@ -32,7 +43,11 @@ export function GlobeView() {
   const globe = useApi('GET /v1/globe', {});
   return (
     <Page title={words.title} lead={words.lead} acts={<PlaceNow />}>
-      <Shown of={globe} isEmpty={({ agents, memories }) => agents.ids.length + memories.ids.length === 0} empty={<None />}>
+      <Shown
+        of={globe}
+        isEmpty={({ agents, memories }) => agents.ids.length + memories.ids.length === 0}
+        empty={<None />}
+      >
         {(data) => <Stage globe={data} />}
       </Shown>
     </Page>
@@ -110,7 +125,8 @@ function Stage({ globe }: { globe: Globe }) {
     const direction = arrows[event.key];
     if (direction !== undefined) {
       const start = points.findIndex(isShown);
-      const next = current === undefined ? (start < 0 ? undefined : start) : nextPoint(points, current, direction, isShown);
+      const next =
+        current === undefined ? (start < 0 ? undefined : start) : nextPoint(points, current, direction, isShown);
       if (next !== undefined) mark(next);
     } else if (event.key === 'Enter' && current !== undefined) open(points[current]!);
     else if (event.key === 'Escape' && marked !== undefined) mark(undefined);
@@ -180,7 +196,7 @@ function Stage({ globe }: { globe: Globe }) {
             </p>
           )}
         </div>
-        <div className="section">
+        <div className="section globe-side">
           <Search points={points} isShown={isShown} onShow={show} />
           <Marked
             points={points}

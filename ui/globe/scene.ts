@@ -347,8 +347,7 @@ function arcLines(ends: ReadonlyArray<readonly [Place, Place]>): LineSegments {
     const a = new Vector3(...from);
     const b = new Vector3(...to);
     const height = arc.height * a.angleTo(b);
-    const vertex = (share: number) =>
-      between(a, b, share).multiplyScalar(1.002 + height * 4 * share * (1 - share));
+    const vertex = (share: number) => between(a, b, share).multiplyScalar(1.002 + height * 4 * share * (1 - share));
     for (let piece = 0; piece < arc.pieces; piece += 1) {
       for (const share of [piece / arc.pieces, (piece + 1) / arc.pieces]) {
         positions.set(vertex(share).toArray(), at);
@@ -395,11 +394,9 @@ function gridGeometry(): BufferGeometry {
   const positions: number[] = [];
   const pieces = 72;
   const at = (latitude: number, longitude: number) =>
-    [
-      Math.cos(latitude) * Math.cos(longitude),
-      Math.sin(latitude),
-      Math.cos(latitude) * Math.sin(longitude),
-    ].map((value) => value * 0.988);
+    [Math.cos(latitude) * Math.cos(longitude), Math.sin(latitude), Math.cos(latitude) * Math.sin(longitude)].map(
+      (value) => value * 0.988,
+    );
   for (let circle = -2; circle <= 2; circle += 1) {
     for (let i = 0; i < pieces; i += 1) {
       const [a, b] = [i, i + 1].map((each) => (each / pieces) * Math.PI * 2) as [number, number];
