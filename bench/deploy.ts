@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { appVersion } from '../config/app-version.ts';
 import { loadFleetFile } from '../config/fleet-file.ts';
 import { fileChanges, writeFolder } from '../deploy/compose/folder.ts';
 import { hostParts, programMends, type Programs } from '../deploy/compose/host-parts.ts';
@@ -36,6 +37,18 @@ const { values } = parseArgs({
   },
 });
 
+/** What the line always has. */
+const fields = [
+  'healthy',
+  'lost',
+  'refused_untrusted',
+  'restore_equal',
+  'second_apply_changes',
+  'upgrade_nondeterminism',
+  'rto_s',
+  'rpo_s',
+];
+
 /** What has no measurement yet says so, and is no figure. */
 const why: Record<string, string> = {
   restore_equal: 'a deployment has no backup of its own yet; `soulfra backup` is for what `npm start` runs',
@@ -61,16 +74,6 @@ async function outside(): Promise<number> {
   const lacks = lacking();
   if (lacks.length > 0) {
     const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-    const fields = [
-      'healthy',
-      'lost',
-      'refused_untrusted',
-      'restore_equal',
-      'second_apply_changes',
-      'upgrade_nondeterminism',
-      'rto_s',
-      'rpo_s',
-    ];
     const nothing = Object.fromEntries(fields.map((name) => [name, null]));
     process.stdout.write(
       `${JSON.stringify({ ...nothing, why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) })}\n`,
@@ -140,6 +143,7 @@ async function inside(there: string): Promise<number> {
     root: repositoryRoot,
     node: process.execPath,
     programs,
+    app: appVersion(),
     path: process.env['PATH'] ?? '/usr/bin:/bin',
   };
   const [mainpc, pc2] = fleet.machines;
@@ -256,16 +260,6 @@ function refusals(there: string, folder: string, work: string): Record<string, s
 }
 
 function missing(figures: Record<string, unknown>): Record<string, null> {
-  const fields = [
-    'healthy',
-    'lost',
-    'refused_untrusted',
-    'restore_equal',
-    'second_apply_changes',
-    'upgrade_nondeterminism',
-    'rto_s',
-    'rpo_s',
-  ];
   for (const name of fields) if (figures[name] === undefined) why[name] ??= 'the run ended before it';
   return Object.fromEntries(fields.filter((name) => figures[name] === undefined).map((name) => [name, null]));
 }

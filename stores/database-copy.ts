@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
 import { finished } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { from as copyFrom, type CopyStreamQuery, to as copyTo } from 'pg-copy-streams';
 import type { LedgerFigures, TableFigures } from '../domain/backups.ts';
+import { DomainError } from '../domain/errors.ts';
+import { databaseOver } from './database.ts';
 import { newId } from './ids.ts';
+import { insertIntent, type Intent } from './intents.ts';
+import { beginAnew } from './overdue-workflows.ts';
 import { payoutsHeldKey } from './payouts-due.ts';
 
 const endWithinMs = 3_000;
@@ -21,8 +26,13 @@ export interface CopiedTable {
   columns: string[];
 }
 
-async function connected(url: string, name: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: name, keepAlive: true });
+async function connected(url: string, name: string, tls?: ConnectionOptions): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    ...(tls && { ssl: tls }),
+    application_name: name,
+    keepAlive: true,
+  });
   // The next query brings the error to who asks.
   client.on('error', () => undefined);
   await client.connect();
@@ -123,14 +133,21 @@ export type Snapshot = Awaited<ReturnType<typeof openSnapshot>>;
 /**
  * Fills a database that has the schema of the backup and nothing that counts, in one transaction. Triggers and references do
  * not act: they did when the rows were first written.
+ * @param options.mustBeEmpty CONFLICT where a fleet lives there, also one that came a moment ago
  */
-export async function openLoader(url: string) {
-  const client = await connected(url, 'soulfra restore');
+export async function openLoader(
+  url: string,
+  { tls, mustBeEmpty = false }: { tls?: ConnectionOptions | undefined; mustBeEmpty?: boolean } = {},
+) {
+  const client = await connected(url, 'soulfra restore', tls);
   const tables = new Map((await tablesOf(client)).map((table) => [table.name, table]));
   await client.query('set session_replication_role = replica');
   await client.query('begin');
   const names = [...tables.keys()].map((name) => `public.${identifier(name)}`);
-  if (names.length > 0) await client.query(`truncate ${names.join(', ')}`);
+  if (mustBeEmpty) {
+    await refuseLiving(client);
+    await removeSeeds(client, names);
+  } else if (names.length > 0) await client.query(`truncate ${names.join(', ')}`);
   let open: { name: string; stream: CopyStreamQuery } | undefined;
 
   async function close(): Promise<void> {
@@ -165,7 +182,7 @@ export async function openLoader(url: string) {
       for (const table of tables.values()) found[table.name] = await figuresOf(client, table);
       return { tables: found, ledger: await ledgerOf(client) };
     },
-    async commit(sequences: Readonly<Record<string, string | null>>): Promise<void> {
+    async commit(sequences: Readonly<Record<string, string | null>>, settle?: SettleLoaded): Promise<void> {
       await close();
       for (const [name, last] of Object.entries(sequences)) {
         // A sequence that was never used begins where its maker said.
@@ -175,10 +192,30 @@ export async function openLoader(url: string) {
           [name, last],
         );
       }
+      await settle?.(client);
       await client.query('commit');
     },
     end: () => ended(client),
   };
+}
+/** Writes beside the rows that were loaded, in their transaction. */
+export type SettleLoaded = (client: pg.Client) => Promise<void>;
+
+/** Transaction numbers of the old cluster would hide events and reopen transfers; who reads events by a cursor begins a new count. */
+async function beginGeneration(
+  client: pg.Client,
+  { id, madeAt }: { id: string; madeAt: string },
+): Promise<{ generation: number }> {
+  await client.query(`update events set xid = '0'`);
+  await client.query(`update ledger_transfers set xid = '0'`);
+  const { rows } = await client.query<{ generation: number }>(
+    `insert into restores (generation, backup_id, made_at, last_event_id)
+     -- Restored once more, an older backup does not know of the generations since: seconds since 2026 are theirs alone.
+     select greatest(coalesce(max(generation), 0) + 1, extract(epoch from now() - timestamptz '2026-01-01 00:00Z')::int), $1, $2, (select coalesce(max(id), 0) from events) from restores
+     returning generation`,
+    [id, madeAt],
+  );
+  return rows[0]!;
 }
 
 /** What was paid to creators since the backup is owed to them again in these books: a person looks before anybody is paid. */
@@ -214,15 +251,7 @@ export async function settleRestored(
   try {
     await client.query('set session_replication_role = replica');
     await client.query('begin');
-    await client.query(`update events set xid = '0'`);
-    await client.query(`update ledger_transfers set xid = '0'`);
-    const { rows } = await client.query<{ generation: number }>(
-      `insert into restores (generation, backup_id, made_at, last_event_id)
-       -- Restored once more, an older backup does not know of the generations since: seconds since 2026 are theirs alone.
-       select greatest(coalesce(max(generation), 0) + 1, extract(epoch from now() - timestamptz '2026-01-01 00:00Z')::int), $1, $2, (select coalesce(max(id), 0) from events) from restores
-       returning generation`,
-      [backup.id, backup.madeAt],
-    );
+    const begun = await beginGeneration(client, backup);
     await client.query(
       `update backups set state = 'done', ended_at = clock_timestamp(), bytes = $2, row_count = $3 where id = $1`,
       [backup.id, backup.bytes, backup.rows],
@@ -240,8 +269,82 @@ export async function settleRestored(
     await holdPayouts(client, backup.madeAt);
     await client.query('commit');
     await client.query('analyze');
-    return rows[0]!;
+    return begun;
   } finally {
     await client.end();
   }
+}
+
+/** A move is told from a restore by this. */
+const moveOf = (id: string) => `move-${id}`;
+
+/** @returns `here`: this very fleet was moved in; `another`: some fleet lives in the database; `none`: it has only its schema */
+export async function movedState(
+  url: string,
+  id: string,
+  tls?: ConnectionOptions,
+): Promise<'here' | 'another' | 'none'> {
+  const client = await connected(url, 'soulfra move', tls);
+  try {
+    const { rows } = await client.query<{ here: boolean }>(
+      `select exists (select from restores where backup_id = $1) as here`,
+      [moveOf(id)],
+    );
+    if (rows[0]!.here) return 'here';
+    return (await fleetLives(client)) ? 'another' : 'none';
+  } finally {
+    await client.end();
+  }
+}
+
+async function fleetLives(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ lives: boolean }>(
+    `select exists (select from users) or exists (select from fleet_versions) as lives`,
+  );
+  return rows[0]!.lives;
+}
+
+/** What migrations write by themselves. A role that is no superuser may not truncate the ledger, not even where it is empty. */
+async function removeSeeds(client: pg.Client, tables: readonly string[]): Promise<void> {
+  const looks = tables.map((table, i) => `select ${i} as at where exists (select from ${table})`);
+  const { rows } = await client.query<{ at: number }>(looks.join(' union all '));
+  for (const { at } of rows) await client.query(`delete from ${tables[at]}`);
+}
+
+/** Whoever writes there waits from here on, so what this does not find does not come before the tables are emptied. */
+async function refuseLiving(client: pg.Client): Promise<void> {
+  await client.query('lock table users, fleet_versions in access exclusive mode');
+  if (await fleetLives(client))
+    throw new DomainError('CONFLICT', 'a fleet has come to live in this database meanwhile: nothing was written');
+}
+
+/**
+ * Makes the rows of a fleet that was moved those of one that goes on, in the transaction that loaded them. It stood still since: nothing
+ * was posted or paid that is not in them, so nothing is held.
+ * @param workflows which the old Temporal had open and the rows do not ask for by themselves
+ * @returns how many workflows the new Temporal is to begin, by noun
+ */
+export async function settleMoved(
+  client: pg.Client,
+  moved: { id: string; madeAt: string },
+  workflows: readonly Intent[],
+): Promise<Record<string, number>> {
+  await beginGeneration(client, { ...moved, id: moveOf(moved.id) });
+  await client.query(
+    `update backups set state = 'failed', ended_at = clock_timestamp(), reason = 'the fleet was moved' where state = 'running'`,
+  );
+  await client.query(
+    `update restore_drills set state = 'failed', ended_at = clock_timestamp(), reason = 'the fleet was moved' where state = 'running'`,
+  );
+  const db = databaseOver(client);
+  const before = await intentCount(client);
+  const byRows = await beginAnew(db, { all: true });
+  const fromRows = await intentCount(client);
+  for (const workflow of workflows) await insertIntent(db, workflow);
+  return { ...byRows, waiting: before, others: (await intentCount(client)) - fromRows };
+}
+
+async function intentCount(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ count: number }>('select count(*)::int as count from intents');
+  return rows[0]!.count;
 }

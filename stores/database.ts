@@ -1,5 +1,12 @@
 import type { ConnectionOptions } from 'node:tls';
-import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
+import {
+  CamelCasePlugin,
+  Kysely,
+  PostgresDialect,
+  type PostgresPool,
+  type PostgresPoolClient,
+  type Transaction,
+} from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
 
@@ -73,12 +80,25 @@ async function boundTransactions(client: pg.ClientBase): Promise<void> {
 
 export function createDatabase(options: DatabaseOptions): Database {
   const pool = createPool(options);
-  const db = new Kysely<DB>({
+  const db = databaseOf(pool);
+  pools.set(db, pool);
+  return db;
+}
+
+function databaseOf(pool: PostgresPool): Database {
+  return new Kysely<DB>({
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   });
-  pools.set(db, pool);
-  return db;
+}
+
+/** What a connection is in the middle of: store functions that take an `Executor` write in its open transaction. The caller ends it. */
+export function databaseOver(client: pg.Client): Database {
+  const lent: PostgresPoolClient = {
+    query: client.query.bind(client) as PostgresPoolClient['query'],
+    release: () => undefined,
+  };
+  return databaseOf({ connect: async () => lent, end: async () => undefined, options: {} });
 }
 
 /** Either the database or a transaction of it: store functions that take part in a caller's transaction take this. */

@@ -55,6 +55,11 @@ export function refuseUnknown(names: readonly string[]): void {
     throw new DomainError('DATA_NEWER', `migrations that this version does not know: ${unknown.join(', ')}`);
 }
 
+/** Migrations this code has that are not among these. */
+export function migrationsBeyond(names: readonly string[]): string[] {
+  return migrationNames().filter((name) => !names.includes(name));
+}
+
 /** Migrations this code has and the database lacks; empty when a worker may start. */
 export async function missingMigrations(url: string, tls?: ConnectionOptions): Promise<string[]> {
   const client = clientOf(url, tls);

@@ -14,8 +14,24 @@ interface PartChange {
   service: string;
   action: string;
 }
+interface UnitChange {
+  unit: string;
+  action: string;
+}
+interface Moved {
+  madeAt: string;
+  tables: number;
+  rows: number;
+  ledger: { transfers: number; hash: string };
+  underWay: Record<string, number>;
+  resumed: string[];
+}
 interface Made {
   folder: string;
+  /** Of systemd, in place of containers. */
+  units: boolean;
+  /** Null: nothing is taken along. */
+  moved: Moved | null;
   changes: FileChange[];
   made: string[];
   coordination: string;
@@ -28,12 +44,19 @@ interface Planned {
   machine: string;
   files: FileChange[];
   containers: PartChange[];
+  units: UnitChange[];
 }
 
 interface Where {
   file: string;
   out: string;
   machine?: string;
+}
+
+interface InitOptions {
+  systemd?: true;
+  from?: string;
+  resumeSchedules?: true;
 }
 
 const main = 'deploy/compose/main.ts';
@@ -57,22 +80,38 @@ export function deployCommands(program: Command): void {
       'make the folder: compose files, configuration, secrets, certificates; what is there of the last two stays',
     )
     .option('--systemd', 'units for hosts without Docker, of the programs on PATH here, in place of compose files')
-    .action(async (where: Where & { systemd?: true }, command: Command) => {
+    .option(
+      '--from <folder>',
+      'take the fleet along that `npm start` ran from this data folder (.soulfra), which is stopped',
+    )
+    .option('--resume-schedules', 'with --from: Schedules that are paused there may run')
+    .action(async (where: Where & InitOptions, command: Command) => {
       const { json } = outputOf(command);
-      const units = where.systemd ? ['--systemd'] : [];
-      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...units], { quiet: json });
+      const asked = [
+        ...(where.systemd ? ['--systemd'] : []),
+        ...(where.from === undefined ? [] : ['--from', resolve(where.from)]),
+        ...(where.resumeSchedules ? ['--resume-schedules'] : []),
+      ];
+      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...asked], { quiet: json });
       if (json) return printJson(made);
       const { folder, changes, coordination, standby, machines, url } = made;
       const out = relative(process.cwd(), folder) || '.';
       line(`${good('✔')} ${bold(folder)}: ${changesIn(changes)}, ${made.made.length} secrets and certificates made`);
       for (const { path } of changes.filter(({ byHand }) => byHand))
         line(dim(`  ${path} had been changed by hand, and was written over`));
-      if (where.systemd) {
-        const here = `${folder}/units/${coordination}`;
-        line(`  on ${coordination}: cp ${here}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
-        line(`    systemctl enable --now $(cd ${here} && ls)`);
-        for (const id of machines.filter((each) => each !== coordination))
-          line(dim(`  for ${id}: what ${out}/machines/${id}.files names, to the same folder there; then likewise`));
+      if (made.moved !== null) tellMoved(where.from!, made.moved);
+      if (made.units) {
+        const [whom, as] = process.getuid?.() === 0 ? ['root@', ', as root'] : ['', ''];
+        line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
+        for (const id of machines.filter((each) => each !== coordination)) {
+          line(`  for ${id}: copy what it needs${as}, and nothing else, to the same folder there`);
+          line(
+            dim(
+              `    tar -C ${folder} -T ${folder}/machines/${id}.files -cf - | ssh ${whom}${id} 'mkdir -p ${folder} && tar -C ${folder} -xpf -'`,
+            ),
+          );
+          line(dim(`    there, in the checkout: npx soulfra deploy apply --out ${folder} --machine ${id}`));
+        }
         return;
       }
       line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
@@ -94,7 +133,7 @@ export function deployCommands(program: Command): void {
 
   placed(deploy.command('plan'))
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .description('what an apply would change here: files, containers')
+    .description('what an apply would change here: files, containers or units')
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
       const plan = await runPart<Planned>(main, ['plan', ...argumentsOf(where)], { quiet: json });
@@ -104,25 +143,46 @@ export function deployCommands(program: Command): void {
 
   placed(deploy.command('apply'))
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .description('bring files and containers of this machine to what fleet.yaml says; a second time it changes nothing')
+    .description(
+      'bring files and containers, or units, of this machine to what fleet.yaml says; a second time it changes nothing',
+    )
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
       const done = await runPart<Planned>(main, ['apply', ...argumentsOf(where)], {
         quiet: json,
         onProgress: (text) => line(dim(`  ${text}`)),
       });
-      if (json) return printJson({ ...done, changes: done.files.length + done.containers.length });
-      const count = done.files.length + done.containers.length;
+      if (json) return printJson({ ...done, changes: countOf(done) });
+      const count = countOf(done);
       line(`${good('✔')} ${done.machine} is up: ${count === 0 ? 'nothing had to change' : `${count} changes`}`);
     });
 }
 
-function tell({ machine, files, containers }: Planned): void {
-  if (files.length + containers.length === 0) return line(`${good('✔')} ${machine} is as fleet.yaml says: 0 changes`);
+const countOf = ({ files, containers, units }: Planned) => files.length + containers.length + units.length;
+
+function tell(plan: Planned): void {
+  const { machine, files, containers, units } = plan;
+  if (countOf(plan) === 0) return line(`${good('✔')} ${machine} is as fleet.yaml says: 0 changes`);
   for (const { path, action, byHand } of files)
     line(`${action.padEnd(8)} ${path}${byHand ? '  (changed by hand)' : ''}`);
   for (const { file, service, action } of containers) line(`${action.padEnd(8)} ${service}  ${dim(file)}`);
-  line(`${files.length + containers.length} changes; soulfra deploy apply does them`);
+  for (const { unit, action } of units) line(`${action.padEnd(8)} ${unit}`);
+  line(`${countOf(plan)} changes; soulfra deploy apply does them`);
+}
+
+function tellMoved(from: string, { madeAt, tables, rows, ledger, underWay, resumed }: Moved): void {
+  const words = `${tables} tables, ${rows} rows, ledger of ${ledger.transfers} transfers (${ledger.hash.slice(0, 12)})`;
+  line(`${good('✔')} the fleet of ${from} as of ${madeAt} is taken along: ${words}`);
+  const { asked = 0, by_parent: children = 0, over = 0 } = underWay;
+  line(
+    dim(
+      `  ${asked + children} workflows under way begin anew from their rows; ${over} had somebody waiting who is gone`,
+    ),
+  );
+  if (resumed.length > 0) line(dim(`  paused there, and running here: ${resumed.join(', ')}`));
+  line(
+    dim(`  apply brings it in before the API begins. ${from} stays as it is, and \`npm start\` refuses it from now on`),
+  );
 }
 
 function changesIn(changes: readonly FileChange[]): string {

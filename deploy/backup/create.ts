@@ -191,6 +191,14 @@ async function fill(
     if (content !== undefined) await add(name, content);
   }
   await add('temporal.db', { file: temporalCopy, bytes: sizeOf(temporalCopy) });
+  return addRows(add, { snapshot, bytes, progress });
+}
+
+/** Every table of the application, in pieces, with what it is compared by. */
+export async function addRows(
+  add: AddEntry,
+  { snapshot, bytes, progress }: Pick<Source, 'snapshot' | 'bytes' | 'progress'>,
+): Promise<Pick<BackupManifest, 'tables' | 'sequences' | 'ledger'>> {
   const tables: BackupManifest['tables'] = {};
   let done = 0;
   for (const table of await snapshot.tables()) {

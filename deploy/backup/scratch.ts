@@ -1,13 +1,14 @@
 import { chmodSync, createWriteStream, mkdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import type { ConnectionOptions } from 'node:tls';
 import { type BackupHead, type BackupManifest, type BackupRecord, differences, rowsOf } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { openLoader } from '../../stores/database-copy.ts';
+import { openLoader, type SettleLoaded } from '../../stores/database-copy.ts';
 import { migrate, refuseUnknown } from '../../stores/migrate.ts';
 import { type Env, type Home, openHome } from '../embedded/home.ts';
 import { endLeftovers, recordParts } from '../embedded/leftovers.ts';
 import { createParts } from '../embedded/parts.ts';
+import { freePort } from '../embedded/ports.ts';
 import { ensureDatabase, preparePostgres, postgresUrl, resolvePostgres } from '../embedded/postgres.ts';
 import { openSecrets } from '../embedded/secrets.ts';
 import { compareVersions } from '../embedded/version.ts';
@@ -89,7 +90,7 @@ export async function unpack(options: UnpackOptions): Promise<Unpacked> {
     await ensureDatabase(postgresUrl({ ...at, database: 'postgres' }), 'soulfra');
     const url = postgresUrl({ ...at, database: 'soulfra' });
     await migrate(url, undefined, { upTo: manifest.migrations.at(-1)! });
-    await load(url, manifest, options);
+    await loadRows(url, manifest, options);
     return {
       manifest,
       url,
@@ -130,8 +131,28 @@ async function unpackFiles(archive: string, seal: Seal, home: Home): Promise<voi
   });
 }
 
-async function load(url: string, manifest: BackupManifest, { archive, seal, progress }: UnpackOptions): Promise<void> {
-  const loader = await openLoader(url);
+/**
+ * Fills a database that has the schema of the archive, compares every row, and keeps it only where all are equal.
+ * @param options.settle what else is written in the same transaction
+ * @param options.mustBeEmpty CONFLICT where a fleet lives there
+ */
+export async function loadRows(
+  url: string,
+  manifest: BackupManifest,
+  {
+    archive,
+    seal,
+    progress,
+    tls,
+    settle,
+    mustBeEmpty = false,
+  }: Pick<UnpackOptions, 'archive' | 'seal' | 'progress'> & {
+    tls?: ConnectionOptions | undefined;
+    settle?: SettleLoaded;
+    mustBeEmpty?: boolean;
+  },
+): Promise<void> {
+  const loader = await openLoader(url, { tls, mustBeEmpty });
   try {
     const all = manifest.entries.reduce((sum, { bytes }) => sum + bytes, 0);
     let done = 0;
@@ -148,7 +169,7 @@ async function load(url: string, manifest: BackupManifest, { archive, seal, prog
     progress('comparing every row');
     const wrong = differences(manifest, await loader.figures());
     if (wrong.length > 0) throw new DomainError('BACKUP_DAMAGED', `${archive}: restored, ${wrong.join('; ')}`);
-    await loader.commit(manifest.sequences);
+    await loader.commit(manifest.sequences, settle);
   } finally {
     await loader.end();
   }
@@ -161,17 +182,6 @@ export function equalWords(manifest: BackupManifest): {
   ledger: BackupManifest['ledger'];
 } {
   return { tables: Object.keys(manifest.tables).length, rows: rowsOf(manifest), ledger: manifest.ledger };
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ port: 0, host: '127.0.0.1' }, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** What a new cluster takes before it holds anything. */

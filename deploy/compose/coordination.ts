@@ -174,11 +174,12 @@ export function dataParts(site: DeploySite): Parts {
 }
 
 /** The API, what people look at, and what watches. */
-export function servingParts(site: DeploySite): Parts {
+export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
   const { ports, host } = site;
   const open = coordinationPorts(site);
   const at = `https://${host}:${ports.https}`;
   return {
+    ...(moved ? { 'move-in': moveInPart(site) } : {}),
     api: {
       image: ownImage,
       command: ['node', 'api/main.ts'],
@@ -194,7 +195,11 @@ export function servingParts(site: DeploySite): Parts {
       secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key'],
       tls: of('api'),
       volumes: ['api:/var/lib/soulfra'],
-      after: { 'temporal-namespace': 'service_completed_successfully', redis: 'service_healthy' },
+      after: {
+        'temporal-namespace': 'service_completed_successfully',
+        redis: 'service_healthy',
+        ...(moved ? { 'move-in': 'service_completed_successfully' as const } : {}),
+      },
       health: { test: nodeAsks('http://127.0.0.1:17000/v1/health/ready'), startPeriod: '2m' },
       memory: '2g',
       cpus: 2,
@@ -340,6 +345,26 @@ export function servingParts(site: DeploySite): Parts {
       memory: '512m',
       cpus: 1,
     },
+  };
+}
+
+/** Where a fleet that was taken along lies in the folder, and what opens it. */
+export const movedArchive = 'moved/fleet.tar.gz.age';
+export const movedKey = 'moved_key';
+
+/** Brings a fleet of `npm start` in, once, while nothing works on the rows yet. */
+function moveInPart(site: DeploySite): PartOfCompose {
+  return {
+    image: ownImage,
+    command: ['node', 'deploy/move/main.ts', `/etc/soulfra/${movedArchive}`],
+    environment: { ...clientEnvironment(site, 'api'), SOULFRA_BACKUP_KEY_FILE: `/run/secrets/${movedKey}` },
+    secrets: ['database_url', 'redis_url', movedKey],
+    tls: of('api'),
+    volumes: ['./moved:/etc/soulfra/moved:ro'],
+    after: { postgres: 'service_healthy' },
+    once: true,
+    memory: '1g',
+    cpus: 2,
   };
 }
 

@@ -15,7 +15,7 @@ import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { writeText } from '../embedded/home.ts';
 import type { KitFiles } from './kit.ts';
-import { makeOnce, type Owner, ownerOfParts } from './made-once.ts';
+import { type GivenSecrets, makeOnce, type Owner, ownerOfParts } from './made-once.ts';
 
 /** The folder on disk: what a new one would have, and how the old one becomes it, whole or not at all. */
 
@@ -98,6 +98,7 @@ export async function writeFolder(
   own: KitFiles,
   image: string,
   owner: Owner = ownerOfParts(),
+  given: GivenSecrets = {},
 ): Promise<Written> {
   const beside = `${folder}.new-${process.pid}`;
   try {
@@ -107,7 +108,7 @@ export async function writeFolder(
       if (stale.startsWith(`${basename(folder)}.new-`) && /^\d+$/.test(stale.slice(basename(folder).length + 5)))
         rmSync(join(dirname(folder), stale), { recursive: true, force: true });
     const changes = fileChanges(folder, files);
-    const made = await makeOnce(site, beside, folder, owner);
+    const made = await makeOnce(site, beside, folder, owner, given);
     const kept = [...own].filter(([path]) => !existsSync(join(folder, path)));
     const all = new Map([
       ...files,

@@ -1,5 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { movedArchive, movedKey } from './coordination.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { hostPlaces, type Places } from './places.ts';
@@ -48,6 +49,10 @@ export interface HostLayout {
   /** This checkout, with node_modules. */
   root: string;
   node: string;
+  /** Version of the checkout. */
+  app: string;
+  /** A fleet of `npm start` is brought in before the API begins. */
+  moved?: boolean;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -186,6 +191,18 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       once: true,
       after: ['temporal'],
     }),
+    ...(layout.moved
+      ? [
+          of({
+            name: 'move-in',
+            description: 'The fleet that was moved here',
+            command: [node, `${layout.root}/deploy/move/main.ts`, `${folder}/${movedArchive}`],
+            environment: { ...ours('api'), SOULFRA_BACKUP_KEY_FILE: places.secret(movedKey) },
+            once: true,
+            after: ['postgres'],
+          }),
+        ]
+      : []),
     of({
       name: 'api',
       description: 'API of Soulfra',
@@ -196,7 +213,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
       },
-      after: ['temporal-namespace', 'redis'],
+      after: ['temporal-namespace', 'redis', ...(layout.moved ? ['move-in'] : [])],
       ready: readyWhenOk(node, 'http://127.0.0.1:17000/v1/health/ready'),
       data: ['api'],
     }),
@@ -263,6 +280,6 @@ function readyWhenOk(node: string, url: string): string[] {
 /** Folders of `data/` on the coordinating machine; the others have only `worker`. */
 export function dataFoldersOf(site: DeploySite): string[] {
   const none = Object.fromEntries(Object.keys(programMends).map((name) => [name, name])) as Programs;
-  const layout = { folder: '', root: '', node: '', programs: none, path: '' };
+  const layout = { folder: '', root: '', node: '', app: '', programs: none, path: '' };
   return [...new Set(hostParts(site, site.coordination, layout).flatMap(({ data }) => data))];
 }

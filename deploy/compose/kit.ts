@@ -49,14 +49,25 @@ export function readShipped(deployFolder: string): Shipped {
   };
 }
 
+export interface KitOptions {
+  /** A fleet of `npm start` is brought in before the API begins. @default false */
+  moved?: boolean;
+}
+
 /** Files of `config/`, for containers or for a host. */
-function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: string): Map<string, string> {
+function configFiles(
+  site: DeploySite,
+  shipped: Shipped,
+  places: Places,
+  logs: string,
+  options: KitOptions,
+): Map<string, string> {
   const { fleet } = site;
   return new Map([
     ['fleet.yaml', exportFleet(fleet)],
     ['postgresql.conf', postgresConf(site, places)],
     ['pg_hba.conf', pgHba()],
-    ['roles.sql', rolesSql(places)],
+    ['roles.sql', rolesSql(places, options)],
     ['redis.conf', redisConf(site, places)],
     ['temporal.yaml', temporalConfig(site, places)],
     ['temporal-dynamic.yaml', temporalDynamicConfig()],
@@ -72,9 +83,9 @@ function configFiles(site: DeploySite, shipped: Shipped, places: Places, logs: s
 }
 
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
-export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
+export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptions = {}): KitFiles {
   const places = containerPlaces();
-  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log');
+  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log', options);
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
@@ -82,24 +93,33 @@ export function composeKit(site: DeploySite, shipped: Shipped): KitFiles {
     config.set('synchronous.sh', synchronousScript(site, places));
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
-  for (const [name, parts] of composeFiles(site)) files.set(name, composeText(name, parts, files));
+  for (const [name, parts] of composeFiles(site, options)) files.set(name, composeText(name, parts, files));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
 }
 
 /** The folder for hosts without Docker. */
-export function hostKit(site: DeploySite, shipped: Shipped, folder: string, programs: Programs): KitFiles {
+export function hostKit(
+  site: DeploySite,
+  shipped: Shipped,
+  folder: string,
+  programs: Programs,
+  options: KitOptions = {},
+): KitFiles {
   const places = placesOn(site, folder, site.coordination.id);
-  const config = configFiles(site, shipped, places, '/var/log/journal/*');
+  const config = configFiles(site, shipped, places, '/var/log/journal/*', options);
   for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
   return new Map([...config].map(([name, text]) => [`config/${name}`, text]));
 }
 
 /** Compose files by their names, before they are text. */
-function composeFiles(site: DeploySite): Map<string, Parts> {
+function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map<string, Parts> {
   const files = new Map<string, Parts>([
-    ['coordination.yaml', { ...dataParts(site), ...servingParts(site), ...machineParts(site, site.coordination) }],
+    [
+      'coordination.yaml',
+      { ...dataParts(site), ...servingParts(site, { moved }), ...machineParts(site, site.coordination) },
+    ],
   ]);
   for (const machine of site.fleet.machines)
     if (machine.id !== site.coordination.id) files.set(`inference-${machine.id}.yaml`, machineParts(site, machine));

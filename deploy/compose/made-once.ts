@@ -42,25 +42,41 @@ export function ownerOfParts(): Owner {
   return uid === 0 ? { uid: 10_001, gid: 10_001 } : { uid, gid: process.getgid?.() ?? uid };
 }
 
+/** Secrets that a fleet brings along: what it sealed opens with them alone. */
+export type GivenSecrets = Readonly<Partial<Record<'secret_key' | 'webhook_key' | 'operator_token', string>>>;
+
 /**
  * @param folder where they are written, and
  * @param kept where those of before lie
  * @returns names of what was made
  */
-export async function makeOnce(site: DeploySite, folder: string, kept: string, owner: Owner): Promise<string[]> {
+export async function makeOnce(
+  site: DeploySite,
+  folder: string,
+  kept: string,
+  owner: Owner,
+  given: GivenSecrets = {},
+): Promise<string[]> {
   const write = writerInto(folder, owner);
-  const made = makeSecrets(site, write, kept);
+  const made = makeSecrets(site, write, kept, given);
   return [...made, ...(await makeCertificates(site, write, folder, kept))];
 }
 
-function makeSecrets(site: DeploySite, write: Write, kept: string): string[] {
+function makeSecrets(site: DeploySite, write: Write, kept: string, given: GivenSecrets): string[] {
   const made: string[] = [];
   const secrets: Record<string, string> = {};
   for (const [name, make] of Object.entries(madeSecrets)) {
     const file = join(kept, 'secrets', name);
-    if (existsSync(file)) secrets[name] = readSecret(file);
-    else {
-      secrets[name] = make();
+    const brought = given[name as keyof GivenSecrets];
+    if (existsSync(file)) {
+      secrets[name] = readSecret(file);
+      if (brought !== undefined && brought !== secrets[name])
+        throw new DomainError(
+          'CONFLICT',
+          `${file} is not that of the fleet that moves: a fleet is moved into a folder that is new (--out)`,
+        );
+    } else {
+      secrets[name] = brought ?? make();
       made.push(`secrets/${name}`);
     }
   }

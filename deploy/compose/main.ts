@@ -1,14 +1,21 @@
 import { parseArgs } from 'node:util';
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { appVersion } from '../../config/app-version.ts';
+import { serviceEnvironment } from '../../config/environment.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import { openSeal } from '../backup/seal.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
+import { refuseMoved } from '../embedded/moved.ts';
+import { secretsOfHome } from '../move/secrets.ts';
+import { takeHome, type Taken } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
+import { applyUnits, refuseHostFaults, unitChanges, type UnitHost, unitsIn, unitsOf } from './apply-units.ts';
 import { fileChanges, writeFolder } from './folder.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
+import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf } from './host-parts.ts';
 import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
@@ -47,8 +54,8 @@ function hostUser(): { name: string | undefined; owner: Owner } {
 }
 
 /** Units in place of compose files. */
-function hostKitOf(file: string, folder: string): Kit {
-  const { site, own } = kitOf(file);
+function hostKitOf(file: string, folder: string, moved: boolean): Kit {
+  const { site, own } = kitOf(file, moved);
   // It stands in scripts and in settings of servers, each with rules of its own for other characters.
   if (!/^[\w./-]+$/.test(folder))
     throw new DomainError(
@@ -57,20 +64,20 @@ function hostKitOf(file: string, folder: string): Kit {
     );
   const programs = findPrograms(process.env);
   const { name, owner } = hostUser();
-  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
+  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs, { moved });
   const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  const layout = { folder, root: repositoryRoot, node: process.execPath, programs, path };
+  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
   return { site, own, files, image: 'none', owner };
 }
 
-function kitOf(file: string): Kit {
+function kitOf(file: string, moved: boolean): Kit {
   const site = deploySite(loadFleetFile(file));
   refuseFaults(portClashes(portRows(site)));
   const shipped = readShipped(join(repositoryRoot, 'deploy'));
   return {
     site,
-    files: composeKit(site, shipped),
+    files: composeKit(site, shipped, { moved }),
     own: new Map([['own/alertmanager.yaml', shipped.alertmanager]]),
     image: `soulfra:${appVersion()}`,
   };
@@ -84,22 +91,48 @@ async function run(): Promise<object> {
       out: { type: 'string', default: 'soulfra-deploy' },
       machine: { type: 'string' },
       systemd: { type: 'boolean', default: false },
+      from: { type: 'string' },
+      'resume-schedules': { type: 'boolean', default: false },
     },
   });
   const folder = resolve(values.out);
-  const kit = values.systemd ? hostKitOf(resolve(values.file), folder) : kitOf(resolve(values.file));
+  const file = resolve(values.file);
+  // A folder stays of the kind that it was made.
+  const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
+  if (isOfUnits && positionals[0] !== 'init' && !existsSync(join(folder, 'authority')))
+    return broughtHere(positionals[0], file, folder, values.machine);
+  const from = values.from === undefined ? undefined : resolve(values.from);
+  if (from !== undefined) refuseMoved(from, { endedIn: folder });
+  const hasArchive = existsSync(join(folder, movedArchive));
+  const moveFolder = dirname(join(folder, movedArchive));
+  if (positionals[0] !== 'init' && !hasArchive && existsSync(moveFolder))
+    throw new DomainError(
+      'CONFLICT',
+      `no fleet was taken along into ${folder}: \`soulfra deploy init --from\` was refused or cut off. Do it again; or rm -r ${moveFolder} for a deployment that begins empty`,
+    );
+  const moved = from !== undefined || hasArchive;
+  const kit = isOfUnits ? hostKitOf(file, folder, moved) : kitOf(file, moved);
   const { site, files, own, image } = kit;
+  const given = from === undefined ? {} : secretsOfHome(from, process.env);
   const write = async () => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
-    return writeFolder(folder, site, files, own, image, kit.owner);
+    const written = await writeFolder(folder, site, files, own, image, kit.owner, given);
+    if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site), kit.owner);
+    return written;
   };
   switch (positionals[0]) {
     case 'init': {
       const { changes, made } = await write();
-      if (kit.owner !== undefined) makeDataFolders(folder, site, kit.owner);
+      // Last: what the folder lacks is told before the fleet is taken along.
+      const taken =
+        from === undefined
+          ? null
+          : await moveInto(folder, from, kit.owner ?? ownerOfParts(), values['resume-schedules']);
       return {
         folder,
+        units: isOfUnits,
+        moved: taken,
         changes,
         made,
         coordination: site.coordination.id,
@@ -111,24 +144,80 @@ async function run(): Promise<object> {
     case 'plan': {
       const machine = machineHere(site, values.machine);
       const changes = fileChanges(folder, files);
+      if (isOfUnits) {
+        const units = await unitChanges(unitHost(), folder, unitsOf(files, machine.id));
+        return { folder, machine: machine.id, files: changes, containers: [], units };
+      }
       const { changes: containers } = await standing(folder, files, filesOf(site, machine), process.env);
-      return { folder, machine: machine.id, files: changes, containers };
+      return { folder, machine: machine.id, files: changes, containers, units: [] };
     }
     case 'apply': {
       const machine = machineHere(site, values.machine);
+      // Before a file is written: what the units run from is the folder.
+      if (isOfUnits) await refuseHostFaults(site, machine, hostOf(folder, unitsOf(files, machine.id)));
       const { changes, made } = await write();
       for (const { path, action } of changes) progress(`${path}: ${action}`);
+      if (isOfUnits) {
+        const units = await applyUnits({ ...hostOf(folder, unitsOf(files, machine.id)), say: progress });
+        return { folder, machine: machine.id, files: changes, made, containers: [], units };
+      }
       const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
-      return { folder, machine: machine.id, files: changes, made, containers };
+      return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
     default:
       throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
   }
 }
 
+/** The archive and its key, for whoever brings the fleet in. */
+async function moveInto(folder: string, from: string, owner: Owner, resumeSchedules: boolean): Promise<Taken> {
+  const archive = join(folder, movedArchive);
+  const keyFile = join(folder, 'secrets', movedKey);
+  const isRoot = process.getuid?.() === 0;
+  // From here on an apply knows that the folder waits for a fleet.
+  mkdirSync(dirname(archive), { recursive: true });
+  chmodSync(dirname(archive), 0o711);
+  const seal = await openSeal({ keyFile, passphrase: undefined }, { make: true });
+  if (isRoot) chownSync(keyFile, owner.uid, owner.gid);
+  return takeHome({
+    from,
+    archive,
+    to: folder,
+    ...(isRoot && { owner }),
+    seal,
+    env: process.env,
+    resumeSchedules,
+    progress,
+  });
+}
+
+function unitHost(): UnitHost {
+  const { scope, unitFolder } = serviceEnvironment();
+  return { scope, unitFolder, env: process.env };
+}
+const hostOf = (folder: string, wanted: ReadonlyMap<string, string>) => ({ folder, wanted, host: unitHost() });
+
+/** On another machine than the coordinating one, which has its part of the folder and nothing that makes it. */
+async function broughtHere(
+  act: string | undefined,
+  file: string,
+  folder: string,
+  wantedMachine: string | undefined,
+): Promise<object> {
+  const site = deploySite(loadFleetFile(file));
+  const machine = machineHere(site, wantedMachine);
+  const here = hostOf(folder, unitsIn(folder, machine.id));
+  const about = { folder, machine: machine.id, files: [], containers: [] };
+  if (act === 'plan') return { ...about, units: await unitChanges(here.host, folder, here.wanted) };
+  if (act !== 'apply') throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
+  await refuseHostFaults(site, machine, here);
+  makeDataFolders(folder, ['worker'], hostUser().owner);
+  return { ...about, made: [], units: await applyUnits({ ...here, say: progress }) };
+}
+
 /** What the units may write to. */
-function makeDataFolders(folder: string, site: DeploySite, { uid, gid }: Owner): void {
-  for (const name of ['', ...dataFoldersOf(site)]) {
+function makeDataFolders(folder: string, names: readonly string[], { uid, gid }: Owner): void {
+  for (const name of ['', ...names]) {
     const data = join(folder, 'data', name);
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (process.getuid?.() === 0) chownSync(data, uid, gid);

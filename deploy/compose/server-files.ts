@@ -61,7 +61,7 @@ export function pgHba(): string {
 }
 
 /** Runs once, when the data is made. psql reads the passwords from their files, so they stand neither here nor in its arguments. */
-export function rolesSql(places: Places): string {
+export function rolesSql(places: Places, { moved = false } = {}): string {
   const roles = ['soulfra', 'temporal', 'exporter', 'replicator'];
   const read = roles.map((role) => `\\set ${role}_password \`cat ${places.secret(`${role}_password`)}\``);
   const made = Object.entries({
@@ -83,6 +83,8 @@ export function rolesSql(places: Places): string {
     '-- A standby that streams has the primary wait for it, and says so when it is to wait no more.',
     'grant alter system on parameter synchronous_standby_names to replicator;',
     'grant execute on function pg_reload_conf() to replicator;',
+    // Rows that were written once are loaded as they are, without what acts on a new one. Who owns the tables may switch that off anyway.
+    ...(moved ? ['grant set on parameter session_replication_role to soulfra;'] : []),
     '',
   ].join('\n');
 }

@@ -9,7 +9,8 @@ import { generatedHead } from './server-files.ts';
 
 /** The parts of a host without Docker as units of systemd, which starts them in their order, with the host, and after a fall. */
 
-const unitOf = (part: string) => `soulfra-kit-${part}.service`;
+export const unitOf = (part: string) => `soulfra-kit-${part}.service`;
+export const partOfUnit = (unit: string) => unit.replace(/^soulfra-kit-(.*)\.service$/, '$1');
 const startWithin = '15min';
 
 /** @throws UNAVAILABLE with every program that is not there and what brings it */
@@ -44,11 +45,18 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
   return files;
 }
 
-function unitText(part: HostPart, { folder }: HostLayout, config: KitFiles, user: string | undefined): string {
+function unitText(
+  part: HostPart,
+  { folder, root, app }: HostLayout,
+  config: KitFiles,
+  user: string | undefined,
+): string {
   const words = [part.command, ...(part.prepare ?? [])].flat();
   const hash = createHash('sha256').update(JSON.stringify(part));
   for (const [path, text] of config)
     if (words.some((word) => word.endsWith(`/${path}`))) hash.update(`\n${path}\n`).update(text);
+  // Another version of ours is another program, under the same path.
+  if (words.some((word) => word.startsWith(`${root}/`))) hash.update(`\n${app}\n`);
   const after = part.after.map(unitOf);
   const lines = [
     `# ${generatedHead}`,

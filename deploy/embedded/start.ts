@@ -13,6 +13,7 @@ import { endLeftovers, recordParts } from './leftovers.ts';
 import { sweepScratch } from './scratch-folders.ts';
 import { parseOptions, type StartOptions, usage } from './options.ts';
 import { apiPart, edgePartName, machineOfPart, repositoryRoot, workerPart, workerPartName } from './own-parts.ts';
+import { refuseMoved } from './moved.ts';
 import { createParts } from './parts.ts';
 import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
@@ -48,6 +49,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
   const data = readStamp(home);
   const app = appStamp(repositoryRoot);
   refuseNewerData(data, app);
+  refuseMoved(home.dir);
 
   let control: Server | undefined;
   const parts = createParts({

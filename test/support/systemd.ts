@@ -38,7 +38,7 @@ mount -t tmpfs none /run
 mkdir -p /run/systemd/system
 mount --bind "$folder" "$folder"
 mount -o remount,bind,ro /
-exec env -i PATH="$PATH" HOME="$folder/home" XDG_RUNTIME_DIR="$folder/run" SYSTEMD_UNIT_PATH="$folder/config/systemd/user" \\
+exec env -i PATH="$PATH" HOME="$folder/home" XDG_CONFIG_HOME="$folder/config" XDG_RUNTIME_DIR="$folder/run" SYSTEMD_UNIT_PATH="$folder/config/systemd/user" \\
   SYSTEMD_GENERATOR_PATH="$folder/none" SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$folder/none" SYSTEMD_LOG_TARGET=console \\
   ${program} --user --unit=basic.target
 `;

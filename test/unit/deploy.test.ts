@@ -18,6 +18,7 @@ import { unitFiles } from '../../deploy/compose/units.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { deploySite } from '../../domain/deploy-site.ts';
+import { wayToGoOn } from '../../domain/fleet-move.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
@@ -395,7 +396,7 @@ describe('units of systemd', () => {
   const site = deploySite(fleetOf(2));
   const folder = '/srv/soulfra-deploy';
   const programs = Object.fromEntries(Object.keys(programMends).map((name) => [name, '/bin/true'])) as Programs;
-  const layout = { folder, root: '/srv/soulfra', node: '/bin/true', programs, path: '/usr/bin:/bin' };
+  const layout = { folder, root: '/srv/soulfra', node: '/bin/true', app: '1.0.0', programs, path: '/usr/bin:/bin' };
   const config = hostKit(site, shipped, folder, programs);
   const units = [...unitFiles(site, layout, config, 'root')].filter(([path]) => path.endsWith('.service'));
 
@@ -462,6 +463,39 @@ describe('units of systemd', () => {
       rmSync(place, { recursive: true, force: true });
     }
   });
+});
+
+test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {
+  const site = deploySite(fleetOf(2, withStandby));
+  const kit = composeKit(site, shipped, { moved: true });
+  const services = servicesOf(kit.get('coordination.yaml')!);
+  expect(services['move-in']!.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
+  expect(services['api']!.depends_on!['move-in']).toEqual({ condition: 'service_completed_successfully' });
+  expect(servicesOf(kit.get('standby.yaml')!)['move-in']).toBeUndefined();
+  expect(kit.get('config/roles.sql')).toMatch(/grant set on parameter session_replication_role to soulfra;/);
+  const usual = composeKit(site, shipped);
+  expect(usual.get('config/roles.sql')).not.toMatch(/session_replication_role/);
+  expect(servicesOf(usual.get('coordination.yaml')!)['move-in']).toBeUndefined();
+  const programs = Object.fromEntries(Object.keys(programMends).map((name) => [name, '/bin/true'])) as Programs;
+  const layout = {
+    folder: '/srv/kit',
+    root: '/srv/soulfra',
+    node: '/bin/true',
+    app: '1',
+    programs,
+    path: '',
+    moved: true,
+  };
+  const units = unitFiles(site, layout, hostKit(site, shipped, '/srv/kit', programs, { moved: true }), 'root');
+  expect(units.get('units/pc2/soulfra-kit-api.service')).toMatch(/^Requires=.*soulfra-kit-move-in\.service/m);
+});
+
+test('what was under way goes on by its Schedule, its parent, or anew; what is not known has no way', () => {
+  const way = (type: string, of: { scheduled?: true; hasParent?: true } = {}) =>
+    wayToGoOn({ type, scheduled: false, hasParent: false, ...of });
+  expect([way('reflectFleet'), way('reflectFleet', { scheduled: true })]).toEqual(['asked', 'by_schedule']);
+  expect([way('reflectAgent'), way('reflectAgent', { hasParent: true })]).toEqual(['asked', 'by_parent']);
+  expect([way('completeChat'), way('ofTomorrow'), way('toString')]).toEqual(['over', undefined, undefined]);
 });
 
 test('an error of the kit is one of ours', () => {

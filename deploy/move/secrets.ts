@@ -1,0 +1,33 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DomainError } from '../../domain/errors.ts';
+import { type Env, readJson } from '../embedded/home.ts';
+import type { Secrets } from '../embedded/secrets.ts';
+
+/**
+ * What the rows of a data folder were sealed with, and the token that its operator knows. A key that was given to `npm start` by the
+ * environment counts before the folder's own, as it did there.
+ */
+export function secretsOfHome(
+  home: string,
+  env: Env,
+): { secret_key: string; webhook_key: string; operator_token: string } {
+  const kept = readJson<Partial<Secrets>>(join(home, 'secrets.json'));
+  const tokenFile = join(home, 'operator.token');
+  const lacking = [
+    ...(kept?.secretKey && kept.webhookKey ? [] : ['secrets.json with its keys']),
+    ...(existsSync(tokenFile) ? [] : ['operator.token']),
+  ];
+  if (lacking.length > 0 || kept?.secretKey === undefined || kept.webhookKey === undefined)
+    throw new DomainError('NOT_FOUND', `${home} is no data folder of \`npm start\`: it lacks ${lacking.join(' and ')}`);
+  return {
+    secret_key: given(env, 'SOULFRA_SECRET_KEY') ?? kept.secretKey,
+    webhook_key: given(env, 'SOULFRA_WEBHOOK_KEY') ?? kept.webhookKey,
+    operator_token: readFileSync(tokenFile, 'utf8').trim(),
+  };
+}
+
+function given(env: Env, name: string): string | undefined {
+  const file = env[`${name}_FILE`];
+  return env[name] || (file ? readFileSync(file, 'utf8').trim() : undefined);
+}
