@@ -72,6 +72,8 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     const at = await marked.innerText();
     await page.keyboard.press('Escape');
     await marked.getByText('Choose a point').waitFor();
+    // One picks from what is drawn.
+    await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))');
     const box = (await page.locator('.globe-canvas').boundingBox())!;
     await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
     await page.mouse.move(box.x + 2, box.y + 2);
