@@ -13,6 +13,7 @@ import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '.
 import { seedUiTown } from '../support/ui-town.ts';
 
 const hours = 24;
+const insight = 'This town moors two boats where one belongs.';
 const looks = [
   { name: 'light and wide', theme: 'light', width: 1280, height: 800 },
   { name: 'dark on a phone', theme: 'dark', width: 390, height: 844 },
@@ -84,11 +85,33 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await close();
   });
 
+  test('from the sign-in link over the globe to an agent, its insight and what that rests on', async () => {
+    const { page, faults, close } = await stage.visit({ signedIn: false, width: 390, height: 844 });
+    await page.goto(`${stage.url}/#once=${await stage.newLink()}`);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.foot').getByRole('button', { name: 'More' }).click();
+    await page.getByRole('dialog').getByRole('link', { name: 'Globe' }).click();
+    await page.waitForURL('**/globe');
+    await page.locator('.globe-picture[data-picture=drawn]').waitFor();
+    await page.getByLabel('Search').fill('town moors');
+    await page.getByRole('list', { name: 'Found' }).getByRole('button').first().click();
+    await page
+      .locator('.globe-marked')
+      .getByRole('button', { name: /^Open / })
+      .click();
+    await page.waitForURL(/\/agents\/vesper-001\?tab=reflections$/);
+    await page.locator('.agent-insight').getByText(insight).waitFor();
+    await page.getByText('Rests on 2 memories').click();
+    await page.locator('.evidence').getByText('The ferry bell hung crooked this morning.').waitFor();
+    expect(faults.filter((fault) => isFault(fault) && !fault.includes('401'))).toEqual([]);
+    await close();
+  });
+
   test('a search flies to what it finds; the time takes memories away, and the table has the same', async () => {
     const { page, close } = await stage.visit();
     await openGlobe(page, stage.url);
     await page.getByLabel('Search').fill('ferry bell');
-    await page.locator('.globe-found').getByRole('button').first().click();
+    await page.getByRole('list', { name: 'Found' }).getByRole('button').first().click();
     const marked = page.locator('.globe-marked');
     await marked.getByText('The ferry bell hung crooked this morning.').waitFor();
     // Along its thread.
@@ -112,7 +135,7 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await page.getByText('Nothing on the globe says that').waitFor();
     await slider.focus();
     await page.keyboard.press('End');
-    await page.locator('.globe-found').getByRole('button').first().waitFor();
+    await page.getByRole('list', { name: 'Found' }).getByRole('button').first().waitFor();
     await table
       .getByRole('button', { name: /^Show / })
       .first()
@@ -235,6 +258,16 @@ async function seedGlobe(api: ApiFixture): Promise<void> {
         ).toISOString(),
       }),
     ),
+  );
+  lines.push(
+    JSON.stringify({
+      type: 'reflection',
+      agentId: 'vesper-001',
+      text: insight,
+      evidence: ['ui-0', 'ui-1'],
+      externalKey: 'globe-insight',
+      occurredAt: '2026-11-20T09:00:00Z',
+    }),
   );
   const told = await api.call('POST', '/v1/memories', {
     raw: lines.join('\n'),

@@ -26,10 +26,10 @@ import { type Globe, type Place, type Point, happenedUntil, placeAt } from './po
 /** Beyond it more pixels cost much and show little. */
 const mostPixelRatio = 2;
 const size = { agent: 0.022, memory: 0.011, marked: 0.045 };
-const distance = { least: 1.5, first: 3.1, most: 5 };
+const distance = { least: 1.5, first: 3.3, most: 5 };
 const flightMs = 600;
 /** Of an arc: straight pieces, and how high its middle stands for each radian that it spans. */
-const arc = { pieces: 12, height: 0.16 };
+const arc = { pieces: 12, height: 0.12 };
 /** How far beside a point one may point at it, in pixels of the page. */
 const reachPixels = 14;
 
