@@ -14,8 +14,8 @@ const forgottenMs = 300_000;
 /** All requests of a worker share a look. */
 const lookEveryMs = 1_000;
 
-/** Whether somebody waits for a request of a service still: whoever answers it looks from time to time, and lets it go where nobody does. */
-export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'livingCallers' | 'forget'>) {
+/** Whether the process of the API by this number lives, as far as the looks of one worker can tell. */
+function createCallers(requests: Pick<GatewayRequestStore, 'livingCallers'>) {
   /** Callers that were not seen at the last look, and since when. */
   const missing = new Map<number, { since: number; lookedAt: number }>();
   let living: ReadonlySet<number> = new Set();
@@ -37,7 +37,7 @@ export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'li
     await looking;
   }
 
-  async function lives(caller: number): Promise<boolean> {
+  return async function lives(caller: number): Promise<boolean> {
     await look();
     if (living.has(caller)) return true;
     const now = performance.now();
@@ -46,7 +46,12 @@ export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'li
     const since = before !== undefined && now - before.lookedAt < forgottenMs ? before.since : now;
     missing.set(caller, { since, lookedAt: now });
     return now - since < graceMs;
-  }
+  };
+}
+
+/** Whether somebody waits for a request of a service still: whoever answers it looks from time to time, and lets it go where nobody does. */
+export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'livingCallers' | 'forget'>) {
+  const lives = createCallers(requests);
 
   /** @throws CONFLICT where nobody waits for it any more; its row is deleted then, since nobody else does */
   return async function assertAwaited({ requestId, caller }: Awaited): Promise<void> {
@@ -54,5 +59,24 @@ export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'li
     if (open && (caller === undefined || (await lives(caller)))) return;
     if (open) await requests.forget(requestId);
     throw new DomainError('CONFLICT', `nobody waits for ${requestId} any more`);
+  };
+}
+
+/**
+ * Takes away open requests whose caller has died. Those that are being answered are let go by whoever answers; a caller that dies
+ * between the row and the start of its workflow leaves a row that no other looks at. To be called every few seconds.
+ * @returns how many
+ */
+export function createAbandoned(requests: Pick<GatewayRequestStore, 'awaited' | 'livingCallers' | 'forget'>) {
+  const lives = createCallers(requests);
+
+  return async function forgetAbandoned(): Promise<number> {
+    let forgotten = 0;
+    for (const [caller, left] of Map.groupBy(await requests.awaited(), ({ caller }) => caller)) {
+      if (await lives(caller)) continue;
+      for (const { id } of left) await requests.forget(id);
+      forgotten += left.length;
+    }
+    return forgotten;
   };
 }

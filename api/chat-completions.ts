@@ -47,8 +47,8 @@ const mostRounds = 3;
 type Ended = EndedRequest & { answer: ChatAnswer };
 
 /**
- * Has the fleet answer one request. The row is written before its workflow is started: should this process die in between, nobody is
- * left who waits. Whoever goes away takes the workflow along.
+ * Has the fleet answer one request. The row is written before its workflow is started: should this process die in between, the sweep of
+ * the coordination workers takes it away. Whoever goes away takes the workflow along.
  */
 export function createChatCompletions({
   requests,
@@ -71,7 +71,14 @@ export function createChatCompletions({
     const begin = () =>
       inTurn(async () => {
         signal.throwIfAborted();
-        await requests.open({ id, ownerId: caller.ownerId, tokenId: caller.tokenId, modelId, asked });
+        await requests.open({
+          id,
+          ownerId: caller.ownerId,
+          tokenId: caller.tokenId,
+          modelId,
+          asked,
+          caller: feed.caller,
+        });
         await starter.start({
           type: 'completeChat',
           workflowId: completionWorkflowId(id),

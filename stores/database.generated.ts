@@ -515,6 +515,7 @@ export interface GatewayRequests {
   answer: Json | null;
   asked: Json;
   attempt: Generated<number>;
+  caller: number | null;
   createdAt: Generated<Timestamp>;
   endedAt: Timestamp | null;
   errorCode: string | null;

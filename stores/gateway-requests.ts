@@ -12,6 +12,8 @@ export interface NewGatewayRequest {
   tokenId: string;
   modelId: string;
   asked: ChatAsked;
+  /** The process of the API that waits; absent: none that could be looked for. */
+  caller?: number;
 }
 
 /** What an attempt is to answer, or that nobody waits for it any more. */
@@ -139,6 +141,16 @@ export function createGatewayRequestStore(db: Database) {
         where locktype = 'advisory' and granted and classid = ${lockNumbers.gatewayCaller}::oid and objsubid = 2
           and database = (select oid from pg_database where datname = current_database())`.execute(db);
       return new Set(rows.map(({ caller }) => Number(caller)));
+    },
+
+    /** Requests that have not ended, and who waits for each; not those of a version before. */
+    async awaited(): Promise<Array<{ id: string; caller: number }>> {
+      return (await db
+        .selectFrom('gatewayRequests')
+        .select(['id', 'caller'])
+        .where('state', '=', 'open')
+        .where('caller', 'is not', null)
+        .execute()) as Array<{ id: string; caller: number }>;
     },
 
     /** Of those that ended while whoever waited was dead already: nobody else deletes them. @returns how many */

@@ -46,11 +46,13 @@ import { createProviderAccountStore } from '../stores/provider-accounts.ts';
 import { createServiceStore } from '../stores/services.ts';
 import { createTokenBudgetStore } from '../stores/token-budgets.ts';
 import { createAnswerStream } from './answer-stream.ts';
+import { watchAbandoned } from './abandoned-watch.ts';
 import { workflowBundle } from './bundle.ts';
 import { watchIdleModels } from './idle-watch.ts';
 import { watchYield } from './yield-watch.ts';
 import { createChannelWorkers, type OutboundSettings } from './channels.ts';
 import { createCoordinationActivities, createWorkerStores } from './coordination-activities.ts';
+import { createAbandoned } from '../activities/awaited.ts';
 import { createBackupActivities } from '../activities/backups.ts';
 import { createMirrorActivities } from '../activities/mirror.ts';
 import { createMirrorRunStore } from '../stores/mirror-runs.ts';
@@ -485,6 +487,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     await createGatewayRequestStore(db).forgetEnded();
   };
   const relay = weight ? relayIntents({ client, intents: stores.intents, listen, log, resumeOverdue }) : undefined;
+  const abandonedWatch = weight
+    ? watchAbandoned({ forgetAbandoned: createAbandoned(createGatewayRequestStore(db)), log })
+    : undefined;
   const workQueues = weight
     ? serveWorkQueues({
         shared,
@@ -561,6 +566,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       await workQueues?.stop();
       await services?.stop();
       await relay?.stop();
+      await abandonedWatch?.stop();
       await watch?.stop();
       for (const worker of workers) worker.shutdown();
       await pool.hold('the worker stops');

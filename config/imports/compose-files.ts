@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { type ServicePort, slugOf } from '../../domain/services.ts';
+import { extendsOf } from './compose-extends.ts';
 import { entry, flagOf, type Located, scalarText, textAt, textsOf } from './located-yaml.ts';
 import {
   type FoundHealth,
@@ -29,11 +30,13 @@ export const composeFiles: Reader = {
   },
   read(file, context) {
     const notes: string[] = [];
+    const extend = extendsOf(file, context.fileNamed);
+    const tellAt = (line: number) => (said: string) => notes.push(`${said} (${place(file.name, line)})`);
     const services = (file.documents ?? []).flatMap((document) => {
       const found = entry(document, 'services')?.value;
       if (found?.kind !== 'map') return [];
       return [...found.entries].map(([name, { line, value }]) =>
-        composeService(name, line, value, file, context, notes),
+        composeService(name, line, extend(name, value, tellAt(line)), file, context),
       );
     });
     const includes = (file.documents ?? []).flatMap((document) => includesOf(document, file.name, notes));
@@ -62,13 +65,11 @@ function includesOf(document: Located, file: string, notes: string[]): string[] 
 function composeService(
   name: string,
   line: number,
-  given: Located,
+  value: Located,
   file: ImportFile,
   context: ReadingContext,
-  notes: string[],
 ): FoundService {
   const at = place(file.name, line);
-  const value = extended(given, file, new Set([name]), (said) => notes.push(`${said} (${at})`));
   const own = environmentOf(entry(value, 'environment')?.value);
   const listed = entry(value, 'env_file')?.value;
   const files =
@@ -114,25 +115,6 @@ function composeService(
     environmentFiles: files,
     unresolved: expander.unresolved,
   };
-}
-
-/** A service that extends another of its own file has what that has; of another file is told, since that file is read by itself. */
-export function extended(value: Located, file: ImportFile, seen: Set<string>, tell: (said: string) => void): Located {
-  const wanted = entry(value, 'extends')?.value;
-  if (wanted === undefined || value.kind !== 'map') return value;
-  const name = wanted.kind === 'scalar' ? scalarText(wanted) : textAt(wanted, 'service');
-  if (name === undefined || textAt(wanted, 'file') !== undefined) return value;
-  if (seen.has(name)) {
-    tell(`services extend each other in a circle: ${[...seen, name].join(' → ')}`);
-    return value;
-  }
-  for (const document of file.documents ?? []) {
-    const found = entry(entry(document, 'services')?.value, name)?.value;
-    if (found === undefined) continue;
-    const base = extended(found, file, new Set([...seen, name]), tell);
-    return base.kind === 'map' ? { ...value, entries: new Map([...base.entries, ...value.entries]) } : value;
-  }
-  return value;
 }
 
 function wordsOf(value: Located | undefined): string[] {

@@ -1,13 +1,17 @@
 import type { ContainerFacts, ImageFacts, UnitFacts } from '../../domain/readiness-inventory.ts';
-import { composeFiles, dockerfileOf, extended } from './compose-files.ts';
+import { extendsOf, type FileNamed } from './compose-extends.ts';
+import { composeFiles, dockerfileOf } from './compose-files.ts';
 import { dockerfiles, instructionsOf } from './dockerfiles.ts';
 import { entry, flagOf, type Located, scalarText, textAt, textsOf } from './located-yaml.ts';
 import { type ImportFile, place } from './reader.ts';
-import { settingsOf, systemdUnits } from './systemd-units.ts';
+import { systemdUnits } from './systemd-units.ts';
+import { settingsOf } from './unit-settings.ts';
 
 /** How the containers of a compose file run, as it says. */
-export function containerFacts(file: ImportFile): ContainerFacts[] {
+export function containerFacts(file: ImportFile, fileNamed: FileNamed): ContainerFacts[] {
   if (file.documents === undefined || !composeFiles.takes(file)) return [];
+  // What cannot be extended is told where services are read.
+  const extend = extendsOf(file, fileNamed);
   return file.documents.flatMap((document) => {
     const services = entry(document, 'services')?.value;
     if (services?.kind !== 'map') return [];
@@ -15,7 +19,7 @@ export function containerFacts(file: ImportFile): ContainerFacts[] {
       factsOf(
         name,
         line,
-        extended(value, file, new Set([name]), () => undefined),
+        extend(name, value, () => undefined),
         file.name,
       ),
     );

@@ -57,7 +57,8 @@ export function takeInventory(request: InventoryRequest): Inventory {
   const files = tree.files
     .filter((name) => (texts.test(name) || keyFile.test(name)) && !inDocs(name))
     .map((name) => ({ name, text: tree.read(name) ?? '' }));
-  const containers = read.files.flatMap(containerFacts);
+  const byName = new Map(read.files.map((file) => [file.name, file]));
+  const containers = read.files.flatMap((file) => containerFacts(file, (name) => byName.get(name)));
   const found = read.readings.flatMap((reading) => reading.services ?? []);
   const services = overlaid(assembled.file.services, request.described ?? []);
   const variablesSet = files.filter(({ name }) => environmentFile.test(name)).flatMap(variablesIn);

@@ -11,6 +11,7 @@ import { requirementFiles } from './requirement-files.ts';
 import { startupFiles } from './startup-files.ts';
 import { systemdUnits } from './systemd-units.ts';
 import { pathFrom, type Skipped, type Tree } from './tree.ts';
+import { unitInstances } from './unit-instances.ts';
 
 /** A machine of fleet.yaml, or one that an option names. */
 export interface KnownMachine {
@@ -58,6 +59,10 @@ const listing = /(^|\/)(requirements[^/]*|pyproject\.toml|requirements\/[^/]+)$/
 export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: readonly MachineFile[]): ReadFleet {
   const notes: string[] = [];
   const files = filesOf(tree, notes);
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const fileNamed = (name: string) => byName.get(name);
+  const instances = unitInstances(tree);
+  let machinesOf: ReadonlyMap<string, readonly string[]> = new Map();
   const variables = createVariables(tree);
   const machineNamed = (text: string) => {
     const plain = text.toLowerCase();
@@ -70,6 +75,12 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
       variables: (place) => variables(file.name, place),
       has: tree.has,
       read: tree.read,
+      fileNamed,
+      unitInstances: (template) =>
+        instances(template).map((each) => ({
+          ...each,
+          machine: machinesOf.get(each.namedBy)?.[0] ?? machineOfName(each.namedBy, machineNamed),
+        })),
     };
     return reader.read(file, context);
   };
@@ -84,7 +95,7 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
     ),
   );
   tellCircles(includes, notes);
-  const machinesOf = spread(of, includes);
+  machinesOf = spread(of, includes);
   const readings = taken.flatMap(({ file, reader }) => {
     const own = machinesOf.get(file.name) ?? [machineOfName(file.name, machineNamed)];
     return own.map((machine) => ({ ...read(file, reader, machine), file: file.name, machine }));

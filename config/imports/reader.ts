@@ -1,6 +1,7 @@
 import type { HealthCheck, PortRule, Service, ServicePort, WorkPackage } from '../../domain/services.ts';
 import type { Lookup } from '../../domain/variables.ts';
 import type { Located } from './located-yaml.ts';
+import type { UnitInstance } from './unit-instances.ts';
 
 /** A file as readers see it; `documents` of YAML alone. */
 export interface ImportFile {
@@ -23,6 +24,10 @@ export interface ReadingContext {
   }): Lookup;
   has: (name: string) => boolean;
   read: (name: string) => string | undefined;
+  /** A file that readers are asked about, too. */
+  fileNamed: (name: string) => ImportFile | undefined;
+  /** Instances of a template of units, each with the machine of what names it. */
+  unitInstances: (template: string) => Array<UnitInstance & { machine: string | undefined }>;
 }
 
 /** A health check before the number of its port is known. */

@@ -27,6 +27,8 @@ export interface Skipped {
 export interface Tree {
   /** All plain files, in the order of their names. */
   files: readonly string[];
+  /** Symbolic links, by name alone: none is followed. */
+  links: readonly string[];
   /** Known by name, whether it can be read or not. */
   has: (name: string) => boolean;
   /** Text of a file, or undefined where it is not in the tree or is skipped. */
@@ -78,6 +80,7 @@ export function openTree(
 ): Tree {
   const skipped: Skipped[] = [];
   const places = new Map<string, { root: string; path: string }>();
+  const links: string[] = [];
   let entries = 0;
   for (const { root, prefix } of rootsOf(paths)) {
     const stack = [{ folder: root, name: prefix, depth: 0 }];
@@ -96,8 +99,10 @@ export function openTree(
         const path = join(here.folder, entry.name);
         if (/[\p{Cc}\p{Cf}\u2028\u2029\\]/u.test(entry.name) || !entry.name.isWellFormed()) {
           skipped.push({ path: printable(name), reason: 'its name has characters that are not shown' });
-        } else if (entry.isSymbolicLink()) skipLink(path, name, root, skipped);
-        else if (entry.isDirectory()) {
+        } else if (entry.isSymbolicLink()) {
+          links.push(name);
+          skipLink(path, name, root, skipped);
+        } else if (entry.isDirectory()) {
           if (entry.name.startsWith('.')) continue;
           if (passedOver.has(entry.name.toLowerCase()) && !entered.includes(entry.name.toLowerCase())) {
             if (!notWorthTelling.test(entry.name))
@@ -110,11 +115,12 @@ export function openTree(
       }
     }
   }
-  return treeOf(places, skipped, limits);
+  return treeOf(places, links, skipped, limits);
 }
 
 function treeOf(
   places: ReadonlyMap<string, { root: string; path: string }>,
+  links: readonly string[],
   skipped: Skipped[],
   limits: TreeLimits,
 ): Tree {
@@ -122,6 +128,7 @@ function treeOf(
   let left = limits.bytes;
   return {
     files: [...places.keys()].toSorted(byCodeUnit),
+    links: links.toSorted(byCodeUnit),
     has: (name) => places.has(name),
     skipped,
     skip: (name, reason) => void skipped.push({ path: name, reason }),

@@ -1,12 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import OpenAI from 'openai';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import OpenAI, { APIUserAbortError } from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePorts } from '../../bench/support/fleet-bench.ts';
 import { type GatewayLoad, loadGateway } from '../../bench/support/gateway-load.ts';
+import { completionWorkflowId } from '../../domain/ids.ts';
 import { testFleet } from '../support/fleets.ts';
 import { type Lab, labOwner, type LabProcess, openLab, openLabServers, until } from '../support/lab.ts';
+import { openTcpHop } from '../support/tcp-hop.ts';
 import { addService } from '../support/work.ts';
 
 /** Model servers, workers and the API die by SIGKILL while services ask: no request is lost that had not begun to answer, and none runs on for nobody. */
@@ -137,6 +140,11 @@ test.each(mortals)(
   },
 );
 
+/** Rows that have not ended. */
+function awaited() {
+  return lab.db.selectFrom('gatewayRequests').select(['id', 'attempt']).where('state', '=', 'open').execute();
+}
+
 test('requests whose API was killed end by themselves, and no workflow of them is left', async () => {
   const client = new OpenAI({ baseURL: load.url, apiKey: load.token, maxRetries: 0 });
   const messages = [{ role: 'user' as const, content: 'How many boats are at the pier?' }];
@@ -147,18 +155,59 @@ test('requests whose API was killed end by themselves, and no workflow of them i
   const answers = Promise.allSettled(asked);
   const inHand = () => lab.db.selectFrom('gatewayRequests').select('id').where('attempt', '>', 0).execute();
   await until('some are in hand', async () => (await inHand()).length > 4);
-  const open = () => lab.db.selectFrom('gatewayRequests').select('id').where('state', '=', 'open').execute();
   const query = "WorkflowType = 'completeChat' and ExecutionStatus = 'Running'";
   const running = async () => (await lab.client.workflow.count(query)).count;
   await until('all have come', async () => (await openRequests()) === 24);
-  // One that dies between its row and the start of its workflow leaves the row to retention.
-  await until('all run', async () => (await running()) >= (await open()).length);
   await api.process.end('SIGKILL');
   await answers;
   // What ended in the moments before anybody could know that its reader is dead is left to retention, and holds no sequence.
-  await until('none is open', async () => (await open()).length === 0, 120_000);
+  await until('none is open', async () => (await awaited()).length === 0, 120_000);
   await until('no workflow runs', async () => (await running()) === 0, 120_000);
   api = await lab.startApi(ports[2]);
   const { answered } = await loadGateway({ ...load, requests: 8, atOnce: 8, maxTokens: 20, streamEvery: 2 });
   expect(answered).toBe(8);
+});
+
+test('a request whose API was killed between its row and the start of its workflow is taken away, and one that is waited for stays', async () => {
+  const temporal = await openTcpHop(base.addresses.temporalAddress);
+  const [port = 0] = await freePorts(1);
+  const doomed = await lab.startApi(port, { TEMPORAL_ADDRESS: temporal.address });
+  const body = { model: load.model, messages: [{ role: 'user' as const, content: 'How many?' }], max_tokens: 20 };
+  const ask = (url: string) => new OpenAI({ baseURL: url, apiKey: load.token, maxRetries: 0 }).chat.completions;
+  try {
+    // The way to Temporal is known to work, so that what follows ends at the very line.
+    const first = await ask(`${doomed.url}/openai/v1`).create(body);
+    expect(first.choices).toHaveLength(1);
+    temporal.hold();
+    const unheard = Promise.allSettled([ask(`${doomed.url}/openai/v1`).create(body)]);
+    await until('its row is there', async () => (await awaited()).length === 1);
+    await doomed.process.end('SIGKILL');
+    await unheard;
+    const [left] = await awaited();
+    expect(left!.attempt).toBe(0);
+    await expect(lab.client.workflow.getHandle(completionWorkflowId(left!.id)).describe()).rejects.toThrow(
+      WorkflowNotFoundError,
+    );
+    // Meanwhile somebody asks who lives, and longer than a dead one is waited for.
+    const controller = new AbortController();
+    const waited = ask(load.url)
+      .create({ ...body, max_tokens: 7_000 }, { signal: controller.signal })
+      .then(
+        () => 'answered',
+        (err: unknown) => (err instanceof APIUserAbortError ? 'left' : String(err)),
+      );
+    await until('it is in hand', async () => (await awaited()).some(({ attempt }) => attempt > 0));
+    await until(
+      'the row of the dead is gone',
+      async () => (await awaited()).every(({ id }) => id !== left!.id),
+      60_000,
+    );
+    expect(await awaited()).toHaveLength(1);
+    controller.abort();
+    expect(await waited).toBe('left');
+    await until('nothing is left', async () => (await awaited()).length === 0);
+  } finally {
+    await doomed.process.end('SIGKILL');
+    await temporal.close();
+  }
 });

@@ -79,6 +79,28 @@ describe('hostile files are left out by name, and the rest is read', () => {
     );
   });
 
+  test('a compose file that extends through a link, or takes more from another than can be held', async () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => `V${i}: 1`).join(', ');
+    const services = Array.from({ length: 2_000 }, (_, i) => `  s${i}: { extends: { file: base.yaml, service: b } }`);
+    await inFolder(
+      {
+        'out/base.yaml': 'services: { b: { image: leaked } }\n',
+        'in/compose.yaml': 'services: { a: { image: x, extends: { file: linked.yaml, service: b } } }\n',
+        'in/many/compose.yaml': `services:\n${services.join('\n')}\n`,
+        'in/many/base.yaml': `services: { b: { image: y, environment: { ${many} } } }\n`,
+      },
+      (folder) => {
+        symlinkSync(join(folder, 'out/base.yaml'), join(folder, 'in/linked.yaml'));
+        const found = findFleet({ paths: [join(folder, 'in')], machineFiles: [], portRules: [], machines: undefined });
+        expect(JSON.stringify(found)).not.toContain('leaked');
+        expect(found.notes.join('\n')).toContain('linked.yaml, which is no YAML file of the tree that was read');
+        expect(found.notes.join('\n')).toContain(
+          'services of many/compose.yaml get more than 100000 values from others; the rest is left out',
+        );
+      },
+    );
+  });
+
   test('paths that lead out are not followed', async () => {
     await inFolder(
       {

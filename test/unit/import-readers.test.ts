@@ -1,6 +1,8 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Found } from '../../config/imports/import-fleet.ts';
-import { importOf } from '../support/imported.ts';
+import { type Found, findFleet } from '../../config/imports/import-fleet.ts';
+import { importOf, inFolder } from '../support/imported.ts';
 
 function service({ file }: Found, id: string) {
   const found = file.services.find((each) => each.id === id);
@@ -192,6 +194,77 @@ services:
     });
   });
 
+  test('a service extends one of another file: put together as Compose does, with the paths that the other file means', async () => {
+    const found = await importOf({
+      'compose.yaml': `services:
+  a:
+    extends: { file: shared/base.yml, service: worker }
+    environment: { LEVEL: debug }
+    ports: ["8002:81"]
+`,
+      'shared/base.yml': `services:
+  worker:
+    extends: { file: deep/root.yaml, service: root }
+    build: .
+    env_file: base.env
+    environment: [LEVEL=info, KEPT=1]
+    ports: ["8001:80"]
+    command: serve --port 80
+`,
+      'shared/base.env': 'X=1\n',
+      'shared/Dockerfile': 'FROM x\nCMD ["y"]\n',
+      'shared/deep/root.yaml':
+        'services: { root: { image: made-up, gpus: all, command: no, healthcheck: { test: curl http://localhost:81/up } } }\n',
+    });
+    expect(service(found, 'a')).toMatchObject({
+      kind: 'container',
+      image: 'made-up',
+      command: ['serve', '--port', '80'],
+      ports: [
+        { name: 'main', port: 8001, containerPort: 80 },
+        { port: 8002, containerPort: 81 },
+      ],
+      healthCheck: { kind: 'http', port: 8002, path: '/up' },
+      gpu: { because: ['it asks for GPUs (compose.yaml:2)'] },
+      source: 'compose.yaml:2',
+    });
+    // Built from what lies beside the other file.
+    expect(ids(found)).not.toContain('shared');
+    expect(found.notes).toEqual([]);
+  });
+
+  test('what cannot be extended is told, and the service stands as it is written', async () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [
+        `chain/${i}.yaml`,
+        `services: { c: { image: "i${i}", extends: { file: ${i + 1}.yaml, service: c } } }\n`,
+      ]),
+    );
+    const found = await importOf({
+      'compose.yaml': `services:
+  out: { image: x, extends: { file: ../../etc/base.yaml, service: s } }
+  gone: { image: x, extends: { file: none.yaml, service: s } }
+  none: { image: x, extends: { file: other.yaml, service: absent } }
+  nameless: { image: x, extends: { file: other.yaml } }
+  round: { image: x, extends: { file: other.yaml, service: back } }
+  deep: { extends: { file: chain/0.yaml, service: c }, image: x }
+`,
+      'other.yaml': 'services: { back: { image: y, extends: { file: compose.yaml, service: round } } }\n',
+      ...chain,
+    });
+    for (const id of ['out', 'gone', 'none', 'nameless', 'round', 'deep'])
+      expect(service(found, id)).toMatchObject({ image: 'x' });
+    for (const said of [
+      'compose.yaml names ../../etc/base.yaml, which lies outside; it is not read',
+      'it extends s of none.yaml, which is no YAML file of the tree that was read (compose.yaml:3)',
+      'it extends absent, which other.yaml does not have (compose.yaml:4)',
+      'it extends something without a name (compose.yaml:5)',
+      'services extend each other in a circle: round → other.yaml back → round (compose.yaml:6)',
+      'it extends more than 32 services in a row; the rest is left out (compose.yaml:7)',
+    ])
+      expect(found.notes).toContain(said);
+  });
+
   test('circles and paths that lead out are told', async () => {
     const found = await importOf({
       'compose.yaml':
@@ -259,6 +332,86 @@ test('units: templates and those that start nothing are told', async () => {
     'b@.service is a template without instances; it is left out',
     'c.service starts nothing; it is left out',
   ]);
+});
+
+describe('templates of units', () => {
+  const worker =
+    '[Service]\nExecStart=/usr/bin/python3 -m pkg.worker --queue %i --port=${PORT} --at %I --rate 5%%\nEnvironmentFile=%i.env\nWantedBy=%h\n';
+
+  test('each instance that a unit or a folder of wants names is a service, filled in', async () => {
+    const found = await importOf({
+      'units/worker@.service': worker,
+      'units/mail.env': 'PORT=7101\n',
+      'units/a-b.env': 'PORT=7102\n',
+      'units/front.service': '[Unit]\nWants=worker@mail.service network.target\n[Service]\nExecStart=/bin/front\n',
+      'units/all.target': '[Unit]\nRequires=worker@a-b.service\n  worker@%i.service\n',
+      'hosts/pc2/multi-user.target.wants/worker@far.service': '../worker@.service',
+      'units/lonely@.service': '[Service]\nExecStart=/bin/lonely %i\n',
+    });
+    expect(ids(found)).toEqual(['front', 'worker-a-b', 'worker-far', 'worker-mail']);
+    expect(service(found, 'worker-mail')).toMatchObject({
+      kind: 'unit',
+      command: [
+        '/usr/bin/python3',
+        '-m',
+        'pkg.worker',
+        '--queue',
+        'mail',
+        '--port=7101',
+        '--at',
+        'mail',
+        '--rate',
+        '5%',
+      ],
+      ports: [{ name: 'main', port: 7101 }],
+      source: 'units/worker@.service:2',
+    });
+    expect(service(found, 'worker-a-b').command).toEqual(expect.arrayContaining(['a-b', '--port=7102', 'a/b']));
+    expect(service(found, 'worker-far')).toMatchObject({ machine: 'pc2' });
+    expect(service(found, 'front').dependsOn).toEqual(['worker-mail']);
+    expect(found.notes).toEqual(['units/lonely@.service is a template without instances; it is left out']);
+  });
+
+  test('links name instances, and none is followed; of two templates the nearest is meant', async () => {
+    await inFolder(
+      {
+        'a/worker@.service': '[Service]\nExecStart=/bin/a %i\n',
+        'b/worker@.service': '[Service]\nExecStart=/bin/b %i\n',
+        'a/x.target.wants/.keep': '',
+        'b/x.target.wants/.keep': '',
+      },
+      (folder) => {
+        symlinkSync('../worker@.service', join(folder, 'a/x.target.wants/worker@one.service'));
+        symlinkSync('/etc/passwd', join(folder, 'b/x.target.wants/worker@two.service'));
+        const { file } = findFleet({ paths: [folder], machineFiles: [], portRules: [], machines: undefined });
+        expect(file.services.map(({ id, command }) => [id, command])).toEqual([
+          ['worker-one', ['/bin/a', 'one']],
+          ['worker-two', ['/bin/b', 'two']],
+        ]);
+      },
+    );
+  });
+
+  test('hostile names of instances: paths that lead out, controls, too many, too long', async () => {
+    const many = Array.from({ length: 150 }, (_, i) => `many@${i}.service`).join(' ');
+    const found = await importOf({
+      'units/w@.service': '[Service]\nExecStart=/bin/w %I\nEnvironmentFile=%I.env\n',
+      'units/many@.service': '[Service]\nExecStart=/bin/many\n',
+      'units/long@.service': `[Service]\nExecStart=/bin/long\nDescription=${'%n'.repeat(9_000)}\n`,
+      'x.target': `[Unit]\nWants=w@..-..-etc-passwd.service w@\\x0a.service w@$(touch).service w@a/b.service ${many}\nWants=${Array.from({ length: 60 }, (_, i) => `long@${'l'.repeat(190)}${i}.service`).join(' ')}\n`,
+    });
+    const commands = found.file.services.filter(({ id }) => id.startsWith('w-')).map(({ command }) => command);
+    expect(commands).toEqual([
+      ['/bin/w', '../../etc/passwd'],
+      ['/bin/w', 'x0a'],
+    ]);
+    expect(found.file.services.filter(({ id }) => id.startsWith('many-'))).toHaveLength(100);
+    expect(found.file.services.filter(({ id }) => id.startsWith('long-')).length).toBeLessThan(20);
+    expect(found.notes).toContain(
+      'units/many@.service has more instances than are read; those after the first 100 are left out',
+    );
+    expect(found.notes.join('\n')).toContain('units/long@.service has more instances than are read');
+  });
 });
 
 test('Dockerfiles: the last stage, and none that only others build on', async () => {
