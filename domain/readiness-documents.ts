@@ -52,6 +52,15 @@ function findingRows(findings: readonly ReportedFinding[]): string[] {
   );
 }
 
+const mostHiddenTold = 10;
+
+/** A note and no finding: nobody knows whether they are in use. */
+function hiddenFolders({ hidden = [] }: Inventory): string[] {
+  if (hidden.length === 0) return [];
+  const more = hidden.length > mostHiddenTold ? ` and ${hidden.length - mostHiddenTold} more` : '';
+  return ['', `Hidden folders were passed over: ${hidden.slice(0, mostHiddenTold).map(code).join(', ')}${more}.`];
+}
+
 function summary(report: ReadinessReport, open: readonly ReportedFinding[], inventory: Inventory): string[] {
   const of = (severity: string) => open.filter((each) => each.severity === severity);
   const byPackage = Map.groupBy(open, ({ workPackage }) => workPackage);
@@ -61,6 +70,7 @@ function summary(report: ReadinessReport, open: readonly ReportedFinding[], inve
     '',
     `**${verdictWord(report.verdict)}**: ${findingSeverities.map((severity) => `${report.counts[severity]} ${severity}`).join(', ')}; ${report.accepted} accepted, ${report.gone.length} gone since the run before.`,
     `${inventory.services.length} services on ${inventory.machines.length} machines, ${inventory.workPackages.length} work packages.`,
+    ...hiddenFolders(inventory),
     '',
     '## Blockers',
     '',

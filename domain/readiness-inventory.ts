@@ -33,6 +33,8 @@ export interface Inventory {
   skipped: Array<{ path: string; reason: string }>;
   /** Of what was skipped, that which a limit kept from being read, and keys that are no text. Absent: of a version before. */
   unread?: Array<{ path: string; reason: string }>;
+  /** Folders that nobody looked into, since their names begin with a dot. Absent: of a version before. */
+  hidden?: string[];
 }
 
 export interface InventoryMachine {

@@ -13,6 +13,7 @@ export interface ReadinessVerdict {
   missed: string[];
   /** What could not be looked at: said, and neither well nor ill. */
   unknown: number;
+  unknownNamed: string[];
   ofThisBox: number;
   verdict: string;
   exitCode: number;
@@ -55,6 +56,9 @@ export async function assessThroughFleet(stage: AdoptStage): Promise<ReadinessVe
     falseFindings,
     missed,
     unknown: report.findings.length - judged.length,
+    unknownNamed: report.findings
+      .filter(({ severity }) => severity === 'unknown')
+      .map(({ rule, subject, evidence }) => `${rule} ${subject}: ${evidence}`),
     ofThisBox: judged.length - own.length,
     verdict: report.verdict,
     exitCode,

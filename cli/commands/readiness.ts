@@ -206,10 +206,14 @@ const leaveBy = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const notTried = { ended: false, said: '', clean: false, seconds: 0, left: [] };
 
 function show({ report, inventory }: Awaited<ReturnType<typeof assessHere>>, format: Format): void {
-  if (format === 'json') printJson({ ...report, skipped: inventory.skipped });
+  if (format === 'json') printJson({ ...report, skipped: inventory.skipped, hidden: inventory.hidden });
   else if (format === 'sarif') printJson(sarifOf(report, appVersion()));
   else if (format === 'markdown') line(readinessMarkdown(report, inventory));
-  else showTable(report);
+  else {
+    showTable(report);
+    const { hidden = [] } = inventory;
+    if (hidden.length > 0) line(dim(`hidden folders were passed over: ${hidden.slice(0, 10).map(plain).join(', ')}`));
+  }
 }
 
 const styles: Record<FindingSeverity, (text: string) => string> = {

@@ -6,6 +6,8 @@ import { type Assembled, assemble } from './assemble.ts';
 import { fileOfOption, type KnownMachine, type MachineFile, type ReadFleet, readFleet } from './read-fleet.ts';
 import { openTree, type Skipped, type Tree, treeLimits, TreeRefused } from './tree.ts';
 
+const mostHiddenTold = 10;
+
 export interface ImportRequest {
   paths: readonly string[];
   /** `--machine ID=FILE`, FILE as it is called below the paths. */
@@ -65,7 +67,22 @@ export function readRepository(
   const { file } = assembled;
   if (file.services.length > 5_000 || file.workPackages.length > 1_000)
     throw fieldError('PATH', 'must hold at most 5000 services and 1000 work packages', 'Import parts of it.');
-  return { tree, known, read, assembled, notes: [...new Set([...read.notes, ...assembled.notes])] };
+  return {
+    tree,
+    known,
+    read,
+    assembled,
+    notes: [...new Set([...read.notes, ...assembled.notes, ...hiddenNotes(tree)])],
+  };
+}
+
+/** What a person should know of, once: a folder that is hidden may be in use. */
+function hiddenNotes({ hidden }: Tree): string[] {
+  if (hidden.length === 0) return [];
+  const more = hidden.length > mostHiddenTold ? ` and ${hidden.length - mostHiddenTold} more` : '';
+  return [
+    `hidden folders are passed over: ${hidden.slice(0, mostHiddenTold).join(', ')}${more}; name one to have it read`,
+  ];
 }
 
 /**

@@ -38,12 +38,16 @@ export interface InventoryRequest extends ImportRequest {
 }
 
 /** Documentation is entered for its runbooks alone. */
-const entered = ['docs'];
+const documentation = 'docs';
+/** What a repository is built and deployed by: no service is described there, but secrets may stand in it, and variables are used. */
+const pipelines = ['.github', '.gitlab', '.circleci', '.buildkite', '.forgejo', '.gitea', '.woodpecker', '.ci'];
 const texts =
   /(\.(py|pyi|sh|bash|zsh|js|mjs|cjs|ts|tsx|jsx|rb|go|rs|java|kt|php|pl|ps1|lua|ya?ml|toml|json|ini|cfg|conf|env|service|timer|properties|sql|txt|in|tf|hcl|j2|tmpl|html|dockerfile|cron)|(^|\/)(\.env[\w.-]*|Dockerfile[\w.-]*|Containerfile[\w.-]*|Makefile|Justfile|Procfile|crontab[\w.-]*))$/i;
 /** Where keys and passwords lie by custom. */
 const keyFile =
   /(\.(pem|key|ppk|p8|p12|pfx|jks|keystore|kdbx)|(^|\/)(\.npmrc|\.pypirc|[._]netrc|\.pgpass|\.git-credentials|\.htpasswd|id_(rsa|dsa|ecdsa|ed25519)))$/i;
+/** Tools that judge code would judge what only a pipeline runs. */
+const pipelineCode = /\.(py|pyi)$|(^|\/)(Dockerfile|Containerfile)[\w.-]*$/i;
 const environmentFile = /(^|\/)(\.env([\w.-]*)|[\w.-]+\.env)$/i;
 
 /**
@@ -51,19 +55,28 @@ const environmentFile = /(^|\/)(\.env([\w.-]*)|[\w.-]+\.env)$/i;
  * @throws DomainError INVALID_INPUT for a path or machine that is not there
  */
 export function takeInventory(request: InventoryRequest): Inventory {
-  const repository = readRepository(request, entered, keyFile);
+  const repository = readRepository(request, [documentation, ...pipelines], keyFile);
   const { tree, read, assembled } = repository;
-  const inDocs = (name: string) => name.split('/').some((part) => entered.includes(part));
-  const files = tree.files
+  const below = (folders: readonly string[]) => (name: string) =>
+    name
+      .toLowerCase()
+      .split('/')
+      .some((part) => folders.includes(part));
+  const inDocs = below([documentation]);
+  const inPipelines = below(pipelines);
+  const textsOfTree = tree.files
     .filter((name) => (texts.test(name) || keyFile.test(name)) && !inDocs(name))
     .map((name) => ({ name, text: tree.read(name) ?? '' }));
+  const [files, ofPipelines] = [false, true].map((wanted) =>
+    textsOfTree.filter(({ name }) => inPipelines(name) === wanted),
+  ) as [typeof textsOfTree, typeof textsOfTree];
   const byName = new Map(read.files.map((file) => [file.name, file]));
   const containers = read.files.flatMap((file) => containerFacts(file, (name) => byName.get(name)));
   const found = read.readings.flatMap((reading) => reading.services ?? []);
   const services = overlaid(assembled.file.services, request.described ?? []);
   const variablesSet = files.filter(({ name }) => environmentFile.test(name)).flatMap(variablesIn);
   const kept = ignoredBy(tree);
-  copyTexts(files, kept, request.copies);
+  copyTexts([...files, ...ofPipelines.filter(({ name }) => !pipelineCode.test(name))], kept, request.copies);
   return {
     machines: machinesOf(request, repository),
     services,
@@ -79,10 +92,15 @@ export function takeInventory(request: InventoryRequest): Inventory {
     oldCopies: oldCopiesOf(tree, found, repository.notes),
     variablesSet,
     variablesMissing: missingOf(services, found, tree),
-    marks: files.flatMap(({ name, text }) => marksOf(name, text, kept(name))).slice(0, 20_000),
+    marks: [
+      ...files.flatMap(({ name, text }) => marksOf(name, text, kept(name))),
+      ...ofPipelines
+        .flatMap(({ name, text }) => marksOf(name, text, kept(name)))
+        .filter(({ kind }) => kind.startsWith('secret.')),
+    ].slice(0, 20_000),
     modules: modulesOf(files, found),
     languagesUnread: languagesUnread(tree, files),
-    namesUsed: usedOf(variablesSet, files),
+    namesUsed: usedOf(variablesSet, textsOfTree),
     runbooks: tree.files
       .filter((name) =>
         /(runbook|operations?|incident|on[-_]?call|playbook)[\w.-]*\.(md|rst|txt|adoc)$|(^|\/)(runbooks?|operations)\/[^/]+\.(md|rst|txt|adoc)$/i.test(
@@ -103,6 +121,7 @@ export function takeInventory(request: InventoryRequest): Inventory {
       .map(({ path, reason }) => ({ path, reason }))
       .slice(0, 1_000),
     unread: unreadOf(tree, (name) => inDocs(name) || kept(name)),
+    hidden: tree.hidden.filter((name) => !inDocs(name)).slice(0, 1_000),
   };
 }
 

@@ -29,6 +29,8 @@ export interface Tree {
   files: readonly string[];
   /** Symbolic links, by name alone: none is followed. */
   links: readonly string[];
+  /** Folders whose name begins with a dot and which were passed over, but for those of tools. */
+  hidden: readonly string[];
   /** Known by name, whether it can be read or not. */
   has: (name: string) => boolean;
   /** Text of a file, or undefined where it is not in the tree or is skipped. */
@@ -63,6 +65,10 @@ const passedOver = new Set([
 /** Of which the summary need not speak. */
 const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache__|dist|build|target|fleet\.d)$/;
 
+/** Hidden folders of tools, which hold copies, caches and what an editor keeps: nobody misses them. */
+const hiddenByCustom =
+  /^\.(git|hg|svn|jj|venv|virtualenv|tox|nox|eggs|direnv|pixi|cache|\w+_cache|ipynb_checkpoints|npm|yarn|pnpm-store|parcel-cache|turbo|next|nuxt|svelte-kit|gradle|m2|terraform|idea|vscode|vs|fleet|trash\w*|spotlight\w*)$/i;
+
 export class TreeRefused extends Error {
   override readonly name = 'TreeRefused';
 }
@@ -81,6 +87,7 @@ export function openTree(
   const skipped: Skipped[] = [];
   const places = new Map<string, { root: string; path: string }>();
   const links: string[] = [];
+  const hidden: string[] = [];
   let entries = 0;
   for (const { root, prefix } of rootsOf(paths)) {
     const stack = [{ folder: root, name: prefix, depth: 0 }];
@@ -103,7 +110,10 @@ export function openTree(
           links.push(name);
           skipLink(path, name, root, skipped);
         } else if (entry.isDirectory()) {
-          if (entry.name.startsWith('.')) continue;
+          if (entry.name.startsWith('.') && !entered.includes(entry.name.toLowerCase())) {
+            if (!hiddenByCustom.test(entry.name)) hidden.push(name);
+            continue;
+          }
           if (passedOver.has(entry.name.toLowerCase()) && !entered.includes(entry.name.toLowerCase())) {
             if (!notWorthTelling.test(entry.name))
               skipped.push({ path: `${name}/`, reason: 'folders of this name are passed over' });
@@ -115,12 +125,12 @@ export function openTree(
       }
     }
   }
-  return treeOf(places, links, skipped, limits);
+  return treeOf(places, { links, hidden }, skipped, limits);
 }
 
 function treeOf(
   places: ReadonlyMap<string, { root: string; path: string }>,
-  links: readonly string[],
+  { links, hidden }: { links: readonly string[]; hidden: readonly string[] },
   skipped: Skipped[],
   limits: TreeLimits,
 ): Tree {
@@ -129,6 +139,7 @@ function treeOf(
   return {
     files: [...places.keys()].toSorted(byCodeUnit),
     links: links.toSorted(byCodeUnit),
+    hidden: hidden.toSorted(byCodeUnit),
     has: (name) => places.has(name),
     skipped,
     skip: (name, reason) => void skipped.push({ path: name, reason }),

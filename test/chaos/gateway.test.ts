@@ -47,7 +47,8 @@ afterAll(async () => {
 
 async function startModelServer(machineId: string): Promise<void> {
   const port = ports[machines.indexOf(machineId as 'mainpc')]!;
-  const args = ['--port', String(port), '--slots', '8', '--speed', '60', '--models', 'heavy_q4,light_q4'];
+  // As many as the fleet file says that the larger machine serves at once: what waited inside of the server would count as stalled.
+  const args = ['--port', String(port), '--slots', '16', '--speed', '60', '--models', 'heavy_q4,light_q4'];
   modelServers.set(machineId, lab.startProcess(`models-${machineId}`, ['test/support/model-server.ts', ...args], {}));
   await until(`the model server of ${machineId} answers`, () =>
     fetch(`http://127.0.0.1:${port}/v1/models`).then(

@@ -313,6 +313,18 @@ items:
   });
 });
 
+test('hidden folders are told once, but for those of tools', async () => {
+  const found = await importOf({
+    'a.yaml': 'a: { script: a.py, port: 7000 }\n',
+    '.deploy/b.yaml': 'b: { script: b.py, port: 7001 }\n',
+    'x/.old/c.yaml': 'c: { script: c.py, port: 7002 }\n',
+    '.git/d.yaml': 'd: { script: d.py, port: 7003 }\n',
+    '.venv/e.yaml': 'e: { script: e.py, port: 7004 }\n',
+  });
+  expect(ids(found)).toEqual(['a']);
+  expect(found.notes).toEqual(['hidden folders are passed over: .deploy, x/.old; name one to have it read']);
+});
+
 test('units: templates and those that start nothing are told', async () => {
   const found = await importOf({
     'a.service':

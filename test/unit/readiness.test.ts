@@ -115,6 +115,33 @@ describe('what is read leaves no secret behind', () => {
   });
 });
 
+test('hidden folders are told once and change no verdict; those of pipelines are read for secrets alone', async () => {
+  const token = `ghp_${'a1B2'.repeat(10)}`;
+  const files = {
+    'startup.yaml': 'a: { script: a.py, port: 7000 }\n',
+    'a.py': 'print(1)\n',
+    '.git/config': 'token\n',
+    '.venv/x.py': 'import os\n',
+    '.github/workflows/deploy.yaml': `jobs: { up: { script: up.py, env: { T: ${token} }, url: http://elsewhere.example } }\n`,
+    '.github/up.py': 'import os\n',
+  };
+  const hidden = { '.deploy/run.yaml': 'b: { script: b.py, port: 7001 }\n', 'ops/.kept/x.env': `T=${token}\n` };
+  const [plain, found] = await Promise.all([
+    inventoryOf(new Map(Object.entries(files)), []),
+    inventoryOf(new Map(Object.entries({ ...files, ...hidden })), []),
+  ]);
+  expect(plain.hidden).toEqual([]);
+  expect(found.hidden).toEqual(['.deploy', 'ops/.kept']);
+  expect(found.services.map(({ id }) => id)).toEqual(['a']);
+  expect(assessAll(found)).toEqual(assessAll(plain));
+  expect(found.marks.map(({ kind, file }) => `${kind} ${file}`)).toEqual([
+    'secret.github_token .github/workflows/deploy.yaml',
+  ]);
+  expect(found.modules.map(({ file }) => file)).toEqual(['a.py']);
+  const text = readinessMarkdown(reportOf(assessAll(found), { acceptances: [], today: '2026-11-22' }), found);
+  expect(text.match(/Hidden folders were passed over: `\.deploy`, `ops\/\.kept`\./g)).toHaveLength(1);
+});
+
 describe('the Markdown', () => {
   test('is seven documents, with the container package as YAML that parses', async () => {
     const inventory = await inventoryOf(monorepo.files);
