@@ -245,7 +245,8 @@ async function shadesOf(page: Page): Promise<number> {
 /** Agents all over the globe, with memories about them, told hour by hour. */
 async function seedGlobe(api: ApiFixture): Promise<void> {
   const random = createRandom(5);
-  const agents = await api.db.selectFrom('agents').select('id').orderBy('id').limit(60).execute();
+  const agents = await api.db.selectFrom('agents').select('id').orderBy('id').limit(59).execute();
+  agents.push({ id: 'vesper-001' });
   const lines = agents.flatMap(({ id: agentId }, i) =>
     [0, 1].map((n) =>
       JSON.stringify({
