@@ -37,6 +37,7 @@ export const scopeNouns = [
   'rollouts',
   'runs',
   'schedules',
+  'secrets',
   'services',
   'sign-in',
   'signing-keys',

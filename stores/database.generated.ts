@@ -1031,6 +1031,20 @@ export interface Notifications {
   state: Generated<string>;
 }
 
+export interface Passwords {
+  changedAt: Generated<Timestamp>;
+  hash: string;
+  ownerId: string;
+  userId: string;
+}
+
+export interface PasswordTries {
+  failures: number;
+  key: Buffer;
+  lockedUntil: Timestamp | null;
+  triedAt: Timestamp;
+}
+
 export interface PaymentEvents {
   account: string | null;
   happenedAt: Timestamp;
@@ -1560,6 +1574,7 @@ export interface Tokens {
   role: string;
   scopes: string[] | null;
   serviceId: string | null;
+  signedIn: Generated<boolean>;
   usedAt: Timestamp | null;
 }
 
@@ -1817,6 +1832,8 @@ export interface DB {
   notices: Notices;
   notificationItems: NotificationItems;
   notifications: Notifications;
+  passwords: Passwords;
+  passwordTries: PasswordTries;
   paymentEvents: PaymentEvents;
   payments: Payments;
   payoutAccounts: PayoutAccounts;
