@@ -159,7 +159,9 @@ async function seedHostile(shop: Shop): Promise<string[]> {
   });
   // Its name is a slug; what it says of itself is anything.
   await sql`insert into services (id, owner_id, spec, state, reason)
-    values ('hostile', ${api.ownerId}, '{}', 'down', ${hostileText(300)})`.execute(db);
+    values ('hostile', ${api.ownerId}, ${{ id: 'hostile', kind: 'process', source: 'hostile.yaml' }}, 'down', ${hostileText(300)})`.execute(
+    db,
+  );
   const listing = await shop.list({ title: hostileText(120), summary: hostileText(1_900) });
   await shop.grant(api.ownerId, 5_000);
   const bought = await shop.buy(listing, { by: { ownerId: api.ownerId, token: api.tokens.operator } });
