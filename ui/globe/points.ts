@@ -133,7 +133,7 @@ export function foundPoints(
   return found;
 }
 
-export function dot(a: Place, b: Place): number {
+function dot(a: Place, b: Place): number {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
