@@ -6,6 +6,8 @@ import {
   guildInviteText,
   inviteText,
   type MailText,
+  passwordNoticeSchema,
+  passwordNoticeText,
   receiptSchema,
   receiptText,
   refundNoticeSchema,
@@ -52,6 +54,8 @@ export function createMailActivities({
           ...(await mails.invitation(mail)),
           link: `${publicUrl}/join#invite=${secret ?? ''}`,
         });
+      case 'password_notice':
+        return passwordNoticeText({ ...passwordNoticeSchema.parse(mail.data), url: publicUrl });
       case 'receipt':
         return receiptText(receiptSchema.parse(mail.data), { again: mail.again, url: publicUrl });
       case 'refund_notice':

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ServerTls } from '../config/tls.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
-import { createSecretBox, type SecretBox } from '../integrations/secret-box.ts';
+import { secretBoxOf } from '../integrations/secret-box.ts';
 import { openSigningKey } from '../integrations/signing.ts';
 import { createApiMetrics } from '../observability/api-metrics.ts';
 import { createDatabase } from '../stores/database.ts';
@@ -23,13 +23,15 @@ export interface ConnectionSettings {
   temporalUi?: string | undefined;
   publicUrl?: string | undefined;
   modelKey?: string | undefined;
-  /** 32 bytes, base64url. */
+  /** 32 bytes, base64url, as the three after it. */
   secretKey?: string | undefined;
-  /** 32 bytes, base64url. */
+  secretKeyOld?: string | undefined;
   webhookKey?: string | undefined;
+  webhookKeyOld?: string | undefined;
   /** PKCS8 PEM of an Ed25519 key. */
   signingKey?: string | undefined;
   stripeWebhookSecret?: string | undefined;
+  trustProxy?: readonly string[] | undefined;
   /** Whether what it starts carries the trace of the request on. */
   traced?: boolean;
   log: Logger;
@@ -69,10 +71,11 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     temporalUi: settings.temporalUi,
     publicUrl: settings.publicUrl,
     embedderOf: embedders.of,
-    secretBox: boxOf(settings.secretKey),
-    webhookBox: boxOf(settings.webhookKey),
+    secretBox: secretBoxOf(settings.secretKey, settings.secretKeyOld),
+    webhookBox: secretBoxOf(settings.webhookKey, settings.webhookKeyOld),
     signingKey: settings.signingKey === undefined ? undefined : openSigningKey(settings.signingKey),
     stripeWebhookSecret: settings.stripeWebhookSecret,
+    trustProxy: settings.trustProxy,
     log,
     metrics: createApiMetrics(),
   };
@@ -83,10 +86,6 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
       await Promise.all([connection.close(), db.destroy(), embedders.close()]);
     },
   };
-}
-
-function boxOf(key: string | undefined): SecretBox | undefined {
-  return key === undefined ? undefined : createSecretBox(Buffer.from(key, 'base64url'));
 }
 
 /** Commands fail at once while it is away: whoever asks has a way without it. */

@@ -13,6 +13,7 @@ import { createMailStore } from '../stores/mails.ts';
 import { createMemoryStore } from '../stores/memories.ts';
 import { createMemorySearch } from '../stores/memory-search.ts';
 import { createMessageStore } from '../stores/messages.ts';
+import { createPasswordStore } from '../stores/passwords.ts';
 import { createPaymentEventStore } from '../stores/payment-events.ts';
 import { createPayoutStore } from '../stores/payouts.ts';
 import { createPersonaStore } from '../stores/personas.ts';
@@ -28,6 +29,7 @@ import { createWebhookDeliveryStore } from '../stores/webhook-deliveries.ts';
 import { createWorkStore } from '../stores/work.ts';
 import { createSourceSecretStore } from '../stores/source-secrets.ts';
 import { createSourceStore } from '../stores/sources.ts';
+import { createPasswordHasher } from '../integrations/password-hash.ts';
 import { createSigners } from '../integrations/signing.ts';
 import { createFigures } from './figures.ts';
 import { createScheduleReader } from './schedules.ts';
@@ -63,6 +65,8 @@ export function createContext(deps: ApiDeps) {
     tellInvites: createInviteTeller(deps),
     loopPackages: createLoopPackageStore(deps.db),
     messages: createMessageStore(deps.db),
+    passwords: createPasswordStore(deps.db),
+    passwordHasher: createPasswordHasher(),
     paymentEvents: createPaymentEventStore(deps.db),
     payouts: createPayoutStore(deps.db),
     personas: createPersonaStore(deps.db),

@@ -47,6 +47,7 @@ export function createInviteJoining({ db, inviteAnswers, tellInvites, redis }: N
           kind,
           role: 'member',
           name: 'invitation',
+          signedIn: true,
           expiresInSeconds: sessionSeconds,
         });
         return { ...made, issued: issued.secret };

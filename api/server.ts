@@ -61,6 +61,7 @@ import { messageRoutes } from './routes/messages.ts';
 import { modelRoutes } from './routes/models.ts';
 import { noticeRoutes } from './routes/notices.ts';
 import { notificationRoutes } from './routes/notifications.ts';
+import { passwordRoutes } from './routes/passwords.ts';
 import { paymentEventRoutes } from './routes/payment-events.ts';
 import { disputeRoutes } from './routes/disputes.ts';
 import { payoutRoutes } from './routes/payouts.ts';
@@ -72,6 +73,7 @@ import { refundRoutes } from './routes/refunds.ts';
 import { reflectionRoutes } from './routes/reflections.ts';
 import { runRoutes } from './routes/runs.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { secretRoutes } from './routes/secrets.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sourceEventRoutes } from './routes/source-events.ts';
 import { sourceSecretRoutes } from './routes/source-secrets.ts';
@@ -101,6 +103,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     // One line at the end of a request says it all.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    ...(deps.trustProxy && { trustProxy: [...deps.trustProxy] }),
     requestTimeout: requestMs,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
@@ -148,6 +151,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     healthSubjectRoutes,
     doctorRoutes,
     principalRoutes,
+    passwordRoutes,
     userRoutes,
     auditRoutes,
     mailRoutes,
@@ -192,6 +196,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     disputeRoutes,
     takedownRoutes,
     signingKeyRoutes,
+    secretRoutes,
     licenseRoutes,
     licenseUseRoutes,
     licenseChangeRoutes,

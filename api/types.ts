@@ -35,6 +35,8 @@ export interface ApiDeps {
   publicUrl?: string | undefined;
   /** What turns texts into vectors, by what fleet.yaml says of it. */
   embedderOf: (settings: EmbeddingSettings) => Embedder;
+  /** Addresses and CIDRs of the proxy, whose word on caller, host and protocol is taken. Absent: nobody's is. */
+  trustProxy?: readonly string[] | undefined;
   /** Absent: no SOULFRA_SECRET_KEY, so no secret of a sender and no key to sign with can be kept. */
   secretBox: SecretBox | undefined;
   /** Absent: no SOULFRA_WEBHOOK_KEY, so no endpoint can have a secret. Another key than the other secrets': workers have it too. */

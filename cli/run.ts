@@ -25,6 +25,7 @@ import { notifyCommands } from './commands/notify.ts';
 import { ledgerCommands } from './commands/ledger.ts';
 import { inviteCommands } from './commands/invites.ts';
 import { keyCommands } from './commands/keys.ts';
+import { secretCommands } from './commands/secrets.ts';
 import { purchaseCommands } from './commands/purchases.ts';
 import { listingCommands } from './commands/listings.ts';
 import { licenseCommands } from './commands/licenses.ts';
@@ -103,6 +104,7 @@ export function createProgram(): Command {
     listingCommands,
     purchaseCommands,
     keyCommands,
+    secretCommands,
     loopCommands,
     webhookCommands,
     userCommands,

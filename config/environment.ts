@@ -1,5 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -25,11 +26,13 @@ const secretNames = [
   'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
   'SOULFRA_SECRET_KEY',
+  'SOULFRA_SECRET_KEY_OLD',
   'SOULFRA_SIGNING_KEY',
   'SOULFRA_TOKEN',
   'STRIPE_SECRET_KEY',
   'STRIPE_WEBHOOK_SECRET',
   'SOULFRA_WEBHOOK_KEY',
+  'SOULFRA_WEBHOOK_KEY_OLD',
   'SOULFRA_NOTIFY_SECRETS',
 ] as const;
 
@@ -43,6 +46,15 @@ const key = z
   .string()
   .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
   .optional();
+
+/** Whoever is in one of them may say for whom they ask: so no more than a network that the proxy lies in. */
+const proxies = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .refine(
+    (parts) => parts.every(isProxy),
+    'must be addresses or CIDRs of the proxy alone (IPv4 /16 or narrower, IPv6 /48 or narrower), apart by commas, such as 127.0.0.1 or 172.20.0.0/24',
+  );
 
 const tlsFile = z.string().refine(isReadable, 'must be a file that this user may read').optional();
 const tlsNames = ['SOULFRA_TLS_CA_FILE', 'SOULFRA_TLS_CERT_FILE', 'SOULFRA_TLS_KEY_FILE'] as const;
@@ -76,14 +88,27 @@ function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
     refuse('DATABASE_URL', 'must not name ssl parameters where SOULFRA_TLS_CA_FILE is set');
 }
 
+/** The key before stands beside the one of now, and is another. */
+function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
+    const old = env[`${name}_OLD`];
+    if (old === undefined || (env[name] !== undefined && env[name] !== old)) continue;
+    const message = `must stand beside another ${name}: the one of now, under which all is sealed anew`;
+    context.addIssue({ code: 'custom', path: [`${name}_OLD`], message });
+  }
+}
+
 const apiSchema = z
   .object({
     ...servers,
     SOULFRA_API_PORT: port.default(17_000),
     SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
+    SOULFRA_TRUST_PROXY: proxies.optional(),
     SOULFRA_SECRET_KEY: key,
+    SOULFRA_SECRET_KEY_OLD: key,
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_SIGNING_KEY: z
       .string()
       .refine(isEd25519, 'must be an Ed25519 private key as PKCS8 PEM, not encrypted')
@@ -97,7 +122,8 @@ const apiSchema = z
     SOULFRA_PUBLIC_URL: publicUrl.optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
-  .superRefine(tlsRules);
+  .superRefine(tlsRules)
+  .superRefine(keyRules);
 
 const workerSchema = z
   .object({
@@ -120,6 +146,7 @@ const workerSchema = z
     /** Set by `npm run join`, which opens no port. */
     SOULFRA_METRICS: z.literal('off').optional(),
     SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_NOTIFY_SECRETS: z
       .string()
       .refine(
@@ -142,7 +169,8 @@ const workerSchema = z
     path: ['SOULFRA_MAIL_FROM'],
     error: 'must be set where SMTP_URL is',
   })
-  .superRefine(tlsRules);
+  .superRefine(tlsRules)
+  .superRefine(keyRules);
 
 const cliSchema = z.object({
   SOULFRA_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
@@ -266,6 +294,15 @@ function withSecretFiles(variables: Variables): { values: Record<string, string>
   return { values, errors };
 }
 
+function isProxy(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  const [least, most] = family === 4 ? [16, 32] : [48, 128];
+  return /^\d{1,3}$/.test(bits) && Number(bits) >= least && Number(bits) <= most;
+}
+
 function isReadable(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
@@ -294,8 +331,11 @@ export function apiEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
+    trustProxy: env.SOULFRA_TRUST_PROXY,
     secretKey: env.SOULFRA_SECRET_KEY,
+    secretKeyOld: env.SOULFRA_SECRET_KEY_OLD,
     webhookKey: env.SOULFRA_WEBHOOK_KEY,
+    webhookKeyOld: env.SOULFRA_WEBHOOK_KEY_OLD,
     signingKey: env.SOULFRA_SIGNING_KEY,
     stripeWebhookSecret: env.STRIPE_WEBHOOK_SECRET,
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
@@ -320,6 +360,7 @@ export function workerEnvironment(variables: Variables = process.env) {
       mailFrom: env.SOULFRA_MAIL_FROM ?? 'soulfra@mailbox.invalid',
       publicUrl: env.SOULFRA_PUBLIC_URL,
       webhookKey: env.SOULFRA_WEBHOOK_KEY,
+      webhookKeyOld: env.SOULFRA_WEBHOOK_KEY_OLD,
       notifySecrets: env.SOULFRA_NOTIFY_SECRETS,
     },
     ...(env.SOULFRA_MODEL_KEY === undefined ? {} : { modelKey: env.SOULFRA_MODEL_KEY }),

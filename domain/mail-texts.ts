@@ -19,6 +19,7 @@ export const mailTextVersions: Readonly<Record<MailTemplate, number>> = {
   guild_invite: 1,
   refund_notice: 1,
   dispute_notice: 1,
+  password_notice: 1,
 };
 
 const mostLineChars = 200;
@@ -70,6 +71,12 @@ export const disputeNoticeSchema = z.strictObject({
 });
 export type DisputeNotice = z.infer<typeof disputeNoticeSchema>;
 
+export const passwordNoticeSchema = z.strictObject({
+  act: z.enum(['set', 'removed']),
+  /** ISO. */
+  at: z.string(),
+});
+
 interface Link {
   link: string;
   minutes: number;
@@ -85,6 +92,20 @@ export function signInText({ link, minutes }: Link): MailText {
       '',
       `It works once, within ${minutes} minutes. Whoever has it signs in as you: do not pass it on.`,
       'If you did not ask for it, leave it alone; nothing happens.',
+    ),
+  };
+}
+
+/** To the address that the password is of: whoever set it may not be who reads there. */
+export function passwordNoticeText({ act, at, url }: z.infer<typeof passwordNoticeSchema> & { url: string }): MailText {
+  return {
+    subject: act === 'set' ? 'Your password was set' : 'Your password was taken away',
+    text: lines(
+      `The password of this address for ${url} was ${act === 'set' ? 'set' : 'taken away'} at ${at}.`,
+      'Whatever else you were signed in by has ended.',
+      '',
+      'If that was not you, ask for a sign-in link with this address and set another password: it ends what they are signed in by.',
+      'Then tell whoever runs the installation, whose audit log has it.',
     ),
   };
 }

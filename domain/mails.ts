@@ -7,6 +7,7 @@ export const mailTemplates = [
   'refund_notice',
   'dispute_notice',
   'guild_invite',
+  'password_notice',
 ] as const;
 export type MailTemplate = (typeof mailTemplates)[number];
 
@@ -34,6 +35,7 @@ const patience: Readonly<Record<MailTemplate, readonly number[]>> = {
   refund_notice: [60, 300, 900, 3_600, 14_400, 43_200, 86_400],
   dispute_notice: [60, 300, 900, 3_600, 14_400, 43_200, 86_400],
   guild_invite: [60, 300, 900, 3_600, 14_400, 43_200],
+  password_notice: [60, 300, 900, 3_600, 14_400, 43_200],
 };
 
 /** How often a mail may go out again although an earlier try may have arrived: a link does no harm twice, what tells of money reads like a second sale or refund. */
@@ -44,6 +46,7 @@ const unconfirmedAgain: Readonly<Record<MailTemplate, number>> = {
   refund_notice: 0,
   dispute_notice: 0,
   guild_invite: 1,
+  password_notice: 1,
 };
 
 export interface MailTries {

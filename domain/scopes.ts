@@ -36,6 +36,7 @@ export const scopeNouns = [
   'rollouts',
   'runs',
   'schedules',
+  'secrets',
   'services',
   'sign-in',
   'signing-keys',

@@ -95,7 +95,7 @@ export function createSigners({
     const { privateKey } = generateKeyPairSync('ed25519');
     const { keyId, publicKey } = signingKey(privateKey);
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    return { id: keyId, ownerId, publicKey, source: 'sealed', sealed: box().seal(pem, sealedAbout(keyId)) };
+    return { id: keyId, ownerId, publicKey, source: 'sealed', sealed: box().seal(pem, signingKeyAbout(keyId)) };
   }
 
   function open(key: KeptKey): SigningKey {
@@ -110,7 +110,7 @@ export function createSigners({
     const sealedIn = box();
     let found: SigningKey;
     try {
-      found = openSigningKey(sealedIn.open(key.sealed, sealedAbout(key.id)));
+      found = openSigningKey(sealedIn.open(key.sealed, signingKeyAbout(key.id)));
     } catch (cause) {
       throw new DomainError('SIGNING_KEY_MISSING', `${key.id} was sealed under another SOULFRA_SECRET_KEY`, { cause });
     }
@@ -195,6 +195,6 @@ export function createSigners({
 }
 
 /** What a sealed key is of: it cannot be opened as another one. */
-function sealedAbout(keyId: string): string {
+export function signingKeyAbout(keyId: string): string {
   return `signing key ${keyId}`;
 }

@@ -1005,6 +1005,20 @@ export interface Notifications {
   state: Generated<string>;
 }
 
+export interface Passwords {
+  changedAt: Generated<Timestamp>;
+  hash: string;
+  ownerId: string;
+  userId: string;
+}
+
+export interface PasswordTries {
+  failures: number;
+  key: Buffer;
+  lockedUntil: Timestamp | null;
+  triedAt: Timestamp;
+}
+
 export interface PaymentEvents {
   account: string | null;
   happenedAt: Timestamp;
@@ -1534,6 +1548,7 @@ export interface Tokens {
   role: string;
   scopes: string[] | null;
   serviceId: string | null;
+  signedIn: Generated<boolean>;
   usedAt: Timestamp | null;
 }
 
@@ -1788,6 +1803,8 @@ export interface DB {
   notices: Notices;
   notificationItems: NotificationItems;
   notifications: Notifications;
+  passwords: Passwords;
+  passwordTries: PasswordTries;
   paymentEvents: PaymentEvents;
   payments: Payments;
   payoutAccounts: PayoutAccounts;

@@ -33,6 +33,8 @@ export interface NewToken {
   serviceId?: string;
   /** All that it may, of what its role may. Default: everything. */
   scopes?: readonly string[];
+  /** Whether somebody signed in by it: it ends where their password changes. @default false: it was made for a program */
+  signedIn?: boolean;
 }
 
 /** Sign-in links live this long and work once. */
@@ -95,6 +97,17 @@ export interface IssuedToken {
   /** Told this one time. */
   secret: string;
   expiresAt: string | null;
+}
+
+/**
+ * Ends whatever a user signed in by, links that are out among them; tokens that were made for programs stay.
+ * @param besides the token that stays. @returns how many were ended
+ */
+export async function endSignIns(tx: DatabaseTransaction, userId: string, besides: string): Promise<number> {
+  const { numAffectedRows } = await sql`update tokens set revoked_at = now()
+    where owner_id = ${userId} and id <> ${besides} and revoked_at is null and (expires_at is null or expires_at > now())
+      and (signed_in or kind = 'once')`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
 }
 
 /** Somebody brings back what was mailed to an address. @returns whether the address is theirs; it is verified then */
@@ -172,7 +185,7 @@ export function createPrincipalStore(db: Database) {
     /** A token for a service of the owner's; its secret is told this one time. @throws NOT_FOUND */
     async issueForService(
       serviceId: string,
-      token: Omit<NewToken, 'kind' | 'role' | 'serviceId' | 'scopes'>,
+      token: Omit<NewToken, 'kind' | 'role' | 'serviceId' | 'scopes' | 'signedIn'>,
     ): Promise<IssuedToken> {
       return db.transaction().execute(async (tx) => {
         await assertService(tx, token.ownerId, serviceId);
@@ -255,6 +268,7 @@ export function createPrincipalStore(db: Database) {
           kind,
           role,
           name: row.name,
+          signedIn: true,
           expiresInSeconds: sessionSeconds,
         });
         return { id, secret, role, ownerId: row.ownerId };

@@ -49,6 +49,7 @@ export function createRetentionStore(db: Database) {
           and exists (select 1 from cluster_runs n where n.owner_id = r.owner_id and n.id > r.id and not n.skipped) limit 100)`,
         // A revoked one without an end stays: its row is what keeps the same secret from being registered again.
         sql`delete from tokens where id in (select id from tokens where expires_at < ${ago(keep.tokens)} limit ${batch})`,
+        sql`delete from password_tries where key in (select key from password_tries where tried_at < now() - interval '1 day' limit ${batch})`,
         sql`delete from messages where id in (select m.id from messages m where m.ended_at < ${ago(keep.messages)}
           and not exists (select 1 from step_results s where s.work_id = m.id) limit ${batch})`,
         // As long as the source still shows it, it must be known again. Time in which nobody was told what it shows (it

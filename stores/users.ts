@@ -151,6 +151,7 @@ export async function deleteUser(tx: DatabaseTransaction, operatorId: string, id
     sql`update mails set address = null, data = '{}', reason = 'the user was deleted',
         state = case when ended_at is null then 'failed' else state end, ended_at = coalesce(ended_at, now())
       where ${theirs}`,
+    sql`delete from passwords where user_id = ${id}`,
     sql`delete from webhooks where owner_id = ${id}`,
     sql`delete from webhook_events where owner_id = ${id}`,
     sql`delete from notices where owner_id = ${id}`,

@@ -53,6 +53,22 @@ async function generatedIsUpToDate(): Promise<boolean> {
   }
 }
 
+/** Of our own files where whoever checks has the tool: none of them comes with npm. CI brings what Debian has. */
+const ifInstalled: Array<[tool: string, args: string[], files: RegExp]> = [
+  ['shellcheck', ['--severity=warning'], /(?:\.sh|^\.ci\/run)$/],
+  ['hadolint', ['--failure-threshold', 'warning'], /(?:^|\/)(?:[\w.-]+\.)?Dockerfile(?:\.[\w.-]+)?$/],
+];
+
+function ownFilesAreClean([tool, args, wanted]: (typeof ifInstalled)[number]): boolean {
+  const { stdout } = spawnSync('git', ['ls-files', '-z'], { cwd: repositoryRoot, encoding: 'utf8' });
+  const files = (stdout ?? '').split('\0').filter((file) => wanted.test(file));
+  const { error } = spawnSync(tool, ['--version'], { stdio: 'ignore' });
+  if (files.length > 0 && error === undefined) return runs(tool, [tool, ...args, ...files], 'mend the lines named');
+  process.stdout.write(`– ${tool}: ${files.length === 0 ? 'no file of its kind' : 'not installed, left out'}\n`);
+  return true;
+}
+
 const results = checks.map(([name, command, mend]) => runs(name, command, mend));
+results.push(...ifInstalled.map(ownFilesAreClean));
 results.push(await generatedIsUpToDate());
 process.exitCode = results.every(Boolean) ? 0 : 1;

@@ -1424,7 +1424,7 @@ export interface Schemas {
   };
   Mail: {
     id: string;
-    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite';
+    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite' | 'password_notice';
     templateVersion: number;
     userId: string | null;
     address: string | null;
@@ -1435,7 +1435,7 @@ export interface Schemas {
   };
   MailDetail: {
     id: string;
-    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite';
+    template: 'sign_in' | 'invite' | 'receipt' | 'refund_notice' | 'dispute_notice' | 'guild_invite' | 'password_notice';
     templateVersion: number;
     userId: string | null;
     address: string | null;
@@ -1838,6 +1838,12 @@ export interface Schemas {
     nextRunAt: string | null;
     lastRunAt: string | null;
   };
+  SourceSecret: {
+    id: string;
+    createdAt: string;
+    lastUsedAt: string | null;
+    revokedAt: string | null;
+  };
   SigningKey: {
     keyId: string;
     issuer: string;
@@ -1847,12 +1853,6 @@ export interface Schemas {
     madeAt: string;
     signsSince: string | null;
     retiredAt: string | null;
-    revokedAt: string | null;
-  };
-  SourceSecret: {
-    id: string;
-    createdAt: string;
-    lastUsedAt: string | null;
     revokedAt: string | null;
   };
   ListedRollout: {
@@ -2432,6 +2432,8 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
+      signedIn?: 'true' | 'false' | undefined;
+      live?: 'true' | 'false' | undefined;
     };
     body: undefined;
     answer: {
@@ -2446,6 +2448,7 @@ export interface Operations {
         revokedAt: string | null;
         service: string | null;
         scopes: Array<string> | null;
+        signedIn: boolean;
       }>;
       nextCursor: string | null;
     };
@@ -2473,6 +2476,16 @@ export interface Operations {
       expiresAt: string | null;
     };
   };
+  'DELETE /v1/me/sessions': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      ended: number;
+    };
+  };
   'DELETE /v1/tokens/{id}': {
     path: {
       id: string;
@@ -2482,6 +2495,44 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
+  };
+  'POST /v1/sign-ins': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      address: string;
+      password: string;
+      as?: 'cookie' | 'token' | undefined;
+    };
+    answer: {
+      role: 'operator' | 'creator' | 'member' | 'reader';
+      token?: string;
+    } | Schemas['DryRun'];
+  };
+  'PUT /v1/me/password': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      password: string;
+      current?: string | undefined;
+    };
+    answer: Schemas['DryRun'] | {
+      ended: number;
+    };
+  };
+  'DELETE /v1/me/password': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      ended: number;
+    };
   };
   'POST /v1/sign-ups': {
     path: undefined;
@@ -4723,6 +4774,20 @@ export interface Operations {
     answer: {
       keyId: string;
     } | Schemas['DryRun'];
+  };
+  'POST /v1/secrets/reseal': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      from?: string | undefined;
+    } | null | undefined;
+    answer: Schemas['DryRun'] | {
+      resealed: number;
+      unreadable: Array<string>;
+      next: string | null;
+    };
   };
   'GET /v1/license-kinds': {
     path: undefined;

@@ -11,7 +11,7 @@ import type { MailSender } from '../integrations/mail/mail-sender.ts';
 import { createMailbox, noMail } from '../integrations/mail/mailbox.ts';
 import { createSmtpSender } from '../integrations/mail/smtp.ts';
 import { createNotifier } from '../integrations/notify.ts';
-import { createSecretBox } from '../integrations/secret-box.ts';
+import { secretBoxOf } from '../integrations/secret-box.ts';
 import { createWebhookSender } from '../integrations/webhook-sender.ts';
 import type { Database } from '../stores/database.ts';
 import { createMailStore } from '../stores/mails.ts';
@@ -31,6 +31,8 @@ export interface OutboundSettings {
   publicUrl: string;
   /** 32 bytes, base64url: what secrets of endpoints are sealed under. */
   webhookKey?: string | undefined;
+  /** The one before, by which it still opens. */
+  webhookKeyOld?: string | undefined;
   /** JSON: what destinations of `notify` have that is secret. */
   notifySecrets?: string | undefined;
 }
@@ -56,12 +58,12 @@ export function createChannelWorkers(
   identityOf: (channel: string) => string,
   { db, fleet, settings, waitSeconds }: ChannelDeps,
 ): Promise<Worker[]> {
-  const { webhookKey, mailFrom, publicUrl } = settings;
+  const { webhookKey, webhookKeyOld, mailFrom, publicUrl } = settings;
   const waits = waitSeconds === undefined ? {} : { waitSeconds };
   const guardedFetch = createGuardedFetch();
   const send = createWebhookSender({
     guardedFetch,
-    box: webhookKey === undefined ? undefined : createSecretBox(Buffer.from(webhookKey, 'base64url')),
+    box: secretBoxOf(webhookKey, webhookKeyOld),
     // The hosts are of who runs the fleet: nobody else's endpoint reaches them.
     allowPrivate: async (owner) => {
       const { ownerId, fleet: applied } = await fleet();

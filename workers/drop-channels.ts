@@ -7,7 +7,7 @@ import { channelKindNames, channelKindRow } from '../domain/channel-kinds.ts';
 import { channelQueue } from '../domain/task-queues.ts';
 import { createPosting } from '../integrations/channels/posting.ts';
 import { createGuardedFetch } from '../integrations/guarded-fetch.ts';
-import { createSecretBox } from '../integrations/secret-box.ts';
+import { secretBoxOf } from '../integrations/secret-box.ts';
 import { createChannelStore } from '../stores/channels.ts';
 import type { Database } from '../stores/database.ts';
 import { createDeliveryStore } from '../stores/deliveries.ts';
@@ -19,6 +19,8 @@ export interface DropChannelDeps {
   fleet: FleetReader;
   /** 32 bytes, base64url: what secrets of channels are sealed under. */
   webhookKey: string | undefined;
+  /** The one before, by which it still opens. */
+  webhookKeyOld?: string | undefined;
   /** For tests: what to wait in place of what was ruled. */
   waitSeconds?: (ruled: number) => number;
 }
@@ -30,12 +32,12 @@ const postSlots = 8;
 export function createDropChannelWorkers(
   { interceptors = activityInterceptors, ...shared }: SharedByWorkers,
   identityOf: (kind: string) => string,
-  { db, fleet, webhookKey, waitSeconds }: DropChannelDeps,
+  { db, fleet, webhookKey, webhookKeyOld, waitSeconds }: DropChannelDeps,
 ): Promise<Worker[]> {
   const channels = createChannelStore(db);
   const posting = createPosting({
     guardedFetch: createGuardedFetch(),
-    box: webhookKey === undefined ? undefined : createSecretBox(Buffer.from(webhookKey, 'base64url')),
+    box: secretBoxOf(webhookKey, webhookKeyOld),
     // The hosts are of who runs the fleet: nobody else's channel reaches them.
     allowPrivate: async (owner) => {
       const { ownerId, fleet: applied } = await fleet();

@@ -449,8 +449,8 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     if (settings) {
       const identityOf = (channel: string) => `${machineId}/${channel}/${process.pid}`;
       workers.push(...(await createChannelWorkers(shared, identityOf, { db, fleet, settings })));
-      const { webhookKey } = settings;
-      workers.push(...(await createDropChannelWorkers(shared, identityOf, { db, fleet, webhookKey })));
+      const { webhookKey, webhookKeyOld } = settings;
+      workers.push(...(await createDropChannelWorkers(shared, identityOf, { db, fleet, webhookKey, webhookKeyOld })));
     }
   }
   const running = workers.map((worker) =>

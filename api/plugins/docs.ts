@@ -4,7 +4,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { Api } from '../types.ts';
 import { isAudited, isWrite } from './audit.ts';
-import { routeScope } from './roles.ts';
+import { routeScope, sessionCookie } from './roles.ts';
 
 const docsPath = '/docs';
 
@@ -23,7 +23,12 @@ export async function registerDocs(app: Api): Promise<void> {
       components: {
         securitySchemes: {
           bearer: { type: 'http', scheme: 'bearer' },
-          session: { type: 'apiKey', in: 'cookie', name: 'soulfra_session' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: sessionCookie,
+            description: `Behind a proxy with TLS: __Host-${sessionCookie}`,
+          },
         },
       },
     },

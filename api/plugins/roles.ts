@@ -7,6 +7,11 @@ import type { Api } from '../types.ts';
 
 export const sessionCookie = 'soulfra_session';
 
+/** Over TLS a browser keeps it for this very host and sends it by TLS alone, and neither a page in the clear nor a neighbour's can put another in its place. */
+export function sessionCookieOf({ protocol }: FastifyRequest): string {
+  return protocol === 'https' ? `__Host-${sessionCookie}` : sessionCookie;
+}
+
 /** The principal of a route that is not open to all; the role hook has made sure of it. */
 export function callerOf(request: FastifyRequest): Principal {
   if (request.caller === null) throw new DomainError('UNAUTHENTICATED', 'no token or session came with the request');
@@ -97,15 +102,17 @@ async function principalOf(request: FastifyRequest, principals: PrincipalStore):
 
 /** Who is signed in in the browser that asks, also on a route that is open to all. */
 export async function sessionOf(request: FastifyRequest, principals: PrincipalStore): Promise<Principal | undefined> {
-  const session = request.cookies[sessionCookie];
+  const session = request.cookies[sessionCookieOf(request)];
   return session === undefined || session.length > 256 ? undefined : principals.find(session, 'session');
 }
 
 /** A browser sends the cookie along whoever asked; only pages that we served may write with it. */
 export function refuseOtherOrigins(request: FastifyRequest): void {
   if (request.method === 'GET' || request.method === 'HEAD') return;
-  const { origin, host } = request.headers;
-  const from = origin === undefined ? undefined : URL.parse(origin)?.host;
-  if (from !== undefined && from === host) return;
+  const { origin } = request.headers;
+  const from = origin === undefined ? null : URL.parse(origin);
+  // Over TLS no page in the clear is one of ours, whoever answers by our name there.
+  if (from !== null && from.host === request.host && (request.protocol !== 'https' || from.protocol === 'https:'))
+    return;
   throw new DomainError('FORBIDDEN', 'a session may write only from pages of this server');
 }

@@ -4,23 +4,24 @@ import { idSchema } from '../../domain/ids.ts';
 import { covers } from '../../domain/roles.ts';
 import { permits, type Scope, scopes, scopeSchema } from '../../domain/scopes.ts';
 import { serviceIdSchema } from '../../domain/services.ts';
-import { onceSeconds, type Principal, serviceRole, tokenDays } from '../../stores/principals.ts';
+import { endSignIns, onceSeconds, type Principal, serviceRole, tokenDays } from '../../stores/principals.ts';
 import { listTokens } from '../../stores/queries/tokens.ts';
 import { deleteUser, keptText, operatorOf } from '../../stores/users.ts';
 import type { ApiContext } from '../context.ts';
 import { writeOrTry } from '../dry-run.ts';
 import { listRoute } from '../lists.ts';
-import { callerOf, sessionCookie } from '../plugins/roles.ts';
+import { callerOf } from '../plugins/roles.ts';
 import {
   dryRunSchema,
   emptyBody,
   problemResponses,
   roleSchema,
+  switchSchema,
   textSchema,
   timeSchema,
   writeQuery,
 } from '../schemas.ts';
-import { setSession } from '../sessions.ts';
+import { endSession, isWhole, setSession } from '../sessions.ts';
 import type { Api } from '../types.ts';
 
 const tokenSchema = z.object({
@@ -34,6 +35,7 @@ const tokenSchema = z.object({
   revokedAt: timeSchema.nullable(),
   service: z.string().nullable().describe('The service that it is of'),
   scopes: z.array(z.string()).nullable().describe('null: all that its role may'),
+  signedIn: z.boolean().describe('Somebody signed in by it; false: it was made for a program, or is a link'),
 });
 
 export function principalRoutes(app: Api, context: ApiContext): void {
@@ -88,7 +90,7 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       if (caller.kind !== 'session') throw new DomainError('CONFLICT', 'the request came with a token, not a session');
       if (request.query.dryRun) return { dryRun: true as const, would: 'end this session' };
       await principals.revoke(caller.tokenId, caller.ownerId);
-      return reply.clearCookie(sessionCookie, { path: '/' }).code(204).send();
+      return endSession(request, reply).code(204).send();
     },
   });
 
@@ -133,7 +135,7 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     handler: async (request, reply) => {
       const caller = callerOf(request);
       const { dryRun } = request.query;
-      if (!(await isWhole(caller)))
+      if (!(await isWhole(caller, principals)))
         throw new DomainError(
           'FORBIDDEN',
           'a token of a lesser role than its user’s, or with scopes, does not delete the user',
@@ -143,7 +145,7 @@ export function principalRoutes(app: Api, context: ApiContext): void {
         return deleteUser(tx, operatorId, caller.ownerId);
       });
       if (dryRun) return { dryRun: true as const, would: `delete ${caller.ownerId}; ${keptText(kept)}` };
-      return reply.clearCookie(sessionCookie, { path: '/' }).code(204).send(null);
+      return endSession(request, reply).code(204).send(null);
     },
   });
 
@@ -151,11 +153,6 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     const user = await principals.user(ownerId);
     if (!user) throw new DomainError('NOT_FOUND', 'the user of this token is gone');
     return user;
-  }
-
-  /** A token of a lesser role than its user's, or with scopes, was made for a program, and stands for itself alone. */
-  async function isWhole({ ownerId, role, scopes }: Principal): Promise<boolean> {
-    return scopes === undefined && covers(role, (await userOf(ownerId)).role);
   }
 
   listRoute(app, {
@@ -166,12 +163,15 @@ export function principalRoutes(app: Api, context: ApiContext): void {
     summary:
       'Your tokens, sign-in links and sessions; their secrets are not kept. A token of a lesser role than yours, or with scopes, sees itself alone',
     item: tokenSchema,
-    filters: {},
+    filters: {
+      signedIn: switchSchema.optional().describe('true: your sessions, in browsers and elsewhere'),
+      live: switchSchema.optional().describe('true: only what is neither revoked nor over'),
+    },
     params: z.object({}),
     key: idSchema('token'),
     keyOf: (token) => token.id,
-    rows: async (page, _filters, _params, caller) =>
-      listTokens(db, { ...page, id: (await isWhole(caller)) ? undefined : caller.tokenId }),
+    rows: async (page, filters, _params, caller) =>
+      listTokens(db, { ...page, ...filters, id: (await isWhole(caller, principals)) ? undefined : caller.tokenId }),
   });
 
   app.route({
@@ -273,6 +273,31 @@ export function principalRoutes(app: Api, context: ApiContext): void {
 
   app.route({
     method: 'DELETE',
+    url: '/v1/me/sessions',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['sign-in'],
+      summary: 'Ends whatever else you signed in by, links that are out among them; tokens of programs stay',
+      description: 'Which there are: `GET /v1/tokens?signedIn=true&live=true`. One alone: `DELETE /v1/tokens/{id}`.',
+      querystring: writeQuery,
+      body: emptyBody,
+      response: { 200: dryRunSchema.or(z.object({ ended: z.int() })), ...problemResponses },
+    },
+    handler: async (request) => {
+      const caller = callerOf(request);
+      const { dryRun } = request.query;
+      if (!(await isWhole(caller, principals)))
+        throw new DomainError(
+          'FORBIDDEN',
+          'a token of a lesser role than its user’s, or with scopes, ends none but itself',
+        );
+      const ended = await writeOrTry(db, dryRun, (tx) => endSignIns(tx, caller.ownerId, caller.tokenId));
+      return dryRun ? { dryRun: true as const, would: `end ${ended} sessions and links` } : { ended };
+    },
+  });
+
+  app.route({
+    method: 'DELETE',
     url: '/v1/tokens/:id',
     config: { role: 'reader', anyScope: true },
     schema: {
@@ -288,7 +313,8 @@ export function principalRoutes(app: Api, context: ApiContext): void {
       const { id } = request.params;
       const caller = callerOf(request);
       const { ownerId } = caller;
-      if (id !== caller.tokenId && !(await isWhole(caller))) throw new DomainError('NOT_FOUND', `no token ${id}`);
+      if (id !== caller.tokenId && !(await isWhole(caller, principals)))
+        throw new DomainError('NOT_FOUND', `no token ${id}`);
       if (request.query.dryRun) {
         if (!(await principals.exists(id, ownerId))) throw new DomainError('NOT_FOUND', `no token ${id}`);
         return { dryRun: true as const, would: `revoke ${id}` };

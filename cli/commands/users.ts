@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { cliEnvironment } from '../../config/environment.ts';
+import type { Client } from '../client.ts';
 import { badInput } from '../failures.ts';
+import { hiddenLines } from '../hidden-lines.ts';
 import { ago, confirm, good, line, printJson, table } from '../output.ts';
 import { limitOption, outputOf, sessionOf } from '../program.ts';
 import { stranger } from '../stranger.ts';
@@ -96,24 +98,46 @@ export function userCommands(program: Command): void {
 
   program
     .command('sign-in')
-    .argument('<link>', 'as it was mailed')
-    .description('swap a sign-in link for a token of 30 days, at SOULFRA_URL')
-    .action(async (link: string, _options: object, command: Command) => {
+    .argument('[link]', 'as it was mailed')
+    .option(
+      '--address <address>',
+      'your mail address, to sign in by your password; it is asked for, or a line of stdin',
+    )
+    .description('swap a sign-in link, or address and password, for a token of 30 days, at SOULFRA_URL')
+    .action(async (link: string | undefined, { address }: { address?: string }, command: Command) => {
       const { json } = outputOf(command);
-      const once = new URLSearchParams(URL.parse(link)?.hash.slice(1) ?? '').get('once') ?? link;
-      const signedIn = await stranger().post<{ role: string; token: string }>('/sessions', { once, as: 'token' });
+      const signedIn = await (address === undefined ? byLink(link) : byPassword(address));
       if (json) return printJson(signedIn);
       line(signedIn.token);
     });
+}
+
+interface SignedIn {
+  role: string;
+  token: string;
+}
+
+function byLink(link: string | undefined): Promise<SignedIn> {
+  if (link === undefined)
+    throw badInput('Neither a link nor --address was given', 'soulfra sign-up ADDRESS mails a link.');
+  const once = new URLSearchParams(URL.parse(link)?.hash.slice(1) ?? '').get('once') ?? link;
+  return stranger().post<SignedIn>('/sessions', { once, as: 'token' });
+}
+
+async function byPassword(address: string): Promise<SignedIn> {
+  const [password] = await hiddenLines(['Password']);
+  return stranger().post<SignedIn>('/sign-ins', { address, password, as: 'token' });
 }
 
 /** Who the token speaks for, and the end of it. */
 export function meCommands(program: Command): void {
   program
     .command('sign-out')
+    .option('--others', 'end whatever else you signed in by, in browsers too; tokens of programs stay')
     .description('end the token that SOULFRA_TOKEN holds; `soulfra token list` shows the others')
-    .action(async (_options: object, command: Command) => {
+    .action(async ({ others }: { others?: true }, command: Command) => {
       const session = sessionOf(command);
+      if (others) return signOutOthers(session);
       if (cliEnvironment().token === undefined)
         throw badInput('SOULFRA_TOKEN is not set', 'The token of `npm start` is the installation’s own: keep it.');
       const { tokenId } = await session.client.get<Me>('/me');
@@ -133,6 +157,16 @@ export function meCommands(program: Command): void {
       line(`${userId} ${name}, as ${role} by ${tokenId}`);
     });
 
+  me.command('password')
+    .option('--remove', 'take it away: mailed links alone sign you in')
+    .description('set your password; it is asked for, or two lines of stdin: the new one, and the one before')
+    .action(async ({ remove }: { remove?: true }, command: Command) => {
+      const { client, json } = sessionOf(command);
+      const { ended } = remove ? await client.delete<Ended>('/me/password') : await setPassword(client);
+      if (json) return printJson({ ended });
+      line(`${good('✔')} your password is ${remove ? 'gone' : 'set'}; ${ended} other sessions and links ended`);
+    });
+
   me.command('delete')
     .option('--dry-run', 'say what would go and what stays')
     .description('delete yourself: address, name, tokens and endpoints; the ledger keeps the id')
@@ -145,6 +179,25 @@ export function meCommands(program: Command): void {
       if (session.json) printJson({ deleted: true });
       else line(`${good('✔')} you are gone from here`);
     });
+}
+
+async function signOutOthers(session: ReturnType<typeof sessionOf>): Promise<void> {
+  if (!(await confirm('End whatever else you signed in by?', session))) return;
+  const { ended } = await session.client.delete<Ended>('/me/sessions');
+  if (session.json) printJson({ ended });
+  else line(`${good('✔')} ${ended} sessions and links ended`);
+}
+
+interface Ended {
+  ended: number;
+}
+
+async function setPassword(client: Client): Promise<Ended> {
+  const [password, current] = await hiddenLines([
+    'New password, at least 12 characters',
+    'The one before (nothing where you signed in just now)',
+  ]);
+  return client.put<Ended>('/me/password', { password, ...(current === '' ? {} : { current }) });
 }
 
 interface Me {

@@ -1,8 +1,23 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { homeEnvironment } from '../../config/environment.ts';
 
 export type Env = Record<string, string | undefined>;
+
+/** Whether the environment has it, as it is or as a file. */
+export function given(env: Env, name: string): boolean {
+  return Boolean(env[name]) || Boolean(env[`${name}_FILE`]);
+}
 
 /** Where the embedded stack keeps its data (`.soulfra`) and what it downloaded or built (`~/.cache/soulfra`). */
 export interface Home {
@@ -51,6 +66,26 @@ export function readJson<T>(file: string): T | undefined {
 /** Written beside and renamed, so that a kill leaves the old file or the new one. */
 export function writeJson(file: string, value: unknown, mode = 0o644): void {
   writeText(file, `${JSON.stringify(value, null, 2)}\n`, mode);
+}
+
+/** As `writeText`, and on the disk before it takes the other's place: a power cut, too, leaves the old file or the new one. */
+export function writeDurably(file: string, text: string | Buffer, mode: number): void {
+  const beside = `${file}.new`;
+  const fd = openSync(beside, 'w', mode);
+  try {
+    fchmodSync(fd, mode);
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(beside, file);
+  const folder = openSync(dirname(file), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 export function writeText(file: string, text: string, mode: number): void {

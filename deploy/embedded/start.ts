@@ -6,7 +6,7 @@ import { bearFleet, machinesReady, recordBirth, seedWorld } from './birth.ts';
 import { controlSocketPath, serveControl } from './control.ts';
 import { type CycleFigures, runCycle } from './cycle.ts';
 import { followMachines } from './follow-machines.ts';
-import { type Env, openHome, readSecretFiles } from './home.ts';
+import { type Env, given, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers, recordParts } from './leftovers.ts';
@@ -17,6 +17,7 @@ import { refuseMoved } from './moved.ts';
 import { createParts } from './parts.ts';
 import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
+import { finishRotation, keyVariables } from './rotation.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
@@ -97,7 +98,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...(services.temporal === null ? {} : { SOULFRA_TEMPORAL_UI: `http://127.0.0.1:${ports.temporalUi}` }),
       SOULFRA_BOOTSTRAP_TOKEN_FILE: operator.file,
     };
-    const webhookKey = given(env, 'SOULFRA_WEBHOOK_KEY') ? {} : { SOULFRA_WEBHOOK_KEY: secrets.webhookKey };
+    const webhookKey = keyVariables(env, 'SOULFRA_WEBHOOK_KEY', secrets.webhookKey, secrets.webhookKeyOld);
     // Without a mail server of the operator's own, mail lies in a folder.
     const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
     const workerEnv: Env = {
@@ -148,7 +149,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
 
     const apiStep = screen.step('API');
     apiStep.progress('starting, migrating the database');
-    const secretKey = given(env, 'SOULFRA_SECRET_KEY') ? {} : { SOULFRA_SECRET_KEY: secrets.secretKey };
+    const secretKey = keyVariables(env, 'SOULFRA_SECRET_KEY', secrets.secretKey, secrets.secretKeyOld);
     // Workers alone send mail and tell people.
     const { SMTP_URL: _url, SMTP_URL_FILE: _file, ...withoutMail } = partEnv;
     const { SOULFRA_NOTIFY_SECRETS: _secrets, SOULFRA_NOTIFY_SECRETS_FILE: _secretsFile, ...apiBase } = withoutMail;
@@ -160,6 +161,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
+    await finishRotation(home, secrets, api, screen);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 
     prometheus?.scrapeApi((await appliedFleet(api)).metrics);
@@ -232,11 +234,6 @@ async function appliedFleet(api: ApiClient): Promise<Pick<Fleet, 'machines' | 'm
 /** What the error's own words do not say; the mends of these two are for callers of the API. */
 function mendOf(err: unknown): string[] {
   return isDomainError(err) && err.code !== 'UNAVAILABLE' && err.code !== 'CONFLICT' ? [errorTable[err.code].mend] : [];
-}
-
-/** Whether the environment has it, as it is or as a file. */
-function given(env: Env, name: string): boolean {
-  return Boolean(env[name]) || Boolean(env[`${name}_FILE`]);
 }
 
 try {

@@ -20,6 +20,11 @@ export function secretsOfHome(
   ];
   if (lacking.length > 0 || kept?.secretKey === undefined || kept.webhookKey === undefined)
     throw new DomainError('NOT_FOUND', `${home} is no data folder of \`npm start\`: it lacks ${lacking.join(' and ')}`);
+  if (kept.secretKeyOld !== undefined || kept.webhookKeyOld !== undefined)
+    throw new DomainError(
+      'CONFLICT',
+      `keys of ${home} rotate, and some rows may still be under the ones before: \`npm start\` once, stop it, and move it then`,
+    );
   return {
     secret_key: given(env, 'SOULFRA_SECRET_KEY') ?? kept.secretKey,
     webhook_key: given(env, 'SOULFRA_WEBHOOK_KEY') ?? kept.webhookKey,

@@ -30,7 +30,7 @@ export interface PostingDeps {
 
 /** What a channel's sealed secrets are of: they cannot be opened as another's. */
 export const channelSecretsAbout = (id: string) => `channel secrets ${id}`;
-const channelSessionAbout = (id: string) => `channel session ${id}`;
+export const channelSessionAbout = (id: string) => `channel session ${id}`;
 
 /** Never the account itself, which may be a secret. */
 export function destinationKey(kind: ChannelKindName, destination: string): string {

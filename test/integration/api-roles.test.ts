@@ -109,6 +109,7 @@ const open = [
   'POST /v1/invites/preview',
   'POST /v1/payments/stripe/events',
   'POST /v1/sessions',
+  'POST /v1/sign-ins',
   'POST /v1/sign-ups',
   'POST /v1/sources/{id}/events',
 ];
@@ -279,7 +280,7 @@ test('a route without a role or a scope stops the start', async () => {
   const unscoped = (tags: string[]) => () =>
     app.get('/v1/secrets', { config: { role: 'operator' }, schema: { tags } }, () => 'all of them');
   expect(unscoped([])).toThrow('GET /v1/secrets has no tag, so it has no scope');
-  expect(unscoped(['secrets'])).toThrow('GET /v1/secrets has the tag secrets, so it has no scope');
+  expect(unscoped(['vaults'])).toThrow('GET /v1/secrets has the tag vaults, so it has no scope');
   await app.close();
 });
 
@@ -355,6 +356,93 @@ test('a sign-in link becomes a session once; a session writes only from our own 
   });
   expect(out.status).toBe(204);
   expect((await api.call('GET', '/v1/me', { token: null, headers: { cookie: session } })).status).toBe(401);
+});
+
+test('behind a proxy that is named: its word on TLS and caller is taken, nobody else’s; over TLS the cookie is of this host alone', async () => {
+  const app = await createServer({ ...api.deps, trustProxy: ['10.7.0.2'] });
+  const ask = async (
+    method: 'GET' | 'POST',
+    url: string,
+    from: string,
+    headers: Record<string, string>,
+    body?: object,
+  ) =>
+    app.inject({
+      method,
+      url,
+      remoteAddress: from,
+      headers: { host: 'inner:17000', ...headers },
+      ...(body === undefined ? {} : { payload: body }),
+    });
+  const signIn = async (from: string) => {
+    const { json } = await api.call('POST', '/v1/tokens', { body: { kind: 'once' } });
+    const tls = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'soulfra.example' };
+    const answer = await ask('POST', '/v1/sessions', from, tls, { once: json['token'] });
+    return String(answer.headers['set-cookie']);
+  };
+  expect(await signIn('10.7.0.3')).toMatch(/^soulfra_session=.*HttpOnly; SameSite=Strict$/);
+  const cookie = await signIn('10.7.0.2');
+  expect(cookie).toMatch(/^__Host-soulfra_session=sfr_.*Path=\/; HttpOnly; Secure; SameSite=Strict$/);
+
+  const secret = /=(sfr_[^;]+)/.exec(cookie)![1]!;
+  const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'soulfra.example' };
+  const me = async (from: string, name: string) =>
+    (await ask('GET', '/v1/me', from, { ...proxied, cookie: `${name}=${secret}` })).statusCode;
+  // What a neighbour of our domain, or a page in the clear, could have put there is not looked at.
+  expect(await me('10.7.0.2', '__Host-soulfra_session')).toBe(200);
+  expect(await me('10.7.0.2', 'soulfra_session')).toBe(401);
+  expect(await me('10.7.0.3', '__Host-soulfra_session')).toBe(401);
+  const write = async (origin: string) =>
+    (
+      await ask(
+        'POST',
+        '/v1/tokens?dryRun=true',
+        '10.7.0.2',
+        { ...proxied, origin, cookie: `__Host-soulfra_session=${secret}` },
+        {},
+      )
+    ).statusCode;
+  expect([
+    await write('https://soulfra.example'),
+    await write('http://soulfra.example'),
+    await write('https://inner:17000'),
+  ]).toEqual([200, 403, 403]);
+  const out = await app.inject({
+    method: 'DELETE',
+    url: '/v1/sessions',
+    remoteAddress: '10.7.0.2',
+    headers: {
+      ...proxied,
+      host: 'inner:17000',
+      origin: 'https://soulfra.example',
+      cookie: `__Host-soulfra_session=${secret}`,
+    },
+  });
+  expect(out.statusCode).toBe(204);
+  expect(String(out.headers['set-cookie'])).toMatch(/^__Host-soulfra_session=;.*Secure/);
+  await app.close();
+});
+
+test('the limits of who comes without a token are by the caller that a named proxy tells, and by nobody else’s word', async () => {
+  await api.deps.redis!.flushdb();
+  const app = await createServer({ ...api.deps, trustProxy: ['10.7.0.2'] });
+  const left = async (from: string, told: string) => {
+    const answer = await app.inject({
+      method: 'GET',
+      url: '/v1/signing-keys',
+      remoteAddress: from,
+      headers: { 'x-forwarded-for': told },
+    });
+    return Number(answer.headers['x-ratelimit-remaining']);
+  };
+  const first = await left('10.7.0.2', '198.51.100.1');
+  expect(await left('10.7.0.2', '198.51.100.1')).toBe(first - 1);
+  expect(await left('10.7.0.2', '198.51.100.2')).toBe(first);
+  // Who names a caller before the proxy does is counted by what the proxy saw.
+  expect(await left('10.7.0.2', '198.51.100.9, 198.51.100.2')).toBe(first - 1);
+  expect(await left('10.7.0.3', '198.51.100.1')).toBe(first);
+  expect(await left('10.7.0.3', '198.51.100.7')).toBe(first - 1);
+  await app.close();
 });
 
 test('the pages of the web UI: from ourselves alone, anew at each visit; their files for ever; and never in place of an answer to a program', async () => {

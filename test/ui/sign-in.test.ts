@@ -1,5 +1,7 @@
+import { sql } from 'kysely';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
 import { axeFindings, lacksBrowser, openUiStage, type UiStage } from '../support/ui-stage.ts';
 import { applyFleet } from '../support/outbound.ts';
 
@@ -51,6 +53,41 @@ describe.skipIf(lacksBrowser('signing in by a browser'))('the door', () => {
     await press(late.page);
     await isIn(late.page);
     await Promise.all([scanner, person, late].map((visitor) => visitor.close()));
+  });
+
+  test('a password is set, signs in elsewhere, and is told to be wrong; who forgot it is mailed a link', async () => {
+    const { db } = stage.api;
+    const ada = { ownerId: newId('user') };
+    await sql`insert into users (id, name, role, operator_id, address, verified_at)
+      values (${ada.ownerId}, 'ada', 'member', ${stage.api.ownerId}, 'ada@quay.example', now())`.execute(db);
+    const here = await stage.visit({ as: ada });
+    // Signed in just now, as by a mailed link.
+    await sql`update tokens set signed_in = true where owner_id = ${ada.ownerId}`.execute(db);
+    await here.page.goto(stage.url);
+    await isIn(here.page);
+    await here.page.locator('.rail').getByRole('button').click();
+    await here.page.getByRole('menuitem', { name: 'Password and sessions' }).click();
+    await here.page.getByLabel('New password').fill('harbour lamp seven');
+    expect(await axeFindings(here.page)).toEqual([]);
+    await here.page.getByRole('button', { name: 'Set the password' }).click();
+    await here.page.getByText('Your password is set').first().waitFor();
+
+    const { page, close } = await stage.visit({ signedIn: false });
+    await page.goto(stage.url);
+    await part(page, 'password').waitFor();
+    expect(await axeFindings(page)).toEqual([]);
+    await page.getByLabel('Mail address').fill('ada@quay.example');
+    await page.getByLabel('Password').fill('something else');
+    await press(page);
+    await page.getByText('the address or the password is wrong').waitFor();
+    await page.getByRole('button', { name: 'Mail me a link instead' }).click();
+    await page.getByText('a link is on its way').waitFor();
+    const mails = await sql<{ address: string }>`select address from mails where template = 'sign_in'`.execute(db);
+    expect(mails.rows).toEqual([{ address: 'ada@quay.example' }]);
+    await page.getByLabel('Password').fill('harbour lamp seven');
+    await press(page);
+    await isIn(page);
+    await Promise.all([close(), here.close()]);
   });
 
   test('who signs out is out, and the page says how to come back', async () => {

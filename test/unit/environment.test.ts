@@ -57,6 +57,39 @@ describe('the environment', () => {
     expect(fields['SOULFRA_API_PROT']).toContain('SOULFRA_API_PORT');
   });
 
+  test('a proxy is named by address or a narrow network, never everybody', () => {
+    const read = (text: string) => apiEnvironment({ ...servers, SOULFRA_TRUST_PROXY: text }).trustProxy;
+    expect(read('127.0.0.1, 172.20.0.0/24,fd00:7::/64')).toEqual(['127.0.0.1', '172.20.0.0/24', 'fd00:7::/64']);
+    expect(apiEnvironment(servers).trustProxy).toBeUndefined();
+    for (const text of [
+      'true',
+      '1',
+      '0.0.0.0/0',
+      '10.0.0.0/8',
+      '::/0',
+      'caddy',
+      '10.0.0.1/33',
+      '10.0.0.1/24/1',
+      '10.0.0.1,',
+    ])
+      expect(fieldsOf(() => read(text))['SOULFRA_TRUST_PROXY']).toMatch(/of the proxy alone/);
+  });
+
+  test('a key before stands beside another one of now, for the API and the workers', () => {
+    const [now, old] = ['n'.repeat(43), 'o'.repeat(43)];
+    const both = { ...servers, SOULFRA_WEBHOOK_KEY: now, SOULFRA_WEBHOOK_KEY_OLD: old };
+    expect(apiEnvironment({ ...both, SOULFRA_SECRET_KEY: now, SOULFRA_SECRET_KEY_OLD: old })).toMatchObject({
+      secretKeyOld: old,
+      webhookKeyOld: old,
+    });
+    expect(workerEnvironment(both).outbound).toMatchObject({ webhookKey: now, webhookKeyOld: old });
+    for (const wrong of [{ SOULFRA_WEBHOOK_KEY_OLD: old }, { ...both, SOULFRA_WEBHOOK_KEY_OLD: now }])
+      for (const environment of [apiEnvironment, workerEnvironment])
+        expect(fieldsOf(() => environment({ ...servers, ...wrong }))['SOULFRA_WEBHOOK_KEY_OLD']).toMatch(
+          /another SOULFRA_WEBHOOK_KEY/,
+        );
+  });
+
   test('never repeats the value of a variable', () => {
     try {
       apiEnvironment({ ...servers, DATABASE_URL: 'mysql://soulfra:quiet-secret@db', REDIS_URL: 'quiet-secret' });

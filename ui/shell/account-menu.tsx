@@ -1,10 +1,12 @@
 import { Menu } from '@base-ui/react/menu';
 import { useQueryClient } from '@tanstack/react-query';
-import { BookOpen, Check, CircleUser, LogOut } from 'lucide-react';
+import { BookOpen, Check, CircleUser, KeyRound, LogOut } from 'lucide-react';
+import { useState } from 'react';
 import { call, Problem } from '../client.ts';
 import { useToasts } from '../parts/toasts.tsx';
 import { text } from '../text.ts';
 import { useMe } from './me.ts';
+import { PasswordDialog } from './password-dialog.tsx';
 import { type Theme, useTheme } from './theme.ts';
 
 const themes: readonly Theme[] = ['auto', 'light', 'dark'];
@@ -22,39 +24,47 @@ export function AccountMenu() {
       .catch((err: unknown) =>
         err instanceof Problem && err.status === 401 ? queries.resetQueries() : failed(err as Problem),
       );
+  const [isAsked, setAsked] = useState(false);
   return (
-    <Menu.Root>
-      <Menu.Trigger className="button" data-kind="quiet">
-        <CircleUser aria-hidden />
-        {me?.name ?? text.app.menu}
-      </Menu.Trigger>
-      <Menu.Portal>
-        <Menu.Positioner sideOffset={6} align="start">
-          <Menu.Popup className="menu">
-            <Menu.RadioGroup value={theme} onValueChange={setTheme}>
-              <Menu.Group>
-                <Menu.GroupLabel className="menu-label">{text.app.theme.label}</Menu.GroupLabel>
-                {themes.map((each) => (
-                  <Menu.RadioItem key={each} value={each} className="menu-item" closeOnClick>
-                    {text.app.theme[each]}
-                    <Menu.RadioItemIndicator>
-                      <Check aria-hidden size={16} />
-                    </Menu.RadioItemIndicator>
-                  </Menu.RadioItem>
-                ))}
-              </Menu.Group>
-            </Menu.RadioGroup>
-            <Menu.Item className="menu-item" render={<a href="/docs">{text.app.api}</a>}>
-              <BookOpen aria-hidden size={16} />
-              {text.app.api}
-            </Menu.Item>
-            <Menu.Item className="menu-item" onClick={() => void signOut()}>
-              <LogOut aria-hidden size={16} />
-              {text.app.signOut}
-            </Menu.Item>
-          </Menu.Popup>
-        </Menu.Positioner>
-      </Menu.Portal>
-    </Menu.Root>
+    <>
+      {isAsked && <PasswordDialog onClose={() => setAsked(false)} />}
+      <Menu.Root>
+        <Menu.Trigger className="button" data-kind="quiet">
+          <CircleUser aria-hidden />
+          {me?.name ?? text.app.menu}
+        </Menu.Trigger>
+        <Menu.Portal>
+          <Menu.Positioner sideOffset={6} align="start">
+            <Menu.Popup className="menu">
+              <Menu.RadioGroup value={theme} onValueChange={setTheme}>
+                <Menu.Group>
+                  <Menu.GroupLabel className="menu-label">{text.app.theme.label}</Menu.GroupLabel>
+                  {themes.map((each) => (
+                    <Menu.RadioItem key={each} value={each} className="menu-item" closeOnClick>
+                      {text.app.theme[each]}
+                      <Menu.RadioItemIndicator>
+                        <Check aria-hidden size={16} />
+                      </Menu.RadioItemIndicator>
+                    </Menu.RadioItem>
+                  ))}
+                </Menu.Group>
+              </Menu.RadioGroup>
+              <Menu.Item className="menu-item" render={<a href="/docs">{text.app.api}</a>}>
+                <BookOpen aria-hidden size={16} />
+                {text.app.api}
+              </Menu.Item>
+              <Menu.Item className="menu-item" onClick={() => setAsked(true)}>
+                <KeyRound aria-hidden size={16} />
+                {text.password.menu}
+              </Menu.Item>
+              <Menu.Item className="menu-item" onClick={() => void signOut()}>
+                <LogOut aria-hidden size={16} />
+                {text.app.signOut}
+              </Menu.Item>
+            </Menu.Popup>
+          </Menu.Positioner>
+        </Menu.Portal>
+      </Menu.Root>
+    </>
   );
 }

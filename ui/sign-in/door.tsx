@@ -11,6 +11,7 @@ import icon from '../shell/icon.svg';
 import '../shell/shell.css';
 import { text } from '../text.ts';
 import type { SignInLink } from './link.ts';
+import { PasswordForm } from './password-form.tsx';
 
 /** Lets in who is signed in, and shows the others how to be. */
 export function Door({ link }: { link: SignInLink }) {
@@ -98,13 +99,11 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
 }
 
 function SignedOut() {
-  const { title, out, another, run } = text.signIn;
+  const { title, out, run } = text.signIn;
   return (
     <Closed title={title} part="signed-out">
+      <PasswordForm />
       <p>{out}</p>
-      <p className="soft">
-        {another} <code>npx soulfra sign-up ADDRESS</code>
-      </p>
       <p className="soft">
         {run} <code>npx soulfra token create --once</code>
       </p>

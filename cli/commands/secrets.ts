@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { runPart } from '../backup-part.ts';
+import { bad, confirm, good, line, printJson } from '../output.ts';
+import { outputOf, sessionOf } from '../program.ts';
+
+interface Batch {
+  resealed: number;
+  unreadable: string[];
+  next: string | null;
+}
+
+export function secretCommands(program: Command): void {
+  const secrets = program.command('secrets').description('the keys that secrets in the database are sealed under');
+
+  secrets
+    .command('rotate')
+    .description(
+      'new keys for the fleet of this folder: its next start seals all anew under them and forgets the old ones',
+    )
+    .action(async (_options: object, command: Command) => {
+      const output = outputOf(command);
+      if (!(await confirm('Make new keys? npm start has to be started again, to seal all anew.', output))) return;
+      await runPart('deploy/embedded/rotate-secrets.ts', [], { quiet: true });
+      if (output.json) return printJson({ begun: true });
+      line(`${good('✔')} new keys stand in secrets.json, the old ones beside them`);
+      line('  npm start, now or after Ctrl-C, seals all anew and forgets the old ones; killed in between, it goes on');
+    });
+
+  secrets
+    .command('reseal')
+    .description('seal all anew, where SOULFRA_SECRET_KEY_OLD or SOULFRA_WEBHOOK_KEY_OLD stand beside new keys')
+    .action(async (_options: object, command: Command) => {
+      const { client, json } = sessionOf(command);
+      let resealed = 0;
+      const unreadable: string[] = [];
+      let from: string | null | undefined;
+      while (from !== null) {
+        const batch: Batch = await client.post<Batch>('/secrets/reseal', from === undefined ? {} : { from });
+        resealed += batch.resealed;
+        unreadable.push(...batch.unreadable);
+        from = batch.next;
+      }
+      if (json) return printJson({ resealed, unreadable });
+      line(`${good('✔')} ${resealed} secrets sealed anew`);
+      for (const row of unreadable) line(`${bad('✖')} ${row} is under neither key`);
+      if (resealed > 0) line('  run it again until it says 0, then take the old keys out of the environment');
+    });
+}

@@ -1,0 +1,60 @@
+import { DomainError } from '../../domain/errors.ts';
+import type { ApiClient } from './api-client.ts';
+import { type Env, given, type Home } from './home.ts';
+import type { Screen } from './screen.ts';
+import { endRotation, type Secrets } from './secrets.ts';
+
+/** The key of now, and the one before while a rotation is under way; nothing where the operator's environment has its own. */
+export function keyVariables(env: Env, name: string, key: string, old: string | undefined): Env {
+  if (given(env, name)) return {};
+  return { [name]: key, ...(old === undefined ? {} : { [`${name}_OLD`]: old }) };
+}
+
+interface Batch {
+  resealed: number;
+  unreadable: string[];
+  next: string | null;
+}
+
+/** A pass may meet rows that are changed at that moment; the one after it does not. */
+const mostPasses = 5;
+
+/**
+ * Ends a rotation that was begun: seals every row anew and forgets the keys before. Before any worker starts, so nobody else changes
+ * what is sealed. Where it fails the fleet starts with both keys, and the next start goes on.
+ */
+export async function finishRotation(home: Home, secrets: Secrets, api: ApiClient, screen: Screen): Promise<void> {
+  if (secrets.secretKeyOld === undefined && secrets.webhookKeyOld === undefined) return;
+  const step = screen.step('Keys');
+  try {
+    const { resealed, unreadable } = await resealAll(api, (rows) => step.progress(`${rows} secrets sealed anew`));
+    endRotation(home, secrets);
+    const lost =
+      unreadable.length === 0 ? '' : `; under neither key, and as unreadable as before: ${unreadable.join(', ')}`;
+    step.done(`${resealed} secrets sealed anew, the keys before are forgotten${lost}`);
+  } catch (err) {
+    step.fail(`${err instanceof Error ? err.message : String(err)}; both keys are kept, and the next start goes on`);
+  }
+}
+
+async function resealAll(api: ApiClient, onRows: (rows: number) => void): Promise<Omit<Batch, 'next'>> {
+  let resealed = 0;
+  for (let pass = 0; pass < mostPasses; pass += 1) {
+    let inPass = 0;
+    const unreadable: string[] = [];
+    let from: string | null | undefined;
+    while (from !== null) {
+      const batch: Batch = await api.post<Batch>('/secrets/reseal', from === undefined ? {} : { from });
+      inPass += batch.resealed;
+      unreadable.push(...batch.unreadable);
+      onRows(resealed + inPass);
+      from = batch.next;
+    }
+    resealed += inPass;
+    if (inPass === 0) return { resealed, unreadable };
+  }
+  throw new DomainError(
+    'CONFLICT',
+    'rows under the keys before keep coming: another API of the old keys writes to this database',
+  );
+}
