@@ -30,6 +30,11 @@ export const machineSchema = z
     planVersion: z.int().nullable(),
     identity: z.string().nullable(),
     yields: z.string().nullable().describe('Why it gives its GPUs to their owner now; null: it does not'),
+    fleetVersion: z
+      .int()
+      .nullable()
+      .describe('Version of fleet.yaml that its worker goes by; null: it has not said so'),
+    drifts: z.boolean().describe('Whether it lives and goes by another version than the one that is applied'),
   })
   .meta({ id: 'Machine' });
 export type MachineAnswer = z.infer<typeof machineSchema>;
@@ -45,7 +50,10 @@ export async function machineAnswers(
     findCurrentPlan(db, page.ownerId),
     countAgents(db, page.ownerId),
   ]);
-  return machines.map((machine) => machineAnswer(machine, fleet?.fleet, plan, agents));
+  return machines.map((machine) => ({
+    ...machineAnswer(machine, fleet?.fleet, plan, agents),
+    drifts: machine.alive && machine.fleetVersion !== null && machine.fleetVersion !== fleet?.version,
+  }));
 }
 
 export async function machineAnswerOf(
@@ -63,7 +71,7 @@ function machineAnswer(
   fleet: Fleet | undefined,
   plan: PlanView | undefined,
   agents: AgentCounts,
-): MachineAnswer {
+): Omit<MachineAnswer, 'drifts'> {
   const declared = fleet?.machines.find(({ id }) => id === machine.id);
   const models = (plan?.plan ? plannedMachine(plan.plan, machine.id)?.models : undefined) ?? [];
   const server = declared?.modelServer;

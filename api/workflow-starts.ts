@@ -68,6 +68,7 @@ export interface WorkflowStart {
     | 'rateDrift'
     | 'clusterAgents'
     | 'mirrorPublic'
+    | 'syncModels'
     | 'reconcileLedger'
     | 'assessReadiness'
     | 'settleRefund'
@@ -75,8 +76,8 @@ export interface WorkflowStart {
     | 'inviteToGuild';
   workflowId: string;
   args: [Record<string, unknown>];
-  /** failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
-  again: 'failed' | 'never';
+  /** ended: one at a time. failed: an id whose workflow failed or was canceled may start again. never: an id starts once. */
+  again: 'ended' | 'failed' | 'never';
   /** What whoever asks says of it, beside what it is. */
   summary: string;
   ownerId: string;
@@ -87,6 +88,12 @@ export interface WorkflowStart {
   /** Temporal's priority key: 1 first, 5 last. */
   priority?: number;
 }
+
+const reuse = {
+  ended: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+  failed: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+  never: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+} as const satisfies Record<WorkflowStart['again'], WorkflowIdReusePolicy>;
 
 export function createWorkflowStarter(client: Client, log: Logger) {
   const within = <T>(call: () => Promise<T>) => client.withDeadline(Date.now() + deadlineMs, call);
@@ -104,10 +111,7 @@ export function createWorkflowStarter(client: Client, log: Logger) {
               taskQueue: coordinationQueue,
               args: start.args,
               workflowTaskTimeout: '2 seconds',
-              workflowIdReusePolicy:
-                start.again === 'failed'
-                  ? WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
-                  : WorkflowIdReusePolicy.REJECT_DUPLICATE,
+              workflowIdReusePolicy: reuse[start.again],
               ...(start.priority === undefined ? {} : { priority: { priorityKey: start.priority } }),
               memo: { ...start.memo, ownerId: start.ownerId, content: start.content },
             }),
@@ -133,6 +137,16 @@ export function createWorkflowStarter(client: Client, log: Logger) {
         return status.name === 'COMPLETED' ? ((await within(() => handle.result())) as Result) : undefined;
       } catch (err) {
         if (err instanceof WorkflowNotFoundError) return undefined;
+        throw err;
+      }
+    },
+
+    async runs(workflowId: string): Promise<boolean> {
+      try {
+        const { status } = await within(() => client.workflow.getHandle(workflowId).describe());
+        return status.name === 'RUNNING';
+      } catch (err) {
+        if (err instanceof WorkflowNotFoundError) return false;
         throw err;
       }
     },

@@ -12,12 +12,20 @@ export interface MachineView {
   polls: string[];
   leaseUntil: string | null;
   yields: string | null;
+  fleetVersion: number | null;
+  drifts: boolean;
 }
 
 /** With its reason, where there is one. */
 export function stateWords({ state, reason, yields }: MachineView): string {
   if (yields !== null) return `${state}, yields: ${yields}`;
   return reason === '' ? state : `${state}: ${reason}`;
+}
+
+/** The version of fleet.yaml that its worker goes by; a worker that is behind takes the next one up within a minute or says why not. */
+export function versionWords({ fleetVersion, drifts }: MachineView): string {
+  if (fleetVersion === null) return '-';
+  return drifts ? warn(`${fleetVersion}, another than is applied`) : String(fleetVersion);
 }
 
 export interface FleetView {

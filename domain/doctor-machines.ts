@@ -1,6 +1,7 @@
 import { amiss, type Check, type DiskReading, judgeClock, judgeDisk, ok, type Reading, skipped } from './doctor.ts';
 import type { FleetMachine } from './fleet.ts';
 import { gpuShortfalls } from './gpu-check.ts';
+import { copiedModel, type ModelReport } from './model-manifest.ts';
 import type { Plan } from './plan.ts';
 import type { MachineState } from './states.ts';
 
@@ -31,6 +32,10 @@ export interface MachineReport {
   gpus: Reading<ReportedGpu[]> | null;
   /** Null: there is none to ask. */
   modelServer: ReportedModelServer | null;
+  /** Version of fleet.yaml that the worker goes by; absent in reports of older workers. */
+  fleetVersion?: number;
+  /** Which weights it has and serves; absent where it has no model server, and in reports of older workers. */
+  models?: ModelReport;
 }
 
 /** A model that the plan keeps on the machine. */
@@ -157,7 +162,10 @@ export function judgeModelServer(
     ];
   }
   const there = new Set(server.models.map((model) => model.id.replace(/:latest$/, '')));
-  const missing = planned.filter(({ servedAs }) => !there.has(servedAs.replace(/:latest$/, '')));
+  const copied = new Set(server.models.map((model) => copiedModel(model.id)));
+  const missing = planned.filter(
+    ({ modelId, servedAs }) => !copied.has(modelId) && !there.has(servedAs.replace(/:latest$/, '')),
+  );
   const up = ok('model_server', `${kind}${server.version === undefined ? '' : ` ${server.version}`} at ${url}`, id);
   if (missing.length === 0) return [up, ok('models', `${planned.length} planned, all there`, id)];
   const names = missing.map(({ servedAs }) => servedAs);

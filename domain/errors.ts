@@ -163,6 +163,12 @@ export const errorTable = {
     cause: 'The model server does not have the model.',
     mend: 'Pull it on that machine, or map another with `soulfra models use`.',
   },
+  MODEL_UNVERIFIED: {
+    status: 503,
+    retryable: true,
+    cause: 'The machine has no version of the model that fleet.yaml names by its digest, so it serves none.',
+    mend: 'See `soulfra models verify`; `soulfra models sync` fetches it, `soulfra models pin` takes what is there.',
+  },
   MODEL_REFUSED: {
     status: 422,
     retryable: false,

@@ -57,6 +57,7 @@ const ways: Readonly<Record<WorkflowType, WayToGoOn>> = {
   settleRefund: 'asked',
   shareBlessings: 'by_schedule',
   spawnPersona: 'asked',
+  syncModels: 'asked',
   tellNotices: 'by_schedule',
   weaveMemories: 'asked',
 };

@@ -6,6 +6,7 @@ import { durationSchema, durationSeconds } from './durations.ts';
 import { egoSchema } from './ego.ts';
 import { breachesOf } from './fleet-rules.ts';
 import { agentId, nameSchema, slugSchema } from './ids.ts';
+import { digestsSchema } from './model-manifest.ts';
 import { mirrorSettingsSchema } from './public-mirror.ts';
 import { personaLimits } from './persona-files.ts';
 import { type GpuClass, gpuClasses } from './task-queues.ts';
@@ -87,6 +88,10 @@ const quantisationSchema = z.strictObject({
   smaller: nameSchema.optional(),
   /** Whether it may lie across all cards of one machine where no single card holds it. */
   span: z.boolean().optional(),
+  /** Versions that may be served, by kind of server: the first is what every machine is to have. Default: whatever it has. */
+  digests: digestsSchema.optional(),
+  /** What the first of them takes on the disk. */
+  bytes: z.int().positive().optional(),
 });
 
 const modelSchema = z.strictObject({
@@ -366,6 +371,10 @@ export interface ModelVariant {
   smaller?: string;
   /** May lie across all cards of one machine where no single card holds it. */
   span?: boolean;
+  /** Versions that may be served, the wanted one first; absent for a kind of server: whatever it has. */
+  digests?: Partial<Record<ModelServerKind, readonly string[]>>;
+  /** What the wanted one takes on the disk. */
+  bytes?: number;
 }
 
 export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
@@ -378,6 +387,8 @@ export function modelVariants(fleet: Pick<Fleet, 'models'>): ModelVariant[] {
       servedAs: quantisation.servedAs as ModelVariant['servedAs'],
       ...(quantisation.smaller === undefined ? {} : { smaller: quantisation.smaller }),
       ...(quantisation.span === undefined ? {} : { span: quantisation.span }),
+      ...(quantisation.digests === undefined ? {} : { digests: quantisation.digests }),
+      ...(quantisation.bytes === undefined ? {} : { bytes: quantisation.bytes }),
     })),
   );
 }

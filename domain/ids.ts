@@ -185,6 +185,8 @@ export const mirrorScheduleId = 'mirror';
 export function mirrorWorkflowId(period: string): string {
   return `mirror:${period}`;
 }
+/** One at a time: versions go from machine to machine in one order. */
+export const modelSyncWorkflowId = 'sync-models';
 export const paymentsScheduleId = 'payments';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
 export function reconcileWorkflowId(period: string): string {

@@ -87,6 +87,11 @@ const windows = {
     summary: ({ machineId }) => `drains ${machineId}`,
     details: 'The machine takes no new calls; it ends once the calls in hand are done.',
   },
+  syncModels: sweep(
+    'fleet',
+    'brings models to their versions',
+    'Machine after machine, each with an answer for a trial; one that gives none goes back to what it served. In words: `soulfra models verify`.',
+  ),
   runServices: {
     kind: 'fleet',
     summary: ({ action, requestId }) => `${action} of services, ${requestId}`,

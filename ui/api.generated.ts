@@ -150,7 +150,7 @@ export interface Schemas {
     type: string;
     title: string;
     status: number;
-    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
+    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
     detail: string;
     mend: string;
     requestId: string;
@@ -336,6 +336,8 @@ export interface Schemas {
     planVersion: number | null;
     identity: string | null;
     yields: string | null;
+    fleetVersion: number | null;
+    drifts: boolean;
   };
   MachineInvite: {
     id: string;
@@ -1458,7 +1460,7 @@ export interface Schemas {
     errors: Array<{
       line: number;
       at?: string;
-      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
+      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
       detail: string;
       mend: string;
       errors?: Array<{
@@ -1549,11 +1551,21 @@ export interface Schemas {
     fileGiB: number;
     vramGiB: number;
     smaller: string | null;
+    license: string | null;
+    digests: Record<string, Array<string>>;
+    bytes: number | null;
     agents: number;
     machines: Array<{
       machineId: string;
       slots: number;
       idleSince: string | null;
+      version: {
+        state: 'verified' | 'behind' | 'unpinned' | 'refused' | 'unknown';
+        digest: string | null;
+        bytes: number | null;
+        reason: string | null;
+        saidSecondsAgo: number | null;
+      };
     }>;
   };
   ModelOffer: {
@@ -2818,6 +2830,33 @@ export interface Operations {
     answer: {
       machineId: string;
       items: Array<Schemas['ModelOffer']>;
+    };
+  };
+  'POST /v1/models/sync': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: {
+      models?: Array<string> | undefined;
+    };
+    answer: Schemas['DryRun'] | {
+      workflowId: string;
+      started: boolean;
+    };
+  };
+  'GET /v1/models/sync': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: {
+      running: boolean;
+      steps: Array<{
+        machineId: string;
+        modelId: string;
+        outcome: 'brought' | 'unchanged' | 'returned' | 'refused' | 'failed' | 'unreachable' | 'skipped';
+        reason: string;
+      }> | null;
     };
   };
   'POST /v1/models/use': {

@@ -15,6 +15,7 @@ import type { FleetReader } from '../activities/fleet-view.ts';
 import { createLicenseActivities } from '../activities/licenses.ts';
 import { createDrainActivities } from '../activities/machines.ts';
 import { createMirrorPlanActivities } from '../activities/mirror.ts';
+import { createModelSyncActivities } from '../activities/model-versions.ts';
 import { createMessageActivities } from '../activities/messages.ts';
 import { createGatewayRequestActivities } from '../activities/gateway-requests.ts';
 import { createHostedPayments } from '../activities/hosted-payments.ts';
@@ -195,6 +196,7 @@ export function createCoordinationActivities(
     createDrainActivities(stores),
     createRetentionActivities({ ...stores, fleet }),
     createMirrorPlanActivities({ fleet }),
+    createModelSyncActivities({ ...stores, fleet }),
     createReconciliationActivities(stores),
     createLicenseActivities(stores),
     createPaymentActivities({ ...stores, providers }),

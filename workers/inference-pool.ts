@@ -17,6 +17,8 @@ export interface ModelLoader {
   load(modelId: string, signal: AbortSignal): Promise<void>;
   /** @returns false where the server keeps it in memory */
   unload(modelId: string, signal: AbortSignal): Promise<boolean>;
+  /** Whether what was loaded last is a version that may be served no more. */
+  isStale?(modelId: string): boolean;
 }
 
 export interface PoolOptions extends SharedByWorkers {
@@ -181,6 +183,16 @@ export function createInferencePool(options: PoolOptions) {
     }
   }
 
+  /** Out of memory, so that it can be loaded anew; its calls in hand end first. */
+  async function letGo(model: RankedModel, signal: AbortSignal): Promise<void> {
+    const { modelId } = model;
+    await stop(queuesOf(model));
+    resident.delete(modelId);
+    if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
+  }
+
+  const isStale = ({ modelId }: RankedModel) => resident.has(modelId) && (loader.isStale?.(modelId) ?? false);
+
   function useOf(modelId: string): ModelUse {
     const known = uses.get(modelId);
     if (known) return known;
@@ -229,9 +241,11 @@ export function createInferencePool(options: PoolOptions) {
         target = next;
         missing.clear();
         planVersion = version;
-        const keep = new Set(next.flatMap(queuesOf));
+        // What was loaded as a version that may be served no more is loaded anew.
+        const kept = next.filter((model) => !isStale(model));
+        const keep = new Set(kept.flatMap(queuesOf));
         await stop([...polled.keys()].filter((queue) => !keep.has(queue)));
-        const nextIds = new Set(next.map((model) => model.modelId));
+        const nextIds = new Set(kept.map((model) => model.modelId));
         for (const modelId of [...resident].filter((id) => !nextIds.has(id))) {
           resident.delete(modelId);
           if (!idle.delete(modelId) || inMemory.has(modelId)) await unload(modelId, signal);
@@ -240,6 +254,21 @@ export function createInferencePool(options: PoolOptions) {
         for (const model of next) gate.open({ ...model, talkQueue: talkQueue(model.queue) });
         await pollTarget(signal);
         options.onChange();
+      });
+    },
+
+    /**
+     * Loads a model anew, which may bring another version of it: its calls in hand end first, and none is taken meanwhile.
+     * @returns false where nothing is loaded here now: it is not of the plan, or polling is held back
+     */
+    reload(modelId: string, signal: AbortSignal): Promise<boolean> {
+      return inOrder(async () => {
+        const model = target.find((each) => each.modelId === modelId);
+        if (model === undefined || held.size > 0) return false;
+        await letGo(model, signal);
+        await pollTarget(signal);
+        options.onChange();
+        return true;
       });
     },
 
@@ -317,10 +346,14 @@ export function createInferencePool(options: PoolOptions) {
       return inOrder(() => pollTarget(signal));
     },
 
-    /** Tries again what could not be loaded. */
+    /** Tries again what could not be loaded, and loads anew what may be served no more as it is. */
     retryMissing(signal: AbortSignal): Promise<void> {
-      if (held.size > 0 || target.flatMap(queuesOf).every((queue) => polled.has(queue))) return Promise.resolve();
-      return inOrder(() => pollTarget(signal));
+      const serves = () => target.flatMap(queuesOf).every((queue) => polled.has(queue)) && !target.some(isStale);
+      if (held.size > 0 || serves()) return Promise.resolve();
+      return inOrder(async () => {
+        for (const model of target.filter(isStale)) await letGo(model, signal);
+        await pollTarget(signal);
+      });
     },
 
     /** A server that went down has lost what it held in memory. */

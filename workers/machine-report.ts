@@ -14,6 +14,7 @@ export function reportMachine({
   machineId,
   ownHost,
   models,
+  fleetVersion,
   reports,
   log,
 }: {
@@ -21,6 +22,8 @@ export function reportMachine({
   /** Whether the worker runs on the machine itself and not only in its stead. */
   ownHost: () => boolean;
   models: MachineModels;
+  /** That the worker goes by. */
+  fleetVersion: () => number;
   reports: MachineReportStore;
   log: Logger;
 }) {
@@ -28,6 +31,7 @@ export function reportMachine({
 
   async function read(): Promise<MachineReport> {
     const { offsetMs, roundTripMs } = await reports.clockOffset();
+    const held = await models.versions.report();
     return {
       app,
       node: process.version,
@@ -36,6 +40,8 @@ export function reportMachine({
       disks: readDisks([process.cwd(), tmpdir()]),
       gpus: ownHost() ? await gpusOf() : null,
       modelServer: await models.probeServer(),
+      fleetVersion: fleetVersion(),
+      ...(held === undefined ? {} : { models: held }),
     };
   }
 
@@ -48,11 +54,19 @@ export function reportMachine({
       });
   }
 
+  let stopped = false;
   let reporting: Promise<void> | undefined;
   report();
   const timer = setInterval(report, everyMs);
   return {
+    /** Something of it has changed: resolves once that is written down. */
+    async now(): Promise<void> {
+      await reporting;
+      if (!stopped) report();
+      await reporting;
+    },
     async stop(): Promise<void> {
+      stopped = true;
       clearInterval(timer);
       await reporting;
     },

@@ -55,6 +55,7 @@ import { createCoordinationActivities, createWorkerStores } from './coordination
 import { createAbandoned } from '../activities/awaited.ts';
 import { createBackupActivities } from '../activities/backups.ts';
 import { createMirrorActivities } from '../activities/mirror.ts';
+import { createModelVersionActivities } from '../activities/model-versions.ts';
 import { createMirrorRunStore } from '../stores/mirror-runs.ts';
 import { createPublicReading } from '../stores/public-reading.ts';
 import { runBackupPart } from './backup-part.ts';
@@ -194,6 +195,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   let progressedAt: number | undefined;
   // The lease beats while the rest is brought up.
   let services: ReturnType<typeof createMachineServices> | undefined;
+  let report: ReturnType<typeof reportMachine> | undefined;
   const lease = await keepLease({
     machines: stores.machines,
     machineId,
@@ -314,7 +316,9 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
 
   /** What fleet.yaml says of this machine now; its shares of coordination are taken up at the next start. */
   async function refresh(): Promise<FleetView> {
+    const before = view.version;
     view = await fleet();
+    if (view.version !== before && report) background(report.now());
     const now = view.fleet.machines.find((other) => other.id === machineId);
     if (now?.modelServer) gate.resize(now.modelServer.sequences);
     gate.keepFor(keptForMs(view));
@@ -404,6 +408,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         ...sourceReads,
         ...readinessReads,
         ...mirror,
+        ...createModelVersionActivities({
+          versions: models.versions,
+          pool,
+          refresh: async () => void (await refresh()),
+          reported: async () => report?.now(),
+        }),
         ...services?.activities,
         ...rolloutSteps,
       },
@@ -502,11 +512,12 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         log,
       })
     : undefined;
-  const report = reportMachine({
+  report = reportMachine({
     machineId,
     ownHost: () =>
       runsAsOf(view.fleet.machines.find((other) => other.id === machineId) ?? machine, options.hostName) === 'local',
     models,
+    fleetVersion: () => view.version,
     reports: createMachineReportStore(db),
     log,
   });
@@ -558,7 +569,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       const late = setTimeout(() => lease.abort('the worker stops'), stopGraceMs);
       clearInterval(healthTimer);
       presence.stop();
-      await report.stop();
+      await report?.stop();
       await yieldWatch.stop();
       gpuWatch?.stop();
       await serviceWatch.stop();

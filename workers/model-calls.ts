@@ -4,6 +4,7 @@ import type { FleetView } from '../activities/fleet-view.ts';
 import { durationSeconds } from '../domain/durations.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { FleetMachine } from '../domain/fleet.ts';
+import { copiedModel } from '../domain/model-manifest.ts';
 import type { RunsAs } from '../domain/states.ts';
 import { type ChatModel, createChatModel } from '../integrations/inference/chat.ts';
 import { footprint, loadedContext } from '../domain/vram.ts';
@@ -18,6 +19,7 @@ import {
 } from '../integrations/inference/model-server-probe.ts';
 import { inSpan } from '../observability/tracing.ts';
 import type { ModelLoader } from './inference-pool.ts';
+import { createModelVersions, type ModelVersions, plainName } from './model-versions.ts';
 
 /** A machine calls its own server, a server elsewhere that only this worker fronts, or has none and quotes memories. */
 export function runsAsOf(machine: FleetMachine, hostName: string): RunsAs {
@@ -33,9 +35,6 @@ export interface ServerMemory {
   modelIds: string[];
 }
 
-/** Ollama knows a model by its name with and without the usual tag. */
-const plainName = (name: string) => name.replace(/:latest$/, '');
-
 export interface MachineModels extends ModelLoader {
   /** Undefined: the server does not answer, and what it holds is not known. */
   holds(): Promise<ServerMemory | undefined>;
@@ -44,6 +43,8 @@ export interface MachineModels extends ModelLoader {
   probe(): Promise<Pick<ModelServerState, 'up' | 'reason'>>;
   /** What the model server says of itself; null on a simulated machine. */
   probeServer(): Promise<ModelServerState | null>;
+  /** Which weights it serves. */
+  versions: ModelVersions;
 }
 
 /** What this machine answers calls with: its model server, or `extractive` in the model's place. */
@@ -57,6 +58,7 @@ export function createMachineModels(
   const extractive = createExtractiveReflector();
   const key = apiKey === undefined ? {} : { apiKey };
   let made: { url: string; text: TextModel; chat: ChatModel } | undefined;
+  const versions = createModelVersions({ view, server, apiKey });
 
   function server() {
     const found = view().fleet.machines.find((machine) => machine.id === machineId);
@@ -132,19 +134,31 @@ export function createMachineModels(
       const at = server();
       const kind = at?.kind ?? 'openai';
       const { variant, name } = servedAs(modelId, kind);
-      return { ...answersOf(at, modelId, loadedContext(variant)), variant, servedAs: name, kind };
+      const called = versions.copyOf(modelId) ?? name;
+      return { ...answersOf(at, modelId, loadedContext(variant)), variant, servedAs: called, kind };
     },
     async load(modelId, signal) {
       const at = server();
       if (!at) return;
+      if (await versions.load(modelId, signal)) return;
       const { variant, name } = servedAs(modelId, at.kind);
       await loadModel(at.url, at.kind, { id: name, contextTokens: loadedContext(variant) }, { signal, ...key });
     },
     async unload(modelId, signal) {
       const at = server();
       if (!at || !view().variants.has(modelId)) return true;
-      return unloadModel(at.url, at.kind, servedAs(modelId, at.kind).name, { signal, ...key });
+      const { name } = servedAs(modelId, at.kind);
+      if (at.kind === 'ollama') {
+        // Each copy, as an earlier process may have loaded one, or a load that was broken off may go on.
+        const state = await probeModelServer(at.url, at.kind, key);
+        const copies = state.models.filter(({ id }) => copiedModel(id) === modelId);
+        for (const { id } of copies) await unloadModel(at.url, at.kind, id, { signal, ...key });
+        if (copies.length > 0 && !state.models.some(({ id }) => plainName(id) === plainName(name))) return true;
+      }
+      return unloadModel(at.url, at.kind, name, { signal, ...key });
     },
+    isStale: versions.isStale,
+    versions,
     async holds() {
       const at = server();
       if (!at) return { gib: 0, modelIds: [] };
@@ -153,7 +167,7 @@ export function createMachineModels(
       const loaded = state.models.filter((model) => model.loaded);
       const variantsOf = (served: string) =>
         [...view().variants.values()].filter(
-          ({ id, servedAs }) => plainName(servedAs[at.kind] ?? id) === plainName(served),
+          ({ id, servedAs }) => copiedModel(served) === id || plainName(servedAs[at.kind] ?? id) === plainName(served),
         );
       const gib = loaded.reduce((sum, { id, vramGiB }) => {
         if (at.kind === 'ollama') return sum + (vramGiB ?? 0);

@@ -46,3 +46,4 @@ export { rollOut } from './roll-out.ts';
 export { backUp } from './back-up.ts';
 export { drillRestore } from './drill-restore.ts';
 export { mirrorPublic } from './mirror-public.ts';
+export { syncModels } from './sync-models.ts';

@@ -1,10 +1,13 @@
 import { z } from 'zod';
-import { modelVariants } from '../../domain/fleet.ts';
-import { nameSchema } from '../../domain/ids.ts';
+import { type ModelServerKind, type ModelVariant, modelVariants } from '../../domain/fleet.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { modelSyncWorkflowId, nameSchema } from '../../domain/ids.ts';
+import { modelVersion, syncOutcomes, type SyncStep, versionStates } from '../../domain/model-manifest.ts';
 import { gpuClasses } from '../../domain/task-queues.ts';
 import { classOf, footprint, queueOf } from '../../domain/vram.ts';
 import { findCurrentPlan } from '../../stores/queries/plans.ts';
 import { countAgentsByModel } from '../../stores/queries/agents.ts';
+import { listMachineReports, type StoredReport } from '../../stores/machine-reports.ts';
 import { readIdleModels } from '../presence.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { controlMachine } from '../control.ts';
@@ -12,7 +15,7 @@ import { applyChangedFleet, appliedSchema } from '../fleet-apply.ts';
 import { listRoute } from '../lists.ts';
 import { fleetUsingOllama, offersOf } from '../model-offers.ts';
 import { callerOf } from '../plugins/roles.ts';
-import { problemResponses, textSchema, writeQuery } from '../schemas.ts';
+import { dryRunSchema, problemResponses, textSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
 const modelSchema = z
@@ -24,6 +27,13 @@ const modelSchema = z
     fileGiB: z.number(),
     vramGiB: z.number().describe('With one sequence at its pinned context'),
     smaller: z.string().nullable(),
+    license: z.string().nullable(),
+    digests: z
+      .record(z.string(), z.array(z.string()))
+      .describe(
+        'Versions that may be served, by kind of server, the wanted one first; none of a kind: whatever it has',
+      ),
+    bytes: z.int().nullable().describe('Of the wanted version, as fleet.yaml says'),
     agents: z.int(),
     machines: z
       .array(
@@ -36,6 +46,17 @@ const modelSchema = z
             .describe(
               'Since when it is out of memory because nothing called it (modelServer.unloadAfter); null: it is not, or Redis, which says so, is away',
             ),
+          version: z.object({
+            state: z
+              .enum(versionStates)
+              .describe(
+                'verified: it serves the wanted version; behind: another accepted one; refused: none that is accepted',
+              ),
+            digest: z.string().nullable(),
+            bytes: z.int().nullable(),
+            reason: z.string().nullable(),
+            saidSecondsAgo: z.int().nullable().describe('How long ago its worker said so; null: it has not'),
+          }),
         }),
       )
       .describe('Where the plan keeps it'),
@@ -71,7 +92,12 @@ export function modelRoutes(app: Api, context: ApiContext): void {
     keyOf: (model) => model.id,
     rows: async ({ ownerId, limit, after }) => {
       const { fleet } = await fleetOf(context, ownerId);
-      const [plan, agents] = await Promise.all([findCurrentPlan(db, ownerId), countAgentsByModel(db, ownerId)]);
+      const [plan, agents, reports] = await Promise.all([
+        findCurrentPlan(db, ownerId),
+        countAgentsByModel(db, ownerId),
+        listMachineReports(db, ownerId),
+      ]);
+      const kinds = new Map(fleet.machines.map(({ id, modelServer }) => [id, modelServer?.kind]));
       const idleSince = await readIdleModels(context, fleet);
       const rest = modelVariants(fleet)
         .filter((variant) => after === undefined || variant.id > after)
@@ -86,6 +112,9 @@ export function modelRoutes(app: Api, context: ApiContext): void {
           fileGiB: variant.fileGiB,
           vramGiB: Math.round((fixedGiB + sequenceGiB) * 100) / 100,
           smaller: variant.smaller ?? null,
+          license: variant.model.license ?? null,
+          digests: Object.fromEntries(Object.entries(variant.digests ?? {}).map(([kind, all]) => [kind, [...all]])),
+          bytes: variant.bytes ?? null,
           agents: agents.get(variant.id) ?? 0,
           machines: (plan?.plan?.machines ?? []).flatMap(({ machineId, models }) =>
             models
@@ -94,6 +123,11 @@ export function modelRoutes(app: Api, context: ApiContext): void {
                 machineId,
                 slots,
                 idleSince: idleSince.get(machineId)?.get(variant.id) ?? null,
+                version: versionOn(
+                  variant,
+                  kinds.get(machineId),
+                  reports.find((each) => each.machineId === machineId),
+                ),
               })),
           ),
         };
@@ -115,6 +149,87 @@ export function modelRoutes(app: Api, context: ApiContext): void {
       const { fleet } = await fleetOf(context, callerOf(request).ownerId);
       const { machineId, offers } = await offersOf(fleet, ollamaUrl);
       return { machineId, items: offers };
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/models/sync',
+    config: { role: 'operator' },
+    schema: {
+      tags: ['models'],
+      summary: 'Brings the machines to the versions that fleet.yaml names, one after the other; one such run at a time',
+      querystring: writeQuery,
+      body: z.strictObject({
+        models: z.array(nameSchema).min(1).max(200).optional().describe('Default: all that have a digest'),
+      }),
+      response: {
+        200: dryRunSchema,
+        202: z.object({ workflowId: z.string(), started: z.boolean().describe('false: one runs already') }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const { ownerId } = callerOf(request);
+      const { fleet } = await fleetOf(context, ownerId);
+      const pinned = modelVariants(fleet).filter(({ digests }) => digests !== undefined);
+      const { models } = request.body;
+      const unpinned = models?.find((id) => !pinned.some((variant) => variant.id === id));
+      if (unpinned !== undefined)
+        throw new DomainError(
+          'NOT_FOUND',
+          `fleet.yaml names no digest of ${unpinned}; of ${pinned.map(({ id }) => id).join(', ') || 'no model'}`,
+        );
+      if (pinned.length === 0)
+        throw new DomainError('CONFLICT', 'fleet.yaml names no digest of any model: `soulfra models pin` writes them');
+      const what = (models ?? pinned.map(({ id }) => id)).join(', ');
+      if (request.query.dryRun) return { dryRun: true as const, would: `bring machines to their versions of ${what}` };
+      const workflowId = modelSyncWorkflowId;
+      const started = await context.starter.start({
+        type: 'syncModels',
+        ownerId,
+        workflowId,
+        args: [models === undefined ? {} : { modelIds: models }],
+        again: 'ended',
+        summary: what.slice(0, 150),
+        content: '',
+      });
+      void reply.header('location', '/v1/models/sync');
+      return reply.code(202).send({ workflowId, started });
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/models/sync',
+    config: { role: 'reader' },
+    schema: {
+      tags: ['models'],
+      summary: 'How the last run that brought machines to their versions ended',
+      response: {
+        200: z.object({
+          running: z.boolean(),
+          steps: z
+            .array(
+              z.object({
+                machineId: z.string(),
+                modelId: z.string(),
+                outcome: z
+                  .enum(syncOutcomes)
+                  .describe('returned: the wanted version gave no answer, and the one before is served again'),
+                reason: z.string(),
+              }),
+            )
+            .nullable()
+            .describe('null: it runs still, was broken off, or there was none'),
+        }),
+        ...problemResponses,
+      },
+    },
+    handler: async () => {
+      const running = await context.starter.runs(modelSyncWorkflowId);
+      const answer = await context.starter.answerOf<{ steps: SyncStep[] }>(modelSyncWorkflowId);
+      return { running, steps: answer?.steps ?? null };
     },
   });
 
@@ -156,4 +271,16 @@ export function modelRoutes(app: Api, context: ApiContext): void {
       return { ...applied, machineId, offer, worker: 'started' as const };
     },
   });
+}
+
+function versionOn(variant: ModelVariant, kind: ModelServerKind | undefined, said: StoredReport | undefined) {
+  const model = {
+    id: variant.id,
+    servedAs: (kind && variant.servedAs[kind]) ?? variant.id,
+    accepted: kind && variant.digests?.[kind],
+  };
+  return {
+    ...modelVersion(model, said?.report.models),
+    saidSecondsAgo: said === undefined ? null : Math.max(0, Math.round(said.ageSeconds)),
+  };
 }

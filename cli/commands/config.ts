@@ -72,27 +72,7 @@ export function configCommands(program: Command): void {
       'make the fleet what the file says, and fleet.d beside it; nothing is deleted, who is no longer named is retired',
     )
     .action(async (file: string, { dryRun = false }: { dryRun?: boolean }, command: Command) => {
-      const session = sessionOf(command);
-      const files = { source: readSource(file), ...readServices(file) };
-      const planned = await session.client.post<Applied>('/fleet/apply', files, { dryRun: true });
-      if (!session.json && planned.servicesKept !== undefined)
-        line(`fleet.d is not there: ${planned.servicesKept} services stay as they are; an empty folder retires them.`);
-      if (dryRun) {
-        if (session.json) printJson(planned);
-        else showPlanned(planned);
-        return;
-      }
-      if (planned.changes.length === 0) {
-        if (session.json) printJson(planned);
-        else line('Nothing changes.');
-        return;
-      }
-      if (!session.json) for (const text of fleetChangeLines(planned.changes)) line(text);
-      if (!(await confirm('Apply?', session))) return;
-      const applied = await session.client.post<Applied>('/fleet/apply', files);
-      if (session.json) printJson(applied);
-      else
-        line(`${good('✔')} version ${applied.version}; plan ${applied.planVersion} is being made (soulfra fleet show)`);
+      await applyFile(sessionOf(command), file, dryRun);
     });
 
   program
@@ -125,6 +105,30 @@ export function configCommands(program: Command): void {
       if (session.json) printJson(applied);
       else line(`${good('✔')} version ${applied.version}`);
     });
+}
+
+/** Shows what would change, asks, and applies it. @returns false where the answer was no, or nothing was to be done */
+export async function applyFile(session: ReturnType<typeof sessionOf>, file: string, dryRun = false): Promise<boolean> {
+  const files = { source: readSource(file), ...readServices(file) };
+  const planned = await session.client.post<Applied>('/fleet/apply', files, { dryRun: true });
+  if (!session.json && planned.servicesKept !== undefined)
+    line(`fleet.d is not there: ${planned.servicesKept} services stay as they are; an empty folder retires them.`);
+  if (dryRun) {
+    if (session.json) printJson(planned);
+    else showPlanned(planned);
+    return false;
+  }
+  if (planned.changes.length === 0) {
+    if (session.json) printJson(planned);
+    else line('Nothing changes.');
+    return false;
+  }
+  if (!session.json) for (const text of fleetChangeLines(planned.changes)) line(text);
+  if (!(await confirm('Apply?', session))) return false;
+  const applied = await session.client.post<Applied>('/fleet/apply', files);
+  if (session.json) printJson(applied);
+  else line(`${good('✔')} version ${applied.version}; plan ${applied.planVersion} is being made (soulfra fleet show)`);
+  return true;
 }
 
 /** All or none is checked before anything is written. */

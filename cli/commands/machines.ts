@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import type { FleetChange } from '../../domain/fleet-changes.ts';
 import { fleetChangeLines } from '../../domain/fleet-change-lines.ts';
 import { confirm, good, line, printJson, table } from '../output.ts';
-import { type MachineView, stateWords } from '../fleets.ts';
+import { type MachineView, stateWords, versionWords } from '../fleets.ts';
 import { sessionOf, wholeNumber } from '../program.ts';
 import { machineJoinCommands } from './machine-joins.ts';
+import { modelVersionCommands } from './model-versions.ts';
 
 interface Applied {
   changes: FleetChange[];
@@ -45,6 +46,7 @@ export function machineCommands(program: Command): void {
           ['STATE', stateWords],
           ['AGENTS', (row) => row.agents],
           ['LEASE UNTIL', (row) => row.leaseUntil],
+          ['fleet.yaml', versionWords],
           ['POLLS', (row) => row.polls.join(', ') || '-'],
         ]),
       );
@@ -76,6 +78,7 @@ export function machineCommands(program: Command): void {
   machineJoinCommands(machine);
 
   const models = program.command('models').description('models of the fleet and of this host');
+  modelVersionCommands(models);
 
   models
     .command('list')

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DomainError, isDomainError } from '../../domain/errors.ts';
 import type { ModelServerKind } from '../../domain/fleet.ts';
+import { copiedModel } from '../../domain/model-manifest.ts';
 import { modelConnectionError, modelStatusError } from './model-errors.ts';
 import { ollamaRoot } from './ollama.ts';
 
@@ -148,7 +149,9 @@ export async function findOllama(
     // Nothing there, or something else on its port: both mean that there is no Ollama to offer.
     return null;
   }
-  const models = tags.models.map(({ name, size, details }) => ({
+  // Copies of ours are what they were made from.
+  const usual = tags.models.filter(({ name }) => copiedModel(name) === undefined);
+  const models = usual.map(({ name, size, details }) => ({
     name,
     fileGiB: size / gib,
     ...(details?.parameter_size === undefined ? {} : { parameters: details.parameter_size }),

@@ -17,6 +17,8 @@ export interface MachineView {
   identity: string | null;
   /** Why it gives its GPUs to their owner now; null: it does not. */
   yields: string | null;
+  /** Of fleet.yaml, that its worker goes by; null: it has not said so. */
+  fleetVersion: number | null;
 }
 
 /** Machines of the applied fleet, by id; `after` is an id. */
@@ -25,6 +27,13 @@ export async function listOwnMachines(db: Executor, page: PageRequest & { id?: s
     .selectFrom('machines')
     .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity', 'yields'])
     .select(sql<boolean>`lease_until > clock_timestamp() and state <> 'lost'`.as('alive'))
+    .select(
+      sql<
+        number | null
+      >`(select (report->>'fleetVersion')::int from machine_reports r where r.machine_id = machines.id)`.as(
+        'fleetVersion',
+      ),
+    )
     .select(sql<Date | null>`nullif(lease_until, '-infinity')`.as('leaseUntil'))
     .where('ownerId', '=', page.ownerId)
     .where('removedAt', 'is', null);

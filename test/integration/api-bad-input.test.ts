@@ -521,6 +521,21 @@ const refusals: Array<{
     status: 503,
     code: 'MODEL_SERVER_DOWN',
   },
+  {
+    name: 'versions of a model that has none',
+    url: '/v1/models/sync',
+    body: { models: ['nobody_q4'] },
+    status: 404,
+    code: 'NOT_FOUND',
+  },
+  {
+    name: 'versions of no model',
+    url: '/v1/models/sync',
+    body: { models: [] },
+    status: 400,
+    code: 'INVALID_INPUT',
+  },
+  { name: 'versions where no model has one', url: '/v1/models/sync', body: {}, status: 409, code: 'CONFLICT' },
   { name: 'a message without text', url: talk, body: {}, status: 400, code: 'INVALID_INPUT' },
   {
     name: 'a message that is too long',

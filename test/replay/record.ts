@@ -33,6 +33,7 @@ import { startFeedServer } from '../support/feed-server.ts';
 import { testFleet } from '../support/fleets.ts';
 import { backupHistories, recordBackups } from './record-backups.ts';
 import { mirrorHistories, recordMirror } from './record-mirror.ts';
+import { modelHistories, recordModels } from './record-models.ts';
 import { recordBallots } from './record-ballots.ts';
 import { recordInvites } from './record-invites.ts';
 import { recordDrops } from './record-drops.ts';
@@ -129,9 +130,10 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
 
   await rest.apply(testFleet({ heavy: 2, light: 3 }));
   await rest.remember(plainMemories(await everyAgentId(db), 8));
-  if (!isAlone(workHistories)) await recordPurchases();
+  if (!isAlone(workHistories) && !isAlone(modelHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+  if (isAlone(modelHistories)) return recordModels({ client, ...rest }, save);
   await recordReadiness();
   if (isAlone(readinessHistories)) {
     rest.startWorker('mainpc');
@@ -147,6 +149,9 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (isAlone(backupHistories)) return;
   await recordMirror({ client, ...rest }, folder, save);
   if (isAlone(mirrorHistories)) return;
+  await recordModels({ client, ...rest }, save);
+  await rest.apply(testFleet({ heavy: 2, light: 3 }));
+  await rest.settled(['pc2']);
   await recordHealth();
   if (isAlone(healthHistories)) return;
   const servicesAlone = isAlone(serviceHistories);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
@@ -38,7 +39,16 @@ export interface ModelServerOptions {
   vramGiB?: number;
   /** Time between two chunks of a stream. Default 80. */
   flushMs?: number;
+  /** What Ollama's registry gives by each name. Default: none is to be had. */
+  registry?: Record<string, string>;
+  /** Versions that Ollama loads and that say nothing. */
+  mute?: string[];
+  /** Awaited before a pull has what it fetches, and told before a model is loaded. */
+  on?: { pull?: () => Promise<void>; load?: (model: string) => void };
 }
+
+/** The digest that a model of this double has until something else is pulled. */
+export const firstDigest = (name: string) => createHash('sha256').update(name).digest('hex');
 
 export interface ModelServerStats {
   requests: number;
@@ -62,6 +72,10 @@ export interface ModelServer {
   stats(): ModelServerStats;
   lastBody(): ChatBody | undefined;
   loadedModels(): string[];
+  /** What Ollama has on its disk: digests by name. */
+  installed(): Record<string, string>;
+  /** As `ollama pull` of somebody beside us does. */
+  replace(model: string, digest: string): void;
   setFault(fault: Fault | null): Promise<void>;
   /** Output tokens by name of the agent in the prompt. */
   setTokens(tokensByAgent: Record<string, number>): void;
@@ -72,7 +86,8 @@ export interface ModelServer {
 
 /** A model server of the OpenAI-compatible kind (and Ollama's own API) with real sockets, shared speed and faults to order. */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
-  const models = options.models ?? ['test-model'];
+  const models = [...(options.models ?? ['test-model'])];
+  const digests = new Map(models.map((name) => [name, firstDigest(name)]));
   const loaded = new Set<string>();
   const counted = { requests: 0, faulted: 0 };
   let tokensByAgent: Record<string, number> = {};
@@ -139,6 +154,12 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     else admit();
   }
 
+  /** Gives a version a name, in place of the one that had it. */
+  function name(model: string, digest: string): void {
+    if (!models.includes(model)) models.push(model);
+    digests.set(model, digest);
+  }
+
   function takeFault(): Fault | null {
     if (fault === null || ['down', 'freeze', 'keeps'].includes(fault.kind) || faultsLeft <= 0) return null;
     faultsLeft -= 1;
@@ -186,19 +207,49 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
       return generate(chatBody(await textOf(req)), false, res);
     if (req.method === 'POST' && path === '/api/chat') return generate(nativeBody(await textOf(req)), true, res);
     if (req.method === 'POST' && path === '/api/generate') {
-      const body = JSON.parse(await textOf(req)) as { model: string; keep_alive?: number };
+      const body = JSON.parse(await textOf(req)) as { model: string; keep_alive?: number; prompt?: string };
       if (!models.includes(body.model)) return refuse(res, 404, `model '${body.model}' not found`);
       if (body.keep_alive === 0 && fault?.kind === 'keeps') return refuse(res, 500, 'told to keep it');
       if (body.keep_alive === 0) loaded.delete(body.model);
-      else loaded.add(body.model);
-      return json(res, 200, { model: body.model, response: '', done: true });
+      else {
+        options.on?.load?.(body.model);
+        loaded.add(body.model);
+      }
+      const mute = options.mute?.includes(digests.get(body.model) ?? '') ?? false;
+      const response = body.prompt === undefined || mute ? '' : 'A lamp, and somebody who waits under it.';
+      return json(res, 200, { model: body.model, response, done: true });
+    }
+    if (req.method === 'POST' && path === '/api/copy') {
+      const { source, destination } = JSON.parse(await textOf(req)) as { source: string; destination: string };
+      const digest = digests.get(source);
+      if (digest === undefined) return refuse(res, 404, `model '${source}' not found`);
+      name(destination, digest);
+      return json(res, 200, {});
+    }
+    if (req.method === 'DELETE' && path === '/api/delete') {
+      const { model } = JSON.parse(await textOf(req)) as { model: string };
+      if (!digests.delete(model)) return refuse(res, 404, `model '${model}' not found`);
+      models.splice(models.indexOf(model), 1);
+      return json(res, 200, {});
+    }
+    if (req.method === 'POST' && path === '/api/pull') {
+      const { model } = JSON.parse(await textOf(req)) as { model: string };
+      const digest = options.registry?.[model];
+      res.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      if (digest === undefined) return void res.end('{"error":"pull model manifest: file does not exist"}\n');
+      res.write('{"status":"pulling manifest"}\n');
+      await options.on?.pull?.();
+      name(model, digest);
+      return void res.end('{"status":"verifying sha256 digest"}\n{"status":"success"}\n');
     }
     if (path === '/v1/models')
       return json(res, 200, { object: 'list', data: models.map((id) => ({ id, object: 'model' })) });
     if (path === '/api/version' || path === '/version') return json(res, 200, { version: '0.0.0-double' });
     if (path === '/api/tags') {
       const details = { parameter_size: '1B', quantization_level: 'Q4_K_M' };
-      return json(res, 200, { models: models.map((name) => ({ name, size: 1024 ** 3, details })) });
+      return json(res, 200, {
+        models: models.map((name) => ({ name, digest: digests.get(name), size: 1024 ** 3, details })),
+      });
     }
     if (path === '/api/ps') {
       return json(res, 200, {
@@ -242,6 +293,8 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     lastBody: () => lastBody,
     generations: () => streams.generations(),
     loadedModels: () => [...loaded],
+    installed: () => Object.fromEntries(digests),
+    replace: name,
     setFault,
     setTokens: (next) => {
       tokensByAgent = next;
