@@ -23,6 +23,7 @@ import { ballotRoutes } from './routes/ballots.ts';
 import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
+import { globeRoutes } from './routes/globe.ts';
 import { creditRoutes } from './routes/credits.ts';
 import { doctorRoutes } from './routes/doctor.ts';
 import { downloadRoutes } from './routes/downloads.ts';
@@ -170,6 +171,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     reflectionRoutes,
     driftRoutes,
     clusterRoutes,
+    globeRoutes,
     ballotRoutes,
     voteRoutes,
     guildRoutes,

@@ -67,6 +67,7 @@ export interface WorkflowStart {
     | 'weaveMemories'
     | 'rateDrift'
     | 'clusterAgents'
+    | 'placeGlobe'
     | 'mirrorPublic'
     | 'syncModels'
     | 'reconcileLedger'

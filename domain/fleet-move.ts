@@ -34,6 +34,7 @@ const ways: Readonly<Record<WorkflowType, WayToGoOn>> = {
   mirrorPublic: 'asked',
   payOutCreator: 'asked',
   payOutCreators: 'by_schedule',
+  placeGlobe: 'asked',
   pollSource: 'asked',
   pollSources: 'by_schedule',
   publishDrop: 'asked',

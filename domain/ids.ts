@@ -156,6 +156,9 @@ export function judgeWorkflowId(ratingId: string): string {
 export function clusterWorkflowId(period: string): string {
   return `clusters:${period}`;
 }
+export function globeWorkflowId(period: string): string {
+  return `globe:${period}`;
+}
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
@@ -172,6 +175,7 @@ export function weaveWorkflowId(period: string): string {
 }
 export const driftScheduleId = 'drift';
 export const clusterScheduleId = 'clusters';
+export const globeScheduleId = 'globe';
 export const reconcileScheduleId = 'reconcile';
 export const readinessScheduleId = 'readiness';
 /** `period` is `call-<requestId>`; a Schedule appends its time to the Schedule's own id instead. */
@@ -275,6 +279,7 @@ export const upkeepScheduleIds = [
   weaveScheduleId,
   driftScheduleId,
   clusterScheduleId,
+  globeScheduleId,
   reconcileScheduleId,
   paymentsScheduleId,
   payoutsScheduleId,

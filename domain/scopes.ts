@@ -16,6 +16,7 @@ export const scopeNouns = [
   'events',
   'fleet',
   'gateway',
+  'globe',
   'guilds',
   'health',
   'inbox',

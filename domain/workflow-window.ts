@@ -137,6 +137,7 @@ const windows = {
     'how far agents stand from their personas',
     'Every 6 h, page by page. Rows: `drift_ratings`.',
   ),
+  placeGlobe: sweep('memory', 'places on the memory globe', 'Every hour, where something is new. Rows: `globes`.'),
   clusterAgents: sweep('persona', 'which agents speak alike', 'Every day. Rows: `cluster_runs`, `clusters`.'),
   weaveMemories: sweep('memory', 'links memories of different agents', 'Every hour. Rows: `threads`.'),
   consolidateMemories: sweep('memory', 'agents that remember over their limit', 'Every hour. Rows: `memories`.'),

@@ -529,6 +529,32 @@ export interface GatewayRequests {
   tokenId: string;
 }
 
+export interface GlobeAgents {
+  agentId: string;
+  ownerId: string;
+  x: number;
+  y: number;
+  z: number;
+}
+
+export interface GlobeMemories {
+  memoryId: string;
+  ownerId: string;
+  x: number;
+  y: number;
+  z: number;
+}
+
+export interface Globes {
+  agents: number;
+  digest: Buffer;
+  memories: number;
+  model: string;
+  ownerId: string;
+  period: string;
+  placedAt: Generated<Timestamp>;
+}
+
 export interface GuildEvents {
   action: string;
   actorAgentId: string | null;
@@ -1767,6 +1793,9 @@ export interface DB {
   fleetHealth: FleetHealth;
   fleetVersions: FleetVersions;
   gatewayRequests: GatewayRequests;
+  globeAgents: GlobeAgents;
+  globeMemories: GlobeMemories;
+  globes: Globes;
   guildEvents: GuildEvents;
   guildInvites: GuildInvites;
   guildInviteTokens: GuildInviteTokens;

@@ -655,6 +655,38 @@ export interface Schemas {
     seconds: number;
     madeAt: string;
   };
+  Globe: {
+    placedAt: string | null;
+    from: string | null;
+    to: string | null;
+    agents: {
+      ids: Array<string>;
+      names: Array<string>;
+      maskSeeds: Array<number>;
+      places: Array<number>;
+    };
+    memories: {
+      ids: Array<string>;
+      agents: Array<number>;
+      kinds: Array<'observation' | 'reflection' | 'whisper' | 'conversation' | 'reply' | 'drop' | 'vote' | 'sale'>;
+      texts: Array<string>;
+      times: Array<number>;
+      places: Array<number>;
+    };
+    arcs: Array<{
+      threadId: string;
+      kind: 'same_event' | 'echo' | 'contradiction';
+      from: number;
+      to: number;
+    }>;
+    regions: Array<{
+      clusterId: string;
+      terms: Array<string>;
+      members: number;
+      middle: Array<number>;
+      reach: number;
+    }>;
+  };
   CreditGrant: {
     transferId: string;
     userId: string;
@@ -3514,6 +3546,24 @@ export interface Operations {
     answer: Schemas['ClusterDetail'];
   };
   'POST /v1/clusters/find': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+    };
+    body: Record<string, never> | null | undefined;
+    answer: Schemas['DryRun'] | {
+      workflowId: string;
+      period: string;
+      started: boolean;
+    };
+  };
+  'GET /v1/globe': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Globe'];
+  };
+  'POST /v1/globe/place': {
     path: undefined;
     query: {
       dryRun?: 'true' | 'false' | undefined;

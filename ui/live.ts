@@ -24,6 +24,7 @@ const touchedBy: Record<string, readonly string[]> = {
   drop: ['/v1/drops', '/v1/deliveries'],
   drops: ['/v1/drops'],
   fleet: ['/v1/fleet', '/v1/machines', '/v1/agents', '/v1/services', '/v1/models'],
+  globe: ['/v1/globe'],
   guild: ['/v1/guilds', '/v1/invites'],
   health: ['/v1/health', '/v1/inbox'],
   ledger: ['/v1/ledger'],

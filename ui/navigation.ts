@@ -1,4 +1,14 @@
-import { Activity, Bell, Drama, type LucideIcon, Megaphone, Server, ShoppingBag, UsersRound } from 'lucide-react';
+import {
+  Activity,
+  Bell,
+  Drama,
+  Globe,
+  type LucideIcon,
+  Megaphone,
+  Server,
+  ShoppingBag,
+  UsersRound,
+} from 'lucide-react';
 import { text } from './text.ts';
 
 export interface NavigationEntry {
@@ -13,6 +23,7 @@ export const navigation: readonly NavigationEntry[] = [
   { to: '/fleet', label: text.nav.fleet, icon: Server },
   { to: '/masks', label: text.nav.masks, icon: Drama },
   { to: '/drops', label: text.nav.drops, icon: Megaphone },
+  { to: '/globe', label: text.nav.globe, icon: Globe },
   { to: '/market', label: text.nav.market, icon: ShoppingBag },
   { to: '/guilds', label: text.nav.guilds, icon: UsersRound },
   { to: '/operations', label: text.nav.operations, icon: Activity },

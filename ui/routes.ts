@@ -1,6 +1,7 @@
 import { createRouter } from '@tanstack/react-router';
 import { agentRoute } from './agents/route.ts';
 import { fleetRoute } from './fleet/route.ts';
+import { globeRoute } from './globe/route.ts';
 import { homeRoute } from './home/route.ts';
 import { masksRoute } from './masks/route.ts';
 import { dropRoutes } from './drops/routes.ts';
@@ -16,6 +17,7 @@ const views = [
   fleetRoute,
   masksRoute,
   agentRoute,
+  globeRoute,
   ...dropRoutes,
   ...marketRoutes,
   ...guildRoutes,

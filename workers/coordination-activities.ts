@@ -5,6 +5,7 @@ import { createBallotActivities } from '../activities/ballots.ts';
 import { createCompareActivities } from '../activities/compare-insights.ts';
 import { createConsolidationActivities } from '../activities/consolidation.ts';
 import { createClusterActivities } from '../activities/clusters.ts';
+import { createGlobeActivities } from '../activities/globe.ts';
 import { createDriftActivities } from '../activities/drift.ts';
 import { createEgoActivities } from '../activities/ego.ts';
 import { createCompositionActivities } from '../activities/compositions.ts';
@@ -49,7 +50,9 @@ import { createBallotStore } from '../stores/ballots.ts';
 import { createBlessingStore } from '../stores/blessings.ts';
 import { createConsolidationStore } from '../stores/consolidation.ts';
 import { openClusterer } from '../integrations/clustering/clusterer.ts';
+import { placeOnSphere } from '../integrations/globe/placer.ts';
 import { createClusterStore } from '../stores/clusters.ts';
+import { createGlobeStore } from '../stores/globe.ts';
 import { createDisputeStore } from '../stores/disputes.ts';
 import { createDriftStore } from '../stores/drift.ts';
 import { createEgoMintStore } from '../stores/ego-minting.ts';
@@ -123,6 +126,7 @@ export function createWorkerStores(db: Database) {
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
+    globe: createGlobeStore(db),
     invites: createInviteStore(db),
     judgements: createJudgementStore(db),
     reflections: createReflectionStore(db),
@@ -218,6 +222,7 @@ export function createCoordinationActivities(
     createInviteActivities({ ...stores, fleet }),
     createJudgementActivities({ ...stores, fleet }),
     createClusterActivities({ ...stores, fleet, openClusterer }),
+    createGlobeActivities({ ...stores, fleet, placeOnSphere }),
     createServiceRequestActivities({ runs: stores.serviceRuns }),
     createSpawnActivities({ ...stores, fleet, embedderOf, memorySearch }),
     createDropActivities(stores),

@@ -18,6 +18,7 @@ import {
   consolidateScheduleId,
   driftScheduleId,
   egoScheduleId,
+  globeScheduleId,
   paymentsScheduleId,
   payoutsScheduleId,
   dropsScheduleId,
@@ -135,6 +136,8 @@ const standing: Readonly<Record<Exclude<UpkeepScheduleId, typeof backupScheduleI
   }),
   [weaveScheduleId]: startOf('weaveMemories', 'weave-memories', { intervals: [{ every: '1 hour' }] }),
   [driftScheduleId]: startOf('rateDrift', 'drift', { intervals: [{ every: '6 hours' }] }),
+  // After the weaving, whose threads it draws.
+  [globeScheduleId]: startOf('placeGlobe', 'globe', { intervals: [{ every: '1 hour', offset: '20 minutes' }] }),
   [clusterScheduleId]: startOf('clusterAgents', 'clusters', { calendars: [{ hour: 5 }] }),
   [reconcileScheduleId]: startOf('reconcileLedger', 'reconcile', {
     intervals: [{ every: '1 hour', offset: '15 minutes' }],

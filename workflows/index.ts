@@ -16,6 +16,7 @@ export { holdBallot } from './hold-ballot.ts';
 export { inviteToGuild } from './invite-to-guild.ts';
 export { judgeFleetHealth } from './judge-fleet-health.ts';
 export { judgeDrift } from './judge-drift.ts';
+export { placeGlobe } from './place-globe.ts';
 export { pollSource } from './poll-source.ts';
 export { pollSources } from './poll-sources.ts';
 export { publishDrop } from './publish-drop.ts';

@@ -1581,6 +1581,7 @@ test('shows and gives nothing of another owner', async () => {
     ['GET', '/v1/agents/vesper-001/drift'],
     ['POST', '/v1/drift/rate'],
     ['POST', '/v1/clusters/find'],
+    ['POST', '/v1/globe/place'],
     ['GET', '/v1/machines/big'],
     ['POST', '/v1/machines/big/drain'],
     ['POST', '/v1/machines/big/kill'],

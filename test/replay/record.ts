@@ -58,6 +58,7 @@ const histories = fileURLToPath(new URL('./histories/', import.meta.url));
 
 const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
+const globeHistories = ['place-globe-done'];
 const readinessHistories = ['assess-readiness-done', 'assess-readiness-refused', 'assess-readiness-each-machine'];
 
 const run = promisify(execFile);
@@ -133,6 +134,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   if (!isAlone(workHistories) && !isAlone(modelHistories)) await recordPurchases();
   rest.startWorker('pc2');
   await rest.settled(['pc2']);
+  if (isAlone(globeHistories)) return recordGlobe();
   if (isAlone(modelHistories)) return recordModels({ client, ...rest }, save);
   await recordReadiness();
   if (isAlone(readinessHistories)) {
@@ -283,6 +285,7 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
     args: [{ period: 'recorded' }],
   });
   await save('cluster-agents-done', 'clusters:recorded');
+  await recordGlobe();
   await client.workflow.execute('reconcileLedger', {
     workflowId: 'reconcile:recorded',
     taskQueue: coordinationQueue,
@@ -293,6 +296,15 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
   /** Whether only some of these are wanted. */
   function isAlone(names: readonly string[]): boolean {
     return wanted.length > 0 && wanted.every((name) => names.some((one) => one.startsWith(name)));
+  }
+
+  async function recordGlobe(): Promise<void> {
+    await client.workflow.execute('placeGlobe', {
+      workflowId: 'globe:recorded',
+      taskQueue: coordinationQueue,
+      args: [{ period: 'recorded' }],
+    });
+    await save('place-globe-done', 'globe:recorded');
   }
 
   /** One that is judged, and one whose folder no machine allows. */

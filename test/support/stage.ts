@@ -17,6 +17,7 @@ import { createCompareActivities } from '../../activities/compare-insights.ts';
 import { createCompositionActivities } from '../../activities/compositions.ts';
 import { createConsolidationActivities } from '../../activities/consolidation.ts';
 import { createClusterActivities } from '../../activities/clusters.ts';
+import { createGlobeActivities } from '../../activities/globe.ts';
 import { createDropActivities } from '../../activities/drops.ts';
 import { createDriftActivities } from '../../activities/drift.ts';
 import { createEgoActivities } from '../../activities/ego.ts';
@@ -56,7 +57,9 @@ import { createBlessingStore } from '../../stores/blessings.ts';
 import { createCompositionStore } from '../../stores/compositions.ts';
 import { createConsolidationStore } from '../../stores/consolidation.ts';
 import { openClusterer } from '../../integrations/clustering/clusterer.ts';
+import { placeOnSphere } from '../../integrations/globe/placer.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
+import { createGlobeStore } from '../../stores/globe.ts';
 import { createDisputeStore } from '../../stores/disputes.ts';
 import { createDriftStore } from '../../stores/drift.ts';
 import { createEgoMintStore } from '../../stores/ego-minting.ts';
@@ -164,6 +167,7 @@ export async function openStage(
     outputs: createOutputStore(db),
     drift: createDriftStore(db),
     clusters: createClusterStore(db),
+    globe: createGlobeStore(db),
     spawns: createSpawnStore(db),
     invites: createInviteStore(db),
     judgements: createJudgementStore(db),
@@ -459,6 +463,7 @@ type Stores = Omit<
     Parameters<typeof createInviteActivities>[0] &
     Parameters<typeof createJudgementActivities>[0] &
     Parameters<typeof createClusterActivities>[0] &
+    Parameters<typeof createGlobeActivities>[0] &
     Parameters<typeof createSpawnActivities>[0] &
     Parameters<typeof createReconciliationActivities>[0] &
     Parameters<typeof createReadinessActivities>[0] &
@@ -468,7 +473,7 @@ type Stores = Omit<
     Parameters<typeof createCompositionActivities>[0] &
     Parameters<typeof createDropActivities>[0] &
     Omit<Parameters<typeof createPurchaseActivities>[0], 'providers'>,
-  'fleet' | 'embedderOf' | 'openClusterer'
+  'fleet' | 'embedderOf' | 'openClusterer' | 'placeOnSphere'
 >;
 
 function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createFleetReader>) {
@@ -500,6 +505,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     createInviteActivities({ ...stores, fleet }),
     createJudgementActivities({ ...stores, fleet }),
     createClusterActivities({ ...stores, fleet, openClusterer }),
+    createGlobeActivities({ ...stores, fleet, placeOnSphere }),
     createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     createCompositionActivities({ ...stores, fleet }),
     createDropActivities(stores),

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listingSlug } from '../../domain/listing-slugs.ts';
 import { createBallotStore } from '../../stores/ballots.ts';
+import { createGlobeStore } from '../../stores/globe.ts';
 import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
 import { openShop, type Shop } from '../support/market.ts';
@@ -148,7 +149,19 @@ async function seedHostile(shop: Shop): Promise<string[]> {
   await sql`update agents set name = ${hostileText(60)}, persona = ${hostileText(900)} where id = 'rook-001'`.execute(
     db,
   );
-  await post('/v1/agents/rook-001/memories', { text: hostileText(900) });
+  const memory = await post('/v1/agents/rook-001/memories', { text: hostileText(900) });
+  await createGlobeStore(db).store(api.ownerId, {
+    period: 'hostile',
+    model: 'none',
+    digest: Buffer.alloc(32),
+    agents: [{ id: 'rook-001', x: 1, y: 0, z: 0 }],
+    memories: [{ id: memory, x: 0, y: 1, z: 0 }],
+  });
+  // Its name is a slug; what it says of itself is anything.
+  await sql`insert into services (id, owner_id, spec, state, reason)
+    values ('hostile', ${api.ownerId}, ${{ id: 'hostile', kind: 'process', source: 'hostile.yaml' }}, 'down', ${hostileText(300)})`.execute(
+    db,
+  );
   const listing = await shop.list({ title: hostileText(120), summary: hostileText(1_900) });
   await shop.grant(api.ownerId, 5_000);
   const bought = await shop.buy(listing, { by: { ownerId: api.ownerId, token: api.tokens.operator } });
@@ -196,6 +209,8 @@ async function seedHostile(shop: Shop): Promise<string[]> {
     });
   return [
     '/',
+    '/fleet',
+    '/globe',
     '/masks',
     '/agents/rook-001',
     '/agents/rook-001?tab=memories',

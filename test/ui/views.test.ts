@@ -8,6 +8,7 @@ const addresses = [
   '/',
   '/fleet',
   '/masks',
+  '/globe',
   '/agents/vesper-001',
   '/agents/vesper-001?tab=memories',
   '/nothing-is-here',

@@ -32,11 +32,18 @@ export function Table<Row>({ caption, columns, rows, keyOf }: Props<Row>) {
         <tbody>
           {rows.map((row) => (
             <tr key={keyOf(row)}>
-              {columns.map(({ title, cell, isNumber }) => (
-                <td key={title} className={isNumber ? 'number' : undefined}>
-                  {cell(row)}
-                </td>
-              ))}
+              {columns.map(({ title, cell, isNumber }, i) => {
+                const className = isNumber ? 'number' : undefined;
+                return i === 0 ? (
+                  <th key={title} scope="row" className={className}>
+                    {cell(row)}
+                  </th>
+                ) : (
+                  <td key={title} className={className}>
+                    {cell(row)}
+                  </td>
+                );
+              })}
             </tr>
           ))}
         </tbody>
