@@ -51,7 +51,6 @@ async function bring({ machineId, modelId }: ModelOnMachine): Promise<SyncEnd> {
   const options = {
     taskQueue: machineQueue(machineId),
     scheduleToStartTimeout: '1 minute',
-    heartbeatTimeout: '10 seconds',
     retry: { initialInterval: '5 seconds', maximumInterval: '1 minute', maximumAttempts: 5 },
     summary: `${modelId} on ${machineId}`,
   } as const;
@@ -59,8 +58,13 @@ async function bring({ machineId, modelId }: ModelOnMachine): Promise<SyncEnd> {
   const { fetchModelVersion } = proxyActivities<ModelVersionActivities>({
     ...options,
     startToCloseTimeout: '12 hours',
+    heartbeatTimeout: '10 seconds',
   });
-  const { serveModelVersion } = proxyActivities<ModelVersionActivities>({ ...options, startToCloseTimeout: '1 hour' });
+  const { serveModelVersion } = proxyActivities<ModelVersionActivities>({
+    ...options,
+    startToCloseTimeout: '1 hour',
+    heartbeatTimeout: '10 seconds',
+  });
   try {
     const end = await fetchModelVersion({ modelId });
     if (end !== null) return end;

@@ -67,7 +67,7 @@ const notWorthTelling = /^(node_modules|site-packages|venv|virtualenv|__pycache_
 
 /** Hidden folders of tools, which hold copies, caches and what an editor keeps: nobody misses them. */
 const hiddenByCustom =
-  /^\.(git|hg|svn|jj|venv|virtualenv|tox|nox|eggs|direnv|pixi|cache|\w+_cache|ipynb_checkpoints|npm|yarn|pnpm-store|parcel-cache|turbo|next|nuxt|svelte-kit|gradle|m2|terraform|idea|vscode|vs|fleet|trash\w*|spotlight\w*)$/i;
+  /^\.(git|hg|svn|jj|venv|virtualenv|tox|nox|eggs|direnv|pixi|cache|\w+_cache|ipynb_checkpoints|npm|yarn|pnpm-store|parcel-cache|turbo|next|nuxt|svelte-kit|gradle|m2|terraform|idea|vscode|vs|trash\w*|spotlight\w*)$/i;
 
 export class TreeRefused extends Error {
   override readonly name = 'TreeRefused';

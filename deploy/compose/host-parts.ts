@@ -210,6 +210,8 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       environment: {
         ...ours('api'),
         SOULFRA_BOOTSTRAP_TOKEN_FILE: places.secret('operator_token'),
+        // The proxy of the kit's Caddyfile, which runs on this host.
+        SOULFRA_TRUST_PROXY: '127.0.0.1',
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
       },

@@ -47,8 +47,7 @@ afterAll(async () => {
 
 async function startModelServer(machineId: string): Promise<void> {
   const port = ports[machines.indexOf(machineId as 'mainpc')]!;
-  // As many as the fleet file says that the larger machine serves at once: what waited inside of the server would count as stalled.
-  const args = ['--port', String(port), '--slots', '16', '--speed', '60', '--models', 'heavy_q4,light_q4'];
+  const args = ['--port', String(port), '--slots', '8', '--speed', '60', '--models', 'heavy_q4,light_q4'];
   modelServers.set(machineId, lab.startProcess(`models-${machineId}`, ['test/support/model-server.ts', ...args], {}));
   await until(`the model server of ${machineId} answers`, () =>
     fetch(`http://127.0.0.1:${port}/v1/models`).then(
@@ -162,6 +161,8 @@ test('requests whose API was killed end by themselves, and no workflow of them i
   await api.process.end('SIGKILL');
   await answers;
   // What ended in the moments before anybody could know that its reader is dead is left to retention, and holds no sequence.
+  // On a busy box some fail (MODEL_STALLED: this fleet gives a call up after a second without a word) and are tried again; a stream that
+  // had begun has failed by then. That happens while the API lives, too, which takes such rows away at once: here they stay to be seen.
   await until('none is open', async () => (await awaited()).length === 0, 120_000);
   await until('no workflow runs', async () => (await running()) === 0, 120_000);
   api = await lab.startApi(ports[2]);

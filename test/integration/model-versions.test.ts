@@ -1,7 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
 import { type Fleet } from '../../domain/fleet.ts';
 import { copyName } from '../../domain/model-manifest.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -72,6 +75,16 @@ async function ask<T>(path: string, body?: object): Promise<T> {
   });
   if (!response.ok) throw new Error(await response.text());
   return (await response.json()) as T;
+}
+
+const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+function soulfra(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const env = { PATH: process.env['PATH'], SOULFRA_URL: api.url, SOULFRA_TOKEN: api.token };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [launcher, ...args, '--yes'], { cwd: folder, env }, (err, out, told) => {
+      resolve({ code: err === null ? 0 : Number(err.code), out, err: told });
+    });
+  });
 }
 
 interface Shown {
@@ -174,6 +187,28 @@ test('a machine that has no accepted version polls nothing, and polls again once
   await until('it is told', async () => (await versions())['pc2']?.state === 'refused');
   await lab.apply(fleetWith([second]));
   await until('both poll', async () => (await polled('mainpc')) && (await polled('pc2')));
+});
+
+test('verified, pinned and rolled back by command', async () => {
+  const file = join(folder, 'fleet.yaml');
+  writeFileSync(file, stringify(fleetWith(undefined)));
+  await until('both say so', async () => Object.values(await versions()).every(({ state }) => state === 'verified'));
+  const verified = await soulfra('models', 'verify');
+  expect(verified.out.match(/verified/g)).toHaveLength(2);
+  expect(verified.code).toBe(0);
+  expect(await soulfra('models', 'pin', '--file', file)).toMatchObject({ code: 0 });
+  expect(readFileSync(file, 'utf8')).toContain(second);
+  writeFileSync(file, stringify(fleetWith([second, first])));
+  expect(await soulfra('apply', file)).toMatchObject({ code: 0 });
+  const back = await soulfra('models', 'roll-back', model, '--file', file);
+  expect(back.err).toBe('');
+  expect(back.out.match(/brought/g)).toHaveLength(2);
+  for (const server of Object.values(servers)) expect(server.loadedModels()).toEqual([copyName(model, first)]);
+  await until('both say so', async () =>
+    Object.values(await versions()).every(({ state, digest }) => state === 'verified' && digest === first),
+  );
+  const again = await soulfra('models', 'roll-back', 'heavy_q4', '--file', file);
+  expect(again).toMatchObject({ code: 2, err: expect.stringContaining('accepts no version of heavy_q4') as string });
 });
 
 test('every machine says which version of fleet.yaml it goes by', async () => {

@@ -421,6 +421,13 @@ describe('units of systemd', () => {
     }
   });
 
+  test('the API takes the word of the proxy of this host, which reaches it from where it is told', () => {
+    const [, proxy] = [...config].find(([path]) => path.endsWith('Caddyfile'))!;
+    expect(proxy).toContain('reverse_proxy 127.0.0.1:17000');
+    const trusting = units.filter(([, text]) => text.includes('SOULFRA_TRUST_PROXY=127.0.0.1'));
+    expect(trusting.map(([path]) => path)).toEqual(['units/pc2/soulfra-kit-api.service']);
+  });
+
   test('a changed setting of a server is a change of its unit alone', () => {
     const other = new Map([...config].map(([path, text]) => [path, path.endsWith('redis.conf') ? `${text}#\n` : text]));
     const now = unitFiles(site, layout, other, 'root');
