@@ -9,7 +9,7 @@ const unseen =
   /[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ue000-\uf8ff\ufeff\ufff9-\ufffb\u{e0000}-\u{10ffff}]/gu;
 
 /** The text without unseen marks and without control characters but line feed and tab. */
-export function withoutUnseen(text: string): string {
+function withoutUnseen(text: string): string {
   return text.replace(unseen, '').replace(/[^\P{Cc}\n\t]/gu, '');
 }
 
