@@ -7,6 +7,7 @@ import { migrate } from '../../stores/migrate.ts';
 import { type Env, openHome } from '../embedded/home.ts';
 import { finishSwap, isSwapping, seatOf, swapHome } from '../embedded/home-swap.ts';
 import { endLeftovers, recordParts } from '../embedded/leftovers.ts';
+import { refuseMoved } from '../embedded/moved.ts';
 import { appStamp, writeStamp } from '../embedded/version.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { compareFile } from './archive.ts';
@@ -124,6 +125,8 @@ async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
  */
 async function claim(into: string, env: Env): Promise<void> {
   if (!existsSync(into)) return;
+  // What it would bring back lives elsewhere by now.
+  refuseMoved(into);
   mustOwn(into);
   mustMove(into);
   if (readdirSync(into).length > 0 && !existsSync(join(into, 'run')) && !existsSync(join(into, 'secrets.json')))
