@@ -53,6 +53,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   const into = seatOf(options.into);
   const since = performance.now();
   finishSwap(into);
+  refuseMoved(into);
   const { archive, record } = findArchive(wanted, folders);
   const { app } = appStamp(repositoryRoot);
   if (record !== undefined) refuseNewer(record, app);
@@ -125,7 +126,7 @@ async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
  */
 async function claim(into: string, env: Env): Promise<void> {
   if (!existsSync(into)) return;
-  // What it would bring back lives elsewhere by now.
+  // What it would bring back lives elsewhere by now, or since a moment ago.
   refuseMoved(into);
   mustOwn(into);
   mustMove(into);
