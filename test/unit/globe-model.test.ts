@@ -30,8 +30,8 @@ async function begunFrom(lastModel: string): Promise<{ begun: number[]; stood: n
       return Float64Array.from(stood);
     },
   } as unknown as GlobeDeps;
-  const { placeGlobePoints } = createGlobeActivities(deps);
-  const placed = await new MockActivityEnvironment().run(placeGlobePoints, { period: 'now' });
+  const activities = createGlobeActivities(deps);
+  const placed = await new MockActivityEnvironment().run(() => activities.placeGlobePoints({ period: 'now' }));
   expect(placed).toEqual({ agents: 1, memories: 2, unchanged: false });
   return { begun, stood };
 }
