@@ -94,6 +94,7 @@ export function readinessCommands(program: Command): void {
       if (paths.length > 0) {
         const runId = await begin(client, paths, options, json);
         if (runId === undefined) return;
+        if (format === 'table') line(dim('The fleet assesses it; Ctrl-C ends the waiting alone.'));
         await ended(client, runId);
       }
       const { documents, sarif, ...report } = await client.get<

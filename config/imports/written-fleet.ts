@@ -124,7 +124,7 @@ export function mergeImport(files: ImportFiles, found: WholeServicesFile): Merge
   merged.gone = (last?.services ?? []).filter(({ id }) => !found.services.some((other) => other.id === id)).length;
   // A text that nothing was changed in keeps every byte, also where a person lays it out otherwise.
   if (touched) merged.text = doc.toString({ lineWidth: 0, flowCollectionPadding: true });
-  merged.open = openOf((touched ? parsedOf(merged.text, files.imported) : mine).services ?? []);
+  merged.open = openOf((touched ? (doc.toJS({ maxAliasCount: 200 }) as ServicesFile) : mine).services ?? []);
   return merged;
 }
 

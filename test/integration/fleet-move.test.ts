@@ -216,7 +216,8 @@ test('a stopped one is taken along whole, with the keys that its rows were seale
   expect(readFileSync(join(kit, movedArchive)).subarray(0, 21).toString()).toBe('age-encryption.org/v1');
   expect(() => refuseMoved(stage.home)).toThrow(/was moved to/);
   // Nor does a backup bring it back beside the one that was moved.
-  expect((await stage.run(['restore', 'newest'])).failed).toMatchObject({
+  const env = { SOULFRA_BACKUP_KEY_FILE: join(kit, 'secrets', movedKey) };
+  expect((await stage.run(['restore', 'newest'], { env })).failed).toMatchObject({
     code: 'CONFLICT',
     message: expect.stringMatching(/was moved to/),
   });
