@@ -34,3 +34,4 @@ async def main() -> None:
 
 
 asyncio.run(main())
+os._exit(0)  # all is done; threads of the SDK may crash a Python that takes itself down

@@ -54,8 +54,8 @@ function start(file: string, env: Record<string, string>) {
     /** @returns how it ended, and what it said */
     async stopped(signal?: NodeJS.Signals) {
       if (child.exitCode === null && signal !== undefined) child.kill(signal);
-      const [code] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode];
-      return { code: code as number, said: await said };
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      return { code: child.exitCode, endedBy: child.signalCode, said: await said };
     },
   };
 }
@@ -123,7 +123,7 @@ test.skipIf(noPython)(
     const bad = await submit('native-counter', { picture: 1 });
     expect(await ended(bad)).toMatchObject({ state: 'failed', reason: 'the input has no text' });
     await stage.client.workflow.getHandle(workWorkflowId(bad)).result();
-    expect((await native.stopped('SIGTERM')).code).toBe(0);
+    expect(await native.stopped('SIGTERM')).toMatchObject({ code: 0, endedBy: null });
   },
   manyWaitsMs,
 );
