@@ -73,7 +73,8 @@ export async function registerUi(app: Api, folder = builtFolder) {
   app.route({
     method: 'GET',
     url: '/assets/*',
-    config: { role: 'none' },
+    // A house behind one address opens many pages, and a page whose parts are refused is broken until it is loaded anew.
+    config: { role: 'none', rateLimit: false },
     schema: { hide: true },
     handler: (request, reply) => {
       const name = (request.params as { '*': string })['*'];
