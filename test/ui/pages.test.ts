@@ -42,7 +42,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
           found[address] = { findings, run, over, faults: faults.splice(0) };
         if (process.env['SOULFRA_SHOTS'])
           await page.screenshot({
-            path: `${process.env['SOULFRA_SHOTS']}/${name.replaceAll(' ', '-')}${address.replaceAll('/', '_')}.png`,
+            path: `${process.env['SOULFRA_SHOTS']}/${name.replaceAll(' ', '-')}${address.replaceAll(/[/?]/g, '_')}.png`,
             fullPage: true,
           });
       }
@@ -70,6 +70,37 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await page.getByText(/^All well since/).waitFor();
     await close();
   }, 60_000);
+
+  test('the audit log is followed from a write to all that one thing met, and is not for a member', async () => {
+    const guildId = addresses.find((address) => address.startsWith('/guilds/'))!.slice('/guilds/'.length);
+    const { page, faults, close } = await stage.visit();
+    await page.goto(`${stage.url}/operations/audit`);
+    await settled(page);
+    const table = page.getByRole('region', { name: 'Audit log' });
+    await page.getByLabel('About', { exact: true }).fill(guildId);
+    await page.getByLabel('Outcome').selectOption('done');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.waitForURL(`**/operations/audit?subject=${guildId}&outcome=done`);
+    await table.getByRole('rowheader', { name: 'POST /v1/guilds', exact: true }).waitFor();
+    const kept = await table.getByRole('rowheader').count();
+    expect(kept).toBeGreaterThan(0);
+    expect(await table.getByRole('link', { name: guildId }).count()).toBe(kept);
+
+    await page.getByLabel('Since').fill('2999-01-01');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.getByText('No write is like that').waitFor();
+    await page.getByRole('link', { name: 'Show all' }).click();
+    await table.getByRole('rowheader').first().waitFor();
+    expect(await page.getByLabel('About', { exact: true }).inputValue()).toBe('');
+    expect(faults).toEqual([]);
+    await close();
+
+    const other = await stage.visit({ as: shop.buyer });
+    await other.page.goto(`${stage.url}/operations/audit`);
+    await other.page.getByText('Not for your role').waitFor();
+    expect(await axeFindings(other.page)).toEqual([]);
+    await other.close();
+  }, 90_000);
 
   test('bought for credits, verified offline, redeemed twice: the second is refused', async () => {
     await shop.grant(shop.buyer.ownerId, 2_500);
@@ -229,6 +260,8 @@ async function seedHostile(shop: Shop): Promise<string[]> {
     '/operations/readiness',
     '/operations/schedules',
     '/operations/people',
+    '/operations/audit',
+    '/operations/audit?outcome=refused&since=2026-01-01',
     '/store',
     `/l/${listingSlug({ id: listing, title: hostileText(120) })}`,
     '/join',
