@@ -158,8 +158,8 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     expect(asked.filter((url) => /\/tour-/.test(url))).toEqual([]);
     await page.locator('.rail').getByRole('button').click();
     await page.getByRole('menuitem', { name: 'A look around' }).click();
-    await told('What needs you').focus();
-    await page.keyboard.press('Escape');
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    await told('What needs you').press('Escape');
     await told('What needs you').waitFor({ state: 'detached' });
     expect(faults.filter(isFault)).toEqual([]);
     await close();
