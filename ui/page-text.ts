@@ -59,6 +59,7 @@ export const pageText = {
     kind: 'Kind of license',
     kinds: 'Kinds of license',
     payBy: 'Pay by',
+    creditsAtOnce: 'Credits, at once',
     credits: (balance: string) => `Credits, at once: you have ${balance}`,
     card: 'Card, at the provider’s page',
     buyFor: (price: string) => `Buy for ${price}`,

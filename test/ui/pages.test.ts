@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listingSlug } from '../../domain/listing-slugs.ts';
 import { createBallotStore } from '../../stores/ballots.ts';
+import { appendEvents } from '../../stores/events.ts';
 import { createGlobeStore } from '../../stores/globe.ts';
 import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
@@ -70,6 +71,55 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await page.getByText(/^All well since/).waitFor();
     await close();
   }, 60_000);
+
+  test('what is being told is not cut off by what comes meanwhile, which is told next', async () => {
+    const { api, db } = shop;
+    let told = 0;
+    const conclude = async (text: string) => {
+      told += 1;
+      const common = { agentId: 'vesper-001', importance: 5, occurredAt: '2026-11-20T08:00:00Z' };
+      const lines = [
+        { ...common, text: `What ${text} rests on.`, externalKey: `told-${told}` },
+        { ...common, type: 'reflection', text, evidence: [`told-${told}`], externalKey: `insight-${told}` },
+      ];
+      const kept = await api.call('POST', '/v1/memories', {
+        raw: lines.map((line) => JSON.stringify(line)).join('\n'),
+        headers: { 'content-type': 'application/x-ndjson' },
+      });
+      expect(kept.status, kept.text).toBeLessThan(300);
+      await appendEvents(db, [{ ownerId: api.ownerId, type: 'run.done', subject: `run_told_${told}`, data: {} }]);
+    };
+    await conclude('The ferry is late whenever the bell is.');
+    const { page, faults, close } = await stage.visit({ reducedMotion: false });
+    await page.addInitScript(
+      `window.spoken = [];
+      window.cuts = 0;
+      Object.defineProperty(window, 'speechSynthesis', {
+        value: { speak: (utterance) => window.spoken.push(utterance), cancel: () => { window.cuts += 1; } },
+      });`,
+    );
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    await page.getByText('Live', { exact: true }).first().waitFor();
+    await page.getByRole('button', { name: 'Open the narration' }).click();
+    await page.locator('.narration-text').waitFor();
+    await page.getByRole('button', { name: 'Speak' }).click();
+    await page.waitForFunction('window.spoken.length === 1');
+    const before = await page.evaluate<number>('window.cuts');
+    const caption = await page.locator('.narration-text').innerText();
+
+    await conclude('Nobody has counted the boats since.');
+    const history = page.locator('.narration-history li');
+    await history.filter({ hasText: 'Nobody has counted the boats' }).waitFor({ state: 'attached' });
+    expect(await page.evaluate('[window.spoken.length, window.cuts]')).toEqual([1, before]);
+    expect(await page.locator('.narration-text').innerText()).toBe(caption);
+
+    await page.evaluate(`window.spoken[0].dispatchEvent(new Event('end'))`);
+    await page.waitForFunction('window.spoken.length === 2');
+    expect(await page.evaluate('window.spoken[1].text')).toContain('Nobody has counted the boats since.');
+    expect(faults).toEqual([]);
+    await close();
+  }, 90_000);
 
   test('the audit log is followed from a write to all that one thing met, and is not for a member', async () => {
     const guildId = addresses.find((address) => address.startsWith('/guilds/'))!.slice('/guilds/'.length);

@@ -1,5 +1,3 @@
-import type { LiveEvent } from '../live.ts';
-
 export interface Line {
   id: string;
   agentId: string | null;
@@ -16,7 +14,7 @@ const leastMs = 3_500;
 export const readingMs = (text: string, speed: number) => Math.max(leastMs, text.length * characterMs) / speed;
 
 /** What an event says that there is to tell. */
-export function toldBy({ type }: Pick<LiveEvent, 'type'>): boolean {
+export function toldBy({ type }: { type: string }): boolean {
   return type === 'run.done' || type.startsWith('drop.') || type.startsWith('reflection.');
 }
 
@@ -26,4 +24,34 @@ export function joined(known: readonly Line[], found: readonly Line[], most = 20
   const fresh = found.filter(({ id }) => !ids.has(id));
   if (fresh.length === 0) return known as Line[];
   return [...fresh, ...known].toSorted((a, b) => b.at.localeCompare(a.at)).slice(0, most);
+}
+
+/** What is new is told first; where all was told it begins again, with the newest. Undefined: nothing but what was just told. */
+export function nextLine(lines: readonly Line[], seen: Set<string>): Line | undefined {
+  const unseen = lines.find(({ id }) => !seen.has(id));
+  if (unseen || lines.length < 2) return unseen;
+  seen.clear();
+  return lines[0];
+}
+
+interface Page<Row> {
+  items: Row[];
+  nextCursor: string | null;
+}
+
+/** The newest of a list, back to one that is known: a sweep draws more at once than one page holds. Where none is known, one page. */
+export async function untilKnown<Row extends { id: string }>(
+  known: ReadonlySet<string>,
+  read: (page: { cursor?: string }) => Promise<Page<Row>>,
+  mostPages = 10,
+): Promise<Row[]> {
+  const found: Row[] = [];
+  let page: { cursor?: string } = {};
+  for (let pages = 0; pages < mostPages; pages += 1) {
+    const { items, nextCursor } = await read(page);
+    found.push(...items);
+    if (known.size === 0 || nextCursor === null || items.some(({ id }) => known.has(id))) break;
+    page = { cursor: nextCursor };
+  }
+  return found;
 }

@@ -72,12 +72,7 @@ export function AuditView() {
 
 type Typed = Record<'actor' | 'subject' | 'since' | 'outcome', string>;
 
-const typedOf = ({ actor = '', subject = '', since = '', outcome = '' }: AuditSearch): Typed => ({
-  actor,
-  subject,
-  since,
-  outcome,
-});
+const typedOf = (search: AuditSearch): Typed => ({ actor: '', subject: '', since: '', outcome: '', ...search });
 
 /** Read when they are sent: half an id finds nothing. */
 function Filters({ search }: { search: AuditSearch }) {
