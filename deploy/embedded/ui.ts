@@ -1,16 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { DomainError } from '../../domain/errors.ts';
+import { isBuilt, putInPlace } from './built-pages.ts';
 import { repositoryRoot } from './own-parts.ts';
 import type { Screen } from './screen.ts';
 
-/** Written beside the built pages: what they were built of. */
-const hashFile = 'source-hash.txt';
 /** What of other rooms is built in, and the versions of everything that comes from elsewhere. */
 const outsideSources = ['domain/masks.ts', 'domain/random.ts', 'verifier/index.js', 'package-lock.json'];
 /** Below this, a compressed file saves nothing. */
@@ -29,14 +28,8 @@ export function uiSourceHash(root: string): string {
   return hash.digest('hex');
 }
 
-/** Whether what is built was built of these sources. */
-function isBuilt(folder: string, hash: string): boolean {
-  const file = join(folder, hashFile);
-  return existsSync(file) && readFileSync(file, 'utf8') === hash;
-}
-
 /**
- * Builds the web UI into `dist/ui`, unless that is what lies there; the new pages take the old one's place in one step.
+ * Builds the web UI into `dist/ui`, unless that is what lies there; whoever asks meanwhile gets the old pages or the new ones, whole.
  * @returns whether it was built now
  * @throws UNAVAILABLE with what the builder said
  */
@@ -50,9 +43,7 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
   try {
     await runVite(vite, root, folder);
     for (const file of readdirSync(join(folder, 'assets'))) compress(join(folder, 'assets', file));
-    writeFileSync(join(folder, hashFile), hash);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(folder, target);
+    putInPlace(folder, target, hash);
   } catch (err) {
     // Another start may have put the same pages there meanwhile.
     if (!isBuilt(target, hash)) throw err;

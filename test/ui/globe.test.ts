@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { builtAssets } from '../../deploy/embedded/built-pages.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { createRandom } from '../../domain/random.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
@@ -278,8 +279,9 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
   });
 
   test('the chunk with three.js is at most 250 kB gzipped, and no other chunk has it', () => {
-    const folder = join(repositoryRoot, 'dist', 'ui', 'assets');
-    const chunks = readdirSync(folder).filter((file) => file.endsWith('.js'));
+    const built = join(repositoryRoot, 'dist', 'ui');
+    const folder = join(built, 'assets');
+    const chunks = builtAssets(built).filter((file) => file.endsWith('.js'));
     const with3d = chunks.filter((file) => readFileSync(join(folder, file), 'utf8').includes('webglcontextrestored'));
     expect(with3d).toHaveLength(1);
     expect(with3d[0]).toMatch(/^scene-/);
