@@ -37,12 +37,10 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
   const target = join(root, 'dist', 'ui');
   const hash = uiSourceHash(root);
   if (!anew && isBuilt(target, hash)) return false;
-  const vite = viteOf(root);
   mkdirSync(join(root, 'dist'), { recursive: true });
   const folder = join(root, 'dist', `ui-${process.pid}`);
   try {
-    await runVite(vite, root, folder);
-    for (const file of readdirSync(join(folder, 'assets'))) compress(join(folder, 'assets', file));
+    await buildPages(root, { pages: 'ui', folder });
     putInPlace(folder, target, hash);
   } catch (err) {
     // Another start may have put the same pages there meanwhile.
@@ -51,6 +49,12 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
     rmSync(folder, { recursive: true, force: true });
   }
   return true;
+}
+
+/** Builds pages as ui/vite.config.ts says, and compresses what is loaded of them. @param pages where they lie, from `root` on */
+export async function buildPages(root: string, { pages, folder }: { pages: string; folder: string }): Promise<void> {
+  await runVite(viteOf(root), root, pages, folder);
+  for (const file of readdirSync(join(folder, 'assets'))) compress(join(folder, 'assets', file));
 }
 
 /** Where the builder is; it comes with `npm ci`, and not with `npm ci --omit=dev`. */
@@ -64,8 +68,9 @@ function viteOf(root: string): string {
   }
 }
 
-async function runVite(vite: string, root: string, folder: string): Promise<void> {
-  const args = [vite, 'build', '--config', join('ui', 'vite.config.ts'), '--outDir', folder, '--logLevel', 'warn'];
+async function runVite(vite: string, root: string, pages: string, folder: string): Promise<void> {
+  const config = join('ui', 'vite.config.ts');
+  const args = [vite, 'build', pages, '--config', config, '--outDir', folder, '--logLevel', 'warn'];
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
