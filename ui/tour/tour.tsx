@@ -67,18 +67,20 @@ export function Tour({ step }: { step: TourStep }) {
   const agents = useApi('GET /v1/agents', { query: { limit: 1 } });
   const path = useRouterState({ select: ({ location }) => location.pathname });
   const [first] = agents.data?.items ?? [];
+  const [isTaken, setTaken] = useState(false);
   // Without agents there is nothing to show; and who came by a link to one thing came for that.
-  if (first === undefined || (step === tourSteps[0] && path !== '/')) return null;
-  return <Panel step={step} path={path} first={first} />;
+  if (first === undefined || (step === tourSteps[0] && path !== '/' && !isTaken)) return null;
+  return <Panel step={step} path={path} first={first} onTaken={() => setTaken(true)} />;
 }
 
 interface PanelProps {
   step: TourStep;
   path: string;
   first: Agent;
+  onTaken: () => void;
 }
 
-function Panel({ step, path, first }: PanelProps) {
+function Panel({ step, path, first, onTaken }: PanelProps) {
   const told = useTold(step, first);
   const id = useId();
   const box = useRef<HTMLElement>(null);
@@ -94,6 +96,7 @@ function Panel({ step, path, first }: PanelProps) {
   }, [step]);
 
   const go = (other: TourStep) => {
+    onTaken();
     keepTour(other);
     const { to: there, search: asked = {} } = told[other];
     void navigate({ to: there, search: asked });

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { type Lab, type LabProcess, openLab, until } from '../support/lab.ts';
-import { lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 
 /** A lease has to run out, and a plan to be made and carried out, on a machine that may have other things to do. */
 const patienceMs = 120_000;
 
-describe.skipIf(lacksBrowser('a killed worker in a browser'))('a worker process that is killed', () => {
+describe.skipIf(lacksBrowser('workers in a browser'))('with the worker processes of both machines', () => {
   let stage: UiStage;
   let lab: Lab;
   let logs: string;
@@ -31,7 +31,28 @@ describe.skipIf(lacksBrowser('a killed worker in a browser'))('a worker process 
     if (logs) rmSync(logs, { recursive: true, force: true });
   }, 120_000);
 
-  test('while the fleet page is open: its dots move to the other machine, and nothing is loaded or drawn anew', async () => {
+  test('a talk: what is said on a phone is answered out of what the agent remembers, and says so', async () => {
+    const remembered = 'The ferry bell hung crooked this morning.';
+    const told = await stage.api.call('POST', '/v1/agents/vesper-001/memories', { body: { text: remembered } });
+    expect(told.status, told.text).toBeLessThan(300);
+    const { page, faults, close } = await stage.visit({ width: 390, height: 844 });
+    page.setDefaultTimeout(patienceMs);
+    await page.goto(`${stage.url}/agents/vesper-001?tab=talk`);
+    await settled(page);
+    await page.getByLabel(/^Say something to/).fill('How does the ferry bell hang?');
+    await page.keyboard.press('Enter');
+    const talk = page.getByRole('list', { name: /^Conversation with/ });
+    await talk.getByText('How does the ferry bell hang?').waitFor();
+    await talk.getByText('extractive: quotes memories, no model was used').waitFor();
+    expect(await talk.locator('.talk-answer').innerText()).toContain('The ferry bell hung crooked');
+    await talk.getByText('What the answer rests on').click();
+    await talk.getByRole('listitem').getByText(remembered).last().waitFor();
+    expect(await axeFindings(page)).toEqual([]);
+    expect(faults).toEqual([]);
+    await close();
+  }, 240_000);
+
+  test('one is killed while the fleet page is open: its dots move to the other machine, and nothing is loaded or drawn anew', async () => {
     const { page, faults, close } = await stage.visit();
     const loads: string[] = [];
     page.on('framenavigated', (frame) => loads.push(frame.url()));
