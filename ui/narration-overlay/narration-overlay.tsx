@@ -177,25 +177,27 @@ interface Telling {
 
 /** One line after the other, by the time that it takes to read or say it; what comes meanwhile is told next, and cuts nothing off. */
 function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }: Telling): Line | undefined {
-  const [told, setTold] = useState<{ line: Line; isOver: boolean }>();
+  const way = isSpoken ? 'said' : 'read';
+  // What was read already is said once more to who turns speech on.
+  const [told, setTold] = useState<{ line: Line; over?: 'said' | 'read' }>();
   const seen = useRef(new Set<string>());
   const isFollowed = told !== undefined && (followed === '' || told.line.agentId === followed);
   const first = lines[0];
-  if (!isFollowed && told?.line !== first) setTold(first && { line: first, isOver: false });
+  if (!isFollowed && told?.line !== first) setTold(first && { line: first });
 
   useEffect(() => {
-    if (!told?.isOver) return;
+    if (told?.over !== way) return;
     const line = nextLine(lines, seen.current);
-    if (line) setTold({ line, isOver: false });
-  }, [told, lines]);
+    if (line) setTold({ line });
+  }, [told, way, lines]);
 
   useEffect(() => {
-    if (!told || told.isOver) return;
+    if (!told || told.over === way) return;
     const { line } = told;
     seen.current.add(line.id);
     if (isPaused) return;
-    const goOn = () => setTold({ line, isOver: true });
-    if (!isSpoken) {
+    const goOn = () => setTold({ line, over: way });
+    if (way === 'read') {
       const timer = setTimeout(goOn, readingMs(line.text, speed));
       return () => clearTimeout(timer);
     }
@@ -207,6 +209,6 @@ function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }
       utterance.removeEventListener('end', goOn);
       speechSynthesis.cancel();
     };
-  }, [told, isPaused, isSpoken, speed]);
+  }, [told, way, isPaused, speed]);
   return told?.line;
 }
