@@ -84,6 +84,7 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
     const chosen = Array.from({ length: 20 }, (_, i) => (i < 11 ? 'Ferry' : i < 17 ? 'Bridge' : 'Tunnel'));
     const { ballotId, voters } = await openBallot(chosen.length, options);
     const watching = await stage.visit({ as: hall.founder });
+    watching.page.setDefaultTimeout(90_000);
     await watching.page.goto(`${stage.url}/ballots/${ballotId}`);
     await watching.page.getByText('0 votes so far').waitFor();
 
