@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { joined, type Line, nextLine, untilKnown } from '../../ui/narration-overlay/narration.ts';
+import { joined, type Line, nextTold, type Told, untilKnown } from '../../ui/narration-overlay/narration.ts';
 
 const line = (n: number): Line => ({
   id: `line-${n}`,
@@ -12,22 +12,23 @@ const line = (n: number): Line => ({
 
 describe('what is narrated next', () => {
   test('is what is new, then what was not told yet, then everything again from the newest', () => {
-    const seen = new Set<string>();
-    const told: string[] = [];
     let lines = joined([], [line(1), line(2)]);
-    for (let i = 0; i < 6; i += 1) {
-      const next = nextLine(lines, seen)!;
-      seen.add(next.id);
-      told.push(next.id);
+    let told: Told = { line: lines[0]!, seen: new Set() };
+    const ids = [told.line.id];
+    for (let i = 0; i < 5; i += 1) {
       if (i === 0) lines = joined(lines, [line(3)]);
+      told = nextTold(lines, { ...told, over: 'read' })!;
+      expect(told.over).toBeUndefined();
+      ids.push(told.line.id);
     }
-    expect(told).toEqual(['line-2', 'line-3', 'line-1', 'line-3', 'line-2', 'line-1']);
+    expect(ids).toEqual(['line-2', 'line-3', 'line-1', 'line-3', 'line-2', 'line-1']);
   });
 
   test('is nothing where there is one line, and it was told', () => {
-    expect(nextLine([line(1)], new Set(['line-1']))).toBeUndefined();
-    expect(nextLine([line(1)], new Set())).toEqual(line(1));
-    expect(nextLine([], new Set())).toBeUndefined();
+    const told = { line: line(1), seen: new Set<string>() };
+    expect(nextTold([line(1)], told)).toBeUndefined();
+    expect(nextTold([], told)).toBeUndefined();
+    expect(nextTold([line(2), line(1)], told)?.line).toEqual(line(2));
   });
 });
 

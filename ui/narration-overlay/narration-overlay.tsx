@@ -1,13 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AudioLines, Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { call } from '../client.ts';
 import { onEvent } from '../live.ts';
 import { Button } from '../parts/button.tsx';
 import { SelectField } from '../parts/fields.tsx';
 import { Time } from '../parts/time.tsx';
 import { text } from '../text.ts';
-import { joined, type Line, nextLine, readingMs, toldBy, untilKnown } from './narration.ts';
+import { joined, type Line, nextTold, readingMs, type Told, toldBy, untilKnown } from './narration.ts';
 import './narration-overlay.css';
 
 const words = text.narration;
@@ -178,25 +178,22 @@ interface Telling {
 /** One line after the other, by the time that it takes to read or say it; what comes meanwhile is told next, and cuts nothing off. */
 function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }: Telling): Line | undefined {
   const way = isSpoken ? 'said' : 'read';
-  // What was read already is said once more to who turns speech on.
-  const [told, setTold] = useState<{ line: Line; over?: 'said' | 'read' }>();
-  const seen = useRef(new Set<string>());
+  const [told, setTold] = useState<Told>();
   const isFollowed = told !== undefined && (followed === '' || told.line.agentId === followed);
   const first = lines[0];
-  if (!isFollowed && told?.line !== first) setTold(first && { line: first });
-
-  useEffect(() => {
-    if (told?.over !== way) return;
-    const line = nextLine(lines, seen.current);
-    if (line) setTold({ line });
-  }, [told, way, lines]);
+  if (!isFollowed) {
+    if (told?.line !== first) setTold(first && { line: first, seen: told?.seen ?? new Set() });
+  } else if (told.over === way) {
+    // What was only read is said once more to who turns speech on.
+    const next = nextTold(lines, told);
+    if (next) setTold(next);
+  }
 
   useEffect(() => {
     if (!told || told.over === way) return;
     const { line } = told;
-    seen.current.add(line.id);
     if (isPaused) return;
-    const goOn = () => setTold({ line, over: way });
+    const goOn = () => setTold({ ...told, over: way });
     if (way === 'read') {
       const timer = setTimeout(goOn, readingMs(line.text, speed));
       return () => clearTimeout(timer);

@@ -26,12 +26,20 @@ export function joined(known: readonly Line[], found: readonly Line[], most = 20
   return [...fresh, ...known].toSorted((a, b) => b.at.localeCompare(a.at)).slice(0, most);
 }
 
+export interface Told {
+  line: Line;
+  /** Ids of those before it. */
+  seen: ReadonlySet<string>;
+  /** How it was told to its end. */
+  over?: 'said' | 'read';
+}
+
 /** What is new is told first; where all was told it begins again, with the newest. Undefined: nothing but what was just told. */
-export function nextLine(lines: readonly Line[], seen: Set<string>): Line | undefined {
+export function nextTold(lines: readonly Line[], told: Told): Told | undefined {
+  const seen = new Set(told.seen).add(told.line.id);
   const unseen = lines.find(({ id }) => !seen.has(id));
-  if (unseen || lines.length < 2) return unseen;
-  seen.clear();
-  return lines[0];
+  if (unseen) return { line: unseen, seen };
+  return lines.length < 2 ? undefined : { line: lines[0]!, seen: new Set() };
 }
 
 interface Page<Row> {
