@@ -59,6 +59,7 @@ export const pageText = {
     kind: 'Kind of license',
     kinds: 'Kinds of license',
     payBy: 'Pay by',
+    creditsAtOnce: 'Credits, at once',
     credits: (balance: string) => `Credits, at once: you have ${balance}`,
     card: 'Card, at the provider’s page',
     buyFor: (price: string) => `Buy for ${price}`,
@@ -397,7 +398,13 @@ export const pageText = {
   operations: {
     title: 'Operations',
     lead: 'How every part does.',
-    tabs: { health: 'Health', readiness: 'Readiness', schedules: 'Schedules', people: 'Users and tokens' },
+    tabs: {
+      health: 'Health',
+      readiness: 'Readiness',
+      schedules: 'Schedules',
+      people: 'Users and tokens',
+      audit: 'Audit log',
+    },
     healthStates: { ok: 'ok', late: 'late', failing: 'failing', lost: 'lost', not_set_up: 'not set up' },
     healthKinds: {
       agent: 'Agents',
@@ -481,20 +488,5 @@ export const pageText = {
     lastUsed: 'Last used',
     ends: 'Ends',
     endToken: 'End',
-  },
-  narration: {
-    title: 'Narration',
-    open: 'Open the narration',
-    kinds: { reflection: 'reflection (insight)', drop: 'drop (post)' },
-    nothing: 'Nothing has been told yet. Reflections appear here as agents draw them.',
-    pause: 'Pause',
-    goOn: 'Go on',
-    speak: 'Speak',
-    more: 'Speed, agents, history',
-    speed: 'Speed',
-    follow: 'Follow',
-    everybody: 'Everybody',
-    history: 'What was told',
-    you: 'You',
   },
 } as const;

@@ -8,7 +8,7 @@ import {
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query';
-import { useMemo } from 'react';
+import { useEffect, useMemo } from 'react';
 import {
   type Answer,
   type CallOptions,
@@ -65,16 +65,22 @@ interface Watching {
   everyMs?: number;
 }
 
+interface WatchingOne<Data> extends Watching {
+  /** What is over is not asked for again by `everyMs`. */
+  isOver?: (data: Data) => boolean;
+}
+
 /** Reads a call and keeps it fresh. */
 export function useApi<Op extends Reading>(
   operation: Op,
   input: Input<Op>,
-  { enabled = true, everyMs }: Watching = {},
+  { enabled = true, everyMs, isOver }: WatchingOne<Answer<Op>> = {},
 ): UseQueryResult<Answer<Op>, Problem> {
   return useQuery({
     ...apiQuery(operation, input),
     enabled,
-    ...(everyMs === undefined ? {} : { refetchInterval: everyMs }),
+    refetchInterval: ({ state: { data } }: { state: { data: unknown } }) =>
+      everyMs === undefined || (data !== undefined && isOver?.(data as Answer<Op>)) ? false : everyMs,
   }) as UseQueryResult<Answer<Op>, Problem>;
 }
 
@@ -83,8 +89,12 @@ interface Page {
   nextCursor: string | null;
 }
 
-/** A list page by page; `rows` are those read so far. */
-export function usePages<Op extends Reading>(operation: Op, input: Input<Op>, { enabled = true }: Watching = {}) {
+/** A list page by page; `rows` are those read so far. Many pages are kept fresh more slowly, so that one is read in `everyMs`. */
+export function usePages<Op extends Reading>(
+  operation: Op,
+  input: Input<Op>,
+  { enabled = true, everyMs }: Watching = {},
+) {
   const query = useInfiniteQuery({
     ...infiniteQueryOptions<Page, Problem, { pages: Page[] }, [Op, Input<Op>, 'pages'], string | null>({
       queryKey: [operation, input, 'pages'],
@@ -97,12 +107,25 @@ export function usePages<Op extends Reading>(operation: Op, input: Input<Op>, { 
       },
     }),
     enabled,
+    refetchInterval: ({ state: { data } }: { state: { data: { pages: unknown[] } | undefined } }) =>
+      everyMs === undefined ? false : everyMs * Math.max(1, data?.pages.length ?? 0),
   });
   const rows = useMemo(
     () => query.data?.pages.flatMap((page) => page.items) as Array<Item<Op>> | undefined,
     [query.data],
   );
   return { ...query, rows };
+}
+
+/** A whole list, however many pages it has; `isWhole` says whether all are read. */
+export function useAllPages<Op extends Reading>(operation: Op, input: Input<Op>, watching: Watching = {}) {
+  const pages = usePages(operation, input, watching);
+  const { hasNextPage, isFetching, isFetchNextPageError, fetchNextPage } = pages;
+  useEffect(() => {
+    // What failed is not asked again at once: that would go on as fast as the network answers.
+    if (hasNextPage && !isFetching && !isFetchNextPageError) void fetchNextPage();
+  }, [hasNextPage, isFetching, isFetchNextPageError, fetchNextPage]);
+  return { ...pages, isWhole: pages.rows !== undefined && !hasNextPage };
 }
 
 /** A write; what it touches is read again by the event that it makes, or by `touches` where there is none. */

@@ -66,6 +66,65 @@ export const text = {
     othersOut: 'Signed out everywhere else',
     ended: (count: number) => (count === 1 ? 'One other session ended.' : `${count} other sessions and links ended.`),
   },
+  tour: {
+    menu: 'A look around',
+    step: (at: number, of: number) => `A look around: ${at} of ${of}`,
+    end: 'End the look around',
+    back: 'Back',
+    next: 'Next',
+    done: 'Done',
+    show: 'Show it',
+    steps: {
+      home: {
+        title: 'What needs you',
+        says: (waits: number) =>
+          `${waits === 0 ? 'Nothing waits for you now.' : waits === 1 ? 'One thing waits for you now.' : `${waits} things wait for you now.`} Approvals, faults and parked work come here, each with the one button that settles it.`,
+      },
+      fleet: {
+        title: 'Who works where',
+        says: (agents: string, machines: string) =>
+          `${agents} on ${machines}, each a dot. When a machine is lost its dots move to where their work goes on; “Simulate its loss” shows it beforehand.`,
+      },
+      globe: {
+        title: 'What they remember',
+        says: (agents: string, memories: string) =>
+          `${agents} and ${memories} stand here, alike beside alike. Turn it, search it, and open what you find.`,
+        none: 'Agents and what they remember are placed here by what they say, alike beside alike, once an hour. Nobody is placed yet.',
+      },
+      evidence: {
+        title: 'What one of them concluded',
+        says: (name: string, memories: string) =>
+          `The last reflection (insight) is of ${name}, and rests on ${memories}. Open it to see which: nothing is concluded here without evidence.`,
+        none: (name: string) =>
+          `Nobody has drawn a reflection (insight) yet. Those of ${name} will stand here, each with the memories that it rests on.`,
+      },
+    },
+  },
+  audit: {
+    title: 'Audit log',
+    lead: 'Every write that was asked for: by whom, about what, and what became of it. Never what was sent.',
+    none: 'No write was asked for yet',
+    noneText: 'From the first one on, each stands here for as long as the fleet’s file says.',
+    noMatch: 'No write is like that',
+    all: 'Show all',
+    again: 'Read again',
+    find: 'Find',
+    every: 'Any',
+    write: 'Write',
+    outcome: 'Outcome',
+    outcomes: { done: 'done', refused: 'refused', failed: 'failed', unknown: 'end unknown' },
+    when: 'When',
+    actor: 'Who',
+    actorHint: 'Id of a user, token or service',
+    nobody: 'nobody signed in',
+    service: (id: string) => `service ${id}`,
+    by: 'By',
+    kinds: { bearer: 'token', session: 'browser' },
+    subject: 'About',
+    subjectHint: 'Id of anything',
+    since: 'Since',
+    request: 'Request',
+  },
   fleet: {
     title: 'Fleet',
     lead: (name: string, plan: string) => `${name} · ${plan}`,
@@ -297,5 +356,20 @@ export const text = {
       licenses: 'Your licenses of it',
       noLicenses: 'None',
     },
+  },
+  narration: {
+    title: 'Narration',
+    open: 'Open the narration',
+    kinds: { reflection: 'reflection (insight)', drop: 'drop (post)' },
+    nothing: 'Nothing has been told yet. Reflections appear here as agents draw them.',
+    pause: 'Pause',
+    goOn: 'Go on',
+    speak: 'Speak',
+    more: 'Speed, agents, history',
+    speed: 'Speed',
+    follow: 'Follow',
+    everybody: 'Everybody',
+    history: 'What was told',
+    you: 'You',
   },
 } as const;

@@ -1,16 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { DomainError } from '../../domain/errors.ts';
+import { isBuilt, putInPlace } from './built-pages.ts';
 import { repositoryRoot } from './own-parts.ts';
 import type { Screen } from './screen.ts';
 
-/** Written beside the built pages: what they were built of. */
-const hashFile = 'source-hash.txt';
 /** What of other rooms is built in, and the versions of everything that comes from elsewhere. */
 const outsideSources = ['domain/masks.ts', 'domain/random.ts', 'verifier/index.js', 'package-lock.json'];
 /** Below this, a compressed file saves nothing. */
@@ -29,14 +28,8 @@ export function uiSourceHash(root: string): string {
   return hash.digest('hex');
 }
 
-/** Whether what is built was built of these sources. */
-function isBuilt(folder: string, hash: string): boolean {
-  const file = join(folder, hashFile);
-  return existsSync(file) && readFileSync(file, 'utf8') === hash;
-}
-
 /**
- * Builds the web UI into `dist/ui`, unless that is what lies there; the new pages take the old one's place in one step.
+ * Builds the web UI into `dist/ui`, unless that is what lies there; whoever asks meanwhile gets the old pages or the new ones, whole.
  * @returns whether it was built now
  * @throws UNAVAILABLE with what the builder said
  */
@@ -44,15 +37,11 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
   const target = join(root, 'dist', 'ui');
   const hash = uiSourceHash(root);
   if (!anew && isBuilt(target, hash)) return false;
-  const vite = viteOf(root);
   mkdirSync(join(root, 'dist'), { recursive: true });
   const folder = join(root, 'dist', `ui-${process.pid}`);
   try {
-    await runVite(vite, root, folder);
-    for (const file of readdirSync(join(folder, 'assets'))) compress(join(folder, 'assets', file));
-    writeFileSync(join(folder, hashFile), hash);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(folder, target);
+    await buildPages(root, { pages: 'ui', folder });
+    putInPlace(folder, target, hash);
   } catch (err) {
     // Another start may have put the same pages there meanwhile.
     if (!isBuilt(target, hash)) throw err;
@@ -60,6 +49,12 @@ export async function buildUi(root: string, { anew = false } = {}): Promise<bool
     rmSync(folder, { recursive: true, force: true });
   }
   return true;
+}
+
+/** Builds pages as ui/vite.config.ts says, and compresses what is loaded of them. @param pages where they lie, from `root` on */
+export async function buildPages(root: string, { pages, folder }: { pages: string; folder: string }): Promise<void> {
+  await runVite(viteOf(root), root, pages, folder);
+  for (const file of readdirSync(join(folder, 'assets'))) compress(join(folder, 'assets', file));
 }
 
 /** Where the builder is; it comes with `npm ci`, and not with `npm ci --omit=dev`. */
@@ -73,8 +68,9 @@ function viteOf(root: string): string {
   }
 }
 
-async function runVite(vite: string, root: string, folder: string): Promise<void> {
-  const args = [vite, 'build', '--config', join('ui', 'vite.config.ts'), '--outDir', folder, '--logLevel', 'warn'];
+async function runVite(vite: string, root: string, pages: string, folder: string): Promise<void> {
+  const config = join('ui', 'vite.config.ts');
+  const args = [vite, 'build', pages, '--config', config, '--outDir', folder, '--logLevel', 'warn'];
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -51,9 +51,12 @@ export interface ApiFixture {
   close(): Promise<void>;
 }
 
-/** The shipped server over servers of the test's own; calls go in without a socket. */
-export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<ApiFixture> {
-  const scope = await createTestScope();
+/**
+ * The shipped server over servers of the test's own; calls go in without a socket.
+ * @param given servers of a bench, which has no scopes to take from
+ */
+export async function createApiFixture(change: Partial<ApiDeps> = {}, given?: TestScope): Promise<ApiFixture> {
+  const scope = given ?? (await createTestScope());
   const log = createLogger({ part: 'api', level: 'silent' });
   const db = createDatabase({ url: scope.databaseUrl, name: 'test api', onIdleError: () => undefined });
   const connection = Connection.lazy({ address: scope.temporalAddress });

@@ -16,6 +16,7 @@ import { createPurchaseStore } from '../../stores/purchase-steps.ts';
 import { createCoordinationWorker } from '../../workers/coordination.ts';
 import { installRuntime } from '../../workers/runtime.ts';
 import { type ApiFixture, createApiFixture } from './api.ts';
+import type { TestScope } from './isolation.ts';
 import { newSigner, packed, unsignedLoop } from './loops.ts';
 import { smallFleet } from './small-fleet.ts';
 
@@ -97,12 +98,15 @@ type Activities = ReturnType<typeof createPurchaseActivities>;
 export async function openShop({
   providers = {},
   change = (shipped) => shipped,
+  given,
 }: {
   providers?: Record<string, PaymentProvider>;
   /** What the worker runs in place of the shipped steps. */
   change?: (shipped: Activities) => Activities;
+  /** Servers of a bench. */
+  given?: TestScope;
 } = {}) {
-  const api: ApiFixture = await createApiFixture();
+  const api: ApiFixture = await createApiFixture({}, given);
   const { db, scope, deps } = api;
   const applied = await api.call('POST', '/v1/fleet/apply', { body: { source: smallFleet } });
   if (applied.status !== 200) throw new Error(applied.text);

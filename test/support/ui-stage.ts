@@ -30,6 +30,8 @@ export interface Visit {
   /** Whose session it is; default: the operator's. */
   as?: { ownerId: string };
   reducedMotion?: boolean;
+  /** Whether this browser has never been here, so that it is shown around. @default false */
+  isFirst?: boolean;
 }
 
 /** A browser's page, and what nobody should find in it. */
@@ -78,8 +80,18 @@ export async function openUiStage(
     api,
     url,
     newLink,
-    async visit({ width = 1280, height = 800, theme = 'light', signedIn = true, as, reducedMotion = true } = {}) {
+    async visit({
+      width = 1280,
+      height = 800,
+      theme = 'light',
+      signedIn = true,
+      as,
+      reducedMotion = true,
+      isFirst = false,
+    } = {}) {
+      const shownAround = { origin: url, localStorage: [{ name: 'soulfra-tour', value: 'done' }] };
       const context = await opened.newContext({
+        ...(isFirst ? {} : { storageState: { cookies: [], origins: [shownAround] } }),
         viewport: { width, height },
         colorScheme: theme,
         reducedMotion: reducedMotion ? 'reduce' : 'no-preference',

@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { builtAssets } from '../../deploy/embedded/built-pages.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { createRandom } from '../../domain/random.ts';
 import { createClusterStore } from '../../stores/clusters.ts';
@@ -107,6 +108,81 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
     await close();
   });
 
+  test('who is here for the first time is shown around by keyboard: what waits, who works, the globe, an insight and its evidence', async () => {
+    const { page, faults, close } = await stage.visit({ isFirst: true });
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    const told = (title: string) => page.getByRole('dialog', { name: title });
+    const press = async (name: string) => {
+      const focused = () => page.evaluate<string>('document.activeElement.textContent.trim()');
+      for (let i = 0; i < 6 && (await focused()) !== name; i += 1) await page.keyboard.press('Tab');
+      expect(await focused()).toBe(name);
+      await page.keyboard.press('Enter');
+    };
+    await page.goto(`${stage.url}/`);
+    await told('What needs you').waitFor();
+    expect(await axeFindings(page)).toEqual([]);
+    await press('Next');
+    await page.waitForURL('**/fleet');
+    await told('Who works where')
+      .getByText(/^297 agents on 2 machines/)
+      .waitFor();
+    // Where one stands is kept.
+    await page.reload();
+    await told('Who works where').waitFor();
+    await press('Back');
+    await page.waitForURL(`${stage.url}/`);
+    await told('What needs you').waitFor();
+    await press('Next');
+    await page.waitForURL('**/fleet');
+    await press('Next');
+    await page.waitForURL('**/globe');
+    await told('What they remember')
+      .getByText(/^60 agents and \d+ memories stand here/)
+      .waitFor();
+    await press('Next');
+    await page.waitForURL(/\/agents\/vesper-001\?tab=reflections&reflection=/);
+    await told('What one of them concluded')
+      .getByText(/rests on 2 memories/)
+      .waitFor();
+    await page.locator('.evidence').getByText('The ferry bell hung crooked this morning.').waitFor();
+    expect(await page.evaluate(`document.activeElement.closest('.tour') !== null`)).toBe(true);
+    expect(await axeFindings(page)).toEqual([]);
+    await press('Done');
+    await told('What one of them concluded').waitFor({ state: 'detached' });
+    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+
+    // Nobody is shown around twice, unless they ask.
+    asked.length = 0;
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    expect(asked.filter((url) => /\/tour-/.test(url))).toEqual([]);
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menuitem', { name: 'A look around' }).click();
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    await told('What needs you').press('Escape');
+    await told('What needs you').waitFor({ state: 'detached' });
+    expect(faults.filter(isFault)).toEqual([]);
+    await close();
+  });
+
+  test('on a phone the look around covers neither the menu nor the edge, and one press ends it', async () => {
+    const { page, faults, close } = await stage.visit({ isFirst: true, width: 390, height: 844, theme: 'dark' });
+    await page.goto(`${stage.url}/`);
+    const told = page.getByRole('dialog', { name: 'What needs you' });
+    await told.waitFor();
+    expect(await axeFindings(page)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    await page.locator('.foot').getByRole('link', { name: 'Masks' }).click({ trial: true });
+    await told.getByRole('button', { name: 'End the look around' }).click();
+    await told.waitFor({ state: 'detached' });
+    await page.reload();
+    await settled(page);
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
   test('a search flies to what it finds; the time takes memories away, and the table has the same', async () => {
     const { page, close } = await stage.visit();
     await openGlobe(page, stage.url);
@@ -203,8 +279,9 @@ describe.skipIf(lacksBrowser('the globe in a browser'))('the memory globe', () =
   });
 
   test('the chunk with three.js is at most 250 kB gzipped, and no other chunk has it', () => {
-    const folder = join(repositoryRoot, 'dist', 'ui', 'assets');
-    const chunks = readdirSync(folder).filter((file) => file.endsWith('.js'));
+    const built = join(repositoryRoot, 'dist', 'ui');
+    const folder = join(built, 'assets');
+    const chunks = builtAssets(built).filter((file) => file.endsWith('.js'));
     const with3d = chunks.filter((file) => readFileSync(join(folder, file), 'utf8').includes('webglcontextrestored'));
     expect(with3d).toHaveLength(1);
     expect(with3d[0]).toMatch(/^scene-/);

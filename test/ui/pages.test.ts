@@ -1,12 +1,11 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listingSlug } from '../../domain/listing-slugs.ts';
-import { createBallotStore } from '../../stores/ballots.ts';
-import { createGlobeStore } from '../../stores/globe.ts';
+import { appendEvents } from '../../stores/events.ts';
 import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
+import { seedHostile } from '../support/hostile-pages.ts';
 import { openShop, type Shop } from '../support/market.ts';
-import { hostileText } from '../support/markup.ts';
 import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 
 const looks = [
@@ -42,7 +41,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
           found[address] = { findings, run, over, faults: faults.splice(0) };
         if (process.env['SOULFRA_SHOTS'])
           await page.screenshot({
-            path: `${process.env['SOULFRA_SHOTS']}/${name.replaceAll(' ', '-')}${address.replaceAll('/', '_')}.png`,
+            path: `${process.env['SOULFRA_SHOTS']}/${name.replaceAll(' ', '-')}${address.replaceAll(/[/?]/g, '_')}.png`,
             fullPage: true,
           });
       }
@@ -70,6 +69,86 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await page.getByText(/^All well since/).waitFor();
     await close();
   }, 60_000);
+
+  test('what is being told is not cut off by what comes meanwhile, which is told next', async () => {
+    const { api, db } = shop;
+    let told = 0;
+    const conclude = async (text: string) => {
+      told += 1;
+      const common = { agentId: 'vesper-001', importance: 5, occurredAt: '2026-11-20T08:00:00Z' };
+      const lines = [
+        { ...common, text: `What ${text} rests on.`, externalKey: `told-${told}` },
+        { ...common, type: 'reflection', text, evidence: [`told-${told}`], externalKey: `insight-${told}` },
+      ];
+      const kept = await api.call('POST', '/v1/memories', {
+        raw: lines.map((line) => JSON.stringify(line)).join('\n'),
+        headers: { 'content-type': 'application/x-ndjson' },
+      });
+      expect(kept.status, kept.text).toBeLessThan(300);
+      await appendEvents(db, [{ ownerId: api.ownerId, type: 'run.done', subject: `run_told_${told}`, data: {} }]);
+    };
+    await conclude('The ferry is late whenever the bell is.');
+    const { page, faults, close } = await stage.visit({ reducedMotion: false });
+    await page.addInitScript(
+      `window.spoken = [];
+      window.cuts = 0;
+      Object.defineProperty(window, 'speechSynthesis', {
+        value: { speak: (utterance) => window.spoken.push(utterance), cancel: () => { window.cuts += 1; } },
+      });`,
+    );
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    await page.getByText('Live', { exact: true }).first().waitFor();
+    await page.getByRole('button', { name: 'Open the narration' }).click();
+    await page.locator('.narration-text').waitFor();
+    await page.getByRole('button', { name: 'Speak' }).click();
+    await page.waitForFunction('window.spoken.length === 1');
+    const before = await page.evaluate<number>('window.cuts');
+    const caption = await page.locator('.narration-text').innerText();
+
+    await conclude('Nobody has counted the boats since.');
+    const history = page.locator('.narration-history li');
+    await history.filter({ hasText: 'Nobody has counted the boats' }).waitFor({ state: 'attached' });
+    expect(await page.evaluate('[window.spoken.length, window.cuts]')).toEqual([1, before]);
+    expect(await page.locator('.narration-text').innerText()).toBe(caption);
+
+    await page.evaluate(`window.spoken[0].dispatchEvent(new Event('end'))`);
+    await page.waitForFunction('window.spoken.length === 2');
+    expect(await page.evaluate('window.spoken[1].text')).toContain('Nobody has counted the boats since.');
+    expect(faults).toEqual([]);
+    await close();
+  }, 90_000);
+
+  test('the audit log is followed from a write to all that one thing met, and is not for a member', async () => {
+    const guildId = addresses.find((address) => address.startsWith('/guilds/'))!.slice('/guilds/'.length);
+    const { page, faults, close } = await stage.visit();
+    await page.goto(`${stage.url}/operations/audit`);
+    await settled(page);
+    const table = page.getByRole('region', { name: 'Audit log' });
+    await page.getByLabel('About', { exact: true }).fill(guildId);
+    await page.getByLabel('Outcome').selectOption('done');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.waitForURL(`**/operations/audit?subject=${guildId}&outcome=done`);
+    await table.getByRole('rowheader', { name: 'POST /v1/guilds', exact: true }).waitFor();
+    const kept = await table.getByRole('rowheader').count();
+    expect(kept).toBeGreaterThan(0);
+    expect(await table.getByRole('link', { name: guildId }).count()).toBe(kept);
+
+    await page.getByLabel('Since').fill('2999-01-01');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.getByText('No write is like that').waitFor();
+    await page.getByRole('link', { name: 'Show all' }).click();
+    await table.getByRole('rowheader').first().waitFor();
+    expect(await page.getByLabel('About', { exact: true }).inputValue()).toBe('');
+    expect(faults).toEqual([]);
+    await close();
+
+    const other = await stage.visit({ as: shop.buyer });
+    await other.page.goto(`${stage.url}/operations/audit`);
+    await other.page.getByText('Not for your role').waitFor();
+    expect(await axeFindings(other.page)).toEqual([]);
+    await other.close();
+  }, 90_000);
 
   test('bought for credits, verified offline, redeemed twice: the second is refused', async () => {
     await shop.grant(shop.buyer.ownerId, 2_500);
@@ -133,105 +212,3 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await close();
   }, 90_000);
 });
-
-/** Persona, memory, drop, guild, ballot, listing, channel and notices, all written by somebody who means harm; and where they are shown. */
-async function seedHostile(shop: Shop): Promise<string[]> {
-  const { api, db } = shop;
-  const post = async (url: string, body: unknown, token = api.tokens.operator) => {
-    const { status, json, text } = await api.call('POST', url, {
-      body,
-      token,
-      headers: { 'idempotency-key': newId('request') },
-    });
-    if (status >= 300) throw new Error(`${url}: ${text}`);
-    return json['id'] as string;
-  };
-  await sql`update agents set name = ${hostileText(60)}, persona = ${hostileText(900)} where id = 'rook-001'`.execute(
-    db,
-  );
-  const memory = await post('/v1/agents/rook-001/memories', { text: hostileText(900) });
-  await createGlobeStore(db).store(api.ownerId, {
-    period: 'hostile',
-    model: 'none',
-    digest: Buffer.alloc(32),
-    agents: [{ id: 'rook-001', x: 1, y: 0, z: 0 }],
-    memories: [{ id: memory, x: 0, y: 1, z: 0 }],
-  });
-  // Its name is a slug; what it says of itself is anything.
-  await sql`insert into services (id, owner_id, spec, state, reason)
-    values ('hostile', ${api.ownerId}, ${{ id: 'hostile', kind: 'process', source: 'hostile.yaml' }}, 'down', ${hostileText(300)})`.execute(
-    db,
-  );
-  const listing = await shop.list({ title: hostileText(120), summary: hostileText(1_900) });
-  await shop.grant(api.ownerId, 5_000);
-  const bought = await shop.buy(listing, { by: { ownerId: api.ownerId, token: api.tokens.operator } });
-  const guild = await post('/v1/guilds', { name: hostileText(60), purpose: hostileText(280), seats: 9 });
-  const ballot = await post('/v1/ballots', {
-    title: hostileText(120),
-    text: hostileText(900),
-    guildId: guild,
-    method: 'ranked',
-    options: [hostileText(60), 'Two', 'Three'],
-  });
-  await sql`update ballots set opens_at = clock_timestamp() where id = ${ballot}`.execute(db);
-  await createBallotStore(db).openVote(ballot);
-  const channel = await post('/v1/channels', {
-    kind: 'feed',
-    name: hostileText(70),
-    settings: { title: hostileText(180), siteUrl: 'https://my.blog/' },
-  });
-  const drop = await post('/v1/drops', {
-    title: hostileText(180),
-    body: hostileText(900),
-    narration: hostileText(300),
-    channels: [channel],
-  });
-  const waiting = await post('/v1/drops', { title: 'Waits', body: hostileText(300), channels: [channel] });
-  await sql`update drops set state = 'awaiting_approval', publish_at = now() where id = ${waiting}`.execute(db);
-  await sql`insert into deliveries (id, owner_id, drop_id, channel_id, state, text, reason, due_at, ended_at)
-    values (${newId('delivery')}, ${api.ownerId}, ${drop}, ${channel}, 'unconfirmed', ${hostileText(900)}, ${hostileText(200)}, now(), now())`.execute(
-    db,
-  );
-  for (const [kind, subject] of [
-    ['drop_waiting', waiting],
-    ['machine_lost', 'big'],
-    ['parked_work', 'llama8b_q4'],
-    ['readiness_critical', 'run'],
-  ] as const)
-    await openNotice(db, {
-      id: newId('notice'),
-      ownerId: api.ownerId,
-      kind,
-      key: `${kind}:${subject}`,
-      subject,
-      title: hostileText(100),
-      detail: hostileText(900),
-    });
-  return [
-    '/',
-    '/fleet',
-    '/globe',
-    '/masks',
-    '/agents/rook-001',
-    '/agents/rook-001?tab=memories',
-    '/drops',
-    '/drops/new',
-    `/drops/${drop}`,
-    '/market',
-    `/market/${listing}`,
-    '/market/licenses',
-    `/market/licenses/${bought.json['licenseId'] as string}`,
-    '/market/desk',
-    '/guilds',
-    `/guilds/${guild}`,
-    `/ballots/${ballot}`,
-    '/operations',
-    '/operations/readiness',
-    '/operations/schedules',
-    '/operations/people',
-    '/store',
-    `/l/${listingSlug({ id: listing, title: hostileText(120) })}`,
-    '/join',
-    `/narration/${channel}`,
-  ];
-}

@@ -11,7 +11,7 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useAllPages, useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { type Choice, VoteControl, VoterField } from './vote-control.tsx';
@@ -20,12 +20,19 @@ import './guilds.css';
 const words = text.guilds;
 type Voter = Item<'GET /v1/ballots/{id}/votes'>;
 const microEgo = 1_000_000;
+const shownAtOnce = 100;
+/** Nothing more comes of it. */
+const over = ['rejected', 'no_quorum', 'carried_out', 'effect_failed'];
 const ego = (micro: number) => decimal(micro / microEgo);
 
 /** One proposal: the question, the vote, how it stands, and who votes. */
 export function BallotView() {
   const { ballotId = '' } = useParams({ strict: false });
-  const ballot = useApi('GET /v1/ballots/{id}', { path: { id: ballotId } }, { everyMs: 5_000 });
+  const ballot = useApi(
+    'GET /v1/ballots/{id}',
+    { path: { id: ballotId } },
+    { everyMs: 5_000, isOver: ({ state }) => over.includes(state) },
+  );
   return (
     <Page title={ballot.data?.title ?? words.ballot} lead={ballot.data && <Lead ballot={ballot.data} />}>
       <Shown of={ballot}>{(shown) => <Shows ballot={shown} />}</Shown>
@@ -45,11 +52,13 @@ function Lead({ ballot: { state, closesAt, opensAt, reason, authorId } }: { ball
 
 function Shows({ ballot }: { ballot: Thing<'Ballot'> }) {
   const { id, state, text: says, effect, method, options } = ballot;
-  const votes = useApi(
+  const votes = useAllPages(
     'GET /v1/ballots/{id}/votes',
     { path: { id }, query: { limit: 200 } },
-    { everyMs: 5_000, enabled: state !== 'discussion' },
+    { enabled: state !== 'discussion', ...(state === 'open' && { everyMs: 5_000 }) },
   );
+  // Of some of the electorate a sum would be wrong.
+  const all = votes.isWhole ? votes.rows : undefined;
   return (
     <>
       {says !== '' && <p className="said">{says}</p>}
@@ -58,27 +67,43 @@ function Shows({ ballot }: { ballot: Thing<'Ballot'> }) {
       </p>
       {state === 'open' && <CastVote id={id} method={method} options={options} />}
       <Section title={words.standing}>
-        <Shown of={votes}>{({ items }) => <Tally ballot={ballot} voters={items} />}</Shown>
-        {state === 'discussion' && <p className="faint">{words.notOpen}</p>}
+        {state === 'discussion' ? (
+          <p className="faint">{words.notOpen}</p>
+        ) : (
+          <Shown of={{ data: all, error: votes.error, refetch: votes.refetch as never }}>
+            {(voters) => <Tally ballot={ballot} voters={voters} />}
+          </Shown>
+        )}
       </Section>
       {ballot.tally !== null && <Recount id={id} />}
       <Remarks id={id} isOpen={state === 'discussion'} />
-      {votes.data && votes.data.items.length > 0 && (
-        <Section title={words.voters}>
-          <Table
-            caption={words.voters}
-            rows={votes.data.items}
-            keyOf={({ voterId }) => voterId}
-            columns={[
-              { title: words.voter, cell: ({ voterId }) => voterId },
-              { title: words.weight, cell: ({ weight }) => ego(weight), isNumber: true },
-              { title: words.choice, cell: (voter) => choiceText(voter, options) },
-              { title: words.reason, cell: ({ reason }) => reason },
-            ]}
-          />
-        </Section>
-      )}
+      {all && all.length > 0 && <Voters voters={all} options={options} />}
     </>
+  );
+}
+
+/** The electorate, so many at first; the rest is there for who asks. */
+function Voters({ voters, options }: { voters: Voter[]; options: readonly string[] }) {
+  const [most, setMost] = useState(shownAtOnce);
+  return (
+    <Section title={words.voters}>
+      <Table
+        caption={words.voters}
+        rows={voters.slice(0, most)}
+        keyOf={({ voterId }) => voterId}
+        columns={[
+          { title: words.voter, cell: ({ voterId }) => voterId },
+          { title: words.weight, cell: ({ weight }) => ego(weight), isNumber: true },
+          { title: words.choice, cell: (voter) => choiceText(voter, options) },
+          { title: words.reason, cell: ({ reason }) => reason },
+        ]}
+      />
+      {voters.length > most && (
+        <p>
+          <Button onClick={() => setMost(most + shownAtOnce)}>{text.states.more}</Button>
+        </p>
+      )}
+    </Section>
   );
 }
 

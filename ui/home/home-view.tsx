@@ -47,8 +47,8 @@ export function HomeView() {
 }
 
 function AllWell({ since }: { since: string | null }) {
-  const drops = useApi('GET /v1/reflections', { query: { limit: 1 } });
-  const last = drops.data?.items[0];
+  const reflections = useApi('GET /v1/reflections', { query: { limit: 1 } });
+  const last = reflections.data?.items[0];
   return (
     <div className="state home-well" role="status">
       <CheckCheck aria-hidden />

@@ -76,7 +76,12 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
   const buy = useWrite('POST /v1/purchases', {
     touches: ['GET /v1/licenses', 'GET /v1/purchases', 'GET /v1/ledger/accounts'],
   });
+  // Who has no account has nothing; until both are read, nothing is said of it.
+  const isKnown = credits.data !== undefined && me.data !== undefined;
   const balance = credits.data?.items.find(({ holder }) => holder === me.data?.userId)?.balance ?? 0;
+  const byCredits = isKnown
+    ? words.credits(money({ amount: balance, currency: offer.price.currency }))
+    : words.creditsAtOnce;
 
   const press = () => {
     // The price that was read: another one is refused, not paid.
@@ -112,14 +117,14 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
           label={words.payBy}
           type="radio"
           options={[
-            { value: 'credits', label: words.credits(money({ amount: balance, currency: offer.price.currency })) },
+            { value: 'credits', label: byCredits },
             { value: 'stripe', label: words.card },
           ]}
           chosen={[payment]}
           onChange={([next]) => setPayment(next as Payment)}
         />
       )}
-      {!hasCards && <p className="soft">{words.credits(money({ amount: balance, currency: offer.price.currency }))}</p>}
+      {!hasCards && <p className="soft">{byCredits}</p>}
       <Button kind="main" disabled={!may || buy.isPending || kind === ''} onClick={press}>
         {buy.isPending ? words.buying : words.buyFor(money(offer.price))}
       </Button>
@@ -141,7 +146,11 @@ const open = ['pending', 'authorized', 'captured'];
 
 /** What came of it; by a card it goes on at the provider. */
 function Bought({ purchaseId }: { purchaseId: string }) {
-  const purchase = useApi('GET /v1/purchases/{id}', { path: { id: purchaseId } }, { everyMs: 2_000 });
+  const purchase = useApi(
+    'GET /v1/purchases/{id}',
+    { path: { id: purchaseId } },
+    { everyMs: 2_000, isOver: ({ state }) => !open.includes(state) },
+  );
   return (
     <section className="panel market-buy" aria-live="polite">
       <Shown of={purchase}>

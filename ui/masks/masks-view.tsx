@@ -1,6 +1,6 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { maskOf } from '../../domain/masks.ts';
 import type { Item } from '../client.ts';
 import { counted } from '../format.ts';
@@ -8,7 +8,7 @@ import { StateBadge } from '../parts/badge.tsx';
 import { Mask } from '../parts/mask.tsx';
 import { Page } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
-import { usePages } from '../queries.ts';
+import { useAllPages } from '../queries.ts';
 import { text } from '../text.ts';
 import { type MasksSearch, masksSearch } from './search.ts';
 import './masks.css';
@@ -18,12 +18,8 @@ type Agent = Item<'GET /v1/agents'>;
 
 /** Every agent by its mask (public face). */
 export function MasksView() {
-  const agents = usePages('GET /v1/agents', { query: { limit: 200 } });
-  const { rows, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = agents;
-  useEffect(() => {
-    // What failed is not asked again at once: that would go on as fast as the network answers.
-    if (hasNextPage && !isFetchingNextPage && !isFetchNextPageError) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage]);
+  const agents = useAllPages('GET /v1/agents', { query: { limit: 200 } });
+  const { rows } = agents;
 
   const search = masksSearch(useSearch({ strict: false }));
   const navigate = useNavigate();

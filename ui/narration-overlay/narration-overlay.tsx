@@ -1,17 +1,18 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AudioLines, Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { call } from '../client.ts';
 import { onEvent } from '../live.ts';
 import { Button } from '../parts/button.tsx';
 import { SelectField } from '../parts/fields.tsx';
 import { Time } from '../parts/time.tsx';
 import { text } from '../text.ts';
-import { joined, type Line, readingMs, toldBy } from './narration.ts';
+import { joined, type Line, nextTold, readingMs, type Told, toldBy, untilKnown } from './narration.ts';
 import './narration-overlay.css';
 
 const words = text.narration;
 const none: readonly Line[] = [];
+const gatherMs = 1_500;
 const speeds = [0.75, 1, 1.5, 2] as const;
 const canSpeak = 'speechSynthesis' in globalThis;
 const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -38,7 +39,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
   const [isSpoken, setSpoken] = useState(false);
   const [speed, setSpeed] = useState(1);
   const told = useMemo(() => lines.filter(({ agentId }) => followed === '' || agentId === followed), [lines, followed]);
-  const line = useTold(told, { isPaused, isSpoken, speed });
+  const line = useTold(told, { followed, isPaused, isSpoken, speed });
   const agents = [
     ...new Map(lines.flatMap(({ agentId, agentName }) => (agentId === null ? [] : [[agentId, agentName] as const]))),
   ];
@@ -112,12 +113,16 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
   const latest = useQuery({
     queryKey: ['narration'],
     queryFn: async ({ signal }): Promise<Line[]> => {
+      const told = client.getQueryData<Line[]>(['narration']) ?? [];
+      const known = new Set(told.map(({ id }) => id));
       const [reflections, drops] = await Promise.all([
-        call('GET /v1/reflections', { query: { limit: 20 } }, { signal }),
-        call('GET /v1/drops', { query: { limit: 20, state: 'published' } }, { signal }),
+        untilKnown(known, (page) => call('GET /v1/reflections', { query: { limit: 20, ...page } }, { signal })),
+        untilKnown(known, (page) =>
+          call('GET /v1/drops', { query: { limit: 20, state: 'published', ...page } }, { signal }),
+        ),
       ]);
       const found: Line[] = [
-        ...reflections.items.map((each) => ({
+        ...reflections.map((each) => ({
           id: each.id,
           agentId: each.agentId,
           agentName: each.agentName,
@@ -125,7 +130,7 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
           at: each.createdAt,
           kind: 'reflection' as const,
         })),
-        ...drops.items.map((drop) => ({
+        ...drops.map((drop) => ({
           id: drop.id,
           agentId: drop.agentId,
           agentName: drop.agentId ?? words.you,
@@ -134,21 +139,27 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
           kind: 'drop' as const,
         })),
       ];
-      return joined(client.getQueryData<Line[]>(['narration']) ?? [], found);
+      return joined(told, found);
     },
   });
   const { data, refetch } = latest;
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let isOld = false;
+    let isGone = false;
+    // Many come at once in a sweep: they are read together, and no reading is cut off by the next event.
+    const readAgain = async () => {
+      isOld = false;
+      await refetch({ cancelRefetch: false });
+      timer = isOld && !isGone ? setTimeout(() => void readAgain(), gatherMs) : undefined;
+    };
     const stop = onEvent((event) => {
-      if (!toldBy(event) || timer !== undefined) return;
-      // Many come at once in a sweep: read once for all of them.
-      timer = setTimeout(() => {
-        timer = undefined;
-        void refetch();
-      }, 1_500);
+      if (!toldBy(event)) return;
+      isOld = true;
+      timer ??= setTimeout(() => void readAgain(), gatherMs);
     });
     return () => {
+      isGone = true;
       stop();
       clearTimeout(timer);
     };
@@ -156,25 +167,34 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
   return { lines: data ?? none, isRead: data !== undefined };
 }
 
-/** One line after the other, by the time that it takes to read or say it; what is new is told next. */
-function useTold(
-  lines: readonly Line[],
-  { isPaused, isSpoken, speed }: { isPaused: boolean; isSpoken: boolean; speed: number },
-): Line | undefined {
-  const [id, setId] = useState<string>();
-  const seen = useRef(new Set<string>());
-  const line = lines.find((each) => each.id === id) ?? lines[0];
+interface Telling {
+  /** Of which agent; empty: of everybody. */
+  followed: string;
+  isPaused: boolean;
+  isSpoken: boolean;
+  speed: number;
+}
+
+/** One line after the other, by the time that it takes to read or say it; what comes meanwhile is told next, and cuts nothing off. */
+function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }: Telling): Line | undefined {
+  const way = isSpoken ? 'said' : 'read';
+  const [told, setTold] = useState<Told>();
+  const isFollowed = told !== undefined && (followed === '' || told.line.agentId === followed);
+  const first = lines[0];
+  if (!isFollowed) {
+    if (told?.line !== first) setTold(first && { line: first, seen: told?.seen ?? new Set() });
+  } else if (told.over === way) {
+    // What was only read is said once more to who turns speech on.
+    const next = nextTold(lines, told);
+    if (next) setTold(next);
+  }
+
   useEffect(() => {
-    if (!line) return;
-    seen.current.add(line.id);
+    if (!told || told.over === way) return;
+    const { line } = told;
     if (isPaused) return;
-    const goOn = () => {
-      const unseen = lines.find((each) => !seen.current.has(each.id));
-      // All were told: from the beginning, which is the newest.
-      if (!unseen) seen.current.clear();
-      setId((unseen ?? lines[0])?.id);
-    };
-    if (!isSpoken) {
+    const goOn = () => setTold({ ...told, over: way });
+    if (way === 'read') {
       const timer = setTimeout(goOn, readingMs(line.text, speed));
       return () => clearTimeout(timer);
     }
@@ -186,6 +206,6 @@ function useTold(
       utterance.removeEventListener('end', goOn);
       speechSynthesis.cancel();
     };
-  }, [line, lines, isPaused, isSpoken, speed]);
-  return line;
+  }, [told, way, isPaused, speed]);
+  return told?.line;
 }

@@ -11,6 +11,7 @@ export function OperationsTabs() {
         { to: '/operations/readiness', label: tabs.readiness },
         { to: '/operations/schedules', label: tabs.schedules },
         { to: '/operations/people', label: tabs.people },
+        { to: '/operations/audit', label: tabs.audit },
       ]}
     />
   );

@@ -1,5 +1,6 @@
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { rootRoute } from '../shell/root-route.tsx';
+import { auditSearch } from './audit-search.ts';
 
 const getParentRoute = () => rootRoute;
 
@@ -23,5 +24,11 @@ export const operationRoutes = [
     getParentRoute,
     path: '/operations/people',
     component: lazyRouteComponent(() => import('./people-view.tsx'), 'PeopleView'),
+  }),
+  createRoute({
+    getParentRoute,
+    path: '/operations/audit',
+    validateSearch: auditSearch,
+    component: lazyRouteComponent(() => import('./audit-view.tsx'), 'AuditView'),
   }),
 ] as const;

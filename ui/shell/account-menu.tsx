@@ -1,10 +1,12 @@
 import { Menu } from '@base-ui/react/menu';
 import { useQueryClient } from '@tanstack/react-query';
-import { BookOpen, Check, CircleUser, KeyRound, LogOut } from 'lucide-react';
+import { useNavigate } from '@tanstack/react-router';
+import { BookOpen, Check, CircleUser, Compass, KeyRound, LogOut } from 'lucide-react';
 import { useState } from 'react';
 import { call, Problem } from '../client.ts';
 import { useToasts } from '../parts/toasts.tsx';
 import { text } from '../text.ts';
+import { keepTour, tourSteps } from '../tour/progress.ts';
 import { useMe } from './me.ts';
 import { PasswordDialog } from './password-dialog.tsx';
 import { type Theme, useTheme } from './theme.ts';
@@ -25,6 +27,11 @@ export function AccountMenu() {
         err instanceof Problem && err.status === 401 ? queries.resetQueries() : failed(err as Problem),
       );
   const [isAsked, setAsked] = useState(false);
+  const navigate = useNavigate();
+  const lookAround = () => {
+    keepTour(tourSteps[0]);
+    void navigate({ to: '/' });
+  };
   return (
     <>
       {isAsked && <PasswordDialog onClose={() => setAsked(false)} />}
@@ -52,6 +59,10 @@ export function AccountMenu() {
               <Menu.Item className="menu-item" render={<a href="/docs">{text.app.api}</a>}>
                 <BookOpen aria-hidden size={16} />
                 {text.app.api}
+              </Menu.Item>
+              <Menu.Item className="menu-item" onClick={lookAround}>
+                <Compass aria-hidden size={16} />
+                {text.tour.menu}
               </Menu.Item>
               <Menu.Item className="menu-item" onClick={() => setAsked(true)}>
                 <KeyRound aria-hidden size={16} />

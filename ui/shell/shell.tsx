@@ -1,11 +1,12 @@
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { Ellipsis } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { useLive } from '../live.ts';
 import { type NavigationEntry, navigation } from '../navigation.ts';
 import { NarrationOverlay } from '../narration-overlay/narration-overlay.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { text } from '../text.ts';
+import { useTourStep } from '../tour/progress.ts';
 import { AccountMenu } from './account-menu.tsx';
 import icon from './icon.svg';
 import { Offline } from './offline.tsx';
@@ -14,14 +15,24 @@ import './shell.css';
 /** Views at the foot of a phone; the others are behind "More". */
 const atFoot = 4;
 
+/** Most who come have taken it. Where it does not load, the views go on without. */
+const Tour = lazy(() =>
+  import('../tour/tour.tsx').then(
+    (tour) => ({ default: tour.Tour }),
+    () => ({ default: () => null }),
+  ),
+);
+
 /** What stands around every view. */
 export function Shell() {
   const content = useRef<HTMLElement>(null);
   const path = useRouterState({ select: ({ location }) => location.pathname });
   const first = useRef(path);
-  // Who hears the page is taken to the new view; on the first one the browser has done so.
+  const tourStep = useTourStep();
+  // Who hears the page is taken to the new view; on the first one the browser has done so, and on the tour it goes along.
   useEffect(() => {
-    if (first.current !== path) content.current?.focus({ preventScroll: true });
+    if (first.current !== path && !document.activeElement?.closest('.tour'))
+      content.current?.focus({ preventScroll: true });
     first.current = path;
   }, [path]);
   return (
@@ -34,6 +45,11 @@ export function Shell() {
         <Brand />
         <AccountMenu />
       </header>
+      {tourStep && (
+        <Suspense>
+          <Tour step={tourStep} />
+        </Suspense>
+      )}
       <main id="content" className="content" ref={content} tabIndex={-1}>
         <Offline />
         <Away />

@@ -1,0 +1,174 @@
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { createServer } from '../api/server.ts';
+import { builtAssets } from '../deploy/embedded/built-pages.ts';
+import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
+import { buildPages } from '../deploy/embedded/ui.ts';
+import { createApiMetrics } from '../observability/api-metrics.ts';
+import { seedHostile } from '../test/support/hostile-pages.ts';
+import { openLabServers } from '../test/support/lab.ts';
+import { openShop, type Shop } from '../test/support/market.ts';
+import { axeFindings, openUiStage, settled, type UiStage } from '../test/support/ui-stage.ts';
+import { workflowBundle } from '../workers/bundle.ts';
+import { median } from './support/fleet-bench.ts';
+
+/**
+ * The web UI in real Chromium against what it is made of: bytes of the first view over those of the least app with the same React,
+ * router and query, and frames of the globe over those of an empty scene, each built and measured in this run by the same browser.
+ * Every view is looked at by axe, light and dark, with the corpus of hostile texts wherever somebody may write.
+ */
+const looks = [
+  { theme: 'light', width: 1280, height: 800 },
+  { theme: 'dark', width: 390, height: 844 },
+] as const;
+const frames = { rounds: 5, seconds: 3, points: 1_000 };
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+const rounded = (number: number) => Math.round(number * 1_000) / 1_000;
+
+const base = await openLabServers();
+const bundle = await workflowBundle();
+try {
+  const given = { number: 0, ...base.addresses, workflowBundlePath: () => bundle, close: () => Promise.resolve() };
+  const shop = await openShop({ given });
+  try {
+    const stage = await openUiStage({}, shop.api);
+    try {
+      const views = await lookAtViews(shop, stage);
+      const own = await firstBytes(stage, { path: '/', isFirst: true });
+      const bare = await withPages(shop, 'bare-app', (other) => firstBytes(other, { path: '/', signedIn: false }));
+      const fps = await withPages(shop, 'globe-frames', framesOf);
+      say(`first view ${own} bytes, bare app ${bare}; frames a second ${JSON.stringify(fps)}`);
+      process.stdout.write(
+        `${JSON.stringify({
+          axe: views.axe,
+          first_kb_over_bare: rounded(own / bare),
+          globe_kb_gzip: rounded(globeBytes() / 1_000),
+          fps_1k_over_empty_scene: rounded(fps.globe / fps.empty),
+          xss_executed: views.executed,
+          console_errors: views.errors,
+          foreign_requests: views.foreign,
+        })}\n`,
+      );
+    } finally {
+      await stage.close();
+    }
+  } finally {
+    await shop.close();
+  }
+} finally {
+  await base.close();
+}
+
+/** Every view in each look, and the sign-in page; what is found is told line by line. */
+async function lookAtViews(seeded: Shop, stage: UiStage) {
+  const addresses = [...(await seedHostile(seeded)), '/nothing-is-here'];
+  const sums = { axe: 0, executed: 0, errors: 0, foreign: 0 };
+  for (const look of looks) {
+    const { page, faults, close } = await stage.visit(look);
+    for (const address of addresses) {
+      await page.goto(stage.url + address);
+      await settled(page);
+      const findings = await axeFindings(page);
+      const executed = await page.evaluate<unknown>('window.executed');
+      const found = [...findings, ...faults.splice(0)];
+      const foreign = found.filter((fault) => fault.startsWith('foreign: ')).length;
+      sums.axe += findings.length;
+      sums.foreign += foreign;
+      sums.errors += found.length - findings.length - foreign;
+      if (executed !== undefined) sums.executed += 1;
+      for (const each of executed === undefined ? found : [...found, `executed: ${String(executed)}`])
+        say(`${look.theme} ${address}: ${each}`);
+    }
+    await close();
+    const stranger = await stage.visit({ ...look, signedIn: false });
+    await stranger.page.goto(stage.url);
+    await stranger.page.locator('.door h1').waitFor();
+    const findings = await axeFindings(stranger.page);
+    sums.axe += findings.length;
+    for (const each of findings) say(`${look.theme} signed out: ${each}`);
+    await stranger.close();
+  }
+  say(`${addresses.length} views and the door, ${looks.length} looks each`);
+  return sums;
+}
+
+interface First {
+  path: string;
+  signedIn?: boolean;
+  isFirst?: boolean;
+}
+
+/** What goes over the wire, as it does so, until the first view of a new browser stands: page, scripts, styles, fonts and pictures. */
+async function firstBytes(stage: UiStage, { path, ...visitor }: First): Promise<number> {
+  const { page, context, close } = await stage.visit(visitor);
+  const session = await context.newCDPSession(page);
+  await session.send('Network.enable');
+  const asked = new Map<string, string>();
+  const bytes = new Map<string, number>();
+  session.on('Network.requestWillBeSent', ({ requestId, request }) => asked.set(requestId, request.url));
+  session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+    const url = asked.get(requestId) ?? '';
+    // What the views read is another thing than what they are.
+    if (url.startsWith(stage.url) && !new URL(url).pathname.startsWith('/v1/')) bytes.set(url, encodedDataLength);
+  });
+  await page.goto(stage.url + path, { waitUntil: 'load' });
+  await page.locator('main h1').first().waitFor();
+  if (visitor.isFirst) await page.getByRole('dialog').waitFor();
+  await page.evaluate('document.fonts.ready.then(() => true)');
+  await close();
+  for (const [url, each] of bytes) say(`${new URL(url).pathname} ${each}`);
+  return [...bytes.values()].reduce((sum, each) => sum + each, 0);
+}
+
+/** Pages of bench/support, built as ours are and served by the same API. */
+async function withPages<Result>(
+  { api }: Shop,
+  name: string,
+  measure: (stage: UiStage) => Promise<Result>,
+): Promise<Result> {
+  const folder = join(repositoryRoot, 'dist', `${name}-${process.pid}`);
+  mkdirSync(join(repositoryRoot, 'dist'), { recursive: true });
+  try {
+    await buildPages(repositoryRoot, { pages: join('bench', 'support', name), folder });
+    const app = await createServer({ ...api.deps, metrics: createApiMetrics(), uiFolder: folder });
+    try {
+      const stage = await openUiStage({}, { ...api, app });
+      try {
+        return await measure(stage);
+      } finally {
+        await stage.close();
+      }
+    } finally {
+      await app.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** In turn, so that what else the box does falls on both. */
+async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number }> {
+  const { page, close } = await stage.visit({ signedIn: false, reducedMotion: false });
+  await page.goto(stage.url);
+  await page.waitForFunction('typeof framesOf === "function"');
+  const counted = { globe: [] as number[], empty: [] as number[] };
+  for (let round = 0; round < frames.rounds; round += 1) {
+    counted.empty.push(await page.evaluate<number>(`framesOf(0, ${frames.seconds})`));
+    counted.globe.push(await page.evaluate<number>(`framesOf(${frames.points}, ${frames.seconds})`));
+  }
+  await close();
+  return { globe: median(counted.globe), empty: median(counted.empty) };
+}
+
+/** The chunk that has three.js, and the scene in it. */
+function globeBytes(): number {
+  const built = join(repositoryRoot, 'dist', 'ui');
+  const sources = builtAssets(built)
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => readFileSync(join(built, 'assets', file)))
+    .filter((source) => source.includes('webglcontextrestored'));
+  if (sources.length !== 1) throw new Error(`${sources.length} chunks have three.js`);
+  return gzipSync(sources[0]!).length;
+}
