@@ -1,7 +1,7 @@
 import { relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
-import { bold, dim, good, line, printJson } from '../output.ts';
+import { bad, bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
 
 interface FileChange {
@@ -47,6 +47,17 @@ interface Planned {
   units: UnitChange[];
 }
 
+interface Promoted {
+  folder: string;
+  machine: string;
+  from: string;
+  to: string;
+  /** Of the standby itself alone. */
+  loss?: string;
+  missingSince?: string | null;
+  url?: string;
+}
+
 interface Where {
   file: string;
   out: string;
@@ -57,6 +68,13 @@ interface InitOptions {
   systemd?: true;
   from?: string;
   resumeSchedules?: true;
+}
+
+interface PromoteOptions {
+  out: string;
+  machine?: string;
+  fence?: true;
+  oldIsOff?: true;
 }
 
 const main = 'deploy/compose/main.ts';
@@ -155,6 +173,39 @@ export function deployCommands(program: Command): void {
       if (json) return printJson({ ...done, changes: countOf(done) });
       const count = countOf(done);
       line(`${good('✔')} ${done.machine} is up: ${count === 0 ? 'nothing had to change' : `${count} changes`}`);
+    });
+
+  promoteCommand(deploy.command('promote'));
+}
+
+function promoteCommand(promote: Command): void {
+  promote
+    .option('--out <folder>', 'the folder of the deployment', 'soulfra-deploy')
+    .option('--machine <id>', 'which machine of fleet.yaml this host is')
+    .option('--fence', 'where the old one still answers: have it acknowledge nothing more, and take over all that it has')
+    .option('--old-is-off', 'your word that the old one has no power, where it cannot be asked and did not wait for the copy')
+    .description(
+      'on the standby: make it the first one, after the old one is fenced; on any other machine: follow it. It may be repeated',
+    )
+    .action(async ({ out, machine: id, fence, oldIsOff }: PromoteOptions, command: Command) => {
+      const { json } = outputOf(command);
+      const asked = [
+        ...(id === undefined ? [] : ['--machine', id]),
+        ...(fence ? ['--fence'] : []),
+        ...(oldIsOff ? ['--old-is-off'] : []),
+      ];
+      const done = await runPart<Promoted>(main, ['promote', '--out', resolve(out), ...asked], {
+        quiet: json,
+        onProgress: (text) => line(dim(`  ${text}`)),
+      });
+      if (json) return printJson(done);
+      const { from, to, machine, loss, missingSince, url } = done;
+      if (machine !== to) return line(`${good('✔')} ${machine} follows ${to}`);
+      line(`${missingSince === null ? good('✔') : bad('!')} ${to} is the first one now: ${url}`);
+      line(`  ${loss}`);
+      line(`  ${from} must not come back as it was: make it the standby (deploy/runbooks/04-promote-the-standby.md)`);
+      line(dim('  soulfra health; soulfra ledger reconcile; soulfra audit --since 1h --outcome unknown'));
+      line(dim(`  on each other machine: soulfra deploy promote --machine ID`));
     });
 }
 

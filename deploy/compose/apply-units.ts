@@ -127,9 +127,7 @@ export async function refuseHostFaults(
   const idle = new Set(
     [...states].flatMap(([unit, { active }]) => (['active', 'activating'].includes(active) ? [] : [partOfUnit(unit)])),
   );
-  const rows = portRows(site).filter(
-    ({ machineId, file, service }) => machineId === machine.id && file !== 'standby.yaml' && idle.has(service),
-  );
+  const rows = portRows(site).filter(({ machineId, service }) => machineId === machine.id && idle.has(service));
   refuseFaults([
     ...(await portsTaken(rows, new Set())),
     ...diskFaults(folder),

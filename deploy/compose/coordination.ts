@@ -73,13 +73,19 @@ export function dataParts(site: DeploySite): Parts {
     volumes: volumesPart([...namedVolumes, 'worker']),
     postgres: {
       image: imageOf('postgres'),
-      command: ['postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'],
+      ...(site.standby === undefined
+        ? { command: ['postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'] }
+        : { entrypoint: ['bash', '/etc/soulfra/primary-postgres.sh'], command: [] }),
       environment: {
         POSTGRES_PASSWORD_FILE: '/run/secrets/postgres_password',
         POSTGRES_INITDB_ARGS: '--data-checksums --auth-host=scram-sha-256 --auth-local=scram-sha-256',
         PGDATA: '/var/lib/postgresql/data',
       },
-      configs: ['postgresql.conf', 'pg_hba.conf'],
+      configs: [
+        'postgresql.conf',
+        'pg_hba.conf',
+        ...(site.standby === undefined ? [] : ['primary-postgres.sh']),
+      ],
       secrets: ['postgres_password', ...roleSecrets],
       tls: of('postgres'),
       volumes: ['postgres:/var/lib/postgresql', './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro'],

@@ -1,9 +1,10 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
-import { movedArchive, movedKey } from './coordination.ts';
 import { serverNames } from '../../domain/server-names.ts';
+import { movedArchive, movedKey } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { hostPlaces, type Places } from './places.ts';
+import { isSynchronous, promotedFolder, promotedSite, type StandbyPlaces } from './standby.ts';
 
 /** The same parts for a host without Docker: what is started, as what, after what, and how one knows that it is up. */
 
@@ -53,6 +54,8 @@ export interface HostLayout {
   app: string;
   /** A fleet of `npm start` is brought in before the API begins. */
   moved?: boolean;
+  /** As it is once the standby has taken over. */
+  promoted?: true;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -60,6 +63,30 @@ export interface HostLayout {
 
 export function placesOn(site: DeploySite, folder: string, machineId: string): Places {
   return hostPlaces(folder, site.addresses[machineId]!);
+}
+
+/** The same data, secrets and certificates, with the settings that hold once the standby has taken over. */
+export function promotedPlaces(site: DeploySite, folder: string, machineId: string): Places {
+  const places = placesOn(site, folder, machineId);
+  return {
+    ...places,
+    config: (file) => `${folder}/${promotedFolder}/${file}`,
+    secret: (file) => places.secret(file.endsWith('_by_address') ? `${file}.${promotedFolder}` : file),
+  };
+}
+
+export function hostStandby(places: Places, programs: Programs): StandbyPlaces {
+  return {
+    places,
+    base: places.data('postgres'),
+    data: 'main',
+    postgres: programs.postgres,
+    more: ` -c unix_socket_directories=${places.data('run')}`,
+  };
+}
+
+function placesOf(site: DeploySite, { folder, promoted }: HostLayout, machineId: string): Places {
+  return promoted ? promotedPlaces(site, folder, machineId) : placesOn(site, folder, machineId);
 }
 
 /** Makes the data once: in a folder beside, renamed when it is whole. */
@@ -105,15 +132,63 @@ export function hostScripts(site: DeploySite, places: Places, programs: Programs
   ]);
 }
 
-/** What a machine runs without Docker: the coordinating one the servers and the API, each its worker. */
+/** What a machine runs without Docker: the coordinating one the servers and the API, the standby its copy, each its worker. */
 export function hostParts(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart[] {
   const isCoordination = machine.id === site.coordination.id;
-  return [...(isCoordination ? coordinationParts(site, layout) : []), workerPart(site, machine, layout)];
+  return [
+    ...(isCoordination ? coordinationParts(site, layout) : []),
+    ...(machine.id === site.standby?.id ? copyParts(site, machine, layout) : []),
+    workerPart(site, machine, layout),
+  ];
+}
+
+/** What it runs once the standby has taken over from another machine. */
+export function promotedHostParts(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart[] {
+  const later = { ...layout, moved: false, promoted: true as const };
+  return [
+    ...hostParts(promotedSite(site, site.standby!), machine, later),
+    // From then on it fences the old one, should that come back.
+    ...(machine.id === site.standby!.id ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous') : []),
+  ];
+}
+
+/** A copy of Postgres that follows, and what has the first one wait for it. */
+function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout): HostPart[] {
+  const places = promotedPlaces(site, layout.folder, standby.id);
+  const script = (name: string) => ['/bin/bash', places.config(name)];
+  const part = { environment: { PATH: layout.path }, data: ['postgres', 'run'] };
+  return [
+    {
+      ...part,
+      name: 'postgres',
+      description: 'Copy of Postgres of Soulfra',
+      command: script('standby-postgres.sh'),
+      after: [],
+      ready: postgresReady(site, layout.programs),
+      graceSeconds: 120,
+      memory: '4G',
+    },
+    {
+      ...part,
+      name: 'synchronous',
+      description: 'Has Postgres of Soulfra wait for its copy',
+      command: script('synchronous.sh'),
+      after: ['postgres'],
+      ready: isSynchronous(places.data('postgres'), 'main'),
+      graceSeconds: 10,
+      memory: '128M',
+    },
+  ];
+}
+
+function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
+  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres), '-U', 'exporter', '-d', 'postgres'];
+  return [programs.pg_isready, '-q', ...at];
 }
 
 function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
   const { folder, node, programs } = layout;
-  const places = placesOn(site, folder, site.coordination.id);
+  const places = placesOf(site, layout, site.coordination.id);
   const ours = (certificate: string) => environmentOf(site, layout, site.coordination, certificate);
   const of = (
     part: Omit<HostPart, 'environment' | 'graceSeconds' | 'memory' | 'data'> & Partial<HostPart>,
@@ -128,7 +203,10 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
     of({
       name: 'postgres',
       description: 'Postgres of Soulfra',
-      prepare: [['/bin/sh', places.config('postgres-init.sh')]],
+      prepare: [
+        ['/bin/sh', places.config('postgres-init.sh')],
+        ...(site.standby === undefined ? [] : [['/bin/bash', places.config('fenced.sh')]]),
+      ],
       command: [
         programs.postgres,
         '-D',
@@ -139,18 +217,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         `unix_socket_directories=${places.data('run')}`,
       ],
       after: [],
-      ready: [
-        programs.pg_isready,
-        '-q',
-        '-h',
-        '127.0.0.1',
-        '-p',
-        String(site.ports.postgres),
-        '-U',
-        'exporter',
-        '-d',
-        'postgres',
-      ],
+      ready: postgresReady(site, programs),
       graceSeconds: 120,
       memory: '4G',
       data: ['postgres', 'run'],
@@ -236,7 +303,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
 
 function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart {
   const isCoordination = machine.id === site.coordination.id;
-  const places = placesOn(site, layout.folder, machine.id);
+  const places = placesOf(site, layout, machine.id);
   return {
     name: 'worker',
     description: `Worker of Soulfra on ${machine.id}`,
@@ -262,7 +329,7 @@ function environmentOf(
   machine: FleetMachine,
   certificate: string,
 ): Record<string, string> {
-  const places = placesOn(site, layout.folder, machine.id);
+  const places = placesOf(site, layout, machine.id);
   return {
     PATH: layout.path,
     DATABASE_URL_FILE: places.secret('database_url_by_address'),
@@ -279,9 +346,10 @@ function readyWhenOk(node: string, url: string): string[] {
   return [node, '-e', `fetch('${url}').then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))`];
 }
 
-/** Folders of `data/` on the coordinating machine; the others have only `worker`. */
-export function dataFoldersOf(site: DeploySite): string[] {
+/** Folders of `data/` on a machine, before and after a standby has taken over. */
+export function dataFoldersOf(site: DeploySite, machine: FleetMachine): string[] {
   const none = Object.fromEntries(Object.keys(programMends).map((name) => [name, name])) as Programs;
   const layout = { folder: '', root: '', node: '', app: '', programs: none, path: '' };
-  return [...new Set(hostParts(site, site.coordination, layout).flatMap(({ data }) => data))];
+  const later = site.standby === undefined ? [] : promotedHostParts(site, machine, layout);
+  return [...new Set([...hostParts(site, machine, layout), ...later].flatMap(({ data }) => data))];
 }

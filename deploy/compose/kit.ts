@@ -6,7 +6,7 @@ import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
-import { hostScripts, placesOn, type Programs } from './host-parts.ts';
+import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
 import { machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
@@ -20,7 +20,14 @@ import {
   temporalDynamicConfig,
   temporalSchemaScript,
 } from './server-files.ts';
-import { standbyParts, standbyScript, synchronousScript } from './standby.ts';
+import {
+  containerStandby,
+  fencedScript,
+  promotedFolder,
+  promotedSite,
+  standbyParts,
+  standbyScripts,
+} from './standby.ts';
 
 /** Paths in the kit's folder and what is in them. Secrets and certificates are none of it: they are made once (made-once.ts). */
 export type KitFiles = ReadonlyMap<string, string>;
@@ -89,11 +96,14 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
-    config.set('standby-postgres.sh', standbyScript(site, places));
-    config.set('synchronous.sh', synchronousScript(site, places));
+    const at = containerStandby(places);
+    for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
+    const start = 'exec docker-entrypoint.sh postgres -c config_file=/etc/soulfra/postgresql.conf';
+    config.set('primary-postgres.sh', fencedScript(site, standby, at, start));
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
-  for (const [name, parts] of composeFiles(site, options)) files.set(name, composeText(name, parts, files));
+  for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
+    files.set(name, composeText(name, parts, files));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -110,7 +120,22 @@ export function hostKit(
   const places = placesOn(site, folder, site.coordination.id);
   const config = configFiles(site, shipped, places, '/var/log/journal/*', options);
   for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
-  return new Map([...config].map(([name, text]) => [`config/${name}`, text]));
+  const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
+  const { standby } = site;
+  if (standby === undefined) return files;
+  files.set(
+    'config/fenced.sh',
+    fencedScript(site, standby, hostStandby(places, programs), 'exit 0'),
+  );
+  const promoted = promotedSite(site, standby);
+  const there = promotedPlaces(site, folder, standby.id);
+  for (const some of [
+    configFiles(promoted, shipped, there, '/var/log/journal/*', {}),
+    hostScripts(promoted, there, programs),
+    standbyScripts(site, hostStandby(there, programs)),
+  ])
+    for (const [name, text] of some) files.set(`${promotedFolder}/${name}`, text);
+  return files;
 }
 
 /** Compose files by their names, before they are text. */
@@ -127,7 +152,19 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   return files;
 }
 
-export const projectOf = (file: string) => `soulfra-${file.replace(/\.yaml$/, '')}`;
+/** What the other machines run once the standby has taken over: the same, with its address for that of the first one. */
+function followingFiles(site: DeploySite): Map<string, Parts> {
+  const { standby, coordination, addresses } = site;
+  if (standby === undefined) return new Map();
+  const { host } = promotedSite(site, standby);
+  const followed = { ...site, host, addresses: { ...addresses, [coordination.id]: addresses[standby.id]! } };
+  const others = site.fleet.machines.filter(({ id }) => id !== coordination.id);
+  return new Map(others.map((machine) => [followingFile(machine.id), machineParts(followed, machine)]));
+}
+export const followingFile = (machineId: string) => `${promotedFolder}/inference-${machineId}.yaml`;
+
+/** What follows the promoted one takes the place of what followed the first one. */
+export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').replace(/\.yaml$/, '')}`;
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
@@ -175,9 +212,14 @@ function sourcesOf(service: Record<string, unknown>, folder: string): string[] {
 
 /** What another machine needs of the folder, and nothing else: no key of another's. */
 function machineFiles(site: DeploySite, id: string, files: KitFiles): string[] {
-  const own = ['.env', `inference-${id}.yaml`, ...(site.standby?.id === id ? ['standby.yaml'] : [])];
+  const own = [
+    '.env',
+    `inference-${id}.yaml`,
+    ...(site.standby === undefined ? [] : ['config/fleet.yaml', followingFile(id)]),
+    ...(site.standby?.id === id ? ['standby.yaml'] : []),
+  ];
   const mounted = own
-    .filter((name) => name.endsWith('.yaml'))
+    .filter((name) => name.endsWith('.yaml') && name !== 'config/fleet.yaml')
     .flatMap((name) => {
       const { services } = parse(files.get(name)!) as { services: Record<string, Record<string, unknown>> };
       return Object.values(services).flatMap((service) =>

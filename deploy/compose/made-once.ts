@@ -14,6 +14,7 @@ import {
   readCertificate,
 } from '../tls/authority.ts';
 import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
+import { promotedFolder, promotedSite } from './standby.ts';
 
 /** Secrets and certificates of a folder: what is there stays as it is, what is missing is made. */
 
@@ -86,12 +87,21 @@ function makeSecrets(site: DeploySite, write: Write, kept: string, given: GivenS
     // For hosts without Docker, whose resolver does not know our names.
     database_url_by_address: byAddress(site, databaseUrlOf(site, secrets['soulfra_password']!)),
     redis_url_by_address: byAddress(site, redisUrlOf(site, secrets['redis_password']!)),
+    ...(site.standby === undefined ? {} : promotedUrls(promotedSite(site, site.standby), secrets)),
     'redis_password.conf': `requirepass ${secrets['redis_password']}`,
     'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
   };
   for (const [name, text] of Object.entries({ ...secrets, ...derived }))
     write(`secrets/${name}`, `${text}\n`, 'private');
   return made;
+}
+
+function promotedUrls(promoted: DeploySite, secrets: Readonly<Record<string, string>>): Record<string, string> {
+  const named = (name: string) => `${name}_by_address.${promotedFolder}`;
+  return {
+    [named('database_url')]: byAddress(promoted, databaseUrlOf(promoted, secrets['soulfra_password']!)),
+    [named('redis_url')]: byAddress(promoted, redisUrlOf(promoted, secrets['redis_password']!)),
+  };
 }
 
 function byAddress(site: DeploySite, url: string): string {

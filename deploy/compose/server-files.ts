@@ -30,6 +30,9 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     max_replication_slots: 10,
     // A standby that is away for long must not fill the primary's disk; it is then made anew.
     max_slot_wal_keep_size: quoted('8GB'),
+    // A cut line is noticed by both ends before anybody gives up waiting for a commit.
+    wal_sender_timeout: quoted('15s'),
+    wal_receiver_timeout: quoted('15s'),
     hot_standby: 'on',
     wal_log_hints: 'on',
     log_min_duration_statement: quoted('2s'),
@@ -83,6 +86,8 @@ export function rolesSql(places: Places, { moved = false } = {}): string {
     '-- A standby that streams has the primary wait for it, and says so when it is to wait no more.',
     'grant alter system on parameter synchronous_standby_names to replicator;',
     'grant execute on function pg_reload_conf() to replicator;',
+    '-- Whoever promotes the standby asks its copy as the one it follows by.',
+    'grant execute on function pg_promote(boolean, integer) to replicator;',
     // Rows that were written once are loaded as they are, without what acts on a new one. Who owns the tables may switch that off anyway.
     ...(moved ? ['grant set on parameter session_replication_role to soulfra;'] : []),
     '',

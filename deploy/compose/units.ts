@@ -3,9 +3,18 @@ import { commandLine, unitWord } from '../../domain/service-units.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { onPath } from '../embedded/resolve.ts';
-import { type HostLayout, type HostPart, hostParts, type Program, programMends, type Programs } from './host-parts.ts';
+import {
+  type HostLayout,
+  type HostPart,
+  hostParts,
+  type Program,
+  programMends,
+  type Programs,
+  promotedHostParts,
+} from './host-parts.ts';
 import type { KitFiles } from './kit.ts';
 import { generatedHead } from './server-files.ts';
+import { promotedFolder } from './standby.ts';
 
 /** The parts of a host without Docker as units of systemd, which starts them in their order, with the host, and after a fall. */
 
@@ -30,19 +39,30 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
   const files = new Map<string, string>();
   for (const machine of site.fleet.machines) {
     const parts = hostParts(site, machine, layout);
-    for (const part of parts)
-      files.set(`units/${machine.id}/${unitOf(part.name)}`, unitText(part, layout, config, user));
+    const own = new Map(parts.map((part) => [`units/${machine.id}/${unitOf(part.name)}`, part]));
+    if (site.standby !== undefined && machine.id !== site.coordination.id)
+      for (const part of promotedHostParts(site, machine, layout))
+        own.set(`${promotedFolder}/units/${machine.id}/${unitOf(part.name)}`, part);
+    for (const [path, part] of own) files.set(path, unitText(part, layout, config, user));
     if (machine.id === site.coordination.id) continue;
+    // All of its settings go to a standby, since it will need them; of the others' only what they read.
+    const settings =
+      machine.id === site.standby?.id ? [...config].filter(([path]) => path.startsWith(`${promotedFolder}/`)) : [];
     const needed = [
-      ...parts.map(({ name }) => `units/${machine.id}/${unitOf(name)}`),
-      'tls/ca.crt',
-      `tls/${machine.id}.crt`,
-      `tls/${machine.id}.key`,
-      ...['database_url_by_address', 'redis_url_by_address', 'webhook_key'].map((name) => `secrets/${name}`),
+      ...own.keys(),
+      ...settings.map(([path]) => path),
+      ...(site.standby === undefined ? [] : ['config/fleet.yaml']),
+      ...madeFilesIn([JSON.stringify([...own.values()]), ...settings.map(([, text]) => text)], layout.folder),
     ];
-    files.set(`machines/${machine.id}.files`, `${needed.toSorted().join('\n')}\n`);
+    files.set(`machines/${machine.id}.files`, `${[...new Set(needed)].toSorted().join('\n')}\n`);
   }
   return files;
+}
+
+/** Secrets and certificates that these texts name. */
+function madeFilesIn(texts: readonly string[], folder: string): string[] {
+  const named = texts.flatMap((text) => text.split(`${folder}/`).slice(1));
+  return named.flatMap((rest) => /^(?:tls|secrets)\/[\w.-]*\w/.exec(rest) ?? []);
 }
 
 function unitText(
