@@ -47,7 +47,14 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
     if (machine.id === site.coordination.id) continue;
     // All of its settings go to a standby, since it will need them; of the others' only what they read.
     const settings =
-      machine.id === site.standby?.id ? [...config].filter(([path]) => path.startsWith(`${promotedFolder}/`)) : [];
+      machine.id === site.standby?.id
+        ? [...config].filter(
+            ([path]) =>
+              path.startsWith(`${promotedFolder}/`) &&
+              // A collector has the key of its own machine.
+              (!path.includes('/collector-') || path.endsWith(`/collector-${machine.id}.alloy`)),
+          )
+        : [];
     const needed = [
       ...own.keys(),
       ...settings.map(([path]) => path),
