@@ -145,6 +145,8 @@ const workerSchema = z
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
     /** Set by `npm run join`, which opens no port. */
     SOULFRA_METRICS: z.literal('off').optional(),
+    /** Set by `soulfra deploy`: whose version of the workflows is the current one. */
+    SOULFRA_WORKER_VERSION: z.enum(['leads', 'follows']).optional(),
     SOULFRA_WEBHOOK_KEY: key,
     SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_NOTIFY_SECRETS: z
@@ -352,6 +354,7 @@ export function workerEnvironment(variables: Variables = process.env) {
     ...serverAddresses(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     withMetrics: env.SOULFRA_METRICS !== 'off',
+    version: env.SOULFRA_WORKER_VERSION,
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     besideData: env.SOULFRA_EMBEDDED !== undefined,
     outbound: {

@@ -38,13 +38,16 @@ export function createCoordinationWorker(
     bundlePath: string;
     sinks?: NonNullable<WorkerOptions['sinks']>;
     weight: NonNullable<FleetMachine['roles']['coordination']>;
+    /** Absent: workflows are taken of whatever version they are. */
+    version?: NonNullable<WorkerOptions['workerDeploymentOptions']>;
   },
 ): Promise<Worker> {
-  const { weight, bundlePath, interceptors = activityInterceptors, ...rest } = options;
+  const { weight, bundlePath, interceptors = activityInterceptors, version, ...rest } = options;
   return Worker.create({
     ...rest,
     taskQueue: coordinationQueue,
     workflowBundle: { codePath: bundlePath },
+    ...(version && { workerDeploymentOptions: version }),
     interceptors: { activity: interceptors },
     workflowTaskPollerBehavior: pollers(weight.pollers),
     // By default one poll in five asks for workflows that no machine keeps: 8 pollers then weigh no more than 2.

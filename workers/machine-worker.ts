@@ -80,6 +80,7 @@ import { createMachineSourceReads } from './source-reads.ts';
 import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
 import { serveWorkQueues } from './work-queues.ts';
+import { makeCurrent, ownBuildId, versionedAs } from './worker-version.ts';
 
 export interface MachineWorkerOptions {
   machineId: string;
@@ -96,6 +97,8 @@ export interface MachineWorkerOptions {
   mirrorUrl?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
+  /** Workflows of this version alone are taken; who leads makes its own the current one. Absent: all are taken. */
+  version?: 'leads' | 'follows' | undefined;
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
   /** Whether the databases of the fleet lie in the data folder of this host, so that they can be backed up from here. */
@@ -429,12 +432,14 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     );
   }
   const weight = machine.roles.coordination;
+  const buildId = options.version === undefined ? undefined : ownBuildId();
   if (weight) {
     workers.push(
       await createCoordinationWorker({
         ...shared,
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
+        ...(buildId !== undefined && { version: versionedAs(buildId) }),
         bundlePath: await workflowBundle({ traced: tracing !== undefined }),
         ...(tracing && {
           sinks: { exporter: makeWorkflowExporter(tracing.spanProcessor, tracing.resource) },
@@ -468,6 +473,17 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       failure.reject(err);
     }),
   );
+  if (weight && buildId !== undefined && options.version === 'leads')
+    background(
+      makeCurrent({
+        connection: clientConnection,
+        namespace,
+        buildId,
+        identity: `${machineId}/coordination/${process.pid}`,
+        stopping: stopping.signal,
+        log,
+      }),
+    );
   const idleWatch = watchIdleModels({
     unloadAfter() {
       const server = view.fleet.machines.find((other) => other.id === machineId)?.modelServer;

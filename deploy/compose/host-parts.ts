@@ -3,6 +3,7 @@ import type { FleetMachine } from '../../domain/fleet.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
+import { leadsVersion } from './machine.ts';
 import { hostPlaces, type Places } from './places.ts';
 import { isSynchronous, promotedFolder, promotedSite, type StandbyPlaces } from './standby.ts';
 
@@ -311,6 +312,7 @@ function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout)
     environment: {
       ...environmentOf(site, layout, machine, machine.id),
       SOULFRA_HOST_NAME: machine.host ?? machine.id,
+      SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
       SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
       SOULFRA_MAILBOX: `${places.data('worker')}/mail`,
       SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,

@@ -21,6 +21,12 @@ function machinePorts(machine: FleetMachine): PublishedPort[] {
       ];
 }
 
+/** Whose version of the workflows is the current one: the machine that is upgraded first, or the first that takes workflows at all. */
+export function leadsVersion({ fleet, coordination }: DeploySite, machine: FleetMachine): boolean {
+  const takers = fleet.machines.filter(({ roles }) => roles.coordination !== undefined);
+  return machine.id === (takers.find(({ id }) => id === coordination.id) ?? takers[0])?.id;
+}
+
 /**
  * What every machine runs: its worker, its model server, what tells of it. All of it dials out. It shares the host's network, since
  * the worker looks for its model server and its figures at 127.0.0.1, as without Docker.
@@ -43,6 +49,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
       environment: {
         ...clientEnvironment(site, id),
         SOULFRA_HOST_NAME: machine.host ?? id,
+        SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
         SOULFRA_MAILBOX: '/var/lib/soulfra/mail',
         SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
