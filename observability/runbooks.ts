@@ -16,6 +16,7 @@ export const runbookAnchors = [
   'part-down',
   'purchases-stuck',
   'queue-backlog',
+  'standby-asynchronous',
   'temporal-non-determinism',
   'temporal-requests-fail',
   'temporal-server-slow',

@@ -8,8 +8,6 @@ import type { Places } from './places.ts';
 /** Unchangeable once a database was made with it, so a standby has the same. */
 const historyShards = 512;
 export const databases = { app: 'soulfra', temporal: 'temporal', visibility: 'temporal_visibility' } as const;
-/** What the standby is called where the primary waits for it. */
-export const standbyName = 'soulfra_standby';
 export const generatedHead = 'Made by `soulfra deploy init` from fleet.yaml; the next init writes over it.';
 
 export function postgresConf({ ports }: DeploySite, places: Places): string {

@@ -1,9 +1,10 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { standbyName } from '../../domain/server-names.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { imageOf } from './images.ts';
 import type { Places } from './places.ts';
-import { generatedHead, standbyName } from './server-files.ts';
+import { generatedHead } from './server-files.ts';
 
 /** What the first one waits for once it is fenced: nobody has this name, so it acknowledges nothing any more. */
 export const fencedName = 'soulfra_fenced';

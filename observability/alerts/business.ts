@@ -134,6 +134,17 @@ export const businessAlerts: AlertGroup = {
       silent: { when: { [fleet.restoreDrill.name]: '-86400x120' }, at: '90m' },
     },
     {
+      // No series without a standby.
+      name: 'StandbyAsynchronous',
+      expr: `max(${fleet.standbyAsynchronous.name}) > 0`,
+      for: '5m',
+      severity: 'page',
+      summary: 'Postgres does not wait for its standby: what is acknowledged now is lost with its disk.',
+      runbook: 'standby-asynchronous',
+      fires: { when: { [fleet.standbyAsynchronous.name]: '1x30' }, at: '10m', labels: {} },
+      silent: { when: { [fleet.standbyAsynchronous.name]: '1x3 0x27' }, at: '10m' },
+    },
+    {
       name: 'CertificateEnds',
       expr: `min by (certificate) (${fleet.certificate.name}) - time() < 14 * 86400`,
       for: '1h',

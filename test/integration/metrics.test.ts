@@ -43,6 +43,7 @@ const withoutSeries = [
   'soulfra_restore_drill_rpo_seconds',
   'soulfra_restore_drill_rto_seconds',
   'soulfra_sales_day_minor_units',
+  'soulfra_standby_asynchronous',
   'soulfra_work_claim_wait_seconds',
   'soulfra_work_leases_lost_total',
 ];
