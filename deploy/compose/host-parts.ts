@@ -83,6 +83,7 @@ export function hostStandby(places: Places, programs: Programs): StandbyPlaces {
     data: 'main',
     postgres: programs.postgres,
     more: ` -c unix_socket_directories=${places.data('run')}`,
+    own: '127.0.0.1',
   };
 }
 

@@ -73,6 +73,8 @@ export interface StandbyPlaces {
   postgres: string;
   /** Further arguments of the server. */
   more?: string;
+  /** Where the copy itself is reached; absent: by its name, as between containers. */
+  own?: string;
 }
 
 export const containerStandby = (places: Places): StandbyPlaces => ({
@@ -82,10 +84,10 @@ export const containerStandby = (places: Places): StandbyPlaces => ({
   postgres: 'postgres',
 });
 
-function connection(site: DeploySite, { places }: StandbyPlaces, address: string): string {
+function connection(site: DeploySite, { places }: StandbyPlaces, address: string | undefined): string {
   return [
     'host=postgres.soulfra',
-    `hostaddr=${address}`,
+    ...(address === undefined ? [] : [`hostaddr=${address}`]),
     `port=${site.ports.postgres}`,
     'user=replicator',
     'sslmode=verify-full',
@@ -96,6 +98,12 @@ function connection(site: DeploySite, { places }: StandbyPlaces, address: string
     'tcp_user_timeout=10000',
   ].join(' ');
 }
+
+/** Whose data are of one cluster, and who was promoted last. */
+const timelines = [
+  'identity() { "$bin/psql" "$1 dbname=postgres replication=database" -qAtX -F " " -c "IDENTIFY_SYSTEM"; }',
+  'own() { "$bin/pg_controldata" -D "$data" | sed -n "s/^$1: *//p"; }',
+];
 
 function opening(at: StandbyPlaces): string[] {
   return [
@@ -128,11 +136,10 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
     ...opening(at),
     `data=${at.base}/${at.data}`,
     `primary='${primary} application_name=${standbyName}'`,
-    'identity() { "$bin/psql" "$primary dbname=postgres replication=database" -qAt -F " " -c "IDENTIFY_SYSTEM"; }',
-    'own() { "$bin/pg_controldata" -D "$data" | sed -n "s/^$1: *//p"; }',
+    ...timelines,
     'if [ -s "$data/PG_VERSION" ] && [ ! -e "$data/standby.signal" ]; then',
     '  # A first one, by promotion or from before one. Who was promoted last has the higher timeline.',
-    '  if there=$(identity); then',
+    '  if there=$(identity "$primary"); then',
     '    read -r system timeline rest <<< "$there"',
     '    if [ "$system" != "$(own "Database system identifier")" ]; then',
     `      echo "the data in $data is not a copy of ${site.coordination.id}'s: put it elsewhere by hand (mv), then start again" >&2`,
@@ -153,7 +160,7 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
     'fi',
     'umask 077',
     'if [ ! -s "$data/PG_VERSION" ]; then',
-    `  until identity > /dev/null 2>&1; do echo "waiting for ${site.coordination.id}" >&2; sleep 2; done`,
+    `  until identity "$primary" > /dev/null 2>&1; do echo "waiting for ${site.coordination.id}" >&2; sleep 2; done`,
     '  rm -rf "$data.new"',
     `  "$bin/psql" "$primary dbname=postgres" -qAt -v ON_ERROR_STOP=1 -c "select pg_create_physical_replication_slot('${standbyName}') where not exists (select from pg_replication_slots where slot_name = '${standbyName}')"`,
     `  "$bin/pg_basebackup" --pgdata "$data.new" --wal-method stream --checkpoint fast --slot ${standbyName} --dbname "$primary"`,
@@ -175,7 +182,7 @@ function standbySql(site: DeploySite, at: StandbyPlaces): string {
   return [
     ...opening(at),
     'case $1 in',
-    `  own) to='${connection(site, at, '127.0.0.1')}' ;;`,
+    `  own) to='${connection(site, at, at.own)}' ;;`,
     `  primary) to='${connection(site, at, site.addresses[site.coordination.id]!)}' ;;`,
     `  mark) touch ${at.base}/${at.data}.promoted; exit ;;`,
     `  word) cat ${at.base}/${lastWordFile} 2> /dev/null || true; exit ;;`,
@@ -201,7 +208,7 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     'while true; do',
     `  if [ "$(${sql} own "select pg_is_in_recovery()" || true)" = f ]; then`,
     '    # Promoted. The old one may come back, and must acknowledge nothing: a first one of before is fenced wherever it shows.',
-    `    if [ "$(${sql} primary "select pg_is_in_recovery() or current_setting('synchronous_standby_names') like '%${fencedName}%'" || true)" = f ]; then`,
+    `    if [ "$(${sql} primary "select pg_is_in_recovery() or current_setting('synchronous_standby_names') like '%${fencedName}%'" 2> /dev/null || true)" = f ]; then`,
     `      ${sql} primary "alter system set synchronous_standby_names = 'FIRST 1 (${fencedName})'" || true`,
     `      ${sql} primary "select pg_reload_conf()" > /dev/null || true`,
     `      echo "${site.coordination.id} came back, and is fenced"`,
@@ -235,9 +242,14 @@ export function fencedScript(site: DeploySite, standby: FleetMachine, at: Standb
   const other = connection(site, at, site.addresses[standby.id]!);
   return [
     ...opening(at),
-    `if [ "$("$bin/psql" "${other} dbname=postgres" -qAtX -c "select pg_is_in_recovery()" 2> /dev/null || true)" = f ]; then`,
-    `  echo "${standby.id} was promoted while this machine was away: what lies here is of before, and stays out. Make it the standby of ${standby.id} (deploy/runbooks/04-promote-the-standby.md)" >&2`,
-    '  exit 1',
+    `data=${at.base}/${at.data}`,
+    ...timelines,
+    `if [ -s "$data/PG_VERSION" ] && there=$(identity '${other}' 2> /dev/null); then`,
+    '  read -r system timeline rest <<< "$there"',
+    '  if [ "$system" = "$(own "Database system identifier")" ] && [ "$timeline" -gt "$(own "Latest checkpoint\'s TimeLineID")" ]; then',
+    `    echo "${standby.id} was promoted while this machine was away: what lies here is of before, and stays out. Make it the standby of ${standby.id} (deploy/runbooks/04-promote-the-standby.md)" >&2`,
+    '    exit 1',
+    '  fi',
     'fi',
     'unset PGPASSWORD',
     then,
