@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events';
 import type { ConnectionOptions } from 'node:tls';
 import {
   CamelCasePlugin,
@@ -65,9 +64,15 @@ function refuseUnwaited(client: pg.PoolClient): void {
     if (routine !== 'SyncRepWaitForLSN') return;
     const refused = new pg.DatabaseError(message ?? 'the standby did not confirm', 0, 'error');
     refused.code = '57014';
-    // As the server itself would have said it: the query that waits for its answer fails by it.
-    (client as unknown as { connection: EventEmitter }).connection.emit('errorMessage', refused);
+    // The driver tells it at the end of the query, in place of its answer; the connection is as after any other error.
+    const query = (client as unknown as HasActiveQuery)._getActiveQuery();
+    if (query) query._canceledDueToError = refused;
   });
+}
+
+/** Of the driver's own, which has no name for it in its types; a test holds that it is there. */
+interface HasActiveQuery {
+  _getActiveQuery(): { _canceledDueToError: Error | false } | null;
 }
 
 /** Of each database the connections that kysely asks. */

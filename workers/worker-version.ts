@@ -47,7 +47,8 @@ export async function makeCurrent(options: {
         // Queues of a newer version that this one does not know stay with whoever polls them.
         ignoreMissingTaskQueues: true,
       });
-      if (before?.buildId !== buildId) log.info({ buildId, before: before?.buildId }, 'workflows go on by this version');
+      if (before?.buildId !== buildId)
+        log.info({ buildId, before: before?.buildId }, 'workflows go on by this version');
       return;
     } catch (err) {
       // The first tries come before the first poll.

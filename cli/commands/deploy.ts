@@ -182,8 +182,14 @@ function promoteCommand(promote: Command): void {
   promote
     .option('--out <folder>', 'the folder of the deployment', 'soulfra-deploy')
     .option('--machine <id>', 'which machine of fleet.yaml this host is')
-    .option('--fence', 'where the old one still answers: have it acknowledge nothing more, and take over all that it has')
-    .option('--old-is-off', 'your word that the old one has no power, where it cannot be asked and did not wait for the copy')
+    .option(
+      '--fence',
+      'where the old one still answers: have it acknowledge nothing more, and take over all that it has',
+    )
+    .option(
+      '--old-is-off',
+      'your word that the old one has no power, where it cannot be asked and did not wait for the copy',
+    )
     .description(
       'on the standby: make it the first one, after the old one is fenced; on any other machine: follow it. It may be repeated',
     )

@@ -81,11 +81,7 @@ export function dataParts(site: DeploySite): Parts {
         POSTGRES_INITDB_ARGS: '--data-checksums --auth-host=scram-sha-256 --auth-local=scram-sha-256',
         PGDATA: '/var/lib/postgresql/data',
       },
-      configs: [
-        'postgresql.conf',
-        'pg_hba.conf',
-        ...(site.standby === undefined ? [] : ['primary-postgres.sh']),
-      ],
+      configs: ['postgresql.conf', 'pg_hba.conf', ...(site.standby === undefined ? [] : ['primary-postgres.sh'])],
       secrets: ['postgres_password', ...roleSecrets],
       tls: of('postgres'),
       volumes: ['postgres:/var/lib/postgresql', './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro'],

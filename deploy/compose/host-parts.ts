@@ -150,7 +150,9 @@ export function promotedHostParts(site: DeploySite, machine: FleetMachine, layou
   return [
     ...hostParts(promotedSite(site, site.standby!), machine, later),
     // From then on it fences the old one, should that come back.
-    ...(machine.id === site.standby!.id ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous') : []),
+    ...(machine.id === site.standby!.id
+      ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous')
+      : []),
   ];
 }
 

@@ -123,10 +123,7 @@ export function hostKit(
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   const { standby } = site;
   if (standby === undefined) return files;
-  files.set(
-    'config/fenced.sh',
-    fencedScript(site, standby, hostStandby(places, programs), 'exit 0'),
-  );
+  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs), 'exit 0'));
   const promoted = promotedSite(site, standby);
   const there = promotedPlaces(site, folder, standby.id);
   for (const some of [

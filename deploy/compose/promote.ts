@@ -99,7 +99,10 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
   if (copies) {
     say(`Postgres on ${standby.id}: is promoted`);
     if ((await host.ask('own', 'select pg_promote(true, 120)')) !== 't')
-      throw new DomainError('UNAVAILABLE', `Postgres on ${standby.id} did not end its recovery within 120 s: run it again`);
+      throw new DomainError(
+        'UNAVAILABLE',
+        `Postgres on ${standby.id} did not end its recovery within 120 s: run it again`,
+      );
   }
   // A copy of a first one that waited for somebody would wait for the same.
   await host.ask('own', 'alter system reset synchronous_standby_names');
@@ -143,7 +146,9 @@ async function fenceOld(options: PromoteOptions): Promise<Fenced> {
     return { fence: 'fenced', lastWordAt: null, missingSince: null, rpoSeconds: 0 };
   }
   const ports = [site.ports.postgres, site.ports.temporal, site.ports.https];
-  const open = (await Promise.all(ports.map(async (port) => ((await host.answers(address, port)) ? [port] : [])))).flat();
+  const open = (
+    await Promise.all(ports.map(async (port) => ((await host.answers(address, port)) ? [port] : [])))
+  ).flat();
   if (open.length > 0)
     throw new DomainError(
       'CONFLICT',
@@ -207,6 +212,9 @@ export function answersAt(host: string, port: number): Promise<boolean> {
       socket.destroy();
       resolve(is);
     };
-    socket.once('connect', () => end(true)).once('timeout', () => end(false)).once('error', () => end(false));
+    socket
+      .once('connect', () => end(true))
+      .once('timeout', () => end(false))
+      .once('error', () => end(false));
   });
 }

@@ -19,12 +19,7 @@ type Say = (text: string) => void;
 /** Over the longest of them: a promotion waits for the end of a recovery. */
 const askMs = 150_000;
 
-export function unitStandby(options: {
-  folder: string;
-  machine: FleetMachine;
-  host: UnitHost;
-  say: Say;
-}): StandbyHost {
+export function unitStandby(options: { folder: string; machine: FleetMachine; host: UnitHost; say: Say }): StandbyHost {
   const { folder, machine, host, say } = options;
   return {
     ask: async (...words) => {
@@ -69,10 +64,12 @@ export function promotedFilesOf(site: DeploySite, { id }: FleetMachine): string[
 
 /** As the files lie in a folder that was brought here. */
 export function kitIn(folder: string, files: readonly string[]): KitFiles {
-  return new Map(files.flatMap((file) => {
-    const text = readIfThere(join(folder, file));
-    return text === undefined ? [] : [[file, text] as const];
-  }));
+  return new Map(
+    files.flatMap((file) => {
+      const text = readIfThere(join(folder, file));
+      return text === undefined ? [] : [[file, text] as const];
+    }),
+  );
 }
 
 /** So that a later `docker compose up` by hand leaves running what was promoted. */
@@ -81,5 +78,9 @@ function addProfile(file: string, profile: string): void {
   const profiles = (/^COMPOSE_PROFILES=(.*)$/m.exec(text)?.[1] ?? '').split(',').filter((each) => each !== '');
   if (profiles.includes(profile)) return;
   const line = `COMPOSE_PROFILES=${[...profiles, profile].join(',')}`;
-  writeText(file, /^COMPOSE_PROFILES=/m.test(text) ? text.replace(/^COMPOSE_PROFILES=.*$/m, line) : `${text}${line}\n`, 0o644);
+  writeText(
+    file,
+    /^COMPOSE_PROFILES=/m.test(text) ? text.replace(/^COMPOSE_PROFILES=.*$/m, line) : `${text}${line}\n`,
+    0o644,
+  );
 }

@@ -99,14 +99,17 @@ describe('a promotion', () => {
     expect(said[0]).toMatch(/2023-11-14T22:13:20\.000Z: nothing acknowledged is missing/);
   });
 
-  test.each(['asynchronous 1700000000\n', ''])('of one that did not (%j) wants a word, and tells what is lost', async (word) => {
-    expect(await refused(pair({ old: 'dead', word }))).toMatch(/did not wait for the copy[\s\S]*--old-is-off/);
-    const said: string[] = [];
-    const done = await promote(pair({ old: 'dead', word }), { oldIsOff: true }, said);
-    expect(done).toMatchObject({ fence: 'said_to_be_off', missingSince: '2023-11-14T22:13:20.000Z' });
-    expect(done.rpoSeconds).toBeGreaterThan(0);
-    expect(said[0]).toMatch(/^ALARM: the copy was asynchronous[\s\S]*RPO at most \d+ s$/);
-  });
+  test.each(['asynchronous 1700000000\n', ''])(
+    'of one that did not (%j) wants a word, and tells what is lost',
+    async (word) => {
+      expect(await refused(pair({ old: 'dead', word }))).toMatch(/did not wait for the copy[\s\S]*--old-is-off/);
+      const said: string[] = [];
+      const done = await promote(pair({ old: 'dead', word }), { oldIsOff: true }, said);
+      expect(done).toMatchObject({ fence: 'said_to_be_off', missingSince: '2023-11-14T22:13:20.000Z' });
+      expect(done.rpoSeconds).toBeGreaterThan(0);
+      expect(said[0]).toMatch(/^ALARM: the copy was asynchronous[\s\S]*RPO at most \d+ s$/);
+    },
+  );
 
   test.each(['primary show', 'word', 'mark', 'pg_promote', 'alter system reset', 'pg_reload_conf'])(
     'killed at %s, it is done again, and says the same',
@@ -151,7 +154,9 @@ describe('the kit of a standby', () => {
     const all = new Map([...config, ...units]);
     const brought = filesOf('mainpc');
     const named = (texts: (string | undefined)[]) =>
-      texts.flatMap((text) => [...text!.matchAll(/\/srv\/kit\/((?:config|promoted|secrets|tls)\/[\w./-]*\w)/g)].map((m) => m[1]!));
+      texts.flatMap((text) =>
+        [...text!.matchAll(/\/srv\/kit\/((?:config|promoted|secrets|tls)\/[\w./-]*\w)/g)].map((m) => m[1]!),
+      );
     const own = [...brought].filter((path) => path.includes('units/mainpc/'));
     expect(own.map((path) => path.replace(/.*kit-(.*)\.service/, '$1')).toSorted()).toEqual([
       'api',
@@ -169,7 +174,9 @@ describe('the kit of a standby', () => {
     ]);
     const direct = named(own.map((path) => all.get(path)));
     const settings = direct.filter((path) => all.has(path));
-    for (const path of [...direct, ...named(settings.map((path) => all.get(path)))].filter((each) => !/grafana|rules$/.test(each)))
+    for (const path of [...direct, ...named(settings.map((path) => all.get(path)))].filter(
+      (each) => !/grafana|rules$/.test(each),
+    ))
       expect(brought.has(path), path).toBe(true);
     expect([...filesOf('gpu3')].filter((path) => /\.key$|password|operator_token|secret_key/.test(path))).toEqual([
       'tls/gpu3.key',
