@@ -40,7 +40,7 @@ const upWithinMs = 10 * 60_000;
 const goOnWithinMs = 8 * 60_000;
 
 /** The newest released version, by what CHANGELOG.md says of it. */
-export function previousVersion(): { version: string; commit: string } {
+function previousVersion(): { version: string; commit: string } {
   const text = readFileSync(join(repositoryRoot, 'CHANGELOG.md'), 'utf8');
   const found = /^## (\d+\.\d+\.\d+)[^\n]*\n+[^\n]*the tree of commit `([0-9a-f]+)`/m.exec(text);
   if (found === null) throw new Error('CHANGELOG.md names no commit of a released version');

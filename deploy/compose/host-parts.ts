@@ -159,14 +159,15 @@ export function promotedHostParts(site: DeploySite, machine: FleetMachine, layou
 /** A copy of Postgres that follows, and what has the first one wait for it. */
 function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout): HostPart[] {
   const places = promotedPlaces(site, layout.folder, standby.id);
-  const script = (name: string) => ['/bin/bash', places.config(name)];
+  // With what it reads, so that a change of that is one of its unit.
+  const script = (...names: string[]) => ['/bin/bash', ...names.map((name) => places.config(name))];
   const part = { environment: { PATH: layout.path }, data: ['postgres', 'run'] };
   return [
     {
       ...part,
       name: 'postgres',
       description: 'Copy of Postgres of Soulfra',
-      command: script('standby-postgres.sh'),
+      command: script('standby-postgres.sh', 'postgresql.conf', 'pg_hba.conf'),
       after: [],
       ready: postgresReady(site, layout.programs),
       graceSeconds: 120,
@@ -176,7 +177,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       ...part,
       name: 'synchronous',
       description: 'Has Postgres of Soulfra wait for its copy',
-      command: script('synchronous.sh'),
+      command: script('synchronous.sh', 'standby-sql.sh'),
       after: ['postgres'],
       ready: isSynchronous(places.data('postgres'), 'main'),
       graceSeconds: 10,
