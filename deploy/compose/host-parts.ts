@@ -1,5 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { postgresStartScript } from './cluster-files.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
@@ -13,6 +14,8 @@ export const programMends = {
   initdb: 'comes with postgresql',
   pg_ctl: 'comes with postgresql',
   pg_isready: 'comes with postgresql',
+  pgbackrest: 'apt-get install pgbackrest, of the same source as postgresql',
+  flock: 'apt-get install util-linux',
   psql: 'apt-get install postgresql-client',
   'redis-server': 'apt-get install redis-server',
   'redis-cli': 'apt-get install redis-tools',
@@ -30,8 +33,6 @@ export interface HostPart {
   /** Absolute words; the first is a program. */
   command: readonly string[];
   environment: Readonly<Record<string, string>>;
-  /** Run to their end before each start. */
-  prepare?: readonly (readonly string[])[];
   /** Ends by itself, and is done then. */
   once?: true;
   after: readonly string[];
@@ -41,6 +42,8 @@ export interface HostPart {
   memory: string;
   /** Folders of `data/` that it writes. */
   data: readonly string[];
+  /** Folders of the host's owner that it writes. */
+  writes?: readonly string[];
 }
 
 export interface HostLayout {
@@ -97,6 +100,7 @@ function redisReadyScript(site: DeploySite, places: Places, programs: Programs):
 export function hostScripts(site: DeploySite, places: Places, programs: Programs): Map<string, string> {
   return new Map([
     ['postgres-init.sh', postgresInitScript(places, programs)],
+    ['postgres-start.sh', postgresStartScript(places, places.config('postgres-init.sh'), programs.flock)],
     ['redis-ready.sh', redisReadyScript(site, places, programs)],
     [
       'temporal-schema.sh',
@@ -128,15 +132,16 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
     of({
       name: 'postgres',
       description: 'Postgres of Soulfra',
-      prepare: [['/bin/sh', places.config('postgres-init.sh')]],
       command: [
+        '/bin/sh',
+        places.config('postgres-start.sh'),
         programs.postgres,
         '-D',
-        `${places.data('postgres')}/main`,
+        `${places.postgres.data}/${places.postgres.cluster}`,
         '-c',
         `config_file=${places.config('postgresql.conf')}`,
         '-c',
-        `unix_socket_directories=${places.data('run')}`,
+        `unix_socket_directories=${places.postgres.socket}`,
       ],
       after: [],
       ready: [
@@ -153,7 +158,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       ],
       graceSeconds: 120,
       memory: '4G',
-      data: ['postgres', 'run'],
+      data: ['postgres', 'run', 'backup'],
     }),
     of({
       name: 'redis',
@@ -190,6 +195,15 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       environment: ours('api'),
       once: true,
       after: ['temporal'],
+    }),
+    of({
+      name: 'backup',
+      description: 'Backups of Soulfra',
+      command: [node, `${layout.root}/workers/backup-main.ts`],
+      environment: { ...ours('api'), SOULFRA_CLUSTER_FILE: places.config('cluster.json') },
+      after: ['postgres', 'temporal-namespace'],
+      data: ['backup'],
+      ...(site.fleet.backup.to === undefined ? {} : { writes: [site.fleet.backup.to] }),
     }),
     ...(layout.moved
       ? [

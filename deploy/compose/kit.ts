@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { backupParts } from './backup-part.ts';
+import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { hostScripts, placesOn, type Programs } from './host-parts.ts';
@@ -60,6 +62,7 @@ function configFiles(
   shipped: Shipped,
   places: Places,
   logs: string,
+  programs: ClusterPrograms,
   options: KitOptions,
 ): Map<string, string> {
   const { fleet } = site;
@@ -68,6 +71,7 @@ function configFiles(
     ['postgresql.conf', postgresConf(site, places)],
     ['pg_hba.conf', pgHba()],
     ['roles.sql', rolesSql(places, options)],
+    ...clusterFiles(site, places, programs),
     ['redis.conf', redisConf(site, places)],
     ['temporal.yaml', temporalConfig(site, places)],
     ['temporal-dynamic.yaml', temporalDynamicConfig()],
@@ -85,7 +89,9 @@ function configFiles(
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
 export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptions = {}): KitFiles {
   const places = containerPlaces();
-  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log', options);
+  const logs = '/var/lib/docker/containers/*/*-json.log';
+  const config = configFiles(site, shipped, places, logs, programsInContainer, options);
+  config.set('postgres-start.sh', postgresStartScript(places));
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
@@ -108,7 +114,7 @@ export function hostKit(
   options: KitOptions = {},
 ): KitFiles {
   const places = placesOn(site, folder, site.coordination.id);
-  const config = configFiles(site, shipped, places, '/var/log/journal/*', options);
+  const config = configFiles(site, shipped, places, '/var/log/journal/*', programs, options);
   for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
   return new Map([...config].map(([name, text]) => [`config/${name}`, text]));
 }
@@ -118,7 +124,12 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   const files = new Map<string, Parts>([
     [
       'coordination.yaml',
-      { ...dataParts(site), ...servingParts(site, { moved }), ...machineParts(site, site.coordination) },
+      {
+        ...dataParts(site),
+        ...backupParts(site),
+        ...servingParts(site, { moved }),
+        ...machineParts(site, site.coordination),
+      },
     ],
   ]);
   for (const machine of site.fleet.machines)

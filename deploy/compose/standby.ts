@@ -1,5 +1,8 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { archiving } from './archiving.ts';
+import { backupParts } from './backup-part.ts';
+import { claimLines } from './cluster-files.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { imageOf } from './images.ts';
 import type { Places } from './places.ts';
@@ -16,7 +19,8 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
   const promoted = promotedSite(site, standby);
   const { volumes, postgres, ...data } = dataParts(promoted);
   const primary = { 'postgres.soulfra': site.addresses[site.coordination.id]! };
-  const waiting = Object.entries({ ...data, ...servingParts(promoted) }).map(([name, part]) => [
+  const { restore, backup } = backupParts(promoted, { promoted: true });
+  const waiting = Object.entries({ ...data, backup: backup!, ...servingParts(promoted) }).map(([name, part]) => [
     name,
     { ...part, profiles: ['promoted'] },
   ]);
@@ -27,9 +31,10 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       entrypoint: ['bash', '/etc/soulfra/standby-postgres.sh'],
       command: [],
       environment: { PGDATA: '/var/lib/postgresql/data' },
-      configs: ['postgresql.conf', 'pg_hba.conf', 'standby-postgres.sh'],
-      secrets: ['replicator_password'],
-      volumes: ['postgres:/var/lib/postgresql'],
+      // Promoted, it hands its own changes on.
+      configs: ['postgresql.conf', 'pg_hba.conf', 'standby-postgres.sh', ...archiving.configs],
+      secrets: ['replicator_password', ...archiving.secrets],
+      volumes: ['postgres:/var/lib/postgresql', ...archiving.volumes],
       extraHosts: primary,
     },
     // From then on the primary answers only what the copy has, too: nothing acknowledged is lost with its disk.
@@ -45,6 +50,7 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       memory: '128m',
       cpus: 0.5,
     },
+    restore: restore!,
     ...Object.fromEntries(waiting),
   };
 }
@@ -73,6 +79,7 @@ export function standbyScript(site: DeploySite, places: Places): string {
     '#!/usr/bin/env bash',
     `# ${generatedHead}`,
     'set -euo pipefail',
+    ...claimLines(places),
     ...passfile(site, places),
     `primary='${primaryOf(site, places)}'`,
     'if [ ! -s "$PGDATA/PG_VERSION" ]; then',
