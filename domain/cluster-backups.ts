@@ -49,7 +49,9 @@ export function readRepository(json: string): Repository {
   if (found === undefined) return { backups: [], systemId: undefined, postgresMajor: undefined };
   const { code } = found.status;
   if (code !== 0 && !nothingThere.includes(code)) {
-    const message = [found.status, ...found.repo.map(({ status }) => status)].map((status) => status.message).join('; ');
+    const message = [found.status, ...found.repo.map(({ status }) => status)]
+      .map((status) => status.message)
+      .join('; ');
     const isKey = /crypt|cipher|passphrase/i.test(message);
     throw new DomainError(isKey ? 'BACKUP_KEY_WRONG' : 'BACKUP_DAMAGED', `the repository cannot be read: ${message}`);
   }
@@ -139,11 +141,17 @@ export function backupToRestore(
       : whole.at(-1);
   if (found === undefined) {
     const first = new Date(whole[0]!.timestamp.stop * 1000).toISOString();
-    throw new DomainError('NOT_FOUND', `every backup there is, is younger than that moment: the first ended at ${first}`);
+    throw new DomainError(
+      'NOT_FOUND',
+      `every backup there is, is younger than that moment: the first ended at ${first}`,
+    );
   }
   const app = saidBy(found, 'app');
   if (app !== undefined && here.isNewer(app))
-    throw new DomainError('DATA_NEWER', `backup ${found.label} was made by Soulfra ${app}: restore it with that version`);
+    throw new DomainError(
+      'DATA_NEWER',
+      `backup ${found.label} was made by Soulfra ${app}: restore it with that version`,
+    );
   return found;
 }
 

@@ -105,10 +105,10 @@ try {
       identity: `deployment/backup/${process.pid}`,
       activities: createBackupActivities({ run: runClusterPart }),
     });
-    const stop = () => worker.shutdown();
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-    await worker.run();
+    const running = worker.run();
+    if (signal.aborted) worker.shutdown();
+    else signal.addEventListener('abort', () => worker.shutdown(), { once: true });
+    await running;
     await connection.close();
   }
   await keeping;

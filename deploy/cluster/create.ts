@@ -55,7 +55,8 @@ export async function backUpCluster(options: {
     const { backups: before } = await pgbackrest.info();
     // A killed execution may have made it, and not have told.
     const made =
-      before.find((backup) => saidBy(backup, 'id') === id) ?? (await make(pgbackrest, { ...options, id, origin }, before));
+      before.find((backup) => saidBy(backup, 'id') === id) ??
+      (await make(pgbackrest, { ...options, id, origin }, before));
     const { backups: after } = await pgbackrest.info();
     const copy = await second(place, progress);
     const rows = await rowsAbout(url);

@@ -119,7 +119,11 @@ export async function bringBack(place: ClusterPlace, systemId: string): Promise<
   try {
     await rm(fresh, { recursive: true, force: true });
     const files = await filesIn(second);
-    needRoom(place.backup, files.reduce((sum, { bytes }) => sum + bytes, 0), 'the repository');
+    needRoom(
+      place.backup,
+      files.reduce((sum, { bytes }) => sum + bytes, 0),
+      'the repository',
+    );
     for (const { path } of files) await copyFile(join(second, path), join(fresh, path));
     // It goes on as the copy of this repository; one of another cluster would never take its place.
     markMade(place, { to: second, systemId });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { DomainError, isErrorCode } from '../../domain/errors.ts';
-import { endWithUs } from '../embedded/resolve.ts';
+import { endWithUs, output } from '../embedded/resolve.ts';
 import { composeArguments, composeCommand, containersOf } from './containers.ts';
 import type { Owner } from './made-once.ts';
 
@@ -38,6 +38,9 @@ export async function actInContainers({ act, args, folder, env, say }: ActOnClus
     const up = found.filter(({ state }) => state === 'running').map(({ service }) => service);
     const down = `${command.join(' ')} --project-directory ${folder} -f ${folder}/coordination.yaml down`;
     if (up.length > 0) throw fleetRuns(up, down);
+    // On a new box they are made by this, and are root's until then.
+    const own = composeArguments(command, folder, 'coordination.yaml', ['run', '--rm', '--no-deps', '-T', 'volumes']);
+    await output(command[0]!, own, { env, timeoutMs: 5 * 60_000 });
   }
   const inside = ['node', program, words[act], ...args];
   const how = act === 'restore' ? ['run', '--rm', '--no-deps', '-T', 'restore'] : ['exec', '-T', 'backup'];
@@ -50,8 +53,7 @@ export async function actOnHost(
   { act, args, say }: ActOnCluster,
   as: { owner: Owner; environment: Env; root: string; node: string; running: readonly string[] },
 ): Promise<unknown> {
-  if (act === 'restore' && as.running.length > 0)
-    throw fleetRuns(as.running, `systemctl stop ${as.running.join(' ')}`);
+  if (act === 'restore' && as.running.length > 0) throw fleetRuns(as.running, `systemctl stop ${as.running.join(' ')}`);
   const asOwner = process.getuid?.() === 0 ? { uid: as.owner.uid, gid: as.owner.gid } : {};
   const line = [`${as.root}/${program}`, words[act], ...args];
   return told(as.node, line, { env: as.environment, cwd: as.root, ...asOwner }, say);

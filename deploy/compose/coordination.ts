@@ -380,7 +380,18 @@ export const roleSecrets = [
   'exporter_password',
   'replicator_password',
 ] as const;
-const namedVolumes = ['postgres', 'run', 'backup', 'redis', 'api', 'proxy', 'prometheus', 'alertmanager', 'loki', 'grafana'] as const;
+const namedVolumes = [
+  'postgres',
+  'run',
+  'backup',
+  'redis',
+  'api',
+  'proxy',
+  'prometheus',
+  'alertmanager',
+  'loki',
+  'grafana',
+] as const;
 /** With a certificate of their own, besides each machine. */
 export const clientNames = ['api', 'temporal-ui', 'exporters'] as const;
 export const databaseUrlOf = (site: DeploySite, password: string) =>

@@ -36,4 +36,5 @@ export const ownImage = '${SOULFRA_IMAGE:?run soulfra deploy init}';
 
 /** That one, Postgres and pgBackRest together: what makes backups and tries to restore them. */
 export const backupImage = '${SOULFRA_BACKUP_IMAGE:?run soulfra deploy init}';
-export const backupImageOf = (image: string) => image.replace(/^soulfra:/, 'soulfra-backup:');
+/** `soulfra-backup:1` of `soulfra:1`. */
+export const backupImageOf = (image: string) => image.replace(/(?::[^:/]+)?$/, (tag) => `-backup${tag}`);

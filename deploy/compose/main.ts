@@ -182,10 +182,7 @@ async function run(): Promise<object> {
     default: {
       const act = clusterActs.find((each) => each === positionals[0]);
       if (act === undefined) throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
-      const args = [
-        ...(values.to === undefined ? [] : ['--to', values.to]),
-        ...(values.second ? ['--second'] : []),
-      ];
+      const args = [...(values.to === undefined ? [] : ['--to', values.to]), ...(values.second ? ['--second'] : [])];
       const asked = { act, args, folder, env: process.env, say: progress };
       return { folder, units: isOfUnits, done: await (isOfUnits ? actOnUnits(kit, asked) : actInContainers(asked)) };
     }
