@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
@@ -50,7 +51,8 @@ export async function drillCluster(options: {
   const forget = onEnd(() => log.drillFailed(id, 'it was ended'));
   try {
     const repository = await pgbackrest.info();
-    const target: RestoreTarget = { is: 'point', name: `soulfra_drill_${id}` };
+    // A second execution has a name of its own: a restore stops at the first that is called so.
+    const target: RestoreTarget = { is: 'point', name: `soulfra_drill_${id}_${randomBytes(4).toString('hex')}` };
     const here = { systemId: repository.systemId, postgresMajor: await majorOf(place), isNewer };
     const backup = backupToRestore(repository, target, here);
     refuseForeign(backup, await log.origin());
