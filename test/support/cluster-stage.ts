@@ -124,7 +124,6 @@ export async function openClusterStage() {
     data: (...path_: string[]) => join(folder, 'data', ...path_),
     start,
     stop,
-    isUp: () => server !== undefined,
     /** @param killAt SIGKILL to all that it has begun, once it says that it is there */
     run(args: readonly string[], { killAt }: { killAt?: RegExp } = {}): Promise<Part> {
       const child = begin([process.execPath, join(repositoryRoot, 'deploy/cluster/main.ts'), ...args]);
