@@ -1,7 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { appVersion } from '../config/app-version.ts';
@@ -23,6 +25,8 @@ import { createBox } from './support/deploy-box.ts';
  * Two boxes, each a network of its own with one cable between them, made by the kit from nothing: `soulfra deploy init` and the
  * programs and settings that its parts have on hosts without Docker. Then: who is refused; the cable is cut in mid-cycle; the
  * coordinating box loses its power in mid-cycle. What was acknowledged (a reflection that the API has shown) must be there at the end.
+ * Last the box loses its power and the disk of its Postgres in mid-cycle, and is restored from its repository: the ledger must be the
+ * same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`).
  * `--cut=SECONDS` (60), `--agents=N` (90). Needs root, and on PATH what deploy/compose/host-parts.ts names.
  */
 
@@ -51,9 +55,7 @@ const fields = [
 
 /** What has no measurement yet says so, and is no figure. */
 const why: Record<string, string> = {
-  restore_equal: 'a deployment has no backup of its own yet; `soulfra backup` is for what `npm start` runs',
   upgrade_nondeterminism: 'no upgrade from an earlier version is done here yet',
-  rpo_s: 'needs a disk that is lost: a standby that is promoted, or a restore',
 };
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -109,6 +111,13 @@ async function outside(): Promise<number> {
   } finally {
     for (const network of [here, there]) spawnSync('ip', ['netns', 'del', network]);
   }
+}
+
+interface ClusterFigures {
+  rows: number;
+  ledger: { transfers: number; hash: string };
+  rpoSeconds: number;
+  rtoSeconds: number;
 }
 
 interface Sweep {
@@ -211,6 +220,7 @@ async function inside(there: string): Promise<number> {
     const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
+    await loseTheDisk(acknowledged, hear);
     return 0;
   } catch (err) {
     say(`${err instanceof Error ? err.stack : String(err)}\n${first.lastLines()}\n${second.lastLines()}`);
@@ -220,6 +230,52 @@ async function inside(there: string): Promise<number> {
     await Promise.all([first.powerOff(), second.powerOff()]);
     rmSync(work, { recursive: true, force: true });
     process.stdout.write(`${JSON.stringify({ ...missing(figures), ...figures, on: 'two network namespaces', why })}\n`);
+  }
+
+  /** Backs up, loses box and disk in mid-cycle, and restores from what had left until then. */
+  async function loseTheDisk(acknowledged: ReadonlySet<string>, hear: () => Promise<void>): Promise<void> {
+    // A ledger without a row is equal to any other.
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const grant = { userId, amount: 1_250, currency: 'EUR', reason: 'what a restore must bring back' };
+    await api.post('/credits/grants', grant, randomUUID());
+    figures['backup'] = await onCluster<object>('create');
+    // It hands everything so far to the repository, and compares it with what can be restored.
+    const drilled = await onCluster<ClusterFigures>('drill');
+    figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    await midway(await startCycle(), hear);
+    say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
+    const lostAt = Date.now();
+    await Promise.all([first.powerOff(), second.powerOff()]);
+    const data = join(folder, 'data/postgres');
+    for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
+    await Promise.all([first.up(), second.up()]);
+    await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
+    figures['restore_rto_s'] = seconds(lostAt);
+    figures['restore_equal'] =
+      restored.ledger.transfers > 0 &&
+      restored.ledger.hash === drilled.ledger.hash &&
+      (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
+    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
+    figures['lost_with_the_disk'] = [...acknowledged].filter((id) => !kept.has(id)).length;
+  }
+
+  /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
+  async function onCluster<Result>(...args: string[]): Promise<Result> {
+    const { environment } = hostParts(site, site.coordination, layout).find(({ name }) => name === 'backup')!;
+    const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
+    const program = join(repositoryRoot, 'deploy/cluster/main.ts');
+    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let last = '';
+    for await (const text of createInterface({ input: child.stdout })) last = text;
+    const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
+    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    return told.result;
   }
 
   async function startCycle(): Promise<string> {

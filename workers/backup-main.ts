@@ -36,6 +36,7 @@ const prepareEveryMs = 10_000;
 const copyEveryMs = 60_000;
 
 async function keepRepository(): Promise<void> {
+  let told = '';
   for (;;) {
     try {
       await runClusterPart(['prepare'], signal);
@@ -43,11 +44,13 @@ async function keepRepository(): Promise<void> {
       break;
     } catch (err) {
       if (signal.aborted) return;
-      log.error({ err }, 'the repository takes no changes yet');
+      const reason = err instanceof Error ? err.message : String(err);
+      if (reason !== told) log.error({ err }, 'the repository takes no changes yet');
+      told = reason;
     }
     await waited(prepareEveryMs);
   }
-  let told = '';
+  told = '';
   while (!signal.aborted) {
     const reason = await copied();
     if (reason !== told && !signal.aborted) {

@@ -2,7 +2,7 @@ import type { ClusterPlace } from '../../config/cluster-place.ts';
 import { appVersion } from '../../config/app-version.ts';
 import { backupIdOf } from '../../domain/backups.ts';
 import { annotationsOf, type ClusterBackup, nextBackupType, saidBy } from '../../domain/cluster-backups.ts';
-import { DomainError } from '../../domain/errors.ts';
+import { DomainError, isDomainError } from '../../domain/errors.ts';
 import { openBackupLog } from '../../stores/backup-log.ts';
 import { migrationsOf, rowsAbout, tellSecondCopy } from '../../stores/cluster-backups.ts';
 import type { Progress } from '../backup/create.ts';
@@ -120,9 +120,19 @@ async function second(place: ClusterPlace, progress: Progress): Promise<CreatedC
   }
 }
 
-/** Brings the second copy up to date, and says of the newest backup whether it is. */
+/** Brings the second copy up to date, and says of the newest backup whether it is. Whoever makes a backup does it besides. */
 export async function keepSecondCopy(place: ClusterPlace, progress: Progress): Promise<CreatedCluster['copy']> {
-  const copy = await second(place, progress);
-  if (copy !== null) await tellSecondCopy(liveUrl(place, 'soulfra'), copy.reason);
-  return copy;
+  const url = liveUrl(place, 'soulfra');
+  const log = await openBackupLog(url);
+  try {
+    await log.lock();
+    const copy = await second(place, progress);
+    if (copy !== null) await tellSecondCopy(url, copy.reason);
+    return copy;
+  } catch (err) {
+    if (isDomainError(err, 'UNAVAILABLE')) return null;
+    throw err;
+  } finally {
+    await log.end();
+  }
 }

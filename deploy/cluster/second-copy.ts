@@ -33,7 +33,8 @@ export interface Copied {
 }
 
 /**
- * Files that the first has and the second has not, and away with those that the first has let go.
+ * Files that the first has and the second has not, and away with those that the first has let go, or that a killed execution has left
+ * half. One at a time: who calls holds the lock of backups.
  * @throws UNAVAILABLE where the folder is not there, CONFLICT where it is another's, DISK_FULL where it has no room
  */
 export async function copyRepository(place: ClusterPlace): Promise<Copied> {
@@ -43,7 +44,7 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
     const repository = repositoryOf(place);
     await mustBeOurs(place, second);
     // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
-    const files = await filesIn(repository);
+    const files = (await filesIn(repository)).filter(({ path }) => !isPart(path));
     const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
     const copied: Copied = { files: 0, bytes: 0, removed: 0 };
     for (const { path, bytes } of inOrder(files)) {
@@ -118,7 +119,7 @@ export async function bringBack(place: ClusterPlace, systemId: string): Promise<
   const fresh = `${repository}.new`;
   try {
     await rm(fresh, { recursive: true, force: true });
-    const files = await filesIn(second);
+    const files = (await filesIn(second)).filter(({ path }) => !isPart(path));
     needRoom(
       place.backup,
       files.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -149,7 +150,6 @@ async function filesIn(folder: string): Promise<RepositoryFile[]> {
     // Links are for people: they name the newest backup.
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name).slice(folder.length + 1);
-    if (isPart(path)) continue;
     const found = await lstat(join(folder, path)).catch(missing);
     if (found !== undefined) files.push({ path, bytes: found.size });
   }

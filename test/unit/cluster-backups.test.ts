@@ -17,7 +17,10 @@ const begin = Date.parse('2026-11-01T01:30:00Z') / 1000;
 const systemId = '7341234567890123457';
 
 /** As pgBackRest writes it. */
-function written(backups: { label: string; type: string; stop: number; app?: string; error?: boolean }[], code = 0): string {
+function written(
+  backups: { label: string; type: string; stop: number; app?: string; error?: boolean }[],
+  code = 0,
+): string {
   return JSON.stringify([
     {
       name: 'soulfra',
