@@ -16,6 +16,9 @@ const backupSchema = z.object({
   error: z.boolean().nullish(),
   timestamp: z.object({ start: seconds, stop: seconds }),
   annotation: z.record(z.string(), z.string()).nullish(),
+  // Names of the files of changes that it needs, and places in the log of changes.
+  archive: z.object({ start: z.string().nullish() }).nullish(),
+  lsn: z.object({ stop: z.string().nullish() }).nullish(),
   info: z.object({ size: z.number(), repository: z.object({ delta: z.number() }) }),
 });
 const stanzaSchema = z.object({
@@ -23,6 +26,7 @@ const stanzaSchema = z.object({
   status: z.object({ code: z.int(), message: z.string() }),
   repo: z.array(z.object({ status: z.object({ code: z.int(), message: z.string() }) })).default([]),
   backup: z.array(backupSchema).default([]),
+  archive: z.array(z.object({ id: z.string() })).default([]),
   // As text: a system identifier is larger than a number holds exactly.
   db: z.array(z.object({ 'system-id': z.string(), version: z.string() })).default([]),
 });
@@ -31,6 +35,10 @@ export type ClusterBackup = z.infer<typeof backupSchema>;
 export interface Repository {
   /** Oldest first. */
   backups: ClusterBackup[];
+  /** Folder of its changes; undefined: there are none yet. */
+  archiveId: string | undefined;
+  /** Undefined: it was never restored. */
+  history: TimelineHistory | undefined;
   /** Of the cluster that it is of; undefined: there is no stanza. */
   systemId: string | undefined;
   postgresMajor: number | undefined;
@@ -46,7 +54,8 @@ const nothingThere: readonly number[] = [1, 2, 3];
 export function readRepository(json: string): Repository {
   const all = z.array(stanzaSchema).parse(JSON.parse(json.replaceAll(/("system-id"\s*:\s*)(\d+)/g, '$1"$2"')));
   const found = all.find(({ name }) => name === stanza);
-  if (found === undefined) return { backups: [], systemId: undefined, postgresMajor: undefined };
+  const nothing = { archiveId: undefined, history: undefined, systemId: undefined, postgresMajor: undefined };
+  if (found === undefined) return { backups: [], ...nothing };
   const { code } = found.status;
   if (code !== 0 && !nothingThere.includes(code)) {
     const message = [found.status, ...found.repo.map(({ status }) => status)]
@@ -59,9 +68,47 @@ export function readRepository(json: string): Repository {
   return {
     // One with an error in its pages is shown, and never counted.
     backups: found.backup.toSorted((a, b) => a.timestamp.stop - b.timestamp.stop),
+    archiveId: found.archive.at(-1)?.id,
+    history: undefined,
     systemId: db?.['system-id'],
     postgresMajor: db === undefined ? undefined : Number.parseInt(db.version, 10),
   };
+}
+
+/** Each restore begins a new line of changes, which leaves those before it at some place; what came after that place is left behind. */
+export interface TimelineHistory {
+  timeline: number;
+  /** Where the line of now left each that it comes from. */
+  leftAt: ReadonlyMap<number, bigint>;
+}
+
+/** Of `00000003.history`, in words of Postgres: a line each with the number, the place and why, apart by tabs. */
+export function readHistory(name: string, text: string): TimelineHistory {
+  const lines = text.split('\n').filter((line) => /^\s*\d/.test(line));
+  const leftAt = new Map(
+    lines.map((line) => {
+      const [timeline, at] = line.trim().split(/\s+/);
+      return [Number(timeline), placeOf(at!)];
+    }),
+  );
+  return { timeline: Number.parseInt(name, 16), leftAt };
+}
+
+/** `1/6B374D848` as a number. */
+function placeOf(lsn: string): bigint {
+  const [high, low] = lsn.split('/');
+  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
+}
+
+/** Whether the rows of a backup are of the line that goes on, and not of one that a restore has left behind. */
+export function isLiving({ archive, lsn }: ClusterBackup, history: TimelineHistory | undefined): boolean {
+  const first = archive?.start;
+  const end = lsn?.stop;
+  if (history === undefined || !first || !end) return true;
+  const timeline = Number.parseInt(first.slice(0, 8), 16);
+  if (timeline >= history.timeline) return true;
+  const left = history.leftAt.get(timeline);
+  return left !== undefined && placeOf(end) <= left;
 }
 
 /**
@@ -118,11 +165,11 @@ export function targetArguments(target: RestoreTarget): string[] {
  * @returns the backup that the restore begins with
  */
 export function backupToRestore(
-  { backups, systemId, postgresMajor }: Repository,
+  { backups, history, systemId, postgresMajor }: Repository,
   target: RestoreTarget,
   here: { systemId: string | undefined; postgresMajor: number; isNewer: (app: string) => boolean },
 ): ClusterBackup {
-  const whole = backups.filter(({ error }) => error !== true);
+  const whole = backups.filter((backup) => backup.error !== true && isLiving(backup, history));
   if (whole.length === 0 || systemId === undefined)
     throw new DomainError('NOT_FOUND', 'the repository has no backup that is whole: soulfra deploy backups');
   if (here.systemId !== undefined && here.systemId !== systemId)

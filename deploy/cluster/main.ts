@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { type ClusterPlace, readClusterPlace } from '../../config/cluster-place.ts';
 import { backupEnvironment } from '../../config/environment.ts';
 import { backupIdSchema } from '../../domain/backups.ts';
-import { saidBy } from '../../domain/cluster-backups.ts';
+import { isLiving, saidBy } from '../../domain/cluster-backups.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import type { Progress } from '../backup/create.ts';
 import { endBySignal, onEnd, unlessEnding } from '../backup/on-end.ts';
@@ -65,7 +65,7 @@ async function run(): Promise<object> {
 }
 
 async function list(place: ClusterPlace): Promise<object> {
-  const { backups } = await openPgbackrest(place).info();
+  const { backups, history } = await openPgbackrest(place).info();
   const items = backups.toReversed().map((backup) => ({
     label: backup.label,
     type: backup.type,
@@ -73,7 +73,7 @@ async function list(place: ClusterPlace): Promise<object> {
     bytes: backup.info.repository.delta,
     dataBytes: backup.info.size,
     app: saidBy(backup, 'app') ?? null,
-    fault: backup.error === true ? 'pages are damaged' : '',
+    fault: backup.error === true ? 'pages are damaged' : isLiving(backup, history) ? '' : 'left behind by a restore',
   }));
   return { repository: repositoryOf(place), second: place.second, items };
 }

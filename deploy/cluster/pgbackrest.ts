@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
-import { type Repository, readRepository, stanza } from '../../domain/cluster-backups.ts';
+import {
+  readHistory,
+  readRepository,
+  type Repository,
+  stanza,
+  type TimelineHistory,
+} from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fullDisk } from '../backup/folders.ts';
 import { endWithUs } from '../embedded/resolve.ts';
@@ -13,7 +19,7 @@ const otherCluster: readonly number[] = [28, 44, 51];
 
 export interface Pgbackrest {
   /** @throws in the words of our table, with what it has said */
-  run(command: string, args?: readonly string[]): Promise<string>;
+  run(command: string, args?: readonly string[], of?: string): Promise<string>;
   /** @param repository another one than that of the settings */
   info(repository?: string): Promise<Repository>;
   /** Words by which Postgres fetches changes while it restores a folder. */
@@ -24,18 +30,31 @@ export interface Pgbackrest {
 export function openPgbackrest(place: ClusterPlace, { password }: { password?: string } = {}): Pgbackrest {
   const [program, ...words] = place.pgbackrest;
   const general = [`--stanza=${stanza}`];
-  const run = (command: string, args: readonly string[] = []) =>
-    ended(program!, [...words, ...general, ...args, command], command, {
+  const run = (command: string, args: readonly string[] = [], of?: string) =>
+    ended(program!, [...words, ...general, ...args, command, ...(of === undefined ? [] : [of])], command, {
       PATH: process.env['PATH'],
       // Never in arguments, which every process of the host may read.
       ...(password === undefined ? {} : { PGPASSWORD: password }),
     });
+  /** A restore that goes on leaves a file behind that says where it parted. */
+  async function newestHistory(archiveId: string | undefined, from: string[]): Promise<TimelineHistory | undefined> {
+    if (archiveId === undefined) return undefined;
+    const folder = `archive/${stanza}/${archiveId}`;
+    const names = (await run('repo-ls', ['--filter=[.]history$', ...from], folder)).split('\n');
+    const newest = names
+      .filter((name) => /^[0-9A-F]{8}\.history$/.test(name))
+      .toSorted()
+      .at(-1);
+    if (newest === undefined) return undefined;
+    return readHistory(newest, await run('repo-get', from, `${folder}/${newest}`));
+  }
   return {
     run,
-    info: async (repository) =>
-      readRepository(
-        await run('info', ['--output=json', ...(repository === undefined ? [] : [`--repo1-path=${repository}`])]),
-      ),
+    async info(repository) {
+      const from = repository === undefined ? [] : [`--repo1-path=${repository}`];
+      const read = readRepository(await run('info', ['--output=json', ...from]));
+      return { ...read, history: await newestHistory(read.archiveId, from) };
+    },
     restoreCommand(folder) {
       const line = [...place.pgbackrest, ...general, `--pg1-path=${folder}`, 'archive-get', '%f'];
       // A shell reads it: the kit refuses folders with other characters.

@@ -119,7 +119,8 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     await grant('second');
     let writes = true;
     const writing = (async () => {
-      while (writes) await stage.query(`update users set name = name || '.' where id = '${owner}'`);
+      while (writes)
+        await stage.query(`update users set name = 'owner ' || (random() * 1000)::int where id = '${owner}'`);
     })();
     const drilled = await done<DrilledCluster>('drill', 'newest', '--id', '20260102T013000Z').finally(() => {
       writes = false;
@@ -154,6 +155,8 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     const moment = await now();
     await grant('regretted');
     await handOn();
+    // It has what is regretted, and is left behind with it.
+    const behind = await done<CreatedCluster>('create');
     await stage.stop();
     const restored = await done<RestoredCluster>('restore', '--to', moment);
     expect(restored.ledger.hash).toBe(ledger);
@@ -164,6 +167,9 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     expect(await executions()).toEqual(['first', 'second']);
     expect(await stage.query('select stopped_at is not null as stopped from drop_stops')).toEqual([{ stopped: true }]);
     expect(await stage.query('select count(*)::int as count from restores')).toEqual([{ count: 1 }]);
+    await handOn();
+    const { items } = await done<{ items: { label: string; fault: string }[] }>('list');
+    expect(items.filter(({ fault }) => fault !== '').map(({ label }) => label)).toEqual([behind.label]);
     // From now on the changes of this one are the archive's, and no longer those that were left.
     await grant('third');
     await handOn();

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import {
   annotationsOf,
   backupToRestore,
+  isLiving,
   nextBackupType,
+  readHistory,
   readRepository,
   type Repository,
   refuseForeign,
@@ -51,7 +53,7 @@ const here = { systemId, postgresMajor: 18, isNewer: (app: string) => app === '9
 test('a repository is read in the order of time, and its cluster by every digit', () => {
   expect(three.backups.map(({ label }) => label)).toEqual(['F', 'D1', 'D2']);
   expect(three).toMatchObject({ systemId, postgresMajor: 18 });
-  expect(readRepository('[]')).toEqual({ backups: [], systemId: undefined, postgresMajor: undefined });
+  expect(readRepository('[]')).toMatchObject({ backups: [], systemId: undefined, postgresMajor: undefined });
   expect(readRepository(written([], 2)).backups).toEqual([]);
   expect(() => readRepository(written([], 99))).toThrow(/CryptoError/);
   const control = new Uint8Array(16);
@@ -92,6 +94,26 @@ describe('what is restored', () => {
     expect(() => restore({}, newer)).toThrow(/made by Soulfra 9\.0\.0/);
     expect(() => refuseForeign(three.backups[0]!, 'usr_2')).toThrow(/of another fleet \(usr_1\)/);
     refuseForeign(three.backups[0]!, 'usr_1');
+  });
+
+  test('is of the line of changes that goes on, and not of one that a restore has left behind', () => {
+    const history = readHistory('00000003.history', '1\t0/5000000\tbefore 2026\n\n2\t1/10\tno recovery target\n');
+    const living = (start: string, stop: string) =>
+      isLiving({ ...three.backups[0]!, archive: { start }, lsn: { stop } }, history);
+    const segment = (timeline: number) => `0000000${timeline}0000000000000004`;
+    expect([living(segment(1), '0/4FFFFFF'), living(segment(1), '0/5000001')]).toEqual([true, false]);
+    expect([living(segment(2), '1/10'), living(segment(2), '2/0'), living(segment(3), '9/0')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    // Whoever never was restored leaves nothing behind.
+    expect(isLiving({ ...three.backups[0]!, archive: { start: segment(2) }, lsn: { stop: '2/0' } }, undefined)).toBe(
+      true,
+    );
+    const left = { ...three.backups[2]!, archive: { start: segment(1) }, lsn: { stop: '0/6000000' } };
+    const repository = { ...three, history, backups: [...three.backups.slice(0, 2), left] };
+    expect(backupToRestore(repository, { is: 'latest' }, here).label).toBe('D1');
   });
 
   test('is named by a time with its zone that is over, or as the latest', () => {
