@@ -184,7 +184,8 @@ export function backupToRestore(
     );
   const found =
     target.is === 'time'
-      ? whole.findLast(({ timestamp }) => timestamp.stop <= Date.parse(target.at) / 1000)
+      ? // Its end is told in whole seconds: the last of them counts as over.
+        whole.findLast(({ timestamp }) => timestamp.stop + 1 <= Date.parse(target.at) / 1000)
       : whole.at(-1);
   if (found === undefined) {
     const first = new Date(whole[0]!.timestamp.stop * 1000).toISOString();

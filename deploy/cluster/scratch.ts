@@ -189,7 +189,7 @@ function faultOf(how: string, said: string): unknown {
 }
 
 /** A server that a killed execution has left there. Postgres is in its folder, so a number that was given again is told apart. */
-export async function endLeftover(folder: string): Promise<void> {
+async function endLeftover(folder: string): Promise<void> {
   const file = join(folder, 'postmaster.pid');
   if (!existsSync(file)) return;
   const pid = Number.parseInt(readFileSync(file, 'utf8'), 10);

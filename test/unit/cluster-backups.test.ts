@@ -77,7 +77,7 @@ describe('what is restored', () => {
     backupToRestore(repository, at(days, minutes), here).label;
 
   test('begins with the last backup that had ended by then', () => {
-    expect([from(three, 0), from(three, 1, -1), from(three, 1, 1), from(three, 50)]).toEqual(['F', 'F', 'D1', 'D2']);
+    expect([from(three, 0, 1), from(three, 1), from(three, 1, 1), from(three, 50)]).toEqual(['F', 'F', 'D1', 'D2']);
     expect(backupToRestore(three, { is: 'latest' }, here).label).toBe('D2');
     expect(() => from(three, -1)).toThrow(/is younger than that moment: the first ended at 2026-11-01T01:30/);
     expect(() => backupToRestore(readRepository('[]'), { is: 'latest' }, here)).toThrow(/no backup that is whole/);
