@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { appVersion } from '../config/app-version.ts';
@@ -32,9 +34,11 @@ import { measureUpgrade } from './support/deploy-upgrade.ts';
 /**
  * Two boxes, each a network of its own with one cable between them, made by the kit from nothing: `soulfra deploy init` and the
  * programs and settings that its parts have on hosts without Docker; the second box is the standby. Then: who is refused; the cable is
- * cut in mid-cycle; the coordinating box loses its power in mid-cycle, and comes back; loses it again, for good: the standby is
- * promoted, and the old one, back with power, must stay out. What was acknowledged (a reflection that the API has shown) must be there
- * at the end. Then an upgrade from the version before, and back (support/deploy-upgrade.ts).
+ * cut in mid-cycle; the coordinating box loses its power in mid-cycle. It loses its power and the disk of its Postgres, and is restored
+ * from its repository: the ledger must be the same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`). Last
+ * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
+ * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
+ * version before, and back (support/deploy-upgrade.ts).
  * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root, and on PATH what deploy/compose/host-parts.ts names.
  */
@@ -67,9 +71,7 @@ const fields = [
 ];
 
 /** What has no measurement yet says so, and is no figure. */
-const why: Record<string, string> = {
-  restore_equal: 'a deployment has no backup of its own yet; `soulfra backup` is for what `npm start` runs',
-};
+const why: Record<string, string> = {};
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const ip = (...args: string[]) => {
@@ -157,6 +159,13 @@ async function inBoxes(): Promise<{ code: number; figures: Figures }> {
   } finally {
     for (const network of [here, there]) spawnSync('ip', ['netns', 'del', network]);
   }
+}
+
+interface ClusterFigures {
+  rows: number;
+  ledger: { transfers: number; hash: string };
+  rpoSeconds: number;
+  rtoSeconds: number;
 }
 
 interface Sweep {
@@ -263,6 +272,8 @@ async function inside(there: string): Promise<number> {
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
     figures['power_back_s'] = seconds(dark);
 
+    await loseTheDisk(acknowledged, hear);
+
     await midway(await startCycle(), hear);
     const gone = Date.now();
     await first.powerOff();
@@ -278,7 +289,7 @@ async function inside(there: string): Promise<number> {
     const newApi = createApiClient({ url: `http://${addresses.mainpc}:${promotedApiPort}`, token });
     await machinesReady(newApi, screen, ['mainpc'], () => false);
     figures['rto_s'] = seconds(gone);
-    figures['rpo_s'] = promotion.rpoSeconds;
+    figures['promotion_rpo_s'] = promotion.rpoSeconds;
     const kept = new Set((await newApi.all<{ id: string }>('/reflections')).map(({ id }) => id));
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
@@ -315,6 +326,54 @@ async function inside(there: string): Promise<number> {
       const path = join(entry.parentPath, entry.name);
       if (entry.isFile() && !needed.has(relative(to, path))) rmSync(path);
     }
+  }
+
+  /** Backs up, loses box and disk in mid-cycle, and restores from what had left until then. */
+  async function loseTheDisk(acknowledged: Set<string>, hear: () => Promise<void>): Promise<void> {
+    // A ledger without a row is equal to any other.
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const grant = { userId, amount: 1_250, currency: 'EUR', reason: 'what a restore must bring back' };
+    await api.post('/credits/grants', grant, randomUUID());
+    figures['backup'] = await onCluster<object>('create');
+    // It hands everything so far to the repository, and compares it with what can be restored.
+    const drilled = await onCluster<ClusterFigures>('drill');
+    figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    await midway(await startCycle(), hear);
+    say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
+    const lostAt = Date.now();
+    await Promise.all([first.powerOff(), second.powerOff()]);
+    const data = join(folder, 'data/postgres');
+    for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
+    await Promise.all([first.up(), second.up()]);
+    await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
+    figures['restore_rto_s'] = seconds(lostAt);
+    figures['restore_equal'] =
+      restored.ledger.transfers > 0 &&
+      restored.ledger.hash === drilled.ledger.hash &&
+      (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
+    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
+    const gone = [...acknowledged].filter((id) => !kept.has(id));
+    figures['lost_with_the_disk'] = gone.length;
+    for (const id of gone) acknowledged.delete(id);
+  }
+
+  /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
+  async function onCluster<Result>(...args: string[]): Promise<Result> {
+    const { environment } = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+    const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
+    const program = join(repositoryRoot, 'deploy/cluster/main.ts');
+    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let last = '';
+    for await (const text of createInterface({ input: child.stdout })) last = text;
+    const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
+    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    return told.result;
   }
 
   async function startCycle(): Promise<string> {

@@ -229,6 +229,7 @@ const backupSchema = z.object({
   SOULFRA_BACKUP_FOLDER: absolutePath.optional(),
   SOULFRA_BACKUP_KEY_FILE: absolutePath.optional(),
   SOULFRA_BACKUP_PASSPHRASE: z.string().min(12).optional(),
+  SOULFRA_CLUSTER_FILE: absolutePath.optional(),
   XDG_CONFIG_HOME: z.string().min(1).optional(),
 });
 
@@ -431,6 +432,8 @@ export function backupEnvironment(variables: Variables = process.env) {
     keyFile:
       env.SOULFRA_BACKUP_KEY_FILE ?? join(env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'soulfra', 'backup.key'),
     passphrase: env.SOULFRA_BACKUP_PASSPHRASE,
+    /** Of a deployment, whose cluster is backed up as a whole. */
+    clusterFile: env.SOULFRA_CLUSTER_FILE,
   });
 }
 

@@ -2,6 +2,7 @@
 export const runbookAnchors = [
   'agents-late',
   'api-slow',
+  'archive-late',
   'backup-old',
   'certificate-near-its-end',
   'channel-down',

@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
 import { bad, bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
+import { deployBackupCommands } from './deploy-backups.ts';
+import { argumentsOf, deployProgram, placed, type Where } from './deploy-place.ts';
 
 interface FileChange {
   path: string;
@@ -58,12 +60,6 @@ interface Promoted {
   url?: string;
 }
 
-interface Where {
-  file: string;
-  out: string;
-  machine?: string;
-}
-
 interface InitOptions {
   systemd?: true;
   from?: string;
@@ -77,21 +73,8 @@ interface PromoteOptions {
   oldIsOff?: true;
 }
 
-const main = 'deploy/compose/main.ts';
-const argumentsOf = ({ file, out, machine }: Where) => [
-  '--file',
-  resolve(file),
-  '--out',
-  resolve(out),
-  ...(machine === undefined ? [] : ['--machine', machine]),
-];
-
 export function deployCommands(program: Command): void {
   const deploy = program.command('deploy').description('compose files for two machines or more, from fleet.yaml');
-  const placed = (command: Command) =>
-    command
-      .option('--file <file>', 'which fleet.yaml', 'fleet.yaml')
-      .option('--out <folder>', 'the folder of the deployment', 'soulfra-deploy');
 
   placed(deploy.command('init'))
     .description(
@@ -110,7 +93,7 @@ export function deployCommands(program: Command): void {
         ...(where.from === undefined ? [] : ['--from', resolve(where.from)]),
         ...(where.resumeSchedules ? ['--resume-schedules'] : []),
       ];
-      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...asked], { quiet: json });
+      const made = await runPart<Made>(deployProgram, ['init', ...argumentsOf(where), ...asked], { quiet: json });
       if (json) return printJson(made);
       const { folder, changes, coordination, standby, machines, url } = made;
       const out = relative(process.cwd(), folder) || '.';
@@ -154,7 +137,7 @@ export function deployCommands(program: Command): void {
     .description('what an apply would change here: files, containers or units')
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
-      const plan = await runPart<Planned>(main, ['plan', ...argumentsOf(where)], { quiet: json });
+      const plan = await runPart<Planned>(deployProgram, ['plan', ...argumentsOf(where)], { quiet: json });
       if (json) return printJson(plan);
       tell(plan);
     });
@@ -166,7 +149,7 @@ export function deployCommands(program: Command): void {
     )
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
-      const done = await runPart<Planned>(main, ['apply', ...argumentsOf(where)], {
+      const done = await runPart<Planned>(deployProgram, ['apply', ...argumentsOf(where)], {
         quiet: json,
         onProgress: (text) => line(dim(`  ${text}`)),
       });
@@ -176,6 +159,7 @@ export function deployCommands(program: Command): void {
     });
 
   promoteCommand(deploy.command('promote'));
+  deployBackupCommands(deploy);
 }
 
 function promoteCommand(promote: Command): void {
@@ -200,7 +184,7 @@ function promoteCommand(promote: Command): void {
         ...(fence ? ['--fence'] : []),
         ...(oldIsOff ? ['--old-is-off'] : []),
       ];
-      const done = await runPart<Promoted>(main, ['promote', '--out', resolve(out), ...asked], {
+      const done = await runPart<Promoted>(deployProgram, ['promote', '--out', resolve(out), ...asked], {
         quiet: json,
         onProgress: (text) => line(dim(`  ${text}`)),
       });

@@ -14,6 +14,8 @@ export interface PartOfCompose {
   /** Files of `tls/`. */
   tls?: readonly string[];
   volumes?: readonly string[];
+  /** Folders of the host that are its owner's: one that is not there is told, and not made. */
+  binds?: readonly { source: string; target: string }[];
   ports?: readonly PublishedPort[];
   /** What a part on the host's own network listens at. */
   listens?: readonly PublishedPort[];
@@ -62,6 +64,12 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
     ...(part.secrets ?? []).map((file) => mount('secrets', file, places.secret(file))),
     ...(part.tls ?? []).map((file) => mount('tls', file, places.tls(file))),
     ...(part.volumes ?? []),
+    ...(part.binds ?? []).map(({ source, target }) => ({
+      type: 'bind',
+      source: dollars(source),
+      target,
+      bind: { create_host_path: false },
+    })),
   ];
   return {
     image: part.image,

@@ -1,6 +1,7 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import type { PartOfCompose, PublishedPort } from './compose-service.ts';
+import { archiving } from './archiving.ts';
 import { imageOf, ownImage } from './images.ts';
 import { databases } from './server-files.ts';
 
@@ -73,18 +74,27 @@ export function dataParts(site: DeploySite): Parts {
     volumes: volumesPart([...namedVolumes, 'worker']),
     postgres: {
       image: imageOf('postgres'),
-      ...(site.standby === undefined
-        ? { command: ['postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'] }
-        : { entrypoint: ['bash', '/etc/soulfra/primary-postgres.sh'], command: [] }),
+      entrypoint: ['sh', '/etc/soulfra/postgres-start.sh'],
+      command: ['docker-entrypoint.sh', 'postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'],
       environment: {
         POSTGRES_PASSWORD_FILE: '/run/secrets/postgres_password',
         POSTGRES_INITDB_ARGS: '--data-checksums --auth-host=scram-sha-256 --auth-local=scram-sha-256',
         PGDATA: '/var/lib/postgresql/data',
       },
-      configs: ['postgresql.conf', 'pg_hba.conf', ...(site.standby === undefined ? [] : ['primary-postgres.sh'])],
-      secrets: ['postgres_password', ...roleSecrets],
+      configs: [
+        'postgresql.conf',
+        'pg_hba.conf',
+        'postgres-start.sh',
+        ...(site.standby === undefined ? [] : ['fenced.sh']),
+        ...archiving.configs,
+      ],
+      secrets: ['postgres_password', ...roleSecrets, ...archiving.secrets],
       tls: of('postgres'),
-      volumes: ['postgres:/var/lib/postgresql', './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro'],
+      volumes: [
+        'postgres:/var/lib/postgresql',
+        ...archiving.volumes,
+        './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro',
+      ],
       ports: open.postgres,
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
@@ -105,7 +115,7 @@ export function dataParts(site: DeploySite): Parts {
         ],
         startPeriod: '2m',
       },
-      tmpfs: ['/var/run/postgresql:mode=1777', '/dev/shm:mode=1777'],
+      tmpfs: ['/dev/shm:mode=1777'],
       memory: '4g',
       cpus: 4,
       grace: '2m',
@@ -376,7 +386,18 @@ export const roleSecrets = [
   'exporter_password',
   'replicator_password',
 ] as const;
-const namedVolumes = ['postgres', 'redis', 'api', 'proxy', 'prometheus', 'alertmanager', 'loki', 'grafana'] as const;
+const namedVolumes = [
+  'postgres',
+  'run',
+  'backup',
+  'redis',
+  'api',
+  'proxy',
+  'prometheus',
+  'alertmanager',
+  'loki',
+  'grafana',
+] as const;
 /** With a certificate of their own, besides each machine. */
 export const clientNames = ['api', 'temporal-ui', 'exporters'] as const;
 export const databaseUrlOf = (site: DeploySite, password: string) =>

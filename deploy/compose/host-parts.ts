@@ -1,5 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { postgresStartScript } from './cluster-files.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
@@ -15,6 +16,8 @@ export const programMends = {
   initdb: 'comes with postgresql',
   pg_ctl: 'comes with postgresql',
   pg_isready: 'comes with postgresql',
+  pgbackrest: 'apt-get install pgbackrest, of the same source as postgresql',
+  flock: 'apt-get install util-linux',
   psql: 'apt-get install postgresql-client',
   'redis-server': 'apt-get install redis-server',
   'redis-cli': 'apt-get install redis-tools',
@@ -32,8 +35,6 @@ export interface HostPart {
   /** Absolute words; the first is a program. */
   command: readonly string[];
   environment: Readonly<Record<string, string>>;
-  /** Run to their end before each start. */
-  prepare?: readonly (readonly string[])[];
   /** Ends by itself, and is done then. */
   once?: true;
   after: readonly string[];
@@ -43,6 +44,8 @@ export interface HostPart {
   memory: string;
   /** Folders of `data/` that it writes. */
   data: readonly string[];
+  /** Folders of the host's owner that it writes. */
+  writes?: readonly string[];
 }
 
 export interface HostLayout {
@@ -79,10 +82,11 @@ export function promotedPlaces(site: DeploySite, folder: string, machineId: stri
 export function hostStandby(places: Places, programs: Programs): StandbyPlaces {
   return {
     places,
-    base: places.data('postgres'),
-    data: 'main',
+    base: places.postgres.data,
+    data: places.postgres.cluster,
     postgres: programs.postgres,
-    more: ` -c unix_socket_directories=${places.data('run')}`,
+    flock: programs.flock,
+    more: ` -c unix_socket_directories=${places.postgres.socket}`,
     own: '127.0.0.1',
   };
 }
@@ -126,6 +130,14 @@ function redisReadyScript(site: DeploySite, places: Places, programs: Programs):
 export function hostScripts(site: DeploySite, places: Places, programs: Programs): Map<string, string> {
   return new Map([
     ['postgres-init.sh', postgresInitScript(places, programs)],
+    [
+      'postgres-start.sh',
+      postgresStartScript(places, {
+        init: places.config('postgres-init.sh'),
+        flock: programs.flock,
+        fence: site.standby === undefined ? undefined : places.config('fenced.sh'),
+      }),
+    ],
     ['redis-ready.sh', redisReadyScript(site, places, programs)],
     [
       'temporal-schema.sh',
@@ -161,7 +173,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
   const places = promotedPlaces(site, layout.folder, standby.id);
   // With what it reads, so that a change of that is one of its unit.
   const script = (...names: string[]) => ['/bin/bash', ...names.map((name) => places.config(name))];
-  const part = { environment: { PATH: layout.path }, data: ['postgres', 'run'] };
+  const part = { environment: { PATH: layout.path }, data: ['postgres', 'run', 'backup'] };
   return [
     {
       ...part,
@@ -208,24 +220,22 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
     of({
       name: 'postgres',
       description: 'Postgres of Soulfra',
-      prepare: [
-        ['/bin/sh', places.config('postgres-init.sh')],
-        ...(site.standby === undefined ? [] : [['/bin/bash', places.config('fenced.sh')]]),
-      ],
       command: [
+        '/bin/sh',
+        places.config('postgres-start.sh'),
         programs.postgres,
         '-D',
-        `${places.data('postgres')}/main`,
+        `${places.postgres.data}/${places.postgres.cluster}`,
         '-c',
         `config_file=${places.config('postgresql.conf')}`,
         '-c',
-        `unix_socket_directories=${places.data('run')}`,
+        `unix_socket_directories=${places.postgres.socket}`,
       ],
       after: [],
       ready: postgresReady(site, programs),
       graceSeconds: 120,
       memory: '4G',
-      data: ['postgres', 'run'],
+      data: ['postgres', 'run', 'backup'],
     }),
     of({
       name: 'redis',
@@ -262,6 +272,15 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       environment: ours('api'),
       once: true,
       after: ['temporal'],
+    }),
+    of({
+      name: 'backup',
+      description: 'Backups of Soulfra',
+      command: [node, `${layout.root}/workers/backup-main.ts`],
+      environment: { ...ours('api'), SOULFRA_CLUSTER_FILE: places.config('cluster.json') },
+      after: ['postgres', 'temporal-namespace'],
+      data: ['backup'],
+      ...(site.fleet.backup.to === undefined ? {} : { writes: [site.fleet.backup.to] }),
     }),
     ...(layout.moved
       ? [

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { backupParts } from './backup-part.ts';
+import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
@@ -67,6 +69,7 @@ function configFiles(
   shipped: Shipped,
   places: Places,
   logs: string,
+  programs: ClusterPrograms,
   options: KitOptions,
 ): Map<string, string> {
   const { fleet } = site;
@@ -75,6 +78,7 @@ function configFiles(
     ['postgresql.conf', postgresConf(site, places)],
     ['pg_hba.conf', pgHba()],
     ['roles.sql', rolesSql(places, options)],
+    ...clusterFiles(site, places, programs),
     ['redis.conf', redisConf(site, places)],
     ['temporal.yaml', temporalConfig(site, places)],
     ['temporal-dynamic.yaml', temporalDynamicConfig()],
@@ -92,14 +96,16 @@ function configFiles(
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
 export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptions = {}): KitFiles {
   const places = containerPlaces();
-  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log', options);
+  const logs = '/var/lib/docker/containers/*/*-json.log';
+  const config = configFiles(site, shipped, places, logs, programsInContainer, options);
+  const fence = site.standby === undefined ? undefined : places.config('fenced.sh');
+  config.set('postgres-start.sh', postgresStartScript(places, { fence }));
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
     const at = containerStandby(places);
     for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
-    const start = 'exec docker-entrypoint.sh postgres -c config_file=/etc/soulfra/postgresql.conf';
-    config.set('primary-postgres.sh', fencedScript(site, standby, at, start));
+    config.set('fenced.sh', fencedScript(site, standby, at));
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
@@ -118,16 +124,16 @@ export function hostKit(
   options: KitOptions = {},
 ): KitFiles {
   const places = placesOn(site, folder, site.coordination.id);
-  const config = configFiles(site, shipped, places, '/var/log/journal/*', options);
+  const config = configFiles(site, shipped, places, '/var/log/journal/*', programs, options);
   for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   const { standby } = site;
   if (standby === undefined) return files;
-  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs), 'exit 0'));
+  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs)));
   const promoted = promotedSite(site, standby);
   const there = promotedPlaces(site, folder, standby.id);
   for (const some of [
-    configFiles(promoted, shipped, there, '/var/log/journal/*', {}),
+    configFiles(promoted, shipped, there, '/var/log/journal/*', programs, {}),
     hostScripts(promoted, there, programs),
     standbyScripts(site, hostStandby(there, programs)),
   ])
@@ -140,7 +146,12 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   const files = new Map<string, Parts>([
     [
       'coordination.yaml',
-      { ...dataParts(site), ...servingParts(site, { moved }), ...machineParts(site, site.coordination) },
+      {
+        ...dataParts(site),
+        ...backupParts(site),
+        ...servingParts(site, { moved }),
+        ...machineParts(site, site.coordination),
+      },
     ],
   ]);
   for (const machine of site.fleet.machines)

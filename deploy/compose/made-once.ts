@@ -13,6 +13,7 @@ import {
   issueServerCertificate,
   readCertificate,
 } from '../tls/authority.ts';
+import { backupPassphrase } from './cluster-files.ts';
 import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
 import { promotedFolder, promotedSite } from './standby.ts';
 
@@ -27,6 +28,7 @@ const madeSecrets: Readonly<Record<string, () => string>> = {
   ...Object.fromEntries(roleSecrets.map((name) => [name, bytes(24)])),
   redis_password: bytes(24),
   grafana_password: bytes(24),
+  [backupPassphrase]: bytes(48),
   secret_key: bytes(32),
   webhook_key: bytes(32),
   operator_token: () => `sfr_${randomBytes(24).toString('base64url')}`,

@@ -12,12 +12,21 @@ import { refuseMoved } from '../embedded/moved.ts';
 import { secretsOfHome } from '../move/secrets.ts';
 import { takeHome, type Taken, type TakeOptions } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
-import { applyUnits, refuseHostFaults, unitChanges, type UnitHost, unitsIn, unitsOf } from './apply-units.ts';
+import {
+  applyUnits,
+  refuseHostFaults,
+  runningUnits,
+  unitChanges,
+  type UnitHost,
+  unitsIn,
+  unitsOf,
+} from './apply-units.ts';
+import { actInContainers, type ActOnCluster, actOnHost, clusterActs } from './cluster-acts.ts';
 import { fileChanges, writeFolder } from './folder.ts';
 import { answersAt, dropOldPromotion, lossOf, markPromotion, promoteStandby, promotionIn } from './promote.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
-import { dataFoldersOf } from './host-parts.ts';
+import { dataFoldersOf, type HostLayout, hostParts } from './host-parts.ts';
 import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
 import { promotedFolder } from './standby.ts';
@@ -25,7 +34,7 @@ import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-h
 import { findPrograms, unitFiles } from './units.ts';
 
 /**
- * `node deploy/compose/main.ts init|plan|apply|promote`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
+ * `node deploy/compose/main.ts init|plan|apply|promote|backup|backups|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
  * or `{failed}`.
  */
 
@@ -65,13 +74,17 @@ function hostKitOf(file: string, folder: string, moved: boolean): Kit {
       'INVALID_INPUT',
       `--out ${folder} has characters other than letters, digits, . _ - and /: choose another folder`,
     );
-  const programs = findPrograms(process.env);
+  const layout = hostLayoutOf(folder, moved);
   const { name, owner } = hostUser();
-  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs, { moved });
-  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
+  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, layout.programs, { moved });
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
   return { site, own, files, image: 'none', owner };
+}
+
+function hostLayoutOf(folder: string, moved: boolean): HostLayout {
+  const programs = findPrograms(process.env);
+  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+  return { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
 }
 
 function kitOf(file: string, moved: boolean): Kit {
@@ -98,6 +111,8 @@ async function run(): Promise<object> {
       'resume-schedules': { type: 'boolean', default: false },
       fence: { type: 'boolean', default: false },
       'old-is-off': { type: 'boolean', default: false },
+      to: { type: 'string' },
+      second: { type: 'boolean', default: false },
     },
   });
   const folder = resolve(values.out);
@@ -176,9 +191,29 @@ async function run(): Promise<object> {
       const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
       return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
-    default:
-      throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
+    default: {
+      const act = clusterActs.find((each) => each === positionals[0]);
+      if (act === undefined) throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
+      const args = [...(values.to === undefined ? [] : ['--to', values.to]), ...(values.second ? ['--second'] : [])];
+      const asked = { act, args, folder, env: process.env, say: progress };
+      return { folder, units: isOfUnits, done: await (isOfUnits ? actOnUnits(kit, asked) : actInContainers(asked)) };
+    }
   }
+}
+
+/** Beside the data of this host, as whose it is. */
+async function actOnUnits({ site, files, owner }: Kit, asked: ActOnCluster): Promise<unknown> {
+  const { folder } = asked;
+  const wanted = unitsOf(files, site.coordination.id);
+  const running = asked.act === 'restore' ? await runningUnits(unitHost(), [...wanted.keys()]) : [];
+  const part = hostParts(site, site.coordination, hostLayoutOf(folder, false)).find(({ name }) => name === 'backup')!;
+  return actOnHost(asked, {
+    owner: owner!,
+    environment: part.environment,
+    root: repositoryRoot,
+    node: process.execPath,
+    running,
+  });
 }
 
 /** The archive and its key, for whoever brings the fleet in. */

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { archiveEverySeconds, stanza } from '../../domain/cluster-backups.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { temporalSettings } from '../../domain/temporal-needs.ts';
 import type { Places } from './places.ts';
@@ -33,6 +34,10 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     wal_receiver_timeout: quoted('15s'),
     hot_standby: 'on',
     wal_log_hints: 'on',
+    archive_mode: 'on',
+    // %p is the file, in words of Postgres.
+    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p`),
+    archive_timeout: quoted(`${archiveEverySeconds}s`),
     log_min_duration_statement: quoted('2s'),
     log_line_prefix: quoted('%m [%p] %q%u@%d '),
   };

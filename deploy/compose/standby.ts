@@ -1,6 +1,9 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { standbyName } from '../../domain/server-names.ts';
+import { archiving } from './archiving.ts';
+import { backupParts } from './backup-part.ts';
+import { claimLines } from './cluster-files.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { imageOf } from './images.ts';
 import type { Places } from './places.ts';
@@ -23,7 +26,8 @@ export function promotedSite(site: DeploySite, standby: FleetMachine): DeploySit
 export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
   const promoted = promotedSite(site, standby);
   const { volumes, postgres, ...data } = dataParts(promoted);
-  const waiting = Object.entries({ ...data, ...servingParts(promoted) }).map(([name, part]) => [
+  const { restore, backup } = backupParts(promoted, { promoted: true });
+  const waiting = Object.entries({ ...data, backup: backup!, ...servingParts(promoted) }).map(([name, part]) => [
     name,
     { ...part, profiles: ['promoted'] },
   ]);
@@ -40,7 +44,10 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       entrypoint: ['bash', '/etc/soulfra/standby-postgres.sh'],
       command: [],
       environment: {},
-      configs: ['postgresql.conf', 'pg_hba.conf', 'standby-postgres.sh', 'standby-sql.sh'],
+      // Promoted, it hands its own changes on.
+      configs: ['postgresql.conf', 'pg_hba.conf', 'standby-postgres.sh', 'standby-sql.sh', ...archiving.configs],
+      secrets: [...follows.secrets, ...archiving.secrets],
+      volumes: [...follows.volumes, ...archiving.volumes],
     },
     // From then on the first one answers only what the copy has, too: nothing acknowledged is lost with its disk.
     synchronous: {
@@ -53,6 +60,7 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       memory: '128m',
       cpus: 0.5,
     },
+    restore: restore!,
     ...Object.fromEntries(waiting),
   };
 }
@@ -71,6 +79,7 @@ export interface StandbyPlaces {
   data: string;
   /** The server; its tools lie beside it. */
   postgres: string;
+  flock?: string;
   /** Further arguments of the server. */
   more?: string;
   /** Where the copy itself is reached; absent: by its name, as between containers. */
@@ -79,8 +88,8 @@ export interface StandbyPlaces {
 
 export const containerStandby = (places: Places): StandbyPlaces => ({
   places,
-  base: '/var/lib/postgresql',
-  data: 'data',
+  base: places.postgres.data,
+  data: places.postgres.cluster,
   postgres: 'postgres',
 });
 
@@ -134,9 +143,14 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
   const server = `exec ${at.postgres} -D "$data" -c config_file=${at.places.config('postgresql.conf')}${at.more ?? ''}`;
   return [
     ...opening(at),
+    ...claimLines(at.places, at.flock),
     `data=${at.base}/${at.data}`,
     `primary='${primary} application_name=${standbyName}'`,
     ...timelines,
+    'if [ -e "$data/standby.signal" ] && [ ! -e "$data.promoted" ]; then',
+    '  # Where both lost their power at once, the other may be on its way. Without it, it can be promoted all the same.',
+    '  until identity "$primary" > /dev/null 2>&1 || [ "$SECONDS" -gt 60 ]; do sleep 2; done',
+    'fi',
     'if [ -s "$data/PG_VERSION" ]; then',
     '  # Who was promoted, or restored, last has the higher timeline. What is of before cannot follow it.',
     '  if there=$(identity "$primary"); then',
@@ -238,7 +252,7 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
 }
 
 /** What a first one that has a standby looks at before it starts: whether that was promoted while it was away. */
-export function fencedScript(site: DeploySite, standby: FleetMachine, at: StandbyPlaces, then: string): string {
+export function fencedScript(site: DeploySite, standby: FleetMachine, at: StandbyPlaces): string {
   const other = connection(site, at, site.addresses[standby.id]!);
   return [
     ...opening(at),
@@ -251,8 +265,6 @@ export function fencedScript(site: DeploySite, standby: FleetMachine, at: Standb
     '    exit 1',
     '  fi',
     'fi',
-    'unset PGPASSWORD',
-    then,
     '',
   ].join('\n');
 }

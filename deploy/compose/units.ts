@@ -78,7 +78,7 @@ function unitText(
   config: KitFiles,
   user: string | undefined,
 ): string {
-  const words = [part.command, ...(part.prepare ?? [])].flat();
+  const words = part.command;
   const hash = createHash('sha256').update(JSON.stringify(part));
   for (const [path, text] of config)
     if (words.some((word) => word.endsWith(`/${path}`))) hash.update(`\n${path}\n`).update(text);
@@ -98,7 +98,6 @@ function unitText(
     ...(part.once ? ['Type=oneshot', 'RemainAfterExit=yes'] : ['Type=exec']),
     ...(user === undefined ? [] : [`User=${user}`, `Group=${user}`]),
     ...Object.entries(part.environment).map(([name, value]) => `Environment=${unitWord(`${name}=${value}`)}`),
-    ...(part.prepare ?? []).map((words) => `ExecStartPre=:${commandLine(words)}`),
     `ExecStart=:${commandLine(part.command)}`,
     // Up is who answers: whoever comes after it waits for that.
     ...(part.ready === undefined
@@ -121,7 +120,7 @@ function unitText(
       : [
           'CapabilityBoundingSet=',
           'ProtectSystem=strict',
-          `ReadWritePaths=${part.data.length === 0 ? '/tmp' : part.data.map((name) => `${folder}/data/${name}`).join(' ')}`,
+          `ReadWritePaths=${writable(part, folder).join(' ')}`,
           'PrivateTmp=yes',
           'ProtectClock=yes',
           'ProtectHostname=yes',
@@ -139,4 +138,10 @@ function unitText(
     `Hash=${hash.digest('hex').slice(0, 16)}`,
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** One that is not mounted yet keeps no part from its start. */
+function writable({ data, writes = [] }: HostPart, folder: string): string[] {
+  const paths = [...data.map((name) => `${folder}/data/${name}`), ...writes.map((path) => unitWord(`-${path}`))];
+  return paths.length === 0 ? ['/tmp'] : paths;
 }

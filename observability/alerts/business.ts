@@ -124,6 +124,16 @@ export const businessAlerts: AlertGroup = {
       silent: { when: { [fleet.backup.name]: '-86400x30' }, at: '15m' },
     },
     {
+      name: 'ArchiveLate',
+      expr: `${since(fleet.archive.name)} > 15 * 60`,
+      for: '5m',
+      severity: 'page',
+      summary: 'Changes have not left for the archive for a quarter of an hour: a lost disk would lose them.',
+      runbook: 'archive-late',
+      fires: { when: { [fleet.archive.name]: '-900x30' }, at: '15m', labels: {} },
+      silent: { when: { [fleet.archive.name]: '0+60x30' }, at: '15m' },
+    },
+    {
       name: 'RestoreDrillOld',
       expr: `${since(fleet.restoreDrill.name)} > 35 * 86400`,
       for: '1h',

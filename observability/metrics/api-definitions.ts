@@ -389,6 +389,13 @@ export const installationDefinitions = {
     unit: 'bytes',
     absentUntilSet: true,
   },
+  archive: {
+    name: 'soulfra_archive_last_success_timestamp_seconds',
+    type: 'gauge',
+    help: 'When Postgres last handed changes to its archive; no series where it has none.',
+    unit: 'timestamp',
+    absentUntilSet: true,
+  },
   restoreDrill: {
     name: 'soulfra_restore_drill_last_success_timestamp_seconds',
     type: 'gauge',

@@ -51,6 +51,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select f.figure, '{}', f.value from (select started_at, bytes from backups where state = 'done'
         order by started_at desc limit 1) b,
       lateral (values ('backup', extract(epoch from b.started_at)::float8), ('backupBytes', b.bytes::float8)) f (figure, value)
+    union all select 'archive', '{}', extract(epoch from last_archived_time)::float8 from pg_stat_archiver
+      where current_setting('archive_mode') <> 'off' and last_archived_time is not null
     union all select f.figure, '{}', f.value from (select started_at, rpo_seconds, rto_seconds from restore_drills where state = 'done'
         order by started_at desc limit 1) d,
       lateral (values ('restoreDrill', extract(epoch from d.started_at)::float8), ('restoreDrillRpo', d.rpo_seconds),

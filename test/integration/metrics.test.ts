@@ -33,6 +33,7 @@ nvidia_smi_utilization_gpu_ratio{uuid="df6e"} 0.87
 /** What has no series in a fleet to which this has not happened yet: no service here asks for words, or claims work. */
 const withoutSeries = [
   'soulfra_activity_failures_total',
+  'soulfra_archive_last_success_timestamp_seconds',
   'soulfra_backup_bytes',
   'soulfra_gateway_busy_seconds_total',
   'soulfra_gateway_first_token_seconds',

@@ -107,7 +107,7 @@ describe.each(sites)('%s', (_name, site) => {
         ]);
         expect(made.logging.options, at).toEqual({ 'max-size': '10m', 'max-file': '5' });
         expect(made.restart, at).toMatch(/^(unless-stopped|on-failure:10)$/);
-        expect(made.image, at).toMatch(/^\$\{SOULFRA_(IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
+        expect(made.image, at).toMatch(/^\$\{SOULFRA_((?:BACKUP_)?IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
         for (const [other, { condition }] of Object.entries(made.depends_on ?? {})) {
           expect(Object.keys(services), `${at} waits for ${other}`).toContain(other);
           if (condition === 'service_healthy')
@@ -402,9 +402,17 @@ describe('units of systemd', () => {
 
   test('each starts after what it needs, runs as whom it is told, and holds no secret', () => {
     expect(units.map(([path]) => path)).toEqual([
-      ...['postgres', 'redis', 'temporal-schema', 'temporal', 'temporal-namespace', 'api', 'first-fleet', 'worker'].map(
-        (name) => `units/pc2/soulfra-kit-${name}.service`,
-      ),
+      ...[
+        'postgres',
+        'redis',
+        'temporal-schema',
+        'temporal',
+        'temporal-namespace',
+        'backup',
+        'api',
+        'first-fleet',
+        'worker',
+      ].map((name) => `units/pc2/soulfra-kit-${name}.service`),
       'units/mainpc/soulfra-kit-worker.service',
     ]);
     for (const [path, text] of units) {
@@ -470,6 +478,29 @@ describe('units of systemd', () => {
       rmSync(place, { recursive: true, force: true });
     }
   });
+});
+
+test('Postgres hands its changes on, and what backs it up reads its data and writes none', () => {
+  const to = '/mnt/second disk';
+  const site = deploySite(fleetOf(2, (fleet) => void ((fleet.backup.to = to), withStandby(fleet))));
+  const kit = composeKit(site, shipped);
+  expect(kit.get('config/postgresql.conf')).toMatch(
+    /^archive_mode = on\narchive_command = '\/bin\/sh \/etc\/soulfra\/pgbackrest\.sh --stanza=soulfra archive-push %p'$/m,
+  );
+  const services = servicesOf(kit.get('coordination.yaml')!);
+  const mountsOf = (service: string) =>
+    services[service]!.volumes!.map((volume) => (typeof volume === 'string' ? volume : volume.source));
+  for (const part of ['postgres', 'backup', 'restore'])
+    expect(mountsOf(part)).toEqual(expect.arrayContaining(['backup:/var/lib/backup', './secrets/backup_passphrase']));
+  expect(mountsOf('backup')).toContain('postgres:/var/lib/postgresql:ro');
+  expect(mountsOf('backup')).toContain(to);
+  // A restore alone writes there, and never comes up by itself.
+  expect(mountsOf('restore')).toContain('postgres:/var/lib/postgresql');
+  expect(services['restore']!.profiles).toEqual(['restore']);
+  // The host of a standby may not have that folder.
+  expect(kit.get('standby.yaml')).not.toContain(to);
+  expect(JSON.parse(kit.get('config/cluster.json')!)).toMatchObject({ second: '/var/lib/second', cluster: 'data' });
+  for (const text of kit.values()) expect(text).not.toMatch(/cipher-pass=/);
 });
 
 test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {

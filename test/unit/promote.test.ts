@@ -160,6 +160,7 @@ describe('the kit of a standby', () => {
     const own = [...brought].filter((path) => path.includes('units/mainpc/'));
     expect(own.map((path) => path.replace(/.*kit-(.*)\.service/, '$1')).toSorted()).toEqual([
       'api',
+      'backup',
       'first-fleet',
       'postgres',
       'postgres',
@@ -189,10 +190,10 @@ describe('the kit of a standby', () => {
   test('has the same shards as the first one, and the first one looks whether it was promoted', () => {
     const shards = (text: string | undefined) => /numHistoryShards: (\d+)/.exec(text!)![1];
     expect(shards(config.get('promoted/temporal.yaml'))).toBe(shards(config.get('config/temporal.yaml')));
-    expect(units.get('units/pc2/soulfra-kit-postgres.service')).toMatch(/ExecStartPre=.*config\/fenced\.sh/);
-    expect(units.get('promoted/units/mainpc/soulfra-kit-postgres.service')).not.toMatch(/fenced\.sh/);
+    expect(config.get('config/postgres-start.sh')).toContain('config/fenced.sh');
+    expect(config.get('promoted/postgres-start.sh')).not.toContain('fenced.sh');
     const compose = composeKit(site, shipped);
-    expect(compose.get('coordination.yaml')).toContain('primary-postgres.sh');
+    expect(compose.get('coordination.yaml')).toContain('fenced.sh');
     expect(compose.get('promoted/inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.2');
     expect(compose.get('inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.1');
   });
