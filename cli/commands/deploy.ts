@@ -123,11 +123,12 @@ export function deployCommands(program: Command): void {
             `    tar -C ${out} -T ${out}/machines/${id}.files -cf - | ssh root@${id} 'mkdir -p soulfra-deploy && tar -C soulfra-deploy -xpf -'`,
           ),
         );
-        line(
-          dim(
-            `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/inference-${id}.yaml up -d --wait`,
-          ),
-        );
+        for (const file of [...(id === standby ? ['standby.yaml'] : []), `inference-${id}.yaml`])
+          line(
+            dim(
+              `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/${file} up -d --wait`,
+            ),
+          );
       }
       line(`  then ${url}, with the token in ${out}/secrets/operator_token`);
     });
