@@ -93,13 +93,15 @@ function markMade(place: ClusterPlace, made: Made): void {
   writeText(join(place.backup, madeName), `${JSON.stringify(made)}\n`, 0o600);
 }
 
+/** What a disk has of itself is left out. */
 async function namesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch((err: NodeJS.ErrnoException) => {
+  const names = await readdir(folder).catch((err: NodeJS.ErrnoException) => {
     if (err.code !== 'ENOENT' && err.code !== 'ENOTDIR') throw err;
     throw new DomainError('UNAVAILABLE', `${folder} (backup.to of fleet.yaml) is not there: mount its disk`, {
       cause: err,
     });
   });
+  return names.filter((name) => name !== 'lost+found');
 }
 
 /**
@@ -142,17 +144,17 @@ interface RepositoryFile {
   bytes: number;
 }
 
-async function filesIn(folder: string): Promise<RepositoryFile[]> {
-  if (!existsSync(folder)) return [];
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+async function filesIn(repository: string): Promise<RepositoryFile[]> {
   const files: RepositoryFile[] = [];
-  for (const entry of entries) {
-    // Links are for people: they name the newest backup.
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name).slice(folder.length + 1);
-    const found = await lstat(join(folder, path)).catch(missing);
-    if (found !== undefined) files.push({ path, bytes: found.size });
-  }
+  // All that a repository has at its top.
+  for (const top of ['archive', 'backup'].map((name) => join(repository, name)).filter((folder) => existsSync(folder)))
+    for (const entry of await readdir(top, { recursive: true, withFileTypes: true })) {
+      // Links are for people: they name the newest backup.
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name).slice(repository.length + 1);
+      const found = await lstat(join(repository, path)).catch(missing);
+      if (found !== undefined) files.push({ path, bytes: found.size });
+    }
   return files;
 }
 
