@@ -25,6 +25,7 @@ interface Made {
   systemId: string;
 }
 const heart = join('archive', stanza, 'archive.info');
+const heartCopy = `${heart}.copy`;
 
 export interface Copied {
   files: number;
@@ -48,7 +49,7 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
     const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
     const copied: Copied = { files: 0, bytes: 0, removed: 0 };
     for (const { path, bytes } of inOrder(files)) {
-      if (there.get(path) === bytes && !isIndex(path)) continue;
+      if (there.get(path) === bytes && (!isIndex(path) || path === heart || path === heartCopy)) continue;
       if (!(await copyFile(join(repository, path), join(second, path)))) continue;
       copied.files += 1;
       copied.bytes += bytes;
@@ -85,6 +86,13 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
     throw new DomainError(
       'CONFLICT',
       `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else empty it, or name another folder`,
+    );
+  const copied = join(second, heart);
+  // Written once, when a repository is made, with random bytes in it: another one is another repository of the same cluster.
+  if (existsSync(copied) && !(await readFile(copied)).equals(await readFile(join(repository, heart))))
+    throw new DomainError(
+      'CONFLICT',
+      `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
     );
   if (!isKnown) markMade(place, { to: second, systemId });
 }
