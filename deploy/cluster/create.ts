@@ -55,7 +55,7 @@ export async function backUpCluster(options: {
     const { backups: before } = await pgbackrest.info();
     // A killed execution may have made it, and not have told.
     const made =
-      before.find((backup) => saidBy(backup, 'id') === id) ??
+      before.find((backup) => saidBy(backup, 'id') === id && backup.error !== true) ??
       (await make(pgbackrest, { ...options, id, origin }, before));
     const { backups: after } = await pgbackrest.info();
     const copy = await second(place, progress);

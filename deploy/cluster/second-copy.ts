@@ -25,6 +25,7 @@ interface Made {
   systemId: string;
 }
 const heart = join('archive', stanza, 'archive.info');
+const heartCopy = `${heart}.copy`;
 
 export interface Copied {
   files: number;
@@ -48,7 +49,7 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
     const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
     const copied: Copied = { files: 0, bytes: 0, removed: 0 };
     for (const { path, bytes } of inOrder(files)) {
-      if (there.get(path) === bytes && !isIndex(path)) continue;
+      if (there.get(path) === bytes && (!isIndex(path) || path === heart || path === heartCopy)) continue;
       if (!(await copyFile(join(repository, path), join(second, path)))) continue;
       copied.files += 1;
       copied.bytes += bytes;
@@ -86,6 +87,13 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
       'CONFLICT',
       `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else empty it, or name another folder`,
     );
+  const copied = join(second, heart);
+  // Written once, when a repository is made, with random bytes in it: another one is another repository of the same cluster.
+  if (existsSync(copied) && !(await readFile(copied)).equals(await readFile(join(repository, heart))))
+    throw new DomainError(
+      'CONFLICT',
+      `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
+    );
   if (!isKnown) markMade(place, { to: second, systemId });
 }
 
@@ -93,13 +101,15 @@ function markMade(place: ClusterPlace, made: Made): void {
   writeText(join(place.backup, madeName), `${JSON.stringify(made)}\n`, 0o600);
 }
 
+/** What a disk has of itself is left out. */
 async function namesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch((err: NodeJS.ErrnoException) => {
+  const names = await readdir(folder).catch((err: NodeJS.ErrnoException) => {
     if (err.code !== 'ENOENT' && err.code !== 'ENOTDIR') throw err;
     throw new DomainError('UNAVAILABLE', `${folder} (backup.to of fleet.yaml) is not there: mount its disk`, {
       cause: err,
     });
   });
+  return names.filter((name) => name !== 'lost+found');
 }
 
 /**
@@ -142,17 +152,17 @@ interface RepositoryFile {
   bytes: number;
 }
 
-async function filesIn(folder: string): Promise<RepositoryFile[]> {
-  if (!existsSync(folder)) return [];
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+async function filesIn(repository: string): Promise<RepositoryFile[]> {
   const files: RepositoryFile[] = [];
-  for (const entry of entries) {
-    // Links are for people: they name the newest backup.
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name).slice(folder.length + 1);
-    const found = await lstat(join(folder, path)).catch(missing);
-    if (found !== undefined) files.push({ path, bytes: found.size });
-  }
+  // All that a repository has at its top.
+  for (const top of ['archive', 'backup'].map((name) => join(repository, name)).filter((folder) => existsSync(folder)))
+    for (const entry of await readdir(top, { recursive: true, withFileTypes: true })) {
+      // Links are for people: they name the newest backup.
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name).slice(repository.length + 1);
+      const found = await lstat(join(repository, path)).catch(missing);
+      if (found !== undefined) files.push({ path, bytes: found.size });
+    }
   return files;
 }
 
