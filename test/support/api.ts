@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import { createServer } from '../../api/server.ts';
+import { createPayloads } from '../../config/payload-codec.ts';
 import type { Api, ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
@@ -65,6 +66,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}): Promise<A
     db,
     listen: createListenerFactory(scope.databaseUrl, () => undefined),
     temporal: new Client({ connection, namespace: scope.namespace }),
+    payloads: createPayloads(),
     redis,
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,
