@@ -17,6 +17,8 @@ export const deploySettingsSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i, 'must be a name or an IPv4 address, without a port')
     .optional(),
+  /** Whether what Temporal keeps of workflows is encoded (docs/security.md#payloads); off again, it is still read. */
+  payloadCodec: z.boolean().default(false),
   /** Ports of the coordinating machine. */
   ports: z
     .strictObject({

@@ -159,7 +159,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     // What comes next could not be read either: others have the key, or this one at its next start.
     onMissing: (err) => failure.reject(err),
   });
-  await requirePayloadKeys(clientConnection, namespace, payloads);
+  await requirePayloadKeys(clientConnection, namespace, payloads, log);
   const connection = await NativeConnection.connect(at);
   const client = new Client({
     connection: clientConnection,

@@ -1,4 +1,5 @@
 import type { Connection } from '@temporalio/client';
+import type { Logger } from 'pino';
 import { missingKeys, payloadKeyId, type PayloadSettings } from '../config/payload-codec.ts';
 import { announcedPayloadKeys } from '../integrations/payload-keys.ts';
 
@@ -9,9 +10,13 @@ import { announcedPayloadKeys } from '../integrations/payload-keys.ts';
 export async function requirePayloadKeys(
   connection: Pick<Connection, 'workflowService'>,
   namespace: string,
-  { keys }: PayloadSettings,
+  { keys, encodes }: PayloadSettings,
+  log: Logger,
 ): Promise<void> {
   const held = new Set(keys.map(payloadKeyId));
-  const lacking = (await announcedPayloadKeys(connection, namespace)).filter(({ id }) => !held.has(id));
+  const announced = await announcedPayloadKeys(connection, namespace);
+  const lacking = announced.filter(({ id }) => !held.has(id));
   if (lacking.length > 0) throw missingKeys(lacking.map(({ id }) => id));
+  if (announced.length > 0 && !encodes)
+    log.warn('payloads of this namespace were encoded, and this worker encodes none: SOULFRA_PAYLOAD_CODEC is off here');
 }

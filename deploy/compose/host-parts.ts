@@ -1,6 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
-import { movedArchive, movedKey } from './coordination.ts';
+import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { hostPlaces, type Places } from './places.ts';
@@ -214,6 +214,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         SOULFRA_TRUST_PROXY: '127.0.0.1',
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+        ...payloadEnvironment(site, places.secret('payload_keys')),
       },
       after: ['temporal-namespace', 'redis', ...(layout.moved ? ['move-in'] : [])],
       ready: readyWhenOk(node, 'http://127.0.0.1:17000/v1/health/ready'),
@@ -245,6 +246,7 @@ function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout)
       ...environmentOf(site, layout, machine, machine.id),
       SOULFRA_HOST_NAME: machine.host ?? machine.id,
       SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+      ...payloadEnvironment(site, places.secret('payload_keys')),
       SOULFRA_MAILBOX: `${places.data('worker')}/mail`,
       SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
     },
