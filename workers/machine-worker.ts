@@ -159,7 +159,13 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     // What comes next could not be read either: others have the key, or this one at its next start.
     onMissing: (err) => failure.reject(err),
   });
-  await requirePayloadKeys(clientConnection, namespace, payloads, log);
+  try {
+    await requirePayloadKeys(clientConnection, namespace, payloads, log);
+  } catch (err) {
+    await clientConnection.close();
+    await db.destroy();
+    throw err;
+  }
   const connection = await NativeConnection.connect(at);
   const client = new Client({
     connection: clientConnection,

@@ -53,6 +53,7 @@ const sites = [
 
 interface Service {
   image: string;
+  environment?: Record<string, string>;
   volumes?: (string | { source: string })[];
   ports?: { host_ip: string; published: string }[];
   restart: string;
@@ -68,6 +69,29 @@ interface Service {
 }
 const servicesOf = (text: string) => (parse(text) as { services: Record<string, Service> }).services;
 const composeNames = (kit: ReadonlyMap<string, string>) => [...kit.keys()].filter((name) => /^[^/]+\.yaml$/.test(name));
+
+test('payloads are encoded where the file says so, by keys that every part has that reads them', () => {
+  const partsOf = (payloadCodec: boolean) => {
+    const site = deploySite(fleetOf(2, (fleet) => void (fleet.deploy.payloadCodec = payloadCodec)));
+    const kit = composeKit(site, shipped);
+    const names = composeNames(kit).filter((name) => name !== 'standby.yaml');
+    const services = names.flatMap((name) => Object.entries(servicesOf(kit.get(name)!)));
+    return services.map(([service, { environment = {} }]) => ({ service, environment }));
+  };
+  for (const isOn of [false, true]) {
+    const parts = partsOf(isOn);
+    const readers = parts.filter(({ service }) => service === 'api' || service === 'worker');
+    expect(readers).toHaveLength(3);
+    for (const { environment } of readers)
+      expect([environment['SOULFRA_PAYLOAD_KEYS_FILE'], environment['SOULFRA_PAYLOAD_CODEC']]).toEqual([
+        '/run/secrets/payload_keys',
+        isOn ? 'on' : undefined,
+      ]);
+    const { environment: ui } = parts.find(({ service }) => service === 'temporal-ui')!;
+    if (isOn) expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBe(`${ui['TEMPORAL_CORS_ORIGINS']}/v1/codec`);
+    else expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBeUndefined();
+  }
+});
 
 describe.each(sites)('%s', (_name, site) => {
   const kit = composeKit(site, shipped);
