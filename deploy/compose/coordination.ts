@@ -29,6 +29,15 @@ export function serverHosts(site: DeploySite): Record<string, string> {
   return Object.fromEntries([inner.postgres, inner.redis, inner.temporal].map((name) => [name, at]));
 }
 
+/** Others get theirs from the lower half of the network, so the proxy's is never another's. */
+const proxyAddress = ({ fleet }: DeploySite) => fleet.deploy.subnet.replace(/\.0\/24$/, '.250');
+
+/** The network of a file with a proxy: the API believes that address alone about callers and TLS. */
+export function proxiedNetwork({ fleet }: DeploySite): object {
+  const { subnet } = fleet.deploy;
+  return { ipam: { config: [{ subnet, ip_range: subnet.replace(/\/24$/, '/25') }] } };
+}
+
 /** What the API and every worker read payloads by, and whether they encode them. */
 export function payloadEnvironment({ fleet }: DeploySite, keysFile: string): Record<string, string> {
   return {
@@ -199,6 +208,7 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         SOULFRA_SECRET_KEY_FILE: '/run/secrets/secret_key',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
         ...payloadEnvironment(site, '/run/secrets/payload_keys'),
+        SOULFRA_TRUST_PROXY: proxyAddress(site),
         SOULFRA_TEMPORAL_UI: `${at}/temporal`,
       },
       secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key', 'payload_keys'],
@@ -254,6 +264,7 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
       command: ['caddy', 'run', '--config', '/etc/soulfra/Caddyfile', '--adapter', 'caddyfile'],
       configs: ['Caddyfile'],
       tls: of('proxy'),
+      address: proxyAddress(site),
       volumes: ['proxy:/data'],
       ports: open.proxy,
       after: { api: 'service_healthy', volumes: 'service_completed_successfully' },

@@ -5,7 +5,7 @@ import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
-import { dataParts, type Parts, servingParts } from './coordination.ts';
+import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
 import { hostScripts, placesOn, type Programs } from './host-parts.ts';
 import { machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
@@ -93,7 +93,7 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
     config.set('synchronous.sh', synchronousScript(site, places));
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
-  for (const [name, parts] of composeFiles(site, options)) files.set(name, composeText(name, parts, files));
+  for (const [name, parts] of composeFiles(site, options)) files.set(name, composeText(site, name, parts, files));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -131,7 +131,7 @@ export const projectOf = (file: string) => `soulfra-${file.replace(/\.yaml$/, ''
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
-function composeText(name: string, parts: Parts, files: KitFiles): string {
+function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
       const made = composeService(part);
@@ -148,7 +148,8 @@ function composeText(name: string, parts: Parts, files: KitFiles): string {
   const project = {
     name: projectOf(name),
     services,
-    networks: { inner: {} },
+    // Two files of one host must not want one network: only that with the proxy has it named.
+    networks: { inner: 'proxy' in parts ? proxiedNetwork(site) : {} },
     // By one name in every file, so that a promoted standby finds its data.
     volumes: Object.fromEntries(volumes.map((volume) => [volume, { name: `soulfra_${volume}` }])),
   };

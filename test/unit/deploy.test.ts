@@ -17,6 +17,7 @@ import { composeKit, hostKit, portRows, readShipped } from '../../deploy/compose
 import { unitFiles } from '../../deploy/compose/units.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { deploySettingsSchema } from '../../domain/deploy-settings.ts';
 import { deploySite } from '../../domain/deploy-site.ts';
 import { wayToGoOn } from '../../domain/fleet-move.ts';
 import type { Fleet } from '../../domain/fleet.ts';
@@ -54,6 +55,7 @@ const sites = [
 interface Service {
   image: string;
   environment?: Record<string, string>;
+  networks?: object;
   volumes?: (string | { source: string })[];
   ports?: { host_ip: string; published: string }[];
   restart: string;
@@ -91,6 +93,31 @@ test('payloads are encoded where the file says so, by keys that every part has t
     if (isOn) expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBe(`${ui['TEMPORAL_CORS_ORIGINS']}/v1/codec`);
     else expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBeUndefined();
   }
+});
+
+test('the API believes the proxy’s own address about callers and TLS, which no other container can have', () => {
+  const site = deploySite(
+    fleetOf(2, (fleet) => {
+      fleet.deploy.subnet = '10.20.30.0/24';
+      withStandby(fleet);
+    }),
+  );
+  const kit = composeKit(site, shipped);
+  for (const name of ['coordination.yaml', 'standby.yaml']) {
+    const { api, proxy } = servicesOf(kit.get(name)!);
+    expect(proxy!.networks, name).toEqual({ inner: { ipv4_address: '10.20.30.250' } });
+    expect(api!.environment!['SOULFRA_TRUST_PROXY'], name).toBe('10.20.30.250');
+    const { networks } = parse(kit.get(name)!) as { networks: object };
+    expect(networks, name).toEqual({
+      inner: { ipam: { config: [{ subnet: '10.20.30.0/24', ip_range: '10.20.30.0/25' }] } },
+    });
+  }
+  // On the host of the standby two files run beside each other.
+  expect((parse(kit.get('inference-mainpc.yaml')!) as { networks: object }).networks).toEqual({ inner: {} });
+  for (const subnet of ['8.8.8.0/24', '10.0.0.0/8', '172.40.0.0/24', '10.1.0/24', '192.168.300.0/24', '10.1.2.3/24'])
+    expect(deploySettingsSchema.safeParse({ subnet }).success, subnet).toBe(false);
+  for (const subnet of ['10.1.2.0/24', '172.31.0.0/24', '192.168.7.0/24'])
+    expect(deploySettingsSchema.safeParse({ subnet }).success, subnet).toBe(true);
 });
 
 describe.each(sites)('%s', (_name, site) => {
