@@ -38,7 +38,11 @@ const tagBytes = 16;
 
 /** Made from the key, so that it cannot stand for another, and tells nothing of it. */
 export function payloadKeyId(key: string): string {
-  return createHash('sha256').update('soulfra payload key').update(Buffer.from(key, 'base64url')).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update('soulfra payload key')
+    .update(Buffer.from(key, 'base64url'))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 /** Encodes by the first key where it is on, decodes by all; what is not encoded passes as it is. */

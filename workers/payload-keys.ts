@@ -18,5 +18,7 @@ export async function requirePayloadKeys(
   const lacking = announced.filter(({ id }) => !held.has(id));
   if (lacking.length > 0) throw missingKeys(lacking.map(({ id }) => id));
   if (announced.length > 0 && !encodes)
-    log.warn('payloads of this namespace were encoded, and this worker encodes none: SOULFRA_PAYLOAD_CODEC is off here');
+    log.warn(
+      'payloads of this namespace were encoded, and this worker encodes none: SOULFRA_PAYLOAD_CODEC is off here',
+    );
 }

@@ -21,7 +21,9 @@ const payloadSchema = z.looseObject({
 });
 type WirePayload = z.infer<typeof payloadSchema>;
 const payloadsSchema = z.strictObject({ payloads: z.array(payloadSchema).max(10_000) });
-const keyIdSchema = z.string().regex(/^[0-9a-f]{16}$/, 'must be the id of a key, such as `soulfra secrets payload-keys` shows');
+const keyIdSchema = z
+  .string()
+  .regex(/^[0-9a-f]{16}$/, 'must be the id of a key, such as `soulfra secrets payload-keys` shows');
 
 const words = {
   decode: {
@@ -54,7 +56,9 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       throw new DomainError('FORBIDDEN', 'only who runs the installation reads its payloads');
   }
 
-  for (const [word, { summary, done }] of Object.entries(words) as Array<[keyof typeof words, (typeof words)['decode']]>) {
+  for (const [word, { summary, done }] of Object.entries(words) as Array<
+    [keyof typeof words, (typeof words)['decode']]
+  >) {
     const url = `/v1/codec/${word}`;
     app.route({
       method: 'OPTIONS',
@@ -80,9 +84,14 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       schema: {
         tags: ['codec'],
         summary,
-        description: 'Of the whole installation, so only for who runs it. By the protocol of Temporal’s remote codecs, for its UI.',
+        description:
+          'Of the whole installation, so only for who runs it. By the protocol of Temporal’s remote codecs, for its UI.',
         querystring: writeQuery.extend({
-          preserveStorageRefs: z.string().max(10).optional().describe('Sent by Temporal’s UI; nothing is stored elsewhere'),
+          preserveStorageRefs: z
+            .string()
+            .max(10)
+            .optional()
+            .describe('Sent by Temporal’s UI; nothing is stored elsewhere'),
         }),
         body: payloadsSchema,
         response: { 200: dryRunSchema.or(payloadsSchema), ...problemResponses },
@@ -111,7 +120,10 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
         if (!isDomainError(err)) throw err;
         first ??= err;
         const [fault] = err.fields;
-        const rule = fault === undefined ? 'is damaged: it does not open by its key' : `cannot be read: ${fault.path} ${fault.rule}`;
+        const rule =
+          fault === undefined
+            ? 'is damaged: it does not open by its key'
+            : `cannot be read: ${fault.path} ${fault.rule}`;
         faults.push({ path: `payloads[${i}]`, rule, mend: fault?.mend ?? 'Send it as Temporal keeps it.' });
       }
     }
@@ -180,7 +192,8 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       const keys = await keysNow();
       const key = keys.find((one) => one.id === id);
       if (key === undefined || key.since === null) throw new DomainError('NOT_FOUND', `no key ${id} is in use`);
-      if (key.encodes) throw new DomainError('CONFLICT', `${id} is the key that encodes: put another first, and start all anew`);
+      if (key.encodes)
+        throw new DomainError('CONFLICT', `${id} is the key that encodes: put another first, and start all anew`);
       if (!request.query.anyway) await refuseWhileOpen(keys.filter((one) => one.id !== id));
       if (request.query.dryRun) return { dryRun: true as const, would: `retire the key ${id}` };
       await retirePayloadKey(temporal.connection, namespace, id);
@@ -189,12 +202,18 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
   });
 
   async function refuseWhileOpen(others: ReadonlyArray<{ since: string | null }>): Promise<void> {
-    const since = others.flatMap((key) => key.since ?? []).toSorted().at(-1);
+    const since = others
+      .flatMap((key) => key.since ?? [])
+      .toSorted()
+      .at(-1);
     if (since === undefined)
       throw new DomainError('CONFLICT', 'no other key is in use, so it is not known what is under this one');
     const { count } = await temporal.workflow.count(`ExecutionStatus = 'Running' and StartTime < '${since}'`);
     if (count > 0)
-      throw new DomainError('CONFLICT', `${count} workflows are open that began before ${since}, when the next key came into use`);
+      throw new DomainError(
+        'CONFLICT',
+        `${count} workflows are open that began before ${since}, when the next key came into use`,
+      );
   }
 }
 

@@ -38,7 +38,9 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
       'tls/ca.crt',
       `tls/${machine.id}.crt`,
       `tls/${machine.id}.key`,
-      ...['database_url_by_address', 'redis_url_by_address', 'webhook_key', 'payload_keys'].map((name) => `secrets/${name}`),
+      ...['database_url_by_address', 'redis_url_by_address', 'webhook_key', 'payload_keys'].map(
+        (name) => `secrets/${name}`,
+      ),
     ];
     files.set(`machines/${machine.id}.files`, `${needed.toSorted().join('\n')}\n`);
   }

@@ -9,7 +9,16 @@ import { mostPayloadKeys, payloadKeysOf, payloadKeysText } from '../../domain/pa
 
 const keyOf = (byte: number) => Buffer.alloc(32, byte).toString('base64url');
 const [first, second, third] = [keyOf(1), keyOf(2), keyOf(3)];
-const values = [{ persona: 'keeps the lamps of Wrenfield' }, 'plain', '', null, undefined, 7, [], new Uint8Array([0, 255])];
+const values = [
+  { persona: 'keeps the lamps of Wrenfield' },
+  'plain',
+  '',
+  null,
+  undefined,
+  7,
+  [],
+  new Uint8Array([0, 255]),
+];
 const toPayload = (value: unknown): Payload => defaultPayloadConverter.toPayload(value);
 const codecOf = (keys: string[], encodes = true) => createPayloads({ keys, encodes }).codec;
 const textOf = (payload: Payload) => Buffer.from(payload.data ?? []).toString('latin1');
@@ -125,7 +134,10 @@ test('a ring is some keys, each once; it is asked for where the codec is on', ()
   };
   for (const environment of [apiEnvironment, workerEnvironment]) {
     expect(environment(servers).payloads).toEqual({ keys: [], encodes: false });
-    expect(environment({ ...servers, SOULFRA_PAYLOAD_KEYS: first }).payloads).toEqual({ keys: [first], encodes: false });
+    expect(environment({ ...servers, SOULFRA_PAYLOAD_KEYS: first }).payloads).toEqual({
+      keys: [first],
+      encodes: false,
+    });
     const on = { ...servers, SOULFRA_PAYLOAD_CODEC: 'on' };
     expect(environment({ ...on, SOULFRA_PAYLOAD_KEYS: `${second},${first}` }).payloads).toEqual({
       keys: [second, first],
