@@ -18,14 +18,25 @@ export interface AnnouncedKey {
 
 type ToTemporal = Pick<Connection, 'workflowService'>;
 
-/** Those in use, the oldest first. */
+/** Those in use, the oldest first; none where the namespace does not say. */
 export async function announcedPayloadKeys(connection: ToTemporal, namespace: string): Promise<AnnouncedKey[]> {
-  const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
-  return Object.entries(namespaceInfo?.data ?? {})
+  return Object.entries(await dataOf(connection, namespace))
     .filter(([name, since]) => name.startsWith(prefix) && since !== '')
     .map(([name, since]) => ({ id: name.slice(prefix.length), since }))
     .toSorted((a, b) => (a.since < b.since ? -1 : 1));
 }
+
+async function dataOf(connection: ToTemporal, namespace: string): Promise<Record<string, string>> {
+  try {
+    const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
+    return namespaceInfo?.data ?? {};
+  } catch (err) {
+    if (!isNotOurs(err)) throw err;
+    return {};
+  }
+}
+
+const isNotOurs = (err: unknown) => isGrpcServiceError(err) && notOurs.has(Number(err.code));
 
 /** Before a key's first use. Where the namespace may not be changed from here it is used all the same, and workers without it notice late. */
 export async function announcePayloadKey(
@@ -38,7 +49,7 @@ export async function announcePayloadKey(
     await setKey(connection, namespace, keyId, now.toISOString());
     log.info({ keyId }, 'payloads are encoded under this key from now on');
   } catch (err) {
-    if (!isGrpcServiceError(err) || !notOurs.has(Number(err.code))) throw err;
+    if (!isNotOurs(err)) throw err;
     log.error({ err, keyId }, 'the namespace does not tell workers of the key of its payloads');
   }
 }

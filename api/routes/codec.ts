@@ -25,15 +25,9 @@ const keyIdSchema = z
   .string()
   .regex(/^[0-9a-f]{16}$/, 'must be the id of a key, such as `soulfra secrets payload-keys` shows');
 
-const words = {
-  decode: {
-    summary: 'What payloads say; those that are not encoded are answered as they came',
-    done: 'decode',
-  },
-  encode: {
-    summary: 'Payloads as Temporal is to keep them; where the codec is off they are answered as they came',
-    done: 'encode',
-  },
+const summaries = {
+  decode: 'What payloads say; those that are not encoded are answered as they came',
+  encode: 'Payloads as Temporal is to keep them; where the codec is off they are answered as they came',
 } as const;
 
 /** The codec server of Temporal's UI, and the keys that payloads are encoded under. */
@@ -56,9 +50,7 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       throw new DomainError('FORBIDDEN', 'only who runs the installation reads its payloads');
   }
 
-  for (const [word, { summary, done }] of Object.entries(words) as Array<
-    [keyof typeof words, (typeof words)['decode']]
-  >) {
+  for (const word of ['decode', 'encode'] as const) {
     const url = `/v1/codec/${word}`;
     app.route({
       method: 'OPTIONS',
@@ -83,7 +75,7 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       onRequest: allowUi,
       schema: {
         tags: ['codec'],
-        summary,
+        summary: summaries[word],
         description:
           'Of the whole installation, so only for who runs it. By the protocol of Temporal’s remote codecs, for its UI.',
         querystring: writeQuery.extend({
@@ -99,14 +91,21 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       handler: async (request) => {
         await onlyWhoRuns(request);
         const given = request.body.payloads;
-        if (request.query.dryRun) return { dryRun: true as const, would: `${done} ${given.length} payloads` };
-        const passed = word === 'encode' ? await codec.encode(given.map(fromWire)) : await decodeAll(given);
+        if (request.query.dryRun) return { dryRun: true as const, would: `${word} ${given.length} payloads` };
+        const passed = await (word === 'encode' ? encodeAll(given) : decodeAll(given));
         return { payloads: passed.map((payload, i) => (payload === undefined ? given[i]! : toWire(payload))) };
       },
     });
   }
 
-  /** @returns undefined for what is not encoded. @throws naming each that cannot be read */
+  /** @returns undefined for what stays as it came */
+  async function encodeAll(given: readonly WirePayload[]): Promise<Array<Payload | undefined>> {
+    const before = given.map(fromWire);
+    const after = await codec.encode(before);
+    return after.map((payload, i) => (payload === before[i] ? undefined : payload));
+  }
+
+  /** @returns undefined for what stays as it came. @throws naming each that cannot be read */
   async function decodeAll(given: readonly WirePayload[]): Promise<Array<Payload | undefined>> {
     const faults: FieldError[] = [];
     const decoded: Array<Payload | undefined> = [];
