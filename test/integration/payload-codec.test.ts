@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Client, Connection, type WorkflowFailedError } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
@@ -9,7 +12,7 @@ import { coordinationQueue } from '../../domain/task-queues.ts';
 import { announcedPayloadKeys } from '../../integrations/payload-keys.ts';
 import type { AnswerMessageInput } from '../../workflows/answer-message.ts';
 import { type ApiFixture, createApiFixture, payloadDeps } from '../support/api.ts';
-import { until } from '../support/lab.ts';
+import { openLab, until } from '../support/lab.ts';
 import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
@@ -187,6 +190,22 @@ test('a worker without the key takes nothing, and what waits is answered once on
   await startWorker(on);
   await answered(encoding, waiting);
 }, 180_000);
+
+test('so does its process: it ends, and its log names the key', async () => {
+  const logs = mkdtempSync(join(tmpdir(), 'soulfra-codec-'));
+  const lab = await openLab(api.scope, { logs });
+  try {
+    const lacking = lab.startWorker('small');
+    await until('it has ended', async () => !lacking.alive, 60_000);
+    await until('its log is written', async () => {
+      const text = readFileSync(join(logs, 'worker-small.log'), 'utf8');
+      return text.includes('worker ends') && text.includes(payloadKeyId(first));
+    });
+  } finally {
+    await lab.close();
+    rmSync(logs, { recursive: true, force: true });
+  }
+}, 120_000);
 
 test('a worker that meets a key which came later ends, and the work is taken up under the next ring', async () => {
   const running = await startWorker(on);
