@@ -24,6 +24,7 @@ import type { Fleet } from '../../domain/fleet.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
 import { lacks } from '../support/not-run.ts';
+import { onwardAddress } from '../../ui/sign-in/onward.ts';
 
 const shipped = readShipped(join(repositoryRoot, 'deploy'));
 const reference = loadFleetFile(join(repositoryRoot, 'fleet.yaml'));
@@ -93,6 +94,19 @@ test('payloads are encoded where the file says so, by keys that every part has t
     if (isOn) expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBe(`${ui['TEMPORAL_CORS_ORIGINS']}/v1/codec`);
     else expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBeUndefined();
   }
+});
+
+test('who is not signed in is led to the sign-in page from Temporal’s UI and Grafana, and no answer is left open', () => {
+  const proxy = composeKit(deploySite(fleetOf(2)), shipped).get('config/Caddyfile')!;
+  const handlers = [...proxy.matchAll(/handle_response @nobody \{\n([\s\S]*?)\n +\}/g)].map(([, inside]) => inside!);
+  expect(handlers).toHaveLength(2);
+  // Without an answer that holds for all, the proxy would go on to what it guards.
+  for (const inside of handlers) expect(inside.trim().split('\n').at(-1)!.trim()).toBe('respond "sign in first" 401');
+  for (const path of ['/temporal/namespaces/default?query=a', '/temporal', '/grafana/d/fleet'])
+    expect(onwardAddress(`?then=${path}`)).toBe(path);
+  for (const path of ['//evil.example', 'https://evil.example', '/temporalx', '/v1/me', ''])
+    expect(onwardAddress(`?then=${path}`), path).toBeUndefined();
+  expect(onwardAddress('')).toBeUndefined();
 });
 
 test('the API believes the proxy’s own address about callers and TLS, which no other container can have', () => {
