@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { processRef } from '../../deploy/embedded/processes.ts';
+import { temporalPart } from '../../deploy/embedded/temporal.ts';
 import { payloadVariables } from '../../deploy/embedded/rotation.ts';
 import {
   beginRotation,
@@ -91,6 +92,14 @@ test('the ring for payloads is made when the codec is first on, grows by each ro
     endRotation(home, openSecrets(home));
   }
   expect(() => beginRotation(home)).toThrow(/retire the last/);
+});
+
+test('Temporal’s UI is told of the codec where payloads may be encoded, and of nothing else', () => {
+  const given = { binary: 'temporal', port: 1, uiPort: 2, metricsPort: undefined, dbFile: 'temporal.db', env: {} };
+  const told = (codecEndpoint?: string) =>
+    temporalPart({ ...given, codecEndpoint }).args.filter((arg) => arg.startsWith('--ui-codec'));
+  expect(told('http://127.0.0.1:17000/v1/codec')).toEqual(['--ui-codec-endpoint=http://127.0.0.1:17000/v1/codec']);
+  expect(told()).toEqual([]);
 });
 
 test('whoever changes the keys at this moment is waited for by name; one that was killed is not', () => {
