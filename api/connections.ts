@@ -3,7 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { clientDataConverter, createPayloads, type PayloadSettings } from '../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../config/payload-codec.ts';
 import type { ServerTls } from '../config/tls.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
 import { announcePayloadKey } from '../integrations/payload-keys.ts';
@@ -62,7 +62,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
   const temporal = new Client({
     connection,
     namespace,
-    dataConverter: clientDataConverter(payloads),
+    dataConverter: dataConverterOf(payloads),
     ...(settings.traced && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
   });
   const redis = connectRedis(settings.redisUrl, log, settings.tls?.redis);

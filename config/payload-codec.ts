@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import type { Payload, PayloadCodec } from '@temporalio/common';
+import { fileURLToPath } from 'node:url';
+import type { DataConverter, Payload, PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { DomainError } from '../domain/errors.ts';
 
@@ -103,9 +104,12 @@ export function missingKeys(ids: readonly string[]): DomainError {
   return new DomainError('PAYLOAD_KEY_MISSING', `${path} ${rule}`, { fields: [{ path, rule, mend }] });
 }
 
-/** For clients; workers have theirs by workers/data-converter.ts. */
-export function clientDataConverter({ codec }: Payloads): { payloadCodecs: PayloadCodec[] } {
-  return { payloadCodecs: [codec] };
+/** Loaded by its path: by clients and workers, and into the bundle of workflows. */
+export const encodedFailuresPath = fileURLToPath(new URL('../workflows/encoded-failures.ts', import.meta.url));
+
+/** For clients and workers. Where payloads are encoded failures are, too: what a model or a service said stands in their words. */
+export function dataConverterOf({ codec, encodes }: Payloads): DataConverter {
+  return { payloadCodecs: [codec], ...(encodes && { failureConverterPath: encodedFailuresPath }) };
 }
 
 function textOf({ metadata }: Payload, name: string): string {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { workflowSources } from '../config/app-version.ts';
-import { encodedFailuresPath } from './data-converter.ts';
+import { encodedFailuresPath } from '../config/payload-codec.ts';
 
 const workflowTracing = createRequire(import.meta.url).resolve(
   '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors',

@@ -15,7 +15,7 @@ import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { createRolloutMachineActivities } from '../activities/rollouts.ts';
-import { clientDataConverter, createPayloads, type PayloadSettings } from '../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../config/payload-codec.ts';
 import type { ServerTls } from '../config/tls.ts';
 import { readTrustFile } from '../config/trust-file.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
@@ -62,7 +62,6 @@ import { createMirrorRunStore } from '../stores/mirror-runs.ts';
 import { createPublicReading } from '../stores/public-reading.ts';
 import { runBackupPart } from './backup-part.ts';
 import { createBackupWorker, createCoordinationWorker, createMachineQueueWorker } from './coordination.ts';
-import { workerDataConverter } from './data-converter.ts';
 import { watchDisk } from './disk-free.ts';
 import { createDropChannelWorkers } from './drop-channels.ts';
 import { watchGpus } from './gpu-figures.ts';
@@ -159,6 +158,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     // What comes next could not be read either: others have the key, or this one at its next start.
     onMissing: (err) => failure.reject(err),
   });
+  const dataConverter = dataConverterOf(payloads);
   try {
     await requirePayloadKeys(clientConnection, namespace, payloads, log);
   } catch (err) {
@@ -170,7 +170,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const client = new Client({
     connection: clientConnection,
     namespace,
-    dataConverter: clientDataConverter(payloads),
+    dataConverter,
     ...(tracing && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
   });
   const lacking = await ensureSearchAttributes(clientConnection, namespace);
@@ -270,7 +270,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const shared = {
     connection,
     namespace,
-    dataConverter: workerDataConverter(payloads),
+    dataConverter,
     interceptors: [
       ...(tracing ? [activityTracing] : []),
       ...(metrics ? createActivityInterceptors(metrics) : activityInterceptors),

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { clientDataConverter, createPayloads, type Payloads } from '../../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, type Payloads } from '../../config/payload-codec.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { type MovedWorkflows, type WayToGoOn, wayToGoOn, waysToGoOn } from '../../domain/fleet-move.ts';
 import { needRoom, sizeOf } from '../backup/folders.ts';
@@ -63,7 +63,7 @@ export async function readOpenWorkflows(options: {
   const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
   try {
     const payloads = createPayloads({ keys: payloadKeysOfHome(home.dir, env), encodes: false });
-    const client = new Client({ connection, namespace, dataConverter: clientDataConverter(payloads) });
+    const client = new Client({ connection, namespace, dataConverter: dataConverterOf(payloads) });
     progress('asking Temporal what is under way');
     // What was begun in its last moments is listed once the server has come to it.
     let open = await readOpen(client, payloads, beganAt);

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, type ClientOptions, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clientDataConverter, createPayloads } from '../../config/payload-codec.ts';
+import { createPayloads, dataConverterOf } from '../../config/payload-codec.ts';
 import { movedArchive, movedKey } from '../../deploy/compose/coordination.ts';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { recordMoved, refuseMoved } from '../../deploy/embedded/moved.ts';
@@ -90,7 +90,7 @@ beforeAll(async () => {
         taskQueue: 'coordination',
         args: [purchase],
       }),
-    { dataConverter: clientDataConverter(payloads) },
+    { dataConverter: dataConverterOf(payloads) },
   );
 }, 180_000);
 afterAll(async () => {

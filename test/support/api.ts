@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import { createServer } from '../../api/server.ts';
-import { clientDataConverter, createPayloads, type PayloadSettings } from '../../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../../config/payload-codec.ts';
 import type { Api, ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
@@ -64,7 +64,7 @@ export function payloadDeps(
   const payloads = createPayloads(settings, {
     announce: (keyId) => announcePayloadKey(connection, { namespace, keyId, log }),
   });
-  return { payloads, temporal: new Client({ connection, namespace, dataConverter: clientDataConverter(payloads) }) };
+  return { payloads, temporal: new Client({ connection, namespace, dataConverter: dataConverterOf(payloads) }) };
 }
 
 /** The shipped server over servers of the test's own; calls go in without a socket. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
-import { clientDataConverter, createPayloads, type PayloadSettings } from '../../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../../config/payload-codec.ts';
 import { leaveWithParent } from '../../deploy/embedded/own-parts.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { payloadKeysText } from '../../domain/payload-keys.ts';
@@ -93,7 +93,7 @@ export async function openLab(
   const client = new Client({
     connection,
     namespace: addresses.namespace,
-    dataConverter: clientDataConverter(payloads),
+    dataConverter: dataConverterOf(payloads),
   });
   const fleets = createFleetStore(db);
   const memories = createMemoryStore(db);

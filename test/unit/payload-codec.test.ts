@@ -1,9 +1,10 @@
 import { createDecipheriv } from 'node:crypto';
 import { type Payload, defaultPayloadConverter } from '@temporalio/common';
+import { loadDataConverter } from '@temporalio/common/lib/internal-non-workflow/index.js';
 import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { apiEnvironment, workerEnvironment } from '../../config/environment.ts';
-import { createPayloads, payloadKeyId } from '../../config/payload-codec.ts';
+import { createPayloads, dataConverterOf, payloadKeyId } from '../../config/payload-codec.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { mostPayloadKeys, payloadKeysOf, payloadKeysText } from '../../domain/payload-keys.ts';
 
@@ -76,6 +77,19 @@ test('off it encodes nothing, and reads what was encoded', async () => {
   const plain = toPayload('in the clear');
   expect(await off.encode([plain])).toEqual([plain]);
   expect(defaultPayloadConverter.fromPayload((await off.decode([encoded!]))[0]!)).toBe('kept');
+});
+
+test('words of a failure are a payload where payloads are encoded, also those of a service that the API hands on', () => {
+  const failureOf = (encodes: boolean) => {
+    const { failureConverter, payloadConverter } = loadDataConverter(
+      dataConverterOf(createPayloads({ keys: [first], encodes })),
+    );
+    const failure = failureConverter.errorToFailure(new Error('the lamp of Wrenfield'), payloadConverter);
+    return { failure, read: failureConverter.failureToError(failure, payloadConverter).message };
+  };
+  const { failure, read } = failureOf(true);
+  expect([failure.message, failure.stackTrace, read]).toEqual(['Encoded failure', '', 'the lamp of Wrenfield']);
+  expect(failureOf(false).failure.message).toBe('the lamp of Wrenfield');
 });
 
 test('a key that is lacking is named with its mend, and told to the process; a damaged payload is no missing key', async () => {
