@@ -195,7 +195,7 @@ test('so does its process: it ends, and its log names the key', async () => {
   const logs = mkdtempSync(join(tmpdir(), 'soulfra-codec-'));
   const lab = await openLab(api.scope, { logs });
   try {
-    const lacking = lab.startWorker('small');
+    const lacking = lab.startWorker('small', { SOULFRA_METRICS: 'off' });
     await until('it has ended', async () => !lacking.alive, 60_000);
     await until('its log is written', async () => {
       const text = readFileSync(join(logs, 'worker-small.log'), 'utf8');
