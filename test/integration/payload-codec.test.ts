@@ -10,6 +10,7 @@ import { payloadKeyId, type PayloadSettings } from '../../config/payload-codec.t
 import { messageWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { announcedPayloadKeys } from '../../integrations/payload-keys.ts';
+import { newId } from '../../stores/ids.ts';
 import type { AnswerMessageInput } from '../../workflows/answer-message.ts';
 import { type ApiFixture, createApiFixture, payloadDeps } from '../support/api.ts';
 import { openLab, until } from '../support/lab.ts';
@@ -90,14 +91,20 @@ interface CallOptions {
 }
 type OwnApi = Awaited<ReturnType<typeof apiWith>>;
 
-/** Asks vesper-001 something; answered only once a worker runs. */
-async function ask(through: OwnApi, text: string): Promise<string> {
-  const { status, json } = await through.call('POST', '/v1/agents/vesper-001/messages', {
-    body: { text },
-    headers: { 'idempotency-key': randomUUID() },
+/** Asks vesper-001 something, as the API would, and without its wait for the answer: it comes only once a worker runs. */
+async function ask({ client }: OwnApi, text: string): Promise<string> {
+  const [messageId, conversationId] = [newId('message'), newId('conversation')];
+  const { ownerId } = api;
+  const about = { agentId: 'vesper-001', conversationId, author: 'test' };
+  const input: AnswerMessageInput = { ...about, messageId, ownerId, authorId: ownerId, text, contentHash: messageId };
+  await client.workflow.start('answerMessage', {
+    workflowId: messageWorkflowId(messageId),
+    taskQueue: coordinationQueue,
+    workflowTaskTimeout: '2 seconds',
+    args: [input],
+    memo: { ...about, ownerId, content: messageId },
   });
-  expect([200, 202]).toContain(status);
-  return json['id'] as string;
+  return messageId;
 }
 async function answered(through: OwnApi, id: string): Promise<void> {
   await until(
