@@ -9,8 +9,10 @@ import { explainIssues } from '../domain/field-errors.ts';
 import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
 import { notifySecretsOf } from '../domain/notify.ts';
+import { mostPayloadKeys, payloadKeysOf } from '../domain/payload-keys.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
+import type { PayloadSettings } from './payload-codec.ts';
 import type { TlsFiles } from './tls.ts';
 
 /** Read only here: the one place that looks at the process's environment. */
@@ -25,6 +27,7 @@ const secretNames = [
   'SOULFRA_MACHINE_KEY',
   'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
+  'SOULFRA_PAYLOAD_KEYS',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SECRET_KEY_OLD',
   'SOULFRA_SIGNING_KEY',
@@ -88,6 +91,36 @@ function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
     refuse('DATABASE_URL', 'must not name ssl parameters where SOULFRA_TLS_CA_FILE is set');
 }
 
+/** What Temporal is given may be encoded by a ring of keys (docs/security.md#payloads). */
+const payloads = {
+  SOULFRA_PAYLOAD_CODEC: z.enum(['on', 'off']).default('off'),
+  SOULFRA_PAYLOAD_KEYS: z
+    .string()
+    .refine((text) => payloadKeysOf(text) !== undefined, {
+      error: `must be 1 to ${mostPayloadKeys} keys, each once, of 32 bytes as base64url (43 characters), apart by commas or lines; the first encodes`,
+      params: { mend: "Make one: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='." },
+    })
+    .optional(),
+};
+type PayloadVariables = { SOULFRA_PAYLOAD_CODEC: 'on' | 'off'; SOULFRA_PAYLOAD_KEYS?: string | undefined };
+
+function payloadRules(env: PayloadVariables, context: z.RefinementCtx): void {
+  if (env.SOULFRA_PAYLOAD_CODEC === 'off' || env.SOULFRA_PAYLOAD_KEYS !== undefined) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['SOULFRA_PAYLOAD_KEYS'],
+    message: 'must be set where SOULFRA_PAYLOAD_CODEC is on',
+    params: { mend: 'Set SOULFRA_PAYLOAD_KEYS or SOULFRA_PAYLOAD_KEYS_FILE, the same for the API and every worker.' },
+  });
+}
+
+function payloadSettingsOf(env: PayloadVariables): PayloadSettings {
+  return {
+    keys: payloadKeysOf(env.SOULFRA_PAYLOAD_KEYS ?? '') ?? [],
+    encodes: env.SOULFRA_PAYLOAD_CODEC === 'on',
+  };
+}
+
 /** The key before stands beside the one of now, and is another. */
 function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
@@ -101,6 +134,7 @@ function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementC
 const apiSchema = z
   .object({
     ...servers,
+    ...payloads,
     SOULFRA_API_PORT: port.default(17_000),
     SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
@@ -123,11 +157,13 @@ const apiSchema = z
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
   .superRefine(tlsRules)
+  .superRefine(payloadRules)
   .superRefine(keyRules);
 
 const workerSchema = z
   .object({
     ...servers,
+    ...payloads,
     SOULFRA_SOURCE_FOLDERS: z
       .string()
       .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
@@ -172,6 +208,7 @@ const workerSchema = z
     error: 'must be set where SMTP_URL is',
   })
   .superRefine(tlsRules)
+  .superRefine(payloadRules)
   .superRefine(keyRules);
 
 const cliSchema = z.object({
@@ -336,6 +373,7 @@ export function apiEnvironment(variables: Variables = process.env) {
   const env = read(apiSchema, variables);
   return frozen({
     ...serverAddresses(env),
+    payloads: payloadSettingsOf(env),
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
     trustProxy: env.SOULFRA_TRUST_PROXY,
@@ -357,6 +395,7 @@ export function workerEnvironment(variables: Variables = process.env) {
   const env = read(workerSchema, variables);
   return frozen({
     ...serverAddresses(env),
+    payloads: payloadSettingsOf(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     withMetrics: env.SOULFRA_METRICS !== 'off',
     version: env.SOULFRA_WORKER_VERSION,

@@ -1,3 +1,4 @@
+import type { DataConverter } from '@temporalio/common';
 import {
   type ActivityInterceptorsFactory,
   type NativeConnection,
@@ -21,6 +22,8 @@ export interface SharedByWorkers {
   namespace: string;
   /** Those of the process, which count for its metrics. @default those that turn errors into failures */
   interceptors?: ActivityInterceptorsFactory[];
+  /** What payloads pass on their way to Temporal and back. @default none: they are kept as they are */
+  dataConverter?: DataConverter;
 }
 
 interface QueueWorker extends SharedByWorkers {

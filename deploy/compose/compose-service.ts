@@ -23,6 +23,8 @@ export interface PartOfCompose {
   hostNetwork?: boolean;
   /** Further names on the network. */
   aliases?: readonly string[];
+  /** Always this one of the network's addresses. */
+  address?: string;
   after?: Readonly<Record<string, 'service_healthy' | 'service_started' | 'service_completed_successfully'>>;
   health?: { test: readonly string[]; interval?: string; startPeriod?: string };
   /** Runs to its end, at each start. */
@@ -92,7 +94,14 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
         }),
     ...(part.hostNetwork
       ? { network_mode: 'host' }
-      : { networks: { inner: part.aliases === undefined ? {} : { aliases: part.aliases } } }),
+      : {
+          networks: {
+            inner: {
+              ...(part.aliases === undefined ? {} : { aliases: part.aliases }),
+              ...(part.address === undefined ? {} : { ipv4_address: part.address }),
+            },
+          },
+        }),
     ...(part.extraHosts === undefined ? {} : { extra_hosts: part.extraHosts }),
     ...(part.after === undefined
       ? {}

@@ -30,6 +30,23 @@ export function serverHosts(site: DeploySite): Record<string, string> {
   return Object.fromEntries([inner.postgres, inner.redis, inner.temporal].map((name) => [name, at]));
 }
 
+/** Others get theirs from the lower half of the network, so the proxy's is never another's. */
+const proxyAddress = ({ fleet }: DeploySite) => fleet.deploy.subnet.replace(/\.0\/24$/, '.250');
+
+/** The network of a file with a proxy: the API believes that address alone about callers and TLS. */
+export function proxiedNetwork({ fleet }: DeploySite): object {
+  const { subnet } = fleet.deploy;
+  return { ipam: { config: [{ subnet, ip_range: subnet.replace(/\/24$/, '/25') }] } };
+}
+
+/** What the API and every worker read payloads by, and whether they encode them. */
+export function payloadEnvironment({ fleet }: DeploySite, keysFile: string): Record<string, string> {
+  return {
+    SOULFRA_PAYLOAD_KEYS_FILE: keysFile,
+    ...(fleet.deploy.payloadCodec ? { SOULFRA_PAYLOAD_CODEC: 'on' } : {}),
+  };
+}
+
 const of = (name: string) => [`${name}.crt`, `${name}.key`, 'ca.crt'];
 const httpReady = (url: string) => ['CMD', 'wget', '-q', '-O', '/dev/null', url];
 
@@ -202,9 +219,11 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         SOULFRA_BOOTSTRAP_TOKEN_FILE: '/run/secrets/operator_token',
         SOULFRA_SECRET_KEY_FILE: '/run/secrets/secret_key',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
+        ...payloadEnvironment(site, '/run/secrets/payload_keys'),
+        SOULFRA_TRUST_PROXY: proxyAddress(site),
         SOULFRA_TEMPORAL_UI: `${at}/temporal`,
       },
-      secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key'],
+      secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key', 'payload_keys'],
       tls: of('api'),
       volumes: ['api:/var/lib/soulfra'],
       after: {
@@ -234,6 +253,10 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         TEMPORAL_UI_PORT: '8080',
         TEMPORAL_UI_PUBLIC_PATH: '/temporal',
         TEMPORAL_CORS_ORIGINS: at,
+        // By the sign-in of whoever looks: it is the proxy's own origin.
+        ...(site.fleet.deploy.payloadCodec
+          ? { TEMPORAL_CODEC_ENDPOINT: `${at}/v1/codec`, TEMPORAL_CODEC_INCLUDE_CREDENTIALS: 'true' }
+          : {}),
         TEMPORAL_TLS_CA: '/etc/soulfra/tls/ca.crt',
         TEMPORAL_TLS_CERT: '/etc/soulfra/tls/temporal-ui.crt',
         TEMPORAL_TLS_KEY: '/etc/soulfra/tls/temporal-ui.key',
@@ -253,6 +276,7 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
       command: ['caddy', 'run', '--config', '/etc/soulfra/Caddyfile', '--adapter', 'caddyfile'],
       configs: ['Caddyfile'],
       tls: of('proxy'),
+      address: proxyAddress(site),
       volumes: ['proxy:/data'],
       ports: open.proxy,
       after: { api: 'service_healthy', volumes: 'service_completed_successfully' },

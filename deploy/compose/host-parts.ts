@@ -2,7 +2,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { postgresStartScript } from './cluster-files.ts';
 import { serverNames } from '../../domain/server-names.ts';
-import { movedArchive, movedKey } from './coordination.ts';
+import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { leadsVersion } from './machine.ts';
 import { hostPlaces, type Places } from './places.ts';
@@ -305,6 +305,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         SOULFRA_TRUST_PROXY: '127.0.0.1',
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+        ...payloadEnvironment(site, places.secret('payload_keys')),
       },
       after: ['temporal-namespace', 'redis', ...(layout.moved ? ['move-in'] : [])],
       ready: readyWhenOk(node, 'http://127.0.0.1:17000/v1/health/ready'),
@@ -337,6 +338,7 @@ function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout)
       SOULFRA_HOST_NAME: machine.host ?? machine.id,
       SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
       SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+      ...payloadEnvironment(site, places.secret('payload_keys')),
       SOULFRA_MAILBOX: `${places.data('worker')}/mail`,
       SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
     },

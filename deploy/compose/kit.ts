@@ -7,7 +7,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import { backupParts } from './backup-part.ts';
 import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
-import { dataParts, type Parts, servingParts } from './coordination.ts';
+import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
 import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
 import { machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
@@ -109,7 +109,7 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
-    files.set(name, composeText(name, parts, files));
+    files.set(name, composeText(site, name, parts, files));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -176,7 +176,7 @@ export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
-function composeText(name: string, parts: Parts, files: KitFiles): string {
+function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
       const made = composeService(part);
@@ -193,7 +193,8 @@ function composeText(name: string, parts: Parts, files: KitFiles): string {
   const project = {
     name: projectOf(name),
     services,
-    networks: { inner: {} },
+    // Two files of one host must not want one network: only that with the proxy has it named.
+    networks: { inner: 'proxy' in parts ? proxiedNetwork(site) : {} },
     // By one name in every file, so that a promoted standby finds its data.
     volumes: Object.fromEntries(volumes.map((volume) => [volume, { name: `soulfra_${volume}` }])),
   };

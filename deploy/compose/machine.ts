@@ -2,7 +2,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 import type { PublishedPort } from './compose-service.ts';
-import { clientEnvironment, type Parts, serverHosts, volumesPart } from './coordination.ts';
+import { clientEnvironment, type Parts, payloadEnvironment, serverHosts, volumesPart } from './coordination.ts';
 import { imageOf, ownImage } from './images.ts';
 import { modelServerPort } from './model-server.ts';
 
@@ -51,10 +51,11 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
         SOULFRA_HOST_NAME: machine.host ?? id,
         SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
+        ...payloadEnvironment(site, '/run/secrets/payload_keys'),
         SOULFRA_MAILBOX: '/var/lib/soulfra/mail',
         SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
       },
-      secrets: ['database_url', 'redis_url', 'webhook_key'],
+      secrets: ['database_url', 'redis_url', 'webhook_key', 'payload_keys'],
       tls,
       volumes: ['worker:/var/lib/soulfra'],
       hostNetwork: true,

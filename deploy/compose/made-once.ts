@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { payloadKeysOf } from '../../domain/payload-keys.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { writeText } from '../embedded/home.ts';
 import { openAuthority, readAuthorities, trustOf } from '../tls/authority-files.ts';
@@ -31,6 +32,7 @@ const madeSecrets: Readonly<Record<string, () => string>> = {
   [backupPassphrase]: bytes(48),
   secret_key: bytes(32),
   webhook_key: bytes(32),
+  payload_keys: bytes(32),
   operator_token: () => `sfr_${randomBytes(24).toString('base64url')}`,
 };
 
@@ -110,10 +112,11 @@ function byAddress(site: DeploySite, url: string): string {
   return url.replace(/@[a-z]+\.soulfra:/, `@${site.addresses[site.coordination.id]}:`);
 }
 
-/** One that somebody has emptied or put another thing into is told before a server refuses it. */
+/** The ring for payloads may hold several. One that somebody has emptied or put another thing into is told before a server refuses it. */
 function readSecret(file: string): string {
   const text = readFileSync(file, 'utf8').trim();
-  if (/^[\w-]{16,}$/.test(text)) return text;
+  const isWhole = basename(file) === 'payload_keys' ? payloadKeysOf(text) !== undefined : /^[\w-]{16,}$/.test(text);
+  if (isWhole) return text;
   throw new DomainError(
     'CONFLICT',
     `${file} holds no secret of this kit (letters, digits, - and _, 16 at least): put it back from a backup; a new one would not open what the old one closed`,
