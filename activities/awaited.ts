@@ -10,12 +10,14 @@ export interface Awaited {
 /** A caller that is not seen for so long has died: one whose connection broke is back within a few seconds. */
 const graceMs = 10_000;
 /** Two looks further apart say nothing of the time between them. */
-const forgottenMs = 300_000;
+const attemptForgetsMs = 300_000;
+/** The sweep looks every few seconds, and only while something is open. */
+const sweepForgetsMs = 15_000;
 /** All requests of a worker share a look. */
 const lookEveryMs = 1_000;
 
 /** Whether the process of the API by this number lives, as far as the looks of one worker can tell. */
-function createCallers(requests: Pick<GatewayRequestStore, 'livingCallers'>) {
+function createCallers(requests: Pick<GatewayRequestStore, 'livingCallers'>, forgottenMs: number) {
   /** Callers that were not seen at the last look, and since when. */
   const missing = new Map<number, { since: number; lookedAt: number }>();
   let living: ReadonlySet<number> = new Set();
@@ -51,7 +53,7 @@ function createCallers(requests: Pick<GatewayRequestStore, 'livingCallers'>) {
 
 /** Whether somebody waits for a request of a service still: whoever answers it looks from time to time, and lets it go where nobody does. */
 export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'livingCallers' | 'forget'>) {
-  const lives = createCallers(requests);
+  const lives = createCallers(requests, attemptForgetsMs);
 
   /** @throws CONFLICT where nobody waits for it any more; its row is deleted then, since nobody else does */
   return async function assertAwaited({ requestId, caller }: Awaited): Promise<void> {
@@ -68,7 +70,7 @@ export function createAwaited(requests: Pick<GatewayRequestStore, 'isOpen' | 'li
  * @returns how many
  */
 export function createAbandoned(requests: Pick<GatewayRequestStore, 'awaited' | 'livingCallers' | 'forget'>) {
-  const lives = createCallers(requests);
+  const lives = createCallers(requests, sweepForgetsMs);
 
   return async function forgetAbandoned(): Promise<number> {
     let forgotten = 0;

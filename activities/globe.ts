@@ -55,7 +55,8 @@ export function createGlobeActivities({ globe, embeddings, placeOnSphere, fleet 
           await globe.keep(ownerId, period);
           return { agents: last.agents, memories: last.memories, unchanged: true };
         }
-        const stood = await globe.places(ownerId);
+        // Another model has other neighbours: nobody's place says anything of them.
+        const stood = last?.model === model ? await globe.places(ownerId) : new Map<string, PlacedPoint>();
         const before = Float64Array.from([...ids.memories, ...ids.agents].flatMap((id) => placeOf(stood.get(id))));
         const places = await placeOnSphere(
           {

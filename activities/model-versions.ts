@@ -42,7 +42,8 @@ export type ModelSyncActivities = ReturnType<typeof createModelSyncActivities>;
 
 interface ModelVersions {
   isWanted(modelId: string): boolean;
-  forgive(modelId: string): void;
+  ask(modelId: string): void;
+  endAsking(modelId: string): void;
   whyNot(modelId: string): string | undefined;
   fetch(modelId: string, watch: { signal: AbortSignal; onProgress: (status: string) => void }): Promise<void>;
   tidy(modelId: string, signal: AbortSignal): Promise<void>;
@@ -102,9 +103,14 @@ export function createModelVersionActivities({
       await refresh();
       return beating(async () => {
         if (!versions.isWanted(modelId)) {
-          versions.forgive(modelId);
-          if (!(await pool.reload(modelId, signal)))
-            return { outcome: 'unreachable', reason: 'it serves no models now: another plan, or it yields' };
+          versions.ask(modelId);
+          try {
+            if (!(await pool.reload(modelId, signal)))
+              return { outcome: 'unreachable', reason: 'it serves no models now: another plan, or it yields' };
+          } finally {
+            // What was not served within the run is not served once the run has gone on to other machines.
+            versions.endAsking(modelId);
+          }
           await reported();
         }
         if (!versions.isWanted(modelId))

@@ -75,7 +75,7 @@ export const versionStates = [
   'behind',
   /** fleet.yaml names no digest, or the server is of a kind that tells none. */
   'unpinned',
-  /** It has no version that is accepted, and serves none. */
+  /** It has no version that is accepted and gives an answer, and serves none. */
   'refused',
   /** The machine has not said what it has. */
   'unknown',
@@ -97,7 +97,7 @@ export interface ModelVersion {
   /** Served now; of an unpinned model what the server has by its usual name. */
   digest: string | null;
   bytes: number | null;
-  /** Why the wanted version is not served, where it was tried. */
+  /** Why the wanted version is not served, or none is, where it was tried. */
   reason: string | null;
 }
 
@@ -117,21 +117,26 @@ export function modelVersion(
     };
   if (report === undefined) return { state: 'unknown', digest: null, bytes: null, reason: null };
   const serves = report.serves.find(({ modelId }) => modelId === id);
-  const failed = report.failed.find(({ modelId, digest }) => modelId === id && digest === accepted[0]);
-  const reason = failed?.reason ?? null;
+  const failedAs = (version: string) =>
+    report.failed.find(({ modelId, digest }) => modelId === id && digest === version)?.reason;
+  const reason = failedAs(accepted[0]!) ?? null;
   if (serves && accepted.includes(serves.digest)) {
     const bytes = report.held?.find(({ digest }) => plainDigest(digest) === serves.digest)?.bytes ?? null;
     return { state: serves.digest === accepted[0] ? 'verified' : 'behind', digest: serves.digest, bytes, reason };
   }
   if (report.held === null) return { state: 'unknown', digest: null, bytes: null, reason };
   // What is not loaded now may still be there: an idle model, or one that is loaded at the moment.
-  const there = candidatesOf(id, { accepted, held: report.held })[0];
+  const candidates = candidatesOf(id, { accepted, held: report.held });
+  const there = candidates.find(({ digest }) => failedAs(digest) === undefined);
   if (there === undefined)
     return {
       state: 'refused',
       digest: usual ? plainDigest(usual.digest) : null,
       bytes: usual?.bytes ?? null,
-      reason: reason ?? (usual ? 'what it has is another version' : 'it does not have the model'),
+      reason:
+        reason ??
+        (candidates[0] && failedAs(candidates[0].digest)) ??
+        (usual ? 'what it has is another version' : 'it does not have the model'),
     };
   const bytes = report.held.find(({ digest }) => plainDigest(digest) === there.digest)?.bytes ?? null;
   return { state: there.digest === accepted[0] ? 'verified' : 'behind', digest: there.digest, bytes, reason };
@@ -149,7 +154,7 @@ export const syncOutcomes = [
   'refused',
   /** It was begun and did not come to its end. */
   'failed',
-  /** Nothing was tried there: its worker did not answer, or it serves no models now. */
+  /** Nothing was tried there to its end: its worker did not answer, or it serves no models now. */
   'unreachable',
   /** Another machine did not come to the version. */
   'skipped',

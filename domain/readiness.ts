@@ -117,6 +117,7 @@ export function settled(findings: readonly Finding[]): Finding[] {
 }
 
 export const readinessRunStates = ['running', 'done', 'failed'] as const;
+export type ReadinessRunState = (typeof readinessRunStates)[number];
 
 /** How a finding stands against the run before. */
 export const findingStates = ['new', 'known', 'returned', 'gone'] as const;

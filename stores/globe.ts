@@ -5,6 +5,8 @@ import { appendEvents } from './events.ts';
 /** What was placed last, and of how many. */
 export interface GlobeRun {
   period: string;
+  /** Whose vectors were compared. */
+  model: string;
   /** Of what was placed: ids and vectors. */
   digest: Buffer;
   agents: number;
@@ -30,7 +32,7 @@ export function createGlobeStore(db: Database) {
     async last(ownerId: string): Promise<GlobeRun | undefined> {
       return db
         .selectFrom('globes')
-        .select(['period', 'digest', 'agents', 'memories'])
+        .select(['period', 'model', 'digest', 'agents', 'memories'])
         .where('ownerId', '=', ownerId)
         .executeTakeFirst();
     },
@@ -86,9 +88,7 @@ export function createGlobeStore(db: Database) {
      */
     async store(
       ownerId: string,
-      run: Pick<GlobeRun, 'period' | 'digest'> & {
-        /** Whose vectors were compared. */
-        model: string;
+      run: Pick<GlobeRun, 'period' | 'model' | 'digest'> & {
         agents: readonly PlacedPoint[];
         memories: readonly PlacedPoint[];
       },

@@ -31,7 +31,7 @@ const touchedBy: Record<string, readonly string[]> = {
   listing: ['/v1/listings', '/v1/store'],
   machine: ['/v1/machines', '/v1/fleet', '/v1/models', '/v1/inbox'],
   memories: ['/v1/agents/{id}/memories'],
-  memory: ['/v1/agents/{id}/memories', '/v1/memories'],
+  memory: ['/v1/agents/{id}/memories', '/v1/memories', '/v1/globe'],
   message: ['/v1/messages', '/v1/agents/{id}/messages'],
   notice: ['/v1/inbox'],
   payout: ['/v1/payouts', '/v1/ledger', '/v1/inbox'],

@@ -259,16 +259,18 @@ export function createInferencePool(options: PoolOptions) {
 
     /**
      * Loads a model anew, which may bring another version of it: its calls in hand end first, and none is taken meanwhile.
-     * @returns false where nothing is loaded here now: it is not of the plan, or polling is held back
+     * @returns false where it was not tried to its end: it is not of the plan, or polling is held back or was meanwhile
      */
     reload(modelId: string, signal: AbortSignal): Promise<boolean> {
       return inOrder(async () => {
         const model = target.find((each) => each.modelId === modelId);
         if (model === undefined || held.size > 0) return false;
         await letGo(model, signal);
+        // From before, it would say of a load that is broken off that the version gave no answer.
+        missing.delete(modelId);
         await pollTarget(signal);
         options.onChange();
-        return true;
+        return resident.has(modelId) || missing.has(modelId);
       });
     },
 

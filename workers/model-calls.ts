@@ -21,6 +21,9 @@ import { inSpan } from '../observability/tracing.ts';
 import type { ModelLoader } from './inference-pool.ts';
 import { createModelVersions, type ModelVersions, plainName } from './model-versions.ts';
 
+/** A server that is busy answers late, and what it holds takes memory meanwhile. */
+const listMs = 10_000;
+
 /** A machine calls its own server, a server elsewhere that only this worker fronts, or has none and quotes memories. */
 export function runsAsOf(machine: FleetMachine, hostName: string): RunsAs {
   if (machine.modelServer?.url === undefined) return 'simulated';
@@ -150,7 +153,9 @@ export function createMachineModels(
       const { name } = servedAs(modelId, at.kind);
       if (at.kind === 'ollama') {
         // Each copy, as an earlier process may have loaded one, or a load that was broken off may go on.
-        const state = await probeModelServer(at.url, at.kind, key);
+        const state = await probeModelServer(at.url, at.kind, { timeoutMs: listMs, ...key });
+        // Which copies it has is not known then: one may be in memory.
+        if (!state.up) throw new DomainError('MODEL_SERVER_DOWN', state.reason ?? 'the model server does not answer');
         const copies = state.models.filter(({ id }) => copiedModel(id) === modelId);
         for (const { id } of copies) await unloadModel(at.url, at.kind, id, { signal, ...key });
         if (copies.length > 0 && !state.models.some(({ id }) => plainName(id) === plainName(name))) return true;

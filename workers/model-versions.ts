@@ -16,6 +16,12 @@ import { copyModel, deleteModel, heldModels, pullModel, tryModel } from '../inte
 /** Ollama knows a model by its name with and without the usual tag. */
 export const plainName = (name: string) => name.replace(/:latest$/, '');
 
+interface Failed {
+  modelId: string;
+  digest: string;
+  reason: string;
+}
+
 export type ModelVersions = ReturnType<typeof createModelVersions>;
 
 /** Which weights this machine serves its models with: of a pinned one a copy of its own that was verified, and answers. */
@@ -34,7 +40,13 @@ export function createModelVersions({
   const serves = new Map<string, { digest: string; copy: string }>();
   /** Versions that gave an answer here, and those that gave none while another did. */
   const answered = new Set<string>();
-  const failed = new Map<string, { modelId: string; digest: string; reason: string }>();
+  const failed = new Map<string, Failed>();
+  /** Those that gave none at the last load of their model, as no other did: the server's fault as likely as theirs. */
+  const unanswered = new Map<string, Failed>();
+  /** What was served last of each model, whether or not it is loaded now. */
+  const kept = new Map<string, string>();
+  /** Models whose wanted version a sync asks for now: applied alone it moves no machine. */
+  const asked = new Set<string>();
   const versionKey = (modelId: string, digest: string) => `${modelId} ${digest}`;
 
   /** Where a model is pinned: its server, and what may be served. */
@@ -72,6 +84,10 @@ export function createModelVersions({
     }
   }
 
+  function forget(modelId: string, versions: Map<string, Failed>): void {
+    for (const [known, each] of versions) if (each.modelId === modelId) versions.delete(known);
+  }
+
   function isStale(modelId: string): boolean {
     const at = pinned(modelId);
     const served = serves.get(modelId);
@@ -80,43 +96,48 @@ export function createModelVersions({
 
   return {
     /**
-     * Loads the first accepted version that is there and answers, from a copy that nobody else's pull can change.
+     * Loads the first accepted version that is there and answers, from a copy that nobody else's pull can change. What was served
+     * before comes first of all, unless a sync asks for the wanted one.
      * @returns false where the model is not pinned
      */
     async load(modelId: string, signal: AbortSignal): Promise<boolean> {
       const at = pinned(modelId);
       if (!at) {
         serves.delete(modelId);
+        kept.delete(modelId);
+        forget(modelId, unanswered);
         return false;
       }
       const { url, accepted, wanted, name } = at;
       const held = await heldModels(url, { signal, ...key });
-      const candidates = candidatesOf(modelId, { accepted, held });
+      const first = asked.has(modelId) ? wanted : kept.get(modelId);
+      const candidates = candidatesOf(modelId, { accepted, held }).toSorted(
+        (a, b) => Number(b.digest === first) - Number(a.digest === first),
+      );
       const untried = candidates.filter(({ digest }) => !failed.has(versionKey(modelId, digest)));
-      const wrong: Array<{ digest: string; err: unknown }> = [];
+      const wrong: Array<{ failure: Failed; err: unknown }> = [];
       for (const candidate of untried.length === 0 ? candidates : untried) {
         const { digest, copy } = candidate;
         try {
           await loadCopy(at, candidate, signal);
         } catch (err) {
           signal.throwIfAborted();
-          wrong.push({ digest, err });
+          wrong.push({ failure: { modelId, digest, reason: err instanceof Error ? err.message : String(err) }, err });
           await unloadCopy(url, copy, signal);
           continue;
         }
         // It is the version's own fault only where another one answers on the same server.
-        for (const each of wrong)
-          failed.set(versionKey(modelId, each.digest), {
-            modelId,
-            digest: each.digest,
-            reason: each.err instanceof Error ? each.err.message : String(each.err),
-          });
+        for (const { failure } of wrong) failed.set(versionKey(modelId, failure.digest), failure);
+        forget(modelId, unanswered);
         failed.delete(versionKey(modelId, digest));
         answered.add(versionKey(modelId, digest));
         serves.set(modelId, { digest, copy });
+        kept.set(modelId, digest);
         return true;
       }
       serves.delete(modelId);
+      forget(modelId, unanswered);
+      for (const { failure } of wrong) unanswered.set(versionKey(modelId, failure.digest), failure);
       if (wrong.length > 0) throw wrong[0]!.err;
       const has = held.find((model) => plainName(model.name) === plainName(name));
       throw new DomainError(
@@ -143,15 +164,23 @@ export function createModelVersions({
       return !at || serves.get(modelId)?.digest === at.wanted;
     },
 
-    /** Versions that gave no answer are tried again. */
-    forgive(modelId: string): void {
-      for (const [known, each] of failed) if (each.modelId === modelId) failed.delete(known);
+    /** The next load takes the wanted version where that answers, also if it gave no answer before. */
+    ask(modelId: string): void {
+      asked.add(modelId);
+      forget(modelId, failed);
+    },
+
+    /** What was asked for and is not served yet is asked for no more. */
+    endAsking(modelId: string): void {
+      asked.delete(modelId);
     },
 
     /** Why the wanted version is not served, where it was tried. */
     whyNot(modelId: string): string | undefined {
       const at = pinned(modelId);
-      return at && failed.get(versionKey(modelId, at.wanted))?.reason;
+      if (!at) return undefined;
+      const version = versionKey(modelId, at.wanted);
+      return (unanswered.get(version) ?? failed.get(version))?.reason;
     },
 
     /** Has the wanted version on the disk, from the registry where it is not there; nothing that is served changes. */
@@ -190,7 +219,7 @@ export function createModelVersions({
       const at = server();
       if (!at) return undefined;
       const before = [...serves];
-      const held = at.kind === 'ollama' ? await heldModels(at.url, key).catch(unanswered) : null;
+      const held = at.kind === 'ollama' ? await heldModels(at.url, key).catch(away) : null;
       for (const [modelId, served] of before) {
         if (held === null || held.some(({ name, digest }) => name === served.copy && digest === served.digest))
           continue;
@@ -200,14 +229,14 @@ export function createModelVersions({
       return {
         held,
         serves: [...serves].map(([modelId, { digest }]) => ({ modelId, digest })),
-        failed: [...failed.values()],
+        failed: [...new Map([...failed, ...unanswered]).values()],
       };
     },
   };
 }
 
 /** A server that is away is told of by its probe. */
-function unanswered(err: unknown): null {
+function away(err: unknown): null {
   if (err instanceof DomainError) return null;
   throw err;
 }

@@ -14,6 +14,7 @@ import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { sarifOf } from '../../domain/readiness-reports.ts';
 import { readinessRules } from '../../domain/readiness-rules.ts';
 import { serviceIdSchema } from '../../domain/services.ts';
+import type { Database } from '../../stores/database.ts';
 import { listReadinessRuns, readReadiness } from '../../stores/queries/readiness.ts';
 import { addAcceptance, isStanding } from '../../stores/readiness.ts';
 import { keepStopTrial } from '../../stores/stop-trials.ts';
@@ -108,7 +109,7 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
     },
     handler: async (request) => {
       const found = await readReadiness(db, callerOf(request).ownerId);
-      if (!found) throw new DomainError('NOT_FOUND', 'nothing was assessed yet; POST /v1/readiness/runs does it');
+      if (!found) throw new DomainError('NOT_FOUND', await nothingAssessed(db, callerOf(request).ownerId));
       const { inventory, ...report } = found;
       const { format } = request.query;
       if (format === 'markdown' && inventory !== null)
@@ -225,4 +226,13 @@ export function readinessRoutes(app: Api, { db, starter }: ApiContext): void {
       return reply.code(201).send({ id: await addAcceptance(db, { ownerId, ...request.body }) });
     },
   });
+}
+
+/** Why there is no report: none was asked for, it is under way, or it could not be made. */
+async function nothingAssessed(db: Database, ownerId: string): Promise<string> {
+  const [last] = await listReadinessRuns(db, { ownerId, limit: 1 });
+  if (last === undefined)
+    return 'nothing was assessed yet; `soulfra readiness PATH`, or POST /v1/readiness/runs, does it';
+  if (last.state === 'running') return `${last.repository.folder} is being assessed for the first time`;
+  return `${last.repository.folder} could not be assessed: ${last.reason}`;
 }

@@ -74,7 +74,7 @@ function showFound({ file, notes, skipped, filesRead }: Found, merged: Merged): 
   const derived = ports.filter((port) => port.derived !== undefined).length;
   const gpus = file.services.filter(({ gpu }) => gpu !== undefined).length;
   line(
-    `${bold(`${file.services.length} services`)}, ${file.workPackages.length} work packages in ${filesRead} files; ${ports.length} ports, ${derived} of them by rule; ${gpus} need a GPU`,
+    `${bold(`${file.services.length} services`)}, ${file.workPackages.length} work packages in ${filesRead} files; ${ports.length} ports, ${derived} of them by rule; ${gpus} ${gpus === 1 ? 'needs' : 'need'} a GPU`,
   );
   const byMachine = Map.groupBy(file.services, ({ machine }) => machine ?? 'no machine named');
   for (const [machine, services] of [...byMachine].toSorted(([a], [b]) => (a < b ? -1 : 1)))
@@ -83,8 +83,7 @@ function showFound({ file, notes, skipped, filesRead }: Found, merged: Merged): 
   showList('changed', merged.changed);
   showList('gone', merged.removed);
   showList('kept as you wrote it', merged.conflicts.map(conflictLine), warn);
-  const open = file.services.flatMap(({ id, unresolved = [] }) => unresolved.map((said) => `${id}: ${said}`));
-  showList('open', open, warn);
+  showList('open', merged.open, warn);
   showList('to know', notes);
   showList(
     'not read',
@@ -112,6 +111,6 @@ function asJson(
   merged: Merged,
   more: { file: string; written: boolean; dryRun: boolean },
 ) {
-  const { added, changed, removed, conflicts } = merged;
-  return { ...more, filesRead, found: file, added, changed, removed, conflicts, notes, skipped };
+  const { added, changed, removed, conflicts, open } = merged;
+  return { ...more, filesRead, found: file, added, changed, removed, conflicts, open, notes, skipped };
 }

@@ -151,12 +151,20 @@ async function sync(
 ): Promise<void> {
   const { client, json } = session;
   const body = ids.length === 0 ? {} : { models: ids };
-  const asked = await client.post<{ would?: string; started?: boolean }>('/models/sync', body, { dryRun });
+  const ask = () => client.post<{ would?: string; started?: boolean }>('/models/sync', body, { dryRun });
+  let asked = await ask();
   if (asked.would !== undefined) return json ? printJson(asked) : line(`would ${asked.would}`);
+  // Another's run may be past a machine, or of other models: what is wanted here needs one of its own.
+  while (wait && asked.started === false) {
+    if (!json) line('One runs already; this one comes after it.');
+    await ended(session);
+    asked = await ask();
+  }
   if (!json)
     line(asked.started ? 'Machine after machine; this may take as long as fetching does.' : 'One runs already.');
   if (!wait) return json ? printJson(asked) : line(dim('soulfra models verify shows how far it is'));
   const steps = await ended(session);
+  if (steps === null) throw new CommandFailure('the run was broken off', { exitCode: exitCodes.failed });
   if (json) printJson({ steps });
   else
     for (const { machineId, modelId, outcome, reason } of steps)
@@ -170,11 +178,11 @@ async function sync(
     });
 }
 
-async function ended({ client }: Session): Promise<SyncStep[]> {
+/** How the run that is there ended; null: it was broken off. */
+async function ended({ client }: Session): Promise<SyncStep[] | null> {
   for (;;) {
     const { running, steps } = await client.get<{ running: boolean; steps: SyncStep[] | null }>('/models/sync');
-    if (!running && steps !== null) return steps;
-    if (!running) throw new CommandFailure('the run was broken off', { exitCode: exitCodes.failed });
+    if (!running) return steps;
     await sleep(1_000);
   }
 }

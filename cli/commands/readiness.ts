@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { readAccepted } from '../../config/accepted-findings.ts';
 import { appVersion } from '../../config/app-version.ts';
@@ -9,7 +10,12 @@ import { fleetNames, readServiceFiles } from '../../config/service-files.ts';
 import { sha256 } from '../../config/trust-file.ts';
 import { yamlErrorLines } from '../../config/yaml-file.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { type FindingSeverity, findingSeverities, type Verdict } from '../../domain/readiness.ts';
+import {
+  type FindingSeverity,
+  findingSeverities,
+  type ReadinessRunState,
+  type Verdict,
+} from '../../domain/readiness.ts';
 import { assessAll } from '../../domain/readiness-assessors.ts';
 import { readinessMarkdown } from '../../domain/readiness-documents.ts';
 import { type ReadinessReport, reportOf, sarifOf, verdictWord } from '../../domain/readiness-reports.ts';
@@ -24,6 +30,8 @@ import { machineFile, portRule } from './import.ts';
 const formats = ['table', 'json', 'markdown', 'sarif'] as const;
 type Format = (typeof formats)[number];
 
+const lookEveryMs = 1_000;
+
 interface Options {
   local?: boolean;
   machine: MachineFile[];
@@ -34,6 +42,7 @@ interface Options {
   accepted?: string;
   tryStop: string[];
   keep?: boolean;
+  wait: boolean;
 }
 
 /** The shell is told what the verdict is. */
@@ -60,6 +69,7 @@ export function readinessCommands(program: Command): void {
     )
     .option('--keep', 'with --try-stop: tell the fleet how each ended, so that its own assessments know')
     .option('--accepted <file>', 'findings that somebody answers for, as YAML')
+    .option('--no-wait', 'do not wait until the fleet has assessed it')
     .addOption(new Option('--format <format>', 'of the report').choices(formats).default('table'))
     .description('what stands between a fleet and production: findings with their mends, and a verdict')
     .addHelpText('after', '\nExit codes: 0 READY · 1 PARTIALLY_READY · 2 NOT_READY, or bad input')
@@ -81,7 +91,11 @@ export function readinessCommands(program: Command): void {
       if (options.tryStop.length > 0 || options.keep === true)
         throw badInput('--try-stop starts a service on this machine.', 'Add --local, on the machine that trusts it.');
       const { client } = sessionOf(command);
-      if (paths.length > 0) return begin(client, paths, options, json);
+      if (paths.length > 0) {
+        const runId = await begin(client, paths, options, json);
+        if (runId === undefined) return;
+        await ended(client, runId);
+      }
       const { documents, sarif, ...report } = await client.get<
         ReadinessReport & { documents?: string; sarif?: object }
       >('/readiness', format === 'table' ? {} : { format });
@@ -109,22 +123,41 @@ export function readinessCommands(program: Command): void {
     );
 }
 
+/** @returns its run; undefined where nobody waits for it */
 async function begin(
   client: Session['client'],
   paths: readonly string[],
-  { on, machine, portRule: rules }: Options,
+  { on, machine, portRule: rules, wait }: Options,
   json: boolean,
-): Promise<void> {
+): Promise<string | undefined> {
   if (paths.length > 1)
     throw badInput('One folder is assessed at a time.', 'Name the folder that holds all of them, or add --local.');
-  const started = await client.post<{ workflowId: string }>('/readiness/runs', {
+  const started = await client.post<{ workflowId: string; runId: string }>('/readiness/runs', {
     folder: resolve(paths[0]!),
     machineId: on ?? null,
     machineFiles: machine,
     portRules: rules.map(({ name, add }) => ({ name, add })),
   });
-  if (json) return printJson(started);
-  line(`${started.workflowId} has begun; \`soulfra readiness\` shows its verdict`);
+  if (wait) return started.runId;
+  if (json) printJson(started);
+  else line(`${started.workflowId} has begun; \`soulfra readiness\` shows its verdict`);
+  return undefined;
+}
+
+/** Waits until the fleet has assessed it. */
+async function ended(client: Session['client'], runId: string): Promise<void> {
+  for (;;) {
+    const { items } = await client.list<{ id: string; state: ReadinessRunState; reason: string }>(
+      '/readiness/runs',
+      {},
+      100,
+    );
+    const run = items.find(({ id }) => id === runId);
+    if (run?.state === 'done') return;
+    if (run?.state === 'failed')
+      throw new CommandFailure(`it could not be assessed: ${run.reason}`, { exitCode: exitCodes.failed });
+    await sleep(lookEveryMs);
+  }
 }
 
 async function assessHere(

@@ -247,7 +247,7 @@ function readSource(file: string): string {
   } catch (err) {
     throw badInput(
       `${file} cannot be read: ${(err as Error).message}`,
-      'Name the file; docs/rollout.md says what it holds.',
+      'Name the file; `soulfra rollout init PATH` writes one, and docs/rollout.md says what it holds.',
     );
   }
 }

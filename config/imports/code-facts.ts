@@ -50,7 +50,7 @@ function namedIn(files: readonly TextFile[], stems: ReadonlySet<string>): Map<st
   const named = new Map<string, Set<string>>();
   for (const { name, text } of files) {
     const body = name.endsWith('.py')
-      ? text.replaceAll(/^\s*(from\s+\S+\s+import\s[^\n]*|import\s[^\n]*)/gm, '')
+      ? text.replaceAll(/^[ \t]*(from\s+\S+\s+import\s[^\n]*|import\s[^\n]*)/gm, '')
       : text;
     for (const [word] of body.matchAll(/[A-Za-z_][\w-]*/g)) {
       if (!stems.has(word)) continue;

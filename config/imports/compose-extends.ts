@@ -64,10 +64,8 @@ export function extendsOf(file: ImportFile, fileNamed: FileNamed): Extend {
         return undefined;
       }
     }
-    for (const document of at.documents ?? []) {
-      const value = entry(entry(document, 'services')?.value, name)?.value;
-      if (value !== undefined) return { file: at, value };
-    }
+    const value = servicesOf(at).get(name);
+    if (value !== undefined) return { file: at, value };
     tell(`it extends ${shown(name)}, which ${at.name} does not have`);
     return undefined;
   }
@@ -83,7 +81,36 @@ export function extendsOf(file: ImportFile, fileNamed: FileNamed): Extend {
     return left > 0;
   }
 
-  return (name, given, tell) => extend(given, { file, path: [labelOf(name, file, file)] }, tell);
+  return (name, given, tell) => withoutResets(extend(given, { file, path: [labelOf(name, file, file)] }, tell));
+}
+
+const servicesByFile = new WeakMap<ImportFile, ReadonlyMap<string, Located>>();
+
+/** By name; of several documents the first that has a name counts. Kept, since thousands may extend the same file. */
+function servicesOf(file: ImportFile): ReadonlyMap<string, Located> {
+  const before = servicesByFile.get(file);
+  if (before !== undefined) return before;
+  const services = new Map<string, Located>();
+  for (const document of file.documents ?? []) {
+    const found = entry(document, 'services')?.value;
+    if (found?.kind !== 'map') continue;
+    for (const [name, { value }] of found.entries) if (!services.has(name)) services.set(name, value);
+  }
+  servicesByFile.set(file, services);
+  return services;
+}
+
+function isReset(value: Located | undefined): boolean {
+  return value?.tag === '!reset';
+}
+
+/** `!reset` says that a field is as if nobody had written it. */
+function withoutResets(value: Located): Located {
+  if (value.kind !== 'map') return value;
+  const entries = [...value.entries].flatMap(([key, { line, value: inner }]) =>
+    isReset(inner) ? [] : [[key, { line, value: withoutResets(inner) }] as const],
+  );
+  return { ...value, entries: new Map(entries) };
 }
 
 function labelOf(name: string, at: ImportFile, file: ImportFile): string {
@@ -104,14 +131,15 @@ function merged(base: LocatedMap, own: LocatedMap): LocatedMap {
   const entries = new Map(base.entries);
   for (const [key, { line, value }] of own.entries) {
     const before = entries.get(key)?.value;
-    entries.set(key, { line, value: before === undefined || replaced.has(key) ? value : together(key, before, value) });
+    const alone = before === undefined || isReset(before) || replaced.has(key);
+    entries.set(key, { line, value: alone ? value : together(key, before, value) });
   }
   return { ...own, entries };
 }
 
 function together(key: string, before: Located, own: Located): Located {
-  // `!reset` and `!override` say that it stands alone.
-  if (own.kind === 'scalar' && own.tag !== undefined) return own;
+  // `!override` says that it stands alone; `!reset` is left out at the end.
+  if (own.tag !== undefined) return own;
   const [a, b] = [before, own].map((value) => asWritten(key, value)) as [Located, Located];
   if (a.kind === 'list' && b.kind === 'list') return { ...b, items: joined(key, a.items, b.items) };
   if (a.kind === 'scalar' || b.kind === 'scalar') return own;

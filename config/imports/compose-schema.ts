@@ -50,7 +50,7 @@ function breaches({ name, documents = [] }: ImportFile): ToolReport['findings'] 
   });
 }
 
-/** Without lines. A value with a tag of Compose's own (`!reset`) is whatever that makes of it. */
+/** Without lines. A value with a tag of its own is whatever Compose makes of it; a list or mapping of `!override` stays one. */
 function plain(located: Located): unknown {
   if (located.kind === 'list') return located.items.map(plain);
   if (located.kind === 'scalar') return located.value;
@@ -60,7 +60,7 @@ function plain(located: Located): unknown {
 }
 
 function isTagged(value: Located): boolean {
-  return value.kind === 'scalar' && value.tag !== undefined;
+  return value.tag === '!reset' || (value.kind === 'scalar' && value.tag !== undefined);
 }
 
 /** Of one value that takes several forms, each form has errors of its own: they are one. */

@@ -8,7 +8,7 @@ import { createExpander, portsOfCommand, scriptOfCommand, splitCommand } from '.
 export const dockerfiles: Reader = {
   takes: ({ name, text }) =>
     /(^|\/)((Dockerfile|Containerfile)([.-][\w.-]+)?|[\w.-]+\.(Dockerfile|dockerfile))$/.test(name) &&
-    /^\s*FROM\s/im.test(text),
+    /^[ \t]*FROM\s/im.test(text),
   read(file, context) {
     const all = instructionsOf(file.text);
     const from = all.findLastIndex(({ word }) => word === 'FROM');
@@ -21,7 +21,7 @@ export const dockerfiles: Reader = {
         const at = pair.indexOf('=');
         if (at > 0) args.set(pair.slice(0, at), pair.slice(at + 1));
       }
-      const spaced = word === 'ENV' ? /^(\w+)\s+([^=]+)$/.exec(rest) : null;
+      const spaced = word === 'ENV' ? /^(\w+)\s+([^\s=][^=]*)$/.exec(rest) : null;
       if (spaced) args.set(spaced[1]!, spaced[2]!);
     }
     const expander = createExpander((name) => args.get(name));
@@ -98,17 +98,22 @@ export function instructionsOf(text: string): Array<{ word: string; rest: string
   const found: Array<{ word: string; rest: string; line: number }> = [];
   for (let i = 0; i < lines.length; i++) {
     const line = i + 1;
-    let whole = lines[i]!;
-    if (/^\s*#/.test(whole)) continue;
-    while (/\\\s*$/.test(whole) && i + 1 < lines.length) {
-      const next = lines[++i]!;
-      whole = whole.replace(/\\\s*$/, ' ') + (/^\s*#/.test(next) ? '\\' : next);
+    if (/^\s*#/.test(lines[i]!)) continue;
+    // Put together at the end: an instruction of thousands of lines would else be copied for each of them.
+    const parts: string[] = [];
+    let last = lines[i]!;
+    for (; last.trimEnd().endsWith('\\') && i + 1 < lines.length; last = lines[i]!) {
+      parts.push(last.trimEnd().slice(0, -1));
+      // A comment between its lines ends nothing.
+      do i += 1;
+      while (i + 1 < lines.length && /^\s*#/.test(lines[i]!));
     }
+    const whole = [...parts, parts.length > 0 && /^\s*#/.test(last) ? '' : last].join(' ');
     // A text for the shell of its own: its lines are no instructions.
     const heredoc = /<<-?\s*["']?(\w+)["']?/.exec(whole)?.[1];
     if (heredoc !== undefined) while (i + 1 < lines.length && lines[++i]!.trim() !== heredoc);
-    const instruction = /^\s*([A-Za-z]+)\s+(.+?)\s*$/s.exec(whole);
-    if (instruction) found.push({ word: instruction[1]!.toUpperCase(), rest: instruction[2]!, line });
+    const instruction = /^\s*([A-Za-z]+)\s+(\S.*)$/s.exec(whole);
+    if (instruction) found.push({ word: instruction[1]!.toUpperCase(), rest: instruction[2]!.trimEnd(), line });
   }
   return found;
 }

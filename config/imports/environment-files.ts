@@ -6,11 +6,12 @@ import { pathFrom, type Tree } from './tree.ts';
 function parseEnvironment(text: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const line of text.split(/\r?\n/)) {
-    const found = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line);
+    const found = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=(.*)$/s.exec(line);
     if (!found) continue;
-    const [, name = '', raw = ''] = found;
-    const quoted = /^(["'])(.*?)\1(?:\s+#.*)?$/.exec(raw);
-    values.set(name, quoted ? quoted[2]! : raw.replace(/(^|\s+)#.*$/, ''));
+    const name = found[1]!;
+    const raw = found[2]!.trim();
+    const quoted = /^(["'])(.*?)\1(?:\s+#.*)?$/s.exec(raw);
+    values.set(name, quoted ? quoted[2]! : raw.replace(/(^|\s)#.*$/s, '').trimEnd());
   }
   return values;
 }

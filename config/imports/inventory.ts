@@ -248,7 +248,9 @@ function usedOf(variables: readonly Variable[], files: ReadonlyArray<{ name: str
     ),
   );
   for (const { name, text } of files) {
-    const body = environmentFile.test(name) ? text.replaceAll(/^\s*(?:export\s+)?[A-Za-z_]\w*\s*=/gm, '') : text;
+    const body = environmentFile.test(name)
+      ? text.replaceAll(/^[ \t]*(?:export[ \t]+)?[A-Za-z_]\w*[ \t]*=/gm, '')
+      : text;
     for (const [word] of body.matchAll(/[A-Za-z_]\w*/g)) if (wanted.has(word)) used.add(word);
   }
   return [...used].toSorted(byCodeUnit);

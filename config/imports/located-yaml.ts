@@ -7,11 +7,13 @@ export interface LocatedMap {
   kind: 'map';
   line: number;
   entries: ReadonlyMap<string, { line: number; value: Located }>;
+  tag?: string;
 }
 export interface LocatedList {
   kind: 'list';
   line: number;
   items: readonly Located[];
+  tag?: string;
 }
 export interface LocatedScalar {
   kind: 'scalar';
@@ -19,6 +21,7 @@ export interface LocatedScalar {
   value: string | number | boolean | null;
   /** As text, such as `7200`; `!include` and other tags stay outside. */
   text: string;
+  /** `!include`, `!override`: none of YAML's own. */
   tag?: string;
 }
 
@@ -80,11 +83,12 @@ function locate(node: unknown, within: Locating, depth: number, at?: number): Lo
   if (isMap(node) || isSeq(node)) {
     within.open.add(node);
     const located = isMap(node)
-      ? locateMap(node.items, within, depth, line)
+      ? { ...locateMap(node.items, within, depth, line), ...tagOf(node) }
       : ({
           kind: 'list',
           line,
           items: node.items.map((item) => locate(item, within, depth + 1)),
+          ...tagOf(node),
         } as const);
     within.open.delete(node);
     return located;
@@ -93,7 +97,12 @@ function locate(node: unknown, within: Locating, depth: number, at?: number): Lo
   const { value } = node;
   const plain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
   const text = node.source ?? (plain === null ? '' : String(plain));
-  return { kind: 'scalar', line, value: plain, text, ...(node.tag?.startsWith('!') === true ? { tag: node.tag } : {}) };
+  return { kind: 'scalar', line, value: plain, text, ...tagOf(node) };
+}
+
+/** `!` alone means what there would be without it. */
+function tagOf({ tag }: { tag?: string }): { tag?: string } {
+  return tag !== undefined && /^![^!]/.test(tag) ? { tag } : {};
 }
 
 function locateMap(

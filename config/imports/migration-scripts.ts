@@ -55,7 +55,7 @@ function isModule(name: string, text: string): boolean {
 function ofDatabase(name: string, text: string): boolean {
   return (
     /(^|\/)(alembic|versions)\//.test(name) ||
-    /^\s*(down_revision\b|class\s+Migration\b.*Migration|from\s+(django\.db|alembic)\b|exports\.(up|down)\s*=|export\s+(async\s+)?function\s+(up|down)\b)/m.test(
+    /^[ \t]*(down_revision\b|class\s+Migration\b.*Migration|from\s+(django\.db|alembic)\b|exports\.(up|down)\s*=|export\s+(async\s+)?function\s+(up|down)\b)/m.test(
       text,
     ) ||
     /class\s+\w+\s*<\s*ActiveRecord::Migration/.test(text)
@@ -87,21 +87,30 @@ const headerNames: Record<string, string> = {
 function headersOf(lines: readonly string[]): Map<string, { value: string; line: number }> {
   const said = new Map<string, { value: string; line: number }>();
   for (const [i, line] of lines.slice(0, 60).entries()) {
-    const found = /^\s*(?:#+|\/\/|\*|"""|''')?\s*@?([A-Za-z][A-Za-z_ -]{0,20}?)\s*:\s*(.{1,500}?)\s*(?:"""|''')?$/.exec(
-      line,
-    );
+    const found = /^(?:(?:#+|\/\/|\*|"""|''')\s*)?@?([A-Za-z][A-Za-z_ -]{0,20}?)\s*:(.*)$/.exec(line.trim());
     const name = found ? headerNames[found[1]!.toLowerCase().replaceAll(/[-_]/g, ' ')] : undefined;
-    if (found && name !== undefined && !said.has(name)) said.set(name, { value: found[2]!, line: i + 1 });
+    const value = withoutQuotes(found?.[2] ?? '');
+    if (name !== undefined && value !== '' && value.length <= 500 && !said.has(name))
+      said.set(name, { value, line: i + 1 });
   }
   return said;
 }
 
 function titleOf(lines: readonly string[]): string | undefined {
   for (const line of lines.slice(0, 15)) {
-    const found = /^\s*(?:#(?!!)+|\/\/|\*|"""|''')\s*([^:#]{8,200}?)\s*(?:"""|''')?$/.exec(line);
-    if (found && /[a-z]/.test(found[1]!) && !/coding[:=]|eslint|shellcheck/.test(found[1]!)) return found[1]!;
+    const title = withoutQuotes(/^(?:#(?!!)+|\/\/|\*|"""|''')(.*)$/.exec(line.trim())?.[1] ?? '');
+    if (/^[^:#]{8,200}$/.test(title) && /[a-z]/.test(title) && !/coding[:=]|eslint|shellcheck/.test(title))
+      return title;
   }
   return undefined;
+}
+
+/** Without those that end a comment of Python. */
+function withoutQuotes(text: string): string {
+  return text
+    .trim()
+    .replace(/("""|''')$/, '')
+    .trimEnd();
 }
 
 function completenessOf(
@@ -113,10 +122,11 @@ function completenessOf(
   let ticked = 0;
   let unticked = 0;
   for (const [i, line] of lines.entries()) {
-    if (/^\s*(?:#|\/\/|\*)?\s*[-*]\s*\[x\]/i.test(line)) ticked += 1;
-    const box = /^\s*(?:#|\/\/|\*)?\s*[-*]\s*\[ \]\s*(.*)$/.exec(line);
+    const plain = line.trim();
+    if (/^(?:(?:#|\/\/|\*)\s*)?[-*]\s*\[x\]/i.test(plain)) ticked += 1;
+    const box = /^(?:(?:#|\/\/|\*)\s*)?[-*]\s*\[ \]\s*(.*)/.exec(plain);
     const mark =
-      /\b(TODO|FIXME|XXX)\b[\s:(]*(.*)$/.exec(line) ?? /(NotImplementedError|not (?:yet )?implemented)()/i.exec(line);
+      /\b(TODO|FIXME|XXX)\b[\s:(]*(.*)/.exec(line) ?? /(NotImplementedError|not (?:yet )?implemented)()/i.exec(line);
     if (box) unticked += 1;
     const what = box?.[1] ?? (mark ? `${mark[1]} ${mark[2] ?? ''}`.trim() : undefined);
     if (what !== undefined && open.length < mostOpen) open.push(`${what.slice(0, 200)} (${place(file, i + 1)})`);

@@ -38,7 +38,7 @@ function ruleOf(named: string | undefined, added: string | undefined, whole: Loc
 /** `health`, `+1`; also `port + 1`. */
 export function readPortRule(name: string, added: string): PortRule | undefined {
   const slug = slugOf(name);
-  const found = /^\s*(?:(?:main|port)\s*)?([+-]?)\s*(\d{1,5})\s*$/i.exec(added);
+  const found = /^(?:main|port)?\s*(?:([+-])\s*)?(\d{1,5})$/i.exec(added.trim());
   if (slug === undefined || !found) return undefined;
   const add = Number(found[2]) * (found[1] === '-' ? -1 : 1);
   return add === 0 || Math.abs(add) > 65_535 ? undefined : { name: slug, add };

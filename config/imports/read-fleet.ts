@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { fieldError } from '../../domain/field-errors.ts';
 import { nearest } from '../../domain/nearest.ts';
 import { composeFiles } from './compose-files.ts';
 import { dockerfiles } from './dockerfiles.ts';
@@ -47,6 +48,8 @@ const readers: readonly Reader[] = [
   startupFiles,
 ];
 const mostFilesTaken = 5_000;
+/** Before those that are one service are put together. */
+const mostServices = 20_000;
 const names =
   /\.(ya?ml|service|txt|in|toml|py|sh|bash|js|mjs|ts|rb|ps1|dockerfile)$|(^|\/)(Dockerfile|Containerfile)([.-][\w.-]+)?$/i;
 /** Code is only looked at where its name says that it migrates something; requirement lists only by their name. */
@@ -55,13 +58,17 @@ const migrating = /(migrat|(^|\/)wp[-_]?\d|work[-_]packages)[^/]*(\/[^/]*)?$/i;
 const lists = /\.(txt|in|toml)$/i;
 const listing = /(^|\/)(requirements[^/]*|pyproject\.toml|requirements\/[^/]+)$/i;
 
-/** @param of files of a machine, as the options say */
+/**
+ * @param of files of a machine, as the options say
+ * @throws DomainError INVALID_INPUT where there are more services than can be held
+ */
 export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: readonly MachineFile[]): ReadFleet {
   const notes: string[] = [];
   const files = filesOf(tree, notes);
   const byName = new Map(files.map((file) => [file.name, file]));
   const fileNamed = (name: string) => byName.get(name);
-  const instances = unitInstances(tree);
+  const instances = unitInstances(tree, (said) => notes.push(said));
+  let services = 0;
   let machinesOf: ReadonlyMap<string, readonly string[]> = new Map();
   const variables = createVariables(tree);
   const machineNamed = (text: string) => {
@@ -82,7 +89,11 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
           machine: machinesOf.get(each.namedBy)?.[0] ?? machineOfName(each.namedBy, machineNamed),
         })),
     };
-    return reader.read(file, context);
+    const reading = reader.read(file, context);
+    services += reading.services?.length ?? 0;
+    if (services > mostServices)
+      throw fieldError('PATH', `must describe at most ${mostServices} services in all files`, 'Import parts of it.');
+    return reading;
   };
   const taken = files.flatMap((file) => {
     const reader = readers.find((each) => each.takes(file));
@@ -96,6 +107,8 @@ export function readFleet(tree: Tree, machines: readonly KnownMachine[], of: rea
   );
   tellCircles(includes, notes);
   machinesOf = spread(of, includes);
+  // Each file is read once more, for each of its machines.
+  services = 0;
   const readings = taken.flatMap(({ file, reader }) => {
     const own = machinesOf.get(file.name) ?? [machineOfName(file.name, machineNamed)];
     return own.map((machine) => ({ ...read(file, reader, machine), file: file.name, machine }));
@@ -114,7 +127,7 @@ function filesOf(tree: Tree, notes: string[]): ImportFile[] {
     if (text === undefined) return [];
     if (!/\.ya?ml$/i.test(name)) return [{ name, text }];
     // A chart's template is YAML only once it is filled in.
-    if (/^[^#\n]*\{\{[^\n]*\}\}/m.test(text) && /\{\{-?\s*(\.|if|range|include|with|end|define)/.test(text)) {
+    if (text.split('\n').some(isFilledIn) && /\{\{-?\s*(\.|if|range|include|with|end|define)/.test(text)) {
       tree.skip(name, 'is a template; import what it renders to');
       return [];
     }
@@ -123,6 +136,13 @@ function filesOf(tree: Tree, notes: string[]): ImportFile[] {
     tree.skip(name, read.reason);
     return [];
   });
+}
+
+/** `{{ }}` before any comment. By hand: a pattern tries a line of brackets from each of them. */
+function isFilledIn(line: string): boolean {
+  const open = line.indexOf('{{');
+  const comment = line.indexOf('#');
+  return open !== -1 && (comment === -1 || open < comment) && line.includes('}}', open + 2);
 }
 
 /** Files that a machine's file includes are of that machine, too; a file may be of several. */

@@ -43,8 +43,8 @@ function ofLines(
   // All wheels of this index are made without a GPU.
   const cpu = lines.some((line) => /^\s*--(extra-)?index-url\s+\S*\/cpu\/?\s*$/.test(line));
   return lines.flatMap((line, i): Asked[] => {
-    const plain = line.replace(/(^|\s)#.*$/, '').trim();
-    const included = /^(?:-r|--requirement)[\s=]*(\S+)$/.exec(plain)?.[1];
+    const plain = line.replace(/(^|\s)#.*$/s, '').trim();
+    const included = /^(?:-r|--requirement)[\s=]*([^\s=]\S*)$/.exec(plain)?.[1];
     if (included !== undefined) {
       const path = pathFrom(name, included);
       if (path === undefined)
@@ -61,8 +61,9 @@ function ofLines(
       : [
           {
             requirement: plain
-              .replace(/\s*;.*$/, '')
-              .replace(/\s+--.*$/, '')
+              .replace(/;.*$/s, '')
+              .replace(/\s--.*$/s, '')
+              .trimEnd()
               .slice(0, 200),
             line: i + 1,
             from: name,
@@ -94,7 +95,7 @@ function ofToml({ name, text }: ImportFile, notes: string[]): Asked[] {
   return [...listed, ...named].map((requirement) => {
     const word = /^[\w.-]+/.exec(requirement)?.[0] ?? requirement;
     const at = lines.findIndex((line) => line.includes(word));
-    return { requirement: requirement.replace(/\s*;.*$/, '').slice(0, 200), line: at + 1 };
+    return { requirement: requirement.replace(/;.*$/s, '').trimEnd().slice(0, 200), line: at + 1 };
   });
 }
 

@@ -325,7 +325,7 @@ function gpuOf(map: LocatedMap, at: string): FoundService['gpu'] {
 
 /** `12`, `12GB`, `12 GiB`, `8000MB`. */
 function gibibytes(text: string): number | undefined {
-  const found = /^\s*(\d{1,7}(?:\.\d{1,3})?)\s*([gm]i?b?)?\s*$/i.exec(text);
+  const found = /^(\d{1,7}(?:\.\d{1,3})?)\s*([gm]i?b?)?$/i.exec(text.trim());
   if (!found) return undefined;
   const amount = Number(found[1]) / (found[2]?.toLowerCase().startsWith('m') ? 1024 : 1);
   const rounded = Math.round(amount * 100) / 100;

@@ -9,7 +9,7 @@ const mostFilledIn = 1024 * 1024;
 
 /** `*.service` with an ExecStart; of a template (`name@.service`) each instance that the tree names. */
 export const systemdUnits: Reader = {
-  takes: ({ name, text }) => name.endsWith('.service') && /^\s*\[(Unit|Service)\]/m.test(text),
+  takes: ({ name, text }) => name.endsWith('.service') && /^[ \t]*\[(Unit|Service)\]/m.test(text),
   read(file, context) {
     const name = posix.basename(file.name).replace(/\.service$/, '');
     const settings = settingsOf(file.text);
@@ -26,9 +26,12 @@ function instancesOf(
   settings: readonly Setting[],
   context: ReadingContext,
 ): Reading {
-  const all = context
-    .unitInstances(file.name)
-    .filter(({ machine }) => context.machine === undefined || machine === undefined || machine === context.machine);
+  const all = onePerMachine(
+    context
+      .unitInstances(file.name)
+      .filter(({ machine }) => context.machine === undefined || machine === undefined || machine === context.machine)
+      .map(({ instance, machine }) => ({ instance, machine: context.machine ?? machine })),
+  );
   if (all.length === 0) return { notes: [`${file.name} is a template without instances; it is left out`] };
   const notes: string[] = [];
   const services: FoundService[] = [];
@@ -42,15 +45,25 @@ function instancesOf(
     }
     const own = settings.map((each) => filled(each, { template, instance }));
     left -= own.reduce((sum, { value }) => sum + value.length, 0);
-    const read = unitOf(
-      file,
-      { name: `${template}@${instance}`, settings: own, machine: context.machine ?? machine },
-      context,
-    );
+    const read = unitOf(file, { name: `${template}@${instance}`, settings: own, machine }, context);
     services.push(...(read.services ?? []));
     notes.push(...(read.notes ?? []));
   }
   return { services, notes };
+}
+
+/** What names an instance and lies on no machine adds nothing to what names it on one. */
+function onePerMachine<Named extends { instance: string; machine: string | undefined }>(
+  all: readonly Named[],
+): Named[] {
+  const placed = new Set(all.flatMap(({ instance, machine }) => (machine === undefined ? [] : instance)));
+  const known = new Set<string>();
+  return all.filter(({ instance, machine = '' }) => {
+    const one = `${instance}@${machine}`;
+    if (known.has(one) || (machine === '' && placed.has(instance))) return false;
+    known.add(one);
+    return true;
+  });
 }
 
 function filled(setting: Setting, of: { template: string; instance: string }): Setting {

@@ -11,6 +11,8 @@ export interface UnitInstance {
 
 /** Of one template. */
 export const mostInstances = 100;
+/** Of the instances of all templates of one name, by files, links and folder entries of the whole tree. */
+const mostNamings = 500;
 const instanceName = /^([^@/]+)@([^@/]+)\.service$/;
 /** What systemd takes. A `%` there is filled in only where it stands. */
 const takenName = /^[A-Za-z0-9:_.\\-]{1,200}$/;
@@ -18,65 +20,77 @@ const namingFiles = /\.(service|target|timer|socket|path)(\.d\/[^/]+\.conf)?$/;
 const namingSettings = new Set(['Wants', 'Requires', 'BindsTo', 'Requisite', 'Upholds', 'Also', 'Unit']);
 
 /**
- * Instances by the name of their template without its `@`: of links and entries of `.wants` and `.requires` folders by their names
- * alone, no link is followed, and of what units say that they want.
+ * Instances of a template, those named nearest to it first: of links and entries of `.wants` and `.requires` folders by their names
+ * alone, no link is followed, and of what units say that they want. Where several templates have one name, an instance is of those
+ * that lie nearest to what names it.
  */
-export function unitInstances(tree: Tree): (template: string) => UnitInstance[] {
-  let found: Map<string, UnitInstance[]> | undefined;
-  /** Templates by the names of their files. */
-  const rivals = Map.groupBy(
+export function unitInstances(tree: Tree, tell: (said: string) => void): (template: string) => UnitInstance[] {
+  const templates = Map.groupBy(
     tree.files.filter((name) => name.endsWith('@.service')),
-    (name) => posix.basename(name),
+    templateName,
   );
+  let found: ReadonlyMap<string, ReadonlyMap<string, readonly UnitInstance[]>> | undefined;
 
-  function look(): Map<string, UnitInstance[]> {
-    const all = new Map<string, UnitInstance[]>();
+  function look() {
+    const all = new Map<string, Map<string, UnitInstance>>();
+    const told = new Set<string>();
     const add = (unit: string, namedBy: string) => {
       const [, template, instance = ''] = instanceName.exec(unit) ?? [];
-      if (template === undefined || !takenName.test(instance)) return;
-      const known = all.get(template) ?? [];
-      // One more than are taken, so that it can be told.
-      if (known.length > mostInstances || known.some((each) => each.instance === instance && each.namedBy === namedBy))
-        return;
-      all.set(template, [...known, { instance, namedBy }]);
+      if (template === undefined || !templates.has(template) || !takenName.test(instance)) return;
+      const known = all.get(template) ?? new Map<string, UnitInstance>();
+      all.set(template, known);
+      const naming = `${instance} ${namedBy}`;
+      if (known.has(naming) || told.has(template)) return;
+      if (known.size < mostNamings) known.set(naming, { instance, namedBy });
+      else {
+        told.add(template);
+        tell(
+          `instances of ${template}@.service are named more than ${mostNamings} times; the rest is left out, the first of it in ${namedBy}`,
+        );
+      }
     };
     for (const link of tree.links) add(posix.basename(link), link);
     for (const name of tree.files) {
       // With settings of its own it is a unit by itself.
-      if (instanceName.test(posix.basename(name)) && !/^\s*\[\w+\]/m.test(tree.read(name) ?? '[unread]'))
+      if (instanceName.test(posix.basename(name)) && !/^[ \t]*\[\w+\]/m.test(tree.read(name) ?? '[unread]'))
         add(posix.basename(name), name);
       if (!namingFiles.test(name)) continue;
       for (const setting of settingsOf(tree.read(name) ?? ''))
         if (namingSettings.has(setting.name)) for (const unit of setting.value.split(/\s+/)) add(unit, name);
     }
-    return all;
+    return new Map([...all].map(([name, known]) => [name, byFolder([...known.values()], templates.get(name) ?? [])]));
   }
 
   return (template) => {
     found ??= look();
-    const near = nearestTo(
-      found.get(posix.basename(template).replace(/@\.service$/, '')) ?? [],
-      template,
-      rivals.get(posix.basename(template)) ?? [],
-    );
-    return near.filter(({ instance }, i) => near.findIndex((each) => each.instance === instance) === i);
+    const near = found.get(templateName(template));
+    return foldersAbove(template).flatMap((folder) => near?.get(folder) ?? []);
   };
 }
 
-/** Where several templates have one name, an instance is of the one that lies nearest to what names it. */
-function nearestTo(all: readonly UnitInstance[], template: string, rivals: readonly string[]): UnitInstance[] {
-  if (rivals.length < 2) return [...all];
-  return all.filter(({ namedBy }) => {
-    const near = (file: string) => commonFolders(file, namedBy);
-    return rivals.every((rival) => near(rival) <= near(template));
-  });
+function templateName(file: string): string {
+  return posix.basename(file).replace(/@\.service$/, '');
 }
 
-function commonFolders(one: string, other: string): number {
-  const [a, b] = [one, other].map((name) => name.split('/').slice(0, -1)) as [string[], string[]];
-  let common = 0;
-  while (common < a.length && a[common] === b[common]) common += 1;
-  return common;
+/** Each instance at the deepest folder that holds both what names it and a template. */
+function byFolder(
+  instances: readonly UnitInstance[],
+  templates: readonly string[],
+): ReadonlyMap<string, readonly UnitInstance[]> {
+  const held = new Set<string>();
+  for (const template of templates) {
+    for (const folder of foldersAbove(template)) {
+      if (held.has(folder)) break;
+      held.add(folder);
+    }
+  }
+  return Map.groupBy(instances, ({ namedBy }) => foldersAbove(namedBy).find((folder) => held.has(folder)) ?? '');
+}
+
+/** The nearest first, the one that holds all last. */
+function foldersAbove(file: string): string[] {
+  const parts = file.split('/').slice(0, -1);
+  return [...parts.map((_, i) => parts.slice(0, parts.length - i).join('/')), ''];
 }
 
 /** Of the specifiers those that follow from the name; others are of the host. */

@@ -12,13 +12,17 @@ export function settingsOf(text: string): Setting[] {
   const lines = text.split(/\r?\n/);
   for (let i = 0; i < lines.length; i++) {
     const line = i + 1;
-    let whole = lines[i]!;
-    if (/^\s*[#;]/.test(whole)) continue;
-    while (whole.endsWith('\\') && i + 1 < lines.length) whole = `${whole.slice(0, -1)} ${lines[++i]!.trim()}`;
+    if (/^\s*[#;]/.test(lines[i]!)) continue;
+    // Put together at the end: a line of thousands of parts would else be copied for each of them.
+    const parts = [lines[i]!];
+    while (parts.at(-1)!.endsWith('\\') && i + 1 < lines.length) {
+      parts.push(parts.pop()!.slice(0, -1), lines[++i]!.trim());
+    }
+    const whole = parts.join(' ');
     const head = /^\s*\[([\w-]+)\]\s*$/.exec(whole);
     if (head) section = head[1]!;
-    const found = /^\s*([A-Za-z]+)\s*=\s*(.*?)\s*$/.exec(whole);
-    if (found) settings.push({ section, name: found[1]!, value: found[2]!, line });
+    const found = /^\s*([A-Za-z]+)\s*=(.*)$/s.exec(whole);
+    if (found) settings.push({ section, name: found[1]!, value: found[2]!.trim(), line });
   }
   return settings;
 }

@@ -12,9 +12,9 @@ const count = /^\d+$/;
 const counted = /tokens$/i;
 /** The same inside of a word, as `sh -c` and probes have them. */
 const assignment =
-  /\b([\w-]*(?:key|token|secret|passw(?:or)?d|passphrase|pwd|auth|dsn))=("[^"]*"|'[^']*'|(?!\$)[^\s;&|"']+)/gi;
+  /(?<![\w-])([\w-]*(?:key|token|secret|passw(?:or)?d|passphrase|pwd|auth|dsn))=("[^"]*"|'[^']*'|(?!\$)[^\s;&|"']+)/gi;
 const authorization = /\b(bearer|basic)\s+(?!\$)[\w.~+/=-]{6,}/gi;
-const addressWithPassword = /([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@/]+@/gi;
+const addressWithPassword = /([a-z0-9+.-]:\/\/[^\s:/@]*):[^\s@/]+@/gi;
 const mostWords = 200;
 
 /** Expands the texts of one service and remembers what stayed open. */

@@ -45,6 +45,8 @@ export interface Merged {
   changed: string[];
   removed: string[];
   conflicts: MergeNote[];
+  /** What nobody has answered yet of services as they will stand in the file: `unresolved` that a person took out is answered. */
+  open: string[];
   /** Of what the import before found, this many services are not found any more. */
   gone: number;
   known: number;
@@ -82,6 +84,7 @@ export function mergeImport(files: ImportFiles, found: WholeServicesFile): Merge
       changed: [],
       removed: [],
       conflicts: [],
+      open: openOf(found.services),
       gone: 0,
       known: 0,
       text: exportServices(found, heading),
@@ -97,6 +100,7 @@ export function mergeImport(files: ImportFiles, found: WholeServicesFile): Merge
     changed: [],
     removed: [],
     conflicts: [],
+    open: [],
     gone: 0,
     known: last?.services?.length ?? 0,
     text: before.text,
@@ -120,7 +124,12 @@ export function mergeImport(files: ImportFiles, found: WholeServicesFile): Merge
   merged.gone = (last?.services ?? []).filter(({ id }) => !found.services.some((other) => other.id === id)).length;
   // A text that nothing was changed in keeps every byte, also where a person lays it out otherwise.
   if (touched) merged.text = doc.toString({ lineWidth: 0, flowCollectionPadding: true });
+  merged.open = openOf((touched ? parsedOf(merged.text, files.imported) : mine).services ?? []);
   return merged;
+}
+
+function openOf(services: NonNullable<ServicesFile['services']>): string[] {
+  return services.flatMap(({ id, unresolved = [] }) => unresolved.map((said) => `${id}: ${said}`));
 }
 
 function nameOf(list: ListName, key: string): string {

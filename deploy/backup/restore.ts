@@ -7,6 +7,7 @@ import { migrate } from '../../stores/migrate.ts';
 import { type Env, openHome } from '../embedded/home.ts';
 import { finishSwap, isSwapping, seatOf, swapHome } from '../embedded/home-swap.ts';
 import { endLeftovers, recordParts } from '../embedded/leftovers.ts';
+import { refuseMoved } from '../embedded/moved.ts';
 import { appStamp, writeStamp } from '../embedded/version.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { compareFile } from './archive.ts';
@@ -52,6 +53,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   const into = seatOf(options.into);
   const since = performance.now();
   finishSwap(into);
+  refuseMoved(into);
   const { archive, record } = findArchive(wanted, folders);
   const { app } = appStamp(repositoryRoot);
   if (record !== undefined) refuseNewer(record, app);
@@ -124,6 +126,8 @@ async function settle(fresh: Unpacked, bytes: number): Promise<string[]> {
  */
 async function claim(into: string, env: Env): Promise<void> {
   if (!existsSync(into)) return;
+  // What it would bring back lives elsewhere by now, or since a moment ago.
+  refuseMoved(into);
   mustOwn(into);
   mustMove(into);
   if (readdirSync(into).length > 0 && !existsSync(join(into, 'run')) && !existsSync(join(into, 'secrets.json')))

@@ -10,7 +10,7 @@ import { openSeal } from '../backup/seal.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { refuseMoved } from '../embedded/moved.ts';
 import { secretsOfHome } from '../move/secrets.ts';
-import { takeHome, type Taken } from '../move/take.ts';
+import { takeHome, type Taken, type TakeOptions } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
 import {
   applyUnits,
@@ -143,7 +143,10 @@ async function run(): Promise<object> {
       const taken =
         from === undefined
           ? null
-          : await moveInto(folder, from, kit.owner ?? ownerOfParts(), values['resume-schedules']);
+          : await moveInto(folder, from, kit.owner ?? ownerOfParts(), {
+              resumeSchedules: values['resume-schedules'],
+              pausedByFile: site.fleet.schedules.paused,
+            });
       return {
         folder,
         units: isOfUnits,
@@ -205,7 +208,12 @@ async function actOnUnits({ site, files, owner }: Kit, asked: ActOnCluster): Pro
 }
 
 /** The archive and its key, for whoever brings the fleet in. */
-async function moveInto(folder: string, from: string, owner: Owner, resumeSchedules: boolean): Promise<Taken> {
+async function moveInto(
+  folder: string,
+  from: string,
+  owner: Owner,
+  schedules: Pick<TakeOptions, 'resumeSchedules' | 'pausedByFile'>,
+): Promise<Taken> {
   const archive = join(folder, movedArchive);
   const keyFile = join(folder, 'secrets', movedKey);
   const isRoot = process.getuid?.() === 0;
@@ -221,7 +229,7 @@ async function moveInto(folder: string, from: string, owner: Owner, resumeSchedu
     ...(isRoot && { owner }),
     seal,
     env: process.env,
-    resumeSchedules,
+    ...schedules,
     progress,
   });
 }

@@ -181,7 +181,11 @@ export async function machinesReady(
       step.done(`${machineIds.filter((id) => !failed(id)).join(', ')} ready, plan applied`);
       return;
     }
-    const why = waiting.length > 0 ? waiting.map(({ id, state }) => `${id} ${state}`).join(', ') : `plan ${plan.state}`;
+    // A machine that never came counts as lost; here its worker is on its way.
+    const why =
+      waiting.length > 0
+        ? waiting.map(({ id, state }) => `${id} ${state === 'lost' ? 'starting' : state}`).join(', ')
+        : `plan ${plan.state}`;
     if (Date.now() > deadline) {
       step.fail(why);
       throw new DomainError(

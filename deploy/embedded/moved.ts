@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
-import { readJson, writeJson } from './home.ts';
+import { readJson, writeDurably } from './home.ts';
 
 /** Where a fleet has gone that was moved to another deployment. */
 export interface MovedTo {
@@ -15,7 +15,7 @@ export interface MovedTo {
 const fileIn = (home: string) => join(home, 'moved.json');
 
 export function recordMoved(home: string, moved: MovedTo): void {
-  writeJson(fileIn(home), moved);
+  writeDurably(fileIn(home), `${JSON.stringify(moved, null, 2)}\n`, 0o644);
 }
 
 /**

@@ -9,6 +9,9 @@ import type { Progress } from '../backup/create.ts';
 import { equalWords, loadRows, refuseNewer } from '../backup/scratch.ts';
 import type { Seal } from '../backup/seal.ts';
 
+/** A fleet that was taken along longer ago may have lived here since, in a database that was lost. */
+const freshMs = 7 * 86_400_000;
+
 export interface BroughtIn {
   id: string;
   /** Null: this very fleet was brought in before. */
@@ -21,7 +24,7 @@ export interface BroughtIn {
 
 /**
  * Fills the empty database of a new deployment with a fleet that was taken along: all rows, each compared, and what was under way, in
- * one transaction or not at all. @throws CONFLICT where another fleet lives there
+ * one transaction or not at all. @throws CONFLICT where another fleet lives there, or it was taken along too long ago
  */
 export async function bringIn(options: {
   archive: string;
@@ -46,6 +49,11 @@ export async function bringIn(options: {
     throw new DomainError(
       'CONFLICT',
       'a fleet lives in this database already: a fleet is moved into a new deployment. Take moved/ out of its folder to go on with the one that lives here',
+    );
+  if (Date.now() - Date.parse(manifest.madeAt) > freshMs)
+    throw new DomainError(
+      'CONFLICT',
+      `the fleet was taken along at ${manifest.madeAt}, and what it did here since would be done again: restore a backup into this database. If it never ran here: rm moved.json in its old data folder, and take it along anew`,
     );
   const lacking = migrationsBeyond(manifest.migrations);
   if (lacking.length > 0)

@@ -25,14 +25,20 @@ export function secretsOfHome(
       'CONFLICT',
       `keys of ${home} rotate, and some rows may still be under the ones before: \`npm start\` once, stop it, and move it then`,
     );
+  const rotating = ['SOULFRA_SECRET_KEY_OLD', 'SOULFRA_WEBHOOK_KEY_OLD'].filter((name) => valueOf(env, name));
+  if (rotating.length > 0)
+    throw new DomainError(
+      'CONFLICT',
+      `${rotating.join(' and ')} is set, and some rows may still be under the keys before: end the rotation first (deploy/runbooks/07)`,
+    );
   return {
-    secret_key: given(env, 'SOULFRA_SECRET_KEY') ?? kept.secretKey,
-    webhook_key: given(env, 'SOULFRA_WEBHOOK_KEY') ?? kept.webhookKey,
+    secret_key: valueOf(env, 'SOULFRA_SECRET_KEY') ?? kept.secretKey,
+    webhook_key: valueOf(env, 'SOULFRA_WEBHOOK_KEY') ?? kept.webhookKey,
     operator_token: readFileSync(tokenFile, 'utf8').trim(),
   };
 }
 
-function given(env: Env, name: string): string | undefined {
+function valueOf(env: Env, name: string): string | undefined {
   const file = env[`${name}_FILE`];
   return env[name] || (file ? readFileSync(file, 'utf8').trim() : undefined);
 }

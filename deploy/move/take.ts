@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type BackupHead, backupFormat, backupIdOf, type BackupManifest } from '../../domain/backups.ts';
 import { DomainError } from '../../domain/errors.ts';
+import { reflectScheduleId } from '../../domain/ids.ts';
 import type { WayToGoOn } from '../../domain/fleet-move.ts';
 import { openBackupLog } from '../../stores/backup-log.ts';
 import { openSnapshot } from '../../stores/database-copy.ts';
@@ -36,6 +37,8 @@ export interface TakeOptions {
   env: Env;
   /** Schedules that a person has paused would run again, since a new Temporal knows nothing of it. */
   resumeSchedules: boolean;
+  /** `schedules.paused` of fleet.yaml: reflections begin paused where the fleet goes, too. */
+  pausedByFile: boolean;
   progress: Progress;
 }
 
@@ -64,10 +67,11 @@ export async function takeHome(options: TakeOptions): Promise<Taken> {
   const parts = createParts({ home, onEvent: () => undefined, onFailed: () => undefined });
   try {
     const open = await readOpenWorkflows({ home, parts, spool, env, progress });
-    if (open.paused.length > 0 && !options.resumeSchedules)
+    const paused = open.paused.filter((id) => !(options.pausedByFile && id.startsWith(reflectScheduleId(''))));
+    if (paused.length > 0 && !options.resumeSchedules)
       throw new DomainError(
         'CONFLICT',
-        `Schedules are paused, and would run in the new Temporal, which does not know it: ${open.paused.join(', ')}. If they may, say --resume-schedules`,
+        `Schedules are paused, and would run in the new Temporal, which does not know it: ${paused.join(', ')}. If they may, say --resume-schedules`,
       );
     const url = await startPostgres(home, parts, env);
     mkdirSync(dirname(archive), { recursive: true });
@@ -78,11 +82,10 @@ export async function takeHome(options: TakeOptions): Promise<Taken> {
     const { id, madeAt } = manifest;
     // Before the archive has its place: at no moment may both be started, since two of a fleet would post and pay twice.
     recordMoved(from, { id, to, at: madeAt, whole: false });
-    syncFolder(from);
     renameSync(part, archive);
     syncFolder(dirname(archive));
     recordMoved(from, { id, to, at: madeAt, whole: true });
-    return { id, madeAt, ...equalWords(manifest), underWay: open.counts, resumed: open.paused };
+    return { id, madeAt, ...equalWords(manifest), underWay: open.counts, resumed: paused };
   } catch (err) {
     throw fullDisk(err);
   } finally {

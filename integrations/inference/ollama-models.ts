@@ -1,3 +1,7 @@
+import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { DomainError, isDomainError } from '../../domain/errors.ts';
 import type { HeldModel } from '../../domain/model-manifest.ts';
@@ -34,6 +38,8 @@ const copyMs = 30_000;
 const answerMs = 300_000;
 /** A registry that sends nothing for so long is taken for gone. */
 const silentMs = 120_000;
+/** Ollama says that it verifies, then hashes all that it fetched without a word: big weights on a slow disk take as long. */
+const hashingMs = 3_600_000;
 
 /** Everything that it has, by name. */
 export async function heldModels(baseUrl: string, options: Options = {}): Promise<HeldModel[]> {
@@ -76,20 +82,20 @@ export async function pullModel(
 ): Promise<void> {
   const silent = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  const heard = () => {
+  const heard = (status: string) => {
     clearTimeout(timer);
-    timer = setTimeout(() => silent.abort(new Error('the registry sends nothing any more')), silentMs);
+    const hashes = status.startsWith('verifying');
+    const said = hashes ? 'Ollama verifies without an end' : 'the registry sends nothing any more';
+    timer = setTimeout(() => silent.abort(new Error(said)), hashes ? hashingMs : silentMs);
   };
-  heard();
+  heard('');
   const signal = options.signal ? AbortSignal.any([options.signal, silent.signal]) : silent.signal;
   try {
-    const answer = await asked(`${ollamaRoot(baseUrl)}/api/pull`, post({ model, stream: true }), undefined, {
-      ...options,
-      signal,
-    });
-    for await (const line of linesOf(answer.body)) {
-      heard();
+    const body = { model, stream: true };
+    const answer = await streamed(`${ollamaRoot(baseUrl)}/api/pull`, post(body), { ...options, signal });
+    for await (const line of linesOf(Readable.toWeb(answer) as ReadableStream<Uint8Array>)) {
       const { status = '', error, completed, total } = progressSchema.parse(JSON.parse(line));
+      heard(status);
       if (error !== undefined && /manifest.*(does not exist|not found)/.test(error))
         throw new DomainError('MODEL_MISSING', `the registry has no ${model}: ${error}`);
       if (error !== undefined) throw modelStreamError({ message: error });
@@ -139,17 +145,36 @@ async function json(response: Response): Promise<unknown> {
   }
 }
 
+const withKey = (headers: Record<string, string> | undefined, apiKey: string | undefined) => ({
+  ...headers,
+  ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+});
+
+/** An answer that may be silent for as long as its caller bears: `fetch` breaks one off after five minutes. */
+async function streamed(
+  url: string,
+  { method, headers, body }: ReturnType<typeof post>,
+  { apiKey, signal }: Options & { signal: AbortSignal },
+): Promise<IncomingMessage> {
+  const send = url.startsWith('https:') ? httpsRequest : httpRequest;
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const request = send(url, { method, headers: withKey(headers, apiKey), signal }, resolve);
+    request.on('error', reject);
+    request.end(body);
+  });
+  const status = answer.statusCode ?? 0;
+  if (status < 200 || status > 299) throw modelStatusError(status, await text(answer));
+  return answer;
+}
+
 async function asked(
   url: string,
   init: { method: string; body?: string; headers?: Record<string, string> },
-  timeoutMs: number | undefined,
+  timeoutMs: number,
   { apiKey, signal }: Options,
 ): Promise<Response> {
-  const signals = [
-    ...(timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]),
-    ...(signal === undefined ? [] : [signal]),
-  ];
-  const headers = { ...init.headers, ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }) };
+  const signals = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
+  const headers = withKey(init.headers, apiKey);
   try {
     const response = await fetch(url, { ...init, headers, signal: AbortSignal.any(signals) });
     if (!response.ok) throw modelStatusError(response.status, await response.text());

@@ -97,11 +97,14 @@ async function probeZeromq(host: string, port: number, text: string): Promise<Se
 }
 
 function failed(err: unknown, port: number): ServiceSign {
-  const { code, name } = err as NodeJS.ErrnoException;
+  const { code, name, hostname } = err as NodeJS.ErrnoException & { hostname?: string };
   if (name === 'TimeoutError' || name === 'AbortError' || code === 'ABORT_ERR' || code === 'ETIMEDOUT')
     return silent(port);
   if (code === 'ECONNREFUSED') return down(`port ${port} refuses`);
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return down("its machine's host name is not known");
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return down(
+      `the host ${hostname ?? 'of its machine'} is not known by this name; \`host\` of the machine in fleet.yaml says another`,
+    );
   if (code === 'ECONNRESET') return down(`port ${port} breaks off`);
   return down(`port ${port}: ${code ?? name}`);
 }

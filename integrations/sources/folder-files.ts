@@ -28,7 +28,10 @@ export interface FileStat {
  * @throws SourceFailure
  */
 export async function allowedFolder(folder: string, roots: readonly string[]): Promise<string> {
-  if (roots.length === 0) throw refused('SOULFRA_SOURCE_FOLDERS of this machine allows no folder');
+  if (roots.length === 0)
+    throw refused(
+      `SOULFRA_SOURCE_FOLDERS of this machine allows no folder: set it to ${folder}, or to one above, and start it again`,
+    );
   // First by its name, so that nobody learns what lies outside.
   if (!roots.some((root) => holds(root, folder))) throw refused(`${folder} is outside SOULFRA_SOURCE_FOLDERS`);
   const real = await realpath(folder).catch((cause: NodeJS.ErrnoException) => {

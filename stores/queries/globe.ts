@@ -45,8 +45,8 @@ export async function readGlobe(db: Executor, ownerId: string): Promise<GlobeVie
   >`
     select m.id, m.agent_id, m.kind, left(m.text, ${globeLimits.text}) as text,
       length(m.text) > ${globeLimits.text} as is_cut, m.occurred_at, g.x, g.y, g.z
-    from globe_memories g join memories m on m.id = g.memory_id
-    where g.owner_id = ${ownerId} and m.deleted_at is null and m.superseded_at is null
+    from globe_memories g join memories m on m.id = g.memory_id join agents a on a.id = m.agent_id
+    where g.owner_id = ${ownerId} and m.deleted_at is null and m.superseded_at is null and a.state <> 'retired'
     order by m.occurred_at, m.id limit ${globeLimits.memories}`.execute(db);
   const placeOfAgent = new Map(agents.map(({ id }, i) => [id, i]));
   const first = memories[0];

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { ReadinessRunState, Verdict } from '../../domain/readiness.ts';
 import type { ReadinessReport } from '../../domain/readiness-reports.ts';
 import { reportOf } from '../../domain/readiness-reports.ts';
 import type { Inventory } from '../../domain/readiness-inventory.ts';
@@ -9,9 +10,9 @@ import { iso, type PageRequest } from './page.ts';
 export interface ReadinessRunView {
   id: string;
   repository: Repository;
-  state: 'running' | 'done' | 'failed';
+  state: ReadinessRunState;
   reason: string;
-  verdict: 'ready' | 'partially_ready' | 'not_ready' | null;
+  verdict: Verdict | null;
   startedAt: string;
   finishedAt: string | null;
 }

@@ -163,9 +163,10 @@ const ended = async ({ done }: ReturnType<typeof run>): Promise<Last> => {
   expect(last, err).toMatch(/^\{/);
   return JSON.parse(last) as Last;
 };
-const bringIn = (url = otherUrl) =>
+const bringIn = (env: Record<string, string> = {}) =>
   run('deploy/move/main.ts', [join(kit, movedArchive)], {
-    DATABASE_URL: url,
+    ...env,
+    DATABASE_URL: otherUrl,
     SOULFRA_BACKUP_KEY_FILE: join(kit, 'secrets', movedKey),
   });
 
@@ -214,6 +215,11 @@ test('a stopped one is taken along whole, with the keys that its rows were seale
   expect(readFileSync(join(kit, 'coordination.yaml'), 'utf8')).toMatch(/move-in:/);
   expect(readFileSync(join(kit, movedArchive)).subarray(0, 21).toString()).toBe('age-encryption.org/v1');
   expect(() => refuseMoved(stage.home)).toThrow(/was moved to/);
+  // Nor does a backup bring it back beside the one that was moved.
+  expect((await stage.run(['restore', 'newest'])).failed).toMatchObject({
+    code: 'CONFLICT',
+    message: expect.stringMatching(/was moved to/),
+  });
   expect((await init()).failed).toMatchObject({ code: 'CONFLICT', message: expect.stringMatching(/was moved to/) });
 }, 120_000);
 
@@ -231,6 +237,11 @@ test('it is brought in equal row by row by a role that is no superuser, through 
   const { err: refused, code } = await bringIn().done;
   expect([code, refused]).toEqual([1, expect.stringMatching(/session_replication_role/)]);
   await stage.query(root, `grant set on parameter session_replication_role to kit`);
+
+  // A week later the fleet may have lived here, in a database that was lost.
+  const later = 'data:text/javascript,const now = Date.now; Date.now = () => now() %2B 8 * 86400000;';
+  const stale = await bringIn({ NODE_OPTIONS: `--import="${later}"` }).done;
+  expect([stale.code, stale.err]).toEqual([1, expect.stringMatching(/would be done again: restore a backup/)]);
 
   const { child, done: killed } = bringIn();
   child.stdout!.on('data', (text: string) => text.includes('comparing') && child.kill('SIGKILL'));

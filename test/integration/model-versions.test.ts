@@ -78,12 +78,14 @@ async function ask<T>(path: string, body?: object): Promise<T> {
 }
 
 const launcher = fileURLToPath(new URL('../../cli/soulfra.js', import.meta.url));
+let onOut: ((out: string) => void) | undefined;
 function soulfra(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const env = { PATH: process.env['PATH'], SOULFRA_URL: api.url, SOULFRA_TOKEN: api.token };
   return new Promise((resolve) => {
-    execFile(process.execPath, [launcher, ...args, '--yes'], { cwd: folder, env }, (err, out, told) => {
+    const child = execFile(process.execPath, [launcher, ...args, '--yes'], { cwd: folder, env }, (err, out, told) => {
       resolve({ code: err === null ? 0 : Number(err.code), out, err: told });
     });
+    child.stdout?.on('data', (out: string) => onOut?.(out));
   });
 }
 
@@ -198,9 +200,24 @@ test('verified, pinned and rolled back by command', async () => {
   expect(verified.code).toBe(0);
   expect(await soulfra('models', 'pin', '--file', file)).toMatchObject({ code: 0 });
   expect(readFileSync(file, 'utf8')).toContain(second);
-  writeFileSync(file, stringify(fleetWith([second, first])));
+  writeFileSync(file, stringify(fleetWith([firstDigest('never seen'), first, second])));
   expect(await soulfra('apply', file)).toMatchObject({ code: 0 });
+  // While a run is under way: that one has its end first, and what came of it is not told as of this one.
+  const pulling = Promise.withResolvers<void>();
+  const fetched = Promise.withResolvers<void>();
+  pull = () => {
+    pulling.resolve();
+    return fetched.promise;
+  };
+  const before = sync();
+  await pulling.promise;
+  onOut = (out) => {
+    if (out.includes('this one comes after it')) fetched.resolve();
+  };
   const back = await soulfra('models', 'roll-back', model, '--file', file);
+  pull = undefined;
+  onOut = undefined;
+  await before;
   expect(back.err).toBe('');
   expect(back.out.match(/brought/g)).toHaveLength(2);
   for (const server of Object.values(servers)) expect(server.loadedModels()).toEqual([copyName(model, first)]);

@@ -6,7 +6,7 @@ export interface TcpHop {
   hold(): void;
   /** Whether something that stays on its way has this text in it. */
   holds(text: string): boolean;
-  /** All that stayed on its way arrives, in order: also from a process that is frozen or gone by then. */
+  /** All that stayed on its way arrives, in order: also from a process that is frozen by then. */
   letThrough(): void;
   close(): Promise<void>;
 }

@@ -88,6 +88,19 @@ describe('importing again', () => {
     expect(read()).toBe(mine);
   });
 
+  test('what the files leave open is told until somebody has answered it', () => {
+    const open = found([{ id: 'alpha', unresolved: ['PORT has no value'] }, { id: 'bravo' }]);
+    expect(again(open).open).toEqual(['alpha: PORT has no value']);
+    expect(again(open).open).toEqual(['alpha: PORT has no value']);
+    edit('    unresolved: [ PORT has no value ]\n', '');
+    expect(again(open)).toMatchObject({ open: [], written: false });
+    const next = found([
+      { id: 'alpha', unresolved: ['PORT has no value'] },
+      { id: 'bravo', unresolved: ['HOST has no value'] },
+    ]);
+    expect(again(next).open).toEqual(['bravo: HOST has no value']);
+  });
+
   test('what only the repository changed is taken, beside the edits', () => {
     again(first);
     edit('  - id: bravo', '  # mine: looks after the backups\n  - id: bravo');

@@ -5,7 +5,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { findFleet } from '../../config/imports/import-fleet.ts';
 import { readYaml } from '../../config/imports/located-yaml.ts';
-import { openTree, pathFrom, treeLimits } from '../../config/imports/tree.ts';
+import { openTree, pathFrom, type Tree, treeLimits } from '../../config/imports/tree.ts';
+import { unitInstances } from '../../config/imports/unit-instances.ts';
+import { createExpander } from '../../config/imports/values.ts';
 import { servicesFileSchema } from '../../domain/services.ts';
 import { importOf, inFolder } from '../support/imported.ts';
 import { yamlBomb, yamlMerges } from '../support/hostile-yaml.ts';
@@ -77,6 +79,87 @@ describe('hostile files are left out by name, and the rest is read', () => {
         ]);
       },
     );
+  });
+
+  // Half a million each, so that a pattern that goes over them again from every place takes minutes.
+  const lines = '\n'.repeat(500_000);
+  const spaces = ' '.repeat(500_000);
+  test.each([
+    ['x@y.service', lines],
+    ['x.service', lines],
+    ['x.service', `[Service]\nExecStart=/bin/x${spaces}y\n`],
+    ['x.service', `[Service]\nExecStart=/bin/x${'\\\n'.repeat(250_000)}`],
+    ['Dockerfile', lines],
+    ['Dockerfile', `FROM x\nENV A${spaces}=\n`],
+    ['Dockerfile', `FROM x\nRUN a${spaces}b\n`],
+    ['Dockerfile', `FROM x\nRUN a${'\\\n'.repeat(250_000)}`],
+    ['.env', `P=1${spaces}2\n`],
+    ['.env', `P="1"${spaces}2\n`],
+    ['requirements.txt', `a${spaces}b\n`],
+    ['requirements.txt', `-r ${'='.repeat(500_000)} x\n`],
+    ['migrate.py', `${lines}x = 1\n`],
+    ['migrate.py', `${spaces}x\n`],
+    ['migrate.py', `# title: a${spaces}b\n`],
+    ['migrate.py', `# a title ${spaces}b\n`],
+    ['migrate.py', `${'TODO '.repeat(100_000)}\u2028x\n`],
+    ['x.yaml', `${'{'.repeat(500_000)}\n`],
+    ['x.yaml', `b: { script: b.py, vram: "1${spaces}x" }\n`],
+    ['x.yaml', `port_rules: { health: "${spaces}x" }\n`],
+  ])('%s with a long row of one thing', async (name, text) => {
+    const found = await importOf({ ...good, 'e.yaml': 'e: { script: e.py, port: "${P}" }\n', [name]: text });
+    expect(found.file.services.map(({ id }) => id)).toEqual(expect.arrayContaining(['a', 'e']));
+  });
+
+  test('commands of thousands of letters', () => {
+    for (let i = 0; i < 150; i++) {
+      const words = [...Array<string>(100).fill('a'.repeat(2_000)), ...Array<string>(100).fill('a-'.repeat(1_000))];
+      expect(createExpander(() => undefined).words(words, 'x:1')).toEqual(words);
+    }
+  });
+
+  test('thousands of templates of one name, which hundreds name', () => {
+    const templates = Array.from({ length: 20_000 }, (_, i) => `t/${i}/w@.service`);
+    const links = Array.from({ length: 501 }, (_, i) => `x.target.wants/w@${i}.service`);
+    const tree: Tree = {
+      files: templates,
+      links,
+      hidden: [],
+      has: () => true,
+      read: () => '',
+      skipped: [],
+      skip: () => undefined,
+    };
+    const said: string[] = [];
+    const instances = unitInstances(tree, (each) => said.push(each));
+    for (const template of templates.slice(0, 5_000)) expect(instances(template)).toHaveLength(500);
+    expect(said).toEqual([
+      'instances of w@.service are named more than 500 times; the rest is left out, the first of it in x.target.wants/w@500.service',
+    ]);
+  });
+
+  test('templates whose instances are more than can be held are refused', async () => {
+    const all = Array.from({ length: 100 }, (_, i) => `w@${i}.service`).join(' ');
+    const templates = Array.from({ length: 201 }, (_, i) => [`t/${i}/w@.service`, '[Service]\nExecStart=/bin/w\n']);
+    await expect(
+      importOf({ ...good, ...Object.fromEntries(templates), 'x.target': `[Unit]\nWants=${all}\n` }),
+    ).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      fields: [
+        { path: 'PATH', rule: 'must describe at most 20000 services in all files', mend: 'Import parts of it.' },
+      ],
+    });
+  });
+
+  test('thousands of services that extend those of a file of thousands of documents', async () => {
+    const chain = Array.from({ length: 30 }, (_, i) => `  s${i}: { image: x, extends: { service: s${i + 1} } }`).join(
+      '\n',
+    );
+    const services = Array.from({ length: 4_000 }, (_, i) => ` s${i}: {extends: {file: base.yaml, service: s0}}`);
+    const found = await importOf({
+      'compose.yaml': `services:\n${services.join('\n')}\n`,
+      'base.yaml': `${'--- x\n'.repeat(40_000)}---\nservices:\n${chain}\n  s30: { image: last, restart: "no" }\n`,
+    });
+    expect(found.file.services.length).toBeGreaterThan(30);
   });
 
   test('a compose file that extends through a link, or takes more from another than can be held', async () => {

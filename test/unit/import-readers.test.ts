@@ -233,6 +233,53 @@ services:
     expect(found.notes).toEqual([]);
   });
 
+  test('what is tagged stands alone, as a list and a mapping, too, and what is reset is as if nobody had written it', async () => {
+    const found = await importOf({
+      'compose.yaml': `services:
+  base:
+    image: x
+    ports: ["8001:80"]
+    environment: { PORT: 1 }
+    depends_on: [other]
+    profiles: [rare]
+    healthcheck: { test: curl http://localhost:80/up, disable: true }
+  own:
+    extends: base
+    ports: !override ["8002:80"]
+    environment: !override { LEVEL: debug }
+    depends_on: !reset []
+    profiles: !reset null
+    healthcheck: { disable: !reset true }
+  again:
+    extends: own
+    ports: ["8003:81"]
+    depends_on: [own]
+  alone: { image: x, profiles: !reset [rare], ports: !override ["8004:80"] }
+  other: { image: x, ports: ! ["8005:80"] }
+`,
+    });
+    expect(service(found, 'own')).toMatchObject({
+      ports: [{ port: 8002, containerPort: 80 }],
+      healthCheck: { kind: 'http', port: 8002, path: '/up' },
+    });
+    expect(service(found, 'own')).not.toMatchObject({ dependsOn: ['other'] });
+    expect(service(found, 'own').required).not.toBe(false);
+    expect(service(found, 'again').ports?.map(({ port }) => port)).toEqual([8002, 8003]);
+    expect(service(found, 'again').dependsOn).toEqual(['own']);
+    expect(service(found, 'base')).toMatchObject({ required: false, dependsOn: ['other'] });
+    expect(service(found, 'alone').required).not.toBe(false);
+    expect(service(found, 'alone')).toMatchObject({ ports: [{ port: 8004 }] });
+    expect(service(found, 'other').ports).toMatchObject([{ port: 8005 }]);
+  });
+
+  test('of several documents the first that has a service is extended', async () => {
+    const found = await importOf({
+      'compose.yaml': 'services: { a: { extends: { file: base.yaml, service: b } } }\n',
+      'base.yaml': 'x: 1\n---\nservices: { b: { image: first } }\n---\nservices: { b: { image: second } }\n',
+    });
+    expect(service(found, 'a')).toMatchObject({ image: 'first' });
+  });
+
   test('what cannot be extended is told, and the service stands as it is written', async () => {
     const chain = Object.fromEntries(
       Array.from({ length: 40 }, (_, i) => [
@@ -402,6 +449,36 @@ describe('templates of units', () => {
         ]);
       },
     );
+  });
+
+  test('an instance that two machines have is one on each', async () => {
+    const found = await importOf({
+      'units/worker@.service': '[Service]\nExecStart=/bin/worker %i\n',
+      'hosts/mainpc/x.wants/worker@mail.service': '',
+      'hosts/mainpc/y.wants/worker@mail.service': '',
+      'hosts/pc2/x.wants/worker@mail.service': '',
+      // Says nothing of where.
+      'units/all.target': '[Unit]\nWants=worker@mail.service\n',
+    });
+    expect(ids(found)).toEqual(['worker-mail@mainpc', 'worker-mail@pc2']);
+    expect(service(found, 'worker-mail@pc2')).toMatchObject({ machine: 'pc2', command: ['/bin/worker', 'mail'] });
+  });
+
+  test('a third machine with a template of its own has its instances when the others have many', async () => {
+    const wants = (from: number) =>
+      `[Unit]\nWants=${Array.from({ length: 60 }, (_, i) => `w@${from + i}.service`).join(' ')}\n`;
+    const found = await importOf(
+      Object.fromEntries(
+        ['mainpc', 'pc2', 'pc3'].flatMap((host, i) => [
+          [`hosts/${host}/w@.service`, `[Service]\nExecStart=/bin/${host} %i\n`],
+          [`hosts/${host}/all.target`, wants(100 * i)],
+        ]),
+      ),
+      { machines: [{ id: 'mainpc' }, { id: 'pc2' }, { id: 'pc3' }] },
+    );
+    expect(found.file.services.filter(({ machine }) => machine === 'pc3')).toHaveLength(60);
+    expect(found.file.services).toHaveLength(180);
+    expect(found.notes).toEqual([]);
   });
 
   test('hostile names of instances: paths that lead out, controls, too many, too long', async () => {

@@ -65,6 +65,7 @@ describe('how a machine stands', () => {
     serves: serves ? [{ modelId: 'm_q4', digest }] : [],
     failed: [],
   });
+  const mute = (digest: string) => [{ modelId: 'm_q4', digest, reason: 'it said nothing' }];
   test.each([
     ['verified', said(a, true)],
     ['verified', said(a, false)],
@@ -73,6 +74,9 @@ describe('how a machine stands', () => {
     ['refused', { held: [], serves: [], failed: [] }],
     // fleet.yaml names other versions since it was loaded.
     ['refused', said(c, true)],
+    // It has it, and it gave no answer: it serves none.
+    ['refused', { ...said(a, false), failed: mute(a) }],
+    ['behind', { held: [held('m:q4', a), held('old', b)], serves: [], failed: mute(a) }],
     ['unknown', { held: null, serves: [], failed: [] }],
     ['unknown', undefined],
   ])('%s', (state, report) => {
@@ -90,9 +94,12 @@ describe('how a machine stands', () => {
   });
 
   test('why the wanted version is not served', () => {
-    const failed = [{ modelId: 'm_q4', digest: a, reason: 'it said nothing' }];
-    expect(modelVersion(model, { ...said(b, true), failed })).toMatchObject({
+    expect(modelVersion(model, { ...said(b, true), failed: mute(a) })).toMatchObject({
       state: 'behind',
+      reason: 'it said nothing',
+    });
+    expect(modelVersion(model, { ...said(b, false), failed: mute(b) })).toMatchObject({
+      state: 'refused',
       reason: 'it said nothing',
     });
   });

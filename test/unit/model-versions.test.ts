@@ -9,6 +9,8 @@ import { firstDigest, type ModelServer, startModelServer } from '../support/mode
 const model = 'light_q4';
 const first = firstDigest(model);
 const stray = '4'.repeat(64);
+const newer = '5'.repeat(64);
+const mute = '6'.repeat(64);
 const copy = copyName(model, first);
 const never = new AbortController().signal;
 let server: ModelServer;
@@ -17,10 +19,12 @@ let onLoad: ((loaded: string) => void) | undefined;
 function versionsOf(accepted: string[] | undefined) {
   const fleet = testFleet({ heavy: 0, light: 1 });
   const light = fleet.models.find(({ id }) => id === 'light')!.quantisations['q4']!;
-  if (accepted) light.digests = { ollama: accepted };
-  const variants = new Map(modelVariants(fleet).map((variant) => [variant.id, variant]));
   return createModelVersions({
-    view: () => ({ fleet, variants }) as unknown as FleetView,
+    view: () => {
+      if (accepted) light.digests = { ollama: accepted };
+      const variants = new Map(modelVariants(fleet).map((variant) => [variant.id, variant]));
+      return { fleet, variants } as unknown as FleetView;
+    },
     server: () => ({ kind: 'ollama', url: server.url }),
     apiKey: undefined,
   });
@@ -32,6 +36,7 @@ beforeEach(async () => {
     slots: 1,
     tokensPerSecond: 1_000,
     models: [model],
+    mute: [mute],
     on: { load: (loaded) => onLoad?.(loaded) },
   });
 });
@@ -76,4 +81,39 @@ test('a copy that is replaced or deleted later is found at the next look, and lo
   await versions.load(model, never);
   expect(versions.isStale(model)).toBe(false);
   expect(server.installed()[copy]).toBe(first);
+});
+
+test('a version that is applied is served only once a sync asks for it, however often the one before is loaded again', async () => {
+  const accepted = [first];
+  const versions = versionsOf(accepted);
+  await versions.load(model, never);
+  accepted.unshift(newer);
+  server.replace(model, newer);
+  await versions.load(model, never);
+  expect(versions.copyOf(model)).toBe(copy);
+  versions.ask(model);
+  versions.endAsking(model);
+  await versions.load(model, never);
+  expect(versions.copyOf(model)).toBe(copy);
+  versions.ask(model);
+  await versions.load(model, never);
+  versions.endAsking(model);
+  expect(versions.isWanted(model)).toBe(true);
+  // Back again the same way.
+  accepted.reverse();
+  await versions.load(model, never);
+  expect(versions.isWanted(model)).toBe(false);
+});
+
+test('a version that gives no answer is told of where there is no other, and no more once it is another that is served', async () => {
+  const accepted = [mute];
+  const versions = versionsOf(accepted);
+  server.replace(model, mute);
+  await expect(versions.load(model, never)).rejects.toThrow('asked for a sentence');
+  expect(versions.whyNot(model)).toContain('asked for a sentence');
+  expect(await versions.report()).toMatchObject({ serves: [], failed: [{ modelId: model, digest: mute }] });
+  server.replace(model, first);
+  accepted.splice(0, 1, first);
+  await versions.load(model, never);
+  expect(await versions.report()).toMatchObject({ serves: [{ digest: first }], failed: [] });
 });

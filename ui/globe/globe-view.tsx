@@ -31,6 +31,8 @@ import './globe.css';
 
 const words = text.globe;
 const mostFound = 8;
+/** From the first memory to the last by arrow keys. */
+const timeSteps = 200;
 const arrows: Readonly<Record<string, Direction>> = {
   ArrowUp: 'up',
   ArrowDown: 'down',
@@ -82,6 +84,7 @@ function Stage({ globe }: { globe: Globe }) {
   const points = useMemo(() => pointsOf(globe), [globe]);
   const first = globe.memories.times[0] ?? 0;
   const newest = globe.memories.times.at(-1) ?? 0;
+  const step = Math.max(1, Math.ceil((newest - first) / timeSteps));
   // Undefined: all there are, also those to come.
   const [chosen, setUntil] = useState<number>();
   const until = chosen ?? newest;
@@ -106,6 +109,8 @@ function Stage({ globe }: { globe: Globe }) {
   );
   const mark = (next: number | undefined, isFar = true) => {
     setMarked(next === undefined ? undefined : { id: points[next]!.id, isFlownTo: isFar });
+    // A pointer at rest hides nothing of what the keys mark.
+    setHovered(undefined);
     if (next !== undefined) setTurning(false);
   };
   const show = (next: number) => {
@@ -224,8 +229,10 @@ function Stage({ globe }: { globe: Globe }) {
           <input
             type="range"
             className="globe-time"
-            min={first}
+            // Whole steps from the newest back: it must be reached.
+            min={newest - Math.ceil((newest - first) / step) * step}
             max={newest}
+            step={step}
             value={until}
             aria-valuetext={dateTime(isoOf(until))}
             onChange={({ target }) => {
