@@ -30,6 +30,7 @@ import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
 import { measureUpgrade } from './support/deploy-upgrade.ts';
+import { liveOn } from './support/live-on.ts';
 
 /**
  * Two boxes, each a network of its own with one cable between them, made by the kit from nothing: `soulfra deploy init` and the
@@ -222,6 +223,7 @@ async function inside(there: string): Promise<number> {
   const screen = createScreen(process.stderr);
   const figures: Figures = {};
   let forward: ChildProcess | undefined;
+  let cycles = 0;
   const allOff = async () => {
     forward?.kill();
     await Promise.all([first, second, promoted].map((box) => box.powerOff()));
@@ -377,6 +379,8 @@ async function inside(there: string): Promise<number> {
   }
 
   async function startCycle(): Promise<string> {
+    cycles += 1;
+    if (cycles > 1) await liveOn(api, { seed: cycles, days: 20 });
     return (await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' })).id;
   }
 

@@ -8,6 +8,7 @@ import { parseDocument } from 'yaml';
 import { type ApiClient, createApiClient } from '../../deploy/embedded/api-client.ts';
 import { readJson } from '../../deploy/embedded/home.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { liveOn } from './live-on.ts';
 
 /**
  * The stack of the version before, by its own code, with workflows in flight; then today's code on the same data; then back, as
@@ -64,8 +65,7 @@ export async function measureUpgrade(options: {
   let running: Stack | undefined;
   try {
     running = await stack(old);
-    const sweepId = await putInFlight(running.api);
-    await midway(running.api, sweepId);
+    const sweepId = await midway(running.api, await putInFlight(running.api));
     const open = await openWorkflows(running);
     say(`${version} has ${open.length} workflows in flight`);
     await running.stop();
@@ -228,6 +228,7 @@ async function putInFlight(api: ApiClient): Promise<string> {
     { title: 'Shall we upgrade?', text: 'From the version before to this one.', discussion: '1h', vote: '1h' },
     randomUUID(),
   );
+  await liveOn(api, { seed: 1, days: 20 });
   return (await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' }, randomUUID())).id;
 }
 
@@ -240,11 +241,14 @@ interface Sweep {
 
 const sweepOf = (api: ApiClient, id: string) => api.get<Sweep>(`/sweeps/${encodeURIComponent(id)}`);
 
-async function midway(api: ApiClient, id: string): Promise<void> {
+/** @returns the cycle's own id: one that is asked for while another runs may be that one */
+async function midway(api: ApiClient, asked: string): Promise<string> {
+  let sweepId = asked;
   for (;;) {
-    const { state, total, counts } = await sweepOf(api, id);
+    const { id, state, total, counts } = await sweepOf(api, sweepId);
+    sweepId = id;
     if (state !== 'running') throw new Error('the cycle was over before its middle: more --agents');
-    if (total > 0 && counts.done >= total * 0.2) return;
+    if (total > 0 && counts.done >= total * 0.2) return id;
     await pause(200);
   }
 }
