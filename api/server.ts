@@ -239,6 +239,7 @@ function registerErrors(app: Api, { log }: ApiDeps): void {
     const known = asDomainError(err);
     const problem = problemOf(known, request.id);
     if (problem.status >= 500) log.error({ err, requestId: request.id, code: known.code }, 'request failed');
+    if (known.retryAfterSeconds !== undefined) void reply.header('retry-after', Math.ceil(known.retryAfterSeconds));
     return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   });
 }

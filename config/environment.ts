@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -331,12 +331,16 @@ function withSecretFiles(variables: Variables): { values: Record<string, string>
   return { values, errors };
 }
 
+/** IPv6 spellings of IPv4: their last 32 bits are the address. */
+const mappedIpv4 = new BlockList();
+mappedIpv4.addSubnet('::ffff:0.0.0.0', 96, 'ipv6');
+
 function isProxy(text: string): boolean {
   const [address = '', bits, ...rest] = text.split('/');
   const family = isIP(address);
   if (family === 0 || rest.length > 0) return false;
   if (bits === undefined) return true;
-  const [least, most] = family === 4 ? [16, 32] : [48, 128];
+  const [least, most] = family === 4 ? [16, 32] : [mappedIpv4.check(address, 'ipv6') ? 96 + 16 : 48, 128];
   return /^\d{1,3}$/.test(bits) && Number(bits) >= least && Number(bits) <= most;
 }
 

@@ -62,7 +62,9 @@ export function createPasswordStore(db: Database) {
     );
     const { failures, wait } = rows[0]!;
     if (wait > 0)
-      throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`);
+      throw new DomainError('RATE_LIMITED', `too many wrong passwords; wait ${wait} s, or ask for a sign-in link`, {
+        retryAfterSeconds: wait,
+      });
     const next = waitSeconds(by, failures);
     if (next === 0) return null;
     const locked = await sql<{
@@ -150,7 +152,7 @@ export function createPasswordStore(db: Database) {
      * for programs stay.
      * @param hash undefined: takes it away
      * @param before what the password before was found to be; undefined: they signed in just now
-     * @returns how many were ended
+     * @returns how many were ended; none where there is no password to take away
      * @throws UNAUTHENTICATED, FORBIDDEN where the caller was signed out meanwhile, or the password before changed: whoever did so comes first
      * @throws CONFLICT without an address that is known to be theirs: nobody could sign in by it, or get back in without it
      */
@@ -176,10 +178,17 @@ export function createPasswordStore(db: Database) {
         );
       await assertStill(tx, { userId, tokenId, before });
       const ownerId = user.operatorId ?? userId;
-      if (hash === undefined) await sql`delete from passwords where user_id = ${userId}`.execute(tx);
-      else
+      if (hash === undefined) {
+        const { numAffectedRows } = await sql`delete from passwords where user_id = ${userId}`.execute(tx);
+        // Nothing changes, so nothing ends and nobody is told that it did.
+        if (numAffectedRows === 0n) return 0;
+      } else {
         await sql`insert into passwords (user_id, owner_id, hash) values (${userId}, ${ownerId}, ${hash})
           on conflict (user_id) do update set hash = excluded.hash, changed_at = clock_timestamp()`.execute(tx);
+        // Wrong tries were at the one before: whoever forgot it and was locked out signs in by the new one at once. After the user's row,
+        // as signing in takes them.
+        await sql`delete from password_tries where key = ${triedKey('account', user.address)}`.execute(tx);
+      }
       const ended = await endSignIns(tx, userId, tokenId);
       const type = hash === undefined ? 'user.password_removed' : 'user.password_changed';
       await appendEvents(tx, [{ ownerId, type, subject: userId }]);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { callerNetwork } from '../../domain/caller-networks.ts';
-import { DomainError } from '../../domain/errors.ts';
+import { DomainError, type FieldError } from '../../domain/errors.ts';
 import { mailAddressSchema } from '../../domain/mail-addresses.ts';
 import { newPasswordSchema, passwordLength, passwordOf } from '../../domain/passwords.ts';
 import type { Principal } from '../../stores/principals.ts';
@@ -12,6 +12,23 @@ import { isWhole, setSession } from '../sessions.ts';
 import type { Api } from '../types.ts';
 
 const typedSchema = z.string().min(1).max(passwordLength.most);
+
+/** The same whether somebody has the address, and a password, or not. */
+const wrongPassword: FieldError = {
+  path: 'password',
+  rule: 'is not that of the address',
+  mend: 'Type both again, or ask for a sign-in link.',
+};
+const lackingCurrent: FieldError = {
+  path: 'current',
+  rule: 'is missing, and you did not sign in within the last 15 minutes',
+  mend: 'Sign in anew, by a mailed link or the password; PUT takes `current` in place of that.',
+};
+const wrongCurrent: FieldError = {
+  path: 'current',
+  rule: 'is not the password before',
+  mend: 'Type it again, or sign in anew by a mailed link, which needs no `current`.',
+};
 
 export function passwordRoutes(app: Api, { db, passwords, passwordHasher, principals }: ApiContext): void {
   app.route({
@@ -37,11 +54,14 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
     handler: async (request, reply) => {
       const { address, as } = request.body;
       if (request.query.dryRun) return { dryRun: true as const, would: 'sign in, if the password is right' };
-      const tried = await passwords.begin({ address, network: callerNetwork(request.ip) });
-      const isRight = await passwordHasher.verify(tried.hash, passwordOf(request.body.password));
+      const { tried, isRight } = await passwordHasher.judge(
+        () => passwords.begin({ address, network: callerNetwork(request.ip) }),
+        passwordOf(request.body.password),
+      );
       const kind = as === 'token' ? 'bearer' : 'session';
       const signedIn = isRight ? await passwords.signIn(tried, kind) : undefined;
-      if (signedIn === undefined) throw new DomainError('UNAUTHENTICATED', 'the address or the password is wrong');
+      if (signedIn === undefined)
+        throw new DomainError('UNAUTHENTICATED', 'the address or the password is wrong', { fields: [wrongPassword] });
       const { id, ownerId, role, secret } = signedIn;
       request.signedIn = { ownerId, tokenId: id, kind, role };
       if (as === 'token') return { role, token: secret };
@@ -110,12 +130,15 @@ export function passwordRoutes(app: Api, { db, passwords, passwordHasher, princi
       throw new DomainError(
         'FORBIDDEN',
         'this needs the password before, or that you signed in within the last 15 minutes',
+        { fields: [lackingCurrent] },
       );
     }
     const address = await passwords.addressOf(caller.ownerId);
-    const tried = await passwords.begin({ address, network: callerNetwork(ip) });
-    if (!(await passwordHasher.verify(tried.hash, passwordOf(current))))
-      throw new DomainError('FORBIDDEN', 'the password before is another one');
+    const { tried, isRight } = await passwordHasher.judge(
+      () => passwords.begin({ address, network: callerNetwork(ip) }),
+      passwordOf(current),
+    );
+    if (!isRight) throw new DomainError('FORBIDDEN', 'the password before is another one', { fields: [wrongCurrent] });
     await passwords.forgive(tried);
     return tried.hash;
   }

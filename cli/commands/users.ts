@@ -106,7 +106,7 @@ export function userCommands(program: Command): void {
     .description('swap a sign-in link, or address and password, for a token of 30 days, at SOULFRA_URL')
     .action(async (link: string | undefined, { address }: { address?: string }, command: Command) => {
       const { json } = outputOf(command);
-      const signedIn = await (address === undefined ? byLink(link) : byPassword(address));
+      const signedIn = await (address === undefined ? byLink(link) : byPassword(address, link));
       if (json) return printJson(signedIn);
       line(signedIn.token);
     });
@@ -124,7 +124,8 @@ function byLink(link: string | undefined): Promise<SignedIn> {
   return stranger().post<SignedIn>('/sessions', { once, as: 'token' });
 }
 
-async function byPassword(address: string): Promise<SignedIn> {
+async function byPassword(address: string, link: string | undefined): Promise<SignedIn> {
+  if (link !== undefined) throw badInput('Both a link and --address were given', 'Give one of them.');
   const [password] = await hiddenLines(['Password']);
   return stranger().post<SignedIn>('/sign-ins', { address, password, as: 'token' });
 }

@@ -22,7 +22,7 @@ import type { Secrets } from '../embedded/secrets.ts';
 import { spoolOf } from '../embedded/scratch-folders.ts';
 import { readStamp } from '../embedded/version.ts';
 import { type AddEntry, compareFile, readArchive, writeArchive } from './archive.ts';
-import { dataFiles, readDataFile } from './data-files.ts';
+import { dataFiles, keysFile, readDataFile } from './data-files.ts';
 import { fullDisk, mustOwn, needRoom, sizeOf } from './folders.ts';
 import type { Seal } from './seal.ts';
 import { onEnd } from './on-end.ts';
@@ -123,7 +123,12 @@ async function make(
   try {
     needRoom(spool, sizeOf(temporalFile) + sizeOf(`${temporalFile}-wal`), 'a copy of Temporal’s database');
     progress('taking one moment of both databases');
-    const temporal = await takeTemporal(temporalFile, () => snapshot.take());
+    let keys: Buffer | undefined;
+    const temporal = await takeTemporal(temporalFile, () => {
+      // Before the rows: of a rotation that ends from here on the archive has the keys before, too.
+      keys = readDataFile(home.path(keysFile));
+      return snapshot.take();
+    });
     const madeAt = new Date().toISOString();
     const { migrations, major, bytes } = await snapshot.head();
     needRoom(folder, expected(folder, tagOf(origin), bytes + sizeOf(temporalFile)), 'the backup');
@@ -145,7 +150,7 @@ async function make(
       temporal: readStamp(home)?.temporal ?? '',
     };
     const written = await writeArchive(part, seal, head, (add) =>
-      fill(add, { snapshot, home, temporalCopy, bytes, progress }),
+      fill(add, { snapshot, home, keys, temporalCopy, bytes, progress }),
     );
     progress('reading it back');
     await compareFile(part, written);
@@ -177,6 +182,8 @@ function expected(folder: string, tag: string, dataBytes: number): number {
 interface Source {
   snapshot: Snapshot;
   home: Home;
+  /** As they were before the snapshot. */
+  keys: Buffer | undefined;
   temporalCopy: string;
   bytes: number;
   progress: Progress;
@@ -184,10 +191,10 @@ interface Source {
 
 async function fill(
   add: AddEntry,
-  { snapshot, home, temporalCopy, bytes, progress }: Source,
+  { snapshot, home, keys, temporalCopy, bytes, progress }: Source,
 ): Promise<Pick<BackupManifest, 'tables' | 'sequences' | 'ledger'>> {
   for (const { name, file } of dataFiles(home.dir)) {
-    const content = readDataFile(file);
+    const content = file === home.path(keysFile) ? keys : readDataFile(file);
     if (content !== undefined) await add(name, content);
   }
   await add('temporal.db', { file: temporalCopy, bytes: sizeOf(temporalCopy) });

@@ -2,8 +2,11 @@ import { chmodSync, copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSyn
 import { dirname, join, normalize } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 
+/** The keys that rows are sealed under, and the passwords of the servers. */
+export const keysFile = 'secrets.json';
+
 /** Of the data folder, beside Postgres and Temporal's database: what is not made anew. */
-const kept = ['secrets.json', 'operator.token', 'birth.json', 'trust.yaml', 'mail', 'tls', 'edge.json'];
+const kept = [keysFile, 'operator.token', 'birth.json', 'trust.yaml', 'mail', 'tls', 'edge.json'];
 
 const prefix = 'files/';
 

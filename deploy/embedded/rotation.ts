@@ -34,9 +34,22 @@ const mostPasses = 5;
  * Ends a rotation that was begun: seals every row anew and forgets the keys before. Before any worker starts, so nobody else changes
  * what is sealed. Where it fails the fleet starts with both keys, and the next start goes on.
  */
-export async function finishRotation(home: Home, secrets: Secrets, api: ApiClient, screen: Screen): Promise<void> {
+export async function finishRotation(
+  { home, secrets, env }: { home: Home; secrets: Secrets; env: Env },
+  api: ApiClient,
+  screen: Screen,
+): Promise<void> {
   if (secrets.secretKeyOld === undefined && secrets.webhookKeyOld === undefined) return;
   const step = screen.step('Keys');
+  // The API has none of our keys of that kind, so it would leave those rows as they are, under a key that is then forgotten.
+  const theirs = ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY'].filter((name) => given(env, name));
+  if (theirs.length > 0) {
+    const many = theirs.length > 1;
+    step.fail(
+      `${theirs.join(' and ')} of the environment ${many ? 'are in place of keys that rotate' : 'is in place of a key that rotates'}: start once without ${many ? 'them' : 'it'}; all keys of secrets.json are kept`,
+    );
+    return;
+  }
   try {
     const { resealed, unreadable } = await resealAll(api, (rows) => step.progress(`${rows} secrets sealed anew`));
     endRotation(home, secrets);

@@ -167,7 +167,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);
-    await finishRotation(home, secrets, api, screen);
+    await finishRotation({ home, secrets, env }, api, screen);
     writeStamp(home, { ...app, postgresMajor: services.postgresMajor, temporal: services.temporal });
 
     prometheus?.scrapeApi((await appliedFleet(api)).metrics);

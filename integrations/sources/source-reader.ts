@@ -33,8 +33,6 @@ export interface ReadFrom {
 }
 
 export class SourceFailure extends DomainError {
-  /** What the other side asked for. */
-  readonly retryAfterSeconds: number | undefined;
   /** It says that it will not come back. */
   readonly gone: boolean;
 
@@ -43,9 +41,9 @@ export class SourceFailure extends DomainError {
     message: string,
     options: { retryAfterSeconds?: number | undefined; gone?: boolean; cause?: unknown } = {},
   ) {
-    super(code, message, { cause: options.cause });
+    // What the other side asked for.
+    super(code, message, { cause: options.cause, retryAfterSeconds: options.retryAfterSeconds });
     this.name = 'SourceFailure';
-    this.retryAfterSeconds = options.retryAfterSeconds;
     this.gone = options.gone ?? false;
   }
 }

@@ -20,7 +20,9 @@ create index password_tries_at on password_tries (tried_at);
 
 -- Whether it was made by signing in, not for a program: these end when the password changes.
 alter table tokens add column signed_in boolean not null default false;
-update tokens set signed_in = true where kind = 'session';
+-- Programs that signed in have what a link or an invitation was swapped for, by its name.
+update tokens set signed_in = true
+  where kind = 'session' or (kind = 'bearer' and service_id is null and name in ('mailed link', 'invitation'));
 
 alter table mails drop constraint mails_template_check,
   add constraint mails_template_check check (template in

@@ -18,7 +18,8 @@ import { openHome } from '../../deploy/embedded/home.ts';
 import { isAlive, type ProcessRef } from '../../deploy/embedded/processes.ts';
 import { sweepScratch } from '../../deploy/embedded/scratch-folders.ts';
 import { openBackupLog } from '../../stores/backup-log.ts';
-import { writeArchive } from '../../deploy/backup/archive.ts';
+import { createBackup } from '../../deploy/backup/create.ts';
+import { readArchive, writeArchive } from '../../deploy/backup/archive.ts';
 import { archiveName, type BackupRecord, backupFormat, manifestName, nameOf } from '../../domain/backups.ts';
 import { accountOf } from '../../domain/ledger.ts';
 import { defaultSaleWeights, splitSale } from '../../domain/shares.ts';
@@ -457,6 +458,36 @@ test('a drill restores beside the running fleet, says what it found, and leaves 
     'select state, rto_seconds > 0 as timed from restore_drills order by started_at desc limit 1',
   );
   expect(rows).toEqual([{ state: 'done', timed: true }]);
+});
+
+test('of a rotation that ends while the rows are copied, the archive has the keys before: those that its rows are under', async () => {
+  const home = openHome(stage.env, '/');
+  const file = home.path('secrets.json');
+  const before = readFileSync(file);
+  const seal = () => openSeal({ keyFile: stage.env.SOULFRA_BACKUP_KEY_FILE, passphrase: undefined }, { make: false });
+  try {
+    const { archive } = await createBackup({
+      home,
+      folder: join(stage.folder, 'by-hand'),
+      folders: [],
+      seal,
+      id: undefined,
+      alone: true,
+      app: 'test',
+      progress: (text) => {
+        // The moment of both databases is taken by then.
+        if (text === 'copying Temporal’s database') writeFileSync(file, '{}');
+      },
+    });
+    expect(readFileSync(file, 'utf8')).toBe('{}');
+    const kept: Buffer[] = [];
+    await readArchive(archive, await seal(), async ({ name, content }) => {
+      if (name === 'files/secrets.json') for await (const piece of content) kept.push(piece);
+    });
+    expect(Buffer.concat(kept).equals(before)).toBe(true);
+  } finally {
+    writeFileSync(file, before);
+  }
 });
 
 test('a data folder on a disk of its own is refused before anything is made, with what to do', async ({ skip }) => {

@@ -33,7 +33,7 @@ const signIn = (address: string, typed = password, as = 'token') =>
   api.call('POST', '/v1/sign-ins', { token: null, body: { address, password: typed, as } });
 const meStatus = async (token: string) => (await api.call('GET', '/v1/me', { token })).status;
 
-test('whoever signed in by a link sets a password and signs in by it; a cookie cannot be set for other hosts', async () => {
+test('whoever signed in by a link sets a password and signs in by it; a browser gets a cookie that no script reads and no other site sends', async () => {
   const ada = await addUser('ada@harbour.example');
   expect((await setPassword(ada.signedIn, { password })).status).toBe(200);
   const { rows } = await sql<{ hash: string }>`select hash from passwords where user_id = ${ada.id}`.execute(api.db);
@@ -54,9 +54,14 @@ test('an unknown address, a user without a password and a wrong one are answered
     signIn(grace.address),
     signIn(mary.address, 'something else'),
   ]);
-  const told = answers.map(({ status, json }) => ({ status, code: json['code'], detail: json['detail'] }));
+  const told = answers.map(({ status, json }) => ({
+    status,
+    code: json['code'],
+    detail: json['detail'],
+    errors: json['errors'],
+  }));
   expect(new Set(told.map((answer) => JSON.stringify(answer))).size).toBe(1);
-  expect(told[0]).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+  expect(told[0]).toMatchObject({ status: 401, code: 'UNAUTHENTICATED', errors: [{ path: 'password' }] });
 });
 
 test('wrong passwords cost waits, also where nobody has the address, also all at once; a right one ends the count', async () => {
@@ -68,7 +73,9 @@ test('wrong passwords cost waits, also where nobody has the address, also all at
     const statuses = tries.map(({ status }) => status).toSorted((a, b) => a - b);
     // The sixth is judged and locks.
     expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429, 429]);
-    expect((await signIn(address)).status).toBe(429);
+    const refused = await signIn(address);
+    expect(refused.status).toBe(429);
+    expect(refused.json['detail']).toContain(`wait ${String(refused.headers['retry-after'])} s`);
   }
   await sql`update password_tries set locked_until = now() - interval '1 second'`.execute(api.db);
   expect((await signIn(joan.address)).status).toBe(200);
@@ -88,6 +95,45 @@ test('wrong passwords cost waits, also where nobody has the address, also all at
   expect(await failures()).toBe(2);
   const { rows } = await sql<{ text: string }>`select to_jsonb(t)::text as text from password_tries t`.execute(api.db);
   expect(JSON.stringify(rows)).not.toContain('joan');
+});
+
+test('whoever is locked out and sets another password by a link signs in by it at once', async () => {
+  const lotte = await addUser('lotte@harbour.example');
+  await setPassword(lotte.signedIn, { password });
+  await Promise.all(Array.from({ length: 6 }, () => signIn(lotte.address, 'wrong password')));
+  expect((await signIn(lotte.address)).status).toBe(429);
+  const next = 'another harbour lamp';
+  const would = await api.call('PUT', '/v1/me/password?dryRun=true', {
+    token: lotte.signedIn,
+    body: { password: next },
+  });
+  expect([would.status, (await signIn(lotte.address)).status]).toEqual([200, 429]);
+  expect((await setPassword(lotte.signedIn, { password: next })).status).toBe(200);
+  expect((await signIn(lotte.address, next)).status).toBe(200);
+});
+
+test('a password that is taken away twice, or was never there, ends nothing and is told to nobody', async () => {
+  const nelly = await addUser('nelly@harbour.example');
+  await setPassword(nelly.signedIn, { password });
+  const elsewhere = async () =>
+    (
+      await createPrincipalStore(api.db).issue({
+        ownerId: nelly.id,
+        kind: 'bearer',
+        role: 'member',
+        name: '',
+        signedIn: true,
+      })
+    ).secret;
+  const ended = await elsewhere();
+  const remove = () => api.call('DELETE', '/v1/me/password', { token: nelly.signedIn });
+  expect((await remove()).json).toEqual({ ended: 1 });
+  const after = await elsewhere();
+  expect((await remove()).json).toEqual({ ended: 0 });
+  expect([await meStatus(ended), await meStatus(after)]).toEqual([401, 200]);
+  const told = await sql`select data ->> 'act' as act from mails
+    where template = 'password_notice' and user_id = ${nelly.id} order by act desc`.execute(api.db);
+  expect(told.rows).toEqual([{ act: 'set' }, { act: 'removed' }]);
 });
 
 test('a change ends what the user signed in by elsewhere, and links that are out; tokens of programs stay', async () => {
@@ -121,8 +167,11 @@ test('without the one before it takes a sign-in of just now: no walked-away sess
   expect((await setPassword(rosa.program, { password })).status).toBe(403);
   await setPassword(rosa.signedIn, { password });
   await sql`update tokens set created_at = now() - interval '16 minutes' where owner_id = ${rosa.id}`.execute(api.db);
-  expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp' })).status).toBe(403);
-  expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp', current: 'wrong' })).status).toBe(403);
+  for (const lacking of [{}, { current: 'wrong' }]) {
+    const refused = await setPassword(rosa.signedIn, { password: 'another harbour lamp', ...lacking });
+    expect(refused.status).toBe(403);
+    expect(refused.json['errors']).toMatchObject([{ path: 'current' }]);
+  }
   expect((await setPassword(rosa.signedIn, { password: 'another harbour lamp', current: password })).status).toBe(200);
   const unverified = await addUser('lise@harbour.example', { verified: false });
   expect((await setPassword(unverified.signedIn, { password })).json['code']).toBe('CONFLICT');
@@ -230,6 +279,8 @@ test('the command asks for passwords on stdin, never on its command line, and te
   expect([changed.code, changed.out.includes('1 other sessions')]).toEqual([0, true]);
   const signedIn = await soulfra(['sign-in', '--address', ruth.address], ['another harbour lamp']);
   expect(await meStatus(signedIn.out.trim())).toBe(200);
+  const both = await soulfra(['sign-in', 'sfr_link', '--address', ruth.address], ['another harbour lamp']);
+  expect([both.code, both.err]).toEqual([2, expect.stringContaining('Both a link and --address were given')]);
   const wrong = await soulfra(['sign-in', '--address', ruth.address], [password]);
   expect(wrong.code).not.toBe(0);
   expect(wrong.err).toContain('the address or the password is wrong');

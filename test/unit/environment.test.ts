@@ -60,6 +60,7 @@ describe('the environment', () => {
   test('a proxy is named by address or a narrow network, never everybody', () => {
     const read = (text: string) => apiEnvironment({ ...servers, SOULFRA_TRUST_PROXY: text }).trustProxy;
     expect(read('127.0.0.1, 172.20.0.0/24,fd00:7::/64')).toEqual(['127.0.0.1', '172.20.0.0/24', 'fd00:7::/64']);
+    expect(read('::ffff:172.20.0.0/112')).toEqual(['::ffff:172.20.0.0/112']);
     expect(apiEnvironment(servers).trustProxy).toBeUndefined();
     for (const text of [
       'true',
@@ -71,6 +72,9 @@ describe('the environment', () => {
       '10.0.0.1/33',
       '10.0.0.1/24/1',
       '10.0.0.1,',
+      '::ffff:0.0.0.0/96',
+      '::ffff:10.0.0.0/104',
+      '0:0:0:0:0:ffff:a00:0/111',
     ])
       expect(fieldsOf(() => read(text))['SOULFRA_TRUST_PROXY']).toMatch(/of the proxy alone/);
   });

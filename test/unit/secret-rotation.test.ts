@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { processRef } from '../../deploy/embedded/processes.ts';
-import { temporalPart } from '../../deploy/embedded/temporal.ts';
-import { payloadVariables } from '../../deploy/embedded/rotation.ts';
+import { createApiClient } from '../../deploy/embedded/api-client.ts';
+import { finishRotation, payloadVariables } from '../../deploy/embedded/rotation.ts';
 import {
   beginRotation,
   endRotation,
@@ -16,6 +16,7 @@ import {
   openPayloadKeys,
   openSecrets,
 } from '../../deploy/embedded/secrets.ts';
+import { temporalPart } from '../../deploy/embedded/temporal.ts';
 import { payloadKeysOfHome, secretsOfHome } from '../../deploy/move/secrets.ts';
 import { mostPayloadKeys, payloadKeysOf } from '../../domain/payload-keys.ts';
 import { createSecretBox, secretBoxOf } from '../../integrations/secret-box.ts';
@@ -102,7 +103,7 @@ test('Temporal’s UI is told of the codec where payloads may be encoded, and of
   expect(told()).toEqual([]);
 });
 
-test('whoever changes the keys at this moment is waited for by name; one that was killed is not', () => {
+test('while somebody changes the keys another is refused, by name; one that was killed is in nobody’s way', () => {
   const home = homeAt('locked');
   openSecrets(home);
   const lock = home.path('run', 'secrets.lock');
@@ -112,6 +113,25 @@ test('whoever changes the keys at this moment is waited for by name; one that wa
   writeFileSync(lock, '');
   beginRotation(home);
   expect(openSecrets(home).secretKeyOld).toBeDefined();
+});
+
+test('a key of the environment in the place of one that rotates: nothing is sealed anew, and no key is forgotten', async () => {
+  const home = homeAt('environment');
+  openSecrets(home);
+  beginRotation(home);
+  const secrets = openSecrets(home);
+  // Whoever asks it has not understood: nothing listens there.
+  const api = createApiClient({ url: 'http://127.0.0.1:1', token: '' });
+  for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY_FILE']) {
+    const told: string[] = [];
+    const step = { progress: () => undefined, done: () => undefined, fail: (text: string) => void told.push(text) };
+    const screen = { line: () => undefined, step: () => step };
+    await finishRotation({ home, secrets, env: { [name]: 'theirs' } }, api, screen);
+    expect(told).toEqual([
+      `${name.replace('_FILE', '')} of the environment is in place of a key that rotates: start once without it; all keys of secrets.json are kept`,
+    ]);
+  }
+  expect(openSecrets(home)).toEqual(secrets);
 });
 
 test('killed at any moment of rotations after rotations: the file is whole, and what was sealed still opens', async () => {

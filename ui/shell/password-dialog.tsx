@@ -71,7 +71,7 @@ export function PasswordDialog({ onClose }: { onClose: () => void }) {
           onChange={(event) => setCurrent(event.target.value)}
         />
         <p role="alert" className="field-error">
-          {save.error?.fields[0]?.mend ?? save.error?.message}
+          {save.error?.fields.find(({ path }) => path === 'password')?.mend ?? save.error?.message}
         </p>
       </form>
     </Dialog>
