@@ -51,7 +51,8 @@ export interface PublishedPort {
 
 const places = containerPlaces();
 
-export function composeService(part: PartOfCompose): Record<string, unknown> {
+/** @param network of the file, which all share that are not on the host's own */
+export function composeService(part: PartOfCompose, network = 'inner'): Record<string, unknown> {
   // A file that is missing is told, and not made a folder.
   const mount = (from: string, file: string, target: string) => ({
     type: 'bind',
@@ -96,7 +97,7 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
       ? { network_mode: 'host' }
       : {
           networks: {
-            inner: {
+            [network]: {
               ...(part.aliases === undefined ? {} : { aliases: part.aliases }),
               ...(part.address === undefined ? {} : { ipv4_address: part.address }),
             },

@@ -177,9 +177,12 @@ export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').
 export const hashLabel = 'soulfra.hash';
 
 function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
+  // Two files of one host must not want one network: only that with the proxy has its addresses named.
+  const isProxied = 'proxy' in parts;
+  const network = isProxied ? 'proxied' : 'inner';
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
-      const made = composeService(part);
+      const made = composeService(part, network);
       return [service, { ...made, labels: { [hashLabel]: hashOf(made, files) } }];
     }),
   );
@@ -193,8 +196,7 @@ function composeText(site: DeploySite, name: string, parts: Parts, files: KitFil
   const project = {
     name: projectOf(name),
     services,
-    // Two files of one host must not want one network: only that with the proxy has it named.
-    networks: { inner: 'proxy' in parts ? proxiedNetwork(site) : {} },
+    networks: { [network]: isProxied ? proxiedNetwork(site) : {} },
     // By one name in every file, so that a promoted standby finds its data.
     volumes: Object.fromEntries(volumes.map((volume) => [volume, { name: `soulfra_${volume}` }])),
   };

@@ -119,11 +119,11 @@ test('the API believes the proxy’s own address about callers and TLS, which no
   const kit = composeKit(site, shipped);
   for (const name of ['coordination.yaml', 'standby.yaml']) {
     const { api, proxy } = servicesOf(kit.get(name)!);
-    expect(proxy!.networks, name).toEqual({ inner: { ipv4_address: '10.20.30.250' } });
+    expect(proxy!.networks, name).toEqual({ proxied: { ipv4_address: '10.20.30.250' } });
     expect(api!.environment!['SOULFRA_TRUST_PROXY'], name).toBe('10.20.30.250');
     const { networks } = parse(kit.get(name)!) as { networks: object };
     expect(networks, name).toEqual({
-      inner: { ipam: { config: [{ subnet: '10.20.30.0/24', ip_range: '10.20.30.0/25' }] } },
+      proxied: { ipam: { config: [{ subnet: '10.20.30.0/24', ip_range: '10.20.30.0/25' }] } },
     });
   }
   // On the host of the standby two files run beside each other.

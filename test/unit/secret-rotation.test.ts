@@ -8,7 +8,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { processRef } from '../../deploy/embedded/processes.ts';
 import { createApiClient } from '../../deploy/embedded/api-client.ts';
-import { temporalPart } from '../../deploy/embedded/temporal.ts';
 import { finishRotation, payloadVariables } from '../../deploy/embedded/rotation.ts';
 import {
   beginRotation,
@@ -17,6 +16,7 @@ import {
   openPayloadKeys,
   openSecrets,
 } from '../../deploy/embedded/secrets.ts';
+import { temporalPart } from '../../deploy/embedded/temporal.ts';
 import { payloadKeysOfHome, secretsOfHome } from '../../deploy/move/secrets.ts';
 import { mostPayloadKeys, payloadKeysOf } from '../../domain/payload-keys.ts';
 import { createSecretBox, secretBoxOf } from '../../integrations/secret-box.ts';
