@@ -135,6 +135,7 @@ async function fenceOld(options: PromoteOptions): Promise<Fenced> {
   const { site, host, fence } = options;
   const old = site.coordination.id;
   const address = site.addresses[old]!;
+  // Why it does not answer makes no difference: its ports say whether anything of it lives.
   const waitsFor = await host.ask('primary', 'show synchronous_standby_names').catch(() => undefined);
   if (waitsFor !== undefined) {
     if (!waitsFor.includes(fencedName) && !fence)
