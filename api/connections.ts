@@ -3,8 +3,10 @@ import { Client, Connection } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry/lib/client/index.js';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../config/payload-codec.ts';
 import type { ServerTls } from '../config/tls.ts';
 import { createEmbedders } from '../integrations/embeddings/embedders.ts';
+import { announcePayloadKey } from '../integrations/payload-keys.ts';
 import { secretBoxOf } from '../integrations/secret-box.ts';
 import { openSigningKey } from '../integrations/signing.ts';
 import { createApiMetrics } from '../observability/api-metrics.ts';
@@ -19,6 +21,8 @@ export interface ConnectionSettings {
   temporalNamespace: string;
   /** Absent: all three in the clear. */
   tls?: ServerTls | undefined;
+  /** By what payloads are encoded and read; absent: neither. */
+  payloads?: PayloadSettings;
   controlSocket?: string | undefined;
   temporalUi?: string | undefined;
   publicUrl?: string | undefined;
@@ -51,9 +55,14 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     connectTimeout: '3 seconds',
     ...(settings.tls && { tls: settings.tls.temporal }),
   });
+  const { temporalNamespace: namespace } = settings;
+  const payloads = createPayloads(settings.payloads, {
+    announce: (keyId) => announcePayloadKey(connection, { namespace, keyId, log }),
+  });
   const temporal = new Client({
     connection,
-    namespace: settings.temporalNamespace,
+    namespace,
+    dataConverter: dataConverterOf(payloads),
     ...(settings.traced && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
   });
   const redis = connectRedis(settings.redisUrl, log, settings.tls?.redis);
@@ -69,6 +78,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     temporalUi: settings.temporalUi,
+    payloads,
     publicUrl: settings.publicUrl,
     embedderOf: embedders.of,
     secretBox: secretBoxOf(settings.secretKey, settings.secretKeyOld),

@@ -24,6 +24,7 @@ import { blessingRoutes } from './routes/blessings.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { clusterRoutes } from './routes/clusters.ts';
 import { globeRoutes } from './routes/globe.ts';
+import { codecRoutes } from './routes/codec.ts';
 import { creditRoutes } from './routes/credits.ts';
 import { doctorRoutes } from './routes/doctor.ts';
 import { downloadRoutes } from './routes/downloads.ts';
@@ -199,6 +200,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     takedownRoutes,
     signingKeyRoutes,
     secretRoutes,
+    codecRoutes,
     licenseRoutes,
     licenseUseRoutes,
     licenseChangeRoutes,

@@ -9,6 +9,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import type { Payloads } from '../config/payload-codec.ts';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import type { Role } from '../domain/states.ts';
 import type { SecretBox } from '../integrations/secret-box.ts';
@@ -25,6 +26,8 @@ export interface ApiDeps {
   listen: ListenerFactory;
   /** Over a lazy connection: Temporal may come later than the API. */
   temporal: Client;
+  /** By what payloads in Temporal are encoded and read, and what the client of `temporal` does it with. */
+  payloads: Payloads;
   /** Absent or away: limits are counted in this process. */
   redis: Redis | undefined;
   /** Unix socket of the embedded supervisor; absent elsewhere. */
@@ -75,8 +78,10 @@ declare module 'fastify' {
     anyScope?: boolean;
     /** A POST that changes nothing: it asks with more than an address holds. @default false */
     reads?: boolean;
-    /** false: no write to account for, such as a renewal every few seconds or a call that leaves nothing behind. @default true */
+    /** false: no write to account for, such as a renewal every few seconds or a call that leaves nothing behind. true: kept although it only reads. @default each write */
     audit?: boolean;
+    /** Origins besides our own whose pages may ask with the session of their browser, such as that of Temporal's UI. */
+    origins?: readonly string[];
   }
   interface FastifyRequest {
     /** Null only on routes of role `none`. */

@@ -1,14 +1,24 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { appVersion } from '../config/app-version.ts';
 import { loadFleetFile } from '../config/fleet-file.ts';
 import { fileChanges, writeFolder } from '../deploy/compose/folder.ts';
-import { hostParts, programMends, type Programs } from '../deploy/compose/host-parts.ts';
+import {
+  type HostPart,
+  hostParts,
+  programMends,
+  type Programs,
+  promotedHostParts,
+} from '../deploy/compose/host-parts.ts';
 import { hostKit, readShipped } from '../deploy/compose/kit.ts';
+import { promoteStandby } from '../deploy/compose/promote.ts';
+import { unitFiles } from '../deploy/compose/units.ts';
 import { createApiClient } from '../deploy/embedded/api-client.ts';
 import { machinesReady, seedWorld } from '../deploy/embedded/birth.ts';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
@@ -18,21 +28,33 @@ import { createScreen } from '../deploy/embedded/screen.ts';
 import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
+import { benchStandby, forwardApi } from './support/deploy-standby.ts';
+import { measureUpgrade } from './support/deploy-upgrade.ts';
+import { liveOn } from './support/live-on.ts';
 
 /**
  * Two boxes, each a network of its own with one cable between them, made by the kit from nothing: `soulfra deploy init` and the
- * programs and settings that its parts have on hosts without Docker. Then: who is refused; the cable is cut in mid-cycle; the
- * coordinating box loses its power in mid-cycle. What was acknowledged (a reflection that the API has shown) must be there at the end.
- * `--cut=SECONDS` (60), `--agents=N` (90). Needs root, and on PATH what deploy/compose/host-parts.ts names.
+ * programs and settings that its parts have on hosts without Docker; the second box is the standby. Then: who is refused; the cable is
+ * cut in mid-cycle; the coordinating box loses its power in mid-cycle. It loses its power and the disk of its Postgres, and is restored
+ * from its repository: the ledger must be the same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`). Last
+ * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
+ * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
+ * version before, and back (support/deploy-upgrade.ts).
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
+ * packages. Boxes need root, and on PATH what deploy/compose/host-parts.ts names.
  */
 
 const addresses = { pc2: '10.97.0.1', mainpc: '10.97.0.2' } as const;
 const networks = { here: `sfra${process.pid}`, there: `sfrb${process.pid}` };
 const insideFlag = 'inside';
+/** Where this bench reaches the API of the promoted box. */
+const promotedApiPort = 17_001;
 const { values } = parseArgs({
   options: {
     cut: { type: 'string', default: '60' },
     agents: { type: 'string', default: '90' },
+    only: { type: 'string' },
+    previous: { type: 'string' },
     [insideFlag]: { type: 'string' },
   },
 });
@@ -50,11 +72,7 @@ const fields = [
 ];
 
 /** What has no measurement yet says so, and is no figure. */
-const why: Record<string, string> = {
-  restore_equal: 'a deployment has no backup of its own yet; `soulfra backup` is for what `npm start` runs',
-  upgrade_nondeterminism: 'no upgrade from an earlier version is done here yet',
-  rpo_s: 'needs a disk that is lost: a standby that is promoted, or a restore',
-};
+const why: Record<string, string> = {};
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const ip = (...args: string[]) => {
@@ -69,16 +87,45 @@ function lacking(): string[] {
   return [...(process.getuid?.() === 0 ? [] : ['root']), ...programs];
 }
 
-/** Makes the two networks, and runs this file anew in the first of them. */
+type Figures = Record<string, unknown> & { why?: Record<string, string> };
+
 async function outside(): Promise<number> {
+  const figures: Figures = {};
+  let code = 0;
+  if (values.only !== 'upgrade') {
+    const boxes = await inBoxes();
+    Object.assign(figures, boxes.figures);
+    code = boxes.code;
+  } else for (const name of fields) why[name] ??= 'left out by --only=upgrade';
+  if (values.only !== 'boxes') {
+    const work = mkdtempSync(join(tmpdir(), 'soulfra-upgrade-bench-'));
+    // Postgres runs as another user, who has to pass through.
+    chmodSync(work, 0o755);
+    try {
+      const { previous } = values;
+      Object.assign(figures, await measureUpgrade({ work, previous, agents: Number(values.agents), say }));
+    } catch (err) {
+      say(err instanceof Error ? (err.stack ?? err.message) : String(err));
+      why['upgrade_nondeterminism'] = 'the run ended before it';
+      code = 1;
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  } else why['upgrade_nondeterminism'] = 'left out by --only=boxes';
+  const told = { ...why, ...figures.why };
+  const lacks = fields.filter((name) => figures[name] === undefined || figures[name] === null);
+  const reasons = Object.fromEntries(lacks.map((name) => [name, told[name] ?? 'the run ended before it']));
+  const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
+  process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
+  return code;
+}
+
+/** Makes the two networks, and runs this file anew in the first of them. */
+async function inBoxes(): Promise<{ code: number; figures: Figures }> {
   const lacks = lacking();
   if (lacks.length > 0) {
     const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-    const nothing = Object.fromEntries(fields.map((name) => [name, null]));
-    process.stdout.write(
-      `${JSON.stringify({ ...nothing, why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) })}\n`,
-    );
-    return 1;
+    return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) } };
   }
   const { here, there } = networks;
   try {
@@ -101,14 +148,25 @@ async function outside(): Promise<number> {
       ...process.argv.slice(2),
       `--${insideFlag}=${there}`,
     ];
-    const child = spawn('ip', args, { stdio: 'inherit' });
+    const child = spawn('ip', args, { stdio: ['inherit', 'pipe', 'inherit'] });
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
-    return await new Promise((resolve, reject) =>
-      child.once('error', reject).once('exit', (code) => resolve(code ?? 1)),
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const code = await new Promise<number>((resolve, reject) =>
+      child.once('error', reject).once('close', (code) => resolve(code ?? 1)),
     );
+    const last = said.trim().split('\n').at(-1)!;
+    return { code, figures: last === '' ? {} : (JSON.parse(last) as Figures) };
   } finally {
     for (const network of [here, there]) spawnSync('ip', ['netns', 'del', network]);
   }
+}
+
+interface ClusterFigures {
+  rows: number;
+  ledger: { transfers: number; hash: string };
+  rpoSeconds: number;
+  rtoSeconds: number;
 }
 
 interface Sweep {
@@ -129,42 +187,49 @@ async function inside(there: string): Promise<number> {
   fleet.agents = {};
   for (const archetype of fleet.archetypes) archetype.count = Math.max(1, Math.round(archetype.count * share));
   fleet.deploy.addresses = { ...addresses };
+  fleet.deploy.standby = 'mainpc';
   const site = deploySite(fleet);
   const programs = Object.fromEntries(
     Object.keys(programMends).map((name) => [name, onPath(name, process.env)!]),
   ) as Programs;
-  const kit = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
+  const shipped = readShipped(join(repositoryRoot, 'deploy'));
   // Postgres runs as nobody whom the host does not know.
   const owner = postgresUser(process.env, [])!;
-  const write = () => writeFolder(folder, site, kit, new Map(), 'none', owner);
-  await write();
-  const layout = {
-    folder,
+  const layoutIn = (at: string) => ({
+    folder: at,
     root: repositoryRoot,
     node: process.execPath,
     programs,
     app: appVersion(),
     path: process.env['PATH'] ?? '/usr/bin:/bin',
-  };
+  });
+  const kit = hostKit(site, shipped, folder, programs);
+  const write = () => writeFolder(folder, site, kit, new Map(), 'none', owner);
+  await write();
   const [mainpc, pc2] = fleet.machines;
-  const boxOf = (machine: typeof pc2, network: string | undefined) =>
-    createBox({
-      network,
-      parts: hostParts(site, machine!, layout),
-      folder,
-      logs: join(work, 'logs', machine!.id),
-      owner,
-    });
-  const first = boxOf(pc2, undefined);
-  const second = boxOf(mainpc, there);
+  // The other box has a disk of its own: a folder of its own here, with what `init` says that it needs and nothing else.
+  const brought = join(work, 'kit-mainpc');
+  await bringTo(brought, mainpc!.id);
+  const boxOf = (machine: typeof pc2, network: string | undefined, at: string, parts: readonly HostPart[]) =>
+    createBox({ network, parts, folder: at, logs: join(work, 'logs', machine!.id), owner });
+  const first = boxOf(pc2, undefined, folder, hostParts(site, pc2!, layoutIn(folder)));
+  const second = boxOf(mainpc, there, brought, hostParts(site, mainpc!, layoutIn(brought)));
+  const promoted = boxOf(mainpc, there, brought, promotedHostParts(site, mainpc!, layoutIn(brought)));
+  const token = readFileSync(join(folder, 'secrets/operator_token'), 'utf8').trim();
   const api = createApiClient({
     url: 'http://127.0.0.1:17000',
-    token: readFileSync(join(folder, 'secrets/operator_token'), 'utf8').trim(),
+    token,
   });
   const screen = createScreen(process.stderr);
-  const figures: Record<string, unknown> = {};
+  const figures: Figures = {};
+  let forward: ChildProcess | undefined;
+  let cycles = 0;
+  const allOff = async () => {
+    forward?.kill();
+    await Promise.all([first, second, promoted].map((box) => box.powerOff()));
+  };
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void Promise.all([first.powerOff(), second.powerOff()]).then(() => process.exit(1)));
+    process.once(signal, () => void allOff().then(() => process.exit(1)));
   try {
     // As an image ships it: who runs the workers may not write here.
     await workflowBundle();
@@ -192,9 +257,10 @@ async function inside(there: string): Promise<number> {
     await midway(await startCycle(), hear);
     say(`the cable is cut for ${cut} s; ${acknowledged.size} reflections are acknowledged`);
     ip('link', 'set', 'cable', 'down');
+    // Nothing is acknowledged meanwhile, since the copy is behind the cable; what is asked may wait as long.
     for (let second = 0; second < cut; second += 5) {
-      await pause(Math.min(5, cut - second) * 1000);
-      await hear();
+      const heard = hear().catch((err: Error) => say(`not heard with the cable cut: ${err.message}`));
+      await Promise.all([pause(Math.min(5, cut - second) * 1000), Promise.race([heard, pause(5_000)])]);
     }
     ip('link', 'set', 'cable', 'up');
     figures['acknowledged_with_the_cable_cut'] = acknowledged.size;
@@ -206,23 +272,115 @@ async function inside(there: string): Promise<number> {
     say(`the coordinating box has no power; ${acknowledged.size} reflections are acknowledged`);
     await first.up();
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
-    figures['rto_s'] = seconds(dark);
+    figures['power_back_s'] = seconds(dark);
 
-    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    await loseTheDisk(acknowledged, hear);
+
+    await midway(await startCycle(), hear);
+    const gone = Date.now();
+    await first.powerOff();
+    say(`the coordinating box is gone for good; ${acknowledged.size} reflections are acknowledged`);
+    const host = benchStandby({ network: there, folder: brought, owner, copy: second, first: promoted });
+    const asked = { folder: brought, site, standby: mainpc!, fence: false, oldIsOff: false, say };
+    // Cut off where the most is done already, and done again.
+    const takeOver = () => Promise.reject(new Error('killed here'));
+    const cutOff = await promoteStandby({ ...asked, host: { ...host, takeOver } }).catch((err: Error) => err.message);
+    const promotion = await promoteStandby({ ...asked, host });
+    figures['promoted_after_a_kill'] = cutOff === 'killed here';
+    forward = await forwardApi(there, addresses.mainpc, promotedApiPort);
+    const newApi = createApiClient({ url: `http://${addresses.mainpc}:${promotedApiPort}`, token });
+    await machinesReady(newApi, screen, ['mainpc'], () => false);
+    figures['rto_s'] = seconds(gone);
+    figures['promotion_rpo_s'] = promotion.rpoSeconds;
+    const kept = new Set((await newApi.all<{ id: string }>('/reflections')).map(({ id }) => id));
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
+
+    const back = await first.up().then(
+      () => 'came up',
+      (err: Error) => err.message,
+    );
+    figures['old_one_stays_out'] = back.includes('was promoted while this machine was away');
+    if (figures['old_one_stays_out'] !== true) say(`the old one, with power again: ${back}`);
     return 0;
   } catch (err) {
-    say(`${err instanceof Error ? err.stack : String(err)}\n${first.lastLines()}\n${second.lastLines()}`);
+    const lines = [first, second, promoted].map((box) => box.lastLines());
+    say([err instanceof Error ? err.stack : String(err), ...lines].join('\n'));
     figures['healthy'] ??= false;
     return 1;
   } finally {
-    await Promise.all([first.powerOff(), second.powerOff()]);
+    await allOff();
     rmSync(work, { recursive: true, force: true });
-    process.stdout.write(`${JSON.stringify({ ...missing(figures), ...figures, on: 'two network namespaces', why })}\n`);
+    process.stdout.write(`${JSON.stringify({ ...figures, on: 'two network namespaces' })}\n`);
+  }
+
+  async function bringTo(to: string, machineId: string): Promise<void> {
+    for (const part of ['secrets', 'tls', 'authority']) {
+      mkdirSync(to, { recursive: true });
+      const { status, stderr } = spawnSync('cp', ['-a', join(folder, part), to], { encoding: 'utf8' });
+      if (status !== 0) throw new Error(`cp ${part}: ${stderr}`);
+    }
+    const config = hostKit(site, shipped, to, programs);
+    const files = new Map([...config, ...unitFiles(site, layoutIn(to), config, undefined)]);
+    await writeFolder(to, site, files, new Map(), 'none', owner);
+    const needed = new Set(files.get(`machines/${machineId}.files`)!.trim().split('\n'));
+    for (const entry of readdirSync(to, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (entry.isFile() && !needed.has(relative(to, path))) rmSync(path);
+    }
+  }
+
+  /** Backs up, loses box and disk in mid-cycle, and restores from what had left until then. */
+  async function loseTheDisk(acknowledged: Set<string>, hear: () => Promise<void>): Promise<void> {
+    // A ledger without a row is equal to any other.
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const grant = { userId, amount: 1_250, currency: 'EUR', reason: 'what a restore must bring back' };
+    await api.post('/credits/grants', grant, randomUUID());
+    figures['backup'] = await onCluster<object>('create');
+    // It hands everything so far to the repository, and compares it with what can be restored.
+    const drilled = await onCluster<ClusterFigures>('drill');
+    figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    await midway(await startCycle(), hear);
+    say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
+    const lostAt = Date.now();
+    await Promise.all([first.powerOff(), second.powerOff()]);
+    const data = join(folder, 'data/postgres');
+    for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
+    await Promise.all([first.up(), second.up()]);
+    await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
+    figures['restore_rto_s'] = seconds(lostAt);
+    figures['restore_equal'] =
+      restored.ledger.transfers > 0 &&
+      restored.ledger.hash === drilled.ledger.hash &&
+      (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
+    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
+    const gone = [...acknowledged].filter((id) => !kept.has(id));
+    figures['lost_with_the_disk'] = gone.length;
+    for (const id of gone) acknowledged.delete(id);
+  }
+
+  /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
+  async function onCluster<Result>(...args: string[]): Promise<Result> {
+    const { environment } = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+    const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
+    const program = join(repositoryRoot, 'deploy/cluster/main.ts');
+    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let last = '';
+    for await (const text of createInterface({ input: child.stdout })) last = text;
+    const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
+    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    return told.result;
   }
 
   async function startCycle(): Promise<string> {
+    cycles += 1;
+    if (cycles > 1) await liveOn(api, { seed: cycles, days: 20 });
     return (await api.post<{ id: string }>('/sweeps', { trigger: 'call', agents: 'all' })).id;
   }
 
@@ -257,11 +415,6 @@ function refusals(there: string, folder: string, work: string): Record<string, s
   );
   if (status !== 0) throw new Error(`the tries ended by ${status}: ${stderr}`);
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, string>;
-}
-
-function missing(figures: Record<string, unknown>): Record<string, null> {
-  for (const name of fields) if (figures[name] === undefined) why[name] ??= 'the run ended before it';
-  return Object.fromEntries(fields.filter((name) => figures[name] === undefined).map((name) => [name, null]));
 }
 
 const seconds = (since: number) => Math.round((Date.now() - since) / 100) / 10;

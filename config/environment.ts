@@ -9,8 +9,10 @@ import { explainIssues } from '../domain/field-errors.ts';
 import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
 import { notifySecretsOf } from '../domain/notify.ts';
+import { mostPayloadKeys, payloadKeysOf } from '../domain/payload-keys.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
+import type { PayloadSettings } from './payload-codec.ts';
 import type { TlsFiles } from './tls.ts';
 
 /** Read only here: the one place that looks at the process's environment. */
@@ -25,6 +27,7 @@ const secretNames = [
   'SOULFRA_MACHINE_KEY',
   'SOULFRA_MIRROR_URL',
   'SOULFRA_MODEL_KEY',
+  'SOULFRA_PAYLOAD_KEYS',
   'SOULFRA_SECRET_KEY',
   'SOULFRA_SECRET_KEY_OLD',
   'SOULFRA_SIGNING_KEY',
@@ -88,6 +91,36 @@ function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
     refuse('DATABASE_URL', 'must not name ssl parameters where SOULFRA_TLS_CA_FILE is set');
 }
 
+/** What Temporal is given may be encoded by a ring of keys (docs/security.md#payloads). */
+const payloads = {
+  SOULFRA_PAYLOAD_CODEC: z.enum(['on', 'off']).default('off'),
+  SOULFRA_PAYLOAD_KEYS: z
+    .string()
+    .refine((text) => payloadKeysOf(text) !== undefined, {
+      error: `must be 1 to ${mostPayloadKeys} keys, each once, of 32 bytes as base64url (43 characters), apart by commas or lines; the first encodes`,
+      params: { mend: "Make one: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='." },
+    })
+    .optional(),
+};
+type PayloadVariables = { SOULFRA_PAYLOAD_CODEC: 'on' | 'off'; SOULFRA_PAYLOAD_KEYS?: string | undefined };
+
+function payloadRules(env: PayloadVariables, context: z.RefinementCtx): void {
+  if (env.SOULFRA_PAYLOAD_CODEC === 'off' || env.SOULFRA_PAYLOAD_KEYS !== undefined) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['SOULFRA_PAYLOAD_KEYS'],
+    message: 'must be set where SOULFRA_PAYLOAD_CODEC is on',
+    params: { mend: 'Set SOULFRA_PAYLOAD_KEYS or SOULFRA_PAYLOAD_KEYS_FILE, the same for the API and every worker.' },
+  });
+}
+
+function payloadSettingsOf(env: PayloadVariables): PayloadSettings {
+  return {
+    keys: payloadKeysOf(env.SOULFRA_PAYLOAD_KEYS ?? '') ?? [],
+    encodes: env.SOULFRA_PAYLOAD_CODEC === 'on',
+  };
+}
+
 /** The key before stands beside the one of now, and is another. */
 function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
@@ -101,6 +134,7 @@ function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementC
 const apiSchema = z
   .object({
     ...servers,
+    ...payloads,
     SOULFRA_API_PORT: port.default(17_000),
     SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
@@ -123,11 +157,13 @@ const apiSchema = z
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
   .superRefine(tlsRules)
+  .superRefine(payloadRules)
   .superRefine(keyRules);
 
 const workerSchema = z
   .object({
     ...servers,
+    ...payloads,
     SOULFRA_SOURCE_FOLDERS: z
       .string()
       .regex(/^\/[^:]*(?::\/[^:]*)*$/, 'must be absolute paths, apart by colons')
@@ -145,6 +181,8 @@ const workerSchema = z
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
     /** Set by `npm run join`, which opens no port. */
     SOULFRA_METRICS: z.literal('off').optional(),
+    /** Set by `soulfra deploy`: whose version of the workflows is the current one. */
+    SOULFRA_WORKER_VERSION: z.enum(['leads', 'follows']).optional(),
     SOULFRA_WEBHOOK_KEY: key,
     SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_NOTIFY_SECRETS: z
@@ -170,6 +208,7 @@ const workerSchema = z
     error: 'must be set where SMTP_URL is',
   })
   .superRefine(tlsRules)
+  .superRefine(payloadRules)
   .superRefine(keyRules);
 
 const cliSchema = z.object({
@@ -227,6 +266,7 @@ const backupSchema = z.object({
   SOULFRA_BACKUP_FOLDER: absolutePath.optional(),
   SOULFRA_BACKUP_KEY_FILE: absolutePath.optional(),
   SOULFRA_BACKUP_PASSPHRASE: z.string().min(12).optional(),
+  SOULFRA_CLUSTER_FILE: absolutePath.optional(),
   XDG_CONFIG_HOME: z.string().min(1).optional(),
 });
 
@@ -333,6 +373,7 @@ export function apiEnvironment(variables: Variables = process.env) {
   const env = read(apiSchema, variables);
   return frozen({
     ...serverAddresses(env),
+    payloads: payloadSettingsOf(env),
     port: env.SOULFRA_API_PORT,
     host: env.SOULFRA_API_HOST,
     trustProxy: env.SOULFRA_TRUST_PROXY,
@@ -354,8 +395,10 @@ export function workerEnvironment(variables: Variables = process.env) {
   const env = read(workerSchema, variables);
   return frozen({
     ...serverAddresses(env),
+    payloads: payloadSettingsOf(env),
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
     withMetrics: env.SOULFRA_METRICS !== 'off',
+    version: env.SOULFRA_WORKER_VERSION,
     sourceFolders: env.SOULFRA_SOURCE_FOLDERS?.split(':') ?? [],
     besideData: env.SOULFRA_EMBEDDED !== undefined,
     outbound: {
@@ -428,6 +471,8 @@ export function backupEnvironment(variables: Variables = process.env) {
     keyFile:
       env.SOULFRA_BACKUP_KEY_FILE ?? join(env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'soulfra', 'backup.key'),
     passphrase: env.SOULFRA_BACKUP_PASSPHRASE,
+    /** Of a deployment, whose cluster is backed up as a whole. */
+    clusterFile: env.SOULFRA_CLUSTER_FILE,
   });
 }
 

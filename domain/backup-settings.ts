@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** `backup` of fleet.yaml: how a fleet that `npm start` runs is backed up (docs/backup.md). */
+/** `backup` of fleet.yaml: how a fleet that `npm start` runs is backed up, and the cluster of a deployment (docs/backup.md). */
 export const backupSettingsSchema = z.strictObject({
   /** Time of day in UTC at which one is made. */
   at: z

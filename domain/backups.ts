@@ -97,7 +97,7 @@ export const backupRecordSchema = z.object({
 });
 export type BackupRecord = z.infer<typeof backupRecordSchema>;
 
-export function rowsOf({ tables }: Pick<BackupManifest, 'tables'>): number {
+export function rowsOf({ tables }: { tables: Readonly<Record<string, Pick<TableFigures, 'rows'>>> }): number {
   return Object.values(tables).reduce((sum, { rows }) => sum + rows, 0);
 }
 
@@ -108,7 +108,7 @@ function addsUp({ sums }: LedgerFigures): boolean {
 
 /** Tables whose rows or ledger are not what the manifest says; empty: the restored database is equal. */
 export function differences(
-  manifest: Pick<BackupManifest, 'tables' | 'ledger'>,
+  manifest: { tables: Readonly<Record<string, TableFigures>>; ledger: LedgerFigures },
   found: { tables: Readonly<Record<string, TableFigures>>; ledger: LedgerFigures },
 ): string[] {
   const told = Object.entries(manifest.tables).flatMap(([name, { rows, hash }]) => {

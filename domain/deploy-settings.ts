@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { slugSchema } from './ids.ts';
 
+/** Of the containers that talk behind the proxy; its own address in it is what the API believes (SOULFRA_TRUST_PROXY). */
+const subnet = z
+  .string()
+  .regex(/^(?:10|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])){1,2}\.0\/24$/, {
+    error: 'must be a private IPv4 network of 256 addresses, such as 172.30.97.0/24',
+  })
+  .refine((text) => z.cidrv4().safeParse(text).success, 'must be four numbers and /24, such as 172.30.97.0/24');
+
 const address = z.union([z.ipv4(), z.ipv6()], { error: 'must be an address such as 10.8.0.1, no name' });
 const port = (usual: number) => z.int().min(1024).max(65_535).default(usual);
 
@@ -17,6 +25,10 @@ export const deploySettingsSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i, 'must be a name or an IPv4 address, without a port')
     .optional(),
+  /** Of the containers of one host, behind its proxy; another where this one is in use there. */
+  subnet: subnet.default('172.30.97.0/24'),
+  /** Whether what Temporal keeps of workflows is encoded (docs/security.md#payloads); off again, it is still read. */
+  payloadCodec: z.boolean().default(false),
   /** Ports of the coordinating machine. */
   ports: z
     .strictObject({

@@ -278,6 +278,12 @@ export const errorTable = {
     cause: 'There is no private key that could sign, or it cannot be opened.',
     mend: 'Set SOULFRA_SECRET_KEY (the one that sealed the key) or SOULFRA_SIGNING_KEY_FILE for the API and start it again; if the old one is lost, `soulfra keys rotate`.',
   },
+  PAYLOAD_KEY_MISSING: {
+    status: 503,
+    retryable: true,
+    cause: 'A payload in Temporal is encoded under a key that this process has not.',
+    mend: 'Put the key that the message names into SOULFRA_PAYLOAD_KEYS of this process, behind the first, and start it again (docs/security.md#payloads).',
+  },
   LICENSE_REFUSED: {
     status: 409,
     retryable: false,

@@ -308,6 +308,27 @@ export function judgeBackup(facts: BackupFacts, now: number): Judgement {
   return ok;
 }
 
+export interface ArchiveFacts {
+  /** When changes last left, or Postgres began, whichever is later. */
+  lastAt: number;
+  /** Name of the file of changes that was refused since; null: none. */
+  refused: string | null;
+}
+
+/** A file of changes leaves every minute: what has not left goes with the disk. */
+const archiveLateSeconds = 5 * 60;
+const archiveFailingSeconds = 30 * 60;
+
+export function judgeArchive({ lastAt, refused }: ArchiveFacts, now: number): Judgement {
+  const age = now - lastAt;
+  if (age <= archiveLateSeconds) return ok;
+  const because = refused === null ? '' : `; ${refused} was refused, the log of Postgres says why`;
+  return {
+    state: age > archiveFailingSeconds ? 'failing' : 'late',
+    reason: `changes last left for the archive at ${minute(lastAt)}: a lost disk loses what came since${because}`,
+  };
+}
+
 export interface TokenFacts {
   name: string;
   endsAt: number;

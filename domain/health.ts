@@ -17,7 +17,7 @@ export const healthLooks = {
   agents: { everySeconds: 30, kinds: ['agent'] },
   channels: { everySeconds: 30, kinds: ['channel'] },
   services: { everySeconds: 10, kinds: ['service'] },
-  upkeep: { everySeconds: 60, kinds: ['ledger', 'backup', 'mirror', 'certificate', 'token'] },
+  upkeep: { everySeconds: 60, kinds: ['ledger', 'backup', 'archive', 'mirror', 'certificate', 'token'] },
   // Last: it asks Temporal, and where that does not answer, all else has been judged.
   schedules: { everySeconds: 60, kinds: ['schedule'] },
 } as const satisfies Record<string, { everySeconds: number; kinds: readonly HealthKind[] }>;
@@ -41,6 +41,7 @@ export const patience: Readonly<Record<HealthKind, Patience>> = {
   schedule: seenTwice,
   ledger: { worse: 1, better: 2 },
   backup: seenTwice,
+  archive: seenTwice,
   certificate: seenTwice,
   // A date does not flap.
   token: { worse: 1, better: 1 },

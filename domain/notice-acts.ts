@@ -400,6 +400,17 @@ export const noticeRules: Readonly<Record<NoticeKind, NoticeRule>> = {
     act: () => by('See why, and make one.', 'soulfra backup', 'GET', '/v1/backups'),
     otherwise: () => 'What is lost since the last one cannot be brought back. It closes once one has succeeded.',
   },
+  archive_late: {
+    severity: 'critical',
+    act: () =>
+      by(
+        'See why in the log of Postgres (docs/runbooks.md, Archive late).',
+        'soulfra health',
+        'GET',
+        '/v1/health/ready',
+      ),
+    otherwise: () => 'What has not left is lost with the disk, and fills it. It closes once changes leave again.',
+  },
   certificate_ending: {
     severity: 'warning',
     act: () => by('Renew it.', 'soulfra health', 'GET', '/v1/health/ready'),

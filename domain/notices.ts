@@ -48,6 +48,7 @@ export const noticeKinds = [
   'disk_low',
   'service_down',
   'backup_old',
+  'archive_late',
   'certificate_ending',
   'token_ending',
   'notify_failing',

@@ -11,6 +11,7 @@ export const scopeNouns = [
   'ballots',
   'channels',
   'clusters',
+  'codec',
   'drift',
   'drops',
   'events',

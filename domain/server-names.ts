@@ -8,3 +8,6 @@ export const serverNames = {
   temporal: 'temporal.soulfra',
   join: 'join.soulfra',
 } as const;
+
+/** What a standby is called where the first Postgres waits for it, and keeps for it what it lacks. */
+export const standbyName = 'soulfra_standby';

@@ -35,6 +35,7 @@ export const healthKinds = [
   'service',
   'token',
   'mirror',
+  'archive',
 ] as const;
 export type HealthKind = (typeof healthKinds)[number];
 /** The worst first. not_set_up: there is nothing to judge yet. */

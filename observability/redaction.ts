@@ -14,7 +14,7 @@ const inTexts: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(?:sfr|sk_live|sk_test|rk_live|rk_test|whsec|xox[abpr]|ghp|glpat)[_-][\w.-]{6,}/g, redacted],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, redacted],
   [
-    /\b((?:[\w-]*[_-])?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|key|authorization|cookie))("?\s*[=:]\s*"?)(?!\[redacted\]|\$)([^\s"'&,;)}\]]+)/gi,
+    /\b((?:[\w-]*[_-])?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|key|keys(?==)|authorization|cookie))("?\s*[=:]\s*"?)(?!\[redacted\]|\$)([^\s"'&,;)}\]]+)/gi,
     `$1$2${redacted}`,
   ],
 ];

@@ -2,6 +2,7 @@
 export const runbookAnchors = [
   'agents-late',
   'api-slow',
+  'archive-late',
   'backup-old',
   'certificate-near-its-end',
   'channel-down',
@@ -16,6 +17,7 @@ export const runbookAnchors = [
   'part-down',
   'purchases-stuck',
   'queue-backlog',
+  'standby-asynchronous',
   'temporal-non-determinism',
   'temporal-requests-fail',
   'temporal-server-slow',

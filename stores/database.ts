@@ -48,8 +48,31 @@ function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseO
   pool.on('error', onIdleError);
   // Without a listener a connection that breaks between two queries of a transaction ends the process; the next query
   // brings the error to who holds it.
-  pool.on('connect', (client) => client.on('error', () => undefined));
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+    refuseUnwaited(client);
+  });
   return pool;
+}
+
+/**
+ * A commit that waits for a standby longer than a statement may last is broken off, and Postgres then answers that it is done, with
+ * a warning: it lies on one disk only. Whoever asked hears that it failed, as of any commit whose answer did not come, and does it again.
+ */
+function refuseUnwaited(client: pg.PoolClient): void {
+  client.on('notice', ({ routine, message }) => {
+    if (routine !== 'SyncRepWaitForLSN') return;
+    const refused = new pg.DatabaseError(message ?? 'the standby did not confirm', 0, 'error');
+    refused.code = '57014';
+    // The driver tells it at the end of the query, in place of its answer; the connection is as after any other error.
+    const query = (client as unknown as HasActiveQuery)._getActiveQuery();
+    if (query) query._canceledDueToError = refused;
+  });
+}
+
+/** Of the driver's own, which has no name for it in its types; a test holds that it is there. */
+interface HasActiveQuery {
+  _getActiveQuery(): { _canceledDueToError: Error | false } | null;
 }
 
 /** Of each database the connections that kysely asks. */

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import {
   type AgentFacts,
+  type ArchiveFacts,
   type BackupFacts,
   type CertificateFacts,
   type ChannelFacts,
@@ -230,6 +231,15 @@ export async function backupFacts(db: Executor): Promise<BackupFacts> {
     db,
   );
   return rows[0]!;
+}
+
+/** Undefined: this Postgres hands its changes to nobody. */
+export async function archiveFacts(db: Executor): Promise<ArchiveFacts | undefined> {
+  const { rows } = await sql<ArchiveFacts>`
+    select extract(epoch from greatest(last_archived_time, pg_postmaster_start_time()))::float8 as last_at,
+      case when last_failed_time > coalesce(last_archived_time, '-infinity') then last_failed_wal end as refused
+    from pg_stat_archiver where current_setting('archive_mode') <> 'off'`.execute(db);
+  return rows[0];
 }
 
 /**

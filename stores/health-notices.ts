@@ -25,6 +25,11 @@ const told: Partial<Record<HealthKind, Told>> = {
     states: ['late', ...failing],
     title: () => 'The fleet is not backed up as it should be',
   },
+  archive: {
+    kind: 'archive_late',
+    states: ['late', ...failing],
+    title: () => 'Changes do not leave for the archive',
+  },
   certificate: {
     kind: 'certificate_ending',
     states: ['late', ...failing],

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type Health, type HealthLook, healthLooks, patience, settle } from '../domain/health.ts';
 import {
   judgeAgent,
+  judgeArchive,
   judgeBackup,
   judgeCertificate,
   judgeChannel,
@@ -26,6 +27,7 @@ import { appendEvents } from './events.ts';
 import { tellHealth } from './health-notices.ts';
 import {
   agentFacts,
+  archiveFacts,
   backupFacts,
   certificateFacts,
   channelFacts,
@@ -224,6 +226,7 @@ async function see(
   }
   const books = await ledgerFacts(tx, owner);
   const certificates = await certificateFacts(tx);
+  const archive = await archiveFacts(tx);
   return [
     ...books.map((facts) => ({
       kind: 'ledger' as const,
@@ -232,6 +235,9 @@ async function see(
       ...judgeLedger(facts, now),
     })),
     { kind: 'backup', id: 'fleet', ownerId: owner, ...judgeBackup(await backupFacts(tx), now) },
+    ...(archive === undefined
+      ? []
+      : [{ kind: 'archive' as const, id: 'cluster', ownerId: owner, ...judgeArchive(archive, now) }]),
     ...(certificates.length > 0
       ? certificates.map((facts) => ({
           kind: 'certificate' as const,

@@ -150,7 +150,7 @@ export interface Schemas {
     type: string;
     title: string;
     status: number;
-    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
+    code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'PAYLOAD_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
     detail: string;
     mend: string;
     requestId: string;
@@ -1492,7 +1492,7 @@ export interface Schemas {
     errors: Array<{
       line: number;
       at?: string;
-      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
+      code: 'INVALID_INPUT' | 'MALFORMED_BODY' | 'UNSUPPORTED_MEDIA_TYPE' | 'BODY_TOO_LARGE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'CONFLICT' | 'RATE_LIMITED' | 'INTERNAL' | 'UNAVAILABLE' | 'CONFIG_INVALID' | 'CADENCE_TOO_FAST' | 'DATA_NEWER' | 'FENCED' | 'AGENT_RETIRED' | 'AGENT_DORMANT' | 'MACHINE_UNKNOWN' | 'TOKENS_SPENT' | 'MACHINE_YIELDED' | 'MODEL_SERVER_DOWN' | 'MODEL_OVERLOADED' | 'MODEL_STALLED' | 'MODEL_MISSING' | 'MODEL_UNVERIFIED' | 'MODEL_REFUSED' | 'MODEL_OUTPUT_INVALID' | 'ADDRESS_REFUSED' | 'REMOTE_FAILED' | 'EMBEDDINGS_FAILED' | 'BALANCE_TOO_LOW' | 'ADDRESS_NOT_VERIFIED' | 'BUDGET_EXCEEDED' | 'LISTING_REFUSED' | 'PRECONDITION_REQUIRED' | 'PRECONDITION_FAILED' | 'PAYMENT_REFUSED' | 'PAYMENT_PROVIDER_DOWN' | 'PAYMENT_UNKNOWN' | 'PAYMENTS_NOT_SET_UP' | 'LOOP_TAMPERED' | 'KEY_NOT_PINNED' | 'SIGNING_KEY_MISSING' | 'PAYLOAD_KEY_MISSING' | 'LICENSE_REFUSED' | 'BACKUP_DAMAGED' | 'BACKUP_KEY_WRONG' | 'DISK_FULL' | 'GUILD_FULL' | 'INVITE_ENDED' | 'INVITE_LIMIT' | 'WORK_LEASE_LOST' | 'SERVICE_TAKES_NO_WORK' | 'MODEL_UNKNOWN' | 'MODEL_UNSERVED' | 'CONTEXT_TOO_LONG' | 'PARAMETER_UNSUPPORTED' | 'GATEWAY_BUSY' | 'BODY_TOO_SLOW' | 'DEPLOY_BLOCKED' | 'MACHINE_INVITE_ENDED' | 'CERTIFICATE_REFUSED' | 'VERSION_DIFFERS' | 'CLOCK_OFF' | 'ANSWER_CUT';
       detail: string;
       mend: string;
       errors?: Array<{
@@ -4877,6 +4877,69 @@ export interface Operations {
       unreadable: Array<string>;
       next: string | null;
     };
+  };
+  'POST /v1/codec/decode': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+      preserveStorageRefs?: string | undefined;
+    };
+    body: {
+      payloads: Array<{
+        metadata?: Record<string, string> | undefined;
+        data?: string | undefined;
+      }>;
+    };
+    answer: Schemas['DryRun'] | {
+      payloads: Array<{
+        metadata?: Record<string, string>;
+        data?: string;
+      }>;
+    };
+  };
+  'POST /v1/codec/encode': {
+    path: undefined;
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+      preserveStorageRefs?: string | undefined;
+    };
+    body: {
+      payloads: Array<{
+        metadata?: Record<string, string> | undefined;
+        data?: string | undefined;
+      }>;
+    };
+    answer: Schemas['DryRun'] | {
+      payloads: Array<{
+        metadata?: Record<string, string>;
+        data?: string;
+      }>;
+    };
+  };
+  'GET /v1/codec/keys': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: {
+      encodes: boolean;
+      keys: Array<{
+        id: string;
+        since: string | null;
+        held: boolean;
+        encodes: boolean;
+      }>;
+    };
+  };
+  'DELETE /v1/codec/keys/{id}': {
+    path: {
+      id: string;
+    };
+    query: {
+      dryRun?: 'true' | 'false' | undefined;
+      anyway?: 'true' | 'false' | undefined;
+    };
+    body: undefined;
+    answer: Schemas['DryRun'] | undefined;
   };
   'GET /v1/license-kinds': {
     path: undefined;

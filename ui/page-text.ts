@@ -420,6 +420,7 @@ export const pageText = {
       service: 'Services',
       token: 'Tokens',
       mirror: 'Public copy',
+      archive: 'Archive of changes',
     },
     judged: 'judged',
     okOf: (ok: string, all: string) => `${ok} / ${all}`,

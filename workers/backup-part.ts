@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { BackupPart } from '../activities/backups.ts';
 import { DomainError, isErrorCode } from '../domain/errors.ts';
 
-const main = fileURLToPath(new URL('../deploy/backup/main.ts', import.meta.url));
+const mainOf = (program: string) => fileURLToPath(new URL(`../${program}`, import.meta.url));
 /** It ends when this process is gone: its stdin is a pipe from here. */
 const leaveWithParent = new URL('../deploy/embedded/leave-with-parent.ts', import.meta.url).href;
 /** Behind the agents and the databases. */
@@ -14,7 +14,12 @@ const mostTrouble = 4_000;
 
 type Line = { result: unknown } | { failed: { code: string; message: string } } | { progress: string };
 
-export const runBackupPart: BackupPart = async (args, signal) => {
+/** Of what `npm start` runs. */
+export const runBackupPart: BackupPart = (args, signal) => runPart(mainOf('deploy/backup/main.ts'), args, signal);
+/** Of the cluster of a deployment. */
+export const runClusterPart: BackupPart = (args, signal) => runPart(mainOf('deploy/cluster/main.ts'), args, signal);
+
+async function runPart(main: string, args: readonly string[], signal: AbortSignal): Promise<unknown> {
   signal.throwIfAborted();
   const child = spawn(process.execPath, ['--import', leaveWithParent, main, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -40,4 +45,4 @@ export const runBackupPart: BackupPart = async (args, signal) => {
     throw new DomainError(isErrorCode(code) ? code : 'INTERNAL', message, { cause: trouble || undefined });
   }
   throw new DomainError('INTERNAL', `it ended by ${how}${trouble === '' ? '' : `: ${trouble}`}`);
-};
+}

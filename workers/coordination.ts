@@ -1,3 +1,4 @@
+import type { DataConverter } from '@temporalio/common';
 import {
   type ActivityInterceptorsFactory,
   type NativeConnection,
@@ -21,6 +22,8 @@ export interface SharedByWorkers {
   namespace: string;
   /** Those of the process, which count for its metrics. @default those that turn errors into failures */
   interceptors?: ActivityInterceptorsFactory[];
+  /** What payloads pass on their way to Temporal and back. @default none: they are kept as they are */
+  dataConverter?: DataConverter;
 }
 
 interface QueueWorker extends SharedByWorkers {
@@ -38,13 +41,16 @@ export function createCoordinationWorker(
     bundlePath: string;
     sinks?: NonNullable<WorkerOptions['sinks']>;
     weight: NonNullable<FleetMachine['roles']['coordination']>;
+    /** Absent: workflows are taken of whatever version they are. */
+    version?: NonNullable<WorkerOptions['workerDeploymentOptions']>;
   },
 ): Promise<Worker> {
-  const { weight, bundlePath, interceptors = activityInterceptors, ...rest } = options;
+  const { weight, bundlePath, interceptors = activityInterceptors, version, ...rest } = options;
   return Worker.create({
     ...rest,
     taskQueue: coordinationQueue,
     workflowBundle: { codePath: bundlePath },
+    ...(version && { workerDeploymentOptions: version }),
     interceptors: { activity: interceptors },
     workflowTaskPollerBehavior: pollers(weight.pollers),
     // By default one poll in five asks for workflows that no machine keeps: 8 pollers then weigh no more than 2.

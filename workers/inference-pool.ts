@@ -98,6 +98,7 @@ export function createInferencePool(options: PoolOptions) {
     const worker = await Worker.create({
       connection: options.connection,
       namespace: options.namespace,
+      ...(options.dataConverter && { dataConverter: options.dataConverter }),
       taskQueue: queue,
       identity: `${options.identity.replace('/worker/', `/${model.modelId}/`)}`,
       activities: options.activities,

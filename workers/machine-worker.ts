@@ -15,6 +15,7 @@ import type { MachineCallDeps } from '../activities/machine-calls.ts';
 import { activityInterceptors, createActivityInterceptors } from '../activities/interceptors.ts';
 import { createMachineActivities } from '../activities/machines.ts';
 import { createRolloutMachineActivities } from '../activities/rollouts.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../config/payload-codec.ts';
 import type { ServerTls } from '../config/tls.ts';
 import { readTrustFile } from '../config/trust-file.ts';
 import { ofOneAccount } from '../activities/payment-providers.ts';
@@ -33,6 +34,7 @@ import { createStripe, type StripeSettings } from '../integrations/payments/stri
 import type { Tracing } from '../observability/tracing.ts';
 import type { WorkerMetrics } from '../observability/worker-metrics.ts';
 import { activityPollers } from '../integrations/temporal-pollers.ts';
+import { announcePayloadKey } from '../integrations/payload-keys.ts';
 import { ensureSearchAttributes, withWindow } from '../integrations/temporal-window.ts';
 import { createDatabase } from '../stores/database.ts';
 import { createListenerFactory } from '../stores/listen.ts';
@@ -73,6 +75,7 @@ import { keepLease } from './lease.ts';
 import { createMachineModels, runsAsOf } from './model-calls.ts';
 import { reportMachine } from './machine-report.ts';
 import { watchModelServer } from './model-server-watch.ts';
+import { requirePayloadKeys } from './payload-keys.ts';
 import { connectRedis } from './redis.ts';
 import { reconcileSchedules, remakeSchedules } from './schedules.ts';
 import { createInventoryReading, createMachineReadinessReads } from './readiness-reads.ts';
@@ -80,6 +83,7 @@ import { createMachineSourceReads } from './source-reads.ts';
 import { createMachineServices } from './machine-services.ts';
 import { SlotGate } from './slot-gate.ts';
 import { serveWorkQueues } from './work-queues.ts';
+import { makeCurrent, ownBuildId, versionedAs } from './worker-version.ts';
 
 export interface MachineWorkerOptions {
   machineId: string;
@@ -89,6 +93,8 @@ export interface MachineWorkerOptions {
   temporalNamespace: string;
   /** Absent: all three are reached in the clear. */
   tls?: ServerTls | undefined;
+  /** By what payloads are encoded and read; absent: neither. */
+  payloads?: PayloadSettings;
   /** Name of this host, to tell its own machine from those it only stands in for. */
   hostName: string;
   modelKey?: string;
@@ -96,6 +102,8 @@ export interface MachineWorkerOptions {
   mirrorUrl?: string;
   /** Folders, with all below them, that sources may be read from on this machine. */
   sourceFolders: readonly string[];
+  /** Workflows of this version alone are taken; who leads makes its own the current one. Absent: all are taken. */
+  version?: 'leads' | 'follows' | undefined;
   /** Where this host keeps its data: how full its disk is shows in the health of the machine. @default the current folder */
   dataFolder?: string;
   /** Whether the databases of the fleet lie in the data folder of this host, so that they can be backed up from here. */
@@ -147,11 +155,25 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   if (!machine) throw new DomainError('MACHINE_UNKNOWN', `fleet.yaml names no machine ${machineId}`);
 
   const at = { address: temporalAddress, ...(tls && { tls: tls.temporal }) };
-  const connection = await NativeConnection.connect(at);
   const clientConnection = await Connection.connect(at);
+  const payloads = createPayloads(options.payloads, {
+    announce: (keyId) => announcePayloadKey(clientConnection, { namespace, keyId, log }),
+    // What comes next could not be read either: others have the key, or this one at its next start.
+    onMissing: (err) => failure.reject(err),
+  });
+  const dataConverter = dataConverterOf(payloads);
+  try {
+    await requirePayloadKeys(clientConnection, namespace, payloads, log);
+  } catch (err) {
+    await clientConnection.close();
+    await db.destroy();
+    throw err;
+  }
+  const connection = await NativeConnection.connect(at);
   const client = new Client({
     connection: clientConnection,
     namespace,
+    dataConverter,
     ...(tracing && { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } }),
   });
   const lacking = await ensureSearchAttributes(clientConnection, namespace);
@@ -251,6 +273,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
   const shared = {
     connection,
     namespace,
+    dataConverter,
     interceptors: [
       ...(tracing ? [activityTracing] : []),
       ...(metrics ? createActivityInterceptors(metrics) : activityInterceptors),
@@ -429,13 +452,15 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
     );
   }
   const weight = machine.roles.coordination;
+  const buildId = options.version === undefined ? undefined : ownBuildId();
   if (weight) {
     workers.push(
       await createCoordinationWorker({
         ...shared,
         identity: `${machineId}/coordination/${process.pid}`,
         weight,
-        bundlePath: await workflowBundle({ traced: tracing !== undefined }),
+        ...(buildId !== undefined && { version: versionedAs(buildId) }),
+        bundlePath: await workflowBundle({ traced: tracing !== undefined, encoded: payloads.encodes }),
         ...(tracing && {
           sinks: { exporter: makeWorkflowExporter(tracing.spanProcessor, tracing.resource) },
         }),
@@ -468,6 +493,17 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
       failure.reject(err);
     }),
   );
+  if (weight && buildId !== undefined && options.version === 'leads')
+    background(
+      makeCurrent({
+        connection: clientConnection,
+        namespace,
+        buildId,
+        identity: `${machineId}/coordination/${process.pid}`,
+        stopping: stopping.signal,
+        log,
+      }),
+    );
   const idleWatch = watchIdleModels({
     unloadAfter() {
       const server = view.fleet.machines.find((other) => other.id === machineId)?.modelServer;

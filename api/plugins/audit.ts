@@ -22,7 +22,7 @@ export function isWrite({ method }: DeclaredRoute): boolean {
 
 /** Whether a route is kept in the audit log: every write is, but what says of itself that it is none. */
 export function isAudited(route: DeclaredRoute): boolean {
-  return isWrite(route) && route.config?.audit !== false && route.config?.reads !== true;
+  return isWrite(route) && (route.config?.audit ?? route.config?.reads !== true);
 }
 
 /**

@@ -84,7 +84,7 @@ export function registerRoles(app: Api, principals: PrincipalStore): void {
           const held = caller.scopes?.join(', ');
           throw new DomainError('FORBIDDEN', `this needs the scope ${scope}; the token has ${held}`);
         }
-        if (caller.kind === 'session') refuseOtherOrigins(request);
+        if (caller.kind === 'session') refuseOtherOrigins(request, route.config?.origins);
       },
     ];
   });
@@ -106,10 +106,14 @@ export async function sessionOf(request: FastifyRequest, principals: PrincipalSt
   return session === undefined || session.length > 256 ? undefined : principals.find(session, 'session');
 }
 
-/** A browser sends the cookie along whoever asked; only pages that we served may write with it. */
-export function refuseOtherOrigins(request: FastifyRequest): void {
+/**
+ * A browser sends the cookie along whoever asked; only pages that we served may write with it.
+ * @param others whose pages may, too
+ */
+export function refuseOtherOrigins(request: FastifyRequest, others: readonly string[] = []): void {
   if (request.method === 'GET' || request.method === 'HEAD') return;
   const { origin } = request.headers;
+  if (origin !== undefined && others.includes(origin)) return;
   const from = origin === undefined ? null : URL.parse(origin);
   // Over TLS no page in the clear is one of ours, whoever answers by our name there.
   if (from !== null && from.host === request.host && (request.protocol !== 'https' || from.protocol === 'https:'))

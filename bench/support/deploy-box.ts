@@ -60,7 +60,6 @@ export function createBox(options: {
   return {
     async up() {
       for (const part of parts) {
-        for (const words of part.prepare ?? []) await toItsEnd(part, words);
         if (part.once) {
           await toItsEnd(part, part.command);
           continue;

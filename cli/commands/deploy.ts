@@ -1,8 +1,10 @@
 import { relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
-import { bold, dim, good, line, printJson } from '../output.ts';
+import { bad, bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
+import { deployBackupCommands } from './deploy-backups.ts';
+import { argumentsOf, deployProgram, placed, type Where } from './deploy-place.ts';
 
 interface FileChange {
   path: string;
@@ -47,10 +49,15 @@ interface Planned {
   units: UnitChange[];
 }
 
-interface Where {
-  file: string;
-  out: string;
-  machine?: string;
+interface Promoted {
+  folder: string;
+  machine: string;
+  from: string;
+  to: string;
+  /** Of the standby itself alone. */
+  loss?: string;
+  missingSince?: string | null;
+  url?: string;
 }
 
 interface InitOptions {
@@ -59,21 +66,15 @@ interface InitOptions {
   resumeSchedules?: true;
 }
 
-const main = 'deploy/compose/main.ts';
-const argumentsOf = ({ file, out, machine }: Where) => [
-  '--file',
-  resolve(file),
-  '--out',
-  resolve(out),
-  ...(machine === undefined ? [] : ['--machine', machine]),
-];
+interface PromoteOptions {
+  out: string;
+  machine?: string;
+  fence?: true;
+  oldIsOff?: true;
+}
 
 export function deployCommands(program: Command): void {
   const deploy = program.command('deploy').description('compose files for two machines or more, from fleet.yaml');
-  const placed = (command: Command) =>
-    command
-      .option('--file <file>', 'which fleet.yaml', 'fleet.yaml')
-      .option('--out <folder>', 'the folder of the deployment', 'soulfra-deploy');
 
   placed(deploy.command('init'))
     .description(
@@ -92,7 +93,7 @@ export function deployCommands(program: Command): void {
         ...(where.from === undefined ? [] : ['--from', resolve(where.from)]),
         ...(where.resumeSchedules ? ['--resume-schedules'] : []),
       ];
-      const made = await runPart<Made>(main, ['init', ...argumentsOf(where), ...asked], { quiet: json });
+      const made = await runPart<Made>(deployProgram, ['init', ...argumentsOf(where), ...asked], { quiet: json });
       if (json) return printJson(made);
       const { folder, changes, coordination, standby, machines, url } = made;
       const out = relative(process.cwd(), folder) || '.';
@@ -122,11 +123,12 @@ export function deployCommands(program: Command): void {
             `    tar -C ${out} -T ${out}/machines/${id}.files -cf - | ssh root@${id} 'mkdir -p soulfra-deploy && tar -C soulfra-deploy -xpf -'`,
           ),
         );
-        line(
-          dim(
-            `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/inference-${id}.yaml up -d --wait`,
-          ),
-        );
+        for (const file of [...(id === standby ? ['standby.yaml'] : []), `inference-${id}.yaml`])
+          line(
+            dim(
+              `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/${file} up -d --wait`,
+            ),
+          );
       }
       line(`  then ${url}, with the token in ${out}/secrets/operator_token`);
     });
@@ -136,7 +138,7 @@ export function deployCommands(program: Command): void {
     .description('what an apply would change here: files, containers or units')
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
-      const plan = await runPart<Planned>(main, ['plan', ...argumentsOf(where)], { quiet: json });
+      const plan = await runPart<Planned>(deployProgram, ['plan', ...argumentsOf(where)], { quiet: json });
       if (json) return printJson(plan);
       tell(plan);
     });
@@ -148,13 +150,53 @@ export function deployCommands(program: Command): void {
     )
     .action(async (where: Where, command: Command) => {
       const { json } = outputOf(command);
-      const done = await runPart<Planned>(main, ['apply', ...argumentsOf(where)], {
+      const done = await runPart<Planned>(deployProgram, ['apply', ...argumentsOf(where)], {
         quiet: json,
         onProgress: (text) => line(dim(`  ${text}`)),
       });
       if (json) return printJson({ ...done, changes: countOf(done) });
       const count = countOf(done);
       line(`${good('✔')} ${done.machine} is up: ${count === 0 ? 'nothing had to change' : `${count} changes`}`);
+    });
+
+  promoteCommand(deploy.command('promote'));
+  deployBackupCommands(deploy);
+}
+
+function promoteCommand(promote: Command): void {
+  promote
+    .option('--out <folder>', 'the folder of the deployment', 'soulfra-deploy')
+    .option('--machine <id>', 'which machine of fleet.yaml this host is')
+    .option(
+      '--fence',
+      'where the old one still answers: have it acknowledge nothing more, and take over all that it has',
+    )
+    .option(
+      '--old-is-off',
+      'your word that the old one has no power, where it cannot be asked and did not wait for the copy',
+    )
+    .description(
+      'on the standby: make it the first one, after the old one is fenced; on any other machine: follow it. It may be repeated',
+    )
+    .action(async ({ out, machine: id, fence, oldIsOff }: PromoteOptions, command: Command) => {
+      const { json } = outputOf(command);
+      const asked = [
+        ...(id === undefined ? [] : ['--machine', id]),
+        ...(fence ? ['--fence'] : []),
+        ...(oldIsOff ? ['--old-is-off'] : []),
+      ];
+      const done = await runPart<Promoted>(deployProgram, ['promote', '--out', resolve(out), ...asked], {
+        quiet: json,
+        onProgress: (text) => line(dim(`  ${text}`)),
+      });
+      if (json) return printJson(done);
+      const { from, to, machine, loss, missingSince, url } = done;
+      if (machine !== to) return line(`${good('✔')} ${machine} follows ${to}`);
+      line(`${missingSince === null ? good('✔') : bad('!')} ${to} is the first one now: ${url}`);
+      line(`  ${loss}`);
+      line(`  ${from} must not come back as it was: make it the standby (deploy/runbooks/04-promote-the-standby.md)`);
+      line(dim('  soulfra health; soulfra ledger reconcile; soulfra audit --since 1h --outcome unknown'));
+      line(dim(`  on each other machine: soulfra deploy promote --machine ID`));
     });
 }
 

@@ -115,6 +115,15 @@ export async function applyUnits(options: {
   return changes;
 }
 
+/** Those that systemd does not have at rest. A job that is done counts as at rest: it does nothing more. */
+export async function runningUnits(host: UnitHost, units: readonly string[]): Promise<string[]> {
+  await mustAnswer(host);
+  const once = new Set(units.filter((unit) => isOnce(readIfThere(join(host.unitFolder, unit)) ?? '')));
+  const resting = (unit: string, active: string) =>
+    ['inactive', 'failed'].includes(active) || (once.has(unit) && active === 'active');
+  return [...(await statesOf(host, units))].flatMap(([unit, { active }]) => (resting(unit, active) ? [] : [unit]));
+}
+
 /** What is wrong with the host, before anything is changed. */
 export async function refuseHostFaults(
   site: DeploySite,
@@ -127,9 +136,7 @@ export async function refuseHostFaults(
   const idle = new Set(
     [...states].flatMap(([unit, { active }]) => (['active', 'activating'].includes(active) ? [] : [partOfUnit(unit)])),
   );
-  const rows = portRows(site).filter(
-    ({ machineId, file, service }) => machineId === machine.id && file !== 'standby.yaml' && idle.has(service),
-  );
+  const rows = portRows(site).filter(({ machineId, service }) => machineId === machine.id && idle.has(service));
   refuseFaults([
     ...(await portsTaken(rows, new Set())),
     ...diskFaults(folder),

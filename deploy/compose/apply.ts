@@ -55,12 +55,13 @@ export async function applyContainers(options: {
   kit: KitFiles;
   site: DeploySite;
   machine: FleetMachine;
+  /** @default those of the machine while the coordinating one does its work */
+  files?: readonly string[];
   env: Env;
   say: Say;
 }): Promise<ContainerChange[]> {
-  const { folder, kit, site, machine, env, say } = options;
+  const { folder, kit, site, machine, env, say, files = filesOf(site, machine) } = options;
   const command = await composeCommand(env);
-  const files = filesOf(site, machine);
   const before = await standing(folder, kit, files, env);
   const ours = new Set(before.found.filter(({ state }) => state === 'running').flatMap(({ ports }) => ports));
   const names = new Set(before.found.filter(({ state }) => state === 'running').map(({ service }) => service));

@@ -14,6 +14,8 @@ export interface PartOfCompose {
   /** Files of `tls/`. */
   tls?: readonly string[];
   volumes?: readonly string[];
+  /** Folders of the host that are its owner's: one that is not there is told, and not made. */
+  binds?: readonly { source: string; target: string }[];
   ports?: readonly PublishedPort[];
   /** What a part on the host's own network listens at. */
   listens?: readonly PublishedPort[];
@@ -21,6 +23,8 @@ export interface PartOfCompose {
   hostNetwork?: boolean;
   /** Further names on the network. */
   aliases?: readonly string[];
+  /** Always this one of the network's addresses. */
+  address?: string;
   after?: Readonly<Record<string, 'service_healthy' | 'service_started' | 'service_completed_successfully'>>;
   health?: { test: readonly string[]; interval?: string; startPeriod?: string };
   /** Runs to its end, at each start. */
@@ -47,7 +51,8 @@ export interface PublishedPort {
 
 const places = containerPlaces();
 
-export function composeService(part: PartOfCompose): Record<string, unknown> {
+/** @param network of the file, which all share that are not on the host's own */
+export function composeService(part: PartOfCompose, network = 'inner'): Record<string, unknown> {
   // A file that is missing is told, and not made a folder.
   const mount = (from: string, file: string, target: string) => ({
     type: 'bind',
@@ -62,6 +67,12 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
     ...(part.secrets ?? []).map((file) => mount('secrets', file, places.secret(file))),
     ...(part.tls ?? []).map((file) => mount('tls', file, places.tls(file))),
     ...(part.volumes ?? []),
+    ...(part.binds ?? []).map(({ source, target }) => ({
+      type: 'bind',
+      source: dollars(source),
+      target,
+      bind: { create_host_path: false },
+    })),
   ];
   return {
     image: part.image,
@@ -84,7 +95,14 @@ export function composeService(part: PartOfCompose): Record<string, unknown> {
         }),
     ...(part.hostNetwork
       ? { network_mode: 'host' }
-      : { networks: { inner: part.aliases === undefined ? {} : { aliases: part.aliases } } }),
+      : {
+          networks: {
+            [network]: {
+              ...(part.aliases === undefined ? {} : { aliases: part.aliases }),
+              ...(part.address === undefined ? {} : { ipv4_address: part.address }),
+            },
+          },
+        }),
     ...(part.extraHosts === undefined ? {} : { extra_hosts: part.extraHosts }),
     ...(part.after === undefined
       ? {}

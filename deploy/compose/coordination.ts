@@ -1,6 +1,7 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import type { PartOfCompose, PublishedPort } from './compose-service.ts';
+import { archiving } from './archiving.ts';
 import { imageOf, ownImage } from './images.ts';
 import { databases } from './server-files.ts';
 
@@ -27,6 +28,23 @@ export function clientEnvironment(site: DeploySite, certificate: string): Record
 export function serverHosts(site: DeploySite): Record<string, string> {
   const at = site.addresses[site.coordination.id]!;
   return Object.fromEntries([inner.postgres, inner.redis, inner.temporal].map((name) => [name, at]));
+}
+
+/** Others get theirs from the lower half of the network, so the proxy's is never another's. */
+const proxyAddress = ({ fleet }: DeploySite) => fleet.deploy.subnet.replace(/\.0\/24$/, '.250');
+
+/** The network of a file with a proxy: the API believes that address alone about callers and TLS. */
+export function proxiedNetwork({ fleet }: DeploySite): object {
+  const { subnet } = fleet.deploy;
+  return { ipam: { config: [{ subnet, ip_range: subnet.replace(/\/24$/, '/25') }] } };
+}
+
+/** What the API and every worker read payloads by, and whether they encode them. */
+export function payloadEnvironment({ fleet }: DeploySite, keysFile: string): Record<string, string> {
+  return {
+    SOULFRA_PAYLOAD_KEYS_FILE: keysFile,
+    ...(fleet.deploy.payloadCodec ? { SOULFRA_PAYLOAD_CODEC: 'on' } : {}),
+  };
 }
 
 const of = (name: string) => [`${name}.crt`, `${name}.key`, 'ca.crt'];
@@ -73,16 +91,27 @@ export function dataParts(site: DeploySite): Parts {
     volumes: volumesPart([...namedVolumes, 'worker']),
     postgres: {
       image: imageOf('postgres'),
-      command: ['postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'],
+      entrypoint: ['sh', '/etc/soulfra/postgres-start.sh'],
+      command: ['docker-entrypoint.sh', 'postgres', '-c', 'config_file=/etc/soulfra/postgresql.conf'],
       environment: {
         POSTGRES_PASSWORD_FILE: '/run/secrets/postgres_password',
         POSTGRES_INITDB_ARGS: '--data-checksums --auth-host=scram-sha-256 --auth-local=scram-sha-256',
         PGDATA: '/var/lib/postgresql/data',
       },
-      configs: ['postgresql.conf', 'pg_hba.conf'],
-      secrets: ['postgres_password', ...roleSecrets],
+      configs: [
+        'postgresql.conf',
+        'pg_hba.conf',
+        'postgres-start.sh',
+        ...(site.standby === undefined ? [] : ['fenced.sh']),
+        ...archiving.configs,
+      ],
+      secrets: ['postgres_password', ...roleSecrets, ...archiving.secrets],
       tls: of('postgres'),
-      volumes: ['postgres:/var/lib/postgresql', './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro'],
+      volumes: [
+        'postgres:/var/lib/postgresql',
+        ...archiving.volumes,
+        './config/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro',
+      ],
       ports: open.postgres,
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
@@ -103,7 +132,7 @@ export function dataParts(site: DeploySite): Parts {
         ],
         startPeriod: '2m',
       },
-      tmpfs: ['/var/run/postgresql:mode=1777', '/dev/shm:mode=1777'],
+      tmpfs: ['/dev/shm:mode=1777'],
       memory: '4g',
       cpus: 4,
       grace: '2m',
@@ -190,9 +219,11 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         SOULFRA_BOOTSTRAP_TOKEN_FILE: '/run/secrets/operator_token',
         SOULFRA_SECRET_KEY_FILE: '/run/secrets/secret_key',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
+        ...payloadEnvironment(site, '/run/secrets/payload_keys'),
+        SOULFRA_TRUST_PROXY: proxyAddress(site),
         SOULFRA_TEMPORAL_UI: `${at}/temporal`,
       },
-      secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key'],
+      secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key', 'payload_keys'],
       tls: of('api'),
       volumes: ['api:/var/lib/soulfra'],
       after: {
@@ -222,6 +253,10 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         TEMPORAL_UI_PORT: '8080',
         TEMPORAL_UI_PUBLIC_PATH: '/temporal',
         TEMPORAL_CORS_ORIGINS: at,
+        // By the sign-in of whoever looks: it is the proxy's own origin.
+        ...(site.fleet.deploy.payloadCodec
+          ? { TEMPORAL_CODEC_ENDPOINT: `${at}/v1/codec`, TEMPORAL_CODEC_INCLUDE_CREDENTIALS: 'true' }
+          : {}),
         TEMPORAL_TLS_CA: '/etc/soulfra/tls/ca.crt',
         TEMPORAL_TLS_CERT: '/etc/soulfra/tls/temporal-ui.crt',
         TEMPORAL_TLS_KEY: '/etc/soulfra/tls/temporal-ui.key',
@@ -241,6 +276,7 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
       command: ['caddy', 'run', '--config', '/etc/soulfra/Caddyfile', '--adapter', 'caddyfile'],
       configs: ['Caddyfile'],
       tls: of('proxy'),
+      address: proxyAddress(site),
       volumes: ['proxy:/data'],
       ports: open.proxy,
       after: { api: 'service_healthy', volumes: 'service_completed_successfully' },
@@ -374,7 +410,18 @@ export const roleSecrets = [
   'exporter_password',
   'replicator_password',
 ] as const;
-const namedVolumes = ['postgres', 'redis', 'api', 'proxy', 'prometheus', 'alertmanager', 'loki', 'grafana'] as const;
+const namedVolumes = [
+  'postgres',
+  'run',
+  'backup',
+  'redis',
+  'api',
+  'proxy',
+  'prometheus',
+  'alertmanager',
+  'loki',
+  'grafana',
+] as const;
 /** With a certificate of their own, besides each machine. */
 export const clientNames = ['api', 'temporal-ui', 'exporters'] as const;
 export const databaseUrlOf = (site: DeploySite, password: string) =>

@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { writeText } from '../embedded/home.ts';
+import { backupImageOf } from './images.ts';
 import type { KitFiles } from './kit.ts';
 import { type GivenSecrets, makeOnce, type Owner, ownerOfParts } from './made-once.ts';
 
@@ -57,6 +58,7 @@ export function environmentText(before: string | undefined, image: string): stri
   const { uid, gid } = ownerOfParts();
   const wanted: Record<string, string> = {
     SOULFRA_IMAGE: image,
+    SOULFRA_BACKUP_IMAGE: backupImageOf(image),
     SOULFRA_UID: String(uid),
     SOULFRA_GID: String(gid),
     SOULFRA_REGISTRY: '',
@@ -70,11 +72,12 @@ export function environmentText(before: string | undefined, image: string): stri
     }),
   );
   const head =
-    '# Made by `soulfra deploy init`. What you change here stays; SOULFRA_IMAGE follows the version. No secrets.';
+    '# Made by `soulfra deploy init`. What you change here stays; SOULFRA_IMAGE and SOULFRA_BACKUP_IMAGE follow the version. No secrets.';
+  const ours = ['SOULFRA_IMAGE', 'SOULFRA_BACKUP_IMAGE'];
   const own = [...there].filter(([name]) => wanted[name] === undefined);
   const lines = [
     ...Object.entries(wanted).map(
-      ([name, usual]) => `${name}=${name === 'SOULFRA_IMAGE' ? usual : (there.get(name) ?? usual)}`,
+      ([name, usual]) => `${name}=${ours.includes(name) ? usual : (there.get(name) ?? usual)}`,
     ),
     ...own.map(([name, value]) => `${name}=${value}`),
   ];

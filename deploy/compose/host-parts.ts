@@ -1,9 +1,12 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
-import { movedArchive, movedKey } from './coordination.ts';
+import { postgresStartScript } from './cluster-files.ts';
 import { serverNames } from '../../domain/server-names.ts';
+import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
+import { leadsVersion } from './machine.ts';
 import { hostPlaces, type Places } from './places.ts';
+import { isSynchronous, promotedFolder, promotedSite, type StandbyPlaces } from './standby.ts';
 
 /** The same parts for a host without Docker: what is started, as what, after what, and how one knows that it is up. */
 
@@ -13,6 +16,8 @@ export const programMends = {
   initdb: 'comes with postgresql',
   pg_ctl: 'comes with postgresql',
   pg_isready: 'comes with postgresql',
+  pgbackrest: 'apt-get install pgbackrest, of the same source as postgresql',
+  flock: 'apt-get install util-linux',
   psql: 'apt-get install postgresql-client',
   'redis-server': 'apt-get install redis-server',
   'redis-cli': 'apt-get install redis-tools',
@@ -30,8 +35,6 @@ export interface HostPart {
   /** Absolute words; the first is a program. */
   command: readonly string[];
   environment: Readonly<Record<string, string>>;
-  /** Run to their end before each start. */
-  prepare?: readonly (readonly string[])[];
   /** Ends by itself, and is done then. */
   once?: true;
   after: readonly string[];
@@ -41,6 +44,8 @@ export interface HostPart {
   memory: string;
   /** Folders of `data/` that it writes. */
   data: readonly string[];
+  /** Folders of the host's owner that it writes. */
+  writes?: readonly string[];
 }
 
 export interface HostLayout {
@@ -53,6 +58,8 @@ export interface HostLayout {
   app: string;
   /** A fleet of `npm start` is brought in before the API begins. */
   moved?: boolean;
+  /** As it is once the standby has taken over. */
+  promoted?: true;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -60,6 +67,32 @@ export interface HostLayout {
 
 export function placesOn(site: DeploySite, folder: string, machineId: string): Places {
   return hostPlaces(folder, site.addresses[machineId]!);
+}
+
+/** The same data, secrets and certificates, with the settings that hold once the standby has taken over. */
+export function promotedPlaces(site: DeploySite, folder: string, machineId: string): Places {
+  const places = placesOn(site, folder, machineId);
+  return {
+    ...places,
+    config: (file) => `${folder}/${promotedFolder}/${file}`,
+    secret: (file) => places.secret(file.endsWith('_by_address') ? `${file}.${promotedFolder}` : file),
+  };
+}
+
+export function hostStandby(places: Places, programs: Programs): StandbyPlaces {
+  return {
+    places,
+    base: places.postgres.data,
+    data: places.postgres.cluster,
+    postgres: programs.postgres,
+    flock: programs.flock,
+    more: ` -c unix_socket_directories=${places.postgres.socket}`,
+    own: '127.0.0.1',
+  };
+}
+
+function placesOf(site: DeploySite, { folder, promoted }: HostLayout, machineId: string): Places {
+  return promoted ? promotedPlaces(site, folder, machineId) : placesOn(site, folder, machineId);
 }
 
 /** Makes the data once: in a folder beside, renamed when it is whole. */
@@ -97,6 +130,14 @@ function redisReadyScript(site: DeploySite, places: Places, programs: Programs):
 export function hostScripts(site: DeploySite, places: Places, programs: Programs): Map<string, string> {
   return new Map([
     ['postgres-init.sh', postgresInitScript(places, programs)],
+    [
+      'postgres-start.sh',
+      postgresStartScript(places, {
+        init: places.config('postgres-init.sh'),
+        flock: programs.flock,
+        fence: site.standby === undefined ? undefined : places.config('fenced.sh'),
+      }),
+    ],
     ['redis-ready.sh', redisReadyScript(site, places, programs)],
     [
       'temporal-schema.sh',
@@ -105,15 +146,66 @@ export function hostScripts(site: DeploySite, places: Places, programs: Programs
   ]);
 }
 
-/** What a machine runs without Docker: the coordinating one the servers and the API, each its worker. */
+/** What a machine runs without Docker: the coordinating one the servers and the API, the standby its copy, each its worker. */
 export function hostParts(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart[] {
   const isCoordination = machine.id === site.coordination.id;
-  return [...(isCoordination ? coordinationParts(site, layout) : []), workerPart(site, machine, layout)];
+  return [
+    ...(isCoordination ? coordinationParts(site, layout) : []),
+    ...(machine.id === site.standby?.id ? copyParts(site, machine, layout) : []),
+    workerPart(site, machine, layout),
+  ];
+}
+
+/** What it runs once the standby has taken over from another machine. */
+export function promotedHostParts(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart[] {
+  const later = { ...layout, moved: false, promoted: true as const };
+  return [
+    ...hostParts(promotedSite(site, site.standby!), machine, later),
+    // From then on it fences the old one, should that come back.
+    ...(machine.id === site.standby!.id
+      ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous')
+      : []),
+  ];
+}
+
+/** A copy of Postgres that follows, and what has the first one wait for it. */
+function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout): HostPart[] {
+  const places = promotedPlaces(site, layout.folder, standby.id);
+  // With what it reads, so that a change of that is one of its unit.
+  const script = (...names: string[]) => ['/bin/bash', ...names.map((name) => places.config(name))];
+  const part = { environment: { PATH: layout.path }, data: ['postgres', 'run', 'backup'] };
+  return [
+    {
+      ...part,
+      name: 'postgres',
+      description: 'Copy of Postgres of Soulfra',
+      command: script('standby-postgres.sh', 'postgresql.conf', 'pg_hba.conf'),
+      after: [],
+      ready: postgresReady(site, layout.programs),
+      graceSeconds: 120,
+      memory: '4G',
+    },
+    {
+      ...part,
+      name: 'synchronous',
+      description: 'Has Postgres of Soulfra wait for its copy',
+      command: script('synchronous.sh', 'standby-sql.sh'),
+      after: ['postgres'],
+      ready: isSynchronous(places.data('postgres'), 'main'),
+      graceSeconds: 10,
+      memory: '128M',
+    },
+  ];
+}
+
+function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
+  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres), '-U', 'exporter', '-d', 'postgres'];
+  return [programs.pg_isready, '-q', ...at];
 }
 
 function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
   const { folder, node, programs } = layout;
-  const places = placesOn(site, folder, site.coordination.id);
+  const places = placesOf(site, layout, site.coordination.id);
   const ours = (certificate: string) => environmentOf(site, layout, site.coordination, certificate);
   const of = (
     part: Omit<HostPart, 'environment' | 'graceSeconds' | 'memory' | 'data'> & Partial<HostPart>,
@@ -128,32 +220,22 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
     of({
       name: 'postgres',
       description: 'Postgres of Soulfra',
-      prepare: [['/bin/sh', places.config('postgres-init.sh')]],
       command: [
+        '/bin/sh',
+        places.config('postgres-start.sh'),
         programs.postgres,
         '-D',
-        `${places.data('postgres')}/main`,
+        `${places.postgres.data}/${places.postgres.cluster}`,
         '-c',
         `config_file=${places.config('postgresql.conf')}`,
         '-c',
-        `unix_socket_directories=${places.data('run')}`,
+        `unix_socket_directories=${places.postgres.socket}`,
       ],
       after: [],
-      ready: [
-        programs.pg_isready,
-        '-q',
-        '-h',
-        '127.0.0.1',
-        '-p',
-        String(site.ports.postgres),
-        '-U',
-        'exporter',
-        '-d',
-        'postgres',
-      ],
+      ready: postgresReady(site, programs),
       graceSeconds: 120,
       memory: '4G',
-      data: ['postgres', 'run'],
+      data: ['postgres', 'run', 'backup'],
     }),
     of({
       name: 'redis',
@@ -191,6 +273,15 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       once: true,
       after: ['temporal'],
     }),
+    of({
+      name: 'backup',
+      description: 'Backups of Soulfra',
+      command: [node, `${layout.root}/workers/backup-main.ts`],
+      environment: { ...ours('api'), SOULFRA_CLUSTER_FILE: places.config('cluster.json') },
+      after: ['postgres', 'temporal-namespace'],
+      data: ['backup'],
+      ...(site.fleet.backup.to === undefined ? {} : { writes: [site.fleet.backup.to] }),
+    }),
     ...(layout.moved
       ? [
           of({
@@ -214,6 +305,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         SOULFRA_TRUST_PROXY: '127.0.0.1',
         SOULFRA_SECRET_KEY_FILE: places.secret('secret_key'),
         SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+        ...payloadEnvironment(site, places.secret('payload_keys')),
       },
       after: ['temporal-namespace', 'redis', ...(layout.moved ? ['move-in'] : [])],
       ready: readyWhenOk(node, 'http://127.0.0.1:17000/v1/health/ready'),
@@ -236,7 +328,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
 
 function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout): HostPart {
   const isCoordination = machine.id === site.coordination.id;
-  const places = placesOn(site, layout.folder, machine.id);
+  const places = placesOf(site, layout, machine.id);
   return {
     name: 'worker',
     description: `Worker of Soulfra on ${machine.id}`,
@@ -244,7 +336,9 @@ function workerPart(site: DeploySite, machine: FleetMachine, layout: HostLayout)
     environment: {
       ...environmentOf(site, layout, machine, machine.id),
       SOULFRA_HOST_NAME: machine.host ?? machine.id,
+      SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
       SOULFRA_WEBHOOK_KEY_FILE: places.secret('webhook_key'),
+      ...payloadEnvironment(site, places.secret('payload_keys')),
       SOULFRA_MAILBOX: `${places.data('worker')}/mail`,
       SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
     },
@@ -262,7 +356,7 @@ function environmentOf(
   machine: FleetMachine,
   certificate: string,
 ): Record<string, string> {
-  const places = placesOn(site, layout.folder, machine.id);
+  const places = placesOf(site, layout, machine.id);
   return {
     PATH: layout.path,
     DATABASE_URL_FILE: places.secret('database_url_by_address'),
@@ -279,9 +373,10 @@ function readyWhenOk(node: string, url: string): string[] {
   return [node, '-e', `fetch('${url}').then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))`];
 }
 
-/** Folders of `data/` on the coordinating machine; the others have only `worker`. */
-export function dataFoldersOf(site: DeploySite): string[] {
+/** Folders of `data/` on a machine, before and after a standby has taken over. */
+export function dataFoldersOf(site: DeploySite, machine: FleetMachine): string[] {
   const none = Object.fromEntries(Object.keys(programMends).map((name) => [name, name])) as Programs;
   const layout = { folder: '', root: '', node: '', app: '', programs: none, path: '' };
-  return [...new Set(hostParts(site, site.coordination, layout).flatMap(({ data }) => data))];
+  const later = site.standby === undefined ? [] : promotedHostParts(site, machine, layout);
+  return [...new Set([...hostParts(site, machine, layout), ...later].flatMap(({ data }) => data))];
 }

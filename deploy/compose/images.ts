@@ -3,7 +3,8 @@
  * first (docs/deploy.md). Whoever runs a registry of their own puts its name before them by SOULFRA_REGISTRY in `.env`.
  */
 export const images = {
-  postgres: 'postgres:18.1-bookworm',
+  // Postgres with pgBackRest: made by deploy/images/build.ts of `postgresBase`.
+  postgres: 'soulfra-postgres:18.1-bookworm',
   redis: 'redis:8.2.3-bookworm',
   temporal: 'temporalio/server:1.31.2',
   temporalTools: 'temporalio/admin-tools:1.31.2',
@@ -22,6 +23,9 @@ export const images = {
 } as const;
 export type ImageName = keyof typeof images;
 
+/** What ours is made of. */
+export const postgresBase = 'postgres:18.1-bookworm';
+
 /** As it stands in a compose file. */
 export function imageOf(name: ImageName): string {
   return `\${SOULFRA_REGISTRY:-}${images[name]}`;
@@ -29,3 +33,8 @@ export function imageOf(name: ImageName): string {
 
 /** Ours; made by deploy/images/build.ts under the version of the checkout. */
 export const ownImage = '${SOULFRA_IMAGE:?run soulfra deploy init}';
+
+/** That one, Postgres and pgBackRest together: what makes backups and tries to restore them. */
+export const backupImage = '${SOULFRA_BACKUP_IMAGE:?run soulfra deploy init}';
+/** `soulfra-backup:1` of `soulfra:1`. */
+export const backupImageOf = (image: string) => image.replace(/(?::[^:/]+)?$/, (tag) => `-backup${tag}`);

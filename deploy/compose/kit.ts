@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { backupParts } from './backup-part.ts';
+import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
-import { dataParts, type Parts, servingParts } from './coordination.ts';
-import { hostScripts, placesOn, type Programs } from './host-parts.ts';
+import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
+import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
 import { machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
@@ -20,7 +22,14 @@ import {
   temporalDynamicConfig,
   temporalSchemaScript,
 } from './server-files.ts';
-import { standbyParts, standbyScript, synchronousScript } from './standby.ts';
+import {
+  containerStandby,
+  fencedScript,
+  promotedFolder,
+  promotedSite,
+  standbyParts,
+  standbyScripts,
+} from './standby.ts';
 
 /** Paths in the kit's folder and what is in them. Secrets and certificates are none of it: they are made once (made-once.ts). */
 export type KitFiles = ReadonlyMap<string, string>;
@@ -60,6 +69,7 @@ function configFiles(
   shipped: Shipped,
   places: Places,
   logs: string,
+  programs: ClusterPrograms,
   options: KitOptions,
 ): Map<string, string> {
   const { fleet } = site;
@@ -68,6 +78,7 @@ function configFiles(
     ['postgresql.conf', postgresConf(site, places)],
     ['pg_hba.conf', pgHba()],
     ['roles.sql', rolesSql(places, options)],
+    ...clusterFiles(site, places, programs),
     ['redis.conf', redisConf(site, places)],
     ['temporal.yaml', temporalConfig(site, places)],
     ['temporal-dynamic.yaml', temporalDynamicConfig()],
@@ -85,15 +96,20 @@ function configFiles(
 /** The whole folder for Docker: the same of the same fleet, byte for byte. */
 export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptions = {}): KitFiles {
   const places = containerPlaces();
-  const config = configFiles(site, shipped, places, '/var/lib/docker/containers/*/*-json.log', options);
+  const logs = '/var/lib/docker/containers/*/*-json.log';
+  const config = configFiles(site, shipped, places, logs, programsInContainer, options);
+  const fence = site.standby === undefined ? undefined : places.config('fenced.sh');
+  config.set('postgres-start.sh', postgresStartScript(places, { fence }));
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
-    config.set('standby-postgres.sh', standbyScript(site, places));
-    config.set('synchronous.sh', synchronousScript(site, places));
+    const at = containerStandby(places);
+    for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
+    config.set('fenced.sh', fencedScript(site, standby, at));
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
-  for (const [name, parts] of composeFiles(site, options)) files.set(name, composeText(name, parts, files));
+  for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
+    files.set(name, composeText(site, name, parts, files));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -108,9 +124,21 @@ export function hostKit(
   options: KitOptions = {},
 ): KitFiles {
   const places = placesOn(site, folder, site.coordination.id);
-  const config = configFiles(site, shipped, places, '/var/log/journal/*', options);
+  const config = configFiles(site, shipped, places, '/var/log/journal/*', programs, options);
   for (const [name, text] of hostScripts(site, places, programs)) config.set(name, text);
-  return new Map([...config].map(([name, text]) => [`config/${name}`, text]));
+  const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
+  const { standby } = site;
+  if (standby === undefined) return files;
+  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs)));
+  const promoted = promotedSite(site, standby);
+  const there = promotedPlaces(site, folder, standby.id);
+  for (const some of [
+    configFiles(promoted, shipped, there, '/var/log/journal/*', programs, {}),
+    hostScripts(promoted, there, programs),
+    standbyScripts(site, hostStandby(there, programs)),
+  ])
+    for (const [name, text] of some) files.set(`${promotedFolder}/${name}`, text);
+  return files;
 }
 
 /** Compose files by their names, before they are text. */
@@ -118,7 +146,12 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   const files = new Map<string, Parts>([
     [
       'coordination.yaml',
-      { ...dataParts(site), ...servingParts(site, { moved }), ...machineParts(site, site.coordination) },
+      {
+        ...dataParts(site),
+        ...backupParts(site),
+        ...servingParts(site, { moved }),
+        ...machineParts(site, site.coordination),
+      },
     ],
   ]);
   for (const machine of site.fleet.machines)
@@ -127,14 +160,29 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   return files;
 }
 
-export const projectOf = (file: string) => `soulfra-${file.replace(/\.yaml$/, '')}`;
+/** What the other machines run once the standby has taken over: the same, with its address for that of the first one. */
+function followingFiles(site: DeploySite): Map<string, Parts> {
+  const { standby, coordination, addresses } = site;
+  if (standby === undefined) return new Map();
+  const { host } = promotedSite(site, standby);
+  const followed = { ...site, host, addresses: { ...addresses, [coordination.id]: addresses[standby.id]! } };
+  const others = site.fleet.machines.filter(({ id }) => id !== coordination.id);
+  return new Map(others.map((machine) => [followingFile(machine.id), machineParts(followed, machine)]));
+}
+export const followingFile = (machineId: string) => `${promotedFolder}/inference-${machineId}.yaml`;
+
+/** What follows the promoted one takes the place of what followed the first one. */
+export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').replace(/\.yaml$/, '')}`;
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
-function composeText(name: string, parts: Parts, files: KitFiles): string {
+function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
+  // Two files of one host must not want one network: only that with the proxy has its addresses named.
+  const isProxied = 'proxy' in parts;
+  const network = isProxied ? 'proxied' : 'inner';
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
-      const made = composeService(part);
+      const made = composeService(part, network);
       return [service, { ...made, labels: { [hashLabel]: hashOf(made, files) } }];
     }),
   );
@@ -148,7 +196,7 @@ function composeText(name: string, parts: Parts, files: KitFiles): string {
   const project = {
     name: projectOf(name),
     services,
-    networks: { inner: {} },
+    networks: { [network]: isProxied ? proxiedNetwork(site) : {} },
     // By one name in every file, so that a promoted standby finds its data.
     volumes: Object.fromEntries(volumes.map((volume) => [volume, { name: `soulfra_${volume}` }])),
   };
@@ -175,9 +223,14 @@ function sourcesOf(service: Record<string, unknown>, folder: string): string[] {
 
 /** What another machine needs of the folder, and nothing else: no key of another's. */
 function machineFiles(site: DeploySite, id: string, files: KitFiles): string[] {
-  const own = ['.env', `inference-${id}.yaml`, ...(site.standby?.id === id ? ['standby.yaml'] : [])];
+  const own = [
+    '.env',
+    `inference-${id}.yaml`,
+    ...(site.standby === undefined ? [] : ['config/fleet.yaml', followingFile(id)]),
+    ...(site.standby?.id === id ? ['standby.yaml'] : []),
+  ];
   const mounted = own
-    .filter((name) => name.endsWith('.yaml'))
+    .filter((name) => name.endsWith('.yaml') && name !== 'config/fleet.yaml')
     .flatMap((name) => {
       const { services } = parse(files.get(name)!) as { services: Record<string, Record<string, unknown>> };
       return Object.values(services).flatMap((service) =>

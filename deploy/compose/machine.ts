@@ -2,7 +2,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 import type { PublishedPort } from './compose-service.ts';
-import { clientEnvironment, type Parts, serverHosts, volumesPart } from './coordination.ts';
+import { clientEnvironment, type Parts, payloadEnvironment, serverHosts, volumesPart } from './coordination.ts';
 import { imageOf, ownImage } from './images.ts';
 import { modelServerPort } from './model-server.ts';
 
@@ -19,6 +19,12 @@ function machinePorts(machine: FleetMachine): PublishedPort[] {
           reason: 'the model server, for the worker of the same host',
         },
       ];
+}
+
+/** Whose version of the workflows is the current one: the machine that is upgraded first, or the first that takes workflows at all. */
+export function leadsVersion({ fleet, coordination }: DeploySite, machine: FleetMachine): boolean {
+  const takers = fleet.machines.filter(({ roles }) => roles.coordination !== undefined);
+  return machine.id === (takers.find(({ id }) => id === coordination.id) ?? takers[0])?.id;
 }
 
 /**
@@ -43,11 +49,13 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
       environment: {
         ...clientEnvironment(site, id),
         SOULFRA_HOST_NAME: machine.host ?? id,
+        SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
+        ...payloadEnvironment(site, '/run/secrets/payload_keys'),
         SOULFRA_MAILBOX: '/var/lib/soulfra/mail',
         SOULFRA_PUBLIC_URL: `https://${site.host}:${site.ports.https}`,
       },
-      secrets: ['database_url', 'redis_url', 'webhook_key'],
+      secrets: ['database_url', 'redis_url', 'webhook_key', 'payload_keys'],
       tls,
       volumes: ['worker:/var/lib/soulfra'],
       hostNetwork: true,

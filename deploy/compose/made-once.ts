@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
+import { payloadKeysOf } from '../../domain/payload-keys.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { writeText } from '../embedded/home.ts';
 import { openAuthority, readAuthorities, trustOf } from '../tls/authority-files.ts';
@@ -13,7 +14,9 @@ import {
   issueServerCertificate,
   readCertificate,
 } from '../tls/authority.ts';
+import { backupPassphrase } from './cluster-files.ts';
 import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
+import { promotedFolder, promotedSite } from './standby.ts';
 
 /** Secrets and certificates of a folder: what is there stays as it is, what is missing is made. */
 
@@ -26,8 +29,10 @@ const madeSecrets: Readonly<Record<string, () => string>> = {
   ...Object.fromEntries(roleSecrets.map((name) => [name, bytes(24)])),
   redis_password: bytes(24),
   grafana_password: bytes(24),
+  [backupPassphrase]: bytes(48),
   secret_key: bytes(32),
   webhook_key: bytes(32),
+  payload_keys: bytes(32),
   operator_token: () => `sfr_${randomBytes(24).toString('base64url')}`,
 };
 
@@ -86,6 +91,7 @@ function makeSecrets(site: DeploySite, write: Write, kept: string, given: GivenS
     // For hosts without Docker, whose resolver does not know our names.
     database_url_by_address: byAddress(site, databaseUrlOf(site, secrets['soulfra_password']!)),
     redis_url_by_address: byAddress(site, redisUrlOf(site, secrets['redis_password']!)),
+    ...(site.standby === undefined ? {} : promotedUrls(promotedSite(site, site.standby), secrets)),
     'redis_password.conf': `requirepass ${secrets['redis_password']}`,
     'redis_exporter_password.json': JSON.stringify({ [redisAddressOf(site)]: secrets['redis_password'] }),
   };
@@ -94,14 +100,23 @@ function makeSecrets(site: DeploySite, write: Write, kept: string, given: GivenS
   return made;
 }
 
+function promotedUrls(promoted: DeploySite, secrets: Readonly<Record<string, string>>): Record<string, string> {
+  const named = (name: string) => `${name}_by_address.${promotedFolder}`;
+  return {
+    [named('database_url')]: byAddress(promoted, databaseUrlOf(promoted, secrets['soulfra_password']!)),
+    [named('redis_url')]: byAddress(promoted, redisUrlOf(promoted, secrets['redis_password']!)),
+  };
+}
+
 function byAddress(site: DeploySite, url: string): string {
   return url.replace(/@[a-z]+\.soulfra:/, `@${site.addresses[site.coordination.id]}:`);
 }
 
-/** One that somebody has emptied or put another thing into is told before a server refuses it. */
+/** The ring for payloads may hold several. One that somebody has emptied or put another thing into is told before a server refuses it. */
 function readSecret(file: string): string {
   const text = readFileSync(file, 'utf8').trim();
-  if (/^[\w-]{16,}$/.test(text)) return text;
+  const isWhole = basename(file) === 'payload_keys' ? payloadKeysOf(text) !== undefined : /^[\w-]{16,}$/.test(text);
+  if (isWhole) return text;
   throw new DomainError(
     'CONFLICT',
     `${file} holds no secret of this kit (letters, digits, - and _, 16 at least): put it back from a backup; a new one would not open what the old one closed`,

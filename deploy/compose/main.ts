@@ -12,17 +12,29 @@ import { refuseMoved } from '../embedded/moved.ts';
 import { secretsOfHome } from '../move/secrets.ts';
 import { takeHome, type Taken, type TakeOptions } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
-import { applyUnits, refuseHostFaults, unitChanges, type UnitHost, unitsIn, unitsOf } from './apply-units.ts';
+import {
+  applyUnits,
+  refuseHostFaults,
+  runningUnits,
+  unitChanges,
+  type UnitHost,
+  unitsIn,
+  unitsOf,
+} from './apply-units.ts';
+import { actInContainers, type ActOnCluster, actOnHost, clusterActs } from './cluster-acts.ts';
 import { fileChanges, writeFolder } from './folder.ts';
+import { answersAt, dropOldPromotion, lossOf, markPromotion, promoteStandby, promotionIn } from './promote.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
-import { dataFoldersOf } from './host-parts.ts';
+import { dataFoldersOf, type HostLayout, hostParts } from './host-parts.ts';
 import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
+import { promotedFolder } from './standby.ts';
+import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-host.ts';
 import { findPrograms, unitFiles } from './units.ts';
 
 /**
- * `node deploy/compose/main.ts init|plan|apply`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
+ * `node deploy/compose/main.ts init|plan|apply|promote|backup|backups|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
  * or `{failed}`.
  */
 
@@ -62,13 +74,17 @@ function hostKitOf(file: string, folder: string, moved: boolean): Kit {
       'INVALID_INPUT',
       `--out ${folder} has characters other than letters, digits, . _ - and /: choose another folder`,
     );
-  const programs = findPrograms(process.env);
+  const layout = hostLayoutOf(folder, moved);
   const { name, owner } = hostUser();
-  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs, { moved });
-  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
+  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, layout.programs, { moved });
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
   return { site, own, files, image: 'none', owner };
+}
+
+function hostLayoutOf(folder: string, moved: boolean): HostLayout {
+  const programs = findPrograms(process.env);
+  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+  return { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
 }
 
 function kitOf(file: string, moved: boolean): Kit {
@@ -93,14 +109,21 @@ async function run(): Promise<object> {
       systemd: { type: 'boolean', default: false },
       from: { type: 'string' },
       'resume-schedules': { type: 'boolean', default: false },
+      fence: { type: 'boolean', default: false },
+      'old-is-off': { type: 'boolean', default: false },
+      to: { type: 'string' },
+      second: { type: 'boolean', default: false },
     },
   });
   const folder = resolve(values.out);
   const file = resolve(values.file);
   // A folder stays of the kind that it was made.
   const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
-  if (isOfUnits && positionals[0] !== 'init' && !existsSync(join(folder, 'authority')))
-    return broughtHere(positionals[0], file, folder, values.machine);
+  if (positionals[0] === 'promote')
+    return promote(folder, isOfUnits, values.machine, { fence: values.fence, oldIsOff: values['old-is-off'] });
+  const isBrought = (isOfUnits || existsSync(join(folder, '.env'))) && !existsSync(join(folder, 'authority'));
+  if (positionals[0] !== 'init' && isBrought)
+    return broughtHere(positionals[0], file, folder, isOfUnits, values.machine);
   const from = values.from === undefined ? undefined : resolve(values.from);
   if (from !== undefined) refuseMoved(from, { endedIn: folder });
   const hasArchive = existsSync(join(folder, movedArchive));
@@ -118,7 +141,8 @@ async function run(): Promise<object> {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
     const written = await writeFolder(folder, site, files, own, image, kit.owner, given);
-    if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site), kit.owner);
+    if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site, site.coordination), kit.owner);
+    dropOldPromotion(folder, site);
     return written;
   };
   switch (positionals[0]) {
@@ -167,9 +191,29 @@ async function run(): Promise<object> {
       const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
       return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
-    default:
-      throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
+    default: {
+      const act = clusterActs.find((each) => each === positionals[0]);
+      if (act === undefined) throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
+      const args = [...(values.to === undefined ? [] : ['--to', values.to]), ...(values.second ? ['--second'] : [])];
+      const asked = { act, args, folder, env: process.env, say: progress };
+      return { folder, units: isOfUnits, done: await (isOfUnits ? actOnUnits(kit, asked) : actInContainers(asked)) };
+    }
   }
+}
+
+/** Beside the data of this host, as whose it is. */
+async function actOnUnits({ site, files, owner }: Kit, asked: ActOnCluster): Promise<unknown> {
+  const { folder } = asked;
+  const wanted = unitsOf(files, site.coordination.id);
+  const running = asked.act === 'restore' ? await runningUnits(unitHost(), [...wanted.keys()]) : [];
+  const part = hostParts(site, site.coordination, hostLayoutOf(folder, false)).find(({ name }) => name === 'backup')!;
+  return actOnHost(asked, {
+    owner: owner!,
+    environment: part.environment,
+    root: repositoryRoot,
+    node: process.execPath,
+    running,
+  });
 }
 
 /** The archive and its key, for whoever brings the fleet in. */
@@ -210,17 +254,81 @@ async function broughtHere(
   act: string | undefined,
   file: string,
   folder: string,
+  isOfUnits: boolean,
   wantedMachine: string | undefined,
 ): Promise<object> {
-  const site = deploySite(loadFleetFile(file));
+  if (act !== 'plan' && act !== 'apply') throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
+  const brought = join(folder, 'config/fleet.yaml');
+  const site = deploySite(loadFleetFile(existsSync(brought) ? brought : file));
   const machine = machineHere(site, wantedMachine);
-  const here = hostOf(folder, unitsIn(folder, machine.id));
-  const about = { folder, machine: machine.id, files: [], containers: [] };
+  if (act === 'apply') dropOldPromotion(folder, site);
+  const isPromoted = promotionIn(folder, site) !== undefined;
+  const about = { folder, machine: machine.id, files: [], made: [], containers: [], units: [] };
+  if (!isOfUnits) {
+    const files = isPromoted ? promotedFilesOf(site, machine) : filesOf(site, machine);
+    const kit = kitIn(folder, files);
+    const lacking = files.filter((name) => !kit.has(name));
+    if (lacking.length > 0)
+      throw new DomainError(
+        'NOT_FOUND',
+        `${folder} has no ${lacking.join(', ')}: copy what machines/${machine.id}.files names from the coordinating machine to here`,
+      );
+    if (act === 'plan') return { ...about, containers: (await standing(folder, kit, files, process.env)).changes };
+    const containers = await applyContainers({ folder, kit, site, machine, files, env: process.env, say: progress });
+    return { ...about, containers };
+  }
+  const here = hostOf(folder, unitsIn(isPromoted ? join(folder, promotedFolder) : folder, machine.id));
   if (act === 'plan') return { ...about, units: await unitChanges(here.host, folder, here.wanted) };
-  if (act !== 'apply') throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
   await refuseHostFaults(site, machine, here);
-  makeDataFolders(folder, ['worker'], hostUser().owner);
-  return { ...about, made: [], units: await applyUnits({ ...here, say: progress }) };
+  makeDataFolders(folder, dataFoldersOf(site, machine), hostUser().owner);
+  return { ...about, units: await applyUnits({ ...here, say: progress }) };
+}
+
+/** On the standby: it becomes the first one. On any other machine: that follows the standby from then on. */
+async function promote(
+  folder: string,
+  isOfUnits: boolean,
+  wantedMachine: string | undefined,
+  told: { fence: boolean; oldIsOff: boolean },
+): Promise<object> {
+  const file = join(folder, 'config/fleet.yaml');
+  if (!existsSync(file))
+    throw new DomainError(
+      'NOT_FOUND',
+      `${file} is not there: what \`soulfra deploy init\` made for this machine has to lie here (--out) before it is needed`,
+    );
+  const site = deploySite(loadFleetFile(file));
+  const { standby, coordination } = site;
+  if (standby === undefined)
+    throw new DomainError(
+      'INVALID_INPUT',
+      `${file} names no deploy.standby, so nobody has a copy: the way back is a backup (deploy/runbooks/08-restore.md)`,
+    );
+  const machine = machineHere(site, wantedMachine);
+  if (machine.id === coordination.id)
+    throw new DomainError(
+      'INVALID_INPUT',
+      `${machine.id} is the one that is to be replaced: run it on ${standby.id}, and once ${machine.id} has no power`,
+    );
+  const host = isOfUnits
+    ? unitStandby({ folder, machine, host: unitHost(), say: progress })
+    : composeStandby({ folder, site, machine, env: process.env, say: progress });
+  if (isOfUnits) makeDataFolders(folder, dataFoldersOf(site, machine), hostUser().owner);
+  const about = { folder, machine: machine.id, from: coordination.id, to: standby.id };
+  if (machine.id === standby.id) {
+    const promotion = await promoteStandby({ folder, site, standby, host, ...told, say: progress });
+    const url = `https://${site.fleet.deploy.host ?? site.addresses[standby.id]}:${site.ports.https}`;
+    return { ...about, ...promotion, loss: lossOf(promotion), url };
+  }
+  const address = site.addresses[standby.id]!;
+  if (!(await answersAt(address, site.ports.temporal)))
+    throw new DomainError(
+      'CONFLICT',
+      `${standby.id} does not answer at ${address}:${site.ports.temporal}: promote it there first`,
+    );
+  markPromotion(folder, { from: coordination.id, to: standby.id, begunAt: new Date().toISOString() });
+  await host.takeOver();
+  return about;
 }
 
 /** What the units may write to. */

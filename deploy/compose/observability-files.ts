@@ -167,6 +167,12 @@ export function proxyConfig(site: DeploySite, places: Places): string {
     `    forward_auth ${places.host('api')}:17000 {`,
     // A cheap question that only an operator is answered.
     '      uri /v1/restore-drills?limit=1',
+    // Both ends must answer: what a handler here leaves open would go on to what is guarded.
+    '      @nobody status 401',
+    '      handle_response @nobody {',
+    '        redir @page /?then={uri} 302',
+    '        respond "sign in first" 401',
+    '      }',
     '    }',
   ];
   const bind = places.listen.includes('0.0.0.0') ? [] : [`  bind ${places.listen.join(' ')}`];
@@ -189,6 +195,8 @@ export function proxyConfig(site: DeploySite, places: Places): string {
     ...bind,
     `  ${own}`,
     '  header Strict-Transport-Security "max-age=31536000"',
+    // What a person opens, and not what a page of theirs fetches.
+    '  @page header Accept *text/html*',
     '  handle /temporal* {',
     ...signedIn,
     `    reverse_proxy ${places.host('temporal-ui')}:8080`,

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { archiveEverySeconds, stanza } from '../../domain/cluster-backups.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { temporalSettings } from '../../domain/temporal-needs.ts';
 import type { Places } from './places.ts';
@@ -8,8 +9,6 @@ import type { Places } from './places.ts';
 /** Unchangeable once a database was made with it, so a standby has the same. */
 const historyShards = 512;
 export const databases = { app: 'soulfra', temporal: 'temporal', visibility: 'temporal_visibility' } as const;
-/** What the standby is called where the primary waits for it. */
-export const standbyName = 'soulfra_standby';
 export const generatedHead = 'Made by `soulfra deploy init` from fleet.yaml; the next init writes over it.';
 
 export function postgresConf({ ports }: DeploySite, places: Places): string {
@@ -30,8 +29,15 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     max_replication_slots: 10,
     // A standby that is away for long must not fill the primary's disk; it is then made anew.
     max_slot_wal_keep_size: quoted('8GB'),
+    // A cut line is noticed by both ends before anybody gives up waiting for a commit.
+    wal_sender_timeout: quoted('15s'),
+    wal_receiver_timeout: quoted('15s'),
     hot_standby: 'on',
     wal_log_hints: 'on',
+    archive_mode: 'on',
+    // %p is the file, in words of Postgres.
+    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p`),
+    archive_timeout: quoted(`${archiveEverySeconds}s`),
     log_min_duration_statement: quoted('2s'),
     log_line_prefix: quoted('%m [%p] %q%u@%d '),
   };
@@ -83,6 +89,8 @@ export function rolesSql(places: Places, { moved = false } = {}): string {
     '-- A standby that streams has the primary wait for it, and says so when it is to wait no more.',
     'grant alter system on parameter synchronous_standby_names to replicator;',
     'grant execute on function pg_reload_conf() to replicator;',
+    '-- Whoever promotes the standby asks its copy as the one it follows by.',
+    'grant execute on function pg_promote(boolean, integer) to replicator;',
     // Rows that were written once are loaded as they are, without what acts on a new one. Who owns the tables may switch that off anyway.
     ...(moved ? ['grant set on parameter session_replication_role to soulfra;'] : []),
     '',

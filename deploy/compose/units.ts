@@ -3,9 +3,18 @@ import { commandLine, unitWord } from '../../domain/service-units.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { onPath } from '../embedded/resolve.ts';
-import { type HostLayout, type HostPart, hostParts, type Program, programMends, type Programs } from './host-parts.ts';
+import {
+  type HostLayout,
+  type HostPart,
+  hostParts,
+  type Program,
+  programMends,
+  type Programs,
+  promotedHostParts,
+} from './host-parts.ts';
 import type { KitFiles } from './kit.ts';
 import { generatedHead } from './server-files.ts';
+import { promotedFolder } from './standby.ts';
 
 /** The parts of a host without Docker as units of systemd, which starts them in their order, with the host, and after a fall. */
 
@@ -30,19 +39,37 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
   const files = new Map<string, string>();
   for (const machine of site.fleet.machines) {
     const parts = hostParts(site, machine, layout);
-    for (const part of parts)
-      files.set(`units/${machine.id}/${unitOf(part.name)}`, unitText(part, layout, config, user));
+    const own = new Map(parts.map((part) => [`units/${machine.id}/${unitOf(part.name)}`, part]));
+    if (site.standby !== undefined && machine.id !== site.coordination.id)
+      for (const part of promotedHostParts(site, machine, layout))
+        own.set(`${promotedFolder}/units/${machine.id}/${unitOf(part.name)}`, part);
+    for (const [path, part] of own) files.set(path, unitText(part, layout, config, user));
     if (machine.id === site.coordination.id) continue;
+    // All of its settings go to a standby, since it will need them; of the others' only what they read.
+    const settings =
+      machine.id === site.standby?.id
+        ? [...config].filter(
+            ([path]) =>
+              path.startsWith(`${promotedFolder}/`) &&
+              // A collector has the key of its own machine.
+              (!path.includes('/collector-') || path.endsWith(`/collector-${machine.id}.alloy`)),
+          )
+        : [];
     const needed = [
-      ...parts.map(({ name }) => `units/${machine.id}/${unitOf(name)}`),
-      'tls/ca.crt',
-      `tls/${machine.id}.crt`,
-      `tls/${machine.id}.key`,
-      ...['database_url_by_address', 'redis_url_by_address', 'webhook_key'].map((name) => `secrets/${name}`),
+      ...own.keys(),
+      ...settings.map(([path]) => path),
+      ...(site.standby === undefined ? [] : ['config/fleet.yaml']),
+      ...madeFilesIn([JSON.stringify([...own.values()]), ...settings.map(([, text]) => text)], layout.folder),
     ];
-    files.set(`machines/${machine.id}.files`, `${needed.toSorted().join('\n')}\n`);
+    files.set(`machines/${machine.id}.files`, `${[...new Set(needed)].toSorted().join('\n')}\n`);
   }
   return files;
+}
+
+/** Secrets and certificates that these texts name. */
+function madeFilesIn(texts: readonly string[], folder: string): string[] {
+  const named = texts.flatMap((text) => text.split(`${folder}/`).slice(1));
+  return named.flatMap((rest) => /^(?:tls|secrets)\/[\w.-]*\w/.exec(rest) ?? []);
 }
 
 function unitText(
@@ -51,7 +78,7 @@ function unitText(
   config: KitFiles,
   user: string | undefined,
 ): string {
-  const words = [part.command, ...(part.prepare ?? [])].flat();
+  const words = part.command;
   const hash = createHash('sha256').update(JSON.stringify(part));
   for (const [path, text] of config)
     if (words.some((word) => word.endsWith(`/${path}`))) hash.update(`\n${path}\n`).update(text);
@@ -71,7 +98,6 @@ function unitText(
     ...(part.once ? ['Type=oneshot', 'RemainAfterExit=yes'] : ['Type=exec']),
     ...(user === undefined ? [] : [`User=${user}`, `Group=${user}`]),
     ...Object.entries(part.environment).map(([name, value]) => `Environment=${unitWord(`${name}=${value}`)}`),
-    ...(part.prepare ?? []).map((words) => `ExecStartPre=:${commandLine(words)}`),
     `ExecStart=:${commandLine(part.command)}`,
     // Up is who answers: whoever comes after it waits for that.
     ...(part.ready === undefined
@@ -94,7 +120,7 @@ function unitText(
       : [
           'CapabilityBoundingSet=',
           'ProtectSystem=strict',
-          `ReadWritePaths=${part.data.length === 0 ? '/tmp' : part.data.map((name) => `${folder}/data/${name}`).join(' ')}`,
+          `ReadWritePaths=${writable(part, folder).join(' ')}`,
           'PrivateTmp=yes',
           'ProtectClock=yes',
           'ProtectHostname=yes',
@@ -112,4 +138,10 @@ function unitText(
     `Hash=${hash.digest('hex').slice(0, 16)}`,
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** One that is not mounted yet keeps no part from its start. */
+function writable({ data, writes = [] }: HostPart, folder: string): string[] {
+  const paths = [...data.map((name) => `${folder}/data/${name}`), ...writes.map((path) => unitWord(`-${path}`))];
+  return paths.length === 0 ? ['/tmp'] : paths;
 }

@@ -1,13 +1,24 @@
 import { DomainError } from '../../domain/errors.ts';
+import { payloadKeysText } from '../../domain/payload-keys.ts';
 import type { ApiClient } from './api-client.ts';
 import { type Env, given, type Home } from './home.ts';
 import type { Screen } from './screen.ts';
-import { endRotation, type Secrets } from './secrets.ts';
+import { endRotation, openPayloadKeys, type Secrets } from './secrets.ts';
 
 /** The key of now, and the one before while a rotation is under way; nothing where the operator's environment has its own. */
 export function keyVariables(env: Env, name: string, key: string, old: string | undefined): Env {
   if (given(env, name)) return {};
   return { [name]: key, ...(old === undefined ? {} : { [`${name}_OLD`]: old }) };
+}
+
+/**
+ * The ring for payloads, made when the codec is first on, and kept when it is off again: what was encoded is read. Nothing where the
+ * operator's environment has its own.
+ */
+export function payloadVariables(env: Env, home: Home, { payloadKeys }: Secrets): Env {
+  if (given(env, 'SOULFRA_PAYLOAD_KEYS')) return {};
+  const keys = payloadKeys ?? (env['SOULFRA_PAYLOAD_CODEC'] === 'on' ? openPayloadKeys(home) : undefined);
+  return keys === undefined ? {} : { SOULFRA_PAYLOAD_KEYS: payloadKeysText(keys) };
 }
 
 interface Batch {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { DomainError } from '../../domain/errors.ts';
+import { mostPayloadKeys } from '../../domain/payload-keys.ts';
 import { type Home, readJson, writeDurably, writeText } from './home.ts';
 import { isAlive, type ProcessRef, processRef } from './processes.ts';
 
@@ -13,6 +14,8 @@ export interface Secrets {
   webhookKey: string;
   /** What logins of machines that join are made from: 32 bytes, base64url. */
   machineKey: string;
+  /** What payloads in Temporal are encoded under: the first encodes, all decode. Absent: the codec was never on here. */
+  payloadKeys?: readonly string[];
   /** The keys before, while a rotation is under way: rows may still be sealed under them. */
   secretKeyOld?: string;
   webhookKeyOld?: string;
@@ -41,6 +44,15 @@ export function openSecrets(home: Home): Secrets {
   return secrets;
 }
 
+/** The ring for payloads, made where there is none yet. */
+export function openPayloadKeys(home: Home): readonly string[] {
+  const { payloadKeys } = openSecrets(home);
+  if (payloadKeys !== undefined) return payloadKeys;
+  const made = [newSecret(32)];
+  alone(home, () => keep(home, { ...openSecrets(home), payloadKeys: made }));
+  return made;
+}
+
 /**
  * Puts new keys in the place of those that rows are sealed under, and those beside them: the next start seals all anew and forgets
  * them. A kill leaves the file as it was, or as it is to be.
@@ -56,8 +68,21 @@ export function beginRotation(home: Home): void {
         'CONFLICT',
         'a rotation is under way already: start npm start (again), which ends it, and then rotate anew',
       );
-    const { secretKey: secretKeyOld, webhookKey: webhookKeyOld } = secrets;
-    keep(home, { ...secrets, secretKey: newSecret(32), webhookKey: newSecret(32), secretKeyOld, webhookKeyOld });
+    const { secretKey: secretKeyOld, webhookKey: webhookKeyOld, payloadKeys } = secrets;
+    if (payloadKeys !== undefined && payloadKeys.length >= mostPayloadKeys)
+      throw new DomainError(
+        'CONFLICT',
+        `${home.path(fileName)} has ${payloadKeys.length} payloadKeys, and no more may be: retire the last (deploy/runbooks/07-rotate-keys.md)`,
+      );
+    keep(home, {
+      ...secrets,
+      secretKey: newSecret(32),
+      webhookKey: newSecret(32),
+      secretKeyOld,
+      webhookKeyOld,
+      // Histories are not sealed anew, so the ring grows.
+      ...(payloadKeys === undefined ? {} : { payloadKeys: [newSecret(32), ...payloadKeys] }),
+    });
   });
 }
 

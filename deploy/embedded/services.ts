@@ -27,6 +27,8 @@ interface Deps {
   screen: Screen;
   /** Who wrote the data, if there is any. */
   data: VersionStamp | undefined;
+  /** Where Temporal's UI has payloads decoded; undefined: none is encoded. */
+  codecEndpoint?: string | undefined;
 }
 
 /** Brings up Postgres, Redis and Temporal, or finds them outside, each with a line on the screen. */
@@ -103,6 +105,7 @@ async function startTemporal(deps: Deps, step: Step): Promise<{ address: string;
     binary: found.binary,
     port: ports.temporal,
     uiPort: ports.temporalUi,
+    codecEndpoint: deps.codecEndpoint,
     metricsPort: ports.temporalMetrics,
     dbFile,
     env,

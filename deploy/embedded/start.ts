@@ -17,7 +17,7 @@ import { refuseMoved } from './moved.ts';
 import { createParts } from './parts.ts';
 import { prometheusPartName, startPrometheus } from './prometheus.ts';
 import { takePorts, workerMetricsEnv } from './ports.ts';
-import { finishRotation, keyVariables } from './rotation.ts';
+import { finishRotation, keyVariables, payloadVariables } from './rotation.ts';
 import { createScreen } from './screen.ts';
 import { openOperatorToken, openSecrets } from './secrets.ts';
 import { startServices } from './services.ts';
@@ -80,9 +80,13 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const ports = await takePorts(home);
     const secrets = openSecrets(home);
     await startUi(repositoryRoot, screen);
-    const services = await startServices({ home, env, ports, secrets, parts, screen, data });
-    const operator = openOperatorToken(home);
     const url = `http://127.0.0.1:${ports.api}`;
+    const payloadKeys = payloadVariables(env, home, secrets);
+    // Its UI asks the API what payloads say, where some may be encoded.
+    const isEncoded = payloadKeys['SOULFRA_PAYLOAD_KEYS'] !== undefined || given(env, 'SOULFRA_PAYLOAD_KEYS');
+    const codecEndpoint = isEncoded ? `${url}/v1/codec` : undefined;
+    const services = await startServices({ home, env, ports, secrets, parts, screen, data, codecEndpoint });
+    const operator = openOperatorToken(home);
     const partEnv: Env = {
       SOULFRA_PUBLIC_URL: url,
       ...env,
@@ -103,6 +107,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const mailbox = given(env, 'SMTP_URL') ? undefined : home.path('mail');
     const workerEnv: Env = {
       ...partEnv,
+      ...payloadKeys,
       ...webhookKey,
       ...(mailbox === undefined ? {} : { SOULFRA_MAILBOX: mailbox }),
     };
@@ -155,6 +160,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     const { SOULFRA_NOTIFY_SECRETS: _secrets, SOULFRA_NOTIFY_SECRETS_FILE: _secretsFile, ...apiBase } = withoutMail;
     const apiEnv: Env = {
       ...apiBase,
+      ...payloadKeys,
       ...secretKey,
       ...webhookKey,
       SOULFRA_METRICS_PORT: String(ports.apiMetrics),

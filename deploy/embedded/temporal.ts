@@ -161,6 +161,8 @@ export interface TemporalOptions {
   binary: string;
   port: number;
   uiPort: number | undefined;
+  /** Where its UI has payloads decoded. */
+  codecEndpoint?: string | undefined;
   metricsPort: number | undefined;
   dbFile: string;
   /** Besides `default`. */
@@ -182,6 +184,7 @@ export function temporalPart(options: TemporalOptions): PartSpec {
       '--ip=127.0.0.1',
       `--port=${options.port}`,
       ...(options.uiPort === undefined ? ['--headless'] : ['--ui-ip=127.0.0.1', `--ui-port=${options.uiPort}`]),
+      ...(options.codecEndpoint === undefined ? [] : [`--ui-codec-endpoint=${options.codecEndpoint}`]),
       ...(options.metricsPort === undefined ? [] : [`--metrics-port=${options.metricsPort}`]),
       `--db-filename=${options.dbFile}`,
       '--sqlite-pragma=journal_mode=wal',

@@ -2,16 +2,18 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { appVersion } from '../../config/app-version.ts';
+import { backupImageOf, images, postgresBase } from '../compose/images.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 
 /**
- * `node deploy/images/build.ts [--base IMAGE] [--tag NAME] [--network host] [--npm-registry URL]`: our image of this checkout, under
- * the name that the kit expects. Tried before its size is printed: it runs as nobody, on a read-only root, without a network.
+ * `node deploy/images/build.ts [--base IMAGE] [--postgres-base IMAGE] [--tag NAME] [--network host] [--npm-registry URL]`: our images of
+ * this checkout, under the names that the kit expects: ours, Postgres with pgBackRest, and both in one for backups. Tried before its size is printed: it runs as nobody, on a read-only root, without a network.
  */
 
 const { values } = parseArgs({
   options: {
     base: { type: 'string' },
+    'postgres-base': { type: 'string' },
     tag: { type: 'string' },
     network: { type: 'string' },
     'npm-registry': { type: 'string' },
@@ -51,6 +53,21 @@ const tried = docker(
   ['run', '--rm', '--read-only', '--network', 'none', '--cap-drop', 'ALL', tag, 'node', 'deploy/images/try.ts'],
   'pipe',
 );
-const bytes = Number(docker(['image', 'inspect', '--format', '{{.Size}}', tag], 'pipe'));
-const told = { image: tag, megabytes: Math.round(bytes / 1e6), ...(JSON.parse(tried) as object) };
+const megabytes = (image: string) =>
+  Math.round(Number(docker(['image', 'inspect', '--format', '{{.Size}}', image], 'pipe')) / 1e6);
+const dataImages = { postgres: images.postgres, backup: backupImageOf(tag) };
+for (const [target, name] of Object.entries(dataImages)) {
+  const data = join(repositoryRoot, 'deploy/images/data.Dockerfile');
+  const base = ['--build-arg', `BASE=${values['postgres-base'] ?? postgresBase}`, '--build-arg', `APP=${tag}`];
+  docker(['build', '-f', data, '--target', target, ...base, ...network, '-t', name, repositoryRoot], 'inherit');
+}
+const alone = ['run', '--rm', '--read-only', '--network', 'none', '--cap-drop', 'ALL', '--entrypoint'];
+const pgbackrest = docker([...alone, 'pgbackrest', dataImages.backup, 'version'], 'pipe').trim();
+const told = {
+  image: tag,
+  megabytes: megabytes(tag),
+  ...(JSON.parse(tried) as object),
+  pgbackrest,
+  data: Object.fromEntries(Object.values(dataImages).map((name) => [name, megabytes(name)])),
+};
 process.stdout.write(`${JSON.stringify(told)}\n`);

@@ -11,9 +11,10 @@ import { repositoryRoot } from '../embedded/own-parts.ts';
 
 // By its path: deploy/ starts workers and is no part of them.
 const { workflowBundle } = (await import(join(repositoryRoot, 'workers/bundle.ts'))) as {
-  workflowBundle: (options?: { traced?: boolean }) => Promise<string>;
+  workflowBundle: (options?: { traced?: boolean; encoded?: boolean }) => Promise<string>;
 };
-for (const traced of [false, true]) process.stdout.write(`${await workflowBundle({ traced })}\n`);
+for (const traced of [false, true])
+  for (const encoded of [false, true]) process.stdout.write(`${await workflowBundle({ traced, encoded })}\n`);
 
 const releases = join(repositoryRoot, 'node_modules/@temporalio/core-bridge/releases');
 const kept = `${arch === 'x64' ? 'x86_64' : 'aarch64'}-unknown-linux-gnu`;

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { createPayloads, dataConverterOf, type Payloads } from '../../config/payload-codec.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { type MovedWorkflows, type WayToGoOn, wayToGoOn, waysToGoOn } from '../../domain/fleet-move.ts';
 import { needRoom, sizeOf } from '../backup/folders.ts';
@@ -12,6 +13,7 @@ import type { Parts } from '../embedded/parts.ts';
 import { freePort } from '../embedded/ports.ts';
 import { resolveTemporal, temporalPart } from '../embedded/temporal.ts';
 import { readStamp, refuseNewerData } from '../embedded/version.ts';
+import { payloadKeysOfHome } from './secrets.ts';
 
 /** What the Temporal of a stopped fleet has open. */
 
@@ -29,7 +31,7 @@ export interface OpenWorkflows {
 
 /**
  * Asks a copy of the database through the server's own interface, so that what that does meanwhile reaches nobody.
- * @throws CONFLICT naming the types that this version knows no way for
+ * @throws CONFLICT naming the types that this version knows no way for; PAYLOAD_KEY_MISSING where what they were given cannot be read
  */
 export async function readOpenWorkflows(options: {
   home: Home;
@@ -60,13 +62,14 @@ export async function readOpenWorkflows(options: {
   );
   const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
   try {
-    const client = new Client({ connection, namespace });
+    const payloads = createPayloads({ keys: payloadKeysOfHome(home.dir, env), encodes: false });
+    const client = new Client({ connection, namespace, dataConverter: dataConverterOf(payloads) });
     progress('asking Temporal what is under way');
     // What was begun in its last moments is listed once the server has come to it.
-    let open = await readOpen(client, beganAt);
+    let open = await readOpen(client, payloads, beganAt);
     for (;;) {
       await pause(settleMs);
-      const again = await readOpen(client, beganAt);
+      const again = await readOpen(client, payloads, beganAt);
       if (isDeepStrictEqual(open, again)) return again;
       open = again;
     }
@@ -88,7 +91,7 @@ function copyDatabase(from: string, to: string): void {
 }
 
 /** @param beganAt milliseconds since 1970; what began since was begun by a Schedule of the copy */
-async function readOpen(client: Client, beganAt: number): Promise<OpenWorkflows> {
+async function readOpen(client: Client, payloads: Payloads, beganAt: number): Promise<OpenWorkflows> {
   const counts = Object.fromEntries(waysToGoOn.map((way) => [way, 0])) as Record<WayToGoOn, number>;
   const asked: MovedWorkflows = [];
   const unknown = new Set<string>();
@@ -102,7 +105,7 @@ async function readOpen(client: Client, beganAt: number): Promise<OpenWorkflows>
       continue;
     }
     counts[way] += 1;
-    if (way === 'asked') asked.push({ workflowId, type, args: await givenTo(client, workflowId, runId) });
+    if (way === 'asked') asked.push({ workflowId, type, args: await givenTo(client, payloads, workflowId, runId) });
   }
   if (unknown.size > 0)
     throw new DomainError(
@@ -115,7 +118,7 @@ async function readOpen(client: Client, beganAt: number): Promise<OpenWorkflows>
 }
 
 /** The input of this execution: one that was continued has its last. */
-async function givenTo(client: Client, workflowId: string, runId: string): Promise<unknown[]> {
+async function givenTo(client: Client, { codec }: Payloads, workflowId: string, runId: string): Promise<unknown[]> {
   const { namespace } = client.options;
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace,
@@ -124,5 +127,6 @@ async function givenTo(client: Client, workflowId: string, runId: string): Promi
   });
   const started = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
   if (!started) throw new DomainError('UNAVAILABLE', `Temporal does not say how ${workflowId} was begun`);
-  return (started.input?.payloads ?? []).map((payload) => defaultPayloadConverter.fromPayload(payload));
+  const payloads = await codec.decode(started.input?.payloads ?? []);
+  return payloads.map((payload) => defaultPayloadConverter.fromPayload(payload));
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
+import { payloadKeysOf } from '../../domain/payload-keys.ts';
 import { type Env, readJson } from '../embedded/home.ts';
 import type { Secrets } from '../embedded/secrets.ts';
 
@@ -36,6 +37,13 @@ export function secretsOfHome(
     webhook_key: valueOf(env, 'SOULFRA_WEBHOOK_KEY') ?? kept.webhookKey,
     operator_token: readFileSync(tokenFile, 'utf8').trim(),
   };
+}
+
+/** By what its payloads in Temporal are read, if any are encoded. */
+export function payloadKeysOfHome(home: string, env: Env): readonly string[] {
+  const text = valueOf(env, 'SOULFRA_PAYLOAD_KEYS');
+  if (text !== undefined) return payloadKeysOf(text) ?? [];
+  return readJson<Partial<Secrets>>(join(home, 'secrets.json'))?.payloadKeys ?? [];
 }
 
 function valueOf(env: Env, name: string): string | undefined {

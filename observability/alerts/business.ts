@@ -124,6 +124,16 @@ export const businessAlerts: AlertGroup = {
       silent: { when: { [fleet.backup.name]: '-86400x30' }, at: '15m' },
     },
     {
+      name: 'ArchiveLate',
+      expr: `${since(fleet.archive.name)} > 15 * 60`,
+      for: '5m',
+      severity: 'page',
+      summary: 'Changes have not left for the archive for a quarter of an hour: a lost disk would lose them.',
+      runbook: 'archive-late',
+      fires: { when: { [fleet.archive.name]: '-900x30' }, at: '15m', labels: {} },
+      silent: { when: { [fleet.archive.name]: '0+60x30' }, at: '15m' },
+    },
+    {
       name: 'RestoreDrillOld',
       expr: `${since(fleet.restoreDrill.name)} > 35 * 86400`,
       for: '1h',
@@ -132,6 +142,17 @@ export const businessAlerts: AlertGroup = {
       runbook: 'backup-old',
       fires: { when: { [fleet.restoreDrill.name]: '-3024000x120' }, at: '90m', labels: {} },
       silent: { when: { [fleet.restoreDrill.name]: '-86400x120' }, at: '90m' },
+    },
+    {
+      // No series without a standby.
+      name: 'StandbyAsynchronous',
+      expr: `max(${fleet.standbyAsynchronous.name}) > 0`,
+      for: '5m',
+      severity: 'page',
+      summary: 'Postgres does not wait for its standby: what is acknowledged now is lost with its disk.',
+      runbook: 'standby-asynchronous',
+      fires: { when: { [fleet.standbyAsynchronous.name]: '1x30' }, at: '10m', labels: {} },
+      silent: { when: { [fleet.standbyAsynchronous.name]: '1x3 0x27' }, at: '10m' },
     },
     {
       name: 'CertificateEnds',

@@ -369,6 +369,12 @@ export const installationDefinitions = {
     help: 'How long the oldest open write transaction has held back readers of events.',
     unit: 'seconds',
   },
+  standbyAsynchronous: {
+    name: 'soulfra_standby_asynchronous',
+    type: 'gauge',
+    help: 'Whether what is acknowledged may be missing on the standby, since Postgres does not wait for it; no series without a standby.',
+    unit: 'boolean',
+  },
   backup: {
     name: 'soulfra_backup_last_success_timestamp_seconds',
     type: 'gauge',
@@ -381,6 +387,13 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'Size of the last backup that succeeded; no series until one has.',
     unit: 'bytes',
+    absentUntilSet: true,
+  },
+  archive: {
+    name: 'soulfra_archive_last_success_timestamp_seconds',
+    type: 'gauge',
+    help: 'When Postgres last handed changes to its archive; no series where it has none.',
+    unit: 'timestamp',
     absentUntilSet: true,
   },
   restoreDrill: {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { healthLooks } from '../../domain/health.ts';
+import { standbyName } from '../../domain/server-names.ts';
 import { channelQueue, channelQueues, coordinationQueue, talkQueue } from '../../domain/task-queues.ts';
 import type { ChannelKindName } from '../../domain/channel-kinds.ts';
 import type { Executor } from '../database.ts';
@@ -50,6 +51,8 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select f.figure, '{}', f.value from (select started_at, bytes from backups where state = 'done'
         order by started_at desc limit 1) b,
       lateral (values ('backup', extract(epoch from b.started_at)::float8), ('backupBytes', b.bytes::float8)) f (figure, value)
+    union all select 'archive', '{}', extract(epoch from last_archived_time)::float8 from pg_stat_archiver
+      where current_setting('archive_mode') <> 'off' and last_archived_time is not null
     union all select f.figure, '{}', f.value from (select started_at, rpo_seconds, rto_seconds from restore_drills where state = 'done'
         order by started_at desc limit 1) d,
       lateral (values ('restoreDrill', extract(epoch from d.started_at)::float8), ('restoreDrillRpo', d.rpo_seconds),
@@ -103,7 +106,11 @@ export async function readFigures(db: Executor): Promise<FigureSample[]> {
     union all select 'sold', jsonb_build_object('currency', currency), sum(amount)::float8 from sold where state = 'completed' group by currency
     union all select 'licenses', jsonb_build_object('state', state), count(*) from licenses group by state
     union all select 'eventHorizon', '{}', coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0)::float8
-      from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()`.execute(db);
+      from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()
+    -- A standby has its slot from its first copy on, streaming or not.
+    union all select 'standbyAsynchronous', '{}',
+      case when position(slot_name in current_setting('synchronous_standby_names')) > 0 then 0 else 1 end
+      from pg_replication_slots where slot_name = ${standbyName}`.execute(db);
   return rows;
 }
 

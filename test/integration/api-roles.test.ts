@@ -269,6 +269,7 @@ const withoutRow: Record<string, string> = {
 /** What others may see or do all the same, and why. */
 const ofTheMarket = 'only who runs the marketplace: refused before any row is looked for';
 const shared: Record<string, string> = {
+  'DELETE /v1/codec/keys/{id}': 'only who runs the installation: keys are nobody else’s',
   'POST /v1/listings/{id}/take-down': ofTheMarket,
   'POST /v1/listings/{id}/put-back': ofTheMarket,
 };

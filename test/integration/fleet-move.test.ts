@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client, Connection } from '@temporalio/client';
+import { Client, type ClientOptions, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createPayloads, dataConverterOf } from '../../config/payload-codec.ts';
 import { movedArchive, movedKey } from '../../deploy/compose/coordination.ts';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { recordMoved, refuseMoved } from '../../deploy/embedded/moved.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
-import { openOperatorToken, openSecrets } from '../../deploy/embedded/secrets.ts';
+import { openOperatorToken, openPayloadKeys, openSecrets } from '../../deploy/embedded/secrets.ts';
 import { creditsGranted } from '../../domain/postings.ts';
 import type { BackupManifest } from '../../domain/backups.ts';
 import { createLogger } from '../../observability/logger.ts';
@@ -68,7 +69,6 @@ beforeAll(async () => {
   await withClient(servers.temporalAddress, async (client) => {
     const begin = (type: string, workflowId: string, args: unknown[]) =>
       client.workflow.start(type, { workflowId, taskQueue: 'coordination', args });
-    await begin('purchaseLicense', 'purchase:pur_open', [purchase]);
     await begin('sendNotification', 'notification:ntf_open', [{ notificationId: 'ntf_open' }]);
     await begin('checkFleetHealth', 'fleet-health', []);
     await begin('completeChat', 'completion:req_1', [{ requestId: 'req_1' }]);
@@ -80,6 +80,18 @@ beforeAll(async () => {
       state: { paused: true },
     });
   });
+  // Begun while the codec was on: what it was given is read by the ring of the folder.
+  const payloads = createPayloads({ keys: openPayloadKeys(home), encodes: true });
+  await withClient(
+    servers.temporalAddress,
+    (client) =>
+      client.workflow.start('purchaseLicense', {
+        workflowId: 'purchase:pur_open',
+        taskQueue: 'coordination',
+        args: [purchase],
+      }),
+    { dataConverter: dataConverterOf(payloads) },
+  );
 }, 180_000);
 afterAll(async () => {
   await other?.stop();
@@ -132,10 +144,14 @@ async function figuresOf(url: string) {
   }
 }
 
-async function withClient<T>(address: string, work: (client: Client) => Promise<T>): Promise<T> {
+async function withClient<T>(
+  address: string,
+  work: (client: Client) => Promise<T>,
+  options: Pick<ClientOptions, 'dataConverter'> = {},
+): Promise<T> {
   const connection = await Connection.connect({ address });
   try {
-    return await work(new Client({ connection }));
+    return await work(new Client({ connection, ...options }));
   } finally {
     await connection.close();
   }

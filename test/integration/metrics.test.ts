@@ -33,6 +33,7 @@ nvidia_smi_utilization_gpu_ratio{uuid="df6e"} 0.87
 /** What has no series in a fleet to which this has not happened yet: no service here asks for words, or claims work. */
 const withoutSeries = [
   'soulfra_activity_failures_total',
+  'soulfra_archive_last_success_timestamp_seconds',
   'soulfra_backup_bytes',
   'soulfra_gateway_busy_seconds_total',
   'soulfra_gateway_first_token_seconds',
@@ -43,6 +44,7 @@ const withoutSeries = [
   'soulfra_restore_drill_rpo_seconds',
   'soulfra_restore_drill_rto_seconds',
   'soulfra_sales_day_minor_units',
+  'soulfra_standby_asynchronous',
   'soulfra_work_claim_wait_seconds',
   'soulfra_work_leases_lost_total',
 ];

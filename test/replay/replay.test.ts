@@ -36,6 +36,13 @@ test('traces that are switched on disturb no workflow that was begun without the
   for (const name of names) await replay(bundle, name);
 }, 240_000);
 
+test('a codec that is switched on disturbs no workflow that has failed or seen a failure without it', async () => {
+  const bundle = { codePath: await workflowBundle({ encoded: true }) };
+  const withFailures = names.filter((name) => JSON.stringify(history(name)).includes('"failure"'));
+  expect(withFailures.length).toBeGreaterThan(5);
+  for (const name of withFailures) await replay(bundle, name);
+}, 240_000);
+
 test('every workflow has a history', () => {
   const recorded = new Set(names.map((name) => typeOf(history(name))));
   expect([...recorded].sort()).toEqual(Object.keys(workflows).sort());

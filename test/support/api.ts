@@ -1,9 +1,11 @@
 import { Client, Connection } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import { createServer } from '../../api/server.ts';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../../config/payload-codec.ts';
 import type { Api, ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { createLogger } from '../../observability/logger.ts';
+import { announcePayloadKey } from '../../integrations/payload-keys.ts';
 import { createSecretBox } from '../../integrations/secret-box.ts';
 import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
@@ -51,13 +53,26 @@ export interface ApiFixture {
   close(): Promise<void>;
 }
 
+const log = createLogger({ part: 'api', level: 'silent' });
+
+/** What the API does with payloads in Temporal, by keys of the test's own. */
+export function payloadDeps(
+  { namespace }: Pick<TestScope, 'namespace'>,
+  connection: Connection,
+  settings?: PayloadSettings,
+): Pick<ApiDeps, 'payloads' | 'temporal'> {
+  const payloads = createPayloads(settings, {
+    announce: (keyId) => announcePayloadKey(connection, { namespace, keyId, log }),
+  });
+  return { payloads, temporal: new Client({ connection, namespace, dataConverter: dataConverterOf(payloads) }) };
+}
+
 /**
  * The shipped server over servers of the test's own; calls go in without a socket.
  * @param given servers of a bench, which has no scopes to take from
  */
 export async function createApiFixture(change: Partial<ApiDeps> = {}, given?: TestScope): Promise<ApiFixture> {
   const scope = given ?? (await createTestScope());
-  const log = createLogger({ part: 'api', level: 'silent' });
   const db = createDatabase({ url: scope.databaseUrl, name: 'test api', onIdleError: () => undefined });
   const connection = Connection.lazy({ address: scope.temporalAddress });
   const redis = new Redis(scope.redisUrl, { enableOfflineQueue: false, maxRetriesPerRequest: 0, lazyConnect: true });
@@ -67,7 +82,7 @@ export async function createApiFixture(change: Partial<ApiDeps> = {}, given?: Te
   const deps: ApiDeps = {
     db,
     listen: createListenerFactory(scope.databaseUrl, () => undefined),
-    temporal: new Client({ connection, namespace: scope.namespace }),
+    ...payloadDeps(scope, connection),
     redis,
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { createServer } from '../../api/server.ts';
+import { createPayloads } from '../../config/payload-codec.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { ballotWorkflowId } from '../../domain/ids.ts';
 import { rowsChangedSignal } from '../../domain/messages.ts';
@@ -34,6 +35,7 @@ export async function openBallotStage(fleet: Fleet) {
     db,
     listen,
     temporal: client,
+    payloads: createPayloads(),
     redis: undefined,
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,

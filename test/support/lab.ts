@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
+import { createPayloads, dataConverterOf, type PayloadSettings } from '../../config/payload-codec.ts';
 import { leaveWithParent } from '../../deploy/embedded/own-parts.ts';
 import type { Fleet } from '../../domain/fleet.ts';
+import { payloadKeysText } from '../../domain/payload-keys.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createDatabase } from '../../stores/database.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -74,14 +76,25 @@ export async function openLabServers(): Promise<{
 /** A fleet with the shipped worker processes on given servers. */
 export async function openLab(
   addresses: LabAddresses,
-  options: { logs: string; workerLogLevel?: string; sources?: string },
+  options: {
+    logs: string;
+    workerLogLevel?: string;
+    sources?: string;
+    /** By what its processes and its own client encode and read payloads; whoever announces the keys is a process. */
+    payloads?: PayloadSettings;
+  },
 ) {
   /** Where the workers' code lies: the checkout, or a copy of it with one protection taken away. */
   const sources = options.sources ?? root;
   mkdirSync(options.logs, { recursive: true });
   const db = createDatabase({ url: addresses.databaseUrl, name: 'lab', onIdleError: () => undefined });
   const connection = await Connection.connect({ address: addresses.temporalAddress });
-  const client = new Client({ connection, namespace: addresses.namespace });
+  const payloads = createPayloads(options.payloads);
+  const client = new Client({
+    connection,
+    namespace: addresses.namespace,
+    dataConverter: dataConverterOf(payloads),
+  });
   const fleets = createFleetStore(db);
   const memories = createMemoryStore(db);
   const processes: LabProcess[] = [];
@@ -113,6 +126,9 @@ export async function openLab(
       TEMPORAL_ADDRESS: addresses.temporalAddress,
       TEMPORAL_NAMESPACE: addresses.namespace,
       SOULFRA_LOG_LEVEL: options.workerLogLevel ?? 'info',
+      // Empty is unset, also where the shell has one.
+      SOULFRA_PAYLOAD_CODEC: payloads.encodes ? 'on' : 'off',
+      SOULFRA_PAYLOAD_KEYS: payloadKeysText(payloads.keys),
     };
   }
 

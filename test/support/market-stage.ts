@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { createServer } from '../../api/server.ts';
+import { createPayloads } from '../../config/payload-codec.ts';
 import { purchaseWorkflowId } from '../../domain/ids.ts';
 import type { AccountRef } from '../../domain/ledger.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
@@ -51,6 +52,7 @@ export async function openMarketStage() {
     db,
     listen,
     temporal: client,
+    payloads: createPayloads(),
     redis: undefined,
     controlSocket: undefined,
     embedderOf: () => hashedEmbedder,

@@ -17,12 +17,14 @@ import { composeKit, hostKit, portRows, readShipped } from '../../deploy/compose
 import { unitFiles } from '../../deploy/compose/units.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { deploySettingsSchema } from '../../domain/deploy-settings.ts';
 import { deploySite } from '../../domain/deploy-site.ts';
 import { wayToGoOn } from '../../domain/fleet-move.ts';
 import type { Fleet } from '../../domain/fleet.ts';
 import { isDomainError } from '../../domain/errors.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
 import { lacks } from '../support/not-run.ts';
+import { onwardAddress } from '../../ui/sign-in/onward.ts';
 
 const shipped = readShipped(join(repositoryRoot, 'deploy'));
 const reference = loadFleetFile(join(repositoryRoot, 'fleet.yaml'));
@@ -53,6 +55,8 @@ const sites = [
 
 interface Service {
   image: string;
+  environment?: Record<string, string>;
+  networks?: object;
   volumes?: (string | { source: string })[];
   ports?: { host_ip: string; published: string }[];
   restart: string;
@@ -68,6 +72,67 @@ interface Service {
 }
 const servicesOf = (text: string) => (parse(text) as { services: Record<string, Service> }).services;
 const composeNames = (kit: ReadonlyMap<string, string>) => [...kit.keys()].filter((name) => /^[^/]+\.yaml$/.test(name));
+
+test('payloads are encoded where the file says so, by keys that every part has that reads them', () => {
+  const partsOf = (payloadCodec: boolean) => {
+    const site = deploySite(fleetOf(2, (fleet) => void (fleet.deploy.payloadCodec = payloadCodec)));
+    const kit = composeKit(site, shipped);
+    const names = composeNames(kit).filter((name) => name !== 'standby.yaml');
+    const services = names.flatMap((name) => Object.entries(servicesOf(kit.get(name)!)));
+    return services.map(([service, { environment = {} }]) => ({ service, environment }));
+  };
+  for (const isOn of [false, true]) {
+    const parts = partsOf(isOn);
+    const readers = parts.filter(({ service }) => service === 'api' || service === 'worker');
+    expect(readers).toHaveLength(3);
+    for (const { environment } of readers)
+      expect([environment['SOULFRA_PAYLOAD_KEYS_FILE'], environment['SOULFRA_PAYLOAD_CODEC']]).toEqual([
+        '/run/secrets/payload_keys',
+        isOn ? 'on' : undefined,
+      ]);
+    const { environment: ui } = parts.find(({ service }) => service === 'temporal-ui')!;
+    if (isOn) expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBe(`${ui['TEMPORAL_CORS_ORIGINS']}/v1/codec`);
+    else expect(ui['TEMPORAL_CODEC_ENDPOINT']).toBeUndefined();
+  }
+});
+
+test('who is not signed in is led to the sign-in page from Temporal’s UI and Grafana, and no answer is left open', () => {
+  const proxy = composeKit(deploySite(fleetOf(2)), shipped).get('config/Caddyfile')!;
+  const handlers = [...proxy.matchAll(/handle_response @nobody \{\n([\s\S]*?)\n +\}/g)].map(([, inside]) => inside!);
+  expect(handlers).toHaveLength(2);
+  // Without an answer that holds for all, the proxy would go on to what it guards.
+  for (const inside of handlers) expect(inside.trim().split('\n').at(-1)!.trim()).toBe('respond "sign in first" 401');
+  for (const path of ['/temporal/namespaces/default?query=a', '/temporal', '/grafana/d/fleet'])
+    expect(onwardAddress(`?then=${path}`)).toBe(path);
+  for (const path of ['//evil.example', 'https://evil.example', '/temporalx', '/v1/me', ''])
+    expect(onwardAddress(`?then=${path}`), path).toBeUndefined();
+  expect(onwardAddress('')).toBeUndefined();
+});
+
+test('the API believes the proxy’s own address about callers and TLS, which no other container can have', () => {
+  const site = deploySite(
+    fleetOf(2, (fleet) => {
+      fleet.deploy.subnet = '10.20.30.0/24';
+      withStandby(fleet);
+    }),
+  );
+  const kit = composeKit(site, shipped);
+  for (const name of ['coordination.yaml', 'standby.yaml']) {
+    const { api, proxy } = servicesOf(kit.get(name)!);
+    expect(proxy!.networks, name).toEqual({ proxied: { ipv4_address: '10.20.30.250' } });
+    expect(api!.environment!['SOULFRA_TRUST_PROXY'], name).toBe('10.20.30.250');
+    const { networks } = parse(kit.get(name)!) as { networks: object };
+    expect(networks, name).toEqual({
+      proxied: { ipam: { config: [{ subnet: '10.20.30.0/24', ip_range: '10.20.30.0/25' }] } },
+    });
+  }
+  // On the host of the standby two files run beside each other.
+  expect((parse(kit.get('inference-mainpc.yaml')!) as { networks: object }).networks).toEqual({ inner: {} });
+  for (const subnet of ['8.8.8.0/24', '10.0.0.0/8', '172.40.0.0/24', '10.1.0/24', '192.168.300.0/24', '10.1.2.3/24'])
+    expect(deploySettingsSchema.safeParse({ subnet }).success, subnet).toBe(false);
+  for (const subnet of ['10.1.2.0/24', '172.31.0.0/24', '192.168.7.0/24'])
+    expect(deploySettingsSchema.safeParse({ subnet }).success, subnet).toBe(true);
+});
 
 describe.each(sites)('%s', (_name, site) => {
   const kit = composeKit(site, shipped);
@@ -107,7 +172,7 @@ describe.each(sites)('%s', (_name, site) => {
         ]);
         expect(made.logging.options, at).toEqual({ 'max-size': '10m', 'max-file': '5' });
         expect(made.restart, at).toMatch(/^(unless-stopped|on-failure:10)$/);
-        expect(made.image, at).toMatch(/^\$\{SOULFRA_(IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
+        expect(made.image, at).toMatch(/^\$\{SOULFRA_((?:BACKUP_)?IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
         for (const [other, { condition }] of Object.entries(made.depends_on ?? {})) {
           expect(Object.keys(services), `${at} waits for ${other}`).toContain(other);
           if (condition === 'service_healthy')
@@ -402,9 +467,17 @@ describe('units of systemd', () => {
 
   test('each starts after what it needs, runs as whom it is told, and holds no secret', () => {
     expect(units.map(([path]) => path)).toEqual([
-      ...['postgres', 'redis', 'temporal-schema', 'temporal', 'temporal-namespace', 'api', 'first-fleet', 'worker'].map(
-        (name) => `units/pc2/soulfra-kit-${name}.service`,
-      ),
+      ...[
+        'postgres',
+        'redis',
+        'temporal-schema',
+        'temporal',
+        'temporal-namespace',
+        'backup',
+        'api',
+        'first-fleet',
+        'worker',
+      ].map((name) => `units/pc2/soulfra-kit-${name}.service`),
       'units/mainpc/soulfra-kit-worker.service',
     ]);
     for (const [path, text] of units) {
@@ -470,6 +543,29 @@ describe('units of systemd', () => {
       rmSync(place, { recursive: true, force: true });
     }
   });
+});
+
+test('Postgres hands its changes on, and what backs it up reads its data and writes none', () => {
+  const to = '/mnt/second disk';
+  const site = deploySite(fleetOf(2, (fleet) => void ((fleet.backup.to = to), withStandby(fleet))));
+  const kit = composeKit(site, shipped);
+  expect(kit.get('config/postgresql.conf')).toMatch(
+    /^archive_mode = on\narchive_command = '\/bin\/sh \/etc\/soulfra\/pgbackrest\.sh --stanza=soulfra archive-push %p'$/m,
+  );
+  const services = servicesOf(kit.get('coordination.yaml')!);
+  const mountsOf = (service: string) =>
+    services[service]!.volumes!.map((volume) => (typeof volume === 'string' ? volume : volume.source));
+  for (const part of ['postgres', 'backup', 'restore'])
+    expect(mountsOf(part)).toEqual(expect.arrayContaining(['backup:/var/lib/backup', './secrets/backup_passphrase']));
+  expect(mountsOf('backup')).toContain('postgres:/var/lib/postgresql:ro');
+  expect(mountsOf('backup')).toContain(to);
+  // A restore alone writes there, and never comes up by itself.
+  expect(mountsOf('restore')).toContain('postgres:/var/lib/postgresql');
+  expect(services['restore']!.profiles).toEqual(['restore']);
+  // The host of a standby may not have that folder.
+  expect(kit.get('standby.yaml')).not.toContain(to);
+  expect(JSON.parse(kit.get('config/cluster.json')!)).toMatchObject({ second: '/var/lib/second', cluster: 'data' });
+  for (const text of kit.values()) expect(text).not.toMatch(/cipher-pass=/);
 });
 
 test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {

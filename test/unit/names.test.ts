@@ -13,7 +13,9 @@ const foreign: Record<string, string[]> = {
   'domain/prompts/reflect-2.ts': ['system'],
   'api/health.ts': ['system'],
   'bench/heartbeats.ts': ['system'],
+  'deploy/compose/promote.ts': ['system'],
   'deploy/compose/server-files.ts': ['system'],
+  'deploy/compose/standby.ts': ['system'],
   'doctor/servers.ts': ['system'],
   'domain/openai-requests.ts': ['system'],
   'integrations/inference/chat.ts': ['system'],
@@ -23,8 +25,10 @@ const foreign: Record<string, string[]> = {
   'integrations/importers/persona-writers.ts': ['system'],
   'test/integration/cli.test.ts': ['system'],
   'test/integration/persona-import.test.ts': ['system'],
+  'test/integration/standby-commits.test.ts': ['system'],
   'test/support/planted-faults.ts': ['system'],
   'test/unit/persona-files.test.ts': ['system'],
+  'test/unit/promote.test.ts': ['system'],
   'test/unit/world.test.ts': ['system'],
 };
 

@@ -44,6 +44,7 @@ test('nor inside of a text: of a message, an error, its stack, its cause, or a f
     `header Authorization: Bearer ${planted} was refused`,
     `https://example.org/hook?token=${planted}&x=1 answered 500`,
     `SOULFRA_WEBHOOK_KEY=${planted} is too short`,
+    `SOULFRA_PAYLOAD_KEYS=${planted} is no ring`,
     `{"password":"${planted}"} does not parse`,
     `the key sk_live_${planted} is not of this account`,
   ];

@@ -8,9 +8,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { processRef } from '../../deploy/embedded/processes.ts';
 import { createApiClient } from '../../deploy/embedded/api-client.ts';
-import { finishRotation } from '../../deploy/embedded/rotation.ts';
-import { beginRotation, endRotation, openOperatorToken, openSecrets } from '../../deploy/embedded/secrets.ts';
-import { secretsOfHome } from '../../deploy/move/secrets.ts';
+import { finishRotation, payloadVariables } from '../../deploy/embedded/rotation.ts';
+import {
+  beginRotation,
+  endRotation,
+  openOperatorToken,
+  openPayloadKeys,
+  openSecrets,
+} from '../../deploy/embedded/secrets.ts';
+import { temporalPart } from '../../deploy/embedded/temporal.ts';
+import { payloadKeysOfHome, secretsOfHome } from '../../deploy/move/secrets.ts';
+import { mostPayloadKeys, payloadKeysOf } from '../../domain/payload-keys.ts';
 import { createSecretBox, secretBoxOf } from '../../integrations/secret-box.ts';
 
 let folder: string;
@@ -62,6 +70,37 @@ test('a rotation keeps the keys before until it is ended, and a second one is re
   expect(openSecrets(home)).toEqual(rest);
   expect(secretsOfHome(home.dir, {})).toMatchObject({ secret_key: under.secretKey, webhook_key: under.webhookKey });
   expect(statSync(home.path('secrets.json')).mode & 0o777).toBe(0o600);
+});
+
+test('the ring for payloads is made when the codec is first on, grows by each rotation, and forgets nothing by itself', () => {
+  const home = homeAt('payloads');
+  const variables = (env: Record<string, string>) => payloadVariables(env, home, openSecrets(home));
+  expect(variables({})).toEqual({});
+  expect(payloadKeysOfHome(home.dir, {})).toEqual([]);
+  const [first] = payloadKeysOf(variables({ SOULFRA_PAYLOAD_CODEC: 'on' })['SOULFRA_PAYLOAD_KEYS']!)!;
+  // Off again it is still given: what was encoded is read.
+  expect(variables({})).toEqual({ SOULFRA_PAYLOAD_KEYS: first });
+  expect(variables({ SOULFRA_PAYLOAD_KEYS: 'of the operator' })).toEqual({});
+  beginRotation(home);
+  const ring = payloadKeysOf(variables({})['SOULFRA_PAYLOAD_KEYS']!)!;
+  expect(ring).toEqual([expect.not.stringMatching(first!), first]);
+  endRotation(home, openSecrets(home));
+  expect(openPayloadKeys(home)).toEqual(ring);
+  expect(payloadKeysOfHome(home.dir, {})).toEqual(ring);
+  expect(payloadKeysOfHome(home.dir, { SOULFRA_PAYLOAD_KEYS: `${first}` })).toEqual([first]);
+  for (let keys = ring.length; keys < mostPayloadKeys; keys += 1) {
+    beginRotation(home);
+    endRotation(home, openSecrets(home));
+  }
+  expect(() => beginRotation(home)).toThrow(/retire the last/);
+});
+
+test('Temporal’s UI is told of the codec where payloads may be encoded, and of nothing else', () => {
+  const given = { binary: 'temporal', port: 1, uiPort: 2, metricsPort: undefined, dbFile: 'temporal.db', env: {} };
+  const told = (codecEndpoint?: string) =>
+    temporalPart({ ...given, codecEndpoint }).args.filter((arg) => arg.startsWith('--ui-codec'));
+  expect(told('http://127.0.0.1:17000/v1/codec')).toEqual(['--ui-codec-endpoint=http://127.0.0.1:17000/v1/codec']);
+  expect(told()).toEqual([]);
 });
 
 test('while somebody changes the keys another is refused, by name; one that was killed is in nobody’s way', () => {

@@ -11,6 +11,7 @@ import icon from '../shell/icon.svg';
 import '../shell/shell.css';
 import { text } from '../text.ts';
 import type { SignInLink } from './link.ts';
+import { onwardAddress } from './onward.ts';
 import { PasswordForm } from './password-form.tsx';
 
 /** Lets in who is signed in, and shows the others how to be. */
@@ -21,6 +22,8 @@ export function Door({ link }: { link: SignInLink }) {
   const isIn = once === undefined && me.data !== undefined && !isSignedOut(me.error);
 
   if (once !== undefined) return <LinkPage once={once} onEnd={() => setOnce(undefined)} />;
+  const onward = isIn ? onwardAddress(location.search) : undefined;
+  if (onward !== undefined) return <Onward to={onward} />;
   if (isIn) {
     return (
       <>
@@ -41,6 +44,11 @@ export function Door({ link }: { link: SignInLink }) {
 }
 
 const isSignedOut = (err: Problem | null) => err?.status === 401;
+
+function Onward({ to }: { to: string }) {
+  useEffect(() => location.replace(to), [to]);
+  return <Loading />;
+}
 
 function Live() {
   const queries = useQueryClient();

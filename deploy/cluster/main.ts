@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type ClusterPlace, readClusterPlace } from '../../config/cluster-place.ts';
+import { backupEnvironment } from '../../config/environment.ts';
+import { backupIdSchema } from '../../domain/backups.ts';
+import { isLiving, saidBy } from '../../domain/cluster-backups.ts';
+import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import type { Progress } from '../backup/create.ts';
+import { endBySignal, onEnd, unlessEnding } from '../backup/on-end.ts';
+import { backUpCluster, keepSecondCopy, prepareRepository } from './create.ts';
+import { drillCluster } from './drill.ts';
+import { openPgbackrest, repositoryOf } from './pgbackrest.ts';
+import { restoreCluster } from './restore.ts';
+
+/**
+ * `node deploy/cluster/main.ts prepare|create|copy|list|drill|restore`: what `soulfra deploy` and the backup part of a deployment start.
+ * It runs as the user of Postgres, beside its data. Lines of JSON on stdout: `{progress}`, then `{result}` or `{failed}`.
+ */
+
+const say = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`);
+const progress: Progress = (text, share) => say({ progress: text, share: share ?? null });
+/** How flock ends where the lock is taken. */
+const takenCode = 75;
+const lockedFlag = 'locked';
+
+async function run(): Promise<object> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      id: { type: 'string' },
+      to: { type: 'string' },
+      second: { type: 'boolean', default: false },
+      [lockedFlag]: { type: 'boolean', default: false },
+    },
+  });
+  const { clusterFile } = backupEnvironment();
+  if (clusterFile === undefined) throw new TypeError('SOULFRA_CLUSTER_FILE is not set');
+  const place = readClusterPlace(clusterFile);
+  // `newest`, which the drill of `npm start` is told, is all that there is here.
+  const [act] = positionals;
+  const id = values.id === undefined ? undefined : backupIdSchema.parse(values.id);
+  switch (act) {
+    case 'prepare':
+      await prepareRepository(place);
+      return { repository: repositoryOf(place) };
+    case 'create':
+      return backUpCluster({ place, id, progress });
+    case 'copy':
+      return { copy: await keepSecondCopy(place, progress) };
+    case 'drill':
+      return drillCluster({ place, id, progress });
+    case 'list':
+      return list(place);
+    case 'restore': {
+      const { to, second } = values;
+      if (to === undefined) throw new DomainError('INVALID_INPUT', '--to is missing: a time with its zone, or latest');
+      return values[lockedFlag] ? restoreCluster({ place, to, second, progress }) : underLock(place);
+    }
+    default:
+      throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
+  }
+}
+
+async function list(place: ClusterPlace): Promise<object> {
+  const { backups, history } = await openPgbackrest(place).info();
+  const items = backups.toReversed().map((backup) => ({
+    label: backup.label,
+    type: backup.type,
+    endedAt: new Date(backup.timestamp.stop * 1000).toISOString(),
+    bytes: backup.info.repository.delta,
+    dataBytes: backup.info.size,
+    app: saidBy(backup, 'app') ?? null,
+    fault: backup.error === true ? 'pages are damaged' : isLiving(backup, history) ? '' : 'left behind by a restore',
+  }));
+  return { repository: repositoryOf(place), second: place.second, items };
+}
+
+/**
+ * The same once more, by flock, under the lock that Postgres holds while it lives: neither begins while the other is there, and no kill
+ * leaves it taken. What this one says is what that one says.
+ */
+async function underLock(place: ClusterPlace): Promise<never> {
+  mkdirSync(place.data, { recursive: true });
+  const lock = join(place.data, 'lock');
+  const main = fileURLToPath(import.meta.url);
+  const words = ['--nonblock', '--conflict-exit-code', String(takenCode), lock, process.execPath, main];
+  const child = spawn('flock', [...words, ...process.argv.slice(2), `--${lockedFlag}`], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    // Of its own, so that a signal reaches flock and what it runs.
+    detached: true,
+  });
+  const gone = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  onEnd(async () => {
+    process.kill(-child.pid!, 'SIGTERM');
+    await gone;
+  });
+  const code = await gone;
+  if (code === takenCode)
+    throw new DomainError(
+      'CONFLICT',
+      `Postgres of this deployment runs, or another restore does (${lock} is taken): stop every part on every machine first`,
+    );
+  // It has said how it ended.
+  process.exit(code);
+}
+
+endBySignal();
+// Who asked may be gone; what was begun is ended all the same.
+process.stdout.on('error', () => undefined);
+let last: object;
+try {
+  last = { result: await run() };
+} catch (err) {
+  process.exitCode = 1;
+  if (isDomainError(err)) last = { failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } };
+  else {
+    process.stderr.write(`${err instanceof Error ? (err.stack ?? err.message) : String(err)}\n`);
+    last = { failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } };
+  }
+}
+await unlessEnding();
+// What was broken off may hold a connection that never ends.
+process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit());

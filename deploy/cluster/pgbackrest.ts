@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { ClusterPlace } from '../../config/cluster-place.ts';
+import {
+  readHistory,
+  readRepository,
+  type Repository,
+  stanza,
+  type TimelineHistory,
+} from '../../domain/cluster-backups.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { fullDisk } from '../backup/folders.ts';
+import { endWithUs } from '../embedded/resolve.ts';
+
+/** Its numbers of errors, which it also ends with, that mean something to us. */
+const lockTaken = 50;
+const wrongKey = 95;
+const otherCluster: readonly number[] = [28, 44, 51];
+
+export interface Pgbackrest {
+  /** @throws in the words of our table, with what it has said */
+  run(command: string, args?: readonly string[], of?: string): Promise<string>;
+  /** @param repository another one than that of the settings */
+  info(repository?: string): Promise<Repository>;
+  /** Words by which Postgres fetches changes while it restores a folder. */
+  restoreCommand(folder: string): string;
+}
+
+/** @param password of Postgres's superuser; absent: nothing is asked of a server */
+export function openPgbackrest(place: ClusterPlace, { password }: { password?: string } = {}): Pgbackrest {
+  const [program, ...words] = place.pgbackrest;
+  const general = [`--stanza=${stanza}`];
+  const run = (command: string, args: readonly string[] = [], of?: string) =>
+    ended(program!, [...words, ...general, ...args, command, ...(of === undefined ? [] : [of])], command, {
+      PATH: process.env['PATH'],
+      // Never in arguments, which every process of the host may read.
+      ...(password === undefined ? {} : { PGPASSWORD: password }),
+    });
+  /** A restore that goes on leaves a file behind that says where it parted. */
+  async function newestHistory(archiveId: string | undefined, from: string[]): Promise<TimelineHistory | undefined> {
+    if (archiveId === undefined) return undefined;
+    const folder = `archive/${stanza}/${archiveId}`;
+    const names = (await run('repo-ls', ['--filter=[.]history$', ...from], folder)).split('\n');
+    const newest = names
+      .filter((name) => /^[0-9A-F]{8}\.history$/.test(name))
+      .toSorted()
+      .at(-1);
+    if (newest === undefined) return undefined;
+    return readHistory(newest, await run('repo-get', from, `${folder}/${newest}`));
+  }
+  return {
+    run,
+    async info(repository) {
+      const from = repository === undefined ? [] : [`--repo1-path=${repository}`];
+      const read = readRepository(await run('info', ['--output=json', ...from]));
+      return { ...read, history: await newestHistory(read.archiveId, from) };
+    },
+    restoreCommand(folder) {
+      const line = [...place.pgbackrest, ...general, `--pg1-path=${folder}`, 'archive-get', '%f'];
+      // A shell reads it: the kit refuses folders with other characters.
+      const odd = line.find((word) => !/^[\w./=%:@+-]+$/.test(word));
+      if (odd !== undefined)
+        throw new DomainError('CONFLICT', `${odd} has characters that a shell would read: choose another folder`);
+      return `${line.join(' ')} "%p"`;
+    },
+  };
+}
+
+function ended(
+  program: string,
+  args: readonly string[],
+  command: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] });
+    endWithUs(child);
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err = (err + text).slice(-8_000)));
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve(out);
+      reject(faultOf(command, code ?? signal ?? 'nothing', err));
+    });
+  });
+}
+
+function faultOf(command: string, code: number | string, said: string): unknown {
+  // Each line has its level before it; the rest of a message follows indented.
+  const at = said.lastIndexOf('ERROR:');
+  const words = (at < 0 ? said : said.slice(at)).trim().split(/\s+/).join(' ').slice(0, 1_000);
+  const message = `pgbackrest ${command}: ${words === '' ? `ended by ${code}` : words}`;
+  const full = fullDisk(new Error(message));
+  if (full instanceof DomainError) return full;
+  if (code === lockTaken)
+    return new DomainError('UNAVAILABLE', `another backup of this cluster is being made (${message})`);
+  if (typeof code === 'number' && otherCluster.includes(code))
+    return new DomainError('CONFLICT', `the repository is of another cluster: ${message}`);
+  if (code === wrongKey || /CryptoError/.test(words)) return new DomainError('BACKUP_KEY_WRONG', message);
+  return new DomainError('UNAVAILABLE', message);
+}
+
+export const repositoryOf = (place: ClusterPlace) => join(place.backup, 'repo');

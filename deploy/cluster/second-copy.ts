@@ -1,0 +1,207 @@
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { ClusterPlace } from '../../config/cluster-place.ts';
+import { stanza, systemIdOf } from '../../domain/cluster-backups.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { fullDisk, needRoom, syncFolder } from '../backup/folders.ts';
+import { writeText } from '../embedded/home.ts';
+import { repositoryOf } from './pgbackrest.ts';
+
+/**
+ * The repository once more, in a folder of another disk or box. pgBackRest could write there itself; Postgres would then keep every change
+ * until that disk takes it, and a disk that is gone for days would fill the first one. So it is copied, and only the copy falls behind.
+ */
+
+/** Named by what they hold and never written again, but for these: they say what there is, so they come last. */
+const isIndex = (path: string) => /(?:^|\/)(?:archive|backup)\.info(?:\.copy)?$/.test(path);
+/** Not yet under its own name. */
+const isPart = (path: string) => path.endsWith('.pgbackrest.tmp') || path.endsWith('.part');
+/** In the first repository: where its copy is, and of which cluster, so that no other repository ever takes that one's place. */
+const madeName = 'second-copy.json';
+interface Made {
+  to: string;
+  systemId: string;
+}
+const heart = join('archive', stanza, 'archive.info');
+const heartCopy = `${heart}.copy`;
+
+export interface Copied {
+  files: number;
+  bytes: number;
+  removed: number;
+}
+
+/**
+ * Files that the first has and the second has not, and away with those that the first has let go, or that a killed execution has left
+ * half. One at a time: who calls holds the lock of backups.
+ * @throws UNAVAILABLE where the folder is not there, CONFLICT where it is another's, DISK_FULL where it has no room
+ */
+export async function copyRepository(place: ClusterPlace): Promise<Copied> {
+  const { second } = place;
+  if (second === null) return { files: 0, bytes: 0, removed: 0 };
+  try {
+    const repository = repositoryOf(place);
+    await mustBeOurs(place, second);
+    // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
+    const files = (await filesIn(repository)).filter(({ path }) => !isPart(path));
+    const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
+    const copied: Copied = { files: 0, bytes: 0, removed: 0 };
+    for (const { path, bytes } of inOrder(files)) {
+      if (there.get(path) === bytes && (!isIndex(path) || path === heart || path === heartCopy)) continue;
+      if (!(await copyFile(join(repository, path), join(second, path)))) continue;
+      copied.files += 1;
+      copied.bytes += bytes;
+    }
+    const wanted = new Set(files.map(({ path }) => path));
+    for (const path of there.keys()) {
+      if (wanted.has(path)) continue;
+      await rm(join(second, path), { force: true });
+      await removeEmpty(dirname(join(second, path)), second);
+      copied.removed += 1;
+    }
+    return copied;
+  } catch (err) {
+    throw fullDisk(err);
+  }
+}
+
+/** What lies there is deleted where it is not in the first: so nothing is touched that the first has not made. */
+async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
+  const repository = repositoryOf(place);
+  if (!existsSync(join(repository, heart)))
+    throw new DomainError('CONFLICT', `${repository} holds no repository: nothing is copied to ${second}`);
+  const systemId = systemIdOf(await readFile(join(place.data, place.cluster, 'global/pg_control')));
+  const mark = join(place.backup, madeName);
+  const made = existsSync(mark) ? (JSON.parse(await readFile(mark, 'utf8')) as Made) : undefined;
+  const isKnown = made?.to === second && made.systemId === systemId;
+  const isEmpty = (await namesIn(second)).length === 0;
+  if (isKnown && isEmpty)
+    throw new DomainError(
+      'UNAVAILABLE',
+      `${second} (backup.to of fleet.yaml) was filled once and is empty now: mount its disk; or rm ${mark} for a copy that begins anew`,
+    );
+  if (!isKnown && !isEmpty)
+    throw new DomainError(
+      'CONFLICT',
+      `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else empty it, or name another folder`,
+    );
+  const copied = join(second, heart);
+  // Written once, when a repository is made, with random bytes in it: another one is another repository of the same cluster.
+  if (existsSync(copied) && !(await readFile(copied)).equals(await readFile(join(repository, heart))))
+    throw new DomainError(
+      'CONFLICT',
+      `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
+    );
+  if (!isKnown) markMade(place, { to: second, systemId });
+}
+
+function markMade(place: ClusterPlace, made: Made): void {
+  writeText(join(place.backup, madeName), `${JSON.stringify(made)}\n`, 0o600);
+}
+
+/** What a disk has of itself is left out. */
+async function namesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((err: NodeJS.ErrnoException) => {
+    if (err.code !== 'ENOENT' && err.code !== 'ENOTDIR') throw err;
+    throw new DomainError('UNAVAILABLE', `${folder} (backup.to of fleet.yaml) is not there: mount its disk`, {
+      cause: err,
+    });
+  });
+  return names.filter((name) => name !== 'lost+found');
+}
+
+/**
+ * Makes the repository anew of its second copy, after its disk was lost: whole or not at all.
+ * @param systemId of the cluster that the copy is of
+ * @throws CONFLICT where there is one
+ */
+export async function bringBack(place: ClusterPlace, systemId: string): Promise<void> {
+  const { second } = place;
+  if (second === null) throw new TypeError('there is no second copy');
+  const repository = repositoryOf(place);
+  if (existsSync(join(repository, heart)))
+    throw new DomainError(
+      'CONFLICT',
+      `${repository} holds a repository: restore without --second; or move it away if it is the one that is damaged`,
+    );
+  const fresh = `${repository}.new`;
+  try {
+    await rm(fresh, { recursive: true, force: true });
+    const files = (await filesIn(second)).filter(({ path }) => !isPart(path));
+    needRoom(
+      place.backup,
+      files.reduce((sum, { bytes }) => sum + bytes, 0),
+      'the repository',
+    );
+    for (const { path } of files) await copyFile(join(second, path), join(fresh, path));
+    // It goes on as the copy of this repository; one of another cluster would never take its place.
+    markMade(place, { to: second, systemId });
+    // A stanza that was never used is an empty folder, or one without its heart.
+    await rm(repository, { recursive: true, force: true });
+    await rename(fresh, repository);
+    syncFolder(place.backup);
+  } catch (err) {
+    throw fullDisk(err);
+  }
+}
+
+interface RepositoryFile {
+  path: string;
+  bytes: number;
+}
+
+async function filesIn(repository: string): Promise<RepositoryFile[]> {
+  const files: RepositoryFile[] = [];
+  // All that a repository has at its top.
+  for (const top of ['archive', 'backup'].map((name) => join(repository, name)).filter((folder) => existsSync(folder)))
+    for (const entry of await readdir(top, { recursive: true, withFileTypes: true })) {
+      // Links are for people: they name the newest backup.
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name).slice(repository.length + 1);
+      const found = await lstat(join(repository, path)).catch(missing);
+      if (found !== undefined) files.push({ path, bytes: found.size });
+    }
+  return files;
+}
+
+function missing(err: NodeJS.ErrnoException): undefined {
+  // It was let go meanwhile.
+  if (err.code === 'ENOENT') return undefined;
+  throw err;
+}
+
+/** What says what there is comes after what it names. */
+function inOrder(files: readonly RepositoryFile[]): RepositoryFile[] {
+  const rank = ({ path }: RepositoryFile) => Number(isIndex(path)) + Number(path.endsWith('.manifest'));
+  return files.toSorted((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1));
+}
+
+/** Under its name once it is whole and on the disk. @returns whether it was still there to be copied */
+async function copyFile(from: string, to: string): Promise<boolean> {
+  const beside = `${to}.part`;
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  try {
+    await pipeline(createReadStream(from), createWriteStream(beside, { mode: 0o600, flush: true }));
+  } catch (err) {
+    await rm(beside, { force: true });
+    if ((err as NodeJS.ErrnoException).code === 'ENOENT' && !existsSync(from)) return false;
+    throw err;
+  }
+  await rename(beside, to);
+  syncFolder(dirname(to));
+  return true;
+}
+
+async function removeEmpty(folder: string, top: string): Promise<void> {
+  if (folder === top) return;
+  const isGone = await rmdir(folder).then(
+    () => true,
+    (err: NodeJS.ErrnoException) => {
+      if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(err.code ?? '')) return false;
+      throw err;
+    },
+  );
+  if (isGone) await removeEmpty(dirname(folder), top);
+}

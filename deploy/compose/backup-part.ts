@@ -1,0 +1,44 @@
+import type { DeploySite } from '../../domain/deploy-site.ts';
+import { archiving } from './archiving.ts';
+import type { PartOfCompose } from './compose-service.ts';
+import { clientEnvironment, type Parts } from './coordination.ts';
+import { backupImage } from './images.ts';
+import { containerPlaces } from './places.ts';
+
+/** What backs the cluster up, in the containers of the machine that has it. */
+
+const { postgres: cluster, second } = containerPlaces();
+
+/** @param promoted on a standby, whose host may not have the folder of the second copy */
+export function backupParts(site: DeploySite, { promoted = false } = {}): Parts {
+  const { to } = site.fleet.backup;
+  const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
+    image: backupImage,
+    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json' },
+    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
+    secrets: ['database_url', 'redis_url', 'postgres_password', ...archiving.secrets],
+    tls: ['api.crt', 'api.key', 'ca.crt'],
+    ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: second(to) }] }),
+    // A cluster that is tried out needs it as the real one does.
+    tmpfs: ['/dev/shm:mode=1777'],
+  };
+  const limits = { memory: '2g', cpus: 2 };
+  return {
+    backup: {
+      ...base,
+      ...limits,
+      command: ['node', 'workers/backup-main.ts'],
+      volumes: [`postgres:${cluster.data}:ro`, ...archiving.volumes],
+      after: { postgres: 'service_healthy', 'temporal-namespace': 'service_completed_successfully' },
+    },
+    // Never up: `soulfra deploy restore` runs it, while all else stands still.
+    restore: {
+      ...base,
+      ...limits,
+      command: ['node', 'deploy/cluster/main.ts', 'list'],
+      volumes: [`postgres:${cluster.data}`, ...archiving.volumes],
+      once: true,
+      profiles: ['restore'],
+    },
+  };
+}

@@ -1,0 +1,221 @@
+import { createConnection } from 'node:net';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { DeploySite } from '../../domain/deploy-site.ts';
+import { DomainError } from '../../domain/errors.ts';
+import type { FleetMachine } from '../../domain/fleet.ts';
+import { writeText } from '../embedded/home.ts';
+import { readIfThere } from './folder.ts';
+import { fencedName } from './standby.ts';
+
+/**
+ * Makes the standby the first one: the old one is fenced, the copy promoted, everything else begun on it. Each step may be done twice,
+ * so a promotion that was cut off at any line is done again from its beginning.
+ */
+
+/** Kept in the folder: by which first one its machine goes. */
+interface Mark {
+  from: string;
+  to: string;
+  begunAt: string;
+}
+
+/** On the standby itself, from before the copy is promoted: a repeat tells what the first try found. */
+export interface Promotion extends Mark {
+  /** How it was made sure that the old one acknowledges nothing any more. */
+  fence: 'fenced' | 'waits_for_the_copy' | 'said_to_be_off';
+  /** When the old one was last heard of; null: it was asked just now, or never was heard. */
+  lastWordAt: string | null;
+  /** What it acknowledged after this moment may be missing; null: nothing is. */
+  missingSince: string | null;
+  /** At most so much is lost. */
+  rpoSeconds: number;
+}
+
+export interface StandbyHost {
+  /** Runs `standby-sql.sh` with these words. */
+  ask(...words: string[]): Promise<string>;
+  answers(address: string, port: number): Promise<boolean>;
+  /** Brings up everything that the first one runs. A second time it changes nothing. */
+  takeOver(): Promise<void>;
+}
+
+export interface PromoteOptions {
+  folder: string;
+  site: DeploySite;
+  standby: FleetMachine;
+  host: StandbyHost;
+  /** Where the old one still answers: have it acknowledge nothing more, and take over all that it has. */
+  fence: boolean;
+  /** The operator's word that the old one has no power. */
+  oldIsOff: boolean;
+  say: (text: string) => void;
+}
+
+const markName = 'promoted.json';
+const catchUpMs = 60_000;
+/** Until a reloaded setting holds for every session of Postgres. */
+const settleMs = 2_000;
+
+/** What the folder says of a promotion between these two machines; one of before an `init` that followed it is none. */
+export function promotionIn(folder: string, { coordination, standby }: DeploySite): Mark | undefined {
+  const text = readIfThere(join(folder, markName));
+  if (text === undefined) return undefined;
+  const mark = JSON.parse(text) as Mark;
+  return mark.from === coordination.id && mark.to === standby?.id ? mark : undefined;
+}
+
+export function markPromotion(folder: string, promotion: Mark): void {
+  writeText(join(folder, markName), `${JSON.stringify(promotion, null, 2)}\n`, 0o644);
+}
+
+/** One that fleet.yaml has caught up with says nothing any more. */
+export function dropOldPromotion(folder: string, site: DeploySite): void {
+  if (existsSync(join(folder, markName)) && promotionIn(folder, site) === undefined) rmSync(join(folder, markName));
+}
+
+export async function promoteStandby(options: PromoteOptions): Promise<Promotion> {
+  const { folder, site, standby, host, say } = options;
+  const begun = promotionIn(folder, site) as Promotion | undefined;
+  const copies = await follows(host, standby);
+  if (!copies && begun === undefined)
+    throw new DomainError(
+      'CONFLICT',
+      `Postgres on ${standby.id} follows nobody, and no promotion was begun in ${folder}: it is no copy of ${site.coordination.id}. \`soulfra deploy apply --machine ${standby.id}\` makes it one`,
+    );
+  // Again on a repeat: it may have come back in between. Once the copy is a first one it is too late to ask.
+  const fenced = copies ? await fenceOld(options) : undefined;
+  const promotion: Promotion = begun ?? {
+    from: site.coordination.id,
+    to: standby.id,
+    begunAt: new Date().toISOString(),
+    ...fenced!,
+  };
+  markPromotion(folder, promotion);
+  say(lossOf(promotion));
+  // The copy starts as a first one from here on, also where it is killed before it has said that it is one.
+  await host.ask('mark');
+  if (copies) {
+    say(`Postgres on ${standby.id}: is promoted`);
+    if ((await host.ask('own', 'select pg_promote(true, 120)')) !== 't')
+      throw new DomainError(
+        'UNAVAILABLE',
+        `Postgres on ${standby.id} did not end its recovery within 120 s: run it again`,
+      );
+  }
+  // A copy of a first one that waited for somebody would wait for the same.
+  await host.ask('own', 'alter system reset synchronous_standby_names');
+  await host.ask('own', 'select pg_reload_conf()');
+  await host.takeOver();
+  return promotion;
+}
+
+export function lossOf({ from, fence, lastWordAt, missingSince, rpoSeconds }: Promotion): string {
+  if (fence === 'fenced') return `${from} is fenced, and the copy has all that it had: RPO 0 s`;
+  if (missingSince === null)
+    return `${from} does not answer; it waited for the copy when it was last heard of, at ${lastWordAt}: nothing acknowledged is missing, unless somebody told it since to wait no more. RPO 0 s`;
+  return `ALARM: the copy was asynchronous. What ${from} acknowledged after ${missingSince} is missing here: RPO at most ${rpoSeconds} s`;
+}
+
+async function follows(host: StandbyHost, standby: FleetMachine): Promise<boolean> {
+  const said = await host.ask('own', 'select pg_is_in_recovery()').catch((err: Error) => {
+    throw new DomainError(
+      'UNAVAILABLE',
+      `Postgres on ${standby.id} does not answer (${err.message}), so there is nothing to promote: \`soulfra deploy apply --machine ${standby.id}\` starts it, its log says why it ended`,
+      { cause: err },
+    );
+  });
+  return said === 't';
+}
+
+type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'rpoSeconds'>;
+
+async function fenceOld(options: PromoteOptions): Promise<Fenced> {
+  const { site, host, fence } = options;
+  const old = site.coordination.id;
+  const address = site.addresses[old]!;
+  // Why it does not answer makes no difference: its ports say whether anything of it lives.
+  const waitsFor = await host.ask('primary', 'show synchronous_standby_names').catch(() => undefined);
+  if (waitsFor !== undefined) {
+    if (!waitsFor.includes(fencedName) && !fence)
+      throw new DomainError(
+        'CONFLICT',
+        `${old} still answers at ${address}: two of one fleet would post and pay twice, and part the data. Power it off (or stop it there), then promote again; or promote --fence, which has its Postgres acknowledge nothing more and takes over all that it has`,
+      );
+    await fenceByPostgres(options, waitsFor.includes(fencedName));
+    return { fence: 'fenced', lastWordAt: null, missingSince: null, rpoSeconds: 0 };
+  }
+  const ports = [site.ports.postgres, site.ports.temporal, site.ports.https];
+  const open = (
+    await Promise.all(ports.map(async (port) => ((await host.answers(address, port)) ? [port] : [])))
+  ).flat();
+  if (open.length > 0)
+    throw new DomainError(
+      'CONFLICT',
+      `${old} still answers at ${address} (port ${open.join(', ')}), and its Postgres cannot be told to stop from here: power it off, or stop it there, then promote again`,
+    );
+  return silent(options);
+}
+
+/** Nothing that it acknowledged so far is lacking here, and it acknowledges nothing from now on. */
+async function fenceByPostgres({ site, host, say }: PromoteOptions, isFenced: boolean): Promise<void> {
+  const old = site.coordination.id;
+  if (!isFenced) {
+    await host.ask('primary', `alter system set synchronous_standby_names = 'FIRST 1 (${fencedName})'`);
+    say(`Postgres on ${old}: is fenced`);
+  }
+  await host.ask('primary', 'select pg_reload_conf()');
+  await pause(settleMs);
+  const end = await host.ask('primary', 'select pg_current_wal_flush_lsn()');
+  const until = Date.now() + catchUpMs;
+  while ((await host.ask('own', `select pg_last_wal_replay_lsn() >= '${end}'::pg_lsn`)) !== 't') {
+    if (Date.now() > until)
+      throw new DomainError(
+        'UNAVAILABLE',
+        `${old} is fenced, and after ${catchUpMs / 1000} s the copy still lacks what it has (up to ${end}): is the line between them up? Run it again; or have ${old} go on: there, in psql, alter system reset synchronous_standby_names; select pg_reload_conf();`,
+      );
+    await pause(500);
+  }
+}
+
+/** It does not answer: dead, or behind a cut line. By its last word it can acknowledge nothing without the copy, or it can. */
+async function silent({ site, standby, host, oldIsOff }: PromoteOptions): Promise<Fenced> {
+  const old = site.coordination.id;
+  const [mode, at] = (await host.ask('word')).trim().split(' ');
+  const lastWordAt = at === undefined ? null : new Date(Number(at) * 1000).toISOString();
+  if (mode === 'synchronous')
+    return {
+      fence: oldIsOff ? 'said_to_be_off' : 'waits_for_the_copy',
+      lastWordAt,
+      missingSince: null,
+      rpoSeconds: 0,
+    };
+  const replayed = await host.ask(
+    'own',
+    'select coalesce(extract(epoch from pg_last_xact_replay_timestamp()), 0)::bigint',
+  );
+  const missingSince = new Date(Number(replayed) * 1000).toISOString();
+  const rpoSeconds = Math.max(0, Math.round(Date.now() / 1000 - Number(replayed)));
+  if (!oldIsOff)
+    throw new DomainError(
+      'CONFLICT',
+      `${old} does not answer, and when it was last heard of (${lastWordAt ?? 'never'}) it did not wait for the copy on ${standby.id}: behind a cut line it may go on and acknowledge. Power it off, then promote --old-is-off; what it acknowledged after ${missingSince} is then lost (RPO at most ${rpoSeconds} s)`,
+    );
+  return { fence: 'said_to_be_off', lastWordAt, missingSince, rpoSeconds };
+}
+
+/** Whether anybody takes a connection there. */
+export function answersAt(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host, port, timeout: 5_000 });
+    const end = (is: boolean) => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket
+      .once('connect', () => end(true))
+      .once('timeout', () => end(false))
+      .once('error', () => end(false));
+  });
+}

@@ -1,0 +1,81 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openHome } from '../../deploy/embedded/home.ts';
+import { createParts, type Parts } from '../../deploy/embedded/parts.ts';
+import { freePort } from '../../deploy/embedded/ports.ts';
+import { postgresUrl, preparePostgres, resolvePostgres } from '../../deploy/embedded/postgres.ts';
+import { openSecrets } from '../../deploy/embedded/secrets.ts';
+import { createDatabase, type Database } from '../../stores/database.ts';
+
+/** A Postgres of its own: what it waits for holds for all of its databases. */
+
+let folder: string;
+let parts: Parts;
+let admin: pg.Client;
+let db: Database;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'soulfra-standby-'));
+  // Postgres may run as a user of its own and has to pass through.
+  chmodSync(folder, 0o755);
+  const { DATABASE_URL: _, ...env } = process.env;
+  const home = openHome({ ...env, SOULFRA_HOME: join(folder, 'home') }, process.cwd());
+  parts = createParts({
+    home,
+    onEvent: () => undefined,
+    onFailed: (_part, why) => void process.stderr.write(`${why}\n`),
+  });
+  const { found } = await resolvePostgres(env);
+  if ('url' in found) throw new Error('this test starts a server of its own');
+  const at = { port: await freePort(), password: openSecrets(home).postgresPassword };
+  const settings = { wal_level: 'replica', max_wal_senders: '2', synchronous_commit: 'on' };
+  await parts.start(await preparePostgres({ binaries: found, folder: home.path('postgres'), env, settings, ...at }));
+  const url = postgresUrl({ ...at, database: 'postgres' });
+  admin = new pg.Client({ connectionString: url });
+  await admin.connect();
+  await admin.query('create table written (id text primary key)');
+  db = createDatabase({ url, name: 'test', connections: 1, onIdleError: () => undefined });
+});
+afterAll(async () => {
+  await db?.destroy();
+  await admin?.end();
+  await parts?.stopAll();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** As the shipped limit of a statement, and shorter. */
+const limit = () => sql`set statement_timeout = '1s'`.execute(db);
+const waitFor = async (names: string) => {
+  await admin.query(`alter system set synchronous_standby_names = '${names}'`);
+  await admin.query('select pg_reload_conf()');
+  await expect
+    .poll(
+      async () =>
+        (await admin.query<{ names: string }>("select current_setting('synchronous_standby_names') as names")).rows[0]!
+          .names,
+    )
+    .toBe(names);
+};
+
+test('a commit that no standby confirmed in time is no success', async () => {
+  await waitFor('nobody');
+  await limit();
+  await expect(sql`insert into written values ('alone')`.execute(db)).rejects.toMatchObject({ code: '57014' });
+  await limit();
+  const inTransaction = db.transaction().execute((trx) => sql`insert into written values ('together')`.execute(trx));
+  await expect(inTransaction).rejects.toMatchObject({ code: '57014' });
+
+  // What the driver alone makes of it: it is answered as done, with a warning that nobody reads.
+  await admin.query("set statement_timeout = '1s'");
+  await expect(admin.query("insert into written values ('as the driver has it')")).resolves.toMatchObject({
+    rowCount: 1,
+  });
+
+  await waitFor('');
+  await sql`insert into written values ('later')`.execute(db);
+  expect((await sql<{ id: string }>`select id from written where id = 'later'`.execute(db)).rows).toHaveLength(1);
+});

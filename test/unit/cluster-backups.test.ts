@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'vitest';
+import {
+  annotationsOf,
+  backupToRestore,
+  isLiving,
+  nextBackupType,
+  readHistory,
+  readRepository,
+  type Repository,
+  refuseForeign,
+  restoreTargetOf,
+  systemIdOf,
+  targetArguments,
+} from '../../domain/cluster-backups.ts';
+import { judgeArchive } from '../../domain/health-rules.ts';
+
+const day = 86_400;
+const begin = Date.parse('2026-11-01T01:30:00Z') / 1000;
+const systemId = '7341234567890123457';
+
+/** As pgBackRest writes it. */
+function written(
+  backups: { label: string; type: string; stop: number; app?: string; error?: boolean }[],
+  code = 0,
+): string {
+  return JSON.stringify([
+    {
+      name: 'soulfra',
+      status: { code, message: code === 0 ? 'ok' : 'other', lock: { backup: { held: false } } },
+      repo: [{ key: 1, status: { code, message: code === 0 ? 'ok' : '[CryptoError] unable to load info file' } }],
+      db: [{ id: 1, 'repo-key': 1, 'system-id': 0, version: '18' }],
+      backup: backups.map(({ label, type, stop, app = '0.6.0', error }) => ({
+        label,
+        type,
+        error: error ?? false,
+        timestamp: { start: stop - 60, stop },
+        annotation: { 'soulfra-app': app, 'soulfra-origin': 'usr_1' },
+        info: { delta: 1, size: 1_000, repository: { delta: 100 } },
+      })),
+    },
+  ]).replace('"system-id":0', `"system-id":${systemId}`);
+}
+
+const three = readRepository(
+  written([
+    { label: 'F', type: 'full', stop: begin },
+    { label: 'D2', type: 'diff', stop: begin + 2 * day },
+    { label: 'D1', type: 'diff', stop: begin + day },
+  ]),
+);
+const here = { systemId, postgresMajor: 18, isNewer: (app: string) => app === '9.0.0' };
+
+test('a repository is read in the order of time, and its cluster by every digit', () => {
+  expect(three.backups.map(({ label }) => label)).toEqual(['F', 'D1', 'D2']);
+  expect(three).toMatchObject({ systemId, postgresMajor: 18 });
+  expect(readRepository('[]')).toMatchObject({ backups: [], systemId: undefined, postgresMajor: undefined });
+  expect(readRepository(written([], 2)).backups).toEqual([]);
+  expect(() => readRepository(written([], 99))).toThrow(/CryptoError/);
+  const control = new Uint8Array(16);
+  new DataView(control.buffer).setBigUint64(0, BigInt(systemId), true);
+  expect(systemIdOf(control)).toBe(systemId);
+});
+
+test('a full one is made first, after a week, and as often as backups are let go', () => {
+  expect(nextBackupType([], 7, begin)).toBe('full');
+  expect(nextBackupType(three.backups, 7, begin + 6 * day)).toBe('diff');
+  expect(nextBackupType(three.backups, 30, begin + 7 * day)).toBe('full');
+  expect(nextBackupType(three.backups, 1, begin + day)).toBe('full');
+  const damaged = readRepository(written([{ label: 'F', type: 'full', stop: begin, error: true }]));
+  expect(nextBackupType(damaged.backups, 7, begin + 60)).toBe('full');
+});
+
+describe('what is restored', () => {
+  const at = (days: number, minutes = 0) =>
+    restoreTargetOf(new Date((begin + days * day + minutes * 60) * 1000).toISOString(), begin + 100 * day);
+  const from = (repository: Repository, days: number, minutes?: number) =>
+    backupToRestore(repository, at(days, minutes), here).label;
+
+  test('begins with the last backup that had ended by then', () => {
+    expect([from(three, 0, 1), from(three, 1), from(three, 1, 1), from(three, 50)]).toEqual(['F', 'F', 'D1', 'D2']);
+    expect(backupToRestore(three, { is: 'latest' }, here).label).toBe('D2');
+    expect(() => from(three, -1)).toThrow(/is younger than that moment: the first ended at 2026-11-01T01:30/);
+    expect(() => backupToRestore(readRepository('[]'), { is: 'latest' }, here)).toThrow(/no backup that is whole/);
+  });
+
+  test('is of this cluster, of its Postgres, of this fleet, and of no newer Soulfra', () => {
+    const restore = (of: Partial<typeof here> | { systemId: undefined }, repository = three) =>
+      backupToRestore(repository, { is: 'latest' }, { ...here, ...of });
+    // A cluster that is lost refuses nobody.
+    expect(restore({ systemId: undefined }).label).toBe('D2');
+    expect(() => restore({ systemId: '1' })).toThrow(/of another cluster/);
+    expect(() => restore({ postgresMajor: 19 })).toThrow(/is of Postgres 18, and this is 19/);
+    const newer = readRepository(written([{ label: 'N', type: 'full', stop: begin, app: '9.0.0' }]));
+    expect(() => restore({}, newer)).toThrow(/made by Soulfra 9\.0\.0/);
+    expect(() => refuseForeign(three.backups[0]!, 'usr_2')).toThrow(/of another fleet \(usr_1\)/);
+    refuseForeign(three.backups[0]!, 'usr_1');
+  });
+
+  test('is of the line of changes that goes on, and not of one that a restore has left behind', () => {
+    const history = readHistory('00000003.history', '1\t0/5000000\tbefore 2026\n\n2\t1/10\tno recovery target\n');
+    const living = (start: string, stop: string) =>
+      isLiving({ ...three.backups[0]!, archive: { start }, lsn: { stop } }, history);
+    const segment = (timeline: number) => `0000000${timeline}0000000000000004`;
+    expect([living(segment(1), '0/4FFFFFF'), living(segment(1), '0/5000001')]).toEqual([true, false]);
+    expect([living(segment(2), '1/10'), living(segment(2), '2/0'), living(segment(3), '9/0')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    // Whoever never was restored leaves nothing behind.
+    expect(isLiving({ ...three.backups[0]!, archive: { start: segment(2) }, lsn: { stop: '2/0' } }, undefined)).toBe(
+      true,
+    );
+    const left = { ...three.backups[2]!, archive: { start: segment(1) }, lsn: { stop: '0/6000000' } };
+    const repository = { ...three, history, backups: [...three.backups.slice(0, 2), left] };
+    expect(backupToRestore(repository, { is: 'latest' }, here).label).toBe('D1');
+  });
+
+  test('is named by a time with its zone that is over, or as the latest', () => {
+    const now = Date.parse('2026-11-23T12:00:00Z') / 1000;
+    expect(restoreTargetOf('latest', now)).toEqual({ is: 'latest' });
+    expect(restoreTargetOf('2026-11-23 02:30:00+01:00', now)).toEqual({ is: 'time', at: '2026-11-23T01:30:00.000Z' });
+    for (const wrong of ['2026-11-23T01:30:00', 'yesterday', '2026-13-01T00:00:00Z', ''])
+      expect(() => restoreTargetOf(wrong, now), wrong).toThrow(/neither latest nor a time with its zone/);
+    expect(() => restoreTargetOf('2026-11-23T13:00:00Z', now)).toThrow(/is not over yet/);
+    expect(targetArguments({ is: 'time', at: '2026-11-23T01:30:00.000Z' })).toEqual([
+      '--type=time',
+      '--target=2026-11-23 01:30:00.000+00',
+      '--target-action=promote',
+    ]);
+  });
+});
+
+test('a backup says who made it', () => {
+  expect(annotationsOf({ id: '20261101T013000Z', origin: 'usr_1', app: '0.6.0', migration: '000072_x' })[0]).toBe(
+    '--annotation=soulfra-id=20261101T013000Z',
+  );
+});
+
+test('an archive that lags is late, then failing, with what it refused', () => {
+  const judged = (age: number, refused: string | null = null) => judgeArchive({ lastAt: begin, refused }, begin + age);
+  expect([judged(60).state, judged(6 * 60).state, judged(31 * 60).state]).toEqual(['ok', 'late', 'failing']);
+  expect(judged(31 * 60, '0001').reason).toMatch(/0001 was refused/);
+});

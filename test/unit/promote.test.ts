@@ -1,0 +1,205 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { loadFleetFile } from '../../config/fleet-file.ts';
+import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
+import { composeKit, hostKit, readShipped } from '../../deploy/compose/kit.ts';
+import { promoteStandby, promotionIn, type StandbyHost } from '../../deploy/compose/promote.ts';
+import { fencedName } from '../../deploy/compose/standby.ts';
+import { unitFiles } from '../../deploy/compose/units.ts';
+import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { deploySite } from '../../domain/deploy-site.ts';
+import { isDomainError } from '../../domain/errors.ts';
+
+/** What a promotion decides by what it hears; that the servers do so is what `npm run bench -- deploy` shows. */
+
+const fleet = structuredClone(loadFleetFile(join(repositoryRoot, 'fleet.yaml')));
+fleet.deploy.addresses = { pc2: '10.8.0.1', mainpc: '10.8.0.2', gpu3: '10.8.0.3' };
+fleet.deploy.standby = 'mainpc';
+fleet.machines.push({ ...structuredClone(fleet.machines[0]!), id: 'gpu3', roles: {} });
+const site = deploySite(fleet);
+const standby = site.standby!;
+const replayedAt = 1_700_000_000;
+
+/** A pair of machines as the standby's own script would tell of them. */
+function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; copies?: boolean }) {
+  let { old, copies = true } = state;
+  const asked: string[] = [];
+  let dieAt: string | undefined;
+  const answer = (who: string, sql: string): string => {
+    if (who === 'word') return state.word;
+    if (who === 'mark') return '';
+    if (who === 'primary') {
+      if (old === 'dead' || old === 'half') throw new Error('connection refused');
+      if (sql.startsWith('show')) return old === 'fenced' ? `FIRST 1 (${fencedName})` : 'FIRST 1 (soulfra_standby)';
+      if (sql.startsWith('alter')) old = 'fenced';
+      return sql.includes('lsn') ? '0/3000148' : '';
+    }
+    if (sql.includes('pg_is_in_recovery')) return copies ? 't' : 'f';
+    if (sql.includes('pg_promote')) copies = false;
+    if (sql.includes('replay_timestamp')) return String(replayedAt);
+    return 't';
+  };
+  const host: StandbyHost = {
+    ask: (...words) => {
+      const text = words.join(' ');
+      asked.push(text);
+      if (dieAt !== undefined && text.includes(dieAt)) return Promise.reject(new Error('killed'));
+      return new Promise((resolve) => resolve(answer(words[0]!, words[1] ?? '')));
+    },
+    answers: () => Promise.resolve(old !== 'dead'),
+    takeOver: () => {
+      asked.push('take over');
+      return Promise.resolve();
+    },
+  };
+  return { host, asked, dieAt: (text: string | undefined) => void (dieAt = text), state: () => ({ old, copies }) };
+}
+
+describe('a promotion', () => {
+  let folder: string;
+  beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'soulfra-promote-'))));
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const promote = ({ host }: { host: StandbyHost }, { fence = false, oldIsOff = false } = {}, said: string[] = []) =>
+    promoteStandby({ folder, site, standby, host, fence, oldIsOff, say: (text) => void said.push(text) });
+  const refused = async (asked: ReturnType<typeof pair>, told = {}) => {
+    const err: unknown = await promote(asked, told).catch((thrown: unknown) => thrown);
+    expect(isDomainError(err, 'CONFLICT')).toBe(true);
+    expect(asked.asked.filter((text) => text.includes('pg_promote') || text === 'take over')).toEqual([]);
+    expect(existsSync(join(folder, 'promoted.json'))).toBe(false);
+    return (err as Error).message;
+  };
+
+  test('is refused while the old one answers, and changes nothing', async () => {
+    const both = pair({ old: 'lives', word: 'synchronous 1700000000\n' });
+    expect(await refused(both)).toMatch(/pc2 still answers at 10\.8\.0\.1[\s\S]*--fence/);
+    expect(both.state()).toEqual({ old: 'lives', copies: true });
+    expect(await refused(pair({ old: 'half', word: 'synchronous 1700000000\n' }), { fence: true })).toMatch(
+      /port 5432, 7233, 17443[\s\S]*cannot be told to stop/,
+    );
+  });
+
+  test('told to, it fences the old one before it takes all that it has', async () => {
+    const both = pair({ old: 'lives', word: 'asynchronous 1700000000\n' });
+    expect(await promote(both, { fence: true })).toMatchObject({ fence: 'fenced', missingSince: null, rpoSeconds: 0 });
+    const steps = both.asked.map((text) => text.split(' ').slice(0, 3).join(' '));
+    const at = (step: string) => steps.findIndex((each) => each.startsWith(step));
+    expect(at('primary alter system')).toBeLessThan(at('primary select pg_current_wal_flush_lsn'));
+    expect(at('primary select pg_current_wal_flush_lsn')).toBeLessThan(at('mark'));
+    expect(at('mark')).toBeLessThan(at('own select pg_promote'));
+    expect(at('own select pg_promote')).toBeLessThan(at('take over'));
+  });
+
+  test('of a dead one that waited for the copy loses nothing', async () => {
+    const said: string[] = [];
+    const done = await promote(pair({ old: 'dead', word: 'synchronous 1700000000\n' }), {}, said);
+    expect(done).toMatchObject({ fence: 'waits_for_the_copy', missingSince: null, rpoSeconds: 0 });
+    expect(said[0]).toMatch(/2023-11-14T22:13:20\.000Z: nothing acknowledged is missing/);
+  });
+
+  test.each(['asynchronous 1700000000\n', ''])(
+    'of one that did not (%j) wants a word, and tells what is lost',
+    async (word) => {
+      expect(await refused(pair({ old: 'dead', word }))).toMatch(/did not wait for the copy[\s\S]*--old-is-off/);
+      const said: string[] = [];
+      const done = await promote(pair({ old: 'dead', word }), { oldIsOff: true }, said);
+      expect(done).toMatchObject({ fence: 'said_to_be_off', missingSince: '2023-11-14T22:13:20.000Z' });
+      expect(done.rpoSeconds).toBeGreaterThan(0);
+      expect(said[0]).toMatch(/^ALARM: the copy was asynchronous[\s\S]*RPO at most \d+ s$/);
+    },
+  );
+
+  test.each(['primary show', 'word', 'mark', 'pg_promote', 'alter system reset', 'pg_reload_conf'])(
+    'killed at %s, it is done again, and says the same',
+    async (at) => {
+      const both = pair({ old: 'dead', word: 'asynchronous 1700000000\n' });
+      both.dieAt(at);
+      const first = await promote(both, { oldIsOff: true }).catch((err: Error) => err.message);
+      // Who cannot be asked is taken for dead, which it is.
+      if (at !== 'primary show') expect(first).toBe('killed');
+      both.dieAt(undefined);
+      const done = await promote(both, { oldIsOff: true });
+      expect(done).toMatchObject({ from: 'pc2', to: 'mainpc', missingSince: '2023-11-14T22:13:20.000Z' });
+      expect(both.state().copies).toBe(false);
+      expect(both.asked.at(-1)).toBe('take over');
+      expect(await promote(both)).toEqual(done);
+    },
+  );
+
+  test('is refused of a Postgres that follows nobody and was never promoted', async () => {
+    expect(await refused(pair({ old: 'dead', word: '', copies: false }))).toMatch(/follows nobody/);
+  });
+
+  test('counts no more once fleet.yaml has caught up', async () => {
+    await promote(pair({ old: 'dead', word: 'synchronous 1700000000\n' }));
+    expect(promotionIn(folder, site)).toMatchObject({ from: 'pc2', to: 'mainpc' });
+    const caughtUp = structuredClone(fleet);
+    caughtUp.deploy = { ...caughtUp.deploy, coordination: 'mainpc', standby: 'pc2' };
+    expect(promotionIn(folder, deploySite(caughtUp))).toBeUndefined();
+  });
+});
+
+describe('the kit of a standby', () => {
+  const shipped = readShipped(join(repositoryRoot, 'deploy'));
+  const programs = Object.fromEntries(Object.keys(programMends).map((name) => [name, `/usr/bin/${name}`])) as Programs;
+  const folder = '/srv/kit';
+  const config = hostKit(site, shipped, folder, programs);
+  const layout = { folder, root: '/srv/soulfra', node: '/usr/bin/node', app: '1', programs, path: '' };
+  const units = unitFiles(site, layout, config, 'soulfra');
+  const filesOf = (id: string) => new Set(units.get(`machines/${id}.files`)!.trim().split('\n'));
+
+  test('has everything that its units name, before and after; other machines have no more than theirs', () => {
+    const all = new Map([...config, ...units]);
+    const brought = filesOf('mainpc');
+    const named = (texts: (string | undefined)[]) =>
+      texts.flatMap((text) =>
+        [...text!.matchAll(/\/srv\/kit\/((?:config|promoted|secrets|tls)\/[\w./-]*\w)/g)].map((m) => m[1]!),
+      );
+    const own = [...brought].filter((path) => path.includes('units/mainpc/'));
+    expect(own.map((path) => path.replace(/.*kit-(.*)\.service/, '$1')).toSorted()).toEqual([
+      'api',
+      'backup',
+      'first-fleet',
+      'postgres',
+      'postgres',
+      'redis',
+      'synchronous',
+      'synchronous',
+      'temporal',
+      'temporal-namespace',
+      'temporal-schema',
+      'worker',
+      'worker',
+    ]);
+    const direct = named(own.map((path) => all.get(path)));
+    const settings = direct.filter((path) => all.has(path));
+    for (const path of [...direct, ...named(settings.map((path) => all.get(path)))].filter(
+      (each) => !/grafana|rules$/.test(each),
+    ))
+      expect(brought.has(path), path).toBe(true);
+    expect([...filesOf('gpu3')].filter((path) => /\.key$|password|operator_token|secret_key/.test(path))).toEqual([
+      'tls/gpu3.key',
+    ]);
+    // What it dials once mainpc has taken over.
+    expect(units.get('promoted/units/gpu3/soulfra-kit-worker.service')).toMatch(/TEMPORAL_ADDRESS=10\.8\.0\.2:7233/);
+    expect(units.get('promoted/units/gpu3/soulfra-kit-worker.service')).toContain('database_url_by_address.promoted');
+  });
+
+  test('has the same shards as the first one, and the first one looks whether it was promoted', () => {
+    const shards = (text: string | undefined) => /numHistoryShards: (\d+)/.exec(text!)![1];
+    expect(shards(config.get('promoted/temporal.yaml'))).toBe(shards(config.get('config/temporal.yaml')));
+    expect(config.get('config/postgres-start.sh')).toContain('config/fenced.sh');
+    expect(config.get('promoted/postgres-start.sh')).not.toContain('fenced.sh');
+    const compose = composeKit(site, shipped);
+    expect(compose.get('coordination.yaml')).toContain('fenced.sh');
+    expect(compose.get('promoted/inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.2');
+    expect(compose.get('inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.1');
+  });
+
+  test('its scripts are ones that bash reads', () => {
+    for (const [name, text] of [...config, ...composeKit(site, shipped)].filter(([path]) => path.endsWith('.sh')))
+      expect(spawnSync('bash', ['-n'], { input: text, encoding: 'utf8' }).stderr, name).toBe('');
+  });
+});

@@ -1,0 +1,124 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { NativeConnection } from '@temporalio/worker';
+import { createBackupActivities } from '../activities/backups.ts';
+import { readClusterPlace } from '../config/cluster-place.ts';
+import { backupEnvironment, workerEnvironment } from '../config/environment.ts';
+import { serverTls, tlsFilesChanged } from '../config/tls.ts';
+import { openProcessLog } from '../observability/process-log.ts';
+import { runClusterPart } from './backup-part.ts';
+import { createBackupWorker } from './coordination.ts';
+import { installRuntime } from './runtime.ts';
+
+/**
+ * `node workers/backup-main.ts`: the part of a deployment that backs its cluster up and tries to restore it, when the Schedules of every
+ * fleet say so, and keeps the second copy. Apart from the workers: it alone has the superuser's password and the key of the repository.
+ */
+
+const environment = workerEnvironment();
+const { clusterFile } = backupEnvironment();
+if (clusterFile === undefined) throw new TypeError('SOULFRA_CLUSTER_FILE is not set');
+const renewed = tlsFilesChanged(environment.tlsFiles);
+const tls = serverTls(environment.tlsFiles);
+const logs = await openProcessLog({
+  source: 'backup',
+  level: environment.logLevel,
+  folder: environment.logFolder,
+  redisUrl: environment.redisUrl,
+  tls: tls?.redis,
+});
+const log = logs.of('backup');
+const ending = new AbortController();
+const { signal } = ending;
+
+/** The first file of changes waits for it, so it is tried until it is there. */
+const prepareEveryMs = 10_000;
+/** As long as a file of changes may take to leave: the copy is at most one behind. */
+const copyEveryMs = 60_000;
+
+async function keepRepository(): Promise<void> {
+  let told = '';
+  for (;;) {
+    try {
+      await runClusterPart(['prepare'], signal);
+      log.info('the repository takes changes');
+      break;
+    } catch (err) {
+      if (signal.aborted) return;
+      const reason = err instanceof Error ? err.message : String(err);
+      if (reason !== told) log.error({ err }, 'the repository takes no changes yet');
+      told = reason;
+    }
+    await waited(prepareEveryMs);
+  }
+  told = '';
+  while (!signal.aborted) {
+    const reason = await copied();
+    if (reason !== told && !signal.aborted) {
+      if (reason === '') log.info('the second copy is kept');
+      else log.error({ reason }, 'the second copy is not kept');
+    }
+    told = reason;
+    await waited(copyEveryMs);
+  }
+}
+
+/** @returns why it is not; empty: it is, or none is asked for */
+async function copied(): Promise<string> {
+  try {
+    if (readClusterPlace(clusterFile!).second === null) return '';
+    const { copy } = (await runClusterPart(['copy'], signal)) as { copy: { reason: string } | null };
+    return copy?.reason ?? '';
+  } catch (err) {
+    return err instanceof Error ? err.message : String(err);
+  }
+}
+
+async function waited(ms: number): Promise<void> {
+  // It ends early by the signal, which is what it is for.
+  await pause(ms, undefined, { signal }).catch(() => undefined);
+}
+
+async function connected(): Promise<NativeConnection | undefined> {
+  const at = { address: environment.temporalAddress, ...(tls && { tls: tls.temporal }) };
+  while (!signal.aborted) {
+    try {
+      return await NativeConnection.connect(at);
+    } catch (err) {
+      log.warn({ err }, 'Temporal does not answer yet');
+      await waited(1_000);
+    }
+  }
+  return undefined;
+}
+
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort());
+// Taken up by the next start.
+void renewed.then(() => {
+  log.info('certificates were renewed: ending in order, to be started with them');
+  ending.abort();
+});
+installRuntime(log, { logOf: logs.of });
+try {
+  const keeping = keepRepository();
+  const connection = await connected();
+  if (connection !== undefined) {
+    const worker = await createBackupWorker({
+      connection,
+      namespace: environment.temporalNamespace,
+      identity: `deployment/backup/${process.pid}`,
+      activities: createBackupActivities({ run: runClusterPart }),
+    });
+    const running = worker.run();
+    if (signal.aborted) worker.shutdown();
+    else signal.addEventListener('abort', () => worker.shutdown(), { once: true });
+    await running;
+    await connection.close();
+  }
+  await keeping;
+  await logs.close();
+  process.exit(0);
+} catch (err) {
+  log.fatal({ err }, 'backups end');
+  await logs.close();
+  process.exit(1);
+}
