@@ -1053,7 +1053,7 @@ export interface Schemas {
     };
   };
   Health: {
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive';
     id: string;
     name: string;
     state: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -1063,7 +1063,7 @@ export interface Schemas {
   };
   HealthChange: {
     seq: string;
-    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
+    kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive';
     id: string;
     from: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | null;
     to: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok';
@@ -1076,7 +1076,7 @@ export interface Schemas {
     judgedAt: string | null;
     counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     kinds: Array<{
-      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror';
+      kind: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive';
       counts: Record<'lost' | 'failing' | 'late' | 'not_set_up' | 'ok', number>;
     }>;
     worst: Array<Schemas['Health']>;
@@ -1613,7 +1613,7 @@ export interface Schemas {
   };
   Notice: {
     id: string;
-    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'certificate_ending' | 'token_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
+    kind: 'machine_lost' | 'parked_work' | 'model_server_down' | 'gpu_differs' | 'source_failing' | 'source_secret_unreadable' | 'memory_limit' | 'tokens_spent' | 'consolidation_failing' | 'drift_failing' | 'weaving_failing' | 'embedding_failing' | 'embedding_model_failing' | 'clustering_failing' | 'whisper_waiting' | 'ledger_unbalanced' | 'readiness_critical' | 'dispute_open' | 'dispute_differs' | 'refund_failed' | 'refund_differs' | 'payment_beyond' | 'payment_differs' | 'payment_stuck' | 'payout_waiting' | 'payout_failing' | 'payout_refused' | 'payout_no_threshold' | 'payouts_held' | 'purchase_stuck' | 'listing_taken_down' | 'mail_failing' | 'mail_unconfirmed' | 'webhook_failing' | 'webhook_disabled' | 'guild_invite' | 'channel_stopped' | 'replies_stopped' | 'drop_schedule_paused' | 'delivery_failed' | 'delivery_unconfirmed' | 'drop_waiting' | 'agent_failing' | 'worker_failing' | 'schedule_failing' | 'disk_low' | 'service_down' | 'backup_old' | 'archive_late' | 'certificate_ending' | 'token_ending' | 'notify_failing' | 'heartbeat_failing' | 'work_unclaimed' | 'rollout_waiting' | 'rollout_held';
     severity: 'info' | 'warning' | 'critical';
     subject: string;
     title: string;
@@ -2387,7 +2387,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive' | undefined;
       state?: 'lost' | 'failing' | 'late' | 'not_set_up' | 'ok' | undefined;
       atLeast?: 'late' | 'failing' | 'lost' | undefined;
     };
@@ -2403,7 +2403,7 @@ export interface Operations {
       limit?: number | undefined;
       cursor?: string | undefined;
       format?: 'json' | 'ndjson' | 'csv' | undefined;
-      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | undefined;
+      kind?: 'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive' | undefined;
       id?: string | undefined;
     };
     body: undefined;
