@@ -71,14 +71,14 @@ async function lookAtViews(seeded: Shop, stage: UiStage) {
       await page.goto(stage.url + address);
       await settled(page);
       const findings = await axeFindings(page);
-      const executed = await page.evaluate<unknown>('window.executed');
+      const executed = await page.evaluate<string | undefined>('window.executed');
       const found = [...findings, ...faults.splice(0)];
       const foreign = found.filter((fault) => fault.startsWith('foreign: ')).length;
       sums.axe += findings.length;
       sums.foreign += foreign;
       sums.errors += found.length - findings.length - foreign;
       if (executed !== undefined) sums.executed += 1;
-      for (const each of executed === undefined ? found : [...found, `executed: ${String(executed)}`])
+      for (const each of executed === undefined ? found : [...found, `executed: ${executed}`])
         say(`${look.theme} ${address}: ${each}`);
     }
     await close();

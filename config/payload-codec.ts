@@ -114,7 +114,7 @@ export function dataConverterOf({ codec, encodes }: Payloads): DataConverter {
 
 function textOf({ metadata }: Payload, name: string): string {
   const value = metadata?.[name];
-  return value == null ? '' : Buffer.from(value).toString('utf8');
+  return value ? Buffer.from(value).toString('utf8') : '';
 }
 
 function sealBy(key: Uint8Array, bytes: Uint8Array): Buffer {

@@ -230,6 +230,6 @@ function toWire({ metadata, data }: Payload): WirePayload {
     metadata: Object.fromEntries(
       Object.entries(metadata ?? {}).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
     ),
-    ...(data == null ? {} : { data: Buffer.from(data).toString('base64') }),
+    ...(data && { data: Buffer.from(data).toString('base64') }),
   };
 }

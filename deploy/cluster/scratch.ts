@@ -38,7 +38,7 @@ const mostSaid = 16_000;
 export function socketUrl(of: { socket: string; port: number; password?: string }, database: string): string {
   const secret = of.password === undefined ? '' : `:${encodeURIComponent(of.password)}`;
   const at = new URLSearchParams({ host: of.socket, port: String(of.port) });
-  return `postgres://${superuser}${secret}@/${database}?${at}`;
+  return `postgres://${superuser}${secret}@/${database}?${at.toString()}`;
 }
 
 export function passwordOf({ passwordFile }: ClusterPlace): string {

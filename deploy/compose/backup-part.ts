@@ -7,18 +7,18 @@ import { containerPlaces } from './places.ts';
 
 /** What backs the cluster up, in the containers of the machine that has it. */
 
-const { postgres: cluster, second } = containerPlaces();
+const places = containerPlaces();
 
 /** @param promoted on a standby, whose host may not have the folder of the second copy */
 export function backupParts(site: DeploySite, { promoted = false } = {}): Parts {
   const { to } = site.fleet.backup;
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
-    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json' },
-    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
+    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/places.postgres.json' },
+    configs: ['places.postgres.json', 'postgresql.conf', ...archiving.configs],
     secrets: ['database_url', 'redis_url', 'postgres_password', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
-    ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: second(to) }] }),
+    ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: places.second(to) }] }),
     // A cluster that is tried out needs it as the real one does.
     tmpfs: ['/dev/shm:mode=1777'],
   };
@@ -28,7 +28,7 @@ export function backupParts(site: DeploySite, { promoted = false } = {}): Parts 
       ...base,
       ...limits,
       command: ['node', 'workers/backup-main.ts'],
-      volumes: [`postgres:${cluster.data}:ro`, ...archiving.volumes],
+      volumes: [`postgres:${places.postgres.data}:ro`, ...archiving.volumes],
       after: { postgres: 'service_healthy', 'temporal-namespace': 'service_completed_successfully' },
     },
     // Never up: `soulfra deploy restore` runs it, while all else stands still.
@@ -36,7 +36,7 @@ export function backupParts(site: DeploySite, { promoted = false } = {}): Parts 
       ...base,
       ...limits,
       command: ['node', 'deploy/cluster/main.ts', 'list'],
-      volumes: [`postgres:${cluster.data}`, ...archiving.volumes],
+      volumes: [`postgres:${places.postgres.data}`, ...archiving.volumes],
       once: true,
       profiles: ['restore'],
     },

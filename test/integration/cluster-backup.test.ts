@@ -203,7 +203,7 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     }
     // What was begun is cleared away by the next one.
     await done('restore', '--to', 'latest');
-    expect(readdirSync(stage.data('postgres')).filter((name) => /^restore/.test(name))).toEqual([]);
+    expect(readdirSync(stage.data('postgres')).filter((name) => name.startsWith('restore'))).toEqual([]);
     await stage.start();
     expect(await reasons()).toEqual(all);
   }, 240_000);

@@ -547,7 +547,12 @@ describe('units of systemd', () => {
 
 test('Postgres hands its changes on, and what backs it up reads its data and writes none', () => {
   const to = '/mnt/second disk';
-  const site = deploySite(fleetOf(2, (fleet) => void ((fleet.backup.to = to), withStandby(fleet))));
+  const site = deploySite(
+    fleetOf(2, (fleet) => {
+      fleet.backup.to = to;
+      withStandby(fleet);
+    }),
+  );
   const kit = composeKit(site, shipped);
   expect(kit.get('config/postgresql.conf')).toMatch(
     /^archive_mode = on\narchive_command = '\/bin\/sh \/etc\/soulfra\/pgbackrest\.sh --stanza=soulfra archive-push %p'$/m,
