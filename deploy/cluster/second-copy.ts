@@ -18,14 +18,16 @@ import { repositoryOf } from './pgbackrest.ts';
 const isIndex = (path: string) => /(?:^|\/)(?:archive|backup)\.info(?:\.copy)?$/.test(path);
 /** Not yet under its own name. */
 const isPart = (path: string) => path.endsWith('.pgbackrest.tmp') || path.endsWith('.part');
-/** In the first repository: where its copy is, and of which cluster, so that no other repository ever takes that one's place. */
+/** In the first repository, and gone with it: where its copy is, and of which cluster, so that no other repository ever takes that one's place. */
 const madeName = 'second-copy.json';
+const markOf = (repository: string) => join(repository, madeName);
 interface Made {
   to: string;
   clusterId: string;
+  /** Whole once: what is empty now is a disk that is not mounted. */
+  filled: boolean;
 }
 const heart = join('archive', stanza, 'archive.info');
-const heartCopy = `${heart}.copy`;
 
 export interface Copied {
   files: number;
@@ -43,13 +45,13 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
   if (second === null) return { files: 0, bytes: 0, removed: 0 };
   try {
     const repository = repositoryOf(place);
-    await mustBeOurs(place, second);
+    const made = await mustBeOurs(place, second);
     // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
     const files = (await filesIn(repository)).filter(({ path }) => !isPart(path));
     const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
     const copied: Copied = { files: 0, bytes: 0, removed: 0 };
     for (const { path, bytes } of inOrder(files)) {
-      if (there.get(path) === bytes && (!isIndex(path) || path === heart || path === heartCopy)) continue;
+      if (there.get(path) === bytes && !isIndex(path)) continue;
       if (!(await copyFile(join(repository, path), join(second, path)))) continue;
       copied.files += 1;
       copied.bytes += bytes;
@@ -61,6 +63,7 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
       await removeEmpty(dirname(join(second, path)), second);
       copied.removed += 1;
     }
+    if (!made.filled) markMade(repository, { ...made, filled: true });
     return copied;
   } catch (err) {
     throw fullDisk(err);
@@ -68,16 +71,16 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
 }
 
 /** What lies there is deleted where it is not in the first: so nothing is touched that the first has not made. */
-async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
+async function mustBeOurs(place: ClusterPlace, second: string): Promise<Made> {
   const repository = repositoryOf(place);
   if (!existsSync(join(repository, heart)))
     throw new DomainError('CONFLICT', `${repository} holds no repository: nothing is copied to ${second}`);
   const clusterId = clusterIdOf(await readFile(join(place.data, place.cluster, 'global/pg_control')));
-  const mark = join(place.backup, madeName);
+  const mark = markOf(repository);
   const made = existsSync(mark) ? (JSON.parse(await readFile(mark, 'utf8')) as Made) : undefined;
   const isKnown = made?.to === second && made.clusterId === clusterId;
   const isEmpty = (await namesIn(second)).length === 0;
-  if (isKnown && isEmpty)
+  if (isKnown && isEmpty && made.filled)
     throw new DomainError(
       'UNAVAILABLE',
       `${second} (backup.to of fleet.yaml) was filled once and is empty now: mount its disk; or rm ${mark} for a copy that begins anew`,
@@ -85,20 +88,17 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
   if (!isKnown && !isEmpty)
     throw new DomainError(
       'CONFLICT',
-      `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else empty it, or name another folder`,
+      `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else move that elsewhere, or name another folder`,
     );
-  const copied = join(second, heart);
-  // Written once, when a repository is made, with random bytes in it: another one is another repository of the same cluster.
-  if (existsSync(copied) && !(await readFile(copied)).equals(await readFile(join(repository, heart))))
-    throw new DomainError(
-      'CONFLICT',
-      `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
-    );
-  if (!isKnown) markMade(place, { to: second, clusterId });
+  if (isKnown) return made;
+  // Before the first file of it: a killed execution is gone on with, and is no stranger's.
+  const fresh: Made = { to: second, clusterId, filled: false };
+  markMade(repository, fresh);
+  return fresh;
 }
 
-function markMade(place: ClusterPlace, made: Made): void {
-  writeText(join(place.backup, madeName), `${JSON.stringify(made)}\n`, 0o600);
+function markMade(repository: string, made: Made): void {
+  writeText(markOf(repository), `${JSON.stringify(made)}\n`, 0o600);
 }
 
 /** What a disk has of itself is left out. */
@@ -137,7 +137,7 @@ export async function bringBack(place: ClusterPlace, clusterId: string): Promise
     );
     for (const { path } of files) await copyFile(join(second, path), join(fresh, path));
     // It goes on as the copy of this repository; one of another cluster would never take its place.
-    markMade(place, { to: second, clusterId });
+    markMade(fresh, { to: second, clusterId, filled: true });
     // A stanza that was never used is an empty folder, or one without its heart.
     await rm(repository, { recursive: true, force: true });
     await rename(fresh, repository);

@@ -130,7 +130,7 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     expect(await stage.query('select state, rpo_seconds, rto_seconds > 0 as took from restore_drills')).toEqual([
       { state: 'done', rpo_seconds: drilled.rpoSeconds, took: true },
     ]);
-    expect(readdirSync(stage.data('backup')).toSorted()).toEqual(['lock', 'repo', 'second-copy.json']);
+    expect(readdirSync(stage.data('backup')).toSorted()).toEqual(['lock', 'repo']);
   }, 120_000);
 
   test('is not restored while it runs, to another time than one that was, or to one before its first backup', async () => {
@@ -235,5 +235,10 @@ describe.skipIf(notHere)('the cluster of a deployment', () => {
     expect(readdirSync(stage.second)).toEqual([]);
     rmSync(stage.second, { recursive: true });
     renameSync(kept, stage.second);
+    // A repository that was made anew, its disk being lost, does not take the place of the one before.
+    rmSync(stage.data('backup/repo'), { recursive: true });
+    await done('prepare');
+    expect(await done('copy')).toMatchObject({ copy: { reason: expect.stringMatching(/did not put there/) } });
+    expect(existsSync(join(stage.second, 'backup/soulfra/backup.info'))).toBe(true);
   }, 180_000);
 });
