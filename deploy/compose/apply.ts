@@ -16,7 +16,7 @@ import {
   wantedOf,
 } from './containers.ts';
 import { environmentText, readIfThere } from './folder.ts';
-import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
+import { diskFaults, gpuFaults, portsTaken, refuseFaults, secondFaults } from './host-checks.ts';
 import { type KitFiles, portRows } from './kit.ts';
 import { mendsFor } from './start-faults.ts';
 
@@ -73,7 +73,12 @@ export async function applyContainers(options: {
       // On the host's network Docker knows no ports: a part that runs holds its own.
       !names.has(service),
   );
-  refuseFaults([...(await portsTaken(rows, ours)), ...diskFaults(folder), ...(await gpuFaults(machine, env, true))]);
+  refuseFaults([
+    ...(await portsTaken(rows, ours)),
+    ...diskFaults(folder),
+    ...secondFaults(site, machine),
+    ...(await gpuFaults(machine, env, true)),
+  ]);
   for (const file of files) {
     const changes = before.changes.filter((change) => change.file === file);
     if (changes.length === 0) continue;

@@ -41,6 +41,8 @@ export interface HostPart {
   /** Ends with 0 once the part is ready. Absent: what runs is ready. */
   ready?: readonly string[];
   graceSeconds: number;
+  /** @default SIGTERM */
+  stopSignal?: 'SIGINT';
   memory: string;
   /** Folders of `data/` that it writes. */
   data: readonly string[];
@@ -183,6 +185,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       after: [],
       ready: postgresReady(site, layout.programs),
       graceSeconds: 120,
+      stopSignal: 'SIGINT',
       memory: '4G',
     },
     {
@@ -234,6 +237,8 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       after: [],
       ready: postgresReady(site, programs),
       graceSeconds: 120,
+      // It breaks sessions off: by SIGTERM it would wait for those of other machines, and be killed before it hands its last changes on.
+      stopSignal: 'SIGINT',
       memory: '4G',
       data: ['postgres', 'run', 'backup'],
     }),

@@ -107,6 +107,7 @@ function unitText(
     'Restart=on-failure',
     'RestartSec=3',
     'KillMode=mixed',
+    ...(part.stopSignal === undefined ? [] : [`KillSignal=${part.stopSignal}`]),
     `TimeoutStopSec=${part.graceSeconds}`,
     `MemoryMax=${part.memory}`,
     'TasksMax=1024',

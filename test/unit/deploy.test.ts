@@ -12,7 +12,7 @@ import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
 import { environmentText, fileChanges, writeFolder } from '../../deploy/compose/folder.ts';
 import { mendsFor } from '../../deploy/compose/start-faults.ts';
-import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
+import { gpuFaults, portClashes, portsTaken, secondFaults } from '../../deploy/compose/host-checks.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { composeKit, hostKit, portRows, readShipped } from '../../deploy/compose/kit.ts';
 import { unitFiles } from '../../deploy/compose/units.ts';
@@ -447,6 +447,12 @@ describe('the host', () => {
     expect(portClashes(portRows(deploySite(fleet)))).toEqual([
       expect.stringMatching(/^pc2: worker .* and redis .* both want port 18001/),
     ]);
+  });
+
+  test('a folder of the second copy that is not there is named on the machine that has the databases', () => {
+    const site = deploySite(fleetOf(2, (fleet) => void (fleet.backup.to = '/mnt/nowhere/second')));
+    expect(secondFaults(site, site.coordination)).toEqual([expect.stringMatching(/^\/mnt\/nowhere\/second .*mount/)]);
+    expect(secondFaults(site, site.fleet.machines.find(({ id }) => id !== site.coordination.id)!)).toEqual([]);
   });
 
   test('a card that the host lacks is named; a simulated machine needs none', async () => {
