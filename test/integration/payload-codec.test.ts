@@ -119,13 +119,12 @@ async function keptOf(workflowId: string): Promise<string> {
   const { namespace } = bare.options;
   const history = await bare.workflowService.getWorkflowExecutionHistory({ namespace, execution: { workflowId } });
   const described = await bare.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId } });
-  const asText = (_name: string, value: unknown) =>
-    isBytes(value) ? Buffer.from(value.data).toString('latin1') : value;
+  const asText = (name: string, value: unknown) =>
+    typeof value === 'string' && bytesFields.has(name) ? Buffer.from(value, 'base64').toString('latin1') : value;
   return `${JSON.stringify(history, asText)}\n${JSON.stringify(described, asText)}`;
 }
-/** Buffers, by the time JSON shows them. */
-const isBytes = (value: unknown): value is { data: number[] } =>
-  typeof value === 'object' && value !== null && 'type' in value && value.type === 'Buffer';
+/** Of payloads; protobuf's JSON has them as base64. */
+const bytesFields = new Set(['data', 'encoding', 'encryption-key-id']);
 
 const off: PayloadSettings = { keys: [], encodes: false };
 const on: PayloadSettings = { keys: [first], encodes: true };

@@ -108,7 +108,9 @@ test('a key that is lacking is named with its mend, and told to the process; a d
     },
   ]);
   expect(told).toEqual([err]);
-  const damaged = { ...encoded!, data: Buffer.from(encoded!.data!).fill(0, -1) };
+  const flipped = Buffer.from(encoded!.data!);
+  flipped[flipped.length - 1]! ^= 1;
+  const damaged = { ...encoded!, data: flipped };
   await expect(codecOf([first]).decode([damaged])).rejects.toMatchObject({ code: 'INVALID_INPUT' });
   await expect(codecOf([first]).decode([{ ...encoded!, data: Buffer.alloc(3) }])).rejects.toMatchObject({
     code: 'INVALID_INPUT',
