@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { apiEnvironment, workerEnvironment } from '../../config/environment.ts';
 import { createPayloads, dataConverterOf, payloadKeyId } from '../../config/payload-codec.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { mostPayloadKeys, payloadKeysOf, payloadKeysText } from '../../domain/payload-keys.ts';
+import { mostRingKeys, keyRingOf, keyRingText } from '../../domain/key-ring.ts';
 
 const keyOf = (byte: number) => Buffer.alloc(32, byte).toString('base64url');
 const [first, second, third] = [keyOf(1), keyOf(2), keyOf(3)];
@@ -138,11 +138,11 @@ test('a key is announced once before its first use, and nothing is encoded until
 });
 
 test('a ring is some keys, each once; it is asked for where the codec is on', () => {
-  expect(payloadKeysOf(`${first},${second}\n ${third}\n`)).toEqual([first, second, third]);
-  expect(payloadKeysOf(payloadKeysText([first, second]))).toEqual([first, second]);
-  const many = Array.from({ length: mostPayloadKeys + 1 }, (_, i) => keyOf(i));
+  expect(keyRingOf(`${first},${second}\n ${third}\n`)).toEqual([first, second, third]);
+  expect(keyRingOf(keyRingText([first, second]))).toEqual([first, second]);
+  const many = Array.from({ length: mostRingKeys + 1 }, (_, i) => keyOf(i));
   for (const text of ['', ' , ', `${first},${first}`, `${first}x`, first.slice(1), many.join(',')])
-    expect(payloadKeysOf(text), text).toBeUndefined();
+    expect(keyRingOf(text), text).toBeUndefined();
   const servers = {
     DATABASE_URL: 'postgres://soulfra@127.0.0.1:17001/soulfra',
     REDIS_URL: 'redis://127.0.0.1:17002',
