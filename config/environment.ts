@@ -126,9 +126,8 @@ function payloadSettingsOf(env: PayloadVariables): PayloadSettings {
 /** The key before stands beside the one of now, and is another. */
 function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
-    const old = env[`${name}_OLD`];
-    if (old === undefined || (env[name] !== undefined && !keyRingOf(String(env[name]))?.includes(String(old))))
-      continue;
+    const [now, old] = [env[name], env[`${name}_OLD`]];
+    if (typeof old !== 'string' || (typeof now === 'string' && !keyRingOf(now)?.includes(old))) continue;
     const message = `must stand beside another ${name}: the one of now, under which all is sealed anew`;
     context.addIssue({ code: 'custom', path: [`${name}_OLD`], message });
   }
