@@ -14,7 +14,7 @@ interface Batch {
 
 interface PayloadKeys {
   encodes: boolean;
-  keys: Array<{ id: string; since: string | null; held: boolean; encodes: boolean }>;
+  keys: Array<{ id: string; since: string | null; used: string | null; held: boolean; encodes: boolean }>;
 }
 
 interface Rotated extends Machines {
@@ -98,6 +98,7 @@ export function secretCommands(program: Command): void {
         table(keys, [
           ['KEY', (key) => key.id],
           ['SINCE', (key) => ago(key.since)],
+          ['USED', (key) => ago(key.used)],
           ['THE API HAS IT', (key) => (key.held ? 'yes' : 'no')],
           ['', (key) => (key.encodes ? 'encodes' : '')],
         ]),
@@ -107,7 +108,7 @@ export function secretCommands(program: Command): void {
   secrets
     .command('retire-payload-key')
     .argument('<key>', 'its id')
-    .option('--anyway', 'although workflows are open that began before another key came into use')
+    .option('--anyway', 'although something encodes by it, or open workflows hold something under it')
     .option('--dry-run', 'check only')
     .description('workers may start without it from now on; then take it out of SOULFRA_PAYLOAD_KEYS')
     .action(async (id: string, { anyway, dryRun }: { anyway?: boolean; dryRun?: boolean }, command: Command) => {

@@ -137,6 +137,38 @@ test('a key is announced once before its first use, and nothing is encoded until
   expect(asked).toEqual([payloadKeyId(first), payloadKeyId(first)]);
 });
 
+test('a key that goes on encoding is announced again from time to time, and nobody waits for that', async () => {
+  let [clock, said] = [0, 0];
+  let fails = false;
+  const { codec } = createPayloads(
+    { keys: [first], encodes: true },
+    {
+      now: () => clock,
+      async announce() {
+        said += 1;
+        // Never answered: whoever encodes must not wait.
+        if (said > 1 && !fails) await new Promise(() => undefined);
+        if (fails) throw new Error('Temporal is away');
+      },
+    },
+  );
+  const encode = () => codec.encode([toPayload(1)]);
+  await encode();
+  clock = 15 * 60_000;
+  await encode();
+  expect(said).toBe(1);
+  clock = 25 * 60_000;
+  await encode();
+  await encode();
+  expect(said).toBe(2);
+  fails = true;
+  clock = 50 * 60_000;
+  await encode();
+  // What failed is said by the next one again.
+  await encode();
+  expect(said).toBeGreaterThanOrEqual(4);
+});
+
 test('a ring is some keys, each once; it is asked for where the codec is on', () => {
   expect(keyRingOf(`${first},${second}\n ${third}\n`)).toEqual([first, second, third]);
   expect(keyRingOf(keyRingText([first, second]))).toEqual([first, second]);
