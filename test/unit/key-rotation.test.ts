@@ -141,12 +141,15 @@ test('what reads a ring starts anew when it changes, on every machine, and nothi
       [...a].filter(([path, text]) => b.get(path) !== text).map(([path]) => path);
     expect(changed(new Map(hashes(before)), new Map(hashes(after))).toSorted(), step).toEqual([
       'coordination.yaml api',
+      'coordination.yaml backup',
+      'coordination.yaml restore',
       'coordination.yaml worker',
       'inference-mainpc.yaml worker',
     ]);
     expect(changed(before.units, after.units).toSorted(), step).toEqual([
       'units/mainpc/soulfra-kit-worker.service',
       'units/pc2/soulfra-kit-api.service',
+      'units/pc2/soulfra-kit-backup.service',
       'units/pc2/soulfra-kit-worker.service',
     ]);
     for (const text of [...after.compose.values(), ...after.units.values()])
