@@ -1,6 +1,7 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { postgresStartScript } from './cluster-files.ts';
+import type { RingPrints } from './key-rotation.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
@@ -62,6 +63,8 @@ export interface HostLayout {
   moved?: boolean;
   /** As it is once the standby has taken over. */
   promoted?: true;
+  /** Of the folder's secrets: a unit that reads a ring starts anew when it changes. @default none */
+  rings?: RingPrints;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;

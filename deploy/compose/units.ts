@@ -74,7 +74,7 @@ function madeFilesIn(texts: readonly string[], folder: string): string[] {
 
 function unitText(
   part: HostPart,
-  { folder, root, app }: HostLayout,
+  { folder, root, app, rings = new Map() }: HostLayout,
   config: KitFiles,
   user: string | undefined,
 ): string {
@@ -84,6 +84,8 @@ function unitText(
     if (words.some((word) => word.endsWith(`/${path}`))) hash.update(`\n${path}\n`).update(text);
   // Another version of ours is another program, under the same path.
   if (words.some((word) => word.startsWith(`${root}/`))) hash.update(`\n${app}\n`);
+  for (const [name, print] of rings)
+    if (Object.values(part.environment).includes(`${folder}/secrets/${name}`)) hash.update(`\n${name} ${print}\n`);
   const after = part.after.map(unitOf);
   const lines = [
     `# ${generatedHead}`,

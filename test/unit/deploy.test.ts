@@ -103,7 +103,7 @@ test('who is not signed in is led to the sign-in page from Temporal’s UI and G
   expect(handlers).toHaveLength(2);
   // Without an answer that holds for all, the proxy would go on to what it guards.
   for (const inside of handlers) expect(inside.trim().split('\n').at(-1)!.trim()).toBe('respond "sign in first" 401');
-  for (const path of ['/temporal/namespaces/default?query=a', '/temporal', '/grafana/d/fleet'])
+  for (const path of ['/temporal/namespaces/default?query=a%26b&page=2', '/temporal', '/grafana/d/fleet?a=b&then=c'])
     expect(onwardAddress(`?then=${path}`)).toBe(path);
   for (const path of ['//evil.example', 'https://evil.example', '/temporalx', '/v1/me', ''])
     expect(onwardAddress(`?then=${path}`), path).toBeUndefined();
