@@ -115,7 +115,7 @@ export function dataParts(site: DeploySite): Parts {
       ports: open.postgres,
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
-      // While the data is made, the server listens to a socket alone.
+      // While the data is made, the server listens to a socket alone. By TLS it would log each question as one without a certificate.
       health: {
         test: [
           'CMD',
@@ -128,7 +128,7 @@ export function dataParts(site: DeploySite): Parts {
           '-U',
           'exporter',
           '-d',
-          'postgres',
+          'dbname=postgres sslmode=disable',
         ],
         startPeriod: '2m',
       },
