@@ -199,7 +199,16 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
 }
 
 function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
-  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres), '-U', 'exporter', '-d', 'dbname=postgres sslmode=disable'];
+  const at = [
+    '-h',
+    '127.0.0.1',
+    '-p',
+    String(ports.postgres),
+    '-U',
+    'exporter',
+    '-d',
+    'dbname=postgres sslmode=disable',
+  ];
   return [programs.pg_isready, '-q', ...at];
 }
 
@@ -277,7 +286,11 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       name: 'backup',
       description: 'Backups of Soulfra',
       command: [node, `${layout.root}/workers/backup-main.ts`],
-      environment: { ...ours('api'), SOULFRA_CLUSTER_FILE: places.config('cluster.json') },
+      environment: {
+        ...ours('api'),
+        SOULFRA_CLUSTER_FILE: places.config('cluster.json'),
+        ...payloadEnvironment(site, places.secret('payload_keys')),
+      },
       after: ['postgres', 'temporal-namespace'],
       data: ['backup'],
       ...(site.fleet.backup.to === undefined ? {} : { writes: [site.fleet.backup.to] }),
