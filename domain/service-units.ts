@@ -87,12 +87,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
 
 /** What only the system's systemd may do. Devices stay open: cards are among them. */
 function rootHardening(user: string | undefined): string[] {
-  return [
-    ...(user === undefined ? [] : [`User=${user}`]),
-    'PrivateTmp=yes',
-    'ProtectSystem=full',
-    ...kernelHardening,
-  ];
+  return [...(user === undefined ? [] : [`User=${user}`]), 'PrivateTmp=yes', 'ProtectSystem=full', ...kernelHardening];
 }
 
 export interface UnitOwner {
