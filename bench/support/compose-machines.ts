@@ -2,7 +2,6 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { images } from '../../deploy/compose/images.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
 
 /** Two machines on one host: a network each with a cable between them, and in each a Docker of its own, with its own images. */
@@ -31,13 +30,6 @@ export function lackingForMachines(wanted: readonly string[]): string[] {
   if (spawnSync('docker', ['info']).status !== 0) return ['a Docker that answers and has the images'];
   const images = wanted.filter((name) => spawnSync('docker', ['image', 'inspect', name]).status !== 0);
   return images.map((name) => `image ${name}`);
-}
-
-/** Third-party images of the kit that this host's Docker has, and those that it has not. */
-export function imagesHere(): { there: string[]; lacking: string[] } {
-  const has = (name: string) => spawnSync('docker', ['image', 'inspect', name]).status === 0;
-  const all = Object.values(images);
-  return { there: all.filter((name) => has(name)), lacking: all.filter((name) => !has(name)) };
 }
 
 export async function withMachines<Result>(
