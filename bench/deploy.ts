@@ -28,7 +28,9 @@ import { createScreen } from '../deploy/embedded/screen.ts';
 import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
+import { measureCompose } from './support/deploy-compose.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
+import { refusals } from './support/deploy-refusals.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
 import { measureUpgrade } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
@@ -41,7 +43,7 @@ import { liveOn } from './support/live-on.ts';
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
  * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
- * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade|compose` (compose: containers, alone, support/deploy-compose.ts), `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
@@ -86,6 +88,7 @@ type Figures = Record<string, unknown> & { why?: Record<string, string> };
 async function outside(): Promise<number> {
   const figures: Figures = {};
   let code = 0;
+  if (values.only === 'compose') return inContainers();
   if (values.only !== 'upgrade') {
     const boxes = await inBoxes();
     Object.assign(figures, boxes.figures);
@@ -112,6 +115,20 @@ async function outside(): Promise<number> {
   const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
   process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
   return code;
+}
+
+/** The compose files: a run of its own, since it wants Docker and its images. */
+async function inContainers(): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'soulfra-compose-bench-'));
+  // What runs in containers is another user's, who has to pass through.
+  chmodSync(work, 0o755);
+  try {
+    const figures = await measureCompose({ work, agents: Number(values.agents), say });
+    process.stdout.write(`${JSON.stringify(figures)}\n`);
+    return 'failed' in figures || figures.why !== undefined ? 1 : 0;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 /** Makes the two networks, and runs this file anew in the first of them. */
@@ -239,7 +256,9 @@ async function inside(there: string): Promise<number> {
     const again = await write();
     figures['second_apply_changes'] = fileChanges(folder, kit).length + again.changes.length + again.made.length;
 
-    figures['refusals'] = refusals(there, folder, work);
+    const scratch = join(work, 'scratch');
+    mkdirSync(scratch);
+    figures['refusals'] = refusals({ network: there, folder, address: addresses.pc2, scratch });
     figures['refused_untrusted'] = Object.entries(figures['refusals'] as Record<string, string>).every(
       ([name, came]) => name.startsWith('control') === (came === 'let in'),
     );
@@ -424,26 +443,6 @@ async function inside(there: string): Promise<number> {
       await pause(200);
     }
   }
-}
-
-function refusals(there: string, folder: string, work: string): Record<string, string> {
-  const scratch = join(work, 'scratch');
-  mkdirSync(scratch);
-  const asked = {
-    folder,
-    address: addresses.pc2,
-    ports: { postgres: 5432, redis: 6379, temporal: 7233 },
-    machine: 'mainpc',
-    scratch,
-  };
-  const script = join(repositoryRoot, 'bench/support/deploy-refusals-process.ts');
-  const { stdout, stderr, status } = spawnSync(
-    'nsenter',
-    [`--net=/run/netns/${there}`, process.execPath, script, JSON.stringify(asked)],
-    { encoding: 'utf8', timeout: 180_000 },
-  );
-  if (status !== 0) throw new Error(`the tries ended by ${status}: ${stderr}`);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, string>;
 }
 
 const seconds = (since: number) => Math.round((Date.now() - since) / 100) / 10;

@@ -205,7 +205,16 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
 }
 
 function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
-  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres), '-U', 'exporter', '-d', 'postgres'];
+  const at = [
+    '-h',
+    '127.0.0.1',
+    '-p',
+    String(ports.postgres),
+    '-U',
+    'exporter',
+    '-d',
+    'dbname=postgres sslmode=disable',
+  ];
   return [programs.pg_isready, '-q', ...at];
 }
 

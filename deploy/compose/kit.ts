@@ -5,7 +5,13 @@ import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { backupParts } from './backup-part.ts';
-import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
+import {
+  clusterFiles,
+  type ClusterPrograms,
+  madeLine,
+  postgresStartScript,
+  programsInContainer,
+} from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
 import type { RingPrints } from './key-rotation.ts';
@@ -103,6 +109,7 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   const config = configFiles(site, shipped, places, logs, programsInContainer, options);
   const fence = site.standby === undefined ? undefined : places.config('fenced.sh');
   config.set('postgres-start.sh', postgresStartScript(places, { fence }));
+  config.set('roles.sql', `${config.get('roles.sql')!}${madeLine(places)}`);
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {

@@ -87,7 +87,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
         : {}),
       ...(hasCards ? { gpus: true } : {}),
       memory: '6g',
-      cpus: 4,
+      cpus: 'host',
       // Over the worker's own time for calls in hand.
       grace: '90s',
     },
@@ -103,7 +103,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
             health: { test: ['CMD', 'ollama', 'list'], startPeriod: '1m' },
             gpus: true,
             memory: '48g',
-            cpus: 8,
+            cpus: 'host',
           },
         }),
     collector: {

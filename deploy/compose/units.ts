@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { commandLine, unitWord } from '../../domain/service-units.ts';
+import { commandLine, hardening, kernelHardening, unitWord } from '../../domain/service-units.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { onPath } from '../embedded/resolve.ts';
@@ -114,9 +114,7 @@ function unitText(
     `MemoryMax=${part.memory}`,
     'TasksMax=1024',
     `WorkingDirectory=${folder}`,
-    'NoNewPrivileges=yes',
-    'LockPersonality=yes',
-    'RestrictSUIDSGID=yes',
+    ...hardening,
     // A unit of a user may not ask for these.
     ...(user === undefined
       ? []
@@ -125,13 +123,7 @@ function unitText(
           'ProtectSystem=strict',
           `ReadWritePaths=${writable(part, folder).join(' ')}`,
           'PrivateTmp=yes',
-          'ProtectClock=yes',
-          'ProtectHostname=yes',
-          'ProtectKernelTunables=yes',
-          'ProtectKernelModules=yes',
-          'ProtectKernelLogs=yes',
-          'ProtectControlGroups=yes',
-          'RestrictRealtime=yes',
+          ...kernelHardening,
         ]),
     '',
     '[Install]',
