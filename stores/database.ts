@@ -56,8 +56,9 @@ function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseO
 }
 
 /**
- * A commit that waits for a standby longer than a statement may last is broken off, and Postgres then answers that it is done, with
- * a warning: it lies on one disk only. Whoever asked hears that it failed, as of any commit whose answer did not come, and does it again.
+ * A commit that waits for a standby may be broken off (pg_cancel_backend, or the limit of the statement just before it), and Postgres
+ * then answers that it is done, with a warning: it lies on one disk only. Whoever asked hears that it failed, as of any commit whose
+ * answer did not come, and does it again. Without that it waits, and `query_timeout` says so.
  */
 function refuseUnwaited(client: pg.PoolClient): void {
   client.on('notice', ({ routine, message }) => {
