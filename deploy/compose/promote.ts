@@ -29,6 +29,8 @@ export interface Promotion extends Mark {
   lastWordAt: string | null;
   /** What it acknowledged after this moment may be missing; null: nothing is. */
   missingSince: string | null;
+  /** The copy was away at the end: whether the old one was told meanwhile to wait no more is not known here. */
+  copyWasAway: boolean;
   /** At most so much is lost. */
   rpoSeconds: number;
 }
@@ -111,10 +113,12 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
   return promotion;
 }
 
-export function lossOf({ from, fence, lastWordAt, missingSince, rpoSeconds }: Promotion): string {
+export function lossOf({ from, fence, lastWordAt, missingSince, copyWasAway, rpoSeconds }: Promotion): string {
   if (fence === 'fenced') return `${from} is fenced, and the copy has all that it had: RPO 0 s`;
   if (missingSince === null)
     return `${from} does not answer; it waited for the copy when it was last heard of, at ${lastWordAt}: nothing acknowledged is missing, unless somebody told it since to wait no more. RPO 0 s`;
+  if (copyWasAway)
+    return `ALARM: the copy was away when ${from} was lost. Where that had been told to wait no more, what it acknowledged after ${missingSince} is missing here: RPO at most ${rpoSeconds} s`;
   return `ALARM: the copy was asynchronous. What ${from} acknowledged after ${missingSince} is missing here: RPO at most ${rpoSeconds} s`;
 }
 
@@ -129,7 +133,7 @@ async function follows(host: StandbyHost, standby: FleetMachine): Promise<boolea
   return said === 't';
 }
 
-type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'rpoSeconds'>;
+type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'copyWasAway' | 'rpoSeconds'>;
 
 async function fenceOld(options: PromoteOptions): Promise<Fenced> {
   const { site, host, fence } = options;
@@ -144,7 +148,7 @@ async function fenceOld(options: PromoteOptions): Promise<Fenced> {
         `${old} still answers at ${address}: two of one fleet would post and pay twice, and part the data. Power it off (or stop it there), then promote again; or promote --fence, which has its Postgres acknowledge nothing more and takes over all that it has`,
       );
     await fenceByPostgres(options, waitsFor.includes(fencedName));
-    return { fence: 'fenced', lastWordAt: null, missingSince: null, rpoSeconds: 0 };
+    return { fence: 'fenced', lastWordAt: null, missingSince: null, copyWasAway: false, rpoSeconds: 0 };
   }
   const ports = [site.ports.postgres, site.ports.temporal, site.ports.https];
   const open = (
@@ -189,20 +193,28 @@ async function silent({ site, standby, host, oldIsOff }: PromoteOptions): Promis
       fence: oldIsOff ? 'said_to_be_off' : 'waits_for_the_copy',
       lastWordAt,
       missingSince: null,
+      copyWasAway: false,
       rpoSeconds: 0,
     };
+  const copyWasAway = mode === 'unheard';
   const replayed = await host.ask(
     'own',
     'select coalesce(extract(epoch from pg_last_xact_replay_timestamp()), 0)::bigint',
   );
-  const missingSince = new Date(Number(replayed) * 1000).toISOString();
-  const rpoSeconds = Math.max(0, Math.round(Date.now() / 1000 - Number(replayed)));
+  // As long as it waited for the copy, the copy has all that it acknowledged.
+  const since = Math.max(Number(replayed), copyWasAway ? Number(at) : 0);
+  const missingSince = new Date(since * 1000).toISOString();
+  const rpoSeconds = Math.max(0, Math.round(Date.now() / 1000 - since));
   if (!oldIsOff)
     throw new DomainError(
       'CONFLICT',
-      `${old} does not answer, and when it was last heard of (${lastWordAt ?? 'never'}) it did not wait for the copy on ${standby.id}: behind a cut line it may go on and acknowledge. Power it off, then promote --old-is-off; what it acknowledged after ${missingSince} is then lost (RPO at most ${rpoSeconds} s)`,
+      `${old} does not answer, and ${
+        copyWasAway
+          ? `the copy on ${standby.id} was away itself since ${lastWordAt}: nobody here knows whether it was told meanwhile to wait no more, and it`
+          : `when it was last heard of (${lastWordAt ?? 'never'}) it did not wait for the copy on ${standby.id}: it`
+      } may go on behind a cut line, and acknowledge. Power it off, then promote --old-is-off; what it acknowledged after ${missingSince} is then lost (RPO at most ${rpoSeconds} s)`,
     );
-  return { fence: 'said_to_be_off', lastWordAt, missingSince, rpoSeconds };
+  return { fence: 'said_to_be_off', lastWordAt, missingSince, copyWasAway, rpoSeconds };
 }
 
 /** Whether anybody takes a connection there. */

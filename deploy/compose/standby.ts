@@ -65,9 +65,13 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
   };
 }
 
-/** Of a promoted one nobody asks any more. */
+/** Of a promoted one nobody asks any more; while the first one is away the copy is ready to be promoted all the same. */
 export function isSynchronous(base: string, data: string): string[] {
-  return ['/bin/sh', '-c', `[ -e ${base}/${data}.promoted ] || grep -q '^synchronous ' ${base}/${lastWordFile}`];
+  return [
+    '/bin/sh',
+    '-c',
+    `[ -e ${base}/${data}.promoted ] || grep -qE '^(synchronous|unheard) ' ${base}/${lastWordFile}`,
+  ];
 }
 
 /** Where the scripts find what they use. */
@@ -210,6 +214,7 @@ function standbySql(site: DeploySite, at: StandbyPlaces): string {
 /**
  * Has the first one wait for the copy once it streams, and writes down what it said last: whoever promotes when it no longer answers
  * knows by that whether it may have acknowledged what the copy lacks. Once the copy is promoted it fences the old one.
+ * `synchronous TIME`, `asynchronous TIME`, or `unheard TIME`: synchronous then, and not heard of since this began.
  */
 function synchronous(site: DeploySite, at: StandbyPlaces): string {
   const sql = `bash ${at.places.config('standby-sql.sh')}`;
@@ -219,6 +224,11 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     `# ${generatedHead}`,
     'set -euo pipefail',
     `word=${at.base}/${lastWordFile}`,
+    '# While this machine was away itself, the first one may have been told to wait no more.',
+    'if [ -e "$word" ]; then',
+    '  sed "s/^synchronous /unheard /" "$word" > "$word.new"',
+    '  mv -f "$word.new" "$word"',
+    'fi',
     'while true; do',
     `  if [ "$(${sql} own "select pg_is_in_recovery()" || true)" = f ]; then`,
     '    # Promoted. The old one may come back, and must acknowledge nothing: a first one of before is fenced wherever it shows.',

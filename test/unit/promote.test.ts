@@ -111,6 +111,15 @@ describe('a promotion', () => {
     },
   );
 
+  test('of one that a copy which was away has not heard of since wants a word, and tells from when on', async () => {
+    const asked = () => pair({ old: 'dead', word: `unheard ${replayedAt + 60}\n` });
+    expect(await refused(asked())).toMatch(/was away itself since 2023-11-14T22:14:20\.000Z[\s\S]*--old-is-off/);
+    const said: string[] = [];
+    const done = await promote(asked(), { oldIsOff: true }, said);
+    expect(done).toMatchObject({ missingSince: '2023-11-14T22:14:20.000Z', copyWasAway: true });
+    expect(said[0]).toMatch(/^ALARM: the copy was away[\s\S]*RPO at most \d+ s$/);
+  });
+
   test.each(['primary show', 'word', 'mark', 'pg_promote', 'alter system reset', 'pg_reload_conf'])(
     'killed at %s, it is done again, and says the same',
     async (at) => {
