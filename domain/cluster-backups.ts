@@ -40,7 +40,7 @@ export interface Repository {
   /** Undefined: it was never restored. */
   history: TimelineHistory | undefined;
   /** Of the cluster that it is of; undefined: there is no stanza. */
-  systemId: string | undefined;
+  clusterId: string | undefined;
   postgresMajor: number | undefined;
 }
 
@@ -54,7 +54,7 @@ const nothingThere: readonly number[] = [1, 2, 3];
 export function readRepository(json: string): Repository {
   const all = z.array(stanzaSchema).parse(JSON.parse(json.replaceAll(/("system-id"\s*:\s*)(\d+)/g, '$1"$2"')));
   const found = all.find(({ name }) => name === stanza);
-  const nothing = { archiveId: undefined, history: undefined, systemId: undefined, postgresMajor: undefined };
+  const nothing = { archiveId: undefined, history: undefined, clusterId: undefined, postgresMajor: undefined };
   if (found === undefined) return { backups: [], ...nothing };
   const { code } = found.status;
   if (code !== 0 && !nothingThere.includes(code)) {
@@ -70,7 +70,7 @@ export function readRepository(json: string): Repository {
     backups: found.backup.toSorted((a, b) => a.timestamp.stop - b.timestamp.stop),
     archiveId: found.archive.at(-1)?.id,
     history: undefined,
-    systemId: db?.['system-id'],
+    clusterId: db?.['system-id'],
     postgresMajor: db === undefined ? undefined : Number.parseInt(db.version, 10),
   };
 }
@@ -165,17 +165,17 @@ export function targetArguments(target: RestoreTarget): string[] {
  * @returns the backup that the restore begins with
  */
 export function backupToRestore(
-  { backups, history, systemId, postgresMajor }: Repository,
+  { backups, history, clusterId, postgresMajor }: Repository,
   target: RestoreTarget,
-  here: { systemId: string | undefined; postgresMajor: number; isNewer: (app: string) => boolean },
+  here: { clusterId: string | undefined; postgresMajor: number; isNewer: (app: string) => boolean },
 ): ClusterBackup {
   const whole = backups.filter((backup) => backup.error !== true && isLiving(backup, history));
-  if (whole.length === 0 || systemId === undefined)
+  if (whole.length === 0 || clusterId === undefined)
     throw new DomainError('NOT_FOUND', 'the repository has no backup that is whole: soulfra deploy backups');
-  if (here.systemId !== undefined && here.systemId !== systemId)
+  if (here.clusterId !== undefined && here.clusterId !== clusterId)
     throw new DomainError(
       'CONFLICT',
-      `the repository is of another cluster (${systemId}) than the one that is here (${here.systemId}): put the repository of this fleet there; where the cluster here is the wrong one, made anew after a loss, move its folder away first`,
+      `the repository is of another cluster (${clusterId}) than the one that is here (${here.clusterId}): put the repository of this fleet there; where the cluster here is the wrong one, made anew after a loss, move its folder away first`,
     );
   if (postgresMajor !== here.postgresMajor)
     throw new DomainError(
@@ -211,6 +211,6 @@ export function refuseForeign(backup: ClusterBackup, origin: string): void {
 }
 
 /** Of the first bytes of `global/pg_control`. */
-export function systemIdOf(control: Uint8Array): string {
+export function clusterIdOf(control: Uint8Array): string {
   return new DataView(control.buffer, control.byteOffset, 8).getBigUint64(0, true).toString();
 }

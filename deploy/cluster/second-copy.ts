@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
-import { stanza, systemIdOf } from '../../domain/cluster-backups.ts';
+import { stanza, clusterIdOf } from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fullDisk, needRoom, syncFolder } from '../backup/folders.ts';
 import { writeText } from '../embedded/home.ts';
@@ -22,7 +22,7 @@ const isPart = (path: string) => path.endsWith('.pgbackrest.tmp') || path.endsWi
 const madeName = 'second-copy.json';
 interface Made {
   to: string;
-  systemId: string;
+  clusterId: string;
 }
 const heart = join('archive', stanza, 'archive.info');
 const heartCopy = `${heart}.copy`;
@@ -72,10 +72,10 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
   const repository = repositoryOf(place);
   if (!existsSync(join(repository, heart)))
     throw new DomainError('CONFLICT', `${repository} holds no repository: nothing is copied to ${second}`);
-  const systemId = systemIdOf(await readFile(join(place.data, place.cluster, 'global/pg_control')));
+  const clusterId = clusterIdOf(await readFile(join(place.data, place.cluster, 'global/pg_control')));
   const mark = join(place.backup, madeName);
   const made = existsSync(mark) ? (JSON.parse(await readFile(mark, 'utf8')) as Made) : undefined;
-  const isKnown = made?.to === second && made.systemId === systemId;
+  const isKnown = made?.to === second && made.clusterId === clusterId;
   const isEmpty = (await namesIn(second)).length === 0;
   if (isKnown && isEmpty)
     throw new DomainError(
@@ -94,7 +94,7 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
       'CONFLICT',
       `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
     );
-  if (!isKnown) markMade(place, { to: second, systemId });
+  if (!isKnown) markMade(place, { to: second, clusterId });
 }
 
 function markMade(place: ClusterPlace, made: Made): void {
@@ -114,10 +114,10 @@ async function namesIn(folder: string): Promise<string[]> {
 
 /**
  * Makes the repository anew of its second copy, after its disk was lost: whole or not at all.
- * @param systemId of the cluster that the copy is of
+ * @param clusterId of the cluster that the copy is of
  * @throws CONFLICT where there is one
  */
-export async function bringBack(place: ClusterPlace, systemId: string): Promise<void> {
+export async function bringBack(place: ClusterPlace, clusterId: string): Promise<void> {
   const { second } = place;
   if (second === null) throw new TypeError('there is no second copy');
   const repository = repositoryOf(place);
@@ -137,7 +137,7 @@ export async function bringBack(place: ClusterPlace, systemId: string): Promise<
     );
     for (const { path } of files) await copyFile(join(second, path), join(fresh, path));
     // It goes on as the copy of this repository; one of another cluster would never take its place.
-    markMade(place, { to: second, systemId });
+    markMade(place, { to: second, clusterId });
     // A stanza that was never used is an empty folder, or one without its heart.
     await rm(repository, { recursive: true, force: true });
     await rename(fresh, repository);

@@ -14,8 +14,8 @@ export function backupParts(site: DeploySite, { promoted = false } = {}): Parts 
   const { to } = site.fleet.backup;
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
-    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/places.postgres.json' },
-    configs: ['places.postgres.json', 'postgresql.conf', ...archiving.configs],
+    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json' },
+    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
     secrets: ['database_url', 'redis_url', 'postgres_password', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
     ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: places.second(to) }] }),

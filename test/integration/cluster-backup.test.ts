@@ -21,7 +21,6 @@ const notHere = lacks(
     test: 'backups of a deployment by pgBackRest',
     needs: missing.join(', '),
     command: 'apt-get install postgresql pgbackrest util-linux',
-    excused: true,
   },
   missing.length === 0,
 );

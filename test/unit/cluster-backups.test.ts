@@ -9,14 +9,14 @@ import {
   type Repository,
   refuseForeign,
   restoreTargetOf,
-  systemIdOf,
+  clusterIdOf,
   targetArguments,
 } from '../../domain/cluster-backups.ts';
 import { judgeArchive } from '../../domain/health-rules.ts';
 
 const day = 86_400;
 const begin = Date.parse('2026-11-01T01:30:00Z') / 1000;
-const systemId = '7341234567890123457';
+const clusterId = '7341234567890123457';
 
 /** As pgBackRest writes it. */
 function written(
@@ -38,7 +38,7 @@ function written(
         info: { delta: 1, size: 1_000, repository: { delta: 100 } },
       })),
     },
-  ]).replace('"system-id":0', `"system-id":${systemId}`);
+  ]).replace('"system-id":0', `"system-id":${clusterId}`);
 }
 
 const three = readRepository(
@@ -48,17 +48,17 @@ const three = readRepository(
     { label: 'D1', type: 'diff', stop: begin + day },
   ]),
 );
-const here = { systemId, postgresMajor: 18, isNewer: (app: string) => app === '9.0.0' };
+const here = { clusterId, postgresMajor: 18, isNewer: (app: string) => app === '9.0.0' };
 
 test('a repository is read in the order of time, and its cluster by every digit', () => {
   expect(three.backups.map(({ label }) => label)).toEqual(['F', 'D1', 'D2']);
-  expect(three).toMatchObject({ systemId, postgresMajor: 18 });
-  expect(readRepository('[]')).toMatchObject({ backups: [], systemId: undefined, postgresMajor: undefined });
+  expect(three).toMatchObject({ clusterId, postgresMajor: 18 });
+  expect(readRepository('[]')).toMatchObject({ backups: [], clusterId: undefined, postgresMajor: undefined });
   expect(readRepository(written([], 2)).backups).toEqual([]);
   expect(() => readRepository(written([], 99))).toThrow(/CryptoError/);
   const control = new Uint8Array(16);
-  new DataView(control.buffer).setBigUint64(0, BigInt(systemId), true);
-  expect(systemIdOf(control)).toBe(systemId);
+  new DataView(control.buffer).setBigUint64(0, BigInt(clusterId), true);
+  expect(clusterIdOf(control)).toBe(clusterId);
 });
 
 test('a full one is made first, after a week, and as often as backups are let go', () => {
@@ -84,11 +84,11 @@ describe('what is restored', () => {
   });
 
   test('is of this cluster, of its Postgres, of this fleet, and of no newer Soulfra', () => {
-    const restore = (of: Partial<typeof here> | { systemId: undefined }, repository = three) =>
+    const restore = (of: Partial<typeof here> | { clusterId: undefined }, repository = three) =>
       backupToRestore(repository, { is: 'latest' }, { ...here, ...of });
     // A cluster that is lost refuses nobody.
-    expect(restore({ systemId: undefined }).label).toBe('D2');
-    expect(() => restore({ systemId: '1' })).toThrow(/of another cluster/);
+    expect(restore({ clusterId: undefined }).label).toBe('D2');
+    expect(() => restore({ clusterId: '1' })).toThrow(/of another cluster/);
     expect(() => restore({ postgresMajor: 19 })).toThrow(/is of Postgres 18, and this is 19/);
     const newer = readRepository(written([{ label: 'N', type: 'full', stop: begin, app: '9.0.0' }]));
     expect(() => restore({}, newer)).toThrow(/made by Soulfra 9\.0\.0/);
