@@ -29,6 +29,8 @@ import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
+import { measurePromotion } from './support/deploy-promotion.ts';
+import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
 import { measureUpgrade } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
@@ -41,7 +43,7 @@ import { liveOn } from './support/live-on.ts';
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
  * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
- * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready`, `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
@@ -70,10 +72,11 @@ const fields = [
   'upgrade_nondeterminism',
   'rto_s',
   'rpo_s',
+  'ready',
 ];
 
-/** What has no measurement yet says so, and is no figure. */
-const why: Record<string, string> = {};
+/** `ready` is a part of `boxes`, by itself without the rest. */
+const phases = ['boxes', 'promote', 'upgrade', 'ready'] as const;
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const ip = (...args: string[]) => {
@@ -86,45 +89,51 @@ type Figures = Record<string, unknown> & { why?: Record<string, string> };
 async function outside(): Promise<number> {
   const figures: Figures = {};
   let code = 0;
-  if (values.only !== 'upgrade') {
-    const boxes = await inBoxes();
-    Object.assign(figures, boxes.figures);
-    code = boxes.code;
-  } else for (const name of fields) why[name] ??= 'left out by --only=upgrade';
-  if (values.only !== 'boxes') {
-    const work = mkdtempSync(join(tmpdir(), 'soulfra-upgrade-bench-'));
-    // Postgres runs as another user, who has to pass through.
-    chmodSync(work, 0o755);
-    try {
-      const { previous } = values;
-      Object.assign(figures, await measureUpgrade({ work, previous, agents: Number(values.agents), say }));
-    } catch (err) {
-      say(err instanceof Error ? (err.stack ?? err.message) : String(err));
-      why['upgrade_nondeterminism'] = 'the run ended before it';
-      code = 1;
-    } finally {
-      rmSync(work, { recursive: true, force: true });
-    }
-  } else why['upgrade_nondeterminism'] = 'left out by --only=boxes';
-  const told = { ...why, ...figures.why };
+  const { only } = values;
+  if (only !== undefined && !phases.some((phase) => phase === only))
+    throw new Error(`--only is one of ${phases.join(', ')}`);
+  for (const phase of only === undefined ? (['boxes', 'promote', 'upgrade'] as const) : [only]) {
+    const came = phase === 'upgrade' ? await upgrade() : await inBoxes(phase);
+    const told = { ...figures.why, ...came.figures.why };
+    Object.assign(figures, came.figures, { why: told });
+    code ||= came.code;
+  }
   const lacks = fields.filter((name) => figures[name] === undefined || figures[name] === null);
-  const reasons = Object.fromEntries(lacks.map((name) => [name, told[name] ?? 'the run ended before it']));
+  const absent =
+    only === undefined ? 'the run ended before it' : `left out by --only=${only}, or the run ended before it`;
+  const reasons = Object.fromEntries(lacks.map((name) => [name, figures.why?.[name] ?? absent]));
   const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
   process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
   return code;
 }
 
+async function upgrade(): Promise<{ code: number; figures: Figures }> {
+  const work = mkdtempSync(join(tmpdir(), 'soulfra-upgrade-bench-'));
+  // Postgres runs as another user, who has to pass through.
+  chmodSync(work, 0o755);
+  try {
+    const { previous } = values;
+    return { code: 0, figures: { ...(await measureUpgrade({ work, previous, agents: Number(values.agents), say })) } };
+  } catch (err) {
+    say(err instanceof Error ? (err.stack ?? err.message) : String(err));
+    return { code: 1, figures: {} };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
 /** Makes the two networks, and runs this file anew in the first of them. */
-async function inBoxes(): Promise<{ code: number; figures: Figures }> {
+async function inBoxes(phase: string): Promise<{ code: number; figures: Figures }> {
   const shared = mkdtempSync(join(tmpdir(), 'soulfra-deploy-programs-'));
   chmodSync(shared, 0o755);
   const { here, there } = networks;
   try {
-    const env = { ...process.env, PATH: await pathOfHost(process.env, shared, say) };
+    const servers = { ...process.env, PATH: await pathOfHost(process.env, shared, say) };
+    const env = phase === 'promote' ? servers : { ...servers, PATH: pathWithTools(servers, shared, say) };
     const lacks = lackingForBoxes(env);
     if (lacks.length > 0) {
       const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-      return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) } };
+      return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, told])) } };
     }
     ip('netns', 'add', here);
     ip('netns', 'add', there);
@@ -143,6 +152,8 @@ async function inBoxes(): Promise<{ code: number; figures: Figures }> {
       process.execPath,
       process.argv[1]!,
       ...process.argv.slice(2),
+      // The last one counts.
+      `--only=${phase}`,
       `--${insideFlag}=${there}`,
     ];
     const child = spawn('ip', args, { env, stdio: ['inherit', 'pipe', 'inherit'] });
@@ -210,7 +221,7 @@ async function inside(there: string): Promise<number> {
   await bringTo(brought, mainpc!.id);
   const boxOf = (machine: typeof pc2, network: string | undefined, at: string, parts: readonly HostPart[]) =>
     createBox({ network, parts, folder: at, logs: join(work, 'logs', machine!.id), owner });
-  const first = boxOf(pc2, undefined, folder, hostParts(site, pc2!, layoutIn(folder)));
+  const first = boxOf(pc2, undefined, folder, withSourceFolder(hostParts(site, pc2!, layoutIn(folder))));
   const second = boxOf(mainpc, there, brought, hostParts(site, mainpc!, layoutIn(brought)));
   const promoted = boxOf(mainpc, there, brought, promotedHostParts(site, mainpc!, layoutIn(brought)));
   const token = readFileSync(join(folder, 'secrets/operator_token'), 'utf8').trim();
@@ -229,6 +240,23 @@ async function inside(there: string): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void allOff().then(() => process.exit(1)));
   try {
+    if (values.only === 'promote') {
+      const data = (parts: readonly HostPart[]) => parts.filter(({ name }) => /^(postgres|synchronous)$/.test(name));
+      const pair = {
+        first: boxOf(pc2, undefined, folder, data(hostParts(site, pc2!, layoutIn(folder)))),
+        copy: boxOf(mainpc, there, brought, data(hostParts(site, mainpc!, layoutIn(brought)))),
+        promoted: boxOf(mainpc, there, brought, data(promotedHostParts(site, mainpc!, layoutIn(brought)))),
+      };
+      const host = benchStandby({ network: there, folder: brought, owner, copy: pair.copy, first: pair.promoted });
+      figures['promotion'] = await measurePromotion({
+        pair,
+        asked: { folder: brought, site, standby: mainpc!, host },
+        firstFolder: folder,
+        addresses: { first: addresses.pc2, standby: addresses.mainpc },
+        say,
+      });
+      return 0;
+    }
     // As an image ships it: who runs the workers may not write here.
     await workflowBundle();
     const since = Date.now();
@@ -243,7 +271,9 @@ async function inside(there: string): Promise<number> {
     figures['refused_untrusted'] = Object.entries(figures['refusals'] as Record<string, string>).every(
       ([name, came]) => name.startsWith('control') === (came === 'let in'),
     );
+    Object.assign(figures, await measureReady(api, pc2!.id));
     say(JSON.stringify(figures));
+    if (values.only === 'ready') return 0;
 
     const endsAt = new Date().toISOString();
     await seedWorld(api, screen, { file: join(folder, 'config/fleet.yaml'), endsAt });
