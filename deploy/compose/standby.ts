@@ -11,6 +11,8 @@ import { generatedHead } from './server-files.ts';
 
 /** What the first one waits for once it is fenced: nobody has this name, so it acknowledges nothing any more. */
 export const fencedName = 'soulfra_fenced';
+/** One file of changes. */
+const closeBehindBytes = 16 * 1024 ** 2;
 /** The last word that the copy heard of whether the first one waits for it; beside the data. */
 const lastWordFile = 'standby.state';
 /** Where the folder keeps what holds once the standby has taken over. */
@@ -238,7 +240,8 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     `      echo "${site.coordination.id} came back, and is fenced"`,
     '    fi',
     `  elif names=$(${sql} primary "show synchronous_standby_names"); then`,
-    `    if [ -z "$names" ] && [ "$(${sql} primary "select count(*) from pg_stat_replication where application_name = '${standbyName}' and state = 'streaming'")" = 1 ]; then`,
+    '    # Close behind, so that nobody waits for what it lacks. Its slot says so to everybody; how it streams is shown to monitors alone.',
+    `    if [ -z "$names" ] && [ "$(${sql} primary "select count(*) from pg_replication_slots where slot_name = '${standbyName}' and active and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < ${closeBehindBytes}")" = 1 ]; then`,
     `      ${sql} primary "alter system set synchronous_standby_names = '${names}'"`,
     `      ${sql} primary "select pg_reload_conf()" > /dev/null`,
     '      sleep 2',
