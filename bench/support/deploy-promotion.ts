@@ -110,11 +110,10 @@ export async function measurePromotion(options: {
     await writer.reaches(500);
     await copy.powerOff();
     const admin = new pg.Client({
-      host: addresses.first,
+      host: join(firstFolder, 'data/run'),
       user: 'postgres',
       database: 'postgres',
-      password: readFileSync(join(folder, 'secrets/postgres_password'), 'utf8').trim(),
-      ssl: tls(),
+      password: readFileSync(join(firstFolder, 'secrets/postgres_password'), 'utf8').trim(),
     });
     await admin.connect();
     await admin.query("alter system set synchronous_standby_names = ''");
