@@ -29,10 +29,10 @@ import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
-import { measurePromotion } from './support/deploy-promotion.ts';
+import { measurePromotion, type PromotionFigures } from './support/deploy-promotion.ts';
 import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
-import { measureUpgrade } from './support/deploy-upgrade.ts';
+import { measureUpgrade, type UpgradeFigures } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
 
 /**
@@ -103,8 +103,42 @@ async function outside(): Promise<number> {
     only === undefined ? 'the run ended before it' : `left out by --only=${only}, or the run ended before it`;
   const reasons = Object.fromEntries(lacks.map((name) => [name, figures.why?.[name] ?? absent]));
   const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
+  const beyond = outOfBounds(figures);
+  if (beyond.length > 0) say(`out of bounds: ${beyond.join(', ')}`);
   process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
-  return code;
+  return beyond.length > 0 ? 1 : code;
+}
+
+/** Of what was measured, what may not be so. */
+function outOfBounds(figures: Figures): string[] {
+  const { promotion, upgrade: went } = figures as Figures & Partial<UpgradeFigures> & { promotion?: PromotionFigures };
+  const wanted: Record<string, unknown> = {
+    healthy: true,
+    lost: 0,
+    refused_untrusted: true,
+    restore_equal: true,
+    second_apply_changes: 0,
+    upgrade_nondeterminism: 0,
+    ready: true,
+    promoted_after_a_kill: true,
+    old_one_stays_out: true,
+  };
+  const off = (name: string, is: unknown, should: unknown) => (is === undefined || is === should ? [] : [name]);
+  return [
+    ...Object.entries(wanted).flatMap(([name, should]) => off(name, figures[name], should)),
+    ...off('promotion.synchronous.lost', promotion?.synchronous.lost, 0),
+    ...off(
+      'promotion.synchronous.acknowledged_without_standby',
+      promotion?.synchronous.acknowledged_without_standby,
+      0,
+    ),
+    ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
+    ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
+    ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
+    ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),
+    ...off('upgrade.older_refuses_newer_data', went?.older_refuses_newer_data, true),
+    ...off('upgrade.broken', went?.broken.length, 0),
+  ];
 }
 
 async function upgrade(): Promise<{ code: number; figures: Figures }> {

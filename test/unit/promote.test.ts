@@ -216,6 +216,22 @@ describe('the kit of a standby', () => {
     expect(compose.get('inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.1');
   });
 
+  test('names who leads the version of workflows, before and after, as units and as containers', () => {
+    const compose = composeKit(site, shipped);
+    const version = (text: string | undefined) => /SOULFRA_WORKER_VERSION[:=] ?"?(\w+)/.exec(text!)![1];
+    expect(version(compose.get('coordination.yaml'))).toBe('leads');
+    expect(version(units.get('units/pc2/soulfra-kit-worker.service'))).toBe('leads');
+    for (const [id, later] of [
+      ['mainpc', 'leads'],
+      ['gpu3', 'follows'],
+    ] as const) {
+      expect(version(compose.get(`inference-${id}.yaml`))).toBe('follows');
+      expect(version(units.get(`units/${id}/soulfra-kit-worker.service`))).toBe('follows');
+      expect(version(compose.get(`promoted/inference-${id}.yaml`))).toBe(later);
+      expect(version(units.get(`promoted/units/${id}/soulfra-kit-worker.service`))).toBe(later);
+    }
+  });
+
   test('its scripts are ones that bash reads', () => {
     for (const [name, text] of [...config, ...composeKit(site, shipped)].filter(([path]) => path.endsWith('.sh')))
       expect(spawnSync('bash', ['-n'], { input: text, encoding: 'utf8' }).stderr, name).toBe('');
