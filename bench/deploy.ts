@@ -19,7 +19,7 @@ import {
 import { hostKit, readShipped } from '../deploy/compose/kit.ts';
 import { promoteStandby } from '../deploy/compose/promote.ts';
 import { unitFiles } from '../deploy/compose/units.ts';
-import { createApiClient } from '../deploy/embedded/api-client.ts';
+import { type ApiClient, createApiClient } from '../deploy/embedded/api-client.ts';
 import { machinesReady, seedWorld } from '../deploy/embedded/birth.ts';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
 import { onPath } from '../deploy/embedded/resolve.ts';
@@ -41,7 +41,7 @@ import { liveOn } from './support/live-on.ts';
  * cut in mid-cycle; the coordinating box loses its power in mid-cycle. It loses its power and the disk of its Postgres, and is restored
  * from its repository: the ledger must be the same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`). Last
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
- * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
+ * reflection that the API has shown, a grant or a license that it has answered) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
  * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready`, `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
@@ -312,8 +312,10 @@ async function inside(there: string): Promise<number> {
     const endsAt = new Date().toISOString();
     await seedWorld(api, screen, { file: join(folder, 'config/fleet.yaml'), endsAt });
     const acknowledged = new Set<string>();
+    const deal = await dealer();
     const hear = async () => {
       for (const { id } of await api.all<{ id: string }>('/reflections')) acknowledged.add(id);
+      for (const id of await deal()) acknowledged.add(id);
     };
     const cut = Number(values.cut);
     await midway(await startCycle(), hear);
@@ -354,7 +356,10 @@ async function inside(there: string): Promise<number> {
     await machinesReady(newApi, screen, ['mainpc'], () => false);
     figures['rto_s'] = seconds(gone);
     figures['promotion_rpo_s'] = promotion.rpoSeconds;
-    const kept = new Set((await newApi.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    const kept = await keptBy(newApi);
+    figures['backup_of_promoted'] = await onCluster<object>('create', {
+      parts: promotedHostParts(site, mainpc!, layoutIn(brought)),
+    });
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
 
@@ -408,7 +413,7 @@ async function inside(there: string): Promise<number> {
     await Promise.all([first.powerOff(), second.powerOff()]);
     const data = join(folder, 'data/postgres');
     for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
-    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', { args: ['--to', 'latest'] });
     figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
     await Promise.all([first.up(), second.up()]);
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
@@ -417,7 +422,7 @@ async function inside(there: string): Promise<number> {
       restored.ledger.transfers > 0 &&
       restored.ledger.hash === drilled.ledger.hash &&
       (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
-    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    const kept = await keptBy(api);
     // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
     const gone = [...acknowledged].filter((id) => !kept.has(id));
     figures['lost_with_the_disk'] = gone.length;
@@ -425,19 +430,48 @@ async function inside(there: string): Promise<number> {
   }
 
   /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
-  async function onCluster<Result>(...args: string[]): Promise<Result> {
-    const { environment } = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+  async function onCluster<Result>(
+    act: string,
+    {
+      args = [],
+      parts = hostParts(site, site.coordination, layoutIn(folder)),
+    }: { args?: readonly string[]; parts?: readonly HostPart[] } = {},
+  ): Promise<Result> {
+    const { environment } = parts.find(({ name }) => name === 'backup')!;
     const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
     const program = join(repositoryRoot, 'deploy/cluster/main.ts');
-    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+    const child = spawn('setpriv', [...as, process.execPath, program, act, ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let last = '';
     for await (const text of createInterface({ input: child.stdout })) last = text;
     const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
-    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    if ('failed' in told) throw new Error(`${act}: ${told.failed.message}`);
     return told.result;
+  }
+
+  /** @returns what grants credits and gives a license, and tells what was answered */
+  async function dealer(): Promise<() => Promise<string[]>> {
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const [agent] = (await api.get<{ items: { id: string }[] }>('/agents?limit=1')).items;
+    const { contentHash } = await api.post<{ contentHash: string }>(`/agents/${agent!.id}/loops`, {}, randomUUID());
+    const [kind] = (await api.get<{ items: { id: string }[] }>('/license-kinds')).items;
+    const reason = 'what a promotion must keep';
+    return async () => {
+      const grant = { userId, amount: 1, currency: 'EUR', reason };
+      const { transferId } = await api.post<{ transferId: string }>('/credits/grants', grant, randomUUID());
+      const license = { kind: kind!.id, packageHash: contentHash, reason };
+      return [transferId, (await api.post<{ id: string }>('/licenses', license, randomUUID())).id];
+    };
+  }
+
+  /** Ids of everything that may be acknowledged. */
+  async function keptBy(from: ApiClient): Promise<Set<string>> {
+    const all = await Promise.all(
+      ['/reflections', '/ledger/transfers', '/licenses'].map((path) => from.all<{ id: string }>(path)),
+    );
+    return new Set(all.flat().map(({ id }) => id));
   }
 
   async function startCycle(): Promise<string> {
