@@ -407,6 +407,7 @@ async function inside(there: string): Promise<number> {
     // It hands everything so far to the repository, and compares it with what can be restored.
     const drilled = await onCluster<ClusterFigures>('drill');
     figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    figures['scheduled_drill'] = await drillBySchedule();
     await midway(await startCycle(), hear);
     say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
     const lostAt = Date.now();
@@ -427,6 +428,36 @@ async function inside(there: string): Promise<number> {
     const gone = [...acknowledged].filter((id) => !kept.has(id));
     figures['lost_with_the_disk'] = gone.length;
     for (const id of gone) acknowledged.delete(id);
+  }
+
+  /** As each Sunday: by its Schedule, the worker of backups, and the gauges of the API. */
+  async function drillBySchedule(): Promise<object> {
+    const drills = async () =>
+      (await api.get<{ items: { id: string; state: string; reason: string }[] }>('/restore-drills?limit=1')).items[0];
+    const before = (await drills())?.id;
+    const script = join(repositoryRoot, 'bench/support/trigger-schedule-process.ts');
+    const part = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+    const { status, stderr } = spawnSync(process.execPath, [script, 'restore-drill'], {
+      env: part.environment,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    if (status !== 0) throw new Error(`the Schedule of drills did not act: ${stderr}`);
+    for (const until = Date.now() + 300_000; ; await pause(1_000)) {
+      const drill = await drills();
+      if (drill !== undefined && drill.id !== before && drill.state !== 'running') {
+        if (drill.state !== 'done')
+          throw new Error(`the drill of the Schedule ended as ${drill.state}: ${drill.reason}`);
+        break;
+      }
+      if (Date.now() > until) throw new Error('no drill came of its Schedule');
+    }
+    const metrics = await (await fetch(`http://127.0.0.1:${fleet.metrics.port}/metrics`)).text();
+    const gauge = (name: string) => {
+      const found = new RegExp(`^soulfra_restore_drill_${name}_seconds(?:\\{.*\\})? (\\S+)$`, 'm').exec(metrics);
+      return found === null ? null : Number(found[1]);
+    };
+    return { rpo_s: gauge('rpo'), rto_s: gauge('rto') };
   }
 
   /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
