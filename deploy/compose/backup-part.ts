@@ -9,17 +9,21 @@ import { containerPlaces } from './places.ts';
 
 const places = containerPlaces();
 
+/** Without a second copy. */
+export const promotedClusterFile = 'cluster-promoted.json';
+
 /** @param promoted on a standby, whose host may not have the folder of the second copy */
 export function backupParts(site: DeploySite, { promoted = false } = {}): Parts {
   const { to } = site.fleet.backup;
+  const file = promoted ? promotedClusterFile : 'cluster.json';
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
     environment: {
       ...clientEnvironment(site, 'api'),
-      SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json',
+      SOULFRA_CLUSTER_FILE: places.config(file),
       ...payloadEnvironment(site, places.secret('payload_keys')),
     },
-    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
+    configs: [file, 'postgresql.conf', ...archiving.configs],
     secrets: ['database_url', 'redis_url', 'postgres_password', 'payload_keys', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
     ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: places.second(to) }] }),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
-import { backupParts } from './backup-part.ts';
+import { backupParts, promotedClusterFile } from './backup-part.ts';
 import {
   clusterFiles,
   type ClusterPrograms,
@@ -116,6 +116,9 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
     const at = containerStandby(places);
     for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
     config.set('fenced.sh', fencedScript(site, standby, at));
+    // It may not have the folder of the second copy, without which Docker would start nothing there.
+    const alone = { ...site, fleet: { ...site.fleet, backup: { ...site.fleet.backup, to: undefined } } };
+    config.set(promotedClusterFile, clusterFiles(alone, places, programsInContainer).get('cluster.json')!);
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])

@@ -509,6 +509,20 @@ describe('the host', () => {
     ]);
   });
 
+  test('a promoted standby in containers looks for no second copy, whose folder it may not have', () => {
+    const fleet = fleetOf(2, (each) => {
+      each.backup.to = '/mnt/second';
+      withStandby(each);
+    });
+    const kit = composeKit(deploySite(fleet), shipped);
+    const secondOf = (file: string) => {
+      const { backup } = servicesOf(kit.get(file)!);
+      const name = backup!.environment!['SOULFRA_CLUSTER_FILE']!.split('/').at(-1)!;
+      return (JSON.parse(kit.get(`config/${name}`)!) as { second: string | null }).second;
+    };
+    expect([secondOf('coordination.yaml'), secondOf('standby.yaml')]).toEqual(['/var/lib/second', null]);
+  });
+
   test('a folder of the second copy that is not there is named on the machine that has the databases', () => {
     const site = deploySite(fleetOf(2, (fleet) => void (fleet.backup.to = '/mnt/nowhere/second')));
     expect(secondFaults(site, site.coordination)).toEqual([expect.stringMatching(/^\/mnt\/nowhere\/second .*mount/)]);
