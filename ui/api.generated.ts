@@ -4925,6 +4925,7 @@ export interface Operations {
       keys: Array<{
         id: string;
         since: string | null;
+        used: string | null;
         held: boolean;
         encodes: boolean;
       }>;
