@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router';
 import { StateBadge } from '../parts/badge.tsx';
 import { Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
@@ -22,7 +23,11 @@ export function AgentWork({ agentId }: { agentId: string }) {
             <ul className="rows panel">
               {items.map(({ id, title, body, state, createdAt }) => (
                 <li key={id}>
-                  {title && <h3>{title}</h3>}
+                  <h3>
+                    <Link to="/drops/$dropId" params={{ dropId: id }}>
+                      {title || text.drops.untitled}
+                    </Link>
+                  </h3>
                   <p>{body}</p>
                   <p className="faint">
                     <StateBadge state={state} /> <Time at={createdAt} />
@@ -43,7 +48,10 @@ export function AgentWork({ agentId }: { agentId: string }) {
             <ul className="rows panel">
               {items.map(({ id, kind, state, issuedAt }) => (
                 <li key={id}>
-                  {kind} <StateBadge state={state} />{' '}
+                  <Link to="/market/licenses/$licenseId" params={{ licenseId: id }}>
+                    {kind.replaceAll('_', ' ')}
+                  </Link>{' '}
+                  <StateBadge state={state} />{' '}
                   <span className="faint">
                     <Time at={issuedAt} />
                   </span>

@@ -89,6 +89,7 @@ export function FleetView() {
           ))}
         </ul>
       </Section>
+      <Queues of={runs.queues} />
       {(plan.data?.plan?.hours.length ?? 0) > 0 && (
         <Section title={words.hours}>
           <div className="panel section">
@@ -148,6 +149,32 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
       </p>
       <MachineActs machine={machine} onSimulate={onSimulate} />
     </li>
+  );
+}
+
+function Queues({ of }: { of: Thing<'Fleet'>['runs']['queues'] }) {
+  return (
+    <Section title={words.queues}>
+      {of.length === 0 ? (
+        <p className="faint">{words.noQueues}</p>
+      ) : (
+        <Table
+          caption={words.queues}
+          rows={of}
+          keyOf={({ queue, modelId }) => `${queue} ${modelId}`}
+          columns={[
+            { title: words.queue.name, cell: ({ queue }) => queue },
+            { title: words.queue.model, cell: ({ modelId }) => modelId },
+            { title: words.queue.waiting, cell: ({ waiting }) => count(waiting), isNumber: true },
+            { title: words.queue.running, cell: ({ running }) => count(running), isNumber: true },
+            {
+              title: words.queue.since,
+              cell: ({ waitingSince }) => (waitingSince === null ? '–' : <Time at={waitingSince} />),
+            },
+          ]}
+        />
+      )}
+    </Section>
   );
 }
 
