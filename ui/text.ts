@@ -28,6 +28,7 @@ export const text = {
       `You are signed in as ${role}. Whoever runs this installation can give you another role.`,
     unanswered: 'The API does not answer',
     more: 'Show more',
+    old: (why: string) => `What stands here was read before; it could not be read again: ${why}`,
     request: (id: string) => `Request ${id}`,
   },
   nav: {
@@ -349,6 +350,7 @@ export const text = {
       say: (name: string) => `Say something to ${name}`,
       send: 'Send',
       thinking: 'is remembering …',
+      unsent: 'The API does not answer: nothing was sent.',
       cut: 'The connection broke; the answer appears here once it is written.',
       extractive: 'extractive: quotes memories, no model was used',
       rests: 'What the answer rests on',
