@@ -9,7 +9,7 @@ import { createApiMetrics } from '../observability/api-metrics.ts';
 import { seedHostile } from '../test/support/hostile-pages.ts';
 import { openLabServers } from '../test/support/lab.ts';
 import { openShop, type Shop } from '../test/support/market.ts';
-import { axeFindings, openUiStage, settled, type UiStage } from '../test/support/ui-stage.ts';
+import { axeFindings, cameTrue, openUiStage, settled, type UiStage } from '../test/support/ui-stage.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { median } from './support/fleet-bench.ts';
 
@@ -152,7 +152,7 @@ async function withPages<Result>(
 async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number }> {
   const { page, close } = await stage.visit({ signedIn: false, reducedMotion: false });
   await page.goto(stage.url);
-  await page.waitForFunction('typeof framesOf === "function"');
+  await cameTrue(page, 'typeof framesOf === "function"');
   const counted = { globe: [] as number[], empty: [] as number[] };
   for (let round = 0; round < frames.rounds; round += 1) {
     counted.empty.push(await page.evaluate<number>(`framesOf(0, ${frames.seconds})`));

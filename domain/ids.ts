@@ -159,6 +159,10 @@ export function clusterWorkflowId(period: string): string {
 export function globeWorkflowId(period: string): string {
   return `globe:${period}`;
 }
+/** Of the globe that the end of a sweep asks for, where none stands yet. */
+export function firstGlobePeriod(sweepId: string): string {
+  return `first-${sweepId}`;
+}
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
-import type { Database } from './database.ts';
+import { firstGlobePeriod, globeWorkflowId } from '../domain/ids.ts';
+import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { insertIntent } from './intents.ts';
 
 /** What was placed last, and of how many. */
 export interface GlobeRun {
@@ -24,6 +26,20 @@ export interface PlacedPoint {
   x: number;
   y: number;
   z: number;
+}
+
+/**
+ * The first globe does not wait for its hour: asked for with the end of a sweep, whose reflections have given memories their
+ * vectors. Once a globe stands nobody asks; where nothing could be placed, the next sweep asks anew.
+ */
+export async function askForFirstGlobe(tx: Executor, ownerId: string, sweepId: string): Promise<void> {
+  const { rows } = await sql`
+    select from embedding_models e where e.owner_id = ${ownerId} and e.state = 'serving'
+      and exists (select from embeddings v where v.owner_id = e.owner_id and v.model = e.model)
+      and not exists (select from globes g where g.owner_id = e.owner_id)`.execute(tx);
+  if (rows.length === 0) return;
+  const period = firstGlobePeriod(sweepId);
+  await insertIntent(tx, { workflowId: globeWorkflowId(period), type: 'placeGlobe', args: [{ period }] });
 }
 
 export function createGlobeStore(db: Database) {

@@ -3,7 +3,10 @@ export const pageText = {
   home: {
     title: 'Needs you',
     lead: 'What waits for a person.',
-    waits: (count: number) => (count === 1 ? 'One thing waits for a person.' : `${count} things wait for a person.`),
+    waits: (count: number, more: boolean) =>
+      count === 1 && !more
+        ? 'One thing waits for a person.'
+        : `${more ? `More than ${count}` : count} things wait for a person.`,
     empty: 'Nothing waits for you',
     well: (since: string) => `All well since ${since}`,
     emptyText: 'Approvals, parked work and faults appear here as they come.',
@@ -74,6 +77,9 @@ export const pageText = {
     notBought: 'Not bought',
     licenses: 'My licenses',
     licensesLead: 'What you hold, where it is in use, and its proof.',
+    openPurchases: 'Purchases under way',
+    offer: 'Offer',
+    noProviders: (why: string) => `Whether cards are taken could not be read: ${why}`,
     noLicenses: 'You hold no license yet',
     seeOffers: 'See what is on offer',
     license: 'License',
@@ -342,6 +348,9 @@ export const pageText = {
     you: 'you',
     when: 'When',
     untitled: 'Without a title',
+    calendarPart: (posts: number) => `Of the ${posts} newest posts; there are more.`,
+    stopUnknown: 'Whether posts are stopped could not be read',
+    noFeeds: 'No feed yet. A channel of the kind feed makes one: soulfra channels add feed NAME.',
     feeds: 'Feeds',
     feedFormats: { atom: 'Atom', rss: 'RSS', json: 'JSON' },
     narration: 'Narration',

@@ -28,6 +28,7 @@ export const text = {
       `You are signed in as ${role}. Whoever runs this installation can give you another role.`,
     unanswered: 'The API does not answer',
     more: 'Show more',
+    old: (why: string) => `What stands here was read before; it could not be read again: ${why}`,
     request: (id: string) => `Request ${id}`,
   },
   nav: {
@@ -89,7 +90,7 @@ export const text = {
         title: 'What they remember',
         says: (agents: string, memories: string) =>
           `${agents} and ${memories} stand here, alike beside alike. Turn it, search it, and open what you find.`,
-        none: 'Agents and what they remember are placed here by what they say, alike beside alike, once an hour. Nobody is placed yet.',
+        none: 'Agents and what they remember are placed here by what they say, alike beside alike, as soon as the first reflections (insights) are drawn. Nobody is placed yet.',
       },
       evidence: {
         title: 'What one of them concluded',
@@ -167,6 +168,9 @@ export const text = {
     },
     temporal: 'Open in Temporal',
     yields: (why: string) => `Its GPUs are its owner’s now: ${why}`,
+    queues: 'Queues',
+    noQueues: 'Nothing waits, nothing runs',
+    queue: { name: 'Queue', model: 'Model', waiting: 'Waiting', running: 'Running', since: 'The longest wait began' },
     hours: 'GPU-hours a day',
     hoursOf: (gpuClass: string) => `Class ${gpuClass}`,
     hoursSay: (needed: string, available: string) => `${needed} of ${available} h`,
@@ -233,7 +237,7 @@ export const text = {
     lead: 'Agents and what they remember, alike beside alike. Arcs are threads: memories of different agents that belong together.',
     none: 'Nothing stands on the globe yet',
     noneText:
-      'Agents and memories are placed by what they say once an hour, as soon as memories have vectors to compare.',
+      'Agents and memories are placed by what they say as soon as the first reflections (insights) are drawn, and once an hour from then on.',
     placeNow: 'Place them now',
     placing: 'They are being placed',
     placingText: 'The globe shows them in a moment.',
@@ -346,6 +350,7 @@ export const text = {
       say: (name: string) => `Say something to ${name}`,
       send: 'Send',
       thinking: 'is remembering …',
+      unsent: 'The API does not answer: nothing was sent.',
       cut: 'The connection broke; the answer appears here once it is written.',
       extractive: 'extractive: quotes memories, no model was used',
       rests: 'What the answer rests on',

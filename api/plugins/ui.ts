@@ -57,6 +57,8 @@ export async function registerUi(app: Api, folder = builtFolder) {
       .header('content-security-policy', contentSecurityPolicy)
       .header('cross-origin-opener-policy', 'same-origin')
       .header('x-frame-options', 'DENY')
+      // By it the service worker knows what it may keep to open without a network.
+      .header('x-soulfra-page', 'shell')
       .header('cache-control', 'no-cache');
     if (existsSync(join(folder, 'index.html'))) return reply.sendFile('index.html');
     return reply.code(503).type('text/html; charset=utf-8').send(notBuilt);

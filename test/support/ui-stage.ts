@@ -10,6 +10,7 @@ import type { ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { issueToken } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from './api.ts';
+import { until } from './lab.ts';
 import { lacks } from './not-run.ts';
 
 /** Where distributions put it. */
@@ -140,6 +141,11 @@ export async function axeFindings(page: Page): Promise<string[]> {
     .run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })
     .then(({ violations }) => violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => id + ': ' + node.target.join(' ') + ' ' + (node.any[0]?.message ?? node.html))))`);
+}
+
+/** Asked over and over from outside: the policy of the pages lets nothing be evaluated in them, so that `waitForFunction` fails. */
+export async function cameTrue(page: Page, condition: string, timeoutMs?: number): Promise<void> {
+  await until(condition, () => page.evaluate<boolean>(condition), timeoutMs);
 }
 
 /** Waits until a view shows what it has read. */

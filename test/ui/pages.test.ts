@@ -6,7 +6,7 @@ import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
 import { seedHostile } from '../support/hostile-pages.ts';
 import { openShop, type Shop } from '../support/market.ts';
-import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import { axeFindings, cameTrue, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 
 const looks = [
   { name: 'light and wide', theme: 'light', width: 1280, height: 800 },
@@ -102,7 +102,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await page.getByRole('button', { name: 'Open the narration' }).click();
     await page.locator('.narration-text').waitFor();
     await page.getByRole('button', { name: 'Speak' }).click();
-    await page.waitForFunction('window.spoken.length === 1');
+    await cameTrue(page, 'window.spoken.length === 1');
     const before = await page.evaluate<number>('window.cuts');
     const caption = await page.locator('.narration-text').innerText();
 
@@ -113,7 +113,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     expect(await page.locator('.narration-text').innerText()).toBe(caption);
 
     await page.evaluate(`window.spoken[0].dispatchEvent(new Event('end'))`);
-    await page.waitForFunction('window.spoken.length === 2');
+    await cameTrue(page, 'window.spoken.length === 2');
     expect(await page.evaluate('window.spoken[1].text')).toContain('Nobody has counted the boats since.');
     expect(faults).toEqual([]);
     await close();
@@ -189,7 +189,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     // From the second load on the worker is asked.
     await page.reload();
     await settled(page);
-    await page.waitForFunction('navigator.serviceWorker.controller !== null');
+    await cameTrue(page, 'navigator.serviceWorker.controller !== null');
     await page.reload();
     await settled(page);
     await context.setOffline(true);

@@ -48,7 +48,8 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
       title={words.propose}
       onClose={onClose}
       act={words.propose}
-      disabled={propose.isPending || title.trim() === '' || lines.length < 2}
+      isPending={propose.isPending}
+      disabled={title.trim() === '' || lines.length < 2}
       onAct={press}
     >
       <div className="form">

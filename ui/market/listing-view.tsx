@@ -9,8 +9,8 @@ import { Choices } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
-import { useMay } from '../shell/me.ts';
+import { useAllPages, useApi, useWrite } from '../queries.ts';
+import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import './market.css';
 
@@ -56,20 +56,34 @@ function Offer({ offer }: { offer: Thing<'Listing'> }) {
           </dl>
         </Section>
       </div>
-      {state === 'listed' && <Buy offer={offer} />}
+      <Buying offer={offer} />
     </div>
   );
 }
 
-function Buy({ offer }: { offer: Thing<'Listing'> }) {
+/** How it is bought, or how far that is: whoever comes back finds the purchase that is not settled, and no second one is begun unseen. */
+function Buying({ offer }: { offer: Thing<'Listing'> }) {
+  const [begun, setBegun] = useState<string>();
+  const me = useMe();
+  const own = useApi('GET /v1/purchases', { query: { as: 'buyer', listingId: offer.id, limit: 50 } });
+  const unsettled = own.data?.items.find(({ buyer, state }) => buyer === me?.userId && open.includes(state));
+  // It stays in sight when it is settled, too.
+  if (begun === undefined && unsettled !== undefined) setBegun(unsettled.id);
+  if (begun !== undefined) return <Bought purchaseId={begun} />;
+  if (offer.state !== 'listed') return null;
+  return <Shown of={own}>{() => <Buy offer={offer} onBegun={setBegun} />}</Shown>;
+}
+
+function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchaseId: string) => void }) {
   const kinds = useApi('GET /v1/license-kinds', {});
-  const credits = useApi('GET /v1/ledger/accounts', { query: { kind: 'credits', currency: offer.price.currency } });
+  const credits = useAllPages('GET /v1/ledger/accounts', {
+    query: { kind: 'credits', currency: offer.price.currency, limit: 200 },
+  });
   const me = useApi('GET /v1/me', {});
   const providers = useApi('GET /v1/payments/providers', {});
   const hasCards = providers.data?.items.some(({ id }) => id === 'stripe') ?? false;
   const [kind, setKind] = useState(offer.kinds[0] ?? '');
   const [payment, setPayment] = useState<Payment>('credits');
-  const [openId, setOpenId] = useState<string>();
   const decision = useDecision();
   const toasts = useToasts();
   const may = useMay('member');
@@ -77,8 +91,9 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
     touches: ['GET /v1/licenses', 'GET /v1/purchases', 'GET /v1/ledger/accounts'],
   });
   // Who has no account has nothing; until both are read, nothing is said of it.
-  const isKnown = credits.data !== undefined && me.data !== undefined;
-  const balance = credits.data?.items.find(({ holder }) => holder === me.data?.userId)?.balance ?? 0;
+  const account = credits.rows?.find(({ holder }) => holder === me.data?.userId);
+  const isKnown = me.data !== undefined && (credits.isWhole || account !== undefined);
+  const balance = account?.balance ?? 0;
   const byCredits = isKnown
     ? words.credits(money({ amount: balance, currency: offer.price.currency }))
     : words.creditsAtOnce;
@@ -91,13 +106,12 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
       {
         onSuccess: (purchase) => {
           decision.made();
-          setOpenId(purchase.id);
+          onBegun(purchase.id);
         },
         onError: toasts.failed,
       },
     );
   };
-  if (openId !== undefined) return <Bought purchaseId={openId} />;
   return (
     <section className="panel market-buy" aria-labelledby="market-buy">
       <h2 id="market-buy">{words.buyTitle}</h2>
@@ -125,6 +139,7 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
         />
       )}
       {!hasCards && <p className="soft">{byCredits}</p>}
+      {providers.error && <p className="faint">{words.noProviders(providers.error.message)}</p>}
       <Button kind="main" disabled={!may || buy.isPending || kind === ''} onClick={press}>
         {buy.isPending ? words.buying : words.buyFor(money(offer.price))}
       </Button>

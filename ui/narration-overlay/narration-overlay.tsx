@@ -33,7 +33,7 @@ export function NarrationOverlay() {
 }
 
 function Narrator({ onClose }: { onClose: () => void }) {
-  const { lines, isRead } = useLines();
+  const { lines, isRead, error } = useLines();
   const [followed, setFollowed] = useState('');
   const [isPaused, setPaused] = useState(prefersStill);
   const [isSpoken, setSpoken] = useState(false);
@@ -61,7 +61,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
             <p className="narration-text">{line.text}</p>
           </>
         ) : (
-          <p className="soft">{isRead ? words.nothing : text.states.loading}</p>
+          <p className="soft">{isRead ? words.nothing : error ? error.message : text.states.loading}</p>
         )}
       </div>
       <div className="narration-acts">
@@ -108,7 +108,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
 }
 
 /** What there is to tell: the last ones, then what events bring. */
-function useLines(): { lines: readonly Line[]; isRead: boolean } {
+function useLines(): { lines: readonly Line[]; isRead: boolean; error: Error | null } {
   const client = useQueryClient();
   const latest = useQuery({
     queryKey: ['narration'],
@@ -142,7 +142,7 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
       return joined(told, found);
     },
   });
-  const { data, refetch } = latest;
+  const { data, error, refetch } = latest;
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isOld = false;
@@ -164,7 +164,7 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
       clearTimeout(timer);
     };
   }, [refetch]);
-  return { lines: data ?? none, isRead: data !== undefined };
+  return { lines: data ?? none, isRead: data !== undefined, error };
 }
 
 interface Telling {

@@ -3,13 +3,13 @@ import type { Item } from '../client.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { SelectField, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
@@ -33,7 +33,7 @@ export function PeopleView() {
 type User = Item<'GET /v1/users'>;
 
 function Users() {
-  const users = useApi('GET /v1/users', { query: { limit: 100 } });
+  const users = usePages('GET /v1/users', { query: { limit: 100 } });
   const [isNew, setNew] = useState(false);
   const [removed, setRemoved] = useState<User>();
   const toasts = useToasts();
@@ -49,8 +49,8 @@ function Users() {
         </Button>
       }
     >
-      <Shown of={users} isEmpty={({ items }) => items.length === 0} empty={<p className="faint">{words.noUsers}</p>}>
-        {({ items }) => (
+      <Listed of={users} empty={<p className="faint">{words.noUsers}</p>}>
+        {(items) => (
           <Table
             caption={words.users}
             rows={items}
@@ -100,7 +100,7 @@ function Users() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
       {isNew && <NewUser onClose={() => setNew(false)} />}
       <ConfirmDialog
         title={words.removeTitle(removed?.name ?? '')}
@@ -108,7 +108,7 @@ function Users() {
         onClose={() => setRemoved(undefined)}
         act={words.remove}
         kind="danger"
-        disabled={remove.isPending}
+        isPending={remove.isPending}
         onAct={() => {
           if (removed)
             remove.mutate(
@@ -132,7 +132,8 @@ function NewUser({ onClose }: { onClose: () => void }) {
       title={words.inviteUser}
       onClose={onClose}
       act={words.inviteUser}
-      disabled={invite.isPending || address === ''}
+      isPending={invite.isPending}
+      disabled={address === ''}
       onAct={() => invite.mutate({ body: { address, role } }, { onSuccess: onClose })}
     >
       <div className="form">
@@ -157,14 +158,14 @@ function NewUser({ onClose }: { onClose: () => void }) {
 
 function Tokens() {
   const me = useMe();
-  const tokens = useApi('GET /v1/tokens', { query: { limit: 100 } });
+  const tokens = usePages('GET /v1/tokens', { query: { limit: 100 } });
   const toasts = useToasts();
   const end = useWrite('DELETE /v1/tokens/{id}', { touches: ['GET /v1/tokens'] });
   return (
     <Section title={words.tokens}>
       <p className="soft">{words.tokensText}</p>
-      <Shown of={tokens} isEmpty={({ items }) => items.length === 0} empty={<p className="faint">{words.noTokens}</p>}>
-        {({ items }) => (
+      <Listed of={tokens} empty={<p className="faint">{words.noTokens}</p>}>
+        {(items) => (
           <Table
             caption={words.tokens}
             rows={items}
@@ -212,7 +213,7 @@ function Tokens() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }

@@ -1,11 +1,12 @@
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
@@ -90,17 +91,13 @@ export function SchedulesView() {
 }
 
 function Backups() {
-  const backups = useApi('GET /v1/backups', { query: { limit: 15 } });
-  const drills = useApi('GET /v1/restore-drills', { query: { limit: 5 } });
+  const backups = usePages('GET /v1/backups', { query: { limit: 15 } });
+  const drills = usePages('GET /v1/restore-drills', { query: { limit: 5 } });
   return (
     <>
       <Section title={words.backups}>
-        <Shown
-          of={backups}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<p className="faint">{words.noBackups}</p>}
-        >
-          {({ items }) => (
+        <Listed of={backups} empty={<p className="faint">{words.noBackups}</p>}>
+          {(items) => (
             <Table
               caption={words.backups}
               rows={items}
@@ -117,15 +114,11 @@ function Backups() {
               ]}
             />
           )}
-        </Shown>
+        </Listed>
       </Section>
       <Section title={words.drills}>
-        <Shown
-          of={drills}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<p className="faint">{words.noDrills}</p>}
-        >
-          {({ items }) => (
+        <Listed of={drills} empty={<p className="faint">{words.noDrills}</p>}>
+          {(items) => (
             <Table
               caption={words.drills}
               rows={items}
@@ -146,7 +139,7 @@ function Backups() {
               ]}
             />
           )}
-        </Shown>
+        </Listed>
       </Section>
     </>
   );

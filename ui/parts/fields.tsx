@@ -32,7 +32,7 @@ function Around({ id, label, hint, error, children }: About & { id: string; chil
         </p>
       )}
       {error !== undefined && (
-        <p id={`${id}-error`} className="field-error">
+        <p id={`${id}-error`} className="field-error" role="alert">
           {error}
         </p>
       )}
