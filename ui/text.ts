@@ -14,7 +14,12 @@ export const text = {
     theme: { label: 'Look', auto: 'As the device', light: 'Light', dark: 'Dark' },
     api: 'API reference',
     offline: (since: string) => `Offline since ${since}: you see what was loaded before, and nothing can be changed.`,
-    live: { connecting: 'Connecting', live: 'Live', away: 'Not live, trying again' },
+    live: {
+      connecting: 'Connecting',
+      live: 'Live',
+      away: 'Not live, trying again',
+      silent: 'Nothing was heard for 45 seconds.',
+    },
     wake: 'Something went wrong on this page. What you did before is safe.',
     again: 'Try again',
     reload: 'Load the page again',
@@ -27,6 +32,9 @@ export const text = {
     forbiddenText: (role: string) =>
       `You are signed in as ${role}. Whoever runs this installation can give you another role.`,
     unanswered: 'The API does not answer',
+    silent: 'The API does not answer.',
+    silentMend: 'Look whether this device has a network. If you run this installation: npx soulfra status',
+    answered: (status: number) => `The API answered ${status}.`,
     more: 'Show more',
     old: (why: string) => `What stands here was read before; it could not be read again: ${why}`,
     request: (id: string) => `Request ${id}`,

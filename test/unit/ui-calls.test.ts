@@ -8,6 +8,7 @@ import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { addressOf } from '../../ui/client.ts';
 import { createEventParser, type StreamEvent } from '../../ui/event-stream.ts';
 import { money } from '../../ui/format.ts';
+import { everyMsOf, touchedPaths } from '../../ui/touched.ts';
 
 const openApi = readFileSync(join(repositoryRoot, 'docs', 'openapi.json'), 'utf8');
 const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'ui'], {
@@ -32,6 +33,22 @@ test('each call of the web UI is one of docs/openapi.json', () => {
   expect(calls.length).toBeGreaterThan(10);
   // ui/live.ts makes the beginnings of names.
   expect(calls.filter(({ call }) => !call.includes('${') && !known.has(call))).toEqual([]);
+});
+
+test('what an event makes old is there to be read again, and of what is asked for by the clock no event tells', () => {
+  const paths = Object.keys((JSON.parse(openApi) as { paths: object }).paths);
+  const told = execFileSync('git', ['grep', '-hoE', "type: ['`][a-z]+\\.[a-z$]", '--', 'stores', 'activities'], {
+    cwd: repositoryRoot,
+    encoding: 'utf8',
+  });
+  const nouns = [...new Set([...told.matchAll(/['`](\w+)\./g)].map(([, noun]) => noun!))];
+  expect(nouns).toEqual(expect.arrayContaining(['run', 'machine', 'service', 'blessings', 'key']));
+  const named = nouns.flatMap((noun) => touchedPaths(noun));
+  expect(named.filter((start) => !paths.some((path) => path.startsWith(start)))).toEqual([]);
+  expect(paths.filter((path) => path.startsWith('/v1/backups')).length).toBeGreaterThan(0);
+  expect(everyMsOf('GET /v1/backups')).toBeGreaterThan(0);
+  expect(named.filter((start) => 'GET /v1/backups'.startsWith(`GET ${start}`))).toEqual([]);
+  expect(everyMsOf('GET /v1/runs')).toBeUndefined();
 });
 
 test('the types of calls say what is required, what may be left out, and what is answered', () => {
