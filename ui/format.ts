@@ -6,6 +6,14 @@ const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const shares = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 });
 
+interface Weeks {
+  getWeekInfo?: () => { firstDay: number };
+  weekInfo?: { firstDay: number };
+}
+const readers = new Intl.Locale(new Intl.DateTimeFormat().resolvedOptions().locale) as Weeks;
+/** The day that a week begins with where the reader lives, 0 is Sunday; Monday where the browser does not know. */
+export const firstWeekday = ((readers.getWeekInfo?.() ?? readers.weekInfo)?.firstDay ?? 1) % 7;
+
 export const dateTime = (iso: string) => dateTimes.format(new Date(iso));
 /** @public */
 export const date = (iso: string) => dates.format(new Date(iso));

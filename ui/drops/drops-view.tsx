@@ -152,8 +152,7 @@ function StopAll() {
   const touches = ['GET /v1/drops/stop'] as const;
   const stopAll = useWrite('POST /v1/drops/stop-all', { touches });
   const resume = useWrite('POST /v1/drops/resume-all', { touches });
-  if (stop.data === undefined) return stop.error && <Badge tone="warn">{words.stopUnknown}</Badge>;
-  if (stop.data.stopped) {
+  if (stop.data?.stopped) {
     return (
       <>
         <Badge tone="bad">{words.stopped}</Badge>
@@ -165,6 +164,8 @@ function StopAll() {
   }
   return (
     <>
+      {/* Who wants to stop everything may, also where it cannot be read whether it is stopped. */}
+      {stop.data === undefined && stop.error && <Badge tone="warn">{words.stopUnknown}</Badge>}
       <Button kind="danger" disabled={!mayStop} onClick={() => setAsked(true)}>
         {words.stopAll}
       </Button>
