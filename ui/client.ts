@@ -1,4 +1,7 @@
 import type { Operations, Schemas } from './api.generated.ts';
+import { text } from './text.ts';
+
+const answerWithinMs = 60_000;
 
 /** `GET /v1/agents/{id}`: method and path as docs/openapi.json has them; a test looks each one up there, and the types are made from it. */
 export type Operation = keyof Operations;
@@ -42,7 +45,7 @@ export class Problem extends Error {
   readonly fields: NonNullable<Schemas['Problem']['errors']>;
 
   constructor(status: number, { code, detail, mend, requestId, errors }: Refusal, cause?: unknown) {
-    super(detail ?? `The API answered ${status}.`, { cause });
+    super(detail ?? text.problems.answered(status), { cause });
     this.status = status;
     this.code = code ?? (status === 0 ? 'UNANSWERED' : `HTTP_${status}`);
     this.mend = mend ?? '';
@@ -68,11 +71,12 @@ export async function call<Op extends Operation>(
       method: operation.slice(0, operation.indexOf(' ')),
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal === undefined ? {} : { signal }),
+      // A connection that sleep or a tunnel cut says nothing for ever.
+      signal: AbortSignal.any([AbortSignal.timeout(answerWithinMs), ...(signal === undefined ? [] : [signal])]),
     });
   } catch (err) {
     if (signal?.aborted) throw err;
-    throw new Problem(0, { detail: 'The API does not answer.', mend: 'Look whether it runs: npx soulfra status' }, err);
+    throw new Problem(0, { detail: text.problems.unanswered, mend: text.problems.unansweredMend }, err);
   }
   if (!response.ok) throw await problemOf(response);
   if (response.status === 204) return undefined as Answer<Op>;
@@ -99,11 +103,11 @@ export function addressOf<Op extends Operation>(operation: Op, input: Omit<Input
 
 /** @internal also for streams, which `call` does not read */
 export async function problemOf(response: Response): Promise<Problem> {
-  const text = await response.text();
+  const said = await response.text();
   try {
-    return new Problem(response.status, JSON.parse(text) as Refusal);
+    return new Problem(response.status, JSON.parse(said) as Refusal);
   } catch (err) {
     // Something between us and the API has answered in its own words.
-    return new Problem(response.status, { detail: text.slice(0, 200) }, err);
+    return new Problem(response.status, { detail: said.slice(0, 200) }, err);
   }
 }

@@ -1,4 +1,5 @@
 import { problemOf } from './client.ts';
+import { text } from './text.ts';
 
 export interface StreamEvent {
   id: string | undefined;
@@ -27,8 +28,9 @@ export async function readEvents(
   // The server beats every 15 s; a connection that sleep or a tunnel cut says nothing for ever.
   const heard = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Error('nothing was heard for 45 s')), 45_000);
+    timer = setTimeout(() => silence.abort(new Error(text.app.live.silent)), 45_000);
   };
+  heard();
   const response = await fetch(url, {
     method,
     signal: AbortSignal.any([signal, silence.signal]),
@@ -39,7 +41,7 @@ export async function readEvents(
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  }).finally(() => clearTimeout(timer));
   if (!response.ok || response.body === null) throw await problemOf(response);
   onOpen?.();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -59,8 +61,8 @@ export async function readEvents(
 /** Takes the text of a stream piece by piece, wherever it was cut. */
 export function createEventParser(onEvent: (event: StreamEvent) => void): (text: string) => void {
   let rest = '';
-  return (text) => {
-    const blocks = (rest + text).split(/\r?\n\r?\n/);
+  return (piece) => {
+    const blocks = (rest + piece).split(/\r?\n\r?\n/);
     rest = blocks.pop() ?? '';
     for (const block of blocks) {
       const event: StreamEvent = { id: undefined, type: 'message', data: '' };

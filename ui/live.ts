@@ -18,16 +18,22 @@ const againMs = { least: 1_000, most: 30_000 };
 /** Lists and things that an event of a noun makes old, where it is more than `/v1/<noun>s`. */
 const touchedBy: Record<string, readonly string[]> = {
   agent: ['/v1/agents', '/v1/fleet', '/v1/lineages', '/v1/drift'],
+  backup: ['/v1/backups', '/v1/inbox'],
   ballot: ['/v1/ballots'],
+  blessings: ['/v1/blessings', '/v1/ledger'],
   channel: ['/v1/channels', '/v1/deliveries'],
   cluster: ['/v1/clusters', '/v1/globe'],
   drop: ['/v1/drops', '/v1/deliveries'],
+  ego: ['/v1/agents'],
+  embeddings: ['/v1/agents', '/v1/globe'],
   drops: ['/v1/drops'],
   fleet: ['/v1/fleet', '/v1/machines', '/v1/agents', '/v1/services', '/v1/models'],
   globe: ['/v1/globe'],
   guild: ['/v1/guilds', '/v1/invites'],
   health: ['/v1/health', '/v1/inbox'],
+  key: ['/v1/signing-keys'],
   ledger: ['/v1/ledger'],
+  license: ['/v1/licenses', '/v1/purchases'],
   listing: ['/v1/listings', '/v1/store'],
   machine: ['/v1/machines', '/v1/fleet', '/v1/models', '/v1/inbox'],
   memories: ['/v1/agents/{id}/memories'],
@@ -39,9 +45,11 @@ const touchedBy: Record<string, readonly string[]> = {
   purchase: ['/v1/purchases', '/v1/refunds', '/v1/ledger', '/v1/licenses'],
   rollout: ['/v1/rollouts', '/v1/inbox'],
   run: ['/v1/runs', '/v1/sweeps', '/v1/fleet', '/v1/reflections'],
+  service: ['/v1/services', '/v1/fleet'],
   source: ['/v1/sources', '/v1/inbox'],
   sweep: ['/v1/sweeps', '/v1/fleet'],
   thread: ['/v1/threads'],
+  user: ['/v1/users'],
   whisper: ['/v1/whispers', '/v1/inbox'],
   work: ['/v1/work'],
 };
@@ -103,7 +111,8 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     timer = gathered.size > 0 && !signal.aborted ? setTimeout(() => void readAgain(), gatherMs) : undefined;
   };
   const take = ({ event, state: next, why: reason = '' }: Told) => {
-    if (next === 'live' && state !== 'live') void queries.invalidateQueries();
+    // What is being read for the first time is not cut off.
+    if (next === 'live' && state !== 'live') void queries.invalidateQueries({}, { cancelRefetch: false });
     if (next !== undefined) become(next, reason);
     if (event === undefined) return;
     const noun = event.type.split('.')[0] ?? '';
@@ -143,6 +152,16 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     });
 }
 
+/** Waits, at most until the network is back or nobody wants to know any more. @returns whether it took the whole time */
+function waited(ms: number, signal: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  return new Promise<boolean>((resolve) => {
+    setTimeout(() => resolve(true), ms);
+    addEventListener('online', () => resolve(false), { signal: over.signal });
+    signal.addEventListener('abort', () => resolve(false), { signal: over.signal });
+  }).finally(() => over.abort());
+}
+
 async function hold(tell: (told: Told) => void, signal: AbortSignal): Promise<void> {
   let last: string | undefined;
   let waitMs = againMs.least;
@@ -166,7 +185,7 @@ async function hold(tell: (told: Told) => void, signal: AbortSignal): Promise<vo
       if (signal.aborted) return;
       tell({ state: 'away', why: err instanceof Error ? err.message : String(err) });
     }
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
-    waitMs = Math.min(againMs.most, waitMs * 2);
+    if (await waited(waitMs, signal)) waitMs = Math.min(againMs.most, waitMs * 2);
+    else waitMs = againMs.least;
   }
 }

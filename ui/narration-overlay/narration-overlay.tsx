@@ -2,10 +2,13 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AudioLines, Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
 import { call } from '../client.ts';
+import { decimal } from '../format.ts';
+import { keep, kept } from '../kept.ts';
 import { onEvent } from '../live.ts';
 import { Button } from '../parts/button.tsx';
 import { SelectField } from '../parts/fields.tsx';
 import { Time } from '../parts/time.tsx';
+import { useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { joined, type Line, nextTold, readingMs, type Told, toldBy, untilKnown } from './narration.ts';
 import './narration-overlay.css';
@@ -19,12 +22,14 @@ const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matche
 
 /** Reflections and drops, told as they come, over whatever view is open; closed until somebody asks for it. */
 export function NarrationOverlay() {
-  const [isOpen, setOpen] = useState(() => localStorage.getItem('soulfra.narration') === 'open');
+  const [isOpen, setOpen] = useState(() => kept('soulfra-narration') === 'open');
   const turn = (open: boolean) => {
-    localStorage.setItem('soulfra.narration', open ? 'open' : 'closed');
+    keep('soulfra-narration', open ? 'open' : 'closed');
     setOpen(open);
   };
-  if (isOpen) return <Narrator onClose={() => turn(false)} />;
+  const me = useMe();
+  // Another reader is told another story.
+  if (isOpen) return <Narrator key={me?.userId} onClose={() => turn(false)} />;
   return (
     <Button className="narration-open" onClick={() => turn(true)} aria-label={words.open}>
       <AudioLines aria-hidden />
@@ -65,7 +70,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
         )}
       </div>
       <div className="narration-acts">
-        <Button onClick={() => setPaused(!isPaused)} aria-pressed={isPaused}>
+        <Button onClick={() => setPaused(!isPaused)}>
           {isPaused ? <Play aria-hidden /> : <Pause aria-hidden />} {isPaused ? words.goOn : words.pause}
         </Button>
         {canSpeak && (
@@ -81,7 +86,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
             label={words.speed}
             value={String(speed)}
             onChange={(event) => setSpeed(Number(event.target.value))}
-            options={speeds.map((value) => ({ value: String(value), label: `${value} ×` }))}
+            options={speeds.map((value) => ({ value: String(value), label: `${decimal(value)} ×` }))}
           />
           <SelectField
             label={words.follow}
@@ -201,9 +206,17 @@ function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }
     const utterance = new SpeechSynthesisUtterance(`${line.agentName}. ${line.text}`);
     utterance.rate = speed;
     utterance.addEventListener('end', goOn);
+    // Without a voice, or not allowed to speak: it is told all the same.
+    const goOnInTime = () => {
+      timer = setTimeout(goOn, readingMs(line.text, speed));
+    };
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    utterance.addEventListener('error', goOnInTime);
     speechSynthesis.speak(utterance);
     return () => {
+      clearTimeout(timer);
       utterance.removeEventListener('end', goOn);
+      utterance.removeEventListener('error', goOnInTime);
       speechSynthesis.cancel();
     };
   }, [told, way, isPaused, speed]);

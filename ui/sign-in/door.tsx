@@ -9,6 +9,7 @@ import { useApi } from '../queries.ts';
 import { createViews } from '../routes.ts';
 import icon from '../shell/icon.svg';
 import '../shell/shell.css';
+import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
 import type { SignInLink } from './link.ts';
 import { onwardAddress } from './onward.ts';
@@ -84,7 +85,7 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
     setState({ isBusy: true });
     try {
       await call('POST /v1/sessions', { body: { once } });
-      await queries.resetQueries();
+      await signedAnew(queries);
       onEnd();
     } catch (err) {
       if (!(err instanceof Problem)) throw err;
