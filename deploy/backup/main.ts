@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { backupEnvironment } from '../../config/environment.ts';
 import { appVersion } from '../../config/app-version.ts';
-import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import { DomainError } from '../../domain/errors.ts';
 import { openHome } from '../embedded/home.ts';
+import { answer } from './answer.ts';
 import { compareFile, readArchive } from './archive.ts';
 import { createBackup, databaseOf, type Progress } from './create.ts';
 import { drillRestore } from './drill.ts';
 import { restoreBackup } from './restore.ts';
-import { endBySignal, unlessEnding } from './on-end.ts';
 import { openSeal } from './seal.ts';
 import { findArchive, readShelf } from './shelf.ts';
 import { backupIdSchema } from '../../domain/backups.ts';
@@ -92,20 +92,4 @@ async function run(): Promise<object> {
   }
 }
 
-endBySignal();
-// Who asked may be gone; what was begun is ended all the same.
-process.stdout.on('error', () => undefined);
-let last: object;
-try {
-  last = { result: await run() };
-} catch (err) {
-  process.exitCode = 1;
-  if (isDomainError(err)) last = { failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } };
-  else {
-    process.stderr.write(`${err instanceof Error ? (err.stack ?? err.message) : String(err)}\n`);
-    last = { failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } };
-  }
-}
-await unlessEnding();
-// What was broken off may hold a connection that never ends.
-process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit());
+await answer(run);

@@ -7,16 +7,17 @@ import { type ClusterPlace, readClusterPlace } from '../../config/cluster-place.
 import { backupEnvironment } from '../../config/environment.ts';
 import { backupIdSchema } from '../../domain/backups.ts';
 import { isLiving, saidBy } from '../../domain/cluster-backups.ts';
-import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { answer } from '../backup/answer.ts';
 import type { Progress } from '../backup/create.ts';
-import { endBySignal, onEnd, unlessEnding } from '../backup/on-end.ts';
-import { backUpCluster, keepSecondCopy, prepareRepository } from './create.ts';
+import { onEnd } from '../backup/on-end.ts';
+import { backUpCluster, keepSecondCopy, prepareRepository, verifyCluster } from './create.ts';
 import { drillCluster } from './drill.ts';
 import { openPgbackrest, repositoryOf } from './pgbackrest.ts';
 import { restoreCluster } from './restore.ts';
 
 /**
- * `node deploy/cluster/main.ts prepare|create|copy|list|drill|restore`: what `soulfra deploy` and the backup part of a deployment start.
+ * `node deploy/cluster/main.ts prepare|create|copy|list|verify|drill|restore`: what `soulfra deploy` and the backup part of a deployment start.
  * It runs as the user of Postgres, beside its data. Lines of JSON on stdout: `{progress}`, then `{result}` or `{failed}`.
  */
 
@@ -50,6 +51,8 @@ async function run(): Promise<object> {
       return backUpCluster({ place, id, progress });
     case 'copy':
       return { copy: await keepSecondCopy(place, progress) };
+    case 'verify':
+      return verifyCluster(place, progress);
     case 'drill':
       return drillCluster({ place, id, progress });
     case 'list':
@@ -110,20 +113,4 @@ async function underLock(place: ClusterPlace): Promise<never> {
   process.exit(code);
 }
 
-endBySignal();
-// Who asked may be gone; what was begun is ended all the same.
-process.stdout.on('error', () => undefined);
-let last: object;
-try {
-  last = { result: await run() };
-} catch (err) {
-  process.exitCode = 1;
-  if (isDomainError(err)) last = { failed: { code: err.code, message: err.message, mend: errorTable[err.code].mend } };
-  else {
-    process.stderr.write(`${err instanceof Error ? (err.stack ?? err.message) : String(err)}\n`);
-    last = { failed: { code: 'INTERNAL', message: err instanceof Error ? err.message : String(err), mend: null } };
-  }
-}
-await unlessEnding();
-// What was broken off may hold a connection that never ends.
-process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit());
+await answer(run);
