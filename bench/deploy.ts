@@ -28,6 +28,7 @@ import { createScreen } from '../deploy/embedded/screen.ts';
 import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
+import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
 import { measureUpgrade } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
@@ -41,7 +42,7 @@ import { liveOn } from './support/live-on.ts';
  * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
  * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
- * packages. Boxes need root, and on PATH what deploy/compose/host-parts.ts names.
+ * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
 const addresses = { pc2: '10.97.0.1', mainpc: '10.97.0.2' } as const;
@@ -80,13 +81,6 @@ const ip = (...args: string[]) => {
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
 };
 
-function lacking(): string[] {
-  const programs = [...Object.keys(programMends), 'ip', 'nsenter', 'setpriv'].filter(
-    (name) => onPath(name, process.env) === undefined,
-  );
-  return [...(process.getuid?.() === 0 ? [] : ['root']), ...programs];
-}
-
 type Figures = Record<string, unknown> & { why?: Record<string, string> };
 
 async function outside(): Promise<number> {
@@ -122,13 +116,16 @@ async function outside(): Promise<number> {
 
 /** Makes the two networks, and runs this file anew in the first of them. */
 async function inBoxes(): Promise<{ code: number; figures: Figures }> {
-  const lacks = lacking();
-  if (lacks.length > 0) {
-    const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-    return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) } };
-  }
+  const shared = mkdtempSync(join(tmpdir(), 'soulfra-deploy-programs-'));
+  chmodSync(shared, 0o755);
   const { here, there } = networks;
   try {
+    const env = { ...process.env, PATH: await pathOfHost(process.env, shared, say) };
+    const lacks = lackingForBoxes(env);
+    if (lacks.length > 0) {
+      const told = `not measured, this host lacks: ${lacks.join(', ')}`;
+      return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) } };
+    }
     ip('netns', 'add', here);
     ip('netns', 'add', there);
     ip('link', 'add', 'cable', 'netns', here, 'type', 'veth', 'peer', 'name', 'cable', 'netns', there);
@@ -148,7 +145,7 @@ async function inBoxes(): Promise<{ code: number; figures: Figures }> {
       ...process.argv.slice(2),
       `--${insideFlag}=${there}`,
     ];
-    const child = spawn('ip', args, { stdio: ['inherit', 'pipe', 'inherit'] });
+    const child = spawn('ip', args, { env, stdio: ['inherit', 'pipe', 'inherit'] });
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
     let said = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
@@ -159,6 +156,7 @@ async function inBoxes(): Promise<{ code: number; figures: Figures }> {
     return { code, figures: last === '' ? {} : (JSON.parse(last) as Figures) };
   } finally {
     for (const network of [here, there]) spawnSync('ip', ['netns', 'del', network]);
+    rmSync(shared, { recursive: true, force: true });
   }
 }
 
@@ -340,6 +338,7 @@ async function inside(there: string): Promise<number> {
     // It hands everything so far to the repository, and compares it with what can be restored.
     const drilled = await onCluster<ClusterFigures>('drill');
     figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    figures['scheduled_drill'] = await drillBySchedule();
     await midway(await startCycle(), hear);
     say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
     const lostAt = Date.now();
@@ -360,6 +359,36 @@ async function inside(there: string): Promise<number> {
     const gone = [...acknowledged].filter((id) => !kept.has(id));
     figures['lost_with_the_disk'] = gone.length;
     for (const id of gone) acknowledged.delete(id);
+  }
+
+  /** As each Sunday: by its Schedule, the worker of backups, and the gauges of the API. */
+  async function drillBySchedule(): Promise<object> {
+    const drills = async () =>
+      (await api.get<{ items: { id: string; state: string; reason: string }[] }>('/restore-drills?limit=1')).items[0];
+    const before = (await drills())?.id;
+    const script = join(repositoryRoot, 'bench/support/trigger-schedule-process.ts');
+    const part = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+    const { status, stderr } = spawnSync(process.execPath, [script, 'restore-drill'], {
+      env: part.environment,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    if (status !== 0) throw new Error(`the Schedule of drills did not act: ${stderr}`);
+    for (const until = Date.now() + 300_000; ; await pause(1_000)) {
+      const drill = await drills();
+      if (drill !== undefined && drill.id !== before && drill.state !== 'running') {
+        if (drill.state !== 'done')
+          throw new Error(`the drill of the Schedule ended as ${drill.state}: ${drill.reason}`);
+        break;
+      }
+      if (Date.now() > until) throw new Error('no drill came of its Schedule');
+    }
+    const metrics = await (await fetch(`http://127.0.0.1:${fleet.metrics.port}/metrics`)).text();
+    const gauge = (name: string) => {
+      const found = new RegExp(`^soulfra_restore_drill_${name}_seconds(?:\\{.*\\})? (\\S+)$`, 'm').exec(metrics);
+      return found === null ? null : Number(found[1]);
+    };
+    return { rpo_s: gauge('rpo'), rto_s: gauge('rto') };
   }
 
   /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */

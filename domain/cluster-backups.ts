@@ -40,7 +40,7 @@ export interface Repository {
   /** Undefined: it was never restored. */
   history: TimelineHistory | undefined;
   /** Of the cluster that it is of; undefined: there is no stanza. */
-  systemId: string | undefined;
+  clusterId: string | undefined;
   postgresMajor: number | undefined;
 }
 
@@ -54,7 +54,7 @@ const nothingThere: readonly number[] = [1, 2, 3];
 export function readRepository(json: string): Repository {
   const all = z.array(stanzaSchema).parse(JSON.parse(json.replaceAll(/("system-id"\s*:\s*)(\d+)/g, '$1"$2"')));
   const found = all.find(({ name }) => name === stanza);
-  const nothing = { archiveId: undefined, history: undefined, systemId: undefined, postgresMajor: undefined };
+  const nothing = { archiveId: undefined, history: undefined, clusterId: undefined, postgresMajor: undefined };
   if (found === undefined) return { backups: [], ...nothing };
   const { code } = found.status;
   if (code !== 0 && !nothingThere.includes(code)) {
@@ -70,7 +70,7 @@ export function readRepository(json: string): Repository {
     backups: found.backup.toSorted((a, b) => a.timestamp.stop - b.timestamp.stop),
     archiveId: found.archive.at(-1)?.id,
     history: undefined,
-    systemId: db?.['system-id'],
+    clusterId: db?.['system-id'],
     postgresMajor: db === undefined ? undefined : Number.parseInt(db.version, 10),
   };
 }
@@ -122,6 +122,21 @@ export function nextBackupType(backups: readonly ClusterBackup[], keepDays: numb
   return last === undefined || now - last.timestamp.stop > days * 86_400 ? 'full' : 'diff';
 }
 
+/**
+ * Whether what a repository has no more was let go by age, and not lost: backups that it does not list, and changes before the first one
+ * that the oldest of them needs. Where it lists none, nothing was.
+ * @param path in the repository
+ */
+export function isLetGo(path: string, backups: readonly ClusterBackup[]): boolean {
+  const [top, , name = '', ...rest] = path.split('/');
+  if (backups.length === 0 || rest.length === 0) return false;
+  if (top === 'backup') return /^\d{8}-\d{6}F/.test(name) && !backups.some(({ label }) => label === name);
+  const change = /^[0-9A-F]{24}/.exec(rest.at(-1)!)?.[0];
+  const needed = backups.map(({ archive }) => archive?.start);
+  // A backup that does not say what it needs may need all.
+  return change !== undefined && needed.every((first) => !!first && change < first);
+}
+
 /** What a backup says of who made it. Characters that its command line takes. */
 export function annotationsOf(of: { id: string; origin: string; app: string; migration: string }): string[] {
   return Object.entries(of).map(([name, value]) => `--annotation=soulfra-${name}=${value}`);
@@ -165,17 +180,17 @@ export function targetArguments(target: RestoreTarget): string[] {
  * @returns the backup that the restore begins with
  */
 export function backupToRestore(
-  { backups, history, systemId, postgresMajor }: Repository,
+  { backups, history, clusterId, postgresMajor }: Repository,
   target: RestoreTarget,
-  here: { systemId: string | undefined; postgresMajor: number; isNewer: (app: string) => boolean },
+  here: { clusterId: string | undefined; postgresMajor: number; isNewer: (app: string) => boolean },
 ): ClusterBackup {
   const whole = backups.filter((backup) => backup.error !== true && isLiving(backup, history));
-  if (whole.length === 0 || systemId === undefined)
+  if (whole.length === 0 || clusterId === undefined)
     throw new DomainError('NOT_FOUND', 'the repository has no backup that is whole: soulfra deploy backups');
-  if (here.systemId !== undefined && here.systemId !== systemId)
+  if (here.clusterId !== undefined && here.clusterId !== clusterId)
     throw new DomainError(
       'CONFLICT',
-      `the repository is of another cluster (${systemId}) than the one that is here (${here.systemId}): put the repository of this fleet there; where the cluster here is the wrong one, made anew after a loss, move its folder away first`,
+      `the repository is of another cluster (${clusterId}) than the one that is here (${here.clusterId}): put the repository of this fleet there; where the cluster here is the wrong one, made anew after a loss, move its folder away first`,
     );
   if (postgresMajor !== here.postgresMajor)
     throw new DomainError(
@@ -211,6 +226,6 @@ export function refuseForeign(backup: ClusterBackup, origin: string): void {
 }
 
 /** Of the first bytes of `global/pg_control`. */
-export function systemIdOf(control: Uint8Array): string {
+export function clusterIdOf(control: Uint8Array): string {
   return new DataView(control.buffer, control.byteOffset, 8).getBigUint64(0, true).toString();
 }

@@ -159,9 +159,9 @@ export function clusterWorkflowId(period: string): string {
 export function globeWorkflowId(period: string): string {
   return `globe:${period}`;
 }
-/** Of the globe that the end of a sweep asks for, where none stands yet. */
-export function firstGlobePeriod(sweepId: string): string {
-  return `first-${sweepId}`;
+/** Of the globe that is asked for where none stands yet. @param by the sweep or the run whose end asks */
+export function firstGlobePeriod(by: string): string {
+  return `first-${by}`;
 }
 
 export const retentionScheduleId = 'retention';

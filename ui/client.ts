@@ -43,7 +43,7 @@ export class Problem extends Error {
   readonly fields: NonNullable<Schemas['Problem']['errors']>;
 
   constructor(status: number, { code, detail, mend, requestId, errors }: Refusal, cause?: unknown) {
-    super(detail ?? text.states.answered(status), { cause });
+    super(detail ?? text.problems.answered(status), { cause });
     this.status = status;
     this.code = code ?? (status === 0 ? 'UNANSWERED' : `HTTP_${status}`);
     this.mend = mend ?? '';
@@ -81,7 +81,7 @@ export async function call<Op extends Operation>(
   } catch (err) {
     // Asked for by nobody any more, or refused; what is left is a network that is away, breaks off or never answers.
     if (signal?.aborted || err instanceof Problem || err instanceof SyntaxError) throw err;
-    throw new Problem(0, { detail: text.states.silent, mend: text.states.silentMend }, err);
+    throw new Problem(0, { detail: text.problems.unanswered, mend: text.problems.unansweredMend }, err);
   }
 }
 

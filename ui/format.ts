@@ -4,6 +4,7 @@ const dates = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' });
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const fines = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 3 });
 const shares = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 });
 
 interface Weeks {
@@ -21,6 +22,8 @@ export const count = (value: number) => whole.format(value);
 export const decimal = (value: number) => decimals.format(value);
 /** @public */
 export const share = (value: number) => shares.format(value);
+/** For values of which less than a tenth counts, such as scores. */
+export const fine = (value: number) => fines.format(value);
 export const gib = (value: number) => `${decimals.format(value)} GiB`;
 
 const steps: ReadonlyArray<[seconds: number, unit: Intl.RelativeTimeFormatUnit]> = [

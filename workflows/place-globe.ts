@@ -3,7 +3,7 @@ import type { GlobeActivities } from '../activities/globe.ts';
 import { scheduledPeriod } from './scheduled-period.ts';
 
 export interface PlaceGlobeInput {
-  /** `call-<requestId>`, or `first-<sweepId>` after a sweep of a fleet without one; a scheduled run takes the scheduled time instead. */
+  /** `call-<requestId>`, or `first-<id>` after a sweep or an embedding in a fleet without one; a scheduled run takes the scheduled time instead. */
   period?: string;
 }
 export interface PlaceGlobeResult {

@@ -53,7 +53,7 @@ export async function drillCluster(options: {
     const repository = await pgbackrest.info();
     // A second execution has a name of its own: a restore stops at the first that is called so.
     const target: RestoreTarget = { is: 'point', name: `soulfra_drill_${id}_${randomBytes(4).toString('hex')}` };
-    const here = { systemId: repository.systemId, postgresMajor: await majorOf(place), isNewer };
+    const here = { clusterId: repository.clusterId, postgresMajor: await majorOf(place), isNewer };
     const backup = backupToRestore(repository, target, here);
     refuseForeign(backup, await log.origin());
     await log.drillBegun(id, backup.label);

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs
 import { join } from 'node:path';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
 import { backupIdOf, rowsOf, type LedgerFigures } from '../../domain/backups.ts';
-import { backupToRestore, restoreTargetOf, saidBy, systemIdOf } from '../../domain/cluster-backups.ts';
+import { backupToRestore, restoreTargetOf, saidBy, clusterIdOf } from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { forgetRestore, lastReplayed, restoredFigures, temporalWorkflows } from '../../stores/cluster-backups.ts';
 import { settleRestored } from '../../stores/database-copy.ts';
@@ -51,7 +51,7 @@ export async function restoreCluster(options: {
   const pgbackrest = openPgbackrest(place);
   if (options.second) {
     progress('bringing the repository back');
-    const of = place.second === null ? undefined : (await pgbackrest.info(place.second)).systemId;
+    const of = place.second === null ? undefined : (await pgbackrest.info(place.second)).clusterId;
     if (of === undefined)
       throw new DomainError(
         'NOT_FOUND',
@@ -62,8 +62,8 @@ export async function restoreCluster(options: {
     await bringBack(place, of);
   }
   const repository = await pgbackrest.info();
-  const systemId = systemIdHere(place);
-  const backup = backupToRestore(repository, target, { systemId, postgresMajor: await majorOf(place), isNewer });
+  const clusterId = clusterIdHere(place);
+  const backup = backupToRestore(repository, target, { clusterId, postgresMajor: await majorOf(place), isNewer });
   needRoom(place.data, backup.info.size * spareShare, 'the restored cluster');
   const folder = join(place.data, 'restore');
   const scratch = await restoreScratch({ place, pgbackrest, folder, label: backup.label, target, progress });
@@ -134,7 +134,7 @@ function finishExchange(place: ClusterPlace): string | null {
 }
 
 /** Of the cluster that is there; undefined: it is gone. */
-function systemIdHere(place: ClusterPlace): string | undefined {
+function clusterIdHere(place: ClusterPlace): string | undefined {
   const file = join(place.data, place.cluster, 'global/pg_control');
-  return existsSync(file) ? systemIdOf(readFileSync(file)) : undefined;
+  return existsSync(file) ? clusterIdOf(readFileSync(file)) : undefined;
 }

@@ -1,7 +1,7 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { archiving } from './archiving.ts';
 import type { PartOfCompose } from './compose-service.ts';
-import { clientEnvironment, type Parts } from './coordination.ts';
+import { clientEnvironment, type Parts, payloadEnvironment } from './coordination.ts';
 import { backupImage } from './images.ts';
 import { containerPlaces } from './places.ts';
 
@@ -14,9 +14,13 @@ export function backupParts(site: DeploySite, { promoted = false } = {}): Parts 
   const { to } = site.fleet.backup;
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
-    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: '/etc/soulfra/places.postgres.json' },
-    configs: ['places.postgres.json', 'postgresql.conf', ...archiving.configs],
-    secrets: ['database_url', 'redis_url', 'postgres_password', ...archiving.secrets],
+    environment: {
+      ...clientEnvironment(site, 'api'),
+      SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json',
+      ...payloadEnvironment(site, places.secret('payload_keys')),
+    },
+    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
+    secrets: ['database_url', 'redis_url', 'postgres_password', 'payload_keys', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
     ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: places.second(to) }] }),
     // A cluster that is tried out needs it as the real one does.

@@ -7,7 +7,7 @@ import type { Owner } from './made-once.ts';
 
 /** Backups and restores of a deployment, asked for on its coordinating machine. What makes them runs beside the data. */
 
-export const clusterActs = ['backup', 'backups', 'drill', 'restore'] as const;
+export const clusterActs = ['backup', 'backups', 'verify', 'drill', 'restore'] as const;
 export type ClusterAct = (typeof clusterActs)[number];
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -17,6 +17,7 @@ const program = 'deploy/cluster/main.ts';
 const words: Readonly<Record<ClusterAct, string>> = {
   backup: 'create',
   backups: 'list',
+  verify: 'verify',
   drill: 'drill',
   restore: 'restore',
 };

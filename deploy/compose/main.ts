@@ -34,7 +34,7 @@ import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-h
 import { findPrograms, unitFiles } from './units.ts';
 
 /**
- * `node deploy/compose/main.ts init|plan|apply|promote|backup|backups|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
+ * `node deploy/compose/main.ts init|plan|apply|promote|backup|backups|verify|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
  * or `{failed}`.
  */
 

@@ -8,6 +8,7 @@ import { type CycleFigures, runCycle } from './cycle.ts';
 import { followMachines } from './follow-machines.ts';
 import { type Env, given, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
+import { needRoomToStart } from './room.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers, recordParts } from './leftovers.ts';
 import { sweepScratch } from './scratch-folders.ts';
@@ -26,17 +27,21 @@ import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
 import { createEdgeControl } from './edge.ts';
 import { homeEnvironment } from '../../config/environment.ts';
+import { fullDisk } from '../backup/folders.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { type Fleet, metricsSchema } from '../../domain/fleet.ts';
+import { embeddingScheduleId } from '../../domain/ids.ts';
 import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 
 /** `npm start`: everything on this box from nothing, and down again in order. */
 async function start(options: StartOptions, env: Env): Promise<void> {
   const cwd = process.cwd();
   const screen = createScreen(options.json ? process.stderr : process.stdout);
-  const kept = finishSwap(resolve(cwd, homeEnvironment(env).home));
+  const dir = resolve(cwd, homeEnvironment(env).home);
+  const kept = finishSwap(dir);
   if (kept !== undefined) screen.line(`  ended a restore that was cut off; what was there before: ${kept}`);
+  needRoomToStart(dir);
   const home = openHome(env, cwd);
   const left = await endLeftovers(home);
   if (left.length > 0) screen.line(`  ended what a killed start had left: ${left.join(', ')}`);
@@ -210,6 +215,11 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);
     if (birth) recordBirth(home, birth, 'done');
+    // Vectors, and the first globe at their end: what a first visit is shown does not wait for the clock, which does it otherwise.
+    if (birth && !options.once)
+      await api
+        .post(`/schedules/${embeddingScheduleId}/trigger`, {})
+        .catch((err: unknown) => screen.line(`  embeddings wait for their Schedule: ${String(err)}`));
     const outside = {
       postgres: services.postgresMajor === null,
       redis: env['REDIS_URL'] !== undefined,
@@ -221,8 +231,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     );
     if (!options.once) return;
     await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
-  } catch (err) {
+  } catch (thrown) {
     if (ending.begun()) return;
+    const err = fullDisk(thrown);
     screen.line([`✖ ${err instanceof Error ? err.message : String(err)}`, ...mendOf(err)].join('\n  '));
     await ending.end(1);
   }

@@ -289,6 +289,18 @@ test('the end of a sweep asks for the first globe, whoever ends it twice; where 
       .execute();
   const globe = () => readGlobe(stage.db, testOwner);
   expect((await globe()).placedAt).toBe(null);
+  const bare = await (await stage.sweep('no-vectors')).result();
+  expect(await asked(bare.sweepId)).toEqual([]);
+  // As a question of a reflection does it: what is searched gets its vectors.
+  for (const agentId of agentIds)
+    await stage.memorySearch.search({
+      ownerId: testOwner,
+      agentId,
+      text: 'a lamp',
+      limit: 1,
+      now: new Date(),
+      used: false,
+    });
   const { sweepId } = await (await stage.sweep('no-globe')).result();
   await stage.sweeps.end(sweepId, 'done', '');
   const period = firstGlobePeriod(sweepId);

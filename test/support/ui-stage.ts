@@ -31,6 +31,10 @@ export interface Visit {
   /** Whose session it is; default: the operator's. */
   as?: { ownerId: string };
   reducedMotion?: boolean;
+  /** Whether scripts run that our policy would keep from it: then only what the pages themselves do keeps them away. @default false */
+  bypassCsp?: boolean;
+  /** @default 'allow' */
+  serviceWorkers?: 'allow' | 'block';
   /** Whether this browser has never been here, so that it is shown around. @default false */
   isFirst?: boolean;
 }
@@ -89,6 +93,8 @@ export async function openUiStage(
       as,
       reducedMotion = true,
       isFirst = false,
+      bypassCsp = false,
+      serviceWorkers = 'allow',
     } = {}) {
       const shownAround = { origin: url, localStorage: [{ name: 'soulfra-tour', value: 'done' }] };
       const context = await opened.newContext({
@@ -96,6 +102,8 @@ export async function openUiStage(
         viewport: { width, height },
         colorScheme: theme,
         reducedMotion: reducedMotion ? 'reduce' : 'no-preference',
+        bypassCSP: bypassCsp,
+        serviceWorkers,
         locale: 'en-GB',
         timezoneId: 'UTC',
         isMobile: width < 500,
@@ -133,6 +141,16 @@ export async function openUiStage(
 }
 
 const axe = readFileSync(createRequire(join(repositoryRoot, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The same in the light and in the dark, each line with its look; the page is left as it was. */
+export async function axeInBothThemes(page: Page, first: 'light' | 'dark'): Promise<string[]> {
+  const found: string[] = [];
+  for (const theme of [first === 'light' ? 'dark' : 'light', first] as const) {
+    await page.emulateMedia({ colorScheme: theme });
+    found.push(...(await axeFindings(page)).map((finding) => `${theme}: ${finding}`));
+  }
+  return found;
+}
 
 /** What axe finds against WCAG 2.2 AA, one line each: rule, and where. */
 export async function axeFindings(page: Page): Promise<string[]> {

@@ -9,14 +9,16 @@ import {
   type Repository,
   refuseForeign,
   restoreTargetOf,
-  systemIdOf,
+  type ClusterBackup,
+  clusterIdOf,
+  isLetGo,
   targetArguments,
 } from '../../domain/cluster-backups.ts';
 import { judgeArchive } from '../../domain/health-rules.ts';
 
 const day = 86_400;
 const begin = Date.parse('2026-11-01T01:30:00Z') / 1000;
-const systemId = '7341234567890123457';
+const clusterId = '7341234567890123457';
 
 /** As pgBackRest writes it. */
 function written(
@@ -38,7 +40,7 @@ function written(
         info: { delta: 1, size: 1_000, repository: { delta: 100 } },
       })),
     },
-  ]).replace('"system-id":0', `"system-id":${systemId}`);
+  ]).replace('"system-id":0', `"system-id":${clusterId}`);
 }
 
 const three = readRepository(
@@ -48,17 +50,17 @@ const three = readRepository(
     { label: 'D1', type: 'diff', stop: begin + day },
   ]),
 );
-const here = { systemId, postgresMajor: 18, isNewer: (app: string) => app === '9.0.0' };
+const here = { clusterId, postgresMajor: 18, isNewer: (app: string) => app === '9.0.0' };
 
 test('a repository is read in the order of time, and its cluster by every digit', () => {
   expect(three.backups.map(({ label }) => label)).toEqual(['F', 'D1', 'D2']);
-  expect(three).toMatchObject({ systemId, postgresMajor: 18 });
-  expect(readRepository('[]')).toMatchObject({ backups: [], systemId: undefined, postgresMajor: undefined });
+  expect(three).toMatchObject({ clusterId, postgresMajor: 18 });
+  expect(readRepository('[]')).toMatchObject({ backups: [], clusterId: undefined, postgresMajor: undefined });
   expect(readRepository(written([], 2)).backups).toEqual([]);
   expect(() => readRepository(written([], 99))).toThrow(/CryptoError/);
   const control = new Uint8Array(16);
-  new DataView(control.buffer).setBigUint64(0, BigInt(systemId), true);
-  expect(systemIdOf(control)).toBe(systemId);
+  new DataView(control.buffer).setBigUint64(0, BigInt(clusterId), true);
+  expect(clusterIdOf(control)).toBe(clusterId);
 });
 
 test('a full one is made first, after a week, and as often as backups are let go', () => {
@@ -68,6 +70,36 @@ test('a full one is made first, after a week, and as often as backups are let go
   expect(nextBackupType(three.backups, 1, begin + day)).toBe('full');
   const damaged = readRepository(written([{ label: 'F', type: 'full', stop: begin, error: true }]));
   expect(nextBackupType(damaged.backups, 7, begin + 60)).toBe('full');
+});
+
+test('gone by age is a backup that is not listed, and changes before the first that the oldest needs; all else is lost', () => {
+  const needs = (label: string, start: string | null): ClusterBackup => ({
+    ...three.backups[0]!,
+    label,
+    archive: { start },
+  });
+  const kept = [
+    needs('20261108-013000F', '0000000200000001000000A0'),
+    needs('20261115-013000F', '000000020000000200000001'),
+  ];
+  const goes = (path: string, backups = kept) => isLetGo(path, backups);
+  const change = (name: string) => `archive/soulfra/18-1/${name.slice(0, 16)}/${name}-0badc0de.zst`;
+  expect(goes('backup/soulfra/20261101-013000F/bundle/1')).toBe(true);
+  expect(goes('backup/soulfra/20261101-013000F_20261102-013000D/backup.manifest')).toBe(true);
+  expect(goes('backup/soulfra/20261108-013000F/bundle/1')).toBe(false);
+  expect(goes(change('00000002000000010000009F'))).toBe(true);
+  expect(goes(change('000000010000000900000001'))).toBe(true);
+  expect(goes(change('0000000200000001000000A0'))).toBe(false);
+  expect(goes(change('0000000200000001000000A1'))).toBe(false);
+  for (const path of [
+    'backup/soulfra/backup.info',
+    'archive/soulfra/archive.info',
+    'archive/soulfra/18-1/00000002.history',
+  ])
+    expect(goes(path)).toBe(false);
+  // Where the list itself is lost, nothing was let go.
+  expect(goes('backup/soulfra/20261101-013000F/bundle/1', [])).toBe(false);
+  expect(goes(change('000000010000000900000001'), [needs('20261108-013000F', null)])).toBe(false);
 });
 
 describe('what is restored', () => {
@@ -84,11 +116,11 @@ describe('what is restored', () => {
   });
 
   test('is of this cluster, of its Postgres, of this fleet, and of no newer Soulfra', () => {
-    const restore = (of: Partial<typeof here> | { systemId: undefined }, repository = three) =>
+    const restore = (of: Partial<typeof here> | { clusterId: undefined }, repository = three) =>
       backupToRestore(repository, { is: 'latest' }, { ...here, ...of });
     // A cluster that is lost refuses nobody.
-    expect(restore({ systemId: undefined }).label).toBe('D2');
-    expect(() => restore({ systemId: '1' })).toThrow(/of another cluster/);
+    expect(restore({ clusterId: undefined }).label).toBe('D2');
+    expect(() => restore({ clusterId: '1' })).toThrow(/of another cluster/);
     expect(() => restore({ postgresMajor: 19 })).toThrow(/is of Postgres 18, and this is 19/);
     const newer = readRepository(written([{ label: 'N', type: 'full', stop: begin, app: '9.0.0' }]));
     expect(() => restore({}, newer)).toThrow(/made by Soulfra 9\.0\.0/);

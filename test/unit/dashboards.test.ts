@@ -35,7 +35,8 @@ beforeAll(() => {
     ajv.validate(`grafana#/definitions/${type}`, value);
     return (ajv.errors ?? []).map(({ instancePath, message, params }) => ({ instancePath, message, params }));
   };
-});
+  // Reads the sources of the types, which takes its time on a machine that does much else.
+}, 120_000);
 
 function publishedType(part: string, type: string) {
   const folder = 'node_modules/@grafana/grafana-foundation-sdk/dist';

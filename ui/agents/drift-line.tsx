@@ -1,4 +1,4 @@
-import { dateTime, decimal } from '../format.ts';
+import { dateTime, decimal, fine } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Failed, Loading } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
@@ -38,7 +38,7 @@ export function DriftLine({ agentId }: { agentId: string }) {
           columns={[
             { title: words.when, cell: ({ ratedAt }) => dateTime(ratedAt) },
             { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
-            { title: words.drift, cell: ({ drift }) => drift.toFixed(3), isNumber: true },
+            { title: words.drift, cell: ({ drift }) => fine(drift), isNumber: true },
             { title: words.reason, cell: ({ reason }) => reason },
           ]}
         />

@@ -13,6 +13,7 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
@@ -31,6 +32,7 @@ export function FleetView() {
   const simulate = useWrite('POST /v1/fleet/simulate');
   const { failed } = useToasts();
   const stage = useRef<HTMLDivElement>(null);
+  const may = useMay('operator');
   const home = map.data?.machines.find(({ id }) => id === simulated?.machineId)?.agents ?? 0;
   const moved = useMemo(() => (simulated === undefined ? [] : movesOf(simulated, home)), [simulated, home]);
   const lose = (machineId: string) =>
@@ -63,7 +65,16 @@ export function FleetView() {
     <Page
       title={words.title}
       lead={words.lead(name, current ? words.plan(current.version, current.state) : words.noPlan)}
-      acts={<TriggerSweep />}
+      acts={
+        <>
+          {may && (
+            <Link to="/fleet/file" className="button">
+              {words.file.title}
+            </Link>
+          )}
+          <TriggerSweep />
+        </>
+      }
     >
       <Figures
         of={[

@@ -167,8 +167,8 @@ function Tally({ ballot, voters }: { ballot: Thing<'Ballot'>; voters: Voter[] })
         />
       ))}
       <p className="soft">
-        {weight !== null && weight > 0 && words.turnout(share(present / weight), `${quorum} %`)}{' '}
-        {words.threshold(`${threshold} %`)}
+        {weight !== null && weight > 0 && words.turnout(share(present / weight), share(quorum / 100))}{' '}
+        {words.threshold(share(threshold / 100))}
       </p>
       <p className="faint">
         {tally === null

@@ -16,7 +16,7 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
   const [title, setTitle] = useState('');
   const [body, setBody] = useState('');
   const [method, setMethod] = useState<Method>('single');
-  const [options, setOptions] = useState('Yes\nNo');
+  const [options, setOptions] = useState<string>(words.yesNo);
   const [seats, setSeats] = useState('');
   const [vote, setVote] = useState('3d');
   const decision = useDecision();

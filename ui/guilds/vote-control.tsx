@@ -1,6 +1,7 @@
 import { ArrowDown, ArrowUp, X } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import type { Answer, Thing } from '../client.ts';
+import { share } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { Choices, TextField } from '../parts/fields.tsx';
 import { text } from '../text.ts';
@@ -91,7 +92,7 @@ function Shares({ method, options, isBusy, onVote }: Props) {
             value={shares[value] ?? 0}
             onChange={(event) => setShares({ ...shares, [value]: Number(event.target.value) })}
           />
-          <output>{sum === 0 ? '0 %' : `${Math.round((100 * (shares[value] ?? 0)) / sum)} %`}</output>
+          <output>{share(sum === 0 ? 0 : (shares[value] ?? 0) / sum)}</output>
         </label>
       ))}
       <Acts

@@ -9,9 +9,10 @@ import { Listed } from '../parts/listed.tsx';
 import { Page } from '../parts/page.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, usePages } from '../queries.ts';
+import { useAllPages, useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { FactsDialog } from './facts.tsx';
 import { askedBy, carryOut, isPress, type Notice, others, pageOf } from './acts.ts';
 import './home.css';
 
@@ -21,7 +22,8 @@ const rank = { critical: 0, warning: 1, info: 2 } as const;
 
 /** What waits for a person: the worst first, each with the one button that settles it. */
 export function HomeView() {
-  const inbox = usePages('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
+  // All of it: the worst stands first, however old it is.
+  const inbox = useAllPages('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
   return (
     <Page
       title={words.title}
@@ -82,6 +84,8 @@ function NoticeCard({ notice }: { notice: Notice }) {
   });
   const other = others[kind];
   const asked = askedBy(notice);
+  const page = pageOf(notice);
+  const [isLooking, setLooking] = useState(false);
   const button = words.acts[kind] ?? (isPress(notice) ? words.doIt : words.look);
   return (
     <li className="panel home-notice" data-severity={severity}>
@@ -112,8 +116,12 @@ function NoticeCard({ notice }: { notice: Notice }) {
             >
               {button}
             </Button>
+          ) : page === undefined ? (
+            <Button kind="main" aria-describedby={id} onClick={() => setLooking(true)}>
+              {button}
+            </Button>
           ) : (
-            <Link to={pageOf(notice)} className="button" data-kind="main" aria-describedby={id}>
+            <Link to={page} className="button" data-kind="main" aria-describedby={id}>
               {button}
             </Link>
           )}
@@ -130,6 +138,7 @@ function NoticeCard({ notice }: { notice: Notice }) {
             <code>{act.command}</code>
           </p>
         </details>
+        {isLooking && <FactsDialog path={act.call.path} title={title} onClose={() => setLooking(false)} />}
       </article>
     </li>
   );

@@ -267,7 +267,7 @@ function NewListing({ onClose }: { onClose: () => void }) {
 function Sales({ may }: { may: boolean }) {
   const sales = usePages('GET /v1/purchases', { query: { as: 'seller', limit: 100 } });
   const [refunding, setRefunding] = useState<Purchase>();
-  const keyFor = useDecisions();
+  const decisions = useDecisions();
   return (
     <Section title={words.sales}>
       <Listed of={sales} empty={<Empty title={words.noSales} />}>
@@ -301,7 +301,7 @@ function Sales({ may }: { may: boolean }) {
           />
         )}
       </Listed>
-      {refunding && <RefundDialog sale={refunding} keyFor={keyFor} onClose={() => setRefunding(undefined)} />}
+      {refunding && <RefundDialog sale={refunding} decisions={decisions} onClose={() => setRefunding(undefined)} />}
     </Section>
   );
 }
@@ -322,11 +322,11 @@ function Split({ sale: { split, price } }: { sale: Purchase }) {
 
 interface RefundProps {
   sale: Purchase;
-  keyFor: (content: unknown) => string;
+  decisions: ReturnType<typeof useDecisions>;
   onClose: () => void;
 }
 
-function RefundDialog({ sale, keyFor, onClose }: RefundProps) {
+function RefundDialog({ sale, decisions, onClose }: RefundProps) {
   const left = sale.price.amount - sale.refunded;
   const [amount, setAmount] = useState('');
   const [reason, setReason] = useState('');
@@ -337,9 +337,13 @@ function RefundDialog({ sale, keyFor, onClose }: RefundProps) {
   const part = amount === '' ? undefined : minorUnits(amount, sale.price.currency);
   const press = () => {
     const body = { reason, ...(part === undefined ? {} : { amount: part }) };
+    const decision = [sale.id, body, sale.refunded];
     refund.mutate(
-      { path: { id: sale.id }, body, options: { idempotencyKey: keyFor([sale.id, body, sale.refunded]) } },
+      { path: { id: sale.id }, body, options: { idempotencyKey: decisions.keyFor(decision) } },
       {
+        onError: ({ status }) => {
+          if (status >= 400 && status < 500) decisions.refused(decision);
+        },
         onSuccess: () => {
           toasts.done(words.refundMade);
           onClose();
@@ -406,7 +410,56 @@ function Refunds() {
   );
 }
 
+/** Where a creator is paid; left empty: by hand. */
+function PayoutAccount() {
+  const me = useMe();
+  const [userId, setUserId] = useState('');
+  const [account, setAccount] = useState('');
+  const toasts = useToasts();
+  const set = useWrite('POST /v1/payouts/accounts', { touches: ['GET /v1/payouts', 'GET /v1/inbox'] });
+  const whose = userId === '' ? me?.userId : userId.trim();
+  return (
+    <details>
+      <summary>{words.account}</summary>
+      <div className="form">
+        <TextField
+          label={words.creator}
+          hint={words.creatorHint}
+          value={userId}
+          maxLength={60}
+          onChange={(event) => setUserId(event.target.value)}
+        />
+        <TextField
+          label={words.accountId}
+          hint={words.accountHint}
+          value={account}
+          maxLength={70}
+          onChange={(event) => setAccount(event.target.value)}
+          error={set.error?.message}
+        />
+        <div className="form-acts">
+          <Button
+            disabled={whose === undefined || set.isPending}
+            onClick={() =>
+              set.mutate(
+                {
+                  query: {},
+                  body: { userId: whose!, provider: 'stripe', account: account.trim() === '' ? null : account.trim() },
+                },
+                { onSuccess: () => toasts.done(account.trim() === '' ? words.paidByHand : words.paidThere) },
+              )
+            }
+          >
+            {words.setAccount}
+          </Button>
+        </div>
+      </div>
+    </details>
+  );
+}
+
 function Payouts() {
+  const may = useMay('operator');
   const payouts = usePages('GET /v1/payouts', { query: { limit: 50 } });
   return (
     <Section title={words.payouts}>
@@ -425,6 +478,7 @@ function Payouts() {
           />
         )}
       </Listed>
+      {may && <PayoutAccount />}
     </Section>
   );
 }

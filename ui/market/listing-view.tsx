@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Item, Thing } from '../client.ts';
@@ -9,7 +10,7 @@ import { Choices } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useAllPages, useApi, useWrite } from '../queries.ts';
+import { apiQuery, useAllPages, useApi, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import './market.css';
@@ -64,17 +65,23 @@ function Offer({ offer }: { offer: Thing<'Listing'> }) {
 /** How it is bought, or how far that is: whoever comes back finds the purchase that is not settled, and no second one is begun unseen. */
 function Buying({ offer }: { offer: Thing<'Listing'> }) {
   const [begun, setBegun] = useState<string>();
+  const queries = useQueryClient();
   const me = useMe();
   const own = useApi('GET /v1/purchases', { query: { as: 'buyer', listingId: offer.id, limit: 50 } });
   const unsettled = own.data?.items.find(({ buyer, state }) => buyer === me?.userId && open.includes(state));
   // It stays in sight when it is settled, too.
   if (begun === undefined && unsettled !== undefined) setBegun(unsettled.id);
-  if (begun !== undefined) return <Bought purchaseId={begun} />;
+  if (begun !== undefined) return <Bought purchaseId={begun} onAgain={() => setBegun(undefined)} />;
   if (offer.state !== 'listed') return null;
-  return <Shown of={own}>{() => <Buy offer={offer} onBegun={setBegun} />}</Shown>;
+  const begin = (purchase: Thing<'Purchase'>) => {
+    // Its row may come a moment after the answer.
+    queries.setQueryData(apiQuery('GET /v1/purchases/{id}', { path: { id: purchase.id } }).queryKey, purchase);
+    setBegun(purchase.id);
+  };
+  return <Shown of={own}>{() => <Buy offer={offer} onBegun={begin} />}</Shown>;
 }
 
-function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchaseId: string) => void }) {
+function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: Thing<'Purchase'>) => void }) {
   const kinds = useApi('GET /v1/license-kinds', {});
   const credits = useAllPages('GET /v1/ledger/accounts', {
     query: { kind: 'credits', currency: offer.price.currency, limit: 200 },
@@ -106,7 +113,7 @@ function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchaseId
       {
         onSuccess: (purchase) => {
           decision.made();
-          onBegun(purchase.id);
+          onBegun(purchase as Thing<'Purchase'>);
         },
         onError: toasts.failed,
       },
@@ -160,7 +167,11 @@ function KindText({ id, kind }: { id: string; kind: Item<'GET /v1/license-kinds'
 const open = ['pending', 'authorized', 'captured'];
 
 /** What came of it; by a card it goes on at the provider. */
-function Bought({ purchaseId }: { purchaseId: string }) {
+function Bought({ purchaseId, onAgain }: { purchaseId: string; onAgain: () => void }) {
+  const toasts = useToasts();
+  const cancel = useWrite('POST /v1/purchases/{id}/cancel', {
+    touches: ['GET /v1/purchases/{id}', 'GET /v1/purchases'],
+  });
   const purchase = useApi(
     'GET /v1/purchases/{id}',
     { path: { id: purchaseId } },
@@ -168,7 +179,7 @@ function Bought({ purchaseId }: { purchaseId: string }) {
   );
   return (
     <section className="panel market-buy" aria-live="polite">
-      <Shown of={purchase}>
+      <Shown of={purchase.data === undefined ? purchase : { ...purchase, error: null }}>
         {({ state, licenseId, payUrl, reason, price }) => (
           <>
             <p>
@@ -193,11 +204,19 @@ function Bought({ purchaseId }: { purchaseId: string }) {
                     {words.payAtProvider}
                   </a>
                 )}
+                {payUrl !== null && (
+                  <Button
+                    disabled={cancel.isPending}
+                    onClick={() => cancel.mutate({ path: { id: purchaseId }, body: null }, { onError: toasts.failed })}
+                  >
+                    {words.cancelPurchase}
+                  </Button>
+                )}
               </>
             )}
             {!open.includes(state) && state !== 'completed' && (
               <p>
-                <Badge tone="bad">{words.notBought}</Badge> {reason}
+                <Badge tone="bad">{words.notBought}</Badge> {reason} <Button onClick={onAgain}>{text.app.again}</Button>
               </p>
             )}
           </>

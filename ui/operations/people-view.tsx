@@ -71,21 +71,15 @@ function Users() {
                   state === 'deleted' ? (
                     role
                   ) : (
-                    <select
-                      className="field"
-                      aria-label={words.roleOf(name)}
-                      value={role}
-                      onChange={(event) =>
-                        change.mutate(
-                          { path: { id }, body: { role: event.target.value as Given } },
-                          { onError: toasts.failed },
-                        )
+                    <RoleChange
+                      key={role}
+                      name={name}
+                      role={role}
+                      isBusy={change.isPending}
+                      onGive={(next) =>
+                        change.mutate({ path: { id }, body: { role: next } }, { onError: toasts.failed })
                       }
-                    >
-                      {given.map((each) => (
-                        <option key={each}>{each}</option>
-                      ))}
-                    </select>
+                    />
                   ),
               },
               {
@@ -123,6 +117,39 @@ function Users() {
   );
 }
 
+interface RoleProps {
+  name: string;
+  role: string;
+  isBusy: boolean;
+  onGive: (role: Given) => void;
+}
+
+/** Chosen first, given by a press: a list that is gone through by keyboard gives nobody what lies on the way. */
+function RoleChange({ name, role, isBusy, onGive }: RoleProps) {
+  const [chosen, setChosen] = useState(role);
+  return (
+    <span className="form-acts">
+      <select
+        className="field"
+        aria-label={words.roleOf(name)}
+        value={chosen}
+        onChange={(event) => setChosen(event.target.value)}
+      >
+        {given.map((each) => (
+          <option key={each} value={each}>
+            {words.roles[each]}
+          </option>
+        ))}
+      </select>
+      {chosen !== role && (
+        <Button disabled={isBusy} aria-label={words.of(words.giveRole, name)} onClick={() => onGive(chosen as Given)}>
+          {words.giveRole}
+        </Button>
+      )}
+    </span>
+  );
+}
+
 function NewUser({ onClose }: { onClose: () => void }) {
   const [address, setAddress] = useState('');
   const [role, setRole] = useState<Given>('member');
@@ -149,7 +176,7 @@ function NewUser({ onClose }: { onClose: () => void }) {
           label={words.role}
           value={role}
           onChange={(event) => setRole(event.target.value as Given)}
-          options={given.map((value) => ({ value, label: value }))}
+          options={given.map((value) => ({ value, label: words.roles[value] }))}
         />
       </div>
     </ConfirmDialog>
@@ -161,6 +188,7 @@ function Tokens() {
   const tokens = usePages('GET /v1/tokens', { query: { limit: 100 } });
   const toasts = useToasts();
   const end = useWrite('DELETE /v1/tokens/{id}', { touches: ['GET /v1/tokens'] });
+  const [own, setOwn] = useState<string>();
   return (
     <Section title={words.tokens}>
       <p className="soft">{words.tokensText}</p>
@@ -183,7 +211,7 @@ function Tokens() {
                 title: words.tokenKind,
                 cell: ({ kind, service }) => (service === null ? words.tokenKinds[kind] : words.ofService(service)),
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roles[role] },
               { title: words.lastUsed, cell: ({ usedAt }) => (usedAt === null ? '–' : <Time at={usedAt} />) },
               {
                 title: words.ends,
@@ -204,7 +232,9 @@ function Tokens() {
                       kind="danger"
                       aria-label={words.of(words.endToken, name || id)}
                       disabled={end.isPending}
-                      onClick={() => end.mutate({ path: { id } }, { onError: toasts.failed })}
+                      onClick={() =>
+                        id === me?.tokenId ? setOwn(id) : end.mutate({ path: { id } }, { onError: toasts.failed })
+                      }
                     >
                       {words.endToken}
                     </Button>
@@ -214,6 +244,20 @@ function Tokens() {
           />
         )}
       </Listed>
+      <ConfirmDialog
+        title={words.endOwn}
+        isOpen={own !== undefined}
+        onClose={() => setOwn(undefined)}
+        act={words.endToken}
+        kind="danger"
+        isPending={end.isPending}
+        onAct={() => {
+          if (own !== undefined)
+            end.mutate({ path: { id: own } }, { onSuccess: () => setOwn(undefined), onError: toasts.failed });
+        }}
+      >
+        <p>{words.endOwnText}</p>
+      </ConfirmDialog>
     </Section>
   );
 }

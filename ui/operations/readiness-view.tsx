@@ -3,6 +3,7 @@ import type { Item, Thing } from '../client.ts';
 import { count } from '../format.ts';
 import { Badge, StateBadge, type Tone } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Meter } from '../parts/meter.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -21,7 +22,7 @@ const shownAtOnce = 100;
 
 /** What stands between the fleet and production, and how far the roll-outs are that mend it. */
 export function ReadinessView() {
-  const runs = useApi('GET /v1/readiness/runs', { query: { state: 'done', limit: 1 } });
+  const runs = useApi('GET /v1/readiness/runs', { query: { state: 'done', limit: 1 } }, { everyMs: 60_000 });
   const isAssessed = (runs.data?.items.length ?? 0) > 0;
   const readiness = useApi('GET /v1/readiness', {}, { enabled: isAssessed });
   return (
@@ -65,7 +66,7 @@ function Report({ report: { verdict, findings, accepted } }: { report: Thing<'Re
           {open.slice(0, most).map(({ fingerprint, severity, rule, subject, place, evidence, mend }) => (
             <li key={fingerprint}>
               <p>
-                <Badge tone={tones[severity] ?? 'plain'}>{severity}</Badge> <strong>{subject}</strong>{' '}
+                <Badge tone={tones[severity] ?? 'plain'}>{words.severities[severity]}</Badge> <strong>{subject}</strong>{' '}
                 <span className="faint">{rule}</span>
               </p>
               <p className="said soft">{evidence}</p>
@@ -118,6 +119,7 @@ function RolloutCard({ listed }: { listed: Rollout }) {
   const resume = useWrite('POST /v1/rollouts/{id}/resume', { touches });
   const rollback = useWrite('POST /v1/rollouts/{id}/rollback', { touches });
   const writes = { pause, resume, rollback };
+  const [isAsked, setAsked] = useState(false);
   const packages = rollout.data?.packages ?? [];
   const over = packages.filter(({ state }) => state === 'done' || state === 'skipped').length;
   const here: ReadonlyArray<keyof typeof writes> = acts[listed.state as keyof typeof acts] ?? [];
@@ -150,12 +152,29 @@ function RolloutCard({ listed }: { listed: Rollout }) {
             key={act}
             kind={act === 'rollback' ? 'danger' : 'plain'}
             disabled={!may || writes[act].isPending}
-            onClick={() => writes[act].mutate({ path: { id: listed.id } }, { onError: toasts.failed })}
+            onClick={() =>
+              act === 'rollback'
+                ? setAsked(true)
+                : writes[act].mutate({ path: { id: listed.id } }, { onError: toasts.failed })
+            }
           >
             {words.rolloutActs[act]}
           </Button>
         ))}
       </div>
+      <ConfirmDialog
+        title={words.rollbackTitle}
+        isOpen={isAsked}
+        onClose={() => setAsked(false)}
+        act={words.rolloutActs.rollback}
+        kind="danger"
+        isPending={rollback.isPending}
+        onAct={() =>
+          rollback.mutate({ path: { id: listed.id } }, { onSuccess: () => setAsked(false), onError: toasts.failed })
+        }
+      >
+        <p>{words.rollbackText}</p>
+      </ConfirmDialog>
     </li>
   );
 }

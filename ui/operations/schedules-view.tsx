@@ -63,12 +63,14 @@ export function SchedulesView() {
                     <span className="form-acts">
                       <Button
                         aria-label={words.of(paused ? words.resume : words.pause, id)}
+                        disabled={pause.isPending || resume.isPending}
                         onClick={() => (paused ? resume : pause).mutate({ path: { id } }, { onError: toasts.failed })}
                       >
                         {paused ? words.resume : words.pause}
                       </Button>
                       <Button
                         aria-label={words.of(words.trigger, id)}
+                        disabled={trigger.isPending}
                         onClick={() =>
                           trigger.mutate(
                             { path: { id } },
@@ -91,8 +93,8 @@ export function SchedulesView() {
 }
 
 function Backups() {
-  const backups = usePages('GET /v1/backups', { query: { limit: 15 } });
-  const drills = usePages('GET /v1/restore-drills', { query: { limit: 5 } });
+  const backups = usePages('GET /v1/backups', { query: { limit: 15 } }, { everyMs: 60_000 });
+  const drills = usePages('GET /v1/restore-drills', { query: { limit: 5 } }, { everyMs: 60_000 });
   return (
     <>
       <Section title={words.backups}>

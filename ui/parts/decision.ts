@@ -6,13 +6,19 @@ export function newKey(): string {
 }
 
 /** Keys of decisions by their content, for what is asked in a dialog: closed and opened again, the same decision is the same one. */
-export function useDecisions(): (content: unknown) => string {
+export function useDecisions() {
   const keys = useRef(new Map<string, string>());
-  return (content) => {
-    const written = JSON.stringify(content);
-    const key = keys.current.get(written) ?? newKey();
-    keys.current.set(written, key);
-    return key;
+  return {
+    keyFor: (content: unknown): string => {
+      const written = JSON.stringify(content);
+      const key = keys.current.get(written) ?? newKey();
+      keys.current.set(written, key);
+      return key;
+    },
+    /** What was refused was not done: to ask for it once more is another decision. */
+    refused: (content: unknown): void => {
+      keys.current.delete(JSON.stringify(content));
+    },
   };
 }
 

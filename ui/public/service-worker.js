@@ -38,7 +38,7 @@ self.addEventListener('fetch', (event) => {
   if (origin !== location.origin) return;
   if (request.method !== 'GET') {
     // Who signs in or out is another reader.
-    if (pathname === '/v1/sessions' || pathname === '/join') event.waitUntil(caches.delete(dataCache));
+    if (['/v1/sessions', '/v1/sign-ins', '/join'].includes(pathname)) event.waitUntil(caches.delete(dataCache));
     return;
   }
   if (passed.test(pathname) || request.headers.get('accept')?.includes('text/event-stream')) return;
@@ -84,9 +84,9 @@ async function page(request) {
   return answer;
 }
 
-/** A proxy answers in the place of an API that is away. */
-function isAway({ status }) {
-  return status >= 502 && status <= 504;
+/** A proxy answers in the place of an API that is away; what the API itself refuses, it says as JSON. */
+function isAway({ status, headers }) {
+  return status >= 502 && status <= 504 && !headers.get('content-type')?.includes('json');
 }
 
 /** What was kept of it, told with its age. */

@@ -7,7 +7,7 @@ import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useApi } from '../queries.ts';
 import { text } from '../text.ts';
-import { keepTour, type TourStep, tourSteps } from './progress.ts';
+import { keepTour, takeAsked, type TourStep, tourSteps } from './progress.ts';
 import './tour.css';
 
 const words = text.tour;
@@ -98,7 +98,8 @@ function Panel({ step, path, first, onTaken }: PanelProps) {
   // Whoever is in it, or nowhere yet, is taken along to the next step.
   useEffect(() => {
     const active = document.activeElement;
-    if (active === document.body || box.current?.contains(active)) box.current?.focus({ preventScroll: true });
+    if (takeAsked() || active === document.body || box.current?.contains(active))
+      box.current?.focus({ preventScroll: true });
   }, [step]);
 
   const go = (other: TourStep) => {
