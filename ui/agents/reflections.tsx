@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'react';
 import type { Thing } from '../client.ts';
 import { counted, dateTime } from '../format.ts';
 import { Listed } from '../parts/listed.tsx';
-import { Empty } from '../parts/states.tsx';
+import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
 import { text } from '../text.ts';

@@ -165,6 +165,8 @@ function KindText({ id, kind }: { id: string; kind: Item<'GET /v1/license-kinds'
 }
 
 const open = ['pending', 'authorized', 'captured'];
+/** At one each two seconds. */
+const mostMisses = 30;
 
 /** What came of it; by a card it goes on at the provider. */
 function Bought({ purchaseId, onAgain }: { purchaseId: string; onAgain: () => void }) {
@@ -177,9 +179,11 @@ function Bought({ purchaseId, onAgain }: { purchaseId: string; onAgain: () => vo
     { path: { id: purchaseId } },
     { everyMs: 2_000, isOver: ({ state }) => !open.includes(state) },
   );
+  // What was asked for has its row a moment later; where it never comes, that is said.
+  const isYetToCome = purchase.error?.status === 404 && purchase.errorUpdateCount <= mostMisses;
   return (
     <section className="panel market-buy" aria-live="polite">
-      <Shown of={purchase.data === undefined ? purchase : { ...purchase, error: null }}>
+      <Shown of={isYetToCome ? { ...purchase, error: null } : purchase}>
         {({ state, licenseId, payUrl, reason, price }) => (
           <>
             <p>
@@ -204,7 +208,7 @@ function Bought({ purchaseId, onAgain }: { purchaseId: string; onAgain: () => vo
                     {words.payAtProvider}
                   </a>
                 )}
-                {payUrl !== null && (
+                {payUrl && (
                   <Button
                     disabled={cancel.isPending}
                     onClick={() => cancel.mutate({ path: { id: purchaseId }, body: null }, { onError: toasts.failed })}
