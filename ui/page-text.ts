@@ -331,6 +331,7 @@ export const pageText = {
   },
   drops: {
     title: 'Drops',
+    sources: { model: 'composed by a model', extractive: 'extractive: quotes memories' },
     lead: 'Myth drops (posts): what goes out, what waits for a word, and what went wrong.',
     drop: 'Drop (post)',
     compose: 'Write a drop',

@@ -87,7 +87,7 @@ export function DropsView() {
                   title: words.speaks,
                   cell: ({ agentId, source }) => (
                     <>
-                      {agentId ?? words.you} {source !== 'person' && <Badge>{source}</Badge>}
+                      {agentId ?? words.you} {source !== 'person' && <Badge>{words.sources[source]}</Badge>}
                     </>
                   ),
                 },
