@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { operationTypesText } from '../../api/operation-types.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
-import { addressOf } from '../../ui/client.ts';
-import { createEventParser, type StreamEvent } from '../../ui/event-stream.ts';
+import { addressOf, call } from '../../ui/client.ts';
+import { createEventParser, readEvents, type StreamEvent } from '../../ui/event-stream.ts';
 import { money } from '../../ui/format.ts';
 import { everyMsOf, touchedPaths } from '../../ui/touched.ts';
 
@@ -49,6 +49,34 @@ test('what an event makes old is there to be read again, and of what is asked fo
   expect(everyMsOf('GET /v1/backups')).toBeGreaterThan(0);
   expect(named.filter((start) => 'GET /v1/backups'.startsWith(`GET ${start}`))).toEqual([]);
   expect(everyMsOf('GET /v1/runs')).toBeUndefined();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+test('a stream whose answer never begins is given up, and an answer that breaks off is none', async () => {
+  vi.useFakeTimers();
+  vi.stubGlobal(
+    'fetch',
+    (_url: string, { signal }: { signal: AbortSignal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+  );
+  const { signal } = new AbortController();
+  const ended = expect(readEvents('/v1/events', { signal, onEvent: () => undefined })).rejects.toThrow(
+    'Nothing was heard',
+  );
+  await vi.advanceTimersByTimeAsync(60_000);
+  await ended;
+
+  const breaksOff = () =>
+    new ReadableStream({
+      pull: (to) => to.error(new TypeError('terminated')),
+    });
+  const headers = { 'content-type': 'application/json' };
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response(breaksOff(), { headers })));
+  await expect(call('GET /v1/me', {})).rejects.toMatchObject({ status: 0, code: 'UNANSWERED' });
 });
 
 test('the types of calls say what is required, what may be left out, and what is answered', () => {

@@ -30,7 +30,8 @@ function Lead({ drop: { state, agentId, publishAt, source, degraded } }: { drop:
   return (
     <>
       <StateBadge state={state} /> {agentId ?? words.you}
-      {publishAt !== null && ` · ${dateTime(publishAt)}`} {source !== 'person' && <Badge>{words.sources[source]}</Badge>}{' '}
+      {publishAt !== null && ` · ${dateTime(publishAt)}`}{' '}
+      {source !== 'person' && <Badge>{words.sources[source]}</Badge>}{' '}
       {degraded && <Badge tone="warn">{words.degraded}</Badge>}
     </>
   );
