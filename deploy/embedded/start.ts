@@ -31,7 +31,6 @@ import { fullDisk } from '../backup/folders.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { type Fleet, metricsSchema } from '../../domain/fleet.ts';
-import { embeddingScheduleId } from '../../domain/ids.ts';
 import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 
 /** `npm start`: everything on this box from nothing, and down again in order. */
@@ -215,11 +214,11 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);
     if (birth) recordBirth(home, birth, 'done');
-    // Vectors, and the first globe at their end: what a first visit is shown does not wait for the clock, which does it otherwise.
+    // What a first visit is shown does not wait for the clock, which does it otherwise.
     if (birth && !options.once)
       await api
-        .post(`/schedules/${embeddingScheduleId}/trigger`, {})
-        .catch((err: unknown) => screen.line(`  embeddings wait for their Schedule: ${String(err)}`));
+        .post('/globe/place', {}, birth.cycleKey)
+        .catch((err: unknown) => screen.line(`  the globe waits for its Schedule: ${String(err)}`));
     const outside = {
       postgres: services.postgresMajor === null,
       redis: env['REDIS_URL'] !== undefined,
