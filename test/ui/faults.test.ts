@@ -214,7 +214,7 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     };
     const guildId = await post('/v1/guilds', { name: 'Rankers', purpose: 'ranks', seats: 3 });
     const options = ['One', 'Two', 'Three'];
-    const ballot = await post('/v1/ballots', { title: 'Which?', text: '', guildId, method: 'ranked', options });
+    const ballot = await post('/v1/ballots', { title: 'Which?', text: 'Say.', guildId, method: 'ranked', options });
     await sql`update ballots set opens_at = clock_timestamp() where id = ${ballot}`.execute(shop.db);
     await createBallotStore(shop.db).openVote(ballot);
     const { page, close } = await stage.visit();
