@@ -37,7 +37,7 @@ export function narrationPage({
 <body>
 <main data-feed="${feedPath}">
 <h1>${title}</h1>
-<div id="caption" aria-live="polite">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>Nothing has been told yet.</p>`}</div>
+<div id="caption" aria-live="off">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>Nothing has been told yet.</p>`}</div>
 <div class="controls" hidden>
 <button id="pause" type="button">Pause</button>
 <button id="speak" type="button" aria-pressed="false">Speak</button>

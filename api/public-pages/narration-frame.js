@@ -39,8 +39,13 @@ function show() {
     speechSynthesis.cancel();
     const words = new SpeechSynthesisUtterance(`${entry.title}. ${entry.text}`);
     words.rate = factor;
+    // Without a voice, or not allowed to speak: it goes on all the same.
     words.addEventListener('end', () => {
       timer = setTimeout(goOn, 1_000);
+    });
+    words.addEventListener('error', ({ error }) => {
+      // Cut off by us, another one is told already.
+      if (error !== 'canceled' && error !== 'interrupted') timer = setTimeout(goOn, leastMs);
     });
     speechSynthesis.speak(words);
     return;
@@ -83,7 +88,11 @@ speak.addEventListener('click', () => {
   if (!on) speechSynthesis.cancel();
   setPaused(false);
 });
-pause.addEventListener('click', () => setPaused(!isPaused));
+pause.addEventListener('click', () => {
+  // On somebody else's page it goes round for ever: who hears the page hears it once they ask for it.
+  caption.setAttribute('aria-live', isPaused ? 'polite' : 'off');
+  setPaused(!isPaused);
+});
 speed.addEventListener('change', show);
 setInterval(() => {
   if (!document.hidden) void lookForMore();
