@@ -41,7 +41,7 @@ export function narrationPage({
 <body>
 <main data-feed="${feedPath}">
 <h1>${title}</h1>
-<div id="caption">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>${words.none}</p>`}</div>
+<div id="caption" aria-live="off">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>${words.none}</p>`}</div>
 <div class="controls" hidden>
 <button id="pause" type="button" data-go-on="${words.goOn}">${words.pause}</button>
 <button id="speak" type="button" aria-pressed="false">${words.speak}</button>

@@ -189,6 +189,40 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await close();
   }, 90_000);
 
+  test('what opens over a view is as readable: menu, narration, dialogs, in the light and in the dark', async () => {
+    const { page, faults, close } = await stage.visit();
+    const look = async (name: string) => {
+      const found = await axeInBothThemes(page, 'light');
+      expect(found, name).toEqual([]);
+      await page.keyboard.press('Escape');
+    };
+    const opened = [
+      ['/market/desk', 'New listing'],
+      ['/guilds', 'Found a guild'],
+      ['/guilds', 'Propose'],
+      ['/drops', 'Stop all posts'],
+      ['/operations/people', 'Invite'],
+      ['/operations/people', 'New token'],
+      ['/fleet', 'Drain'],
+    ] as const;
+    for (const [address, name] of opened) {
+      await page.goto(stage.url + address);
+      await settled(page);
+      await page.getByRole('button', { name, exact: true }).first().click();
+      await page.getByRole('dialog').waitFor();
+      await look(name);
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menu').waitFor();
+    await look('menu');
+    await page.getByRole('button', { name: 'Open the narration' }).click();
+    await page.locator('.narration-text').waitFor();
+    await look('narration');
+    expect(faults).toEqual([]);
+    await close();
+  }, 120_000);
+
   test('what was loaded is readable without a network, and nothing that was pressed then is sent later', async () => {
     const { page, context, close } = await stage.visit({ as: shop.buyer });
     await page.goto(`${stage.url}/market/licenses`);

@@ -159,7 +159,9 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
         />
       )}
       <Meter label={words.slots} value={busy} most={slots} says={`${count(busy)} / ${count(slots)}`} />
-      <p className="small">{models.join(' · ') || words.noModels}</p>
+      <p className="small">
+        <span className="faint">{words.kept}</span> {models.join(' · ') || words.noModels}
+      </p>
       <p className="faint">
         {counted(agents, 'agent')}
         {runsAs === 'simulated' && ` · ${words.simulated}`}

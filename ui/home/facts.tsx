@@ -48,7 +48,7 @@ function Facts({ of }: { of: unknown }) {
   );
 }
 
-const told = (value: unknown): string => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+const told = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
 function Row({ of }: { of: unknown }) {
   const rows = Object.entries(of as object).filter(([, value]) => value !== null && value !== '');

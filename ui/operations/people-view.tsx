@@ -12,6 +12,7 @@ import { useToasts } from '../parts/toasts.tsx';
 import { usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { NewToken } from './new-token.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
 const words = text.operations;
@@ -189,8 +190,10 @@ function Tokens() {
   const toasts = useToasts();
   const end = useWrite('DELETE /v1/tokens/{id}', { touches: ['GET /v1/tokens'] });
   const [own, setOwn] = useState<string>();
+  const [isNew, setNew] = useState(false);
   return (
-    <Section title={words.tokens}>
+    <Section title={words.tokens} acts={<Button onClick={() => setNew(true)}>{words.newToken}</Button>}>
+      {isNew && <NewToken onClose={() => setNew(false)} />}
       <p className="soft">{words.tokensText}</p>
       <Listed of={tokens} empty={<p className="faint">{words.noTokens}</p>}>
         {(items) => (
