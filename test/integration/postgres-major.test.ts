@@ -51,14 +51,7 @@ test.skipIf(notHere || lacksClusterPrograms('a new major of Postgres in a deploy
     const stage = await openClusterFleet();
     try {
       const before = await restoredFigures(stage.url('soulfra'));
-      const socket = [
-        '-h',
-        stage.data('run'),
-        '-p',
-        new URL(stage.appUrl()).searchParams.get('port')!,
-        '-U',
-        'postgres',
-      ];
+      const socket = ['-h', stage.data('run'), '-p', String(stage.site.ports.postgres), '-U', 'postgres'];
       const dump = (name: string) => stage.data('backup', `${name}.dump`);
       const databases = ['soulfra', 'temporal', 'temporal_visibility'];
       for (const name of databases) await stage.runAs(program('pg_dump'), ...socket, '-Fc', '-f', dump(name), name);
