@@ -163,7 +163,7 @@ export function promotedHostParts(site: DeploySite, machine: FleetMachine, layou
     ...hostParts(promotedSite(site, site.standby!), machine, later),
     // From then on it fences the old one, should that come back.
     ...(machine.id === site.standby!.id
-      ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous')
+      ? copyParts(site, machine, later).flatMap(({ ready: _, ...part }) => (part.name === 'synchronous' ? [part] : []))
       : []),
   ];
 }
@@ -179,7 +179,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       ...part,
       name: 'postgres',
       description: 'Copy of Postgres of Soulfra',
-      command: script('standby-postgres.sh', 'postgresql.conf', 'pg_hba.conf'),
+      command: script('standby-postgres.sh', 'standby-lost.sh', 'postgresql.conf', 'pg_hba.conf'),
       after: [],
       ready: postgresReady(site, layout.programs),
       graceSeconds: 120,
@@ -191,7 +191,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       description: 'Has Postgres of Soulfra wait for its copy',
       command: script('synchronous.sh', 'standby-sql.sh'),
       after: ['postgres'],
-      ready: isSynchronous(places.data('postgres'), 'main'),
+      ready: isSynchronous(places.data('postgres')),
       graceSeconds: 10,
       memory: '128M',
     },

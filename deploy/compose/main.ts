@@ -23,7 +23,15 @@ import {
 } from './apply-units.ts';
 import { actInContainers, type ActOnCluster, actOnHost, clusterActs } from './cluster-acts.ts';
 import { fileChanges, writeFolder } from './folder.ts';
-import { answersAt, dropOldPromotion, lossOf, markPromotion, promoteStandby, promotionIn } from './promote.ts';
+import {
+  answersAt,
+  dropOldPromotion,
+  lossOf,
+  markPromotion,
+  promoteStandby,
+  promotionIn,
+  refuseNewSecrets,
+} from './promote.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf, type HostLayout, hostParts } from './host-parts.ts';
@@ -140,6 +148,7 @@ async function run(): Promise<object> {
   const write = async () => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
+    refuseNewSecrets(folder);
     const written = await writeFolder(folder, site, files, own, image, kit.owner, given);
     if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site, site.coordination), kit.owner);
     dropOldPromotion(folder, site);
