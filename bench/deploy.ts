@@ -19,7 +19,7 @@ import {
 import { hostKit, readShipped } from '../deploy/compose/kit.ts';
 import { promoteStandby } from '../deploy/compose/promote.ts';
 import { unitFiles } from '../deploy/compose/units.ts';
-import { createApiClient } from '../deploy/embedded/api-client.ts';
+import { type ApiClient, createApiClient } from '../deploy/embedded/api-client.ts';
 import { machinesReady, seedWorld } from '../deploy/embedded/birth.ts';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
 import { onPath } from '../deploy/embedded/resolve.ts';
@@ -29,10 +29,10 @@ import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
-import { measurePromotion } from './support/deploy-promotion.ts';
+import { measurePromotion, type PromotionFigures } from './support/deploy-promotion.ts';
 import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
-import { measureUpgrade } from './support/deploy-upgrade.ts';
+import { measureUpgrade, type UpgradeFigures } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
 
 /**
@@ -41,7 +41,7 @@ import { liveOn } from './support/live-on.ts';
  * cut in mid-cycle; the coordinating box loses its power in mid-cycle. It loses its power and the disk of its Postgres, and is restored
  * from its repository: the ledger must be the same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`). Last
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
- * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
+ * reflection that the API has shown, a grant or a license that it has answered) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
  * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready`, `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
@@ -103,8 +103,42 @@ async function outside(): Promise<number> {
     only === undefined ? 'the run ended before it' : `left out by --only=${only}, or the run ended before it`;
   const reasons = Object.fromEntries(lacks.map((name) => [name, figures.why?.[name] ?? absent]));
   const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
+  const beyond = outOfBounds(figures);
+  if (beyond.length > 0) say(`out of bounds: ${beyond.join(', ')}`);
   process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
-  return code;
+  return beyond.length > 0 ? 1 : code;
+}
+
+/** Of what was measured, what may not be so. */
+function outOfBounds(figures: Figures): string[] {
+  const { promotion, upgrade: went } = figures as Figures & Partial<UpgradeFigures> & { promotion?: PromotionFigures };
+  const wanted: Record<string, unknown> = {
+    healthy: true,
+    lost: 0,
+    refused_untrusted: true,
+    restore_equal: true,
+    second_apply_changes: 0,
+    upgrade_nondeterminism: 0,
+    ready: true,
+    promoted_after_a_kill: true,
+    old_one_stays_out: true,
+  };
+  const off = (name: string, is: unknown, should: unknown) => (is === undefined || is === should ? [] : [name]);
+  return [
+    ...Object.entries(wanted).flatMap(([name, should]) => off(name, figures[name], should)),
+    ...off('promotion.synchronous.lost', promotion?.synchronous.lost, 0),
+    ...off(
+      'promotion.synchronous.acknowledged_without_standby',
+      promotion?.synchronous.acknowledged_without_standby,
+      0,
+    ),
+    ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
+    ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
+    ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
+    ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),
+    ...off('upgrade.older_refuses_newer_data', went?.older_refuses_newer_data, true),
+    ...off('upgrade.broken', went?.broken.length, 0),
+  ];
 }
 
 async function upgrade(): Promise<{ code: number; figures: Figures }> {
@@ -278,8 +312,10 @@ async function inside(there: string): Promise<number> {
     const endsAt = new Date().toISOString();
     await seedWorld(api, screen, { file: join(folder, 'config/fleet.yaml'), endsAt });
     const acknowledged = new Set<string>();
+    const deal = await dealer();
     const hear = async () => {
       for (const { id } of await api.all<{ id: string }>('/reflections')) acknowledged.add(id);
+      for (const id of await deal()) acknowledged.add(id);
     };
     const cut = Number(values.cut);
     await midway(await startCycle(), hear);
@@ -320,7 +356,10 @@ async function inside(there: string): Promise<number> {
     await machinesReady(newApi, screen, ['mainpc'], () => false);
     figures['rto_s'] = seconds(gone);
     figures['promotion_rpo_s'] = promotion.rpoSeconds;
-    const kept = new Set((await newApi.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    const kept = await keptBy(newApi);
+    figures['backup_of_promoted'] = await onCluster<object>('create', {
+      parts: promotedHostParts(site, mainpc!, layoutIn(brought)),
+    });
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
 
@@ -368,13 +407,14 @@ async function inside(there: string): Promise<number> {
     // It hands everything so far to the repository, and compares it with what can be restored.
     const drilled = await onCluster<ClusterFigures>('drill');
     figures['drill'] = { rpo_s: drilled.rpoSeconds, rto_s: drilled.rtoSeconds, rows: drilled.rows };
+    figures['scheduled_drill'] = await drillBySchedule();
     await midway(await startCycle(), hear);
     say(`box and disk are lost; ${acknowledged.size} reflections are acknowledged`);
     const lostAt = Date.now();
     await Promise.all([first.powerOff(), second.powerOff()]);
     const data = join(folder, 'data/postgres');
     for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
-    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', { args: ['--to', 'latest'] });
     figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
     await Promise.all([first.up(), second.up()]);
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
@@ -383,27 +423,86 @@ async function inside(there: string): Promise<number> {
       restored.ledger.transfers > 0 &&
       restored.ledger.hash === drilled.ledger.hash &&
       (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
-    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    const kept = await keptBy(api);
     // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
     const gone = [...acknowledged].filter((id) => !kept.has(id));
     figures['lost_with_the_disk'] = gone.length;
     for (const id of gone) acknowledged.delete(id);
   }
 
+  /** As each Sunday: by its Schedule, the worker of backups, and the gauges of the API. */
+  async function drillBySchedule(): Promise<object> {
+    const drills = async () =>
+      (await api.get<{ items: { id: string; state: string; reason: string }[] }>('/restore-drills?limit=1')).items[0];
+    const before = (await drills())?.id;
+    const script = join(repositoryRoot, 'bench/support/trigger-schedule-process.ts');
+    const part = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+    const { status, stderr } = spawnSync(process.execPath, [script, 'restore-drill'], {
+      env: part.environment,
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    if (status !== 0) throw new Error(`the Schedule of drills did not act: ${stderr}`);
+    for (const until = Date.now() + 300_000; ; await pause(1_000)) {
+      const drill = await drills();
+      if (drill !== undefined && drill.id !== before && drill.state !== 'running') {
+        if (drill.state !== 'done')
+          throw new Error(`the drill of the Schedule ended as ${drill.state}: ${drill.reason}`);
+        break;
+      }
+      if (Date.now() > until) throw new Error('no drill came of its Schedule');
+    }
+    const metrics = await (await fetch(`http://127.0.0.1:${fleet.metrics.port}/metrics`)).text();
+    const gauge = (name: string) => {
+      const found = new RegExp(`^soulfra_restore_drill_${name}_seconds(?:\\{.*\\})? (\\S+)$`, 'm').exec(metrics);
+      return found === null ? null : Number(found[1]);
+    };
+    return { rpo_s: gauge('rpo'), rto_s: gauge('rto') };
+  }
+
   /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
-  async function onCluster<Result>(...args: string[]): Promise<Result> {
-    const { environment } = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+  async function onCluster<Result>(
+    act: string,
+    {
+      args = [],
+      parts = hostParts(site, site.coordination, layoutIn(folder)),
+    }: { args?: readonly string[]; parts?: readonly HostPart[] } = {},
+  ): Promise<Result> {
+    const { environment } = parts.find(({ name }) => name === 'backup')!;
     const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
     const program = join(repositoryRoot, 'deploy/cluster/main.ts');
-    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+    const child = spawn('setpriv', [...as, process.execPath, program, act, ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let last = '';
     for await (const text of createInterface({ input: child.stdout })) last = text;
     const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
-    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    if ('failed' in told) throw new Error(`${act}: ${told.failed.message}`);
     return told.result;
+  }
+
+  /** @returns what grants credits and gives a license, and tells what was answered */
+  async function dealer(): Promise<() => Promise<string[]>> {
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const [agent] = (await api.get<{ items: { id: string }[] }>('/agents?limit=1')).items;
+    const { contentHash } = await api.post<{ contentHash: string }>(`/agents/${agent!.id}/loops`, {}, randomUUID());
+    const [kind] = (await api.get<{ items: { id: string }[] }>('/license-kinds')).items;
+    const reason = 'what a promotion must keep';
+    return async () => {
+      const grant = { userId, amount: 1, currency: 'EUR', reason };
+      const { transferId } = await api.post<{ transferId: string }>('/credits/grants', grant, randomUUID());
+      const license = { kind: kind!.id, packageHash: contentHash, reason };
+      return [transferId, (await api.post<{ id: string }>('/licenses', license, randomUUID())).id];
+    };
+  }
+
+  /** Ids of everything that may be acknowledged. */
+  async function keptBy(from: ApiClient): Promise<Set<string>> {
+    const all = await Promise.all(
+      ['/reflections', '/ledger/transfers', '/licenses'].map((path) => from.all<{ id: string }>(path)),
+    );
+    return new Set(all.flat().map(({ id }) => id));
   }
 
   async function startCycle(): Promise<string> {

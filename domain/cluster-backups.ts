@@ -122,6 +122,21 @@ export function nextBackupType(backups: readonly ClusterBackup[], keepDays: numb
   return last === undefined || now - last.timestamp.stop > days * 86_400 ? 'full' : 'diff';
 }
 
+/**
+ * Whether what a repository has no more was let go by age, and not lost: backups that it does not list, and changes before the first one
+ * that the oldest of them needs. Where it lists none, nothing was.
+ * @param path in the repository
+ */
+export function isLetGo(path: string, backups: readonly ClusterBackup[]): boolean {
+  const [top, , name = '', ...rest] = path.split('/');
+  if (backups.length === 0 || rest.length === 0) return false;
+  if (top === 'backup') return /^\d{8}-\d{6}F/.test(name) && !backups.some(({ label }) => label === name);
+  const change = /^[0-9A-F]{24}/.exec(rest.at(-1)!)?.[0];
+  const needed = backups.map(({ archive }) => archive?.start);
+  // A backup that does not say what it needs may need all.
+  return change !== undefined && needed.every((first) => !!first && change < first);
+}
+
 /** What a backup says of who made it. Characters that its command line takes. */
 export function annotationsOf(of: { id: string; origin: string; app: string; migration: string }): string[] {
   return Object.entries(of).map(([name, value]) => `--annotation=soulfra-${name}=${value}`);

@@ -306,7 +306,7 @@ export const errorTable = {
     status: 507,
     retryable: true,
     cause: 'There is not enough room for what is to be written; nothing half is left of it.',
-    mend: 'Make room, or name another folder: SOULFRA_BACKUP_FOLDER, `--to`, `--into`.',
+    mend: 'Make room (df -h), or name another folder: SOULFRA_HOME, SOULFRA_BACKUP_FOLDER, `--to`, `--into`.',
   },
   GUILD_FULL: {
     status: 409,

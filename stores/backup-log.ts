@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { DomainError } from '../domain/errors.ts';
 import { lockNumbers } from './locks.ts';
@@ -26,12 +27,17 @@ export async function openBackupLog(url: string) {
       return rows[0].id;
     },
 
-    /** Until this session ends, however it does. @throws UNAVAILABLE where another one has it */
-    async lock(): Promise<void> {
-      const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1::bigint) as taken', [
-        lockNumbers.backup,
-      ]);
-      if (!rows[0]!.taken) throw new DomainError('UNAVAILABLE', 'another backup of this fleet is being made');
+    /** Until this session ends, however it does. @throws UNAVAILABLE where another one has it for longer than that */
+    async lock(waitMs = 0): Promise<void> {
+      const until = Date.now() + waitMs;
+      for (;;) {
+        const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1::bigint) as taken', [
+          lockNumbers.backup,
+        ]);
+        if (rows[0]!.taken) return;
+        if (Date.now() >= until) throw new DomainError('UNAVAILABLE', 'another backup of this fleet is being made');
+        await pause(200);
+      }
     },
 
     /** ISO, by the clock of the database. */

@@ -3,10 +3,13 @@ import { NativeConnection } from '@temporalio/worker';
 import { createBackupActivities } from '../activities/backups.ts';
 import { readClusterPlace } from '../config/cluster-place.ts';
 import { backupEnvironment, workerEnvironment } from '../config/environment.ts';
+import { createPayloads, dataConverterOf } from '../config/payload-codec.ts';
 import { serverTls, tlsFilesChanged } from '../config/tls.ts';
+import { announcePayloadKey } from '../integrations/payload-keys.ts';
 import { openProcessLog } from '../observability/process-log.ts';
 import { runClusterPart } from './backup-part.ts';
 import { createBackupWorker } from './coordination.ts';
+import { requirePayloadKeys } from './payload-keys.ts';
 import { installRuntime } from './runtime.ts';
 
 /**
@@ -97,21 +100,32 @@ void renewed.then(() => {
   log.info('certificates were renewed: ending in order, to be started with them');
   ending.abort();
 });
+/** A key that this process has not: others, or its next start, have it. */
+const missing = Promise.withResolvers<never>();
+missing.promise.catch(() => undefined);
 installRuntime(log, { logOf: logs.of });
 try {
   const keeping = keepRepository();
   const connection = await connected();
   if (connection !== undefined) {
+    const namespace = environment.temporalNamespace;
+    // Who asks for backups may encode what it asks.
+    const payloads = createPayloads(environment.payloads, {
+      announce: (keyId) => announcePayloadKey(connection, { namespace, keyId, log }),
+      onMissing: (err) => missing.reject(err),
+    });
+    await requirePayloadKeys(connection, namespace, payloads, log);
     const worker = await createBackupWorker({
       connection,
-      namespace: environment.temporalNamespace,
+      namespace,
+      dataConverter: dataConverterOf(payloads),
       identity: `deployment/backup/${process.pid}`,
       activities: createBackupActivities({ run: runClusterPart }),
     });
     const running = worker.run();
     if (signal.aborted) worker.shutdown();
     else signal.addEventListener('abort', () => worker.shutdown(), { once: true });
-    await running;
+    await Promise.race([running, missing.promise]);
     await connection.close();
   }
   await keeping;

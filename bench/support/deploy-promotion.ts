@@ -58,6 +58,8 @@ export async function measurePromotion(options: {
   const { pair, asked, firstFolder, addresses, say } = options;
   const { first, copy, promoted } = pair;
   const { folder } = asked;
+  /** Of writers. */
+  const ends: Array<() => Promise<void>> = [];
   const promote = (told: { oldIsOff?: boolean } = {}) =>
     promoteStandby({ ...asked, fence: false, oldIsOff: false, ...told, say });
   const allOff = () => Promise.all([first.powerOff(), copy.powerOff(), promoted.powerOff()]);
@@ -68,6 +70,7 @@ export async function measurePromotion(options: {
       rmSync(at, { recursive: true, force: true });
     return { synchronous, asynchronous: await afterBeingToldNotToWait() };
   } finally {
+    for (const end of ends) await end();
     await allOff();
   }
 
@@ -110,11 +113,10 @@ export async function measurePromotion(options: {
     await writer.reaches(500);
     await copy.powerOff();
     const admin = new pg.Client({
-      host: addresses.first,
+      host: join(firstFolder, 'data/run'),
       user: 'postgres',
       database: 'postgres',
-      password: readFileSync(join(folder, 'secrets/postgres_password'), 'utf8').trim(),
-      ssl: tls(),
+      password: readFileSync(join(firstFolder, 'secrets/postgres_password'), 'utf8').trim(),
     });
     await admin.connect();
     await admin.query("alter system set synchronous_standby_names = ''");
@@ -189,6 +191,13 @@ export async function measurePromotion(options: {
       }
     };
     const running = Promise.all([1, 2, 3, 4].map(write));
+    let ended: Promise<void> | undefined;
+    const end = async () => {
+      ending = true;
+      await running;
+      await db.destroy();
+    };
+    ends.push(() => (ended ??= end()));
     return {
       db,
       acknowledged,
@@ -199,11 +208,7 @@ export async function measurePromotion(options: {
           await pause(50);
         }
       },
-      async end() {
-        ending = true;
-        await running;
-        await db.destroy();
-      },
+      end: () => (ended ??= end()),
     };
   }
 }

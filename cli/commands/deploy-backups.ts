@@ -30,6 +30,11 @@ interface Repository {
     fault: string;
   }[];
 }
+interface Verified {
+  backups: number;
+  repository: string;
+  copy: { folder: string; reason: string } | null;
+}
 interface Compared {
   tables: number;
   rows: number;
@@ -65,12 +70,7 @@ export function deployBackupCommands(deploy: Command): void {
       line(
         `${good('✔')} ${bold(label)} (${type}): ${size(record.archive.bytes)} in ${seconds.toFixed(1)} s, about ${record.rows} rows`,
       );
-      if (copy !== null)
-        line(
-          copy.reason === ''
-            ? `  copied to ${copy.folder}`
-            : `  ${warn('!')} not copied to ${copy.folder}: ${copy.reason}`,
-        );
+      if (copy !== null) line(copied(copy));
       if (deleted.length > 0) line(dim(`  let go, being older: ${deleted.join(', ')}`));
     });
 
@@ -92,6 +92,17 @@ export function deployBackupCommands(deploy: Command): void {
         ]),
       );
       line(dim(done.second === null ? done.repository : `${done.repository}, copied to ${done.second}`));
+    });
+
+  placed(deploy.command('verify'))
+    .description('read every backup and every change in the repository to its last byte, and compare the second copy')
+    .action(async (where: Where, command: Command) => {
+      const { json } = outputOf(command);
+      const { done } = await acted<Verified>('verify', where, json);
+      if (json) return printJson(done);
+      const { backups, repository, copy } = done;
+      line(`${good('✔')} ${backups} ${backups === 1 ? 'backup is' : 'backups are'} whole in ${bold(repository)}`);
+      if (copy !== null) line(copied(copy));
     });
 
   placed(deploy.command('drill'))
@@ -132,6 +143,8 @@ function acted<Done>(act: string, where: Where, json: boolean, more: readonly st
   });
 }
 
+const copied = ({ folder, reason }: { folder: string; reason: string }) =>
+  reason === '' ? `  copied to ${folder}` : `  ${warn('!')} not copied to ${folder}: ${reason}`;
 const size = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 const when = (iso: string) => `${iso.slice(0, 19).replace('T', ' ')} UTC`;
 const words = ({ tables, rows, ledger, workflows }: Compared) =>

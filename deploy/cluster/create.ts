@@ -25,6 +25,9 @@ export interface CreatedCluster {
   seconds: number;
 }
 
+/** Who keeps the second copy has the lock for some seconds of each minute. */
+const lockWaitMs = 60_000;
+
 /** Makes sure that changes have a place to go to: until then Postgres keeps them. Run again it does nothing. */
 export async function prepareRepository(place: ClusterPlace): Promise<void> {
   await openPgbackrest(place, { password: passwordOf(place) }).run('stanza-create');
@@ -45,7 +48,7 @@ export async function backUpCluster(options: {
   let id: string | undefined;
   const forget = onEnd(async () => (id === undefined ? undefined : log.failed(id, 'it was ended')));
   try {
-    await log.lock();
+    await log.lock(lockWaitMs);
     const origin = await log.origin();
     id = options.id ?? backupIdOf(await log.now());
     const repository = repositoryOf(place);
@@ -58,7 +61,10 @@ export async function backUpCluster(options: {
       before.find((backup) => saidBy(backup, 'id') === id && backup.error !== true) ??
       (await make(pgbackrest, { ...options, id, origin }, before));
     const { backups: after } = await pgbackrest.info();
-    const copy = await second(place, progress);
+    // Each week both copies are read.
+    const copy = await (made.type === 'full'
+      ? readWhole(place, pgbackrest, progress)
+      : second(place, pgbackrest, { thorough: false, progress }));
     const rows = await rowsAbout(url);
     await log.done(id, { bytes: made.info.repository.delta, rows, copyReason: copy?.reason ?? '' });
     const kept = new Set(after.map(({ label }) => label));
@@ -109,14 +115,51 @@ async function make(
 }
 
 /** What is wrong with the second copy is told and does not undo the first. */
-async function second(place: ClusterPlace, progress: Progress): Promise<CreatedCluster['copy']> {
+async function second(
+  place: ClusterPlace,
+  pgbackrest: Pgbackrest,
+  { thorough, progress }: { thorough: boolean; progress: Progress },
+): Promise<CreatedCluster['copy']> {
   if (place.second === null) return null;
   progress(`copying it to ${place.second}`);
   try {
-    await copyRepository(place);
+    await copyRepository(place, pgbackrest, { thorough });
     return { folder: place.second, reason: '' };
   } catch (err) {
     return { folder: place.second, reason: err instanceof Error ? err.message : String(err) };
+  }
+}
+
+/** The repository to its last byte, and then its second copy against it. @throws BACKUP_DAMAGED where the first is not whole */
+async function readWhole(
+  place: ClusterPlace,
+  pgbackrest: Pgbackrest,
+  progress: Progress,
+): Promise<CreatedCluster['copy']> {
+  progress('reading the repository to its last byte');
+  await pgbackrest.verify();
+  return second(place, pgbackrest, { thorough: true, progress });
+}
+
+export interface VerifiedCluster {
+  backups: number;
+  repository: string;
+  copy: CreatedCluster['copy'];
+}
+
+/** Reads both copies; what has rotten in the second is copied anew. @throws BACKUP_DAMAGED where the first is not whole */
+export async function verifyCluster(place: ClusterPlace, progress: Progress): Promise<VerifiedCluster> {
+  const url = liveUrl(place, 'soulfra');
+  const log = await openBackupLog(url);
+  try {
+    await log.lock(lockWaitMs);
+    const pgbackrest = openPgbackrest(place);
+    const { backups } = await pgbackrest.info();
+    const copy = await readWhole(place, pgbackrest, progress);
+    if (copy !== null) await tellSecondCopy(url, copy.reason);
+    return { backups: backups.length, repository: repositoryOf(place), copy };
+  } finally {
+    await log.end();
   }
 }
 
@@ -126,7 +169,7 @@ export async function keepSecondCopy(place: ClusterPlace, progress: Progress): P
   const log = await openBackupLog(url);
   try {
     await log.lock();
-    const copy = await second(place, progress);
+    const copy = await second(place, openPgbackrest(place), { thorough: false, progress });
     if (copy !== null) await tellSecondCopy(url, copy.reason);
     return copy;
   } catch (err) {

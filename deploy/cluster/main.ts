@@ -11,13 +11,13 @@ import { DomainError } from '../../domain/errors.ts';
 import { answer } from '../backup/answer.ts';
 import type { Progress } from '../backup/create.ts';
 import { onEnd } from '../backup/on-end.ts';
-import { backUpCluster, keepSecondCopy, prepareRepository } from './create.ts';
+import { backUpCluster, keepSecondCopy, prepareRepository, verifyCluster } from './create.ts';
 import { drillCluster } from './drill.ts';
 import { openPgbackrest, repositoryOf } from './pgbackrest.ts';
 import { restoreCluster } from './restore.ts';
 
 /**
- * `node deploy/cluster/main.ts prepare|create|copy|list|drill|restore`: what `soulfra deploy` and the backup part of a deployment start.
+ * `node deploy/cluster/main.ts prepare|create|copy|list|verify|drill|restore`: what `soulfra deploy` and the backup part of a deployment start.
  * It runs as the user of Postgres, beside its data. Lines of JSON on stdout: `{progress}`, then `{result}` or `{failed}`.
  */
 
@@ -51,6 +51,8 @@ async function run(): Promise<object> {
       return backUpCluster({ place, id, progress });
     case 'copy':
       return { copy: await keepSecondCopy(place, progress) };
+    case 'verify':
+      return verifyCluster(place, progress);
     case 'drill':
       return drillCluster({ place, id, progress });
     case 'list':

@@ -8,7 +8,7 @@ import {
   stanza,
   type TimelineHistory,
 } from '../../domain/cluster-backups.ts';
-import { DomainError } from '../../domain/errors.ts';
+import { DomainError, isDomainError } from '../../domain/errors.ts';
 import { fullDisk } from '../backup/folders.ts';
 import { endWithUs } from '../embedded/resolve.ts';
 
@@ -22,6 +22,8 @@ export interface Pgbackrest {
   run(command: string, args?: readonly string[], of?: string): Promise<string>;
   /** @param repository another one than that of the settings */
   info(repository?: string): Promise<Repository>;
+  /** Reads every backup and every file of changes to its last byte. @throws BACKUP_DAMAGED with what is wrong */
+  verify(): Promise<void>;
   /** Words by which Postgres fetches changes while it restores a folder. */
   restoreCommand(folder: string): string;
 }
@@ -54,6 +56,21 @@ export function openPgbackrest(place: ClusterPlace, { password }: { password?: s
       const from = repository === undefined ? [] : [`--repo1-path=${repository}`];
       const read = readRepository(await run('info', ['--output=json', ...from]));
       return { ...read, history: await newestHistory(read.archiveId, from) };
+    },
+    async verify() {
+      const said = await run('verify', ['--output=text']).catch((err: unknown) => {
+        // What cannot be unpacked ends it with an error of its own.
+        if (isDomainError(err, 'UNAVAILABLE')) throw new DomainError('BACKUP_DAMAGED', err.message, { cause: err });
+        throw err;
+      });
+      if (/^status: error/m.test(said))
+        throw new DomainError(
+          'BACKUP_DAMAGED',
+          `the repository is not whole: ${said
+            .trim()
+            .split(/\s*\n\s*/)
+            .join('; ')}`,
+        );
     },
     restoreCommand(folder) {
       const line = [...place.pgbackrest, ...general, `--pg1-path=${folder}`, 'archive-get', '%f'];

@@ -1,13 +1,14 @@
+import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
-import { stanza, clusterIdOf } from '../../domain/cluster-backups.ts';
+import { clusterIdOf, isLetGo, stanza } from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fullDisk, needRoom, syncFolder } from '../backup/folders.ts';
 import { writeText } from '../embedded/home.ts';
-import { repositoryOf } from './pgbackrest.ts';
+import { type Pgbackrest, repositoryOf } from './pgbackrest.ts';
 
 /**
  * The repository once more, in a folder of another disk or box. pgBackRest could write there itself; Postgres would then keep every change
@@ -16,51 +17,76 @@ import { repositoryOf } from './pgbackrest.ts';
 
 /** Named by what they hold and never written again, but for these: they say what there is, so they come last. */
 const isIndex = (path: string) => /(?:^|\/)(?:archive|backup)\.info(?:\.copy)?$/.test(path);
+/** Manifests of what there was: nothing is restored by them. */
+const isPast = (path: string) => /(?:^|\/)backup\.history\//.test(path);
 /** Not yet under its own name. */
 const isPart = (path: string) => path.endsWith('.pgbackrest.tmp') || path.endsWith('.part');
-/** In the first repository: where its copy is, and of which cluster, so that no other repository ever takes that one's place. */
+/** In the first repository, and gone with it: where its copy is, and of which cluster, so that no other repository ever takes that one's place. */
 const madeName = 'second-copy.json';
+const markOf = (repository: string) => join(repository, madeName);
 interface Made {
   to: string;
   clusterId: string;
+  /** Whole once: what is empty now is a disk that is not mounted. */
+  filled: boolean;
 }
 const heart = join('archive', stanza, 'archive.info');
-const heartCopy = `${heart}.copy`;
 
 export interface Copied {
   files: number;
   bytes: number;
   removed: number;
+  /** Had another content than in the first. */
+  rotten: number;
 }
 
 /**
  * Files that the first has and the second has not, and away with those that the first has let go, or that a killed execution has left
- * half. One at a time: who calls holds the lock of backups.
- * @throws UNAVAILABLE where the folder is not there, CONFLICT where it is another's, DISK_FULL where it has no room
+ * half. What the first has lost otherwise stays in the second. One at a time: who calls holds the lock of backups.
+ * @param options.thorough compares every byte, and copies anew what has rotten in the second
+ * @throws UNAVAILABLE where the folder is not there, CONFLICT where it is another's, DISK_FULL where it has no room, BACKUP_DAMAGED where
+ * the first has lost what the second has
  */
-export async function copyRepository(place: ClusterPlace): Promise<Copied> {
+export async function copyRepository(
+  place: ClusterPlace,
+  pgbackrest: Pgbackrest,
+  { thorough = false } = {},
+): Promise<Copied> {
+  const copied: Copied = { files: 0, bytes: 0, removed: 0, rotten: 0 };
   const { second } = place;
-  if (second === null) return { files: 0, bytes: 0, removed: 0 };
+  if (second === null) return copied;
   try {
     const repository = repositoryOf(place);
-    await mustBeOurs(place, second);
+    const made = await mustBeOurs(place, second);
     // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
     const files = (await filesIn(repository)).filter(({ path }) => !isPart(path));
+    const { backups } = await pgbackrest.info();
     const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
-    const copied: Copied = { files: 0, bytes: 0, removed: 0 };
     for (const { path, bytes } of inOrder(files)) {
-      if (there.get(path) === bytes && (!isIndex(path) || path === heart || path === heartCopy)) continue;
-      if (!(await copyFile(join(repository, path), join(second, path)))) continue;
+      const [from, to] = [join(repository, path), join(second, path)];
+      if (there.get(path) === bytes && !isIndex(path)) {
+        if (!thorough || (await isSame(from, to))) continue;
+        copied.rotten += 1;
+      }
+      if (!(await copyFile(from, to))) continue;
       copied.files += 1;
       copied.bytes += bytes;
     }
     const wanted = new Set(files.map(({ path }) => path));
-    for (const path of there.keys()) {
-      if (wanted.has(path)) continue;
+    const gone = [...there.keys()].filter((path) => !wanted.has(path));
+    const away = gone.filter((path) => isPart(path) || isLetGo(path, backups));
+    for (const path of away) {
       await rm(join(second, path), { force: true });
       await removeEmpty(dirname(join(second, path)), second);
       copied.removed += 1;
     }
+    const lost = gone.filter((path) => !away.includes(path) && !isPast(path));
+    if (lost.length > 0)
+      throw new DomainError(
+        'BACKUP_DAMAGED',
+        `${repository} has lost ${lost.length} files that ${second} (backup.to of fleet.yaml) still has, ${lost[0]} first: look at its disk, then bring them back: cp -an ${second}/. ${repository}/`,
+      );
+    if (!made.filled) markMade(repository, { ...made, filled: true });
     return copied;
   } catch (err) {
     throw fullDisk(err);
@@ -68,16 +94,16 @@ export async function copyRepository(place: ClusterPlace): Promise<Copied> {
 }
 
 /** What lies there is deleted where it is not in the first: so nothing is touched that the first has not made. */
-async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
+async function mustBeOurs(place: ClusterPlace, second: string): Promise<Made> {
   const repository = repositoryOf(place);
   if (!existsSync(join(repository, heart)))
     throw new DomainError('CONFLICT', `${repository} holds no repository: nothing is copied to ${second}`);
   const clusterId = clusterIdOf(await readFile(join(place.data, place.cluster, 'global/pg_control')));
-  const mark = join(place.backup, madeName);
+  const mark = markOf(repository);
   const made = existsSync(mark) ? (JSON.parse(await readFile(mark, 'utf8')) as Made) : undefined;
   const isKnown = made?.to === second && made.clusterId === clusterId;
   const isEmpty = (await namesIn(second)).length === 0;
-  if (isKnown && isEmpty)
+  if (isKnown && isEmpty && made.filled)
     throw new DomainError(
       'UNAVAILABLE',
       `${second} (backup.to of fleet.yaml) was filled once and is empty now: mount its disk; or rm ${mark} for a copy that begins anew`,
@@ -85,20 +111,17 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<void> {
   if (!isKnown && !isEmpty)
     throw new DomainError(
       'CONFLICT',
-      `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else empty it, or name another folder`,
+      `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else move that elsewhere, or name another folder`,
     );
-  const copied = join(second, heart);
-  // Written once, when a repository is made, with random bytes in it: another one is another repository of the same cluster.
-  if (existsSync(copied) && !(await readFile(copied)).equals(await readFile(join(repository, heart))))
-    throw new DomainError(
-      'CONFLICT',
-      `${repository} was made anew, and ${second} (backup.to of fleet.yaml) holds the backups of the one before: move them elsewhere for a copy that begins anew`,
-    );
-  if (!isKnown) markMade(place, { to: second, clusterId });
+  if (isKnown) return made;
+  // Before the first file of it: a killed execution is gone on with, and is no stranger's.
+  const fresh: Made = { to: second, clusterId, filled: false };
+  markMade(repository, fresh);
+  return fresh;
 }
 
-function markMade(place: ClusterPlace, made: Made): void {
-  writeText(join(place.backup, madeName), `${JSON.stringify(made)}\n`, 0o600);
+function markMade(repository: string, made: Made): void {
+  writeText(markOf(repository), `${JSON.stringify(made)}\n`, 0o600);
 }
 
 /** What a disk has of itself is left out. */
@@ -121,10 +144,12 @@ export async function bringBack(place: ClusterPlace, clusterId: string): Promise
   const { second } = place;
   if (second === null) throw new TypeError('there is no second copy');
   const repository = repositoryOf(place);
-  if (existsSync(join(repository, heart)))
+  // Whatever is there may be more than the second has.
+  const [there] = await filesIn(repository);
+  if (there !== undefined)
     throw new DomainError(
       'CONFLICT',
-      `${repository} holds a repository: restore without --second; or move it away if it is the one that is damaged`,
+      `${repository} holds files of a repository (${there.path}): restore without --second; where it is damaged, move it away: mv ${repository} ${repository}.damaged`,
     );
   const fresh = `${repository}.new`;
   try {
@@ -137,8 +162,8 @@ export async function bringBack(place: ClusterPlace, clusterId: string): Promise
     );
     for (const { path } of files) await copyFile(join(second, path), join(fresh, path));
     // It goes on as the copy of this repository; one of another cluster would never take its place.
-    markMade(place, { to: second, clusterId });
-    // A stanza that was never used is an empty folder, or one without its heart.
+    markMade(fresh, { to: second, clusterId, filled: true });
+    // Without a file in it.
     await rm(repository, { recursive: true, force: true });
     await rename(fresh, repository);
     syncFolder(place.backup);
@@ -192,6 +217,17 @@ async function copyFile(from: string, to: string): Promise<boolean> {
   await rename(beside, to);
   syncFolder(dirname(to));
   return true;
+}
+
+async function isSame(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([hashOf(one), hashOf(other)]);
+  return a === b;
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
 }
 
 async function removeEmpty(folder: string, top: string): Promise<void> {

@@ -9,6 +9,7 @@ import { output } from '../embedded/resolve.ts';
 import { readIfThere } from './folder.ts';
 import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
 import { type KitFiles, portRows } from './kit.ts';
+import { mendsFor } from './start-faults.ts';
 import { partOfUnit, unitOf } from './units.ts';
 
 /** Units of this machine, brought to what the folder says: the text of a unit that systemd has is always that of what runs. */
@@ -106,7 +107,7 @@ export async function applyUnits(options: {
       // Earlier failures count no more.
       if (active === 'failed') await must(host, ['reset-failed', unit]);
       await systemctl(host, ['start', unit], startMs).catch(async (err: Error) => {
-        throw await startFailed(host, unit, err);
+        throw await startFailed(host, folder, unit, err);
       });
     }
     up += 1;
@@ -190,14 +191,15 @@ async function statesOf(host: UnitHost, units: readonly string[]): Promise<Map<s
 }
 
 /** With its last lines, so that a wrong secret or a full disk stands in the message. */
-async function startFailed(host: UnitHost, unit: string, err: Error): Promise<DomainError> {
+async function startFailed(host: UnitHost, folder: string, unit: string, err: Error): Promise<DomainError> {
   // It ends with a code of its own where a unit does not run.
   const words = ['-c', 'systemctl "$@" || true', 'sh', ...argumentsFor(host), 'status', '--lines=8', '--full', unit];
   const said = await output('sh', words, { env: host.env, timeoutMs: 30_000 });
   const lines = said.split('\n').filter((line) => line.trim() !== '');
+  const mends = mendsFor(said, folder).map((mend) => `${mend}\n`);
   return new DomainError(
     'UNAVAILABLE',
-    `${unit} does not come up: ${err.message}\n${lines.slice(-9).join('\n')}\nMend it and apply again: what is up stays as it is.`,
+    `${unit} does not come up: ${err.message}\n${lines.slice(-9).join('\n')}\n${mends.join('')}Mend it and apply again: what is up stays as it is.`,
     { cause: err },
   );
 }

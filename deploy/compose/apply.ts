@@ -18,6 +18,7 @@ import {
 import { environmentText, readIfThere } from './folder.ts';
 import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
 import { type KitFiles, portRows, projectOf } from './kit.ts';
+import { mendsFor } from './start-faults.ts';
 
 /** What runs on this machine, brought to what the folder says. */
 
@@ -124,9 +125,10 @@ async function upFailed({ folder, kit, command, env }: Running, file: string, wh
     const args = composeArguments(command, folder, file, ['logs', '--no-color', '--tail', '5', service]);
     lines.push(`${service}:\n${(await ended(command, args, env)).text.trim()}`);
   }
+  const mends = mendsFor([why, ...lines].join('\n'), folder).map((mend) => `${mend}\n`);
   return new DomainError(
     'UNAVAILABLE',
-    `${file}: ${why.trim()}\n${lines.join('\n')}\nMend it and apply again: what is up stays as it is.`,
+    `${file}: ${why.trim()}\n${lines.join('\n')}\n${mends.join('')}Mend it and apply again: what is up stays as it is.`,
   );
 }
 

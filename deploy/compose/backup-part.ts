@@ -2,7 +2,7 @@ import type { DeploySite } from '../../domain/deploy-site.ts';
 import { archiving } from './archiving.ts';
 import { promotedClusterFile } from './cluster-files.ts';
 import type { PartOfCompose } from './compose-service.ts';
-import { clientEnvironment, type Parts } from './coordination.ts';
+import { clientEnvironment, type Parts, payloadEnvironment } from './coordination.ts';
 import { backupImage } from './images.ts';
 import { containerPlaces } from './places.ts';
 
@@ -16,9 +16,13 @@ export function backupParts(site: DeploySite, { promoted = false } = {}): Parts 
   const settings = promoted ? promotedClusterFile : 'cluster.json';
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
-    environment: { ...clientEnvironment(site, 'api'), SOULFRA_CLUSTER_FILE: places.config(settings) },
+    environment: {
+      ...clientEnvironment(site, 'api'),
+      SOULFRA_CLUSTER_FILE: places.config(settings),
+      ...payloadEnvironment(site, places.secret('payload_keys')),
+    },
     configs: [settings, 'postgresql.conf', ...archiving.configs],
-    secrets: ['database_url', 'redis_url', 'postgres_password', ...archiving.secrets],
+    secrets: ['database_url', 'redis_url', 'postgres_password', 'payload_keys', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
     ...(to === undefined ? {} : { binds: [{ source: to, target: places.second(to) }] }),
     // A cluster that is tried out needs it as the real one does.

@@ -277,7 +277,11 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       name: 'backup',
       description: 'Backups of Soulfra',
       command: [node, `${layout.root}/workers/backup-main.ts`],
-      environment: { ...ours('api'), SOULFRA_CLUSTER_FILE: places.config('cluster.json') },
+      environment: {
+        ...ours('api'),
+        SOULFRA_CLUSTER_FILE: places.config('cluster.json'),
+        ...payloadEnvironment(site, places.secret('payload_keys')),
+      },
       after: ['postgres', 'temporal-namespace'],
       data: ['backup'],
       ...(site.fleet.backup.to === undefined ? {} : { writes: [site.fleet.backup.to] }),

@@ -82,7 +82,7 @@ export function promotedParts(site: DeploySite, standby: FleetMachine): Parts {
   };
 }
 
-/** While the first one is away the copy is ready to be promoted all the same. */
+/** A copy whose first one is dead comes up all the same, and can be promoted. */
 export function isSynchronous(base: string): string[] {
   return ['/bin/sh', '-c', `grep -qE '^(synchronous|unheard) ' ${base}/${lastWordFile}`];
 }
@@ -266,17 +266,30 @@ function standbyLost(site: DeploySite, at: StandbyPlaces): string {
   ].join('\n');
 }
 
-/** `standby-sql.sh own|primary SQL`: asks the copy, or the first one. `mark`: from now on it may start as a first one. `word`: the last word. */
+/**
+ * `standby-sql.sh own|primary SQL`: asks the copy, or the first one. `fenced`: whether a commit there waits. `promote`: as whose the
+ * data are, so that no role needs a right for it. `mark`: from now on it may start as a first one. `word`: the last word.
+ */
 function standbySql(site: DeploySite, at: StandbyPlaces): string {
+  const primary = connection(site, at, site.addresses[site.coordination.id]!);
+  const data = `${at.base}/${at.data}`;
   return [
     ...opening(at),
     'case $1 in',
     `  own) to='${connection(site, at, at.own)}' ;;`,
-    `  primary) to='${connection(site, at, site.addresses[site.coordination.id]!)}' ;;`,
+    `  primary) to='${primary}' ;;`,
+    '  fenced)',
+    `    timeout 3 "$bin/psql" '${primary} dbname=postgres' -qAtX -v ON_ERROR_STOP=1 -c "select pg_logical_emit_message(true, 'soulfra', 'fenced')" > /dev/null && code=0 || code=$?`,
+    '    case $code in 0) echo f ;; 124) echo t ;; *) exit "$code" ;; esac',
+    '    exit ;;',
+    '  promote)',
+    '    as=()',
+    `    if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid="$(stat -c %u ${data})" --regid="$(stat -c %g ${data})" --clear-groups --); fi`,
+    `    exec "\${as[@]}" "$bin/pg_ctl" promote --pgdata ${data} --wait --timeout 120 --silent ;;`,
     // Before Postgres takes away, for good, what says that it is a copy.
-    `  mark) touch ${at.base}/${at.data}.promoted; sync ${at.base}/${at.data}.promoted ${at.base}; exit ;;`,
+    `  mark) touch ${data}.promoted; sync ${data}.promoted ${at.base}; exit ;;`,
     `  word) cat ${at.base}/${lastWordFile} 2> /dev/null || true; exit ;;`,
-    '  *) echo "own, primary, mark or word" >&2; exit 2 ;;',
+    '  *) echo "own, primary, fenced, promote, mark or word" >&2; exit 2 ;;',
     'esac',
     'exec "$bin/psql" "$to dbname=postgres" -qAtX -v ON_ERROR_STOP=1 -c "$2"',
     '',
@@ -297,7 +310,7 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     `# ${generatedHead}`,
     'set -euo pipefail',
     `word=${at.base}/${lastWordFile}`,
-    '# While this machine was away itself, the first one may have been told to wait no more.',
+    '# While this was away itself, the first one may have been told to wait no more.',
     'if [ -e "$word" ]; then',
     '  sed "s/^synchronous /unheard /" "$word" > "$word.new"',
     '  mv -f "$word.new" "$word"',

@@ -169,7 +169,7 @@ function postgresPart(options: PostgresOptions, data: string, runAs: RunAs | und
     graceMs: 30_000,
     startAttempts: 8,
     readyWithinMs: 60_000,
-    ready: () => canConnect(url),
+    ready: () => canConnect(url, options.folder),
     beforeStart: () => clearStaleLock(data),
   };
 }
@@ -178,14 +178,24 @@ export function postgresUrl(at: { port: number; password: string; database: stri
   return `postgres://${postgresRole}:${encodeURIComponent(at.password)}@127.0.0.1:${at.port}/${at.database}`;
 }
 
-async function canConnect(url: string): Promise<boolean> {
+/** SQLSTATE invalid_password. */
+const invalidPassword = '28P01';
+
+/** @throws CONFLICT where it is up and takes another password: no waiting mends that */
+async function canConnect(url: string, folder: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
   try {
     await client.connect();
     await client.query('select 1');
     return true;
-  } catch {
+  } catch (err) {
+    if ((err as { code?: string }).code === invalidPassword)
+      throw new DomainError(
+        'CONFLICT',
+        `the secret is wrong: ${join(dirname(folder), 'secrets.json')} has another postgresPassword than the data in ${folder}. Put the file back that the data was made with; a backup has it (soulfra restore newest). Nothing was changed`,
+        { cause: err },
+      );
     // "Not yet" while it recovers; the last lines of its log are shown if it stays so.
     return false;
   } finally {

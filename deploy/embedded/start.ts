@@ -8,6 +8,7 @@ import { type CycleFigures, runCycle } from './cycle.ts';
 import { followMachines } from './follow-machines.ts';
 import { type Env, given, openHome, readSecretFiles } from './home.ts';
 import { finishSwap } from './home-swap.ts';
+import { needRoomToStart } from './room.ts';
 import { lastScreen } from './last-screen.ts';
 import { endLeftovers, recordParts } from './leftovers.ts';
 import { sweepScratch } from './scratch-folders.ts';
@@ -26,6 +27,7 @@ import { appStamp, readStamp, refuseNewerData, writeStamp } from './version.ts';
 import { onEnding } from './ending.ts';
 import { createEdgeControl } from './edge.ts';
 import { homeEnvironment } from '../../config/environment.ts';
+import { fullDisk } from '../backup/folders.ts';
 import { parseFleet } from '../../config/fleet-file.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
 import { type Fleet, metricsSchema } from '../../domain/fleet.ts';
@@ -35,8 +37,10 @@ import { workerMetricsPorts } from '../../domain/metrics-ports.ts';
 async function start(options: StartOptions, env: Env): Promise<void> {
   const cwd = process.cwd();
   const screen = createScreen(options.json ? process.stderr : process.stdout);
-  const kept = finishSwap(resolve(cwd, homeEnvironment(env).home));
+  const dir = resolve(cwd, homeEnvironment(env).home);
+  const kept = finishSwap(dir);
   if (kept !== undefined) screen.line(`  ended a restore that was cut off; what was there before: ${kept}`);
+  needRoomToStart(dir);
   const home = openHome(env, cwd);
   const left = await endLeftovers(home);
   if (left.length > 0) screen.line(`  ended what a killed start had left: ${left.join(', ')}`);
@@ -221,8 +225,9 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     );
     if (!options.once) return;
     await ending.end((cycle?.failed ?? 0) > 0 ? 1 : 0, options.json ? JSON.stringify(cycle) : undefined);
-  } catch (err) {
+  } catch (thrown) {
     if (ending.begun()) return;
+    const err = fullDisk(thrown);
     screen.line([`✖ ${err instanceof Error ? err.message : String(err)}`, ...mendOf(err)].join('\n  '));
     await ending.end(1);
   }

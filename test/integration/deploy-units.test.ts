@@ -1,8 +1,14 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { applyUnits, unitChanges, type UnitHost } from '../../deploy/compose/apply-units.ts';
+import { loadFleetFile } from '../../config/fleet-file.ts';
+import { applyUnits, refuseHostFaults, unitChanges, type UnitHost } from '../../deploy/compose/apply-units.ts';
+import { unitOf } from '../../deploy/compose/units.ts';
+import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { deploySite } from '../../domain/deploy-site.ts';
 import { isDomainError } from '../../domain/errors.ts';
+import { mountSmall } from '../support/backup-stage.ts';
 import { lacksSystemd, startSystemdHost, type SystemdHost } from '../support/systemd.ts';
 
 /** Shaped as the kit's own: each in its folder, up once its ready file is there. */
@@ -112,6 +118,37 @@ describe.skipIf(lacksSystemd('units of the kit are applied by a real systemd'))(
     expect(await apply(units({ 'soulfra-kit-other.service': undefined }))).toEqual([
       { unit: 'soulfra-kit-api.service', action: 'change' },
     ]);
+  });
+
+  test('a port that is taken, a disk without room and a card that is not there are named at once, and no unit is made', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const disk = join(systemd.folder, 'disk');
+    const unmount = await mountSmall(disk, 16);
+    try {
+      const fleet = structuredClone(loadFleetFile(join(repositoryRoot, 'fleet.yaml')));
+      fleet.machines = fleet.machines.slice(1);
+      fleet.deploy.ports.postgres = port;
+      fleet.machines[0]!.modelServer = { kind: 'ollama', url: 'http://127.0.0.1:11434', sequences: 1 };
+      const site = deploySite(fleet);
+      const wanted = new Map(['postgres', 'worker'].map((part) => [unitOf(part), unitText(disk, part)]));
+      const asked = { folder: disk, wanted, host: { ...host, env: { ...host.env, PATH: '/usr/bin:/bin' } } };
+      const refused = await refuseHostFaults(site, site.coordination, asked).catch((err: unknown) => err);
+      const lines = isDomainError(refused, 'CONFLICT') ? refused.message.split('\n') : [];
+      expect(lines).toEqual([
+        'nothing was changed:',
+        expect.stringMatching(new RegExp(`port ${port} at 127\\.0\\.0\\.1 is taken, postgres needs it.*ss -ltnp`)),
+        ...(unmount === undefined
+          ? []
+          : [expect.stringMatching(/the disk of .* has 0\.0 GB left, 5\.0 GB are needed: make room/)]),
+        expect.stringMatching(/1 GPU in fleet\.yaml, but nvidia-smi is not on this host: install its driver/),
+      ]);
+      expect([...wanted.keys()].filter((unit) => existsSync(join(systemd.unitFolder, unit)))).toEqual([]);
+    } finally {
+      server.close();
+      await unmount?.();
+    }
   });
 
   test('units of another folder are left alone', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PartView } from '../../deploy/embedded/parts.ts';
 import { isAlive, processRef } from '../../deploy/embedded/processes.ts';
 import type { Services } from '../../deploy/embedded/services.ts';
+import { mountSmall } from '../support/backup-stage.ts';
 import { lacks } from '../support/not-run.ts';
 
 interface Up {
@@ -105,6 +106,39 @@ test('a second start in the same folder is refused and harms nothing', async () 
   const { up } = await bringUp();
   await expect(bringUp()).rejects.toThrow(/already runs here as process \d+/);
   expect(livingOf(pids(up))).toHaveLength(3);
+});
+
+test('secrets that are not those of the data are named at once with their mend, and the data stays', async () => {
+  const first = await bringUp();
+  await query(first.up.services.databaseUrl, 'create table kept as select 297 as agents');
+  first.child.kill('SIGTERM');
+  await once(first.child, 'exit');
+  const file = join(folder, 'secrets.json');
+  const right = readFileSync(file, 'utf8');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(right), postgresPassword: 'x'.repeat(32) }));
+  await expect(bringUp()).rejects.toThrow(/the secret is wrong: .*secrets\.json .*Put the file back/);
+  writeFileSync(file, right);
+  const { up } = await bringUp();
+  expect(await query(up.services.databaseUrl, 'select agents from kept')).toEqual([{ agents: 297 }]);
+});
+
+test('npm start on a disk without room says what it needs, and leaves nothing there', async ({ skip }) => {
+  const unmount = await mountSmall(folder, 16);
+  const row = { test: 'a disk that is full', needs: 'a user who may mount', command: 'run it as root', excused: true };
+  if (lacks(row, unmount !== undefined)) skip();
+  try {
+    const program = fileURLToPath(new URL('../../deploy/embedded/start.ts', import.meta.url));
+    const home = join(folder, 'soulfra');
+    const child = spawn(process.execPath, [program], { env: { ...process.env, SOULFRA_HOME: home } });
+    let told = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (told += text));
+    child.stdout.resume();
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(told).toMatch(/the data of .* needs about 1\d+ MB .*\nMake room/);
+    expect(existsSync(home)).toBe(false);
+  } finally {
+    await unmount?.();
+  }
 });
 
 test('each server that is killed comes back with its data', async () => {

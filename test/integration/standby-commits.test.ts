@@ -9,7 +9,7 @@ import { createParts, type Parts } from '../../deploy/embedded/parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { postgresUrl, preparePostgres, resolvePostgres } from '../../deploy/embedded/postgres.ts';
 import { openSecrets } from '../../deploy/embedded/secrets.ts';
-import { createDatabase, type Database } from '../../stores/database.ts';
+import { createDatabase, type Database, preparedStatement } from '../../stores/database.ts';
 
 /** A Postgres of its own: what it waits for holds for all of its databases. */
 
@@ -18,6 +18,7 @@ let parts: Parts;
 let admin: pg.Client;
 let watch: pg.Client;
 let db: Database;
+let url: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'soulfra-standby-'));
@@ -35,7 +36,7 @@ beforeAll(async () => {
   const at = { port: await freePort(), password: openSecrets(home).postgresPassword };
   const settings = { wal_level: 'replica', max_wal_senders: '2', synchronous_commit: 'on' };
   await parts.start(await preparePostgres({ binaries: found, folder: home.path('postgres'), env, settings, ...at }));
-  const url = postgresUrl({ ...at, database: 'postgres' });
+  url = postgresUrl({ ...at, database: 'postgres' });
   admin = new pg.Client({ connectionString: url });
   await admin.connect();
   watch = new pg.Client({ connectionString: url });
@@ -99,10 +100,35 @@ test('a commit that no standby confirmed is no success', async () => {
   });
   await breakOff();
   await bare;
-  // Nobody breaks it off: it waits longer than a statement may last, and is no success either.
-  await expect(sql`insert into written values ('waits')`.execute(db)).rejects.toThrow('timeout');
-
   await waitFor('');
   await sql`insert into written values ('later')`.execute(db);
   expect((await sql<{ id: string }>`select id from written where id = 'later'`.execute(db)).rows).toHaveLength(1);
 });
+
+test('who waits for a standby longer than a query may last has failed, and nobody waits behind it', async () => {
+  await waitFor('nobody');
+  const two = createDatabase({ url, name: 'two', connections: 2, onIdleError: () => undefined });
+  const beat = preparedStatement<{ one: number }>('beat', 'select 1 as one');
+  const reads = () => sql`select 1`.execute(two);
+  try {
+    await Promise.all([reads(), reads()]);
+    const begun = Date.now();
+    const gaveUp = two.transaction().execute((trx) => sql`insert into written values ('waits')`.execute(trx));
+    await expect(gaveUp).rejects.toThrow('timeout');
+    const oneWait = Date.now() - begun;
+    // Its undo does not wait as long once more.
+    expect(oneWait).toBeLessThan(20_000);
+    for (let n = 0; n < 5; n += 1) await reads();
+    await expect(sql`insert into written values ('waits too')`.execute(two)).rejects.toThrow('timeout');
+    // Both wait now; what renews leases has a connection of its own.
+    await expect(reads()).rejects.toThrow('timeout');
+    expect(await beat(two, [])).toEqual([{ one: 1 }]);
+
+    await waitFor('');
+    await expect.poll(() => reads().then(() => 'read'), { timeout: 20_000 }).toBe('read');
+    const { rows } = await sql<{ id: string }>`select id from written where id like 'waits%' order by id`.execute(two);
+    expect(rows.map(({ id }) => id)).toEqual(['waits', 'waits too']);
+  } finally {
+    await two.destroy();
+  }
+}, 90_000);

@@ -15,13 +15,19 @@ const screen = createScreen(process.stderr);
 const left = await endLeftovers(home);
 const parts = createParts({ home, onEvent: (text) => screen.line(text), onFailed: (_part, why) => screen.line(why) });
 onEnding({ screen, parts, last: () => undefined });
-const services = await startServices({
-  home,
-  env,
-  ports: await takePorts(home, testRange),
-  secrets: openSecrets(home),
-  parts,
-  screen,
-  data: undefined,
-});
-process.stdout.write(`${JSON.stringify({ left, services, parts: parts.list() })}\n`);
+try {
+  const services = await startServices({
+    home,
+    env,
+    ports: await takePorts(home, testRange),
+    secrets: openSecrets(home),
+    parts,
+    screen,
+    data: undefined,
+  });
+  process.stdout.write(`${JSON.stringify({ left, services, parts: parts.list() })}\n`);
+} catch (err) {
+  screen.line(err instanceof Error ? err.message : String(err));
+  await parts.stopAll();
+  process.exitCode = 1;
+}

@@ -9,7 +9,9 @@ import {
   type Repository,
   refuseForeign,
   restoreTargetOf,
+  type ClusterBackup,
   clusterIdOf,
+  isLetGo,
   targetArguments,
 } from '../../domain/cluster-backups.ts';
 import { judgeArchive } from '../../domain/health-rules.ts';
@@ -68,6 +70,36 @@ test('a full one is made first, after a week, and as often as backups are let go
   expect(nextBackupType(three.backups, 1, begin + day)).toBe('full');
   const damaged = readRepository(written([{ label: 'F', type: 'full', stop: begin, error: true }]));
   expect(nextBackupType(damaged.backups, 7, begin + 60)).toBe('full');
+});
+
+test('gone by age is a backup that is not listed, and changes before the first that the oldest needs; all else is lost', () => {
+  const needs = (label: string, start: string | null): ClusterBackup => ({
+    ...three.backups[0]!,
+    label,
+    archive: { start },
+  });
+  const kept = [
+    needs('20261108-013000F', '0000000200000001000000A0'),
+    needs('20261115-013000F', '000000020000000200000001'),
+  ];
+  const goes = (path: string, backups = kept) => isLetGo(path, backups);
+  const change = (name: string) => `archive/soulfra/18-1/${name.slice(0, 16)}/${name}-0badc0de.zst`;
+  expect(goes('backup/soulfra/20261101-013000F/bundle/1')).toBe(true);
+  expect(goes('backup/soulfra/20261101-013000F_20261102-013000D/backup.manifest')).toBe(true);
+  expect(goes('backup/soulfra/20261108-013000F/bundle/1')).toBe(false);
+  expect(goes(change('00000002000000010000009F'))).toBe(true);
+  expect(goes(change('000000010000000900000001'))).toBe(true);
+  expect(goes(change('0000000200000001000000A0'))).toBe(false);
+  expect(goes(change('0000000200000001000000A1'))).toBe(false);
+  for (const path of [
+    'backup/soulfra/backup.info',
+    'archive/soulfra/archive.info',
+    'archive/soulfra/18-1/00000002.history',
+  ])
+    expect(goes(path)).toBe(false);
+  // Where the list itself is lost, nothing was let go.
+  expect(goes('backup/soulfra/20261101-013000F/bundle/1', [])).toBe(false);
+  expect(goes(change('000000010000000900000001'), [needs('20261108-013000F', null)])).toBe(false);
 });
 
 describe('what is restored', () => {

@@ -11,6 +11,7 @@ import { readYaml } from '../../config/imports/located-yaml.ts';
 import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
 import { environmentText, fileChanges, writeFolder } from '../../deploy/compose/folder.ts';
+import { mendsFor } from '../../deploy/compose/start-faults.ts';
 import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { composeKit, hostKit, portRows, projectOf, readShipped } from '../../deploy/compose/kit.ts';
@@ -83,8 +84,8 @@ test('payloads are encoded where the file says so, by keys that every part has t
   };
   for (const isOn of [false, true]) {
     const parts = partsOf(isOn);
-    const readers = parts.filter(({ service }) => service === 'api' || service === 'worker');
-    expect(readers).toHaveLength(3);
+    const readers = parts.filter(({ service }) => ['api', 'worker', 'backup'].includes(service));
+    expect(readers).toHaveLength(4);
     for (const { environment } of readers)
       expect([environment['SOULFRA_PAYLOAD_KEYS_FILE'], environment['SOULFRA_PAYLOAD_CODEC']]).toEqual([
         '/run/secrets/payload_keys',
@@ -456,6 +457,21 @@ describe('the host', () => {
     ]);
     expect(await gpuFaults(reference.machines[0]!, { PATH: '' }, true)).toEqual([]);
   });
+});
+
+test('what a part says on its way down is named with its mend', () => {
+  const mends = (said: string) => mendsFor(said, '/srv/kit');
+  expect(mends('error: password authentication failed for user "soulfra"')).toEqual([
+    expect.stringMatching(/^the secret is wrong: \/srv\/kit\/secrets\/soulfra_password .*Put it back/),
+  ]);
+  expect(mends('WRONGPASS invalid username-password pair')).toEqual([expect.stringMatching(/redis_password/)]);
+  expect(mends('could not extend file: No space left on device')).toEqual([
+    expect.stringMatching(/^the disk is full.*df -h/),
+  ]);
+  expect(mends('listen EADDRINUSE: address already in use 127.0.0.1:17000')).toEqual([
+    expect.stringMatching(/ss -ltnp/),
+  ]);
+  expect(mends('ready')).toEqual([]);
 });
 
 describe('units of systemd', () => {
