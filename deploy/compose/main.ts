@@ -36,7 +36,7 @@ import {
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostParts } from './host-parts.ts';
-import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
+import { composeKit, hostKit, type KitFiles, portRows, promotedFile, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
 import { promotedFolder } from './standby.ts';
 import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-host.ts';
@@ -297,7 +297,7 @@ async function broughtHere(
       );
     const done = await (isOfUnits
       ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: 'standby.yaml' }));
+      : actInContainers({ ...asked, file: promotedFile }));
     return { folder, units: isOfUnits, done };
   }
   const about = { folder, machine: machine.id, files: [], made: [], containers: [], units: [] };
@@ -359,7 +359,7 @@ async function promote(
     const asked = askedOf('backup', folder, {});
     const backup = isOfUnits
       ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: 'standby.yaml' });
+      : actInContainers({ ...asked, file: promotedFile });
     // It is the first one all the same, and has none yet: told, not undone.
     const unsaved = await backup.then(
       () => null,
