@@ -338,6 +338,13 @@ async function inside(there: string): Promise<number> {
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
     figures['power_back_s'] = seconds(dark);
 
+    await midway(await startCycle(), hear);
+    await second.powerOff();
+    say('the other box has no power; nothing is acknowledged until it is back');
+    await pause(15_000);
+    await second.up();
+    await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
+
     await loseTheDisk(acknowledged, hear);
 
     await midway(await startCycle(), hear);
@@ -356,6 +363,8 @@ async function inside(there: string): Promise<number> {
     await machinesReady(newApi, screen, ['mainpc'], () => false);
     figures['rto_s'] = seconds(gone);
     figures['promotion_rpo_s'] = promotion.rpoSeconds;
+    // What is written there is kept there.
+    for (const id of await deal(newApi)) acknowledged.add(id);
     const kept = await keptBy(newApi);
     figures['backup_of_promoted'] = await onCluster<object>('create', {
       parts: promotedHostParts(site, mainpc!, layoutIn(brought)),
@@ -483,17 +492,17 @@ async function inside(there: string): Promise<number> {
   }
 
   /** @returns what grants credits and gives a license, and tells what was answered */
-  async function dealer(): Promise<() => Promise<string[]>> {
+  async function dealer(): Promise<(at?: ApiClient) => Promise<string[]>> {
     const { userId } = await api.get<{ userId: string }>('/me');
     const [agent] = (await api.get<{ items: { id: string }[] }>('/agents?limit=1')).items;
     const { contentHash } = await api.post<{ contentHash: string }>(`/agents/${agent!.id}/loops`, {}, randomUUID());
     const [kind] = (await api.get<{ items: { id: string }[] }>('/license-kinds')).items;
     const reason = 'what a promotion must keep';
-    return async () => {
+    return async (at = api) => {
       const grant = { userId, amount: 1, currency: 'EUR', reason };
-      const { transferId } = await api.post<{ transferId: string }>('/credits/grants', grant, randomUUID());
+      const { transferId } = await at.post<{ transferId: string }>('/credits/grants', grant, randomUUID());
       const license = { kind: kind!.id, packageHash: contentHash, reason };
-      return [transferId, (await api.post<{ id: string }>('/licenses', license, randomUUID())).id];
+      return [transferId, (await at.post<{ id: string }>('/licenses', license, randomUUID())).id];
     };
   }
 
