@@ -163,7 +163,7 @@ export function promotedHostParts(site: DeploySite, machine: FleetMachine, layou
     ...hostParts(promotedSite(site, site.standby!), machine, later),
     // From then on it fences the old one, should that come back.
     ...(machine.id === site.standby!.id
-      ? copyParts(site, machine, later).flatMap(({ ready: _, ...part }) => (part.name === 'synchronous' ? [part] : []))
+      ? copyParts(site, machine, later).filter(({ name }) => name === 'synchronous')
       : []),
   ];
 }
@@ -191,7 +191,8 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       description: 'Has Postgres of Soulfra wait for its copy',
       command: script('synchronous.sh', 'standby-sql.sh'),
       after: ['postgres'],
-      ready: isSynchronous(places.data('postgres')),
+      // Of a promoted one nobody asks that.
+      ...(layout.promoted ? {} : { ready: isSynchronous(places.data('postgres')) }),
       graceSeconds: 10,
       memory: '128M',
     },
