@@ -19,7 +19,7 @@ import {
 } from './containers.ts';
 import { environmentText, fittedCpus, readIfThere } from './folder.ts';
 import { diskFaults, gpuFaults, portsTaken, refuseFaults, secondFaults } from './host-checks.ts';
-import { type KitFiles, portRows } from './kit.ts';
+import { type KitFiles, portRows, projectOf } from './kit.ts';
 import { mendsFor } from './start-faults.ts';
 
 /** What runs on this machine, brought to what the folder says. */
@@ -70,8 +70,7 @@ export async function applyContainers(options: {
   const names = new Set(before.found.filter(({ state }) => state === 'running').map(({ service }) => service));
   const rows = portRows(site).filter(
     ({ file, service }) =>
-      files.includes(file) &&
-      before.wanted.some((want) => want.file === file && want.service === service) &&
+      before.wanted.some((want) => projectOf(want.file) === projectOf(file) && want.service === service) &&
       // On the host's network Docker knows no ports: a part that runs holds its own.
       !names.has(service),
   );

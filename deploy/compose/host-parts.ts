@@ -184,7 +184,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       ...part,
       name: 'postgres',
       description: 'Copy of Postgres of Soulfra',
-      command: script('standby-postgres.sh', 'postgresql.conf', 'pg_hba.conf'),
+      command: script('standby-postgres.sh', 'standby-lost.sh', 'postgresql.conf', 'pg_hba.conf'),
       after: [],
       ready: postgresReady(site, layout.programs),
       graceSeconds: 120,
@@ -197,7 +197,8 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       description: 'Has Postgres of Soulfra wait for its copy',
       command: script('synchronous.sh', 'standby-sql.sh'),
       after: ['postgres'],
-      ready: isSynchronous(places.data('postgres'), 'main'),
+      // Of a promoted one nobody asks that.
+      ...(layout.promoted ? {} : { ready: isSynchronous(places.data('postgres')) }),
       graceSeconds: 10,
       memory: '128M',
     },

@@ -37,6 +37,9 @@ const madeSecrets: Readonly<Record<string, () => string>> = {
   operator_token: () => `sfr_${randomBytes(24).toString('base64url')}`,
 };
 
+/** Of the kit's folder. Who may take over needs them all: most are of the data, or of what is sealed in it. */
+export const secretFiles = Object.keys(madeSecrets).map((name) => `secrets/${name}`);
+
 export interface Owner {
   uid: number;
   gid: number;

@@ -24,12 +24,20 @@ import {
 } from './apply-units.ts';
 import { actInContainers, type ActOnCluster, actOnHost, clusterActs } from './cluster-acts.ts';
 import { fileChanges, writeFolder } from './folder.ts';
-import { answersAt, dropOldPromotion, lossOf, markPromotion, promoteStandby, promotionIn } from './promote.ts';
+import {
+  answersAt,
+  dropOldPromotion,
+  lossOf,
+  markPromotion,
+  promoteStandby,
+  promotionIn,
+  refuseNewSecrets,
+} from './promote.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostParts } from './host-parts.ts';
 import { isSpread, type RingPrints, ringPrints, rotateKeys } from './key-rotation.ts';
-import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
+import { composeKit, hostKit, type KitFiles, portRows, promotedFile, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
 import { promotedFolder } from './standby.ts';
 import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-host.ts';
@@ -145,6 +153,7 @@ async function run(): Promise<object> {
   const write = async (made = kit) => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
+    refuseNewSecrets(folder);
     const written = await writeFolder(folder, site, made.files, made.own, made.image, kit.owner, given);
     if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site, site.coordination), kit.owner);
     dropOldPromotion(folder, site);
@@ -321,7 +330,7 @@ async function broughtHere(
       );
     const done = await (isOfUnits
       ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: 'standby.yaml' }));
+      : actInContainers({ ...asked, file: promotedFile }));
     return { folder, units: isOfUnits, done };
   }
   const about = { folder, machine: machine.id, files: [], made: [], containers: [], units: [] };
@@ -383,7 +392,7 @@ async function promote(
     const asked = askedOf('backup', folder, {});
     const backup = isOfUnits
       ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: 'standby.yaml' });
+      : actInContainers({ ...asked, file: promotedFile });
     // It is the first one all the same, and has none yet: told, not undone.
     const unsaved = await backup.then(
       () => null,

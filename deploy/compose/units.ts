@@ -13,6 +13,7 @@ import {
   promotedHostParts,
 } from './host-parts.ts';
 import type { KitFiles } from './kit.ts';
+import { secretFiles } from './made-once.ts';
 import { generatedHead } from './server-files.ts';
 import { promotedFolder } from './standby.ts';
 
@@ -58,6 +59,7 @@ export function unitFiles(site: DeploySite, layout: HostLayout, config: KitFiles
     const needed = [
       ...own.keys(),
       ...settings.map(([path]) => path),
+      ...(machine.id === site.standby?.id ? secretFiles : []),
       ...(site.standby === undefined ? [] : ['config/fleet.yaml']),
       ...madeFilesIn([JSON.stringify([...own.values()]), ...settings.map(([, text]) => text)], layout.folder),
     ];
