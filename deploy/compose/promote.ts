@@ -225,7 +225,8 @@ async function silent({ site, standby, host, oldIsOff }: PromoteOptions): Promis
   const replayed = await host.ask(
     'own',
     // One that has replayed nothing since it began knows at least of when its last checkpoint is.
-    'select extract(epoch from coalesce(pg_last_xact_replay_timestamp(), (select checkpoint_time from pg_control_checkpoint())))::bigint',
+    // A commit takes its time before its place among the others, so some of the last second may be missing.
+    'select floor(extract(epoch from coalesce(pg_last_xact_replay_timestamp(), (select checkpoint_time from pg_control_checkpoint())))::numeric - 1)::bigint',
   );
   // As long as it waited for the copy, the copy has all that it acknowledged.
   const since = Math.max(Number(replayed), unheard ? Number(at) : 0);

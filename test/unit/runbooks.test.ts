@@ -57,3 +57,22 @@ test.each(names)('%s says whether it was run', (name) => {
   const [, , said] = readFileSync(join(folder, name), 'utf8').split('\n');
   expect(said).toMatch(/^(Run here: |Not run here yet: ).{10,}/);
 });
+
+test('each alert that Prometheus is given names its section, which has numbered steps', () => {
+  const sections = new Map(
+    readFileSync(join(repositoryRoot, 'docs/runbooks.md'), 'utf8')
+      .split(/^## /m)
+      .slice(1)
+      .map((section) => [section.split('\n')[0]!.toLowerCase().replaceAll(' ', '-'), section]),
+  );
+  const rules = join(repositoryRoot, 'deploy/prometheus/rules');
+  const alerts = readdirSync(rules).flatMap((file) =>
+    readFileSync(join(rules, file), 'utf8')
+      .split(/^ *- alert: /m)
+      .slice(1)
+      .map((text) => ({ name: text.split('\n')[0]!, page: /^ *runbook: docs\/runbooks\.md#(\S+)$/m.exec(text)?.[1] })),
+  );
+  expect(alerts.length).toBeGreaterThan(40);
+  const lacking = alerts.filter(({ page }) => !/^1\. /m.test(sections.get(page ?? '') ?? ''));
+  expect(lacking).toEqual([]);
+});
