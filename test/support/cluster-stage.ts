@@ -23,7 +23,7 @@ import type { Part } from './backup-stage.ts';
 const needed = ['postgres', 'initdb', 'pg_ctl', 'psql', 'pgbackrest', 'flock'] as const;
 
 /** PATH with the programs of a Debian Postgres, which lie beside it. The newest that pgBackRest of the same source knows. */
-function clusterPath(): string {
+export function clusterPath(): string {
   const folder = '/usr/lib/postgresql';
   const majors = existsSync(folder) ? readdirSync(folder).toSorted((a, b) => Number(b) - Number(a)) : [];
   return [...majors.map((major) => join(folder, major, 'bin')), process.env['PATH'] ?? ''].join(delimiter);
