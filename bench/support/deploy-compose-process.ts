@@ -214,10 +214,13 @@ try {
   figures['refused_untrusted'] = Object.entries(tries).every(
     ([name, came]) => name.startsWith('control') === (came === 'let in'),
   );
-  figures['proxy'] = await throughTheProxy();
+  const proxy = await throughTheProxy();
+  figures['proxy'] = proxy;
+  figures['ui_behind_sign_in'] = proxy['temporal ui, signed in'] === 200 && proxy['temporal ui, nobody'] === 401;
   await cycle(apiOf(first), acknowledged);
   const byMachine = Object.groupBy([...acknowledged.values()], (id) => id ?? 'none');
   figures['reflections'] = Object.fromEntries(Object.entries(byMachine).map(([id, all]) => [id, all!.length]));
+  figures['both_reflect'] = machines.every(({ id }) => (byMachine[id] ?? []).length > 0);
   await observability();
   say(JSON.stringify(figures));
   await promotion(acknowledged);
