@@ -136,6 +136,7 @@ function outOfBounds(figures: Figures): string[] {
       0,
     ),
     ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
+    ...off('promotion.fenced.lost', promotion?.fenced.lost, 0),
     ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
     ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
     ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),

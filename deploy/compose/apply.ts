@@ -18,8 +18,8 @@ import {
   wantedOf,
 } from './containers.ts';
 import { environmentText, fittedCpus, readIfThere } from './folder.ts';
-import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
-import { type KitFiles, portRows } from './kit.ts';
+import { diskFaults, gpuFaults, portsTaken, refuseFaults, secondFaults } from './host-checks.ts';
+import { type KitFiles, portRows, projectOf } from './kit.ts';
 import { mendsFor } from './start-faults.ts';
 
 /** What runs on this machine, brought to what the folder says. */
@@ -70,12 +70,16 @@ export async function applyContainers(options: {
   const names = new Set(before.found.filter(({ state }) => state === 'running').map(({ service }) => service));
   const rows = portRows(site).filter(
     ({ file, service }) =>
-      files.includes(file) &&
-      before.wanted.some((want) => want.file === file && want.service === service) &&
+      before.wanted.some((want) => projectOf(want.file) === projectOf(file) && want.service === service) &&
       // On the host's network Docker knows no ports: a part that runs holds its own.
       !names.has(service),
   );
-  refuseFaults([...(await portsTaken(rows, ours)), ...diskFaults(folder), ...(await gpuFaults(machine, env, true))]);
+  refuseFaults([
+    ...(await portsTaken(rows, ours)),
+    ...diskFaults(folder),
+    ...secondFaults(site, machine),
+    ...(await gpuFaults(machine, env, true)),
+  ]);
   await fitCpus(folder, env, say);
   for (const file of files) {
     const changes = before.changes.filter((change) => change.file === file);

@@ -16,6 +16,9 @@ export interface ClusterPrograms {
 }
 export const programsInContainer: ClusterPrograms = { pgbackrest: 'pgbackrest', postgres: 'postgres', flock: 'flock' };
 
+/** For containers, where the first one's and that of a standby lie in one folder. */
+export const promotedClusterFile = 'promoted-cluster.json';
+
 export function clusterFiles(site: DeploySite, places: Places, programs: ClusterPrograms): Map<string, string> {
   return new Map([
     ['pgbackrest.conf', pgbackrestConf(site, places)],
@@ -133,6 +136,8 @@ export function postgresStartScript(
     ...claimLines(places, flock),
     ...(init === undefined ? beginAgain(places) : [`/bin/sh ${init}`]),
     ...(fence === undefined ? [] : [`bash ${fence}`]),
+    // It is a first one by its own settings from here on. Were it said still, it would begin as one after another has taken over, too.
+    `rm -f ${places.postgres.data}/${places.postgres.cluster}.promoted`,
     'exec "$@"',
     '',
   ].join('\n');

@@ -13,9 +13,9 @@ import { madeLine, postgresStartScript } from '../../deploy/compose/cluster-file
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
 import { environmentText, fileChanges, fittedCpus, writeFolder } from '../../deploy/compose/folder.ts';
 import { mendsFor } from '../../deploy/compose/start-faults.ts';
-import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
+import { gpuFaults, portClashes, portsTaken, secondFaults } from '../../deploy/compose/host-checks.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
-import { composeKit, hostKit, portRows, readShipped } from '../../deploy/compose/kit.ts';
+import { composeKit, hostKit, portRows, projectOf, readShipped } from '../../deploy/compose/kit.ts';
 import { unitFiles } from '../../deploy/compose/units.ts';
 import { containerPlaces } from '../../deploy/compose/places.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
@@ -80,14 +80,14 @@ interface Service {
   deploy: { resources: { limits: { memory: string; cpus: string } } };
 }
 const servicesOf = (text: string) => (parse(text) as { services: Record<string, Service> }).services;
-const composeNames = (kit: ReadonlyMap<string, string>) => [...kit.keys()].filter((name) => /^[^/]+\.yaml$/.test(name));
+const composeNames = (kit: ReadonlyMap<string, string>) =>
+  [...kit.keys()].filter((name) => /^(promoted\/)?[^/]+\.yaml$/.test(name));
 
 test('payloads are encoded where the file says so, by keys that every part has that reads them', () => {
   const partsOf = (payloadCodec: boolean) => {
     const site = deploySite(fleetOf(2, (fleet) => void (fleet.deploy.payloadCodec = payloadCodec)));
     const kit = composeKit(site, shipped);
-    const names = composeNames(kit).filter((name) => name !== 'standby.yaml');
-    const services = names.flatMap((name) => Object.entries(servicesOf(kit.get(name)!)));
+    const services = composeNames(kit).flatMap((name) => Object.entries(servicesOf(kit.get(name)!)));
     return services.map(([service, { environment = {} }]) => ({ service, environment }));
   };
   for (const isOn of [false, true]) {
@@ -111,7 +111,7 @@ test('who is not signed in is led to the sign-in page from Temporal’s UI and G
   expect(handlers).toHaveLength(2);
   // Without an answer that holds for all, the proxy would go on to what it guards.
   for (const inside of handlers) expect(inside.trim().split('\n').at(-1)!.trim()).toBe('respond "sign in first" 401');
-  for (const path of ['/temporal/namespaces/default?query=a', '/temporal', '/grafana/d/fleet'])
+  for (const path of ['/temporal/namespaces/default?query=a%26b&page=2', '/temporal', '/grafana/d/fleet?a=b&then=c'])
     expect(onwardAddress(`?then=${path}`)).toBe(path);
   for (const path of ['//evil.example', 'https://evil.example', '/temporalx', '/v1/me', ''])
     expect(onwardAddress(`?then=${path}`), path).toBeUndefined();
@@ -126,7 +126,7 @@ test('the API believes the proxy’s own address about callers and TLS, which no
     }),
   );
   const kit = composeKit(site, shipped);
-  for (const name of ['coordination.yaml', 'standby.yaml']) {
+  for (const name of ['coordination.yaml', 'promoted/standby.yaml']) {
     const { api, proxy } = servicesOf(kit.get(name)!);
     expect(proxy!.networks, name).toEqual({ proxied: { ipv4_address: '10.20.30.250' } });
     expect(api!.environment!['SOULFRA_TRUST_PROXY'], name).toBe('10.20.30.250');
@@ -157,7 +157,8 @@ describe.each(sites)('%s', (_name, site) => {
       text: kit.get(name)!,
       documents: documentsOf(kit.get(name)!),
     }));
-    expect(files).toHaveLength(site.fleet.machines.length + (site.standby ? 1 : 0));
+    // With a standby: its copy, and what runs on it and on each other machine once it has taken over.
+    expect(files).toHaveLength(site.fleet.machines.length + (site.standby ? 1 + site.fleet.machines.length : 0));
     expect(composeReports(files).flatMap(({ findings }) => findings)).toEqual([]);
     const broken = kit.get('coordination.yaml')!.replace('cap_drop:', 'cap_dropped:');
     expect(
@@ -509,6 +510,26 @@ describe('the host', () => {
     ]);
   });
 
+  test('a promoted standby in containers looks for no second copy, whose folder it may not have', () => {
+    const fleet = fleetOf(2, (each) => {
+      each.backup.to = '/mnt/second';
+      withStandby(each);
+    });
+    const kit = composeKit(deploySite(fleet), shipped);
+    const secondOf = (file: string) => {
+      const { backup } = servicesOf(kit.get(file)!);
+      const name = backup!.environment!['SOULFRA_CLUSTER_FILE']!.split('/').at(-1)!;
+      return (JSON.parse(kit.get(`config/${name}`)!) as { second: string | null }).second;
+    };
+    expect([secondOf('coordination.yaml'), secondOf('standby.yaml')]).toEqual(['/var/lib/second', null]);
+  });
+
+  test('a folder of the second copy that is not there is named on the machine that has the databases', () => {
+    const site = deploySite(fleetOf(2, (fleet) => void (fleet.backup.to = '/mnt/nowhere/second')));
+    expect(secondFaults(site, site.coordination)).toEqual([expect.stringMatching(/^\/mnt\/nowhere\/second .*mount/)]);
+    expect(secondFaults(site, site.fleet.machines.find(({ id }) => id !== site.coordination.id)!)).toEqual([]);
+  });
+
   test('a card that the host lacks is named; a simulated machine needs none', async () => {
     const [pc2] = fleetOf(1).machines;
     expect(await gpuFaults(pc2!, { PATH: '' }, true)).toEqual([
@@ -646,10 +667,37 @@ test('Postgres hands its changes on, and what backs it up reads its data and wri
   // A restore alone writes there, and never comes up by itself.
   expect(mountsOf('restore')).toContain('postgres:/var/lib/postgresql');
   expect(services['restore']!.profiles).toEqual(['restore']);
-  // The host of a standby may not have that folder.
-  expect(kit.get('standby.yaml')).not.toContain(to);
+  // The host of a standby may not have that folder, and once it has taken over nobody waits for it.
+  expect(kit.get('promoted/standby.yaml')).not.toContain(to);
+  const promoted = servicesOf(kit.get('promoted/standby.yaml')!);
+  for (const part of ['backup', 'restore']) {
+    expect(JSON.stringify(promoted[part])).toContain('/etc/soulfra/promoted-cluster.json');
+    expect(JSON.stringify(promoted[part])).not.toContain('/etc/soulfra/cluster.json');
+  }
+  expect(JSON.parse(kit.get('config/promoted-cluster.json')!)).toMatchObject({ second: null, cluster: 'data' });
   expect(JSON.parse(kit.get('config/cluster.json')!)).toMatchObject({ second: '/var/lib/second', cluster: 'data' });
   for (const text of kit.values()) expect(text).not.toMatch(/cipher-pass=/);
+});
+
+test('a standby runs its copy alone until it is promoted, and what runs on then stays as it is', () => {
+  const site = deploySite(fleetOf(2, withStandby));
+  const kit = composeKit(site, shipped);
+  const copy = servicesOf(kit.get('standby.yaml')!);
+  expect(Object.keys(copy).toSorted()).toEqual(['postgres', 'synchronous', 'volumes']);
+  const promoted = servicesOf(kit.get('promoted/standby.yaml')!);
+  // A copy that is made another container while it is promoted is away for as long.
+  expect(promoted['postgres']).toEqual(copy['postgres']);
+  expect(promoted['volumes']).toEqual(copy['volumes']);
+  expect(projectOf('promoted/standby.yaml')).toBe(projectOf('standby.yaml'));
+  // Everything of the first one, but for the worker of its machine, which has a file of its own.
+  const first = Object.keys(servicesOf(kit.get('coordination.yaml')!)).filter(
+    (service) => !Object.keys(servicesOf(kit.get('inference-mainpc.yaml')!)).includes(service),
+  );
+  expect(Object.keys(promoted).toSorted()).toEqual([...first, 'synchronous'].toSorted());
+  // By which of two files it is, and by nothing that would have to be taken back.
+  const profiles = Object.values({ ...copy, ...promoted }).flatMap((part) => part.profiles ?? []);
+  expect(new Set(profiles)).toEqual(new Set(['observability', 'restore']));
+  for (const service of Object.values(promoted)) expect(JSON.stringify(service.healthcheck)).not.toContain('state');
 });
 
 test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {
@@ -658,7 +706,7 @@ test('a fleet that is moved in is there before the API begins, and its role may 
   const services = servicesOf(kit.get('coordination.yaml')!);
   expect(services['move-in']!.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
   expect(services['api']!.depends_on!['move-in']).toEqual({ condition: 'service_completed_successfully' });
-  expect(servicesOf(kit.get('standby.yaml')!)['move-in']).toBeUndefined();
+  expect(servicesOf(kit.get('promoted/standby.yaml')!)['move-in']).toBeUndefined();
   expect(kit.get('config/roles.sql')).toMatch(/grant set on parameter session_replication_role to soulfra;/);
   const usual = composeKit(site, shipped);
   expect(usual.get('config/roles.sql')).not.toMatch(/session_replication_role/);
