@@ -182,7 +182,7 @@ async function promotion(acknowledged: ReadonlyMap<string, string | null>): Prom
   const gone = Date.now();
   docker(first, 'kill', ...idsOf(first, '--filter', 'status=running'));
   say(`${first.id} has no power; ${acknowledged.size} reflections are acknowledged`);
-  const promoted = await deploy<{ rpoSeconds: number; loss: string }>(second, 'promote');
+  const promoted = await deploy<{ rpoSeconds: number; loss: string }>(second, 'promote', '--old-is-off');
   say(promoted.loss);
   const api = apiOf(second);
   await machinesReady(api, screen, [second.id], () => false);
