@@ -19,7 +19,7 @@ import {
 import { hostKit, readShipped } from '../deploy/compose/kit.ts';
 import { promoteStandby } from '../deploy/compose/promote.ts';
 import { unitFiles } from '../deploy/compose/units.ts';
-import { createApiClient } from '../deploy/embedded/api-client.ts';
+import { type ApiClient, createApiClient } from '../deploy/embedded/api-client.ts';
 import { machinesReady, seedWorld } from '../deploy/embedded/birth.ts';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
 import { onPath } from '../deploy/embedded/resolve.ts';
@@ -29,8 +29,10 @@ import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
+import { measurePromotion, type PromotionFigures } from './support/deploy-promotion.ts';
+import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
-import { measureUpgrade } from './support/deploy-upgrade.ts';
+import { measureUpgrade, type UpgradeFigures } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
 
 /**
@@ -39,9 +41,9 @@ import { liveOn } from './support/live-on.ts';
  * cut in mid-cycle; the coordinating box loses its power in mid-cycle. It loses its power and the disk of its Postgres, and is restored
  * from its repository: the ledger must be the same (`restore_equal`), and what had not left for the repository is lost (`rpo_s`). Last
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
- * reflection that the API has shown) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
+ * reflection that the API has shown, a grant or a license that it has answered) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
- * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|upgrade`, `--previous=FOLDER`: a checkout of the version before with its
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready`, `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
@@ -70,10 +72,11 @@ const fields = [
   'upgrade_nondeterminism',
   'rto_s',
   'rpo_s',
+  'ready',
 ];
 
-/** What has no measurement yet says so, and is no figure. */
-const why: Record<string, string> = {};
+/** `ready` is a part of `boxes`, by itself without the rest. */
+const phases = ['boxes', 'promote', 'upgrade', 'ready'] as const;
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const ip = (...args: string[]) => {
@@ -86,45 +89,85 @@ type Figures = Record<string, unknown> & { why?: Record<string, string> };
 async function outside(): Promise<number> {
   const figures: Figures = {};
   let code = 0;
-  if (values.only !== 'upgrade') {
-    const boxes = await inBoxes();
-    Object.assign(figures, boxes.figures);
-    code = boxes.code;
-  } else for (const name of fields) why[name] ??= 'left out by --only=upgrade';
-  if (values.only !== 'boxes') {
-    const work = mkdtempSync(join(tmpdir(), 'soulfra-upgrade-bench-'));
-    // Postgres runs as another user, who has to pass through.
-    chmodSync(work, 0o755);
-    try {
-      const { previous } = values;
-      Object.assign(figures, await measureUpgrade({ work, previous, agents: Number(values.agents), say }));
-    } catch (err) {
-      say(err instanceof Error ? (err.stack ?? err.message) : String(err));
-      why['upgrade_nondeterminism'] = 'the run ended before it';
-      code = 1;
-    } finally {
-      rmSync(work, { recursive: true, force: true });
-    }
-  } else why['upgrade_nondeterminism'] = 'left out by --only=boxes';
-  const told = { ...why, ...figures.why };
+  const { only } = values;
+  if (only !== undefined && !phases.some((phase) => phase === only))
+    throw new Error(`--only is one of ${phases.join(', ')}`);
+  for (const phase of only === undefined ? (['boxes', 'promote', 'upgrade'] as const) : [only]) {
+    const came = phase === 'upgrade' ? await upgrade() : await inBoxes(phase);
+    const told = { ...figures.why, ...came.figures.why };
+    Object.assign(figures, came.figures, { why: told });
+    code ||= came.code;
+  }
   const lacks = fields.filter((name) => figures[name] === undefined || figures[name] === null);
-  const reasons = Object.fromEntries(lacks.map((name) => [name, told[name] ?? 'the run ended before it']));
+  const absent =
+    only === undefined ? 'the run ended before it' : `left out by --only=${only}, or the run ended before it`;
+  const reasons = Object.fromEntries(lacks.map((name) => [name, figures.why?.[name] ?? absent]));
   const nothing = Object.fromEntries(lacks.map((name) => [name, null]));
+  const beyond = outOfBounds(figures);
+  if (beyond.length > 0) say(`out of bounds: ${beyond.join(', ')}`);
   process.stdout.write(`${JSON.stringify({ ...nothing, ...figures, ...nothing, why: reasons })}\n`);
-  return code;
+  return beyond.length > 0 ? 1 : code;
+}
+
+/** Of what was measured, what may not be so. */
+function outOfBounds(figures: Figures): string[] {
+  const { promotion, upgrade: went } = figures as Figures & Partial<UpgradeFigures> & { promotion?: PromotionFigures };
+  const wanted: Record<string, unknown> = {
+    healthy: true,
+    lost: 0,
+    refused_untrusted: true,
+    restore_equal: true,
+    second_apply_changes: 0,
+    upgrade_nondeterminism: 0,
+    ready: true,
+    promoted_after_a_kill: true,
+    old_one_stays_out: true,
+  };
+  const off = (name: string, is: unknown, should: unknown) => (is === undefined || is === should ? [] : [name]);
+  return [
+    ...Object.entries(wanted).flatMap(([name, should]) => off(name, figures[name], should)),
+    ...off('promotion.synchronous.lost', promotion?.synchronous.lost, 0),
+    ...off(
+      'promotion.synchronous.acknowledged_without_standby',
+      promotion?.synchronous.acknowledged_without_standby,
+      0,
+    ),
+    ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
+    ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
+    ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
+    ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),
+    ...off('upgrade.older_refuses_newer_data', went?.older_refuses_newer_data, true),
+    ...off('upgrade.broken', went?.broken.length, 0),
+  ];
+}
+
+async function upgrade(): Promise<{ code: number; figures: Figures }> {
+  const work = mkdtempSync(join(tmpdir(), 'soulfra-upgrade-bench-'));
+  // Postgres runs as another user, who has to pass through.
+  chmodSync(work, 0o755);
+  try {
+    const { previous } = values;
+    return { code: 0, figures: { ...(await measureUpgrade({ work, previous, agents: Number(values.agents), say })) } };
+  } catch (err) {
+    say(err instanceof Error ? (err.stack ?? err.message) : String(err));
+    return { code: 1, figures: {} };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 /** Makes the two networks, and runs this file anew in the first of them. */
-async function inBoxes(): Promise<{ code: number; figures: Figures }> {
+async function inBoxes(phase: string): Promise<{ code: number; figures: Figures }> {
   const shared = mkdtempSync(join(tmpdir(), 'soulfra-deploy-programs-'));
   chmodSync(shared, 0o755);
   const { here, there } = networks;
   try {
-    const env = { ...process.env, PATH: await pathOfHost(process.env, shared, say) };
+    const servers = { ...process.env, PATH: await pathOfHost(process.env, shared, say) };
+    const env = phase === 'promote' ? servers : { ...servers, PATH: pathWithTools(servers, shared, say) };
     const lacks = lackingForBoxes(env);
     if (lacks.length > 0) {
       const told = `not measured, this host lacks: ${lacks.join(', ')}`;
-      return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, why[name] ?? told])) } };
+      return { code: 1, figures: { why: Object.fromEntries(fields.map((name) => [name, told])) } };
     }
     ip('netns', 'add', here);
     ip('netns', 'add', there);
@@ -143,6 +186,8 @@ async function inBoxes(): Promise<{ code: number; figures: Figures }> {
       process.execPath,
       process.argv[1]!,
       ...process.argv.slice(2),
+      // The last one counts.
+      `--only=${phase}`,
       `--${insideFlag}=${there}`,
     ];
     const child = spawn('ip', args, { env, stdio: ['inherit', 'pipe', 'inherit'] });
@@ -210,7 +255,7 @@ async function inside(there: string): Promise<number> {
   await bringTo(brought, mainpc!.id);
   const boxOf = (machine: typeof pc2, network: string | undefined, at: string, parts: readonly HostPart[]) =>
     createBox({ network, parts, folder: at, logs: join(work, 'logs', machine!.id), owner });
-  const first = boxOf(pc2, undefined, folder, hostParts(site, pc2!, layoutIn(folder)));
+  const first = boxOf(pc2, undefined, folder, withSourceFolder(hostParts(site, pc2!, layoutIn(folder))));
   const second = boxOf(mainpc, there, brought, hostParts(site, mainpc!, layoutIn(brought)));
   const promoted = boxOf(mainpc, there, brought, promotedHostParts(site, mainpc!, layoutIn(brought)));
   const token = readFileSync(join(folder, 'secrets/operator_token'), 'utf8').trim();
@@ -229,6 +274,23 @@ async function inside(there: string): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => void allOff().then(() => process.exit(1)));
   try {
+    if (values.only === 'promote') {
+      const data = (parts: readonly HostPart[]) => parts.filter(({ name }) => /^(postgres|synchronous)$/.test(name));
+      const pair = {
+        first: boxOf(pc2, undefined, folder, data(hostParts(site, pc2!, layoutIn(folder)))),
+        copy: boxOf(mainpc, there, brought, data(hostParts(site, mainpc!, layoutIn(brought)))),
+        promoted: boxOf(mainpc, there, brought, data(promotedHostParts(site, mainpc!, layoutIn(brought)))),
+      };
+      const host = benchStandby({ network: there, folder: brought, owner, copy: pair.copy, first: pair.promoted });
+      figures['promotion'] = await measurePromotion({
+        pair,
+        asked: { folder: brought, site, standby: mainpc!, host },
+        firstFolder: folder,
+        addresses: { first: addresses.pc2, standby: addresses.mainpc },
+        say,
+      });
+      return 0;
+    }
     // As an image ships it: who runs the workers may not write here.
     await workflowBundle();
     const since = Date.now();
@@ -243,13 +305,17 @@ async function inside(there: string): Promise<number> {
     figures['refused_untrusted'] = Object.entries(figures['refusals'] as Record<string, string>).every(
       ([name, came]) => name.startsWith('control') === (came === 'let in'),
     );
+    Object.assign(figures, await measureReady(api, pc2!.id));
     say(JSON.stringify(figures));
+    if (values.only === 'ready') return 0;
 
     const endsAt = new Date().toISOString();
     await seedWorld(api, screen, { file: join(folder, 'config/fleet.yaml'), endsAt });
     const acknowledged = new Set<string>();
+    const deal = await dealer();
     const hear = async () => {
       for (const { id } of await api.all<{ id: string }>('/reflections')) acknowledged.add(id);
+      for (const id of await deal()) acknowledged.add(id);
     };
     const cut = Number(values.cut);
     await midway(await startCycle(), hear);
@@ -272,6 +338,13 @@ async function inside(there: string): Promise<number> {
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
     figures['power_back_s'] = seconds(dark);
 
+    await midway(await startCycle(), hear);
+    await second.powerOff();
+    say('the other box has no power; nothing is acknowledged until it is back');
+    await pause(15_000);
+    await second.up();
+    await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
+
     await loseTheDisk(acknowledged, hear);
 
     await midway(await startCycle(), hear);
@@ -290,7 +363,12 @@ async function inside(there: string): Promise<number> {
     await machinesReady(newApi, screen, ['mainpc'], () => false);
     figures['rto_s'] = seconds(gone);
     figures['promotion_rpo_s'] = promotion.rpoSeconds;
-    const kept = new Set((await newApi.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    // What is written there is kept there.
+    for (const id of await deal(newApi)) acknowledged.add(id);
+    const kept = await keptBy(newApi);
+    figures['backup_of_promoted'] = await onCluster<object>('create', {
+      parts: promotedHostParts(site, mainpc!, layoutIn(brought)),
+    });
     figures['acknowledged'] = acknowledged.size;
     figures['lost'] = [...acknowledged].filter((id) => !kept.has(id)).length;
 
@@ -345,7 +423,7 @@ async function inside(there: string): Promise<number> {
     await Promise.all([first.powerOff(), second.powerOff()]);
     const data = join(folder, 'data/postgres');
     for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true });
-    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', '--to', 'latest');
+    const restored = await onCluster<ClusterFigures & { madeAt: string }>('restore', { args: ['--to', 'latest'] });
     figures['rpo_s'] = Math.max(0, Math.round((lostAt - Date.parse(restored.madeAt)) / 100) / 10);
     await Promise.all([first.up(), second.up()]);
     await machinesReady(api, screen, ['pc2', 'mainpc'], () => false);
@@ -354,7 +432,7 @@ async function inside(there: string): Promise<number> {
       restored.ledger.transfers > 0 &&
       restored.ledger.hash === drilled.ledger.hash &&
       (await api.get<{ items: unknown[] }>('/ledger/transfers?limit=1')).items.length === 1;
-    const kept = new Set((await api.all<{ id: string }>('/reflections')).map(({ id }) => id));
+    const kept = await keptBy(api);
     // Not of `lost`: they had not left for the repository when its disk went, which is what `rpo_s` is the time of.
     const gone = [...acknowledged].filter((id) => !kept.has(id));
     figures['lost_with_the_disk'] = gone.length;
@@ -392,19 +470,48 @@ async function inside(there: string): Promise<number> {
   }
 
   /** What `soulfra deploy backup|drill|restore` starts beside the data, as whose it is. */
-  async function onCluster<Result>(...args: string[]): Promise<Result> {
-    const { environment } = hostParts(site, site.coordination, layoutIn(folder)).find(({ name }) => name === 'backup')!;
+  async function onCluster<Result>(
+    act: string,
+    {
+      args = [],
+      parts = hostParts(site, site.coordination, layoutIn(folder)),
+    }: { args?: readonly string[]; parts?: readonly HostPart[] } = {},
+  ): Promise<Result> {
+    const { environment } = parts.find(({ name }) => name === 'backup')!;
     const as = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--'];
     const program = join(repositoryRoot, 'deploy/cluster/main.ts');
-    const child = spawn('setpriv', [...as, process.execPath, program, ...args], {
+    const child = spawn('setpriv', [...as, process.execPath, program, act, ...args], {
       env: environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let last = '';
     for await (const text of createInterface({ input: child.stdout })) last = text;
     const told = JSON.parse(last) as { result: Result } | { failed: { message: string } };
-    if ('failed' in told) throw new Error(`${args[0]}: ${told.failed.message}`);
+    if ('failed' in told) throw new Error(`${act}: ${told.failed.message}`);
     return told.result;
+  }
+
+  /** @returns what grants credits and gives a license, and tells what was answered */
+  async function dealer(): Promise<(at?: ApiClient) => Promise<string[]>> {
+    const { userId } = await api.get<{ userId: string }>('/me');
+    const [agent] = (await api.get<{ items: { id: string }[] }>('/agents?limit=1')).items;
+    const { contentHash } = await api.post<{ contentHash: string }>(`/agents/${agent!.id}/loops`, {}, randomUUID());
+    const [kind] = (await api.get<{ items: { id: string }[] }>('/license-kinds')).items;
+    const reason = 'what a promotion must keep';
+    return async (at = api) => {
+      const grant = { userId, amount: 1, currency: 'EUR', reason };
+      const { transferId } = await at.post<{ transferId: string }>('/credits/grants', grant, randomUUID());
+      const license = { kind: kind!.id, packageHash: contentHash, reason };
+      return [transferId, (await at.post<{ id: string }>('/licenses', license, randomUUID())).id];
+    };
+  }
+
+  /** Ids of everything that may be acknowledged. */
+  async function keptBy(from: ApiClient): Promise<Set<string>> {
+    const all = await Promise.all(
+      ['/reflections', '/ledger/transfers', '/licenses'].map((path) => from.all<{ id: string }>(path)),
+    );
+    return new Set(all.flat().map(({ id }) => id));
   }
 
   async function startCycle(): Promise<string> {

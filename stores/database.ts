@@ -56,8 +56,9 @@ function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseO
 }
 
 /**
- * A commit that waits for a standby longer than a statement may last is broken off, and Postgres then answers that it is done, with
- * a warning: it lies on one disk only. Whoever asked hears that it failed, as of any commit whose answer did not come, and does it again.
+ * A commit that waits for a standby may be broken off (pg_cancel_backend, or the limit of the statement just before it), and Postgres
+ * then answers that it is done, with a warning: it lies on one disk only. Whoever asked hears that it failed, as of any commit whose
+ * answer did not come, and does it again. Without that it waits, and `query_timeout` says so.
  */
 function refuseUnwaited(client: pg.PoolClient): void {
   client.on('notice', ({ routine, message }) => {
@@ -75,16 +76,16 @@ interface HasActiveQuery {
   _getActiveQuery(): { _canceledDueToError: Error | false } | null;
 }
 
-/** Of each database the connections that kysely asks. */
-const pools = new WeakMap<Database, pg.Pool>();
+/** Of each database what prepared statements run by. */
+const ownPools = new WeakMap<Database, pg.Pool>();
 
 /**
- * A statement that runs all day long: each connection parses and plans it once, and no query builder stands before it. Columns are
- * named in it as the row's fields are.
+ * A statement that runs all day long: its connection parses and plans it once, and no query builder stands before it. It has that
+ * connection to itself, so it runs while all others wait. Columns are named in it as the row's fields are.
  */
 export function preparedStatement<Row extends object>(name: string, text: string) {
   return async (db: Database, values: unknown[]): Promise<Row[]> => {
-    const pool = pools.get(db);
+    const pool = ownPools.get(db);
     if (pool === undefined) throw new TypeError(`${name} is asked of a database that createDatabase did not make`);
     return (await pool.query<Row>({ name, text, values })).rows;
   };
@@ -102,10 +103,59 @@ async function boundTransactions(client: pg.ClientBase): Promise<void> {
 }
 
 export function createDatabase(options: DatabaseOptions): Database {
-  const pool = createPool(options);
-  const db = databaseOf(pool);
-  pools.set(db, pool);
+  // Its connection is made when it is first used.
+  const own = createPool({ ...options, connections: 1 });
+  const db = databaseOf(lending(createPool(options), own));
+  ownPools.set(db, own);
   return db;
+}
+
+/**
+ * A query that is given up runs on in Postgres: what waits for a standby waits as long as that is away. Its connection is lent to
+ * nobody meanwhile, who would wait behind it, and counts against the pool's most, so that they do not become ever more; once it
+ * answers, it is closed.
+ */
+function lending(pool: pg.Pool, own: pg.Pool): PostgresPool {
+  const waiting = new Set<() => void>();
+  function giveBackOnceAnswered(client: pg.PoolClient, late: Error): void {
+    const giveBack = () => {
+      if (!waiting.delete(giveBack)) return;
+      client.off('drain', giveBack).off('end', giveBack);
+      client.release(late);
+    };
+    waiting.add(giveBack);
+    client.once('drain', giveBack).once('end', giveBack);
+    if ((client as unknown as HasActiveQuery)._getActiveQuery() === null) giveBack();
+  }
+  return {
+    async connect() {
+      const client = await pool.connect();
+      let late: Error | undefined;
+      const lent: PostgresPoolClient = {
+        query: ((...words: unknown[]) => {
+          if (late !== undefined) return Promise.reject(late);
+          const asked = (client.query as (...words: unknown[]) => unknown)(...words);
+          if (!(asked instanceof Promise)) return asked;
+          return asked.catch((err: unknown) => {
+            if (isGivenUp(err)) late = err;
+            throw err;
+          });
+        }) as PostgresPoolClient['query'],
+        release: () => (late === undefined ? client.release() : giveBackOnceAnswered(client, late)),
+      };
+      return lent;
+    },
+    async end() {
+      for (const giveBack of waiting) giveBack();
+      await Promise.all([pool.end(), own.end()]);
+    },
+    options: pool.options,
+  };
+}
+
+/** By `query_timeout`: the driver has no code for it. */
+function isGivenUp(err: unknown): err is Error {
+  return err instanceof Error && err.message === 'Query read timeout';
 }
 
 function databaseOf(pool: PostgresPool): Database {

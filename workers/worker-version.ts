@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Connection } from '@temporalio/client';
+import { type Connection, isGrpcServiceError } from '@temporalio/client';
 import type { WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { appVersion, workflowSources } from '../config/app-version.ts';
@@ -13,6 +13,8 @@ import { appVersion, workflowSources } from '../config/app-version.ts';
 
 const deploymentName = 'soulfra';
 const retryMs = 2_000;
+/** The first tries come before the first poll: NOT_FOUND, FAILED_PRECONDITION. UNAVAILABLE is a server that comes up. */
+const notYet: ReadonlySet<number> = new Set([5, 9, 14]);
 
 /** The same for two checkouts exactly where their workflows are. */
 export function ownBuildId(): string {
@@ -51,8 +53,10 @@ export async function makeCurrent(options: {
         log.info({ buildId, before: before?.buildId }, 'workflows go on by this version');
       return;
     } catch (err) {
-      // The first tries come before the first poll.
-      if (tries % 15 === 0) log.warn({ err, buildId }, 'Temporal does not take this version as the current one');
+      const isEarly = isGrpcServiceError(err) && notYet.has(err.code);
+      // What no waiting mends is told at once: without a current version no workflow goes on.
+      if (tries % 15 === 0 || (tries === 1 && !isEarly))
+        log[isEarly ? 'warn' : 'error']({ err, buildId }, 'Temporal does not take this version as the current one');
     }
     await pause(retryMs, undefined, { signal: stopping }).catch(() => undefined);
   }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { chownSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { HostPart } from '../../deploy/compose/host-parts.ts';
@@ -75,18 +75,60 @@ export function createBox(options: {
       }
     },
     async powerOff() {
-      await Promise.all(
-        [...running.values()].map(async (child) => {
-          if (child.exitCode !== null || child.signalCode !== null) return;
-          const gone = ended(child);
-          process.kill(-child.pid!, 'SIGKILL');
-          await gone;
-        }),
+      const roots = [...running.values()].filter(
+        ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
       );
+      const gone = roots.map(ended);
+      // Processes of Postgres lead groups of their own: without their parent they would go on for a moment, and hold its lock.
+      const pids = withDescendants(roots.map(({ pid }) => pid!));
+      for (const pid of pids) kill(pid);
+      await Promise.all(gone);
+      while (pids.some(isAlive)) await pause(20);
       running.clear();
     },
     lastLines: () => parts.map(({ name }) => `${name}:\n${tail(logs, name)}`).join('\n'),
   };
+}
+
+/** Parents first. */
+function withDescendants(roots: readonly number[]): number[] {
+  const children = Map.groupBy(
+    readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((name) => {
+        const parent = statusOf(Number(name))?.parent;
+        return parent === undefined ? [] : [{ pid: Number(name), parent }];
+      }),
+    ({ parent }) => parent,
+  );
+  const below = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap((child) => below(child.pid))];
+  return roots.flatMap(below);
+}
+
+/** undefined: it is gone */
+function statusOf(pid: number): { state: string; parent: number } | undefined {
+  try {
+    const [state, parent] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return { state: state!, parent: Number(parent) };
+  } catch (err) {
+    if (['ENOENT', 'ESRCH'].includes((err as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw err;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  const status = statusOf(pid);
+  return status !== undefined && status.state !== 'Z';
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
+  }
 }
 
 function tail(logs: string, name: string): string {

@@ -23,11 +23,13 @@ export interface UpgradeFigures {
     commit: string;
     /** Open workflows at the moment of the upgrade, by type. */
     in_flight: Record<string, number>;
-    /** That today's code took over: replayed whole, or ended. */
+    /** That today's code took over: replayed whole and waiting, done, or gone on as a new run. */
     went_on: number;
     upgrade_s: number;
     older_refuses_newer_data: boolean;
     went_on_after_roll_back: number;
+    /** That ended otherwise, as `state workflow`; none may. */
+    broken: string[];
     roll_back_s: number;
   };
 }
@@ -57,13 +59,14 @@ export async function measureUpgrade(options: {
 }): Promise<UpgradeFigures> {
   const { work, agents, say } = options;
   const { version, commit } = previousVersion();
-  const old = options.previous ?? checkOut(work, commit, say);
+  const old = options.previous ?? join(work, 'previous');
   const home = join(work, 'home');
   const file = join(work, 'fleet.yaml');
-  writeFileSync(file, smallFleet(readFileSync(join(old, 'fleet.yaml'), 'utf8'), agents));
   const stack = (root: string) => startStack({ root, home, file, log: join(work, 'stack.log') });
   let running: Stack | undefined;
   try {
+    if (options.previous === undefined) checkOut(old, commit, say);
+    writeFileSync(file, smallFleet(readFileSync(join(old, 'fleet.yaml'), 'utf8'), agents));
     running = await stack(old);
     const sweepId = await midway(running.api, await putInFlight(running.api));
     const open = await openWorkflows(running);
@@ -97,6 +100,7 @@ export async function measureUpgrade(options: {
         older_refuses_newer_data: older,
         went_on_after_roll_back: returned.wentOn,
         roll_back_s: backSeconds,
+        broken: [...upgraded.broken, ...returned.broken],
       },
     };
   } catch (err) {
@@ -104,17 +108,15 @@ export async function measureUpgrade(options: {
     throw err;
   } finally {
     await running?.kill();
-    if (options.previous === undefined) git('worktree', 'remove', '--force', old);
+    if (options.previous === undefined && existsSync(old)) git('worktree', 'remove', '--force', old);
   }
 }
 
-function checkOut(work: string, commit: string, say: Say): string {
-  const folder = join(work, 'previous');
+function checkOut(folder: string, commit: string, say: Say): void {
   git('worktree', 'add', '--detach', folder, commit);
   say(`packages of ${commit}`);
   const { status, stderr } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, encoding: 'utf8' });
   if (status !== 0) throw new Error(`npm ci of ${commit} ended by ${status}: ${stderr.slice(-2000)}`);
-  return folder;
 }
 
 function git(...args: string[]): void {
@@ -267,7 +269,7 @@ async function openWorkflows({ client }: Stack): Promise<OpenWorkflow[]> {
 }
 
 /**
- * Waits until every one of these was taken over: it has ended or gone on as a new run, or the code that is there now has replayed the
+ * Waits until every one of these was taken over: it is done or has gone on as a new run, or the code that is there now has replayed the
  * whole of it to answer a query, which workers that had it in memory are gone for.
  */
 async function goOn(
@@ -275,16 +277,20 @@ async function goOn(
   open: readonly OpenWorkflow[],
   sweepId: string,
   say: Say,
-): Promise<{ wentOn: number; nondeterminism: number }> {
+): Promise<{ wentOn: number; nondeterminism: number; broken: string[] }> {
   const until = Date.now() + goOnWithinMs;
   const failed = new Set<string>();
+  const broken: string[] = [];
+  let wentOn = 0;
   let waiting = [...open];
   while (waiting.length > 0) {
     const left: OpenWorkflow[] = [];
     for (const each of waiting) {
       const how = await takenOver(stack.client, each);
-      if (how === 'nondeterministic') failed.add(each.workflowId);
-      if (how === 'not yet') left.push(each);
+      if (how === 'went on') wentOn += 1;
+      else if (how === 'nondeterministic') failed.add(each.workflowId);
+      else if (how === 'not yet') left.push(each);
+      else broken.push(`${how} ${each.workflowId}`);
     }
     waiting = left;
     if (waiting.length > 0 && Date.now() > until)
@@ -305,19 +311,30 @@ async function goOn(
   }
   const told = loggedNondeterminism(stack);
   if (failed.size > 0 || told > 0) say(`non-determinism: ${[...failed].join(', ')}; in logs: ${told}`);
-  return { wentOn: open.length, nondeterminism: Math.max(failed.size, told) };
+  if (broken.length > 0) say(`broken: ${broken.join(', ')}`);
+  return { wentOn, nondeterminism: Math.max(failed.size, told), broken };
 }
 
 async function takenOver(
   client: Client,
   { workflowId, runId }: OpenWorkflow,
-): Promise<'yes' | 'not yet' | 'nondeterministic'> {
+): Promise<'went on' | 'not yet' | 'nondeterministic' | 'FAILED' | 'TERMINATED' | 'TIMED_OUT' | 'CANCELLED'> {
   const handle = client.workflow.getHandle(workflowId, runId);
   const { status } = await handle.describe();
-  if (status.name !== 'RUNNING') return 'yes';
+  switch (status.name) {
+    case 'COMPLETED':
+    case 'CONTINUED_AS_NEW':
+      return 'went on';
+    case 'FAILED':
+    case 'TERMINATED':
+    case 'TIMED_OUT':
+    case 'CANCELLED':
+      return status.name;
+    default:
+  }
   try {
     await client.connection.withDeadline(Date.now() + 15_000, () => handle.query('__stack_trace'));
-    return 'yes';
+    return 'went on';
   } catch (err) {
     const text = `${err instanceof Error ? `${err.message} ${String(err.cause)}` : String(err)}`;
     return isNondeterminism(text) ? 'nondeterministic' : 'not yet';

@@ -58,6 +58,8 @@ interface Promoted {
   loss?: string;
   missingSince?: string | null;
   url?: string;
+  /** Why it has no backup of its own yet; null: it has one. */
+  unsaved?: string | null;
 }
 
 interface InitOptions {
@@ -190,10 +192,11 @@ function promoteCommand(promote: Command): void {
         onProgress: (text) => line(dim(`  ${text}`)),
       });
       if (json) return printJson(done);
-      const { from, to, machine, loss, missingSince, url } = done;
+      const { from, to, machine, loss, missingSince, url, unsaved } = done;
       if (machine !== to) return line(`${good('✔')} ${machine} follows ${to}`);
       line(`${missingSince === null ? good('✔') : bad('!')} ${to} is the first one now: ${url}`);
       line(`  ${loss}`);
+      if (unsaved !== null) line(`${bad('!')} it has no backup yet: ${unsaved}. soulfra deploy backup`);
       line(`  ${from} must not come back as it was: make it the standby (deploy/runbooks/04-promote-the-standby.md)`);
       line(dim('  soulfra health; soulfra ledger reconcile; soulfra audit --since 1h --outcome unknown'));
       line(dim(`  on each other machine: soulfra deploy promote --machine ID`));

@@ -24,6 +24,8 @@ const words: Readonly<Record<ClusterAct, string>> = {
 
 export interface ActOnCluster {
   act: ClusterAct;
+  /** With the servers of this machine: that of the coordinating one, or of a standby that was promoted. */
+  file: 'coordination.yaml' | 'standby.yaml';
   args: readonly string[];
   folder: string;
   env: Env;
@@ -31,21 +33,21 @@ export interface ActOnCluster {
 }
 
 /** By the container that makes backups; while all stands still, by one for this alone. */
-export async function actInContainers({ act, args, folder, env, say }: ActOnCluster): Promise<unknown> {
+export async function actInContainers({ act, file, args, folder, env, say }: ActOnCluster): Promise<unknown> {
   const command = await composeCommand(env);
   if (act === 'restore') {
     const files = ['coordination.yaml', 'standby.yaml'];
-    const found = (await Promise.all(files.map((file) => containersOf(file, env)))).flat();
+    const found = (await Promise.all(files.map((each) => containersOf(each, env)))).flat();
     const up = found.filter(({ state }) => state === 'running').map(({ service }) => service);
-    const down = `${command.join(' ')} --project-directory ${folder} -f ${folder}/coordination.yaml down`;
+    const down = `${command.join(' ')} --project-directory ${folder} -f ${folder}/${file} down`;
     if (up.length > 0) throw fleetRuns(up, down);
     // On a new box they are made by this, and are root's until then.
-    const own = composeArguments(command, folder, 'coordination.yaml', ['run', '--rm', '--no-deps', '-T', 'volumes']);
+    const own = composeArguments(command, folder, file, ['run', '--rm', '--no-deps', '-T', 'volumes']);
     await output(command[0]!, own, { env, timeoutMs: 5 * 60_000 });
   }
   const inside = ['node', program, words[act], ...args];
   const how = act === 'restore' ? ['run', '--rm', '--no-deps', '-T', 'restore'] : ['exec', '-T', 'backup'];
-  const line = composeArguments(command, folder, 'coordination.yaml', [...how, ...inside]);
+  const line = composeArguments(command, folder, file, [...how, ...inside]);
   return told(command[0]!, line, { env }, say);
 }
 

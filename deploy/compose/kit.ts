@@ -9,7 +9,7 @@ import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInCont
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
 import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
-import { machineParts } from './machine.ts';
+import { leadsVersion, machineParts } from './machine.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
 import {
@@ -164,10 +164,19 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
 function followingFiles(site: DeploySite): Map<string, Parts> {
   const { standby, coordination, addresses } = site;
   if (standby === undefined) return new Map();
-  const { host } = promotedSite(site, standby);
-  const followed = { ...site, host, addresses: { ...addresses, [coordination.id]: addresses[standby.id]! } };
+  const promoted = promotedSite(site, standby);
+  const followed = {
+    ...site,
+    host: promoted.host,
+    addresses: { ...addresses, [coordination.id]: addresses[standby.id]! },
+  };
   const others = site.fleet.machines.filter(({ id }) => id !== coordination.id);
-  return new Map(others.map((machine) => [followingFile(machine.id), machineParts(followed, machine)]));
+  return new Map(
+    others.map((machine) => [
+      followingFile(machine.id),
+      machineParts(followed, machine, leadsVersion(promoted, machine)),
+    ]),
+  );
 }
 export const followingFile = (machineId: string) => `${promotedFolder}/inference-${machineId}.yaml`;
 

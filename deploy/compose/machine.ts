@@ -30,8 +30,9 @@ export function leadsVersion({ fleet, coordination }: DeploySite, machine: Fleet
 /**
  * What every machine runs: its worker, its model server, what tells of it. All of it dials out. It shares the host's network, since
  * the worker looks for its model server and its figures at 127.0.0.1, as without Docker.
+ * @param leads whether its version of the workflows is the current one
  */
-export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
+export function machineParts(site: DeploySite, machine: FleetMachine, leads = leadsVersion(site, machine)): Parts {
   const { id, gpus } = machine;
   const { own, core } = workerMetricsPorts(site.fleet, id);
   const self = (port: number, reason: string): PublishedPort => ({ port, address: '127.0.0.1', reason });
@@ -49,7 +50,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine): Parts {
       environment: {
         ...clientEnvironment(site, id),
         SOULFRA_HOST_NAME: machine.host ?? id,
-        SOULFRA_WORKER_VERSION: leadsVersion(site, machine) ? 'leads' : 'follows',
+        SOULFRA_WORKER_VERSION: leads ? 'leads' : 'follows',
         SOULFRA_WEBHOOK_KEY_FILE: '/run/secrets/webhook_key',
         ...payloadEnvironment(site, '/run/secrets/payload_keys'),
         SOULFRA_MAILBOX: '/var/lib/soulfra/mail',

@@ -6,6 +6,7 @@ import { serviceEnvironment } from '../../config/environment.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
+import type { FleetMachine } from '../../domain/fleet.ts';
 import { openSeal } from '../backup/seal.ts';
 import { repositoryRoot } from '../embedded/own-parts.ts';
 import { refuseMoved } from '../embedded/moved.ts';
@@ -26,7 +27,7 @@ import { fileChanges, writeFolder } from './folder.ts';
 import { answersAt, dropOldPromotion, lossOf, markPromotion, promoteStandby, promotionIn } from './promote.ts';
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
-import { dataFoldersOf, type HostLayout, hostParts } from './host-parts.ts';
+import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostParts } from './host-parts.ts';
 import { composeKit, hostKit, type KitFiles, portRows, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
 import { promotedFolder } from './standby.ts';
@@ -122,8 +123,7 @@ async function run(): Promise<object> {
   if (positionals[0] === 'promote')
     return promote(folder, isOfUnits, values.machine, { fence: values.fence, oldIsOff: values['old-is-off'] });
   const isBrought = (isOfUnits || existsSync(join(folder, '.env'))) && !existsSync(join(folder, 'authority'));
-  if (positionals[0] !== 'init' && isBrought)
-    return broughtHere(positionals[0], file, folder, isOfUnits, values.machine);
+  if (positionals[0] !== 'init' && isBrought) return broughtHere(positionals[0], file, folder, isOfUnits, values);
   const from = values.from === undefined ? undefined : resolve(values.from);
   if (from !== undefined) refuseMoved(from, { endedIn: folder });
   const hasArchive = existsSync(join(folder, movedArchive));
@@ -192,28 +192,45 @@ async function run(): Promise<object> {
       return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
     default: {
-      const act = clusterActs.find((each) => each === positionals[0]);
-      if (act === undefined) throw new TypeError(`unknown: ${positionals[0] ?? 'nothing to do'}`);
-      const args = [...(values.to === undefined ? [] : ['--to', values.to]), ...(values.second ? ['--second'] : [])];
-      const asked = { act, args, folder, env: process.env, say: progress };
-      return { folder, units: isOfUnits, done: await (isOfUnits ? actOnUnits(kit, asked) : actInContainers(asked)) };
+      const asked = askedOf(positionals[0], folder, values);
+      const { owner } = kit;
+      const done = await (isOfUnits ? actOnUnits(asked, { site, files, owner: owner! }) : actInContainers(asked));
+      return { folder, units: isOfUnits, done };
     }
   }
 }
 
+function askedOf(word: string | undefined, folder: string, told: { to?: string; second?: boolean }): ActOnCluster {
+  const act = clusterActs.find((each) => each === word);
+  if (act === undefined) throw new TypeError(`unknown: ${word ?? 'nothing to do'}`);
+  const args = [...(told.to === undefined ? [] : ['--to', told.to]), ...(told.second === true ? ['--second'] : [])];
+  return { act, args, file: 'coordination.yaml', folder, env: process.env, say: progress };
+}
+
 /** Beside the data of this host, as whose it is. */
-async function actOnUnits({ site, files, owner }: Kit, asked: ActOnCluster): Promise<unknown> {
-  const { folder } = asked;
-  const wanted = unitsOf(files, site.coordination.id);
-  const running = asked.act === 'restore' ? await runningUnits(unitHost(), [...wanted.keys()]) : [];
-  const part = hostParts(site, site.coordination, hostLayoutOf(folder, false)).find(({ name }) => name === 'backup')!;
-  return actOnHost(asked, {
-    owner: owner!,
-    environment: part.environment,
-    root: repositoryRoot,
-    node: process.execPath,
-    running,
-  });
+async function actOnUnits(
+  asked: ActOnCluster,
+  { site, files, owner }: { site: DeploySite; files: KitFiles; owner: Owner },
+): Promise<unknown> {
+  const layout = hostLayoutOf(asked.folder, false);
+  return actBeside(asked, owner, hostParts(site, site.coordination, layout), unitsOf(files, site.coordination.id));
+}
+
+/** The same where the standby has taken over. */
+async function actOnPromotedUnits(asked: ActOnCluster, site: DeploySite, machine: FleetMachine): Promise<unknown> {
+  const parts = promotedHostParts(site, machine, hostLayoutOf(asked.folder, false));
+  return actBeside(asked, hostUser().owner, parts, unitsIn(join(asked.folder, promotedFolder), machine.id));
+}
+
+async function actBeside(
+  asked: ActOnCluster,
+  owner: Owner,
+  parts: readonly HostPart[],
+  units: ReadonlyMap<string, string>,
+): Promise<unknown> {
+  const running = asked.act === 'restore' ? await runningUnits(unitHost(), [...units.keys()]) : [];
+  const { environment } = parts.find(({ name }) => name === 'backup')!;
+  return actOnHost(asked, { owner, environment, root: repositoryRoot, node: process.execPath, running });
 }
 
 /** The archive and its key, for whoever brings the fleet in. */
@@ -255,14 +272,25 @@ async function broughtHere(
   file: string,
   folder: string,
   isOfUnits: boolean,
-  wantedMachine: string | undefined,
+  told: { machine?: string; to?: string; second?: boolean },
 ): Promise<object> {
-  if (act !== 'plan' && act !== 'apply') throw new TypeError(`unknown: ${act ?? 'nothing to do'}`);
   const brought = join(folder, 'config/fleet.yaml');
   const site = deploySite(loadFleetFile(existsSync(brought) ? brought : file));
-  const machine = machineHere(site, wantedMachine);
+  const machine = machineHere(site, told.machine);
   if (act === 'apply') dropOldPromotion(folder, site);
   const isPromoted = promotionIn(folder, site) !== undefined;
+  if (act !== 'plan' && act !== 'apply') {
+    const asked = askedOf(act, folder, told);
+    if (!isPromoted || machine.id !== site.standby?.id)
+      throw new DomainError(
+        'INVALID_INPUT',
+        `${machine.id} does not have the servers: \`soulfra deploy ${act}\` is for ${site.coordination.id}, or for a standby that was promoted`,
+      );
+    const done = await (isOfUnits
+      ? actOnPromotedUnits(asked, site, machine)
+      : actInContainers({ ...asked, file: 'standby.yaml' }));
+    return { folder, units: isOfUnits, done };
+  }
   const about = { folder, machine: machine.id, files: [], made: [], containers: [], units: [] };
   if (!isOfUnits) {
     const files = isPromoted ? promotedFilesOf(site, machine) : filesOf(site, machine);
@@ -318,7 +346,17 @@ async function promote(
   if (machine.id === standby.id) {
     const promotion = await promoteStandby({ folder, site, standby, host, ...told, say: progress });
     const url = `https://${site.fleet.deploy.host ?? site.addresses[standby.id]}:${site.ports.https}`;
-    return { ...about, ...promotion, loss: lossOf(promotion), url };
+    progress('backup: the first one of its own');
+    const asked = askedOf('backup', folder, {});
+    const backup = isOfUnits
+      ? actOnPromotedUnits(asked, site, machine)
+      : actInContainers({ ...asked, file: 'standby.yaml' });
+    // It is the first one all the same, and has none yet: told, not undone.
+    const unsaved = await backup.then(
+      () => null,
+      (err: Error) => err.message,
+    );
+    return { ...about, ...promotion, loss: lossOf(promotion), url, unsaved };
   }
   const address = site.addresses[standby.id]!;
   if (!(await answersAt(address, site.ports.temporal)))

@@ -29,6 +29,8 @@ export interface Promotion extends Mark {
   lastWordAt: string | null;
   /** What it acknowledged after this moment may be missing; null: nothing is. */
   missingSince: string | null;
+  /** It waited for the copy when it was last heard of, long before the end: whether it was told then to wait no more is not known here. */
+  unheard: boolean;
   /** At most so much is lost. */
   rpoSeconds: number;
 }
@@ -55,8 +57,8 @@ export interface PromoteOptions {
 
 const markName = 'promoted.json';
 const catchUpMs = 60_000;
-/** Until a reloaded setting holds for every session of Postgres. */
-const settleMs = 2_000;
+/** A last word that is older was not the last thing that happened: who is not heard may be told to wait no more. */
+const wordHoldsMs = 60_000;
 
 /** What the folder says of a promotion between these two machines; one of before an `init` that followed it is none. */
 export function promotionIn(folder: string, { coordination, standby }: DeploySite): Mark | undefined {
@@ -98,11 +100,13 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
   await host.ask('mark');
   if (copies) {
     say(`Postgres on ${standby.id}: is promoted`);
-    if ((await host.ask('own', 'select pg_promote(true, 120)')) !== 't')
+    await host.ask('promote').catch((err: Error) => {
       throw new DomainError(
         'UNAVAILABLE',
-        `Postgres on ${standby.id} did not end its recovery within 120 s: run it again`,
+        `Postgres on ${standby.id} did not end its recovery (${err.message}): run it again`,
+        { cause: err },
       );
+    });
   }
   // A copy of a first one that waited for somebody would wait for the same.
   await host.ask('own', 'alter system reset synchronous_standby_names');
@@ -111,10 +115,12 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
   return promotion;
 }
 
-export function lossOf({ from, fence, lastWordAt, missingSince, rpoSeconds }: Promotion): string {
+export function lossOf({ from, fence, lastWordAt, missingSince, unheard, rpoSeconds }: Promotion): string {
   if (fence === 'fenced') return `${from} is fenced, and the copy has all that it had: RPO 0 s`;
   if (missingSince === null)
     return `${from} does not answer; it waited for the copy when it was last heard of, at ${lastWordAt}: nothing acknowledged is missing, unless somebody told it since to wait no more. RPO 0 s`;
+  if (unheard)
+    return `ALARM: ${from} waited for the copy when it was last heard of, at ${lastWordAt}. Where it was told after that to wait no more, what it acknowledged since ${missingSince} is missing here: RPO at most ${rpoSeconds} s; else nothing is`;
   return `ALARM: the copy was asynchronous. What ${from} acknowledged after ${missingSince} is missing here: RPO at most ${rpoSeconds} s`;
 }
 
@@ -129,7 +135,7 @@ async function follows(host: StandbyHost, standby: FleetMachine): Promise<boolea
   return said === 't';
 }
 
-type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'rpoSeconds'>;
+type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'unheard' | 'rpoSeconds'>;
 
 async function fenceOld(options: PromoteOptions): Promise<Fenced> {
   const { site, host, fence } = options;
@@ -144,7 +150,7 @@ async function fenceOld(options: PromoteOptions): Promise<Fenced> {
         `${old} still answers at ${address}: two of one fleet would post and pay twice, and part the data. Power it off (or stop it there), then promote again; or promote --fence, which has its Postgres acknowledge nothing more and takes over all that it has`,
       );
     await fenceByPostgres(options, waitsFor.includes(fencedName));
-    return { fence: 'fenced', lastWordAt: null, missingSince: null, rpoSeconds: 0 };
+    return { fence: 'fenced', lastWordAt: null, missingSince: null, unheard: false, rpoSeconds: 0 };
   }
   const ports = [site.ports.postgres, site.ports.temporal, site.ports.https];
   const open = (
@@ -166,7 +172,16 @@ async function fenceByPostgres({ site, host, say }: PromoteOptions, isFenced: bo
     say(`Postgres on ${old}: is fenced`);
   }
   await host.ask('primary', 'select pg_reload_conf()');
-  await pause(settleMs);
+  const provenUntil = Date.now() + catchUpMs;
+  // The setting is taken up by the checkpointer, which a slow disk may hold up: until a commit waits, others are acknowledged.
+  while ((await host.ask('fenced')) !== 't') {
+    if (Date.now() > provenUntil)
+      throw new DomainError(
+        'UNAVAILABLE',
+        `${old} still acknowledges what is written there, ${catchUpMs / 1000} s after it was told to wait: run it again, or power it off`,
+      );
+    await pause(500);
+  }
   const end = await host.ask('primary', 'select pg_current_wal_flush_lsn()');
   const until = Date.now() + catchUpMs;
   while ((await host.ask('own', `select pg_last_wal_replay_lsn() >= '${end}'::pg_lsn`)) !== 't') {
@@ -184,25 +199,33 @@ async function silent({ site, standby, host, oldIsOff }: PromoteOptions): Promis
   const old = site.coordination.id;
   const [mode, at] = (await host.ask('word')).trim().split(' ');
   const lastWordAt = at === undefined ? null : new Date(Number(at) * 1000).toISOString();
-  if (mode === 'synchronous')
+  const unheard = mode === 'unheard' || (mode === 'synchronous' && Date.now() - Number(at) * 1000 > wordHoldsMs);
+  if (mode === 'synchronous' && !unheard)
     return {
       fence: oldIsOff ? 'said_to_be_off' : 'waits_for_the_copy',
       lastWordAt,
       missingSince: null,
+      unheard: false,
       rpoSeconds: 0,
     };
   const replayed = await host.ask(
     'own',
     'select coalesce(extract(epoch from pg_last_xact_replay_timestamp()), 0)::bigint',
   );
-  const missingSince = new Date(Number(replayed) * 1000).toISOString();
-  const rpoSeconds = Math.max(0, Math.round(Date.now() / 1000 - Number(replayed)));
+  // As long as it waited for the copy, the copy has all that it acknowledged.
+  const since = Math.max(Number(replayed), unheard ? Number(at) : 0);
+  const missingSince = new Date(since * 1000).toISOString();
+  const rpoSeconds = Math.max(0, Math.round(Date.now() / 1000 - since));
   if (!oldIsOff)
     throw new DomainError(
       'CONFLICT',
-      `${old} does not answer, and when it was last heard of (${lastWordAt ?? 'never'}) it did not wait for the copy on ${standby.id}: behind a cut line it may go on and acknowledge. Power it off, then promote --old-is-off; what it acknowledged after ${missingSince} is then lost (RPO at most ${rpoSeconds} s)`,
+      `${old} does not answer, and ${
+        unheard
+          ? `it was last heard of by ${standby.id} at ${lastWordAt}, when it waited for the copy: nobody here knows whether it was told since to wait no more, so it`
+          : `when it was last heard of (${lastWordAt ?? 'never'}) it did not wait for the copy on ${standby.id}: it`
+      } may go on behind a cut line, and acknowledge. Power it off, then promote --old-is-off; what it acknowledged after ${missingSince} is then lost (RPO at most ${rpoSeconds} s)`,
     );
-  return { fence: 'said_to_be_off', lastWordAt, missingSince, rpoSeconds };
+  return { fence: 'said_to_be_off', lastWordAt, missingSince, unheard, rpoSeconds };
 }
 
 /** Whether anybody takes a connection there. */

@@ -89,8 +89,6 @@ export function rolesSql(places: Places, { moved = false } = {}): string {
     '-- A standby that streams has the primary wait for it, and says so when it is to wait no more.',
     'grant alter system on parameter synchronous_standby_names to replicator;',
     'grant execute on function pg_reload_conf() to replicator;',
-    '-- Whoever promotes the standby asks its copy as the one it follows by.',
-    'grant execute on function pg_promote(boolean, integer) to replicator;',
     // Rows that were written once are loaded as they are, without what acts on a new one. Who owns the tables may switch that off anyway.
     ...(moved ? ['grant set on parameter session_replication_role to soulfra;'] : []),
     '',

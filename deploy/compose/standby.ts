@@ -11,6 +11,8 @@ import { generatedHead } from './server-files.ts';
 
 /** What the first one waits for once it is fenced: nobody has this name, so it acknowledges nothing any more. */
 export const fencedName = 'soulfra_fenced';
+/** One file of changes. */
+const closeBehindBytes = 16 * 1024 ** 2;
 /** The last word that the copy heard of whether the first one waits for it; beside the data. */
 const lastWordFile = 'standby.state';
 /** Where the folder keeps what holds once the standby has taken over. */
@@ -65,9 +67,13 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
   };
 }
 
-/** Of a promoted one nobody asks any more. */
+/** Of a promoted one nobody asks any more; a copy whose first one is dead comes up all the same, and can be promoted. */
 export function isSynchronous(base: string, data: string): string[] {
-  return ['/bin/sh', '-c', `[ -e ${base}/${data}.promoted ] || grep -q '^synchronous ' ${base}/${lastWordFile}`];
+  return [
+    '/bin/sh',
+    '-c',
+    `[ -e ${base}/${data}.promoted ] || grep -qE '^(synchronous|unheard) ' ${base}/${lastWordFile}`,
+  ];
 }
 
 /** Where the scripts find what they use. */
@@ -191,16 +197,29 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
   ].join('\n');
 }
 
-/** `standby-sql.sh own|primary SQL`: asks the copy, or the first one. `mark`: from now on it may start as a first one. `word`: the last word. */
+/**
+ * `standby-sql.sh own|primary SQL`: asks the copy, or the first one. `fenced`: whether a commit there waits. `promote`: as whose the
+ * data are, so that no role needs a right for it. `mark`: from now on it may start as a first one. `word`: the last word.
+ */
 function standbySql(site: DeploySite, at: StandbyPlaces): string {
+  const primary = connection(site, at, site.addresses[site.coordination.id]!);
+  const data = `${at.base}/${at.data}`;
   return [
     ...opening(at),
     'case $1 in',
     `  own) to='${connection(site, at, at.own)}' ;;`,
-    `  primary) to='${connection(site, at, site.addresses[site.coordination.id]!)}' ;;`,
+    `  primary) to='${primary}' ;;`,
+    '  fenced)',
+    `    timeout 3 "$bin/psql" '${primary} dbname=postgres' -qAtX -v ON_ERROR_STOP=1 -c "select pg_logical_emit_message(true, 'soulfra', 'fenced')" > /dev/null && code=0 || code=$?`,
+    '    case $code in 0) echo f ;; 124) echo t ;; *) exit "$code" ;; esac',
+    '    exit ;;',
+    '  promote)',
+    '    as=()',
+    `    if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid="$(stat -c %u ${data})" --regid="$(stat -c %g ${data})" --clear-groups --); fi`,
+    `    exec "\${as[@]}" "$bin/pg_ctl" promote --pgdata ${data} --wait --timeout 120 --silent ;;`,
     `  mark) touch ${at.base}/${at.data}.promoted; exit ;;`,
     `  word) cat ${at.base}/${lastWordFile} 2> /dev/null || true; exit ;;`,
-    '  *) echo "own, primary, mark or word" >&2; exit 2 ;;',
+    '  *) echo "own, primary, fenced, promote, mark or word" >&2; exit 2 ;;',
     'esac',
     'exec "$bin/psql" "$to dbname=postgres" -qAtX -v ON_ERROR_STOP=1 -c "$2"',
     '',
@@ -210,6 +229,7 @@ function standbySql(site: DeploySite, at: StandbyPlaces): string {
 /**
  * Has the first one wait for the copy once it streams, and writes down what it said last: whoever promotes when it no longer answers
  * knows by that whether it may have acknowledged what the copy lacks. Once the copy is promoted it fences the old one.
+ * `synchronous TIME`, `asynchronous TIME`, or `unheard TIME`: synchronous then, and not heard of since this began.
  */
 function synchronous(site: DeploySite, at: StandbyPlaces): string {
   const sql = `bash ${at.places.config('standby-sql.sh')}`;
@@ -219,6 +239,11 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     `# ${generatedHead}`,
     'set -euo pipefail',
     `word=${at.base}/${lastWordFile}`,
+    '# While this was away itself, the first one may have been told to wait no more.',
+    'if [ -e "$word" ]; then',
+    '  sed "s/^synchronous /unheard /" "$word" > "$word.new"',
+    '  mv -f "$word.new" "$word"',
+    'fi',
     'while true; do',
     `  if [ "$(${sql} own "select pg_is_in_recovery()" || true)" = f ]; then`,
     '    # Promoted. The old one may come back, and must acknowledge nothing: a first one of before is fenced wherever it shows.',
@@ -228,7 +253,8 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     `      echo "${site.coordination.id} came back, and is fenced"`,
     '    fi',
     `  elif names=$(${sql} primary "show synchronous_standby_names"); then`,
-    `    if [ -z "$names" ] && [ "$(${sql} primary "select count(*) from pg_stat_replication where application_name = '${standbyName}' and state = 'streaming'")" = 1 ]; then`,
+    '    # Close behind, so that nobody waits for what it lacks. Its slot says so to everybody; how it streams is shown to monitors alone.',
+    `    if [ -z "$names" ] && [ "$(${sql} primary "select count(*) from pg_replication_slots where slot_name = '${standbyName}' and active and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < ${closeBehindBytes}")" = 1 ]; then`,
     `      ${sql} primary "alter system set synchronous_standby_names = '${names}'"`,
     `      ${sql} primary "select pg_reload_conf()" > /dev/null`,
     '      sleep 2',

@@ -374,6 +374,7 @@ export const installationDefinitions = {
     type: 'gauge',
     help: 'Whether what is acknowledged may be missing on the standby, since Postgres does not wait for it; no series without a standby.',
     unit: 'boolean',
+    absentUntilSet: true,
   },
   backup: {
     name: 'soulfra_backup_last_success_timestamp_seconds',

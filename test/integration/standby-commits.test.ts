@@ -9,14 +9,16 @@ import { createParts, type Parts } from '../../deploy/embedded/parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { postgresUrl, preparePostgres, resolvePostgres } from '../../deploy/embedded/postgres.ts';
 import { openSecrets } from '../../deploy/embedded/secrets.ts';
-import { createDatabase, type Database } from '../../stores/database.ts';
+import { createDatabase, type Database, preparedStatement } from '../../stores/database.ts';
 
 /** A Postgres of its own: what it waits for holds for all of its databases. */
 
 let folder: string;
 let parts: Parts;
 let admin: pg.Client;
+let watch: pg.Client;
 let db: Database;
+let url: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'soulfra-standby-'));
@@ -34,21 +36,36 @@ beforeAll(async () => {
   const at = { port: await freePort(), password: openSecrets(home).postgresPassword };
   const settings = { wal_level: 'replica', max_wal_senders: '2', synchronous_commit: 'on' };
   await parts.start(await preparePostgres({ binaries: found, folder: home.path('postgres'), env, settings, ...at }));
-  const url = postgresUrl({ ...at, database: 'postgres' });
+  url = postgresUrl({ ...at, database: 'postgres' });
   admin = new pg.Client({ connectionString: url });
   await admin.connect();
+  watch = new pg.Client({ connectionString: url });
+  await watch.connect();
   await admin.query('create table written (id text primary key)');
   db = createDatabase({ url, name: 'test', connections: 1, onIdleError: () => undefined });
 });
 afterAll(async () => {
   await db?.destroy();
   await admin?.end();
+  await watch?.end();
   await parts?.stopAll();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** As the shipped limit of a statement, and shorter. */
-const limit = () => sql`set statement_timeout = '1s'`.execute(db);
+/** Breaks off what waits for a standby, as an operator does who sees it hang. */
+async function breakOff(): Promise<void> {
+  await expect
+    .poll(
+      async () =>
+        (
+          await watch.query(
+            "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep' and pid <> pg_backend_pid()",
+          )
+        ).rowCount,
+      { timeout: 8_000 },
+    )
+    .toBe(1);
+}
 const waitFor = async (names: string) => {
   await admin.query(`alter system set synchronous_standby_names = '${names}'`);
   await admin.query('select pg_reload_conf()');
@@ -61,21 +78,57 @@ const waitFor = async (names: string) => {
     .toBe(names);
 };
 
-test('a commit that no standby confirmed in time is no success', async () => {
+test('a commit that no standby confirmed is no success', async () => {
   await waitFor('nobody');
-  await limit();
-  await expect(sql`insert into written values ('alone')`.execute(db)).rejects.toMatchObject({ code: '57014' });
-  await limit();
-  const inTransaction = db.transaction().execute((trx) => sql`insert into written values ('together')`.execute(trx));
-  await expect(inTransaction).rejects.toMatchObject({ code: '57014' });
+  const alone = expect(sql`insert into written values ('alone')`.execute(db)).rejects.toMatchObject({ code: '57014' });
+  await breakOff();
+  await alone;
+  const given = expect(sql`insert into written values (${'given'})`.execute(db)).rejects.toMatchObject({
+    code: '57014',
+  });
+  await breakOff();
+  await given;
+  const together = expect(
+    db.transaction().execute((trx) => sql`insert into written values ('together')`.execute(trx)),
+  ).rejects.toMatchObject({ code: '57014' });
+  await breakOff();
+  await together;
 
   // What the driver alone makes of it: it is answered as done, with a warning that nobody reads.
-  await admin.query("set statement_timeout = '1s'");
-  await expect(admin.query("insert into written values ('as the driver has it')")).resolves.toMatchObject({
+  const bare = expect(admin.query("insert into written values ('as the driver has it')")).resolves.toMatchObject({
     rowCount: 1,
   });
-
+  await breakOff();
+  await bare;
   await waitFor('');
   await sql`insert into written values ('later')`.execute(db);
   expect((await sql<{ id: string }>`select id from written where id = 'later'`.execute(db)).rows).toHaveLength(1);
 });
+
+test('who waits for a standby longer than a query may last has failed, and nobody waits behind it', async () => {
+  await waitFor('nobody');
+  const two = createDatabase({ url, name: 'two', connections: 2, onIdleError: () => undefined });
+  const beat = preparedStatement<{ one: number }>('beat', 'select 1 as one');
+  const reads = () => sql`select 1`.execute(two);
+  try {
+    await Promise.all([reads(), reads()]);
+    const begun = Date.now();
+    const gaveUp = two.transaction().execute((trx) => sql`insert into written values ('waits')`.execute(trx));
+    await expect(gaveUp).rejects.toThrow('timeout');
+    const oneWait = Date.now() - begun;
+    // Its undo does not wait as long once more.
+    expect(oneWait).toBeLessThan(20_000);
+    for (let n = 0; n < 5; n += 1) await reads();
+    await expect(sql`insert into written values ('waits too')`.execute(two)).rejects.toThrow('timeout');
+    // Both wait now; what renews leases has a connection of its own.
+    await expect(reads()).rejects.toThrow('timeout');
+    expect(await beat(two, [])).toEqual([{ one: 1 }]);
+
+    await waitFor('');
+    await expect.poll(() => reads().then(() => 'read'), { timeout: 20_000 }).toBe('read');
+    const { rows } = await sql<{ id: string }>`select id from written where id like 'waits%' order by id`.execute(two);
+    expect(rows.map(({ id }) => id)).toEqual(['waits', 'waits too']);
+  } finally {
+    await two.destroy();
+  }
+}, 90_000);

@@ -22,6 +22,7 @@ fleet.machines.push({ ...structuredClone(fleet.machines[0]!), id: 'gpu3', roles:
 const site = deploySite(fleet);
 const standby = site.standby!;
 const replayedAt = 1_700_000_000;
+const justHeard = () => `synchronous ${Math.round(Date.now() / 1000) - 5}\n`;
 
 /** A pair of machines as the standby's own script would tell of them. */
 function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; copies?: boolean }) {
@@ -31,6 +32,11 @@ function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; 
   const answer = (who: string, sql: string): string => {
     if (who === 'word') return state.word;
     if (who === 'mark') return '';
+    if (who === 'fenced') return old === 'fenced' ? 't' : 'f';
+    if (who === 'promote') {
+      copies = false;
+      return '';
+    }
     if (who === 'primary') {
       if (old === 'dead' || old === 'half') throw new Error('connection refused');
       if (sql.startsWith('show')) return old === 'fenced' ? `FIRST 1 (${fencedName})` : 'FIRST 1 (soulfra_standby)';
@@ -38,7 +44,6 @@ function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; 
       return sql.includes('lsn') ? '0/3000148' : '';
     }
     if (sql.includes('pg_is_in_recovery')) return copies ? 't' : 'f';
-    if (sql.includes('pg_promote')) copies = false;
     if (sql.includes('replay_timestamp')) return String(replayedAt);
     return 't';
   };
@@ -67,16 +72,16 @@ describe('a promotion', () => {
   const refused = async (asked: ReturnType<typeof pair>, told = {}) => {
     const err: unknown = await promote(asked, told).catch((thrown: unknown) => thrown);
     expect(isDomainError(err, 'CONFLICT')).toBe(true);
-    expect(asked.asked.filter((text) => text.includes('pg_promote') || text === 'take over')).toEqual([]);
+    expect(asked.asked.filter((text) => text === 'promote' || text === 'take over')).toEqual([]);
     expect(existsSync(join(folder, 'promoted.json'))).toBe(false);
     return (err as Error).message;
   };
 
   test('is refused while the old one answers, and changes nothing', async () => {
-    const both = pair({ old: 'lives', word: 'synchronous 1700000000\n' });
+    const both = pair({ old: 'lives', word: justHeard() });
     expect(await refused(both)).toMatch(/pc2 still answers at 10\.8\.0\.1[\s\S]*--fence/);
     expect(both.state()).toEqual({ old: 'lives', copies: true });
-    expect(await refused(pair({ old: 'half', word: 'synchronous 1700000000\n' }), { fence: true })).toMatch(
+    expect(await refused(pair({ old: 'half', word: justHeard() }), { fence: true })).toMatch(
       /port 5432, 7233, 17443[\s\S]*cannot be told to stop/,
     );
   });
@@ -86,17 +91,18 @@ describe('a promotion', () => {
     expect(await promote(both, { fence: true })).toMatchObject({ fence: 'fenced', missingSince: null, rpoSeconds: 0 });
     const steps = both.asked.map((text) => text.split(' ').slice(0, 3).join(' '));
     const at = (step: string) => steps.findIndex((each) => each.startsWith(step));
-    expect(at('primary alter system')).toBeLessThan(at('primary select pg_current_wal_flush_lsn'));
+    expect(at('primary alter system')).toBeLessThan(at('fenced'));
+    expect(at('fenced')).toBeLessThan(at('primary select pg_current_wal_flush_lsn'));
     expect(at('primary select pg_current_wal_flush_lsn')).toBeLessThan(at('mark'));
-    expect(at('mark')).toBeLessThan(at('own select pg_promote'));
-    expect(at('own select pg_promote')).toBeLessThan(at('take over'));
+    expect(at('mark')).toBeLessThan(at('promote'));
+    expect(at('promote')).toBeLessThan(at('take over'));
   });
 
   test('of a dead one that waited for the copy loses nothing', async () => {
     const said: string[] = [];
-    const done = await promote(pair({ old: 'dead', word: 'synchronous 1700000000\n' }), {}, said);
+    const done = await promote(pair({ old: 'dead', word: justHeard() }), {}, said);
     expect(done).toMatchObject({ fence: 'waits_for_the_copy', missingSince: null, rpoSeconds: 0 });
-    expect(said[0]).toMatch(/2023-11-14T22:13:20\.000Z: nothing acknowledged is missing/);
+    expect(said[0]).toMatch(/nothing acknowledged is missing/);
   });
 
   test.each(['asynchronous 1700000000\n', ''])(
@@ -111,14 +117,26 @@ describe('a promotion', () => {
     },
   );
 
-  test.each(['primary show', 'word', 'mark', 'pg_promote', 'alter system reset', 'pg_reload_conf'])(
+  test.each(['synchronous', 'unheard'])(
+    'of one that was last heard of long ago (%s) wants a word, and tells from when on',
+    async (word) => {
+      const asked = () => pair({ old: 'dead', word: `${word} ${replayedAt + 60}\n` });
+      expect(await refused(asked())).toMatch(/last heard of by mainpc at 2023-11-14T22:14:20\.000Z[\s\S]*--old-is-off/);
+      const said: string[] = [];
+      const done = await promote(asked(), { oldIsOff: true }, said);
+      expect(done).toMatchObject({ missingSince: '2023-11-14T22:14:20.000Z', unheard: true });
+      expect(said[0]).toMatch(/^ALARM: pc2 waited for the copy[\s\S]*RPO at most \d+ s; else nothing is$/);
+    },
+  );
+
+  test.each(['primary show', 'word', 'mark', 'promote', 'alter system reset', 'pg_reload_conf'])(
     'killed at %s, it is done again, and says the same',
     async (at) => {
       const both = pair({ old: 'dead', word: 'asynchronous 1700000000\n' });
       both.dieAt(at);
       const first = await promote(both, { oldIsOff: true }).catch((err: Error) => err.message);
       // Who cannot be asked is taken for dead, which it is.
-      if (at !== 'primary show') expect(first).toBe('killed');
+      if (at !== 'primary show') expect(first).toMatch(/\bkilled\b/);
       both.dieAt(undefined);
       const done = await promote(both, { oldIsOff: true });
       expect(done).toMatchObject({ from: 'pc2', to: 'mainpc', missingSince: '2023-11-14T22:13:20.000Z' });
@@ -133,7 +151,7 @@ describe('a promotion', () => {
   });
 
   test('counts no more once fleet.yaml has caught up', async () => {
-    await promote(pair({ old: 'dead', word: 'synchronous 1700000000\n' }));
+    await promote(pair({ old: 'dead', word: justHeard() }));
     expect(promotionIn(folder, site)).toMatchObject({ from: 'pc2', to: 'mainpc' });
     const caughtUp = structuredClone(fleet);
     caughtUp.deploy = { ...caughtUp.deploy, coordination: 'mainpc', standby: 'pc2' };
@@ -196,6 +214,22 @@ describe('the kit of a standby', () => {
     expect(compose.get('coordination.yaml')).toContain('fenced.sh');
     expect(compose.get('promoted/inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.2');
     expect(compose.get('inference-gpu3.yaml')).toContain('postgres.soulfra: 10.8.0.1');
+  });
+
+  test('names who leads the version of workflows, before and after, as units and as containers', () => {
+    const compose = composeKit(site, shipped);
+    const version = (text: string | undefined) => /SOULFRA_WORKER_VERSION[:=] ?"?(\w+)/.exec(text!)![1];
+    expect(version(compose.get('coordination.yaml'))).toBe('leads');
+    expect(version(units.get('units/pc2/soulfra-kit-worker.service'))).toBe('leads');
+    for (const [id, later] of [
+      ['mainpc', 'leads'],
+      ['gpu3', 'follows'],
+    ] as const) {
+      expect(version(compose.get(`inference-${id}.yaml`))).toBe('follows');
+      expect(version(units.get(`units/${id}/soulfra-kit-worker.service`))).toBe('follows');
+      expect(version(compose.get(`promoted/inference-${id}.yaml`))).toBe(later);
+      expect(version(units.get(`promoted/units/${id}/soulfra-kit-worker.service`))).toBe(later);
+    }
   });
 
   test('its scripts are ones that bash reads', () => {
