@@ -4932,6 +4932,7 @@ export interface Operations {
       keys: Array<{
         id: string;
         since: string | null;
+        used: string | null;
         held: boolean;
         encodes: boolean;
       }>;

@@ -1,5 +1,6 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { archiving } from './archiving.ts';
+import { promotedClusterFile } from './cluster-files.ts';
 import type { PartOfCompose } from './compose-service.ts';
 import { clientEnvironment, type Parts, payloadEnvironment } from './coordination.ts';
 import { backupImage } from './images.ts';
@@ -9,20 +10,21 @@ import { containerPlaces } from './places.ts';
 
 const places = containerPlaces();
 
-/** @param promoted on a standby, whose host may not have the folder of the second copy */
+/** @param promoted on a standby, by settings of its own */
 export function backupParts(site: DeploySite, { promoted = false } = {}): Parts {
   const { to } = site.fleet.backup;
+  const settings = promoted ? promotedClusterFile : 'cluster.json';
   const base: Omit<PartOfCompose, 'memory' | 'cpus'> = {
     image: backupImage,
     environment: {
       ...clientEnvironment(site, 'api'),
-      SOULFRA_CLUSTER_FILE: '/etc/soulfra/cluster.json',
+      SOULFRA_CLUSTER_FILE: places.config(settings),
       ...payloadEnvironment(site, places.secret('payload_keys')),
     },
-    configs: ['cluster.json', 'postgresql.conf', ...archiving.configs],
+    configs: [settings, 'postgresql.conf', ...archiving.configs],
     secrets: ['database_url', 'redis_url', 'postgres_password', 'payload_keys', ...archiving.secrets],
     tls: ['api.crt', 'api.key', 'ca.crt'],
-    ...(to === undefined || promoted ? {} : { binds: [{ source: to, target: places.second(to) }] }),
+    ...(to === undefined ? {} : { binds: [{ source: to, target: places.second(to) }] }),
     // A cluster that is tried out needs it as the real one does.
     tmpfs: ['/dev/shm:mode=1777'],
   };

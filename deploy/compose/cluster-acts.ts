@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { DomainError, isErrorCode } from '../../domain/errors.ts';
 import { endWithUs, output } from '../embedded/resolve.ts';
 import { composeArguments, composeCommand, containersOf } from './containers.ts';
+import type { promotedFile } from './kit.ts';
 import type { Owner } from './made-once.ts';
 
 /** Backups and restores of a deployment, asked for on its coordinating machine. What makes them runs beside the data. */
@@ -25,7 +26,7 @@ const words: Readonly<Record<ClusterAct, string>> = {
 export interface ActOnCluster {
   act: ClusterAct;
   /** With the servers of this machine: that of the coordinating one, or of a standby that was promoted. */
-  file: 'coordination.yaml' | 'standby.yaml';
+  file: 'coordination.yaml' | typeof promotedFile;
   args: readonly string[];
   folder: string;
   env: Env;

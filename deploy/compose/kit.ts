@@ -5,11 +5,20 @@ import { parse, stringify } from 'yaml';
 import { exportFleet } from '../../config/fleet-file.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { backupParts } from './backup-part.ts';
-import { clusterFiles, type ClusterPrograms, postgresStartScript, programsInContainer } from './cluster-files.ts';
+import {
+  clusterFiles,
+  type ClusterPrograms,
+  madeLine,
+  postgresStartScript,
+  programsInContainer,
+  promotedClusterFile,
+} from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
+import type { RingPrints } from './key-rotation.ts';
 import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
 import { leadsVersion, machineParts } from './machine.ts';
+import { secretFiles } from './made-once.ts';
 import { collectorConfig, grafanaDatasources, lokiYaml, prometheusYaml, proxyConfig } from './observability-files.ts';
 import { containerPlaces, type Places } from './places.ts';
 import {
@@ -26,6 +35,7 @@ import {
   containerStandby,
   fencedScript,
   promotedFolder,
+  promotedParts,
   promotedSite,
   standbyParts,
   standbyScripts,
@@ -61,6 +71,8 @@ export function readShipped(deployFolder: string): Shipped {
 export interface KitOptions {
   /** A fleet of `npm start` is brought in before the API begins. @default false */
   moved?: boolean;
+  /** Of the folder's secrets: a part that reads a ring starts anew when it changes. @default none */
+  rings?: RingPrints;
 }
 
 /** Files of `config/`, for containers or for a host. */
@@ -100,16 +112,19 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   const config = configFiles(site, shipped, places, logs, programsInContainer, options);
   const fence = site.standby === undefined ? undefined : places.config('fenced.sh');
   config.set('postgres-start.sh', postgresStartScript(places, { fence }));
+  config.set('roles.sql', `${config.get('roles.sql')!}${madeLine(places)}`);
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
     const at = containerStandby(places);
     for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
     config.set('fenced.sh', fencedScript(site, standby, at));
+    const promoted = clusterFiles(promotedSite(site, standby), places, programsInContainer);
+    config.set(promotedClusterFile, promoted.get('cluster.json')!);
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
-    files.set(name, composeText(site, name, parts, files));
+    files.set(name, composeText(site, name, parts, files, options.rings));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -156,11 +171,13 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   ]);
   for (const machine of site.fleet.machines)
     if (machine.id !== site.coordination.id) files.set(`inference-${machine.id}.yaml`, machineParts(site, machine));
-  if (site.standby !== undefined) files.set('standby.yaml', standbyParts(site, site.standby));
+  if (site.standby !== undefined) files.set(standbyFile, standbyParts(site, site.standby));
   return files;
 }
+const standbyFile = 'standby.yaml';
+export const promotedFile = `${promotedFolder}/${standbyFile}`;
 
-/** What the other machines run once the standby has taken over: the same, with its address for that of the first one. */
+/** What runs once the standby has taken over: everything on it, and on the others the same, with its address for that of the first one. */
 function followingFiles(site: DeploySite): Map<string, Parts> {
   const { standby, coordination, addresses } = site;
   if (standby === undefined) return new Map();
@@ -171,12 +188,13 @@ function followingFiles(site: DeploySite): Map<string, Parts> {
     addresses: { ...addresses, [coordination.id]: addresses[standby.id]! },
   };
   const others = site.fleet.machines.filter(({ id }) => id !== coordination.id);
-  return new Map(
-    others.map((machine) => [
-      followingFile(machine.id),
-      machineParts(followed, machine, leadsVersion(promoted, machine)),
-    ]),
-  );
+  return new Map([
+    [promotedFile, promotedParts(site, standby)],
+    ...others.map(
+      (machine) =>
+        [followingFile(machine.id), machineParts(followed, machine, leadsVersion(promoted, machine))] as const,
+    ),
+  ]);
 }
 export const followingFile = (machineId: string) => `${promotedFolder}/inference-${machineId}.yaml`;
 
@@ -185,14 +203,15 @@ export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
-function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
-  // Two files of one host must not want one network: only that with the proxy has its addresses named.
-  const isProxied = 'proxy' in parts;
+function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles, rings?: RingPrints): string {
+  // Two files of one host must not want one network: only that with the proxy has its addresses named. A copy is in the one that it
+  // will be in, so that it runs on while it is promoted.
+  const isProxied = 'proxy' in parts || name === standbyFile;
   const network = isProxied ? 'proxied' : 'inner';
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
       const made = composeService(part, network);
-      return [service, { ...made, labels: { [hashLabel]: hashOf(made, files) } }];
+      return [service, { ...made, labels: { [hashLabel]: hashOf(made, files, rings) } }];
     }),
   );
   const volumes = [
@@ -212,13 +231,14 @@ function composeText(site: DeploySite, name: string, parts: Parts, files: KitFil
   return `# ${generatedHead}\n${stringify(project, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
 
-/** Of the service and of every file of `config/` that it mounts. */
-function hashOf(service: Record<string, unknown>, files: KitFiles): string {
+/** Of the service, of every file of `config/` that it mounts, and of what is told of its keys. */
+function hashOf(service: Record<string, unknown>, files: KitFiles, rings: RingPrints = new Map()): string {
   const hash = createHash('sha256').update(JSON.stringify(service));
   for (const source of sourcesOf(service, 'config')) {
     for (const [file, text] of files)
       if (file === source || file.startsWith(`${source}/`)) hash.update(`\n${file}\n`).update(text);
   }
+  for (const source of sourcesOf(service, 'secrets')) hash.update(rings.get(source.slice('secrets/'.length)) ?? '');
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -236,7 +256,7 @@ function machineFiles(site: DeploySite, id: string, files: KitFiles): string[] {
     '.env',
     `inference-${id}.yaml`,
     ...(site.standby === undefined ? [] : ['config/fleet.yaml', followingFile(id)]),
-    ...(site.standby?.id === id ? ['standby.yaml'] : []),
+    ...(site.standby?.id === id ? [standbyFile, promotedFile, ...secretFiles] : []),
   ];
   const mounted = own
     .filter((name) => name.endsWith('.yaml') && name !== 'config/fleet.yaml')
@@ -273,11 +293,14 @@ export function portRows(site: DeploySite): PortRow[] {
     Object.entries(parts).flatMap(([service, { ports = [], listens = [] }]) =>
       [...ports, ...listens].map((port) => ({ ...port, machineId, file, service })),
     );
-  return [...composeFiles(site)].flatMap(([file, parts]) => {
+  const files = composeFiles(site);
+  // A standby opens the more once it is promoted; the file takes the place of that of the copy.
+  if (site.standby !== undefined) files.set(standbyFile, promotedParts(site, site.standby));
+  return [...files].flatMap(([file, parts]) => {
     const machineId =
       file === 'coordination.yaml'
         ? site.coordination.id
-        : file === 'standby.yaml'
+        : file === standbyFile
           ? site.standby!.id
           : file.slice('inference-'.length, -'.yaml'.length);
     return rows(file, machineId, parts);

@@ -7,6 +7,7 @@ import { DomainError } from '../../domain/errors.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { writeText } from '../embedded/home.ts';
 import { readIfThere } from './folder.ts';
+import { secretFiles } from './made-once.ts';
 import { fencedName } from './standby.ts';
 
 /**
@@ -75,6 +76,19 @@ export function markPromotion(folder: string, promotion: Mark): void {
 /** One that fleet.yaml has caught up with says nothing any more. */
 export function dropOldPromotion(folder: string, site: DeploySite): void {
   if (existsSync(join(folder, markName)) && promotionIn(folder, site) === undefined) rmSync(join(folder, markName));
+}
+
+/**
+ * What a promoted machine was not brought is not made there anew: the data it took over, and what is sealed in it, open with those of
+ * before.
+ */
+export function refuseNewSecrets(folder: string): void {
+  const lacking = secretFiles.filter((file) => !existsSync(join(folder, file)));
+  if (lacking.length === 0 || !existsSync(join(folder, markName))) return;
+  throw new DomainError(
+    'CONFLICT',
+    `${folder} took over from another machine and lacks what belongs to the data: ${lacking.join(', ')}. Copy them from the folder of that machine, as they are; nothing was changed`,
+  );
 }
 
 export async function promoteStandby(options: PromoteOptions): Promise<Promotion> {
@@ -210,7 +224,8 @@ async function silent({ site, standby, host, oldIsOff }: PromoteOptions): Promis
     };
   const replayed = await host.ask(
     'own',
-    'select coalesce(extract(epoch from pg_last_xact_replay_timestamp()), 0)::bigint',
+    // One that has replayed nothing since it began knows at least of when its last checkpoint is.
+    'select extract(epoch from coalesce(pg_last_xact_replay_timestamp(), (select checkpoint_time from pg_control_checkpoint())))::bigint',
   );
   // As long as it waited for the copy, the copy has all that it acknowledged.
   const since = Math.max(Number(replayed), unheard ? Number(at) : 0);

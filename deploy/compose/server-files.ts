@@ -27,7 +27,8 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     wal_level: 'replica',
     max_wal_senders: 10,
     max_replication_slots: 10,
-    // A standby that is away for long must not fill the primary's disk; it is then made anew.
+    // A standby that is away for long must not fill the primary's disk; it is then made anew. At rest a file of 16 MB a minute is
+    // handed on, so this is half a day.
     max_slot_wal_keep_size: quoted('8GB'),
     // A cut line is noticed by both ends before anybody gives up waiting for a commit.
     wal_sender_timeout: quoted('15s'),
@@ -36,7 +37,8 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     wal_log_hints: 'on',
     archive_mode: 'on',
     // %p is the file, in words of Postgres.
-    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p`),
+    // Without the lock of the cluster (postgres-start.sh): one that hangs would hold it after Postgres is gone.
+    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p 9>&-`),
     archive_timeout: quoted(`${archiveEverySeconds}s`),
     log_min_duration_statement: quoted('2s'),
     log_line_prefix: quoted('%m [%p] %q%u@%d '),

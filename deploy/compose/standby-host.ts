@@ -1,13 +1,12 @@
 import { join } from 'node:path';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
-import { writeText } from '../embedded/home.ts';
 import { output } from '../embedded/resolve.ts';
 import { applyContainers } from './apply.ts';
 import { applyUnits, type UnitHost, unitsIn } from './apply-units.ts';
 import { composeArguments, composeCommand } from './containers.ts';
 import { readIfThere } from './folder.ts';
-import { followingFile, type KitFiles } from './kit.ts';
+import { followingFile, type KitFiles, promotedFile } from './kit.ts';
 import { answersAt, type StandbyHost } from './promote.ts';
 import { promotedFolder } from './standby.ts';
 
@@ -51,7 +50,6 @@ export function composeStandby(options: {
     answers: answersAt,
     takeOver: async () => {
       const files = promotedFilesOf(site, machine);
-      if (machine.id === site.standby?.id) addProfile(join(folder, '.env'), 'promoted');
       await applyContainers({ folder, kit: kitIn(folder, files), site, machine, files, env, say });
     },
   };
@@ -59,7 +57,7 @@ export function composeStandby(options: {
 
 /** Compose files of a machine once the standby has taken over: servers first. */
 export function promotedFilesOf(site: DeploySite, { id }: FleetMachine): string[] {
-  return [...(id === site.standby?.id ? ['standby.yaml'] : []), followingFile(id)];
+  return [...(id === site.standby?.id ? [promotedFile] : []), followingFile(id)];
 }
 
 /** As the files lie in a folder that was brought here. */
@@ -69,18 +67,5 @@ export function kitIn(folder: string, files: readonly string[]): KitFiles {
       const text = readIfThere(join(folder, file));
       return text === undefined ? [] : [[file, text] as const];
     }),
-  );
-}
-
-/** So that a later `docker compose up` by hand leaves running what was promoted. */
-function addProfile(file: string, profile: string): void {
-  const text = readIfThere(file) ?? '';
-  const profiles = (/^COMPOSE_PROFILES=(.*)$/m.exec(text)?.[1] ?? '').split(',').filter((each) => each !== '');
-  if (profiles.includes(profile)) return;
-  const line = `COMPOSE_PROFILES=${[...profiles, profile].join(',')}`;
-  writeText(
-    file,
-    /^COMPOSE_PROFILES=/m.test(text) ? text.replace(/^COMPOSE_PROFILES=.*$/m, line) : `${text}${line}\n`,
-    0o644,
   );
 }

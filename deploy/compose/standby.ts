@@ -21,18 +21,14 @@ export const promotedFolder = 'promoted';
 /** The site as it will be when the standby has taken over: the same ports and names, at its own address. */
 export function promotedSite(site: DeploySite, standby: FleetMachine): DeploySite {
   const host = site.fleet.deploy.host ?? site.addresses[standby.id]!;
-  return { ...site, coordination: standby, standby: undefined, host };
+  // The folder of the second copy is one of the first one's host.
+  const { to: _, ...backup } = site.fleet.backup;
+  return { ...site, fleet: { ...site.fleet, backup }, coordination: standby, standby: undefined, host };
 }
 
-/** A copy of Postgres that follows; everything else is there and stands still until somebody promotes it (docs/deploy.md). */
+/** A copy of Postgres that follows, and what has the first one wait for it. */
 export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
-  const promoted = promotedSite(site, standby);
-  const { volumes, postgres, ...data } = dataParts(promoted);
-  const { restore, backup } = backupParts(promoted, { promoted: true });
-  const waiting = Object.entries({ ...data, backup: backup!, ...servingParts(promoted) }).map(([name, part]) => [
-    name,
-    { ...part, profiles: ['promoted'] },
-  ]);
+  const { volumes, postgres } = dataParts(promotedSite(site, standby));
   const follows = {
     secrets: ['replicator_password'],
     tls: ['postgres.crt', 'postgres.key', 'ca.crt'],
@@ -47,7 +43,14 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       command: [],
       environment: {},
       // Promoted, it hands its own changes on.
-      configs: ['postgresql.conf', 'pg_hba.conf', 'standby-postgres.sh', 'standby-sql.sh', ...archiving.configs],
+      configs: [
+        'postgresql.conf',
+        'pg_hba.conf',
+        'standby-postgres.sh',
+        'standby-lost.sh',
+        'standby-sql.sh',
+        ...archiving.configs,
+      ],
       secrets: [...follows.secrets, ...archiving.secrets],
       volumes: [...follows.volumes, ...archiving.volumes],
     },
@@ -58,22 +61,30 @@ export function standbyParts(site: DeploySite, standby: FleetMachine): Parts {
       entrypoint: ['bash', '/etc/soulfra/synchronous.sh'],
       configs: ['synchronous.sh', 'standby-sql.sh'],
       after: { postgres: 'service_healthy' },
-      health: { test: ['CMD', ...isSynchronous('/var/lib/postgresql', 'data')], startPeriod: '2m' },
+      health: { test: ['CMD', ...isSynchronous('/var/lib/postgresql')], startPeriod: '2m' },
       memory: '128m',
       cpus: 0.5,
     },
-    restore: restore!,
-    ...Object.fromEntries(waiting),
   };
 }
 
-/** Of a promoted one nobody asks any more; a copy whose first one is dead comes up all the same, and can be promoted. */
-export function isSynchronous(base: string, data: string): string[] {
-  return [
-    '/bin/sh',
-    '-c',
-    `[ -e ${base}/${data}.promoted ] || grep -qE '^(synchronous|unheard) ' ${base}/${lastWordFile}`,
-  ];
+/** The same machine once it has taken over: its Postgres runs on as it is, and everything that a first one runs is beside it. */
+export function promotedParts(site: DeploySite, standby: FleetMachine): Parts {
+  const promoted = promotedSite(site, standby);
+  const { synchronous, ...copy } = standbyParts(site, standby);
+  const { health: _, ...fencing } = synchronous!;
+  return {
+    ...dataParts(promoted),
+    ...copy,
+    synchronous: fencing,
+    ...backupParts(promoted, { promoted: true }),
+    ...servingParts(promoted),
+  };
+}
+
+/** A copy whose first one is dead comes up all the same, and can be promoted. */
+export function isSynchronous(base: string): string[] {
+  return ['/bin/sh', '-c', `grep -qE '^(synchronous|unheard) ' ${base}/${lastWordFile}`];
 }
 
 /** Where the scripts find what they use. */
@@ -114,11 +125,29 @@ function connection(site: DeploySite, { places }: StandbyPlaces, address: string
   ].join(' ');
 }
 
-/** Whose data are of one cluster, and who was promoted last. */
+/**
+ * Whose data are of one cluster, and which came of which. Each timeline stands with where the next one left it, so that two that took
+ * the same number by themselves differ: who begins as another does, and goes on, came after it.
+ */
 const timelines = [
   'identity() { "$bin/psql" "$1 dbname=postgres replication=database" -qAtX -F " " -c "IDENTIFY_SYSTEM"; }',
   'own() { "$bin/pg_controldata" -D "$data" | sed -n "s/^$1: *//p"; }',
+  String.raw`branches() { sed -nE 's/^([0-9A-F]+\.history )?([0-9]+)\t([0-9A-F/]+).*/\2 \3;/p' | tr -d '\n'; }`,
+  'ownLine() {',
+  '  local timeline file',
+  '  timeline=$(own "Latest checkpoint\'s TimeLineID") || return 1',
+  '  file="$data/pg_wal/$(printf %08X "$timeline").history"',
+  '  if [ -e "$file" ]; then branches < "$file"; fi',
+  '  echo "$timeline "',
+  '}',
+  'lineOf() {',
+  '  if [ "$2" != 1 ]; then "$bin/psql" "$1 dbname=postgres replication=database" -qAtX -F " " -c "TIMELINE_HISTORY $2" | branches || return 1; fi',
+  '  echo "$2 "',
+  '}',
 ];
+
+/** Whether the first one keeps for the copy what that has not read yet: 1, or 0 where it could not for so long. */
+const place = `place() { "$bin/psql" "$1 dbname=postgres" -qAtX -c "select count(*) from pg_replication_slots where slot_name = '${standbyName}' and wal_status is distinct from 'lost'"; }`;
 
 function opening(at: StandbyPlaces): string[] {
   return [
@@ -135,14 +164,15 @@ function opening(at: StandbyPlaces): string[] {
 export function standbyScripts(site: DeploySite, at: StandbyPlaces): Map<string, string> {
   return new Map([
     ['standby-postgres.sh', standbyPostgres(site, at)],
+    ['standby-lost.sh', standbyLost(site, at)],
     ['standby-sql.sh', standbySql(site, at)],
     ['synchronous.sh', synchronous(site, at)],
   ]);
 }
 
 /**
- * Copies the first one once, whole or not at all, and follows it from then on. Promoted, it follows nobody; and what was a first one
- * itself until another took over is put aside, since it may hold what nobody else has.
+ * Copies the first one once, whole or not at all, and follows it from then on; anew where the first one no longer has what comes next.
+ * Promoted, it follows nobody; and what was a first one itself until another took over is put aside, since it may hold what nobody else has.
  */
 function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
   const primary = connection(site, at, site.addresses[site.coordination.id]!);
@@ -151,23 +181,30 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
     ...opening(at),
     ...claimLines(at.places, at.flock),
     `data=${at.base}/${at.data}`,
-    `primary='${primary} application_name=${standbyName}'`,
+    `primary='${primary}'`,
     ...timelines,
+    place,
+    'anew=',
     'if [ -e "$data/standby.signal" ] && [ ! -e "$data.promoted" ]; then',
     '  # Where both lost their power at once, the other may be on its way. Without it, it can be promoted all the same.',
     '  until identity "$primary" > /dev/null 2>&1 || [ "$SECONDS" -gt 60 ]; do sleep 2; done',
     'fi',
     'if [ -s "$data/PG_VERSION" ]; then',
-    '  # Who was promoted, or restored, last has the higher timeline. What is of before cannot follow it.',
     '  if there=$(identity "$primary"); then',
     '    read -r system timeline rest <<< "$there"',
     '    if [ "$system" != "$(own "Database system identifier")" ]; then',
     `      echo "the data in $data is not a copy of ${site.coordination.id}'s: put it elsewhere by hand (mv), then start again" >&2`,
     '      exit 1',
     '    fi',
-    '    if [ "$timeline" -gt "$(own "Latest checkpoint\'s TimeLineID")" ]; then',
+    '    mine=$(ownLine)',
+    '    theirs=$(lineOf "$primary" "$timeline")',
+    '    # What was promoted here gives way to what came of it alone; all else to whatever does not lie behind it.',
+    '    if [ "$theirs" != "$mine" ] && { [[ $theirs == "$mine"* ]] || { [[ $mine != "$theirs"* ]] && [ ! -e "$data.promoted" ]; }; }; then',
     '      mv "$data" "$data.before-$(date -u +%Y%m%dT%H%M%SZ)"',
     '      rm -f "$data.promoted"',
+    '    elif [ -e "$data/standby.signal" ] && [ ! -e "$data.promoted" ] && [ "$(place "$primary")" = 0 ]; then',
+    `      echo "${site.coordination.id} no longer has what comes next here: the copy is made anew" >&2`,
+    '      anew=1',
     '    fi',
     '  fi',
     '  if [ -e "$data" ] && [ ! -e "$data/standby.signal" ] && [ ! -e "$data.promoted" ]; then',
@@ -179,20 +216,52 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
     `  ${server}`,
     'fi',
     'umask 077',
-    'if [ ! -s "$data/PG_VERSION" ]; then',
+    '# Until the new one is whole the old one is the copy that there is.',
+    'if [ ! -s "$data/PG_VERSION" ] || [ -n "$anew" ]; then',
     `  until identity "$primary" > /dev/null 2>&1; do echo "waiting for ${site.coordination.id}" >&2; sleep 2; done`,
     '  rm -rf "$data.new"',
-    `  "$bin/psql" "$primary dbname=postgres" -qAt -v ON_ERROR_STOP=1 -c "select pg_create_physical_replication_slot('${standbyName}') where not exists (select from pg_replication_slots where slot_name = '${standbyName}')"`,
+    `  slot="from pg_replication_slots where slot_name = '${standbyName}'"`,
+    `  "$bin/psql" "$primary dbname=postgres" -qAt -v ON_ERROR_STOP=1 -c "select pg_drop_replication_slot(slot_name) $slot and wal_status = 'lost'" -c "select pg_create_physical_replication_slot('${standbyName}') where not exists (select $slot)" > /dev/null`,
+    '  # By no name that the first one waits for: half a copy is none.',
     `  "$bin/pg_basebackup" --pgdata "$data.new" --wal-method stream --checkpoint fast --slot ${standbyName} --dbname "$primary"`,
     '  # Whom the first one waits for is its own matter: the copy waits for nobody once it is a first one.',
     '  sed -i "/^synchronous_standby_names/d" "$data.new/postgresql.auto.conf"',
     '  touch "$data.new/standby.signal"',
+    '  sync "$data.new/standby.signal" "$data.new"',
+    '  # What was heard of the first one was said of another copy.',
+    `  rm -rf "$data" ${at.base}/${lastWordFile}`,
     '  mv "$data.new" "$data"',
     'fi',
     `printf 'postgres.soulfra:${site.ports.postgres}:*:replicator:%s\\n' "$PGPASSWORD" > ${at.base}/pgpass.new`,
     `mv -f ${at.base}/pgpass.new ${at.base}/pgpass`,
     'unset PGPASSWORD',
-    `${server} -c "primary_conninfo=$primary passfile=${at.base}/pgpass" -c primary_slot_name=${standbyName}`,
+    `${server} -c "primary_conninfo=$primary application_name=${standbyName} passfile=${at.base}/pgpass" -c primary_slot_name=${standbyName} -c "restore_command=bash ${at.places.config('standby-lost.sh')} %f"`,
+    '',
+  ].join('\n');
+}
+
+/**
+ * Postgres asks it for each file of changes that it does not get from the first one. It has none; but where the first one no longer
+ * keeps what comes next, its 255 ends Postgres, which is then begun anew and copies.
+ */
+function standbyLost(site: DeploySite, at: StandbyPlaces): string {
+  const primary = connection(site, at, site.addresses[site.coordination.id]!);
+  return [
+    ...opening(at),
+    `data=${at.base}/${at.data}`,
+    `primary='${primary} connect_timeout=2'`,
+    ...timelines,
+    place,
+    'case $1 in *.history) exit 1 ;; esac',
+    '# Whoever promotes waits for this.',
+    'if [ -e "$data.promoted" ]; then exit 1; fi',
+    'there=$(identity "$primary" 2> /dev/null) || exit 1',
+    'read -r system rest <<< "$there"',
+    'if [ "$system" = "$(own "Database system identifier")" ] && [ "$(place "$primary")" = 0 ]; then',
+    `  echo "${site.coordination.id} no longer has $1" >&2`,
+    '  exit 255',
+    'fi',
+    'exit 1',
     '',
   ].join('\n');
 }
@@ -217,7 +286,8 @@ function standbySql(site: DeploySite, at: StandbyPlaces): string {
     '    as=()',
     `    if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid="$(stat -c %u ${data})" --regid="$(stat -c %g ${data})" --clear-groups --); fi`,
     `    exec "\${as[@]}" "$bin/pg_ctl" promote --pgdata ${data} --wait --timeout 120 --silent ;;`,
-    `  mark) touch ${at.base}/${at.data}.promoted; exit ;;`,
+    // Before Postgres takes away, for good, what says that it is a copy.
+    `  mark) touch ${data}.promoted; sync ${data}.promoted ${at.base}; exit ;;`,
     `  word) cat ${at.base}/${lastWordFile} 2> /dev/null || true; exit ;;`,
     '  *) echo "own, primary, fenced, promote, mark or word" >&2; exit 2 ;;',
     'esac',
@@ -234,6 +304,7 @@ function standbySql(site: DeploySite, at: StandbyPlaces): string {
 function synchronous(site: DeploySite, at: StandbyPlaces): string {
   const sql = `bash ${at.places.config('standby-sql.sh')}`;
   const names = `FIRST 1 (${standbyName})`;
+  const timeline = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)';
   return [
     '#!/usr/bin/env bash',
     `# ${generatedHead}`,
@@ -245,16 +316,19 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
     '  mv -f "$word.new" "$word"',
     'fi',
     'while true; do',
-    `  if [ "$(${sql} own "select pg_is_in_recovery()" || true)" = f ]; then`,
-    '    # Promoted. The old one may come back, and must acknowledge nothing: a first one of before is fenced wherever it shows.',
-    `    if [ "$(${sql} primary "select pg_is_in_recovery() or current_setting('synchronous_standby_names') like '%${fencedName}%'" 2> /dev/null || true)" = f ]; then`,
+    `  own=$(${sql} own "select case when pg_is_in_recovery() then 'copy' else ${timeline} end" || true)`,
+    '  if [ -n "$own" ] && [ "$own" != copy ]; then',
+    '    # Promoted. The old one may come back, and must acknowledge nothing: a first one of before is fenced wherever it shows. One',
+    '    # that was promoted after this one is none of before.',
+    `    there=$(${sql} primary "select case when not pg_is_in_recovery() and current_setting('synchronous_standby_names') not like '%${fencedName}%' then ${timeline} end" 2> /dev/null || true)`,
+    '    if [ -n "$there" ] && [[ ! $there > $own ]]; then',
     `      ${sql} primary "alter system set synchronous_standby_names = 'FIRST 1 (${fencedName})'" || true`,
     `      ${sql} primary "select pg_reload_conf()" > /dev/null || true`,
     `      echo "${site.coordination.id} came back, and is fenced"`,
     '    fi',
     `  elif names=$(${sql} primary "show synchronous_standby_names"); then`,
     '    # Close behind, so that nobody waits for what it lacks. Its slot says so to everybody; how it streams is shown to monitors alone.',
-    `    if [ -z "$names" ] && [ "$(${sql} primary "select count(*) from pg_replication_slots where slot_name = '${standbyName}' and active and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < ${closeBehindBytes}")" = 1 ]; then`,
+    `    if [ -z "$names" ] && [ "$own" = copy ] && [ "$(${sql} primary "select count(*) from pg_replication_slots where slot_name = '${standbyName}' and active and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < ${closeBehindBytes}")" = 1 ]; then`,
     `      ${sql} primary "alter system set synchronous_standby_names = '${names}'"`,
     `      ${sql} primary "select pg_reload_conf()" > /dev/null`,
     '      sleep 2',
@@ -277,19 +351,25 @@ function synchronous(site: DeploySite, at: StandbyPlaces): string {
   ].join('\n');
 }
 
-/** What a first one that has a standby looks at before it starts: whether that was promoted while it was away. */
+/** What a first one that has a standby looks at before it starts: whether that was promoted while it was away, or is a first one of its own. */
 export function fencedScript(site: DeploySite, standby: FleetMachine, at: StandbyPlaces): string {
   const other = connection(site, at, site.addresses[standby.id]!);
   return [
     ...opening(at),
     `data=${at.base}/${at.data}`,
+    `other='${other}'`,
     ...timelines,
-    `if [ -s "$data/PG_VERSION" ] && there=$(identity '${other}' 2> /dev/null); then`,
-    '  read -r system timeline rest <<< "$there"',
-    '  if [ "$system" = "$(own "Database system identifier")" ] && [ "$timeline" -gt "$(own "Latest checkpoint\'s TimeLineID")" ]; then',
-    `    echo "${standby.id} was promoted while this machine was away: what lies here is of before, and stays out. Make it the standby of ${standby.id} (deploy/runbooks/04-promote-the-standby.md)" >&2`,
-    '    exit 1',
-    '  fi',
+    'if [ ! -s "$data/PG_VERSION" ] || ! there=$(identity "$other" 2> /dev/null); then exit 0; fi',
+    'read -r system timeline rest <<< "$there"',
+    'if [ "$system" != "$(own "Database system identifier")" ]; then exit 0; fi',
+    'copies=$("$bin/psql" "$other dbname=postgres" -qAtX -c "select pg_is_in_recovery()")',
+    'mine=$(ownLine)',
+    'theirs=$(lineOf "$other" "$timeline")',
+    '# A first one has to be of before this one; what a restore left behind itself, a copy may still have.',
+    'if [ "$copies" = t ]; then isLater=$((timeline > ${mine##*;})); elif [[ $mine == "$theirs"* ]]; then isLater=0; else isLater=1; fi',
+    'if [ "$isLater" = 1 ]; then',
+    `  echo "${standby.id} was promoted while this machine was away: what lies here is of before, and stays out. Make it the standby of ${standby.id} (deploy/runbooks/04-promote-the-standby.md)" >&2`,
+    '  exit 1',
     'fi',
     '',
   ].join('\n');

@@ -1,12 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadFleetFile } from '../../config/fleet-file.ts';
+import { writeFolder } from '../../deploy/compose/folder.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { composeKit, hostKit, readShipped } from '../../deploy/compose/kit.ts';
-import { promoteStandby, promotionIn, type StandbyHost } from '../../deploy/compose/promote.ts';
+import {
+  dropOldPromotion,
+  promoteStandby,
+  promotionIn,
+  refuseNewSecrets,
+  type StandbyHost,
+} from '../../deploy/compose/promote.ts';
 import { fencedName } from '../../deploy/compose/standby.ts';
 import { unitFiles } from '../../deploy/compose/units.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
@@ -204,6 +211,45 @@ describe('the kit of a standby', () => {
     expect(units.get('promoted/units/gpu3/soulfra-kit-worker.service')).toMatch(/TEMPORAL_ADDRESS=10\.8\.0\.2:7233/);
     expect(units.get('promoted/units/gpu3/soulfra-kit-worker.service')).toContain('database_url_by_address.promoted');
   });
+
+  test.each(['containers', 'units'])(
+    '%s: promoted, it makes no secret anew when it becomes the coordinating one',
+    async (kind) => {
+      const work = mkdtempSync(join(tmpdir(), 'soulfra-promote-'));
+      try {
+        const [old, promoted] = [join(work, 'pc2'), join(work, 'mainpc')];
+        const kitIn = (at: string, of: typeof site) => {
+          if (kind === 'containers') return composeKit(of, shipped);
+          const kit = hostKit(of, shipped, at, programs);
+          return new Map([...kit, ...unitFiles(of, { ...layout, folder: at }, kit, 'soulfra')]);
+        };
+        const own = new Map([['own/alertmanager.yaml', 'route: {}\n']]);
+        const kit = kitIn(old, site);
+        await writeFolder(old, site, kit, own, 'soulfra:1');
+        for (const path of kit.get('machines/mainpc.files')!.trim().split('\n'))
+          cpSync(join(old, path), join(promoted, path), { recursive: true });
+        writeFileSync(join(promoted, 'promoted.json'), JSON.stringify({ from: 'pc2', to: 'mainpc', begunAt: '' }));
+        cpSync(join(old, 'authority'), join(promoted, 'authority'), { recursive: true });
+        const exchanged = structuredClone(fleet);
+        exchanged.deploy = { ...exchanged.deploy, coordination: 'mainpc', standby: 'pc2' };
+        const after = deploySite(exchanged);
+        refuseNewSecrets(promoted);
+        const { made } = await writeFolder(promoted, after, kitIn(promoted, after), own, 'soulfra:1');
+        expect(made.filter((path) => !path.startsWith('tls/'))).toEqual([]);
+        const password = (folder_: string) =>
+          /:([^:@]+)@/.exec(readFileSync(join(folder_, 'secrets/database_url'), 'utf8'))![1];
+        expect(password(promoted)).toBe(password(old));
+        // What the data were made with is not made up where it was not brought.
+        rmSync(join(promoted, 'secrets/soulfra_password'));
+        expect(() => refuseNewSecrets(promoted)).toThrow(/lacks what belongs to the data: secrets\/soulfra_password\./);
+        // One that took over from nobody makes what a newer kit has more.
+        dropOldPromotion(promoted, after);
+        expect(() => refuseNewSecrets(promoted)).not.toThrow();
+      } finally {
+        rmSync(work, { recursive: true, force: true });
+      }
+    },
+  );
 
   test('has the same shards as the first one, and the first one looks whether it was promoted', () => {
     const shards = (text: string | undefined) => /numHistoryShards: (\d+)/.exec(text!)![1];
