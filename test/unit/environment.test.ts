@@ -87,7 +87,16 @@ describe('the environment', () => {
       webhookKeyOld: old,
     });
     expect(workerEnvironment(both).outbound).toMatchObject({ webhookKey: now, webhookKeyOld: old });
-    for (const wrong of [{ SOULFRA_WEBHOOK_KEY_OLD: old }, { ...both, SOULFRA_WEBHOOK_KEY_OLD: now }])
+    // A ring has them itself; what stands in it needs no place beside it.
+    const ring = `${now},${old}`;
+    expect(apiEnvironment({ ...servers, SOULFRA_SECRET_KEY: ring }).secretKey).toBe(ring);
+    expect(workerEnvironment({ ...servers, SOULFRA_WEBHOOK_KEY: `${ring}\n` }).outbound.webhookKey).toBe(`${ring}\n`);
+    expect(() => apiEnvironment({ ...servers, SOULFRA_SECRET_KEY: `${now},${now}` })).toThrow(/each once/);
+    for (const wrong of [
+      { SOULFRA_WEBHOOK_KEY_OLD: old },
+      { ...both, SOULFRA_WEBHOOK_KEY_OLD: now },
+      { ...both, SOULFRA_WEBHOOK_KEY: ring },
+    ])
       for (const environment of [apiEnvironment, workerEnvironment])
         expect(fieldsOf(() => environment({ ...servers, ...wrong }))['SOULFRA_WEBHOOK_KEY_OLD']).toMatch(
           /another SOULFRA_WEBHOOK_KEY/,

@@ -198,4 +198,4 @@ test('a deployment: the second step waits until this machine runs by the first; 
   for (const name of ['.env', 'inference-mainpc.yaml']) cpSync(join(kit, name), join(brought, name));
   expect(rotate(brought, file, path).failed?.message).toContain('was brought here');
   expect(existsSync(join(brought, 'secrets'))).toBe(false);
-}, 60_000);
+}, 180_000);
