@@ -613,7 +613,7 @@ test('a standby runs its copy alone until it is promoted, and what runs on then 
   // By which of two files it is, and by nothing that would have to be taken back.
   const profiles = Object.values({ ...copy, ...promoted }).flatMap((part) => part.profiles ?? []);
   expect(new Set(profiles)).toEqual(new Set(['observability', 'restore']));
-  for (const service of Object.values(promoted)) expect(JSON.stringify(service.healthcheck)).not.toContain('state');
+  for (const service of Object.values(promoted)) expect(JSON.stringify(service.healthcheck ?? {})).not.toContain('standby.state');
 });
 
 test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {
