@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { Embedder, EmbeddingSettings } from '../domain/embeddings.ts';
 import { isDomainError } from '../domain/errors.ts';
 import { embedAndKeep, type EmbeddingModel, type EmbeddingStore } from '../stores/embeddings.ts';
+import type { GlobeStore } from '../stores/globe.ts';
 import { beating } from './beating.ts';
 import type { FleetReader } from './fleet-view.ts';
 import { reasonOf } from './passing-over.ts';
@@ -11,27 +12,29 @@ const deletedAtOnce = 5_000;
 
 export interface EmbeddingDeps {
   embeddings: EmbeddingStore;
+  globe: Pick<GlobeStore, 'askForFirst'>;
   embedderOf: (settings: EmbeddingSettings) => Embedder;
   fleet: FleetReader;
 }
 
-export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: EmbeddingDeps) {
+export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet }: EmbeddingDeps) {
   return {
     /**
      * Embeds living memories that have no vector of the fleet's model, the newest first. What is stored stays stored, so
      * another execution goes on from there. The model that searches go by comes before the one that is to follow it: a new
      * one that does not answer takes nothing from searches, and an old one that is gone keeps the new one from nothing. Which
      * of them does not answer is told. A new model serves from the moment in which nothing is left; then the vectors of the
-     * one before are deleted. A text that it has no usable vector for is marked, passed over and told of; it is asked for again after a week.
+     * one before are deleted, and a fleet without a globe gets its first. A text that it has no usable vector for is marked, passed over and told of; it is asked for again after a week.
      * @returns how many texts it embedded, at most about `most`
      * @throws EMBEDDINGS_FAILED where the model that is wanted does not answer
      */
     embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
-      return beating(() => embedMissing(most, Context.current().cancellationSignal));
+      const { cancellationSignal, info } = Context.current();
+      return beating(() => embedMissing(most, info.workflowExecution?.runId ?? info.activityId, cancellationSignal));
     },
   };
 
-  async function embedMissing(most: number, signal: AbortSignal): Promise<{ embedded: number }> {
+  async function embedMissing(most: number, run: string, signal: AbortSignal): Promise<{ embedded: number }> {
     const { fleet: wanted, ownerId } = await fleet();
     const { serving, building } = await embeddings.models(ownerId, wanted.embeddings);
     const answered: EmbeddingModel[] = [];
@@ -61,6 +64,7 @@ export function createEmbeddingActivities({ embeddings, embedderOf, fleet }: Emb
       if (building) await embeddings.serve(ownerId, building.model);
       while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) signal.throwIfAborted();
       await embeddings.tellUnusable(ownerId, (building ?? serving).model);
+      await globe.askForFirst(ownerId, run);
     }
     await embeddings.tellModels(ownerId, {
       answered: answered.map(({ model }) => model),

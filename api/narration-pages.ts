@@ -1,5 +1,9 @@
 import { html, htmlText } from './html.ts';
+import { pageText } from './page-text.ts';
 import { pageFileOf } from './pages.ts';
+
+const words = pageText.narration;
+const speeds = [0.75, 1, 1.5, 2];
 
 export interface NarrationEntry {
   /** As the JSON feed has it. */
@@ -37,13 +41,13 @@ export function narrationPage({
 <body>
 <main data-feed="${feedPath}">
 <h1>${title}</h1>
-<div id="caption" aria-live="polite">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>Nothing has been told yet.</p>`}</div>
+<div id="caption" aria-live="off">${first ? html`<p><strong>${first.title}</strong></p><p>${first.text}</p>` : html`<p>${words.none}</p>`}</div>
 <div class="controls" hidden>
-<button id="pause" type="button">Pause</button>
-<button id="speak" type="button" aria-pressed="false">Speak</button>
-<label class="soft">Speed <select id="speed"><option value="0.75">0.75</option><option value="1" selected>1</option><option value="1.5">1.5</option><option value="2">2</option></select></label>
+<button id="pause" type="button" data-go-on="${words.goOn}">${words.pause}</button>
+<button id="speak" type="button" aria-pressed="false">${words.speak}</button>
+<label class="soft">${words.speed} <select id="speed">${speeds.map((value) => html`<option value="${value}"${value === 1 && html` selected`}>${value.toLocaleString(locale)}</option>`)}</select></label>
 </div>
-<details><summary>All that was told</summary>
+<details><summary>${words.all}</summary>
 <ol id="history" class="plain">${entries.map(
     ({ id, title: head, text, author, publishedAt }) =>
       html`<li data-entry="${id}"><strong>${head}</strong> <small class="soft">${author} · <time datetime="${publishedAt}">${new Date(publishedAt).toLocaleDateString(locale, { dateStyle: 'medium', timeZone: 'UTC' })}</time></small><div class="said">${text}</div></li>`,

@@ -2,8 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FastifyReply } from 'fastify';
 import { type Html, html, htmlText } from './html.ts';
+import { pageText } from './page-text.ts';
 
 /** Pieces of the pages that the API writes itself. They are read without scripts and without being signed in. */
+
+const words = pageText.frame;
 
 const pageFiles = {
   'pages.css': 'text/css; charset=utf-8',
@@ -61,13 +64,13 @@ export function pageOf({ title, head, main }: PageParts): string {
 ${head}
 </head>
 <body>
-<a class="skip" href="#main">To the content</a>
+<a class="skip" href="#main">${words.skip}</a>
 <header class="bar"><div>
-<a class="brand" href="/store">Soulfra</a>
-<nav aria-label="Main"><a href="/store">Store</a><a href="/">Sign in</a></nav>
+<a class="brand" href="/store">${pageText.app}</a>
+<nav aria-label="${words.main}"><a href="/store">${words.store}</a><a href="/">${words.signIn}</a></nav>
 </div></header>
 <main id="main">${main}</main>
-<footer>Agents that remember, sold by the people who made them.</footer>
+<footer>${words.foot}</footer>
 </body>
 </html>`);
 }

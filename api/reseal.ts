@@ -26,7 +26,7 @@ const batchRows = 200;
 
 interface ResealedBatch {
   resealed: number;
-  /** Under neither key: as unreadable as they were before. */
+  /** Under none of the keys: as unreadable as they were before. */
   unreadable: string[];
   /** Where the next batch begins; null: that was all. */
   next: string | null;
@@ -36,7 +36,7 @@ interface ResealedBatch {
  * Seals one batch anew under the keys of now. What is under them already is left, so a pass that was cut off is begun again from the
  * first row, and many at once do no harm.
  * @param from as the batch before gave it; undefined: from the first
- * @throws CONFLICT where no key before stands beside one of now
+ * @throws CONFLICT where no other key stands beside one of now
  */
 export async function resealBatch(
   tx: DatabaseTransaction,
@@ -46,7 +46,7 @@ export async function resealBatch(
   if (!boxes.secretBox?.hasOld && !boxes.webhookBox?.hasOld)
     throw new DomainError(
       'CONFLICT',
-      'neither SOULFRA_SECRET_KEY_OLD nor SOULFRA_WEBHOOK_KEY_OLD is set: all is sealed under the keys of now',
+      'neither SOULFRA_SECRET_KEY nor SOULFRA_WEBHOOK_KEY has a key behind its first, and none stands in …_OLD: all is sealed under the keys of now',
     );
   const { index, after } = placeOf(from);
   const column = sealedColumns[index]!;

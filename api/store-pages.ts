@@ -4,11 +4,13 @@ import { decimalText, type Money } from '../domain/money.ts';
 import type { PublicListing } from '../stores/queries/listings.ts';
 import { type Html, html, json } from './html.ts';
 import { maskSvg, previewSize } from './mask-pictures.ts';
+import { pageText } from './page-text.ts';
 import { pageOf } from './pages.ts';
 
 /** The store as pages that need neither scripts nor a sign-in. Pure: api/routes/store.ts serves them. */
 
-const tagline = 'Agents with a past: their persona (character), what they remember and what they made of it.';
+const storeWords = pageText.store;
+const offerWords = pageText.listing;
 const mostDescriptionChars = 200;
 const daySeconds = 86_400;
 
@@ -31,29 +33,26 @@ export function storePage({ listings, words, after, next, locale, publicUrl }: S
   const query = (more: Record<string, string>) =>
     `/store?${new URLSearchParams({ ...(words === undefined ? {} : { q: words }), ...more }).toString()}`;
   return pageOf({
-    title: words === undefined ? 'Store · Soulfra' : `“${words}” · Store · Soulfra`,
-    head: preview({ title: 'Soulfra store', description: tagline, path: '/store', publicUrl }),
-    main: html`<h1>Store</h1>
-<p class="soft">${tagline}</p>
+    title: words === undefined ? storeWords.title : storeWords.titleOf(words),
+    head: preview({ title: storeWords.preview, description: storeWords.tagline, path: '/store', publicUrl }),
+    main: html`<h1>${storeWords.heading}</h1>
+<p class="soft">${storeWords.tagline}</p>
 <form class="search" action="/store" method="get" role="search">
-<label for="q">Search the store</label>
-<input id="q" name="q" type="search" maxlength="100" placeholder="Name, title or words" value="${words ?? ''}">
-<button>Search</button>
+<label for="q">${storeWords.label}</label>
+<input id="q" name="q" type="search" maxlength="100" placeholder="${storeWords.example}" value="${words ?? ''}">
+<button>${storeWords.search}</button>
 </form>
 ${listings.length === 0 ? nothing(words, after) : html`<ul class="cards">${listings.map((listing) => card(listing, locale))}</ul>`}
-<nav class="pages" aria-label="Pages">
-${after === undefined ? html`<span></span>` : html`<a href="${words === undefined ? '/store' : query({})}">To the first page</a>`}
-${next !== undefined && html`<a rel="next" href="${query({ after: next })}">Older offers</a>`}
+<nav class="pages" aria-label="${storeWords.pages}">
+${after === undefined ? html`<span></span>` : html`<a href="${words === undefined ? '/store' : query({})}">${storeWords.first}</a>`}
+${next !== undefined && html`<a rel="next" href="${query({ after: next })}">${storeWords.older}</a>`}
 </nav>`,
   });
 }
 
 function nothing(words: string | undefined, after: string | undefined): Html {
-  if (words !== undefined)
-    return html`<p>Nothing on offer has “${words}” in it. <a href="/store">See all there is.</a></p>`;
-  return after === undefined
-    ? html`<p>Nothing is on offer yet. Whoever makes a loop (an agent, packed and signed) can list it here.</p>`
-    : html`<p>There is no more.</p>`;
+  if (words !== undefined) return html`<p>${storeWords.noMatch(words)} <a href="/store">${storeWords.all}</a></p>`;
+  return after === undefined ? html`<p>${storeWords.none}</p>` : html`<p>${storeWords.noMore}</p>`;
 }
 
 function card(listing: PublicListing, locale: string): Html {
@@ -75,34 +74,34 @@ export function listingPage(
   const description = summary === '' ? `${agentName}: ${counted(listing, locale)}` : summary;
   const changed = new Date(listing.changedAt);
   return pageOf({
-    title: `${title} · Soulfra`,
-    head: html`${preview({ title, description, path, publicUrl, picture: `${path}/preview.png`, alt: `The mask (public face) of ${agentName}` })}
+    title: offerWords.title(title),
+    head: html`${preview({ title, description, path, publicUrl, picture: `${path}/preview.png`, alt: offerWords.mask(agentName) })}
 <meta property="product:price:amount" content="${decimalText(price)}">
 <meta property="product:price:currency" content="${price.currency}">
 <script type="application/ld+json">${json(asProduct(listing, absolute(publicUrl, path)))}</script>`,
-    main: html`<p><a href="/store">← Store</a></p>
+    main: html`<p><a href="/store">${offerWords.back}</a></p>
 <div class="offer">
 <div>
 ${maskSvg(listing.maskSeed)}
 <h1>${title}</h1>
 <p class="soft">${agentName} · ${counted(listing, locale)}</p>
 ${summary !== '' && html`<p class="said">${summary}</p>`}
-<h2>What is in it</h2>
+<h2>${offerWords.inside}</h2>
 <dl>
-<dt>Agent</dt><dd>${agentName}</dd>
-<dt>Memories</dt><dd>${listing.memories.toLocaleString(locale)}, ${listing.reflections.toLocaleString(locale)} of them reflections (insights)</dd>
-<dt>Models</dt><dd>${models.map(({ id, license }, i) => [i > 0 && ', ', id, ' (', license ?? 'license not known', ')'])}</dd>
-<dt>Size</dt><dd>${kilobytes(listing.bytes, locale)}</dd>
-<dt>Known by</dt><dd><code>${contentHash.slice(0, 16)}…</code> (SHA-256 of what it says, signed by its maker)</dd>
-<dt>Changed</dt><dd><time datetime="${listing.changedAt}">${changed.toLocaleDateString(locale, { dateStyle: 'long', timeZone: 'UTC' })}</time></dd>
+<dt>${offerWords.agent}</dt><dd>${agentName}</dd>
+<dt>${offerWords.memories}</dt><dd>${offerWords.ofThem(listing.memories.toLocaleString(locale), listing.reflections.toLocaleString(locale))}</dd>
+<dt>${offerWords.models}</dt><dd>${models.map(({ id, license }, i) => [i > 0 && ', ', id, ' (', license ?? offerWords.noLicense, ')'])}</dd>
+<dt>${offerWords.size}</dt><dd>${kilobytes(listing.bytes, locale)}</dd>
+<dt>${offerWords.knownBy}</dt><dd><code>${contentHash.slice(0, 16)}…</code> ${offerWords.hash}</dd>
+<dt>${offerWords.changed}</dt><dd><time datetime="${listing.changedAt}">${changed.toLocaleDateString(locale, { dateStyle: 'long', timeZone: 'UTC' })}</time></dd>
 </dl>
 </div>
 <aside class="panel" aria-labelledby="offer">
-<h2 id="offer">Buy a license</h2>
+<h2 id="offer">${offerWords.buyTitle}</h2>
 <p class="price">${priceText(price, locale)}</p>
 ${kinds.map(kindText)}
-<p><a class="button wide" href="/market/${listing.id}">Buy</a></p>
-<p class="soft">You sign in to buy. Terms of sale: version ${termsVersion}.</p>
+<p><a class="button wide" href="/market/${listing.id}">${offerWords.buy}</a></p>
+<p class="soft">${offerWords.terms(termsVersion)}</p>
 </aside>
 </div>`,
   });
@@ -111,25 +110,25 @@ ${kinds.map(kindText)}
 /** Of an address that opens nothing: what was there may be sold no more. */
 export function missingPage(): string {
   return pageOf({
-    title: 'Not on offer · Soulfra',
-    main: html`<h1>This is not on offer</h1><p>It was taken off, or the address is not whole. <a href="/store">See what there is.</a></p>`,
+    title: offerWords.missingTitle,
+    main: html`<h1>${offerWords.missing}</h1><p>${offerWords.missingText} <a href="/store">${offerWords.seeAll}</a></p>`,
   });
 }
 
 function kindText({ id, summary, uses, activations, seats, termSeconds, transferable, commercial }: LicenseKind): Html {
   const lines = [
-    uses !== null && `${uses} ${uses === 1 ? 'use' : 'uses'}`,
-    activations !== null && activations > 0 && `in use on ${activations} ${activations === 1 ? 'machine' : 'machines'}`,
-    seats !== null && `for ${seats} ${seats === 1 ? 'person' : 'people'}`,
-    termSeconds === null ? 'for ever' : `for ${Math.round(termSeconds / daySeconds)} days`,
-    transferable && 'may be passed on',
-    commercial ? 'commercial use' : 'no commercial use',
+    uses !== null && offerWords.uses(uses),
+    activations !== null && activations > 0 && offerWords.machines(activations),
+    seats !== null && offerWords.people(seats),
+    termSeconds === null ? offerWords.forever : offerWords.days(Math.round(termSeconds / daySeconds)),
+    transferable && offerWords.transferable,
+    commercial ? offerWords.commercial : offerWords.notCommercial,
   ];
   return html`<section><h3>${id.replaceAll('_', ' ')}</h3><p>${summary}</p><ul class="plain">${lines.map((line) => line !== false && html`<li>${line}</li>`)}</ul></section>`;
 }
 
 function counted({ memories, reflections }: PublicListing, locale: string): string {
-  return `${memories.toLocaleString(locale)} ${memories === 1 ? 'memory' : 'memories'}, ${reflections.toLocaleString(locale)} ${reflections === 1 ? 'reflection' : 'reflections'}`;
+  return `${storeWords.memories(memories.toLocaleString(locale), memories)}, ${storeWords.reflections(reflections.toLocaleString(locale), reflections)}`;
 }
 
 /** Exactly: the text of the amount is never a float. */
@@ -164,7 +163,7 @@ function preview({ title, description, path, publicUrl, picture, alt }: Preview)
   return html`<meta name="description" content="${short}">
 <link rel="canonical" href="${absolute(publicUrl, path)}">
 <meta property="og:type" content="website">
-<meta property="og:site_name" content="Soulfra">
+<meta property="og:site_name" content="${pageText.app}">
 <meta property="og:title" content="${title}">
 <meta property="og:description" content="${short}">
 <meta property="og:url" content="${absolute(publicUrl, path)}">

@@ -28,9 +28,11 @@ import { createScreen } from '../deploy/embedded/screen.ts';
 import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
+import { measureCompose } from './support/deploy-compose.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
 import { measurePromotion, type PromotionFigures } from './support/deploy-promotion.ts';
 import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
+import { refusals } from './support/deploy-refusals.ts';
 import { benchStandby, forwardApi } from './support/deploy-standby.ts';
 import { measureUpgrade, type UpgradeFigures } from './support/deploy-upgrade.ts';
 import { liveOn } from './support/live-on.ts';
@@ -43,7 +45,7 @@ import { liveOn } from './support/live-on.ts';
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
  * reflection that the API has shown, a grant or a license that it has answered) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
- * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready`, `--previous=FOLDER`: a checkout of the version before with its
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready|compose` (compose: containers, alone, support/deploy-compose.ts), `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
@@ -76,7 +78,7 @@ const fields = [
 ];
 
 /** `ready` is a part of `boxes`, by itself without the rest. */
-const phases = ['boxes', 'promote', 'upgrade', 'ready'] as const;
+const phases = ['boxes', 'promote', 'upgrade', 'ready', 'compose'] as const;
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const ip = (...args: string[]) => {
@@ -92,6 +94,7 @@ async function outside(): Promise<number> {
   const { only } = values;
   if (only !== undefined && !phases.some((phase) => phase === only))
     throw new Error(`--only is one of ${phases.join(', ')}`);
+  if (only === 'compose') return inContainers();
   for (const phase of only === undefined ? (['boxes', 'promote', 'upgrade'] as const) : [only]) {
     const came = phase === 'upgrade' ? await upgrade() : await inBoxes(phase);
     const told = { ...figures.why, ...came.figures.why };
@@ -133,6 +136,7 @@ function outOfBounds(figures: Figures): string[] {
       0,
     ),
     ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
+    ...off('promotion.fenced.lost', promotion?.fenced.lost, 0),
     ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
     ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
     ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),
@@ -151,6 +155,20 @@ async function upgrade(): Promise<{ code: number; figures: Figures }> {
   } catch (err) {
     say(err instanceof Error ? (err.stack ?? err.message) : String(err));
     return { code: 1, figures: {} };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** The compose files: a run of its own, since it wants Docker and its images. */
+async function inContainers(): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'soulfra-compose-bench-'));
+  // What runs in containers is another user's, who has to pass through.
+  chmodSync(work, 0o755);
+  try {
+    const figures = await measureCompose({ work, agents: Number(values.agents), say });
+    process.stdout.write(`${JSON.stringify(figures)}\n`);
+    return 'failed' in figures || figures.why !== undefined ? 1 : 0;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -301,7 +319,9 @@ async function inside(there: string): Promise<number> {
     const again = await write();
     figures['second_apply_changes'] = fileChanges(folder, kit).length + again.changes.length + again.made.length;
 
-    figures['refusals'] = refusals(there, folder, work);
+    const scratch = join(work, 'scratch');
+    mkdirSync(scratch);
+    figures['refusals'] = refusals({ network: there, folder, address: addresses.pc2, scratch });
     figures['refused_untrusted'] = Object.entries(figures['refusals'] as Record<string, string>).every(
       ([name, came]) => name.startsWith('control') === (came === 'let in'),
     );
@@ -531,26 +551,6 @@ async function inside(there: string): Promise<number> {
       await pause(200);
     }
   }
-}
-
-function refusals(there: string, folder: string, work: string): Record<string, string> {
-  const scratch = join(work, 'scratch');
-  mkdirSync(scratch);
-  const asked = {
-    folder,
-    address: addresses.pc2,
-    ports: { postgres: 5432, redis: 6379, temporal: 7233 },
-    machine: 'mainpc',
-    scratch,
-  };
-  const script = join(repositoryRoot, 'bench/support/deploy-refusals-process.ts');
-  const { stdout, stderr, status } = spawnSync(
-    'nsenter',
-    [`--net=/run/netns/${there}`, process.execPath, script, JSON.stringify(asked)],
-    { encoding: 'utf8', timeout: 180_000 },
-  );
-  if (status !== 0) throw new Error(`the tries ended by ${status}: ${stderr}`);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, string>;
 }
 
 const seconds = (since: number) => Math.round((Date.now() - since) / 100) / 10;

@@ -9,7 +9,7 @@ import { explainIssues } from '../domain/field-errors.ts';
 import { mailAddressOf } from '../domain/mail-addresses.ts';
 import { nearest } from '../domain/nearest.ts';
 import { notifySecretsOf } from '../domain/notify.ts';
-import { mostPayloadKeys, payloadKeysOf } from '../domain/payload-keys.ts';
+import { mostRingKeys, keyRingOf } from '../domain/key-ring.ts';
 import { smtpSettingsOf } from '../domain/smtp-settings.ts';
 import { frozen } from './frozen.ts';
 import type { PayloadSettings } from './payload-codec.ts';
@@ -49,6 +49,14 @@ const key = z
   .string()
   .regex(/^[\w-]{43}$/, 'must be 32 bytes as base64url: 43 characters')
   .optional();
+const makeKey = "Make one: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='.";
+const keyRing = (first: string) =>
+  z.string().refine((text) => keyRingOf(text) !== undefined, {
+    error: `must be 1 to ${mostRingKeys} keys, each once, of 32 bytes as base64url (43 characters), apart by commas or lines; ${first}`,
+    params: { mend: makeKey },
+  });
+/** The first seals, all open. */
+const sealingKeys = keyRing('the first seals').optional();
 
 /** Whoever is in one of them may say for whom they ask: so no more than a network that the proxy lies in. */
 const proxies = z
@@ -94,13 +102,7 @@ function tlsRules(env: TlsVariables, context: z.RefinementCtx): void {
 /** What Temporal is given may be encoded by a ring of keys (docs/security.md#payloads). */
 const payloads = {
   SOULFRA_PAYLOAD_CODEC: z.enum(['on', 'off']).default('off'),
-  SOULFRA_PAYLOAD_KEYS: z
-    .string()
-    .refine((text) => payloadKeysOf(text) !== undefined, {
-      error: `must be 1 to ${mostPayloadKeys} keys, each once, of 32 bytes as base64url (43 characters), apart by commas or lines; the first encodes`,
-      params: { mend: "Make one: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='." },
-    })
-    .optional(),
+  SOULFRA_PAYLOAD_KEYS: keyRing('the first encodes').optional(),
 };
 type PayloadVariables = { SOULFRA_PAYLOAD_CODEC: 'on' | 'off'; SOULFRA_PAYLOAD_KEYS?: string | undefined };
 
@@ -116,7 +118,7 @@ function payloadRules(env: PayloadVariables, context: z.RefinementCtx): void {
 
 function payloadSettingsOf(env: PayloadVariables): PayloadSettings {
   return {
-    keys: payloadKeysOf(env.SOULFRA_PAYLOAD_KEYS ?? '') ?? [],
+    keys: keyRingOf(env.SOULFRA_PAYLOAD_KEYS ?? '') ?? [],
     encodes: env.SOULFRA_PAYLOAD_CODEC === 'on',
   };
 }
@@ -124,8 +126,8 @@ function payloadSettingsOf(env: PayloadVariables): PayloadSettings {
 /** The key before stands beside the one of now, and is another. */
 function keyRules(env: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   for (const name of ['SOULFRA_SECRET_KEY', 'SOULFRA_WEBHOOK_KEY']) {
-    const old = env[`${name}_OLD`];
-    if (old === undefined || (env[name] !== undefined && env[name] !== old)) continue;
+    const [now, old] = [env[name], env[`${name}_OLD`]];
+    if (typeof old !== 'string' || (typeof now === 'string' && !keyRingOf(now)?.includes(old))) continue;
     const message = `must stand beside another ${name}: the one of now, under which all is sealed anew`;
     context.addIssue({ code: 'custom', path: [`${name}_OLD`], message });
   }
@@ -139,9 +141,9 @@ const apiSchema = z
     SOULFRA_API_HOST: z.string().min(1).default('127.0.0.1'),
     SOULFRA_BOOTSTRAP_TOKEN_FILE: z.string().min(1).optional(),
     SOULFRA_TRUST_PROXY: proxies.optional(),
-    SOULFRA_SECRET_KEY: key,
+    SOULFRA_SECRET_KEY: sealingKeys,
     SOULFRA_SECRET_KEY_OLD: key,
-    SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY: sealingKeys,
     SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_SIGNING_KEY: z
       .string()
@@ -183,7 +185,7 @@ const workerSchema = z
     SOULFRA_METRICS: z.literal('off').optional(),
     /** Set by `soulfra deploy`: whose version of the workflows is the current one. */
     SOULFRA_WORKER_VERSION: z.enum(['leads', 'follows']).optional(),
-    SOULFRA_WEBHOOK_KEY: key,
+    SOULFRA_WEBHOOK_KEY: sealingKeys,
     SOULFRA_WEBHOOK_KEY_OLD: key,
     SOULFRA_NOTIFY_SECRETS: z
       .string()

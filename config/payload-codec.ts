@@ -25,8 +25,13 @@ export interface Payloads extends PayloadSettings {
 }
 
 interface PayloadCodecOptions {
-  /** Called with the key's id before it encodes for the first time; until it has answered, nothing is handed over. */
+  /**
+   * Called with the key's id before it encodes for the first time, and until it has answered nothing is handed over; then from time to
+   * time, so that whoever retires a key knows which are used still.
+   */
   announce?: (keyId: string) => Promise<void>;
+  /** @default the process's clock, in ms */
+  now?: () => number;
   /** Called where a payload came under a key that this process has not. */
   onMissing?: (err: DomainError) => void;
 }
@@ -34,6 +39,8 @@ interface PayloadCodecOptions {
 const payloadProto = proto.temporal.api.common.v1.Payload;
 const encoding = 'binary/encrypted';
 const keyIdField = 'encryption-key-id';
+/** Under half of what `soulfra secrets retire-payload-key` takes for lately. */
+const announceEveryMs = 20 * 60_000;
 const nonceBytes = 12;
 const tagBytes = 16;
 
@@ -54,17 +61,32 @@ export function createPayloads(settings = plainPayloads, options: PayloadCodecOp
 function createPayloadCodec(settings: PayloadSettings, options: PayloadCodecOptions): PayloadCodec {
   const ring = new Map(settings.keys.map((key) => [payloadKeyId(key), Buffer.from(key, 'base64url')]));
   const [first] = ring;
+  const now = options.now ?? Date.now;
   let announced: Promise<void> | undefined;
+  let announcedAt = 0;
 
   /** Once for all that come meanwhile; a failure is tried again by whoever comes next. */
   async function announce(keyId: string): Promise<void> {
-    announced ??= Promise.resolve(options.announce?.(keyId));
+    if (announced !== undefined && now() - announcedAt > announceEveryMs) announceAgain(keyId);
+    if (announced === undefined) {
+      announced = Promise.resolve(options.announce?.(keyId));
+      announcedAt = now();
+    }
     try {
       await announced;
     } catch (err) {
       announced = undefined;
       throw err;
     }
+  }
+
+  /** The key is known, so nobody waits for it; where Temporal is away, what is handed over is told so besides. */
+  function announceAgain(keyId: string): void {
+    const before = announcedAt;
+    announcedAt = now();
+    options.announce?.(keyId).catch(() => {
+      announcedAt = before;
+    });
   }
 
   function opened(payload: Payload): Payload {

@@ -159,6 +159,10 @@ export function clusterWorkflowId(period: string): string {
 export function globeWorkflowId(period: string): string {
   return `globe:${period}`;
 }
+/** Of the globe that is asked for where none stands yet. @param by the sweep or the run whose end asks */
+export function firstGlobePeriod(by: string): string {
+  return `first-${by}`;
+}
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';

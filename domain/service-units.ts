@@ -32,6 +32,19 @@ export function projectNameOf(serviceId: string): string {
   return `soulfra-${serviceId.replace('@', '_')}`;
 }
 
+/** What every unit of ours gives up. */
+export const hardening = ['NoNewPrivileges=yes', 'RestrictSUIDSGID=yes', 'LockPersonality=yes'];
+/** What it gives up besides where the system's systemd runs it: a user's may not ask for these. */
+export const kernelHardening = [
+  'ProtectClock=yes',
+  'ProtectHostname=yes',
+  'ProtectKernelTunables=yes',
+  'ProtectKernelModules=yes',
+  'ProtectKernelLogs=yes',
+  'ProtectControlGroups=yes',
+  'RestrictRealtime=yes',
+];
+
 /**
  * The systemd unit of a service. It is not enabled: after a restart of the host the worker starts it, once it knows that the
  * service is still this machine's.
@@ -60,9 +73,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
     `TasksMax=${limits.tasks ?? mostTasks}`,
     ...(limits.memoryMiB === undefined ? [] : [`MemoryMax=${limits.memoryMiB}M`]),
     ...(limits.cpus === undefined ? [] : [`CPUQuota=${Math.round(limits.cpus * 100)}%`]),
-    'NoNewPrivileges=yes',
-    'RestrictSUIDSGID=yes',
-    'LockPersonality=yes',
+    ...hardening,
     ...(scope === 'system' ? rootHardening(user) : []),
     '',
     // systemd passes over sections of this name; the worker reads here whose unit it is.
@@ -76,18 +87,7 @@ export function unitText(service: RunnableService, scope: SystemdScope, dataFold
 
 /** What only the system's systemd may do. Devices stay open: cards are among them. */
 function rootHardening(user: string | undefined): string[] {
-  return [
-    ...(user === undefined ? [] : [`User=${user}`]),
-    'PrivateTmp=yes',
-    'ProtectSystem=full',
-    'ProtectClock=yes',
-    'ProtectHostname=yes',
-    'ProtectKernelTunables=yes',
-    'ProtectKernelModules=yes',
-    'ProtectKernelLogs=yes',
-    'ProtectControlGroups=yes',
-    'RestrictRealtime=yes',
-  ];
+  return [...(user === undefined ? [] : [`User=${user}`]), 'PrivateTmp=yes', 'ProtectSystem=full', ...kernelHardening];
 }
 
 export interface UnitOwner {

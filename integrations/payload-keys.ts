@@ -1,4 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Connection, isGrpcServiceError } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import type { Logger } from 'pino';
 
 /**
@@ -7,6 +9,8 @@ import type { Logger } from 'pino';
  */
 
 const prefix = 'soulfra.payload-key.';
+const { History } = proto.temporal.api.history.v1;
+const { Schedule } = proto.temporal.api.schedule.v1;
 /** PERMISSION_DENIED and UNIMPLEMENTED of gRPC: a namespace that is somebody else's to change. */
 const notOurs = new Set([7, 12]);
 
@@ -14,6 +18,8 @@ export interface AnnouncedKey {
   id: string;
   /** When it first encoded, ISO 8601. */
   since: string;
+  /** When a process last said that it encodes by it: each does at its start, and from time to time. */
+  last: string;
 }
 
 type ToTemporal = Pick<Connection, 'workflowService'>;
@@ -21,8 +27,11 @@ type ToTemporal = Pick<Connection, 'workflowService'>;
 /** Those in use, the oldest first; none where the namespace does not say. */
 export async function announcedPayloadKeys(connection: ToTemporal, namespace: string): Promise<AnnouncedKey[]> {
   return Object.entries(await dataOf(connection, namespace))
-    .filter(([name, since]) => name.startsWith(prefix) && since !== '')
-    .map(([name, since]) => ({ id: name.slice(prefix.length), since }))
+    .filter(([name, times]) => name.startsWith(prefix) && times !== '')
+    .map(([name, times]) => {
+      const [since = '', last = since] = times.split(' ');
+      return { id: name.slice(prefix.length), since, last };
+    })
     .toSorted((a, b) => (a.since < b.since ? -1 : 1));
 }
 
@@ -38,16 +47,22 @@ async function dataOf(connection: ToTemporal, namespace: string): Promise<Record
 
 const isNotOurs = (err: unknown) => isGrpcServiceError(err) && notOurs.has(Number(err.code));
 
-/** Before a key's first use. Where the namespace may not be changed from here it is used all the same, and workers without it notice late. */
+/** Many processes say it: one of them is enough. */
+const saidLately = 10 * 60_000;
+
+/**
+ * Before a key's first use, and from time to time while it is used. Where the namespace may not be changed from here it is used all the
+ * same, and workers without it notice late.
+ */
 export async function announcePayloadKey(
   connection: ToTemporal,
   { namespace, keyId, log, now = new Date() }: { namespace: string; keyId: string; log: Logger; now?: Date },
 ): Promise<void> {
-  const known = await announcedPayloadKeys(connection, namespace);
-  if (known.some(({ id }) => id === keyId)) return;
+  const known = (await announcedPayloadKeys(connection, namespace)).find(({ id }) => id === keyId);
+  if (known !== undefined && now.getTime() - Date.parse(known.last) < saidLately) return;
   try {
-    await setKey(connection, namespace, keyId, now.toISOString());
-    log.info({ keyId }, 'payloads are encoded under this key from now on');
+    await setKey(connection, namespace, keyId, `${known?.since ?? now.toISOString()} ${now.toISOString()}`);
+    if (known === undefined) log.info({ keyId }, 'payloads are encoded under this key from now on');
   } catch (err) {
     if (!isNotOurs(err)) throw err;
     log.error({ err, keyId }, 'the namespace does not tell workers of the key of its payloads');
@@ -71,7 +86,83 @@ async function setKey(connection: ToTemporal, namespace: string, keyId: string, 
       });
       return;
     } catch (err) {
-      if (tries >= mostTries) throw err;
+      if (tries >= mostTries || isNotOurs(err)) throw err;
+      await pause(100 * 2 ** tries * (0.5 + Math.random()));
     }
   }
+}
+
+const atOnce = 8;
+
+/**
+ * Open workflows whose history has something under this key, and Schedules that would begin one with it: each of them ends whoever
+ * takes it up without the key.
+ * @param most stops once it has found as many
+ */
+export async function heldUnderKey(
+  connection: ToTemporal,
+  { namespace, keyId, most = 20 }: { namespace: string; keyId: string; most?: number },
+): Promise<string[]> {
+  const found: string[] = [];
+  const { workflowService } = connection;
+  const look = async <One>(list: AsyncIterable<One[]>, holds: (one: One) => Promise<string | undefined>) => {
+    for await (const page of list)
+      for (let i = 0; i < page.length && found.length < most; i += atOnce) {
+        const held = await Promise.all(page.slice(i, i + atOnce).map((one) => holds(one).catch(gone)));
+        found.push(...held.filter((name) => name !== undefined));
+      }
+  };
+  await look(
+    pagesOf(async (nextPageToken) => {
+      const query = "ExecutionStatus = 'Running'";
+      const page = await workflowService.listWorkflowExecutions({ namespace, query, nextPageToken });
+      return { items: page.executions ?? [], nextPageToken: page.nextPageToken };
+    }),
+    async ({ execution }) => ((await isInHistory(execution)) ? `workflow ${execution?.workflowId}` : undefined),
+  );
+  await look(
+    pagesOf(async (nextPageToken) => {
+      const page = await workflowService.listSchedules({ namespace, nextPageToken });
+      return { items: page.schedules ?? [], nextPageToken: page.nextPageToken };
+    }),
+    async ({ scheduleId }) => {
+      const { schedule } = await workflowService.describeSchedule({ namespace, scheduleId: scheduleId ?? null });
+      return schedule && names(Schedule.encode(schedule).finish()) ? `Schedule ${scheduleId}` : undefined;
+    },
+  );
+  return found;
+
+  async function isInHistory(execution: proto.temporal.api.common.v1.IWorkflowExecution | null | undefined) {
+    const pages = pagesOf(async (nextPageToken) => {
+      const asked = { namespace, execution: execution ?? null, nextPageToken };
+      const page = await workflowService.getWorkflowExecutionHistory(asked);
+      return { items: page.history ? [page.history] : [], nextPageToken: page.nextPageToken };
+    });
+    for await (const page of pages) if (page.some((history) => names(History.encode(history).finish()))) return true;
+    return false;
+  }
+
+  /** The id stands in the clear beside each payload that was encoded by the key. */
+  function names(bytes: Uint8Array): boolean {
+    return Buffer.from(bytes).includes(keyId);
+  }
+}
+
+/** NOT_FOUND of gRPC: it ended while it was looked at, or the list lags behind. */
+function gone(err: unknown): undefined {
+  if (!isGrpcServiceError(err) || Number(err.code) !== 5) throw err;
+}
+
+interface Page<One> {
+  items: One[];
+  nextPageToken?: Uint8Array | null;
+}
+
+async function* pagesOf<One>(read: (nextPageToken: Uint8Array) => Promise<Page<One>>): AsyncGenerator<One[]> {
+  let token: Uint8Array | null | undefined = new Uint8Array();
+  do {
+    const page: Page<One> = await read(token);
+    yield page.items;
+    token = page.nextPageToken;
+  } while (token && token.length > 0);
 }

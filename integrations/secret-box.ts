@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { keyRingOf } from '../domain/key-ring.ts';
 
 /** Keeps what must be read again from who only has the database: AES-256-GCM under a key that is not in it. */
 export interface SecretBox {
@@ -7,11 +8,11 @@ export interface SecretBox {
   /** @throws Error where the key, or what it is of, is another */
   open(sealed: Uint8Array, about: string): string;
   /**
-   * What was sealed under the key before, sealed under the one of now; undefined where it is already.
-   * @throws Error where neither opens it
+   * What was sealed under a key before, sealed under the one of now; undefined where it is already.
+   * @throws Error where none opens it
    */
   reseal(sealed: Uint8Array, about: string): Buffer | undefined;
-  /** Whether it has a key before, by which it still opens. */
+  /** Whether it has other keys than that of now, by which it opens. */
   readonly hasOld: boolean;
 }
 
@@ -20,17 +21,20 @@ const tagBytes = 16;
 
 /**
  * @param key 32 bytes
- * @param old the key before, by which nothing is sealed any more; absent: there is none
+ * @param others by which nothing is sealed, and which open: those before, and one that is to come
  */
-export function createSecretBox(key: Uint8Array, old?: Uint8Array): SecretBox {
-  /** Which key it is under is told by the tag: what neither key made opens by neither. */
+export function createSecretBox(key: Uint8Array, ...others: readonly Uint8Array[]): SecretBox {
+  /** Which key it is under is told by the tag: what no key made opens by none. */
   function opened(sealed: Uint8Array, about: string): { secret: string; isOld: boolean } {
-    try {
-      return { secret: openBy(key, sealed, about), isOld: false };
-    } catch (cause) {
-      if (old === undefined) throw cause;
-      return { secret: openBy(old, sealed, about), isOld: true };
+    let first: unknown;
+    for (const each of [key, ...others]) {
+      try {
+        return { secret: openBy(each, sealed, about), isOld: each !== key };
+      } catch (err) {
+        first ??= err;
+      }
     }
+    throw first;
   }
   return {
     seal: (secret, about) => sealBy(key, secret, about),
@@ -39,14 +43,20 @@ export function createSecretBox(key: Uint8Array, old?: Uint8Array): SecretBox {
       const { secret, isOld } = opened(sealed, about);
       return isOld ? sealBy(key, secret, about) : undefined;
     },
-    hasOld: old !== undefined,
+    hasOld: others.length > 0,
   };
 }
 
-/** As the environment has them. @param key 32 bytes, base64url; undefined: no box. @param old the key before */
-export function secretBoxOf(key: string | undefined, old?: string): SecretBox | undefined {
-  if (key === undefined) return undefined;
-  return createSecretBox(bytesOf(key), old === undefined ? undefined : bytesOf(old));
+/**
+ * As the environment has them.
+ * @param ring keys of 32 bytes, base64url, the first of which seals; undefined: no box
+ * @param old one more that opens
+ */
+export function secretBoxOf(ring: string | undefined, old?: string): SecretBox | undefined {
+  if (ring === undefined) return undefined;
+  const [key, ...others] = [...(keyRingOf(ring) ?? []), ...(old === undefined ? [] : [old])].map(bytesOf);
+  if (key === undefined) throw new TypeError('no ring of keys');
+  return createSecretBox(key, ...others);
 }
 
 const bytesOf = (key: string) => Buffer.from(key, 'base64url');

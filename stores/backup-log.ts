@@ -19,6 +19,13 @@ export async function openBackupLog(url: string) {
     return rows[0].id;
   }
 
+  async function take(number: number): Promise<boolean> {
+    const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1::bigint) as taken', [
+      number,
+    ]);
+    return rows[0]!.taken;
+  }
+
   return {
     /** Whose backups they are: the first user there ever was. */
     async origin(): Promise<string> {
@@ -30,14 +37,16 @@ export async function openBackupLog(url: string) {
     /** Until this session ends, however it does. @throws UNAVAILABLE where another one has it for longer than that */
     async lock(waitMs = 0): Promise<void> {
       const until = Date.now() + waitMs;
-      for (;;) {
-        const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1::bigint) as taken', [
-          lockNumbers.backup,
-        ]);
-        if (rows[0]!.taken) return;
+      while (!(await take(lockNumbers.backup))) {
         if (Date.now() >= until) throw new DomainError('UNAVAILABLE', 'another backup of this fleet is being made');
         await pause(200);
       }
+    },
+
+    /** Of drills of a cluster, which have one folder. @throws UNAVAILABLE */
+    async lockDrill(): Promise<void> {
+      if (!(await take(lockNumbers.drill)))
+        throw new DomainError('UNAVAILABLE', 'another drill of this cluster is under way');
     },
 
     /** ISO, by the clock of the database. */

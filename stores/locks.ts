@@ -74,6 +74,8 @@ export const lockNumbers = {
   readiness: 7_205_540,
   /** Roles of machines that have joined are made by one at a time. */
   machineLogins: 7_205_590,
+  /** One try to restore at a time. */
+  drill: 7_205_591,
 } as const;
 
 /**

@@ -3,6 +3,7 @@ import { reflectWorkflowId } from '../domain/ids.ts';
 import { type QueueLoad, roomByQueue, skipReason } from '../domain/sweeps.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
+import { askForFirstGlobe } from './globe.ts';
 import { newId } from './ids.ts';
 import { askForMissedRuns } from './importance.ts';
 import { takeLock } from './locks.ts';
@@ -132,6 +133,7 @@ export function createSweepStore(db: Database) {
           rows.map(({ id }) => id),
         );
         await appendEvents(tx, [{ ownerId: row.ownerId, type: `sweep.${state}`, subject: sweepId }]);
+        if (state === 'done') await askForFirstGlobe(tx, row.ownerId, sweepId);
       });
     },
   };

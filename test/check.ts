@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repositoryRoot } from '../deploy/embedded/own-parts.ts';
@@ -68,7 +68,34 @@ function ownFilesAreClean([tool, args, wanted]: (typeof ifInstalled)[number]): b
   return true;
 }
 
+/** What is not ignored by git, whether it is checked in yet or not. Nothing that is found is shown but its rule and place. */
+function holdsNoSecret(): boolean {
+  const { error } = spawnSync('gitleaks', ['version'], { stdio: 'ignore' });
+  const listed = spawnSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: repositoryRoot,
+    encoding: 'utf8',
+  });
+  const files = (listed.stdout ?? '')
+    .split('\0')
+    .filter((file) => file !== '' && existsSync(join(repositoryRoot, file)));
+  if (error !== undefined || files.length === 0) {
+    process.stdout.write(`– gitleaks: ${error === undefined ? 'no file that git knows' : 'not installed, left out'}\n`);
+    return true;
+  }
+  // It takes one folder, and ours holds packages and data besides.
+  const folder = mkdtempSync(join(tmpdir(), 'soulfra-secrets-'));
+  try {
+    for (const file of files) cpSync(join(repositoryRoot, file), join(folder, file), { dereference: false });
+    const rules = ['--config', join(repositoryRoot, '.gitleaks.toml'), '--ignore-gitleaks-allow'];
+    const told = ['--redact', '--verbose', '--no-banner', '--no-color', '--log-level', 'warn'];
+    return runs('gitleaks', ['gitleaks', 'dir', folder, ...rules, ...told], 'take out what is named, and make it anew');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const results = checks.map(([name, command, mend]) => runs(name, command, mend));
 results.push(...ifInstalled.map(ownFilesAreClean));
+results.push(holdsNoSecret());
 results.push(await generatedIsUpToDate());
 process.exitCode = results.every(Boolean) ? 0 : 1;

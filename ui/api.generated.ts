@@ -954,6 +954,13 @@ export interface Schemas {
       parked: number;
       degraded: number;
       runningByMachine: Record<string, number>;
+      queues: Array<{
+        queue: string;
+        modelId: string;
+        waiting: number;
+        running: number;
+        waitingSince: string | null;
+      }>;
     };
   };
   Simulation: {
@@ -4925,6 +4932,7 @@ export interface Operations {
       keys: Array<{
         id: string;
         since: string | null;
+        used: string | null;
         held: boolean;
         encodes: boolean;
       }>;

@@ -1,4 +1,5 @@
 import type { Operations, Schemas } from './api.generated.ts';
+import { text } from './text.ts';
 
 /** `GET /v1/agents/{id}`: method and path as docs/openapi.json has them; a test looks each one up there, and the types are made from it. */
 export type Operation = keyof Operations;
@@ -42,7 +43,7 @@ export class Problem extends Error {
   readonly fields: NonNullable<Schemas['Problem']['errors']>;
 
   constructor(status: number, { code, detail, mend, requestId, errors }: Refusal, cause?: unknown) {
-    super(detail ?? `The API answered ${status}.`, { cause });
+    super(detail ?? text.problems.answered(status), { cause });
     this.status = status;
     this.code = code ?? (status === 0 ? 'UNANSWERED' : `HTTP_${status}`);
     this.mend = mend ?? '';
@@ -50,6 +51,9 @@ export class Problem extends Error {
     this.fields = errors ?? [];
   }
 }
+
+/** The API answers within seconds; a connection that sleep or a tunnel cut never does. */
+const longestMs = 60_000;
 
 /** One call of the API. @throws Problem */
 export async function call<Op extends Operation>(
@@ -62,22 +66,23 @@ export async function call<Op extends Operation>(
   if (body !== undefined) headers.set('content-type', 'application/json');
   if (idempotencyKey !== undefined) headers.set('idempotency-key', idempotencyKey);
   if (ifMatch !== undefined) headers.set('if-match', ifMatch);
-  let response: Response;
+  const tooLong = AbortSignal.timeout(longestMs);
   try {
-    response = await fetch(addressOf(operation, input), {
+    const response = await fetch(addressOf(operation, input), {
       method: operation.slice(0, operation.indexOf(' ')),
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal === undefined ? {} : { signal }),
+      signal: signal === undefined ? tooLong : AbortSignal.any([signal, tooLong]),
     });
+    if (!response.ok) throw await problemOf(response);
+    if (response.status === 204) return undefined as Answer<Op>;
+    const isJson = /json/.test(response.headers.get('content-type') ?? '');
+    return (await (isJson ? response.json() : response.text())) as Answer<Op>;
   } catch (err) {
-    if (signal?.aborted) throw err;
-    throw new Problem(0, { detail: 'The API does not answer.', mend: 'Look whether it runs: npx soulfra status' }, err);
+    // Asked for by nobody any more, or refused; what is left is a network that is away, breaks off or never answers.
+    if (signal?.aborted || err instanceof Problem || err instanceof SyntaxError) throw err;
+    throw new Problem(0, { detail: text.problems.unanswered, mend: text.problems.unansweredMend }, err);
   }
-  if (!response.ok) throw await problemOf(response);
-  if (response.status === 204) return undefined as Answer<Op>;
-  const isJson = /json/.test(response.headers.get('content-type') ?? '');
-  return (await (isJson ? response.json() : response.text())) as Answer<Op>;
 }
 
 interface Untyped {
@@ -99,11 +104,11 @@ export function addressOf<Op extends Operation>(operation: Op, input: Omit<Input
 
 /** @internal also for streams, which `call` does not read */
 export async function problemOf(response: Response): Promise<Problem> {
-  const text = await response.text();
+  const body = await response.text();
   try {
-    return new Problem(response.status, JSON.parse(text) as Refusal);
+    return new Problem(response.status, JSON.parse(body) as Refusal);
   } catch (err) {
     // Something between us and the API has answered in its own words.
-    return new Problem(response.status, { detail: text.slice(0, 200) }, err);
+    return new Problem(response.status, { detail: body.slice(0, 200) }, err);
   }
 }

@@ -1,4 +1,7 @@
 import { problemOf } from './client.ts';
+import { text } from './text.ts';
+
+const silentMs = 45_000;
 
 export interface StreamEvent {
   id: string | undefined;
@@ -27,24 +30,26 @@ export async function readEvents(
   // The server beats every 15 s; a connection that sleep or a tunnel cut says nothing for ever.
   const heard = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Error('nothing was heard for 45 s')), 45_000);
+    timer = setTimeout(() => silence.abort(new Error(text.app.live.silent)), silentMs);
   };
-  const response = await fetch(url, {
-    method,
-    signal: AbortSignal.any([signal, silence.signal]),
-    headers: {
-      accept: 'text/event-stream',
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(last === undefined ? {} : { 'last-event-id': last }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  if (!response.ok || response.body === null) throw await problemOf(response);
-  onOpen?.();
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  const parser = createEventParser(onEvent);
   try {
+    // Also the answer's head may never come.
+    heard();
+    const response = await fetch(url, {
+      method,
+      signal: AbortSignal.any([signal, silence.signal]),
+      headers: {
+        accept: 'text/event-stream',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(last === undefined ? {} : { 'last-event-id': last }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok || response.body === null) throw await problemOf(response);
+    onOpen?.();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const parser = createEventParser(onEvent);
     for (;;) {
       heard();
       const { done, value } = await reader.read();

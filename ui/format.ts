@@ -4,7 +4,16 @@ const dates = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' });
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const fines = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 3 });
 const shares = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 });
+
+interface Weeks {
+  getWeekInfo?: () => { firstDay: number };
+  weekInfo?: { firstDay: number };
+}
+const readers = new Intl.Locale(new Intl.DateTimeFormat().resolvedOptions().locale) as Weeks;
+/** The day that a week begins with where the reader lives, 0 is Sunday; Monday where the browser does not know. */
+export const firstWeekday = ((readers.getWeekInfo?.() ?? readers.weekInfo)?.firstDay ?? 1) % 7;
 
 export const dateTime = (iso: string) => dateTimes.format(new Date(iso));
 /** @public */
@@ -13,6 +22,8 @@ export const count = (value: number) => whole.format(value);
 export const decimal = (value: number) => decimals.format(value);
 /** @public */
 export const share = (value: number) => shares.format(value);
+/** For values of which less than a tenth counts, such as scores. */
+export const fine = (value: number) => fines.format(value);
 export const gib = (value: number) => `${decimals.format(value)} GiB`;
 
 const steps: ReadonlyArray<[seconds: number, unit: Intl.RelativeTimeFormatUnit]> = [

@@ -1,6 +1,7 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
 import { readEvents } from './event-stream.ts';
+import { touchedPaths } from './touched.ts';
 
 /** An event of `GET /v1/events`. */
 export interface LiveEvent {
@@ -14,37 +15,6 @@ export interface LiveEvent {
 /** However much happens, what is shown is read again at most once in this time. */
 const gatherMs = 3_000;
 const againMs = { least: 1_000, most: 30_000 };
-
-/** Lists and things that an event of a noun makes old, where it is more than `/v1/<noun>s`. */
-const touchedBy: Record<string, readonly string[]> = {
-  agent: ['/v1/agents', '/v1/fleet', '/v1/lineages', '/v1/drift'],
-  ballot: ['/v1/ballots'],
-  channel: ['/v1/channels', '/v1/deliveries'],
-  cluster: ['/v1/clusters', '/v1/globe'],
-  drop: ['/v1/drops', '/v1/deliveries'],
-  drops: ['/v1/drops'],
-  fleet: ['/v1/fleet', '/v1/machines', '/v1/agents', '/v1/services', '/v1/models'],
-  globe: ['/v1/globe'],
-  guild: ['/v1/guilds', '/v1/invites'],
-  health: ['/v1/health', '/v1/inbox'],
-  ledger: ['/v1/ledger'],
-  listing: ['/v1/listings', '/v1/store'],
-  machine: ['/v1/machines', '/v1/fleet', '/v1/models', '/v1/inbox'],
-  memories: ['/v1/agents/{id}/memories'],
-  memory: ['/v1/agents/{id}/memories', '/v1/memories', '/v1/globe'],
-  message: ['/v1/messages', '/v1/agents/{id}/messages'],
-  notice: ['/v1/inbox'],
-  payout: ['/v1/payouts', '/v1/ledger', '/v1/inbox'],
-  plan: ['/v1/fleet', '/v1/machines', '/v1/models', '/v1/services', '/v1/agents'],
-  purchase: ['/v1/purchases', '/v1/refunds', '/v1/ledger', '/v1/licenses'],
-  rollout: ['/v1/rollouts', '/v1/inbox'],
-  run: ['/v1/runs', '/v1/sweeps', '/v1/fleet', '/v1/reflections'],
-  source: ['/v1/sources', '/v1/inbox'],
-  sweep: ['/v1/sweeps', '/v1/fleet'],
-  thread: ['/v1/threads'],
-  whisper: ['/v1/whispers', '/v1/inbox'],
-  work: ['/v1/work'],
-};
 
 export type LiveState = 'connecting' | 'live' | 'away';
 let state: LiveState = 'connecting';
@@ -93,30 +63,36 @@ interface Told {
 export function followEvents(queries: QueryClient, signal: AbortSignal): void {
   const gathered = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const readAgain = async () => {
+  let wasLive = false;
+  const readAgain = () => {
     const paths = [...gathered];
     gathered.clear();
     const isOld = ({ queryKey: [operation] }: { queryKey: readonly unknown[] }) =>
       typeof operation === 'string' && paths.some((path) => operation.startsWith(`GET ${path}`));
-    // What is being read is not cut off by the next event: on a busy machine no reading would ever end.
-    await queries.invalidateQueries({ predicate: isOld });
-    timer = gathered.size > 0 && !signal.aborted ? setTimeout(() => void readAgain(), gatherMs) : undefined;
+    // What is being read may be older than the event, and is not cut off by it, or on a busy machine no reading would ever end: it is
+    // read once more when it has ended. One that hangs holds up none of the others.
+    for (const { queryKey } of queries.getQueryCache().findAll({ predicate: isOld, fetchStatus: 'fetching' }))
+      gathered.add(String(queryKey[0]).slice('GET '.length));
+    void queries.invalidateQueries({ predicate: isOld }, { cancelRefetch: false });
+    timer = gathered.size > 0 && !signal.aborted ? setTimeout(readAgain, gatherMs) : undefined;
   };
   const take = ({ event, state: next, why: reason = '' }: Told) => {
-    if (next === 'live' && state !== 'live') void queries.invalidateQueries();
+    if (next === 'live' && state !== 'live') {
+      // The first readings of a page are under way as its stream opens; after a gap they may hang in the connection that broke.
+      void queries.invalidateQueries({}, { cancelRefetch: wasLive });
+      wasLive = true;
+    }
     if (next !== undefined) become(next, reason);
     if (event === undefined) return;
-    const noun = event.type.split('.')[0] ?? '';
-    for (const path of touchedBy[noun] ?? [`/v1/${noun}s`]) gathered.add(path);
-    timer ??= setTimeout(() => void readAgain(), gatherMs);
+    for (const path of touchedPaths(event.type.split('.')[0] ?? '')) gathered.add(path);
+    timer ??= setTimeout(readAgain, gatherMs);
     for (const heard of eventListeners) heard(event);
   };
   signal.addEventListener('abort', () => clearTimeout(timer));
 
   const locks = (navigator as Partial<Pick<Navigator, 'locks'>>).locks;
   if (locks === undefined) {
-    // Without a secure context there are no locks: each tab holds its own.
-    void hold(take, signal);
+    holdWhileSeen(take, signal);
     return;
   }
   const channel = new BroadcastChannel('soulfra-events');
@@ -143,6 +119,24 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     });
 }
 
+/** Without a secure context there are no locks, and six streams would leave no connection: only a tab that is looked at holds one. */
+function holdWhileSeen(tell: (told: Told) => void, signal: AbortSignal): void {
+  let seen: AbortController | undefined;
+  const look = () => {
+    if (document.hidden) {
+      seen?.abort();
+      seen = undefined;
+      // What goes by meanwhile is read as the stream is opened anew.
+      tell({ state: 'connecting' });
+    } else if (seen === undefined) {
+      seen = new AbortController();
+      void hold(tell, AbortSignal.any([signal, seen.signal]));
+    }
+  };
+  look();
+  document.addEventListener('visibilitychange', look, { signal });
+}
+
 async function hold(tell: (told: Told) => void, signal: AbortSignal): Promise<void> {
   let last: string | undefined;
   let waitMs = againMs.least;
@@ -166,7 +160,22 @@ async function hold(tell: (told: Told) => void, signal: AbortSignal): Promise<vo
       if (signal.aborted) return;
       tell({ state: 'away', why: err instanceof Error ? err.message : String(err) });
     }
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    await pause(waitMs, signal);
     waitMs = Math.min(againMs.most, waitMs * 2);
   }
+}
+
+/** Until the time is over, the network is back, or nobody waits any more. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const over = new AbortController();
+    const end = () => {
+      over.abort();
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    addEventListener('online', end, { signal: over.signal });
+    signal.addEventListener('abort', end, { signal: over.signal });
+  });
 }

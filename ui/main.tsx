@@ -5,6 +5,7 @@ import './tokens.css';
 import './base.css';
 import { Toasts } from './parts/toasts.tsx';
 import { createQueries } from './queries.ts';
+import { watchSession } from './session.ts';
 import { Door } from './sign-in/door.tsx';
 import { takeLink } from './sign-in/link.ts';
 import { applyTheme } from './shell/theme.ts';
@@ -16,6 +17,7 @@ addEventListener('hashchange', () => {
   if (/^#(once|invite)=/.test(location.hash)) location.reload();
 });
 const queries = createQueries();
+watchSession(queries);
 
 createRoot(document.querySelector('#app')!).render(
   <StrictMode>

@@ -19,6 +19,7 @@ import {
   type Writing,
   call,
 } from './client.ts';
+import { everyMsOf } from './touched.ts';
 
 /** What the API refuses is refused again; what it does not answer may be there in a moment. */
 const mostTries = 2;
@@ -31,6 +32,8 @@ export function createQueries(): QueryClient {
       queries: {
         // What the service worker keeps is answered without a network, too.
         networkMode: 'always',
+        // That alone would leave a gap of the network unread.
+        refetchOnReconnect: 'always',
         // Events say when something is old; this is for what no event tells.
         staleTime: 30_000,
         gcTime: 10 * 60_000,
@@ -61,7 +64,7 @@ export function apiQuery<Op extends Reading>(operation: Op, input: Input<Op>) {
 
 interface Watching {
   enabled?: boolean;
-  /** For what no event tells. */
+  /** For what changes without an event, or too slowly by one. */
   everyMs?: number;
 }
 
@@ -74,7 +77,7 @@ interface WatchingOne<Data> extends Watching {
 export function useApi<Op extends Reading>(
   operation: Op,
   input: Input<Op>,
-  { enabled = true, everyMs, isOver }: WatchingOne<Answer<Op>> = {},
+  { enabled = true, everyMs = everyMsOf(operation), isOver }: WatchingOne<Answer<Op>> = {},
 ): UseQueryResult<Answer<Op>, Problem> {
   return useQuery({
     ...apiQuery(operation, input),
@@ -93,7 +96,7 @@ interface Page {
 export function usePages<Op extends Reading>(
   operation: Op,
   input: Input<Op>,
-  { enabled = true, everyMs }: Watching = {},
+  { enabled = true, everyMs = everyMsOf(operation) }: Watching = {},
 ) {
   const query = useInfiniteQuery({
     ...infiniteQueryOptions<Page, Problem, { pages: Page[] }, [Op, Input<Op>, 'pages'], string | null>({

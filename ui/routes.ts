@@ -1,6 +1,6 @@
 import { createRouter } from '@tanstack/react-router';
 import { agentRoute } from './agents/route.ts';
-import { fleetRoute } from './fleet/route.ts';
+import { fleetRoutes } from './fleet/routes.ts';
 import { globeRoute } from './globe/route.ts';
 import { homeRoute } from './home/route.ts';
 import { masksRoute } from './masks/route.ts';
@@ -14,7 +14,7 @@ import { Broken, rootRoute } from './shell/root-route.tsx';
 /** All views; ui/README.md says how one is added. */
 const views = [
   homeRoute,
-  fleetRoute,
+  ...fleetRoutes,
   masksRoute,
   agentRoute,
   globeRoute,

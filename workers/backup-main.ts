@@ -55,7 +55,8 @@ async function keepRepository(): Promise<void> {
   }
   told = '';
   while (!signal.aborted) {
-    const reason = await copied();
+    // While a backup is made nothing is known of it.
+    const reason = (await copied()) ?? told;
     if (reason !== told && !signal.aborted) {
       if (reason === '') log.info('the second copy is kept');
       else log.error({ reason }, 'the second copy is not kept');
@@ -65,12 +66,15 @@ async function keepRepository(): Promise<void> {
   }
 }
 
-/** @returns why it is not; empty: it is, or none is asked for */
-async function copied(): Promise<string> {
+/** @returns why it is not; empty: it is, or none is asked for; undefined: somebody else is at it */
+async function copied(): Promise<string | undefined> {
   try {
     if (readClusterPlace(clusterFile!).second === null) return '';
-    const { copy } = (await runClusterPart(['copy'], signal)) as { copy: { reason: string } | null };
-    return copy?.reason ?? '';
+    const { copy, isBusy } = (await runClusterPart(['copy'], signal)) as {
+      copy: { reason: string } | null;
+      isBusy: boolean;
+    };
+    return isBusy ? undefined : (copy?.reason ?? '');
   } catch (err) {
     return err instanceof Error ? err.message : String(err);
   }

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError } from '../../domain/errors.ts';
+import { html, htmlText } from '../html.ts';
+import { pageText } from '../page-text.ts';
 import type { Api } from '../types.ts';
 
 /** Nothing from elsewhere, nothing inline: text of agents can never become code. */
@@ -27,14 +29,13 @@ const builtFolder = fileURLToPath(new URL('../../dist/ui', import.meta.url));
 /** Programs ask here, so that what is not there is told to them as to a program. */
 const reserved = /^\/(?:v1|openai|docs|metrics|assets)(?:\/|$)/;
 
-const notBuilt = `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Soulfra</title></head>
-<body><h1>The web UI is not built</h1>
-<p>Everything else runs. In the folder of Soulfra: <code>npm ci &amp;&amp; npm run build:ui</code>, then load this page again.</p>
-<p>The same is told by the command <code>npx soulfra</code> and by the <a href="/docs">API</a>.</p></body>
-</html>
-`;
+const words = pageText.notBuilt;
+const notBuilt = htmlText(html`<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${pageText.app}</title></head>
+<body><h1>${words.title}</h1>
+<p>${words.before} <code>npm ci &amp;&amp; npm run build:ui</code>, ${words.after}</p>
+<p>${words.elsewhere} <code>npx soulfra</code> ${words.or} <a href="/docs">${words.api}</a>.</p></body>
+</html>`);
 
 /**
  * Serves the built web UI: its files under /assets, each by a name that changes with its content, and its one page at / and, by
@@ -57,6 +58,8 @@ export async function registerUi(app: Api, folder = builtFolder) {
       .header('content-security-policy', contentSecurityPolicy)
       .header('cross-origin-opener-policy', 'same-origin')
       .header('x-frame-options', 'DENY')
+      // By it the service worker knows what it may keep to open without a network.
+      .header('x-soulfra-page', 'shell')
       .header('cache-control', 'no-cache');
     if (existsSync(join(folder, 'index.html'))) return reply.sendFile('index.html');
     return reply.code(503).type('text/html; charset=utf-8').send(notBuilt);

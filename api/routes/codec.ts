@@ -2,8 +2,8 @@ import type { Payload } from '@temporalio/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { payloadKeyId } from '../../config/payload-codec.ts';
-import { DomainError, type FieldError, isDomainError } from '../../domain/errors.ts';
-import { announcedPayloadKeys, retirePayloadKey } from '../../integrations/payload-keys.ts';
+import { DomainError, isDomainError } from '../../domain/errors.ts';
+import { announcedPayloadKeys, heldUnderKey, retirePayloadKey } from '../../integrations/payload-keys.ts';
 import type { ApiContext } from '../context.ts';
 import { callerOf } from '../plugins/roles.ts';
 import { dryRunSchema, problemResponses, switchSchema, timeSchema, writeQuery } from '../schemas.ts';
@@ -11,6 +11,9 @@ import type { Api } from '../types.ts';
 
 /** A page of a history, as Temporal's UI sends it. */
 const bodyLimit = 8 * 2 ** 20;
+/** A process that encodes says so more often. */
+const lately = 60 * 60_000;
+const unreadableField = 'soulfra-unreadable';
 /** As browsers may keep what a preflight was answered. */
 const preflightSeconds = 600;
 
@@ -26,7 +29,8 @@ const keyIdSchema = z
   .regex(/^[0-9a-f]{16}$/, 'must be the id of a key, such as `soulfra secrets payload-keys` shows');
 
 const summaries = {
-  decode: 'What payloads say; those that are not encoded are answered as they came',
+  decode:
+    'What payloads say; those that are not encoded are answered as they came, and one that cannot be read says why in its place',
   encode: 'Payloads as Temporal is to keep them; where the codec is off they are answered as they came',
 } as const;
 
@@ -105,29 +109,20 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
     return after.map((payload, i) => (payload === before[i] ? undefined : payload));
   }
 
-  /** @returns undefined for what stays as it came. @throws naming each that cannot be read */
+  /** One that cannot be read says so in its place: the rest of the page is readable. @returns undefined for what stays as it came */
   async function decodeAll(given: readonly WirePayload[]): Promise<Array<Payload | undefined>> {
-    const faults: FieldError[] = [];
-    const decoded: Array<Payload | undefined> = [];
-    let first: DomainError | undefined;
-    for (const [i, payload] of given.entries()) {
-      try {
-        const before = fromWire(payload);
-        const [after] = await codec.decode([before]);
-        decoded.push(after === before ? undefined : after);
-      } catch (err) {
-        if (!isDomainError(err)) throw err;
-        first ??= err;
-        const [fault] = err.fields;
-        const rule =
-          fault === undefined
-            ? 'is damaged: it does not open by its key'
-            : `cannot be read: ${fault.path} ${fault.rule}`;
-        faults.push({ path: `payloads[${i}]`, rule, mend: fault?.mend ?? 'Send it as Temporal keeps it.' });
-      }
-    }
-    if (first !== undefined) throw new DomainError(first.code, first.message, { cause: first, fields: faults });
-    return decoded;
+    return Promise.all(
+      given.map(async (payload) => {
+        try {
+          const before = fromWire(payload);
+          const [after] = await codec.decode([before]);
+          return after === before ? undefined : after;
+        } catch (err) {
+          if (!isDomainError(err)) throw err;
+          return unreadable(err);
+        }
+      }),
+    );
   }
 
   app.route({
@@ -144,6 +139,7 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
             z.object({
               id: keyIdSchema,
               since: timeSchema.nullable().describe('When it first encoded; null: not yet, or it is retired'),
+              used: timeSchema.nullable().describe('When a process last said that it encodes by it, to half an hour'),
               held: z.boolean().describe('Whether this API has it'),
               encodes: z.boolean().describe('Whether it is the one that encodes'),
             }),
@@ -162,9 +158,11 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
     const announced = await announcedPayloadKeys(temporal.connection, namespace);
     const held = payloads.keys.map(payloadKeyId);
     const ids = [...new Set([...held, ...announced.map(({ id }) => id)])];
+    const timesOf = (id: string) => announced.find((key) => key.id === id);
     return ids.map((id) => ({
       id,
-      since: announced.find((key) => key.id === id)?.since ?? null,
+      since: timesOf(id)?.since ?? null,
+      used: timesOf(id)?.last ?? null,
       held: held.includes(id),
       encodes: payloads.encodes && id === held[0],
     }));
@@ -178,10 +176,10 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       tags: ['codec'],
       summary: 'Workers may start without this key from now on; take it out of SOULFRA_PAYLOAD_KEYS afterwards',
       description:
-        'Of the whole installation, so only for who runs it. Refused while a workflow is open that began before another key came into use: it may have to read what is under this one.',
+        'Of the whole installation, so only for who runs it. Refused while some process encodes by it, or has within the hour, and while the history of an open workflow, or a Schedule, has something under it.',
       params: z.strictObject({ id: keyIdSchema }),
       querystring: writeQuery.extend({
-        anyway: switchSchema.optional().describe('Although such workflows are open, or no other key is in use'),
+        anyway: switchSchema.optional().describe('Although they do, or have'),
       }),
       response: { 200: dryRunSchema, 204: z.null(), ...problemResponses },
     },
@@ -193,27 +191,36 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
       if (key === undefined || key.since === null) throw new DomainError('NOT_FOUND', `no key ${id} is in use`);
       if (key.encodes)
         throw new DomainError('CONFLICT', `${id} is the key that encodes: put another first, and start all anew`);
-      if (!request.query.anyway) await refuseWhileOpen(keys.filter((one) => one.id !== id));
+      if (!request.query.anyway) await refuseWhileUsed(key);
       if (request.query.dryRun) return { dryRun: true as const, would: `retire the key ${id}` };
       await retirePayloadKey(temporal.connection, namespace, id);
       return reply.code(204).send(null);
     },
   });
 
-  async function refuseWhileOpen(others: ReadonlyArray<{ since: string | null }>): Promise<void> {
-    const since = others
-      .flatMap((key) => key.since ?? [])
-      .toSorted()
-      .at(-1);
-    if (since === undefined)
-      throw new DomainError('CONFLICT', 'no other key is in use, so it is not known what is under this one');
-    const { count } = await temporal.workflow.count(`ExecutionStatus = 'Running' and StartTime < '${since}'`);
-    if (count > 0)
+  async function refuseWhileUsed({ id, used }: { id: string; used: string | null }): Promise<void> {
+    if (used !== null && Date.now() - Date.parse(used) < lately)
       throw new DomainError(
         'CONFLICT',
-        `${count} workflows are open that began before ${since}, when the next key came into use`,
+        `a process encoded by ${id} at ${used}, within the hour: put another key first everywhere, start all anew, and come back`,
+      );
+    const held = await heldUnderKey(temporal.connection, { namespace, keyId: id });
+    if (held.length > 0)
+      throw new DomainError(
+        'CONFLICT',
+        `${held.slice(0, 5).join(', ')}${held.length > 5 ? ' and more' : ''}: something there is encoded under ${id}`,
       );
   }
+}
+
+/** As text for whoever looks, with the code for programs. */
+function unreadable(err: DomainError): Payload {
+  const [fault] = err.fields;
+  const why = fault === undefined ? err.message : `${err.message}. ${fault.mend}`;
+  return {
+    metadata: { encoding: Buffer.from('json/plain'), [unreadableField]: Buffer.from(err.code) },
+    data: Buffer.from(JSON.stringify(`cannot be read here: ${why}`)),
+  };
 }
 
 function fromWire({ metadata, data }: WirePayload): Payload {

@@ -14,7 +14,7 @@ import { findFleet, listFleetVersions } from '../../stores/queries/fleets.ts';
 import { findCurrentPlan } from '../../stores/queries/plans.ts';
 import { findServiceFiles } from '../../stores/queries/services.ts';
 import { placeableServices } from '../../stores/services.ts';
-import { countOpenRuns } from '../../stores/queries/runs.ts';
+import { countOpenRuns, openQueues } from '../../stores/queries/runs.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { applyFleet, appliedSchema } from '../fleet-apply.ts';
 import { listRoute } from '../lists.ts';
@@ -79,6 +79,17 @@ const fleetSchema = z
       parked: z.int(),
       degraded: z.int(),
       runningByMachine: z.record(z.string(), z.int()),
+      queues: z
+        .array(
+          z.object({
+            queue: z.string(),
+            modelId: z.string(),
+            waiting: z.int(),
+            running: z.int(),
+            waitingSince: timeSchema.nullable().describe('Of the run that waits longest; null where none does'),
+          }),
+        )
+        .describe('Queues with open runs, those that wait longest first'),
     }),
   })
   .meta({ id: 'Fleet' });
@@ -172,11 +183,12 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     handler: async (request) => {
       const { ownerId } = callerOf(request);
       const fleet = await fleetOf(context, ownerId);
-      const [machines, { byMachine: _homes, ...agents }, plan, runs] = await Promise.all([
+      const [machines, { byMachine: _homes, ...agents }, plan, runs, queues] = await Promise.all([
         machineAnswers(context, { ownerId, limit: mostMachines }),
         countAgents(db, ownerId),
         findCurrentPlan(db, ownerId),
         countOpenRuns(db, ownerId),
+        openQueues(db, ownerId),
       ]);
       return {
         name: fleet.fleet.name,
@@ -185,7 +197,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
         machines,
         agents,
         plan: plan ?? null,
-        runs,
+        runs: { ...runs, queues },
       };
     },
   });

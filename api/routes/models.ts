@@ -50,7 +50,7 @@ const modelSchema = z
             state: z
               .enum(versionStates)
               .describe(
-                'verified: it serves the wanted version; behind: another accepted one; refused: none that is accepted',
+                'verified: it serves the wanted version; behind: another accepted one; refused: it serves none, since it has no accepted one or none of these gave an answer; unpinned: no digest is named, or its server tells none; unknown: it has not said',
               ),
             digest: z.string().nullable(),
             bytes: z.int().nullable(),

@@ -16,14 +16,14 @@ export function secretRoutes(app: Api, { db, principals, secretBox, webhookBox }
       tags: ['secrets'],
       summary: 'Seals some rows anew under the keys of now; again with `next`, until that is null',
       description:
-        'Of the whole installation, so only for who runs it, while SOULFRA_SECRET_KEY_OLD or SOULFRA_WEBHOOK_KEY_OLD stand beside the keys of now at the API and all workers. Whatever is cut off is begun again from the first: what is under the keys of now already stays as it is.',
+        'Of the whole installation, so only for who runs it, while keys of before stand behind the first of SOULFRA_SECRET_KEY or SOULFRA_WEBHOOK_KEY, or in …_OLD, at the API and all workers. Whatever is cut off is begun again from the first: what is under the keys of now already stays as it is.',
       querystring: writeQuery,
       body: z.strictObject({ from: z.string().max(200).optional().describe('`next` of the answer before') }).nullish(),
       response: {
         200: dryRunSchema.or(
           z.object({
             resealed: z.int(),
-            unreadable: z.array(z.string()).describe('Under neither key: they stay as they are'),
+            unreadable: z.array(z.string()).describe('Under none of the keys: they stay as they are'),
             next: z.string().nullable().describe('null: that was all'),
           }),
         ),

@@ -12,7 +12,7 @@ import type { Box } from './deploy-box.ts';
 
 /**
  * The pair of Postgres alone, under a writer that writes as the product does: each box loses its power in turn, and the standby is
- * promoted, once while it is synchronous and once after somebody told the first one to wait for it no more.
+ * promoted: while it is synchronous, in order while the first one lives, and after somebody told that to wait no more.
  */
 export interface PromotionFigures {
   synchronous: {
@@ -25,6 +25,8 @@ export interface PromotionFigures {
     rto_s: number;
     old_one_stays_out: boolean;
   };
+  /** Promoted in order, while the first one lives and is written to. */
+  fenced: { acknowledged: number; lost: number; rpo_s: number };
   asynchronous: {
     /** What alert StandbyAsynchronous pages by. */
     alarmed: boolean;
@@ -60,18 +62,40 @@ export async function measurePromotion(options: {
   const { folder } = asked;
   /** Of writers. */
   const ends: Array<() => Promise<void>> = [];
-  const promote = (told: { oldIsOff?: boolean } = {}) =>
+  const promote = (told: { oldIsOff?: boolean; fence?: boolean } = {}) =>
     promoteStandby({ ...asked, fence: false, oldIsOff: false, ...told, say });
   const allOff = () => Promise.all([first.powerOff(), copy.powerOff(), promoted.powerOff()]);
   try {
     const synchronous = await whileSynchronous();
-    await allOff();
-    for (const at of [join(folder, 'promoted.json'), ...dataOf(folder), ...dataOf(firstFolder)])
-      rmSync(at, { recursive: true, force: true });
-    return { synchronous, asynchronous: await afterBeingToldNotToWait() };
+    await anew();
+    const fenced = await whileItAnswers();
+    await anew();
+    return { synchronous, fenced, asynchronous: await afterBeingToldNotToWait() };
   } finally {
     for (const end of ends) await end();
     await allOff();
+  }
+
+  async function anew(): Promise<void> {
+    await allOff();
+    for (const at of [join(folder, 'promoted.json'), ...dataOf(folder), ...dataOf(firstFolder)])
+      rmSync(at, { recursive: true, force: true });
+  }
+
+  async function whileItAnswers(): Promise<PromotionFigures['fenced']> {
+    await Promise.all([first.up(), copy.up()]);
+    const writer = await writeTo(addresses.first);
+    await writer.reaches(500);
+    const promotion = await promote({ fence: true });
+    // It lives on, and is asked on.
+    await pause(3_000);
+    await writer.end();
+    const kept = await rowsAt(addresses.standby);
+    return {
+      acknowledged: writer.acknowledged.size,
+      lost: [...writer.acknowledged.keys()].filter((id) => !kept.has(id)).length,
+      rpo_s: promotion.rpoSeconds,
+    };
   }
 
   async function whileSynchronous(): Promise<PromotionFigures['synchronous']> {

@@ -4,7 +4,7 @@ import { runPart } from '../backup-part.ts';
 import { bad, bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
 import { deployBackupCommands } from './deploy-backups.ts';
-import { argumentsOf, deployProgram, placed, type Where } from './deploy-place.ts';
+import { argumentsOf, deployProgram, type Machines, placed, tellMachines, type Where } from './deploy-place.ts';
 
 interface FileChange {
   path: string;
@@ -28,17 +28,11 @@ interface Moved {
   underWay: Record<string, number>;
   resumed: string[];
 }
-interface Made {
-  folder: string;
-  /** Of systemd, in place of containers. */
-  units: boolean;
+interface Made extends Machines {
   /** Null: nothing is taken along. */
   moved: Moved | null;
   changes: FileChange[];
   made: string[];
-  coordination: string;
-  standby: string | null;
-  machines: string[];
   url: string;
 }
 interface Planned {
@@ -97,42 +91,14 @@ export function deployCommands(program: Command): void {
       ];
       const made = await runPart<Made>(deployProgram, ['init', ...argumentsOf(where), ...asked], { quiet: json });
       if (json) return printJson(made);
-      const { folder, changes, coordination, standby, machines, url } = made;
+      const { folder, changes, url } = made;
       const out = relative(process.cwd(), folder) || '.';
       line(`${good('✔')} ${bold(folder)}: ${changesIn(changes)}, ${made.made.length} secrets and certificates made`);
       for (const { path } of changes.filter(({ byHand }) => byHand))
         line(dim(`  ${path} had been changed by hand, and was written over`));
       if (made.moved !== null) tellMoved(where.from!, made.moved);
-      if (made.units) {
-        const [whom, as] = process.getuid?.() === 0 ? ['root@', ', as root'] : ['', ''];
-        line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
-        for (const id of machines.filter((each) => each !== coordination)) {
-          line(`  for ${id}: copy what it needs${as}, and nothing else, to the same folder there`);
-          line(
-            dim(
-              `    tar -C ${folder} -T ${folder}/machines/${id}.files -cf - | ssh ${whom}${id} 'mkdir -p ${folder} && tar -C ${folder} -xpf -'`,
-            ),
-          );
-          line(dim(`    there, in the checkout: npx soulfra deploy apply --out ${folder} --machine ${id}`));
-        }
-        return;
-      }
-      line(`  on ${coordination}: soulfra deploy apply --out ${out} --machine ${coordination}`);
-      for (const id of machines.filter((each) => each !== coordination)) {
-        line(`  for ${id}${id === standby ? ', the standby' : ''}: copy what it needs, as root, and nothing else`);
-        line(
-          dim(
-            `    tar -C ${out} -T ${out}/machines/${id}.files -cf - | ssh root@${id} 'mkdir -p soulfra-deploy && tar -C soulfra-deploy -xpf -'`,
-          ),
-        );
-        for (const file of [...(id === standby ? ['standby.yaml'] : []), `inference-${id}.yaml`])
-          line(
-            dim(
-              `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/${file} up -d --wait`,
-            ),
-          );
-      }
-      line(`  then ${url}, with the token in ${out}/secrets/operator_token`);
+      tellMachines(made);
+      if (!made.units) line(`  then ${url}, with the token in ${out}/secrets/operator_token`);
     });
 
   placed(deploy.command('plan'))

@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
 import { ago, bad, confirm, good, line, printJson, table } from '../output.ts';
 import { outputOf, sessionOf } from '../program.ts';
+import { argumentsOf, deployProgram, type Machines, tellMachines, type Where } from './deploy-place.ts';
 
 interface Batch {
   resealed: number;
@@ -11,7 +14,35 @@ interface Batch {
 
 interface PayloadKeys {
   encodes: boolean;
-  keys: Array<{ id: string; since: string | null; held: boolean; encodes: boolean }>;
+  keys: Array<{ id: string; since: string | null; used: string | null; held: boolean; encodes: boolean }>;
+}
+
+interface Rotated extends Machines {
+  step: 'spread' | 'use';
+}
+
+/** In a deployment's folder; every machine takes it up by an apply. */
+async function rotateDeployment(where: Where, output: ReturnType<typeof outputOf>): Promise<void> {
+  // Of the step before, while the new keys do not seal yet.
+  const question = existsSync(join(where.out, 'secrets', 'next_keys.json'))
+    ? 'New keys are spread. Was every machine applied since, so that all open by them? Then they seal from now on.'
+    : 'Make new keys, which every machine has to have before they seal?';
+  if (!(await confirm(question, output))) return;
+  const done = await runPart<Rotated>(deployProgram, ['rotate', ...argumentsOf(where)], { quiet: output.json });
+  if (output.json) return printJson(done);
+  const { step } = done;
+  const out = relative(process.cwd(), done.folder) || '.';
+  line(
+    step === 'spread'
+      ? `${good('✔')} new keys stand in ${out}/secrets; nothing is sealed under them yet`
+      : `${good('✔')} the new keys seal from now on; the ones before stay behind them, and open`,
+  );
+  tellMachines(done);
+  line(
+    step === 'spread'
+      ? `  then, with all of them up: soulfra secrets rotate --out ${out}`
+      : '  then, with all of them up: soulfra secrets reseal, until it says 0',
+  );
 }
 
 export function secretCommands(program: Command): void {
@@ -20,10 +51,13 @@ export function secretCommands(program: Command): void {
   secrets
     .command('rotate')
     .description(
-      'new keys for the fleet of this folder: its next start seals all anew under them and forgets the old ones',
+      'new keys for the fleet of this folder: its next start seals all anew under them and forgets the old ones; of a deployment by two steps',
     )
-    .action(async (_options: object, command: Command) => {
+    .option('--out <folder>', 'of a deployment in place of that: the folder that `soulfra deploy init` made')
+    .option('--file <file>', 'with --out: which fleet.yaml', 'fleet.yaml')
+    .action(async ({ out, file }: { out?: string; file: string }, command: Command) => {
       const output = outputOf(command);
+      if (out !== undefined) return rotateDeployment({ out, file }, output);
       if (!(await confirm('Make new keys? npm start has to be started again, to seal all anew.', output))) return;
       await runPart('deploy/embedded/rotate-secrets.ts', [], { quiet: true });
       if (output.json) return printJson({ begun: true });
@@ -33,7 +67,7 @@ export function secretCommands(program: Command): void {
 
   secrets
     .command('reseal')
-    .description('seal all anew, where SOULFRA_SECRET_KEY_OLD or SOULFRA_WEBHOOK_KEY_OLD stand beside new keys')
+    .description('seal all anew, where keys of before stand behind those of now')
     .action(async (_options: object, command: Command) => {
       const { client, json } = sessionOf(command);
       let resealed = 0;
@@ -47,8 +81,8 @@ export function secretCommands(program: Command): void {
       }
       if (json) return printJson({ resealed, unreadable });
       line(`${good('✔')} ${resealed} secrets sealed anew`);
-      for (const row of unreadable) line(`${bad('✖')} ${row} is under neither key`);
-      if (resealed > 0) line('  run it again until it says 0, then take the old keys out of the environment');
+      for (const row of unreadable) line(`${bad('✖')} ${row} is under none of the keys`);
+      if (resealed > 0) line('  run it again until it says 0');
     });
 
   secrets
@@ -64,6 +98,7 @@ export function secretCommands(program: Command): void {
         table(keys, [
           ['KEY', (key) => key.id],
           ['SINCE', (key) => ago(key.since)],
+          ['USED', (key) => ago(key.used)],
           ['THE API HAS IT', (key) => (key.held ? 'yes' : 'no')],
           ['', (key) => (key.encodes ? 'encodes' : '')],
         ]),
@@ -73,7 +108,7 @@ export function secretCommands(program: Command): void {
   secrets
     .command('retire-payload-key')
     .argument('<key>', 'its id')
-    .option('--anyway', 'although workflows are open that began before another key came into use')
+    .option('--anyway', 'although something encodes by it, or open workflows hold something under it')
     .option('--dry-run', 'check only')
     .description('workers may start without it from now on; then take it out of SOULFRA_PAYLOAD_KEYS')
     .action(async (id: string, { anyway, dryRun }: { anyway?: boolean; dryRun?: boolean }, command: Command) => {

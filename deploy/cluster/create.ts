@@ -163,17 +163,23 @@ export async function verifyCluster(place: ClusterPlace, progress: Progress): Pr
   }
 }
 
-/** Brings the second copy up to date, and says of the newest backup whether it is. Whoever makes a backup does it besides. */
-export async function keepSecondCopy(place: ClusterPlace, progress: Progress): Promise<CreatedCluster['copy']> {
+/**
+ * Brings the second copy up to date, and says of the newest backup whether it is.
+ * @returns isBusy: who makes a backup has the lock, and does it besides
+ */
+export async function keepSecondCopy(
+  place: ClusterPlace,
+  progress: Progress,
+): Promise<{ copy: CreatedCluster['copy']; isBusy: boolean }> {
   const url = liveUrl(place, 'soulfra');
   const log = await openBackupLog(url);
   try {
     await log.lock();
     const copy = await second(place, openPgbackrest(place), { thorough: false, progress });
     if (copy !== null) await tellSecondCopy(url, copy.reason);
-    return copy;
+    return { copy, isBusy: false };
   } catch (err) {
-    if (isDomainError(err, 'UNAVAILABLE')) return null;
+    if (isDomainError(err, 'UNAVAILABLE')) return { copy: null, isBusy: true };
     throw err;
   } finally {
     await log.end();

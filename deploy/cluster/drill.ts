@@ -47,6 +47,12 @@ export async function drillCluster(options: {
   const pgbackrest = openPgbackrest(place, { password: passwordOf(place) });
   const log = await openBackupLog(url);
   const folder = join(place.backup, 'drill');
+  try {
+    await log.lockDrill();
+  } catch (err) {
+    await log.end();
+    throw err;
+  }
   const id = options.id ?? backupIdOf(await log.now());
   const forget = onEnd(() => log.drillFailed(id, 'it was ended'));
   try {

@@ -50,7 +50,7 @@ async function run(): Promise<object> {
     case 'create':
       return backUpCluster({ place, id, progress });
     case 'copy':
-      return { copy: await keepSecondCopy(place, progress) };
+      return keepSecondCopy(place, progress);
     case 'verify':
       return verifyCluster(place, progress);
     case 'drill':

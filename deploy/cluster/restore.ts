@@ -128,6 +128,8 @@ function finishExchange(place: ClusterPlace): string | null {
     for (let n = 2; existsSync(aside); n += 1) aside = `${base}-${n}`;
     renameSync(cluster, aside);
   }
+  // What stood here may have been cut off while it was made; this was not.
+  rmSync(join(place.data, 'making'), { force: true });
   renameSync(restored, cluster);
   syncFolder(place.data);
   return aside;

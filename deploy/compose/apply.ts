@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
+import { writeText } from '../embedded/home.ts';
+import { output } from '../embedded/resolve.ts';
 import {
   composeArguments,
   composeCommand,
@@ -15,8 +17,8 @@ import {
   type Wanted,
   wantedOf,
 } from './containers.ts';
-import { environmentText, readIfThere } from './folder.ts';
-import { diskFaults, gpuFaults, portsTaken, refuseFaults } from './host-checks.ts';
+import { environmentText, fittedCpus, readIfThere } from './folder.ts';
+import { diskFaults, gpuFaults, portsTaken, refuseFaults, secondFaults } from './host-checks.ts';
 import { type KitFiles, portRows, projectOf } from './kit.ts';
 import { mendsFor } from './start-faults.ts';
 
@@ -72,7 +74,13 @@ export async function applyContainers(options: {
       // On the host's network Docker knows no ports: a part that runs holds its own.
       !names.has(service),
   );
-  refuseFaults([...(await portsTaken(rows, ours)), ...diskFaults(folder), ...(await gpuFaults(machine, env, true))]);
+  refuseFaults([
+    ...(await portsTaken(rows, ours)),
+    ...diskFaults(folder),
+    ...secondFaults(site, machine),
+    ...(await gpuFaults(machine, env, true)),
+  ]);
+  await fitCpus(folder, env, say);
   for (const file of files) {
     const changes = before.changes.filter((change) => change.file === file);
     if (changes.length === 0) continue;
@@ -86,6 +94,17 @@ export async function applyContainers(options: {
   }
   await untilUp({ folder, kit, command, env }, files, say);
   return before.changes;
+}
+
+/** By the CPUs that Docker sees, which may be a machine of its own. */
+async function fitCpus(folder: string, env: Env, say: Say): Promise<void> {
+  const file = join(folder, '.env');
+  const text = readIfThere(file) ?? '';
+  const there = Number(await output('docker', ['info', '--format', '{{.NCPU}}'], { env, timeoutMs: 20_000 }));
+  const fitted = fittedCpus(text, there);
+  if (fitted === text) return;
+  writeText(file, fitted, 0o644);
+  say(`.env: SOULFRA_CPUS is ${there} here`);
 }
 
 interface Running {

@@ -100,7 +100,24 @@ export function claimLines({ postgres: { data, cluster } }: Places, flock = prog
     `if [ -d ${data}/restored ]; then`,
     `  if [ -d ${data}/${cluster} ]; then mv -T ${data}/${cluster} "${data}/${cluster}.before-$(date -u +%Y%m%dT%H%M%SZ)"; fi`,
     `  mv -T ${data}/restored ${data}/${cluster}`,
+    `  rm -f ${makingOf(data)}`,
     'fi',
+  ];
+}
+
+/** Is there while the data is made; who finds it at its start finds half of them. */
+const makingOf = (data: string) => `${data}/making`;
+
+/** The last line of what the image of Postgres runs on new data. */
+export function madeLine({ postgres: { data } }: Places): string {
+  return `\\! rm -f ${makingOf(data)}\n`;
+}
+
+function beginAgain({ postgres: { data, cluster } }: Places): string[] {
+  const making = makingOf(data);
+  return [
+    `if [ -e ${making} ]; then rm -rf ${data}/${cluster}; fi`,
+    `[ -s ${data}/${cluster}/PG_VERSION ] || touch ${making}`,
   ];
 }
 
@@ -117,7 +134,7 @@ export function postgresStartScript(
     `# ${generatedHead}`,
     'set -eu',
     ...claimLines(places, flock),
-    ...(init === undefined ? [] : [`/bin/sh ${init}`]),
+    ...(init === undefined ? beginAgain(places) : [`/bin/sh ${init}`]),
     ...(fence === undefined ? [] : [`bash ${fence}`]),
     // It is a first one by its own settings from here on. Were it said still, it would begin as one after another has taken over, too.
     `rm -f ${places.postgres.data}/${places.postgres.cluster}.promoted`,

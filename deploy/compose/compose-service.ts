@@ -32,7 +32,8 @@ export interface PartOfCompose {
   profiles?: readonly string[];
   tmpfs?: readonly string[];
   memory: string;
-  cpus: number;
+  /** `host`: as many as `.env` says that this host gives, since Docker starts nothing that may take more than there are. */
+  cpus: number | 'host';
   gpus?: boolean;
   user?: string;
   capabilities?: readonly string[];
@@ -66,7 +67,7 @@ export function composeService(part: PartOfCompose, network = 'inner'): Record<s
     ...(part.own ?? []).map((file) => mount('own', file, places.own(file))),
     ...(part.secrets ?? []).map((file) => mount('secrets', file, places.secret(file))),
     ...(part.tls ?? []).map((file) => mount('tls', file, places.tls(file))),
-    ...(part.volumes ?? []),
+    ...(part.volumes ?? []).map(named),
     ...(part.binds ?? []).map(({ source, target }) => ({
       type: 'bind',
       source: dollars(source),
@@ -131,7 +132,11 @@ export function composeService(part: PartOfCompose, network = 'inner'): Record<s
     logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
     deploy: {
       resources: {
-        limits: { cpus: String(part.cpus), memory: part.memory, pids: 1024 },
+        limits: {
+          cpus: part.cpus === 'host' ? '${SOULFRA_CPUS:-2}' : String(part.cpus),
+          memory: part.memory,
+          pids: 1024,
+        },
         ...(part.gpus
           ? {
               reservations: {
@@ -142,6 +147,14 @@ export function composeService(part: PartOfCompose, network = 'inner'): Record<s
       },
     },
   };
+}
+
+/** An image's own content, and whose that is, would become the volume's: it is to be the parts' alone. */
+function named(volume: string): string | object {
+  const [, source, target, mode] = /^([a-z]+):([^:]+)(:ro)?$/.exec(volume) ?? [];
+  if (source === undefined) return volume;
+  const readOnly = mode === undefined ? {} : { read_only: true };
+  return { type: 'volume', source, target, ...readOnly, volume: { nocopy: true } };
 }
 
 /** A shell's dollars; Compose would put its caller's variables in. */

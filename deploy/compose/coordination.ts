@@ -115,7 +115,7 @@ export function dataParts(site: DeploySite): Parts {
       ports: open.postgres,
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
-      // While the data is made, the server listens to a socket alone.
+      // While the data is made, the server listens to a socket alone. By TLS it would log each question as one without a certificate.
       health: {
         test: [
           'CMD',
@@ -128,13 +128,13 @@ export function dataParts(site: DeploySite): Parts {
           '-U',
           'exporter',
           '-d',
-          'postgres',
+          'dbname=postgres sslmode=disable',
         ],
         startPeriod: '2m',
       },
       tmpfs: ['/dev/shm:mode=1777'],
       memory: '4g',
-      cpus: 4,
+      cpus: 'host',
       grace: '2m',
     },
     redis: {
@@ -173,6 +173,8 @@ export function dataParts(site: DeploySite): Parts {
       image: imageOf('temporal'),
       entrypoint: ['temporal-server'],
       command: ['--config-file', '/etc/soulfra/temporal.yaml', '--allow-no-auth', 'start'],
+      // It asks who it runs as, and ends where neither /etc/passwd nor these say it.
+      environment: { USER: 'soulfra', HOME: '/tmp' },
       configs: ['temporal.yaml', 'temporal-dynamic.yaml'],
       secrets: ['temporal_password'],
       tls: of('temporal'),
@@ -266,8 +268,6 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
       tls: of('temporal-ui'),
       after: { 'temporal-namespace': 'service_completed_successfully' },
       health: { test: ['CMD', 'nc', '-z', '127.0.0.1', '8080'] },
-      // Its entry point writes the configuration that it makes of the environment.
-      tmpfs: ['/home/ui-server/config:mode=1777'],
       memory: '256m',
       cpus: 1,
     },
@@ -277,6 +277,8 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
       configs: ['Caddyfile'],
       tls: of('proxy'),
       address: proxyAddress(site),
+      // Its program has this one by its file: a container that may not have it cannot start it at all.
+      capabilities: ['NET_BIND_SERVICE'],
       volumes: ['proxy:/data'],
       ports: open.proxy,
       after: { api: 'service_healthy', volumes: 'service_completed_successfully' },

@@ -10,6 +10,7 @@ import {
   statfsSync,
   statSync,
 } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
@@ -53,6 +54,17 @@ export function fileChanges(folder: string, files: KitFiles): FileChange[] {
   return [...changes, ...gone.map((path): FileChange => ({ path, action: 'remove' }))];
 }
 
+/** What Postgres, a worker or a model server takes at most, unless `.env` says otherwise. */
+const mostCpus = 8;
+
+/** `.env` of a host that has so many CPUs: one that was brought here may allow more, and Docker refuses that. */
+export function fittedCpus(text: string, there: number): string {
+  const allowed = Number(/^SOULFRA_CPUS=(.*)$/m.exec(text)?.[1] ?? Number.NaN);
+  if (allowed <= there) return text;
+  const line = `SOULFRA_CPUS=${Math.min(mostCpus, there)}`;
+  return Number.isNaN(allowed) ? `${text}${line}\n` : text.replace(/^SOULFRA_CPUS=.*$/m, line);
+}
+
 /** Lines of `.env` that its owner may change; what is missing is added, the image is ours. */
 export function environmentText(before: string | undefined, image: string): string {
   const { uid, gid } = ownerOfParts();
@@ -61,6 +73,7 @@ export function environmentText(before: string | undefined, image: string): stri
     SOULFRA_BACKUP_IMAGE: backupImageOf(image),
     SOULFRA_UID: String(uid),
     SOULFRA_GID: String(gid),
+    SOULFRA_CPUS: String(Math.min(mostCpus, availableParallelism())),
     SOULFRA_REGISTRY: '',
     COMPOSE_PROFILES: 'observability',
     DOCKER_ROOT: '/var/lib/docker',

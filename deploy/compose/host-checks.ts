@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { DomainError } from '../../domain/errors.ts';
@@ -83,6 +84,13 @@ export function diskFaults(folder: string, least = leastFreeBytes): string[] {
   return [
     `the disk of ${folder} has ${(free / 1e9).toFixed(1)} GB left, ${(least / 1e9).toFixed(1)} GB are needed: make room, or choose another disk by --out`,
   ];
+}
+
+/** Docker starts nothing beside a folder that it cannot mount. */
+export function secondFaults({ fleet, coordination }: DeploySite, machine: FleetMachine): string[] {
+  const { to } = fleet.backup;
+  if (to === undefined || machine.id !== coordination.id || existsSync(to)) return [];
+  return [`${to} (backup.to of fleet.yaml) is not there: mount its disk, or name another folder`];
 }
 
 /** Cards that fleet.yaml gives this machine, and that its worker is to be handed. */

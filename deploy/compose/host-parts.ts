@@ -1,6 +1,7 @@
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
 import { postgresStartScript } from './cluster-files.ts';
+import type { RingPrints } from './key-rotation.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
@@ -41,6 +42,8 @@ export interface HostPart {
   /** Ends with 0 once the part is ready. Absent: what runs is ready. */
   ready?: readonly string[];
   graceSeconds: number;
+  /** @default SIGTERM */
+  stopSignal?: 'SIGINT';
   memory: string;
   /** Folders of `data/` that it writes. */
   data: readonly string[];
@@ -60,6 +63,8 @@ export interface HostLayout {
   moved?: boolean;
   /** As it is once the standby has taken over. */
   promoted?: true;
+  /** Of the folder's secrets: a unit that reads a ring starts anew when it changes. @default none */
+  rings?: RingPrints;
   programs: Programs;
   /** Of the user's that all parts run as. */
   path: string;
@@ -183,6 +188,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       after: [],
       ready: postgresReady(site, layout.programs),
       graceSeconds: 120,
+      stopSignal: 'SIGINT',
       memory: '4G',
     },
     {
@@ -200,7 +206,16 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
 }
 
 function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
-  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres), '-U', 'exporter', '-d', 'postgres'];
+  const at = [
+    '-h',
+    '127.0.0.1',
+    '-p',
+    String(ports.postgres),
+    '-U',
+    'exporter',
+    '-d',
+    'dbname=postgres sslmode=disable',
+  ];
   return [programs.pg_isready, '-q', ...at];
 }
 
@@ -235,6 +250,8 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
       after: [],
       ready: postgresReady(site, programs),
       graceSeconds: 120,
+      // It breaks sessions off: by SIGTERM it would wait for those of other machines, and be killed before it hands its last changes on.
+      stopSignal: 'SIGINT',
       memory: '4G',
       data: ['postgres', 'run', 'backup'],
     }),

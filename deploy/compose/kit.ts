@@ -8,12 +8,14 @@ import { backupParts } from './backup-part.ts';
 import {
   clusterFiles,
   type ClusterPrograms,
+  madeLine,
   postgresStartScript,
   programsInContainer,
   promotedClusterFile,
 } from './cluster-files.ts';
 import { composeService, type PublishedPort } from './compose-service.ts';
 import { dataParts, type Parts, proxiedNetwork, servingParts } from './coordination.ts';
+import type { RingPrints } from './key-rotation.ts';
 import { hostScripts, hostStandby, placesOn, type Programs, promotedPlaces } from './host-parts.ts';
 import { leadsVersion, machineParts } from './machine.ts';
 import { secretFiles } from './made-once.ts';
@@ -69,6 +71,8 @@ export function readShipped(deployFolder: string): Shipped {
 export interface KitOptions {
   /** A fleet of `npm start` is brought in before the API begins. @default false */
   moved?: boolean;
+  /** Of the folder's secrets: a part that reads a ring starts anew when it changes. @default none */
+  rings?: RingPrints;
 }
 
 /** Files of `config/`, for containers or for a host. */
@@ -108,6 +112,7 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   const config = configFiles(site, shipped, places, logs, programsInContainer, options);
   const fence = site.standby === undefined ? undefined : places.config('fenced.sh');
   config.set('postgres-start.sh', postgresStartScript(places, { fence }));
+  config.set('roles.sql', `${config.get('roles.sql')!}${madeLine(places)}`);
   config.set('temporal-schema.sh', temporalSchemaScript(site, places));
   const { standby } = site;
   if (standby !== undefined) {
@@ -119,7 +124,7 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   }
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   for (const [name, parts] of [...composeFiles(site, options), ...followingFiles(site)])
-    files.set(name, composeText(site, name, parts, files));
+    files.set(name, composeText(site, name, parts, files, options.rings));
   for (const { id } of site.fleet.machines)
     if (id !== site.coordination.id) files.set(`machines/${id}.files`, `${machineFiles(site, id, files).join('\n')}\n`);
   return files;
@@ -198,7 +203,7 @@ export const projectOf = (file: string) => `soulfra-${file.replace(/^.*\//, '').
 /** Says of a container by what it was made, so that a change of a mounted file is a change of it. */
 export const hashLabel = 'soulfra.hash';
 
-function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles): string {
+function composeText(site: DeploySite, name: string, parts: Parts, files: KitFiles, rings?: RingPrints): string {
   // Two files of one host must not want one network: only that with the proxy has its addresses named. A copy is in the one that it
   // will be in, so that it runs on while it is promoted.
   const isProxied = 'proxy' in parts || name === standbyFile;
@@ -206,7 +211,7 @@ function composeText(site: DeploySite, name: string, parts: Parts, files: KitFil
   const services = Object.fromEntries(
     Object.entries(parts).map(([service, part]) => {
       const made = composeService(part, network);
-      return [service, { ...made, labels: { [hashLabel]: hashOf(made, files) } }];
+      return [service, { ...made, labels: { [hashLabel]: hashOf(made, files, rings) } }];
     }),
   );
   const volumes = [
@@ -226,13 +231,14 @@ function composeText(site: DeploySite, name: string, parts: Parts, files: KitFil
   return `# ${generatedHead}\n${stringify(project, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
 
-/** Of the service and of every file of `config/` that it mounts. */
-function hashOf(service: Record<string, unknown>, files: KitFiles): string {
+/** Of the service, of every file of `config/` that it mounts, and of what is told of its keys. */
+function hashOf(service: Record<string, unknown>, files: KitFiles, rings: RingPrints = new Map()): string {
   const hash = createHash('sha256').update(JSON.stringify(service));
   for (const source of sourcesOf(service, 'config')) {
     for (const [file, text] of files)
       if (file === source || file.startsWith(`${source}/`)) hash.update(`\n${file}\n`).update(text);
   }
+  for (const source of sourcesOf(service, 'secrets')) hash.update(rings.get(source.slice('secrets/'.length)) ?? '');
   return hash.digest('hex').slice(0, 16);
 }
 

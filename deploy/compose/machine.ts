@@ -88,7 +88,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine, leads = le
         : {}),
       ...(hasCards ? { gpus: true } : {}),
       memory: '6g',
-      cpus: 4,
+      cpus: 'host',
       // Over the worker's own time for calls in hand.
       grace: '90s',
     },
@@ -104,7 +104,7 @@ export function machineParts(site: DeploySite, machine: FleetMachine, leads = le
             health: { test: ['CMD', 'ollama', 'list'], startPeriod: '1m' },
             gpus: true,
             memory: '48g',
-            cpus: 8,
+            cpus: 'host',
           },
         }),
     collector: {

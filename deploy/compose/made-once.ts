@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
-import { payloadKeysOf } from '../../domain/payload-keys.ts';
+import { keyRingOf } from '../../domain/key-ring.ts';
 import { serverNames } from '../../domain/server-names.ts';
 import { writeText } from '../embedded/home.ts';
 import { openAuthority, readAuthorities, trustOf } from '../tls/authority-files.ts';
@@ -15,6 +15,7 @@ import {
   readCertificate,
 } from '../tls/authority.ts';
 import { backupPassphrase } from './cluster-files.ts';
+import { keyRings } from './key-rotation.ts';
 import { clientNames, databaseUrlOf, redisAddressOf, redisUrlOf, roleSecrets } from './coordination.ts';
 import { promotedFolder, promotedSite } from './standby.ts';
 
@@ -115,10 +116,11 @@ function byAddress(site: DeploySite, url: string): string {
   return url.replace(/@[a-z]+\.soulfra:/, `@${site.addresses[site.coordination.id]}:`);
 }
 
-/** The ring for payloads may hold several. One that somebody has emptied or put another thing into is told before a server refuses it. */
+/** A ring may hold several keys. One that somebody has emptied or put another thing into is told before a server refuses it. */
 function readSecret(file: string): string {
   const text = readFileSync(file, 'utf8').trim();
-  const isWhole = basename(file) === 'payload_keys' ? payloadKeysOf(text) !== undefined : /^[\w-]{16,}$/.test(text);
+  const isRing = (keyRings as readonly string[]).includes(basename(file));
+  const isWhole = isRing ? keyRingOf(text) !== undefined : /^[\w-]{16,}$/.test(text);
   if (isWhole) return text;
   throw new DomainError(
     'CONFLICT',

@@ -36,6 +36,7 @@ import {
 import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
 import { movedArchive, movedKey } from './coordination.ts';
 import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostParts } from './host-parts.ts';
+import { isSpread, type RingPrints, ringPrints, rotateKeys } from './key-rotation.ts';
 import { composeKit, hostKit, type KitFiles, portRows, promotedFile, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
 import { promotedFolder } from './standby.ts';
@@ -43,7 +44,7 @@ import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-h
 import { findPrograms, unitFiles } from './units.ts';
 
 /**
- * `node deploy/compose/main.ts init|plan|apply|promote|backup|backups|verify|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
+ * `node deploy/compose/main.ts init|plan|apply|rotate|promote|backup|backups|verify|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
  * or `{failed}`.
  */
 
@@ -75,15 +76,15 @@ function hostUser(): { name: string | undefined; owner: Owner } {
 }
 
 /** Units in place of compose files. */
-function hostKitOf(file: string, folder: string, moved: boolean): Kit {
-  const { site, own } = kitOf(file, moved);
+function hostKitOf(file: string, folder: string, moved: boolean, rings: RingPrints): Kit {
+  const { site, own } = kitOf(file, moved, rings);
   // It stands in scripts and in settings of servers, each with rules of its own for other characters.
   if (!/^[\w./-]+$/.test(folder))
     throw new DomainError(
       'INVALID_INPUT',
       `--out ${folder} has characters other than letters, digits, . _ - and /: choose another folder`,
     );
-  const layout = hostLayoutOf(folder, moved);
+  const layout = { ...hostLayoutOf(folder, moved), rings };
   const { name, owner } = hostUser();
   const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, layout.programs, { moved });
   const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
@@ -96,13 +97,13 @@ function hostLayoutOf(folder: string, moved: boolean): HostLayout {
   return { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
 }
 
-function kitOf(file: string, moved: boolean): Kit {
+function kitOf(file: string, moved: boolean, rings: RingPrints): Kit {
   const site = deploySite(loadFleetFile(file));
   refuseFaults(portClashes(portRows(site)));
   const shipped = readShipped(join(repositoryRoot, 'deploy'));
   return {
     site,
-    files: composeKit(site, shipped, { moved }),
+    files: composeKit(site, shipped, { moved, rings }),
     own: new Map([['own/alertmanager.yaml', shipped.alertmanager]]),
     image: `soulfra:${appVersion()}`,
   };
@@ -142,14 +143,18 @@ async function run(): Promise<object> {
       `no fleet was taken along into ${folder}: \`soulfra deploy init --from\` was refused or cut off. Do it again; or rm -r ${moveFolder} for a deployment that begins empty`,
     );
   const moved = from !== undefined || hasArchive;
-  const kit = isOfUnits ? hostKitOf(file, folder, moved) : kitOf(file, moved);
-  const { site, files, own, image } = kit;
   const given = from === undefined ? {} : secretsOfHome(from, process.env);
-  const write = async () => {
+  const makeKit = () => {
+    const rings = ringPrints(folder, given);
+    return isOfUnits ? hostKitOf(file, folder, moved, rings) : kitOf(file, moved, rings);
+  };
+  const kit = makeKit();
+  const { site, files } = kit;
+  const write = async (made = kit) => {
     // Not of the disk's parts to come: that is looked at where they start.
     refuseFaults(diskFaults(folder, 20e6));
     refuseNewSecrets(folder);
-    const written = await writeFolder(folder, site, files, own, image, kit.owner, given);
+    const written = await writeFolder(folder, site, made.files, made.own, made.image, kit.owner, given);
     if (kit.owner !== undefined) makeDataFolders(folder, dataFoldersOf(site, site.coordination), kit.owner);
     dropOldPromotion(folder, site);
     return written;
@@ -200,6 +205,16 @@ async function run(): Promise<object> {
       const containers = await applyContainers({ folder, kit: files, site, machine, env: process.env, say: progress });
       return { folder, machine: machine.id, files: changes, made, containers, units: [] };
     }
+    case 'rotate': {
+      if (isSpread(folder)) await refuseUnapplied(kit, folder, isOfUnits);
+      const step = rotateKeys(folder, kit.owner ?? ownerOfParts());
+      // Each part tells by its hash whose keys it reads, so it starts anew at the next apply, here and elsewhere.
+      const { changes } = await write(makeKit());
+      const machines = site.fleet.machines.map(({ id }) => id);
+      const { coordination, standby } = site;
+      const about = { folder, units: isOfUnits, machines, coordination: coordination.id, standby: standby?.id ?? null };
+      return { ...about, step, changes };
+    }
     default: {
       const asked = askedOf(positionals[0], folder, values);
       const { owner } = kit;
@@ -207,6 +222,19 @@ async function run(): Promise<object> {
       return { folder, units: isOfUnits, done };
     }
   }
+}
+
+/** @throws CONFLICT where this machine does not run by the folder yet: it could not open what the new keys seal */
+async function refuseUnapplied({ site, files }: Kit, folder: string, isOfUnits: boolean): Promise<void> {
+  const { id } = site.coordination;
+  const changes = isOfUnits
+    ? await unitChanges(unitHost(), folder, unitsOf(files, id))
+    : (await standing(folder, files, filesOf(site, site.coordination), process.env)).changes;
+  if (changes.length > 0)
+    throw new DomainError(
+      'CONFLICT',
+      `new keys are spread, and ${id} does not run with them yet: soulfra deploy apply there, and on every other machine, first`,
+    );
 }
 
 function askedOf(word: string | undefined, folder: string, told: { to?: string; second?: boolean }): ActOnCluster {
@@ -283,6 +311,11 @@ async function broughtHere(
   isOfUnits: boolean,
   told: { machine?: string; to?: string; second?: boolean },
 ): Promise<object> {
+  if (act === 'rotate')
+    throw new DomainError(
+      'CONFLICT',
+      `${folder} was brought here: keys are rotated where \`soulfra deploy init\` made it`,
+    );
   const brought = join(folder, 'config/fleet.yaml');
   const site = deploySite(loadFleetFile(existsSync(brought) ? brought : file));
   const machine = machineHere(site, told.machine);

@@ -185,6 +185,8 @@ export function proxyConfig(site: DeploySite, places: Places): string {
     '  log {',
     '    level WARN',
     '  }',
+    // Who dials an address names no server, and would be shown no certificate at all.
+    '  default_sni proxy.soulfra',
     // One site has this port, so no name can lead round its certificates; collectors dial an address.
     `  servers :${ports.telemetry} {`,
     '    strict_sni_host insecure_off',

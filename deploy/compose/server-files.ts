@@ -37,7 +37,8 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     wal_log_hints: 'on',
     archive_mode: 'on',
     // %p is the file, in words of Postgres.
-    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p`),
+    // Without the lock of the cluster (postgres-start.sh): one that hangs would hold it after Postgres is gone.
+    archive_command: quoted(`/bin/sh ${places.config('pgbackrest.sh')} --stanza=${stanza} archive-push %p 9>&-`),
     archive_timeout: quoted(`${archiveEverySeconds}s`),
     log_min_duration_statement: quoted('2s'),
     log_line_prefix: quoted('%m [%p] %q%u@%d '),

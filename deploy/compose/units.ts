@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { commandLine, unitWord } from '../../domain/service-units.ts';
+import { commandLine, hardening, kernelHardening, unitWord } from '../../domain/service-units.ts';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { onPath } from '../embedded/resolve.ts';
@@ -76,7 +76,7 @@ function madeFilesIn(texts: readonly string[], folder: string): string[] {
 
 function unitText(
   part: HostPart,
-  { folder, root, app }: HostLayout,
+  { folder, root, app, rings = new Map() }: HostLayout,
   config: KitFiles,
   user: string | undefined,
 ): string {
@@ -86,6 +86,8 @@ function unitText(
     if (words.some((word) => word.endsWith(`/${path}`))) hash.update(`\n${path}\n`).update(text);
   // Another version of ours is another program, under the same path.
   if (words.some((word) => word.startsWith(`${root}/`))) hash.update(`\n${app}\n`);
+  for (const [name, print] of rings)
+    if (Object.values(part.environment).includes(`${folder}/secrets/${name}`)) hash.update(`\n${name} ${print}\n`);
   const after = part.after.map(unitOf);
   const lines = [
     `# ${generatedHead}`,
@@ -109,13 +111,12 @@ function unitText(
     'Restart=on-failure',
     'RestartSec=3',
     'KillMode=mixed',
+    ...(part.stopSignal === undefined ? [] : [`KillSignal=${part.stopSignal}`]),
     `TimeoutStopSec=${part.graceSeconds}`,
     `MemoryMax=${part.memory}`,
     'TasksMax=1024',
     `WorkingDirectory=${folder}`,
-    'NoNewPrivileges=yes',
-    'LockPersonality=yes',
-    'RestrictSUIDSGID=yes',
+    ...hardening,
     // A unit of a user may not ask for these.
     ...(user === undefined
       ? []
@@ -124,13 +125,7 @@ function unitText(
           'ProtectSystem=strict',
           `ReadWritePaths=${writable(part, folder).join(' ')}`,
           'PrivateTmp=yes',
-          'ProtectClock=yes',
-          'ProtectHostname=yes',
-          'ProtectKernelTunables=yes',
-          'ProtectKernelModules=yes',
-          'ProtectKernelLogs=yes',
-          'ProtectControlGroups=yes',
-          'RestrictRealtime=yes',
+          ...kernelHardening,
         ]),
     '',
     '[Install]',

@@ -1,5 +1,5 @@
 import { DomainError } from '../../domain/errors.ts';
-import { payloadKeysText } from '../../domain/payload-keys.ts';
+import { keyRingText } from '../../domain/key-ring.ts';
 import type { ApiClient } from './api-client.ts';
 import { type Env, given, type Home } from './home.ts';
 import type { Screen } from './screen.ts';
@@ -18,7 +18,7 @@ export function keyVariables(env: Env, name: string, key: string, old: string | 
 export function payloadVariables(env: Env, home: Home, { payloadKeys }: Secrets): Env {
   if (given(env, 'SOULFRA_PAYLOAD_KEYS')) return {};
   const keys = payloadKeys ?? (env['SOULFRA_PAYLOAD_CODEC'] === 'on' ? openPayloadKeys(home) : undefined);
-  return keys === undefined ? {} : { SOULFRA_PAYLOAD_KEYS: payloadKeysText(keys) };
+  return keys === undefined ? {} : { SOULFRA_PAYLOAD_KEYS: keyRingText(keys) };
 }
 
 interface Batch {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { DomainError } from '../../domain/errors.ts';
-import { mostPayloadKeys } from '../../domain/payload-keys.ts';
+import { mostRingKeys } from '../../domain/key-ring.ts';
 import { type Home, readJson, writeDurably, writeText } from './home.ts';
 import { isAlive, type ProcessRef, processRef } from './processes.ts';
 
@@ -69,7 +69,7 @@ export function beginRotation(home: Home): void {
         'a rotation is under way already: start npm start (again), which ends it, and then rotate anew',
       );
     const { secretKey: secretKeyOld, webhookKey: webhookKeyOld, payloadKeys } = secrets;
-    if (payloadKeys !== undefined && payloadKeys.length >= mostPayloadKeys)
+    if (payloadKeys !== undefined && payloadKeys.length >= mostRingKeys)
       throw new DomainError(
         'CONFLICT',
         `${home.path(fileName)} has ${payloadKeys.length} payloadKeys, and no more may be: retire the last (deploy/runbooks/07-rotate-keys.md)`,

@@ -214,6 +214,11 @@ async function start(options: StartOptions, env: Env): Promise<void> {
     let cycle: CycleFigures | undefined;
     if (options.once || birth) cycle = await runCycle(api, screen, birth?.cycleKey);
     if (birth) recordBirth(home, birth, 'done');
+    // What a first visit is shown does not wait for the clock, which does it otherwise.
+    if (birth && !options.once)
+      await api
+        .post('/globe/place', {}, birth.cycleKey)
+        .catch((err: unknown) => screen.line(`  the globe waits for its Schedule: ${String(err)}`));
     const outside = {
       postgres: services.postgresMajor === null,
       redis: env['REDIS_URL'] !== undefined,

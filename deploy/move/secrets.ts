@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DomainError } from '../../domain/errors.ts';
-import { payloadKeysOf } from '../../domain/payload-keys.ts';
+import { keyRingOf } from '../../domain/key-ring.ts';
 import { type Env, readJson } from '../embedded/home.ts';
 import type { Secrets } from '../embedded/secrets.ts';
 
@@ -42,7 +42,7 @@ export function secretsOfHome(
 /** By what its payloads in Temporal are read, if any are encoded. */
 export function payloadKeysOfHome(home: string, env: Env): readonly string[] {
   const text = valueOf(env, 'SOULFRA_PAYLOAD_KEYS');
-  if (text !== undefined) return payloadKeysOf(text) ?? [];
+  if (text !== undefined) return keyRingOf(text) ?? [];
   return readJson<Partial<Secrets>>(join(home, 'secrets.json'))?.payloadKeys ?? [];
 }
 

@@ -162,6 +162,26 @@ export interface OpenRunCounts {
   runningByMachine: Record<string, number>;
 }
 
+/** What a queue of a model has to do. */
+export interface QueueLoadView {
+  queue: string;
+  modelId: string;
+  waiting: number;
+  running: number;
+  /** Since when the run waits that waits longest; null where none does. */
+  waitingSince: string | null;
+}
+
+/** Queues with open runs, those that wait longest first. */
+export async function openQueues(db: Executor, ownerId: string): Promise<QueueLoadView[]> {
+  const { rows } = await sql<Omit<QueueLoadView, 'waitingSince'> & { waitingSince: Date | null }>`
+    select queue, model_id, count(*) filter (where state = 'queued') as waiting,
+      count(*) filter (where state = 'running') as running, min(created_at) filter (where state = 'queued') as waiting_since
+    from runs where owner_id = ${ownerId} and state in ('queued', 'running')
+    group by queue, model_id order by waiting_since nulls last, queue`.execute(db);
+  return rows.map((row) => ({ ...row, waitingSince: row.waitingSince && iso(row.waitingSince) }));
+}
+
 export async function countOpenRuns(db: Executor, ownerId: string): Promise<OpenRunCounts> {
   const rows = await db
     .selectFrom('runs')

@@ -1339,13 +1339,6 @@ const refusals: Array<{
   },
   { name: 'payloads without payloads', url: '/v1/codec/encode', body: {}, status: 400, code: 'INVALID_INPUT' },
   {
-    name: 'a payload under a key that is not here',
-    url: '/v1/codec/decode',
-    body: { payloads: [{ metadata: { encoding: Buffer.from('binary/encrypted').toString('base64') }, data: 'AAAA' }] },
-    status: 503,
-    code: 'PAYLOAD_KEY_MISSING',
-  },
-  {
     name: 'a payload key whose id is none',
     method: 'DELETE',
     url: '/v1/codec/keys/newest',

@@ -95,7 +95,11 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
       { state: 'done', rpo_seconds: drilled.rpoSeconds, took: true },
     ]);
     expect(readdirSync(stage.data('backup')).toSorted()).toEqual(['lock', 'repo']);
-  }, 120_000);
+    // Two at once have one folder: the second is turned away, and the first ends well.
+    const both = await Promise.all([stage.run(['drill']), stage.run(['drill'])]);
+    const turnedAway = both.filter(({ failed }) => failed !== undefined).map(({ failed }) => failed!.code);
+    expect([turnedAway, both.filter(({ result }) => result !== undefined).length]).toEqual([['UNAVAILABLE'], 1]);
+  }, 180_000);
 
   test('refuses a wrong secret in words of which the kit names the mend', async () => {
     const client = new pg.Client({ connectionString: stage.appUrl().replace(/:[^:@]+@/, ':wrong@') });
@@ -173,7 +177,7 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
     const restored = await stage.done<RestoredCluster>('restore', '--to', 'latest', '--second');
     expect(restored.ledger.hash).toBe(ledger);
     await stage.start();
-    expect(await stage.done('copy')).toEqual({ copy: { folder: stage.second, reason: '' } });
+    expect(await stage.done('copy')).toEqual({ copy: { folder: stage.second, reason: '' }, isBusy: false });
     // A disk that is not mounted is not filled in its place.
     const kept = `${stage.second}.kept`;
     renameSync(stage.second, kept);

@@ -7,6 +7,7 @@ import { builtInModel, embeddingModelOf, type EmbeddingSettings } from '../../do
 import { DomainError } from '../../domain/errors.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
+import { createGlobeStore } from '../../stores/globe.ts';
 import { createMemoryStore } from '../../stores/memories.ts';
 import { testFleet } from '../support/fleets.ts';
 import { hashedEmbedder } from '../support/hashed-embedder.ts';
@@ -28,7 +29,9 @@ beforeAll(async () => {
 afterAll(() => store?.close());
 beforeEach(async () => {
   away.clear();
-  await sql`truncate memories, embeddings, embedding_models, unusable_texts, notices cascade`.execute(store.db);
+  await sql`truncate memories, embeddings, embedding_models, unusable_texts, notices, intents cascade`.execute(
+    store.db,
+  );
   await want({ kind: 'built-in' });
 });
 
@@ -43,6 +46,7 @@ async function remember(count: number): Promise<void> {
 async function run(most = 1_000): Promise<number> {
   const activities = createEmbeddingActivities({
     embeddings,
+    globe: createGlobeStore(store.db),
     embedderOf(settings) {
       const model = embeddingModelOf(settings);
       return {
@@ -100,6 +104,19 @@ test('a new model that does not answer takes nothing from searches and is told o
   expect(await notices()).toEqual([]);
   expect(await embeddings.serving(testOwner)).toMatchObject({ model: 'second' });
   expect([await vectorsOf(builtInModel), await vectorsOf('second')]).toEqual([0, 108]);
+});
+
+test('once every memory has its vector, a fleet without a globe gets its first; asked for twice by one run it is one', async () => {
+  const asked = () =>
+    store.db.selectFrom('intents').select(['workflowId', 'type']).where('type', '=', 'placeGlobe').execute();
+  await run();
+  expect(await asked()).toEqual([]);
+  await remember(5);
+  await expect(run(3)).resolves.toBe(5);
+  expect(await asked()).toEqual([]);
+  await run();
+  await run();
+  expect(await asked()).toHaveLength(1);
 });
 
 test('an old model that is gone does not keep the new one from following it', async () => {

@@ -1,7 +1,7 @@
 import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { angleBetween, type Place } from '../../domain/globe.ts';
-import { globeWorkflowId } from '../../domain/ids.ts';
+import { callPeriod, globeWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { contentHash } from '../../stores/embeddings.ts';
 import { readGlobe } from '../../stores/queries/globe.ts';
@@ -148,6 +148,25 @@ test('who remembers nothing stands by its persona, as soon as that has a vector'
   ]);
   expect(await place('persona')).toMatchObject({ agents: count + 1, unchanged: false });
   expect((await globe()).agents.ids).toContain(silent);
+});
+
+test('asked for by hand it is of all that is remembered by now, also of what no Schedule has embedded yet', async () => {
+  const { memories } = await place('before-by-hand');
+  const text = `${topics[2]!} and nobody has embedded it`;
+  await stage.remember([
+    {
+      agentId: agentIds[2]!,
+      externalKey: 'by-hand',
+      kind: 'observation' as const,
+      text,
+      importance: 9,
+      source: 'test',
+      occurredAt: '2026-01-01T00:52:00Z',
+    },
+  ]);
+  expect(await place('after-by-hand')).toMatchObject({ memories, unchanged: true });
+  expect(await place(callPeriod('by-hand'))).toMatchObject({ memories: memories + 1, unchanged: false });
+  expect((await globe()).memories.texts).toContain(text);
 });
 
 test('a damaged vector is left out until it is whole again', async () => {

@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -32,14 +32,18 @@ import { serverNames } from '../../domain/server-names.ts';
 import { createMachineJoinStore } from '../../stores/machine-joins.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until as untilTrue } from '../support/lab.ts';
+import { openNetwork, socketsOf } from '../support/network.ts';
+import { lacks } from '../support/not-run.ts';
 import { smallFleet } from '../support/small-fleet.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'soulfra-join-'));
 const fleetHome = join(folder, 'fleet');
 const boxHome = join(folder, 'box');
-/** Another address of this host, which nothing else listens on. */
-const edgeHost = '127.0.0.2';
+/** The boxes that join are on a network of their own, where this host can make one. */
+const network = openNetwork();
+/** Where the edge listens: at the end of the cable, or at another address of this host, which nothing else listens on. */
+const edgeHost = network?.here ?? '127.0.0.2';
 let api: ApiFixture;
 let control: Server;
 let edge: ChildProcess;
@@ -47,7 +51,17 @@ let port: number;
 const children = new Set<ChildProcess>();
 
 function started(file: string, env: Record<string, string>, args: string[] = []): ChildProcess {
-  const child = spawn(process.execPath, [join(root, file), ...args], {
+  return run([process.execPath, join(root, file), ...args], env);
+}
+
+/** As another box does it. */
+function onBox(env: Record<string, string>, args: string[] = []): ChildProcess {
+  const words = [process.execPath, join(root, 'deploy/join/main.ts'), ...args];
+  return run(network === undefined ? words : network.inIt(...words), env);
+}
+
+function run([program, ...args]: string[], env: Record<string, string>): ChildProcess {
+  const child = spawn(program!, args, {
     cwd: root,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -101,6 +115,7 @@ afterAll(async () => {
   await Promise.all([...children].map((child) => ended(child, 'SIGTERM')));
   control?.close();
   await api?.close();
+  network?.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -141,7 +156,7 @@ test('a box joins once, by its line alone, and reflects over mutual TLS; it goes
   const { files } = newBox('box');
   const line = `https://${link.host}:${link.port}#${link.secret}.${link.fingerprint}`;
   const variables = { SOULFRA_HOME: boxHome, SOULFRA_CACHE: join(folder, 'cache') };
-  const joining = started('deploy/join/main.ts', variables, [line]);
+  const joining = onBox(variables, [line]);
   await until(async () => (await machine('small')).state === 'ready', 'the box works as small');
   const box = files.read()!;
   expect(statSync(files.own).mode & 0o777).toBe(0o600);
@@ -150,7 +165,7 @@ test('a box joins once, by its line alone, and reflects over mutual TLS; it goes
 
   // Whatever the supervisor of a box dies of, it goes on without its line.
   await ended(joining, 'SIGKILL');
-  const again = started('deploy/join/main.ts', variables);
+  const again = onBox(variables);
   await until(async () => {
     const now = await machine('small');
     return now.state === 'ready' && now.identity !== first;
@@ -197,6 +212,91 @@ test('a box joins once, by its line alone, and reflects over mutual TLS; it goes
   await until(async () => ((await refusals())['revoked'] ?? 0) > 0, 'the refusal is counted');
   await ended(again, 'SIGTERM');
 }, 180_000);
+
+const lacksNetwork = lacks(
+  {
+    test: 'a box that joins from a network of its own',
+    needs: 'root, Linux, ip and network namespaces',
+    command: 'apt-get install iproute2, and run it as root',
+    excused: true,
+  },
+  network !== undefined,
+);
+
+test.skipIf(lacksNetwork)(
+  'from another network a box reaches the edge alone, opens nothing, and says which cards it has; nobody else is let in',
+  async () => {
+    const { inIt } = network!;
+    const inside = (script: string, ...args: string[]) => {
+      const [program, ...words] = inIt(process.execPath, '-e', script, ...args);
+      return String(spawnSync(program!, words, { encoding: 'utf8' }).stdout).trim();
+    };
+    // The servers themselves are not to be reached from there.
+    const { databaseUrl, redisUrl, temporalAddress } = api.scope;
+    const ports = [new URL(databaseUrl).port, new URL(redisUrl).port, temporalAddress.split(':')[1]!];
+    const dialled = `for (const port of process.argv.slice(2)) require('node:net').connect(Number(port), process.argv[1])
+      .on('connect', function () { console.log('reached', port); this.destroy(); }).on('error', (err) => console.log(err.code));`;
+    expect(inside(dialled, edgeHost, ...ports).split('\n')).toEqual(ports.map(() => 'ECONNREFUSED'));
+    expect(inside(dialled, edgeHost, String(port))).toBe(`reached ${port}`);
+
+    const home = join(folder, 'far');
+    const bin = join(folder, 'bin');
+    mkdirSync(bin);
+    const row = '0, GPU-1, NVIDIA GeForce RTX 3060, 550.1, 12288, 100, 12188, 0, 40, 20.0';
+    writeFileSync(join(bin, 'nvidia-smi'), `#!/bin/sh\necho '${row}'\n`, { mode: 0o755 });
+    const variables = {
+      SOULFRA_HOME: home,
+      SOULFRA_CACHE: join(folder, 'cache'),
+      PATH: `${bin}:${process.env['PATH']}`,
+    };
+
+    // A line that leaked, and was revoked by the machine's name.
+    const lineOf = (link: Awaited<ReturnType<typeof invited>>) =>
+      `https://${link.host}:${link.port}#${link.secret}.${link.fingerprint}`;
+    const leaked = await invited('small');
+    expect((await api.call('POST', '/v1/machines/small/revoke', { body: {} })).status).toBe(200);
+    const thief = onBox({ ...variables, SOULFRA_HOME: join(folder, 'thief') }, [lineOf(leaked)]);
+    const [code] = (await once(thief, 'exit')) as [number];
+    expect(code).toBe(1);
+
+    const first = (await machine('small')).identity;
+    const joining = onBox(variables, [lineOf(await invited('small'))]);
+    let told = '';
+    joining.stdout!.setEncoding('utf8').on('data', (text: string) => (told += text));
+    await until(async () => {
+      const now = await machine('small');
+      return now.state === 'ready' && now.identity !== first;
+    }, 'the box works as small');
+    expect(told).toContain('here: NVIDIA GeForce RTX 3060 12.0 GiB');
+    expect(told).toContain('the certificate lives until');
+    const tables = ['tcp', 'tcp6'].map((name) => readFileSync(`/proc/${joining.pid}/net/${name}`, 'utf8')).join('\n');
+    // Its worker too: the tables are those of the whole network.
+    expect(socketsOf(tables)).toEqual({ listening: [], peers: [`${edgeHost}:${port}`] });
+
+    // From there, as from here: nothing in the clear, by a certificate of somebody else's, or by a name that is none.
+    const stranger = await issueClientCertificate(await createAuthority(), 'small');
+    writeFileSync(join(home, 'stranger.pem'), `${stranger.certificate}${stranger.privateKey}`);
+    const own = boxFiles(home).own;
+    const tried = `const [host, port, name, file] = process.argv.slice(1); const pem = file && require('node:fs').readFileSync(file);
+      const socket = require('node:tls').connect({ host, port: Number(port), servername: name, rejectUnauthorized: false, cert: pem, key: pem });
+      let got = 0; socket.on('secureConnect', () => socket.write('PING\\r\\n'))
+        .on('data', (piece) => { got += piece.length; socket.end(); }).on('error', () => undefined).on('close', () => console.log(got > 0 ? 'answered' : 'closed'));`;
+    const plain = `const socket = require('node:net').connect(Number(process.argv[2]), process.argv[1]); let got = 0; socket.write('PING\\r\\n');
+      socket.on('data', (piece) => { got += piece.length; }).on('error', () => undefined).on('close', () => console.log(got > 0 ? 'answered' : 'closed'));`;
+    const at = [edgeHost, String(port)] as const;
+    expect({
+      plain: inside(plain, ...at),
+      none: inside(tried, ...at, serverNames.redis),
+      stranger: inside(tried, ...at, serverNames.redis, join(home, 'stranger.pem')),
+      unknown: inside(tried, ...at, 'else.soulfra', own),
+      own: inside(tried, ...at, serverNames.redis, own),
+    }).toEqual({ plain: 'closed', none: 'closed', stranger: 'closed', unknown: 'closed', own: 'answered' });
+    await ended(joining, 'SIGTERM');
+    expect((await api.call('POST', '/v1/machines/small/revoke', { body: {} })).status).toBe(200);
+    expect(inside(tried, ...at, serverNames.redis, own)).toBe('closed');
+  },
+  180_000,
+);
 
 test('an invitation works for one key, which may ask again, and for no other', async () => {
   const link = await invited('big');

@@ -7,6 +7,7 @@ import { embedEach, type Embedder, embeddingModelOf, unitVectors, UnusableText }
 import { DomainError } from '../../domain/errors.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
+import { createGlobeStore } from '../../stores/globe.ts';
 import { createMemorySearch } from '../../stores/memory-search.ts';
 import { createMemoryStore } from '../../stores/memories.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -134,6 +135,7 @@ test('embedMissing ends a change of model although one text has no usable vector
   await embeddings.models(testOwner, { kind: 'openai', url: 'http://localhost:1/v1', model: 'old' });
   const activities = createEmbeddingActivities({
     embeddings,
+    globe: createGlobeStore(store.db),
     embedderOf: (settings) => ({ ...embedder, model: embeddingModelOf(settings) }),
     fleet: createFleetReader(createFleetStore(store.db)),
   });

@@ -246,6 +246,7 @@ test('a text that the embedder chokes on is told in one notice, the others are e
   };
   const activities = createEmbeddingActivities({
     embeddings: stage.embeddings,
+    globe: stage.globe,
     embedderOf: () => embedder,
     fleet: createFleetReader(createFleetStore(stage.db)),
   });

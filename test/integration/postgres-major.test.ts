@@ -10,17 +10,19 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../deploy/embedded/ports.ts';
-import { ensureDatabase, postgresUrl } from '../../deploy/embedded/postgres.ts';
+import { ensureDatabase, postgresUrl, resolvePostgres } from '../../deploy/embedded/postgres.ts';
 import { launchLine, postgresUser } from '../../deploy/embedded/run-as.ts';
 import { creditsGranted } from '../../domain/postings.ts';
+import { restoredFigures } from '../../stores/cluster-backups.ts';
 import { createDatabase } from '../../stores/database.ts';
 import { newId } from '../../stores/ids.ts';
 import { postTransfers } from '../../stores/ledger.ts';
 import { migrate } from '../../stores/migrate.ts';
 import { type BackupStage, openBackupStage } from '../support/backup-stage.ts';
+import { lacksClusterPrograms, openClusterFleet } from '../support/cluster-fleet.ts';
 import { lacks } from '../support/not-run.ts';
 
 /** A data folder of an older major of Postgres, Debian's, goes on with the one of our package by a backup and a restore. */
@@ -41,6 +43,49 @@ const notHere = lacks(
   older !== undefined,
 );
 const owner = 'usr_owner';
+const program = (name: string) => join(folder, String(older), 'bin', name);
+
+test.skipIf(notHere || lacksClusterPrograms('a new major of Postgres in a deployment'))(
+  'a deployment takes its rows to a new major by a dump, as docs/backup.md says',
+  async () => {
+    const stage = await openClusterFleet();
+    try {
+      const before = await restoredFigures(stage.url('soulfra'));
+      const socket = ['-h', stage.data('run'), '-p', String(stage.site.ports.postgres), '-U', 'postgres'];
+      const dump = (name: string) => stage.data('backup', `${name}.dump`);
+      const databases = ['soulfra', 'temporal', 'temporal_visibility'];
+      for (const name of databases) await stage.runAs(program('pg_dump'), ...socket, '-Fc', '-f', dump(name), name);
+      await stage.stop();
+      renameSync(stage.data('postgres/main'), stage.data('postgres', `main.before-${ours}`));
+      const { found } = await resolvePostgres({});
+      if (!('postgres' in found)) throw new Error('there is no Postgres of our package');
+      await stage.initWith(dirname(found.postgres));
+      await stage.start();
+      for (const name of databases)
+        await stage.runAs(
+          program('pg_restore'),
+          ...socket,
+          '-d',
+          name,
+          '--clean',
+          '--if-exists',
+          '--exit-on-error',
+          dump(name),
+        );
+      expect(await restoredFigures(stage.url('soulfra'))).toEqual(before);
+      expect(await stage.executions()).toEqual(['first']);
+      // Its role may write as it did.
+      await stage.grant('second');
+      expect(await stage.reasons()).toEqual(['first', 'second']);
+      expect(await stage.query(`select current_setting('server_version_num')::int / 10000 as major`)).toEqual([
+        { major: ours },
+      ]);
+    } finally {
+      await stage.close();
+    }
+  },
+  180_000,
+);
 
 describe.skipIf(notHere)('a new major of Postgres', () => {
   let stage: BackupStage;
@@ -49,7 +94,6 @@ describe.skipIf(notHere)('a new major of Postgres', () => {
   });
   afterAll(() => stage?.close());
 
-  const program = (name: string) => join(folder, String(older), 'bin', name);
   const words = (name: string, args: string[]) => {
     const runAs = postgresUser(process.env, [stage.folder]);
     const {

@@ -2,15 +2,18 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { rowsChangedSignal } from '../../domain/messages.ts';
+import { firstGlobePeriod, globeWorkflowId } from '../../domain/ids.ts';
 import { queueSlots } from '../../domain/plan.ts';
 import { windowOf } from '../../domain/sweeps.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createOverdueWorkflowStore } from '../../stores/overdue-workflows.ts';
+import { readGlobe } from '../../stores/queries/globe.ts';
 import { testFleet } from '../support/fleets.ts';
 import { until } from '../support/lab.ts';
 import { everyAgentId, plainMemories } from '../support/memories.ts';
 import { callsInHand, createScriptedInference } from '../support/scripted-inference.ts';
 import { openStage, type Stage } from '../support/stage.ts';
+import { testOwner } from '../support/store-scope.ts';
 
 /** 4 heavy and 20 light agents over two machines that run 3 and 2 sequences: the light window is smaller than the work. */
 let stage: Stage;
@@ -275,6 +278,42 @@ test('a sweep that Temporal has lost goes on from its rows: what it had taken an
   expect(await sweepRow(handle.workflowId)).toMatchObject({ state: 'done' });
   await expectAllDoneOnce('call-lost');
   expect(await overdue.resume()).toMatchObject({ sweeps: 0 });
+});
+
+test('the end of a sweep asks for the first globe, whoever ends it twice; where one stands nobody asks', async () => {
+  const asked = (sweepId: string) =>
+    stage.db
+      .selectFrom('intents')
+      .select(['type', 'args'])
+      .where('workflowId', '=', globeWorkflowId(firstGlobePeriod(sweepId)))
+      .execute();
+  const globe = () => readGlobe(stage.db, testOwner);
+  expect((await globe()).placedAt).toBe(null);
+  const bare = await (await stage.sweep('no-vectors')).result();
+  expect(await asked(bare.sweepId)).toEqual([]);
+  // As a question of a reflection does it: what is searched gets its vectors.
+  for (const agentId of agentIds)
+    await stage.memorySearch.search({
+      ownerId: testOwner,
+      agentId,
+      text: 'a lamp',
+      limit: 1,
+      now: new Date(),
+      used: false,
+    });
+  const { sweepId } = await (await stage.sweep('no-globe')).result();
+  await stage.sweeps.end(sweepId, 'done', '');
+  const period = firstGlobePeriod(sweepId);
+  expect(await asked(sweepId)).toEqual([{ type: 'placeGlobe', args: [{ period }] }]);
+  await stage.client.workflow.execute('placeGlobe', {
+    workflowId: globeWorkflowId(period),
+    taskQueue: coordinationQueue,
+    args: [{ period }],
+  });
+  const placed = await globe();
+  expect(placed.agents.ids).toEqual(agentIds);
+  expect(placed.memories.ids.length).toBeGreaterThan(agentIds.length);
+  expect(await asked((await (await stage.sweep('with-globe')).result()).sweepId)).toEqual([]);
 });
 
 test('a child that is terminated by hand does not hang the sweep or block its agent', async () => {

@@ -71,8 +71,8 @@ async function openedBy(boxes: { secretBox: SecretBox; webhookBox: SecretBox }):
 
 const all = sourceSecrets + 4;
 const boxesOf = (now: number, old?: number) => ({
-  secretBox: createSecretBox(keyOf(now), old === undefined ? undefined : keyOf(old)),
-  webhookBox: createSecretBox(keyOf(now + 1), old === undefined ? undefined : keyOf(old + 1)),
+  secretBox: createSecretBox(keyOf(now), ...(old === undefined ? [] : [keyOf(old)])),
+  webhookBox: createSecretBox(keyOf(now + 1), ...(old === undefined ? [] : [keyOf(old + 1)])),
 });
 
 test('the list of what is sealed is that of the schema', () => {

@@ -58,7 +58,7 @@ const histories = fileURLToPath(new URL('./histories/', import.meta.url));
 
 const healthHistories = ['check-fleet-health-running', 'judge-fleet-health-running'];
 
-const globeHistories = ['place-globe-done'];
+const globeHistories = ['place-globe-done', 'place-globe-by-hand'];
 const readinessHistories = ['assess-readiness-done', 'assess-readiness-refused', 'assess-readiness-each-machine'];
 
 const run = promisify(execFile);
@@ -305,6 +305,12 @@ async function record({ client, db, ...rest }: Lab): Promise<void> {
       args: [{ period: 'recorded' }],
     });
     await save('place-globe-done', 'globe:recorded');
+    await client.workflow.execute('placeGlobe', {
+      workflowId: 'globe:call-recorded',
+      taskQueue: coordinationQueue,
+      args: [{ period: 'call-recorded' }],
+    });
+    await save('place-globe-by-hand', 'globe:call-recorded');
   }
 
   /** One that is judged, and one whose folder no machine allows. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -52,14 +53,19 @@ export async function openClusterStage() {
   fleet.backup.to = second;
   const site = deploySite(fleet);
   const path = clusterPath();
-  const programs = Object.fromEntries(
-    Object.keys(programMends).map((name) => [name, onPath(name, { PATH: path }) ?? '/bin/false']),
-  ) as Programs;
-  const kit = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
-  await writeFolder(folder, site, kit, new Map(), 'none', owner);
+  /** As `soulfra deploy init` with these programs first on PATH. */
+  async function init(before: readonly string[] = []) {
+    const PATH = [...before, path].join(delimiter);
+    const programs = Object.fromEntries(
+      Object.keys(programMends).map((name) => [name, onPath(name, { PATH }) ?? '/bin/false']),
+    ) as Programs;
+    const kit = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, programs);
+    await writeFolder(folder, site, kit, new Map(), 'none', owner);
+    const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), programs, path: PATH };
+    return hostParts(site, site.coordination, layout);
+  }
+  let parts = await init();
   for (const name of ['', ...dataFoldersOf(site, site.coordination)]) give(join(folder, 'data', name));
-  const layout = { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), programs, path };
-  const parts = hostParts(site, site.coordination, layout);
   const part = (name: string) => parts.find((each) => each.name === name)!;
   const run = process.env['SOULFRA_TEST_RUN'];
   const environment = {
@@ -75,7 +81,7 @@ export async function openClusterStage() {
     const { command, args, ...as } = line;
     return spawn(command, args, {
       ...as,
-      env: environment,
+      env: { ...environment, PGPASSWORD: password('postgres_password') },
       cwd: '/',
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
@@ -124,6 +130,19 @@ export async function openClusterStage() {
     data: (...path_: string[]) => join(folder, 'data', ...path_),
     start,
     stop,
+    /** @param folderOfPrograms of another Postgres */
+    async initWith(folderOfPrograms: string): Promise<void> {
+      parts = await init([folderOfPrograms]);
+    },
+    /** What the operator runs as the user of the parts, with the superuser's password. */
+    async runAs(...line: string[]): Promise<void> {
+      const child = begin(line);
+      let said = '';
+      child.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text));
+      child.stdout!.resume();
+      const [code] = (await once(child, 'close')) as [number | null];
+      if (code !== 0) throw new Error(`${line[0]} ended by ${code}: ${said}`);
+    },
     /** @param killAt SIGKILL to all that it has begun, once it says that it is there */
     run(args: readonly string[], { killAt }: { killAt?: RegExp } = {}): Promise<Part> {
       const child = begin([process.execPath, join(repositoryRoot, 'deploy/cluster/main.ts'), ...args]);

@@ -23,6 +23,26 @@ export async function seedHostile(shop: Shop): Promise<string[]> {
     db,
   );
   const memory = await post('/v1/agents/rook-001/memories', { text: hostileText(900) });
+  const insight = JSON.stringify({
+    type: 'reflection',
+    agentId: 'rook-001',
+    text: hostileText(300),
+    evidence: ['hostile-fact'],
+    externalKey: 'hostile-insight',
+    occurredAt: '2026-11-20T09:00:00Z',
+  });
+  const fact = JSON.stringify({
+    agentId: 'rook-001',
+    text: hostileText(200),
+    importance: 5,
+    externalKey: 'hostile-fact',
+    occurredAt: '2026-11-20T08:00:00Z',
+  });
+  const told = await api.call('POST', '/v1/memories', {
+    raw: `${fact}\n${insight}`,
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  if (told.status >= 300) throw new Error(told.text);
   await createGlobeStore(db).store(api.ownerId, {
     period: 'hostile',
     model: 'none',
@@ -54,6 +74,7 @@ export async function seedHostile(shop: Shop): Promise<string[]> {
     settings: { title: hostileText(180), siteUrl: 'https://my.blog/' },
   });
   const drop = await post('/v1/drops', {
+    agentId: 'rook-001',
     title: hostileText(180),
     body: hostileText(900),
     narration: hostileText(300),
@@ -87,6 +108,10 @@ export async function seedHostile(shop: Shop): Promise<string[]> {
     '/masks',
     '/agents/rook-001',
     '/agents/rook-001?tab=memories',
+    '/agents/rook-001?tab=talk',
+    '/agents/rook-001?tab=reflections',
+    '/agents/rook-001?tab=lineage',
+    '/agents/rook-001?tab=work',
     '/drops',
     '/drops/new',
     `/drops/${drop}`,

@@ -10,7 +10,7 @@ import { sql } from 'kysely';
 import { createPayloads, dataConverterOf, type PayloadSettings } from '../../config/payload-codec.ts';
 import { leaveWithParent } from '../../deploy/embedded/own-parts.ts';
 import type { Fleet } from '../../domain/fleet.ts';
-import { payloadKeysText } from '../../domain/payload-keys.ts';
+import { keyRingText } from '../../domain/key-ring.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { createDatabase } from '../../stores/database.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
@@ -128,7 +128,7 @@ export async function openLab(
       SOULFRA_LOG_LEVEL: options.workerLogLevel ?? 'info',
       // Empty is unset, also where the shell has one.
       SOULFRA_PAYLOAD_CODEC: payloads.encodes ? 'on' : 'off',
-      SOULFRA_PAYLOAD_KEYS: payloadKeysText(payloads.keys),
+      SOULFRA_PAYLOAD_KEYS: keyRingText(payloads.keys),
     };
   }
 

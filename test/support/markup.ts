@@ -18,7 +18,8 @@ export const hostileTexts = [
 
 /** All of them in one text of at most `most` characters. */
 export function hostileText(most: number): string {
-  let text = '';
+  // Where there is room for one, it is one that runs wherever markup is taken for markup: scripts that are put in later do not.
+  let text = most < 120 ? `${hostileTexts[1]} ` : '';
   for (const one of hostileTexts) if (text.length + one.length + 1 <= most) text += `${one} `;
   return text.trim();
 }

@@ -21,6 +21,7 @@ import { createGlobeActivities } from '../../activities/globe.ts';
 import { createDropActivities } from '../../activities/drops.ts';
 import { createDriftActivities } from '../../activities/drift.ts';
 import { createEgoActivities } from '../../activities/ego.ts';
+import { createEmbeddingActivities } from '../../activities/embeddings.ts';
 import { createFleetHealthActivities } from '../../activities/fleet-health.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { createInferenceActivities } from '../../activities/inference.ts';
@@ -505,6 +506,7 @@ function coordinationActivities(stores: Stores, fleet: ReturnType<typeof createF
     createInviteActivities({ ...stores, fleet }),
     createJudgementActivities({ ...stores, fleet }),
     createClusterActivities({ ...stores, fleet, openClusterer }),
+    createEmbeddingActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     createGlobeActivities({ ...stores, fleet, placeOnSphere }),
     createSpawnActivities({ ...stores, fleet, embedderOf: () => hashedEmbedder }),
     createCompositionActivities({ ...stores, fleet }),

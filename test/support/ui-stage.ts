@@ -10,6 +10,7 @@ import type { ApiDeps } from '../../api/types.ts';
 import type { Role } from '../../domain/states.ts';
 import { issueToken } from '../../stores/principals.ts';
 import { type ApiFixture, createApiFixture } from './api.ts';
+import { until } from './lab.ts';
 import { lacks } from './not-run.ts';
 
 /** Where distributions put it. */
@@ -30,6 +31,10 @@ export interface Visit {
   /** Whose session it is; default: the operator's. */
   as?: { ownerId: string };
   reducedMotion?: boolean;
+  /** Whether scripts run that our policy would keep from it: then only what the pages themselves do keeps them away. @default false */
+  bypassCsp?: boolean;
+  /** @default 'allow' */
+  serviceWorkers?: 'allow' | 'block';
   /** Whether this browser has never been here, so that it is shown around. @default false */
   isFirst?: boolean;
 }
@@ -88,6 +93,8 @@ export async function openUiStage(
       as,
       reducedMotion = true,
       isFirst = false,
+      bypassCsp = false,
+      serviceWorkers = 'allow',
     } = {}) {
       const shownAround = { origin: url, localStorage: [{ name: 'soulfra-tour', value: 'done' }] };
       const context = await opened.newContext({
@@ -95,6 +102,8 @@ export async function openUiStage(
         viewport: { width, height },
         colorScheme: theme,
         reducedMotion: reducedMotion ? 'reduce' : 'no-preference',
+        bypassCSP: bypassCsp,
+        serviceWorkers,
         locale: 'en-GB',
         timezoneId: 'UTC',
         isMobile: width < 500,
@@ -133,6 +142,16 @@ export async function openUiStage(
 
 const axe = readFileSync(createRequire(join(repositoryRoot, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** The same in the light and in the dark, each line with its look; the page is left as it was. */
+export async function axeInBothThemes(page: Page, first: 'light' | 'dark'): Promise<string[]> {
+  const found: string[] = [];
+  for (const theme of [first === 'light' ? 'dark' : 'light', first] as const) {
+    await page.emulateMedia({ colorScheme: theme });
+    found.push(...(await axeFindings(page)).map((finding) => `${theme}: ${finding}`));
+  }
+  return found;
+}
+
 /** What axe finds against WCAG 2.2 AA, one line each: rule, and where. */
 export async function axeFindings(page: Page): Promise<string[]> {
   await page.evaluate(axe);
@@ -140,6 +159,11 @@ export async function axeFindings(page: Page): Promise<string[]> {
     .run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })
     .then(({ violations }) => violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => id + ': ' + node.target.join(' ') + ' ' + (node.any[0]?.message ?? node.html))))`);
+}
+
+/** Asked over and over from outside: the policy of the pages lets nothing be evaluated in them, so that `waitForFunction` fails. */
+export async function cameTrue(page: Page, condition: string, timeoutMs?: number): Promise<void> {
+  await until(condition, () => page.evaluate<boolean>(condition), timeoutMs);
 }
 
 /** Waits until a view shows what it has read. */

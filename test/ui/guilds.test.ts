@@ -61,7 +61,7 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
   }, 120_000);
 
   /** An open ballot of a guild with so many people beside its founder. */
-  async function openBallot(people: number, options: string[]) {
+  async function openBallot(people: number, options: string[], method: 'single' | 'ranked' = 'single') {
     const guildId = await hall.found({ seats: people + 1 });
     const voters: Person[] = [];
     for (let i = 0; i < people; i += 1) {
@@ -69,9 +69,10 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
       await addMember(hall.db, guildId, { ownerId: voter.ownerId });
       voters.push(voter);
     }
+    // An author has one open at a time.
     const proposed = await hall.api.call('POST', '/v1/ballots', {
-      token: hall.founder.token,
-      body: { title: 'A second ferry', options, guildId, discussion: '0s', vote: '1d' },
+      token: voters[0]!.token,
+      body: { title: 'A second ferry', method, options, guildId, discussion: '0s', vote: '1d' },
     });
     expect(proposed.status, proposed.text).toBeLessThan(300);
     const ballotId = proposed.json['id'] as string;
@@ -133,6 +134,40 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
     }
     await Promise.all(all.map(({ close }) => close()));
   }, 300_000);
+
+  test('options are ranked by keyboard alone, and the focus stays among them', async () => {
+    const { ballotId, voters } = await openBallot(1, ['Ferry', 'Bridge', 'Tunnel'], 'ranked');
+    const { page, faults, close } = await stage.visit({ as: voters[0]! });
+    await page.goto(`${stage.url}/ballots/${ballotId}`);
+    await settled(page);
+    const focused = () =>
+      page.evaluate<string>('document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()');
+    const press = async (name: string) => {
+      await page.keyboard.press('Enter');
+      await until(`the focus is on ${name}`, async () => (await focused()) === name);
+    };
+    await page.getByRole('button', { name: 'Tunnel', exact: true }).focus();
+    await press('Bridge');
+    await press('Ferry');
+    await press('Ferry: one up');
+    await press('Ferry: one up');
+    // At the top there is no further up.
+    await press('Ferry: one down');
+    await page.getByRole('button', { name: 'Vote', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    await page
+      .getByText(/^Your vote counts with/)
+      .first()
+      .waitFor();
+    const { choice } = await hall.db
+      .selectFrom('votes')
+      .select('choice')
+      .where('ballotId', '=', ballotId)
+      .executeTakeFirstOrThrow();
+    expect(choice).toEqual([1, 3, 2]);
+    expect(faults).toEqual([]);
+    await close();
+  }, 120_000);
 
   test('of more electors than one page of the API holds, every vote is in the sum', async () => {
     const { ballotId, voters } = await openBallot(230, ['Ferry', 'Bridge']);

@@ -6,7 +6,15 @@ import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
 import { seedHostile } from '../support/hostile-pages.ts';
 import { openShop, type Shop } from '../support/market.ts';
-import { axeFindings, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import {
+  axeFindings,
+  axeInBothThemes,
+  cameTrue,
+  lacksBrowser,
+  openUiStage,
+  settled,
+  type UiStage,
+} from '../support/ui-stage.ts';
 
 const looks = [
   { name: 'light and wide', theme: 'light', width: 1280, height: 800 },
@@ -29,12 +37,12 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
 
   for (const { name, ...look } of looks)
     test(`${name}: axe finds nothing, nothing that somebody wrote is run, nothing fails or comes from elsewhere`, async () => {
-      const { page, faults, close } = await stage.visit(look);
+      const { page, faults, close } = await stage.visit({ ...look, bypassCsp: true });
       const found: Record<string, unknown> = {};
       for (const address of addresses) {
         await page.goto(stage.url + address);
         await settled(page);
-        const findings = await axeFindings(page);
+        const findings = await axeInBothThemes(page, look.theme);
         const run = await page.evaluate<unknown>('window.executed');
         const over = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
         if (findings.length > 0 || run !== undefined || over > 0 || faults.length > 0)
@@ -102,7 +110,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await page.getByRole('button', { name: 'Open the narration' }).click();
     await page.locator('.narration-text').waitFor();
     await page.getByRole('button', { name: 'Speak' }).click();
-    await page.waitForFunction('window.spoken.length === 1');
+    await cameTrue(page, 'window.spoken.length === 1');
     const before = await page.evaluate<number>('window.cuts');
     const caption = await page.locator('.narration-text').innerText();
 
@@ -113,7 +121,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     expect(await page.locator('.narration-text').innerText()).toBe(caption);
 
     await page.evaluate(`window.spoken[0].dispatchEvent(new Event('end'))`);
-    await page.waitForFunction('window.spoken.length === 2');
+    await cameTrue(page, 'window.spoken.length === 2');
     expect(await page.evaluate('window.spoken[1].text')).toContain('Nobody has counted the boats since.');
     expect(faults).toEqual([]);
     await close();
@@ -181,6 +189,40 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await close();
   }, 90_000);
 
+  test('what opens over a view is as readable: menu, narration, dialogs, in the light and in the dark', async () => {
+    const { page, faults, close } = await stage.visit();
+    const look = async (name: string) => {
+      const found = await axeInBothThemes(page, 'light');
+      expect(found, name).toEqual([]);
+      await page.keyboard.press('Escape');
+    };
+    const opened = [
+      ['/market/desk', 'New listing'],
+      ['/guilds', 'Found a guild'],
+      ['/guilds', 'Propose'],
+      ['/drops', 'Stop all posts'],
+      ['/operations/people', 'Invite'],
+      ['/operations/people', 'New token'],
+      ['/fleet', 'Drain'],
+    ] as const;
+    for (const [address, name] of opened) {
+      await page.goto(stage.url + address);
+      await settled(page);
+      await page.getByRole('button', { name, exact: true }).first().click();
+      await page.getByRole('dialog').waitFor();
+      await look(name);
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+    }
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menu').waitFor();
+    await look('menu');
+    await page.getByRole('button', { name: 'Open the narration' }).click();
+    await page.locator('.narration-text').waitFor();
+    await look('narration');
+    expect(faults).toEqual([]);
+    await close();
+  }, 120_000);
+
   test('what was loaded is readable without a network, and nothing that was pressed then is sent later', async () => {
     const { page, context, close } = await stage.visit({ as: shop.buyer });
     await page.goto(`${stage.url}/market/licenses`);
@@ -189,7 +231,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     // From the second load on the worker is asked.
     await page.reload();
     await settled(page);
-    await page.waitForFunction('navigator.serviceWorker.controller !== null');
+    await cameTrue(page, 'navigator.serviceWorker.controller !== null');
     await page.reload();
     await settled(page);
     await context.setOffline(true);

@@ -90,13 +90,17 @@ describe.skipIf(lacksBrowser('signing in by a browser'))('the door', () => {
     await Promise.all([close(), here.close()]);
   });
 
-  test('who signs out is out, and the page says how to come back', async () => {
-    const { page, close } = await stage.visit();
+  test('who signs out is out, in the other tab too, and the page says how to come back', async () => {
+    const { page, context, close } = await stage.visit();
     await page.goto(stage.url);
     await isIn(page);
+    const other = await context.newPage();
+    await other.goto(stage.url);
+    await isIn(other);
     await page.locator('.rail').getByRole('button').click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await part(page, 'signed-out').waitFor();
+    await part(other, 'signed-out').waitFor();
     await page.goto(stage.url);
     await part(page, 'signed-out').waitFor();
     await close();

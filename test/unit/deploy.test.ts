@@ -9,13 +9,15 @@ import { parse } from 'yaml';
 import { composeReports } from '../../config/imports/compose-schema.ts';
 import { readYaml } from '../../config/imports/located-yaml.ts';
 import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
+import { madeLine, postgresStartScript } from '../../deploy/compose/cluster-files.ts';
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
-import { environmentText, fileChanges, writeFolder } from '../../deploy/compose/folder.ts';
+import { environmentText, fileChanges, fittedCpus, writeFolder } from '../../deploy/compose/folder.ts';
 import { mendsFor } from '../../deploy/compose/start-faults.ts';
-import { gpuFaults, portClashes, portsTaken } from '../../deploy/compose/host-checks.ts';
+import { gpuFaults, portClashes, portsTaken, secondFaults } from '../../deploy/compose/host-checks.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { composeKit, hostKit, portRows, projectOf, readShipped } from '../../deploy/compose/kit.ts';
 import { unitFiles } from '../../deploy/compose/units.ts';
+import { containerPlaces } from '../../deploy/compose/places.ts';
 import { referenceRows } from '../../deploy/compose/port-table.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { deploySettingsSchema } from '../../domain/deploy-settings.ts';
@@ -54,11 +56,17 @@ const sites = [
   ['four machines, a standby', deploySite(fleetOf(4, withStandby))],
 ] as const;
 
+type Mount =
+  | string
+  | { type: string; source: string; target: string; read_only?: boolean; volume?: { nocopy?: boolean } };
+const sourceOf = (mount: Mount) => (typeof mount === 'string' ? mount.split(':')[0]! : mount.source);
+
 interface Service {
   image: string;
   environment?: Record<string, string>;
   networks?: object;
-  volumes?: (string | { source: string })[];
+  cap_add?: string[];
+  volumes?: Mount[];
   ports?: { host_ip: string; published: string }[];
   restart: string;
   read_only: boolean;
@@ -103,7 +111,7 @@ test('who is not signed in is led to the sign-in page from Temporal’s UI and G
   expect(handlers).toHaveLength(2);
   // Without an answer that holds for all, the proxy would go on to what it guards.
   for (const inside of handlers) expect(inside.trim().split('\n').at(-1)!.trim()).toBe('respond "sign in first" 401');
-  for (const path of ['/temporal/namespaces/default?query=a', '/temporal', '/grafana/d/fleet'])
+  for (const path of ['/temporal/namespaces/default?query=a%26b&page=2', '/temporal', '/grafana/d/fleet?a=b&then=c'])
     expect(onwardAddress(`?then=${path}`)).toBe(path);
   for (const path of ['//evil.example', 'https://evil.example', '/temporalx', '/v1/me', ''])
     expect(onwardAddress(`?then=${path}`), path).toBeUndefined();
@@ -172,9 +180,14 @@ describe.each(sites)('%s', (_name, site) => {
           ['ALL'],
           ['no-new-privileges:true'],
         ]);
+        // More than a host has, and Docker starts nothing.
+        expect(['${SOULFRA_CPUS:-2}', '2', '1', '0.5'], at).toContain(made.deploy.resources.limits.cpus);
         expect(made.logging.options, at).toEqual({ 'max-size': '10m', 'max-file': '5' });
         expect(made.restart, at).toMatch(/^(unless-stopped|on-failure:10)$/);
         expect(made.image, at).toMatch(/^\$\{SOULFRA_((?:BACKUP_)?IMAGE:\?.*\}|REGISTRY:-\}[a-z0-9/_-]+:v?\d[\w.-]*)$/);
+        // What an image has at that place, and whose it is there, would become the volume's.
+        for (const volume of made.volumes ?? [])
+          if (/^[a-z]+$/.test(sourceOf(volume))) expect(volume, at).toMatchObject({ volume: { nocopy: true } });
         for (const [other, { condition }] of Object.entries(made.depends_on ?? {})) {
           expect(Object.keys(services), `${at} waits for ${other}`).toContain(other);
           if (condition === 'service_healthy')
@@ -188,9 +201,7 @@ describe.each(sites)('%s', (_name, site) => {
 
   test('every file that is mounted is of the kit, or made once', () => {
     for (const name of composeNames(kit)) {
-      const mounted = Object.values(servicesOf(kit.get(name)!)).flatMap(({ volumes = [] }) =>
-        volumes.map((volume) => (typeof volume === 'string' ? volume.split(':')[0]! : volume.source)),
-      );
+      const mounted = Object.values(servicesOf(kit.get(name)!)).flatMap(({ volumes = [] }) => volumes.map(sourceOf));
       for (const source of mounted.filter((each) => each.startsWith('./config/'))) {
         const path = source.slice(2);
         expect(
@@ -224,6 +235,55 @@ describe.each(sites)('%s', (_name, site) => {
   test('no secret stands in a file of the kit', () => {
     for (const [name, text] of kit) expect(text, name).not.toMatch(/PRIVATE KEY|postgres:\/\/\w+:[^@$\s]+@/);
   });
+});
+
+test('a host with fewer CPUs than `.env` allows lowers that line, and no other', () => {
+  const text = environmentText(undefined, 'soulfra:1');
+  const own = text.replace(/^SOULFRA_CPUS=.*$/m, 'SOULFRA_CPUS=4');
+  expect(fittedCpus(own, 4)).toBe(own);
+  expect(fittedCpus(own, 2)).toBe(own.replace('SOULFRA_CPUS=4', 'SOULFRA_CPUS=2'));
+  expect(fittedCpus('SOULFRA_UID=1\n', 2)).toBe('SOULFRA_UID=1\nSOULFRA_CPUS=2\n');
+  expect(environmentText(own, 'soulfra:2')).toContain('\nSOULFRA_CPUS=4\n');
+});
+
+test('what was killed while the data were made is made anew; what is whole, or was restored, stays', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'soulfra-making-'));
+  try {
+    const usual = containerPlaces();
+    const places = { ...usual, postgres: { ...usual.postgres, data: folder } };
+    const script = join(folder, 'start.sh');
+    writeFileSync(script, postgresStartScript(places));
+    const there = (name: string) => existsSync(join(folder, name));
+    // In place of the entry point of the image.
+    const start = (words: string) => spawnSync('sh', [script, 'sh', '-c', `cd ${folder}; ${words}`]);
+    start('mkdir data && echo 15 > data/PG_VERSION; kill -9 $$');
+    expect([there('data/PG_VERSION'), there('making')]).toEqual([true, true]);
+    const [, made] = /^\\! (.*)\n$/.exec(madeLine(places))!;
+    expect(start(`mkdir data && echo 15 > data/PG_VERSION && ${made} && touch data/whole`).status).toBe(0);
+    expect(start('true').status).toBe(0);
+    expect([there('data/whole'), there('making')]).toEqual([true, false]);
+    rmSync(join(folder, 'data'), { recursive: true });
+    start('mkdir data && echo 15 > data/PG_VERSION; kill -9 $$');
+    start('true');
+    spawnSync('sh', ['-c', 'mkdir restored && echo 15 > restored/PG_VERSION'], { cwd: folder });
+    expect(start('true').status).toBe(0);
+    expect([there('data/PG_VERSION'), there('making')]).toEqual([true, false]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('what the images of others are known to want of whoever starts them, they have', () => {
+  const kit = composeKit(deploySite(fleetOf(2)), shipped);
+  const services = servicesOf(kit.get('coordination.yaml')!);
+  // Caddy has it by its file, and cannot be started in a container that may not.
+  expect(services['proxy']!.cap_add).toEqual(['NET_BIND_SERVICE']);
+  // Temporal ends where nothing says who it runs as.
+  expect(services['temporal']!.environment).toMatchObject({ USER: 'soulfra', HOME: '/tmp' });
+  // The image keeps there what it is configured by.
+  expect(JSON.stringify(services['temporal-ui'])).not.toContain('/home/ui-server');
+  // A browser that dials an address names no server.
+  expect(kit.get('config/Caddyfile')).toMatch(/^ {2}default_sni proxy\.soulfra$/m);
 });
 
 test('what fleet.yaml lacks is named, all at once', () => {
@@ -450,6 +510,26 @@ describe('the host', () => {
     ]);
   });
 
+  test('a promoted standby in containers looks for no second copy, whose folder it may not have', () => {
+    const fleet = fleetOf(2, (each) => {
+      each.backup.to = '/mnt/second';
+      withStandby(each);
+    });
+    const kit = composeKit(deploySite(fleet), shipped);
+    const secondOf = (file: string) => {
+      const { backup } = servicesOf(kit.get(file)!);
+      const name = backup!.environment!['SOULFRA_CLUSTER_FILE']!.split('/').at(-1)!;
+      return (JSON.parse(kit.get(`config/${name}`)!) as { second: string | null }).second;
+    };
+    expect([secondOf('coordination.yaml'), secondOf('standby.yaml')]).toEqual(['/var/lib/second', null]);
+  });
+
+  test('a folder of the second copy that is not there is named on the machine that has the databases', () => {
+    const site = deploySite(fleetOf(2, (fleet) => void (fleet.backup.to = '/mnt/nowhere/second')));
+    expect(secondFaults(site, site.coordination)).toEqual([expect.stringMatching(/^\/mnt\/nowhere\/second .*mount/)]);
+    expect(secondFaults(site, site.fleet.machines.find(({ id }) => id !== site.coordination.id)!)).toEqual([]);
+  });
+
   test('a card that the host lacks is named; a simulated machine needs none', async () => {
     const [pc2] = fleetOf(1).machines;
     expect(await gpuFaults(pc2!, { PATH: '' }, true)).toEqual([
@@ -576,7 +656,10 @@ test('Postgres hands its changes on, and what backs it up reads its data and wri
   );
   const services = servicesOf(kit.get('coordination.yaml')!);
   const mountsOf = (service: string) =>
-    services[service]!.volumes!.map((volume) => (typeof volume === 'string' ? volume : volume.source));
+    services[service]!.volumes!.map((volume) => {
+      if (typeof volume === 'string' || volume.type !== 'volume') return sourceOf(volume);
+      return `${volume.source}:${volume.target}${volume.read_only ? ':ro' : ''}`;
+    });
   for (const part of ['postgres', 'backup', 'restore'])
     expect(mountsOf(part)).toEqual(expect.arrayContaining(['backup:/var/lib/backup', './secrets/backup_passphrase']));
   expect(mountsOf('backup')).toContain('postgres:/var/lib/postgresql:ro');

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { apiEnvironment, workerEnvironment } from '../../config/environment.ts';
 import { createPayloads, dataConverterOf, payloadKeyId } from '../../config/payload-codec.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { mostPayloadKeys, payloadKeysOf, payloadKeysText } from '../../domain/payload-keys.ts';
+import { mostRingKeys, keyRingOf, keyRingText } from '../../domain/key-ring.ts';
 
 const keyOf = (byte: number) => Buffer.alloc(32, byte).toString('base64url');
 const [first, second, third] = [keyOf(1), keyOf(2), keyOf(3)];
@@ -108,7 +108,9 @@ test('a key that is lacking is named with its mend, and told to the process; a d
     },
   ]);
   expect(told).toEqual([err]);
-  const damaged = { ...encoded!, data: Buffer.from(encoded!.data!).fill(0, -1) };
+  const flipped = Buffer.from(encoded!.data!);
+  flipped[flipped.length - 1]! ^= 1;
+  const damaged = { ...encoded!, data: flipped };
   await expect(codecOf([first]).decode([damaged])).rejects.toMatchObject({ code: 'INVALID_INPUT' });
   await expect(codecOf([first]).decode([{ ...encoded!, data: Buffer.alloc(3) }])).rejects.toMatchObject({
     code: 'INVALID_INPUT',
@@ -135,12 +137,44 @@ test('a key is announced once before its first use, and nothing is encoded until
   expect(asked).toEqual([payloadKeyId(first), payloadKeyId(first)]);
 });
 
+test('a key that goes on encoding is announced again from time to time, and nobody waits for that', async () => {
+  let [clock, said] = [0, 0];
+  let fails = false;
+  const { codec } = createPayloads(
+    { keys: [first], encodes: true },
+    {
+      now: () => clock,
+      async announce() {
+        said += 1;
+        // Never answered: whoever encodes must not wait.
+        if (said > 1 && !fails) await new Promise(() => undefined);
+        if (fails) throw new Error('Temporal is away');
+      },
+    },
+  );
+  const encode = () => codec.encode([toPayload(1)]);
+  await encode();
+  clock = 15 * 60_000;
+  await encode();
+  expect(said).toBe(1);
+  clock = 25 * 60_000;
+  await encode();
+  await encode();
+  expect(said).toBe(2);
+  fails = true;
+  clock = 50 * 60_000;
+  await encode();
+  // What failed is said by the next one again.
+  await encode();
+  expect(said).toBeGreaterThanOrEqual(4);
+});
+
 test('a ring is some keys, each once; it is asked for where the codec is on', () => {
-  expect(payloadKeysOf(`${first},${second}\n ${third}\n`)).toEqual([first, second, third]);
-  expect(payloadKeysOf(payloadKeysText([first, second]))).toEqual([first, second]);
-  const many = Array.from({ length: mostPayloadKeys + 1 }, (_, i) => keyOf(i));
+  expect(keyRingOf(`${first},${second}\n ${third}\n`)).toEqual([first, second, third]);
+  expect(keyRingOf(keyRingText([first, second]))).toEqual([first, second]);
+  const many = Array.from({ length: mostRingKeys + 1 }, (_, i) => keyOf(i));
   for (const text of ['', ' , ', `${first},${first}`, `${first}x`, first.slice(1), many.join(',')])
-    expect(payloadKeysOf(text), text).toBeUndefined();
+    expect(keyRingOf(text), text).toBeUndefined();
   const servers = {
     DATABASE_URL: 'postgres://soulfra@127.0.0.1:17001/soulfra',
     REDIS_URL: 'redis://127.0.0.1:17002',

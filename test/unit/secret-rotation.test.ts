@@ -18,7 +18,7 @@ import {
 } from '../../deploy/embedded/secrets.ts';
 import { temporalPart } from '../../deploy/embedded/temporal.ts';
 import { payloadKeysOfHome, secretsOfHome } from '../../deploy/move/secrets.ts';
-import { mostPayloadKeys, payloadKeysOf } from '../../domain/payload-keys.ts';
+import { mostRingKeys, keyRingOf } from '../../domain/key-ring.ts';
 import { createSecretBox, secretBoxOf } from '../../integrations/secret-box.ts';
 
 let folder: string;
@@ -77,18 +77,18 @@ test('the ring for payloads is made when the codec is first on, grows by each ro
   const variables = (env: Record<string, string>) => payloadVariables(env, home, openSecrets(home));
   expect(variables({})).toEqual({});
   expect(payloadKeysOfHome(home.dir, {})).toEqual([]);
-  const [first] = payloadKeysOf(variables({ SOULFRA_PAYLOAD_CODEC: 'on' })['SOULFRA_PAYLOAD_KEYS']!)!;
+  const [first] = keyRingOf(variables({ SOULFRA_PAYLOAD_CODEC: 'on' })['SOULFRA_PAYLOAD_KEYS']!)!;
   // Off again it is still given: what was encoded is read.
   expect(variables({})).toEqual({ SOULFRA_PAYLOAD_KEYS: first });
   expect(variables({ SOULFRA_PAYLOAD_KEYS: 'of the operator' })).toEqual({});
   beginRotation(home);
-  const ring = payloadKeysOf(variables({})['SOULFRA_PAYLOAD_KEYS']!)!;
+  const ring = keyRingOf(variables({})['SOULFRA_PAYLOAD_KEYS']!)!;
   expect(ring).toEqual([expect.not.stringMatching(first!), first]);
   endRotation(home, openSecrets(home));
   expect(openPayloadKeys(home)).toEqual(ring);
   expect(payloadKeysOfHome(home.dir, {})).toEqual(ring);
   expect(payloadKeysOfHome(home.dir, { SOULFRA_PAYLOAD_KEYS: `${first}` })).toEqual([first]);
-  for (let keys = ring.length; keys < mostPayloadKeys; keys += 1) {
+  for (let keys = ring.length; keys < mostRingKeys; keys += 1) {
     beginRotation(home);
     endRotation(home, openSecrets(home));
   }

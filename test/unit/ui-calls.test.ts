@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { operationTypesText } from '../../api/operation-types.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
-import { addressOf } from '../../ui/client.ts';
-import { createEventParser, type StreamEvent } from '../../ui/event-stream.ts';
+import { addressOf, call } from '../../ui/client.ts';
+import { createEventParser, readEvents, type StreamEvent } from '../../ui/event-stream.ts';
 import { money } from '../../ui/format.ts';
+import { everyMsOf, touchedPaths } from '../../ui/touched.ts';
 
 const openApi = readFileSync(join(repositoryRoot, 'docs', 'openapi.json'), 'utf8');
 const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'ui'], {
@@ -32,6 +33,50 @@ test('each call of the web UI is one of docs/openapi.json', () => {
   expect(calls.length).toBeGreaterThan(10);
   // ui/live.ts makes the beginnings of names.
   expect(calls.filter(({ call }) => !call.includes('${') && !known.has(call))).toEqual([]);
+});
+
+test('what an event makes old is there to be read again, and of what is asked for by the clock no event tells', () => {
+  const paths = Object.keys((JSON.parse(openApi) as { paths: object }).paths);
+  const told = execFileSync('git', ['grep', '-hoE', "type: ['`][a-z]+\\.[a-z$]", '--', 'stores', 'activities'], {
+    cwd: repositoryRoot,
+    encoding: 'utf8',
+  });
+  const nouns = [...new Set([...told.matchAll(/['`](\w+)\./g)].map(([, noun]) => noun!))];
+  expect(nouns).toEqual(expect.arrayContaining(['run', 'machine', 'service', 'blessings', 'key']));
+  const named = nouns.flatMap((noun) => touchedPaths(noun));
+  expect(named.filter((start) => !paths.some((path) => path.startsWith(start)))).toEqual([]);
+  expect(paths.filter((path) => path.startsWith('/v1/backups')).length).toBeGreaterThan(0);
+  expect(everyMsOf('GET /v1/backups')).toBeGreaterThan(0);
+  expect(named.filter((start) => 'GET /v1/backups'.startsWith(`GET ${start}`))).toEqual([]);
+  expect(everyMsOf('GET /v1/runs')).toBeUndefined();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+test('a stream whose answer never begins is given up, and an answer that breaks off is none', async () => {
+  vi.useFakeTimers();
+  vi.stubGlobal(
+    'fetch',
+    (_url: string, { signal }: { signal: AbortSignal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+  );
+  const { signal } = new AbortController();
+  const ended = expect(readEvents('/v1/events', { signal, onEvent: () => undefined })).rejects.toThrow(
+    'Nothing was heard',
+  );
+  await vi.advanceTimersByTimeAsync(60_000);
+  await ended;
+
+  const breaksOff = () =>
+    new ReadableStream({
+      pull: (to) => to.error(new TypeError('terminated')),
+    });
+  const headers = { 'content-type': 'application/json' };
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response(breaksOff(), { headers })));
+  await expect(call('GET /v1/me', {})).rejects.toMatchObject({ status: 0, code: 'UNANSWERED' });
 });
 
 test('the types of calls say what is required, what may be left out, and what is answered', () => {

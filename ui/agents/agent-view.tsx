@@ -37,7 +37,13 @@ export function AgentView() {
     const isNone = agent.error?.status === 404;
     return (
       <Page title={id}>
-        {isNone ? <Empty title={words.none} /> : agent.error ? <Failed error={agent.error} /> : <Loading />}
+        {isNone ? (
+          <Empty title={words.none} />
+        ) : agent.error ? (
+          <Failed error={agent.error} onAgain={() => void agent.refetch()} />
+        ) : (
+          <Loading />
+        )}
       </Page>
     );
   }

@@ -1,5 +1,6 @@
-import { dateTime, decimal } from '../format.ts';
+import { dateTime, decimal, fine } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
+import { Failed, Loading } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useApi } from '../queries.ts';
 import { text } from '../text.ts';
@@ -11,7 +12,9 @@ const height = 96;
 /** How far the agent stood from its persona, rating by rating, and the same as a table. */
 export function DriftLine({ agentId }: { agentId: string }) {
   const ratings = useApi('GET /v1/agents/{id}/drift', { path: { id: agentId }, query: { limit: 60 } });
-  const items = ratings.data?.items.toReversed() ?? [];
+  if (ratings.data === undefined)
+    return ratings.error ? <Failed error={ratings.error} onAgain={() => void ratings.refetch()} /> : <Loading />;
+  const items = ratings.data.items.toReversed();
   const last = items.at(-1);
   if (last === undefined) return <p className="faint">{words.none}</p>;
   const most = Math.max(0.01, ...items.map(({ drift }) => drift));
@@ -35,7 +38,7 @@ export function DriftLine({ agentId }: { agentId: string }) {
           columns={[
             { title: words.when, cell: ({ ratedAt }) => dateTime(ratedAt) },
             { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
-            { title: words.drift, cell: ({ drift }) => drift.toFixed(3), isNumber: true },
+            { title: words.drift, cell: ({ drift }) => fine(drift), isNumber: true },
             { title: words.reason, cell: ({ reason }) => reason },
           ]}
         />

@@ -64,7 +64,7 @@ function Recalled({ agentId, asked }: { agentId: string; asked: string }) {
               <li key={id} className="memory">
                 <p>{said}</p>
                 <p className="faint">
-                  <Badge>{kind}</Badge> <Time at={occurredAt} />
+                  <Badge>{text.globe.kinds[kind]}</Badge> <Time at={occurredAt} />
                 </p>
                 <ScoreParts score={score} {...parts} />
               </li>
@@ -91,7 +91,7 @@ function Latest({ agentId }: { agentId: string }) {
               <li key={id} className="memory">
                 <p>{deletedAt === null ? said : (deletedReason ?? words.forgotten)}</p>
                 <p className="faint">
-                  <Badge>{kind}</Badge> {words.importance(importance)} · <Time at={occurredAt} />
+                  <Badge>{text.globe.kinds[kind]}</Badge> {words.importance(importance)} · <Time at={occurredAt} />
                   {validTo && ` · ${words.past}`}
                 </p>
               </li>

@@ -1,7 +1,7 @@
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Thing } from '../client.ts';
 import { counted, dateTime } from '../format.ts';
-import { Button } from '../parts/button.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
@@ -13,37 +13,33 @@ const words = text.agent.reflection;
 /** What the agent has concluded; each opens to the memories that it rests on. */
 export function Reflections({ agentId, open }: { agentId: string; open?: string | undefined }) {
   const reflections = usePages('GET /v1/reflections', { query: { agentId, limit: 20 } });
+  const isFurther =
+    open !== undefined && reflections.rows !== undefined && !reflections.rows.some(({ id }) => id === open);
+  const linked = useApi('GET /v1/reflections/{id}', { path: { id: open ?? '' } }, { enabled: isFurther });
   return (
-    <Shown
-      of={{ data: reflections.rows, error: reflections.error, refetch: reflections.refetch as never }}
-      isEmpty={(rows) => rows.length === 0}
-      empty={<Empty title={words.none} />}
-    >
+    <Listed of={reflections} empty={<Empty title={words.none} />}>
       {(rows) => (
-        <>
-          <ul className="rows panel">
-            {rows.map((reflection) => (
-              <Reflection key={reflection.id} reflection={reflection} isOpen={reflection.id === open} />
-            ))}
-          </ul>
-          {reflections.hasNextPage && (
-            <p>
-              <Button disabled={reflections.isFetchingNextPage} onClick={() => void reflections.fetchNextPage()}>
-                {text.states.more}
-              </Button>
-            </p>
-          )}
-        </>
+        <ul className="rows panel">
+          {/* What a link leads to is shown first where it is too old for the first page. */}
+          {isFurther && linked.data && <Reflection key={open} reflection={linked.data} isOpen />}
+          {rows.map((reflection) => (
+            <Reflection key={reflection.id} reflection={reflection} isOpen={reflection.id === open} />
+          ))}
+        </ul>
       )}
-    </Shown>
+    </Listed>
   );
 }
 
 function Reflection({ reflection, isOpen }: { reflection: Thing<'Reflection'>; isOpen: boolean }) {
   const [wanted, setWanted] = useState(isOpen);
+  const row = useRef<HTMLLIElement>(null);
+  useEffect(() => {
+    if (isOpen) row.current?.scrollIntoView({ block: 'nearest' });
+  }, [isOpen]);
   const { id, text: said, source, modelId, memories, createdAt, degraded, forgottenAt, machineId } = reflection;
   return (
-    <li>
+    <li ref={row}>
       <p className="agent-insight">{forgottenAt === null ? said : words.forgotten}</p>
       <p className="faint">
         {source === 'extractive' ? text.fleet.extractive : modelId} · {machineId ?? words.imported}

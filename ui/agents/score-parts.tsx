@@ -1,3 +1,4 @@
+import { fine } from '../format.ts';
 import { text } from '../text.ts';
 
 interface Props {
@@ -16,7 +17,7 @@ export function ScoreParts({ score, ...parts }: Props) {
     <dl className="score">
       <div>
         <dt>{words.score}</dt>
-        <dd>{score.toFixed(2)}</dd>
+        <dd>{fine(score)}</dd>
       </div>
       {kinds.map((kind) => (
         <div key={kind}>
@@ -25,7 +26,7 @@ export function ScoreParts({ score, ...parts }: Props) {
             <span className="score-bar" aria-hidden>
               <span style={{ width: `${Math.round(100 * Math.min(1, Math.max(0, parts[kind])))}%` }} />
             </span>
-            {parts[kind].toFixed(2)}
+            {fine(parts[kind])}
           </dd>
         </div>
       ))}

@@ -24,6 +24,9 @@ interface UnderWay {
   problem: string;
 }
 
+/** Whether an answer is written, or will never be. */
+const isOver = (state: Message['state']) => state !== 'received' && state !== 'answering';
+
 /** A conversation; the answer is read as it is written. */
 export function Talk({ agentId, name }: { agentId: string; name: string }) {
   const queries = useQueryClient();
@@ -45,10 +48,12 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
     setTyped('');
     setUnderWay({ said, answer: '', problem: '' });
     let ended: Message | undefined;
+    let isKept = false;
     const hear = ({ type, data }: StreamEvent) => {
       if (data === '') return;
       const told = JSON.parse(data) as { id?: string; conversationId?: string; text?: string; from?: number };
       if (type === 'queued') {
+        isKept = true;
         conversation.current = told.conversationId;
         setUnderWay((now) => now && { ...now, id: told.id });
       }
@@ -70,10 +75,10 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
       setUnderWay(ended?.state === 'failed' ? { said, answer: '', problem: ended.reason } : undefined);
     } catch (err) {
       if (gone.current.signal.aborted) return;
-      // What was refused is not lost.
-      if (err instanceof Problem) setTyped((now) => now || said);
-      const problem = err instanceof Problem ? `${err.message} ${err.mend}` : words.cut;
-      setUnderWay((now) => now && { ...now, problem });
+      // What was refused, or did not leave, is not lost.
+      if (!isKept) setTyped((now) => now || said);
+      const refusal = err instanceof Problem ? `${err.message} ${err.mend}` : words.unsent;
+      setUnderWay((now) => now && { ...now, problem: isKept ? words.cut : refusal });
     }
   };
 
@@ -85,11 +90,11 @@ export function Talk({ agentId, name }: { agentId: string; name: string }) {
             {items.length === 0 && !underWay && <li className="soft">{words.none(name)}</li>}
             {items
               .toReversed()
-              .filter(({ id }) => id !== underWay?.id || underWay.problem !== '')
+              .filter(({ id, state }) => id !== underWay?.id || isOver(state))
               .map((message) => (
                 <Exchange key={message.id} message={message} />
               ))}
-            {underWay && (
+            {underWay && !items.some(({ id, state }) => id === underWay.id && isOver(state)) && (
               <li>
                 <p className="talk-said">{underWay.said}</p>
                 <div className="talk-answer" aria-live="polite" aria-busy={underWay.problem === ''}>

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Item } from '../client.ts';
+import { firstWeekday } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { text } from '../text.ts';
 
@@ -11,7 +12,6 @@ const monthName = new Intl.DateTimeFormat(undefined, { month: 'long', year: 'num
 const dayName = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
 const dayText = new Intl.DateTimeFormat(undefined, { dateStyle: 'full' });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
-const monday = 1;
 
 const keyOf = (day: Date) => `${day.getFullYear()}-${day.getMonth()}-${day.getDate()}`;
 const timeOf = ({ publishAt, sentAt }: Drop) => publishAt ?? sentAt;
@@ -21,7 +21,7 @@ export function Calendar({ drops }: { drops: readonly Drop[] }) {
   const [shown, setShown] = useState(() => new Date());
   const first = new Date(shown.getFullYear(), shown.getMonth(), 1);
   const begin = new Date(first);
-  begin.setDate(1 - ((first.getDay() + 7 - monday) % 7));
+  begin.setDate(1 - ((first.getDay() + 7 - firstWeekday) % 7));
   const byDay = new Map<string, Drop[]>();
   for (const drop of drops) {
     const at = timeOf(drop);

@@ -7,9 +7,10 @@ import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
 import { AreaField, Choices, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Failed, Shown } from '../parts/states.tsx';
+import { Empty, Failed, Forbidden, Loading, Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
+import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import './drops.css';
 
@@ -17,6 +18,13 @@ const words = text.drops;
 
 /** Writes a post, and shows beside it how it will read on each channel. */
 export function ComposerView() {
+  const me = useMe();
+  const may = useMay('creator');
+  if (may) return <Composer />;
+  return <Page title={words.compose}>{me === undefined ? <Loading /> : <Forbidden />}</Page>;
+}
+
+function Composer() {
   const channels = useApi('GET /v1/channels', { query: { limit: 100 } });
   const [title, setTitle] = useState('');
   const [body, setBody] = useState('');

@@ -13,6 +13,7 @@ import { text } from '../text.ts';
 import './drops.css';
 
 const words = text.drops;
+const isOut: readonly Thing<'Drop'>['state'][] = ['published', 'partly_published'];
 const notGone: readonly Thing<'Drop'>['state'][] = ['draft', 'awaiting_approval', 'scheduled'];
 
 /** One post: its words, where it stands, and what became of it on each channel. */
@@ -30,7 +31,8 @@ function Lead({ drop: { state, agentId, publishAt, source, degraded } }: { drop:
   return (
     <>
       <StateBadge state={state} /> {agentId ?? words.you}
-      {publishAt !== null && ` · ${dateTime(publishAt)}`} {source !== 'person' && <Badge>{source}</Badge>}{' '}
+      {publishAt !== null && ` · ${dateTime(publishAt)}`}{' '}
+      {source !== 'person' && <Badge>{words.sources[source]}</Badge>}{' '}
       {degraded && <Badge tone="warn">{words.degraded}</Badge>}
     </>
   );
@@ -46,6 +48,8 @@ function Shows({ drop }: { drop: Thing<'DropDetail'> }) {
   const approve = useWrite('POST /v1/drops/{id}/approve', { touches });
   const reject = useWrite('POST /v1/drops/{id}/reject', { touches });
   const remove = useWrite('DELETE /v1/drops/{id}', { touches });
+  const mayBless = useMay('member');
+  const bless = useWrite('POST /v1/drops/{id}/blessings', { touches });
   const told = { onError: toasts.failed };
   return (
     <>
@@ -76,6 +80,19 @@ function Shows({ drop }: { drop: Thing<'DropDetail'> }) {
               {words.reject}
             </Button>
           </>
+        )}
+        {isOut.includes(state) && (
+          <Button
+            disabled={!mayBless || bless.isPending}
+            onClick={() =>
+              bless.mutate(
+                { path: { id }, query: {}, body: {} },
+                { onSuccess: () => toasts.done(words.blessed), ...told },
+              )
+            }
+          >
+            {words.bless}
+          </Button>
         )}
         {notGone.includes(state) && (
           <Button

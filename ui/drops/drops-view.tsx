@@ -5,12 +5,13 @@ import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { ConfirmDialog } from '../parts/dialog.tsx';
 import { TextField } from '../parts/fields.tsx';
+import { Listed, More } from '../parts/listed.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { Calendar } from './calendar.tsx';
@@ -23,8 +24,8 @@ type Drop = Item<'GET /v1/drops'>;
 /** What is posted, what waits for a word, and the one switch that stops it all. */
 export function DropsView() {
   const may = useMay('creator');
-  const waiting = useApi('GET /v1/drops', { query: { state: 'awaiting_approval', limit: 50 } });
-  const drops = useApi('GET /v1/drops', { query: { limit: 100 } });
+  const waiting = usePages('GET /v1/drops', { query: { state: 'awaiting_approval', limit: 50 } });
+  const drops = usePages('GET /v1/drops', { query: { limit: 100 } });
   return (
     <Page
       title={words.title}
@@ -41,25 +42,33 @@ export function DropsView() {
       }
     >
       <Unconfirmed />
-      {waiting.data && waiting.data.items.length > 0 && (
+      {(waiting.error || (waiting.rows && waiting.rows.length > 0)) && (
         <Section title={words.approvals}>
-          <ul className="cards">
-            {waiting.data.items.map((drop) => (
-              <Approval key={drop.id} drop={drop} />
-            ))}
-          </ul>
+          <Listed of={waiting} empty={null}>
+            {(items) => (
+              <ul className="cards">
+                {items.map((drop) => (
+                  <Approval key={drop.id} drop={drop} />
+                ))}
+              </ul>
+            )}
+          </Listed>
         </Section>
       )}
       <Section title={words.calendar}>
-        <Calendar drops={drops.data?.items ?? []} />
+        <Shown of={{ data: drops.rows, error: drops.error, refetch: drops.refetch as never }}>
+          {(rows) => (
+            <>
+              <Calendar drops={rows} />
+              {drops.hasNextPage && <p className="faint">{words.calendarPart(rows.length)}</p>}
+              <More of={drops} />
+            </>
+          )}
+        </Shown>
       </Section>
       <Section title={words.all}>
-        <Shown
-          of={drops}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<Empty title={words.none}>{words.noneText}</Empty>}
-        >
-          {({ items }) => (
+        <Listed of={drops} empty={<Empty title={words.none}>{words.noneText}</Empty>}>
+          {(items) => (
             <Table
               caption={words.all}
               rows={items}
@@ -78,7 +87,7 @@ export function DropsView() {
                   title: words.speaks,
                   cell: ({ agentId, source }) => (
                     <>
-                      {agentId ?? words.you} {source !== 'person' && <Badge>{source}</Badge>}
+                      {agentId ?? words.you} {source !== 'person' && <Badge>{words.sources[source]}</Badge>}
                     </>
                   ),
                 },
@@ -89,7 +98,7 @@ export function DropsView() {
               ]}
             />
           )}
-        </Shown>
+        </Listed>
       </Section>
       <Feeds />
     </Page>
@@ -155,6 +164,8 @@ function StopAll() {
   }
   return (
     <>
+      {/* Who wants to stop everything may, also where it cannot be read whether it is stopped. */}
+      {stop.data === undefined && stop.error && <Badge tone="warn">{words.stopUnknown}</Badge>}
       <Button kind="danger" disabled={!mayStop} onClick={() => setAsked(true)}>
         {words.stopAll}
       </Button>
@@ -164,7 +175,7 @@ function StopAll() {
         onClose={() => setAsked(false)}
         act={words.stopNow}
         kind="danger"
-        disabled={stopAll.isPending}
+        isPending={stopAll.isPending}
         onAct={() =>
           stopAll.mutate(
             { body: reason.trim() === '' ? {} : { reason: reason.trim() } },
@@ -186,30 +197,40 @@ function StopAll() {
 
 function Feeds() {
   const channels = useApi('GET /v1/channels', { query: { limit: 100 } });
-  const feeds = channels.data?.items.filter(({ kind }) => kind === 'feed') ?? [];
-  if (feeds.length === 0) return null;
   return (
     <Section title={words.feeds}>
-      <ul className="panel rows">
-        {feeds.map(({ id, name }) => (
-          <li key={id}>
-            <h3>{name}</h3>
-            <p className="form-acts">
-              {(['atom', 'rss', 'json'] as const).map((format) => (
-                <a key={format} href={`/v1/feeds/${id}/${format}`}>
-                  {words.feedFormats[format]}
-                </a>
-              ))}
-              <a href={`/narration/${id}`}>{words.narration}</a>
-            </p>
-            <details>
-              <summary>{words.embed}</summary>
-              <p className="soft">{words.embedText}</p>
-              <pre className="drops-embed">{`<script async src="${location.origin}/narration.js" data-feed="${id}"></script>`}</pre>
-            </details>
-          </li>
-        ))}
-      </ul>
+      <Shown
+        of={channels}
+        isEmpty={({ items }) => !items.some(({ kind }) => kind === 'feed')}
+        empty={<p className="faint">{words.noFeeds}</p>}
+      >
+        {({ items }) => <FeedLinks feeds={items.filter(({ kind }) => kind === 'feed')} />}
+      </Shown>
     </Section>
+  );
+}
+
+function FeedLinks({ feeds }: { feeds: Array<Item<'GET /v1/channels'>> }) {
+  return (
+    <ul className="panel rows">
+      {feeds.map(({ id, name }) => (
+        <li key={id}>
+          <h3>{name}</h3>
+          <p className="form-acts">
+            {(['atom', 'rss', 'json'] as const).map((format) => (
+              <a key={format} href={`/v1/feeds/${id}/${format}`}>
+                {words.feedFormats[format]}
+              </a>
+            ))}
+            <a href={`/narration/${id}`}>{words.narration}</a>
+          </p>
+          <details>
+            <summary>{words.embed}</summary>
+            <p className="soft">{words.embedText}</p>
+            <pre className="drops-embed">{`<script async src="${location.origin}/narration.js" data-feed="${id}"></script>`}</pre>
+          </details>
+        </li>
+      ))}
+    </ul>
   );
 }

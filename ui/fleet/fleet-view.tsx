@@ -4,6 +4,7 @@ import { useMemo, useRef, useState } from 'react';
 import type { Thing } from '../client.ts';
 import { count, counted, decimal, gib } from '../format.ts';
 import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Meter } from '../parts/meter.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -11,7 +12,8 @@ import { Empty, Failed, Loading, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
+import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
@@ -30,6 +32,7 @@ export function FleetView() {
   const simulate = useWrite('POST /v1/fleet/simulate');
   const { failed } = useToasts();
   const stage = useRef<HTMLDivElement>(null);
+  const may = useMay('operator');
   const home = map.data?.machines.find(({ id }) => id === simulated?.machineId)?.agents ?? 0;
   const moved = useMemo(() => (simulated === undefined ? [] : movesOf(simulated, home)), [simulated, home]);
   const lose = (machineId: string) =>
@@ -51,14 +54,27 @@ export function FleetView() {
     );
   }
   if (fleet.data === undefined) {
-    return <Page title={words.title}>{fleet.error ? <Failed error={fleet.error} /> : <Loading />}</Page>;
+    return (
+      <Page title={words.title}>
+        {fleet.error ? <Failed error={fleet.error} onAgain={() => void fleet.refetch()} /> : <Loading />}
+      </Page>
+    );
   }
   const { name, agents, runs, machines, plan: current } = fleet.data;
   return (
     <Page
       title={words.title}
       lead={words.lead(name, current ? words.plan(current.version, current.state) : words.noPlan)}
-      acts={<TriggerSweep />}
+      acts={
+        <>
+          {may && (
+            <Link to="/fleet/file" className="button">
+              {words.file.title}
+            </Link>
+          )}
+          <TriggerSweep />
+        </>
+      }
     >
       <Figures
         of={[
@@ -77,6 +93,7 @@ export function FleetView() {
         </div>
       </Section>
       <Section title={words.machines}>
+        {plan.error && <Failed error={plan.error} onAgain={() => void plan.refetch()} />}
         <ul className="machines">
           {machines.map((machine) => (
             <Machine
@@ -89,6 +106,7 @@ export function FleetView() {
           ))}
         </ul>
       </Section>
+      <Queues of={runs.queues} />
       {(plan.data?.plan?.hours.length ?? 0) > 0 && (
         <Section title={words.hours}>
           <div className="panel section">
@@ -141,13 +159,41 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
         />
       )}
       <Meter label={words.slots} value={busy} most={slots} says={`${count(busy)} / ${count(slots)}`} />
-      <p className="small">{models.join(' · ') || words.noModels}</p>
+      <p className="small">
+        <span className="faint">{words.kept}</span> {models.join(' · ') || words.noModels}
+      </p>
       <p className="faint">
         {counted(agents, 'agent')}
         {runsAs === 'simulated' && ` · ${words.simulated}`}
       </p>
       <MachineActs machine={machine} onSimulate={onSimulate} />
     </li>
+  );
+}
+
+function Queues({ of }: { of: Thing<'Fleet'>['runs']['queues'] }) {
+  return (
+    <Section title={words.queues}>
+      {of.length === 0 ? (
+        <p className="faint">{words.noQueues}</p>
+      ) : (
+        <Table
+          caption={words.queues}
+          rows={of}
+          keyOf={({ queue, modelId }) => `${queue} ${modelId}`}
+          columns={[
+            { title: words.queue.name, cell: ({ queue }) => queue },
+            { title: words.queue.model, cell: ({ modelId }) => modelId },
+            { title: words.queue.waiting, cell: ({ waiting }) => count(waiting), isNumber: true },
+            { title: words.queue.running, cell: ({ running }) => count(running), isNumber: true },
+            {
+              title: words.queue.since,
+              cell: ({ waitingSince }) => (waitingSince === null ? '–' : <Time at={waitingSince} />),
+            },
+          ]}
+        />
+      )}
+    </Section>
   );
 }
 
@@ -212,11 +258,11 @@ function Reflections() {
 }
 
 function Runs() {
-  const runs = useApi('GET /v1/runs', { query: { limit: 15 } });
+  const runs = usePages('GET /v1/runs', { query: { limit: 15 } });
   return (
     <Section title={words.runs}>
-      <Shown of={runs} isEmpty={({ items }) => items.length === 0} empty={<Empty title={words.noRuns} />}>
-        {({ items }) => (
+      <Listed of={runs} empty={<Empty title={words.noRuns} />}>
+        {(items) => (
           <Table
             caption={words.runs}
             rows={items}
@@ -254,7 +300,7 @@ function Runs() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }

@@ -52,7 +52,7 @@ export function MachineActs({
         isOpen={isAsking}
         onClose={() => setAsking(false)}
         act={words.drain}
-        disabled={drain.isPending}
+        isPending={drain.isPending}
         onAct={() => {
           setAsking(false);
           drain.mutate(input, { onSuccess: () => done(words.draining(id)), onError: failed });

@@ -3,6 +3,7 @@ import { count } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { newKey } from '../parts/decision.ts';
 import { Meter } from '../parts/meter.tsx';
+import { Failed } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
@@ -36,6 +37,8 @@ export function TriggerSweep() {
 /** Sweeps under way, each with how far it is. */
 export function Sweeps() {
   const sweeps = useApi('GET /v1/sweeps', { query: { state: 'running', limit: 4 } });
+  if (sweeps.error && sweeps.data === undefined)
+    return <Failed error={sweeps.error} onAgain={() => void sweeps.refetch()} />;
   return sweeps.data?.items.map(({ id }) => <Sweep key={id} id={id} />) ?? null;
 }
 

@@ -1,21 +1,18 @@
 import { Link } from '@tanstack/react-router';
 import { StateBadge } from '../parts/badge.tsx';
-import { Empty, Shown } from '../parts/states.tsx';
+import { Listed } from '../parts/listed.tsx';
+import { Empty } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
-import { useApi } from '../queries.ts';
+import { usePages } from '../queries.ts';
 import { text } from '../text.ts';
 
 const words = text.guilds;
 
 export function BallotList({ guildId }: { guildId?: string }) {
-  const ballots = useApi('GET /v1/ballots', { query: { limit: 50, ...(guildId === undefined ? {} : { guildId }) } });
+  const ballots = usePages('GET /v1/ballots', { query: { limit: 50, ...(guildId === undefined ? {} : { guildId }) } });
   return (
-    <Shown
-      of={ballots}
-      isEmpty={({ items }) => items.length === 0}
-      empty={<Empty title={words.noBallots}>{words.noBallotsText}</Empty>}
-    >
-      {({ items }) => (
+    <Listed of={ballots} empty={<Empty title={words.noBallots}>{words.noBallotsText}</Empty>}>
+      {(items) => (
         <ul className="panel rows">
           {items.map(({ id, title, state, closesAt, opensAt, authorId }) => (
             <li key={id} className="guilds-ballot">
@@ -38,6 +35,6 @@ export function BallotList({ guildId }: { guildId?: string }) {
           ))}
         </ul>
       )}
-    </Shown>
+    </Listed>
   );
 }

@@ -4,6 +4,7 @@ import type { Item, Thing } from '../client.ts';
 import { counted, dateTime, decimal, share } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { AreaField } from '../parts/fields.tsx';
 import { Meter } from '../parts/meter.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -11,7 +12,7 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useAllPages, useApi, useWrite } from '../queries.ts';
+import { useAllPages, useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { type Choice, VoteControl, VoterField } from './vote-control.tsx';
@@ -166,8 +167,8 @@ function Tally({ ballot, voters }: { ballot: Thing<'Ballot'>; voters: Voter[] })
         />
       ))}
       <p className="soft">
-        {weight !== null && weight > 0 && words.turnout(share(present / weight), `${quorum} %`)}{' '}
-        {words.threshold(`${threshold} %`)}
+        {weight !== null && weight > 0 && words.turnout(share(present / weight), share(quorum / 100))}{' '}
+        {words.threshold(share(threshold / 100))}
       </p>
       <p className="faint">
         {tally === null
@@ -231,17 +232,13 @@ function Recount({ id }: { id: string }) {
 }
 
 function Remarks({ id, isOpen }: { id: string; isOpen: boolean }) {
-  const remarks = useApi('GET /v1/ballots/{id}/remarks', { path: { id }, query: { limit: 100 } });
+  const remarks = usePages('GET /v1/ballots/{id}/remarks', { path: { id }, query: { limit: 100 } });
   const [said, setSaid] = useState('');
   const say = useWrite('POST /v1/ballots/{id}/remarks', { touches: ['GET /v1/ballots/{id}/remarks'] });
   return (
     <Section title={words.remarks}>
-      <Shown
-        of={remarks}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noRemarks}</p>}
-      >
-        {({ items }) => (
+      <Listed of={remarks} empty={<p className="faint">{words.noRemarks}</p>}>
+        {(items) => (
           <ul className="panel rows">
             {items.map((remark) => (
               <li key={remark.id}>
@@ -253,7 +250,7 @@ function Remarks({ id, isOpen }: { id: string; isOpen: boolean }) {
             ))}
           </ul>
         )}
-      </Shown>
+      </Listed>
       {isOpen && (
         <div className="form">
           <AreaField

@@ -5,13 +5,14 @@ import { dateTime } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { text } from '../text.ts';
 import { BallotList } from './ballot-list.tsx';
 import { InviteDialog } from './invite-dialog.tsx';
@@ -91,13 +92,13 @@ function Rules({ guild: { rules } }: { guild: Thing<'Guild'> }) {
 type Member = Item<'GET /v1/guilds/{id}/members'>;
 
 function Members({ guild, canExpel }: { guild: Thing<'Guild'>; canExpel: boolean }) {
-  const members = useApi('GET /v1/guilds/{id}/members', { path: { id: guild.id }, query: { limit: 200 } });
+  const members = usePages('GET /v1/guilds/{id}/members', { path: { id: guild.id }, query: { limit: 200 } });
   const [expelled, setExpelled] = useState<Member>();
   const own = new Set(guild.own.map(({ memberId }) => memberId));
   return (
     <Section title={words.members}>
-      <Shown of={members}>
-        {({ items }) => (
+      <Listed of={members} empty={null}>
+        {(items) => (
           <Table
             caption={words.members}
             rows={items}
@@ -127,7 +128,7 @@ function Members({ guild, canExpel }: { guild: Thing<'Guild'>; canExpel: boolean
             ]}
           />
         )}
-      </Shown>
+      </Listed>
       {expelled && <Expel guildId={guild.id} member={expelled} onClose={() => setExpelled(undefined)} />}
     </Section>
   );
@@ -149,7 +150,7 @@ function Expel({ guildId, member, onClose }: { guildId: string; member: Member; 
       onClose={onClose}
       act={words.expel}
       kind="danger"
-      disabled={expel.isPending}
+      isPending={expel.isPending}
       onAct={press}
     >
       <TextField
@@ -164,7 +165,7 @@ function Expel({ guildId, member, onClose }: { guildId: string; member: Member; 
 }
 
 function Invites({ guildId }: { guildId: string }) {
-  const invites = useApi('GET /v1/guilds/{id}/invites', {
+  const invites = usePages('GET /v1/guilds/{id}/invites', {
     path: { id: guildId },
     query: { state: 'pending', limit: 100 },
   });
@@ -172,12 +173,8 @@ function Invites({ guildId }: { guildId: string }) {
   const toasts = useToasts();
   return (
     <Section title={words.invites}>
-      <Shown
-        of={invites}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noInvites}</p>}
-      >
-        {({ items }) => (
+      <Listed of={invites} empty={<p className="faint">{words.noInvites}</p>}>
+        {(items) => (
           <Table
             caption={words.invites}
             rows={items}
@@ -211,17 +208,17 @@ function Invites({ guildId }: { guildId: string }) {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }
 
 function Trail({ guildId }: { guildId: string }) {
-  const events = useApi('GET /v1/guilds/{id}/events', { path: { id: guildId }, query: { limit: 50 } });
+  const events = usePages('GET /v1/guilds/{id}/events', { path: { id: guildId }, query: { limit: 50 } });
   return (
     <Section title={words.trail}>
-      <Shown of={events} isEmpty={({ items }) => items.length === 0} empty={<Empty title={words.noTrail} />}>
-        {({ items }) => (
+      <Listed of={events} empty={<Empty title={words.noTrail} />}>
+        {(items) => (
           <ol className="panel rows">
             {items.map(({ seq, action, actorName, memberName, reason, at }) => (
               <li key={seq}>
@@ -236,7 +233,7 @@ function Trail({ guildId }: { guildId: string }) {
             ))}
           </ol>
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }

@@ -4,10 +4,11 @@ import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { AreaField, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Shown } from '../parts/states.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { Empty } from '../parts/states.tsx';
+import { usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { BallotList } from './ballot-list.tsx';
@@ -18,7 +19,7 @@ const words = text.guilds;
 
 /** The guilds one is in, and what is voted on. */
 export function GuildsView() {
-  const guilds = useApi('GET /v1/guilds', { query: { state: 'open', limit: 100 } });
+  const guilds = usePages('GET /v1/guilds', { query: { state: 'open', limit: 100 } });
   const may = useMay('member');
   const [isNew, setNew] = useState<'guild' | 'ballot'>();
   return (
@@ -37,12 +38,8 @@ export function GuildsView() {
       }
     >
       <Section title={words.yours}>
-        <Shown
-          of={guilds}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<Empty title={words.none}>{words.noneText}</Empty>}
-        >
-          {({ items }) => (
+        <Listed of={guilds} empty={<Empty title={words.none}>{words.noneText}</Empty>}>
+          {(items) => (
             <ul className="cards">
               {items.map(({ id, name, purpose, seats, seatsUsed, own }) => (
                 <li key={id} className="panel card">
@@ -61,7 +58,7 @@ export function GuildsView() {
               ))}
             </ul>
           )}
-        </Shown>
+        </Listed>
       </Section>
       <Section title={words.ballots}>
         <BallotList />
@@ -87,7 +84,8 @@ function NewGuild({ onClose }: { onClose: () => void }) {
       title={words.found}
       onClose={onClose}
       act={words.found}
-      disabled={found.isPending || name.trim() === ''}
+      isPending={found.isPending}
+      disabled={name.trim() === ''}
       onAct={press}
     >
       <div className="form">

@@ -51,7 +51,8 @@ export function InviteDialog({ guildId, onClose }: { guildId: string; onClose: (
       title={words.invite}
       onClose={onClose}
       act={target === 'link' ? words.makeLink : words.send}
-      disabled={invite.isPending || (target !== 'link' && to.trim() === '')}
+      isPending={invite.isPending}
+      disabled={target !== 'link' && to.trim() === ''}
       onAct={press}
     >
       <div className="form">

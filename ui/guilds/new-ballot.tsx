@@ -16,7 +16,7 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
   const [title, setTitle] = useState('');
   const [body, setBody] = useState('');
   const [method, setMethod] = useState<Method>('single');
-  const [options, setOptions] = useState('Yes\nNo');
+  const [options, setOptions] = useState<string>(words.yesNo);
   const [seats, setSeats] = useState('');
   const [vote, setVote] = useState('3d');
   const decision = useDecision();
@@ -48,7 +48,8 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
       title={words.propose}
       onClose={onClose}
       act={words.propose}
-      disabled={propose.isPending || title.trim() === '' || lines.length < 2}
+      isPending={propose.isPending}
+      disabled={title.trim() === '' || lines.length < 2}
       onAct={press}
     >
       <div className="form">

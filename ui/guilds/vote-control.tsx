@@ -1,6 +1,7 @@
 import { ArrowDown, ArrowUp, X } from 'lucide-react';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Answer, Thing } from '../client.ts';
+import { share } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { Choices, TextField } from '../parts/fields.tsx';
 import { text } from '../text.ts';
@@ -91,7 +92,7 @@ function Shares({ method, options, isBusy, onVote }: Props) {
             value={shares[value] ?? 0}
             onChange={(event) => setShares({ ...shares, [value]: Number(event.target.value) })}
           />
-          <output>{sum === 0 ? '0 %' : `${Math.round((100 * (shares[value] ?? 0)) / sum)} %`}</output>
+          <output>{share(sum === 0 ? 0 : (shares[value] ?? 0) / sum)}</output>
         </label>
       ))}
       <Acts
@@ -107,15 +108,30 @@ function Shares({ method, options, isBusy, onVote }: Props) {
 /** The best first; by buttons, so that it is done by keyboard and by thumb as well. */
 function Ranked({ options, isBusy, onVote }: Props) {
   const [order, setOrder] = useState<number[]>([]);
+  const box = useRef<HTMLDivElement>(null);
+  const focusNext = useRef<readonly string[]>([]);
+  /** Whoever pressed a button that is gone or can do no more is at the first of these that can. */
+  const become = (next: number[], ...then: string[]) => {
+    focusNext.current = then;
+    setOrder(next);
+  };
+  useEffect(() => {
+    const buttons = focusNext.current.map((name) =>
+      box.current?.querySelector<HTMLButtonElement>(`[data-act="${name}"]`),
+    );
+    focusNext.current = [];
+    buttons.find((button) => button && !button.disabled)?.focus();
+  }, [order]);
   const move = (from: number, to: number) => {
     const next = [...order];
     const [taken] = next.splice(from, 1);
     next.splice(to, 0, taken!);
-    setOrder(next);
+    const acts = [`up-${taken}`, `down-${taken}`, `unrank-${taken}`];
+    become(next, ...(to < from ? acts : acts.with(0, acts[1]!).with(1, acts[0]!)));
   };
   const left = options.flatMap((label, i) => (order.includes(i + 1) ? [] : [{ number: i + 1, label }]));
   return (
-    <div className="form">
+    <div className="form" ref={box}>
       <h3>{words.rankThem}</h3>
       <ol className="guilds-ranked">
         {order.map((number, i) => {
@@ -125,11 +141,18 @@ function Ranked({ options, isBusy, onVote }: Props) {
               <span>
                 {i + 1}. {label}
               </span>
-              <Button kind="quiet" aria-label={words.up(label)} disabled={i === 0} onClick={() => move(i, i - 1)}>
+              <Button
+                kind="quiet"
+                data-act={`up-${number}`}
+                aria-label={words.up(label)}
+                disabled={i === 0}
+                onClick={() => move(i, i - 1)}
+              >
                 <ArrowUp aria-hidden />
               </Button>
               <Button
                 kind="quiet"
+                data-act={`down-${number}`}
                 aria-label={words.down(label)}
                 disabled={i === order.length - 1}
                 onClick={() => move(i, i + 1)}
@@ -138,8 +161,14 @@ function Ranked({ options, isBusy, onVote }: Props) {
               </Button>
               <Button
                 kind="quiet"
+                data-act={`unrank-${number}`}
                 aria-label={words.unrank(label)}
-                onClick={() => setOrder(order.filter((each) => each !== number))}
+                onClick={() =>
+                  become(
+                    order.filter((each) => each !== number),
+                    `rank-${number}`,
+                  )
+                }
               >
                 <X aria-hidden />
               </Button>
@@ -149,8 +178,19 @@ function Ranked({ options, isBusy, onVote }: Props) {
       </ol>
       {left.length > 0 && (
         <div className="form-acts" role="group" aria-label={words.notRanked}>
-          {left.map(({ number, label }) => (
-            <Button key={number} onClick={() => setOrder([...order, number])}>
+          {left.map(({ number, label }, i) => (
+            <Button
+              key={number}
+              data-act={`rank-${number}`}
+              onClick={() =>
+                become(
+                  [...order, number],
+                  `rank-${(left[i + 1] ?? left[i - 1])?.number}`,
+                  `up-${number}`,
+                  `unrank-${number}`,
+                )
+              }
+            >
               {label}
             </Button>
           ))}

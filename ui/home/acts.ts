@@ -1,4 +1,5 @@
 import { type Item, Problem, problemOf } from '../client.ts';
+import { text } from '../text.ts';
 
 export type Notice = Item<'GET /v1/inbox'>;
 
@@ -17,19 +18,23 @@ const elsewhere = /^\/v1\/(?:fleet\/apply|payouts\/accounts|rollouts\/.+)$/;
 
 /** Where in these pages one sees what an act points to. */
 const pages: ReadonlyArray<[path: RegExp, to: string]> = [
+  [/^\/v1\/fleet\/apply$/, '/fleet/file'],
   [/^\/v1\/(?:machines|fleet|models|runs)(?:\/|$)/, '/fleet'],
+  [/^\/v1\/payouts\/accounts$/, '/market/desk'],
   [/^\/v1\/(?:readiness|rollouts)(?:\/|$)/, '/operations/readiness'],
   [/^\/v1\/(?:backups|schedules)(?:\/|$)/, '/operations/schedules'],
   [/^\/v1\/(?:tokens|users)(?:\/|$)/, '/operations/people'],
   [/^\/v1\/(?:drops|channels|deliveries|drop-schedules)(?:\/|$)/, '/drops'],
-  [/^\/v1\/(?:purchases|listings|payouts|disputes|refunds)(?:\/|\?|$)/, '/market/desk'],
+  [/^\/v1\/payouts$/, '/market/desk'],
   [/^\/v1\/invites(?:\/|$)/, '/guilds'],
+  [/^\/v1\/health(?:\/|$)/, '/operations'],
 ];
 
-export function pageOf({ act }: Notice): string {
+/** @returns undefined where no view shows it: then it is read from the API as it is */
+export function pageOf({ act }: Notice): string | undefined {
   const [, agentId] = /^\/v1\/agents\/([\w-]+)/.exec(act.call.path) ?? [];
   if (agentId !== undefined) return `/agents/${agentId}`;
-  return pages.find(([path]) => path.test(act.call.path))?.[1] ?? '/operations';
+  return pages.find(([path]) => path.test(act.call.path))?.[1];
 }
 
 /** Whether a press does it; else it is looked at, or done elsewhere. */
@@ -58,7 +63,7 @@ export const others: Partial<Record<Notice['kind'], (notice: Notice) => Promise<
 
 async function send(method: string, path: string, body?: object): Promise<void> {
   // The path comes with the notice, and leads nowhere but to our own API.
-  if (!path.startsWith('/v1/')) throw new Problem(0, { detail: `${path} is no call of the API` });
+  if (!path.startsWith('/v1/')) throw new Problem(0, { detail: text.problems.noCall(path) });
   const response = await fetch(path, {
     method,
     headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },

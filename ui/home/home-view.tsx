@@ -5,13 +5,14 @@ import { useId, useState } from 'react';
 import { counted, dateTime } from '../format.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Page } from '../parts/page.tsx';
-import { Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi } from '../queries.ts';
+import { useAllPages, useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { FactsDialog } from './facts.tsx';
 import { askedBy, carryOut, isPress, type Notice, others, pageOf } from './acts.ts';
 import './home.css';
 
@@ -21,18 +22,15 @@ const rank = { critical: 0, warning: 1, info: 2 } as const;
 
 /** What waits for a person: the worst first, each with the one button that settles it. */
 export function HomeView() {
-  const inbox = useApi('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
+  // All of it: the worst stands first, however old it is.
+  const inbox = useAllPages('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
   return (
     <Page
       title={words.title}
-      lead={inbox.data && inbox.data.items.length > 0 ? words.waits(inbox.data.items.length) : words.lead}
+      lead={inbox.rows && inbox.rows.length > 0 ? words.waits(inbox.rows.length, inbox.hasNextPage) : words.lead}
     >
-      <Shown
-        of={inbox}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<AllWell since={inbox.data?.clearSince ?? null} />}
-      >
-        {({ items }) => (
+      <Listed of={inbox} empty={<AllWell />}>
+        {(items) => (
           <ul className="home-list" aria-label={words.title}>
             {items
               .toSorted((a, b) => rank[a.severity] - rank[b.severity] || b.openedAt.localeCompare(a.openedAt))
@@ -41,12 +39,13 @@ export function HomeView() {
               ))}
           </ul>
         )}
-      </Shown>
+      </Listed>
     </Page>
   );
 }
 
-function AllWell({ since }: { since: string | null }) {
+function AllWell() {
+  const since = useApi('GET /v1/inbox', { query: { limit: 1 } }).data?.clearSince ?? null;
   const reflections = useApi('GET /v1/reflections', { query: { limit: 1 } });
   const last = reflections.data?.items[0];
   return (
@@ -77,12 +76,16 @@ function NoticeCard({ notice }: { notice: Notice }) {
     mutationFn: (by: (of: Notice) => Promise<void>) => by(notice),
     onSuccess: async () => {
       toasts.done(words.done(title));
+      // Its button goes with it: whoever pressed it goes on from the view, not from the top of the page.
+      document.getElementById('content')?.focus({ preventScroll: true });
       await queries.invalidateQueries({ queryKey: ['GET /v1/inbox'] });
     },
     onError: toasts.failed,
   });
   const other = others[kind];
   const asked = askedBy(notice);
+  const page = pageOf(notice);
+  const [isLooking, setLooking] = useState(false);
   const button = words.acts[kind] ?? (isPress(notice) ? words.doIt : words.look);
   return (
     <li className="panel home-notice" data-severity={severity}>
@@ -113,8 +116,12 @@ function NoticeCard({ notice }: { notice: Notice }) {
             >
               {button}
             </Button>
+          ) : page === undefined ? (
+            <Button kind="main" aria-describedby={id} onClick={() => setLooking(true)}>
+              {button}
+            </Button>
           ) : (
-            <Link to={pageOf(notice)} className="button" data-kind="main" aria-describedby={id}>
+            <Link to={page} className="button" data-kind="main" aria-describedby={id}>
               {button}
             </Link>
           )}
@@ -131,6 +138,7 @@ function NoticeCard({ notice }: { notice: Notice }) {
             <code>{act.command}</code>
           </p>
         </details>
+        {isLooking && <FactsDialog path={act.call.path} title={title} onClose={() => setLooking(false)} />}
       </article>
     </li>
   );

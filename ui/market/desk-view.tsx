@@ -3,16 +3,17 @@ import { type Item, type Thing } from '../client.ts';
 import { money } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { useDecision } from '../parts/decision.ts';
+import { useDecision, useDecisions } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { AreaField, Choices, SelectField, TextField } from '../parts/fields.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Failed, Shown } from '../parts/states.tsx';
+import { Empty, Failed, Loading, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useAllPages, useApi, usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { MarketTabs } from './market-tabs.tsx';
@@ -40,15 +41,16 @@ export function DeskView() {
 
 function Earned() {
   const me = useMe();
-  const accounts = useApi('GET /v1/ledger/accounts', { query: { limit: 200 } });
+  const accounts = useAllPages('GET /v1/ledger/accounts', { query: { limit: 200 } });
   const own = (kind: Account['kind']) =>
-    accounts.data?.items.filter((account) => account.kind === kind && account.holder === me?.userId) ?? [];
+    accounts.rows?.filter((account) => account.kind === kind && account.holder === me?.userId) ?? [];
   // Who runs the marketplace sees its pool; nobody else's accounts hold it.
-  const pool = accounts.data?.items.filter(({ kind }) => kind === 'blessings') ?? [];
+  const pool = accounts.rows?.filter(({ kind }) => kind === 'blessings') ?? [];
   const told = (list: Account[]) =>
     list.map(({ balance, currency }) => money({ amount: balance, currency })).join(' · ') || '–';
   if (accounts.error) return <Failed error={accounts.error} onAgain={() => void accounts.refetch()} />;
-  if (accounts.data === undefined) return null;
+  // Of some of the accounts a sum would be wrong.
+  if (!accounts.isWhole) return <Loading />;
   return (
     <Figures
       of={[
@@ -62,7 +64,7 @@ function Earned() {
 }
 
 function Listings({ may }: { may: boolean }) {
-  const listings = useApi('GET /v1/listings', { query: { mine: 'true', limit: 200 } });
+  const listings = usePages('GET /v1/listings', { query: { mine: 'true', limit: 200 } });
   const toasts = useToasts();
   const [isNew, setNew] = useState(false);
   const touches = ['GET /v1/listings', 'GET /v1/listings/{id}'] as const;
@@ -83,12 +85,8 @@ function Listings({ may }: { may: boolean }) {
         )
       }
     >
-      <Shown
-        of={listings}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<Empty title={words.noListings}>{words.noListingsText}</Empty>}
-      >
-        {({ items }) => (
+      <Listed of={listings} empty={<Empty title={words.noListings}>{words.noListingsText}</Empty>}>
+        {(items) => (
           <Table
             caption={words.myListings}
             rows={items}
@@ -131,14 +129,14 @@ function Listings({ may }: { may: boolean }) {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
       <ConfirmDialog
         title={words.retireTitle(retiring?.title ?? '')}
         isOpen={retiring !== undefined}
         onClose={() => setRetiring(undefined)}
         act={words.retire}
         kind="danger"
-        disabled={retire.isPending}
+        isPending={retire.isPending}
         onAct={() => {
           if (retiring) retire.mutate(of(retiring), { ...told, onSuccess: () => setRetiring(undefined) });
         }}
@@ -187,7 +185,8 @@ function NewListing({ onClose }: { onClose: () => void }) {
       title={words.newListing}
       onClose={onClose}
       act={words.draft}
-      disabled={draft.isPending || amount === undefined || sold.length === 0 || !packages.data?.items.length}
+      isPending={draft.isPending}
+      disabled={amount === undefined || sold.length === 0 || !packages.data?.items.length}
       onAct={press}
     >
       <Shown of={packages} isEmpty={({ items }) => items.length === 0} empty={<p>{words.noPackages}</p>}>
@@ -266,12 +265,13 @@ function NewListing({ onClose }: { onClose: () => void }) {
 }
 
 function Sales({ may }: { may: boolean }) {
-  const sales = useApi('GET /v1/purchases', { query: { as: 'seller', limit: 100 } });
+  const sales = usePages('GET /v1/purchases', { query: { as: 'seller', limit: 100 } });
   const [refunding, setRefunding] = useState<Purchase>();
+  const decisions = useDecisions();
   return (
     <Section title={words.sales}>
-      <Shown of={sales} isEmpty={({ items }) => items.length === 0} empty={<Empty title={words.noSales} />}>
-        {({ items }) => (
+      <Listed of={sales} empty={<Empty title={words.noSales} />}>
+        {(items) => (
           <Table
             caption={words.sales}
             rows={items}
@@ -300,8 +300,8 @@ function Sales({ may }: { may: boolean }) {
             ]}
           />
         )}
-      </Shown>
-      {refunding && <RefundDialog sale={refunding} onClose={() => setRefunding(undefined)} />}
+      </Listed>
+      {refunding && <RefundDialog sale={refunding} decisions={decisions} onClose={() => setRefunding(undefined)} />}
     </Section>
   );
 }
@@ -320,21 +320,30 @@ function Split({ sale: { split, price } }: { sale: Purchase }) {
   );
 }
 
-function RefundDialog({ sale, onClose }: { sale: Purchase; onClose: () => void }) {
+interface RefundProps {
+  sale: Purchase;
+  decisions: ReturnType<typeof useDecisions>;
+  onClose: () => void;
+}
+
+function RefundDialog({ sale, decisions, onClose }: RefundProps) {
   const left = sale.price.amount - sale.refunded;
   const [amount, setAmount] = useState('');
   const [reason, setReason] = useState('');
   const refund = useWrite('POST /v1/purchases/{id}/refunds', {
     touches: ['GET /v1/purchases', 'GET /v1/refunds', 'GET /v1/ledger/accounts'],
   });
-  const decision = useDecision();
   const toasts = useToasts();
   const part = amount === '' ? undefined : minorUnits(amount, sale.price.currency);
   const press = () => {
     const body = { reason, ...(part === undefined ? {} : { amount: part }) };
+    const decision = [sale.id, body, sale.refunded];
     refund.mutate(
-      { path: { id: sale.id }, body, options: { idempotencyKey: decision.keyFor([sale.id, body]) } },
+      { path: { id: sale.id }, body, options: { idempotencyKey: decisions.keyFor(decision) } },
       {
+        onError: ({ status }) => {
+          if (status >= 400 && status < 500) decisions.refused(decision);
+        },
         onSuccess: () => {
           toasts.done(words.refundMade);
           onClose();
@@ -348,7 +357,8 @@ function RefundDialog({ sale, onClose }: { sale: Purchase; onClose: () => void }
       onClose={onClose}
       act={words.refundNow}
       kind="danger"
-      disabled={refund.isPending || reason.trim() === '' || (amount !== '' && part === undefined)}
+      isPending={refund.isPending}
+      disabled={reason.trim() === '' || (amount !== '' && part === undefined)}
       onAct={press}
     >
       <div className="form">
@@ -378,15 +388,11 @@ function RefundDialog({ sale, onClose }: { sale: Purchase; onClose: () => void }
 }
 
 function Refunds() {
-  const refunds = useApi('GET /v1/refunds', { query: { limit: 50 } });
+  const refunds = usePages('GET /v1/refunds', { query: { limit: 50 } });
   return (
     <Section title={words.refunds}>
-      <Shown
-        of={refunds}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noRefunds}</p>}
-      >
-        {({ items }) => (
+      <Listed of={refunds} empty={<p className="faint">{words.noRefunds}</p>}>
+        {(items) => (
           <Table
             caption={words.refunds}
             rows={items}
@@ -399,21 +405,66 @@ function Refunds() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }
 
+/** Where a creator is paid; left empty: by hand. */
+function PayoutAccount() {
+  const me = useMe();
+  const [userId, setUserId] = useState('');
+  const [account, setAccount] = useState('');
+  const toasts = useToasts();
+  const set = useWrite('POST /v1/payouts/accounts', { touches: ['GET /v1/payouts', 'GET /v1/inbox'] });
+  const whose = userId === '' ? me?.userId : userId.trim();
+  return (
+    <details>
+      <summary>{words.account}</summary>
+      <div className="form">
+        <TextField
+          label={words.creator}
+          hint={words.creatorHint}
+          value={userId}
+          maxLength={60}
+          onChange={(event) => setUserId(event.target.value)}
+        />
+        <TextField
+          label={words.accountId}
+          hint={words.accountHint}
+          value={account}
+          maxLength={70}
+          onChange={(event) => setAccount(event.target.value)}
+          error={set.error?.message}
+        />
+        <div className="form-acts">
+          <Button
+            disabled={whose === undefined || set.isPending}
+            onClick={() =>
+              set.mutate(
+                {
+                  query: {},
+                  body: { userId: whose!, provider: 'stripe', account: account.trim() === '' ? null : account.trim() },
+                },
+                { onSuccess: () => toasts.done(account.trim() === '' ? words.paidByHand : words.paidThere) },
+              )
+            }
+          >
+            {words.setAccount}
+          </Button>
+        </div>
+      </div>
+    </details>
+  );
+}
+
 function Payouts() {
-  const payouts = useApi('GET /v1/payouts', { query: { limit: 50 } });
+  const may = useMay('operator');
+  const payouts = usePages('GET /v1/payouts', { query: { limit: 50 } });
   return (
     <Section title={words.payouts}>
-      <Shown
-        of={payouts}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noPayouts}</p>}
-      >
-        {({ items }) => (
+      <Listed of={payouts} empty={<p className="faint">{words.noPayouts}</p>}>
+        {(items) => (
           <Table
             caption={words.payouts}
             rows={items}
@@ -426,7 +477,8 @@ function Payouts() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
+      {may && <PayoutAccount />}
     </Section>
   );
 }

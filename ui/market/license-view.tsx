@@ -77,7 +77,7 @@ function Download({ id }: { id: string }) {
 
 /** Each use under an id of its own; the same id again is the same use. */
 function Redeem({ license }: { license: Thing<'License'> }) {
-  const [redemptionId, setId] = useState('use-1');
+  const [redemptionId, setId] = useState(newKey);
   const toasts = useToasts();
   const redeem = useWrite('POST /v1/licenses/{id}/redeem', { touches: ['GET /v1/licenses/{id}', 'GET /v1/licenses'] });
   const press = () =>

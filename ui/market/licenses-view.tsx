@@ -1,25 +1,68 @@
 import { Link } from '@tanstack/react-router';
+import { money } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
-import { Page } from '../parts/page.tsx';
-import { Empty, Shown } from '../parts/states.tsx';
+import { Listed } from '../parts/listed.tsx';
+import { Page, Section } from '../parts/page.tsx';
+import { Empty, Failed } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
-import { useApi } from '../queries.ts';
+import { useApi, usePages } from '../queries.ts';
+import { useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { MarketTabs } from './market-tabs.tsx';
 import './market.css';
 
 const words = text.market;
 
+const underWay = ['pending', 'authorized', 'captured'] as const;
+
+/** What was bought and is not settled, so that nobody buys it twice. */
+function OpenPurchases() {
+  const me = useMe();
+  const of = underWay.map((state) => ({ query: { as: 'buyer', state, limit: 50 } as const }));
+  const [pending, authorized, captured] = [
+    useApi('GET /v1/purchases', of[0]!),
+    useApi('GET /v1/purchases', of[1]!),
+    useApi('GET /v1/purchases', of[2]!),
+  ];
+  const all = [pending, authorized, captured];
+  const failed = all.find(({ error, data }) => error && data === undefined);
+  const rows = all.flatMap(({ data }) => data?.items ?? []).filter(({ buyer }) => buyer === me?.userId);
+  if (failed?.error) return <Failed error={failed.error} onAgain={() => void failed.refetch()} />;
+  if (rows.length === 0) return null;
+  return (
+    <Section title={words.openPurchases}>
+      <Table
+        caption={words.openPurchases}
+        rows={rows}
+        keyOf={({ id }) => id}
+        columns={[
+          {
+            title: words.offer,
+            cell: ({ listingId, packageId }) => (
+              <Link to="/market/$listingId" params={{ listingId }}>
+                {packageId.slice(0, 12)}
+              </Link>
+            ),
+          },
+          { title: words.price, cell: ({ price }) => money(price), isNumber: true },
+          { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
+          { title: words.when, cell: ({ createdAt }) => <Time at={createdAt} /> },
+        ]}
+      />
+    </Section>
+  );
+}
+
 /** What the reader holds. */
 export function LicensesView() {
-  const licenses = useApi('GET /v1/licenses', { query: { as: 'holder', limit: 200 } });
+  const licenses = usePages('GET /v1/licenses', { query: { as: 'holder', limit: 200 } });
   return (
     <Page title={words.licenses} lead={words.licensesLead}>
       <MarketTabs />
-      <Shown
+      <OpenPurchases />
+      <Listed
         of={licenses}
-        isEmpty={({ items }) => items.length === 0}
         empty={
           <Empty title={words.noLicenses}>
             <p>
@@ -28,7 +71,7 @@ export function LicensesView() {
           </Empty>
         }
       >
-        {({ items }) => (
+        {(items) => (
           <Table
             caption={words.licenses}
             rows={items}
@@ -62,7 +105,7 @@ export function LicensesView() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Page>
   );
 }

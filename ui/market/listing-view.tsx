@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Item, Thing } from '../client.ts';
@@ -9,8 +10,8 @@ import { Choices } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
-import { useMay } from '../shell/me.ts';
+import { apiQuery, useAllPages, useApi, useWrite } from '../queries.ts';
+import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
 import './market.css';
 
@@ -56,20 +57,40 @@ function Offer({ offer }: { offer: Thing<'Listing'> }) {
           </dl>
         </Section>
       </div>
-      {state === 'listed' && <Buy offer={offer} />}
+      <Buying offer={offer} />
     </div>
   );
 }
 
-function Buy({ offer }: { offer: Thing<'Listing'> }) {
+/** How it is bought, or how far that is: whoever comes back finds the purchase that is not settled, and no second one is begun unseen. */
+function Buying({ offer }: { offer: Thing<'Listing'> }) {
+  const [begun, setBegun] = useState<string>();
+  const queries = useQueryClient();
+  const me = useMe();
+  const own = useApi('GET /v1/purchases', { query: { as: 'buyer', listingId: offer.id, limit: 50 } });
+  const unsettled = own.data?.items.find(({ buyer, state }) => buyer === me?.userId && open.includes(state));
+  // It stays in sight when it is settled, too.
+  if (begun === undefined && unsettled !== undefined) setBegun(unsettled.id);
+  if (begun !== undefined) return <Bought purchaseId={begun} onAgain={() => setBegun(undefined)} />;
+  if (offer.state !== 'listed') return null;
+  const begin = (purchase: Thing<'Purchase'>) => {
+    // Its row may come a moment after the answer.
+    queries.setQueryData(apiQuery('GET /v1/purchases/{id}', { path: { id: purchase.id } }).queryKey, purchase);
+    setBegun(purchase.id);
+  };
+  return <Shown of={own}>{() => <Buy offer={offer} onBegun={begin} />}</Shown>;
+}
+
+function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: Thing<'Purchase'>) => void }) {
   const kinds = useApi('GET /v1/license-kinds', {});
-  const credits = useApi('GET /v1/ledger/accounts', { query: { kind: 'credits', currency: offer.price.currency } });
+  const credits = useAllPages('GET /v1/ledger/accounts', {
+    query: { kind: 'credits', currency: offer.price.currency, limit: 200 },
+  });
   const me = useApi('GET /v1/me', {});
   const providers = useApi('GET /v1/payments/providers', {});
   const hasCards = providers.data?.items.some(({ id }) => id === 'stripe') ?? false;
   const [kind, setKind] = useState(offer.kinds[0] ?? '');
   const [payment, setPayment] = useState<Payment>('credits');
-  const [openId, setOpenId] = useState<string>();
   const decision = useDecision();
   const toasts = useToasts();
   const may = useMay('member');
@@ -77,8 +98,9 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
     touches: ['GET /v1/licenses', 'GET /v1/purchases', 'GET /v1/ledger/accounts'],
   });
   // Who has no account has nothing; until both are read, nothing is said of it.
-  const isKnown = credits.data !== undefined && me.data !== undefined;
-  const balance = credits.data?.items.find(({ holder }) => holder === me.data?.userId)?.balance ?? 0;
+  const account = credits.rows?.find(({ holder }) => holder === me.data?.userId);
+  const isKnown = me.data !== undefined && (credits.isWhole || account !== undefined);
+  const balance = account?.balance ?? 0;
   const byCredits = isKnown
     ? words.credits(money({ amount: balance, currency: offer.price.currency }))
     : words.creditsAtOnce;
@@ -91,13 +113,12 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
       {
         onSuccess: (purchase) => {
           decision.made();
-          setOpenId(purchase.id);
+          onBegun(purchase as Thing<'Purchase'>);
         },
         onError: toasts.failed,
       },
     );
   };
-  if (openId !== undefined) return <Bought purchaseId={openId} />;
   return (
     <section className="panel market-buy" aria-labelledby="market-buy">
       <h2 id="market-buy">{words.buyTitle}</h2>
@@ -125,6 +146,7 @@ function Buy({ offer }: { offer: Thing<'Listing'> }) {
         />
       )}
       {!hasCards && <p className="soft">{byCredits}</p>}
+      {providers.error && <p className="faint">{words.noProviders(providers.error.message)}</p>}
       <Button kind="main" disabled={!may || buy.isPending || kind === ''} onClick={press}>
         {buy.isPending ? words.buying : words.buyFor(money(offer.price))}
       </Button>
@@ -143,17 +165,25 @@ function KindText({ id, kind }: { id: string; kind: Item<'GET /v1/license-kinds'
 }
 
 const open = ['pending', 'authorized', 'captured'];
+/** At one each two seconds. */
+const mostMisses = 30;
 
 /** What came of it; by a card it goes on at the provider. */
-function Bought({ purchaseId }: { purchaseId: string }) {
+function Bought({ purchaseId, onAgain }: { purchaseId: string; onAgain: () => void }) {
+  const toasts = useToasts();
+  const cancel = useWrite('POST /v1/purchases/{id}/cancel', {
+    touches: ['GET /v1/purchases/{id}', 'GET /v1/purchases'],
+  });
   const purchase = useApi(
     'GET /v1/purchases/{id}',
     { path: { id: purchaseId } },
     { everyMs: 2_000, isOver: ({ state }) => !open.includes(state) },
   );
+  // What was asked for has its row a moment later; where it never comes, that is said.
+  const isYetToCome = purchase.error?.status === 404 && purchase.errorUpdateCount <= mostMisses;
   return (
     <section className="panel market-buy" aria-live="polite">
-      <Shown of={purchase}>
+      <Shown of={isYetToCome ? { ...purchase, error: null } : purchase}>
         {({ state, licenseId, payUrl, reason, price }) => (
           <>
             <p>
@@ -178,11 +208,19 @@ function Bought({ purchaseId }: { purchaseId: string }) {
                     {words.payAtProvider}
                   </a>
                 )}
+                {payUrl && (
+                  <Button
+                    disabled={cancel.isPending}
+                    onClick={() => cancel.mutate({ path: { id: purchaseId }, body: null }, { onError: toasts.failed })}
+                  >
+                    {words.cancelPurchase}
+                  </Button>
+                )}
               </>
             )}
             {!open.includes(state) && state !== 'completed' && (
               <p>
-                <Badge tone="bad">{words.notBought}</Badge> {reason}
+                <Badge tone="bad">{words.notBought}</Badge> {reason} <Button onClick={onAgain}>{text.app.again}</Button>
               </p>
             )}
           </>

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AudioLines, Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
 import { useEffect, useMemo, useState } from 'react';
 import { call } from '../client.ts';
+import { keep, kept } from '../kept.ts';
 import { onEvent } from '../live.ts';
 import { Button } from '../parts/button.tsx';
 import { SelectField } from '../parts/fields.tsx';
@@ -19,9 +20,9 @@ const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matche
 
 /** Reflections and drops, told as they come, over whatever view is open; closed until somebody asks for it. */
 export function NarrationOverlay() {
-  const [isOpen, setOpen] = useState(() => localStorage.getItem('soulfra.narration') === 'open');
+  const [isOpen, setOpen] = useState(() => kept('soulfra-narration') === 'open');
   const turn = (open: boolean) => {
-    localStorage.setItem('soulfra.narration', open ? 'open' : 'closed');
+    keep('soulfra-narration', open ? 'open' : 'closed');
     setOpen(open);
   };
   if (isOpen) return <Narrator onClose={() => turn(false)} />;
@@ -33,7 +34,7 @@ export function NarrationOverlay() {
 }
 
 function Narrator({ onClose }: { onClose: () => void }) {
-  const { lines, isRead } = useLines();
+  const { lines, isRead, error } = useLines();
   const [followed, setFollowed] = useState('');
   const [isPaused, setPaused] = useState(prefersStill);
   const [isSpoken, setSpoken] = useState(false);
@@ -61,11 +62,11 @@ function Narrator({ onClose }: { onClose: () => void }) {
             <p className="narration-text">{line.text}</p>
           </>
         ) : (
-          <p className="soft">{isRead ? words.nothing : text.states.loading}</p>
+          <p className="soft">{isRead ? words.nothing : error ? error.message : text.states.loading}</p>
         )}
       </div>
       <div className="narration-acts">
-        <Button onClick={() => setPaused(!isPaused)} aria-pressed={isPaused}>
+        <Button onClick={() => setPaused(!isPaused)}>
           {isPaused ? <Play aria-hidden /> : <Pause aria-hidden />} {isPaused ? words.goOn : words.pause}
         </Button>
         {canSpeak && (
@@ -81,7 +82,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
             label={words.speed}
             value={String(speed)}
             onChange={(event) => setSpeed(Number(event.target.value))}
-            options={speeds.map((value) => ({ value: String(value), label: `${value} ×` }))}
+            options={speeds.map((value) => ({ value: String(value), label: `${value.toLocaleString()} ×` }))}
           />
           <SelectField
             label={words.follow}
@@ -108,7 +109,7 @@ function Narrator({ onClose }: { onClose: () => void }) {
 }
 
 /** What there is to tell: the last ones, then what events bring. */
-function useLines(): { lines: readonly Line[]; isRead: boolean } {
+function useLines(): { lines: readonly Line[]; isRead: boolean; error: Error | null } {
   const client = useQueryClient();
   const latest = useQuery({
     queryKey: ['narration'],
@@ -142,7 +143,7 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
       return joined(told, found);
     },
   });
-  const { data, refetch } = latest;
+  const { data, error, refetch } = latest;
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isOld = false;
@@ -164,7 +165,7 @@ function useLines(): { lines: readonly Line[]; isRead: boolean } {
       clearTimeout(timer);
     };
   }, [refetch]);
-  return { lines: data ?? none, isRead: data !== undefined };
+  return { lines: data ?? none, isRead: data !== undefined, error };
 }
 
 interface Telling {
@@ -201,9 +202,17 @@ function useTold(lines: readonly Line[], { followed, isPaused, isSpoken, speed }
     const utterance = new SpeechSynthesisUtterance(`${line.agentName}. ${line.text}`);
     utterance.rate = speed;
     utterance.addEventListener('end', goOn);
+    // Without a voice, or not allowed to speak: it is told all the same.
+    const goOnInTime = () => {
+      timer = setTimeout(goOn, readingMs(line.text, speed));
+    };
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    utterance.addEventListener('error', goOnInTime);
     speechSynthesis.speak(utterance);
     return () => {
+      clearTimeout(timer);
       utterance.removeEventListener('end', goOn);
+      utterance.removeEventListener('error', goOnInTime);
       speechSynthesis.cancel();
     };
   }, [told, way, isPaused, speed]);

@@ -1,11 +1,12 @@
 import { count } from '../format.ts';
 import { Badge, toneOf } from '../parts/badge.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
-import { useApi } from '../queries.ts';
+import { useApi, usePages } from '../queries.ts';
 import { text } from '../text.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 
@@ -67,15 +68,11 @@ export function HealthView() {
 }
 
 function Changes() {
-  const changes = useApi('GET /v1/health/changes', { query: { limit: 20 } }, { everyMs: 30_000 });
+  const changes = usePages('GET /v1/health/changes', { query: { limit: 20 } }, { everyMs: 30_000 });
   return (
     <Section title={words.changes}>
-      <Shown
-        of={changes}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noChanges}</p>}
-      >
-        {({ items }) => (
+      <Listed of={changes} empty={<p className="faint">{words.noChanges}</p>}>
+        {(items) => (
           <Table
             caption={words.changes}
             rows={items}
@@ -88,18 +85,18 @@ function Changes() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }
 
 function Told() {
-  const told = useApi('GET /v1/notifications', { query: { limit: 20 } });
+  const told = usePages('GET /v1/notifications', { query: { limit: 20 } });
   if (told.error?.status === 403) return null;
   return (
     <Section title={words.told}>
-      <Shown of={told} isEmpty={({ items }) => items.length === 0} empty={<p className="faint">{words.nobodyTold}</p>}>
-        {({ items }) => (
+      <Listed of={told} empty={<p className="faint">{words.nobodyTold}</p>}>
+        {(items) => (
           <Table
             caption={words.told}
             rows={items}
@@ -114,7 +111,7 @@ function Told() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }

@@ -3,15 +3,16 @@ import type { Item } from '../client.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { SelectField, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { NewToken } from './new-token.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
 const words = text.operations;
@@ -33,7 +34,7 @@ export function PeopleView() {
 type User = Item<'GET /v1/users'>;
 
 function Users() {
-  const users = useApi('GET /v1/users', { query: { limit: 100 } });
+  const users = usePages('GET /v1/users', { query: { limit: 100 } });
   const [isNew, setNew] = useState(false);
   const [removed, setRemoved] = useState<User>();
   const toasts = useToasts();
@@ -49,8 +50,8 @@ function Users() {
         </Button>
       }
     >
-      <Shown of={users} isEmpty={({ items }) => items.length === 0} empty={<p className="faint">{words.noUsers}</p>}>
-        {({ items }) => (
+      <Listed of={users} empty={<p className="faint">{words.noUsers}</p>}>
+        {(items) => (
           <Table
             caption={words.users}
             rows={items}
@@ -71,21 +72,15 @@ function Users() {
                   state === 'deleted' ? (
                     role
                   ) : (
-                    <select
-                      className="field"
-                      aria-label={words.roleOf(name)}
-                      value={role}
-                      onChange={(event) =>
-                        change.mutate(
-                          { path: { id }, body: { role: event.target.value as Given } },
-                          { onError: toasts.failed },
-                        )
+                    <RoleChange
+                      key={role}
+                      name={name}
+                      role={role}
+                      isBusy={change.isPending}
+                      onGive={(next) =>
+                        change.mutate({ path: { id }, body: { role: next } }, { onError: toasts.failed })
                       }
-                    >
-                      {given.map((each) => (
-                        <option key={each}>{each}</option>
-                      ))}
-                    </select>
+                    />
                   ),
               },
               {
@@ -100,7 +95,7 @@ function Users() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
       {isNew && <NewUser onClose={() => setNew(false)} />}
       <ConfirmDialog
         title={words.removeTitle(removed?.name ?? '')}
@@ -108,7 +103,7 @@ function Users() {
         onClose={() => setRemoved(undefined)}
         act={words.remove}
         kind="danger"
-        disabled={remove.isPending}
+        isPending={remove.isPending}
         onAct={() => {
           if (removed)
             remove.mutate(
@@ -123,6 +118,39 @@ function Users() {
   );
 }
 
+interface RoleProps {
+  name: string;
+  role: string;
+  isBusy: boolean;
+  onGive: (role: Given) => void;
+}
+
+/** Chosen first, given by a press: a list that is gone through by keyboard gives nobody what lies on the way. */
+function RoleChange({ name, role, isBusy, onGive }: RoleProps) {
+  const [chosen, setChosen] = useState(role);
+  return (
+    <span className="form-acts">
+      <select
+        className="field"
+        aria-label={words.roleOf(name)}
+        value={chosen}
+        onChange={(event) => setChosen(event.target.value)}
+      >
+        {given.map((each) => (
+          <option key={each} value={each}>
+            {words.roles[each]}
+          </option>
+        ))}
+      </select>
+      {chosen !== role && (
+        <Button disabled={isBusy} aria-label={words.of(words.giveRole, name)} onClick={() => onGive(chosen as Given)}>
+          {words.giveRole}
+        </Button>
+      )}
+    </span>
+  );
+}
+
 function NewUser({ onClose }: { onClose: () => void }) {
   const [address, setAddress] = useState('');
   const [role, setRole] = useState<Given>('member');
@@ -132,7 +160,8 @@ function NewUser({ onClose }: { onClose: () => void }) {
       title={words.inviteUser}
       onClose={onClose}
       act={words.inviteUser}
-      disabled={invite.isPending || address === ''}
+      isPending={invite.isPending}
+      disabled={address === ''}
       onAct={() => invite.mutate({ body: { address, role } }, { onSuccess: onClose })}
     >
       <div className="form">
@@ -148,7 +177,7 @@ function NewUser({ onClose }: { onClose: () => void }) {
           label={words.role}
           value={role}
           onChange={(event) => setRole(event.target.value as Given)}
-          options={given.map((value) => ({ value, label: value }))}
+          options={given.map((value) => ({ value, label: words.roles[value] }))}
         />
       </div>
     </ConfirmDialog>
@@ -157,14 +186,17 @@ function NewUser({ onClose }: { onClose: () => void }) {
 
 function Tokens() {
   const me = useMe();
-  const tokens = useApi('GET /v1/tokens', { query: { limit: 100 } });
+  const tokens = usePages('GET /v1/tokens', { query: { limit: 100 } });
   const toasts = useToasts();
   const end = useWrite('DELETE /v1/tokens/{id}', { touches: ['GET /v1/tokens'] });
+  const [own, setOwn] = useState<string>();
+  const [isNew, setNew] = useState(false);
   return (
-    <Section title={words.tokens}>
+    <Section title={words.tokens} acts={<Button onClick={() => setNew(true)}>{words.newToken}</Button>}>
+      {isNew && <NewToken onClose={() => setNew(false)} />}
       <p className="soft">{words.tokensText}</p>
-      <Shown of={tokens} isEmpty={({ items }) => items.length === 0} empty={<p className="faint">{words.noTokens}</p>}>
-        {({ items }) => (
+      <Listed of={tokens} empty={<p className="faint">{words.noTokens}</p>}>
+        {(items) => (
           <Table
             caption={words.tokens}
             rows={items}
@@ -182,7 +214,7 @@ function Tokens() {
                 title: words.tokenKind,
                 cell: ({ kind, service }) => (service === null ? words.tokenKinds[kind] : words.ofService(service)),
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roles[role] },
               { title: words.lastUsed, cell: ({ usedAt }) => (usedAt === null ? '–' : <Time at={usedAt} />) },
               {
                 title: words.ends,
@@ -203,7 +235,9 @@ function Tokens() {
                       kind="danger"
                       aria-label={words.of(words.endToken, name || id)}
                       disabled={end.isPending}
-                      onClick={() => end.mutate({ path: { id } }, { onError: toasts.failed })}
+                      onClick={() =>
+                        id === me?.tokenId ? setOwn(id) : end.mutate({ path: { id } }, { onError: toasts.failed })
+                      }
                     >
                       {words.endToken}
                     </Button>
@@ -212,7 +246,21 @@ function Tokens() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
+      <ConfirmDialog
+        title={words.endOwn}
+        isOpen={own !== undefined}
+        onClose={() => setOwn(undefined)}
+        act={words.endToken}
+        kind="danger"
+        isPending={end.isPending}
+        onAct={() => {
+          if (own !== undefined)
+            end.mutate({ path: { id: own } }, { onSuccess: () => setOwn(undefined), onError: toasts.failed });
+        }}
+      >
+        <p>{words.endOwnText}</p>
+      </ConfirmDialog>
     </Section>
   );
 }

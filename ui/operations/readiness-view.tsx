@@ -1,13 +1,16 @@
+import { useState } from 'react';
 import type { Item, Thing } from '../client.ts';
 import { count } from '../format.ts';
 import { Badge, StateBadge, type Tone } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { ConfirmDialog } from '../parts/dialog.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Meter } from '../parts/meter.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
@@ -15,11 +18,11 @@ import { OperationsTabs } from './operations-tabs.tsx';
 const words = text.operations;
 const tones: Record<string, Tone> = { critical: 'bad', high: 'bad', medium: 'warn', low: 'plain', unknown: 'info' };
 const order = ['critical', 'high', 'medium', 'low', 'unknown'];
-const mostShown = 100;
+const shownAtOnce = 100;
 
 /** What stands between the fleet and production, and how far the roll-outs are that mend it. */
 export function ReadinessView() {
-  const runs = useApi('GET /v1/readiness/runs', { query: { state: 'done', limit: 1 } });
+  const runs = useApi('GET /v1/readiness/runs', { query: { state: 'done', limit: 1 } }, { everyMs: 60_000 });
   const isAssessed = (runs.data?.items.length ?? 0) > 0;
   const readiness = useApi('GET /v1/readiness', {}, { enabled: isAssessed });
   return (
@@ -47,6 +50,7 @@ function Report({ report: { verdict, findings, accepted } }: { report: Thing<'Re
   const open = findings
     .filter((finding) => finding.accepted === null)
     .toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+  const [most, setMost] = useState(shownAtOnce);
   return (
     <Section title={words.report}>
       <p role="status">
@@ -59,10 +63,10 @@ function Report({ report: { verdict, findings, accepted } }: { report: Thing<'Re
         <Empty title={words.noFindings} />
       ) : (
         <ul className="panel rows">
-          {open.slice(0, mostShown).map(({ fingerprint, severity, rule, subject, place, evidence, mend }) => (
+          {open.slice(0, most).map(({ fingerprint, severity, rule, subject, place, evidence, mend }) => (
             <li key={fingerprint}>
               <p>
-                <Badge tone={tones[severity] ?? 'plain'}>{severity}</Badge> <strong>{subject}</strong>{' '}
+                <Badge tone={tones[severity] ?? 'plain'}>{words.severities[severity]}</Badge> <strong>{subject}</strong>{' '}
                 <span className="faint">{rule}</span>
               </p>
               <p className="said soft">{evidence}</p>
@@ -76,36 +80,37 @@ function Report({ report: { verdict, findings, accepted } }: { report: Thing<'Re
           ))}
         </ul>
       )}
+      {open.length > most && (
+        <p>
+          <Button onClick={() => setMost(most + shownAtOnce)}>{text.states.more}</Button>
+        </p>
+      )}
     </Section>
   );
 }
 
-type Listed = Item<'GET /v1/rollouts'>;
+type Rollout = Item<'GET /v1/rollouts'>;
 
 function Rollouts() {
-  const rollouts = useApi('GET /v1/rollouts', { query: { limit: 10 } }, { everyMs: 10_000 });
+  const rollouts = usePages('GET /v1/rollouts', { query: { limit: 10 } }, { everyMs: 10_000 });
   return (
     <Section title={words.rollouts}>
-      <Shown
-        of={rollouts}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noRollouts}</p>}
-      >
-        {({ items }) => (
+      <Listed of={rollouts} empty={<p className="faint">{words.noRollouts}</p>}>
+        {(items) => (
           <ul className="cards">
             {items.map((rollout) => (
               <RolloutCard key={rollout.id} listed={rollout} />
             ))}
           </ul>
         )}
-      </Shown>
+      </Listed>
     </Section>
   );
 }
 
 const acts = { running: ['pause', 'rollback'], paused: ['resume', 'rollback'], held: ['resume', 'rollback'] } as const;
 
-function RolloutCard({ listed }: { listed: Listed }) {
+function RolloutCard({ listed }: { listed: Rollout }) {
   const rollout = useApi('GET /v1/rollouts/{id}', { path: { id: listed.id } }, { everyMs: 10_000 });
   const may = useMay('operator');
   const toasts = useToasts();
@@ -114,6 +119,7 @@ function RolloutCard({ listed }: { listed: Listed }) {
   const resume = useWrite('POST /v1/rollouts/{id}/resume', { touches });
   const rollback = useWrite('POST /v1/rollouts/{id}/rollback', { touches });
   const writes = { pause, resume, rollback };
+  const [isAsked, setAsked] = useState(false);
   const packages = rollout.data?.packages ?? [];
   const over = packages.filter(({ state }) => state === 'done' || state === 'skipped').length;
   const here: ReadonlyArray<keyof typeof writes> = acts[listed.state as keyof typeof acts] ?? [];
@@ -146,12 +152,29 @@ function RolloutCard({ listed }: { listed: Listed }) {
             key={act}
             kind={act === 'rollback' ? 'danger' : 'plain'}
             disabled={!may || writes[act].isPending}
-            onClick={() => writes[act].mutate({ path: { id: listed.id } }, { onError: toasts.failed })}
+            onClick={() =>
+              act === 'rollback'
+                ? setAsked(true)
+                : writes[act].mutate({ path: { id: listed.id } }, { onError: toasts.failed })
+            }
           >
             {words.rolloutActs[act]}
           </Button>
         ))}
       </div>
+      <ConfirmDialog
+        title={words.rollbackTitle}
+        isOpen={isAsked}
+        onClose={() => setAsked(false)}
+        act={words.rolloutActs.rollback}
+        kind="danger"
+        isPending={rollback.isPending}
+        onAct={() =>
+          rollback.mutate({ path: { id: listed.id } }, { onSuccess: () => setAsked(false), onError: toasts.failed })
+        }
+      >
+        <p>{words.rollbackText}</p>
+      </ConfirmDialog>
     </li>
   );
 }

@@ -1,11 +1,12 @@
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
@@ -62,12 +63,14 @@ export function SchedulesView() {
                     <span className="form-acts">
                       <Button
                         aria-label={words.of(paused ? words.resume : words.pause, id)}
+                        disabled={pause.isPending || resume.isPending}
                         onClick={() => (paused ? resume : pause).mutate({ path: { id } }, { onError: toasts.failed })}
                       >
                         {paused ? words.resume : words.pause}
                       </Button>
                       <Button
                         aria-label={words.of(words.trigger, id)}
+                        disabled={trigger.isPending}
                         onClick={() =>
                           trigger.mutate(
                             { path: { id } },
@@ -90,17 +93,13 @@ export function SchedulesView() {
 }
 
 function Backups() {
-  const backups = useApi('GET /v1/backups', { query: { limit: 15 } });
-  const drills = useApi('GET /v1/restore-drills', { query: { limit: 5 } });
+  const backups = usePages('GET /v1/backups', { query: { limit: 15 } }, { everyMs: 60_000 });
+  const drills = usePages('GET /v1/restore-drills', { query: { limit: 5 } }, { everyMs: 60_000 });
   return (
     <>
       <Section title={words.backups}>
-        <Shown
-          of={backups}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<p className="faint">{words.noBackups}</p>}
-        >
-          {({ items }) => (
+        <Listed of={backups} empty={<p className="faint">{words.noBackups}</p>}>
+          {(items) => (
             <Table
               caption={words.backups}
               rows={items}
@@ -117,15 +116,11 @@ function Backups() {
               ]}
             />
           )}
-        </Shown>
+        </Listed>
       </Section>
       <Section title={words.drills}>
-        <Shown
-          of={drills}
-          isEmpty={({ items }) => items.length === 0}
-          empty={<p className="faint">{words.noDrills}</p>}
-        >
-          {({ items }) => (
+        <Listed of={drills} empty={<p className="faint">{words.noDrills}</p>}>
+          {(items) => (
             <Table
               caption={words.drills}
               rows={items}
@@ -146,7 +141,7 @@ function Backups() {
               ]}
             />
           )}
-        </Shown>
+        </Listed>
       </Section>
     </>
   );

@@ -34,19 +34,32 @@ interface ConfirmProps extends Omit<Props, 'acts' | 'isOpen'> {
   act: string;
   kind?: 'main' | 'danger';
   disabled?: boolean;
+  /** While it is being done the dialog stays: who is gone does not see what came of it. */
+  isPending?: boolean;
   onAct: () => void;
 }
 
 /** A dialog with one thing to do, and the way back beside it. */
-export function ConfirmDialog({ isOpen = true, act, kind = 'main', disabled, onAct, ...dialog }: ConfirmProps) {
+export function ConfirmDialog({
+  isOpen = true,
+  act,
+  kind = 'main',
+  disabled = false,
+  isPending = false,
+  onAct,
+  ...dialog
+}: ConfirmProps) {
   return (
     <Dialog
       {...dialog}
       isOpen={isOpen}
+      onClose={() => !isPending && dialog.onClose()}
       acts={
         <>
-          <Button onClick={dialog.onClose}>{text.app.close}</Button>
-          <Button kind={kind} disabled={disabled} onClick={onAct}>
+          <Button disabled={isPending} onClick={dialog.onClose}>
+            {text.app.close}
+          </Button>
+          <Button kind={kind} disabled={disabled || isPending} onClick={onAct}>
             {act}
           </Button>
         </>

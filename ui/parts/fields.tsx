@@ -32,7 +32,7 @@ function Around({ id, label, hint, error, children }: About & { id: string; chil
         </p>
       )}
       {error !== undefined && (
-        <p id={`${id}-error`} className="field-error">
+        <p id={`${id}-error`} className="field-error" role="alert">
           {error}
         </p>
       )}
@@ -97,9 +97,13 @@ export function Choices({
     onChange(chosen.includes(value) ? chosen.filter((each) => each !== value) : [...chosen, value]);
   };
   return (
-    <fieldset className="choices">
+    <fieldset className="choices" aria-describedby={hint === undefined ? undefined : `${name}-hint`}>
       <legend>{label}</legend>
-      {hint !== undefined && <p className="faint">{hint}</p>}
+      {hint !== undefined && (
+        <p id={`${name}-hint`} className="faint">
+          {hint}
+        </p>
+      )}
       {options.map(({ value, label: says }) => (
         <label key={value} className="choice">
           <input type={type} name={name} checked={chosen.includes(value)} onChange={() => press(value)} />

@@ -65,7 +65,19 @@ interface ShownProps<Data> {
 
 /** A query's answer, or that it is loading, empty, refused or failed. What was read before stays, should a later reading fail. */
 export function Shown<Data>({ of, isEmpty, empty, children }: ShownProps<Data>) {
-  if (of.data !== undefined) return isEmpty?.(of.data) ? empty : children(of.data);
+  if (of.data !== undefined) {
+    const shown = isEmpty?.(of.data) ? empty : children(of.data);
+    // Without a network the shell says so once for all.
+    if (!(of.error instanceof Problem) || of.error.status === 0) return shown;
+    return (
+      <>
+        <p className="away" role="status">
+          {text.states.old(of.error.message)}
+        </p>
+        {shown}
+      </>
+    );
+  }
   if (of.error) return <Failed error={of.error} onAgain={() => void of.refetch()} />;
   return <Loading />;
 }

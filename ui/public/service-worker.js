@@ -9,7 +9,7 @@ const mostFiles = 300;
 const keptAt = 'x-soulfra-kept-at';
 /** Pages and files that the server makes for everybody, and streams. */
 const passed =
-  /^\/(?:store|l|join|narration|pages|docs|metrics|openai)(?:\/|\.|$)|^\/v1\/(?:events|logs|downloads|sessions)(?:\/|$)/;
+  /^\/(?:store|l|join|narration|pages|docs|metrics|openai|temporal|grafana)(?:\/|\.|$)|^\/v1\/(?:events|logs|downloads|sessions)(?:\/|$)/;
 const news = new BroadcastChannel('soulfra-offline');
 
 self.addEventListener('install', (event) => {
@@ -38,7 +38,7 @@ self.addEventListener('fetch', (event) => {
   if (origin !== location.origin) return;
   if (request.method !== 'GET') {
     // Who signs in or out is another reader.
-    if (pathname === '/v1/sessions' || pathname === '/join') event.waitUntil(caches.delete(dataCache));
+    if (['/v1/sessions', '/v1/sign-ins', '/join'].includes(pathname)) event.waitUntil(caches.delete(dataCache));
     return;
   }
   if (passed.test(pathname) || request.headers.get('accept')?.includes('text/event-stream')) return;
@@ -77,9 +77,23 @@ async function page(request) {
     if (known) return known;
     throw err;
   }
-  if (answer.ok && answer.headers.get('content-type')?.startsWith('text/html'))
+  if (isAway(answer)) return (await cache.match('/')) ?? answer;
+  // Other programs may be served under this origin; only ours says that it is the shell.
+  if (answer.ok && answer.headers.get('x-soulfra-page') === 'shell')
     await cache.put('/', answer.clone()).catch(makeRoom);
   return answer;
+}
+
+/** A proxy answers in the place of an API that is away; what the API itself refuses, it says as JSON. */
+function isAway({ status, headers }) {
+  return status >= 502 && status <= 504 && !headers.get('content-type')?.includes('json');
+}
+
+/** What was kept of it, told with its age. */
+async function lastReading(request) {
+  const known = await (await caches.open(dataCache)).match(request);
+  if (known) news.postMessage({ since: Number(known.headers.get(keptAt)) });
+  return known;
 }
 
 async function reading(request) {
@@ -89,12 +103,12 @@ async function reading(request) {
   } catch (err) {
     // Whoever asked does not want it any more; that says nothing of the network.
     if (request.signal.aborted) throw err;
-    const known = await (await caches.open(dataCache)).match(request);
+    const known = await lastReading(request);
     if (!known) throw err;
-    news.postMessage({ since: Number(known.headers.get(keptAt)) });
     return known;
   }
-  news.postMessage({ since: null });
+  if (isAway(answer)) return (await lastReading(request)) ?? answer;
+  if (answer.ok) news.postMessage({ since: null });
   if (answer.status === 401) await caches.delete(dataCache);
   else if (answer.ok && answer.headers.get('content-type')?.includes('json'))
     await keep(request, answer.clone()).catch(makeRoom);

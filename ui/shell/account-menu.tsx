@@ -2,11 +2,12 @@ import { Menu } from '@base-ui/react/menu';
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { BookOpen, Check, CircleUser, Compass, KeyRound, LogOut } from 'lucide-react';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { call, Problem } from '../client.ts';
 import { useToasts } from '../parts/toasts.tsx';
+import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
-import { keepTour, tourSteps } from '../tour/progress.ts';
+import { askForTour } from '../tour/progress.ts';
 import { useMe } from './me.ts';
 import { PasswordDialog } from './password-dialog.tsx';
 import { type Theme, useTheme } from './theme.ts';
@@ -21,15 +22,18 @@ export function AccountMenu() {
   const { failed } = useToasts();
   const signOut = () =>
     call('DELETE /v1/sessions', {})
-      .then(() => queries.resetQueries())
+      .then(() => signedAnew(queries))
       // A session that has ended already is what was asked for.
       .catch((err: unknown) =>
-        err instanceof Problem && err.status === 401 ? queries.resetQueries() : failed(err as Problem),
+        err instanceof Problem && err.status === 401 ? signedAnew(queries) : failed(err as Problem),
       );
   const [isAsked, setAsked] = useState(false);
   const navigate = useNavigate();
+  // The tour is where they go on, not the button of this menu.
+  const isLeft = useRef(false);
   const lookAround = () => {
-    keepTour(tourSteps[0]);
+    isLeft.current = true;
+    askForTour();
     void navigate({ to: '/' });
   };
   return (
@@ -42,7 +46,14 @@ export function AccountMenu() {
         </Menu.Trigger>
         <Menu.Portal>
           <Menu.Positioner sideOffset={6} align="start">
-            <Menu.Popup className="menu">
+            <Menu.Popup
+              className="menu"
+              finalFocus={() => {
+                const goesOn = isLeft.current;
+                isLeft.current = false;
+                return !goesOn;
+              }}
+            >
               <Menu.RadioGroup value={theme} onValueChange={setTheme}>
                 <Menu.Group>
                   <Menu.GroupLabel className="menu-label">{text.app.theme.label}</Menu.GroupLabel>

@@ -8,7 +8,10 @@ export function Offline() {
   useEffect(() => {
     if (!('serviceWorker' in navigator)) return;
     const news = new BroadcastChannel('soulfra-offline');
-    news.addEventListener('message', ({ data }: MessageEvent<{ since: number | null }>) => setSince(data.since));
+    news.addEventListener('message', ({ data }: MessageEvent<{ since: number | null }>) =>
+      // Many readings make a page: what is shown is as old as the oldest of them.
+      setSince((before) => (data.since === null || before === null ? data.since : Math.min(before, data.since))),
+    );
     navigator.serviceWorker.register('/service-worker.js').catch((err: unknown) => {
       // Without it the pages work, only not without a network.
       // oxlint-disable-next-line no-console -- nobody has to do anything about it

@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from 'react';
+import { keep, kept } from '../kept.ts';
 
 export type Theme = 'auto' | 'light' | 'dark';
 
@@ -6,8 +7,8 @@ const stored = 'soulfra-theme';
 const listeners = new Set<() => void>();
 
 function current(): Theme {
-  const kept = localStorage.getItem(stored);
-  return kept === 'light' || kept === 'dark' ? kept : 'auto';
+  const chosen = kept(stored);
+  return chosen === 'light' || chosen === 'dark' ? chosen : 'auto';
 }
 
 /** What was chosen in this browser; by itself as the device. */
@@ -24,8 +25,7 @@ export function useTheme(): [Theme, (theme: Theme) => void] {
   return [
     theme,
     (next) => {
-      if (next === 'auto') localStorage.removeItem(stored);
-      else localStorage.setItem(stored, next);
+      keep(stored, next === 'auto' ? undefined : next);
       applyTheme(next);
       for (const heard of listeners) heard();
     },

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useMemo, useState } from 'react';
+import { Fragment, type ReactNode, useEffect, useMemo, useState } from 'react';
 import { Problem, call } from '../client.ts';
 import { followEvents } from '../live.ts';
 import { Button } from '../parts/button.tsx';
@@ -9,6 +9,7 @@ import { useApi } from '../queries.ts';
 import { createViews } from '../routes.ts';
 import icon from '../shell/icon.svg';
 import '../shell/shell.css';
+import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
 import type { SignInLink } from './link.ts';
 import { onwardAddress } from './onward.ts';
@@ -26,10 +27,11 @@ export function Door({ link }: { link: SignInLink }) {
   if (onward !== undefined) return <Onward to={onward} />;
   if (isIn) {
     return (
-      <>
+      // Nothing that one person typed or was told is there for the next.
+      <Fragment key={me.data?.userId}>
         <Live />
         <RouterProvider router={views} />
-      </>
+      </Fragment>
     );
   }
   if (isSignedOut(me.error)) return <SignedOut />;
@@ -84,7 +86,7 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
     setState({ isBusy: true });
     try {
       await call('POST /v1/sessions', { body: { once } });
-      await queries.resetQueries();
+      await signedAnew(queries);
       onEnd();
     } catch (err) {
       if (!(err instanceof Problem)) throw err;

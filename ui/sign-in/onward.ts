@@ -4,6 +4,7 @@
  * @param search of the address
  */
 export function onwardAddress(search: string): string | undefined {
-  const then = new URLSearchParams(search).get('then');
-  return then !== null && /^\/(?:temporal|grafana)(?:[/?]|$)/.test(then) ? then : undefined;
+  // All behind it is theirs as it came, with whatever it asks.
+  const then = search.startsWith('?then=') ? search.slice('?then='.length) : undefined;
+  return then !== undefined && /^\/(?:temporal|grafana)(?:[/?]|$)/.test(then) ? then : undefined;
 }

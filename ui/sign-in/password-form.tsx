@@ -3,6 +3,7 @@ import { type FormEvent, useState } from 'react';
 import { Problem, call } from '../client.ts';
 import { Button } from '../parts/button.tsx';
 import { TextField } from '../parts/fields.tsx';
+import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
 
 const words = text.signIn;
@@ -27,7 +28,7 @@ export function PasswordForm() {
     event.preventDefault();
     void attempt(async () => {
       await call('POST /v1/sign-ins', { body: { address: address.trim(), password } });
-      await queries.resetQueries();
+      await signedAnew(queries);
       return {};
     });
   };

@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from 'react';
+import { keep, kept } from '../kept.ts';
 
 /** In the order in which they are told; each is told over the view that it is about. */
 export const tourSteps = ['home', 'fleet', 'globe', 'evidence'] as const;
@@ -10,12 +11,26 @@ const listeners = new Set<() => void>();
 
 /** Where the tour stands in this browser; undefined: it was taken, or sent away. */
 function current(): TourStep | undefined {
-  const kept = localStorage.getItem(stored);
-  return kept === done ? undefined : (tourSteps.find((step) => step === kept) ?? tourSteps[0]);
+  const at = kept(stored);
+  return at === done ? undefined : (tourSteps.find((step) => step === at) ?? tourSteps[0]);
+}
+
+let isAsked = false;
+
+/** Whether a person has just asked for it: then it is where they are. */
+export function takeAsked(): boolean {
+  const was = isAsked;
+  isAsked = false;
+  return was;
+}
+
+export function askForTour(): void {
+  isAsked = true;
+  keepTour(tourSteps[0]);
 }
 
 export function keepTour(step: TourStep | undefined): void {
-  localStorage.setItem(stored, step ?? done);
+  keep(stored, step ?? done);
   for (const heard of listeners) heard();
 }
 

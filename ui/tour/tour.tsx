@@ -7,7 +7,7 @@ import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useApi } from '../queries.ts';
 import { text } from '../text.ts';
-import { keepTour, type TourStep, tourSteps } from './progress.ts';
+import { keepTour, takeAsked, type TourStep, tourSteps } from './progress.ts';
 import './tour.css';
 
 const words = text.tour;
@@ -18,6 +18,9 @@ interface Told {
   search?: object;
   says: string;
 }
+
+/** Of what is not known, nothing is told but that. */
+const unread = ({ error }: { error: Error | null }) => error?.message ?? text.states.loading;
 
 /** What each step says of what is here now, and where that is seen; each is read a step ahead. */
 function useTold(step: TourStep, first: Agent): Record<TourStep, Told> {
@@ -33,17 +36,20 @@ function useTold(step: TourStep, first: Agent): Record<TourStep, Told> {
   const { home, fleet: ofFleet, globe: ofGlobe, evidence } = words.steps;
   const placed = globe.data?.agents.ids.length ?? 0;
   return {
-    home: { to: '/', says: home.says(inbox.data?.items.length ?? 0) },
+    home: {
+      to: '/',
+      says: inbox.data ? home.says(inbox.data.items.length) : unread(inbox),
+    },
     fleet: {
       to: '/fleet',
       says: fleet.data
         ? ofFleet.says(counted(fleet.data.agents.total, 'agent'), counted(fleet.data.machines.length, 'machine'))
-        : text.states.loading,
+        : unread(fleet),
     },
     globe: {
       to: '/globe',
       says: !globe.data
-        ? text.states.loading
+        ? unread(globe)
         : placed === 0
           ? ofGlobe.none
           : ofGlobe.says(counted(placed, 'agent'), counted(globe.data.memories.ids.length, 'memory', 'memories')),
@@ -57,7 +63,7 @@ function useTold(step: TourStep, first: Agent): Record<TourStep, Told> {
       : {
           to: `/agents/${first.id}`,
           search: agentSearch({ tab: 'reflections' }),
-          says: last.data ? evidence.none(first.name) : text.states.loading,
+          says: last.data ? evidence.none(first.name) : unread(last),
         },
   };
 }
@@ -92,7 +98,8 @@ function Panel({ step, path, first, onTaken }: PanelProps) {
   // Whoever is in it, or nowhere yet, is taken along to the next step.
   useEffect(() => {
     const active = document.activeElement;
-    if (active === document.body || box.current?.contains(active)) box.current?.focus({ preventScroll: true });
+    if (takeAsked() || active === document.body || box.current?.contains(active))
+      box.current?.focus({ preventScroll: true });
   }, [step]);
 
   const go = (other: TourStep) => {
@@ -128,7 +135,8 @@ function Panel({ step, path, first, onTaken }: PanelProps) {
       </p>
       <div className="tour-acts">
         {path !== to && (
-          <Link to={to} search={search} className="button">
+          // It goes with the press, the tour stays.
+          <Link to={to} search={search} className="button" onClick={() => box.current?.focus({ preventScroll: true })}>
             {words.show}
           </Link>
         )}

@@ -90,6 +90,7 @@ globalThis.framesOf = async (points, seconds) => {
       now = await next();
       frames += 1;
     }
+    if (points > 0 && canvas.dataset.state !== 'turning') throw new Error(`the globe is ${canvas.dataset.state}`);
     return (frames * 1_000) / (now - since);
   } finally {
     close();
