@@ -72,14 +72,12 @@ async function startDocker(id: string, network: string, folder: string) {
   mkdirSync(folder, { recursive: true });
   const socket = `unix://${join(folder, 'docker.sock')}`;
   const log = openSync(join(folder, 'dockerd.log'), 'a');
+  const folders = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'run')];
+  const dockerd = ['dockerd', '--host', socket, ...folders, '--pidfile', join(folder, 'docker.pid')];
   const child = spawn(
     'unshare',
-    [
-      // A host under systemd shares its mounts, which the exporter of its figures leans on.
-      ...['--mount', '--propagation', 'shared', 'nsenter', `--net=/run/netns/${network}`],
-      ...['dockerd', '--host', socket, '--data-root', join(folder, 'data'), '--exec-root', join(folder, 'run')],
-      ...['--pidfile', join(folder, 'docker.pid')],
-    ],
+    // A host under systemd shares its mounts, which the exporter of its figures leans on.
+    ['--mount', '--propagation', 'shared', 'nsenter', `--net=/run/netns/${network}`, ...dockerd],
     { stdio: ['ignore', log, log], detached: true },
   );
   closeSync(log);
@@ -102,12 +100,13 @@ async function startDocker(id: string, network: string, folder: string) {
   return { child, machine: { id, network, env, docker } };
 }
 
-async function endDocker(child: ChildProcess, { docker }: DockerMachine): Promise<void> {
-  const all = docker('ps', '-aq')
+async function endDocker(child: ChildProcess, machine: DockerMachine): Promise<void> {
+  const all = machine
+    .docker('ps', '-aq')
     .split('\n')
     .filter((id) => id !== '');
   // Their volumes go with the folder.
-  if (all.length > 0) docker('rm', '-f', ...all);
+  if (all.length > 0) machine.docker('rm', '-f', ...all);
   if (child.exitCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');

@@ -226,9 +226,8 @@ const lacksNetwork = lacks(
 test.skipIf(lacksNetwork)(
   'from another network a box reaches the edge alone, opens nothing, and says which cards it has; nobody else is let in',
   async () => {
-    const { inIt } = network!;
     const inside = (script: string, ...args: string[]) => {
-      const [program, ...words] = inIt(process.execPath, '-e', script, ...args);
+      const [program, ...words] = network!.inIt(process.execPath, '-e', script, ...args);
       return String(spawnSync(program!, words, { encoding: 'utf8' }).stdout).trim();
     };
     // The servers themselves are not to be reached from there.
