@@ -521,7 +521,7 @@ describe('the host', () => {
       const name = backup!.environment!['SOULFRA_CLUSTER_FILE']!.split('/').at(-1)!;
       return (JSON.parse(kit.get(`config/${name}`)!) as { second: string | null }).second;
     };
-    expect([secondOf('coordination.yaml'), secondOf('standby.yaml')]).toEqual(['/var/lib/second', null]);
+    expect([secondOf('coordination.yaml'), secondOf('promoted/standby.yaml')]).toEqual(['/var/lib/second', null]);
   });
 
   test('a folder of the second copy that is not there is named on the machine that has the databases', () => {
@@ -652,7 +652,7 @@ test('Postgres hands its changes on, and what backs it up reads its data and wri
   );
   const kit = composeKit(site, shipped);
   expect(kit.get('config/postgresql.conf')).toMatch(
-    /^archive_mode = on\narchive_command = '\/bin\/sh \/etc\/soulfra\/pgbackrest\.sh --stanza=soulfra archive-push %p'$/m,
+    /^archive_mode = on\narchive_command = '\/bin\/sh \/etc\/soulfra\/pgbackrest\.sh --stanza=soulfra archive-push %p 9>&-'$/m,
   );
   const services = servicesOf(kit.get('coordination.yaml')!);
   const mountsOf = (service: string) =>
@@ -689,14 +689,16 @@ test('a standby runs its copy alone until it is promoted, and what runs on then 
   expect(promoted['postgres']).toEqual(copy['postgres']);
   expect(promoted['volumes']).toEqual(copy['volumes']);
   expect(projectOf('promoted/standby.yaml')).toBe(projectOf('standby.yaml'));
-  // Everything of the first one, but for what is of its machine, which has a file of its own.
-  const ofMachine = Object.keys(servicesOf(kit.get('inference-mainpc.yaml')!)).filter((name) => name !== 'volumes');
-  const first = Object.keys(servicesOf(kit.get('coordination.yaml')!)).filter((name) => !ofMachine.includes(name));
-  expect(Object.keys(promoted).toSorted()).toEqual([...first, 'synchronous'].toSorted());
+  // Everything of the first one, but for the worker of its machine, which has a file of its own.
+  const first = Object.keys(servicesOf(kit.get('coordination.yaml')!)).filter(
+    (service) => !Object.keys(servicesOf(kit.get('inference-mainpc.yaml')!)).includes(service),
+  );
+  expect(new Set(Object.keys(promoted))).toEqual(new Set([...first, 'synchronous', 'volumes']));
   // By which of two files it is, and by nothing that would have to be taken back.
   const profiles = Object.values({ ...copy, ...promoted }).flatMap((part) => part.profiles ?? []);
   expect(new Set(profiles)).toEqual(new Set(['observability', 'restore']));
-  for (const service of Object.values(promoted)) expect(JSON.stringify(service.healthcheck ?? {})).not.toContain('standby.state');
+  for (const service of Object.values(promoted))
+    expect(JSON.stringify(service.healthcheck ?? {})).not.toContain('state');
 });
 
 test('a fleet that is moved in is there before the API begins, and its role may load rows as they were', () => {
