@@ -28,7 +28,7 @@ import { createScreen } from '../deploy/embedded/screen.ts';
 import { deploySite } from '../domain/deploy-site.ts';
 import { workflowBundle } from '../workers/bundle.ts';
 import { createBox } from './support/deploy-box.ts';
-import { measureCompose } from './support/deploy-compose.ts';
+import { benchCompose } from './support/deploy-compose.ts';
 import { lackingForBoxes, pathOfHost } from './support/deploy-programs.ts';
 import { measurePromotion, type PromotionFigures } from './support/deploy-promotion.ts';
 import { measureReady, pathWithTools, withSourceFolder } from './support/deploy-ready.ts';
@@ -45,7 +45,7 @@ import { liveOn } from './support/live-on.ts';
  * it loses its power for good: the standby is promoted, and the old one, back with power, must stay out. What was acknowledged (a
  * reflection that the API has shown, a grant or a license that it has answered) must be there at the end (`lost`), but for what went with the disk. Then an upgrade from the
  * version before, and back (support/deploy-upgrade.ts).
- * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready|compose` (compose: containers, alone, support/deploy-compose.ts), `--previous=FOLDER`: a checkout of the version before with its
+ * `--cut=SECONDS` (60), `--agents=N` (90), `--only=boxes|promote|upgrade|ready|compose` (support/deploy-compose.ts, alone), `--previous=FOLDER`: a checkout of the version before with its
  * packages. Boxes need root and what deploy/compose/host-parts.ts names; Temporal's server is built where it is not on PATH.
  */
 
@@ -94,7 +94,7 @@ async function outside(): Promise<number> {
   const { only } = values;
   if (only !== undefined && !phases.some((phase) => phase === only))
     throw new Error(`--only is one of ${phases.join(', ')}`);
-  if (only === 'compose') return inContainers();
+  if (only === 'compose') return benchCompose({ agents: Number(values.agents), say });
   for (const phase of only === undefined ? (['boxes', 'promote', 'upgrade'] as const) : [only]) {
     const came = phase === 'upgrade' ? await upgrade() : await inBoxes(phase);
     const told = { ...figures.why, ...came.figures.why };
@@ -155,20 +155,6 @@ async function upgrade(): Promise<{ code: number; figures: Figures }> {
   } catch (err) {
     say(err instanceof Error ? (err.stack ?? err.message) : String(err));
     return { code: 1, figures: {} };
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-}
-
-/** The compose files: a run of its own, since it wants Docker and its images. */
-async function inContainers(): Promise<number> {
-  const work = mkdtempSync(join(tmpdir(), 'soulfra-compose-bench-'));
-  // What runs in containers is another user's, who has to pass through.
-  chmodSync(work, 0o755);
-  try {
-    const figures = await measureCompose({ work, agents: Number(values.agents), say });
-    process.stdout.write(`${JSON.stringify(figures)}\n`);
-    return 'failed' in figures || figures.why !== undefined ? 1 : 0;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

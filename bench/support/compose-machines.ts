@@ -46,6 +46,12 @@ export async function withMachines<Result>(
   const { ids, addresses, folder, say } = options;
   const networks = ids.map((_, i) => `sfrc${process.pid}${i}`);
   const daemons: { child: ChildProcess; machine: DockerMachine }[] = [];
+  const end = async () => {
+    for (const { child, machine } of daemons.splice(0)) await endDocker(child, machine);
+    for (const network of networks) spawnSync('ip', ['netns', 'del', network]);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void end().then(() => process.exit(1)));
   try {
     for (const network of networks) ip('netns', 'add', network);
     ip('link', 'add', 'cable', 'netns', networks[0]!, 'type', 'veth', 'peer', 'name', 'cable', 'netns', networks[1]!);
@@ -63,8 +69,7 @@ export async function withMachines<Result>(
     }
     return await use(machines);
   } finally {
-    for (const { child, machine } of daemons) await endDocker(child, machine);
-    for (const network of networks) spawnSync('ip', ['netns', 'del', network]);
+    await end();
   }
 }
 

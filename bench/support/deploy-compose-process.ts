@@ -182,7 +182,7 @@ async function promotion(acknowledged: ReadonlyMap<string, string | null>): Prom
   const gone = Date.now();
   docker(first, 'kill', ...idsOf(first, '--filter', 'status=running'));
   say(`${first.id} has no power; ${acknowledged.size} reflections are acknowledged`);
-  const promoted = await deploy<{ rpoSeconds: number; loss: string }>(second, 'promote');
+  const promoted = await deploy<{ rpoSeconds: number; loss: string }>(second, 'promote', '--old-is-off');
   say(promoted.loss);
   const api = apiOf(second);
   await machinesReady(api, screen, [second.id], () => false);
@@ -214,10 +214,13 @@ try {
   figures['refused_untrusted'] = Object.entries(tries).every(
     ([name, came]) => name.startsWith('control') === (came === 'let in'),
   );
-  figures['proxy'] = await throughTheProxy();
+  const proxy = await throughTheProxy();
+  figures['proxy'] = proxy;
+  figures['ui_behind_sign_in'] = proxy['temporal ui, signed in'] === 200 && proxy['temporal ui, nobody'] === 401;
   await cycle(apiOf(first), acknowledged);
   const byMachine = Object.groupBy([...acknowledged.values()], (id) => id ?? 'none');
   figures['reflections'] = Object.fromEntries(Object.entries(byMachine).map(([id, all]) => [id, all!.length]));
+  figures['both_reflect'] = machines.every(({ id }) => (byMachine[id] ?? []).length > 0);
   await observability();
   say(JSON.stringify(figures));
   await promotion(acknowledged);

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { appVersion } from '../../config/app-version.ts';
@@ -32,12 +33,38 @@ export interface ComposeRun {
   watching: Record<string, string[]>;
 }
 
-export async function measureCompose(options: {
-  work: string;
-  agents: number;
-  say: (text: string) => void;
-}): Promise<Figures> {
-  const { work, agents, say } = options;
+/** One line of JSON. @returns the exit status: 1 where something is not as it must be, or was not measured */
+export async function benchCompose(options: { agents: number; say: (text: string) => void }): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'soulfra-compose-bench-'));
+  // What runs in containers is another user's, who has to pass through.
+  chmodSync(work, 0o755);
+  try {
+    const figures = await measureCompose(work, options);
+    process.stdout.write(`${JSON.stringify(figures)}\n`);
+    const beyond = Object.entries(wanted).flatMap(([name, should]) => (figures[name] === should ? [] : [name]));
+    if (beyond.length > 0) options.say(`out of bounds: ${beyond.join(', ')}`);
+    return beyond.length > 0 ? 1 : 0;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+const wanted: Record<string, unknown> = {
+  healthy: true,
+  second_apply_changes: 0,
+  second_up_recreates: 0,
+  refused_untrusted: true,
+  ui_behind_sign_in: true,
+  both_reflect: true,
+  lost: 0,
+  apply_after_promotion_changes: 0,
+  old_one_stays_out: true,
+};
+
+async function measureCompose(
+  work: string,
+  { agents, say }: { agents: number; say: (text: string) => void },
+): Promise<Figures> {
   const own = `soulfra:${appVersion()}`;
   const needed = [own, backupImageOf(own), images.postgres, images.redis, images.temporal, images.temporalTools];
   needed.push(images.temporalUi, images.proxy);
