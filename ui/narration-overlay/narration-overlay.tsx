@@ -53,7 +53,8 @@ function Narrator({ onClose }: { onClose: () => void }) {
           <X aria-hidden />
         </Button>
       </div>
-      <div className="narration-caption" aria-live={isPaused || isSpoken ? 'off' : 'polite'} aria-atomic>
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
+      <div className="narration-caption" tabIndex={0} aria-live={isPaused || isSpoken ? 'off' : 'polite'} aria-atomic>
         {line ? (
           <>
             <p className="narration-who">
