@@ -161,7 +161,10 @@ export function collectorConfig(site: DeploySite, machineId: string, places: Pla
  * of ours. Temporal's UI and Grafana have no sign-in of their own here; the API says who may see them.
  */
 export function proxyConfig(site: DeploySite, places: Places): string {
-  const { ports, host } = site;
+  const { ports, host, standby, fleet, addresses } = site;
+  // A standby that has taken over is dialled at its own address, where nobody has given them both a name.
+  const later = standby === undefined || fleet.deploy.host !== undefined ? [] : [addresses[standby.id]!];
+  const hosts = [host, ...later].map((each) => `https://${each}:${ports.https}`).join(', ');
   const own = `tls ${places.tls('proxy.crt')} ${places.tls('proxy.key')}`;
   const signedIn = [
     `    forward_auth ${places.host('api')}:17000 {`,
@@ -193,7 +196,7 @@ export function proxyConfig(site: DeploySite, places: Places): string {
     '  }',
     '}',
     '',
-    `https://${host}:${ports.https} {`,
+    `${hosts} {`,
     ...bind,
     `  ${own}`,
     '  header Strict-Transport-Security "max-age=31536000"',
