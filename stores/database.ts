@@ -43,6 +43,8 @@ function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseO
     // For a server that hangs and keeps no time itself.
     query_timeout: transactionTimeoutMs + 2_000,
     keepAlive: true,
+    // Else a server that lost its power while it worked is noticed after two hours.
+    keepAliveInitialDelayMillis: 10_000,
     onConnect: boundTransactions,
   } satisfies PoolConfig);
   pool.on('error', onIdleError);
@@ -141,7 +143,8 @@ function lending(pool: pg.Pool, own: pg.Pool): PostgresPool {
             throw err;
           });
         }) as PostgresPoolClient['query'],
-        release: () => (late === undefined ? client.release() : giveBackOnceAnswered(client, late)),
+        release: (isBroken?: boolean) =>
+          late === undefined ? client.release(isBroken) : giveBackOnceAnswered(client, late),
       };
       return lent;
     },

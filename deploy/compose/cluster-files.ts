@@ -99,14 +99,14 @@ export function claimLines({ postgres: { data, cluster } }: Places, flock = prog
     'fi',
     `if [ -d ${data}/restored ]; then`,
     `  if [ -d ${data}/${cluster} ]; then mv -T ${data}/${cluster} "${data}/${cluster}.before-$(date -u +%Y%m%dT%H%M%SZ)"; fi`,
-    `  mv -T ${data}/restored ${data}/${cluster}`,
     `  rm -f ${makingOf(data)}`,
+    `  mv -T ${data}/restored ${data}/${cluster}`,
     'fi',
   ];
 }
 
 /** Is there while the data is made; who finds it at its start finds half of them. */
-const makingOf = (data: string) => `${data}/making`;
+export const makingOf = (data: string) => `${data}/making`;
 
 /** The last line of what the image of Postgres runs on new data. */
 export function madeLine({ postgres: { data } }: Places): string {
@@ -116,7 +116,8 @@ export function madeLine({ postgres: { data } }: Places): string {
 function beginAgain({ postgres: { data, cluster } }: Places): string[] {
   const making = makingOf(data);
   return [
-    `if [ -e ${making} ]; then rm -rf ${data}/${cluster}; fi`,
+    // Aside and not away: what was made halfway is worth nothing, and a mark that was left behind must not cost what is whole.
+    `if [ -e ${making} ] && [ -d ${data}/${cluster} ]; then mv -T ${data}/${cluster} "${data}/${cluster}.half-$(date -u +%Y%m%dT%H%M%SZ)"; fi`,
     `[ -s ${data}/${cluster}/PG_VERSION ] || touch ${making}`,
   ];
 }

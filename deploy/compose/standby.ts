@@ -3,7 +3,7 @@ import type { FleetMachine } from '../../domain/fleet.ts';
 import { standbyName } from '../../domain/server-names.ts';
 import { archiving } from './archiving.ts';
 import { backupParts } from './backup-part.ts';
-import { claimLines } from './cluster-files.ts';
+import { claimLines, makingOf } from './cluster-files.ts';
 import { dataParts, type Parts, servingParts } from './coordination.ts';
 import { imageOf } from './images.ts';
 import type { Places } from './places.ts';
@@ -236,7 +236,7 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
     '  touch "$data.new/standby.signal"',
     '  sync "$data.new/standby.signal" "$data.new"',
     '  # What was heard of the first one was said of another copy.',
-    `  rm -rf "$data" ${at.base}/${lastWordFile}`,
+    `  rm -rf "$data" ${at.base}/${lastWordFile} ${makingOf(at.base)}`,
     '  mv "$data.new" "$data"',
     'fi',
     `printf 'postgres.soulfra:${site.ports.postgres}:*:replicator:%s\\n' "$PGPASSWORD" > ${at.base}/pgpass.new`,
