@@ -4,10 +4,9 @@ ARG BASE=postgres:18.1-bookworm
 ARG APP=soulfra
 
 FROM ${BASE} AS postgres
-# It has to know the major of the base's Postgres, so it is the newest of the same source, and not a number of ours.
-# hadolint ignore=DL3008
+# It has to know the major of the base's Postgres, so it is the newest of the same source.
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends pgbackrest \
+  && apt-get install -y --no-install-recommends 'pgbackrest=2.*' \
   && rm -rf /var/lib/apt/lists/*
 
 FROM ${APP} AS app
