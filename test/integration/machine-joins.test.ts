@@ -293,6 +293,8 @@ test.skipIf(lacksNetwork)(
     await ended(joining, 'SIGTERM');
     expect((await api.call('POST', '/v1/machines/small/revoke', { body: {} })).status).toBe(200);
     expect(inside(tried, ...at, serverNames.redis, own)).toBe('closed');
+    // The edge tells them every few seconds; what others count begins after that.
+    await until(async () => (await refusals())['unknown_name'] === 1, 'what was refused is in the books');
   },
   180_000,
 );
