@@ -52,95 +52,101 @@ interface Restored extends Compared {
   madeAt: string;
   aside: string | null;
 }
-/** What an act on the cluster answers. */
-interface Acted<Done> {
-  units: boolean;
-  done: Done;
-}
 
 /** Backups of a deployment, whose cluster is backed up as a whole. */
 export function deployBackupCommands(deploy: Command): void {
   placed(deploy.command('backup'))
     .description('back the cluster up now, on its coordinating machine: application and Temporal at once, encrypted')
-    .action(async (where: Where, command: Command) => {
-      const { json } = outputOf(command);
-      const { done } = await acted<MadeBackup>('backup', where, json);
-      if (json) return printJson(done);
-      const { record, label, type, copy, deleted, seconds } = done;
-      line(
-        `${good('✔')} ${bold(label)} (${type}): ${size(record.archive.bytes)} in ${seconds.toFixed(1)} s, about ${record.rows} rows`,
-      );
-      if (copy !== null) line(copied(copy));
-      if (deleted.length > 0) line(dim(`  let go, being older: ${deleted.join(', ')}`));
-    });
+    .action((where: Where, command: Command) =>
+      act<MadeBackup>('backup', where, command, (done) => {
+        const { record, label, type, copy, deleted, seconds } = done;
+        line(
+          `${good('✔')} ${bold(label)} (${type}): ${size(record.archive.bytes)} in ${seconds.toFixed(1)} s, about ${record.rows} rows`,
+        );
+        if (copy !== null) line(copied(copy));
+        if (deleted.length > 0) line(dim(`  let go, being older: ${deleted.join(', ')}`));
+      }),
+    );
 
   placed(deploy.command('backups'))
     .description('backups of the cluster, the newest first; any moment after the first of them can be restored')
-    .action(async (where: Where, command: Command) => {
-      const { json } = outputOf(command);
-      const { done } = await acted<Repository>('backups', where, json);
-      if (json) return printJson(done);
-      line(
-        table(done.items, [
-          ['BACKUP', ({ label }) => label],
-          ['TYPE', ({ type }) => type],
-          ['ENDED', ({ endedAt }) => when(endedAt)],
-          ['SIZE', ({ bytes }) => size(bytes)],
-          ['DATA', ({ dataBytes }) => size(dataBytes)],
-          ['SOULFRA', ({ app }) => app ?? '?'],
-          ['STATE', ({ fault }) => (fault === '' ? 'whole' : fault)],
-        ]),
-      );
-      line(dim(done.second === null ? done.repository : `${done.repository}, copied to ${done.second}`));
-    });
+    .action((where: Where, command: Command) =>
+      act<Repository>('backups', where, command, (done) => {
+        line(
+          table(done.items, [
+            ['BACKUP', ({ label }) => label],
+            ['TYPE', ({ type }) => type],
+            ['ENDED', ({ endedAt }) => when(endedAt)],
+            ['SIZE', ({ bytes }) => size(bytes)],
+            ['DATA', ({ dataBytes }) => size(dataBytes)],
+            ['SOULFRA', ({ app }) => app ?? '?'],
+            ['STATE', ({ fault }) => (fault === '' ? 'whole' : fault)],
+          ]),
+        );
+        line(dim(done.second === null ? done.repository : `${done.repository}, copied to ${done.second}`));
+      }),
+    );
 
   placed(deploy.command('verify'))
     .description('read every backup and every change in the repository to its last byte, and compare the second copy')
-    .action(async (where: Where, command: Command) => {
-      const { json } = outputOf(command);
-      const { done } = await acted<Verified>('verify', where, json);
-      if (json) return printJson(done);
-      const { backups, repository, copy } = done;
-      line(`${good('✔')} ${backups} ${backups === 1 ? 'backup is' : 'backups are'} whole in ${bold(repository)}`);
-      if (copy !== null) line(copied(copy));
-    });
+    .action((where: Where, command: Command) =>
+      act<Verified>('verify', where, command, (done) => {
+        const { backups, repository, copy } = done;
+        line(`${good('✔')} ${backups} ${backups === 1 ? 'backup is' : 'backups are'} whole in ${bold(repository)}`);
+        if (copy !== null) line(copied(copy));
+      }),
+    );
 
   placed(deploy.command('drill'))
     .description('restore the cluster of this moment beside the running one, compare every row, and throw it away')
-    .action(async (where: Where, command: Command) => {
-      const { json } = outputOf(command);
-      const { done } = await acted<Drilled>('drill', where, json);
-      if (json) return printJson(done);
-      line(`${good('✔')} ${bold(done.id)} and the changes since can be restored: ${equal(done)}`);
-      line(
-        `  RPO ${done.rpoSeconds} s (what would have been lost) · RTO ${done.rtoSeconds.toFixed(1)} s (until it was back)`,
-      );
-    });
+    .action((where: Where, command: Command) =>
+      act<Drilled>('drill', where, command, (done) => {
+        line(`${good('✔')} ${bold(done.id)} and the changes since can be restored: ${equal(done)}`);
+        line(
+          `  RPO ${done.rpoSeconds} s (what would have been lost) · RTO ${done.rtoSeconds.toFixed(1)} s (until it was back)`,
+        );
+      }),
+    );
 
   placed(deploy.command('restore'))
     .requiredOption('--to <time>', 'a time with its zone (2026-11-23T01:30:00Z), or latest')
     .option('--second', 'the repository is lost too: bring it back from its second copy (backup.to) first')
     .description('restore the cluster of a deployment that stands still; what is there now is kept aside')
     .action(async (where: Where & { to: string; second?: true }, command: Command) => {
-      const output = outputOf(command);
-      if (!(await confirm(`Restore the cluster to ${where.to}? What is there now is kept aside.`, output)))
+      if (!(await confirm(`Restore the cluster to ${where.to}? What is there now is kept aside.`, outputOf(command))))
         throw badInput('nothing was restored');
       const more = ['--to', where.to, ...(where.second ? ['--second'] : [])];
-      const { done } = await acted<Restored>('restore', where, output.json, more);
-      if (output.json) return printJson(done);
-      line(`${good('✔')} restored as of ${when(done.madeAt)} from ${bold(done.label)}: ${words(done)}`);
-      line(`  RPO ${done.rpoSeconds} s (what is lost) · RTO ${done.rtoSeconds.toFixed(1)} s`);
-      if (done.aside !== null) line(`  what there was before: ${done.aside}`);
-      line('  It goes on with `soulfra deploy apply`. A standby has to be made anew (docs/backup.md).');
-      line('  Posts and payouts wait until somebody has looked: soulfra inbox, soulfra drops resume-all');
+      await act<Restored>(
+        'restore',
+        where,
+        command,
+        (done) => {
+          line(`${good('✔')} restored as of ${when(done.madeAt)} from ${bold(done.label)}: ${words(done)}`);
+          line(`  RPO ${done.rpoSeconds} s (what is lost) · RTO ${done.rtoSeconds.toFixed(1)} s`);
+          if (done.aside !== null) line(`  what there was before: ${done.aside}`);
+          line('  It goes on with `soulfra deploy apply`. A standby has to be made anew (docs/backup.md).');
+          line('  Posts and payouts wait until somebody has looked: soulfra inbox, soulfra drops resume-all');
+        },
+        more,
+      );
     });
 }
 
-function acted<Done>(act: string, where: Where, json: boolean, more: readonly string[] = []): Promise<Acted<Done>> {
-  return runPart<Acted<Done>>(deployProgram, [act, ...argumentsOf(where), ...more], {
+/** Has it done, and prints what came of it: as JSON where that is asked for, else by `print`. */
+async function act<Done>(
+  name: string,
+  where: Where,
+  command: Command,
+  print: (done: Done) => void,
+  more: readonly string[] = [],
+): Promise<void> {
+  const { json } = outputOf(command);
+  const { done } = await runPart<{ done: Done }>(deployProgram, [name, ...argumentsOf(where), ...more], {
     quiet: json,
     onProgress: (text) => line(dim(`  ${text}`)),
   });
+  if (json) printJson(done);
+  else print(done);
 }
 
 const copied = ({ folder, reason }: { folder: string; reason: string }) =>

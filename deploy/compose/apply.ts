@@ -19,7 +19,7 @@ import {
 } from './containers.ts';
 import { environmentText, fittedCpus, readIfThere } from './folder.ts';
 import { diskFaults, gpuFaults, portsTaken, refuseFaults, secondFaults } from './host-checks.ts';
-import { type KitFiles, portRows, projectOf } from './kit.ts';
+import { type KitFiles, portRows, projectOf, standbyFile } from './kit.ts';
 import { mendsFor } from './start-faults.ts';
 
 /** What runs on this machine, brought to what the folder says. */
@@ -32,7 +32,7 @@ const upWithinMs = 15 * 60_000;
 /** Compose files that this machine runs; a standby besides its own work. */
 export function filesOf(site: DeploySite, machine: FleetMachine): string[] {
   if (machine.id === site.coordination.id) return ['coordination.yaml'];
-  return [`inference-${machine.id}.yaml`, ...(machine.id === site.standby?.id ? ['standby.yaml'] : [])];
+  return [`inference-${machine.id}.yaml`, ...(machine.id === site.standby?.id ? [standbyFile] : [])];
 }
 
 export interface Standing {

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { DomainError, isErrorCode } from '../../domain/errors.ts';
 import { endWithUs, output } from '../embedded/resolve.ts';
 import { composeArguments, composeCommand, containersOf } from './containers.ts';
-import type { promotedFile } from './kit.ts';
+import { type promotedFile, standbyFile } from './kit.ts';
 import type { Owner } from './made-once.ts';
 
 /** Backups and restores of a deployment, asked for on its coordinating machine. What makes them runs beside the data. */
@@ -37,7 +37,7 @@ export interface ActOnCluster {
 export async function actInContainers({ act, file, args, folder, env, say }: ActOnCluster): Promise<unknown> {
   const command = await composeCommand(env);
   if (act === 'restore') {
-    const files = ['coordination.yaml', 'standby.yaml'];
+    const files = ['coordination.yaml', standbyFile];
     const found = (await Promise.all(files.map((each) => containersOf(each, env)))).flat();
     const up = found.filter(({ state }) => state === 'running').map(({ service }) => service);
     const down = `${command.join(' ')} --project-directory ${folder} -f ${folder}/${file} down`;

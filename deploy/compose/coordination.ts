@@ -50,6 +50,15 @@ export function payloadEnvironment({ fleet }: DeploySite, keysFile: string): Rec
 const of = (name: string) => [`${name}.crt`, `${name}.key`, 'ca.crt'];
 const httpReady = (url: string) => ['CMD', 'wget', '-q', '-O', '/dev/null', url];
 
+/**
+ * Asks Postgres at its port, since while the data is made it listens to a socket alone; not by TLS, where it would log each question as
+ * one without a certificate.
+ */
+export function postgresReady({ ports }: DeploySite, program: string): string[] {
+  const at = ['-h', '127.0.0.1', '-p', String(ports.postgres)];
+  return [program, '-q', ...at, '-U', 'exporter', '-d', 'dbname=postgres sslmode=disable'];
+}
+
 /** Which ports the coordinating machine opens, and why. */
 function coordinationPorts(site: DeploySite): Record<'proxy' | 'temporal' | 'postgres' | 'redis', PublishedPort[]> {
   const { ports, coordination } = site;
@@ -115,23 +124,7 @@ export function dataParts(site: DeploySite): Parts {
       ports: open.postgres,
       aliases: [inner.postgres],
       after: { volumes: 'service_completed_successfully' },
-      // While the data is made, the server listens to a socket alone. By TLS it would log each question as one without a certificate.
-      health: {
-        test: [
-          'CMD',
-          'pg_isready',
-          '-q',
-          '-h',
-          '127.0.0.1',
-          '-p',
-          String(ports.postgres),
-          '-U',
-          'exporter',
-          '-d',
-          'dbname=postgres sslmode=disable',
-        ],
-        startPeriod: '2m',
-      },
+      health: { test: ['CMD', ...postgresReady(site, 'pg_isready')], startPeriod: '2m' },
       tmpfs: ['/dev/shm:mode=1777'],
       memory: '4g',
       cpus: 'host',

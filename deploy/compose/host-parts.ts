@@ -3,7 +3,7 @@ import type { FleetMachine } from '../../domain/fleet.ts';
 import { postgresStartScript } from './cluster-files.ts';
 import type { RingPrints } from './key-rotation.ts';
 import { serverNames } from '../../domain/server-names.ts';
-import { movedArchive, movedKey, payloadEnvironment } from './coordination.ts';
+import { movedArchive, movedKey, payloadEnvironment, postgresReady } from './coordination.ts';
 import { generatedHead, temporalSchemaScript } from './server-files.ts';
 import { leadsVersion } from './machine.ts';
 import { hostPlaces, type Places } from './places.ts';
@@ -186,7 +186,7 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       description: 'Copy of Postgres of Soulfra',
       command: script('standby-postgres.sh', 'standby-lost.sh', 'postgresql.conf', 'pg_hba.conf'),
       after: [],
-      ready: postgresReady(site, layout.programs),
+      ready: postgresReady(site, layout.programs.pg_isready),
       graceSeconds: 120,
       stopSignal: 'SIGINT',
       memory: '4G',
@@ -203,20 +203,6 @@ function copyParts(site: DeploySite, standby: FleetMachine, layout: HostLayout):
       memory: '128M',
     },
   ];
-}
-
-function postgresReady({ ports }: DeploySite, programs: Programs): string[] {
-  const at = [
-    '-h',
-    '127.0.0.1',
-    '-p',
-    String(ports.postgres),
-    '-U',
-    'exporter',
-    '-d',
-    'dbname=postgres sslmode=disable',
-  ];
-  return [programs.pg_isready, '-q', ...at];
 }
 
 function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
@@ -248,7 +234,7 @@ function coordinationParts(site: DeploySite, layout: HostLayout): HostPart[] {
         `unix_socket_directories=${places.postgres.socket}`,
       ],
       after: [],
-      ready: postgresReady(site, programs),
+      ready: postgresReady(site, programs.pg_isready),
       graceSeconds: 120,
       // It breaks sessions off: by SIGTERM it would wait for those of other machines, and be killed before it hands its last changes on.
       stopSignal: 'SIGINT',

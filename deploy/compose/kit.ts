@@ -174,7 +174,7 @@ function composeFiles(site: DeploySite, { moved = false }: KitOptions = {}): Map
   if (site.standby !== undefined) files.set(standbyFile, standbyParts(site, site.standby));
   return files;
 }
-const standbyFile = 'standby.yaml';
+export const standbyFile = 'standby.yaml';
 export const promotedFile = `${promotedFolder}/${standbyFile}`;
 
 /** What runs once the standby has taken over: everything on it, and on the others the same, with its address for that of the first one. */

@@ -6,7 +6,7 @@ import { applyContainers } from './apply.ts';
 import { applyUnits, type UnitHost, unitsIn } from './apply-units.ts';
 import { composeArguments, composeCommand } from './containers.ts';
 import { readIfThere } from './folder.ts';
-import { followingFile, type KitFiles, promotedFile } from './kit.ts';
+import { followingFile, type KitFiles, promotedFile, standbyFile } from './kit.ts';
 import { answersAt, type StandbyHost } from './promote.ts';
 import { promotedFolder } from './standby.ts';
 
@@ -44,7 +44,7 @@ export function composeStandby(options: {
     ask: async (...words) => {
       const command = await composeCommand(env);
       const inside = ['exec', '-T', 'postgres', 'bash', '/etc/soulfra/standby-sql.sh', ...words];
-      const args = composeArguments(command, folder, 'standby.yaml', inside);
+      const args = composeArguments(command, folder, standbyFile, inside);
       return (await output(command[0]!, args, { env, timeoutMs: askMs })).trim();
     },
     answers: answersAt,
