@@ -124,7 +124,7 @@ export function deployBackupCommands(deploy: Command): void {
           line(`${good('✔')} restored as of ${when(done.madeAt)} from ${bold(done.label)}: ${words(done)}`);
           line(`  RPO ${done.rpoSeconds} s (what is lost) · RTO ${done.rtoSeconds.toFixed(1)} s`);
           if (done.aside !== null) line(`  what there was before: ${done.aside}`);
-          line('  It goes on with `soulfra deploy apply`. A standby has to be made anew (docs/backup.md).');
+          line('  It goes on with `soulfra deploy apply`. A standby copies anew by itself (docs/backup.md).');
           line('  Posts and payouts wait until somebody has looked: soulfra inbox, soulfra drops resume-all');
         },
         more,
