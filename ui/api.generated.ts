@@ -2321,6 +2321,11 @@ export interface Schemas {
       temporal: string | null;
     };
   };
+  Standing: {
+    ballotId: string;
+    isFinal: boolean;
+    tally: Schemas['Tally'];
+  };
   InvitePreview: {
     guild: string;
     inviter: string;
@@ -3663,6 +3668,14 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['Ballot'] | Schemas['DryRun'];
+  };
+  'GET /v1/ballots/{id}/tally': {
+    path: {
+      id: string;
+    };
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Standing'];
   };
   'GET /v1/ballots/{id}/recount': {
     path: {

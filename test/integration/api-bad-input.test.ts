@@ -969,6 +969,7 @@ const refusals: Array<{
   },
   { name: 'a remark of nothing', url: `${noBallot}/remarks`, body: { text: '' }, status: 400, code: 'INVALID_INPUT' },
   { name: 'an unknown ballot to withdraw', url: `${noBallot}/withdraw`, status: 404, code: 'NOT_FOUND' },
+  { name: 'the tally of an unknown ballot', method: 'GET', url: `${noBallot}/tally`, status: 404, code: 'NOT_FOUND' },
   { name: 'an unknown ballot to recount', method: 'GET', url: `${noBallot}/recount`, status: 404, code: 'NOT_FOUND' },
   { name: 'a ballot’s id that is none', method: 'GET', url: '/v1/ballots/1', status: 400, code: 'INVALID_INPUT' },
   {
