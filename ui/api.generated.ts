@@ -328,6 +328,12 @@ export interface Schemas {
     reason: string;
     alive: boolean;
     models: Array<string>;
+    resident: Array<string>;
+    idle: Array<{
+      modelId: string;
+      since: string;
+    }>;
+    lacks: Array<string>;
     slots: number;
     agents: number;
     polls: Array<string>;

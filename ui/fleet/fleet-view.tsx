@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router';
 import { ExternalLink } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import type { Thing } from '../client.ts';
-import { count, counted, decimal, gib } from '../format.ts';
+import { count, counted, dateTime, decimal, gib } from '../format.ts';
 import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
@@ -140,7 +140,8 @@ interface MachineProps {
 }
 
 function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
-  const { id, state, reason, gpus, runsAs, models, slots, agents, yields } = machine;
+  const { id, state, reason, gpus, runsAs, models, resident, idle, lacks, slots, agents, yields } = machine;
+  const loaded = [...resident, ...idle.map(({ modelId, since }) => words.idleModel(modelId, dateTime(since)))];
   return (
     <li className="panel machine" data-state={state}>
       <div className="section-head">
@@ -162,6 +163,10 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
       <p className="small">
         <span className="faint">{words.kept}</span> {models.join(' · ') || words.noModels}
       </p>
+      <p className="small">
+        <span className="faint">{runsAs === 'simulated' ? words.served : words.resident}</span> {loaded.join(' · ') || words.noModels}
+      </p>
+      {lacks.length > 0 && <p className="small">{words.lacks(lacks.join(' · '))}</p>}
       <p className="faint">
         {counted(agents, 'agent')}
         {runsAs === 'simulated' && ` · ${words.simulated}`}
