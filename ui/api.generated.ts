@@ -1870,6 +1870,11 @@ export interface Schemas {
       evidence: number;
     };
     moves: number;
+    progress: {
+      stage: 'waiting' | 'parked' | 'reading' | 'drawing' | 'storing';
+      done: number;
+      of: number | null;
+    } | null;
     createdAt: string;
     startedAt: string | null;
     endedAt: string | null;

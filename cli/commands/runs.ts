@@ -22,6 +22,7 @@ interface Run {
   reflections: number;
   dropped: Record<string, number>;
   moves: number;
+  progress: { stage: string; done: number; of: number | null } | null;
   createdAt: string;
   startedAt: string | null;
   endedAt: string | null;
@@ -121,6 +122,10 @@ export function runCommands(program: Command): void {
       line(
         `model      ${run.modelId}${run.modelId === run.wantedModelId ? '' : ` in place of ${run.wantedModelId}`} on ${run.machineId ?? 'no machine yet'} (${run.queue})`,
       );
+      if (run.progress !== null) {
+        const { stage, done, of } = run.progress;
+        line(`at         ${stage}${of === null ? '' : `, ${done} of ${of} calls`}`);
+      }
       const dropped = Object.entries(run.dropped).filter(([, count]) => count > 0);
       line(
         `came to    ${run.reflections} reflections by ${run.modelCalls} model calls, ${run.tokens ?? 0} tokens from ${run.promptTokens ?? 'uncounted'} of prompts, ${run.moves} moves`,

@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
 import { ExternalLink } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
-import type { Thing } from '../client.ts';
+import type { Item, Thing } from '../client.ts';
 import { count, counted, dateTime, decimal, gib } from '../format.ts';
 import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Meter } from '../parts/meter.tsx';
@@ -17,6 +18,7 @@ import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
+import { Progress, RunDialog } from './run-dialog.tsx';
 import { type Simulated, SimulatedLoss, movesOf } from './simulated-loss.tsx';
 import { Sweeps, TriggerSweep } from './sweeps.tsx';
 import './fleet.css';
@@ -263,7 +265,9 @@ function Reflections() {
 }
 
 function Runs() {
-  const runs = usePages('GET /v1/runs', { query: { limit: 15 } });
+  // A step that is done is told by no event.
+  const runs = usePages('GET /v1/runs', { query: { limit: 15 } }, { everyMs: 10_000 });
+  const [shown, setShown] = useState<Item<'GET /v1/runs'>>();
   return (
     <Section title={words.runs}>
       <Listed of={runs} empty={<Empty title={words.noRuns} />}>
@@ -282,6 +286,7 @@ function Runs() {
                 ),
               },
               { title: words.run.state, cell: ({ state }) => <StateBadge state={state} /> },
+              { title: words.run.progress, cell: ({ progress }) => progress && <Progress of={progress} /> },
               { title: words.run.machine, cell: ({ machineId }) => machineId ?? '–' },
               {
                 title: words.run.model,
@@ -292,6 +297,14 @@ function Runs() {
               {
                 title: words.run.when,
                 cell: ({ endedAt, startedAt, createdAt }) => <Time at={endedAt ?? startedAt ?? createdAt} />,
+              },
+              {
+                title: words.run.why,
+                cell: (run) => (
+                  <Button aria-label={words.run.whyOf(run.agentId)} onClick={() => setShown(run)}>
+                    {words.run.why}
+                  </Button>
+                ),
               },
               {
                 title: words.run.workflow,
@@ -306,6 +319,7 @@ function Runs() {
           />
         )}
       </Listed>
+      {shown && <RunDialog id={shown.id} agentId={shown.agentId} onClose={() => setShown(undefined)} />}
     </Section>
   );
 }
