@@ -274,6 +274,26 @@ export interface Schemas {
     balance: number;
     at: string;
   };
+  Alerts: {
+    source: 'prometheus' | 'none';
+    reason: string;
+    rules: Array<{
+      name: string;
+      group: string;
+      severity: string;
+      state: 'firing' | 'pending' | 'unknown' | 'inactive';
+      summary: string;
+      reason: string;
+      runbook: string;
+      health: Array<'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive'>;
+      of: Array<{
+        labels: Record<string, string>;
+        summary: string;
+        state: 'firing' | 'pending' | 'inactive';
+        since: string;
+      }>;
+    }>;
+  };
   AuditEntry: {
     id: string;
     at: string;
@@ -2663,6 +2683,12 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
+  };
+  'GET /v1/alerts': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Alerts'];
   };
   'GET /v1/audit': {
     path: undefined;

@@ -195,6 +195,7 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
       expect(await axeInBothThemes(page, 'light')).toEqual([]);
     } finally {
       await close();
+      site.closeAllConnections();
       await new Promise((resolve) => site.close(resolve));
     }
   }, 90_000);

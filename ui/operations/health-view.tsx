@@ -8,6 +8,7 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
 import { text } from '../text.ts';
+import { AlertRules } from './alert-rules.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
 const words = text.operations;
@@ -61,6 +62,7 @@ export function HealthView() {
           </>
         )}
       </Shown>
+      <AlertRules />
       <Changes />
       <Told />
     </Page>
