@@ -298,3 +298,12 @@ export const upkeepScheduleIds = [
   restoreDrillScheduleId,
 ] as const;
 export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];
+
+/** All that have a name of their own, also those that only some fleets have; those of reflections are named after their cadence. */
+export const scheduleIds = [
+  ...upkeepScheduleIds,
+  sourcesScheduleId,
+  digestScheduleId,
+  heartbeatScheduleId,
+  mirrorScheduleId,
+] as const;

@@ -1294,6 +1294,21 @@ export interface Schemas {
       found: string;
     }>;
   };
+  BlessingShare: {
+    period: string;
+    madeAt: string;
+    blessings: number | null;
+    shared: Array<{
+      currency: string;
+      pool: number;
+      shared: number;
+    }> | null;
+    yourBlessings: number;
+    yours: Array<{
+      amount: number;
+      currency: string;
+    }>;
+  };
   LicenseKind: {
     id: string;
     summary: string;
@@ -1914,7 +1929,8 @@ export interface Schemas {
   };
   Schedule: {
     id: string;
-    cadence: string;
+    cadence: string | null;
+    everySeconds: number | null;
     paused: boolean;
     note: string;
     nextRunAt: string | null;
@@ -4556,6 +4572,19 @@ export interface Operations {
     body: undefined;
     answer: {
       items: Array<Schemas['LedgerReconciliation']>;
+      nextCursor: string | null;
+    };
+  };
+  'GET /v1/ledger/blessing-shares': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['BlessingShare']>;
       nextCursor: string | null;
     };
   };

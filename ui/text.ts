@@ -253,6 +253,7 @@ export const text = {
       started: 'A sweep has begun.',
       title: (cadence: string) => `Sweep: ${cadence}`,
       all: 'all that are due',
+      every: (cadence: string) => `those of every ${cadence}`,
       says: (ended: string, total: string) => `${ended} of ${total}`,
       counts: (running: string, queued: string, failed: string) =>
         `${running} running · ${queued} queued · ${failed} failed`,
@@ -346,6 +347,7 @@ export const text = {
     machine: 'Machine',
     noMachine: 'none',
     cadence: 'Reflects',
+    every: (cadence: string) => `every ${cadence}`,
     next: (when: string) => `next ${when}`,
     lastRun: 'Last run',
     born: 'Born',

@@ -596,6 +596,7 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'a schedule of nobody’s', url: '/v1/schedules/brew/pause', body: {}, status: 400, code: 'INVALID_INPUT' },
   { name: 'a secret of a feed', url: '/v1/sources/harbour-news/secrets', body: {}, status: 409, code: 'CONFLICT' },
   {
     name: 'an event that nobody signed',

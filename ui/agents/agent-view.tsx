@@ -3,7 +3,7 @@ import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { Pause, Play, Sparkles } from 'lucide-react';
 import { maskOf } from '../../domain/masks.ts';
 import type { Thing } from '../client.ts';
-import { count, dateTime, decimal } from '../format.ts';
+import { cadenceWords, count, dateTime, decimal } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { newKey } from '../parts/decision.ts';
@@ -161,7 +161,7 @@ function Persona({ agent }: { agent: Thing<'AgentDetail'> }) {
         </dd>
         <dt>{words.cadence}</dt>
         <dd>
-          {cadence}
+          {words.every(cadenceWords(cadence))}
           {nextRunAt && <span className="soft"> · {words.next(dateTime(nextRunAt))}</span>}
         </dd>
         {lastRun && (

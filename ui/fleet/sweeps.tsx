@@ -1,5 +1,5 @@
 import { ExternalLink, Sparkles } from 'lucide-react';
-import { count } from '../format.ts';
+import { cadenceWords, count } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { newKey } from '../parts/decision.ts';
 import { Meter } from '../parts/meter.tsx';
@@ -50,7 +50,7 @@ function Sweep({ id }: { id: string }) {
   return (
     <div className="panel sweep">
       <Meter
-        label={words.title(cadence ?? words.all)}
+        label={words.title(cadence === null ? words.all : words.every(cadenceWords(cadence)))}
         value={ended}
         most={total}
         says={words.says(count(ended), count(total))}
