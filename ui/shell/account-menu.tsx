@@ -5,7 +5,7 @@ import { BookOpen, Check, CircleUser, Compass, KeyRound, LogOut } from 'lucide-r
 import { useRef, useState } from 'react';
 import { call, Problem } from '../client.ts';
 import { useToasts } from '../parts/toasts.tsx';
-import { signedAnew } from '../session.ts';
+import { signedOut } from '../session.ts';
 import { text } from '../text.ts';
 import { askForTour } from '../tour/progress.ts';
 import { useMe } from './me.ts';
@@ -22,10 +22,10 @@ export function AccountMenu() {
   const { failed } = useToasts();
   const signOut = () =>
     call('DELETE /v1/sessions', {})
-      .then(() => signedAnew(queries))
+      .then(() => signedOut(queries))
       // A session that has ended already is what was asked for.
       .catch((err: unknown) =>
-        err instanceof Problem && err.status === 401 ? signedAnew(queries) : failed(err as Problem),
+        err instanceof Problem && err.status === 401 ? signedOut(queries) : failed(err as Problem),
       );
   const [isAsked, setAsked] = useState(false);
   const navigate = useNavigate();
