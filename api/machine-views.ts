@@ -25,7 +25,9 @@ export const machineSchema = z
     models: z.array(z.string()).describe('Models that the plan keeps on it'),
     resident: z
       .array(z.string())
-      .describe('Models that it has loaded by its last heartbeat, of the plan or not yet let go; of a lost machine none'),
+      .describe(
+        'Models that it has loaded by its last heartbeat, of the plan or not yet let go; of a lost machine none',
+      ),
     idle: z
       .array(z.object({ modelId: z.string(), since: timeSchema }))
       .describe('Models that left its memory because nothing called them; the next call has them loaded again'),

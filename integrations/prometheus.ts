@@ -5,7 +5,10 @@ import type { Reading } from '../domain/doctor.ts';
 
 const timeoutMs = 4_000;
 /** Go's nil comes as null. */
-const texts = z.record(z.string(), z.string()).nullish().transform((value) => value ?? {});
+const texts = z
+  .record(z.string(), z.string())
+  .nullish()
+  .transform((value) => value ?? {});
 
 const alertSchema = z.object({
   labels: texts,
@@ -21,7 +24,10 @@ const ruleSchema = z.object({
   lastError: z.string().default(''),
   labels: texts,
   annotations: texts,
-  alerts: z.array(alertSchema).nullish().transform((value) => value ?? []),
+  alerts: z
+    .array(alertSchema)
+    .nullish()
+    .transform((value) => value ?? []),
 });
 const answerSchema = z.object({
   data: z.object({ groups: z.array(z.object({ name: z.string(), rules: z.array(ruleSchema) })) }),
@@ -37,7 +43,9 @@ export async function readAlertRules(url: string): Promise<Reading<PrometheusRul
     if (!response.ok) return { error: `Prometheus answers ${response.status}` };
     const parsed = answerSchema.safeParse(await response.json());
     if (!parsed.success) return { error: 'what answers there is no Prometheus that we know' };
-    return { seen: parsed.data.data.groups.flatMap(({ name, rules }) => rules.map((rule) => ({ ...rule, group: name }))) };
+    return {
+      seen: parsed.data.data.groups.flatMap(({ name, rules }) => rules.map((rule) => ({ ...rule, group: name }))),
+    };
   } catch (err) {
     // undici says what was wrong in the cause.
     const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err;

@@ -222,6 +222,7 @@ export const pageText = {
     whom: 'Whom',
     targets: { link: 'A link to pass on', address: 'A mail address', agent: 'An agent', user: 'A user' },
     toFields: { address: 'Mail address', agent: 'Id of the agent', user: 'Id of the user' },
+    roleNames: { founder: 'founder', elder: 'elder', member: 'member', guest: 'guest' },
     roles: { member: 'Member', guest: 'Guest (does not vote)', elder: 'Elder (invites and oversees)' },
     holds: 'Holds for',
     lives: { '1h': 'an hour', '1d': 'a day', '3d': 'three days', '7d': 'a week', '30d': 'thirty days' },

@@ -56,7 +56,8 @@ export function alertRoutes(app: Api, { principals, prometheusUrl }: ApiContext)
     config: { role: 'operator' },
     schema: {
       tags: ['health'],
-      summary: 'Alert rules and which of them fire by Prometheus; where none is known, which kinds of health stand for them',
+      summary:
+        'Alert rules and which of them fire by Prometheus; where none is known, which kinds of health stand for them',
       response: { 200: alertsSchema, ...problemResponses },
     },
     handler: async (request) => {
@@ -95,7 +96,9 @@ function judged(rules: readonly PrometheusRule[]): Alert[] {
   const names = new Set(rules.map(({ name }) => name));
   return [
     ...rules.map(alertOf),
-    ...shipped.filter(({ name }) => !names.has(name)).map((alert) => known(alert, 'Prometheus does not have this rule')),
+    ...shipped
+      .filter(({ name }) => !names.has(name))
+      .map((alert) => known(alert, 'Prometheus does not have this rule')),
   ].sort((a, b) => states.indexOf(a.state) - states.indexOf(b.state));
 }
 

@@ -166,7 +166,8 @@ export function ledgerRoutes(app: Api, { db, starter }: ApiContext): void {
     url: '/v1/ledger/blessing-shares',
     role: 'reader',
     tag: 'ledger',
-    summary: 'How the blessing pool was shared out, the last first: of the marketplace that you run, or what you got of it',
+    summary:
+      'How the blessing pool was shared out, the last first: of the marketplace that you run, or what you got of it',
     item: blessingShareSchema,
     filters: {},
     params: z.object({}),

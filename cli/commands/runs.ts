@@ -274,7 +274,10 @@ export function runCommands(program: Command): void {
       line(
         table(page.items, [
           ['SCHEDULE', (schedule) => schedule.id],
-          ['EVERY', ({ cadence, everySeconds }) => cadence ?? (everySeconds === null ? 'by the calendar' : `${everySeconds} s`)],
+          [
+            'EVERY',
+            ({ cadence, everySeconds }) => cadence ?? (everySeconds === null ? 'by the calendar' : `${everySeconds} s`),
+          ],
           ['STATE', (schedule) => (schedule.paused ? 'paused' : 'runs')],
           ['NEXT', (schedule) => ago(schedule.nextRunAt)],
           ['LAST', (schedule) => ago(schedule.lastRunAt)],

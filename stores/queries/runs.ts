@@ -51,47 +51,49 @@ export interface RunView {
 }
 
 function runQuery(db: Executor, ownerId: string) {
-  return db
-    .selectFrom('runs')
-    .select([
-      'id',
-      'agentId',
-      'sweepId',
-      'workflowId',
-      'attempt',
-      'trigger',
-      'period',
-      'state',
-      'reason',
-      'wantedModelId',
-      'modelId',
-      'queue',
-      'degraded',
-      'machineId',
-      'expectedTokens',
-      'tokens',
-      'promptTokens',
-      'modelCalls',
-      'droppedDuplicates',
-      'droppedEmpty',
-      'droppedWithoutEvidence',
-      'droppedTooDeep',
-      'droppedOther',
-      'droppedEvidence',
-      'reflections',
-      'moves',
-      'createdAt',
-      'startedAt',
-      'endedAt',
-    ])
-    .select(sql<boolean>`temporal_run_id is not null`.as('begun'))
-    // Of those that run alone: they are few, and results are long.
-    .select(
-      sql<StoredStep[] | null>`(select jsonb_agg(jsonb_build_object('step', s.step,
+  return (
+    db
+      .selectFrom('runs')
+      .select([
+        'id',
+        'agentId',
+        'sweepId',
+        'workflowId',
+        'attempt',
+        'trigger',
+        'period',
+        'state',
+        'reason',
+        'wantedModelId',
+        'modelId',
+        'queue',
+        'degraded',
+        'machineId',
+        'expectedTokens',
+        'tokens',
+        'promptTokens',
+        'modelCalls',
+        'droppedDuplicates',
+        'droppedEmpty',
+        'droppedWithoutEvidence',
+        'droppedTooDeep',
+        'droppedOther',
+        'droppedEvidence',
+        'reflections',
+        'moves',
+        'createdAt',
+        'startedAt',
+        'endedAt',
+      ])
+      .select(sql<boolean>`temporal_run_id is not null`.as('begun'))
+      // Of those that run alone: they are few, and results are long.
+      .select(
+        sql<StoredStep[] | null>`(select jsonb_agg(jsonb_build_object('step', s.step,
           'questions', case when jsonb_typeof(s.result -> 'questions') = 'array' then jsonb_array_length(s.result -> 'questions') end))
         from step_results s where s.work_id = runs.id and runs.state = 'running')`.as('steps'),
-    )
-    .where('ownerId', '=', ownerId);
+      )
+      .where('ownerId', '=', ownerId)
+  );
 }
 type RunRow = Awaited<ReturnType<ReturnType<typeof runQuery>['execute']>>[number];
 

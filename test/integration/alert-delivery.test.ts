@@ -117,7 +117,10 @@ describe.skipIf(lacking)('Prometheus and Alertmanager as they are shipped', () =
     expect(rules.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
     // It goes away: nobody takes what it said last for what is.
     await prometheus.stop();
-    expect(await read()).toMatchObject({ source: 'none', reason: expect.stringContaining('does not answer') as string });
+    expect(await read()).toMatchObject({
+      source: 'none',
+      reason: expect.stringContaining('does not answer') as string,
+    });
     expect((await ledger())?.state).toBe('unknown');
   }, 90_000);
 

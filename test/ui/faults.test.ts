@@ -137,9 +137,13 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     }
     await other.evaluate('window.loadedOnce = true');
     const ownKept = () =>
-      here.evaluate<string[]>(`Object.keys(localStorage).filter((name) => /^soulfra(?:-own|[.]proof|[.]pins)/.test(name))`);
+      here.evaluate<string[]>(
+        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own|[.]proof|[.]pins)/.test(name))`,
+      );
     // Of a license, and of one that a version before this one kept.
-    await here.evaluate(`for (const name of ['soulfra-own-proof-lic_1', 'soulfra.pins.x']) localStorage.setItem(name, '[]')`);
+    await here.evaluate(
+      `for (const name of ['soulfra-own-proof-lic_1', 'soulfra.pins.x']) localStorage.setItem(name, '[]')`,
+    );
     await here.reload();
     await settled(here);
     expect((await ownKept()).length).toBe(2);

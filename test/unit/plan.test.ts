@@ -43,7 +43,9 @@ describe('what a machine polls', () => {
   test('names the models that it serves, each once, also one whose name ends as the queue of conversations does', () => {
     const queue = inferenceQueue('24g', 'heavy_q4');
     const talking = inferenceQueue('8g', 'small_talk');
-    expect(modelsOfQueues([queue, talkQueue(queue), 'coordination', 'machine_pc2', 'channel_mail'])).toEqual(['heavy_q4']);
+    expect(modelsOfQueues([queue, talkQueue(queue), 'coordination', 'machine_pc2', 'channel_mail'])).toEqual([
+      'heavy_q4',
+    ]);
     expect(modelsOfQueues([talking, talkQueue(talking), queue])).toEqual(['heavy_q4', 'small_talk']);
     expect(modelsOfQueues([])).toEqual([]);
   });

@@ -95,6 +95,6 @@ function Editor({ living }: { living: string }) {
 }
 
 const told = ({ action, kind, id, fields, note }: Applied['changes'][number]) =>
-  [`${kind.replaceAll('_', ' ')} ${id}: ${words.actions[action]}`, fields.map(({ field }) => field).join(', '), note]
+  [`${words.kinds[kind]} ${id}: ${words.actions[action]}`, fields.map(({ field }) => field).join(', '), note]
     .filter(Boolean)
     .join(' · ');

@@ -166,7 +166,8 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
         <span className="faint">{words.kept}</span> {models.join(' · ') || words.noModels}
       </p>
       <p className="small">
-        <span className="faint">{runsAs === 'simulated' ? words.served : words.resident}</span> {loaded.join(' · ') || words.noModels}
+        <span className="faint">{runsAs === 'simulated' ? words.served : words.resident}</span>{' '}
+        {loaded.join(' · ') || words.noModels}
       </p>
       {lacks.length > 0 && <p className="small">{words.lacks(lacks.join(' · '))}</p>}
       <p className="faint">
@@ -220,8 +221,8 @@ function HealthNow() {
               <ul className="rows">
                 {worst.slice(0, 6).map((subject) => (
                   <li key={`${subject.kind} ${subject.id}`}>
-                    <Badge tone={toneOf(subject.state)}>{subject.state}</Badge> {subject.kind.replaceAll('_', ' ')}{' '}
-                    {subject.name || subject.id}: {subject.reason}
+                    <Badge tone={toneOf(subject.state)}>{text.operations.healthStates[subject.state]}</Badge>{' '}
+                    {text.operations.healthKinds[subject.kind]} {subject.name || subject.id}: {subject.reason}
                   </li>
                 ))}
               </ul>

@@ -112,7 +112,7 @@ function Members({ guild, canExpel }: { guild: Thing<'Guild'>; canExpel: boolean
                   </>
                 ),
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roleNames[role] },
               { title: words.since, cell: ({ joinedAt }) => <Time at={joinedAt} /> },
               {
                 title: words.acts,
@@ -184,7 +184,7 @@ function Invites({ guildId }: { guildId: string }) {
                 title: words.whom,
                 cell: ({ target, address, agentId, userId }) => address ?? agentId ?? userId ?? words.targets[target],
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roleNames[role] },
               {
                 title: words.uses,
                 cell: ({ uses, usesLimit }) => (usesLimit === null ? String(uses) : `${uses} / ${usesLimit}`),

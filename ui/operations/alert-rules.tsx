@@ -92,9 +92,7 @@ function AllRules({ rules }: { rules: readonly Rule[] }) {
         {
           title: words.health,
           cell: ({ health }) =>
-            health.length === 0
-              ? words.noHealth
-              : health.map((kind) => text.operations.healthKinds[kind]).join(', '),
+            health.length === 0 ? words.noHealth : health.map((kind) => text.operations.healthKinds[kind]).join(', '),
         },
       ]}
     />

@@ -158,7 +158,7 @@ function Entries({ rows, search }: { rows: Entry[]; search: AuditSearch }) {
                   {only({ actor: service }, words.service(service))}
                 </>
               )}{' '}
-              {role !== null && <span className="faint">{role}</span>}
+              {role !== null && <span className="faint">{text.operations.roles[role]}</span>}
             </>
           ),
         },

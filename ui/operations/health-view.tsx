@@ -1,5 +1,5 @@
 import { count } from '../format.ts';
-import { Badge, toneOf } from '../parts/badge.tsx';
+import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -107,7 +107,7 @@ function Told() {
               { title: words.destination, cell: ({ destination }) => destination },
               {
                 title: words.state,
-                cell: ({ state }) => <Badge tone={toneOf(state === 'sent' ? 'done' : state)}>{state}</Badge>,
+                cell: ({ state }) => <StateBadge state={state} />,
               },
               { title: words.when, cell: (row) => <Time at={row.endedAt ?? row.createdAt} /> },
             ]}

@@ -38,7 +38,9 @@ export function SchedulesView() {
                 title: words.schedule,
                 cell: ({ id, cadence }) => (
                   <>
-                    {cadence === null ? (words.scheduleWork[id as 'weave'] ?? id) : words.reflects(cadenceWords(cadence))}{' '}
+                    {cadence === null
+                      ? (words.scheduleWork[id as 'weave'] ?? id)
+                      : words.reflects(cadenceWords(cadence))}{' '}
                     <span className="faint code">{id}</span>
                   </>
                 ),
