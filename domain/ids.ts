@@ -267,6 +267,10 @@ export const repliesScheduleId = 'replies';
 export const notifyScheduleId = 'notify';
 export const digestScheduleId = 'digest';
 export const heartbeatScheduleId = 'heartbeat';
+/** Of the one before it, of what weighs most, while the rest is embedded. */
+export function earlyGlobePeriod(by: string): string {
+  return `${firstGlobePeriod(by)}-early`;
+}
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
 }
