@@ -14,14 +14,14 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
 import { type Simulated, SimulatedLoss, movesOf } from './simulated-loss.tsx';
 import { Sweeps, TriggerSweep } from './sweeps.tsx';
 import './fleet.css';
 
-const words = text.fleet;
+const words = fleetText;
 
 /** Machines, what they do, and how they are. */
 export function FleetView() {

@@ -11,12 +11,12 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useAllPages, useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { homeText } from '../texts/home.ts';
 import { FactsDialog } from './facts.tsx';
 import { askedBy, carryOut, isPress, type Notice, others, pageOf } from './acts.ts';
 import './home.css';
 
-const words = text.home;
+const words = homeText;
 const severities = { info: 'info', warning: 'warn', critical: 'bad' } as const;
 const rank = { critical: 0, warning: 1, info: 2 } as const;
 

@@ -8,10 +8,11 @@ import { Button } from '../parts/button.tsx';
 import { SelectField } from '../parts/fields.tsx';
 import { Time } from '../parts/time.tsx';
 import { text } from '../text.ts';
+import { narrationText } from '../texts/narration.ts';
 import { joined, type Line, nextTold, readingMs, type Told, toldBy, untilKnown } from './narration.ts';
 import './narration-overlay.css';
 
-const words = text.narration;
+const words = narrationText;
 const none: readonly Line[] = [];
 const gatherMs = 1_500;
 const speeds = [0.75, 1, 1.5, 2] as const;

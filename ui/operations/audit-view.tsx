@@ -10,11 +10,12 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { usePages } from '../queries.ts';
 import { text } from '../text.ts';
+import { auditText } from '../texts/audit.ts';
 import { type AuditSearch, auditOutcomes, auditQuery, auditSearch } from './audit-search.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 import './operations.css';
 
-const words = text.audit;
+const words = auditText;
 type Entry = Item<'GET /v1/audit'>;
 
 /** Who asked for which write, and what became of it. */

@@ -7,10 +7,10 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 
 /** How every part does: what is wrong first, then the counts, what changed, and who was told. */
 export function HealthView() {

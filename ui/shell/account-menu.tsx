@@ -7,6 +7,7 @@ import { call, Problem } from '../client.ts';
 import { useToasts } from '../parts/toasts.tsx';
 import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
+import { passwordText } from '../texts/password.ts';
 import { askForTour } from '../tour/progress.ts';
 import { useMe } from './me.ts';
 import { PasswordDialog } from './password-dialog.tsx';
@@ -73,11 +74,11 @@ export function AccountMenu() {
               </Menu.Item>
               <Menu.Item className="menu-item" onClick={lookAround}>
                 <Compass aria-hidden size={16} />
-                {text.tour.menu}
+                {text.app.lookAround}
               </Menu.Item>
               <Menu.Item className="menu-item" onClick={() => setAsked(true)}>
                 <KeyRound aria-hidden size={16} />
-                {text.password.menu}
+                {passwordText.menu}
               </Menu.Item>
               <Menu.Item className="menu-item" onClick={() => void signOut()}>
                 <LogOut aria-hidden size={16} />
