@@ -11,6 +11,7 @@ export const text = {
     theme: { label: 'Look', auto: 'As the device', light: 'Light', dark: 'Dark' },
     api: 'API reference',
     lookAround: 'A look around',
+    narration: 'Open the narration',
     offline: (since: string) => `Offline since ${since}: you see what was loaded before, and nothing can be changed.`,
     live: {
       connecting: 'Connecting',

@@ -1,6 +1,5 @@
 export const narrationText = {
   title: 'Narration',
-  open: 'Open the narration',
   kinds: { reflection: 'reflection (insight)', drop: 'drop (post)' },
   nothing: 'Nothing has been told yet. Reflections appear here as agents draw them.',
   pause: 'Pause',
