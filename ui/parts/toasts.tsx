@@ -4,7 +4,7 @@ import { text } from '../text.ts';
 import { Button } from './button.tsx';
 
 /** What a toast says. */
-export interface Note {
+interface Note {
   title: string;
   description: string;
   type: 'good' | 'bad';
