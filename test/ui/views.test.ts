@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId } from '../../stores/ids.ts';
 import { until } from '../support/lab.ts';
-import { axeInBothThemes, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import { axeInBothThemes, cameTrue, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 import { maskSvg } from '../../domain/masks.ts';
 import { replanUiTown, seedUiTown } from '../support/ui-town.ts';
 
@@ -59,6 +59,40 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     await page.keyboard.press('Enter');
     await page.waitForURL('**/fleet');
     await page.locator('#content:focus').waitFor();
+    await close();
+  });
+
+  test('what presses open is not in the first view, and by keyboard it has the focus and gives it back', async () => {
+    const { page, close } = await stage.visit();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    const later = () => asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region)-/.test(url));
+    expect(later()).toEqual([]);
+    await page.locator('.rail').getByRole('button').focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('menuitem').first().waitFor();
+    expect(later().length).toBeGreaterThan(0);
+    await cameTrue(page, `document.activeElement.closest('.menu') !== null`);
+    await page.keyboard.press('Escape');
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    await cameTrue(page, `document.activeElement.matches('.rail [aria-haspopup=menu]')`);
+    await close();
+  });
+
+  test('what went wrong is told, also where the region of toasts does not load', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.route('**/assets/toast-region-*', (route) => route.abort());
+    await page.route('**/v1/sessions', (route) => route.abort());
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    const toast = page.locator('.toast');
+    await toast.getByText('The API does not answer.').waitFor();
+    await toast.getByRole('button', { name: 'Close' }).click();
+    await toast.waitFor({ state: 'detached' });
     await close();
   });
 

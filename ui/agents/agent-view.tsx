@@ -15,7 +15,7 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
 import { AgentWork } from './agent-work.tsx';
 import { DriftLine } from './drift-line.tsx';
 import { LineageTree } from './lineage-tree.tsx';
@@ -25,7 +25,7 @@ import { agentSearch, agentTabs, type AgentTab } from './search.ts';
 import { Talk } from './talk.tsx';
 import './agents.css';
 
-const words = text.agent;
+const words = agentText;
 
 /** One agent: who it is, what it remembers and concludes, and a talk with it. */
 export function AgentView() {

@@ -8,10 +8,10 @@ import { Failed, Forbidden, Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 import './fleet.css';
 
-const words = text.fleet.file;
+const words = fleetText.file;
 
 /** The fleet's file as it lives, to be changed: what would come of it first, then that it is so. */
 export function FleetFileView() {

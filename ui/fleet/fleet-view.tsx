@@ -15,7 +15,8 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
+import { operationsText } from '../texts/operations.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
 import { Progress, RunDialog } from './run-dialog.tsx';
@@ -23,7 +24,7 @@ import { type Simulated, SimulatedLoss, movesOf } from './simulated-loss.tsx';
 import { Sweeps, TriggerSweep } from './sweeps.tsx';
 import './fleet.css';
 
-const words = text.fleet;
+const words = fleetText;
 
 /** Machines, what they do, and how they are. */
 export function FleetView() {
@@ -221,8 +222,8 @@ function HealthNow() {
               <ul className="rows">
                 {worst.slice(0, 6).map((subject) => (
                   <li key={`${subject.kind} ${subject.id}`}>
-                    <Badge tone={toneOf(subject.state)}>{text.operations.healthStates[subject.state]}</Badge>{' '}
-                    {text.operations.healthKinds[subject.kind]} {subject.name || subject.id}: {subject.reason}
+                    <Badge tone={toneOf(subject.state)}>{operationsText.healthStates[subject.state]}</Badge>{' '}
+                    {operationsText.healthKinds[subject.kind]} {subject.name || subject.id}: {subject.reason}
                   </li>
                 ))}
               </ul>

@@ -7,8 +7,9 @@ import { Meter } from '../parts/meter.tsx';
 import { Shown } from '../parts/states.tsx';
 import { useApi } from '../queries.ts';
 import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 
-const words = text.fleet.run;
+const words = fleetText.run;
 /** A step that is done is told by no event. */
 const everyMs = 5_000;
 const ended: ReadonlySet<string> = new Set(['done', 'empty', 'failed', 'canceled']);

@@ -14,11 +14,11 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { type Choice, VoteControl, VoterField } from './vote-control.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 type Voter = Item<'GET /v1/ballots/{id}/votes'>;
 const microEgo = 1_000_000;
 /** No event tells of a vote. */

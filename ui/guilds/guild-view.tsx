@@ -13,13 +13,13 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { BallotList } from './ballot-list.tsx';
 import { InviteDialog } from './invite-dialog.tsx';
 import { NewBallot } from './new-ballot.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 const may = { invite: ['founder', 'elder', 'member'], oversee: ['founder', 'elder'] };
 
 /** One guild: who is in it, who is invited, what it votes on, and what happened. */

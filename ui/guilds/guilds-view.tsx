@@ -11,12 +11,12 @@ import { Page, Section } from '../parts/page.tsx';
 import { Empty } from '../parts/states.tsx';
 import { usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { BallotList } from './ballot-list.tsx';
 import { NewBallot } from './new-ballot.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 
 /** The guilds one is in, and what is voted on. */
 export function GuildsView() {

@@ -15,12 +15,12 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useAllPages, useApi, usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import { MarketTabs } from './market-tabs.tsx';
 import { minorUnits } from './amounts.ts';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 type Purchase = Item<'GET /v1/purchases'>;
 type Account = Item<'GET /v1/ledger/accounts'>;
 

@@ -7,9 +7,9 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 
-const words = text.operations.rules;
+const words = operationsText.rules;
 type Rule = Thing<'Alerts'>['rules'][number];
 const tones: Record<Rule['state'], Tone> = { firing: 'bad', pending: 'warn', unknown: 'plain', inactive: 'good' };
 
@@ -92,7 +92,7 @@ function AllRules({ rules }: { rules: readonly Rule[] }) {
         {
           title: words.health,
           cell: ({ health }) =>
-            health.length === 0 ? words.noHealth : health.map((kind) => text.operations.healthKinds[kind]).join(', '),
+            health.length === 0 ? words.noHealth : health.map((kind) => operationsText.healthKinds[kind]).join(', '),
         },
       ]}
     />

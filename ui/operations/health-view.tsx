@@ -7,11 +7,11 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { AlertRules } from './alert-rules.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 
 /** How every part does: what is wrong first, then the counts, what changed, and who was told. */
 export function HealthView() {

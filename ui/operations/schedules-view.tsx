@@ -8,10 +8,10 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useAllPages, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 const seconds = new Intl.NumberFormat(undefined, { style: 'unit', unit: 'second', maximumFractionDigits: 1 });
 const mebibytes = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
