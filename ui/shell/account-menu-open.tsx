@@ -42,7 +42,8 @@ export function OpenAccountMenu() {
   // The button that was pressed had the focus, and is gone.
   useEffect(() => {
     trigger.current?.focus({ preventScroll: true });
-    setOpen(true);
+    const opening = requestAnimationFrame(() => setOpen(true));
+    return () => cancelAnimationFrame(opening);
   }, []);
   return (
     <>
