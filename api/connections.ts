@@ -25,6 +25,7 @@ export interface ConnectionSettings {
   payloads?: PayloadSettings;
   controlSocket?: string | undefined;
   temporalUi?: string | undefined;
+  prometheusUrl?: string | undefined;
   publicUrl?: string | undefined;
   modelKey?: string | undefined;
   /** 32 bytes, base64url, as the three after it. */
@@ -78,6 +79,7 @@ export function connect(settings: ConnectionSettings): { deps: ApiDeps; close():
     redis,
     controlSocket: settings.controlSocket,
     temporalUi: settings.temporalUi,
+    prometheusUrl: settings.prometheusUrl,
     payloads,
     publicUrl: settings.publicUrl,
     embedderOf: embedders.of,

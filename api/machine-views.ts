@@ -3,12 +3,13 @@ import { DomainError } from '../domain/errors.ts';
 import type { Fleet } from '../domain/fleet.ts';
 import { plannedMachine } from '../domain/plan.ts';
 import { machineStates, runsAs } from '../domain/states.ts';
-import { gpuClasses } from '../domain/task-queues.ts';
+import { gpuClasses, modelsOfQueues } from '../domain/task-queues.ts';
 import { type AgentCounts, countAgents } from '../stores/queries/agents.ts';
 import { findFleet } from '../stores/queries/fleets.ts';
 import { listOwnMachines, type MachineView } from '../stores/queries/machines.ts';
 import { findCurrentPlan, type PlanView } from '../stores/queries/plans.ts';
 import type { ApiContext } from './context.ts';
+import { readIdleModels } from './presence.ts';
 import { timeSchema } from './schemas.ts';
 
 export const machineSchema = z
@@ -22,6 +23,15 @@ export const machineSchema = z
     reason: z.string(),
     alive: z.boolean(),
     models: z.array(z.string()).describe('Models that the plan keeps on it'),
+    resident: z
+      .array(z.string())
+      .describe(
+        'Models that it has loaded by its last heartbeat, of the plan or not yet let go; of a lost machine none',
+      ),
+    idle: z
+      .array(z.object({ modelId: z.string(), since: timeSchema }))
+      .describe('Models that left its memory because nothing called them; the next call has them loaded again'),
+    lacks: z.array(z.string()).describe('Models of the plan whose loading failed the last time'),
     slots: z.int().describe('Sequences it serves at once: those of its models, at most those of its server'),
     agents: z.int().describe('Agents whose home it is'),
     polls: z.array(z.string()).describe('Task queues it serves now'),
@@ -41,23 +51,26 @@ export type MachineAnswer = z.infer<typeof machineSchema>;
 
 /** What is known of the owner's machines: rows, file and plan laid together. */
 export async function machineAnswers(
-  { db }: Pick<ApiContext, 'db'>,
+  context: Pick<ApiContext, 'db' | 'redis' | 'log'>,
   page: { ownerId: string; limit: number; after?: string | undefined; id?: string },
 ): Promise<MachineAnswer[]> {
+  const { db } = context;
   const [machines, fleet, plan, agents] = await Promise.all([
     listOwnMachines(db, page),
     findFleet(db, page.ownerId),
     findCurrentPlan(db, page.ownerId),
     countAgents(db, page.ownerId),
   ]);
+  const idle = await readIdleModels(context, { machines });
   return machines.map((machine) => ({
     ...machineAnswer(machine, fleet?.fleet, plan, agents),
+    ...loadedOn(machine, idle.get(machine.id)),
     drifts: machine.alive && machine.fleetVersion !== null && machine.fleetVersion !== fleet?.version,
   }));
 }
 
 export async function machineAnswerOf(
-  context: Pick<ApiContext, 'db'>,
+  context: Pick<ApiContext, 'db' | 'redis' | 'log'>,
   ownerId: string,
   id: string,
 ): Promise<MachineAnswer> {
@@ -71,7 +84,7 @@ function machineAnswer(
   fleet: Fleet | undefined,
   plan: PlanView | undefined,
   agents: AgentCounts,
-): Omit<MachineAnswer, 'drifts'> {
+): Omit<MachineAnswer, 'drifts' | 'resident' | 'idle'> {
   const declared = fleet?.machines.find(({ id }) => id === machine.id);
   const models = (plan?.plan ? plannedMachine(plan.plan, machine.id)?.models : undefined) ?? [];
   const server = declared?.modelServer;
@@ -85,5 +98,20 @@ function machineAnswer(
     models: models.map((model) => model.modelId),
     slots: Math.min(planned, server?.sequences ?? planned),
     agents: agents.byMachine[machine.id] ?? 0,
+  };
+}
+
+/** A worker polls for a model as long as it has it, or has it loaded again by the next call. */
+function loadedOn(
+  { alive, polls }: Pick<MachineView, 'alive' | 'polls'>,
+  idleSince: ReadonlyMap<string, string> = new Map(),
+): Pick<MachineAnswer, 'resident' | 'idle'> {
+  const served = alive ? modelsOfQueues(polls) : [];
+  return {
+    resident: served.filter((modelId) => !idleSince.has(modelId)),
+    idle: served.flatMap((modelId) => {
+      const since = idleSince.get(modelId);
+      return since === undefined ? [] : [{ modelId, since }];
+    }),
   };
 }

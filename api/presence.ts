@@ -1,11 +1,10 @@
-import type { Fleet } from '../domain/fleet.ts';
 import { type Presence, presenceKey } from '../domain/presence.ts';
 import type { ApiContext } from './context.ts';
 
 /** By machine, the models that its worker says it unloaded because nothing called them, with since when. For display: none without Redis. */
 export async function readIdleModels(
   { redis, log }: Pick<ApiContext, 'redis' | 'log'>,
-  { machines }: Pick<Fleet, 'machines'>,
+  { machines }: { machines: ReadonlyArray<{ id: string }> },
 ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
   const ids = machines.map(({ id }) => id);
   if (redis === undefined || ids.length === 0) return new Map();

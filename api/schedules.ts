@@ -1,9 +1,12 @@
 import type { Client, ScheduleSummary } from '@temporalio/client';
-import { reflectScheduleId } from '../domain/ids.ts';
+import { reflectScheduleId, scheduleIds } from '../domain/ids.ts';
 
 export interface ScheduleView {
   id: string;
-  cadence: string;
+  /** Of a sweep of reflections; null: its work is another. */
+  cadence: string | null;
+  /** Null: by the calendar. */
+  everySeconds: number | null;
   paused: boolean;
   note: string;
   nextRunAt: string | null;
@@ -17,7 +20,9 @@ const freshMs = 5_000;
 /** A list of agents waits no longer than this for it. */
 const waitMs = 500;
 
-/** The reflection Schedules, as Temporal has them. */
+const known: ReadonlySet<string> = new Set(scheduleIds);
+
+/** The Schedules of the fleet, as Temporal has them; whatever else has one in its namespace has no place here. */
 export function createScheduleReader(client: Client) {
   let kept: { at: number; schedules: Promise<ScheduleView[]> } | undefined;
 
@@ -25,7 +30,7 @@ export function createScheduleReader(client: Client) {
     const schedules = await client.withDeadline(Date.now() + deadlineMs, async () => {
       const found: ScheduleView[] = [];
       for await (const summary of client.schedule.list()) {
-        if (summary.scheduleId.startsWith(prefix)) found.push(viewOf(summary));
+        if (summary.scheduleId.startsWith(prefix) || known.has(summary.scheduleId)) found.push(viewOf(summary));
       }
       return found;
     });
@@ -43,7 +48,9 @@ export function createScheduleReader(client: Client) {
       }
       const schedules = await inTime(kept.schedules, []);
       const running = schedules.filter((schedule) => !schedule.paused && schedule.nextRunAt !== null);
-      return new Map(running.map((schedule) => [schedule.cadence, schedule.nextRunAt!]));
+      return new Map(
+        running.flatMap(({ cadence, nextRunAt }) => (cadence === null ? [] : [[cadence, nextRunAt!] as const])),
+      );
     },
   };
 }
@@ -59,9 +66,12 @@ async function inTime<T>(answer: Promise<T>, otherwise: T): Promise<T> {
 }
 
 function viewOf(summary: ScheduleSummary): ScheduleView {
+  const { scheduleId: id, spec } = summary;
+  const everyMs = spec?.calendars?.length ? undefined : spec?.intervals?.[0]?.every;
   return {
-    id: summary.scheduleId,
-    cadence: summary.scheduleId.slice(prefix.length),
+    id,
+    cadence: id.startsWith(prefix) ? id.slice(prefix.length) : null,
+    everySeconds: everyMs === undefined ? null : everyMs / 1000,
     paused: summary.state.paused,
     note: summary.state.note ?? '',
     nextRunAt: summary.info.nextActionTimes[0]?.toISOString() ?? null,

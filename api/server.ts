@@ -15,6 +15,7 @@ import { registerRoles } from './plugins/roles.ts';
 import { registerUi } from './plugins/ui.ts';
 import { agentBudgetRoutes } from './routes/agent-budgets.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { machineJoinRoutes } from './routes/machine-joins.ts';
@@ -155,6 +156,7 @@ export async function createServer(deps: ApiDeps): Promise<Api> {
     principalRoutes,
     passwordRoutes,
     userRoutes,
+    alertRoutes,
     auditRoutes,
     mailRoutes,
     fleetRoutes,

@@ -34,6 +34,8 @@ export interface ApiDeps {
   controlSocket: string | undefined;
   /** Address of Temporal's UI, for links. */
   temporalUi?: string | undefined;
+  /** Whose word on the alert rules is shown; absent: none is known. */
+  prometheusUrl?: string | undefined;
   /** Where browsers reach this API, without a slash at its end; absent: links in the head of pages are relative. */
   publicUrl?: string | undefined;
   /** What turns texts into vectors, by what fleet.yaml says of it. */

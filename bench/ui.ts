@@ -163,17 +163,21 @@ async function withPages<Result>(
 }
 
 /** In turn, so that what else the box does falls on both. */
-async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number }> {
+async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number; sharpness: number }> {
   const { page, close } = await stage.visit({ signedIn: false, reducedMotion: false });
   await page.goto(stage.url);
   await cameTrue(page, 'typeof framesOf === "function"');
-  const counted = { globe: [] as number[], empty: [] as number[] };
+  const counted = { globe: [] as number[], empty: [] as number[], sharpness: [] as number[] };
+  const count = (points: number) =>
+    page.evaluate<{ rate: number; sharpness: number }>(`framesOf(${points}, ${frames.seconds})`);
   for (let round = 0; round < frames.rounds; round += 1) {
-    counted.empty.push(await page.evaluate<number>(`framesOf(0, ${frames.seconds})`));
-    counted.globe.push(await page.evaluate<number>(`framesOf(${frames.points}, ${frames.seconds})`));
+    counted.empty.push((await count(0)).rate);
+    const { rate, sharpness } = await count(frames.points);
+    counted.globe.push(rate);
+    counted.sharpness.push(sharpness);
   }
   await close();
-  return { globe: median(counted.globe), empty: median(counted.empty) };
+  return { globe: median(counted.globe), empty: median(counted.empty), sharpness: median(counted.sharpness) };
 }
 
 /** All that only the globe loads: the chunk with three.js and the scene, the view, and its styles. */

@@ -155,6 +155,7 @@ const apiSchema = z
       .optional(),
     SOULFRA_CONTROL_SOCKET: z.string().min(1).optional(),
     SOULFRA_TEMPORAL_UI: z.url().optional(),
+    SOULFRA_PROMETHEUS_URL: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).optional(),
     SOULFRA_PUBLIC_URL: publicUrl.optional(),
     SOULFRA_HOST_NAME: z.string().min(1).optional(),
   })
@@ -388,6 +389,7 @@ export function apiEnvironment(variables: Variables = process.env) {
     bootstrapTokenFile: env.SOULFRA_BOOTSTRAP_TOKEN_FILE,
     controlSocket: env.SOULFRA_CONTROL_SOCKET,
     temporalUi: env.SOULFRA_TEMPORAL_UI,
+    prometheusUrl: env.SOULFRA_PROMETHEUS_URL,
     publicUrl: env.SOULFRA_PUBLIC_URL,
     hostName: env.SOULFRA_HOST_NAME ?? hostname(),
   });

@@ -7,6 +7,9 @@ import { project, withoutNoise } from './projection.ts';
 /** What is placed and shown at most. */
 export const globeLimits = { agents: 1_000, memories: 3_000, arcs: 2_000, regions: 48, text: 140 };
 
+/** Of a fleet that has much to embed: the first globe is of so many memories, and does not wait for the rest. */
+export const earlyMemories = 512;
+
 /** Fewer memories than this have no neighbourhoods to keep: they stand by the directions in which they differ most. */
 export const leastPlaced = 16;
 /** The point itself is counted. */

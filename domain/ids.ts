@@ -267,6 +267,10 @@ export const repliesScheduleId = 'replies';
 export const notifyScheduleId = 'notify';
 export const digestScheduleId = 'digest';
 export const heartbeatScheduleId = 'heartbeat';
+/** Of the one before it, of what weighs most, while the rest is embedded. */
+export function earlyGlobePeriod(by: string): string {
+  return `${firstGlobePeriod(by)}-early`;
+}
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
 }
@@ -298,3 +302,12 @@ export const upkeepScheduleIds = [
   restoreDrillScheduleId,
 ] as const;
 export type UpkeepScheduleId = (typeof upkeepScheduleIds)[number];
+
+/** All that have a name of their own, also those that only some fleets have; those of reflections are named after their cadence. */
+export const scheduleIds = [
+  ...upkeepScheduleIds,
+  sourcesScheduleId,
+  digestScheduleId,
+  heartbeatScheduleId,
+  mirrorScheduleId,
+] as const;

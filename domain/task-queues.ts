@@ -19,9 +19,18 @@ export function inferenceQueue(gpuClass: GpuClass, modelId: string): string {
   return `inference_${gpuClass}_${modelId}`;
 }
 
+const talkEnd = '_talk';
+
 /** Conversations with the model of a queue: polled by the same machines, before its other work. */
 export function talkQueue(queue: string): string {
-  return `${queue}_talk`;
+  return `${queue}${talkEnd}`;
+}
+
+/** The models that somebody serves who polls these queues, each once. */
+export function modelsOfQueues(queues: readonly string[]): string[] {
+  const names = new Set(queues.flatMap((queue) => /^inference_\d+g_(.+)$/.exec(queue)?.[1] ?? []));
+  // A model's conversations have a queue of their own beside it; a model may end with that word, too.
+  return [...names].filter((name) => !name.endsWith(talkEnd) || !names.has(name.slice(0, -talkEnd.length))).sort();
 }
 
 /** Slugs carry dashes and queues may not, so `pc-2` polls `machine_pc_2`; the fleet schema refuses two ids that meet here. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { VotingMethod } from '../domain/ballots.ts';
 import { type CountedVote, openTally, type Tally } from '../domain/tallies.ts';
-import type { Executor } from './database.ts';
+import type { Database, Executor } from './database.ts';
 
 interface PageRow extends CountedVote {
   voterId: string;
@@ -12,6 +12,21 @@ interface PageRow extends CountedVote {
 /** Voters read by one statement; between two the process does other work. */
 const page = 5_000;
 
+interface CountedBallot {
+  id: string;
+  method: VotingMethod;
+  options: readonly string[];
+}
+
+/** Counts the votes that were given so far, by the ballot's own method and as they stood at one moment, however many pages they are. */
+export function countVotesSoFar(db: Database, ballot: CountedBallot): Promise<Tally> {
+  return db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute((tx) => countVotes(tx, ballot));
+}
+
 /**
  * Counts the votes of a ballot that takes no more: each voter's own, else that of whom it follows. What the rule wrote for one
  * that could not be reached counts for nobody.
@@ -19,7 +34,7 @@ const page = 5_000;
  */
 export async function countVotes(
   db: Executor,
-  { id, method, options }: { id: string; method: VotingMethod; options: readonly string[] },
+  { id, method, options }: CountedBallot,
   onPage: (voters: number) => void = () => undefined,
 ): Promise<Tally> {
   const tally = openTally(method, options.length);

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { firstGlobePeriod, globeWorkflowId } from '../domain/ids.ts';
+import { earlyGlobePeriod, firstGlobePeriod, globeWorkflowId } from '../domain/ids.ts';
 import type { Database, Executor } from './database.ts';
 import { appendEvents } from './events.ts';
 import { insertIntent } from './intents.ts';
@@ -32,23 +32,31 @@ export interface PlacedPoint {
  * The first globe does not wait for its hour: asked for where memories have got their vectors, with the end of a sweep and of an
  * embedding of all. Once a globe stands nobody asks; where nothing could be placed, the next one asks anew.
  * @param by what asks; asked by it twice it is the same globe
+ * @param as early: of what has its vector so far. whole: of all, so also in place of an early one.
  */
-export async function askForFirstGlobe(tx: Executor, ownerId: string, by: string): Promise<void> {
+export async function askForFirstGlobe(
+  tx: Executor,
+  ownerId: string,
+  by: string,
+  as: 'first' | 'early' | 'whole' = 'first',
+): Promise<void> {
   const { rows } = await sql`
     select from embedding_models e where e.owner_id = ${ownerId} and e.state = 'serving'
-      and not exists (select from globes g where g.owner_id = e.owner_id)
+      and not exists (select from globes g where g.owner_id = e.owner_id
+        and (${as} <> 'whole' or g.period not like ${earlyGlobePeriod('%')}))
       and exists (select from embeddings v join memories m on m.owner_id = v.owner_id and m.content_hash = v.content_hash
         where v.owner_id = e.owner_id and v.model = e.model and m.deleted_at is null and m.superseded_at is null)`.execute(
     tx,
   );
   if (rows.length === 0) return;
-  const period = firstGlobePeriod(by);
+  const period = as === 'early' ? earlyGlobePeriod(by) : firstGlobePeriod(by);
   await insertIntent(tx, { workflowId: globeWorkflowId(period), type: 'placeGlobe', args: [{ period }] });
 }
 
 export function createGlobeStore(db: Database) {
   return {
-    askForFirst: (ownerId: string, by: string): Promise<void> => askForFirstGlobe(db, ownerId, by),
+    askForFirst: (ownerId: string, by: string, as: 'early' | 'whole'): Promise<void> =>
+      askForFirstGlobe(db, ownerId, by, as),
 
     /** What stands there now. */
     async last(ownerId: string): Promise<GlobeRun | undefined> {

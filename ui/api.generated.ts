@@ -274,6 +274,26 @@ export interface Schemas {
     balance: number;
     at: string;
   };
+  Alerts: {
+    source: 'prometheus' | 'none';
+    reason: string;
+    rules: Array<{
+      name: string;
+      group: string;
+      severity: string;
+      state: 'firing' | 'pending' | 'unknown' | 'inactive';
+      summary: string;
+      reason: string;
+      runbook: string;
+      health: Array<'agent' | 'machine' | 'worker' | 'model_server' | 'schedule' | 'channel' | 'ledger' | 'disk' | 'backup' | 'certificate' | 'service' | 'token' | 'mirror' | 'archive'>;
+      of: Array<{
+        labels: Record<string, string>;
+        summary: string;
+        state: 'firing' | 'pending' | 'inactive';
+        since: string;
+      }>;
+    }>;
+  };
   AuditEntry: {
     id: string;
     at: string;
@@ -328,6 +348,12 @@ export interface Schemas {
     reason: string;
     alive: boolean;
     models: Array<string>;
+    resident: Array<string>;
+    idle: Array<{
+      modelId: string;
+      since: string;
+    }>;
+    lacks: Array<string>;
     slots: number;
     agents: number;
     polls: Array<string>;
@@ -1268,6 +1294,21 @@ export interface Schemas {
       found: string;
     }>;
   };
+  BlessingShare: {
+    period: string;
+    madeAt: string;
+    blessings: number | null;
+    shared: Array<{
+      currency: string;
+      pool: number;
+      shared: number;
+    }> | null;
+    yourBlessings: number;
+    yours: Array<{
+      amount: number;
+      currency: string;
+    }>;
+  };
   LicenseKind: {
     id: string;
     summary: string;
@@ -1864,6 +1905,11 @@ export interface Schemas {
       evidence: number;
     };
     moves: number;
+    progress: {
+      stage: 'waiting' | 'parked' | 'reading' | 'drawing' | 'storing';
+      done: number;
+      of: number | null;
+    } | null;
     createdAt: string;
     startedAt: string | null;
     endedAt: string | null;
@@ -1883,7 +1929,8 @@ export interface Schemas {
   };
   Schedule: {
     id: string;
-    cadence: string;
+    cadence: string | null;
+    everySeconds: number | null;
     paused: boolean;
     note: string;
     nextRunAt: string | null;
@@ -2321,6 +2368,11 @@ export interface Schemas {
       temporal: string | null;
     };
   };
+  Standing: {
+    ballotId: string;
+    isFinal: boolean;
+    tally: Schemas['Tally'];
+  };
   InvitePreview: {
     guild: string;
     inviter: string;
@@ -2647,6 +2699,12 @@ export interface Operations {
     };
     body: Record<string, never> | null | undefined;
     answer: Schemas['DryRun'] | undefined;
+  };
+  'GET /v1/alerts': {
+    path: undefined;
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Alerts'];
   };
   'GET /v1/audit': {
     path: undefined;
@@ -3664,6 +3722,14 @@ export interface Operations {
     body: Record<string, never> | null | undefined;
     answer: Schemas['Ballot'] | Schemas['DryRun'];
   };
+  'GET /v1/ballots/{id}/tally': {
+    path: {
+      id: string;
+    };
+    query: undefined;
+    body: undefined;
+    answer: Schemas['Standing'];
+  };
   'GET /v1/ballots/{id}/recount': {
     path: {
       id: string;
@@ -4506,6 +4572,19 @@ export interface Operations {
     body: undefined;
     answer: {
       items: Array<Schemas['LedgerReconciliation']>;
+      nextCursor: string | null;
+    };
+  };
+  'GET /v1/ledger/blessing-shares': {
+    path: undefined;
+    query: {
+      limit?: number | undefined;
+      cursor?: string | undefined;
+      format?: 'json' | 'ndjson' | 'csv' | undefined;
+    };
+    body: undefined;
+    answer: {
+      items: Array<Schemas['BlessingShare']>;
       nextCursor: string | null;
     };
   };

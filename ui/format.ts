@@ -41,6 +41,28 @@ export function ago(iso: string, now = Date.now()): string {
   return relative.format(Math.trunc(seconds / size), unit);
 }
 
+const units: ReadonlyArray<[seconds: number, unit: string]> = [
+  [86_400, 'day'],
+  [3_600, 'hour'],
+  [60, 'minute'],
+  [1, 'second'],
+];
+
+/** `6 hours`: in the largest unit of which it is a whole number. */
+export function durationWords(seconds: number): string {
+  const [size, unit] = units.find(([each]) => seconds >= each && seconds % each === 0) ?? [1, 'second'];
+  return new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+}
+
+const unitOf: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** A duration as fleet.yaml has it: `6h` is `6 hours`. */
+export function cadenceWords(cadence: string): string {
+  const size = unitOf[cadence.slice(-1)];
+  const count = Number(cadence.slice(0, -1));
+  return size === undefined || !Number.isInteger(count) ? cadence : durationWords(count * size);
+}
+
 /** An amount in minor units of its currency, as the API has it. */
 export function money({ amount, currency }: { amount: number; currency: string }): string {
   const format = new Intl.NumberFormat(undefined, { style: 'currency', currency });

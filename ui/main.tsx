@@ -3,6 +3,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import './tokens.css';
 import './base.css';
+import './parts/fields.css';
 import { Toasts } from './parts/toasts.tsx';
 import { createQueries } from './queries.ts';
 import { watchSession } from './session.ts';
@@ -22,9 +23,8 @@ watchSession(queries);
 createRoot(document.querySelector('#app')!).render(
   <StrictMode>
     <QueryClientProvider client={queries}>
-      <Toasts>
-        <Door link={link} />
-      </Toasts>
+      <Door link={link} />
+      <Toasts />
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -1,4 +1,5 @@
 import type { QueryClient } from '@tanstack/react-query';
+import { forgetOwn, isOwnedBy } from './kept.ts';
 
 const channelName = 'soulfra-session';
 
@@ -8,6 +9,12 @@ export async function signedAnew(queries: QueryClient): Promise<void> {
   others.postMessage('anew');
   others.close();
   await queries.resetQueries();
+}
+
+/** Also what this browser keeps for them goes. */
+export async function signedOut(queries: QueryClient): Promise<void> {
+  forgetOwn();
+  await signedAnew(queries);
 }
 
 const isOfMe = ({ queryKey: [operation] }: { queryKey: readonly unknown[] }) => operation === 'GET /v1/me';
@@ -23,6 +30,7 @@ export function watchSession(queries: QueryClient): void {
     const now = (event.query.state.data as { userId: string } | undefined)?.userId;
     const before = userId;
     userId = now;
+    if (now !== undefined) isOwnedBy(now);
     if (before !== undefined && now !== before) void queries.resetQueries({ predicate: (query) => !isOfMe(query) });
   });
 }

@@ -12,6 +12,8 @@ export default defineConfig({
     // Nothing inline: the pages' policy lets run and shows only what comes as a file.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // All that a first view needs is one file: many small ones compress worse, and each has its own head.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }] } } },
     license: { fileName: 'assets/licenses.md' },
   },
 });

@@ -1,22 +1,9 @@
 import { type Client, type ScheduleSummary, WorkflowFailedError } from '@temporalio/client';
 import type { ScheduleFacts } from '../domain/health-rules.ts';
-import {
-  digestScheduleId,
-  mirrorScheduleId,
-  heartbeatScheduleId,
-  reflectScheduleId,
-  sourcesScheduleId,
-  upkeepScheduleIds,
-} from '../domain/ids.ts';
+import { reflectScheduleId, scheduleIds } from '../domain/ids.ts';
 import type { SchedulesSeen } from '../stores/health.ts';
 
-const ours = new Set<string>([
-  ...upkeepScheduleIds,
-  sourcesScheduleId,
-  digestScheduleId,
-  heartbeatScheduleId,
-  mirrorScheduleId,
-]);
+const ours = new Set<string>(scheduleIds);
 const reflectPrefix = reflectScheduleId('');
 const deadlineMs = 5_000;
 

@@ -8,7 +8,8 @@ import { durationSeconds } from '../../domain/durations.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { ballotWorkflowId, idSchema } from '../../domain/ids.ts';
 import { ballotStates } from '../../domain/states.ts';
-import { countVotes } from '../../stores/ballot-counts.ts';
+import type { Tally } from '../../domain/tallies.ts';
+import { countVotes, countVotesSoFar } from '../../stores/ballot-counts.ts';
 import { ballotSettings, effectToVoteOn } from '../../stores/ballot-terms.ts';
 import { type NewProposal, propose, withdrawProposal } from '../../stores/proposals.ts';
 import { type BallotView, findBallot, listBallots } from '../../stores/queries/ballots.ts';
@@ -18,6 +19,7 @@ import { writeOrTry } from '../dry-run.ts';
 import { asSchema } from '../guild-schemas.ts';
 import { listRoute } from '../lists.ts';
 import { callerOf } from '../plugins/roles.ts';
+import { createSharedReadings } from '../shared-readings.ts';
 import { dryRunSchema, emptyBody, problemResponses, textSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 import { idempotencyHeaders, startedId } from '../workflow-starts.ts';
@@ -28,6 +30,8 @@ const percentSchema = z.int().min(0).max(100);
 /** Proposals and what becomes of them; votes are in routes/votes.ts. */
 export function ballotRoutes(app: Api, { db, starter, linksTo }: ApiContext): void {
   const linked = (ballot: BallotView) => ({ ...ballot, links: linksTo(ballotWorkflowId(ballot.id)) });
+  // Everybody who has an open ballot before them asks again and again.
+  const counting = createSharedReadings<Tally>();
 
   app.route({
     method: 'POST',
@@ -158,6 +162,34 @@ export function ballotRoutes(app: Api, { db, starter, linksTo }: ApiContext): vo
       if (dryRun) return { dryRun: true as const, would: `withdraw ${id}` };
       await starter.tellRowsChanged(ballotWorkflowId(id));
       return linked(await existing(ownerId, id));
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/ballots/:id/tally',
+    config: { role: 'reader' },
+    schema: {
+      tags: [tag],
+      summary:
+        'How it stands: of a closed ballot its tally; before, what the votes given so far come to by its method, those of who follows another included',
+      params: ballotParams,
+      response: {
+        200: z
+          .object({
+            ballotId: idSchema('ballot'),
+            isFinal: z.boolean().describe('Whether it is the tally that the ballot closed with'),
+            tally: tallySchema,
+          })
+          .meta({ id: 'Standing' }),
+        ...problemResponses,
+      },
+    },
+    handler: async (request) => {
+      const ballot = await existing(callerOf(request).ownerId, request.params.id);
+      const { id, tally: stored } = ballot;
+      const tally = stored ?? (await counting(id, () => countVotesSoFar(db, ballot)));
+      return { ballotId: id, isFinal: stored !== null, tally };
     },
   });
 

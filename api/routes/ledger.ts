@@ -4,6 +4,7 @@ import { callPeriod, idSchema, reconcileWorkflowId } from '../../domain/ids.ts';
 import { accountKinds, transferKinds } from '../../domain/ledger.ts';
 import { amountSchema, currencySchema } from '../../domain/money.ts';
 import { discrepancyKinds } from '../../domain/reconciliation.ts';
+import { listBlessingShares } from '../../stores/queries/blessing-shares.ts';
 import { findLedgerTransfer, listLedgerAccounts, listLedgerTransfers } from '../../stores/queries/ledger.ts';
 import { listReconciliations } from '../../stores/queries/reconciliations.ts';
 import type { ApiContext } from '../context.ts';
@@ -83,6 +84,23 @@ const reconciliationSchema = z
   })
   .meta({ id: 'LedgerReconciliation' });
 
+const blessingShareSchema = z
+  .object({
+    period: z.string(),
+    madeAt: timeSchema,
+    blessings: z.int().nullable().describe('Counted, of everybody; null to who does not run the marketplace'),
+    shared: z
+      .array(z.object({ currency: currencySchema, pool: amountSchema, shared: amountSchema }))
+      .nullable()
+      .describe('Out of what the pool held; what does not divide stays in it'),
+    yourBlessings: z.int().describe('That your agents received'),
+    yours: z.array(z.object({ amount: amountSchema, currency: currencySchema })).describe('What they came to'),
+  })
+  .meta({ id: 'BlessingShare' });
+
+/** Time and period: two may be of one moment. */
+const madeAtAndPeriod = z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z [\x21-\x7e]{1,100}$/);
+
 export function ledgerRoutes(app: Api, { db, starter }: ApiContext): void {
   listRoute(app, {
     url: '/v1/ledger/accounts',
@@ -139,10 +157,23 @@ export function ledgerRoutes(app: Api, { db, starter }: ApiContext): void {
     item: reconciliationSchema,
     filters: { period: z.string().max(100).optional() },
     params: z.object({}),
-    // Time and period: two passes may be of one moment.
-    key: z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z [\x21-\x7e]{1,100}$/),
+    key: madeAtAndPeriod,
     keyOf: ({ madeAt, period }) => `${madeAt} ${period}`,
     rows: (page, filters) => listReconciliations(db, { ...page, ...filters }),
+  });
+
+  listRoute(app, {
+    url: '/v1/ledger/blessing-shares',
+    role: 'reader',
+    tag: 'ledger',
+    summary:
+      'How the blessing pool was shared out, the last first: of the marketplace that you run, or what you got of it',
+    item: blessingShareSchema,
+    filters: {},
+    params: z.object({}),
+    key: madeAtAndPeriod,
+    keyOf: ({ madeAt, period }) => `${madeAt} ${period}`,
+    rows: (page) => listBlessingShares(db, page),
   });
 
   app.route({

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { idSchema, slugSchema } from '../../domain/ids.ts';
+import { runStages } from '../../domain/run-progress.ts';
 import { endedRunStates, runStates } from '../../domain/states.ts';
 import { isClosed, whyRun } from '../../domain/run-why.ts';
 import { findRun, findRunByWorkflow, listRuns, openRunOf, type RunView } from '../../stores/queries/runs.ts';
@@ -44,6 +45,14 @@ const runSchema = z
       })
       .describe('Insights that were not stored, by why'),
     moves: z.int(),
+    progress: z
+      .object({
+        stage: z.enum(runStages),
+        done: z.int().describe('Calls whose results are stored'),
+        of: z.int().nullable().describe('Of so many; null while nobody knows'),
+      })
+      .nullable()
+      .describe('What it is at; null: it has ended'),
     createdAt: timeSchema,
     startedAt: timeSchema.nullable(),
     endedAt: timeSchema.nullable(),

@@ -2,7 +2,7 @@ import { ScheduleNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import { durationSchema } from '../../domain/durations.ts';
-import { reflectScheduleId } from '../../domain/ids.ts';
+import { reflectScheduleId, scheduleIds } from '../../domain/ids.ts';
 import { findFleet } from '../../stores/queries/fleets.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { listRoute } from '../lists.ts';
@@ -13,12 +13,16 @@ import type { Api } from '../types.ts';
 const prefix = reflectScheduleId('');
 const idOfSchedule = z
   .string()
-  .regex(new RegExp(`^${prefix}[1-9]\\d{0,4}[smhd]$`), `must be ${prefix} and a cadence, such as ${prefix}6h`);
+  .regex(
+    new RegExp(`^(?:${prefix}[1-9]\\d{0,4}[smhd]|${scheduleIds.join('|')})$`),
+    `must be ${prefix} and a cadence, such as ${prefix}6h, or one of ${scheduleIds.join(', ')}`,
+  );
 
 const scheduleSchema = z
   .object({
     id: z.string(),
-    cadence: durationSchema,
+    cadence: durationSchema.nullable().describe('Of the agents that it has reflect; null: it does other work'),
+    everySeconds: z.number().nullable().describe('Null: by the calendar'),
     paused: z.boolean(),
     note: z.string(),
     nextRunAt: timeSchema.nullable(),
@@ -27,9 +31,9 @@ const scheduleSchema = z
   .meta({ id: 'Schedule' });
 
 const verbs = {
-  pause: 'No sweep of this cadence starts until it is resumed',
-  resume: 'Sweeps of this cadence start again at their times',
-  trigger: 'Starts a sweep of this cadence now, as if its time had come; agents without new memories are left out',
+  pause: 'It starts nothing until it is resumed',
+  resume: 'It starts its work again at its times',
+  trigger: 'Starts its work now, as if its time had come; agents without new memories are left out of a sweep',
 } as const;
 
 export function scheduleRoutes(app: Api, context: ApiContext): void {
@@ -39,7 +43,7 @@ export function scheduleRoutes(app: Api, context: ApiContext): void {
     url: '/v1/schedules',
     role: 'reader',
     tag: 'schedules',
-    summary: 'When agents reflect: one Schedule per cadence',
+    summary: 'What happens by the clock: one Schedule per cadence of reflections, and one for each other work',
     item: scheduleSchema,
     filters: {},
     params: z.object({}),

@@ -47,11 +47,13 @@ function looking(ballots: Command): void {
   ballots
     .command('show')
     .argument('<ballot>', 'its id')
-    .description('one ballot, with its tally once it has closed')
+    .description('one ballot, with its tally; while it is open, of the votes so far')
     .action(async (id: string, _options: object, command: Command) => {
       const { client, json } = sessionOf(command);
       const ballot = await client.get<Ballot>(ballotPath(id));
       if (json) return printJson(ballot);
+      const isOpen = ballot.state === 'open';
+      const { tally } = isOpen ? await client.get<{ tally: Tally }>(ballotPath(id, '/tally')) : ballot;
       line(`${bold(plain(ballot.title))} ${styledState(ballot.state)} ${dim(ballot.id)}`);
       if (ballot.text !== '') line(plainLines(ballot.text));
       const why = [ballot.reasonCode, ballot.reason].filter((text) => text !== '').join(': ');
@@ -62,7 +64,8 @@ function looking(ballots: Command): void {
       line(`opens     ${ballot.opensAt}${ballot.closesAt === null ? '' : `, closes ${ballot.closesAt}`}`);
       if (ballot.extendedAt !== null) line(`extended  ${ballot.extendedAt}, as its quorum came late`);
       if (ballot.weight !== null) line(`present   ${ego(ballot.present)} of ${ego(ballot.weight)}`);
-      printScores(ballot, ballot.tally);
+      printScores(ballot, tally);
+      if (isOpen) line(dim('of the votes so far'));
     });
 
   limitOption(

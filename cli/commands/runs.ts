@@ -22,6 +22,7 @@ interface Run {
   reflections: number;
   dropped: Record<string, number>;
   moves: number;
+  progress: { stage: string; done: number; of: number | null } | null;
   createdAt: string;
   startedAt: string | null;
   endedAt: string | null;
@@ -44,7 +45,8 @@ interface Sweep {
 }
 interface Schedule {
   id: string;
-  cadence: string;
+  cadence: string | null;
+  everySeconds: number | null;
   paused: boolean;
   note: string;
   nextRunAt: string | null;
@@ -121,6 +123,10 @@ export function runCommands(program: Command): void {
       line(
         `model      ${run.modelId}${run.modelId === run.wantedModelId ? '' : ` in place of ${run.wantedModelId}`} on ${run.machineId ?? 'no machine yet'} (${run.queue})`,
       );
+      if (run.progress !== null) {
+        const { stage, done, of } = run.progress;
+        line(`at         ${stage}${of === null ? '' : `, ${done} of ${of} calls`}`);
+      }
       const dropped = Object.entries(run.dropped).filter(([, count]) => count > 0);
       line(
         `came to    ${run.reflections} reflections by ${run.modelCalls} model calls, ${run.tokens ?? 0} tokens from ${run.promptTokens ?? 'uncounted'} of prompts, ${run.moves} moves`,
@@ -256,11 +262,11 @@ export function runCommands(program: Command): void {
     },
   );
 
-  const schedules = program.command('schedules').description('when agents reflect');
+  const schedules = program.command('schedules').description('what happens by the clock');
 
   schedules
     .command('list')
-    .description('one Schedule per cadence')
+    .description('one Schedule per cadence of reflections, and one for each other work')
     .action(async (_options: object, command: Command) => {
       const { client, json } = sessionOf(command);
       const page = await client.list<Schedule>('/schedules', {}, 1000);
@@ -268,7 +274,10 @@ export function runCommands(program: Command): void {
       line(
         table(page.items, [
           ['SCHEDULE', (schedule) => schedule.id],
-          ['EVERY', (schedule) => schedule.cadence],
+          [
+            'EVERY',
+            ({ cadence, everySeconds }) => cadence ?? (everySeconds === null ? 'by the calendar' : `${everySeconds} s`),
+          ],
           ['STATE', (schedule) => (schedule.paused ? 'paused' : 'runs')],
           ['NEXT', (schedule) => ago(schedule.nextRunAt)],
           ['LAST', (schedule) => ago(schedule.lastRunAt)],
@@ -278,9 +287,9 @@ export function runCommands(program: Command): void {
     });
 
   for (const [verb, description] of [
-    ['pause', 'no sweep of this cadence until it is resumed'],
-    ['resume', 'sweeps of this cadence again'],
-    ['trigger', 'a sweep of this cadence now; agents without new memories are left out'],
+    ['pause', 'it starts nothing until it is resumed'],
+    ['resume', 'it starts its work again'],
+    ['trigger', 'its work now; agents without new memories are left out of a sweep'],
   ] as const) {
     schedules
       .command(verb)

@@ -217,6 +217,7 @@ export function servingParts(site: DeploySite, { moved = false } = {}): Parts {
         ...payloadEnvironment(site, '/run/secrets/payload_keys'),
         SOULFRA_TRUST_PROXY: proxyAddress(site),
         SOULFRA_TEMPORAL_UI: `${at}/temporal`,
+        SOULFRA_PROMETHEUS_URL: 'http://prometheus:9090',
       },
       secrets: ['database_url', 'redis_url', 'operator_token', 'secret_key', 'webhook_key', 'payload_keys'],
       tls: of('api'),

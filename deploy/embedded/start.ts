@@ -168,6 +168,7 @@ async function start(options: StartOptions, env: Env): Promise<void> {
       ...secretKey,
       ...webhookKey,
       SOULFRA_METRICS_PORT: String(ports.apiMetrics),
+      ...(prometheus === undefined ? {} : { SOULFRA_PROMETHEUS_URL: `http://127.0.0.1:${prometheus.port}` }),
     };
     await parts.start(apiPart({ root: repositoryRoot, url, env: apiEnv }));
     apiStep.done(`:${ports.api}`);

@@ -13,6 +13,8 @@ export interface MachineView {
   /** Null before its first lease. */
   leaseUntil: string | null;
   polls: string[];
+  /** Models of the plan whose loading failed the last time. */
+  lacks: string[];
   planVersion: number | null;
   identity: string | null;
   /** Why it gives its GPUs to their owner now; null: it does not. */
@@ -26,6 +28,7 @@ export async function listOwnMachines(db: Executor, page: PageRequest & { id?: s
   let query = db
     .selectFrom('machines')
     .select(['id', 'runsAs', 'state', 'reason', 'epoch', 'polls', 'planVersion', 'identity', 'yields'])
+    .select('missingModels as lacks')
     .select(sql<boolean>`lease_until > clock_timestamp() and state <> 'lost'`.as('alive'))
     .select(
       sql<

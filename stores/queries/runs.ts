@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { type RunProgress, runProgress, type StoredStep } from '../../domain/run-progress.ts';
 import type { RunState } from '../../domain/states.ts';
 import type { Executor } from '../database.ts';
 import { iso, type PageRequest } from './page.ts';
@@ -42,47 +43,57 @@ export interface RunView {
   /** Insights that were not stored, by why. */
   dropped: DroppedView;
   moves: number;
+  /** What it is at; null: it has ended. */
+  progress: RunProgress | null;
   createdAt: string;
   startedAt: string | null;
   endedAt: string | null;
 }
 
 function runQuery(db: Executor, ownerId: string) {
-  return db
-    .selectFrom('runs')
-    .select([
-      'id',
-      'agentId',
-      'sweepId',
-      'workflowId',
-      'attempt',
-      'trigger',
-      'period',
-      'state',
-      'reason',
-      'wantedModelId',
-      'modelId',
-      'queue',
-      'degraded',
-      'machineId',
-      'expectedTokens',
-      'tokens',
-      'promptTokens',
-      'modelCalls',
-      'droppedDuplicates',
-      'droppedEmpty',
-      'droppedWithoutEvidence',
-      'droppedTooDeep',
-      'droppedOther',
-      'droppedEvidence',
-      'reflections',
-      'moves',
-      'createdAt',
-      'startedAt',
-      'endedAt',
-    ])
-    .select(sql<boolean>`temporal_run_id is not null`.as('begun'))
-    .where('ownerId', '=', ownerId);
+  return (
+    db
+      .selectFrom('runs')
+      .select([
+        'id',
+        'agentId',
+        'sweepId',
+        'workflowId',
+        'attempt',
+        'trigger',
+        'period',
+        'state',
+        'reason',
+        'wantedModelId',
+        'modelId',
+        'queue',
+        'degraded',
+        'machineId',
+        'expectedTokens',
+        'tokens',
+        'promptTokens',
+        'modelCalls',
+        'droppedDuplicates',
+        'droppedEmpty',
+        'droppedWithoutEvidence',
+        'droppedTooDeep',
+        'droppedOther',
+        'droppedEvidence',
+        'reflections',
+        'moves',
+        'createdAt',
+        'startedAt',
+        'endedAt',
+      ])
+      .select(sql<boolean>`temporal_run_id is not null`.as('begun'))
+      // Of those that run alone: they are few, and results are long.
+      .select(
+        sql<StoredStep[] | null>`(select jsonb_agg(jsonb_build_object('step', s.step,
+          'questions', case when jsonb_typeof(s.result -> 'questions') = 'array' then jsonb_array_length(s.result -> 'questions') end))
+        from step_results s where s.work_id = runs.id and runs.state = 'running')`.as('steps'),
+      )
+      .where('ownerId', '=', ownerId)
+  );
 }
 type RunRow = Awaited<ReturnType<ReturnType<typeof runQuery>['execute']>>[number];
 
@@ -94,12 +105,14 @@ function runView(row: RunRow): RunView {
     droppedTooDeep: tooDeep,
     droppedOther: other,
     droppedEvidence: evidence,
+    steps,
     ...rest
   } = row;
   return {
     ...rest,
     dropped: { duplicates, empty, withoutEvidence, tooDeep, other, evidence },
     state: row.state as RunState,
+    progress: runProgress(row.state as RunState, steps ?? []),
     trigger: row.trigger as RunView['trigger'],
     createdAt: iso(row.createdAt),
     startedAt: iso(row.startedAt),

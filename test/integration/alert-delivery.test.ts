@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { prometheusConfig } from '../../deploy/embedded/prometheus.ts';
+import { alertGroups } from '../../observability/alerts/all.ts';
 import { createApiMetrics } from '../../observability/api-metrics.ts';
 import { serveMetrics } from '../../observability/metrics-server.ts';
+import { createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
 import { lacksPrometheus, ran, startAlertmanager, startPrometheusServer } from '../support/prometheus.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
@@ -38,6 +40,12 @@ async function serve({ registry }: ReturnType<typeof createApiMetrics>): Promise
   const server = await serveMetrics({ registry, host: '127.0.0.1', port: 0 });
   ends.push(() => server.close());
   return server.port;
+}
+
+interface Alerts {
+  source: string;
+  reason: string;
+  rules: Array<{ name: string; state: string; health: string[] }>;
 }
 
 interface Told {
@@ -75,6 +83,47 @@ describe.skipIf(lacking)('Prometheus and Alertmanager as they are shipped', () =
     expect(receiver.at('/ticket')).toEqual([]);
   });
 
+  test('the API shows which rules fire by Prometheus, and what each is about', async () => {
+    const metrics = createApiMetrics();
+    metrics.installation.ledgerImbalance.set(3);
+    const served = await serve(metrics);
+    const prometheus = await startPrometheusServer(folder, (self) =>
+      prometheusConfig({
+        api: served,
+        temporal: undefined,
+        self,
+        workers: join(folder, 'workers.json'),
+        core: join(folder, 'core.json'),
+        interval: '1s',
+      }),
+    );
+    ends.push(prometheus.stop);
+    const api = await createApiFixture({ prometheusUrl: `${prometheus.url}/` });
+    ends.push(() => api.close());
+    const read = async () => (await api.call('GET', '/v1/alerts')).json as unknown as Alerts;
+    const ledger = async () => (await read()).rules.find(({ name }) => name === 'LedgerImbalance');
+    await until('the rule fires', async () => (await ledger())?.state === 'firing', 50_000);
+    expect(await ledger()).toMatchObject({
+      group: 'soulfra-business',
+      severity: 'page',
+      health: ['ledger'],
+      runbook: 'docs/runbooks.md#ledger-imbalance',
+      of: [{ state: 'firing', summary: 'The books do not add up.' }],
+    });
+    const { source, rules } = await read();
+    expect(source).toBe('prometheus');
+    expect(rules[0]!.state).toBe('firing');
+    const names = alertGroups.flatMap(({ alerts }) => alerts.map(({ name }) => name));
+    expect(rules.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    // It goes away: nobody takes what it said last for what is.
+    await prometheus.stop();
+    expect(await read()).toMatchObject({
+      source: 'none',
+      reason: expect.stringContaining('does not answer') as string,
+    });
+    expect((await ledger())?.state).toBe('unknown');
+  }, 90_000);
+
   test('of a chain of faults the first alone is told', async () => {
     const alertmanager = await startAlertmanager(folder, alertmanagerConfig());
     ends.push(alertmanager.stop);
@@ -94,4 +143,16 @@ describe.skipIf(lacking)('Prometheus and Alertmanager as they are shipped', () =
     expect(query('--active')).toEqual(['BackupOld', 'MachineLost']);
     expect(receiver.at('/ticket')).toEqual([]);
   });
+});
+
+test('without a Prometheus every rule is named with the kinds of health that stand for it, to who runs the installation alone', async () => {
+  const api = await createApiFixture();
+  ends.push(() => api.close());
+  const { source, reason, rules } = (await api.call('GET', '/v1/alerts')).json as unknown as Alerts;
+  expect({ source, reason }).toEqual({ source: 'none', reason: 'no Prometheus is known (SOULFRA_PROMETHEUS_URL)' });
+  expect(rules.length).toBeGreaterThan(20);
+  expect(new Set(rules.map(({ state }) => state))).toEqual(new Set(['unknown']));
+  expect(rules.find(({ name }) => name === 'MachineLost')?.health).toEqual(['machine']);
+  for (const token of [api.tokens.creator, api.stranger.token])
+    expect((await api.call('GET', '/v1/alerts', { token })).status).toBe(403);
 });

@@ -596,6 +596,7 @@ const refusals: Array<{
     code: 'NOT_FOUND',
   },
   { name: 'a schedule that is none', url: '/v1/schedules/reflect-9h/pause', body: {}, status: 404, code: 'NOT_FOUND' },
+  { name: 'a schedule of nobody’s', url: '/v1/schedules/brew/pause', body: {}, status: 400, code: 'INVALID_INPUT' },
   { name: 'a secret of a feed', url: '/v1/sources/harbour-news/secrets', body: {}, status: 409, code: 'CONFLICT' },
   {
     name: 'an event that nobody signed',
@@ -969,6 +970,7 @@ const refusals: Array<{
   },
   { name: 'a remark of nothing', url: `${noBallot}/remarks`, body: { text: '' }, status: 400, code: 'INVALID_INPUT' },
   { name: 'an unknown ballot to withdraw', url: `${noBallot}/withdraw`, status: 404, code: 'NOT_FOUND' },
+  { name: 'the tally of an unknown ballot', method: 'GET', url: `${noBallot}/tally`, status: 404, code: 'NOT_FOUND' },
   { name: 'an unknown ballot to recount', method: 'GET', url: `${noBallot}/recount`, status: 404, code: 'NOT_FOUND' },
   { name: 'a ballot’s id that is none', method: 'GET', url: '/v1/ballots/1', status: 400, code: 'INVALID_INPUT' },
   {

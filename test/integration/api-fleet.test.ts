@@ -1,7 +1,10 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseFleet } from '../../config/fleet-file.ts';
+import { type Presence, presenceKey } from '../../domain/presence.ts';
+import { inferenceQueue, talkQueue } from '../../domain/task-queues.ts';
 import { lockNumbers } from '../../stores/locks.ts';
+import { createMachineStore } from '../../stores/machines.ts';
 import { lockRoom } from '../../stores/room.ts';
 import { type ApiFixture, createApiFixture } from '../support/api.ts';
 import { until } from '../support/lab.ts';
@@ -162,6 +165,29 @@ test('a machine is added with its card and server, or an existing one gets its s
   expect(told(given.json)).toEqual(['change machine big']);
   const down = await api.call('POST', '/v1/machines', { body: { id: 'big', modelServer: 'http://127.0.0.1:9/v1' } });
   expect(down.json['code']).toBe('MODEL_SERVER_DOWN');
+});
+
+test('what a machine has loaded is what its last heartbeat polls for, beside what the plan keeps there', async () => {
+  await apply(smallFleet);
+  const seen = async () => {
+    const { json } = await api.call('GET', '/v1/machines/big');
+    return { resident: json['resident'], idle: json['idle'], lacks: json['lacks'] };
+  };
+  expect(await seen()).toEqual({ resident: [], idle: [], lacks: [] });
+  const machines = createMachineStore(api.db);
+  const lease = await machines.register('big', { identity: 'big/worker/1', runsAs: 'local' });
+  const polls = ['one', 'two'].flatMap((model) => {
+    const queue = inferenceQueue('8g', model);
+    return [queue, talkQueue(queue)];
+  });
+  await machines.renew(lease, { polls, planVersion: 1, missingModels: ['three'] });
+  expect(await seen()).toEqual({ resident: ['one', 'two'], idle: [], lacks: ['three'] });
+  const since = new Date().toISOString();
+  const shown: Presence = { running: 0, sequences: 1, polls, idle: [{ modelId: 'two', since }], at: since };
+  await api.deps.redis!.set(presenceKey('big'), JSON.stringify(shown));
+  expect(await seen()).toEqual({ resident: ['one'], idle: [{ modelId: 'two', since }], lacks: ['three'] });
+  await sql`update machines set lease_until = clock_timestamp() - interval '1 second' where id = 'big'`.execute(api.db);
+  expect(await seen()).toMatchObject({ resident: [], idle: [] });
 });
 
 test('simulate tells what a loss would move, and changes nothing', async () => {

@@ -120,6 +120,7 @@ test('every list takes limit, cursor and format', async () => {
     '/v1/inbox',
     '/v1/invites',
     '/v1/ledger/accounts',
+    '/v1/ledger/blessing-shares',
     '/v1/ledger/reconciliations',
     '/v1/ledger/transfers',
     '/v1/license-kinds',

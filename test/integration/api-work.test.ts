@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { upkeepScheduleIds } from '../../domain/ids.ts';
 import { newId } from '../../stores/ids.ts';
 import { type Answer, type ApiFixture, createApiFixture } from '../support/api.ts';
 import { type ScopeWorker, startScopeWorker } from '../support/machine-worker.ts';
@@ -176,19 +177,25 @@ test('a done run neither cancels nor starts again; a canceled one does', async (
 test('schedules are listed, paused, resumed and triggered', async () => {
   const list = await until(
     () => api.call('GET', '/v1/schedules'),
-    ({ json }) => json.items.length === 2,
+    ({ json }) => json.items.length === 2 + upkeepScheduleIds.length,
   );
-  expect(list.json.items.map(({ id, paused }) => [id, paused])).toEqual([
-    ['reflect-1d', false],
-    ['reflect-6h', false],
-  ]);
+  expect(list.json.items.map(({ id, paused }) => [id, paused])).toEqual(
+    [...upkeepScheduleIds, 'reflect-1d', 'reflect-6h'].toSorted().map((id) => [id, false]),
+  );
+  const of = (answer: Answer, id: string) => answer.json.items.find((schedule) => schedule['id'] === id);
+  expect(of(list, 'reflect-6h')).toMatchObject({ cadence: '6h', everySeconds: 6 * 3_600 });
+  expect(of(list, 'drops')).toMatchObject({ cadence: null, everySeconds: 60 });
+  expect(of(list, 'backup')).toMatchObject({ cadence: null, everySeconds: null });
   const paused = await api.call('POST', '/v1/schedules/reflect-6h/pause', { body: { note: 'harvest' } });
   expect(paused.json).toEqual({ id: 'reflect-6h', paused: true });
   const shown = await until(
     () => api.call('GET', '/v1/schedules'),
     ({ json }) => json.items.some(({ note }) => note === 'harvest'),
   );
-  expect(shown.json.items[1]).toMatchObject({ id: 'reflect-6h', paused: true, note: 'harvest' });
+  expect(of(shown, 'reflect-6h')).toMatchObject({ paused: true, note: 'harvest' });
+  const posts = await api.call('POST', '/v1/schedules/drops/pause', { body: {} });
+  expect(posts.json).toEqual({ id: 'drops', paused: true });
+  expect((await api.call('POST', '/v1/schedules/drops/resume')).json).toEqual({ id: 'drops', paused: false });
   await api.call('POST', '/v1/schedules/reflect-6h/resume');
   expect((await api.call('POST', '/v1/schedules/reflect-1d/trigger')).status).toBe(200);
   await until(

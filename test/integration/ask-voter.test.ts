@@ -84,6 +84,8 @@ test('who follows counts with the vote of whom it follows, until it votes itself
     stage.db,
   );
   await stage.vote(id, 'light-004', 2);
+  const { json: standing } = await stage.call('GET', `/ballots/${id}/tally`);
+  expect(standing).toMatchObject({ isFinal: false, tally: { scores: [4 * openingEgo, openingEgo], voters: 5 } });
   await stage.due(id);
   const { tally } = (await stage.call('GET', `/ballots/${id}`)).json as unknown as { tally: { scores: number[] } };
   // Three that were asked and one that follows; the other follower has said otherwise.

@@ -78,6 +78,9 @@ test('proposed, discussed, voted on and recounted by commands alone', async () =
   });
   expect((await soulfra('ballots', 'votes', id, '--given')).out).toContain('Boats.');
   expect(await soulfra('ballots', 'recount', id)).toMatchObject({ code: 1 });
+  const open = await soulfra('ballots', 'show', id);
+  expect(open.out).toContain('3 voters, 1.000000 abstained');
+  expect(open.out).toContain('of the votes so far');
   await stage.due(id);
 
   const shown = await soulfra('ballots', 'show', id);

@@ -21,6 +21,7 @@ afterAll(() => stage?.close());
 const agent = (i: number) => `light-${String(i).padStart(3, '0')}`;
 const read = async (id: string) => (await stage.call('GET', `/ballots/${id}`)).json;
 const recount = async (id: string) => (await stage.call('GET', `/ballots/${id}/recount`)).json;
+const standing = async (id: string) => (await stage.call('GET', `/ballots/${id}/tally`)).json;
 const codes = (answers: Array<{ status: number }>) => answers.map(({ status }) => status).sort((a, b) => a - b);
 
 test('a proposal is discussed, voted on, closed and recounted to the last bit', async () => {
@@ -93,6 +94,8 @@ test.each([
     for (const [i, voter] of [9, 10, 1, 2, 3].entries())
       expect((await stage.vote(id, agent(voter), choices[i])).status).toBe(200);
     await stage.vote(id, agent(4), null);
+    // Of those who look at it at once each is answered by what was counted after they asked.
+    const seen = await Promise.all(Array.from({ length: 6 }, () => standing(id)));
     await stage.due(id);
     const { tally, winner: won } = (await read(id)) as unknown as {
       tally: { scores: number[]; abstained: number };
@@ -100,6 +103,8 @@ test.each([
     };
     expect({ won, abstained: tally.abstained }).toEqual({ won: winner, abstained: openingEgo });
     for (const [i, score] of scores.entries()) expect(tally.scores[i]! / openingEgo).toBeCloseTo(score, 9);
+    for (const one of seen) expect(one).toEqual({ ballotId: id, isFinal: false, tally });
+    expect(await standing(id)).toEqual({ ballotId: id, isFinal: true, tally });
     expect(await recount(id)).toMatchObject({ equal: true });
   },
 );
@@ -310,7 +315,7 @@ test('what is no choice of the ballot is refused by its rule, and a dry run writ
 test('a ballot of another owner is not there', async () => {
   const id = await stage.open();
   const by = { by: stage.strangerToken };
-  for (const path of ['', '/votes', '/remarks', '/recount'])
+  for (const path of ['', '/votes', '/remarks', '/tally', '/recount'])
     expect((await stage.call('GET', `/ballots/${id}${path}`, undefined, by)).status).toBe(404);
   expect((await stage.call('POST', `/ballots/${id}/withdraw`, undefined, by)).status).toBe(404);
   expect((await stage.call('POST', `/ballots/${id}/remarks`, { text: 'Hello' }, by)).status).toBe(404);

@@ -5,6 +5,7 @@ import { createEmbeddingActivities } from '../../activities/embeddings.ts';
 import { createFleetReader } from '../../activities/fleet-view.ts';
 import { builtInModel, embeddingModelOf, type EmbeddingSettings } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
+import { earlyMemories } from '../../domain/globe.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createGlobeStore } from '../../stores/globe.ts';
@@ -117,6 +118,37 @@ test('once every memory has its vector, a fleet without a globe gets its first; 
   await run();
   await run();
   expect(await asked()).toHaveLength(1);
+});
+
+test('where much is to be embedded the first globe is of what weighs most, and the one of all follows it', async () => {
+  const asked = async () => {
+    const rows = await sql<{ id: string }>`delete from intents where type = 'placeGlobe' returning workflow_id as id`.execute(
+      store.db,
+    );
+    return rows.rows.map(({ id }) => id);
+  };
+  const stands = (period: string) =>
+    sql`insert into globes (owner_id, period, model, digest, agents, memories)
+      values (${testOwner}, ${period}, ${builtInModel}, '\\x00', 1, 1) on conflict (owner_id) do update set period = excluded.period`.execute(
+      store.db,
+    );
+  await remember(600);
+  const agents = await store.db.selectFrom('agents').select('id').where('state', '<>', 'retired').execute();
+  const weightiest = Math.floor(earlyMemories / agents.length);
+  expect(await run(1)).toBe(weightiest);
+  const [early, ...others] = await asked();
+  expect(others).toEqual([]);
+  expect(early).toMatch(/^globe:first-.+-early$/);
+  // With the last vector all of it is placed in the place of the early one.
+  await stands(early!.slice('globe:'.length));
+  expect(await run()).toBe(600 - weightiest);
+  const [whole] = await asked();
+  expect(`${whole}-early`).toBe(early);
+  await stands(whole!.slice('globe:'.length));
+  await remember(600);
+  await run();
+  expect(await asked()).toEqual([]);
+  await sql`delete from globes`.execute(store.db);
 });
 
 test('an old model that is gone does not keep the new one from following it', async () => {

@@ -12,6 +12,7 @@ import { newId } from '../../stores/ids.ts';
 import { balanceOf, postTransfers } from '../../stores/ledger.ts';
 import { createPrincipalStore } from '../../stores/principals.ts';
 import { createPayoutStore } from '../../stores/payouts.ts';
+import { listBlessingShares } from '../../stores/queries/blessing-shares.ts';
 import { type MarketStage, openMarketStage } from '../support/market-stage.ts';
 import { testOwner } from '../support/store-scope.ts';
 import type { Fault } from '../support/stripe-double.ts';
@@ -434,6 +435,35 @@ describe('the blessing pool', () => {
     expect(await share('week-3')).toMatchObject({ blessings: 1 });
     expect(await market.balance(accountOf.blessings())).toBe(0);
     expect(await market.sums()).toEqual([]);
+
+    const shares = (ownerId: string, after?: string) =>
+      listBlessingShares(market.db, { ownerId, limit: 10, ...(after === undefined ? {} : { after }) });
+    const all = await shares(testOwner);
+    expect(all.map(({ period, blessings }) => [period, blessings])).toEqual([
+      ['week-3', 1],
+      ['week-2', 0],
+      ['week-1', 4],
+    ]);
+    const [first] = all.slice(-1);
+    expect(first).toMatchObject({ shared: [{ pool, shared: pool - left }], yourBlessings: 0, yours: [] });
+    expect(await shares(testOwner, `${all[0]!.madeAt} ${all[0]!.period}`)).toEqual(all.slice(1));
+    // Who was blessed sees what it came to for them, and neither the pool nor what others got.
+    const { currency } = first!.shared![0]!;
+    expect(await shares(ada.ownerId)).toEqual([
+      {
+        period: 'week-1',
+        madeAt: first!.madeAt,
+        blessings: null,
+        shared: null,
+        yourBlessings: 3,
+        yours: [{ amount: Math.floor((pool * 3) / 4), currency }],
+      },
+    ]);
+    expect((await shares(bea.ownerId)).map(({ period, yourBlessings }) => [period, yourBlessings])).toEqual([
+      ['week-3', 1],
+      ['week-1', 1],
+    ]);
+    expect(await shares(market.buyer)).toEqual([]);
   });
 
   test('of one marketplace counts the blessings of its own people alone; the others wait for theirs', async () => {

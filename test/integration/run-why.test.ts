@@ -45,6 +45,18 @@ test('why a run is where it is: by its rows and what its workflow is at', async 
   await until('its step has failed', async () =>
     ((await why(run)).json['why'] as string).startsWith('It is tried again: deleteExpired failed'),
   );
+  const progress = async () => (await api.call('GET', `/v1/runs/${run}`)).json['progress'];
+  expect(await progress()).toEqual({ stage: 'reading', done: 0, of: null });
+  const asked = JSON.stringify({ questions: ['Who rings the bell?', 'Why at dawn?'] });
+  for (const [step, result] of [
+    ['questions', asked],
+    ['focus-1', '{"insights": []}'],
+  ])
+    await sql`insert into step_results (work_id, step, machine_id, epoch, result)
+      values (${run}, ${step}, 'big', 0, ${result}::jsonb)`.execute(api.db);
+  expect(await progress()).toEqual({ stage: 'drawing', done: 2, of: 3 });
+  const listed = await api.call('GET', '/v1/runs?state=running');
+  expect(listed.json.items).toEqual([expect.objectContaining({ id: run, progress: await progress() })]);
   const { json } = await why(run);
   expect(json['why']).toContain('last with: connection refused');
   expect(json['facts']).toEqual(
@@ -74,5 +86,6 @@ test('a run without a workflow, and one that has failed', async () => {
     why: expect.stringMatching(/^It failed at .*: the model said nothing\.$/),
     waitsFor: null,
   });
+  expect((await api.call('GET', `/v1/runs/${failed}`)).json['progress']).toBeNull();
   expect((await why(failed, api.stranger.token)).status).toBe(404);
 });

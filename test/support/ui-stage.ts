@@ -35,6 +35,8 @@ export interface Visit {
   bypassCsp?: boolean;
   /** @default 'allow' */
   serviceWorkers?: 'allow' | 'block';
+  /** Whether pages ask anew by the clock. Without, what becomes new there was told by an event. @default true */
+  clocks?: boolean;
   /** Whether this browser has never been here, so that it is shown around. @default false */
   isFirst?: boolean;
 }
@@ -95,6 +97,7 @@ export async function openUiStage(
       isFirst = false,
       bypassCsp = false,
       serviceWorkers = 'allow',
+      clocks = true,
     } = {}) {
       const shownAround = { origin: url, localStorage: [{ name: 'soulfra-tour', value: 'done' }] };
       const context = await opened.newContext({
@@ -109,6 +112,7 @@ export async function openUiStage(
         isMobile: width < 500,
         hasTouch: width < 500,
       });
+      if (!clocks) await context.addInitScript('window.setInterval = () => 0');
       if (signedIn) {
         const ownerId = as?.ownerId ?? api.ownerId;
         const { role } = await api.db

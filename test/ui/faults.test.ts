@@ -145,9 +145,23 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
       await page.getByText('For the buyer alone').waitFor();
     }
     await other.evaluate('window.loadedOnce = true');
+    const ownKept = () =>
+      here.evaluate<string[]>(
+        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own|[.]proof|[.]pins)/.test(name))`,
+      );
+    // Of a license, and of one that a version before this one kept.
+    await here.evaluate(
+      `for (const name of ['soulfra-own-proof-lic_1', 'soulfra.pins.x']) localStorage.setItem(name, '[]')`,
+    );
+    await here.reload();
+    await settled(here);
+    expect((await ownKept()).length).toBe(2);
     await here.locator('.rail').getByRole('button').click();
     await here.getByRole('menuitem', { name: 'Sign out' }).click();
     await other.locator('[data-part=signed-out]').waitFor();
+    expect(await ownKept()).toEqual([]);
+    // What somebody left without signing out is not for who comes next.
+    await here.evaluate(`localStorage.setItem('soulfra-own-proof-lic_2', '[]')`);
 
     await here.goto(`${stage.url}/#once=${await stage.newLink()}`);
     await here.getByRole('button', { name: 'Sign in' }).click();
@@ -160,6 +174,7 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
       .executeTakeFirstOrThrow();
     await other.locator('.rail').getByRole('button', { name }).waitFor();
     expect(await other.getByText('For the buyer alone').count()).toBe(0);
+    expect(await ownKept()).toEqual([]);
     expect(await other.evaluate('window.loadedOnce')).toBe(true);
     await close();
   }, 90_000);

@@ -1,10 +1,14 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listingSlug } from '../../domain/listing-slugs.ts';
 import { appendEvents } from '../../stores/events.ts';
 import { newId } from '../../stores/ids.ts';
 import { openNotice } from '../../stores/notices.ts';
+import { keptChannel, publishedDrop } from '../support/drops.ts';
 import { seedHostile } from '../support/hostile-pages.ts';
+import { until } from '../support/lab.ts';
 import { openShop, type Shop } from '../support/market.ts';
 import {
   axeFindings,
@@ -125,6 +129,75 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     expect(await page.evaluate('window.spoken[1].text')).toContain('Nobody has counted the boats since.');
     expect(faults).toEqual([]);
     await close();
+  }, 90_000);
+
+  test('the frame on a page of somebody else tells one drop after the other, aloud only to who asked, and what is new next', async () => {
+    const { api, db } = shop;
+    const site = createServer((_, to) => {
+      to.writeHead(200, { 'content-type': 'text/html' }).end(`<!doctype html><html lang="en"><title>My blog</title>
+        <link rel="icon" href="data:,"><h1>My blog</h1><script async src="${stage.url}/narration.js" data-feed="${feed}"></script></html>`);
+    });
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const blog = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
+    const settings = { title: 'Harbour tales', siteUrl: 'https://my.blog/', embeddedBy: [blog] };
+    const feed = await keptChannel(db, api.ownerId, { kind: 'feed', settings });
+    const publish = async (text: string, at: Date) => {
+      const dropId = await publishedDrop(db, api.ownerId, { channels: [feed], title: `On ${text}` });
+      const delivery = { dropId, channelId: feed, state: 'published', text, dueAt: at, endedAt: at };
+      await db
+        .insertInto('deliveries')
+        .values({ id: newId('delivery'), ownerId: api.ownerId, ...delivery })
+        .execute();
+    };
+    await publish('the older bell', new Date(Date.now() - 7_200_000));
+    await publish('the newer bell', new Date(Date.now() - 3_600_000));
+    const { page, context, faults, close } = await stage.visit({ signedIn: false, reducedMotion: false });
+    try {
+      await context.addInitScript(
+        `window.spoken = [];
+        window.setInterval = (look) => { window.look = look; };
+        Object.defineProperty(window, 'speechSynthesis', {
+          value: { speak: (utterance) => window.spoken.push(utterance), cancel: () => undefined },
+        });`,
+      );
+      await page.goto(blog);
+      const within = page.frameLocator('iframe');
+      const caption = within.locator('#caption');
+      await caption.getByText('the newer bell', { exact: true }).waitFor();
+      const frame = page.frames().find((each) => each.url().includes('/narration/'))!;
+      expect(await caption.getAttribute('aria-live')).toBe('off');
+      await within.getByRole('button', { name: 'Speak' }).click();
+      await until('it is spoken', () => frame.evaluate<boolean>('window.spoken.length === 1'));
+      expect(await caption.getAttribute('aria-live')).toBe('off');
+
+      await publish('the newest bell', new Date());
+      await frame.evaluate('window.look()');
+      await within.locator('#history li').nth(2).waitFor({ state: 'attached' });
+      expect(await caption.innerText()).toContain('the newer bell');
+      await frame.evaluate(`window.spoken[0].dispatchEvent(new Event('end'))`);
+      await caption.getByText('the newest bell', { exact: true }).waitFor();
+      // Without a voice it is read; it goes on all the same.
+      await until('that is spoken', () => frame.evaluate<boolean>('window.spoken.length === 2'));
+      await within.getByLabel('Speed').selectOption('2');
+      await frame.evaluate(
+        `window.spoken.at(-1).dispatchEvent(Object.assign(new Event('error'), { error: 'not-allowed' }))`,
+      );
+      await caption.getByText('the newest bell', { exact: true }).waitFor({ state: 'detached' });
+
+      await within.getByRole('button', { name: 'Speak' }).click();
+      expect(await caption.getAttribute('aria-live')).toBe('polite');
+      await within.getByRole('button', { name: 'Pause' }).click();
+      expect(await caption.getAttribute('aria-live')).toBe('off');
+      await within.getByRole('button', { name: 'Go on' }).waitFor();
+      expect(faults.filter((fault) => !fault.startsWith(`foreign: ${blog}`))).toEqual([]);
+      await page.goto(`${stage.url}/narration/${feed}`);
+      await page.locator('#caption').waitFor();
+      expect(await axeInBothThemes(page, 'light')).toEqual([]);
+    } finally {
+      await close();
+      site.closeAllConnections();
+      await new Promise((resolve) => site.close(resolve));
+    }
   }, 90_000);
 
   test('the audit log is followed from a write to all that one thing met, and is not for a member', async () => {

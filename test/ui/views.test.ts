@@ -1,6 +1,8 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId } from '../../stores/ids.ts';
 import { until } from '../support/lab.ts';
-import { axeInBothThemes, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
+import { axeInBothThemes, cameTrue, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 import { maskSvg } from '../../domain/masks.ts';
 import { replanUiTown, seedUiTown } from '../support/ui-town.ts';
 
@@ -60,8 +62,42 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     await close();
   });
 
+  test('what presses open is not in the first view, and by keyboard it has the focus and gives it back', async () => {
+    const { page, close } = await stage.visit();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    const later = () => asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region)-/.test(url));
+    expect(later()).toEqual([]);
+    await page.locator('.rail').getByRole('button').focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('menuitem').first().waitFor();
+    expect(later().length).toBeGreaterThan(0);
+    await cameTrue(page, `document.activeElement.closest('.menu') !== null`);
+    await page.keyboard.press('Escape');
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    await cameTrue(page, `document.activeElement.matches('.rail [aria-haspopup=menu]')`);
+    await close();
+  });
+
+  test('what went wrong is told, also where the region of toasts does not load', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.route('**/assets/toast-region-*', (route) => route.abort());
+    await page.route('**/v1/sessions', (route) => route.abort());
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    await page.locator('.rail').getByRole('button').click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    const toast = page.locator('.toast');
+    await toast.getByText('The API does not answer.').waitFor();
+    await toast.getByRole('button', { name: 'Close' }).click();
+    await toast.waitFor({ state: 'detached' });
+    await close();
+  });
+
   test('a machine is lost: its dots move to where the plan puts them, and nothing is loaded again', async () => {
-    const { page, faults, close } = await stage.visit();
+    const { page, faults, close } = await stage.visit({ clocks: false });
     await page.goto(`${stage.url}/fleet`);
     await settled(page);
     await page.getByText('Live', { exact: true }).first().waitFor();
@@ -95,6 +131,55 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     expect(faults).toEqual([]);
     await close();
   });
+
+  test('a run says how far it is, and why it is there', async () => {
+    const { db } = stage.api;
+    const id = newId('run');
+    await sql`insert into runs (id, owner_id, agent_id, workflow_id, trigger, period, state, wanted_model_id, model_id, queue,
+        expected_tokens, started_at)
+      select ${id}, owner_id, id, 'reflect:vesper-001:shown', 'call', 'shown', 'running', model_id, model_id, 'inference_8g_x', 1, now()
+      from agents where id = 'vesper-001'`.execute(db);
+    for (const [step, result] of [
+      ['questions', JSON.stringify({ questions: ['Who rings the bell?', 'Why at dawn?', 'For whom?'] })],
+      ['focus-1', JSON.stringify({ insights: [] })],
+    ])
+      await sql`insert into step_results (work_id, step, machine_id, epoch, result)
+        values (${id}, ${step}, 'mainpc', 1, ${result}::jsonb)`.execute(db);
+    const { page, faults, close } = await stage.visit();
+    await page.goto(`${stage.url}/fleet`);
+    await settled(page);
+    const row = page.getByRole('row').filter({ hasText: 'vesper-001' });
+    await row.getByText('2 of 4 calls').waitFor();
+    await row.getByRole('button', { name: 'Why the run of vesper-001 is where it is' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('2 of 4 calls').waitFor();
+    await dialog.getByText(/^Stored of it: questions, focus-1/).waitFor();
+    expect(await axeInBothThemes(page, 'light')).toEqual([]);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(faults).toEqual([]);
+    await sql`delete from step_results where work_id = ${id}`.execute(db);
+    await sql`delete from runs where id = ${id}`.execute(db);
+    await close();
+  }, 60_000);
+
+  test('without a network what was typed in a talk stays, and no answer is promised', async () => {
+    const { page, context, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.goto(`${stage.url}/agents/vesper-001?tab=talk`);
+    await settled(page);
+    const field = page.getByLabel(/^Say something to/);
+    await context.setOffline(true);
+    await field.fill('Are you there?');
+    await page.keyboard.press('Enter');
+    await page.getByText('The API does not answer: nothing was sent.').waitFor();
+    expect(await field.inputValue()).toBe('Are you there?');
+    expect(await page.getByText('The connection broke').count()).toBe(0);
+    await context.setOffline(false);
+    const sent = page.waitForRequest((request) => request.method() === 'POST' && request.url().includes('/messages'));
+    await field.press('Enter');
+    expect((await sent).postDataJSON()).toEqual({ text: 'Are you there?' });
+    await close();
+  }, 60_000);
 
   test('from the sign-in link to a mask, its agent, and what it recalls, with why', async () => {
     const { page, faults, close } = await stage.visit({ signedIn: false, width: 390, height: 844 });

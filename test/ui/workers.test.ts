@@ -53,7 +53,7 @@ describe.skipIf(lacksBrowser('workers in a browser'))('with the worker processes
   }, 240_000);
 
   test('one is killed while the fleet page is open: its dots move to the other machine, and nothing is loaded or drawn anew', async () => {
-    const { page, faults, close } = await stage.visit();
+    const { page, faults, close } = await stage.visit({ clocks: false });
     const loads: string[] = [];
     page.on('framenavigated', (frame) => loads.push(frame.url()));
     await page.goto(`${stage.url}/fleet`);

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
+import { healthKinds } from '../../domain/states.ts';
 import { alertGroups } from '../../observability/alerts/all.ts';
+import { alertsWithHealth, healthKindsOf } from '../../observability/alerts/health.ts';
 import { metricCatalogue } from '../../observability/metrics/catalogue.ts';
 import { core, server } from '../../observability/temporal-metrics.ts';
 import { alwaysFires, failedAlertTests, neverFires } from '../support/alert-tests.ts';
@@ -30,6 +32,15 @@ test('every alert has a name of its own, a sentence, and asks for metrics that s
     expect(metrics.length, name).toBeGreaterThan(0);
     for (const metric of metrics) expect(known, name).toContain(known.has(metric) ? metric : withoutPart(metric));
   }
+});
+
+test('what stands for an alert without Prometheus is of an alert that there is, and of a kind of health', () => {
+  const names = new Set(alerts.map(({ name }) => name));
+  for (const name of alertsWithHealth) {
+    expect(names, name).toContain(name);
+    for (const kind of healthKindsOf(name)) expect(healthKinds).toContain(kind);
+  }
+  expect(healthKindsOf('ApiSlow')).toEqual([]);
 });
 
 describe.skipIf(lacking)('by promtool', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Plan, plannedMachine, queueSlots, rankedModels, type ResidentModel } from '../../domain/plan.ts';
+import { inferenceQueue, modelsOfQueues, talkQueue } from '../../domain/task-queues.ts';
 
 const model = (modelId: string, slots: number, gpu = 0): ResidentModel => ({
   modelId,
@@ -39,6 +40,16 @@ describe('slots that poll a queue', () => {
 });
 
 describe('what a machine polls', () => {
+  test('names the models that it serves, each once, also one whose name ends as the queue of conversations does', () => {
+    const queue = inferenceQueue('24g', 'heavy_q4');
+    const talking = inferenceQueue('8g', 'small_talk');
+    expect(modelsOfQueues([queue, talkQueue(queue), 'coordination', 'machine_pc2', 'channel_mail'])).toEqual([
+      'heavy_q4',
+    ]);
+    expect(modelsOfQueues([talking, talkQueue(talking), queue])).toEqual(['heavy_q4', 'small_talk']);
+    expect(modelsOfQueues([])).toEqual([]);
+  });
+
   test('carries how many machines serve each queue: the fewer, the sooner it gets a slot', () => {
     expect(rankedModels(plan.machines, 'large').map(({ modelId, slots, rank }) => [modelId, slots, rank])).toEqual([
       ['heavy', 10, 1],

@@ -3,7 +3,7 @@ import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { Pause, Play, Sparkles } from 'lucide-react';
 import { maskOf } from '../../domain/masks.ts';
 import type { Thing } from '../client.ts';
-import { count, dateTime, decimal } from '../format.ts';
+import { cadenceWords, count, dateTime, decimal } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { newKey } from '../parts/decision.ts';
@@ -15,7 +15,7 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
 import { AgentWork } from './agent-work.tsx';
 import { DriftLine } from './drift-line.tsx';
 import { LineageTree } from './lineage-tree.tsx';
@@ -25,7 +25,7 @@ import { agentSearch, agentTabs, type AgentTab } from './search.ts';
 import { Talk } from './talk.tsx';
 import './agents.css';
 
-const words = text.agent;
+const words = agentText;
 
 /** One agent: who it is, what it remembers and concludes, and a talk with it. */
 export function AgentView() {
@@ -161,7 +161,7 @@ function Persona({ agent }: { agent: Thing<'AgentDetail'> }) {
         </dd>
         <dt>{words.cadence}</dt>
         <dd>
-          {cadence}
+          {words.every(cadenceWords(cadence))}
           {nextRunAt && <span className="soft"> · {words.next(dateTime(nextRunAt))}</span>}
         </dd>
         {lastRun && (

@@ -5,9 +5,10 @@ import { Section } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useAllPages, usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
+import { dropsText } from '../texts/drops.ts';
 
-const words = text.agent.work;
+const words = agentText.work;
 
 /** What the agent has posted, and your licenses of the loop packages made of it. */
 export function AgentWork({ agentId }: { agentId: string }) {
@@ -27,7 +28,7 @@ export function AgentWork({ agentId }: { agentId: string }) {
                 <li key={id}>
                   <h3>
                     <Link to="/drops/$dropId" params={{ dropId: id }}>
-                      {title || text.drops.untitled}
+                      {title || dropsText.untitled}
                     </Link>
                   </h3>
                   <p>{body}</p>

@@ -3,9 +3,9 @@ import { StateBadge } from '../parts/badge.tsx';
 import { Failed, Loading } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { useApi } from '../queries.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
 
-const words = text.agent.drift;
+const words = agentText.drift;
 const width = 600;
 const height = 96;
 

@@ -3,7 +3,7 @@ import type { Item } from '../client.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Shown } from '../parts/states.tsx';
 import { useApi } from '../queries.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
 
 type Member = Item<'GET /v1/lineages'>;
 
@@ -17,13 +17,13 @@ export function LineageTree({ agentId }: { agentId: string }) {
         const roots = items.filter(({ parentId }) => parentId === null || !ids.has(parentId));
         return (
           <>
-            <p className="soft">{items.length === 1 ? text.agent.lineage.alone : text.agent.lineage.says}</p>
+            <p className="soft">{items.length === 1 ? agentText.lineage.alone : agentText.lineage.says}</p>
             <ul className="lineage">
               {roots.map((root) => (
                 <Branch key={root.id} of={root} all={items} chosen={agentId} />
               ))}
             </ul>
-            {nextCursor !== null && <p className="faint">{text.agent.lineage.more}</p>}
+            {nextCursor !== null && <p className="faint">{agentText.lineage.more}</p>}
           </>
         );
       }}

@@ -7,9 +7,11 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
 import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
+import { globeText } from '../texts/globe.ts';
 import { ScoreParts } from './score-parts.tsx';
 
-const words = text.agent.memory;
+const words = agentText.memory;
 
 /** What the agent remembers: the last first, or what it would recall for a question, with why. */
 export function Memories({ agentId }: { agentId: string }) {
@@ -64,7 +66,7 @@ function Recalled({ agentId, asked }: { agentId: string; asked: string }) {
               <li key={id} className="memory">
                 <p>{said}</p>
                 <p className="faint">
-                  <Badge>{text.globe.kinds[kind]}</Badge> <Time at={occurredAt} />
+                  <Badge>{globeText.kinds[kind]}</Badge> <Time at={occurredAt} />
                 </p>
                 <ScoreParts score={score} {...parts} />
               </li>
@@ -91,7 +93,7 @@ function Latest({ agentId }: { agentId: string }) {
               <li key={id} className="memory">
                 <p>{deletedAt === null ? said : (deletedReason ?? words.forgotten)}</p>
                 <p className="faint">
-                  <Badge>{text.globe.kinds[kind]}</Badge> {words.importance(importance)} · <Time at={occurredAt} />
+                  <Badge>{globeText.kinds[kind]}</Badge> {words.importance(importance)} · <Time at={occurredAt} />
                   {validTo && ` · ${words.past}`}
                 </p>
               </li>

@@ -5,10 +5,11 @@ import { Listed } from '../parts/listed.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
+import { fleetText } from '../texts/fleet.ts';
 import { ScoreParts } from './score-parts.tsx';
 
-const words = text.agent.reflection;
+const words = agentText.reflection;
 
 /** What the agent has concluded; each opens to the memories that it rests on. */
 export function Reflections({ agentId, open }: { agentId: string; open?: string | undefined }) {
@@ -42,8 +43,8 @@ function Reflection({ reflection, isOpen }: { reflection: Thing<'Reflection'>; i
     <li ref={row}>
       <p className="agent-insight">{forgottenAt === null ? said : words.forgotten}</p>
       <p className="faint">
-        {source === 'extractive' ? text.fleet.extractive : modelId} · {machineId ?? words.imported}
-        {degraded && ` · ${text.fleet.degraded}`} · <Time at={createdAt} />
+        {source === 'extractive' ? fleetText.extractive : modelId} · {machineId ?? words.imported}
+        {degraded && ` · ${fleetText.degraded}`} · <Time at={createdAt} />
       </p>
       <details open={isOpen} onToggle={({ currentTarget }) => currentTarget.open && setWanted(true)}>
         <summary>{words.evidence(counted(memories, 'memory', 'memories'))}</summary>

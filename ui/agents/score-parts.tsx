@@ -1,5 +1,5 @@
 import { fine } from '../format.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
 
 interface Props {
   score: number;
@@ -12,7 +12,7 @@ const kinds = ['relevance', 'importance', 'recency'] as const;
 
 /** Why a memory came to mind: what its score is made of. */
 export function ScoreParts({ score, ...parts }: Props) {
-  const words = text.agent.score;
+  const words = agentText.score;
   return (
     <dl className="score">
       <div>

@@ -10,9 +10,10 @@ import { Shown } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { agentText } from '../texts/agent.ts';
+import { fleetText } from '../texts/fleet.ts';
 
-const words = text.agent.talk;
+const words = agentText.talk;
 type Message = Item<'GET /v1/agents/{id}/messages'>;
 
 interface UnderWay {
@@ -143,7 +144,7 @@ function Exchange({ message }: { message: Message }) {
         {reason && <p className="soft small">{reason}</p>}
         <p className="faint">
           {source === 'extractive' ? <Badge tone="info">{words.extractive}</Badge> : modelId}
-          {degraded && ` · ${text.fleet.degraded}`} · <Time at={createdAt} />
+          {degraded && ` · ${fleetText.degraded}`} · <Time at={createdAt} />
         </p>
         {citations.length > 0 && (
           <details>

@@ -3,9 +3,9 @@ import { useState } from 'react';
 import type { Item } from '../client.ts';
 import { firstWeekday } from '../format.ts';
 import { Button } from '../parts/button.tsx';
-import { text } from '../text.ts';
+import { dropsText } from '../texts/drops.ts';
 
-const words = text.drops;
+const words = dropsText;
 type Drop = Item<'GET /v1/drops'>;
 
 const monthName = new Intl.DateTimeFormat(undefined, { month: 'long', year: 'numeric' });

@@ -11,10 +11,10 @@ import { Empty, Failed, Forbidden, Loading, Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { dropsText } from '../texts/drops.ts';
 import './drops.css';
 
-const words = text.drops;
+const words = dropsText;
 
 /** Writes a post, and shows beside it how it will read on each channel. */
 export function ComposerView() {

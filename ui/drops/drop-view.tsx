@@ -9,10 +9,10 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { dropsText } from '../texts/drops.ts';
 import './drops.css';
 
-const words = text.drops;
+const words = dropsText;
 const isOut: readonly Thing<'Drop'>['state'][] = ['published', 'partly_published'];
 const notGone: readonly Thing<'Drop'>['state'][] = ['draft', 'awaiting_approval', 'scheduled'];
 

@@ -13,12 +13,12 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { dropsText } from '../texts/drops.ts';
 import { Calendar } from './calendar.tsx';
 import { Unconfirmed } from './unconfirmed.tsx';
 import './drops.css';
 
-const words = text.drops;
+const words = dropsText;
 type Drop = Item<'GET /v1/drops'>;
 
 /** What is posted, what waits for a word, and the one switch that stops it all. */

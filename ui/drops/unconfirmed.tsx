@@ -6,9 +6,9 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { dropsText } from '../texts/drops.ts';
 
-const words = text.drops;
+const words = dropsText;
 
 /** Posts that left and were never answered: only a person can look whether they are there. */
 export function Unconfirmed() {

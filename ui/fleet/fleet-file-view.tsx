@@ -8,10 +8,10 @@ import { Failed, Forbidden, Shown } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 import './fleet.css';
 
-const words = text.fleet.file;
+const words = fleetText.file;
 
 /** The fleet's file as it lives, to be changed: what would come of it first, then that it is so. */
 export function FleetFileView() {
@@ -95,6 +95,6 @@ function Editor({ living }: { living: string }) {
 }
 
 const told = ({ action, kind, id, fields, note }: Applied['changes'][number]) =>
-  [`${kind.replaceAll('_', ' ')} ${id}: ${words.actions[action]}`, fields.map(({ field }) => field).join(', '), note]
+  [`${words.kinds[kind]} ${id}: ${words.actions[action]}`, fields.map(({ field }) => field).join(', '), note]
     .filter(Boolean)
     .join(' · ');

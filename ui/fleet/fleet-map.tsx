@@ -4,10 +4,10 @@ import type { Thing } from '../client.ts';
 import { counted } from '../format.ts';
 import { toneOf } from '../parts/badge.tsx';
 import { Table } from '../parts/table.tsx';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 import { type Dot, layoutYards } from './yards.ts';
 
-const words = text.fleet.map;
+const words = fleetText.map;
 
 /** Where agents go that a simulation moves: from, to (null: nowhere), how many. */
 export interface Moved {

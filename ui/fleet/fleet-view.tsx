@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
 import { ExternalLink } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
-import type { Thing } from '../client.ts';
-import { count, counted, decimal, gib } from '../format.ts';
+import type { Item, Thing } from '../client.ts';
+import { count, counted, dateTime, decimal, gib } from '../format.ts';
 import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
+import { Button } from '../parts/button.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Meter } from '../parts/meter.tsx';
@@ -14,14 +15,16 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
+import { operationsText } from '../texts/operations.ts';
 import { FleetMap } from './fleet-map.tsx';
 import { MachineActs } from './machine-acts.tsx';
+import { Progress, RunDialog } from './run-dialog.tsx';
 import { type Simulated, SimulatedLoss, movesOf } from './simulated-loss.tsx';
 import { Sweeps, TriggerSweep } from './sweeps.tsx';
 import './fleet.css';
 
-const words = text.fleet;
+const words = fleetText;
 
 /** Machines, what they do, and how they are. */
 export function FleetView() {
@@ -140,7 +143,8 @@ interface MachineProps {
 }
 
 function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
-  const { id, state, reason, gpus, runsAs, models, slots, agents, yields } = machine;
+  const { id, state, reason, gpus, runsAs, models, resident, idle, lacks, slots, agents, yields } = machine;
+  const loaded = [...resident, ...idle.map(({ modelId, since }) => words.idleModel(modelId, dateTime(since)))];
   return (
     <li className="panel machine" data-state={state}>
       <div className="section-head">
@@ -162,6 +166,11 @@ function Machine({ machine, planned, busy, onSimulate }: MachineProps) {
       <p className="small">
         <span className="faint">{words.kept}</span> {models.join(' · ') || words.noModels}
       </p>
+      <p className="small">
+        <span className="faint">{runsAs === 'simulated' ? words.served : words.resident}</span>{' '}
+        {loaded.join(' · ') || words.noModels}
+      </p>
+      {lacks.length > 0 && <p className="small">{words.lacks(lacks.join(' · '))}</p>}
       <p className="faint">
         {counted(agents, 'agent')}
         {runsAs === 'simulated' && ` · ${words.simulated}`}
@@ -213,8 +222,8 @@ function HealthNow() {
               <ul className="rows">
                 {worst.slice(0, 6).map((subject) => (
                   <li key={`${subject.kind} ${subject.id}`}>
-                    <Badge tone={toneOf(subject.state)}>{subject.state}</Badge> {subject.kind.replaceAll('_', ' ')}{' '}
-                    {subject.name || subject.id}: {subject.reason}
+                    <Badge tone={toneOf(subject.state)}>{operationsText.healthStates[subject.state]}</Badge>{' '}
+                    {operationsText.healthKinds[subject.kind]} {subject.name || subject.id}: {subject.reason}
                   </li>
                 ))}
               </ul>
@@ -258,7 +267,9 @@ function Reflections() {
 }
 
 function Runs() {
-  const runs = usePages('GET /v1/runs', { query: { limit: 15 } });
+  // A step that is done is told by no event.
+  const runs = usePages('GET /v1/runs', { query: { limit: 15 } }, { everyMs: 10_000 });
+  const [shown, setShown] = useState<Item<'GET /v1/runs'>>();
   return (
     <Section title={words.runs}>
       <Listed of={runs} empty={<Empty title={words.noRuns} />}>
@@ -277,6 +288,7 @@ function Runs() {
                 ),
               },
               { title: words.run.state, cell: ({ state }) => <StateBadge state={state} /> },
+              { title: words.run.progress, cell: ({ progress }) => progress && <Progress of={progress} /> },
               { title: words.run.machine, cell: ({ machineId }) => machineId ?? '–' },
               {
                 title: words.run.model,
@@ -287,6 +299,14 @@ function Runs() {
               {
                 title: words.run.when,
                 cell: ({ endedAt, startedAt, createdAt }) => <Time at={endedAt ?? startedAt ?? createdAt} />,
+              },
+              {
+                title: words.run.why,
+                cell: (run) => (
+                  <Button aria-label={words.run.whyOf(run.agentId)} onClick={() => setShown(run)}>
+                    {words.run.why}
+                  </Button>
+                ),
               },
               {
                 title: words.run.workflow,
@@ -301,6 +321,7 @@ function Runs() {
           />
         )}
       </Listed>
+      {shown && <RunDialog id={shown.id} agentId={shown.agentId} onClose={() => setShown(undefined)} />}
     </Section>
   );
 }

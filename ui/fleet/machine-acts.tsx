@@ -6,9 +6,9 @@ import { ConfirmDialog } from '../parts/dialog.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 
-const words = text.fleet.acts;
+const words = fleetText.acts;
 
 /** What can be done with a machine: look what its loss would do, take it out of service, and back. */
 export function MachineActs({

@@ -1,10 +1,10 @@
 import type { Thing } from '../client.ts';
 import { counted, gib } from '../format.ts';
 import { Button } from '../parts/button.tsx';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 import type { Moved } from './fleet-map.tsx';
 
-const words = text.fleet.simulation;
+const words = fleetText.simulation;
 
 export interface Simulated {
   machineId: string;

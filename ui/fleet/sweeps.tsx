@@ -1,5 +1,5 @@
 import { ExternalLink, Sparkles } from 'lucide-react';
-import { count } from '../format.ts';
+import { cadenceWords, count } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { newKey } from '../parts/decision.ts';
 import { Meter } from '../parts/meter.tsx';
@@ -7,9 +7,9 @@ import { Failed } from '../parts/states.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { fleetText } from '../texts/fleet.ts';
 
-const words = text.fleet.sweep;
+const words = fleetText.sweep;
 
 /** Lets every agent that is due reflect now. */
 export function TriggerSweep() {
@@ -50,7 +50,7 @@ function Sweep({ id }: { id: string }) {
   return (
     <div className="panel sweep">
       <Meter
-        label={words.title(cadence ?? words.all)}
+        label={words.title(cadence === null ? words.all : words.every(cadenceWords(cadence)))}
         value={ended}
         most={total}
         says={words.says(count(ended), count(total))}
@@ -58,7 +58,7 @@ function Sweep({ id }: { id: string }) {
       <p className="faint">
         {words.counts(count(counts.running), count(counts.queued), count(counts.failed))}
         {links.temporal && (
-          <a href={links.temporal} target="_blank" rel="noreferrer" aria-label={text.fleet.temporal}>
+          <a href={links.temporal} target="_blank" rel="noreferrer" aria-label={fleetText.temporal}>
             {' '}
             <ExternalLink size={14} aria-hidden />
           </a>

@@ -4,9 +4,10 @@ import { dateTime } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { text } from '../text.ts';
+import { globeText } from '../texts/globe.ts';
 import { nameOf, type Point } from './points.ts';
 
-const words = text.globe;
+const words = globeText;
 const pageRows = 50;
 
 interface Props {

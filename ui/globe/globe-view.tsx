@@ -10,7 +10,7 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { globeText } from '../texts/globe.ts';
 import { arcTokens, pointTokens } from './colours.ts';
 import { GlobeCanvas, lessMotion, type Picture } from './globe-canvas.tsx';
 import { GlobeTable } from './globe-table.tsx';
@@ -29,7 +29,7 @@ import {
 import type { GlobeScene } from './scene.ts';
 import './globe.css';
 
-const words = text.globe;
+const words = globeText;
 const mostFound = 8;
 /** From the first memory to the last by arrow keys. */
 const timeSteps = 200;

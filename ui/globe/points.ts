@@ -1,5 +1,5 @@
 import type { Answer } from '../client.ts';
-import { text } from '../text.ts';
+import { globeText } from '../texts/globe.ts';
 
 export type Globe = Answer<'GET /v1/globe'>;
 export type Place = readonly [x: number, y: number, z: number];
@@ -52,7 +52,7 @@ export function pointsOf({ agents, memories, arcs }: Globe): Point[] {
 
 /** An agent's name, or who remembers what. */
 export function nameOf({ kind, agent, says }: Point): string {
-  return kind === 'agent' || agent === undefined ? says : text.globe.says(agent.name, says);
+  return kind === 'agent' || agent === undefined ? says : globeText.says(agent.name, says);
 }
 
 /** Thousandths are not quite of unit length. */

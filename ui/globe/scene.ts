@@ -1,35 +1,48 @@
 import {
   BufferAttribute,
   BufferGeometry,
+  CircleGeometry,
   Color,
+  ColorManagement,
   Group,
-  IcosahedronGeometry,
-  InstancedMesh,
   LineBasicMaterial,
   LineSegments,
+  LinearSRGBColorSpace,
   type Material,
-  Matrix4,
   Mesh,
   MeshBasicMaterial,
-  OctahedronGeometry,
   PerspectiveCamera,
+  Points,
+  Quaternion,
   RingGeometry,
   Scene,
+  ShaderMaterial,
   SphereGeometry,
   Vector3,
   WebGLRenderer,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
+import { mergeGeometries } from 'three/addons/utils/BufferGeometryUtils.js';
 import { arcTokens, type Colours, pointTokens } from './colours.ts';
 import { type Globe, type Place, type Point, happenedUntil, placeAt } from './points.ts';
 
 /** Beyond it more pixels cost much and show little. */
 const mostPixelRatio = 2;
-const size = { agent: 0.022, memory: 0.011, marked: 0.045 };
+/** Across; an agent's is a diamond. */
+const size = { agent: 0.056, memory: 0.024, marked: 0.045 };
+/** How far from the middle of the globe its parts lie, so that what is drawn later lies above; points are at 1. */
+const radius = { core: 0.99, region: 0.991, grid: 0.993 };
+/** In this order, and none but the core hides another: what is on this side lies side by side. */
+const order = { core: 0, regions: 1, lines: 2, arcs: 3, ring: 4, points: 5 };
+/** How much of a colour is seen over the globe: mixed beforehand, so that no pixel is read to be drawn. */
+const share = { region: 0.13, grid: 0.55, arc: 0.6 };
 const distance = { least: 1.5, first: 3.3, most: 5 };
 const flightMs = 600;
-/** Of an arc: straight pieces, and how high its middle stands for each radian that it spans. */
-const arc = { pieces: 12, height: 0.12 };
+/** Of an arc: straight pieces for half of the way around, and how high its middle stands for each radian that it spans. */
+const arc = { pieces: 14, height: 0.12 };
+/** Where that many frames in a row take longer than this, the device draws without a card: it then draws fewer pixels for as long as something moves. */
+const slow = { ms: 45, frames: 4 };
+const coarse = { step: 0.25, least: 0.5 };
 /** How far beside a point one may point at it, in pixels of the page. */
 const reachPixels = 14;
 
@@ -45,13 +58,32 @@ export interface SceneOptions {
 
 export type GlobeScene = ReturnType<typeof openScene>;
 
+// Nothing is lit: colours are drawn as they are given, and no pixel is worked out into another space and back.
+ColorManagement.enabled = false;
+
 /**
- * Draws a globe on a canvas: three instanced or joined meshes, whatever the number of points, and frames only while something
- * moves.
+ * What the globe is drawn with: without a graphics card edges are not smoothed, which is four times the work.
+ * @throws where the browser gives no WebGL 2
+ */
+export function openRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
+  const renderer = new WebGLRenderer({ canvas, antialias: hasCard(), alpha: true, powerPreference: 'low-power' });
+  renderer.outputColorSpace = LinearSRGBColorSpace;
+  return renderer;
+}
+
+function hasCard(): boolean {
+  const probe = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
+  probe?.getExtension('WEBGL_lose_context')?.loseContext();
+  return probe !== null;
+}
+
+/**
+ * Draws a globe on a canvas: one mesh for each sort of thing, whatever their number, with nothing worked out anew for a frame but the
+ * view itself, and frames only while something moves.
  * @throws where the browser gives no WebGL 2
  */
 export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
-  const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: 'low-power' });
+  const renderer = openRenderer(canvas);
   const scene = new Scene();
   const camera = new PerspectiveCamera(40, 1, 0.1, 20);
   camera.position.set(0, 0.6, distance.first).setLength(distance.first);
@@ -70,7 +102,9 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   let points: readonly Point[] = [];
   let times: readonly number[] = [];
   let arcEnds: number[] = [];
-  let drawn: { content: Group; agents: InstancedMesh; memories: InstancedMesh; arcs: LineSegments } | undefined;
+  let drawn: { content: Group; dots: Points; arcs: LineSegments; arcStarts: number[] } | undefined;
+  /** Of the points, that many are shown: the agents, and memories up to a time. */
+  let shown = 0;
   let colours: Colours = new Map();
   let marked: number | undefined;
   let flight: { from: Vector3; to: Vector3; since: number } | undefined;
@@ -78,24 +112,76 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   let isLost = false;
   let frame = 0;
   let last = 0;
+  let isGrabbed = false;
+  let askedAt = 0;
+  /** Share of the pixels across, and how many frames were slow of late. */
+  let sharpness = 1;
+  let slowFrames = 0;
 
-  const core = new Mesh(new SphereGeometry(0.985, 64, 48), new MeshBasicMaterial());
-  const grid = new LineSegments(gridGeometry(), new LineBasicMaterial({ transparent: true, opacity: 0.55 }));
-  const ring = new Mesh(new RingGeometry(size.marked * 0.75, size.marked, 40), new MeshBasicMaterial());
+  // What one sees of a ball of one colour is a disc, whatever the side.
+  const core = new Mesh(new CircleGeometry(1, 96), new MeshBasicMaterial());
+  const grid = new LineSegments(gridGeometry(), new LineBasicMaterial({ depthWrite: false }));
+  const ring = new Mesh(
+    new RingGeometry(size.marked * 0.75, size.marked, 40),
+    new MeshBasicMaterial({ depthWrite: false }),
+  );
   ring.visible = false;
+  [core.renderOrder, grid.renderOrder, ring.renderOrder] = [order.core, order.lines, order.ring];
+  for (const each of [core, grid, ring]) each.frustumCulled = false;
   scene.add(core, grid, ring);
+  const isSmoothed = renderer.getContext().getContextAttributes()?.antialias === true;
+  const dotMaterial = dotsMaterial(isSmoothed);
 
   const colourOf = (token: string) => new Color(colours.get(token) ?? 'gray');
+  const overGlobe = (token: string, part: number) => colourOf('--surface').lerp(colourOf(token), part);
   const agentCount = () => points.length - times.length;
 
   function render(): void {
-    if (!isLost) renderer.render(scene, camera);
+    if (isLost) return;
+    // The circle along which lines of sight touch the ball: what lies behind its plane is hidden by it, and nothing else.
+    const away = camera.position.length();
+    const nearer = radius.core / away;
+    core.quaternion.copy(camera.quaternion);
+    core.position.copy(camera.position).setLength(radius.core * nearer);
+    core.scale.setScalar(radius.core * Math.sqrt(1 - nearer * nearer));
+    renderer.render(scene, camera);
+  }
+
+  const isMoving = () => flight !== undefined || controls.autoRotate || isGrabbed;
+
+  function coarsen(tookMs: number): void {
+    slowFrames = tookMs > slow.ms ? slowFrames + 1 : 0;
+    if (slowFrames < slow.frames || sharpness <= coarse.least) return;
+    slowFrames = 0;
+    sharpen(sharpness - coarse.step);
+  }
+
+  function sharpen(to: number): void {
+    if (to === sharpness) return;
+    sharpness = to;
+    fit();
+  }
+
+  /** As many pixels as the canvas has on the page. */
+  function fit(): void {
+    const { clientWidth: width, clientHeight: height } = canvas;
+    if (width === 0 || height === 0) return;
+    renderer.setPixelRatio(Math.min(devicePixelRatio, mostPixelRatio) * sharpness);
+    renderer.setSize(width, height, false);
+    camera.aspect = width / height;
+    // The whole globe fits also where the canvas is higher than wide.
+    camera.zoom = Math.min(1, camera.aspect);
+    camera.updateProjectionMatrix();
+    // Pixels of what is 1 across and 1 away.
+    dotMaterial.uniforms['scale']!.value = (canvas.height / 2) * camera.projectionMatrix.elements[5]!;
   }
 
   /** Asks for a frame, where the globe is seen at all. */
   function wake(): void {
     canvas.dataset['state'] = isLost ? 'lost' : !mayMove() ? 'paused' : controls.autoRotate ? 'turning' : 'still';
-    if (frame === 0 && mayMove()) frame = requestAnimationFrame(step);
+    if (frame !== 0 || !mayMove()) return;
+    askedAt = performance.now();
+    frame = requestAnimationFrame(step);
   }
   const mayMove = () => isSeen && !isLost && document.visibilityState === 'visible';
 
@@ -103,36 +189,39 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     frame = 0;
     const elapsed = Math.min(0.1, (now - last) / 1000);
     last = now;
+    if (isMoving()) coarsen(performance.now() - askedAt);
     if (flight !== undefined) {
       // A frame's time can lie before the click that asked for it.
-      const share = Math.min(1, Math.max(0, (now - flight.since) / flightMs));
-      const eased = share * share * (3 - 2 * share);
+      const flown = Math.min(1, Math.max(0, (now - flight.since) / flightMs));
+      const eased = flown * flown * (3 - 2 * flown);
       const length = camera.position.length();
       camera.position.copy(between(flight.from, flight.to, eased)).setLength(length);
-      if (share === 1) flight = undefined;
+      if (flown === 1) flight = undefined;
     }
     controls.update(elapsed);
+    // What stands still is drawn with every pixel.
+    if (!isMoving()) {
+      slowFrames = 0;
+      sharpen(1);
+    }
     render();
     if (flight !== undefined || controls.autoRotate) wake();
   }
 
   const onChange = () => wake();
   controls.addEventListener('change', onChange);
-  const onStart = () => {
+  controls.addEventListener('start', () => {
     flight = undefined;
+    isGrabbed = true;
     options.onGrab();
-  };
-  controls.addEventListener('start', onStart);
+  });
+  controls.addEventListener('end', () => {
+    isGrabbed = false;
+    wake();
+  });
 
   const resized = new ResizeObserver(() => {
-    const { clientWidth: width, clientHeight: height } = canvas;
-    if (width === 0 || height === 0) return;
-    renderer.setPixelRatio(Math.min(devicePixelRatio, mostPixelRatio));
-    renderer.setSize(width, height, false);
-    camera.aspect = width / height;
-    // The whole globe fits also where the canvas is higher than wide.
-    camera.zoom = Math.min(1, camera.aspect);
-    camera.updateProjectionMatrix();
+    fit();
     // A canvas that was resized is empty until it is drawn again.
     render();
     wake();
@@ -150,7 +239,6 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     const { left, top, width, height } = canvas.getBoundingClientRect();
     const eye = camera.position;
     const projected = new Vector3();
-    const shown = agentCount() + (drawn?.memories.count ?? 0);
     let nearest: number | undefined;
     let least = reachPixels;
     for (let i = 0; i < shown; i += 1) {
@@ -205,26 +293,27 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   function paint(): void {
     core.material.color = colourOf('--surface');
-    grid.material.color = colourOf('--line');
+    grid.material.color = overGlobe('--line', share.grid);
     ring.material.color = colourOf('--ink');
     if (drawn === undefined) return;
-    const { agents, memories, content } = drawn;
+    const { dots, arcs, arcStarts, content } = drawn;
+    const ofDots = dots.geometry.attributes['color']!;
     for (const [i, { kind }] of points.entries()) {
-      const [mesh, at] = i < agentCount() ? [agents, i] : [memories, i - agentCount()];
-      mesh.setColorAt(at, colourOf(pointTokens[kind]));
+      const { r, g, b } = colourOf(pointTokens[kind]);
+      ofDots.setXYZ(i, r, g, b);
     }
-    for (const mesh of [agents, memories]) if (mesh.instanceColor) mesh.instanceColor.needsUpdate = true;
+    ofDots.needsUpdate = true;
     content.traverse((child) => {
-      const token = child.userData['token'] as string | undefined;
-      if (token !== undefined) ((child as Mesh).material as MeshBasicMaterial).color = colourOf(token);
+      const of = child.userData['share'] as number | undefined;
+      if (of !== undefined) ((child as Mesh).material as MeshBasicMaterial).color = overGlobe('--accent', of);
     });
-    const { color } = drawn.arcs.geometry.attributes;
-    const kinds = drawn.arcs.userData['kinds'] as Array<keyof typeof arcTokens>;
+    const ofArcs = arcs.geometry.attributes['color']!;
+    const kinds = arcs.userData['kinds'] as Array<keyof typeof arcTokens>;
     for (const [i, kind] of kinds.entries()) {
-      const { r, g, b } = colourOf(arcTokens[kind]);
-      for (let vertex = 0; vertex < arc.pieces * 2; vertex += 1) color!.setXYZ(i * arc.pieces * 2 + vertex, r, g, b);
+      const { r, g, b } = overGlobe(arcTokens[kind], share.arc);
+      for (let vertex = arcStarts[i]!; vertex < arcStarts[i + 1]!; vertex += 1) ofArcs.setXYZ(vertex, r, g, b);
     }
-    color!.needsUpdate = true;
+    ofArcs.needsUpdate = true;
   }
 
   return {
@@ -238,17 +327,19 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       colours = now;
       const sorted = globe.arcs.toSorted((a, b) => a.to - b.to);
       arcEnds = sorted.map(({ to }) => to);
-      const placesOf = (from: number, to: number) => its.slice(from, to).map(({ place }) => place);
-      const agents = instanced(new OctahedronGeometry(size.agent, 1), placesOf(0, agentCount()));
-      const memories = instanced(new IcosahedronGeometry(size.memory, 0), placesOf(agentCount(), its.length));
-      const arcs = arcLines(
+      const dots = new Points(dotGeometry(its, agentCount()), dotMaterial);
+      const { arcs, starts: arcStarts } = arcLines(
         sorted.map(({ from, to }) => [its[agentCount() + from]!.place, its[agentCount() + to]!.place] as const),
       );
       arcs.userData['kinds'] = sorted.map(({ kind }) => kind);
+      [dots.renderOrder, arcs.renderOrder] = [order.points, order.arcs];
       const content = new Group();
-      content.add(agents, memories, arcs, ...globe.regions.flatMap(regionMeshes));
+      content.add(dots, arcs, ...regionMeshes(globe.regions));
+      // The globe is before the eye whenever it is drawn.
+      for (const child of content.children) child.frustumCulled = false;
       scene.add(content);
-      drawn = { content, agents, memories, arcs };
+      shown = its.length;
+      drawn = { content, dots, arcs, arcStarts };
       paint();
       wake();
     },
@@ -262,10 +353,11 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     /** Only memories that had happened by then, in seconds since 1970, and threads between them. */
     showUntil(until: number): void {
       if (drawn === undefined) return;
-      const shown = happenedUntil(times, until);
-      drawn.memories.count = shown;
-      drawn.arcs.geometry.setDrawRange(0, happenedUntil(arcEnds, shown - 1) * arc.pieces * 2);
-      if (marked !== undefined) ring.visible = marked < agentCount() + shown;
+      const memories = happenedUntil(times, until);
+      shown = agentCount() + memories;
+      drawn.dots.geometry.setDrawRange(0, shown);
+      drawn.arcs.geometry.setDrawRange(0, drawn.arcStarts[happenedUntil(arcEnds, memories - 1)]!);
+      if (marked !== undefined) ring.visible = marked < shown;
       wake();
     },
 
@@ -301,6 +393,9 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       wake();
     },
 
+    /** What was drawn so far, and with what share of the pixels across; for who measures. */
+    drawn: () => ({ frames: renderer.info.render.frame, sharpness }),
+
     close(): void {
       cancelAnimationFrame(frame);
       isSeen = false;
@@ -314,6 +409,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       canvas.removeEventListener('webglcontextrestored', restored);
       controls.dispose();
       disposeOf(scene);
+      dotMaterial.dispose();
       renderer.dispose();
       // A browser has few of them, and takes the oldest from who holds too many.
       renderer.forceContextLoss();
@@ -331,71 +427,115 @@ function between(from: Vector3, to: Vector3, share: number): Vector3 {
   return from.clone().applyAxisAngle(new Vector3().crossVectors(from, beside).normalize(), angle * share);
 }
 
-function instanced(geometry: BufferGeometry, places: readonly Place[]): InstancedMesh {
-  const mesh = new InstancedMesh(geometry, new MeshBasicMaterial(), places.length);
-  const matrix = new Matrix4();
-  for (const [i, place] of places.entries()) mesh.setMatrixAt(i, matrix.makeTranslation(...place));
-  // The globe is before the eye whenever it is drawn.
-  mesh.frustumCulled = false;
-  return mesh;
+/** One corner for each point, whatever is drawn of it. */
+function dotGeometry(points: readonly Point[], agents: number): BufferGeometry {
+  const geometry = new BufferGeometry();
+  const positions = new Float32Array(points.flatMap(({ place }) => [...place]));
+  const forms = new Float32Array(points.flatMap((_, i) => (i < agents ? [size.agent, 1] : [size.memory, 0])));
+  geometry.setAttribute('position', new BufferAttribute(positions, 3));
+  geometry.setAttribute('form', new BufferAttribute(forms, 2));
+  geometry.setAttribute('color', new BufferAttribute(new Float32Array(positions.length), 3));
+  return geometry;
 }
 
-function arcLines(ends: ReadonlyArray<readonly [Place, Place]>): LineSegments {
-  const positions = new Float32Array(ends.length * arc.pieces * 6);
-  let at = 0;
+/** Points as flat shapes: an agent is a diamond, a memory is round. */
+function dotsMaterial(isSmoothed: boolean): ShaderMaterial {
+  return new ShaderMaterial({
+    uniforms: { scale: { value: 1 } },
+    vertexColors: true,
+    transparent: isSmoothed,
+    depthWrite: false,
+    vertexShader: `
+      attribute vec2 form;
+      uniform float scale;
+      varying vec3 shade;
+      varying float isDiamond;
+      varying float reach;
+      void main() {
+        vec4 seen = modelViewMatrix * vec4(position, 1.0);
+        gl_Position = projectionMatrix * seen;
+        // Well behind the globe: out of the picture before any pixel is asked for.
+        if (dot(position, cameraPosition) < -0.5) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
+        gl_PointSize = form.x * scale / -seen.z;
+        reach = gl_PointSize * 0.5;
+        isDiamond = form.y;
+        shade = color;
+      }`,
+    fragmentShader: `
+      varying vec3 shade;
+      varying float isDiamond;
+      varying float reach;
+      void main() {
+        vec2 beside = abs(gl_PointCoord * 2.0 - 1.0);
+        float left = (1.0 - (isDiamond > 0.5 ? beside.x + beside.y : length(beside))) * reach;
+        if (left <= 0.0) discard;
+        #ifdef OPAQUE
+          gl_FragColor = vec4(shade, 1.0);
+        #else
+          gl_FragColor = vec4(shade, min(left, 1.0));
+        #endif
+      }`,
+  });
+}
+
+/** @returns also the first corner of each arc, and the end of the last one */
+function arcLines(ends: ReadonlyArray<readonly [Place, Place]>): { arcs: LineSegments; starts: number[] } {
+  const positions: number[] = [];
+  const starts = [0];
   for (const [from, to] of ends) {
     const a = new Vector3(...from);
     const b = new Vector3(...to);
-    const height = arc.height * a.angleTo(b);
-    const vertex = (share: number) => between(a, b, share).multiplyScalar(1.002 + height * 4 * share * (1 - share));
-    for (let piece = 0; piece < arc.pieces; piece += 1) {
-      for (const share of [piece / arc.pieces, (piece + 1) / arc.pieces]) {
-        positions.set(vertex(share).toArray(), at);
-        at += 3;
-      }
-    }
+    const angle = a.angleTo(b);
+    const pieces = Math.max(2, Math.ceil((arc.pieces * angle) / Math.PI));
+    const vertex = (at: number) => between(a, b, at).multiplyScalar(1.002 + arc.height * angle * 4 * at * (1 - at));
+    for (let piece = 0; piece < pieces; piece += 1)
+      positions.push(...vertex(piece / pieces).toArray(), ...vertex((piece + 1) / pieces).toArray());
+    starts.push(positions.length / 3);
   }
-  const geometry = new BufferGeometry();
-  geometry.setAttribute('position', new BufferAttribute(positions, 3));
+  const geometry = geometryOf(positions);
   geometry.setAttribute('color', new BufferAttribute(new Float32Array(positions.length), 3));
-  const lines = new LineSegments(
-    geometry,
-    new LineBasicMaterial({ vertexColors: true, transparent: true, opacity: 0.6, depthWrite: false }),
-  );
-  lines.frustumCulled = false;
-  return lines;
+  const arcs = new LineSegments(geometry, new LineBasicMaterial({ vertexColors: true, depthWrite: false }));
+  return { arcs, starts };
 }
 
-/** A cap that lets what is on it through, and its edge. */
-function regionMeshes({ middle, reach }: Globe['regions'][number]): Array<Mesh | LineSegments> {
-  const radius = reach / 1000;
-  const place = new Vector3(...placeAt(middle, 0));
-  const material = new MeshBasicMaterial({ transparent: true, opacity: 0.13, depthWrite: false });
-  const cap = new Mesh(new SphereGeometry(0.992, 40, 10, 0, Math.PI * 2, 0, radius), material);
-  const positions: number[] = [];
-  const pieces = 72;
-  const rim = (i: number) => {
-    const around = (i / pieces) * Math.PI * 2;
-    return [Math.sin(radius) * Math.cos(around), Math.cos(radius), Math.sin(radius) * Math.sin(around)];
-  };
-  for (let i = 0; i < pieces; i += 1) positions.push(...rim(i), ...rim(i + 1));
+function geometryOf(positions: readonly number[]): BufferGeometry {
   const geometry = new BufferGeometry();
   geometry.setAttribute('position', new BufferAttribute(new Float32Array(positions), 3));
-  const edge = new LineSegments(geometry, new LineBasicMaterial());
-  for (const mesh of [cap, edge]) {
-    mesh.quaternion.setFromUnitVectors(new Vector3(0, 1, 0), place);
-    mesh.userData['token'] = '--accent';
-  }
-  return [cap, edge];
+  return geometry;
+}
+
+/** Caps, and their edges: one mesh each for all of them. */
+function regionMeshes(regions: Globe['regions']): Array<Mesh | LineSegments> {
+  if (regions.length === 0) return [];
+  const up = new Vector3(0, 1, 0);
+  const pieces = 48;
+  const rims: number[] = [];
+  const parts = regions.map(({ middle, reach }) => {
+    const turn = new Quaternion().setFromUnitVectors(up, new Vector3(...placeAt(middle, 0)));
+    const angle = reach / 1000;
+    const rim = (i: number) => {
+      const around = (i / pieces) * Math.PI * 2;
+      const [x, z] = [Math.sin(angle) * Math.cos(around), Math.sin(angle) * Math.sin(around)];
+      return new Vector3(x, Math.cos(angle), z).applyQuaternion(turn).multiplyScalar(radius.grid).toArray();
+    };
+    for (let i = 0; i < pieces; i += 1) rims.push(...rim(i), ...rim(i + 1));
+    return new SphereGeometry(radius.region, 36, 3, 0, Math.PI * 2, 0, angle).applyQuaternion(turn);
+  });
+  const caps = new Mesh(mergeGeometries(parts), new MeshBasicMaterial({ depthWrite: false }));
+  for (const part of parts) part.dispose();
+  const edges = new LineSegments(geometryOf(rims), new LineBasicMaterial({ depthWrite: false }));
+  [caps.renderOrder, edges.renderOrder] = [order.regions, order.lines];
+  [caps.userData['share'], edges.userData['share']] = [share.region, 1];
+  return [caps, edges];
 }
 
 /** Circles of latitude and longitude, so that one sees it turn. */
 function gridGeometry(): BufferGeometry {
   const positions: number[] = [];
-  const pieces = 72;
+  const pieces = 48;
   const at = (latitude: number, longitude: number) =>
     [Math.cos(latitude) * Math.cos(longitude), Math.sin(latitude), Math.cos(latitude) * Math.sin(longitude)].map(
-      (value) => value * 0.988,
+      (value) => value * radius.grid,
     );
   for (let circle = -2; circle <= 2; circle += 1) {
     for (let i = 0; i < pieces; i += 1) {
@@ -409,16 +549,14 @@ function gridGeometry(): BufferGeometry {
       positions.push(...at(a, (circle * Math.PI) / 6), ...at(b, (circle * Math.PI) / 6));
     }
   }
-  const geometry = new BufferGeometry();
-  geometry.setAttribute('position', new BufferAttribute(new Float32Array(positions), 3));
-  return geometry;
+  return geometryOf(positions);
 }
 
 function disposeOf(root: Scene | Group): void {
   root.traverse((child) => {
     const { geometry, material } = child as Partial<{ geometry: BufferGeometry; material: Material }>;
     geometry?.dispose();
-    material?.dispose();
-    if (child instanceof InstancedMesh) child.dispose();
+    // Points are drawn anew with the same one.
+    if (!(child instanceof Points)) material?.dispose();
   });
 }

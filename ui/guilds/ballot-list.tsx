@@ -4,9 +4,9 @@ import { Listed } from '../parts/listed.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 
-const words = text.guilds;
+const words = guildsText;
 
 export function BallotList({ guildId }: { guildId?: string }) {
   const ballots = usePages('GET /v1/ballots', { query: { limit: 50, ...(guildId === undefined ? {} : { guildId }) } });

@@ -8,20 +8,21 @@ import { Listed } from '../parts/listed.tsx';
 import { AreaField } from '../parts/fields.tsx';
 import { Meter } from '../parts/meter.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Empty, Shown } from '../parts/states.tsx';
+import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useAllPages, useApi, usePages, useWrite } from '../queries.ts';
+import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { type Choice, VoteControl, VoterField } from './vote-control.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 type Voter = Item<'GET /v1/ballots/{id}/votes'>;
 const microEgo = 1_000_000;
-const shownAtOnce = 100;
+/** No event tells of a vote. */
+const votesEveryMs = 5_000;
 /** Nothing more comes of it. */
 const over = ['rejected', 'no_quorum', 'carried_out', 'effect_failed'];
 const ego = (micro: number) => decimal(micro / microEgo);
@@ -32,7 +33,7 @@ export function BallotView() {
   const ballot = useApi(
     'GET /v1/ballots/{id}',
     { path: { id: ballotId } },
-    { everyMs: 5_000, isOver: ({ state }) => over.includes(state) },
+    { everyMs: votesEveryMs, isOver: ({ state }) => over.includes(state) },
   );
   return (
     <Page title={ballot.data?.title ?? words.ballot} lead={ballot.data && <Lead ballot={ballot.data} />}>
@@ -53,13 +54,6 @@ function Lead({ ballot: { state, closesAt, opensAt, reason, authorId } }: { ball
 
 function Shows({ ballot }: { ballot: Thing<'Ballot'> }) {
   const { id, state, text: says, effect, method, options } = ballot;
-  const votes = useAllPages(
-    'GET /v1/ballots/{id}/votes',
-    { path: { id }, query: { limit: 200 } },
-    { enabled: state !== 'discussion', ...(state === 'open' && { everyMs: 5_000 }) },
-  );
-  // Of some of the electorate a sum would be wrong.
-  const all = votes.isWhole ? votes.rows : undefined;
   return (
     <>
       {says !== '' && <p className="said">{says}</p>}
@@ -68,42 +62,39 @@ function Shows({ ballot }: { ballot: Thing<'Ballot'> }) {
       </p>
       {state === 'open' && <CastVote id={id} method={method} options={options} />}
       <Section title={words.standing}>
-        {state === 'discussion' ? (
-          <p className="faint">{words.notOpen}</p>
-        ) : (
-          <Shown of={{ data: all, error: votes.error, refetch: votes.refetch as never }}>
-            {(voters) => <Tally ballot={ballot} voters={voters} />}
-          </Shown>
-        )}
+        {state === 'discussion' ? <p className="faint">{words.notOpen}</p> : <Standing ballot={ballot} />}
       </Section>
       {ballot.tally !== null && <Recount id={id} />}
       <Remarks id={id} isOpen={state === 'discussion'} />
-      {all && all.length > 0 && <Voters voters={all} options={options} />}
+      {state !== 'discussion' && <Voters id={id} options={options} isOpen={state === 'open'} />}
     </>
   );
 }
 
-/** The electorate, so many at first; the rest is there for who asks. */
-function Voters({ voters, options }: { voters: Voter[]; options: readonly string[] }) {
-  const [most, setMost] = useState(shownAtOnce);
+/** The electorate, page by page: its sum is the server's. */
+function Voters({ id, options, isOpen }: { id: string; options: readonly string[]; isOpen: boolean }) {
+  const votes = usePages(
+    'GET /v1/ballots/{id}/votes',
+    { path: { id }, query: { limit: 100 } },
+    isOpen ? { everyMs: votesEveryMs } : {},
+  );
   return (
     <Section title={words.voters}>
-      <Table
-        caption={words.voters}
-        rows={voters.slice(0, most)}
-        keyOf={({ voterId }) => voterId}
-        columns={[
-          { title: words.voter, cell: ({ voterId }) => voterId },
-          { title: words.weight, cell: ({ weight }) => ego(weight), isNumber: true },
-          { title: words.choice, cell: (voter) => choiceText(voter, options) },
-          { title: words.reason, cell: ({ reason }) => reason },
-        ]}
-      />
-      {voters.length > most && (
-        <p>
-          <Button onClick={() => setMost(most + shownAtOnce)}>{text.states.more}</Button>
-        </p>
-      )}
+      <Listed of={votes} empty={<p className="faint">{words.noVoters}</p>}>
+        {(voters) => (
+          <Table
+            caption={words.voters}
+            rows={voters}
+            keyOf={({ voterId }) => voterId}
+            columns={[
+              { title: words.voter, cell: ({ voterId }) => voterId },
+              { title: words.weight, cell: ({ weight }) => ego(weight), isNumber: true },
+              { title: words.choice, cell: (voter) => choiceText(voter, options) },
+              { title: words.reason, cell: ({ reason }) => reason },
+            ]}
+          />
+        )}
+      </Listed>
     </Section>
   );
 }
@@ -114,7 +105,7 @@ function CastVote({ id, method, options }: Pick<Thing<'Ballot'>, 'id' | 'method'
   const may = useMay('member');
   const toasts = useToasts();
   const vote = useWrite('PUT /v1/ballots/{id}/vote', {
-    touches: ['GET /v1/ballots/{id}/votes', 'GET /v1/ballots/{id}'],
+    touches: ['GET /v1/ballots/{id}/tally', 'GET /v1/ballots/{id}/votes', 'GET /v1/ballots/{id}'],
   });
   if (!may) return null;
   const send = (choice: Choice) =>
@@ -149,52 +140,38 @@ function CastVote({ id, method, options }: Pick<Thing<'Ballot'>, 'id' | 'method'
   );
 }
 
-/** Of what was voted so far, as plain sums of weight; the tally of the method is counted when the vote is over. */
-function Tally({ ballot, voters }: { ballot: Thing<'Ballot'>; voters: Voter[] }) {
-  const { options, method, tally, weight, present, quorum, threshold, winner } = ballot;
-  const scores = tally?.scores ?? options.map((_, i) => soFar(voters, i + 1, method));
-  const most = tally?.base ?? scores.reduce((sum, score) => sum + score, 0);
-  if (voters.length === 0 && tally === null) return <Empty title={words.noVotes} />;
+/** By the ballot's own method, counted by the server: of what was voted so far, or what it closed with. */
+function Standing({ ballot }: { ballot: Thing<'Ballot'> }) {
+  const standing = useApi(
+    'GET /v1/ballots/{id}/tally',
+    { path: { id: ballot.id } },
+    { everyMs: votesEveryMs, isOver: ({ isFinal }) => isFinal || over.includes(ballot.state) },
+  );
+  return <Shown of={standing}>{(shown) => <Tally ballot={ballot} standing={shown} />}</Shown>;
+}
+
+function Tally({ ballot, standing: { tally, isFinal } }: { ballot: Thing<'Ballot'>; standing: Thing<'Standing'> }) {
+  const { options, weight, present, quorum, threshold, winner } = ballot;
+  const { scores, base, leader, rounds, voters } = tally;
   return (
     <div className="panel guilds-tally" aria-live="polite">
       {options.map((option, i) => (
         <Meter
           key={option}
-          label={winner === i + 1 || (tally?.leader === i + 1 && winner === null) ? `${option} ✓` : option}
+          label={(winner ?? leader) === i + 1 ? `${option} ✓` : option}
           value={scores[i] ?? 0}
-          most={most}
-          says={words.score(ego(scores[i] ?? 0), most === 0 ? share(0) : share((scores[i] ?? 0) / most))}
+          most={base}
+          says={words.score(ego(scores[i] ?? 0), base === 0 ? share(0) : share((scores[i] ?? 0) / base))}
         />
       ))}
       <p className="soft">
         {weight !== null && weight > 0 && words.turnout(share(present / weight), share(quorum / 100))}{' '}
         {words.threshold(share(threshold / 100))}
       </p>
-      <p className="faint">
-        {tally === null
-          ? words.live(counted(voters.filter(({ hasVoted }) => hasVoted).length, 'vote'))
-          : words.counted(counted(tally.voters, 'vote'))}
-      </p>
-      {tally && tally.rounds.length > 1 && <p className="faint">{words.rounds(tally.rounds.length)}</p>}
+      <p className="faint">{(isFinal ? words.counted : words.live)(counted(voters, 'vote'))}</p>
+      {rounds.length > 1 && <p className="faint">{words.rounds(rounds.length)}</p>}
     </div>
   );
-}
-
-function soFar(voters: readonly Voter[], option: number, method: Thing<'Ballot'>['method']): number {
-  let sum = 0;
-  for (const { choice, weight, hasVoted } of voters) {
-    if (!hasVoted || choice === null) continue;
-    if (typeof choice === 'number') sum += choice === option ? weight : 0;
-    // Of a ranked vote the first choice, of an approval each.
-    else if (Array.isArray(choice)) {
-      const named = method === 'ranked' ? choice[0] === option : choice.includes(option);
-      sum += named ? weight : 0;
-    } else {
-      const all = Object.values(choice).reduce((total, each) => total + each, 0);
-      sum += all === 0 ? 0 : (weight * (choice[String(option)] ?? 0)) / all;
-    }
-  }
-  return sum;
 }
 
 function choiceText({ choice, hasVoted, follows, origin }: Voter, options: readonly string[]): React.ReactNode {

@@ -13,13 +13,13 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { BallotList } from './ballot-list.tsx';
 import { InviteDialog } from './invite-dialog.tsx';
 import { NewBallot } from './new-ballot.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 const may = { invite: ['founder', 'elder', 'member'], oversee: ['founder', 'elder'] };
 
 /** One guild: who is in it, who is invited, what it votes on, and what happened. */
@@ -112,7 +112,7 @@ function Members({ guild, canExpel }: { guild: Thing<'Guild'>; canExpel: boolean
                   </>
                 ),
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roleNames[role] },
               { title: words.since, cell: ({ joinedAt }) => <Time at={joinedAt} /> },
               {
                 title: words.acts,
@@ -184,7 +184,7 @@ function Invites({ guildId }: { guildId: string }) {
                 title: words.whom,
                 cell: ({ target, address, agentId, userId }) => address ?? agentId ?? userId ?? words.targets[target],
               },
-              { title: words.role, cell: ({ role }) => role },
+              { title: words.role, cell: ({ role }) => words.roleNames[role] },
               {
                 title: words.uses,
                 cell: ({ uses, usesLimit }) => (usesLimit === null ? String(uses) : `${uses} / ${usesLimit}`),

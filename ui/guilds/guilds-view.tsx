@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
+import type { Item } from '../client.ts';
 import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useDecision } from '../parts/decision.ts';
@@ -10,12 +11,12 @@ import { Page, Section } from '../parts/page.tsx';
 import { Empty } from '../parts/states.tsx';
 import { usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 import { BallotList } from './ballot-list.tsx';
 import { NewBallot } from './new-ballot.tsx';
 import './guilds.css';
 
-const words = text.guilds;
+const words = guildsText;
 
 /** The guilds one is in, and what is voted on. */
 export function GuildsView() {
@@ -51,8 +52,7 @@ export function GuildsView() {
                   {purpose !== '' && <p className="soft">{purpose}</p>}
                   <p className="faint">
                     {counted(seatsUsed, 'member')}, {counted(seats, 'seat')}
-                    {own.length > 0 &&
-                      ` · ${own.map(({ agentId, role }) => (agentId === null ? words.you(role) : `${agentId}: ${role}`)).join(', ')}`}
+                    {own.length > 0 && ` · ${own.map(told).join(', ')}`}
                   </p>
                 </li>
               ))}
@@ -112,3 +112,7 @@ function NewGuild({ onClose }: { onClose: () => void }) {
     </ConfirmDialog>
   );
 }
+
+type Own = Item<'GET /v1/guilds'>['own'][number];
+const told = ({ agentId, role }: Own) =>
+  agentId === null ? words.you(words.roleNames[role]) : `${agentId}: ${words.roleNames[role]}`;

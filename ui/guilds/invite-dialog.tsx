@@ -7,8 +7,9 @@ import { QrCode } from '../parts/qr-code.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useWrite } from '../queries.ts';
 import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 
-const words = text.guilds;
+const words = guildsText;
 type Target = 'link' | 'address' | 'agent' | 'user';
 
 /** Invites somebody, or makes a link to pass on, also by a code that a phone reads. */

@@ -5,9 +5,9 @@ import { useDecision } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
 import { AreaField, SelectField, TextField } from '../parts/fields.tsx';
 import { useWrite } from '../queries.ts';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 
-const words = text.guilds;
+const words = guildsText;
 type Method = Thing<'Ballot'>['method'];
 const methods: readonly Method[] = ['single', 'approval', 'weighted', 'quadratic', 'ranked'];
 

@@ -4,9 +4,9 @@ import type { Answer, Thing } from '../client.ts';
 import { share } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { Choices, TextField } from '../parts/fields.tsx';
-import { text } from '../text.ts';
+import { guildsText } from '../texts/guilds.ts';
 
-const words = text.guilds;
+const words = guildsText;
 export type Choice = Answer<'PUT /v1/ballots/{id}/vote'>['choice'];
 type Method = Thing<'Ballot'>['method'];
 

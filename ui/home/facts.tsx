@@ -2,9 +2,9 @@ import { useQuery } from '@tanstack/react-query';
 import { problemOf } from '../client.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Failed, Loading } from '../parts/states.tsx';
-import { text } from '../text.ts';
+import { homeText } from '../texts/home.ts';
 
-const words = text.home;
+const words = homeText;
 const mostRows = 20;
 
 /** What a notice is about, as the API tells it, where no view of ours shows it. */

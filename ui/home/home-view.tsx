@@ -5,18 +5,19 @@ import { useId, useState } from 'react';
 import { counted, dateTime } from '../format.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
+import { useLater } from '../parts/later.ts';
 import { Listed } from '../parts/listed.tsx';
 import { Page } from '../parts/page.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useAllPages, useApi } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
-import { FactsDialog } from './facts.tsx';
+import { homeText } from '../texts/home.ts';
 import { askedBy, carryOut, isPress, type Notice, others, pageOf } from './acts.ts';
 import './home.css';
 
-const words = text.home;
+const words = homeText;
+const loadFacts = () => import('./facts.tsx');
 const severities = { info: 'info', warning: 'warn', critical: 'bad' } as const;
 const rank = { critical: 0, warning: 1, info: 2 } as const;
 
@@ -86,6 +87,11 @@ function NoticeCard({ notice }: { notice: Notice }) {
   const asked = askedBy(notice);
   const page = pageOf(notice);
   const [isLooking, setLooking] = useState(false);
+  const [facts, askForFacts] = useLater(loadFacts);
+  const look = () => {
+    setLooking(true);
+    askForFacts();
+  };
   const button = words.acts[kind] ?? (isPress(notice) ? words.doIt : words.look);
   return (
     <li className="panel home-notice" data-severity={severity}>
@@ -117,7 +123,7 @@ function NoticeCard({ notice }: { notice: Notice }) {
               {button}
             </Button>
           ) : page === undefined ? (
-            <Button kind="main" aria-describedby={id} onClick={() => setLooking(true)}>
+            <Button kind="main" aria-describedby={id} onClick={look}>
               {button}
             </Button>
           ) : (
@@ -138,7 +144,9 @@ function NoticeCard({ notice }: { notice: Notice }) {
             <code>{act.command}</code>
           </p>
         </details>
-        {isLooking && <FactsDialog path={act.call.path} title={title} onClose={() => setLooking(false)} />}
+        {isLooking && facts && (
+          <facts.FactsDialog path={act.call.path} title={title} onClose={() => setLooking(false)} />
+        )}
       </article>
     </li>
   );

@@ -1,8 +1,10 @@
-import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
+import { createRoute } from '@tanstack/react-router';
 import { rootRoute } from '../shell/root-route.tsx';
+import { HomeView } from './home-view.tsx';
 
 export const homeRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/',
-  component: lazyRouteComponent(() => import('./home-view.tsx'), 'HomeView'),
+  // Most begin here: it comes with the shell.
+  component: HomeView,
 });

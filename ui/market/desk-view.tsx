@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { type Item, type Thing } from '../client.ts';
-import { money } from '../format.ts';
+import { count, money } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
 import { useDecision, useDecisions } from '../parts/decision.ts';
@@ -15,12 +15,12 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useAllPages, useApi, usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import { MarketTabs } from './market-tabs.tsx';
 import { minorUnits } from './amounts.ts';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 type Purchase = Item<'GET /v1/purchases'>;
 type Account = Item<'GET /v1/ledger/accounts'>;
 
@@ -35,6 +35,7 @@ export function DeskView() {
       <Sales may={may} />
       <Refunds />
       <Payouts />
+      <BlessingShares />
     </Page>
   );
 }
@@ -455,6 +456,42 @@ function PayoutAccount() {
         </div>
       </div>
     </details>
+  );
+}
+
+/** How the blessing pool was shared out: of all to who runs the marketplace, of one's own to whoever was blessed. */
+function BlessingShares() {
+  const shares = usePages('GET /v1/ledger/blessing-shares', { query: { limit: 20 } });
+  const told = (list: ReadonlyArray<{ amount: number; currency: string }>) =>
+    list.map(money).join(' · ') || words.nothingShared;
+  return (
+    <Section title={words.shares}>
+      <Listed of={shares} empty={<p className="faint">{words.noShares}</p>}>
+        {(items) => (
+          <Table
+            caption={words.shares}
+            rows={items}
+            keyOf={({ period }) => period}
+            columns={[
+              { title: words.when, cell: ({ madeAt }) => <Time at={madeAt} /> },
+              {
+                title: words.sharedOut,
+                cell: ({ shared }) =>
+                  shared === null ? '–' : told(shared.map(({ shared: amount, currency }) => ({ amount, currency }))),
+                isNumber: true,
+              },
+              {
+                title: words.blessings,
+                cell: ({ blessings, yourBlessings }) =>
+                  blessings === null ? count(yourBlessings) : words.blessingsOf(count(yourBlessings), count(blessings)),
+                isNumber: true,
+              },
+              { title: words.yourShare, cell: ({ yours }) => told(yours), isNumber: true },
+            ]}
+          />
+        )}
+      </Listed>
+    </Section>
   );
 }
 

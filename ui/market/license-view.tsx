@@ -14,11 +14,11 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, useWrite } from '../queries.ts';
-import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import { canVerify, keepProof, keptProof, pinKeys, pinnedKeys, type Proof, verifyProof } from './proofs.ts';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 
 /** One license: what it permits, its file, where it is in use, and its uses. */
 export function LicenseView() {

@@ -8,11 +8,11 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
 import { useMe } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import { MarketTabs } from './market-tabs.tsx';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 
 const underWay = ['pending', 'authorized', 'captured'] as const;
 

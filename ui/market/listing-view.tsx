@@ -13,9 +13,10 @@ import { useToasts } from '../parts/toasts.tsx';
 import { apiQuery, useAllPages, useApi, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 type Payment = 'credits' | 'stripe';
 
 /** One offer, and how it is bought. */

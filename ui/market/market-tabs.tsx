@@ -1,8 +1,8 @@
 import { Tabs } from '../parts/tabs.tsx';
-import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 
 export function MarketTabs() {
-  const { tabs, title } = text.market;
+  const { tabs, title } = marketText;
   return (
     <Tabs
       label={title}

@@ -5,10 +5,11 @@ import { Page } from '../parts/page.tsx';
 import { Empty, Failed, Loading } from '../parts/states.tsx';
 import { usePages } from '../queries.ts';
 import { text } from '../text.ts';
+import { marketText } from '../texts/market.ts';
 import { MarketTabs } from './market-tabs.tsx';
 import './market.css';
 
-const words = text.market;
+const words = marketText;
 
 /** What is on offer. */
 export function MarketView() {

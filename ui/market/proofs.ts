@@ -1,5 +1,6 @@
 import { openVerifier, type PinnedKey, type Verdict } from '../../verifier/index.js';
 import { call } from '../client.ts';
+import { keepOwn, keptOwn } from '../kept.ts';
 
 /** What this browser keeps to verify a license without the network: the signed file, the signed list, and the seller's keys as they were pinned. */
 export interface Proof {
@@ -13,11 +14,11 @@ export interface Proof {
   knownTime: number;
 }
 
-const proofKey = (licenseId: string) => `soulfra.proof.${licenseId}`;
-const pinsKey = (issuer: string) => `soulfra.pins.${issuer}`;
+const proofKey = (licenseId: string) => `proof-${licenseId}`;
+const pinsKey = (issuer: string) => `pins-${issuer}`;
 
 function read<Value>(key: string): Value | undefined {
-  const kept = localStorage.getItem(key);
+  const kept = keptOwn(key);
   return kept === null ? undefined : (JSON.parse(kept) as Value);
 }
 
@@ -33,7 +34,7 @@ export async function pinKeys(issuer: string): Promise<PinnedKey[]> {
   const keys = items
     .filter(({ state }) => state !== 'revoked')
     .map(({ keyId, issuer: of, publicKey }) => ({ keyId, issuer: of, publicKey }));
-  localStorage.setItem(pinsKey(issuer), JSON.stringify(keys));
+  keepOwn(pinsKey(issuer), JSON.stringify(keys));
   return keys;
 }
 
@@ -54,7 +55,7 @@ export async function keepProof({ licenseId, issuer, package: hash, activation }
   if (pinnedKeys(issuer).length === 0) await pinKeys(issuer);
   const revocations = await call('GET /v1/revocations', { query: { issuer } });
   const proof = { issuer, package: hash, file, revocations, place: activation?.place ?? null, knownTime: Date.now() };
-  localStorage.setItem(proofKey(licenseId), JSON.stringify(proof));
+  keepOwn(proofKey(licenseId), JSON.stringify(proof));
   return proof;
 }
 
@@ -70,6 +71,6 @@ export async function verifyProof(licenseId: string, proof: Proof): Promise<Verd
     ...(place === null ? {} : { place }),
   });
   const now = Math.max(Date.now(), knownTime);
-  localStorage.setItem(proofKey(licenseId), JSON.stringify({ ...proof, knownTime: now }));
+  keepOwn(proofKey(licenseId), JSON.stringify({ ...proof, knownTime: now }));
   return verdict;
 }

@@ -9,11 +9,11 @@ import { Mask } from '../parts/mask.tsx';
 import { Page } from '../parts/page.tsx';
 import { Empty, Shown } from '../parts/states.tsx';
 import { useAllPages } from '../queries.ts';
-import { text } from '../text.ts';
+import { masksText } from '../texts/masks.ts';
 import { type MasksSearch, masksSearch } from './search.ts';
 import './masks.css';
 
-const words = text.masks;
+const words = masksText;
 type Agent = Item<'GET /v1/agents'>;
 
 /** Every agent by its mask (public face). */

@@ -10,11 +10,13 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { usePages } from '../queries.ts';
 import { text } from '../text.ts';
+import { auditText } from '../texts/audit.ts';
+import { operationsText } from '../texts/operations.ts';
 import { type AuditSearch, auditOutcomes, auditQuery, auditSearch } from './audit-search.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 import './operations.css';
 
-const words = text.audit;
+const words = auditText;
 type Entry = Item<'GET /v1/audit'>;
 
 /** Who asked for which write, and what became of it. */
@@ -158,7 +160,7 @@ function Entries({ rows, search }: { rows: Entry[]; search: AuditSearch }) {
                   {only({ actor: service }, words.service(service))}
                 </>
               )}{' '}
-              {role !== null && <span className="faint">{role}</span>}
+              {role !== null && <span className="faint">{operationsText.roles[role]}</span>}
             </>
           ),
         },

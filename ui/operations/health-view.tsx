@@ -1,5 +1,5 @@
 import { count } from '../format.ts';
-import { Badge, toneOf } from '../parts/badge.tsx';
+import { Badge, StateBadge, toneOf } from '../parts/badge.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Figures } from '../parts/figures.tsx';
 import { Page, Section } from '../parts/page.tsx';
@@ -7,10 +7,11 @@ import { Empty, Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useApi, usePages } from '../queries.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
+import { AlertRules } from './alert-rules.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 
 /** How every part does: what is wrong first, then the counts, what changed, and who was told. */
 export function HealthView() {
@@ -61,6 +62,7 @@ export function HealthView() {
           </>
         )}
       </Shown>
+      <AlertRules />
       <Changes />
       <Told />
     </Page>
@@ -105,7 +107,7 @@ function Told() {
               { title: words.destination, cell: ({ destination }) => destination },
               {
                 title: words.state,
-                cell: ({ state }) => <Badge tone={toneOf(state === 'sent' ? 'done' : state)}>{state}</Badge>,
+                cell: ({ state }) => <StateBadge state={state} />,
               },
               { title: words.when, cell: (row) => <Time at={row.endedAt ?? row.createdAt} /> },
             ]}

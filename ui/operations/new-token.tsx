@@ -4,8 +4,9 @@ import { Dialog } from '../parts/dialog.tsx';
 import { SelectField, TextField } from '../parts/fields.tsx';
 import { useWrite } from '../queries.ts';
 import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 
-const words = text.operations;
+const words = operationsText;
 const roles = ['reader', 'member', 'creator', 'operator'] as const;
 type Role = (typeof roles)[number];
 const days = [7, 30, 90, 365] as const;

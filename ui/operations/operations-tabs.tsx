@@ -1,8 +1,8 @@
 import { Tabs } from '../parts/tabs.tsx';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 
 export function OperationsTabs() {
-  const { tabs, title } = text.operations;
+  const { tabs, title } = operationsText;
   return (
     <Tabs
       label={title}

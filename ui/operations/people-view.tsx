@@ -11,11 +11,11 @@ import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { usePages, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { NewToken } from './new-token.tsx';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 type Given = 'creator' | 'member' | 'reader';
 const given: readonly Given[] = ['creator', 'member', 'reader'];
 

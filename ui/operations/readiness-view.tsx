@@ -13,9 +13,10 @@ import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
 import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 const tones: Record<string, Tone> = { critical: 'bad', high: 'bad', medium: 'warn', low: 'plain', unknown: 'info' };
 const order = ['critical', 'high', 'medium', 'low', 'unknown'];
 const shownAtOnce = 100;

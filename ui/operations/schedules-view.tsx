@@ -1,23 +1,23 @@
 import { StateBadge } from '../parts/badge.tsx';
+import { cadenceWords, durationWords } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Page, Section } from '../parts/page.tsx';
-import { Shown } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
-import { useApi, usePages, useWrite } from '../queries.ts';
+import { useAllPages, usePages, useWrite } from '../queries.ts';
 import { useMay } from '../shell/me.ts';
-import { text } from '../text.ts';
+import { operationsText } from '../texts/operations.ts';
 import { OperationsTabs } from './operations-tabs.tsx';
 
-const words = text.operations;
+const words = operationsText;
 const seconds = new Intl.NumberFormat(undefined, { style: 'unit', unit: 'second', maximumFractionDigits: 1 });
 const mebibytes = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 /** What happens by the clock, and the backups that are made so. */
 export function SchedulesView() {
-  const schedules = useApi('GET /v1/schedules', {}, { everyMs: 30_000 });
+  const schedules = useAllPages('GET /v1/schedules', { query: { limit: 200 } }, { everyMs: 30_000 });
   const may = useMay('operator');
   const toasts = useToasts();
   const touches = ['GET /v1/schedules'] as const;
@@ -27,19 +27,28 @@ export function SchedulesView() {
   return (
     <Page title={words.schedules} lead={words.schedulesLead}>
       <OperationsTabs />
-      <Shown
-        of={schedules}
-        isEmpty={({ items }) => items.length === 0}
-        empty={<p className="faint">{words.noSchedules}</p>}
-      >
-        {({ items }) => (
+      <Listed of={schedules} empty={<p className="faint">{words.noSchedules}</p>}>
+        {(items) => (
           <Table
             caption={words.schedules}
             rows={items}
             keyOf={({ id }) => id}
             columns={[
-              { title: words.schedule, cell: ({ id }) => id },
-              { title: words.every, cell: ({ cadence }) => cadence },
+              {
+                title: words.schedule,
+                cell: ({ id, cadence }) => (
+                  <>
+                    {cadence === null
+                      ? (words.scheduleWork[id as 'weave'] ?? id)
+                      : words.reflects(cadenceWords(cadence))}{' '}
+                    <span className="faint code">{id}</span>
+                  </>
+                ),
+              },
+              {
+                title: words.every,
+                cell: ({ everySeconds }) => (everySeconds === null ? words.byCalendar : durationWords(everySeconds)),
+              },
               {
                 title: words.state,
                 cell: ({ paused, note }) =>
@@ -86,7 +95,7 @@ export function SchedulesView() {
             ]}
           />
         )}
-      </Shown>
+      </Listed>
       {may && <Backups />}
     </Page>
   );

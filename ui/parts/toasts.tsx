@@ -1,48 +1,87 @@
-import { Toast } from '@base-ui/react/toast';
-import { X } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { type ComponentType, useEffect, useState } from 'react';
 import { Problem } from '../client.ts';
 import { text } from '../text.ts';
+import { Button } from './button.tsx';
 
-/** Says what an act has come to: `done` and `failed` of `useToasts`. */
-export function Toasts({ children }: { children: ReactNode }) {
-  return (
-    <Toast.Provider>
-      {children}
-      <Toast.Portal>
-        <Toast.Viewport className="toasts">
-          <Shown />
-        </Toast.Viewport>
-      </Toast.Portal>
-    </Toast.Provider>
-  );
+/** What a toast says. */
+interface Note {
+  title: string;
+  description: string;
+  type: 'good' | 'bad';
+  priority?: 'high';
+  timeout?: number;
 }
 
-function Shown() {
-  const { toasts } = Toast.useToastManager();
-  return toasts.map((toast) => (
-    <Toast.Root key={toast.id} toast={toast} className="toast" data-type={toast.type}>
-      <Toast.Title />
-      <Toast.Close className="button" data-kind="quiet" aria-label={text.app.close}>
-        <X aria-hidden />
-      </Toast.Close>
-      <Toast.Description className="soft" />
-    </Toast.Root>
-  ));
-}
+const waiting: Note[] = [];
+let take: ((note: Note) => void) | undefined;
+let want: (() => void) | undefined;
 
-export function useToasts() {
-  const { add } = Toast.useToastManager();
-  return {
-    done: (title: string, description = '') => void add({ title, description, type: 'good' }),
-    /** For `onError` of a write. */
-    failed: (err: Error) =>
-      void add({
-        title: err.message,
-        description: err instanceof Problem ? err.mend : '',
-        type: 'bad',
-        priority: 'high',
-        timeout: 12_000,
-      }),
+/** Shows what waits and what comes; returns how to stop. */
+export function takeNotes(by: (note: Note) => void): () => void {
+  take = by;
+  for (const note of waiting.splice(0)) by(note);
+  return () => {
+    take = undefined;
   };
+}
+
+function say(note: Note): void {
+  if (take !== undefined) return take(note);
+  waiting.push(note);
+  want?.();
+}
+
+const toasts = {
+  done: (title: string, description = '') => say({ title, description, type: 'good' }),
+  /** For `onError` of a write. */
+  failed: (err: Error) =>
+    say({
+      title: err.message,
+      description: err instanceof Problem ? err.mend : '',
+      type: 'bad',
+      priority: 'high',
+      timeout: 12_000,
+    }),
+};
+
+/** Says what an act has come to. */
+export const useToasts = () => toasts;
+
+/** Where toasts are shown: loaded when the first one is said, or before that by `loadToasts`. */
+export function Toasts() {
+  const [Region, setRegion] = useState<ComponentType>();
+  useEffect(() => {
+    want = () =>
+      void import('./toast-region.tsx').then(
+        ({ ToastRegion }) => setRegion(() => ToastRegion),
+        () => setRegion(() => PlainRegion),
+      );
+    if (waiting.length > 0) want();
+    return () => {
+      want = undefined;
+    };
+  }, []);
+  return Region && <Region />;
+}
+
+export const loadToasts = () => want?.();
+
+/** The same words in the plainest way, where the region did not load, as without a network. */
+function PlainRegion() {
+  const [notes, setNotes] = useState<readonly Note[]>([]);
+  useEffect(() => takeNotes((note) => setNotes((before) => [...before, note])), []);
+  return (
+    <div className="toasts">
+      {notes.map((note, i) => (
+        // oxlint-disable-next-line react/no-array-index-key -- two may say the same, and none changes its place
+        <div key={i} className="toast" data-type={note.type} role="alert">
+          <h2>{note.title}</h2>
+          <Button kind="quiet" onClick={() => setNotes(notes.filter((each) => each !== note))}>
+            {text.app.close}
+          </Button>
+          <p className="soft">{note.description}</p>
+        </div>
+      ))}
+    </div>
+  );
 }

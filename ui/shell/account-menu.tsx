@@ -1,92 +1,26 @@
-import { Menu } from '@base-ui/react/menu';
-import { useQueryClient } from '@tanstack/react-query';
-import { useNavigate } from '@tanstack/react-router';
-import { BookOpen, Check, CircleUser, Compass, KeyRound, LogOut } from 'lucide-react';
-import { useRef, useState } from 'react';
-import { call, Problem } from '../client.ts';
-import { useToasts } from '../parts/toasts.tsx';
-import { signedAnew } from '../session.ts';
+import { CircleUser } from 'lucide-react';
+import { Button } from '../parts/button.tsx';
+import { useLater } from '../parts/later.ts';
 import { text } from '../text.ts';
-import { askForTour } from '../tour/progress.ts';
 import { useMe } from './me.ts';
-import { PasswordDialog } from './password-dialog.tsx';
-import { type Theme, useTheme } from './theme.ts';
 
-const themes: readonly Theme[] = ['auto', 'light', 'dark'];
+export const loadAccountMenu = () => import('./account-menu-open.tsx');
 
-/** Who is signed in, the look, and the way out. */
+/** The button of the menu of who is signed in; the menu takes its place when it is first pressed. */
 export function AccountMenu() {
   const me = useMe();
-  const [theme, setTheme] = useTheme();
-  const queries = useQueryClient();
-  const { failed } = useToasts();
-  const signOut = () =>
-    call('DELETE /v1/sessions', {})
-      .then(() => signedAnew(queries))
-      // A session that has ended already is what was asked for.
-      .catch((err: unknown) =>
-        err instanceof Problem && err.status === 401 ? signedAnew(queries) : failed(err as Problem),
-      );
-  const [isAsked, setAsked] = useState(false);
-  const navigate = useNavigate();
-  // The tour is where they go on, not the button of this menu.
-  const isLeft = useRef(false);
-  const lookAround = () => {
-    isLeft.current = true;
-    askForTour();
-    void navigate({ to: '/' });
-  };
+  const [menu, ask] = useLater(loadAccountMenu);
+  if (menu) return <menu.OpenAccountMenu />;
   return (
-    <>
-      {isAsked && <PasswordDialog onClose={() => setAsked(false)} />}
-      <Menu.Root>
-        <Menu.Trigger className="button" data-kind="quiet">
-          <CircleUser aria-hidden />
-          {me?.name ?? text.app.menu}
-        </Menu.Trigger>
-        <Menu.Portal>
-          <Menu.Positioner sideOffset={6} align="start">
-            <Menu.Popup
-              className="menu"
-              finalFocus={() => {
-                const goesOn = isLeft.current;
-                isLeft.current = false;
-                return !goesOn;
-              }}
-            >
-              <Menu.RadioGroup value={theme} onValueChange={setTheme}>
-                <Menu.Group>
-                  <Menu.GroupLabel className="menu-label">{text.app.theme.label}</Menu.GroupLabel>
-                  {themes.map((each) => (
-                    <Menu.RadioItem key={each} value={each} className="menu-item" closeOnClick>
-                      {text.app.theme[each]}
-                      <Menu.RadioItemIndicator>
-                        <Check aria-hidden size={16} />
-                      </Menu.RadioItemIndicator>
-                    </Menu.RadioItem>
-                  ))}
-                </Menu.Group>
-              </Menu.RadioGroup>
-              <Menu.Item className="menu-item" render={<a href="/docs">{text.app.api}</a>}>
-                <BookOpen aria-hidden size={16} />
-                {text.app.api}
-              </Menu.Item>
-              <Menu.Item className="menu-item" onClick={lookAround}>
-                <Compass aria-hidden size={16} />
-                {text.tour.menu}
-              </Menu.Item>
-              <Menu.Item className="menu-item" onClick={() => setAsked(true)}>
-                <KeyRound aria-hidden size={16} />
-                {text.password.menu}
-              </Menu.Item>
-              <Menu.Item className="menu-item" onClick={() => void signOut()}>
-                <LogOut aria-hidden size={16} />
-                {text.app.signOut}
-              </Menu.Item>
-            </Menu.Popup>
-          </Menu.Positioner>
-        </Menu.Portal>
-      </Menu.Root>
-    </>
+    <Button
+      kind="quiet"
+      aria-haspopup="menu"
+      aria-expanded={false}
+      onClick={ask}
+      onKeyDown={({ key }) => (key === 'ArrowDown' || key === 'ArrowUp') && ask()}
+    >
+      <CircleUser aria-hidden />
+      {me?.name ?? text.app.menu}
+    </Button>
   );
 }

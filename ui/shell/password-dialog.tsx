@@ -5,8 +5,9 @@ import { TextField } from '../parts/fields.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useWrite } from '../queries.ts';
 import { text } from '../text.ts';
+import { passwordText } from '../texts/password.ts';
 
-const words = text.password;
+const words = passwordText;
 const least = 12;
 
 /** Sets the password of who is signed in, and ends whatever else they signed in by. */

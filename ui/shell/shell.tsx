@@ -2,12 +2,14 @@ import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { Ellipsis } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { useLive } from '../live.ts';
-import { type NavigationEntry, navigation } from '../navigation.ts';
-import { NarrationOverlay } from '../narration-overlay/narration-overlay.tsx';
-import { Dialog } from '../parts/dialog.tsx';
+import { navigation } from '../navigation.ts';
+import { loadNarrator, NarrationOverlay } from '../narration-overlay/narration-overlay.tsx';
+import { asSomebodyActs, useLater } from '../parts/later.ts';
+import { loadToasts } from '../parts/toasts.tsx';
 import { text } from '../text.ts';
 import { useTourStep } from '../tour/progress.ts';
-import { AccountMenu } from './account-menu.tsx';
+import { AccountMenu, loadAccountMenu } from './account-menu.tsx';
+import { Entry } from './entry.tsx';
 import icon from './icon.svg';
 import { Offline } from './offline.tsx';
 import './shell.css';
@@ -23,12 +25,21 @@ const Tour = lazy(() =>
   ),
 );
 
+const loadMoreViews = () => import('./more-views.tsx');
+
+/** What presses on the shell open. What does not load is asked for again by the press, which then says so. */
+function loadParts(): void {
+  loadToasts();
+  for (const load of [loadAccountMenu, loadMoreViews, loadNarrator]) load().catch(() => undefined);
+}
+
 /** What stands around every view. */
 export function Shell() {
   const content = useRef<HTMLElement>(null);
   const path = useRouterState({ select: ({ location }) => location.pathname });
   const first = useRef(path);
   const tourStep = useTourStep();
+  useEffect(() => asSomebodyActs(loadParts), []);
   // Who hears the page is taken to the new view; on the first one the browser has done so, and on the tour it goes along.
   useEffect(() => {
     if (first.current !== path && !document.activeElement?.closest('.tour'))
@@ -66,16 +77,6 @@ function Brand() {
     <Link to="/" className="brand">
       <img src={icon} alt="" />
       {text.app.name}
-    </Link>
-  );
-}
-
-function Entry({ entry, className, onChosen }: { entry: NavigationEntry; className: string; onChosen?: () => void }) {
-  const Icon = entry.icon;
-  return (
-    <Link to={entry.to} className={className} activeOptions={{ exact: entry.to === '/' }} onClick={onChosen}>
-      <Icon aria-hidden />
-      {entry.label}
     </Link>
   );
 }
@@ -121,7 +122,12 @@ function Away() {
 
 function Foot() {
   const [isOpen, setOpen] = useState(false);
+  const [more, ask] = useLater(loadMoreViews);
   const rest = navigation.slice(atFoot);
+  const open = () => {
+    setOpen(true);
+    ask();
+  };
   return (
     <nav className="foot" aria-label={text.app.views}>
       <ul>
@@ -132,22 +138,14 @@ function Foot() {
         ))}
         {rest.length > 0 && (
           <li>
-            <button type="button" className="foot-link" aria-haspopup="dialog" onClick={() => setOpen(true)}>
+            <button type="button" className="foot-link" aria-haspopup="dialog" onClick={open}>
               <Ellipsis aria-hidden />
               {text.app.more}
             </button>
           </li>
         )}
       </ul>
-      <Dialog title={text.app.views} isOpen={isOpen} onClose={() => setOpen(false)}>
-        <ul>
-          {rest.map((entry) => (
-            <li key={entry.to}>
-              <Entry entry={entry} className="rail-link" onChosen={() => setOpen(false)} />
-            </li>
-          ))}
-        </ul>
-      </Dialog>
+      {more && <more.MoreViews entries={rest} isOpen={isOpen} onClose={() => setOpen(false)} />}
     </nav>
   );
 }

@@ -11,6 +11,7 @@ import icon from '../shell/icon.svg';
 import '../shell/shell.css';
 import { signedAnew } from '../session.ts';
 import { text } from '../text.ts';
+import { signInText } from '../texts/sign-in.ts';
 import type { SignInLink } from './link.ts';
 import { onwardAddress } from './onward.ts';
 import { PasswordForm } from './password-form.tsx';
@@ -94,12 +95,12 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
     }
   };
   return (
-    <Closed title={text.signIn.title} part="link">
-      <p className="soft">{text.signIn.once}</p>
+    <Closed title={signInText.title} part="link">
+      <p className="soft">{signInText.once}</p>
       {/* Used, or over: another press would be told the same. */}
       {problem?.status !== 401 && (
         <Button kind="main" disabled={isBusy} onClick={() => void signIn()}>
-          {text.signIn.button}
+          {signInText.button}
         </Button>
       )}
       <p role="alert">{problem?.message}</p>
@@ -109,7 +110,7 @@ function LinkPage({ once, onEnd }: { once: string; onEnd: () => void }) {
 }
 
 function SignedOut() {
-  const { title, out, run } = text.signIn;
+  const { title, out, run } = signInText;
   return (
     <Closed title={title} part="signed-out">
       <PasswordForm />

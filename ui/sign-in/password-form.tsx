@@ -4,9 +4,9 @@ import { Problem, call } from '../client.ts';
 import { Button } from '../parts/button.tsx';
 import { TextField } from '../parts/fields.tsx';
 import { signedAnew } from '../session.ts';
-import { text } from '../text.ts';
+import { signInText } from '../texts/sign-in.ts';
 
-const words = text.signIn;
+const words = signInText;
 
 /** Signs in by address and password; who forgot it, or never had one, is mailed a link, within whose time another can be set. */
 export function PasswordForm() {

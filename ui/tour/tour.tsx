@@ -7,10 +7,11 @@ import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
 import { useApi } from '../queries.ts';
 import { text } from '../text.ts';
+import { tourText } from '../texts/tour.ts';
 import { keepTour, takeAsked, type TourStep, tourSteps } from './progress.ts';
 import './tour.css';
 
-const words = text.tour;
+const words = tourText;
 type Agent = Item<'GET /v1/agents'>;
 
 interface Told {

@@ -1,21 +1,24 @@
-import { PerspectiveCamera, Scene, WebGLRenderer } from 'three';
+import { PerspectiveCamera, Scene } from 'three';
 import { createRandom } from '../../../domain/random.ts';
 import { coloursNow } from '../../../ui/globe/colours.ts';
 import { pointsOf } from '../../../ui/globe/points.ts';
-import { openScene } from '../../../ui/globe/scene.ts';
+import { openRenderer, openScene } from '../../../ui/globe/scene.ts';
 
 /** What the globe draws with, and nothing in it: as many frames as this browser gives. */
 function openEmpty(canvas) {
-  const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: 'low-power' });
+  const renderer = openRenderer(canvas);
   const scene = new Scene();
   const camera = new PerspectiveCamera(40, canvas.clientWidth / canvas.clientHeight, 0.1, 20);
   renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
   renderer.setSize(canvas.clientWidth, canvas.clientHeight, false);
   renderer.setAnimationLoop(() => renderer.render(scene, camera));
-  return () => {
-    renderer.setAnimationLoop(null);
-    renderer.dispose();
-    renderer.forceContextLoss();
+  return {
+    drawn: () => ({ frames: renderer.info.render.frame, sharpness: 1 }),
+    close: () => {
+      renderer.setAnimationLoop(null);
+      renderer.dispose();
+      renderer.forceContextLoss();
+    },
   };
 }
 
@@ -31,7 +34,7 @@ function openGlobe(canvas, globe) {
   });
   scene.show(globe, pointsOf(globe), coloursNow(document.body));
   scene.turn(true);
-  return () => scene.close();
+  return scene;
 }
 
 /** So many points all over, with a thread for every fifth memory and a few regions. */
@@ -75,24 +78,25 @@ function globeOf(count) {
   };
 }
 
-/** Frames a second over some seconds, on a canvas of its own; the first second is not counted. */
+/**
+ * Frames a second over some seconds, on a canvas of its own: those that were drawn, as the renderer counts them, and with what share of
+ * the pixels across. The first two seconds are not counted: shaders are built in them, and the globe finds what the device can draw.
+ */
 globalThis.framesOf = async (points, seconds) => {
   const canvas = document.createElement('canvas');
   document.querySelector('canvas').replaceWith(canvas);
-  const close = points === 0 ? openEmpty(canvas) : openGlobe(canvas, globeOf(points));
+  const drawing = points === 0 ? openEmpty(canvas) : openGlobe(canvas, globeOf(points));
   try {
     const next = () => new Promise((resolve) => requestAnimationFrame(resolve));
     let now = await next();
-    for (const warm = now + 1_000; now < warm; ) now = await next();
+    for (const warm = now + 2_000; now < warm; ) now = await next();
     const since = now;
-    let frames = 0;
-    while (now - since < seconds * 1_000) {
-      now = await next();
-      frames += 1;
-    }
+    const before = drawing.drawn().frames;
+    while (now - since < seconds * 1_000) now = await next();
     if (points > 0 && canvas.dataset.state !== 'turning') throw new Error(`the globe is ${canvas.dataset.state}`);
-    return (frames * 1_000) / (now - since);
+    const { frames, sharpness } = drawing.drawn();
+    return { rate: ((frames - before) * 1_000) / (now - since), sharpness };
   } finally {
-    close();
+    drawing.close();
   }
 };

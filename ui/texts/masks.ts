@@ -1,0 +1,15 @@
+export const masksText = {
+  title: 'Masks',
+  lead: 'The public face of every agent, drawn from its own seed.',
+  none: 'No agents yet',
+  noneText: 'They are born when a fleet is applied.',
+  noMatch: 'No mask is like that',
+  noMatchText: 'Search for a name, a trait, or what a mask looks like: horns, verdigris, closed eyes.',
+  search: 'Search',
+  searchFor: 'Name, trait, horns, closed eyes …',
+  archetype: 'Archetype',
+  state: 'State',
+  drift: 'Drift (distance from its persona)',
+  machine: 'Machine',
+  all: 'All',
+} as const;
