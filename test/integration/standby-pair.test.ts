@@ -104,6 +104,46 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
   );
 
   test(
+    'a commit that waits for the standby is not answered by a copy that is being made',
+    async () => {
+      await pair.start('pc2', 'config/postgres-start.sh');
+      await pair.query('pc2', 'create table written (id int primary key)');
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      pair.begin('mainpc', 'promoted/synchronous.sh');
+      await pair.until('pc2', `select current_setting('synchronous_standby_names') = 'FIRST 1 (${standbyName})'`);
+      // A new disk there, while pc2 goes on and what asks it to wait does, too.
+      await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+      for (const at of pair.data('mainpc').filter((name) => name.startsWith('main')))
+        rmSync(join(work, 'mainpc/data/postgres', at), { recursive: true });
+      pair.copySlowly(true);
+      pair.begin('mainpc', 'promoted/standby-postgres.sh');
+      const receiver = "from pg_stat_replication where state = 'streaming'";
+      await pair.until('pc2', `select count(*) = 1 ${receiver}`);
+      let answered = false;
+      const waits = pair.query('pc2', 'insert into written values (1)').then(() => (answered = true));
+      const isWaiting = "select count(*) = 1 from pg_stat_activity where wait_event = 'SyncRep'";
+      await pair.until('pc2', isWaiting);
+      const [at] = (await pair.query('pc2', 'select pg_current_wal_insert_lsn() as lsn')) as [{ lsn: string }];
+      // It tells what it has on its disk once a file of changes is full: the commit, and all the same a copy that nobody could start.
+      await pair.query('pc2', 'select pg_switch_wal()');
+      await pair.until('pc2', `select flush_lsn >= '${at.lsn}' ${receiver}`);
+      expect(pair.data('mainpc')).not.toContain('main');
+      await pair.until('pc2', isWaiting);
+      expect(answered).toBe(false);
+
+      // Its power goes; the next one is whole, and answers for it.
+      await pair.kill('mainpc', 'promoted/standby-postgres.sh');
+      pair.copySlowly(false);
+      expect(pair.data('mainpc')).toContain('main.new');
+      await pair.until('pc2', isWaiting);
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      await waits;
+      expect(await pair.query('mainpc', 'select id from written')).toEqual([{ id: 1 }]);
+    },
+    2 * aMinute,
+  );
+
+  test(
     'of two first ones one alone begins, also where both took the same timeline',
     async () => {
       await pair.start('pc2', 'config/postgres-start.sh');
@@ -172,6 +212,18 @@ async function openPair(work: string) {
     Object.keys(programMends).map((name) => [name, onPath(name, { PATH: path }) ?? '/bin/false']),
   ) as Programs;
   const bin = join(programs.postgres, '..');
+  // On mainpc the copy can be made so slowly that something else happens meanwhile.
+  const slowly = join(work, 'slowly');
+  const ownBin = join(work, 'bin');
+  mkdirSync(ownBin, { mode: 0o755 });
+  const program = (name: string, lines: string) =>
+    writeFileSync(join(ownBin, name), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+  for (const tool of ['psql', 'pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
+  program('postgres', `exec ${programs.postgres} "$@"`);
+  program(
+    'pg_basebackup',
+    `if [ -e ${slowly} ]; then set -- "$@" --max-rate 512k; fi\nexec ${join(bin, 'pg_basebackup')} "$@"`,
+  );
   const shipped = readShipped(join(repositoryRoot, 'deploy'));
   const running = new Map<string, Running>();
   let [first, second]: Name[] = ['pc2', 'mainpc'];
@@ -187,7 +239,8 @@ async function openPair(work: string) {
         text
           .replace(/^listen_addresses = .*$/m, `listen_addresses = '${addresses[name]}'`)
           .replace(/^archive_mode = on$/m, 'archive_mode = off')
-          .replace('hostaddr=127.0.0.1 ', `hostaddr=${addresses[name]} `);
+          .replace('hostaddr=127.0.0.1 ', `hostaddr=${addresses[name]} `)
+          .replaceAll(programs.postgres, name === 'mainpc' ? join(ownBin, 'postgres') : programs.postgres);
       const kit = new Map([...hostKit(site, shipped, folder, programs)].map(([file, text]) => [file, own(text)]));
       if (name === 'mainpc' && !existsSync(folder)) mkdirSync(folder, { mode: 0o755 });
       // Of one making: what a standby was brought.
@@ -316,6 +369,14 @@ async function openPair(work: string) {
   return {
     start,
     startAlone,
+    copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
+    /** With all that it has begun. */
+    async kill(name: Name, script: string): Promise<void> {
+      const { child } = running.get(`${name} ${script}`)!;
+      process.kill(-child.pid!, 'SIGKILL');
+      await gone(child);
+      running.delete(`${name} ${script}`);
+    },
     begin,
     stop,
     gone,
