@@ -86,6 +86,13 @@ const ip = (...args: string[]) => {
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
 };
 
+/** By routes at both ends: an end that is taken down would take its own address with it, which a box without a cable keeps. */
+const cutTheLine = (isCut: boolean) => {
+  const act = isCut ? 'add' : 'del';
+  ip('route', act, 'blackhole', `${addresses.mainpc}/32`);
+  ip('-n', values[insideFlag]!, 'route', act, 'blackhole', `${addresses.pc2}/32`);
+};
+
 type Figures = Record<string, unknown> & { why?: Record<string, string> };
 
 async function outside(): Promise<number> {
@@ -137,6 +144,9 @@ function outOfBounds(figures: Figures): string[] {
     ),
     ...off('promotion.synchronous.old_one_stays_out', promotion?.synchronous.old_one_stays_out, true),
     ...off('promotion.fenced.lost', promotion?.fenced.lost, 0),
+    ...off('promotion.cut.lost', promotion?.cut.lost, 0),
+    ...off('promotion.cut.acknowledged_behind_it', promotion?.cut.acknowledged_behind_it, 0),
+    ...off('promotion.cut.old_one_is_fenced', promotion?.cut.old_one_is_fenced, true),
     ...off('promotion.asynchronous.alarmed', promotion?.asynchronous.alarmed, true),
     ...off('promotion.asynchronous.refused', promotion?.asynchronous.refused, true),
     ...off('promotion.asynchronous.lost_untold', promotion?.asynchronous.lost_untold, 0),
@@ -291,6 +301,7 @@ async function inside(there: string): Promise<number> {
         asked: { folder: brought, site, standby: mainpc!, host },
         firstFolder: folder,
         addresses: { first: addresses.pc2, standby: addresses.mainpc },
+        cutTheLine,
         say,
       });
       return 0;
