@@ -21,6 +21,7 @@ import { writeFolder } from '../../deploy/compose/folder.ts';
 import { dataFoldersOf, programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { hostKit, readShipped } from '../../deploy/compose/kit.ts';
 import { ownerOfParts } from '../../deploy/compose/made-once.ts';
+import { refuseBesidePromoted } from '../../deploy/compose/other-first-one.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
@@ -155,8 +156,12 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       await pair.promoteAlone('pc2');
       await pair.query('pc2', "select pg_logical_emit_message(true, 'x', 'another history')");
       await pair.stop('pc2', 'alone');
+      const said: string[] = [];
+      await pair.refuseRestore(said);
       await pair.sql('mainpc', 'mark');
       await pair.sql('mainpc', 'promote');
+      expect(said).toEqual([]);
+      await expect(pair.refuseRestore(said)).rejects.toThrow(/mainpc was promoted and is the first one/);
       expect([await pair.timeline('mainpc'), await pair.timeline('pc2')]).toEqual(['2', '2']);
       await expect(pair.start('pc2', 'config/postgres-start.sh')).rejects.toThrow(
         /mainpc was promoted while this machine was away/,
@@ -164,6 +169,8 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
 
       // As the coordinating machine it is no promoted one any more.
       await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+      await pair.refuseRestore(said);
+      expect(said).toEqual([expect.stringMatching(/^whether mainpc was promoted is not known/)]);
       await pair.exchange();
       await pair.start('mainpc', 'config/postgres-start.sh');
       expect(pair.data('mainpc')).not.toContain('main.promoted');
@@ -230,9 +237,9 @@ async function openPair(work: string) {
   const postgresOf = (name: Name) => join(work, name, 'data/postgres');
 
   /** The same folder on both; each of the two listens to its own address alone, since they share a host. */
+  const siteNow = () => deploySite({ ...fleet, deploy: { ...fleet.deploy, coordination: first, standby: second } });
   async function write(): Promise<void> {
-    const deploy = { ...fleet.deploy, coordination: first, standby: second };
-    const site = deploySite({ ...fleet, deploy });
+    const site = siteNow();
     for (const name of [first!, second!]) {
       const folder = join(work, name);
       const own = (text: string) =>
@@ -369,6 +376,8 @@ async function openPair(work: string) {
   return {
     start,
     startAlone,
+    refuseRestore: (said: string[]) =>
+      refuseBesidePromoted(join(work, first!), siteNow(), (text) => void said.push(text)),
     copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
     /** With all that it has begun. */
     async kill(name: Name, script: string): Promise<void> {
