@@ -63,9 +63,10 @@ export async function copyRepository(
     const files = here.filter(({ path }) => !isPart(path));
     for (const { path, bytes } of inOrder(files)) {
       const [from, to] = [join(repository, path), join(second, path)];
-      if (there.get(path) === bytes && !isIndex(path)) {
-        if (!thorough || (await isSame(from, to))) continue;
-        copied.rotten += 1;
+      if (there.get(path) === bytes) {
+        // What says what there is may be another of the same length.
+        if ((!thorough && !isIndex(path)) || (await isSame(from, to))) continue;
+        if (!isIndex(path)) copied.rotten += 1;
       }
       // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
       if (!(await copyFile(from, to))) continue;

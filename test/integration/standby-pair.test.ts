@@ -137,6 +137,10 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       pair.copySlowly(false);
       expect(pair.data('mainpc')).toContain('main.new');
       await pair.until('pc2', isWaiting);
+      await pair.until(
+        'pc2',
+        `select not bool_or(active) from pg_replication_slots where slot_name = '${standbyName}'`,
+      );
       await pair.start('mainpc', 'promoted/standby-postgres.sh');
       await waits;
       expect(await pair.query('mainpc', 'select id from written')).toEqual([{ id: 1 }]);
