@@ -231,7 +231,7 @@ async function changedSince(
     const was = before[path];
     if (was !== undefined && was.first === a?.toString() && was.second === b?.toString()) {
       seen.set(path, was);
-      folders.push(...was.within.map((name) => join(path!, name)));
+      for (const name of was.within) folders.push(join(path, name));
       continue;
     }
     const [first, other] = await Promise.all([listed(repository, path), listed(second, path)]);
@@ -240,7 +240,7 @@ async function changedSince(
     const within = [...new Set([...first.folders, ...other.folders])].toSorted();
     if (a !== undefined && b !== undefined && now - Number(a / 1_000_000n) > settledMs)
       seen.set(path, { first: a.toString(), second: b.toString(), within });
-    folders.push(...within.map((name) => join(path!, name)));
+    for (const name of within) folders.push(join(path, name));
   }
   return { here, there, seen };
 }
@@ -270,7 +270,7 @@ async function filesIn(repository: string): Promise<RepositoryFile[]> {
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const { files, folders } = await listed(repository, path);
     all.push(...files);
-    waiting.push(...folders.map((name) => join(path!, name)));
+    for (const name of folders) waiting.push(join(path, name));
   }
   return all;
 }
