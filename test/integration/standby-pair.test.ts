@@ -155,8 +155,6 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       await pair.start('pc2', 'config/postgres-start.sh');
       await pair.start('mainpc', 'promoted/standby-postgres.sh');
       await pair.until('pc2', `select bool_or(active) from pg_replication_slots where slot_name = '${standbyName}'`);
-      // It would hear of the other one's new timeline, and take the next.
-      await pair.query('mainpc', "alter system set wal_retrieve_retry_interval = '1h'", 'select pg_reload_conf()');
       await pair.stop('pc2', 'config/postgres-start.sh');
       // As somebody restores it beside the one that is promoted meanwhile: each takes the next number by itself.
       writeFileSync(join(work, 'pc2/data/postgres/main/standby.signal'), '');
@@ -168,7 +166,6 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       await pair.sql('mainpc', 'mark');
       await pair.sql('mainpc', 'promote');
       expect(said).toEqual([]);
-      await pair.query('mainpc', 'alter system reset wal_retrieve_retry_interval', 'select pg_reload_conf()');
       await expect(pair.refuseRestore(said)).rejects.toThrow(/mainpc was promoted and is the first one/);
       expect([await pair.timeline('mainpc'), await pair.timeline('pc2')]).toEqual(['2', '2']);
       await expect(pair.start('pc2', 'config/postgres-start.sh')).rejects.toThrow(
