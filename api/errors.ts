@@ -44,8 +44,8 @@ const fastifyCodes: Record<string, ErrorCode> = {
   FST_ERR_NOT_FOUND: 'NOT_FOUND',
 };
 
-/** Connection lost or refused, too many of them, shutting down, statement or transaction over its time. */
-const pgAway = new Set(['57P01', '57P02', '57P03', '53300', '57014', '25P03', '25P04', '40001', '40P01']);
+/** Connection lost or refused, too many of them, shutting down, statement or transaction over its time, nothing written for now. */
+const pgAway = new Set(['57P01', '57P02', '57P03', '53300', '57014', '25006', '25P03', '25P04', '40001', '40P01']);
 const socketAway = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOENT']);
 /** gRPC statuses CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and UNAVAILABLE. */
 const grpcAway = new Set([1, 4, 8, 14]);
@@ -87,7 +87,7 @@ export function isPostgresAway(err: unknown): boolean {
   if (!(err instanceof Error)) return false;
   if (err instanceof AggregateError) return err.errors.some(isPostgresAway);
   if ('code' in err && typeof err.code === 'string' && socketAway.has(err.code)) return true;
-  return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
+  return /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/.test(
     err.message,
   );
 }

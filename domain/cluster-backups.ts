@@ -100,6 +100,38 @@ function placeOf(lsn: string): bigint {
   return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 }
 
+/** Of a file of changes. The data are made with no other. */
+const changesFileBytes = 16n * 1024n ** 2n;
+const filesOfALog = 0x1_0000_0000n / changesFileBytes;
+const hex = (value: bigint | number) => value.toString(16).toUpperCase().padStart(8, '0');
+
+/**
+ * The first file of changes on the way from a backup to the latest moment that the archive lacks: recovery would take it for the end, and
+ * not say so. What the newest line of changes has not handed on yet is no gap: nobody has it.
+ * @param archived names of the files that there are
+ */
+export function firstGap(
+  { archive, lsn }: ClusterBackup,
+  history: TimelineHistory | undefined,
+  archived: ReadonlySet<string>,
+): string | undefined {
+  if (!archive?.start || !lsn?.stop) return undefined;
+  const begun = Number.parseInt(archive.start.slice(0, 8), 16);
+  const newest = Math.max(begun, history?.timeline ?? begun);
+  const named = (timeline: number, file: bigint) =>
+    `${hex(timeline)}${hex(file / filesOfALog)}${hex(file % filesOfALog)}`;
+  let file = placeOf(lsn.stop) / changesFileBytes;
+  for (const [timeline, left] of [...(history?.leftAt ?? [])].toSorted(([a], [b]) => a - b)) {
+    if (timeline < begun || timeline >= newest) continue;
+    // The one in which it was left is the next line's first, with all of both.
+    for (; file < left / changesFileBytes; file += 1n)
+      if (!archived.has(named(timeline, file))) return named(timeline, file);
+  }
+  const last = [...archived].filter((name) => name.startsWith(hex(newest))).reduce((a, b) => (a > b ? a : b), '');
+  for (; named(newest, file) < last; file += 1n) if (!archived.has(named(newest, file))) return named(newest, file);
+  return undefined;
+}
+
 /** Whether the rows of a backup are of the line that goes on, and not of one that a restore has left behind. */
 export function isLiving({ archive, lsn }: ClusterBackup, history: TimelineHistory | undefined): boolean {
   const first = archive?.start;

@@ -29,8 +29,8 @@ export interface PostgresReading {
 }
 
 /** The API's pools and those of one worker; what else the owner connects with comes on top. */
-const connectionsOfApi = 15;
-const connectionsPerWorker = 22;
+const connectionsOfApi = 17;
+const connectionsPerWorker = 24;
 
 function downMend(at: ServiceAt): string {
   return at.variable === null

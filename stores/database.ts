@@ -18,7 +18,7 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 export interface DatabaseOptions {
   url: string;
-  /** Most connections. @default 10 */
+  /** Most connections; beside them one for prepared statements, and two for reads while all others wait. @default 10 */
   connections?: number;
   /** Shown in pg_stat_activity. */
   name: string;
@@ -30,13 +30,19 @@ export interface DatabaseOptions {
 
 /** No transaction lives over 10 s: an open one anywhere holds back the readers of events. */
 const transactionTimeoutMs = 10_000;
+/** For reads while everything else waits for a standby. */
+const reserveConnections = 2;
 
-function createPool({ url, connections = 10, name, tls, onIdleError }: DatabaseOptions): pg.Pool {
+function createPool(
+  { url, connections = 10, name, tls, onIdleError }: DatabaseOptions,
+  { readOnly = false } = {},
+): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     ...(tls && { ssl: tls }),
     max: connections,
     application_name: name,
+    ...(readOnly && { options: '-c default_transaction_read_only=on' }),
     connectionTimeoutMillis: 5_000,
     idle_in_transaction_session_timeout: transactionTimeoutMs,
     statement_timeout: transactionTimeoutMs,
@@ -105,11 +111,29 @@ async function boundTransactions(client: pg.ClientBase): Promise<void> {
 }
 
 export function createDatabase(options: DatabaseOptions): Database {
-  // Its connection is made when it is first used.
+  // Connections are made when they are first used.
   const own = createPool({ ...options, connections: 1 });
-  const db = databaseOf(lending(createPool(options), own));
+  const reserve = createPool({ ...options, connections: reserveConnections }, { readOnly: true });
+  const db = databaseOf(lending(createPool(options), reserve, own));
   ownPools.set(db, own);
   return db;
+}
+
+/**
+ * While the standby is away every connection ends up with a commit that waits for it. Then what reads gets one of the reserve, and what
+ * writes is refused there at once (25006), in place of waiting for a connection that nobody gives back.
+ */
+function lending(pool: pg.Pool, reserve: pg.Pool, own: pg.Pool): PostgresPool {
+  const [lender, spare] = [lenderOf(pool), lenderOf(reserve)];
+  return {
+    connect: () => (lender.waiting() < pool.options.max ? lender : spare).connect(),
+    async end() {
+      lender.giveUp();
+      spare.giveUp();
+      await Promise.all([pool, reserve, own].map((each) => each.end()));
+    },
+    options: pool.options,
+  };
 }
 
 /**
@@ -117,7 +141,7 @@ export function createDatabase(options: DatabaseOptions): Database {
  * nobody meanwhile, who would wait behind it, and counts against the pool's most, so that they do not become ever more; once it
  * answers, it is closed.
  */
-function lending(pool: pg.Pool, own: pg.Pool): PostgresPool {
+function lenderOf(pool: pg.Pool) {
   const waiting = new Set<() => void>();
   function giveBackOnceAnswered(client: pg.PoolClient, late: Error): void {
     const giveBack = () => {
@@ -130,10 +154,11 @@ function lending(pool: pg.Pool, own: pg.Pool): PostgresPool {
     if ((client as unknown as HasActiveQuery)._getActiveQuery() === null) giveBack();
   }
   return {
-    async connect() {
+    waiting: () => waiting.size,
+    async connect(): Promise<PostgresPoolClient> {
       const client = await pool.connect();
       let late: Error | undefined;
-      const lent: PostgresPoolClient = {
+      return {
         query: ((...words: unknown[]) => {
           if (late !== undefined) return Promise.reject(late);
           const asked = (client.query as (...words: unknown[]) => unknown)(...words);
@@ -146,13 +171,10 @@ function lending(pool: pg.Pool, own: pg.Pool): PostgresPool {
         release: (isBroken?: boolean) =>
           late === undefined ? client.release(isBroken) : giveBackOnceAnswered(client, late),
       };
-      return lent;
     },
-    async end() {
+    giveUp(): void {
       for (const giveBack of waiting) giveBack();
-      await Promise.all([pool.end(), own.end()]);
     },
-    options: pool.options,
   };
 }
 

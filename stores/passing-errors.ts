@@ -1,6 +1,7 @@
 /** Classes of SQLSTATE that tell of the server or of others, never of a row: connection, rollback, resources, shutdown, I/O. */
 const passingClasses: ReadonlySet<string> = new Set(['08', '40', '53', '58']);
-const passingStates: ReadonlySet<string> = new Set(['55P03', '57P01', '57P02', '57P03', '57P05']);
+/** 25006: nothing is written while every connection waits for the standby, or on a copy. */
+const passingStates: ReadonlySet<string> = new Set(['25006', '55P03', '57P01', '57P02', '57P03', '57P05']);
 /** data_exception, integrity_constraint_violation, data_corrupted: the same row fails the same way again. */
 const rowClasses: ReadonlySet<string> = new Set(['22', '23', 'XX']);
 const brokenSockets: ReadonlySet<string> = new Set([

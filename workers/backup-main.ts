@@ -14,7 +14,8 @@ import { installRuntime } from './runtime.ts';
 
 /**
  * `node workers/backup-main.ts`: the part of a deployment that backs its cluster up and tries to restore it, when the Schedules of every
- * fleet say so, and keeps the second copy. Apart from the workers: it alone has the superuser's password and the key of the repository.
+ * fleet say so, and keeps the second copy. Apart from the workers: it and Postgres have the superuser's password and the passphrase of
+ * the repository, and they have not.
  */
 
 const environment = workerEnvironment();

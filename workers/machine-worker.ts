@@ -502,6 +502,7 @@ export async function startMachineWorker(options: MachineWorkerOptions) {
         identity: `${machineId}/coordination/${process.pid}`,
         stopping: stopping.signal,
         log,
+        onCurrent: (isCurrent) => metrics?.versionCurrent.set(Number(isCurrent)),
       }),
     );
   const idleWatch = watchIdleModels({

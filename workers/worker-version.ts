@@ -37,8 +37,11 @@ export async function makeCurrent(options: {
   identity: string;
   stopping: AbortSignal;
   log: Logger;
+  /** Told at once, and once it has changed. */
+  onCurrent?: (isCurrent: boolean) => void;
 }): Promise<void> {
-  const { connection, namespace, buildId, identity, stopping, log } = options;
+  const { connection, namespace, buildId, identity, stopping, log, onCurrent } = options;
+  onCurrent?.(false);
   for (let tries = 1; !stopping.aborted; tries += 1) {
     try {
       const { previousDeploymentVersion: before } = await connection.workflowService.setWorkerDeploymentCurrentVersion({
@@ -51,6 +54,7 @@ export async function makeCurrent(options: {
       });
       if (before?.buildId !== buildId)
         log.info({ buildId, before: before?.buildId }, 'workflows go on by this version');
+      onCurrent?.(true);
       return;
     } catch (err) {
       const isEarly = isGrpcServiceError(err) && notYet.has(err.code);

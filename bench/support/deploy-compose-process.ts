@@ -13,7 +13,7 @@ import { refusals } from './deploy-refusals.ts';
 
 /** Run in the network of the coordinating machine (deploy-compose.ts): everything from the first `apply` on. One line of JSON. */
 
-const { work, machines, watching } = JSON.parse(process.argv[2]!) as ComposeRun;
+const { work, machines, watching, isShort } = JSON.parse(process.argv[2]!) as ComposeRun;
 const [first, second] = machines;
 const figures: Record<string, unknown> = {};
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -203,7 +203,6 @@ async function promotion(acknowledged: ReadonlyMap<string, string | null>): Prom
   figures['old_one_stays_out'] = `${stdout}${stderr}`.includes('was promoted while this machine was away');
 }
 
-const acknowledged = new Map<string, string | null>();
 try {
   await upFromNothing();
   await secondApply();
@@ -217,6 +216,17 @@ try {
   const proxy = await throughTheProxy();
   figures['proxy'] = proxy;
   figures['ui_behind_sign_in'] = proxy['temporal ui, signed in'] === 200 && proxy['temporal ui, nobody'] === 401;
+  if (!isShort) await inUse();
+} catch (err) {
+  say(err instanceof Error ? (err.stack ?? err.message) : String(err));
+  figures['failed'] = err instanceof Error ? err.message : String(err);
+  figures['healthy'] ??= false;
+}
+process.stdout.write(`${JSON.stringify(figures)}\n`, () => process.exit('failed' in figures ? 1 : 0));
+
+/** A cycle on both, what watches, and the first one gone. */
+async function inUse(): Promise<void> {
+  const acknowledged = new Map<string, string | null>();
   await cycle(apiOf(first), acknowledged);
   const byMachine = Object.groupBy([...acknowledged.values()], (id) => id ?? 'none');
   figures['reflections'] = Object.fromEntries(Object.entries(byMachine).map(([id, all]) => [id, all!.length]));
@@ -224,9 +234,4 @@ try {
   await observability();
   say(JSON.stringify(figures));
   await promotion(acknowledged);
-} catch (err) {
-  say(err instanceof Error ? (err.stack ?? err.message) : String(err));
-  figures['failed'] = err instanceof Error ? err.message : String(err);
-  figures['healthy'] ??= false;
 }
-process.stdout.write(`${JSON.stringify(figures)}\n`, () => process.exit('failed' in figures ? 1 : 0));

@@ -20,7 +20,7 @@ import { endWithUs, isExecutable, onPath } from '../../deploy/embedded/resolve.t
 
 /** As the Go module of `npm start` pins it. */
 const serverVersion = '1.31.2';
-const temporalPrograms = {
+export const temporalPrograms = {
   'temporal-server': 'go.temporal.io/server/cmd/server',
   'temporal-sql-tool': 'go.temporal.io/server/cmd/tools/sql',
 } as const;

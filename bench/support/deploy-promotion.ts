@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { serverTls } from '../../config/tls.ts';
 import { lossOf, type PromoteOptions, promoteStandby } from '../../deploy/compose/promote.ts';
+import { fencedName } from '../../deploy/compose/standby.ts';
 import { createDatabase, type Database } from '../../stores/database.ts';
 import { migrate } from '../../stores/migrate.ts';
 import { readFigures } from '../../stores/queries/figures.ts';
@@ -12,7 +13,7 @@ import type { Box } from './deploy-box.ts';
 
 /**
  * The pair of Postgres alone, under a writer that writes as the product does: each box loses its power in turn, and the standby is
- * promoted: while it is synchronous, in order while the first one lives, and after somebody told that to wait no more.
+ * promoted: while it is synchronous, in order while the first one lives, behind a cut line, and after somebody told the first one to wait no more.
  */
 export interface PromotionFigures {
   synchronous: {
@@ -27,6 +28,16 @@ export interface PromotionFigures {
   };
   /** Promoted in order, while the first one lives and is written to. */
   fenced: { acknowledged: number; lost: number; rpo_s: number };
+  /** Promoted while the line is cut, behind which the first one lives on and is written to. */
+  cut: {
+    acknowledged: number;
+    /** While the line was cut: nothing may be. */
+    acknowledged_behind_it: number;
+    lost: number;
+    rpo_s: number;
+    /** Once the line is back. */
+    old_one_is_fenced: boolean;
+  };
   asynchronous: {
     /** What alert StandbyAsynchronous pages by. */
     alarmed: boolean;
@@ -55,9 +66,11 @@ export async function measurePromotion(options: {
   asked: Omit<PromoteOptions, 'oldIsOff' | 'fence' | 'say'>;
   firstFolder: string;
   addresses: { first: string; standby: string };
+  /** Between both boxes. */
+  cutTheLine: (isCut: boolean) => void;
   say: (text: string) => void;
 }): Promise<PromotionFigures> {
-  const { pair, asked, firstFolder, addresses, say } = options;
+  const { pair, asked, firstFolder, addresses, cutTheLine, say } = options;
   const { first, copy, promoted } = pair;
   const { folder } = asked;
   /** Of writers. */
@@ -70,7 +83,9 @@ export async function measurePromotion(options: {
     await anew();
     const fenced = await whileItAnswers();
     await anew();
-    return { synchronous, fenced, asynchronous: await afterBeingToldNotToWait() };
+    const cut = await whileTheLineIsCut();
+    await anew();
+    return { synchronous, fenced, cut, asynchronous: await afterBeingToldNotToWait() };
   } finally {
     for (const end of ends) await end();
     await allOff();
@@ -96,6 +111,68 @@ export async function measurePromotion(options: {
       lost: [...writer.acknowledged.keys()].filter((id) => !kept.has(id)).length,
       rpo_s: promotion.rpoSeconds,
     };
+  }
+
+  async function whileTheLineIsCut(): Promise<PromotionFigures['cut']> {
+    await Promise.all([first.up(), copy.up()]);
+    const writer = await writeTo(addresses.first);
+    await writer.reaches(500);
+    cutTheLine(true);
+    let isCut = true;
+    const back = () => {
+      if (isCut) cutTheLine(false);
+      isCut = false;
+    };
+    try {
+      // What was on its way from the copy may have come.
+      await pause(1_000);
+      const before = writer.acknowledged.size;
+      const promotion = await promote();
+      await pause(5_000);
+      const behind = writer.acknowledged.size - before;
+      back();
+      const isFenced = await firstIsFenced();
+      await pause(3_000);
+      await writer.end();
+      const kept = await rowsAt(addresses.standby);
+      return {
+        acknowledged: writer.acknowledged.size,
+        acknowledged_behind_it: behind,
+        lost: [...writer.acknowledged.keys()].filter((id) => !kept.has(id)).length,
+        rpo_s: promotion.rpoSeconds,
+        old_one_is_fenced: isFenced,
+      };
+    } finally {
+      back();
+    }
+  }
+
+  /** By the one that took over, as soon as it sees it. */
+  async function firstIsFenced(): Promise<boolean> {
+    for (let tries = 0; tries < 60; tries += 1) {
+      const [row] = await onFirst<{ names: string }>("select current_setting('synchronous_standby_names') as names");
+      if (row!.names.includes(fencedName)) return true;
+      await pause(1_000);
+    }
+    return false;
+  }
+
+  /** As who sits before the first one. */
+  async function onFirst<Row extends object>(...texts: string[]): Promise<Row[]> {
+    const admin = new pg.Client({
+      host: join(firstFolder, 'data/run'),
+      user: 'postgres',
+      database: 'postgres',
+      password: readFileSync(join(firstFolder, 'secrets/postgres_password'), 'utf8').trim(),
+    });
+    await admin.connect();
+    try {
+      let rows: Row[] = [];
+      for (const text of texts) ({ rows } = await admin.query<Row>(text));
+      return rows;
+    } finally {
+      await admin.end();
+    }
   }
 
   async function whileSynchronous(): Promise<PromotionFigures['synchronous']> {
@@ -136,16 +213,7 @@ export async function measurePromotion(options: {
     const writer = await writeTo(addresses.first);
     await writer.reaches(500);
     await copy.powerOff();
-    const admin = new pg.Client({
-      host: join(firstFolder, 'data/run'),
-      user: 'postgres',
-      database: 'postgres',
-      password: readFileSync(join(firstFolder, 'secrets/postgres_password'), 'utf8').trim(),
-    });
-    await admin.connect();
-    await admin.query("alter system set synchronous_standby_names = ''");
-    await admin.query('select pg_reload_conf()');
-    await admin.end();
+    await onFirst("alter system set synchronous_standby_names = ''", 'select pg_reload_conf()');
     await writer.reaches(writer.acknowledged.size + 500);
     const alarm = (await readFigures(writer.db)).find(({ figure }) => figure === 'standbyAsynchronous');
     await first.powerOff();

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
 import {
   readHistory,
@@ -22,6 +23,8 @@ export interface Pgbackrest {
   run(command: string, args?: readonly string[], of?: string): Promise<string>;
   /** @param repository another one than that of the settings */
   info(repository?: string): Promise<Repository>;
+  /** Names of all files of changes that an archive has, each with when it came, in seconds. @param archiveId its folder */
+  changes(archiveId: string): Promise<ReadonlyMap<string, number>>;
   /** Reads every backup and every file of changes to its last byte. @throws BACKUP_DAMAGED with what is wrong */
   verify(): Promise<void>;
   /** Words by which Postgres fetches changes while it restores a folder. */
@@ -56,6 +59,12 @@ export function openPgbackrest(place: ClusterPlace, { password }: { password?: s
       const from = repository === undefined ? [] : [`--repo1-path=${repository}`];
       const read = readRepository(await run('info', ['--output=json', ...from]));
       return { ...read, history: await newestHistory(read.archiveId, from) };
+    },
+    async changes(archiveId) {
+      const filter = ['--recurse', '--filter=[0-9A-F]{24}-[0-9a-f]{40}', '--output=json'];
+      const said = await run('repo-ls', filter, `archive/${stanza}/${archiveId}`);
+      const files = z.record(z.string(), z.object({ time: z.number() })).parse(JSON.parse(said));
+      return new Map(Object.entries(files).map(([path, { time }]) => [path.split('/').at(-1)!.slice(0, 24), time]));
     },
     async verify() {
       const said = await run('verify', ['--output=text']).catch((err: unknown) => {

@@ -2,14 +2,22 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs
 import { join } from 'node:path';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
 import { backupIdOf, rowsOf, type LedgerFigures } from '../../domain/backups.ts';
-import { backupToRestore, restoreTargetOf, saidBy, clusterIdOf } from '../../domain/cluster-backups.ts';
+import {
+  backupToRestore,
+  type ClusterBackup,
+  clusterIdOf,
+  firstGap,
+  type Repository,
+  restoreTargetOf,
+  saidBy,
+} from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { forgetRestore, lastReplayed, restoredFigures, temporalWorkflows } from '../../stores/cluster-backups.ts';
 import { settleRestored } from '../../stores/database-copy.ts';
 import type { Progress } from '../backup/create.ts';
 import { fullDisk, needRoom, syncFolder, syncTree } from '../backup/folders.ts';
 import { isNewer, majorOf } from './own-version.ts';
-import { openPgbackrest } from './pgbackrest.ts';
+import { openPgbackrest, type Pgbackrest } from './pgbackrest.ts';
 import { restoreScratch } from './scratch.ts';
 import { bringBack } from './second-copy.ts';
 
@@ -64,6 +72,8 @@ export async function restoreCluster(options: {
   const repository = await pgbackrest.info();
   const clusterId = clusterIdHere(place);
   const backup = backupToRestore(repository, target, { clusterId, postgresMajor: await majorOf(place), isNewer });
+  // To another time Postgres itself says that it is never reached.
+  if (target.is === 'latest') await refuseGap(pgbackrest, repository, backup);
   needRoom(place.data, backup.info.size * spareShare, 'the restored cluster');
   const folder = join(place.data, 'restore');
   const scratch = await restoreScratch({ place, pgbackrest, folder, label: backup.label, target, progress });
@@ -111,6 +121,27 @@ export async function restoreCluster(options: {
   syncFolder(place.data);
   const aside = finishExchange(place);
   return { ...restored, aside, rtoSeconds: Math.round(performance.now() - since) / 1000 };
+}
+
+/**
+ * Where another machine was the first one for a while, its changes lie in that one's repository: this one has them again from its first
+ * backup of after that on, and recovery from one of before would end at the gap as if there were no more.
+ */
+async function refuseGap(pgbackrest: Pgbackrest, repository: Repository, backup: ClusterBackup): Promise<void> {
+  if (repository.archiveId === undefined) return;
+  const changes = await pgbackrest.changes(repository.archiveId);
+  const gap = firstGap(backup, repository.history, new Set(changes.keys()));
+  if (gap === undefined) return;
+  const isBefore = (name: string) => name.slice(0, 8) <= gap.slice(0, 8) && name.slice(8) < gap.slice(8);
+  const last = [...changes].reduce(
+    (at, [name, came]) => (isBefore(name) ? Math.max(at, came) : at),
+    backup.timestamp.stop,
+  );
+  const end = new Date(last * 1000).toISOString();
+  throw new DomainError(
+    'CONFLICT',
+    `the repository lacks changes after its newest backup that counts (${backup.label}): ${gap} is not there, though later ones are, as after another machine was the first one. latest would end there without a word. Restore on the machine that was the first one then, by its own repository; or, without what came since, --to a moment of shortly before ${end}`,
+  );
 }
 
 /**

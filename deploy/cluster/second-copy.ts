@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { createReadStream, createWriteStream, existsSync, readFileSync } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -58,24 +58,28 @@ export async function copyRepository(
   try {
     const repository = repositoryOf(place);
     const made = await mustBeOurs(place, second);
-    // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
-    const files = (await filesIn(repository)).filter(({ path }) => !isPart(path));
-    const { backups } = await pgbackrest.info();
-    const there = new Map((await filesIn(second)).map((file) => [file.path, file.bytes]));
+    const before = thorough ? {} : readSeen(repository, made);
+    const { here, there, seen } = await changedSince(repository, second, before);
+    const files = here.filter(({ path }) => !isPart(path));
     for (const { path, bytes } of inOrder(files)) {
       const [from, to] = [join(repository, path), join(second, path)];
-      if (there.get(path) === bytes && !isIndex(path)) {
-        if (!thorough || (await isSame(from, to))) continue;
-        copied.rotten += 1;
+      if (there.get(path) === bytes) {
+        // What says what there is may be another of the same length.
+        if ((!thorough && !isIndex(path)) || (await isSame(from, to))) continue;
+        if (!isIndex(path)) copied.rotten += 1;
       }
+      // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
       if (!(await copyFile(from, to))) continue;
+      seen.delete(dirname(path));
       copied.files += 1;
       copied.bytes += bytes;
     }
     const wanted = new Set(files.map(({ path }) => path));
     const gone = [...there.keys()].filter((path) => !wanted.has(path));
+    const backups = gone.length === 0 ? [] : (await pgbackrest.info()).backups;
     const away = gone.filter((path) => isPart(path) || isLetGo(path, backups));
     for (const path of away) {
+      seen.delete(dirname(path));
       await rm(join(second, path), { force: true });
       await removeEmpty(dirname(join(second, path)), second);
       copied.removed += 1;
@@ -87,6 +91,7 @@ export async function copyRepository(
         `${repository} has lost ${lost.length} files that ${second} (backup.to of fleet.yaml) still has, ${lost[0]} first: look at its disk, then bring them back: cp -an ${second}/. ${repository}/`,
       );
     if (!made.filled) markMade(repository, { ...made, filled: true });
+    writeSeen(repository, { of: made, folders: Object.fromEntries(seen) });
     return copied;
   } catch (err) {
     throw fullDisk(err);
@@ -177,18 +182,97 @@ interface RepositoryFile {
   bytes: number;
 }
 
-async function filesIn(repository: string): Promise<RepositoryFile[]> {
-  const files: RepositoryFile[] = [];
-  // All that a repository has at its top.
-  for (const top of ['archive', 'backup'].map((name) => join(repository, name)).filter((folder) => existsSync(folder)))
-    for (const entry of await readdir(top, { recursive: true, withFileTypes: true })) {
-      // Links are for people: they name the newest backup.
-      if (!entry.isFile()) continue;
-      const path = join(entry.parentPath, entry.name).slice(repository.length + 1);
-      const found = await lstat(join(repository, path)).catch(missing);
-      if (found !== undefined) files.push({ path, bytes: found.size });
+/**
+ * Thousands of files lie in few folders, each of which changes when a file comes to it or goes. Those that were the same in both, and
+ * stayed as they were, are not listed again; a backup that is read whole looks at all of them.
+ */
+interface Folder {
+  /** When they last changed, by the file system itself. */
+  first: string;
+  second: string;
+  /** Folders in it. */
+  within: string[];
+}
+type Folders = Readonly<Record<string, Folder>>;
+interface Seen {
+  of: Pick<Made, 'to' | 'clusterId'>;
+  folders: Folders;
+}
+const seenIn = (repository: string) => join(repository, 'second-copy.seen.json');
+/** One that changed just now may change again within one tick of its clock. */
+const settledMs = 5_000;
+
+function readSeen(repository: string, made: Made): Folders {
+  const file = seenIn(repository);
+  if (!existsSync(file) || !made.filled) return {};
+  const { of, folders } = JSON.parse(readFileSync(file, 'utf8')) as Seen;
+  return of.to === made.to && of.clusterId === made.clusterId ? folders : {};
+}
+
+function writeSeen(repository: string, { of: { to, clusterId }, folders }: Seen): void {
+  const text = `${JSON.stringify({ of: { to, clusterId }, folders } satisfies Seen)}\n`;
+  const file = seenIn(repository);
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeText(file, text, 0o600);
+}
+
+/** Files of all folders that are not as they were seen. @returns seen: those that are the same next time where nothing comes or goes */
+async function changedSince(
+  repository: string,
+  second: string,
+  before: Folders,
+): Promise<{ here: RepositoryFile[]; there: Map<string, number>; seen: Map<string, Folder> }> {
+  const here: RepositoryFile[] = [];
+  const there = new Map<string, number>();
+  const seen = new Map<string, Folder>();
+  const now = Date.now();
+  const folders = [...tops];
+  for (let path = folders.pop(); path !== undefined; path = folders.pop()) {
+    const [a, b] = await Promise.all([changedAt(join(repository, path)), changedAt(join(second, path))]);
+    const was = before[path];
+    if (was !== undefined && was.first === a?.toString() && was.second === b?.toString()) {
+      seen.set(path, was);
+      for (const name of was.within) folders.push(join(path, name));
+      continue;
     }
-  return files;
+    const [first, other] = await Promise.all([listed(repository, path), listed(second, path)]);
+    here.push(...first.files);
+    for (const { path: file, bytes } of other.files) there.set(file, bytes);
+    const within = [...new Set([...first.folders, ...other.folders])].toSorted();
+    if (a !== undefined && b !== undefined && now - Number(a / 1_000_000n) > settledMs)
+      seen.set(path, { first: a.toString(), second: b.toString(), within });
+    for (const name of within) folders.push(join(path, name));
+  }
+  return { here, there, seen };
+}
+
+async function changedAt(folder: string): Promise<bigint | undefined> {
+  return (await lstat(folder, { bigint: true }).catch(missing))?.ctimeNs;
+}
+
+async function listed(repository: string, folder: string): Promise<{ files: RepositoryFile[]; folders: string[] }> {
+  const entries = (await readdir(join(repository, folder), { withFileTypes: true }).catch(missing)) ?? [];
+  const files: RepositoryFile[] = [];
+  // Links are for people: they name the newest backup.
+  for (const { name } of entries.filter((entry) => entry.isFile())) {
+    const path = join(folder, name);
+    const found = await lstat(join(repository, path)).catch(missing);
+    if (found !== undefined) files.push({ path, bytes: found.size });
+  }
+  return { files, folders: entries.filter((entry) => entry.isDirectory()).map(({ name }) => name) };
+}
+
+/** All that a repository has at its top. */
+const tops: readonly string[] = ['archive', 'backup'];
+
+async function filesIn(repository: string): Promise<RepositoryFile[]> {
+  const all: RepositoryFile[] = [];
+  const waiting = [...tops];
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    const { files, folders } = await listed(repository, path);
+    all.push(...files);
+    for (const name of folders) waiting.push(join(path, name));
+  }
+  return all;
 }
 
 function missing(err: NodeJS.ErrnoException): undefined {

@@ -72,7 +72,8 @@ export function composeService(part: PartOfCompose, network = 'inner'): Record<s
       type: 'bind',
       source: dollars(source),
       target,
-      bind: { create_host_path: false },
+      // A disk that is mounted there while the container runs is seen in it.
+      bind: { create_host_path: false, propagation: '${SOULFRA_MOUNTS:-rprivate}' },
     })),
   ];
   return {

@@ -65,8 +65,26 @@ export function fittedCpus(text: string, there: number): string {
   return Number.isNaN(allowed) ? `${text}${line}\n` : text.replace(/^SOULFRA_CPUS=.*$/m, line);
 }
 
-/** Lines of `.env` that its owner may change; what is missing is added, the image is ours. */
-export function environmentText(before: string | undefined, image: string): string {
+/**
+ * Whether what is mounted below a folder later on can be seen in a container that has it, by /proc/self/mountinfo: Docker starts none
+ * that is promised so where the host keeps its mounts to itself.
+ */
+export function handsMountsOn(folder: string, mounts: string): boolean {
+  const holds = (at: string) => at === '/' || folder === at || folder.startsWith(`${at}/`);
+  // Of two at one place the later one is on top.
+  const at = mounts
+    .split('\n')
+    .map((line) => line.split(' - ')[0]!.split(' '))
+    .filter(([, , , , place]) => place !== undefined && holds(place.replaceAll('\\040', ' ')))
+    .reduce<string[]>((top, each) => (each[4]!.length >= (top[4] ?? '').length ? each : top), []);
+  return at.slice(6).some((word) => /^(shared|master):/.test(word));
+}
+
+/**
+ * Lines of `.env` that its owner may change; what is missing is added, the image is ours.
+ * @param second folder of the second copy on this host
+ */
+export function environmentText(before: string | undefined, image: string, second = '/'): string {
   const { uid, gid } = ownerOfParts();
   const wanted: Record<string, string> = {
     SOULFRA_IMAGE: image,
@@ -74,6 +92,7 @@ export function environmentText(before: string | undefined, image: string): stri
     SOULFRA_UID: String(uid),
     SOULFRA_GID: String(gid),
     SOULFRA_CPUS: String(Math.min(mostCpus, availableParallelism())),
+    SOULFRA_MOUNTS: handsMountsOn(second, readIfThere('/proc/self/mountinfo') ?? '') ? 'rslave' : 'rprivate',
     SOULFRA_REGISTRY: '',
     COMPOSE_PROFILES: 'observability',
     DOCKER_ROOT: '/var/lib/docker',
@@ -129,7 +148,7 @@ export async function writeFolder(
     const all = new Map([
       ...files,
       ...kept,
-      ['.env', environmentText(readIfThere(join(folder, '.env')), image)],
+      ['.env', environmentText(readIfThere(join(folder, '.env')), image, site.fleet.backup.to)],
       ['.gitignore', '*\n'],
       [
         manifestName,

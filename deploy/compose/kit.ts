@@ -294,8 +294,11 @@ export function portRows(site: DeploySite): PortRow[] {
       [...ports, ...listens].map((port) => ({ ...port, machineId, file, service })),
     );
   const files = composeFiles(site);
-  // A standby opens the more once it is promoted; the file takes the place of that of the copy.
+  // A standby opens the more once it is promoted; that file takes the place of the copy's.
+  const copy = files.get(standbyFile) ?? {};
   if (site.standby !== undefined) files.set(standbyFile, promotedParts(site, site.standby));
+  const fileOf = (file: string, service: string) =>
+    file === standbyFile && copy[service] === undefined ? promotedFile : file;
   return [...files].flatMap(([file, parts]) => {
     const machineId =
       file === 'coordination.yaml'
@@ -303,6 +306,6 @@ export function portRows(site: DeploySite): PortRow[] {
         : file === standbyFile
           ? site.standby!.id
           : file.slice('inference-'.length, -'.yaml'.length);
-    return rows(file, machineId, parts);
+    return rows(file, machineId, parts).map((row) => ({ ...row, file: fileOf(file, row.service) }));
   });
 }

@@ -39,6 +39,7 @@ import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostP
 import { isSpread, type RingPrints, ringPrints, rotateKeys } from './key-rotation.ts';
 import { composeKit, hostKit, type KitFiles, portRows, promotedFile, readShipped } from './kit.ts';
 import { type Owner, ownerOfParts } from './made-once.ts';
+import { refuseBesidePromoted } from './other-first-one.ts';
 import { promotedFolder } from './standby.ts';
 import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-host.ts';
 import { findPrograms, unitFiles } from './units.ts';
@@ -218,6 +219,7 @@ async function run(): Promise<object> {
     default: {
       const asked = askedOf(positionals[0], folder, values);
       const { owner } = kit;
+      if (asked.act === 'restore') await refuseBesidePromoted(folder, site, progress);
       const done = await (isOfUnits ? actOnUnits(asked, { site, files, owner: owner! }) : actInContainers(asked));
       return { folder, units: isOfUnits, done };
     }

@@ -71,6 +71,19 @@ export const temporalAlerts: AlertGroup = {
       },
     },
     {
+      name: 'WorkflowVersionRefused',
+      expr: 'min by (machine) (soulfra_workflow_version_current) == 0',
+      for: '5m',
+      severity: 'page',
+      summary:
+        'Temporal does not take the version of {{ $labels.machine }}, which leads, as the current one: no workflow goes on by it.',
+      runbook: 'temporal-workers-gone',
+      labels: { layer: 'workers' },
+      fires: { when: { 'soulfra_workflow_version_current{machine="a"}': '0x20' }, at: '8m', labels: { machine: 'a' } },
+      // Its first poll comes before that.
+      silent: { when: { 'soulfra_workflow_version_current{machine="a"}': '0 1x20' }, at: '8m' },
+    },
+    {
       name: 'TemporalNonDeterminism',
       expr: `sum by (workflow_type) (${events(ofCore(core.workflowTaskExecutionFailed, 'failure_reason="NonDeterminismError"'), '10m')}) > 0`,
       for: '1m',

@@ -79,6 +79,13 @@ export const workerDefinitions = {
     unit: 'boolean',
     labels: { queue: bounds.queue },
   },
+  versionCurrent: {
+    name: 'soulfra_workflow_version_current',
+    type: 'gauge',
+    help: 'Whether Temporal has taken the version of the machine that leads as the current one, by which alone workflows go; no series where no machine leads.',
+    unit: 'boolean',
+    absentUntilSet: true,
+  },
   workLeasesLost: {
     name: 'soulfra_work_leases_lost_total',
     type: 'counter',

@@ -151,6 +151,18 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
     await stage.handOn();
     await stage.stop('SIGKILL');
     rmSync(stage.data('postgres/main'), { recursive: true });
+    // Where changes on the way are not there, it is not the latest that it would find.
+    const repository = stage.data('backup/repo');
+    const [lost, ...rest] = readdirSync(repository, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\/00000002[0-9A-F]{16}-[0-9a-f]{40}/.test(name))
+      .toSorted();
+    expect(rest).not.toEqual([]);
+    renameSync(join(repository, lost!), stage.data('backup/lost'));
+    expect(await stage.refused('restore', '--to', 'latest')).toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringContaining(`${lost!.split('/').at(-1)!.slice(0, 24)} is not there`),
+    });
+    renameSync(stage.data('backup/lost'), join(repository, lost!));
     const latest = await stage.done<RestoredCluster>('restore', '--to', 'latest');
     expect(latest.aside).toBeNull();
     await stage.start();

@@ -47,6 +47,7 @@ const withoutSeries = [
   'soulfra_standby_asynchronous',
   'soulfra_work_claim_wait_seconds',
   'soulfra_work_leases_lost_total',
+  'soulfra_workflow_version_current',
 ];
 
 let scope: TestScope;

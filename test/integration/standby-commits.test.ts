@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { asDomainError } from '../../api/errors.ts';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { createParts, type Parts } from '../../deploy/embedded/parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { postgresUrl, preparePostgres, resolvePostgres } from '../../deploy/embedded/postgres.ts';
 import { openSecrets } from '../../deploy/embedded/secrets.ts';
 import { createDatabase, type Database, preparedStatement } from '../../stores/database.ts';
+import { isPassing } from '../../stores/passing-errors.ts';
 
 /** A Postgres of its own: what it waits for holds for all of its databases. */
 
@@ -120,13 +122,22 @@ test('who waits for a standby longer than a query may last has failed, and nobod
     expect(oneWait).toBeLessThan(20_000);
     for (let n = 0; n < 5; n += 1) await reads();
     await expect(sql`insert into written values ('waits too')`.execute(two)).rejects.toThrow('timeout');
-    // Both wait now; what renews leases has a connection of its own.
-    await expect(reads()).rejects.toThrow('timeout');
+    // Both wait now; what renews leases has a connection of its own, and what reads one of the reserve.
     expect(await beat(two, [])).toEqual([{ one: 1 }]);
+    await Promise.all([reads(), reads(), reads()]);
+    const refused = await sql`insert into written values ('refused')`.execute(two).catch((err: unknown) => err);
+    expect(refused).toMatchObject({ code: '25006' });
+    expect([isPassing(refused), asDomainError(refused).code]).toEqual([true, 'UNAVAILABLE']);
+    await expect(
+      two.transaction().execute((trx) => sql`insert into written values ('refused')`.execute(trx)),
+    ).rejects.toMatchObject({ code: '25006' });
 
     await waitFor('');
-    await expect.poll(() => reads().then(() => 'read'), { timeout: 20_000 }).toBe('read');
-    const { rows } = await sql<{ id: string }>`select id from written where id like 'waits%' order by id`.execute(two);
+    const write = () => sql`insert into written values ('is written')`.execute(two);
+    await expect.poll(() => write().then(() => 'written'), { timeout: 20_000 }).toBe('written');
+    const { rows } = await sql<{ id: string }>`select id from written where id ~ 'waits|refused' order by id`.execute(
+      two,
+    );
     expect(rows.map(({ id }) => id)).toEqual(['waits', 'waits too']);
   } finally {
     await two.destroy();

@@ -21,6 +21,7 @@ import { writeFolder } from '../../deploy/compose/folder.ts';
 import { dataFoldersOf, programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { hostKit, readShipped } from '../../deploy/compose/kit.ts';
 import { ownerOfParts } from '../../deploy/compose/made-once.ts';
+import { refuseBesidePromoted } from '../../deploy/compose/other-first-one.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
@@ -104,6 +105,51 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
   );
 
   test(
+    'a commit that waits for the standby is not answered by a copy that is being made',
+    async () => {
+      await pair.start('pc2', 'config/postgres-start.sh');
+      await pair.query('pc2', 'create table written (id int primary key)');
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      pair.begin('mainpc', 'promoted/synchronous.sh');
+      await pair.until('pc2', `select current_setting('synchronous_standby_names') = 'FIRST 1 (${standbyName})'`);
+      // A new disk there, while pc2 goes on and what asks it to wait does, too.
+      await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+      for (const at of pair.data('mainpc').filter((name) => name.startsWith('main')))
+        rmSync(join(work, 'mainpc/data/postgres', at), { recursive: true });
+      pair.copySlowly(true);
+      pair.begin('mainpc', 'promoted/standby-postgres.sh');
+      const receiver = "from pg_stat_replication where state = 'streaming'";
+      await pair.until('pc2', `select count(*) = 1 ${receiver}`);
+      let answered = false;
+      const waits = pair.query('pc2', 'insert into written values (1)').then(() => (answered = true));
+      const isWaiting = "select count(*) = 1 from pg_stat_activity where wait_event = 'SyncRep'";
+      await pair.until('pc2', isWaiting);
+      const [at] = (await pair.query('pc2', 'select pg_current_wal_insert_lsn() as lsn')) as [{ lsn: string }];
+      // It tells what it has on its disk once a file of changes is full: the commit, and all the same a copy that nobody could start.
+      await pair.query('pc2', 'select pg_switch_wal()');
+      await pair.until('pc2', `select flush_lsn >= '${at.lsn}' ${receiver}`);
+      expect(pair.data('mainpc')).not.toContain('main');
+      await pair.until('pc2', isWaiting);
+      expect(answered).toBe(false);
+
+      // Its power goes; the next one is whole, and answers for it.
+      await pair.kill('mainpc', 'promoted/standby-postgres.sh');
+      pair.copySlowly(false);
+      expect(pair.data('mainpc')).toContain('main.new');
+      await pair.until('pc2', isWaiting);
+      await pair.until(
+        'pc2',
+        `select not bool_or(active) from pg_replication_slots where slot_name = '${standbyName}'`,
+      );
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      await waits;
+      // On its disk first, and read there a moment later.
+      await pair.until('mainpc', 'select count(*) = 1 from written');
+    },
+    2 * aMinute,
+  );
+
+  test(
     'of two first ones one alone begins, also where both took the same timeline',
     async () => {
       await pair.start('pc2', 'config/postgres-start.sh');
@@ -115,8 +161,12 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       await pair.promoteAlone('pc2');
       await pair.query('pc2', "select pg_logical_emit_message(true, 'x', 'another history')");
       await pair.stop('pc2', 'alone');
+      const said: string[] = [];
+      await pair.refuseRestore(said);
       await pair.sql('mainpc', 'mark');
       await pair.sql('mainpc', 'promote');
+      expect(said).toEqual([]);
+      await expect(pair.refuseRestore(said)).rejects.toThrow(/mainpc was promoted and is the first one/);
       expect([await pair.timeline('mainpc'), await pair.timeline('pc2')]).toEqual(['2', '2']);
       await expect(pair.start('pc2', 'config/postgres-start.sh')).rejects.toThrow(
         /mainpc was promoted while this machine was away/,
@@ -124,6 +174,8 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
 
       // As the coordinating machine it is no promoted one any more.
       await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+      await pair.refuseRestore(said);
+      expect(said).toEqual([expect.stringMatching(/^whether mainpc was promoted is not known/)]);
       await pair.exchange();
       await pair.start('mainpc', 'config/postgres-start.sh');
       expect(pair.data('mainpc')).not.toContain('main.promoted');
@@ -172,22 +224,35 @@ async function openPair(work: string) {
     Object.keys(programMends).map((name) => [name, onPath(name, { PATH: path }) ?? '/bin/false']),
   ) as Programs;
   const bin = join(programs.postgres, '..');
+  // On mainpc the copy can be made so slowly that something else happens meanwhile.
+  const slowly = join(work, 'slowly');
+  const ownBin = join(work, 'bin');
+  mkdirSync(ownBin, { mode: 0o755 });
+  const program = (name: string, lines: string) =>
+    writeFileSync(join(ownBin, name), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+  for (const tool of ['psql', 'pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
+  program('postgres', `exec ${programs.postgres} "$@"`);
+  program(
+    'pg_basebackup',
+    `if [ -e ${slowly} ]; then set -- "$@" --max-rate 512k; fi\nexec ${join(bin, 'pg_basebackup')} "$@"`,
+  );
   const shipped = readShipped(join(repositoryRoot, 'deploy'));
   const running = new Map<string, Running>();
   let [first, second]: Name[] = ['pc2', 'mainpc'];
   const postgresOf = (name: Name) => join(work, name, 'data/postgres');
 
   /** The same folder on both; each of the two listens to its own address alone, since they share a host. */
+  const siteNow = () => deploySite({ ...fleet, deploy: { ...fleet.deploy, coordination: first, standby: second } });
   async function write(): Promise<void> {
-    const deploy = { ...fleet.deploy, coordination: first, standby: second };
-    const site = deploySite({ ...fleet, deploy });
+    const site = siteNow();
     for (const name of [first!, second!]) {
       const folder = join(work, name);
       const own = (text: string) =>
         text
           .replace(/^listen_addresses = .*$/m, `listen_addresses = '${addresses[name]}'`)
           .replace(/^archive_mode = on$/m, 'archive_mode = off')
-          .replace('hostaddr=127.0.0.1 ', `hostaddr=${addresses[name]} `);
+          .replace('hostaddr=127.0.0.1 ', `hostaddr=${addresses[name]} `)
+          .replaceAll(programs.postgres, name === 'mainpc' ? join(ownBin, 'postgres') : programs.postgres);
       const kit = new Map([...hostKit(site, shipped, folder, programs)].map(([file, text]) => [file, own(text)]));
       if (name === 'mainpc' && !existsSync(folder)) mkdirSync(folder, { mode: 0o755 });
       // Of one making: what a standby was brought.
@@ -316,6 +381,16 @@ async function openPair(work: string) {
   return {
     start,
     startAlone,
+    refuseRestore: (said: string[]) =>
+      refuseBesidePromoted(join(work, first!), siteNow(), (text) => void said.push(text)),
+    copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
+    /** With all that it has begun. */
+    async kill(name: Name, script: string): Promise<void> {
+      const { child } = running.get(`${name} ${script}`)!;
+      process.kill(-child.pid!, 'SIGKILL');
+      await gone(child);
+      running.delete(`${name} ${script}`);
+    },
     begin,
     stop,
     gone,

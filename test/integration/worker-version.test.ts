@@ -49,8 +49,13 @@ async function workerOf(version: 'before' | 'after'): Promise<Worker> {
   });
 }
 
-const lead = (buildId: string) =>
-  makeCurrent({ connection, namespace: scope.namespace, buildId, identity: 'test', stopping: stopping.signal, log });
+/** What the figure of it says meanwhile. */
+async function lead(buildId: string): Promise<boolean[]> {
+  const told: boolean[] = [];
+  const of = { connection, namespace: scope.namespace, buildId, identity: 'test', stopping: stopping.signal, log };
+  await makeCurrent({ ...of, onCurrent: (isCurrent) => void told.push(isCurrent) });
+  return told;
+}
 
 const begin = (id: string) =>
   client.workflow.start('inTwoSteps', { workflowId: id, taskQueue: queue, args: [elsewhereQueue] });
@@ -79,7 +84,7 @@ test('while two versions run, workflows go by the current one alone, and none go
   const workers = [await workerOf('before'), await workerOf('after'), unversioned];
   const running = workers.map((worker) => worker.run());
   try {
-    await lead('before');
+    expect(await lead('before')).toEqual([false, true]);
     const old = await Promise.all(['1', '2', '3', '4'].map((n) => begin(`old-${n}`)));
     await Promise.all(old.map(waits));
     await lead('after');

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   annotationsOf,
   backupToRestore,
+  firstGap,
   isLiving,
   nextBackupType,
   readHistory,
@@ -146,6 +147,44 @@ describe('what is restored', () => {
     const left = { ...three.backups[2]!, archive: { start: segment(1) }, lsn: { stop: '0/6000000' } };
     const repository = { ...three, history, backups: [...three.backups.slice(0, 2), left] };
     expect(backupToRestore(repository, { is: 'latest' }, here).label).toBe('D1');
+  });
+
+  test('is not the latest where a line of changes on the way there is not in the archive', () => {
+    const backup = (start: string, stop: string): ClusterBackup => ({
+      ...three.backups[0]!,
+      archive: { start },
+      lsn: { stop },
+    });
+    const first = backup('000000010000000000000004', '0/4000100');
+    const gap = (names: string[], history?: string, of = first) =>
+      firstGap(of, history === undefined ? undefined : readHistory(history, histories[history]!), new Set(names));
+    const histories: Record<string, string> = {
+      // Each line was left after some files of its own, the second one on another machine.
+      '00000003.history': '1\t0/6000200\tpromoted\n2\t0/9000000\tpromoted\n',
+      // Both restores within one file.
+      '00000004.history': '1\t0/5000200\trestored\n2\t0/5000300\trestored\n3\t0/5000400\trestored\n',
+    };
+    const named = (timeline: number, ...files: number[]) =>
+      files.map((file) => `0000000${timeline}00000000000000${file.toString(16).toUpperCase().padStart(2, '0')}`);
+    expect(gap(named(1, 4, 5))).toBeUndefined();
+    // Nothing came after the backup yet.
+    expect(gap(named(1, 4))).toBeUndefined();
+    expect(gap(named(1, 4, 5, 7))).toBe('000000010000000000000006');
+    expect(gap([...named(1, 4, 5), ...named(3, 9, 10)], '00000003.history')).toBe('000000020000000000000006');
+    expect(gap([...named(1, 4), ...named(2, 6, 7, 8), ...named(3, 9)], '00000003.history')).toBe(
+      '000000010000000000000005',
+    );
+    expect(gap([...named(1, 4, 5), ...named(2, 6, 7, 8), ...named(3, 9, 10)], '00000003.history')).toBeUndefined();
+    expect(gap([...named(1, 4, 5), ...named(2, 6, 7, 8)], '00000003.history')).toBeUndefined();
+    // A backup of the newest line needs nothing of those before it.
+    const later = backup('000000030000000000000009', '0/9000100');
+    expect(gap(named(3, 9, 10), '00000003.history', later)).toBeUndefined();
+    expect(gap([...named(1, 4), ...named(4, 5, 6)], '00000004.history')).toBeUndefined();
+    // Names go on with the next log after 256 files.
+    const ends = backup('0000000100000000000000FE', '0/FE000100');
+    expect(gap(['0000000100000000000000FE', '000000010000000100000000'], undefined, ends)).toBe(
+      '0000000100000000000000FF',
+    );
   });
 
   test('is named by a time with its zone that is over, or as the latest', () => {

@@ -11,7 +11,7 @@ import { readYaml } from '../../config/imports/located-yaml.ts';
 import { loadFleetFile, parseFleet } from '../../config/fleet-file.ts';
 import { madeLine, postgresStartScript } from '../../deploy/compose/cluster-files.ts';
 import { containerChanges, type Found, isUp, wantedOf } from '../../deploy/compose/containers.ts';
-import { environmentText, fileChanges, fittedCpus, writeFolder } from '../../deploy/compose/folder.ts';
+import { environmentText, fileChanges, fittedCpus, handsMountsOn, writeFolder } from '../../deploy/compose/folder.ts';
 import { mendsFor } from '../../deploy/compose/start-faults.ts';
 import { gpuFaults, portClashes, portsTaken, secondFaults } from '../../deploy/compose/host-checks.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
@@ -244,6 +244,29 @@ test('a host with fewer CPUs than `.env` allows lowers that line, and no other',
   expect(fittedCpus(own, 2)).toBe(own.replace('SOULFRA_CPUS=4', 'SOULFRA_CPUS=2'));
   expect(fittedCpus('SOULFRA_UID=1\n', 2)).toBe('SOULFRA_UID=1\nSOULFRA_CPUS=2\n');
   expect(environmentText(own, 'soulfra:2')).toContain('\nSOULFRA_CPUS=4\n');
+});
+
+test('a container sees disks that are mounted later where the host hands its mounts on, and is not promised it elsewhere', () => {
+  const mounts = [
+    '27 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw',
+    '40 27 8:2 / /mnt/own rw,relatime - ext4 /dev/sdb1 rw',
+    '41 27 8:3 / /mnt/of\\040two rw,relatime master:4 - ext4 /dev/sdc1 rw',
+    '42 40 8:4 / /mnt/own rw,relatime shared:7 - ext4 /dev/sdd1 rw',
+  ];
+  const hands = (folder: string, lines = mounts) => handsMountsOn(folder, lines.join('\n'));
+  expect([hands('/mnt/second'), hands('/mnt/ownership/second'), hands('/mnt/of two/second')]).toEqual([true, true, true]);
+  expect(hands('/mnt/own/second')).toBe(true);
+  expect(hands('/mnt/own/second', mounts.slice(0, 3))).toBe(false);
+  expect(hands('/mnt/second', [])).toBe(false);
+  const of = composeKit(deploySite(fleetOf(2, (fleet) => void (fleet.backup.to = '/mnt/second'))), shipped);
+  const { backup } = servicesOf(of.get('coordination.yaml')!);
+  expect(backup!.volumes).toContainEqual({
+    type: 'bind',
+    source: '/mnt/second',
+    target: '/var/lib/second',
+    bind: { create_host_path: false, propagation: '${SOULFRA_MOUNTS:-rprivate}' },
+  });
+  expect(environmentText('SOULFRA_MOUNTS=rslave\n', 'soulfra:2')).toContain('\nSOULFRA_MOUNTS=rslave\n');
 });
 
 test('what was killed while the data were made is made anew; what is whole, or was restored, stays', () => {

@@ -16,9 +16,10 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { createPayloads } from '../../config/payload-codec.ts';
+import { wantedOf } from '../../deploy/compose/containers.ts';
 import { programMends, type Programs } from '../../deploy/compose/host-parts.ts';
 import { isSpread, keyRings, ringPrints, rotateKeys } from '../../deploy/compose/key-rotation.ts';
-import { composeKit, hostKit, readShipped } from '../../deploy/compose/kit.ts';
+import { composeKit, hashLabel, hostKit, readShipped } from '../../deploy/compose/kit.ts';
 import { unitFiles } from '../../deploy/compose/units.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { deploySite } from '../../domain/deploy-site.ts';
@@ -183,15 +184,53 @@ test('a deployment: the second step waits until this machine runs by the first; 
   // Nothing runs here.
   const bin = join(folder, 'bin');
   mkdirSync(bin);
-  writeFileSync(join(bin, 'docker'), '#!/bin/sh\n[ "$1" = compose ] && echo 2.30.0\nexit 0\n', { mode: 0o755 });
+  const running = join(folder, 'running.json');
+  const answers = [
+    'case $1 in',
+    '  compose) echo 2.30.0 ;;',
+    `  ps) if [ -e ${running} ]; then echo all; fi ;;`,
+    `  inspect) cat ${running} ;;`,
+    'esac',
+  ];
+  writeFileSync(join(bin, 'docker'), `#!/bin/sh\n${answers.join('\n')}\n`, { mode: 0o755 });
   const path = `${bin}:${process.env['PATH']}`;
   const before = ringsIn(kit);
+  const coordination = () => readFileSync(join(kit, 'coordination.yaml'), 'utf8');
+  const unspread = coordination();
   expect(rotate(kit, file, path).result).toMatchObject({ step: 'spread' });
   const spread = ringsIn(kit);
   for (const name of keyRings) expect(spread[name]).toEqual([before[name]![0], expect.any(String)]);
   expect(readFileSync(join(kit, 'machines/mainpc.files'), 'utf8')).not.toContain('next_keys');
-  expect(rotate(kit, file, path).failed?.message).toContain('pc2 does not run with them yet');
+  const refused = () => expect(rotate(kit, file, path).failed?.message).toContain('pc2 does not run with them yet');
+  refused();
+  /** As Docker tells it of containers that the files there were applied to. */
+  const runBy = (text: string) =>
+    writeFileSync(
+      running,
+      JSON.stringify(
+        wantedOf('coordination.yaml', text, ['observability']).map(({ service, hash, once }) => ({
+          Config: { Labels: { 'com.docker.compose.service': service, [hashLabel]: hash } },
+          State: { Status: once ? 'exited' : 'running', ExitCode: 0 },
+          HostConfig: { PortBindings: null },
+        })),
+      ),
+    );
+  runBy(unspread);
+  refused();
   expect(ringsIn(kit)).toEqual(spread);
+  runBy(coordination());
+  expect(rotate(kit, file, path).result).toMatchObject({ step: 'use' });
+  for (const name of keyRings) expect(ringsIn(kit)[name]).toEqual(spread[name]!.toReversed());
+  expect(isSpread(kit)).toBe(false);
+  // What reads them starts anew once more, at the apply that follows.
+  const reads = new Set(wantedOf('coordination.yaml', coordination(), ['observability']).map(({ hash }) => hash));
+  const stands = JSON.parse(readFileSync(running, 'utf8')) as { Config: { Labels: Record<string, string> } }[];
+  const anew = stands.filter(({ Config }) => !reads.has(Config.Labels[hashLabel]!));
+  expect(anew.map(({ Config }) => Config.Labels['com.docker.compose.service']).toSorted()).toEqual([
+    'api',
+    'backup',
+    'worker',
+  ]);
 
   const brought = join(folder, 'brought');
   mkdirSync(brought);
