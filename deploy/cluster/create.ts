@@ -151,7 +151,11 @@ async function readWhole({ place, pgbackrest, log, progress }: Reading): Promise
       if (rotten.length === 0 && isDomainError(err, 'UNAVAILABLE')) return;
       throw err;
     }
-    await copyRepository(place, pgbackrest, { rotten }).finally(() => log.unlock());
+    try {
+      await copyRepository(place, pgbackrest, { rotten });
+    } finally {
+      await log.unlock();
+    }
   });
 }
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowFailedError } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { msToTs } from '@temporalio/common/lib/time.js';
+import proto from '@temporalio/proto';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createServer } from '../../api/server.ts';
 import type { Api } from '../../api/types.ts';
@@ -359,29 +361,28 @@ test('a key is retired by hand: not while it encodes, nor while an open workflow
   const { workflowId } = await bare.workflow.start('waiting', { workflowId: 'beating', taskQueue: 'by-hand' });
   const taskQueue = { name: 'by-hand' };
   const { workflowService } = bare;
-  const { taskToken } = await workflowService.pollWorkflowTaskQueue({ namespace, taskQueue });
-  await workflowService.respondWorkflowTaskCompleted({
-    namespace,
-    taskToken,
-    commands: [
-      {
-        commandType: 'COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK',
-        scheduleActivityTaskCommandAttributes: {
-          activityId: '1',
-          activityType: { name: 'beat' },
-          taskQueue,
-          startToCloseTimeout: { seconds: 600 },
-        },
-      },
-    ] as never,
-  });
-  const activity = await workflowService.pollActivityTaskQueue({ namespace, taskQueue });
   const { codec } = createPayloads({ keys: [first], encodes: true });
   const payloads = await codec.encode([defaultPayloadConverter.toPayload('half way')]);
-  await workflowService.recordActivityTaskHeartbeat({
-    namespace,
-    taskToken: activity.taskToken,
-    details: { payloads },
+  await connection.withDeadline(Date.now() + 60_000, async () => {
+    const { taskToken } = await workflowService.pollWorkflowTaskQueue({ namespace, taskQueue });
+    const scheduleActivityTaskCommandAttributes = {
+      activityId: '1',
+      activityType: { name: 'beat' },
+      taskQueue,
+      startToCloseTimeout: msToTs('10 minutes'),
+    };
+    const commandType = proto.temporal.api.enums.v1.CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK;
+    await workflowService.respondWorkflowTaskCompleted({
+      namespace,
+      taskToken,
+      commands: [{ commandType, scheduleActivityTaskCommandAttributes }],
+    });
+    const activity = await workflowService.pollActivityTaskQueue({ namespace, taskQueue });
+    await workflowService.recordActivityTaskHeartbeat({
+      namespace,
+      taskToken: activity.taskToken,
+      details: { payloads },
+    });
   });
   await until('it is found', async () => String(await refusal()).includes(`workflow ${workflowId}`));
   await bare.workflow.getHandle(workflowId).terminate();

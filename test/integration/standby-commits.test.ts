@@ -148,15 +148,13 @@ test('a connection whose undo was refused is lent to nobody: whoever got it woul
   const one = createDatabase({ url, name: 'one', connections: 1, onIdleError: () => undefined });
   const backend = async (of: Database) =>
     (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(of)).rows[0]!.pid;
-  const query = pg.Client.prototype.query as (...words: unknown[]) => unknown;
+  const driver = pg.Client.prototype as unknown as { query: (this: void, ...words: unknown[]) => unknown };
+  const { query } = driver;
   // As where it is broken off by hand. The server hears nothing of it, so the transaction stays open.
-  const refusing = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(function (
-    this: pg.Client,
-    ...words: unknown[]
-  ) {
-    if (words[0] !== 'rollback') return query.apply(this, words) as never;
-    return Promise.reject(new Error('canceling statement due to user request')) as never;
-  } as typeof pg.Client.prototype.query);
+  const refusing = vi.spyOn(driver, 'query').mockImplementation(function (this: unknown, ...words: unknown[]) {
+    if (words[0] === 'rollback') return Promise.reject(new Error('canceling statement due to user request'));
+    return Reflect.apply(query, this, words);
+  });
   try {
     let inside = 0;
     const undone = one.transaction().execute(async (trx) => {
