@@ -110,7 +110,7 @@ export const containerStandby = (places: Places): StandbyPlaces => ({
   postgres: 'postgres',
 });
 
-function connection(site: DeploySite, { places }: StandbyPlaces, address: string | undefined, seconds = 5): string {
+function connection(site: DeploySite, { places }: StandbyPlaces, address: string | undefined): string {
   return [
     'host=postgres.soulfra',
     ...(address === undefined ? [] : [`hostaddr=${address}`]),
@@ -120,7 +120,7 @@ function connection(site: DeploySite, { places }: StandbyPlaces, address: string
     `sslrootcert=${places.tls('ca.crt')}`,
     `sslcert=${places.tls('postgres.crt')}`,
     `sslkey=${places.tls('postgres.key')}`,
-    `connect_timeout=${seconds}`,
+    'connect_timeout=5',
     'tcp_user_timeout=10000',
   ].join(' ');
 }
@@ -252,11 +252,11 @@ function standbyPostgres(site: DeploySite, at: StandbyPlaces): string {
  * keeps what comes next, its 255 ends Postgres, which is then begun anew and copies.
  */
 function standbyLost(site: DeploySite, at: StandbyPlaces): string {
-  const primary = connection(site, at, site.addresses[site.coordination.id]!, 2);
+  const primary = connection(site, at, site.addresses[site.coordination.id]!);
   return [
     ...opening(at),
     `data=${at.base}/${at.data}`,
-    `primary='${primary}'`,
+    `primary='${primary} connect_timeout=2'`,
     ...timelines,
     place,
     'case $1 in *.history) exit 1 ;; esac',
