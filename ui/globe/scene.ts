@@ -338,7 +338,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   return {
     show(globe: Globe, its: readonly Point[], now: Colours): void {
-      if (drawn !== undefined) {
+      if (drawn === undefined) camera.position.copy(sideOfMost(its)).setLength(distance.first);
+      else {
         scene.remove(drawn.content);
         disposeOf(drawn.content);
       }
@@ -455,6 +456,16 @@ function between(from: Vector3, to: Vector3, share: number): Vector3 {
   const isOpposite = angle > Math.PI - 1e-3;
   const beside = isOpposite ? new Vector3(...(Math.abs(from.y) < 0.9 ? [0, 1, 0] : [1, 0, 0])) : to;
   return from.clone().applyAxisAngle(new Vector3().crossVectors(from, beside).normalize(), angle * share);
+}
+
+/** From where most of them are seen, with north above. */
+function sideOfMost(points: readonly Point[]): Vector3 {
+  const sum = new Vector3();
+  for (const { place } of points) sum.add(new Vector3(...place));
+  // All around alike: from a little above the middle.
+  if (sum.length() < points.length / 100) return new Vector3(0, 0.18, 1);
+  const aside = Math.hypot(sum.x, sum.z) || 1;
+  return sum.setY(Math.min(aside, Math.max(-aside, sum.y)));
 }
 
 /** One corner for each point, whatever is drawn of it. */
