@@ -1,7 +1,7 @@
 import { createServer, request as ask, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
-import type { Page } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createBallotStore } from '../../stores/ballots.ts';
 import { newId } from '../../stores/ids.ts';
@@ -128,6 +128,131 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     expect(keys[0]).toBeTruthy();
     await close();
   }, 90_000);
+
+  test('a dialog closes by the answer, though what is read after it hangs', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.goto(`${stage.url}/guilds`);
+    await settled(page);
+    await page.route(
+      ({ pathname }) => pathname === '/v1/guilds',
+      (route) => (route.request().method() === 'GET' ? undefined : route.continue()),
+    );
+    await page.getByRole('button', { name: 'Found a guild', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('Hangers on');
+    await dialog.getByRole('button', { name: 'Found a guild', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const { rows } = await sql`select name from guilds where name = 'Hangers on'`.execute(shop.db);
+    expect(rows).toHaveLength(1);
+    await close();
+  }, 90_000);
+
+  test('what was bought by an answer that was lost is told before it is offered again; what came to nothing is begun anew', async () => {
+    await shop.grant(shop.buyer.ownerId, 1_000);
+    const listingId = await shop.list({ title: 'Lost answer' });
+    const { page, close } = await stage.visit({ as: shop.buyer, serviceWorkers: 'block' });
+    await page.route(
+      ({ pathname }) => pathname === '/v1/purchases',
+      async (route) => {
+        if (route.request().method() === 'GET') return route.continue();
+        await route.fetch();
+        await route.abort();
+      },
+    );
+    await page.goto(`${stage.url}/market/${listingId}`);
+    const buy = page.getByRole('button', { name: /^Buy for/ });
+    await buy.click();
+    await page.getByText('The API does not answer.').first().waitFor();
+    const bought = () =>
+      shop.db.selectFrom('purchases').select(['id', 'state']).where('listingId', '=', listingId).execute();
+    await expect
+      .poll(async () => (await bought()).map(({ state }) => state), { timeout: 30_000 })
+      .toEqual(['completed']);
+    await page.reload();
+    await page.getByText(/^You bought this/).waitFor();
+    await buy.waitFor();
+    await page.getByRole('link', { name: 'Open the license' }).click();
+    await page.waitForURL('**/market/licenses/**');
+
+    // The list says still that it is under way, the purchase itself that it came to nothing.
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    const as = async (route: Route, change: (purchase: Record<string, unknown>) => Record<string, unknown>) => {
+      const response = await route.fetch();
+      const json = (await response.json()) as { items?: Array<Record<string, unknown>> };
+      await route.fulfill({ response, json: json.items ? { ...json, items: json.items.map(change) } : change(json) });
+    };
+    await page.route(
+      ({ pathname }) => pathname === '/v1/purchases',
+      (route) => as(route, (purchase) => ({ ...purchase, state: 'pending' })),
+    );
+    await page.route(
+      ({ pathname }) => pathname.startsWith('/v1/purchases/pur_'),
+      (route) => as(route, (purchase) => ({ ...purchase, state: 'failed', reason: 'The card was refused.' })),
+    );
+    await page.goto(`${stage.url}/market/${listingId}`);
+    await page.getByText('The card was refused.').waitFor();
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await buy.waitFor();
+    await close();
+  }, 120_000);
+
+  test('where somebody is paid is changed by nobody who was not asked, and the file of the fleet by nobody who has not seen what it is now', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    const sent: unknown[] = [];
+    page.on('request', (request) => {
+      if (request.method() === 'POST') sent.push(request.postDataJSON());
+    });
+    await page.goto(`${stage.url}/market/desk`);
+    await settled(page);
+    await page.getByText('Where a creator is paid').click();
+    const keep = page.getByRole('button', { name: 'Keep it' });
+    await keep.click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('An account that was kept is taken away.').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(sent).toEqual([]);
+    await page.getByLabel('Creator', { exact: true }).fill(shop.seller.ownerId);
+    await page.getByLabel('Account at Stripe').fill('acct_1Harbour');
+    await keep.click();
+    await dialog.getByText(`what ${shop.seller.ownerId} earns to be paid to acct_1Harbour`).waitFor();
+    await dialog.getByRole('button', { name: 'Keep it' }).click();
+    await page.getByText('Paid there from now on').first().waitFor();
+    expect(sent).toEqual([{ userId: shop.seller.ownerId, provider: 'stripe', account: 'acct_1Harbour' }]);
+
+    await page.goto(`${stage.url}/fleet/file`);
+    await settled(page);
+    const file = page.getByLabel('fleet.yaml');
+    const opened = await file.inputValue();
+    expect(opened).toContain('cadence: 1d');
+    const theirs = opened.replace('cadence: 1d', 'cadence: 2d');
+    const applied = await shop.api.call('POST', '/v1/fleet/apply', { body: { source: theirs } });
+    expect(applied.status, applied.text).toBe(200);
+    await file.fill(opened.replace('cadence: 6h', 'cadence: 8h'));
+    await page.getByRole('button', { name: 'See what would change' }).click();
+    await page.getByText('the fleet was changed since its file was read').waitFor();
+    await page.getByRole('button', { name: 'Take the file as it is now' }).click();
+    expect(await file.inputValue()).toContain('cadence: 2d');
+    for (const cadence of ['8h', '12h']) {
+      await file.fill((await file.inputValue()).replace(/cadence: (?:6|8)h/, `cadence: ${cadence}`));
+      await page.getByRole('button', { name: 'See what would change' }).click();
+      await page
+        .getByText('archetype')
+        .or(page.getByText(/changed · cadence/))
+        .first()
+        .waitFor();
+      await page.getByRole('button', { name: 'Apply', exact: true }).click();
+      await page
+        .getByText(/^Applied as version/)
+        .last()
+        .waitFor();
+      await page.getByRole('button', { name: 'Take the file as it is now' }).waitFor({ state: 'detached' });
+    }
+    const { text } = await shop.api.call('GET', '/v1/fleet/export');
+    expect(text).toContain('cadence: 2d');
+    expect(text).toContain('cadence: 12h');
+    await close();
+  }, 120_000);
 
   test('another tab shows nothing of who was signed in before, and who it is now', async () => {
     await openNotice(shop.db, {
