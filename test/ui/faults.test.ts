@@ -272,7 +272,7 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     await other.evaluate('window.loadedOnce = true');
     const ownKept = () =>
       here.evaluate<string[]>(
-        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own|[.]proof|[.]pins)/.test(name))`,
+        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own-|[.]proof|[.]pins)/.test(name))`,
       );
     // Of a license, and of one that a version before this one kept.
     await here.evaluate(
