@@ -79,7 +79,7 @@ function Editor({ living, readAgain }: EditorProps) {
         </p>
       )}
       <div className="form-acts">
-        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending} onClick={() => trial.mutate()}>
+        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending || isOwn} onClick={() => trial.mutate()}>
           {words.look}
         </Button>
         <Button
@@ -92,7 +92,7 @@ function Editor({ living, readAgain }: EditorProps) {
                 onSuccess: ({ version }) => {
                   toasts.done(version === null ? words.same : words.applied(version));
                   trial.reset();
-                  // From here on it is made of what was applied just now.
+                  // From here on it is made of what was applied just now, as soon as that is read.
                   setOwn(true);
                   void readAgain().then((etag) => {
                     if (etag !== undefined) setMadeOf(etag);
