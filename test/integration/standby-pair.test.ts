@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { killTrees } from '../../bench/support/deploy-box.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { socketUrl } from '../../deploy/cluster/scratch.ts';
 import { writeFolder } from '../../deploy/compose/folder.ts';
@@ -317,14 +318,15 @@ async function openPair(work: string) {
   }
 
   /** Without the scripts, whatever they would say. */
-  async function startAlone(name: Name): Promise<void> {
-    const at = run(server(name));
+  async function startAlone(name: Name, ...settings: string[]): Promise<void> {
+    const at = run([...server(name), ...settings.flatMap((setting) => ['-c', setting])]);
     running.set(`${name} alone`, at);
     await up(name, at);
   }
 
   async function up(name: Name, { child, said }: Running): Promise<void> {
-    const until = Date.now() + aMinute;
+    // A script may wait a minute for the other one.
+    const until = Date.now() + 1.5 * aMinute;
     while (
       !(await query(name, 'select 1').then(
         () => true,
@@ -387,7 +389,7 @@ async function openPair(work: string) {
     /** With all that it has begun. */
     async kill(name: Name, script: string): Promise<void> {
       const { child } = running.get(`${name} ${script}`)!;
-      process.kill(-child.pid!, 'SIGKILL');
+      await killTrees([child.pid!]);
       await gone(child);
       running.delete(`${name} ${script}`);
     },
@@ -430,7 +432,8 @@ async function openPair(work: string) {
       }
     },
     async promoteAlone(name: Name): Promise<void> {
-      await startAlone(name);
+      // Heard by nobody: a copy that runs would take up its new timeline, and be promoted to the next.
+      await startAlone(name, 'listen_addresses=');
       await query(name, 'select pg_promote(true, 60)');
       await query(name, 'checkpoint');
     },
@@ -440,12 +443,9 @@ async function openPair(work: string) {
       await write();
     },
     async stopAll(): Promise<void> {
-      await Promise.all(
-        [...running.values()].map(async ({ child }) => {
-          if (!hasEnded(child)) process.kill(-child.pid!, 'SIGKILL');
-          await gone(child);
-        }),
-      );
+      const children = [...running.values()].map(({ child }) => child).filter((child) => !hasEnded(child));
+      await killTrees(children.map(({ pid }) => pid!));
+      await Promise.all(children.map(gone));
       running.clear();
       for (const name of [first!, second!])
         for (const at of readdirSync(postgresOf(name))) rmSync(join(postgresOf(name), at), { recursive: true });
