@@ -7,7 +7,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,6 +25,7 @@ import { dataFoldersOf, programMends, type Programs } from '../../deploy/compose
 import { hostKit, readShipped } from '../../deploy/compose/kit.ts';
 import { ownerOfParts } from '../../deploy/compose/made-once.ts';
 import { refuseBesidePromoted } from '../../deploy/compose/other-first-one.ts';
+import { fencedName } from '../../deploy/compose/standby.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
@@ -100,7 +103,40 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       expect(await pair.query('mainpc', 'select count(*)::int as n from written')).toEqual([{ n: 3 }]);
       expect(await pair.place()).toBe('reserved');
       // The old one made way for the new one.
-      expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/before|new/)]));
+      expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/before|new|old/)]));
+
+      // Its power goes between the two, or while the old one is deleted: the new one is whole.
+      for (const cutOff of ['between', 'after']) {
+        await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+        const at = (name: string) => join(work, 'mainpc/data/postgres', name);
+        if (cutOff === 'between') renameSync(at('main'), at('main.new'));
+        const { uid, gid } = statSync(at(cutOff === 'between' ? 'main.new' : 'main'));
+        mkdirSync(at('main.old'));
+        chownSync(at('main.old'), uid, gid);
+        writeFileSync(at('main.old/PG_VERSION'), '');
+        const again = await pair.start('mainpc', 'promoted/standby-postgres.sh');
+        expect(again.said()).not.toContain('base backup');
+        expect(await pair.query('mainpc', 'select count(*)::int as n from written')).toEqual([{ n: 3 }]);
+        expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/new|old/)]));
+      }
+    },
+    2.5 * aMinute,
+  );
+
+  test(
+    'a commit that a slow disk holds up is no sign of a fence, one that waits for nobody is',
+    async () => {
+      await pair.start('pc2', 'config/postgres-start.sh');
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      expect(await pair.sql('mainpc', 'fenced')).toBe('f');
+      pair.commitSlowly(true);
+      expect(await pair.sql('mainpc', 'fenced')).toBe('f');
+      pair.commitSlowly(false);
+      const fence = `alter system set synchronous_standby_names = 'FIRST 1 (${fencedName})'`;
+      await pair.sql('mainpc', 'primary', fence);
+      await pair.sql('mainpc', 'primary', 'select pg_reload_conf()');
+      await pair.until('pc2', `select current_setting('synchronous_standby_names') like '%${fencedName}%'`);
+      expect(await pair.sql('mainpc', 'fenced')).toBe('t');
     },
     2 * aMinute,
   );
@@ -231,7 +267,13 @@ async function openPair(work: string) {
   mkdirSync(ownBin, { mode: 0o755 });
   const program = (name: string, lines: string) =>
     writeFileSync(join(ownBin, name), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
-  for (const tool of ['psql', 'pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
+  // As on a disk that takes its time.
+  const slowDisk = join(work, 'slow-disk');
+  program(
+    'psql',
+    `case "$*" in *pg_logical_emit_message*) if [ -e ${slowDisk} ]; then sleep 5; fi ;; esac\nexec ${join(bin, 'psql')} "$@"`,
+  );
+  for (const tool of ['pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
   program('postgres', `exec ${programs.postgres} "$@"`);
   program(
     'pg_basebackup',
@@ -385,6 +427,7 @@ async function openPair(work: string) {
     startAlone,
     refuseRestore: (said: string[]) =>
       refuseBesidePromoted(join(work, first!), siteNow(), (text) => void said.push(text)),
+    commitSlowly: (is: boolean) => (is ? writeFileSync(slowDisk, '') : rmSync(slowDisk)),
     copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
     /** With all that it has begun. */
     async kill(name: Name, script: string): Promise<void> {
