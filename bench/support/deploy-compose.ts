@@ -73,8 +73,14 @@ const wantedOfAll: Record<string, unknown> = {
 
 const own = `soulfra:${appVersion()}`;
 const needed = [
-  ...[own, backupImageOf(own), images.postgres, images.redis, images.temporal, images.temporalTools],
-  ...[images.temporalUi, images.proxy],
+  own,
+  backupImageOf(own),
+  images.postgres,
+  images.redis,
+  images.temporal,
+  images.temporalTools,
+  images.temporalUi,
+  images.proxy,
 ];
 export const imagesMend = 'node bench/support/stand-ins-process.ts, then node deploy/images/build.ts';
 

@@ -1,7 +1,10 @@
-import { connect, createServer } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type Server } from 'node:net';
 import { type Home, readJson, writeJson } from './home.ts';
 
 const blockSize = 20;
+/** Whoever has the block listens at this one of it as long as it lives, so that a start beside it neither takes nor tries the others. */
+const claimOffset = 9;
 /** First ports of the first and the last block. */
 const shippedRange = { first: 17_000, last: 17_980 };
 
@@ -46,7 +49,7 @@ function portsFrom(base: number): Ports {
   };
 }
 
-/** The block of the last start if it is free, else the first free one; kept in `ports.json`. */
+/** The block of the last start if it is free, else the first free one; kept in `ports.json`, and this process’s until it ends. */
 export async function takePorts(home: Home, range = shippedRange): Promise<Ports> {
   const kept = readJson<{ base?: number }>(home.path('ports.json'))?.base;
   const blocks = Array.from(
@@ -54,7 +57,7 @@ export async function takePorts(home: Home, range = shippedRange): Promise<Ports
     (_, i) => range.first + i * blockSize,
   );
   for (const base of kept === undefined ? blocks : [kept, ...blocks]) {
-    if (!(await isBlockFree(base))) continue;
+    if (!(await claimBlock(base))) continue;
     const ports = portsFrom(base);
     writeJson(home.path('ports.json'), ports);
     return ports;
@@ -62,18 +65,29 @@ export async function takePorts(home: Home, range = shippedRange): Promise<Ports
   throw new Error(`no free block of ${blockSize} ports between ${range.first} and ${range.last + blockSize - 1}`);
 }
 
-async function isBlockFree(base: number): Promise<boolean> {
+/** Claimed before its ports are looked at: to try one is to listen there for a moment, in the way of the server that is about to. */
+async function claimBlock(base: number): Promise<boolean> {
+  const claim = await listenAt(base + claimOffset);
+  if (claim === undefined) return false;
   for (let port = base; port < base + blockSize; port += 1) {
-    if (!(await isPortFree(port))) return false;
+    if (port === base + claimOffset) continue;
+    const free = await listenAt(port);
+    if (free === undefined) {
+      claim.close();
+      return false;
+    }
+    free.close();
+    await once(free, 'close');
   }
+  claim.on('connection', (socket) => socket.destroy()).unref();
   return true;
 }
 
-async function isPortFree(port: number): Promise<boolean> {
+async function listenAt(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', () => resolve(undefined));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(server));
   });
 }
 

@@ -79,7 +79,7 @@ test('proposed, discussed, voted on and recounted by commands alone', async () =
   expect((await soulfra('ballots', 'votes', id, '--given')).out).toContain('Boats.');
   expect(await soulfra('ballots', 'recount', id)).toMatchObject({ code: 1 });
   const open = await soulfra('ballots', 'show', id);
-  expect(open.out).toContain('3 voters, 1.000000 abstained');
+  expect(open.out).toContain('3 voters, 1.000000 ego abstained');
   expect(open.out).toContain('of the votes so far');
   await stage.due(id);
 
@@ -94,4 +94,4 @@ test('proposed, discussed, voted on and recounted by commands alone', async () =
   expect(await soulfra('--json', 'ballots', 'recount', id)).toMatchObject({ code: 1 });
   const second = JSON.parse((await soulfra('--json', 'propose', 'Again')).out) as { id: string };
   expect((await soulfra('ballots', 'withdraw', second.id)).out).toContain('is withdrawn');
-});
+}, 180_000);

@@ -122,9 +122,9 @@ test('once every memory has its vector, a fleet without a globe gets its first; 
 
 test('where much is to be embedded the first globe is of what weighs most, and the one of all follows it', async () => {
   const asked = async () => {
-    const rows = await sql<{ id: string }>`delete from intents where type = 'placeGlobe' returning workflow_id as id`.execute(
-      store.db,
-    );
+    const rows = await sql<{
+      id: string;
+    }>`delete from intents where type = 'placeGlobe' returning workflow_id as id`.execute(store.db);
     return rows.rows.map(({ id }) => id);
   };
   const stands = (period: string) =>

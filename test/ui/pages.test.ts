@@ -296,6 +296,9 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
   }, 240_000);
 
   test('what was loaded is readable without a network, and nothing that was pressed then is sent later', async () => {
+    await shop.grant(shop.buyer.ownerId, 1_000);
+    const held = await shop.buy(await shop.list({ title: 'Held' }));
+    expect(held.status, held.text).toBe(201);
     const { page, context, close } = await stage.visit({ as: shop.buyer });
     await page.goto(`${stage.url}/market/licenses`);
     await settled(page);

@@ -254,7 +254,11 @@ test('a container sees disks that are mounted later where the host hands its mou
     '42 40 8:4 / /mnt/own rw,relatime shared:7 - ext4 /dev/sdd1 rw',
   ];
   const hands = (folder: string, lines = mounts) => handsMountsOn(folder, lines.join('\n'));
-  expect([hands('/mnt/second'), hands('/mnt/ownership/second'), hands('/mnt/of two/second')]).toEqual([true, true, true]);
+  expect([hands('/mnt/second'), hands('/mnt/ownership/second'), hands('/mnt/of two/second')]).toEqual([
+    true,
+    true,
+    true,
+  ]);
   expect(hands('/mnt/own/second')).toBe(true);
   expect(hands('/mnt/own/second', mounts.slice(0, 3))).toBe(false);
   expect(hands('/mnt/second', [])).toBe(false);
